@@ -27,12 +27,12 @@ pytest_plugins = ["tests._browser", "tests._leftout", "tests._loopback"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let all children start with default signals, and find the package ``tests``.
+    """Give child processes default signal handling, and let them import the package ``tests``.
 
-    The signals are the default ones also under ``nohup`` and in the background.
-
-    A child inherits an ignored signal; a signal with a handler is reset to the default on exec
-    (execve(2)). So the test run may still ignore SIGHUP, and its children don't.
+    A child process inherits an ignored signal, but a signal with a handler is reset to its default
+    on exec (execve(2)). Under ``nohup`` or in the background, the test run starts with ignored
+    signals. This hook replaces them by handlers, so that the children have the defaults. Except
+    for SIGINT, the handler does nothing.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -46,16 +46,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _go_on(*_: object) -> None:
-    """Ignore a signal in this process only."""
+    """Do nothing: a signal handler that ignores a signal in this process only."""
 
 
 @given(st.none())
 def _start_hypothesis(_: None) -> None:
-    """Make Hypothesis create its random generator."""
+    """Run one empty property-based test, so that Hypothesis creates its random generator."""
 
 
 def pytest_collection_finish() -> None:
-    """Exclude all loaded objects from garbage collection, because they are used to the end."""
+    """Exclude the objects loaded so far from garbage collection: they are used until the end."""
     if sys.version_info >= (3, 14):
         # Hypothesis warns about its own generator if the garbage collector can't see what refers to
         # it, and freezing hides that. It happens with CI in the environment.
@@ -66,17 +66,17 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session")
 def root() -> Authority:
-    """The root that clients of the tests trust."""
+    """Return the root certificate authority that clients under test trust."""
     return Authority("Test Root")
 
 
 @pytest.fixture(scope="session")
 def intermediate(root: Authority) -> Authority:
-    """An intermediate below the root, which issues the servers' certificates."""
+    """Return an intermediate authority, signed by the root, that issues server certificates."""
     return root.intermediate("Test Intermediate")
 
 
 @pytest.fixture
 def trusted_root(root: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make the platform's own trust store consist of the test root; returns the PEM file."""
+    """Make the platform's trust store contain only the test root; return the root's PEM file."""
     return kit.trust_on_this_platform(root, tmp_path, monkeypatch)

@@ -1,7 +1,7 @@
-"""Read the roots in every release of certifi that is a wheel (from 1.0.1, 2014).
+"""Read the root certificates in every release of certifi that has a wheel (from 1.0.1, 2014).
 
-pip downloads the wheels; nothing in them is run. A release that can't be downloaded ends the
-program: without the newest one, roots that it removed would count as present.
+pip downloads the wheels; no code in them is run. A release that can't be downloaded ends the
+program: without the newest release, roots that it removed would count as present.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _CALENDAR_VERSION = re.compile(r"(20\d\d)\.(\d{1,2})\.(\d{1,2})")
 
 @dataclass(frozen=True)
 class Release:
-    """A bundle of roots, with the day from which its users have it."""
+    """A release of certifi: its date, its version, and the root certificates that it contains."""
 
     day: date
     version: str
@@ -42,7 +42,7 @@ class Release:
 
 
 def fetch_releases() -> list[Release]:
-    """Download every wheel of certifi that is not here yet, and read all of them.
+    """Download the wheels of certifi that are not below .venvs/roots yet, and read all of them.
 
     Returns:
         The releases, the oldest first.
@@ -66,31 +66,36 @@ def fetch_releases() -> list[Release]:
 
 
 def read_releases(folder: Path) -> list[Release]:
-    """Return the releases of the wheels in a folder, the oldest first."""
+    """Read every certifi wheel in a folder, and return the releases, the oldest first."""
     return ordered(_read_wheel(path) for path in folder.glob("certifi-*.whl"))
 
 
 def ordered(releases: Iterable[Release]) -> list[Release]:
-    """Return the releases from the oldest to the newest."""
+    """Return the releases sorted by date and then by version, the oldest first."""
     return sorted(releases, key=lambda each: (each.day, _numbers(each.version)))
 
 
 def release_day(version: str, newest_file: date) -> date:
-    """Return the day of a release of certifi: its version names it, except the first ones."""
+    """Return the date of a release of certifi.
+
+    A version such as ``2026.10.19`` contains the date. The first releases have other versions; for
+    those, the date is ``newest_file``, the time of the certificate file in the wheel.
+    """
     match = _CALENDAR_VERSION.match(version)
     return date(*map(int, match.groups())) if match else newest_file
 
 
 def pin_of(certificate: Certificate) -> str:
-    """Return the pin of a certificate's key (RFC 7469 section 2.4), as certpin writes it."""
+    """Return the pin of a certificate's key (RFC 7469 section 2.4), as ``sha256/BASE64``."""
     return str(pins_of(certificate)[0])
 
 
 @cache
 def short_name(certificate: Certificate) -> str:
-    """Return the common name of a root, else its unit, else its whole subject.
+    """Return the common name of a root, else its organizational unit, else its whole subject.
 
-    Five roots of GlobalSign have the same common name, and are distinguished by their units.
+    Five roots of GlobalSign have the common name ``GlobalSign``, which is skipped: their units
+    differ.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # some names of old roots are too long

@@ -1,4 +1,8 @@
-"""Check the lock files: each line has its hashes, none an address, and the packages agree."""
+"""Check the lock files of requirements/, and packaging/homebrew/sdists.txt.
+
+Every requirement of a lock must have a version and hashes, no line may contain a URL, and the
+versions must satisfy the requirements in the packages' pyproject.toml files.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +52,7 @@ _ALONE = {"azurekms", "gcpkms", "niquests"}
 
 
 def main() -> None:
-    """Fail at the first invalid lock."""
+    """Check every lock file; print the first problem and exit with status 2 if there is one."""
     known = sections()
     for name, parts in _PARTS.items():
         wanted = [Requirement(line) for part in parts for line in known[part]]
@@ -68,7 +72,7 @@ def _address(text: str) -> str:
 
 
 def _without_hash(text: str) -> str:
-    """Each requirement must be pinned, and its next line must be a hash."""
+    """Return a message about the first requirement without version or hash; "" if there is none."""
     lines = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
     for line, following in zip(lines, [*lines[1:], ""], strict=True):
         if line.startswith("    --hash=sha256:"):
@@ -89,13 +93,18 @@ def _stale(text: str, wanted: list[Requirement]) -> str:
 
 
 def read_sdists(text: str) -> list[tuple[str, str, str, str]]:
-    """Return name, version, path and SHA-256 of each source archive."""
+    """Return name, version, URL path and SHA-256 of each source archive listed in sdists.txt."""
     rows = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
     return [(name, version, path, digest) for name, version, path, digest in rows]
 
 
 def _sdist_problem(sdists: str, lock: str) -> str:
-    """Return why the source archives are not those of the lock; "" if they are."""
+    """Return how the list of source archives differs from the lock; "" if they agree.
+
+    Args:
+        sdists: the text of packaging/homebrew/sdists.txt.
+        lock: the text of requirements/core.txt.
+    """
     if found := _address(sdists):
         return found
     matches = (LOCKED.match(line) for line in lock.splitlines())
@@ -107,10 +116,11 @@ def _sdist_problem(sdists: str, lock: str) -> str:
 
 
 def sections() -> dict[str, list[str]]:
-    """Return the direct requirements of each extra and group, without certpin's own packages.
+    """Return the requirements on other projects, for each extra and each dependency group.
 
-    ``core`` is certpin without extras, ``watch`` certpin-watch, and ``extras`` all extras that can
-    be installed together. An extra and a group with one name are one section.
+    The key ``core`` has the requirements of certpin without extras, ``watch`` those of
+    certpin-watch, and ``extras`` those of all extras that can be installed together. An extra and
+    a group with the same name are combined.
     """
     certpin, watch = (_read(f"packages/{name}")["project"] for name in ("certpin", "certpin-watch"))
     extras = certpin["optional-dependencies"] | watch["optional-dependencies"]
@@ -130,7 +140,11 @@ def _read(folder: str) -> dict[str, Any]:
 
 
 def _is_foreign(line: Any) -> bool:
-    """Return True for a requirement of another project. A group can include other groups."""
+    """Return True if an entry of a dependency list is a requirement on another project.
+
+    Return False for certpin's own packages, and for the table with which a group includes another
+    group.
+    """
     return isinstance(line, str) and not Requirement(line).name.startswith("certpin")
 
 

@@ -1,4 +1,4 @@
-"""Output of the scripts: one line for each step, and errors with a fix."""
+"""Console output of the scripts: a line for each step, and error messages with a fix."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def say(text: str) -> None:
-    """Print the name of a step before it begins."""
+    """Print a line that describes the step that begins now."""
     print(f"== {text}", flush=True)
 
 
 def fail(problem: str, fix: str) -> NoReturn:
-    """End the script with status 2."""
+    """Print a problem and its fix to standard error, and exit with status 2."""
     print(f"\nerror: {problem}\n  fix: {fix}", file=sys.stderr, flush=True)
     raise SystemExit(2)
 
@@ -24,9 +24,10 @@ def fail(problem: str, fix: str) -> NoReturn:
 def succeeds(
     argv: Sequence[str], *, env: Mapping[str, str] | None = None, quiet: bool = False
 ) -> bool:
-    """Run a program without input. Return True if it ended with 0.
+    """Run a program without standard input. Return True if its exit status is 0.
 
-    Its output goes to this program's output; with ``quiet``, only if it failed.
+    The program writes to this process's standard output and error. With ``quiet``, its output is
+    printed only if it fails. A program that can't be started gives False.
     """
     try:
         done = subprocess.run(

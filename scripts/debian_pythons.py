@@ -32,21 +32,27 @@ _APT_SECONDS = 300
 
 
 class UnavailableError(Exception):
-    """A Python of the unstable suite is not available. The text is the reason to report."""
+    """A Python of Debian's unstable suite, or another download, is not available.
+
+    The message is the reason, which the caller prints.
+    """
 
 
 def interpreter(version: str) -> Path:
-    """Return the path at which the unpacked Python ``version`` is, or would be."""
+    """Return the path of the interpreter of an unpacked Python; the file may not exist yet."""
     return (_HOME / version / "usr" / "bin" / f"python{version}").absolute()
 
 
 def unpacked(python: str) -> bool:
-    """Return whether this is the path of a Python that was unpacked here: it has no pip."""
+    """Return True if ``python`` is the path of an interpreter below ``.venvs/debian``.
+
+    Those Pythons have no pip.
+    """
     return Path(python).absolute().is_relative_to(_HOME.absolute())
 
 
 def fetch(version: str) -> Path:
-    """Fetch and unpack one Python.
+    """Download a Python from Debian's unstable suite and unpack it, unless that was done before.
 
     Args:
         version: for example ``"3.15"``.
@@ -73,7 +79,9 @@ def fetch(version: str) -> Path:
 
 
 def apt_for_unstable() -> list[str]:
-    """Return the words of an apt-get call for the unstable suite only, with updated lists.
+    """Return the first words of an apt-get command that uses only Debian's unstable suite.
+
+    The package lists are updated before.
 
     Raises:
         UnavailableError: there is no apt here, or the suite can't be read.
@@ -99,7 +107,7 @@ def apt_for_unstable() -> list[str]:
 
 
 def _source() -> str:
-    """Return the sources line of the unstable suite, on the mirror that this machine uses."""
+    """Return the sources.list line of the unstable suite, with the mirror of this machine."""
     release = dict(
         line.partition("=")[::2] for line in _OS_RELEASE.read_text(encoding="utf-8").splitlines()
     )
@@ -119,7 +127,10 @@ def _source() -> str:
 
 
 def _note_changes(version: str, archives: Path) -> None:
-    """Print the packages that differ from the recorded ones. apt has verified their digests."""
+    """Print the downloaded packages that requirements/debian-unstable.txt does not list.
+
+    A difference is no error: apt has verified the digests.
+    """
     recorded = RECORD.read_text(encoding="utf-8") if RECORD.exists() else ""
     if new := [line for line in _lines(archives) if line not in recorded]:
         say(f"Python {version}: unstable has moved since {RECORD} was written:")
@@ -127,13 +138,16 @@ def _note_changes(version: str, archives: Path) -> None:
 
 
 def _lines(archives: Path) -> list[str]:
-    """Return the lines of the record for the packages of one folder."""
+    """Return a line with SHA-256 and file name for each Debian package in a folder."""
     packages = sorted(archives.glob("*.deb"))
     return [f"{hashlib.sha256(each.read_bytes()).hexdigest()}  {each.name}" for each in packages]
 
 
 def _unpack(archives: Path, target: Path) -> None:
-    """Unpack all packages, and move the folder into place when it is complete."""
+    """Unpack all Debian packages of a folder into ``target``, which is replaced at the end.
+
+    libc6 is unpacked into the subfolder ``libc``.
+    """
     partial = target.with_name(f"{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
@@ -145,9 +159,9 @@ def _unpack(archives: Path, target: Path) -> None:
 
 
 def _bind_to_libc(version: str) -> None:
-    """Start the interpreter through the loader of the libc that came with it.
+    """Replace an interpreter by a shell script that starts it with the unpacked libc's loader.
 
-    patchelf can't do it: it breaks Debian's interpreter, which is not position-independent.
+    patchelf is no alternative: it breaks Debian's interpreter, which is not position-independent.
     """
     program = interpreter(version)
     libraries = program.parents[2] / "libc" / "usr" / "lib"
@@ -175,10 +189,11 @@ def _require_running(version: str) -> None:
 
 
 def run_program(argv: list[str], problem: str, folder: Path | None = None) -> str:
-    """Run a program; return its output. A failure's last line becomes part of the reason.
+    """Run a program without standard input, in ``folder`` if given, and return its output.
 
     Raises:
-        UnavailableError: it failed, or took too long. The text begins with ``problem``.
+        UnavailableError: the program failed or took too long. The message is ``problem`` with a
+            reason, such as the last line of the program's standard error.
     """
     try:
         done = subprocess.run(
@@ -200,7 +215,7 @@ def run_program(argv: list[str], problem: str, folder: Path | None = None) -> st
 
 
 def main() -> None:
-    """Record the versions and digests of the packages that are unpacked here."""
+    """Write the names and digests of the unpacked packages to requirements/debian-unstable.txt."""
     lines = [line for each in sorted(_HOME.glob("*.archives")) for line in _lines(each)]
     header = "# Packages of Debian's unstable suite that `make test` was last run with (SHA-256).\n"
     RECORD.write_text(header + "".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Draw docs/start/decide.svg: the rules of ``certpin decide``, from top to bottom."""
+"""Draw docs/start/decide.svg: the rules of ``certpin decide``, one below the other."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _COLOURS = {
 
 
 def draw() -> str:
-    """Return the picture: a row for each rule, with its conditions and its answer."""
+    """Return an SVG of the rules of ``certpin decide``: a row has conditions and their advice."""
     rules = load_advice().rules
     height = _TOP + len(rules) * _ROW
     rows = [_row(rule, number, last=rule is rules[-1]) for number, rule in enumerate(rules)]
@@ -51,7 +51,7 @@ def draw() -> str:
 
 
 def conditions(rule: AdviceRule) -> str:
-    """Return the conditions of a rule as the options of the command."""
+    """Return the conditions of a rule as options of ``certpin decide``: ``--NAME VALUE|VALUE``."""
     return "  ".join(f"--{name} {'|'.join(values)}" for name, values in rule.when.items())
 
 

@@ -1,7 +1,8 @@
-"""Install the Debian packages of the real peers, if this machine allows it.
+"""Install the Debian packages of the programs with which the tests run certpin (peers).
 
-It does if it has apt-get and this runs as root, or sudo needs no password. If it does not,
-or with CERTPIN_INSTALL_PEERS=no, the tests of the missing peers are left out and reported.
+This needs apt-get, and root or a sudo without a password. Without them, or with
+CERTPIN_INSTALL_PEERS=no, nothing is installed, and the tests of the missing programs are skipped
+and reported.
 
 No service is started, now or at the next boot: tests start their servers themselves, on free
 ports and in temporary directories.
@@ -30,7 +31,10 @@ _UNITS = Path("/usr/lib/systemd/system")
 
 
 def main() -> None:
-    """Install the missing packages. Never fails: the tests of missing peers are left out."""
+    """Install the missing Debian packages of the peers.
+
+    A failure does not end the program: the tests of missing peers are skipped.
+    """
     packages = sorted({peer.package for peer in missing()})
     if not packages:
         return
@@ -45,7 +49,10 @@ def main() -> None:
 
 
 def _root() -> list[str] | None:
-    """Return the words that run a command as root; ``None`` if that is impossible or forbidden."""
+    """Return the words before a command that must run as root; empty if this process is root.
+
+    Return None if that is impossible, or forbidden by CERTPIN_INSTALL_PEERS.
+    """
     if os.environ.get("CERTPIN_INSTALL_PEERS") == "no" or not shutil.which("apt-get"):
         return None
     if os.geteuid() == 0:
@@ -72,14 +79,18 @@ def _install(root: list[str], packages: list[str]) -> None:
 
 
 def _services() -> set[str]:
-    """Return the services and sockets that may start at boot (not templates, name@.service)."""
+    """Return the systemd services and sockets that may start at boot, without templates."""
     units = (path.name for path in _UNITS.glob("*.*") if path.suffix in {".service", ".socket"})
     return {name for name in units if "@." not in name}
 
 
 @contextlib.contextmanager
 def _no_service_starts(root: list[str]) -> Iterator[None]:
-    """Refuse every start of a service, unless this machine has a policy for that."""
+    """Make Debian refuse to start services in the block, unless a policy-rc.d already exists.
+
+    Args:
+        root: the words before a command that must run as root.
+    """
     if _POLICY.exists():
         yield
         return

@@ -1,9 +1,10 @@
-"""Write the lock files of requirements/ from the packages, with hashes and without addresses.
+"""Write the lock files of requirements/: the dependencies' versions with hashes, without URLs.
 
-It also writes packaging/homebrew/sdists.txt: the source archives of certpin's dependencies, which a
-Homebrew formula names one by one.
+The requirements come from the pyproject.toml files. This program also writes
+packaging/homebrew/sdists.txt: the source archives of certpin's dependencies, which a Homebrew
+formula lists.
 
-Versions that are locked already stay, unless the command says --upgrade.
+Locked versions stay as they are, unless the command line has ``--upgrade``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _HASHES = ["--generate-hashes", "--custom-compile-command", "make lock"]
 
 
 def main() -> None:
-    """Compile every lock, then check them."""
+    """Write every lock file with uv, then check the files."""
     parser = argparse.ArgumentParser(description="Write the lock files of requirements/.")
     parser.add_argument("--upgrade", action="store_true", help="take the latest of everything")
     more = [*_HASHES, *(["--upgrade"] if parser.parse_args().upgrade else [])]
@@ -54,7 +55,11 @@ def main() -> None:
 
 
 def _compile_lowest(more: list[str]) -> None:
-    """Compile the lowest versions of certpin's dependencies and the latest test tools."""
+    """Write requirements/lowest.txt: certpin's lowest dependencies and the latest test tools.
+
+    Args:
+        more: more arguments for uv.
+    """
     floor = Path("build/floor.txt")  # the lock contains its name, so it must not change
     floor.parent.mkdir(exist_ok=True)
     floor.unlink(missing_ok=True)
@@ -66,7 +71,10 @@ def _compile_lowest(more: list[str]) -> None:
 
 
 def write_sdists() -> None:
-    """Write the source archives of the locked dependencies of certpin: paths without a host."""
+    """Write packaging/homebrew/sdists.txt: the source archives of certpin's dependencies.
+
+    A line has name, version, URL path without host, and SHA-256.
+    """
     say(str(check_locks.SDISTS))
     output = Path("build/pylock.toml")
     output.parent.mkdir(exist_ok=True)
@@ -86,10 +94,13 @@ def write_sdists() -> None:
 
 
 def _needs(*parts: str) -> str:
-    """Write the direct requirements of these parts to a file, and return its path.
+    """Write the direct requirements of some sections to a file for uv, and return its path.
 
     uv can't read them from the packages: certpin's extra ``watch`` names certpin-watch, which no
     registry has before a release.
+
+    Args:
+        parts: names of sections, as ``check_locks.sections`` returns them.
     """
     # The lock contains its name, so it must not change.
     file = Path("build", f"{'-'.join(parts)}.in")

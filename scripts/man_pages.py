@@ -1,11 +1,12 @@
-"""Write the man pages of all commands, from their help: ``make man``.
+"""Write the man pages of all commands, from their help texts: ``make man``.
 
-The pages are files of the packages, so that a wheel is built from them without click, and is the
-same with every version of click. packages/certpin/tests/test_man_pages.py compares them with the
-commands. They have no date: it would change with each run.
+The pages are committed files, so that a wheel can be built without click, and is the same with
+every version of click. packages/certpin/tests/test_man_pages.py compares them with the commands.
+They have no date, because it would change with each run.
 
-The roff is that of man(7). Each character of a help text that roff or a terminal would change
-(``-``, quotes, a dot at the beginning of a line) is escaped: examples can be copied from the page.
+The pages are roff with the macros of man(7). Each character of a help text that roff or a terminal
+would change (``-``, quotes, a dot at the beginning of a line) is escaped, so that examples can be
+copied from the page.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _EXIT = "Exit code"
 
 
 def main() -> None:
-    """Write the pages of both packages, and remove those of commands that no longer exist."""
+    """Write the man pages of both packages, and remove those of commands that no longer exist."""
     for package, pages in all_pages().items():
         folder = ROOT / "packages" / package / "man"
         folder.mkdir(exist_ok=True)
@@ -44,7 +45,7 @@ def main() -> None:
 
 
 def all_pages() -> dict[str, dict[str, str]]:
-    """Return the pages of each package, by file name."""
+    """Return the text of every man page, by package and then by file name."""
     found: dict[str, dict[str, str]] = {"certpin": {}, "certpin-watch": {}}
     for each in (root(), *every_command()):
         package = "certpin-watch" if each.words[:1] and each.words[0] in EXTENSIONS else "certpin"
@@ -53,7 +54,7 @@ def all_pages() -> dict[str, dict[str, str]]:
 
 
 def page(context: click.Context) -> str:
-    """Return the page of one command, in roff."""
+    """Return the man page of one command, in roff."""
     command, words = context.command, context.command_path.split()
     name = "-".join(words)
     first, paragraphs, exits = _split(inspect.cleandoc(command.help or ""))
@@ -81,7 +82,10 @@ def page(context: click.Context) -> str:
 
 
 def _split(text: str) -> tuple[str, list[str], list[str]]:
-    """Return the first line of a help text, its other paragraphs, and those on exit codes."""
+    """Return three parts of a help text: its first line, other paragraphs, and exit codes.
+
+    The third part is the paragraphs that begin with "Exit code".
+    """
     first, *rest = text.split("\n\n")
     head, _, more = first.partition("\n")
     paragraphs = [part for part in (more, *rest) if part.strip()]
@@ -90,7 +94,10 @@ def _split(text: str) -> tuple[str, list[str], list[str]]:
 
 
 def _paragraph(text: str) -> list[str]:
-    """Return a paragraph; lines below click's mark for "do not wrap" as they are."""
+    """Return the roff lines of a paragraph.
+
+    A paragraph that begins with click's mark for "do not wrap" keeps its lines.
+    """
     if not text.startswith("\b"):
         return _filled(text)
     lines = textwrap.dedent(text.removeprefix("\b").lstrip("\n")).rstrip().splitlines()
@@ -135,7 +142,10 @@ def _exit_status(paragraphs: list[str]) -> list[str]:
 
 
 def _environment(context: click.Context) -> list[str]:
-    """Return the environment variables that replace options; of certpin itself, all of them."""
+    """Return the roff lines on the environment variables that set a command's options.
+
+    For ``certpin`` itself, they describe all variables that certpin reads.
+    """
     lines: list[str] = []
     for variable in (*OWN, *STANDARD) if context.parent is None else ():
         text = f"{variable.meaning[0].upper()}{variable.meaning[1:]}. Read by {variable.readers}."
@@ -148,7 +158,7 @@ def _environment(context: click.Context) -> list[str]:
 
 
 def _see_also(context: click.Context) -> list[str]:
-    """Return the pages of the group, and of the other commands in it."""
+    """Return roff lines that refer to the pages of the command's group and its other commands."""
     if context.parent is None:
         return _references(["certpin-demo", "certpin-doctor", "certpin-pin"])
     group = "-".join(context.parent.command_path.split())
@@ -164,7 +174,7 @@ def _references(names: list[str]) -> list[str]:
 
 
 def _filled(text: str) -> list[str]:
-    """Return a text in lines of roff, with its code in bold."""
+    """Return a text as wrapped lines of roff, with text in backquotes in bold."""
     words = " ".join(text.split())
     # A no-break space inside code, so that a line ends only between words of the text.
     joined = _CODE.sub(lambda code: code[0].replace(" ", "\xa0"), words)
@@ -189,7 +199,7 @@ def _character(character: str) -> str:
 
 
 def _protected(line: str) -> str:
-    """Return a line that roff doesn't take for a request."""
+    """Return a line so that roff prints it, even if it begins with a dot or an apostrophe."""
     return f"\\&{line}" if line.startswith((".", "'")) else line
 
 

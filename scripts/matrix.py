@@ -1,14 +1,17 @@
-"""Run all tests, each on the Pythons where it can find a fault.
+"""Run all tests, each on the Python versions where it can find a fault.
 
-The Python of ``.venv`` runs the tests with other programs, and the slow ones. The newest Python,
-and the oldest with the lowest dependencies, run all others, on the built wheels, as a user gets
-them. The Pythons between them run the quick tests of what depends on Python itself (decision 84).
+The Python of ``.venv`` runs the slow tests and those that use other programs. The newest Python,
+and the oldest one with the lowest dependencies, run all other tests on the built wheels, as users
+install them. The Pythons between run the quick tests of code that depends on Python itself
+(decision 84).
 
-If this machine lacks a Python, it comes from Debian's unstable suite. The newest also measures
-branch coverage, which ``sys.monitoring`` makes cheap (Python 3.14, PEP 669; decision 62).
+If this machine lacks a Python, it is fetched from Debian's unstable suite. The tests on the newest
+Python also measure branch coverage, which ``sys.monitoring`` makes cheap (Python 3.14, PEP 669;
+decision 62).
 
-The test files of each Python are divided among some processes, of which as many run at once as the
-variable JOBS says. The environments of the other Pythons are made while the first tests run.
+The test files of each Python are divided among several pytest processes. The environment variable
+JOBS is the number of processes that run at once. The environments of the other Pythons are made
+while the first tests run.
 
 With ``--quick``, only the quick tests run, on the Python of ``.venv``.
 """
@@ -63,11 +66,12 @@ _LOWEST = Path("requirements/lowest.txt")
 
 @dataclass(frozen=True)
 class Tests:
-    """The tests of one environment.
+    """The tests to run in one virtual environment.
 
-    ``folder`` is the environment, which ``python`` makes from ``lock``, with certpin installed as
-    ``project`` says. ``pieces`` are the test files, each for one process, and ``marks`` chooses
-    among their tests. ``covered`` says that these tests measure branch coverage.
+    ``folder`` is the environment, which ``python`` makes from the lock file ``lock``; ``project``
+    says how certpin is installed in it (see ``setup_venv.ensure``). Each item of ``pieces`` is the
+    test files of one pytest process, and ``marks`` is pytest's ``-m`` expression. ``covered`` is
+    True if the tests measure branch coverage.
     """
 
     name: str
@@ -81,7 +85,7 @@ class Tests:
 
 
 def main() -> None:
-    """Run them, then fail if one failed."""
+    """Run the tests in their environments; exit with status 2 if one fails or coverage is low."""
     parser = argparse.ArgumentParser(description="Run all tests, on every Python.")
     parser.add_argument("--quick", action="store_true", help="only the quick ones, on one Python")
     jobs = int(os.environ.get("JOBS", "2"))
@@ -109,13 +113,17 @@ def main() -> None:
 
 
 def _quick(jobs: int) -> Tests:
-    """Return the quick tests, in as many processes as run at once: each collects its own files."""
+    """Return the quick tests, divided among ``jobs`` processes, which all run at once."""
     divided = pieces(_files(_TESTS), jobs)
     return Tests("quick tests", Path(".venv"), sys.executable, _LATEST, divided, _QUICK, "editable")
 
 
 def _planned() -> Iterator[Tests]:
-    """Yield the tests of this Python with other programs, then those of the other Pythons."""
+    """Yield the tests of each environment.
+
+    The first are the slow tests and those with other programs, on this Python. Then come the
+    oldest Python with the lowest dependencies, and the other Pythons from the newest on.
+    """
     everything = _files(_TESTS)
     dependent = _files(_TESTS[0] / name for name in _DEPENDENT)
     this = f"Python {pythons.running()}"
@@ -144,7 +152,10 @@ def _planned() -> Iterator[Tests]:
 
 
 def _python(version: str) -> str | None:
-    """Return the path of a Python, which may have to be fetched. Record it if that failed."""
+    """Return the path of a Python, fetched from Debian if this machine lacks it.
+
+    If it is not available, record that its tests are skipped, and return None.
+    """
     try:
         return pythons.find(version) or str(debian_pythons.fetch(version))
     except debian_pythons.UnavailableError as exc:
@@ -159,13 +170,13 @@ def _files(folders: Iterable[Path]) -> list[Path]:
 
 
 def pieces(files: Sequence[Path], count: int) -> list[list[Path]]:
-    """Divide test files, in order, into pieces of about the same size in bytes.
+    """Divide test files, in order, into lists of about the same size in bytes.
 
     Files that share fixtures are near each other, so most of them stay together.
 
     Args:
-        files: the files.
-        count: the number of pieces, at most that of the files.
+        files: the test files.
+        count: the number of lists; empty ones are omitted.
     """
     sizes = [file.stat().st_size for file in files]
     divided: list[list[Path]] = [[] for _ in range(count)]
@@ -177,17 +188,22 @@ def pieces(files: Sequence[Path], count: int) -> list[list[Path]]:
 
 
 def have_passed(codes: Collection[int]) -> bool:
-    """Return True if the pieces of a Python's tests passed, by the exit codes of pytest.
+    """Return True if the tests of one environment passed, by the exit codes of its processes.
 
-    The marks may choose no test of a piece, but must choose one of all pieces.
+    ``marks`` may select no test for one pytest process, but must select one for all of them.
     """
     return pytest.ExitCode.OK in codes and {*codes} <= _NO_FAILURE
 
 
 def _run(tests: Tests, inside: str, number: int) -> int:
-    """Run one piece of the tests in an environment. Return the exit code of pytest.
+    """Run one pytest process of an environment's tests, and return its exit code.
 
-    Print the last line of its output, or all if it failed.
+    Print the last line of its output, or all lines if it fails.
+
+    Args:
+        tests: the tests of the environment.
+        inside: the path of the Python in the environment.
+        number: the index of the process in ``tests.pieces``.
     """
     words = ["-m", "pytest", "-q", "-m", tests.marks, "-p", "no:cacheprovider"]
     words.append("--no-header")
@@ -208,7 +224,10 @@ def _run(tests: Tests, inside: str, number: int) -> int:
 def _followed(
     argv: Sequence[str], environment: Mapping[str, str], name: str
 ) -> tuple[int, list[str]]:
-    """Run pytest. Return its exit code and its output. On a terminal, show how far it is."""
+    """Run pytest, and return its exit code and the lines of its output.
+
+    On a terminal, print ``name`` and the progress in per cent meanwhile.
+    """
     shown, lines = sys.stdout.isatty(), []
     with subprocess.Popen(
         argv,
@@ -229,7 +248,11 @@ def _followed(
 
 
 def _enough_covered(inside: str) -> bool:
-    """Return True if the tests of a Python covered enough branches."""
+    """Combine and report the branch coverage; return True if it is high enough.
+
+    Args:
+        inside: the path of the Python in the environment that measured it.
+    """
     data = f"--data-file={_COVERAGE}"
     # The warnings are about files of processes that a test killed: these are left.
     words = ["-W", "ignore", "-m", "coverage", "combine", "--quiet", data]
@@ -242,7 +265,7 @@ def _enough_covered(inside: str) -> bool:
 
 
 def _print_failures() -> None:
-    """Repeat the failures at the end of the output: a CI log may keep nothing else."""
+    """Print the failures of all recorded runs again, because CI logs may keep only the end."""
     for run in record.read():
         for test, error in run.failures.items():
             say(f"failed: {run.name}: {test}")

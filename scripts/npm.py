@@ -1,6 +1,6 @@
-"""Fetch locked archives from npm: each is used only if its SHA-512 is the locked one.
+"""Fetch the npm packages of requirements/npm.txt, and verify each archive's SHA-512.
 
-npm runs no code of a package: `npm pack` downloads it, and this program unpacks it.
+npm runs no code of a package: `npm pack` downloads the archive, and this program unpacks it.
 """
 
 from __future__ import annotations
@@ -18,18 +18,30 @@ _TARGET = _ROOT / ".venvs" / "npm"
 
 
 class UnlockedError(Exception):
-    """An archive differs from the locked one."""
+    """The SHA-512 of a downloaded archive is not the one in the lock file."""
 
 
 def require_locked(archive: Path, integrity: str) -> None:
-    """Check the SHA-512 of an archive, as npm writes it. Raises ``UnlockedError``."""
+    """Check the SHA-512 of an archive.
+
+    Args:
+        archive: the downloaded archive.
+        integrity: the expected digest as npm writes it: ``sha512-BASE64``.
+
+    Raises:
+        UnlockedError: the archive has another digest.
+    """
     digest = hashlib.sha512(archive.read_bytes()).digest()
     if f"sha512-{base64.b64encode(digest).decode()}" != integrity:
         raise UnlockedError(f"{archive.name} is not the archive that is locked")
 
 
 def pack(package: str, release: str, folder: Path) -> Path:
-    """Download a package into a folder, unchecked. Raises ``subprocess.CalledProcessError``."""
+    """Download a version of an npm package into a folder; return the archive's path, unverified.
+
+    Raises:
+        subprocess.CalledProcessError: npm failed.
+    """
     words = ["npm", "pack", f"{package}@{release}", "--silent", "--ignore-scripts"]
     subprocess.run(
         [*words, "--pack-destination", str(folder)],
@@ -43,12 +55,12 @@ def pack(package: str, release: str, folder: Path) -> Path:
 
 
 def ensure(package: str) -> Path:
-    """Return the folder of a package of requirements/npm.txt; it is fetched if it is missing.
+    """Return the folder of an unpacked npm package, which is downloaded if it is missing.
 
     Raises:
-        KeyError: the package is not locked.
-        UnlockedError: npm brought another archive.
-        subprocess.CalledProcessError: npm could not fetch it.
+        KeyError: requirements/npm.txt does not have the package.
+        UnlockedError: the SHA-512 of the downloaded archive is not the locked one.
+        subprocess.CalledProcessError: npm could not download it.
         OSError: there is no npm, or a file cannot be written.
     """
     release, integrity = read()[package]
@@ -67,7 +79,7 @@ def ensure(package: str) -> Path:
 
 
 def read() -> dict[str, tuple[str, str]]:
-    """Return the release and the integrity of each locked package."""
+    """Return the version and the integrity digest of each package in requirements/npm.txt."""
     lines = _LOCK.read_text(encoding="utf-8").splitlines()
     rows = (line.partition("#")[0].split() for line in lines)
     return {name: (release, integrity) for name, release, integrity in filter(None, rows)}

@@ -1,4 +1,4 @@
-"""The real peers of the tests: the list of all, and those that this machine has."""
+"""The programs with which the tests run certpin (peers), and which of them this machine has."""
 
 from __future__ import annotations
 
@@ -17,18 +17,21 @@ _SERVERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 @dataclass(frozen=True)
 class Peer:
-    """A line of requirements/debian.txt: a program (or the path of a file) and its package."""
+    """A program that tests need, and its Debian package: a line of requirements/debian.txt.
+
+    ``program`` is the name of a command, or the absolute path of a file.
+    """
 
     program: str
     package: str
 
     @property
     def fix(self) -> str:
-        """The command that installs it."""
+        """The command that installs the Debian package."""
         return f"apt-get install {self.package}"
 
     def find(self) -> Path | None:
-        """Return its path on this machine, or ``None``."""
+        """Return the path of the program on this machine, or None if it is not installed."""
         path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_SERVERS))
         found = shutil.which(self.program, path=path)
         if found is None and Path(self.program).is_absolute() and Path(self.program).exists():
@@ -37,22 +40,28 @@ class Peer:
 
 
 class _Dart(Peer):
-    """The Dart VMs, which are not a Debian package: every version of requirements/dart.txt."""
+    """The peer ``dart``: the Dart VMs of all versions in requirements/dart.txt.
+
+    It is not a Debian package.
+    """
 
     @property
     def fix(self) -> str:
-        """The command that installs them."""
+        """The command that installs all Dart VMs."""
         return "make dart"
 
     def find(self) -> Path | None:
-        """Return the newest VM; ``None`` if a version is missing or can't run on this machine."""
+        """Return the path of the newest Dart VM.
+
+        Return None if a VM of requirements/dart.txt is missing or can't run on this machine.
+        """
         programs = [vm.program for vm in dart.read() if vm.installed]
         complete = dart.LOADER.exists() and len(programs) == len(dart.read())
         return programs[-1] if complete else None
 
 
 def read() -> list[Peer]:
-    """Return every peer that is a Debian package."""
+    """Return every peer in requirements/debian.txt."""
     lines = _LIST.read_text(encoding="utf-8").splitlines()
     rows = (line.partition("#")[0].split() for line in lines)
     return [Peer(*row) for row in rows if row]
@@ -60,9 +69,9 @@ def read() -> list[Peer]:
 
 @functools.cache
 def by_name() -> dict[str, Peer]:
-    """Return every peer by the names that tests may use: its package, and its program or file.
+    """Return every peer by the names that tests may use: package, and program or file name.
 
-    ``dart`` is all VMs of requirements/dart.txt.
+    The name ``dart`` stands for all VMs of requirements/dart.txt.
     """
     peers = read()
     named = {peer.package: peer for peer in peers}
@@ -71,5 +80,5 @@ def by_name() -> dict[str, Peer]:
 
 
 def missing() -> list[Peer]:
-    """Return the Debian peers that this machine lacks."""
+    """Return the peers of requirements/debian.txt that are not installed on this machine."""
     return [peer for peer in read() if peer.find() is None]

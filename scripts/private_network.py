@@ -25,20 +25,19 @@ exec "$@"
 
 
 def in_private_network(*names: str) -> list[str]:
-    """Return the words to put before a command, so that it runs in such a network.
+    """Return the words to put before a command, so that it runs in a private network namespace.
 
-    The command may listen on every port of 127.0.0.1. It has the identity of root inside, and
-    ends with the program that started it.
+    The command may listen on every port of 127.0.0.1. It runs as root inside the namespace, and
+    ends with the process that started it.
 
     Args:
-        names: the host names that are 127.0.0.1.
-
+        names: the host names that resolve to 127.0.0.1 inside.
     """
     return [*_unshare(), "sh", "-c", _SETUP, "sh", " ".join(names)]
 
 
 def obstacle() -> str:
-    """Return why this machine can't make such a network, or an empty string."""
+    """Return the reason why this machine can't make such a namespace; "" if it can."""
     try:
         done = subprocess.run(
             [*in_private_network("name.example"), "true"],

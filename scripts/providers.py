@@ -43,12 +43,16 @@ _HEADER = """\
 
 
 class DataError(Exception):
-    """The mapping and the certificates contradict each other. The text says how."""
+    """The mapping in scripts/providers.toml contradicts the certificates; the message says how."""
 
 
 @dataclass
 class PublicRoot:
-    """A key of a public root: its names and certificates, and the releases that have it."""
+    """The key of a public root authority, with its pin.
+
+    It has the names, the SHA-1 digests and the latest expiry of the key's certificates, and the
+    releases of certifi that contain one.
+    """
 
     pin: str
     names: set[str] = field(default_factory=set)
@@ -59,7 +63,10 @@ class PublicRoot:
 
 @dataclass(frozen=True)
 class Collected:
-    """All public roots by their pins, the releases of certifi in order, and Debian's version."""
+    """All public roots by pin, the releases of certifi from the oldest on, and Debian's version.
+
+    ``debian`` is the version of Debian's package ca-certificates.
+    """
 
     roots: dict[str, PublicRoot]
     releases: Sequence[Release]
@@ -67,7 +74,10 @@ class Collected:
 
 
 def debian_certificates() -> tuple[str, list[Certificate]]:
-    """Return the version and the certificates of Debian's ca-certificates; nothing is installed."""
+    """Return the version and the certificates of Debian's ca-certificates.
+
+    The package is downloaded and unpacked, but not installed.
+    """
     if not shutil.which("apt-get"):
         raise DataError("there is no apt-get: run it on Debian, in make's environment")
     with tempfile.TemporaryDirectory() as folder:
@@ -83,7 +93,12 @@ def debian_certificates() -> tuple[str, list[Certificate]]:
 
 
 def collect(releases: Sequence[Release], debian: tuple[str, Iterable[Certificate]]) -> Collected:
-    """Return the roots of all releases of certifi, the oldest first, and of Debian's package."""
+    """Combine the roots of all releases of certifi and of Debian's package, by pin.
+
+    Args:
+        releases: the releases of certifi, the oldest first.
+        debian: the version and the certificates of Debian's ca-certificates.
+    """
     roots: dict[str, PublicRoot] = {}
     for release in releases:
         for certificate in release.roots:
@@ -105,7 +120,11 @@ def _add(roots: dict[str, PublicRoot], certificate: Certificate) -> PublicRoot:
 
 
 def find(entry: dict[str, Any], collected: Collected) -> PublicRoot:
-    """Return the root that an entry of the mapping names, after checking the page's digests."""
+    """Return the root that an entry of the mapping names.
+
+    Raises:
+        DataError: no root or several have the name, or the entry has a digest of another root.
+    """
     found = [root for root in collected.roots.values() if entry["name"] in root.names]
     if len(found) != 1:
         raise DataError(f"{entry['name']!r} is the name of {len(found)} keys")
@@ -119,7 +138,11 @@ def find(entry: dict[str, Any], collected: Collected) -> PublicRoot:
 
 
 def root_table(name: str, root: PublicRoot, collected: Collected) -> dict[str, Any]:
-    """Return the data of a root that packages have."""
+    """Return the TOML table of a root: pin, name, expiry, status, and a package that has it.
+
+    The status is ``active``, or ``removed`` with the date of the first release of certifi without
+    the root.
+    """
     table: dict[str, Any] = {"pin": root.pin, "name": name, "not_after": root.not_after}
     if not root.releases:
         return {**table, "status": "active", "certificate": f"ca-certificates {collected.debian}"}
@@ -133,7 +156,11 @@ def root_table(name: str, root: PublicRoot, collected: Collected) -> dict[str, A
 
 
 def generate(mapping: dict[str, Any], collected: Collected) -> str:
-    """Return the text of providers.toml.
+    """Return the text of providers.toml: the roots and the providers that issue from them.
+
+    Args:
+        mapping: the content of scripts/providers.toml.
+        collected: the public roots.
 
     Raises:
         DataError: the mapping names a root that is in no package, or a wrong digest.
@@ -178,7 +205,11 @@ def _pending(entry: dict[str, Any], collected: Collected) -> dict[str, Any]:
 def _last_change(
     tables: list[dict[str, Any]], provider: dict[str, Any], collected: Collected
 ) -> date:
-    """Return the latest date on which certifi got or lost a root, or a page was changed."""
+    """Return the date of the latest change to a provider's roots.
+
+    A change is that certifi added or removed one of its roots, or that the provider changed a page
+    that is a source. Without a change, return the day on which the first page was looked up.
+    """
     dates: list[date | None] = [table.get("removed") for table in tables]
     dates += [source.get("dated") for source in provider["source"]]
     roots = [collected.roots[table["pin"]] for table in tables if table["status"] != "pending"]
@@ -202,7 +233,7 @@ def _value(value: Any) -> str:
 
 
 def main() -> None:
-    """Write the file, or compare it with the present one."""
+    """Write providers.toml; with ``--check``, exit with an error if the existing file differs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare, and write nothing")
     parser.add_argument("--certifi", type=Path, help="the folder with the wheels")

@@ -1,4 +1,7 @@
-"""Write certpin/pins/public_suffix.txt from the `publicsuffixlist` package."""
+"""Write certpin/pins/public_suffix.txt: the ICANN section of the Public Suffix List.
+
+The list comes from the `publicsuffixlist` package.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ HEADER = """\
 
 
 def rules() -> list[str]:
-    """Return the rules of the ICANN section, with names as A-labels."""
+    """Return the rules in the ICANN section of the Public Suffix List, sorted, as A-labels."""
     source = files("publicsuffixlist").joinpath("public_suffix_list.dat").read_text("utf-8")
     section = source.partition("===BEGIN ICANN DOMAINS===")[2].partition("===END ICANN")[0]
     lines = (line.strip() for line in section.splitlines())
@@ -41,7 +44,7 @@ def _ascii(rule: str) -> str:
 
 
 def text() -> str:
-    """Return the whole file."""
+    """Return the content of public_suffix.txt: a header with the licence, and the rules."""
     return HEADER + "\n".join(rules()) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Find the Pythons that certpin supports on this machine."""
+"""Find the interpreters on this machine of the Python versions that certpin supports."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PROBE_SECONDS = 20
 
 
 def supported() -> list[str]:
-    """Return the versions in certpin's metadata, oldest first: ``["3.11", …]``."""
+    """Return the Python versions in certpin's metadata, oldest first: ``["3.11", …]``."""
     file = Path("packages/certpin/pyproject.toml")
     project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
     minors = [
@@ -41,7 +41,10 @@ def running() -> str:
 
 
 def find(version: str) -> str | None:
-    """Return the path of a working Python of this version, or ``None``."""
+    """Return the path of an interpreter of this version that can make environments and use TLS.
+
+    Return None if this machine has none.
+    """
     for candidate in _candidates(version):
         if path := _probe(candidate, version):
             return path
@@ -63,7 +66,10 @@ def _candidates(version: str) -> Iterator[str]:
 
 
 def _probe(candidate: str, version: str) -> str | None:
-    """Return the interpreter's own path, if it runs and has this version."""
+    """Return the path that an interpreter reports as its own (``sys.executable``).
+
+    Return None if ``candidate`` does not run, lacks a needed module, or has another version.
+    """
     try:
         answer = subprocess.run(
             [candidate, "-c", _PROBE],

@@ -1,4 +1,7 @@
-"""The record of `make test`: one JSON line for each run, with its left-out tests."""
+"""The record of `make test`: a file with one JSON line for each pytest process.
+
+A line has the number of passed, failed and left-out (skipped) tests.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,10 @@ REQUIRE_ALL = "CERTPIN_REQUIRE_ALL"  # with 1, a left-out test is a failure
 
 @dataclass
 class Run:
-    """One run of the suite, or one that was not possible.
+    """The results of one run of the test suite, such as that of one Python version.
 
-    ``left_out`` counts tests by reason. ``failures`` has the error of each test that failed.
+    ``left_out`` has the number of skipped tests by reason. ``failures`` has the error of each test
+    that failed, by test. A Python that is not available has a run with a reason only.
     """
 
     name: str
@@ -32,7 +36,7 @@ class Run:
     failures: dict[str, str] = field(default_factory=dict)
 
     def add(self, other: Run) -> None:
-        """Add the counts and the failures of another part of this run."""
+        """Add the counts and the failures of another pytest process of this run."""
         self.passed += other.passed
         self.failed += other.failed
         for reason, count in other.left_out.items():
@@ -41,19 +45,22 @@ class Run:
 
     @property
     def must_not_be(self) -> bool:
-        """Return True if a left-out test could run on this machine."""
+        """Return True if a test was skipped that could run on this machine.
+
+        Return False if all reasons are limits of this machine or of Debian's unstable suite.
+        """
         return any(not reason.startswith((FORBIDDEN, UNSTABLE)) for reason in self.left_out)
 
 
 def append(run: Run) -> None:
-    """Record a run, if a record was requested."""
+    """Append a run to the file that CERTPIN_RECORD names; do nothing without the variable."""
     if path := os.environ.get(FILE):
         with Path(path).open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(run)) + "\n")
 
 
 def read() -> list[Run]:
-    """Return the recorded runs in order. Runs with the same name are one."""
+    """Return the recorded runs in order. Lines with the same run name are added up."""
     path = Path(os.environ.get(FILE, os.devnull))
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     runs: dict[str, Run] = {}
@@ -64,5 +71,5 @@ def read() -> list[Run]:
 
 
 def all_required() -> bool:
-    """Return True if a left-out test is a failure."""
+    """Return True if CERTPIN_REQUIRE_ALL=1: a skipped test that could run is then a failure."""
     return os.environ.get(REQUIRE_ALL) == "1"

@@ -1,8 +1,8 @@
 """Record docs/start/recording.svg: certpin in a terminal, with a real server and a real attacker.
 
-Each command runs in a pseudo-terminal, on a private network on which the server of
-``api.bank.example`` is a program of this script. The picture shows each line in the moment in
-which it was printed, and all of them at the end. Long waits are shortened.
+Each command runs in a pseudo-terminal, in a private network in which this script is the server of
+``api.bank.example``. The animated picture shows each line when the command printed it, and all
+lines at the end. Long waits are shortened.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _ERASE = re.compile(r"\x1b\[1A|\x1b\[2K|\x1b\[\?\d+[lh]")
 
 
 class Step(NamedTuple):
-    """A command, and the remark above it."""
+    """A command of the recording, and the comment that the terminal shows above it."""
 
     remark: str
     command: str
@@ -70,15 +70,16 @@ PROOF = (
 
 
 def example_client() -> str:
-    """Return the client of docs/start/five-minutes.md."""
+    """Return the Python source of the client in docs/start/five-minutes.md."""
     page = (ROOT / "docs/start/five-minutes.md").read_text(encoding="utf-8")
     return page.partition("```python\n")[2].partition("```")[0]
 
 
 def record(options: Sequence[str] = ()) -> list[Line]:
-    """Run all commands, in this network, and return the lines of the terminal.
+    """Run all commands of the recording, and return the lines that the terminal showed.
 
-    ``options`` are more options of ``certpin prove``, which the terminal doesn't show.
+    This must run inside the private network. ``options`` are more options of ``certpin prove``,
+    which the terminal doesn't show.
     """
     root, rogue = Authority("Bank Root"), Authority("Rogue Root (installed on this machine)")
     bank = root.intermediate("Bank Issuing")
@@ -96,7 +97,7 @@ def record(options: Sequence[str] = ()) -> list[Line]:
 
 
 def _shortened(lines: list[Line]) -> list[Line]:
-    """Return the lines with shorter waits between them."""
+    """Return the lines with each wait between two lines limited to two seconds."""
     at = before = 0.0
     found = []
     for line in lines:
@@ -107,7 +108,7 @@ def _shortened(lines: list[Line]) -> list[Line]:
 
 
 class _Terminal:
-    """Runs commands in a folder, and keeps the lines that they print, with the time of each."""
+    """Runs commands in a folder, and collects the lines that they print with their times."""
 
     def __init__(self, folder: Path) -> None:
         self.lines: list[Line] = []
@@ -151,7 +152,7 @@ class _Terminal:
 
 
 def _output_of(command: str, folder: Path, environment: dict[str, str]) -> Iterator[str]:
-    """Run a command in a pseudo-terminal, and yield its output as it arrives."""
+    """Run a command in a pseudo-terminal, and yield its output as text when it arrives."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, pack("HHHH", 40, COLUMNS, 0, 0))
     decoder = codecs.getincrementaldecoder("utf-8")()
@@ -170,7 +171,10 @@ def _output_of(command: str, folder: Path, environment: dict[str, str]) -> Itera
 
 
 def main(words: list[str]) -> None:
-    """Record again inside of the private network, and write the picture."""
+    """Run this program inside the private network, and write its output as the picture.
+
+    With ``--inside``, which means that it runs there, record the commands and print the SVG.
+    """
     if words[:1] != ["--inside"]:
         command = [*in_private_network(HOST), sys.executable, "-m", "scripts.recording", "--inside"]
         TARGET.write_text(

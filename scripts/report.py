@@ -1,6 +1,7 @@
-"""End `make test` with a report: the tests that ran, and those left out, with reasons.
+"""Print the report at the end of `make test`: the tests that ran, and the skipped ones.
 
-With CERTPIN_REQUIRE_ALL=1 nothing may be left out.
+The report has the reason for each skipped test. With CERTPIN_REQUIRE_ALL=1, a skipped test is a
+failure, unless this machine can't run it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,11 @@ from scripts.console import fail
 
 
 def main() -> None:
-    """Print the report; fail if no test ran, or if one was left out that had to run."""
+    """Print the report of the recorded runs.
+
+    Exit with status 2 if no test passed, or if CERTPIN_REQUIRE_ALL=1 and a test was skipped that
+    could run on this machine.
+    """
     runs = record.read()
     _print_runs(runs)
     left_out = _print_left_out(runs)

@@ -1,4 +1,7 @@
-"""Photograph docs/start/report.png: the report of `certpin prove` about a client that leaks."""
+"""Write docs/start/report.png: a screenshot of the report of ``certpin prove``.
+
+The report is about a client that sends its request before it checks the pins.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,14 @@ _CHROMIUM = (
 
 
 def write_report(folder: Path, *options: str) -> Path:
-    """Attack the client, and return the report. ``options`` are more options of ``prove``.
+    """Run ``certpin prove`` on the broken example client; return the path of its HTML report.
+
+    Args:
+        folder: the folder for the report.
+        options: more options of ``certpin prove``.
 
     Raises:
-        RuntimeError: the run did not find the client's fault.
-
+        RuntimeError: ``certpin prove`` did not find the client's fault.
     """
     report = folder / "report.html"
     command = (
@@ -45,7 +51,7 @@ def write_report(folder: Path, *options: str) -> Path:
 
 
 def photograph(report: Path, picture: Path) -> None:
-    """Write a picture of the top of an HTML file, as PNG."""
+    """Write a screenshot of the top of an HTML file, as PNG, with Chromium."""
     words = [*_CHROMIUM, f"--screenshot={picture}", report.as_uri()]
     subprocess.run(words, check=True, capture_output=True)
 

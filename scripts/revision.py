@@ -1,10 +1,10 @@
-"""Write the unreleased revision of the monitoring service's schema, from its tables.
+"""Write the Alembic revision with the unreleased changes of the monitoring service's tables.
 
-``RELEASED`` is the last released revision, which never changes: all later changes are
-written as one revision. Raise it with each release. Run by ``make revision``.
+``RELEASED`` is the last released revision, which never changes: all later changes are written as
+one revision. Raise the constant with each release. ``make revision`` runs this program.
 
-The changes of rows are written by hand in ``migrations/steps`` (``s0002.py``): ``before`` is
-called before the tables change, ``after`` when they have changed.
+The changes of rows are written by hand in ``migrations/steps`` (``s0002.py``). The revision calls
+their function ``before`` before the tables change, and ``after`` when they have changed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def upgrade() -> None:
 
 
 def main() -> None:
-    """Replace the unreleased revision with a new one."""
+    """Delete the unreleased revision, and write a new one from the current tables."""
     for path in VERSIONS.glob("r*.py"):
         if int(path.stem[1:]) > RELEASED:
             path.unlink()
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def text() -> str:
-    """Return the revision before it is formatted."""
+    """Return the Python source of the unreleased revision, not formatted yet."""
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(f"sqlite:///{folder}/watch.db")
         if RELEASED:
@@ -84,7 +84,10 @@ def text() -> str:
 
 
 def _steps(name: str) -> dict[str, str]:
-    """Return the calls of the steps written by hand for this revision, if there are any."""
+    """Return the import and the calls of this revision's hand-written changes of rows.
+
+    The keys are ``imports``, ``before`` and ``after``; a value is empty if there is no such code.
+    """
     if find_spec(f"{_STEPS}.{name}") is None:
         return {"imports": "", "before": "", "after": ""}
     step = import_module(f"{_STEPS}.{name}")
@@ -96,7 +99,11 @@ def _steps(name: str) -> dict[str, str]:
 
 
 def _rendered(kind: str, item: Any, _: object) -> str | Literal[False]:
-    """Write true and false for both databases; alembic would write SQLite's ``1``."""
+    """Return ``sa.true()`` or ``sa.false()`` for a Boolean default, which suits both databases.
+
+    Return False for everything else, so that alembic renders it. For a Boolean, alembic would write
+    SQLite's ``1``.
+    """
     if kind == "server_default" and isinstance(getattr(item, "arg", None), True_ | False_):
         return "sa.true()" if isinstance(item.arg, True_) else "sa.false()"
     return False

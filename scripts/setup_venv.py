@@ -1,8 +1,9 @@
-"""Make an environment from a lock file, with certpin in it. It is made again if the lock changes.
+"""Make a virtual environment from a lock file, with certpin installed in it.
 
-Each package is installed in the locked version with the locked hashes; nothing is resolved, so a
-newer release in the registry changes nothing. Builds are not isolated: their requirements come
-from requirements/build.txt, so that no unlocked package is ever run.
+The environment is made again if the lock changes. Each package is installed in the locked version
+with the locked hashes; nothing is resolved, so a newer release in the registry changes nothing.
+Builds are not isolated: their requirements come from requirements/build.txt, so that no unlocked
+package is ever run.
 """
 
 from __future__ import annotations
@@ -42,12 +43,12 @@ def ensure(
     project: str = "editable",
     packages: Sequence[Path] = _PACKAGES,
 ) -> str:
-    """Return the Python of an environment that holds the lock and certpin's packages.
+    """Make a virtual environment if it is missing or its lock changed; return its Python's path.
 
     Args:
         directory: the environment.
         python: the Python that makes it.
-        lock: the locked requirements.
+        lock: the lock file to install.
         project: how the packages are installed: ``"editable"``, as a newly built ``"wheel"``,
             or ``"none"``.
         packages: the packages of this repository to install.
@@ -64,9 +65,15 @@ def ensure(
 
 
 def download(folder: Path, python: str, *locks: Path) -> Path:
-    """Return a folder of the wheels of some locks, for ``pip install --no-index --find-links``.
+    """Download the wheels of lock files into a folder, and return the folder.
 
-    Like an environment, it is made again only if a lock changes.
+    It is for ``pip install --no-index --find-links``. The wheels are downloaded again only if a
+    lock changes.
+
+    Args:
+        folder: the folder for the wheels.
+        python: the path of the Python that will install them.
+        locks: the lock files.
     """
     with _exclusive(folder):
         _ensure_downloaded(folder, python, locks)
@@ -75,7 +82,10 @@ def download(folder: Path, python: str, *locks: Path) -> Path:
 
 @contextmanager
 def _exclusive(folder: Path) -> Iterator[None]:
-    """Wait until no other process makes this folder: tests run in several processes."""
+    """Hold a file lock for a folder during the block, because tests run in several processes.
+
+    Wait first until no other process makes the same folder.
+    """
     lock = Path(".venvs", f"{folder.name}.lock")
     lock.parent.mkdir(exist_ok=True)
     with lock.open("w") as file:
@@ -117,10 +127,15 @@ def _ensure_lock(directory: Path, python: str, inside: str, lock: Path) -> None:
 
 
 def _make(directory: Path, python: str, inside: str) -> None:
-    """Make an environment with a pip that works.
+    """Make a virtual environment that has pip.
 
-    A Python that was unpacked from Debian's packages has no pip. The pip of the
-    environment that runs this, which is the locked one, installs itself there.
+    A Python unpacked from Debian's packages has no pip. For such a Python, the locked pip of this
+    program's environment installs pip into the new one.
+
+    Args:
+        directory: the new environment.
+        python: the Python that makes it.
+        inside: the path of the Python in the new environment.
     """
     if not debian_pythons.unpacked(python):
         if not succeeds([python, "-m", "venv", str(directory)], quiet=True):
@@ -145,7 +160,7 @@ def _ensure_editable(directory: Path, inside: str, packages: Sequence[Path]) -> 
 
 
 def _is_current(stamp: Path, wanted: str) -> bool:
-    """Return True if the environment of the stamp was completed, from the same files."""
+    """Return True if the stamp exists, so the work was completed, and has the digest ``wanted``."""
     return stamp.exists() and stamp.read_text() == wanted
 
 
@@ -164,7 +179,7 @@ def _digest(*parts: bytes) -> str:
 
 
 def main() -> None:
-    """Set up one environment with the Python that runs this."""
+    """Make the environment that the command line names, with the Python that runs this program."""
     parser = argparse.ArgumentParser(description="Make an environment from a lock file.")
     parser.add_argument("directory", type=Path)
     parser.add_argument("lock", type=Path)

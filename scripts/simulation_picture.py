@@ -1,4 +1,4 @@
-"""Draw docs/guides/simulation.svg.
+"""Draw docs/guides/simulation.svg: a simulated rotation of a key.
 
 It is the example of docs/guides/rotate.md, with step 4 taken 13 days early.
 """
@@ -28,18 +28,18 @@ CLIENTS = 1_000_000
 
 
 def pin(name: str) -> Pin:
-    """Return the pin of a key of the example: A is served, B is its backup, C comes next."""
+    """Return the pin of an example key: ``a`` is served, ``b`` is its backup, ``c`` comes next."""
     return Pin.of_key(hashlib.sha256(name.encode()).digest())
 
 
 def example() -> PinSet:
-    """Return the published pin set of the example."""
+    """Return the published pin set of the example: the host with the pins of ``a`` and ``b``."""
     pins = (HostPin(pin("a")), HostPin(pin("b"), "backup", "published"))
     return PinSet("bank", 11, (HostPolicy(HOST, pins),))
 
 
 def text() -> bytes:
-    """Return the picture."""
+    """Return the SVG of the simulated rotation."""
     deployed = DeployedVersions((Version(example(), fetched=OUT),))
     situation = Situation(example(), HOST, deployed, (), AdoptionDelays(), BEGIN)
     names = {pin("c"): "c.key"}

@@ -1,7 +1,7 @@
-"""Draw the output of a terminal as an SVG, in which each line appears at its time.
+"""Draw the output of a terminal as an animated SVG, in which each line appears at its time.
 
-The picture is complete without animation too: for a reader who prefers less motion, and in a
-program that knows no CSS.
+Without animation, the picture shows all lines: for readers who prefer less motion, and in programs
+that ignore CSS.
 """
 
 from __future__ import annotations
@@ -38,20 +38,22 @@ _THEME: TerminalTheme = DIMMED_MONOKAI
 
 
 class Line(NamedTuple):
-    """A line of a terminal, with its escape sequences of colour, and its time in seconds."""
+    """A line of terminal output: the time at which it appears, in seconds, and its text.
+
+    The text may contain the escape sequences of colours.
+    """
 
     at: float
     text: str
 
 
 def draw(lines: Sequence[Line], columns: int, title: str) -> str:
-    """Return an SVG of a terminal.
+    """Return an animated SVG of a terminal that prints these lines.
 
     Args:
         lines: the lines, from top to bottom; a longer one than ``columns`` is wrapped.
         columns: the width of the terminal, in characters.
         title: the text for the title bar, and for readers who can't see the picture.
-
     """
     rows = [Line(line.at, part) for line in lines for part in _wrapped(line.text, columns)]
     width = round(columns * _WIDTH + 2 * _MARGIN)
@@ -74,7 +76,7 @@ def draw(lines: Sequence[Line], columns: int, title: str) -> str:
 
 
 def _wrapped(text: str, columns: int) -> Iterator[str]:
-    """Break a line as a terminal does, at its last column."""
+    """Yield the parts of a line that a terminal with this many columns shows on separate rows."""
     console = Console(color_system="truecolor", force_terminal=True, width=columns)
     ansi = Text.from_ansi(text)
     for start in range(0, max(len(ansi), 1), columns):
@@ -89,7 +91,11 @@ def _buttons() -> Iterator[Element]:
 
 
 def _row(row: Line, number: int) -> Element:
-    """Draw a line: each piece has its place, so that every font keeps the columns."""
+    """Return the SVG group of a line.
+
+    Each part with one style has its own position and width, so that the columns stay aligned in
+    every font.
+    """
     console = Console(width=1000)
     y = str(_TITLE_BAR + _HEIGHT * number + _SIZE)
     pieces, column = [], 0

@@ -1,8 +1,9 @@
-"""Count the files that a reader opens to follow one user action: ``make walk``.
+"""Count the source files of certpin with code that runs for one user action: ``make walk``.
 
-Each action runs in one process, with ``sys.setprofile`` in every thread. A file of certpin counts
-if a function in it is entered. All modules are imported before, so that code at import doesn't
-count. The servers and curl are other processes.
+They are the files that a reader opens to follow the action in the code. Each action runs in one
+process, with ``sys.setprofile`` in every thread. A file counts if a function in it is called. All
+modules are imported before, so that code at import doesn't count. Servers and curl run in other
+processes.
 
 ``--files`` prints the files too.
 """
@@ -61,14 +62,14 @@ _REPORT = """{
 
 
 class Walk:
-    """The files in which functions were entered."""
+    """Records the source files of the functions that are called."""
 
     def __init__(self) -> None:
         self._code: set[str] = set()
 
     @property
     def files(self) -> list[str]:
-        """Return sorted paths, from the package on."""
+        """Return the sorted paths of the recorded files, such as ``certpin/cli/main.py``."""
         return sorted(
             f"{folder.name}/{Path(name).relative_to(folder)}"
             for folder in _folders()
@@ -78,7 +79,7 @@ class Walk:
 
     @contextmanager
     def following(self) -> Iterator[None]:
-        """Follow this thread, and those that are started in the block."""
+        """Record the calls in this thread, and in threads that are started in the block."""
         threading.setprofile(self._entered)
         sys.setprofile(self._entered)
         try:
@@ -88,7 +89,7 @@ class Walk:
             threading.setprofile(None)
 
     def clear(self) -> None:
-        """Forget the files so far."""
+        """Remove all files recorded so far."""
         self._code.clear()
 
     def _entered(self, frame: FrameType, event: str, _: object) -> None:
@@ -97,7 +98,11 @@ class Walk:
 
 
 class Action(NamedTuple):
-    """An action of a user, and how many files it may enter."""
+    """A user action to measure, and the number of files with functions that it may call.
+
+    ``walk`` performs the action and returns the files. ``part_limit`` is a limit for the files in
+    the folder ``part``.
+    """
 
     name: str
     limit: int
@@ -107,7 +112,7 @@ class Action(NamedTuple):
 
 
 class Bank(NamedTuple):
-    """A server, its identity and authority, and the authority as a file."""
+    """A running test server: its port, its key and certificate, and the PEM file of its root."""
 
     port: int
     identity: Identity
@@ -115,12 +120,15 @@ class Bank(NamedTuple):
 
     @property
     def server(self) -> str:
-        """Return host and port."""
+        """Return ``HOST:PORT`` of the server."""
         return f"{_HOST}:{self.port}"
 
 
 def main(words: list[str]) -> None:
-    """Print a line for each action."""
+    """Run each action, and print its number of files and its limit.
+
+    With ``--serve``, run the monitoring service instead; the measurement of a report needs it.
+    """
     if words[:1] == ["--serve"]:
         _serve(Path(words[1]), words[2:])
         return
@@ -167,7 +175,11 @@ def _import_everything() -> None:
 
 
 def _command(*words: str | Path) -> list[str]:
-    """Return the files that a command enters."""
+    """Run a certpin command, and return the source files of the functions that it calls.
+
+    Raises:
+        RuntimeError: the exit code is neither 0 nor 1.
+    """
     walk = Walk()
     with walk.following():
         done = _run(*words)
@@ -185,7 +197,11 @@ def _add(bank: Bank) -> list[str]:
 
 
 def _refused(bank: Bank) -> list[str]:
-    """Follow a refusal, from a pin set and a client to the error of its first request."""
+    """Return the files used when a pinned httpx client refuses the server in its first request.
+
+    Raises:
+        RuntimeError: the client did not refuse.
+    """
     walk = Walk()
     pins = kit.pin_set(kit.policy(_HOST))
     with PinnedClient(pins, trust_env=False) as client, walk.following():
@@ -197,7 +213,7 @@ def _refused(bank: Bank) -> list[str]:
 
 
 def _activate(bank: Bank) -> list[str]:
-    """Follow an activation; the backup was published a month ago."""
+    """Return the files used by ``certpin rotate switch``, to a backup published 30 days before."""
     dial = ("--connect", f"127.0.0.1:{bank.port}")
     write(kit.policy(_HOST, bank.identity.pin, kit.NOBODY), trust=bank.ca)
     text = Path("pins.toml").read_text(encoding="utf-8")
@@ -215,7 +231,10 @@ def _prove(bank: Bank) -> list[str]:
 
 
 def _reported(bank: Bank) -> list[str]:
-    """Follow a report from its POST to its line on ``/failures``, in the process of the service."""
+    """Return the files that the monitoring service uses for a report of a refused connection.
+
+    The report is posted, and the measurement ends when ``/failures`` shows it.
+    """
     write(kit.policy(_HOST, bank.identity.pin), trust=bank.ca)
     port, found = free_port(), Path("files")
     Path("watch.toml").write_text(
@@ -244,7 +263,10 @@ def _reported(bank: Bank) -> list[str]:
 
 
 def _serve(found: Path, words: list[str]) -> None:
-    """Run the service. SIGUSR1 forgets the files so far, SIGUSR2 writes the files since then."""
+    """Run a certpin command that starts the monitoring service, and record its files.
+
+    SIGUSR1 removes the files recorded so far; SIGUSR2 writes those recorded since to ``found``.
+    """
     _import_everything()
     walk = Walk()
     signal.signal(signal.SIGUSR1, lambda *_: walk.clear())
@@ -255,7 +277,13 @@ def _serve(found: Path, words: list[str]) -> None:
 
 
 def _get(port: int, path: str, body: bytes | None = None) -> bytes:
-    """Return the body of a successful answer, or nothing. With a body, the request is a POST."""
+    """Send a GET request to the local service, or a POST if there is a body; return the body.
+
+    Return an empty body if the connection fails, or if a GET gets an error status.
+
+    Raises:
+        RuntimeError: a POST gets an error status.
+    """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     headers = {"Content-Type": "application/json"}
     try:

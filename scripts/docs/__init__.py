@@ -14,7 +14,7 @@ from __future__ import annotations
 
 
 def pages() -> dict[str, str]:
-    """Return the generated pages, by their path below ``docs``. None of them is committed."""
+    """Return the text of every generated page, by its path below ``docs``. None is committed."""
     # Here, because they import all of certpin.
     from scripts.docs import (  # noqa: PLC0415
         api,

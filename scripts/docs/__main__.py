@@ -1,7 +1,7 @@
-"""``make docs``: build the site into build/docs; a problem of any page fails it.
+"""``make docs``: build the site in build/docs; a problem in any page makes the build fail.
 
-All pages are collected as text first, and checked (``checks``). Sphinx then builds them with
-warnings as errors, and each page has to be there.
+The text of all pages is collected first, and checked (``checks``). Sphinx then builds them with
+warnings as errors. At the end, each page must exist in the site.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _HERE = Path(__file__).parent
 
 
 def main() -> None:
-    """Build the site."""
+    """Build the documentation site from the repository and to the folder of the command line."""
     parser = argparse.ArgumentParser(description="Build the documentation.")
     parser.add_argument("--root", type=Path, default=ROOT, help="the repository")
     parser.add_argument("--out", type=Path, default=Path("build/docs"), help="the site")
@@ -39,10 +39,17 @@ def main() -> None:
 
 
 def build(root: Path, out: Path) -> Tree:
-    """Build the site of a repository.
+    """Build the documentation site of a repository.
+
+    Args:
+        root: the repository.
+        out: the folder for the HTML pages.
+
+    Returns:
+        The text of the pages, with their pictures.
 
     Raises:
-        SystemExit: something is wrong with the pages; nothing or only a part was built.
+        SystemExit: the pages have a problem; nothing or only a part was built.
     """
     generated = pages()
     found = tree(generated, root)
@@ -59,7 +66,17 @@ def build(root: Path, out: Path) -> Tree:
 
 
 def stage(texts: dict[str, str], pictures: tuple[str, ...], root: Path, folder: Path) -> None:
-    """Write the pages and their pictures for Sphinx. Unchanged pages keep their dates."""
+    """Write the pages, their pictures and the settings of Sphinx into a folder for Sphinx.
+
+    Files that did not change are not written, so that Sphinx builds only the changed pages. Files
+    of former pages are deleted.
+
+    Args:
+        texts: the Markdown of the pages, by path on the site.
+        pictures: the paths of the pictures below ``docs``.
+        root: the repository.
+        folder: the folder to write.
+    """
     names = {*texts, *pictures, "conf.py", "extra/versions.json"}
     for old in [path for path in folder.rglob("*") if path.is_file()]:
         if old.relative_to(folder).as_posix() not in names and "static" not in old.parts:
@@ -75,7 +92,7 @@ def stage(texts: dict[str, str], pictures: tuple[str, ...], root: Path, folder: 
 
 
 def unbuilt(names: Iterable[str], out: Path) -> list[str]:
-    """Return the pages that are not in the built site."""
+    """Return those pages among ``names`` that have no HTML file in the built site ``out``."""
     return [name for name in names if not (out / PurePosixPath(name).with_suffix(".html")).exists()]
 
 
@@ -87,7 +104,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def sphinx_words(source: Path, out: Path) -> list[str]:
-    """Return the arguments of Python that build a staged site; a warning is an error."""
+    """Return the arguments for Python that run Sphinx on staged pages, with warnings as errors."""
     doctrees = out.parent / f"{out.name}-doctrees"
     words = ["-m", "sphinx", "-b", "html", "-n", "-W", "--keep-going", "-j", "auto"]
     quiet = [] if sys.stdout.isatty() else ["-q"]

@@ -1,4 +1,4 @@
-"""The pages of the Python API: autodoc writes them from the docstrings of the public names."""
+"""The reference pages of the Python API: autodoc fills them from docstrings of public names."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _FIXTURES = ("attack", "mitm", "certpin_environment", "certpin_lab", "certpin_ca
 
 
 def api_pages() -> dict[str, str]:
-    """Return the pages of ``reference/api``, by their path below ``docs``."""
+    """Return the text of each page of ``reference/api``, by its path below ``docs``."""
     modules = _MODULES | {
         f"certpin.clients.{each}": _CLIENT.format(_LIBRARIES.get(each, each)) for each in CLIENTS
     }
@@ -57,7 +57,7 @@ def api_pages() -> dict[str, str]:
 
 
 def core_names() -> list[str]:
-    """Return the public names of ``certpin``, without the errors and the version."""
+    """Return the names in ``certpin.__all__``, without the error classes and the version."""
     return [
         name
         for name in certpin.__all__
@@ -66,10 +66,10 @@ def core_names() -> list[str]:
 
 
 def public_names(module: str) -> list[str]:
-    """Return the public names of a module that ``certpin`` itself doesn't have.
+    """Return the public names of a module, without those that ``certpin`` itself exports.
 
-    niquests replaces the libraries of other clients, so its module can't be imported beside them:
-    its names are read from the source.
+    niquests replaces libraries that other client modules need. So its client module is not
+    imported: its names are read from the source.
     """
     if module in _NOT_IMPORTED:
         return _classes(Path(clients.__file__).parent / f"{module.rpartition('.')[2]}.py")
@@ -79,7 +79,7 @@ def public_names(module: str) -> list[str]:
 
 
 def _defined(module: ModuleType) -> list[str]:
-    """Return the classes and functions that a module defines, in their order."""
+    """Return the names of the public classes and functions of a module, in source order."""
     return [
         name
         for name, value in vars(module).items()
@@ -88,7 +88,7 @@ def _defined(module: ModuleType) -> list[str]:
 
 
 def _classes(source: Path) -> list[str]:
-    """Return the public classes of a module, in their order."""
+    """Return the names of the public classes in a Python source file, in source order."""
     nodes = ast.parse(source.read_text(encoding="utf-8")).body
     return [each.name for each in nodes if isinstance(each, ast.ClassDef) and each.name[0] != "_"]
 

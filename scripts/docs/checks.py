@@ -1,4 +1,8 @@
-"""The checks before the build: links, anchors, navigation, help texts, notes and JSON."""
+"""Checks of the documentation before it is built.
+
+They find dead links and anchors, mistakes in the navigation, missing help texts, hand-written notes
+without a page, and undocumented JSON.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +20,11 @@ if TYPE_CHECKING:
 
 
 def problems(found: Tree, generated: Mapping[str, str], root: Path) -> list[str]:
-    """Return everything that is wrong with the pages, a line for each problem.
+    """Return a message for each problem of the pages; an empty list if there is none.
 
     Args:
         found: all pages of the site.
-        generated: the generated ones, by their path below ``docs``.
+        generated: the text of the generated pages, by path below ``docs``.
         root: the repository.
     """
     sections = navigation.read(root)
@@ -36,7 +40,7 @@ def problems(found: Tree, generated: Mapping[str, str], root: Path) -> list[str]
 
 
 def unlinked(generated: Mapping[str, str]) -> list[str]:
-    """Return the generated pages to which the index of their folder has no link."""
+    """Return the paths of generated pages that the index page of their folder doesn't link to."""
     found = []
     for path in generated:
         folder, name = PurePosixPath(path).parent, PurePosixPath(path).name
@@ -47,7 +51,11 @@ def unlinked(generated: Mapping[str, str]) -> list[str]:
 
 
 def unused_notes(generated: Mapping[str, str], root: Path) -> list[str]:
-    """Return the notes of a repository, except those of commands, that belong to no page."""
+    """Return the ``*.notes.md`` files below ``docs`` that belong to no generated page.
+
+    Such a file has the hand-written part of a generated page. The notes of commands are not
+    included: ``commands.notes_without_command`` checks them.
+    """
     docs = root / "docs"
     found = {file.relative_to(docs).as_posix() for file in docs.rglob(f"*{NOTES}")}
     return sorted(
@@ -59,7 +67,10 @@ def unused_notes(generated: Mapping[str, str], root: Path) -> list[str]:
 
 
 def undocumented(known: Iterable[commands.Documented]) -> list[str]:
-    """Return the commands and options without a help text, and those with undocumented JSON."""
+    """Return a message for each command or option without a help text.
+
+    A command with ``--json`` that the table of docs/reference/json.md lacks gets a message too.
+    """
     found = []
     described = commands.json_objects()
     for each in known:

@@ -1,7 +1,8 @@
-"""A page for each command, from click: usage, description, options, examples and exit codes.
+"""The reference page of each command, made from its click declaration.
 
-A command's longer explanations are hand-written: ``docs/reference/commands/NAME.notes.md``, where
-NAME is the words of the command, joined by hyphens.
+A page has usage, description, options, examples and exit codes. Longer explanations are
+hand-written: ``docs/reference/commands/NAME.notes.md``, where NAME is the words of the command
+after ``certpin``, joined by hyphens.
 """
 
 from __future__ import annotations
@@ -64,7 +65,11 @@ and certificates, control characters are escaped; the only exception is the resp
 
 @dataclass(frozen=True)
 class Documented:
-    """A command with its words, without ``certpin``, and its context for click."""
+    """A command or a group of commands that gets a reference page.
+
+    ``words`` are its words on the command line, without ``certpin``; ``context`` is the click
+    context of ``command``.
+    """
 
     words: tuple[str, ...]
     command: click.Command
@@ -72,17 +77,17 @@ class Documented:
 
     @property
     def name(self) -> str:
-        """The name of its page: its words, joined by hyphens."""
+        """The name of the command's page: its words without ``certpin``, joined by hyphens."""
         return "-".join(self.words)
 
     @property
     def title(self) -> str:
-        """The command as the user types it."""
+        """The command with all its words, such as ``certpin rotate switch``."""
         return " ".join(("certpin", *self.words))
 
     @property
     def parts(self) -> list[Documented]:
-        """The commands of a group, in the order of its help; empty for a command."""
+        """The commands of a group, in the order of its help; an empty list if this is no group."""
         return [
             Documented(
                 (*self.words, name), part, click.Context(part, info_name=name, parent=self.context)
@@ -92,7 +97,10 @@ class Documented:
 
 
 def parts_of(context: click.Context) -> list[tuple[str, click.Command]]:
-    """Return the commands of a group that its help lists, with their names; none of a command."""
+    """Return name and command of each member that a group's help lists.
+
+    The list is empty if the command of ``context`` is no group.
+    """
     group = context.command
     if not isinstance(group, click.Group):
         return []
@@ -101,15 +109,15 @@ def parts_of(context: click.Context) -> list[tuple[str, click.Command]]:
 
 
 def root() -> Documented:
-    """Return ``certpin`` itself."""
+    """Return the group of all commands, ``certpin`` itself."""
     return Documented((), cli, click.Context(cli, info_name="certpin", **cli.context_settings))
 
 
 def every_command(of: Documented | None = None) -> Iterator[Documented]:
-    """Yield each group and each command below a group, a group before its commands.
+    """Yield each command and each group below a group; a group comes before its commands.
 
     Args:
-        of: the group; by default ``certpin`` itself.
+        of: the group in which to begin; by default ``certpin`` itself.
     """
     for part in (of or root()).parts:
         yield part
@@ -117,20 +125,23 @@ def every_command(of: Documented | None = None) -> Iterator[Documented]:
 
 
 def command_pages() -> dict[str, str]:
-    """Return the pages of ``reference/commands``, by their path below ``docs``."""
+    """Return the text of each page of ``reference/commands``, by its path below ``docs``."""
     found = {f"reference/commands/{each.name}.md": _page(each) for each in every_command()}
     return {"reference/commands/index.md": _index()} | found
 
 
 def notes_without_command(root: Path) -> list[str]:
-    """Return the names of the notes of a repository that belong to no command."""
+    """Return the names of the ``*.notes.md`` files of a repository that belong to no command."""
     names = {f"{each.name}.notes.md" for each in every_command()}
     folder = root / NOTES.relative_to(ROOT)
     return sorted(path.name for path in folder.glob("*.md") if path.name not in names)
 
 
 def parameters(documented: Documented) -> list[click.Option]:
-    """Return the options that the help lists. Hidden options only name their replacements."""
+    """Return the options of a command that its help lists.
+
+    Hidden options are omitted: they only name their replacements.
+    """
     return [
         each
         for each in documented.command.params
@@ -178,7 +189,10 @@ def _page(documented: Documented) -> str:
 
 
 def _paragraphs(command: click.Command) -> list[str]:
-    """Return the paragraphs of a help text; the lines of one that is not as-is are joined."""
+    """Return the paragraphs of a command's help text; its name if there is no text.
+
+    The lines of a paragraph are joined, unless it begins with click's mark for "do not wrap".
+    """
     text = cleandoc((command.help or "").partition("\f")[0])
     found = []
     for part in re.split(r"\n\s*\n", text):
@@ -272,7 +286,10 @@ def _json(documented: Documented) -> str:
 
 
 def json_objects() -> dict[str, str]:
-    """Return the description of each command's JSON, from the first table of json.md."""
+    """Return a description of each command's ``--json`` data, by command.
+
+    The descriptions come from the first table of docs/reference/json.md.
+    """
     text = _JSON.read_text(encoding="utf-8").partition("## Commands")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (`certpin [^|]*) \| (.*) \|$", text, re.MULTILINE)
     return {name: shown for names, shown in rows for name in re.findall(r"`([^`]+)`", names)}

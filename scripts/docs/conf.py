@@ -1,4 +1,4 @@
-"""The settings of Sphinx. ``python -m scripts.docs`` runs it, with warnings as errors."""
+"""The settings of Sphinx for the documentation site, which ``python -m scripts.docs`` builds."""
 
 from __future__ import annotations
 

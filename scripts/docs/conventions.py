@@ -1,4 +1,4 @@
-"""The pages of the exit codes and of the environment variables, from their declarations."""
+"""The reference pages of exit codes and environment variables, from their declarations in code."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ proxy variables are set."""
 
 
 def exit_codes_page() -> dict[str, str]:
-    """Return the page of the exit codes, by its path below ``docs``."""
+    """Return the text of the page of the exit codes, by its path below ``docs``."""
     rows = [(str(each.number), each.name, prose(each.meaning)) for each in EXIT_CODES]
     shown = table(("exit code", "name", "meaning"), rows)
     return {"reference/exit-codes.md": page("Exit codes", _EXIT_CODES, shown, _ADD)}
 
 
 def environment_page() -> dict[str, str]:
-    """Return the page of the environment variables, by its path below ``docs``."""
+    """Return the text of the page of the environment variables, by its path below ``docs``."""
     text = page(
         "Environment variables",
         _ENVIRONMENT,

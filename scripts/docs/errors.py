@@ -1,4 +1,4 @@
-"""The page of the errors, from ``certpin.errors``: the tree, and each error with its exit code."""
+"""The reference page of the classes in ``certpin.errors``: hierarchy, texts and exit codes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PICKLED = (
 
 
 def errors_page() -> dict[str, str]:
-    """Return the page of the errors, by its path below ``docs``."""
+    """Return the text of the page of the errors, by its path below ``docs``."""
     tree = cleandoc(errors.__doc__ or "").split("\n\n")[1]
     parts = [_section(each) for each in every_error()]
     text = page(
@@ -39,7 +39,7 @@ def errors_page() -> dict[str, str]:
 
 
 def every_error(base: type[CertpinError] = errors.CertpinError) -> Iterator[type[CertpinError]]:
-    """Yield each public error, a base class before its subclasses."""
+    """Yield the public classes among ``base`` and its subclasses, a base before its subclasses."""
     if not base.__name__.startswith("_"):
         yield base
     for each in base.__subclasses__():
@@ -48,7 +48,7 @@ def every_error(base: type[CertpinError] = errors.CertpinError) -> Iterator[type
 
 
 def exit_code(error: type[CertpinError]) -> str:
-    """Return the exit code with which a command ends after this error."""
+    """Return the exit code of a command that ends with this error, as text for the page."""
     if issubclass(error, errors.PinError):
         return "1"
     if issubclass(error, errors.ProbeError):
@@ -67,5 +67,5 @@ def _section(error: type[CertpinError]) -> str:
 
 
 def _markdown(docstring: str) -> str:
-    """Return a docstring as Markdown: its code is in two backquotes."""
+    """Return a docstring as Markdown, with single instead of double backquotes around code."""
     return docstring.replace("``", "`")

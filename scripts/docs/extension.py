@@ -1,4 +1,8 @@
-"""Events of Sphinx: references in signatures, accessible pages, and the policy for loading."""
+"""A Sphinx extension of this site.
+
+It links types in signatures, shortens the navigation, makes pages accessible, and adds a
+Content-Security-Policy to each page.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +42,7 @@ _SCRIPT = re.compile(r"<script(?P<attributes>[^>]*)>(?P<text>.*?)</script>", re.
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Connect the events."""
+    """Register the event handlers of this extension; reading and writing may run in parallel."""
     app.connect("missing-reference", _resolve)
     app.connect("html-page-context", _collapse, priority=100)  # before the theme's
     app.connect("html-page-context", _mark_current, priority=900)  # after it
@@ -49,10 +53,11 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 def _resolve(app: Sphinx, env: Any, node: Any, content: Any) -> Any:
-    """Resolve the type of a signature by its last name, or show it as text if it is not documented.
+    """Link a type in a signature to the page of its public name (``missing-reference``).
 
-    Signatures have the names of the modules that define a class, and the pages have the public
-    names. The types of other libraries are not on this site, which needs no network to be built.
+    Signatures contain the name of the module that defines a class, and pages have the public name,
+    so only the last part of the name is compared. A type without a page, such as one of another
+    library, stays plain text: the build needs no network.
     """
     if node.get("refdomain") != "py":
         return None
@@ -76,10 +81,11 @@ def _resolve(app: Sphinx, env: Any, node: Any, content: Any) -> Any:
 
 
 def _collapse(app: Sphinx, page: str, _template: str, context: dict[str, Any], _tree: Any) -> None:
-    """Show only the branch of the current page in the navigation, and make that once for a branch.
+    """Limit a page's navigation to the page's own branch (``html-page-context``).
 
-    The theme writes all pages into the navigation of each: with 700 pages, that was most of the
-    site, and most of the time to build it.
+    By default, the theme writes all pages into the navigation of every page: with 700 pages, that
+    was most of the site and of the build time. The navigation is rendered once for a branch.
+    ``_mark_current`` then puts it into the other pages of the branch.
     """
     whole = context.get("toctree")
     if whole is None:
@@ -91,7 +97,7 @@ def _collapse(app: Sphinx, page: str, _template: str, context: dict[str, Any], _
 def _mark_current(
     app: Sphinx, page: str, _template: str, context: dict[str, Any], _tree: Any
 ) -> None:
-    """Mark the current page in the navigation of its branch."""
+    """Put the navigation of the branch into a page, and mark the page in it as the current one."""
     branch = _branch(app, page)
     if branch is None:
         return
@@ -106,9 +112,10 @@ def _mark_current(
 
 
 def _branch(app: Sphinx, page: str) -> tuple[str, str] | None:
-    """Return the parent and the folder of a page without pages below it.
+    """Return the parent page and the folder of a page.
 
-    Pages with the same ones have the same navigation, except for the mark of the current page.
+    Pages with the same parent and the same folder have the same navigation, except for the mark of
+    the current page. Return None for a page that has pages below it or no parent.
     """
     parent = app.builder.relations.get(page, [None])[0]
     if parent is None or page in app.builder.env.toctree_includes:
@@ -117,7 +124,11 @@ def _branch(app: Sphinx, page: str) -> tuple[str, str] | None:
 
 
 def _replaced(pattern: str, replacement: str, html: str) -> str:
-    """Return the text with the only match of a pattern replaced."""
+    """Return ``html`` with the only match of a pattern replaced.
+
+    Raises:
+        ValueError: there is no match, or more than one: the theme has changed.
+    """
     text, count = re.subn(pattern, replacement, html)
     if count != 1:
         raise ValueError(f"{count} matches of {pattern} in the navigation: the theme has changed")
@@ -131,7 +142,11 @@ _summaries: dict[str, list[str]] = {}
 def _hide_summary(
     _app: Sphinx, what: str, name: str, _obj: Any, _options: Any, lines: list[str]
 ) -> None:
-    """Keep napoleon from reading "The digest, 32 bytes: …" of a property as a type and a text."""
+    """Replace the first paragraph of a property's docstring with a placeholder.
+
+    napoleon would read "The digest, 32 bytes: …" as a type and a text. ``_show_summary`` restores
+    the paragraph after napoleon.
+    """
     if what in {"attribute", "property"} and lines:
         end = lines.index("") if "" in lines else len(lines)
         _summaries[name] = lines[:end]
@@ -147,7 +162,7 @@ def _show_summary(
 
 
 def _finish(app: Sphinx, error: Exception | None) -> None:
-    """Add the corrections and the policy to every page."""
+    """Add the accessibility corrections and the Content-Security-Policy to every HTML page."""
     if error is not None or app.builder.format != "html":
         return
     for page in Path(app.outdir).rglob("*.html"):
@@ -158,14 +173,14 @@ def _finish(app: Sphinx, error: Exception | None) -> None:
 
 
 def accessible(html: str) -> str:
-    """Return a page with the corrections for screen readers and keyboards."""
+    """Return an HTML page with corrections of the theme for screen readers and keyboards."""
     for old, new in _ACCESSIBLE:
         html = html.replace(old, new)
     return html
 
 
 def with_policy(html: str) -> str:
-    """Return a page with its Content-Security-Policy."""
+    """Return an HTML page with a Content-Security-Policy that lists the hashes of its scripts."""
     texts = [found["text"] for found in _SCRIPT.finditer(html) if "src=" not in found["attributes"]]
     hashes = sorted({_hash(text) for text in texts})
     policy = _POLICY.format("".join(f" {each}" for each in hashes))

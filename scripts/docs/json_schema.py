@@ -1,7 +1,7 @@
-"""The JSON Schema of the commands' output, from the tables of json.md and reports.md.
+"""The JSON Schema of the commands' ``--json`` output, made from tables in json.md and reports.md.
 
 Tests compare the output of every command with these tables (``tests.cli._documented``), so the
-schema is that of the real output.
+schema describes the real output.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ _ONE_OBJECT = re.compile(r"\[([^]]+)\]\([^)]*#json-[^)]*\)")
 
 @cache
 def tables() -> dict[str, dict[str, tuple[str, str]]]:
-    """Return the type and the meaning of each field, by the name of its table."""
+    """Return the fields of each JSON object, by the object's name and the field's name.
+
+    The value for a field is its type, in the notation of the tables, and its meaning.
+    """
     found: dict[str, dict[str, tuple[str, str]]] = {}
     name = ""
     for line in [line for each in _PAGES for line in each.read_text(encoding="utf-8").splitlines()]:
@@ -39,7 +42,7 @@ def tables() -> dict[str, dict[str, tuple[str, str]]]:
 
 
 def schema() -> dict[str, Any]:
-    """Return the schema of all objects."""
+    """Return the JSON Schema with a definition for each object that commands print as JSON."""
     definitions = {name: _object(fields) for name, fields in tables().items()}
     for command, data in json_objects().items():
         if found := _ONE_OBJECT.fullmatch(data):
@@ -49,7 +52,7 @@ def schema() -> dict[str, Any]:
 
 
 def schema_page() -> dict[str, str]:
-    """Return the page of the schema, by its path below ``docs``."""
+    """Return the text of the page with the JSON Schema, by its path below ``docs``."""
     text = json.dumps(schema(), indent=1, ensure_ascii=False)
     return {"reference/json-schema.md": page("JSON Schema", _INTRODUCTION, block(text, "json"))}
 
@@ -63,7 +66,7 @@ def _object(fields: dict[str, tuple[str, str]]) -> dict[str, Any]:
 
 
 def _type(kind: str) -> dict[str, Any]:
-    """Return the schema of a type, as the tables write it."""
+    """Return the JSON Schema of a type in the tables' notation, such as ``list of string``."""
     if kind.startswith(_LIST):
         items = kind.removeprefix(_LIST).removesuffix(_OR_NULL)
         found = {"type": "array", "items": _type(items)}

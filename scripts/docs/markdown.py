@@ -1,4 +1,4 @@
-"""Pieces of Markdown for the generated pages: escaped text, code, blocks, tables and anchors."""
+"""Functions that write Markdown for the generated pages: text, code, tables and anchors."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ _GENERATED = re.compile(r"(?m)^<!-- generated: (.*) -->$")
 
 
 def plain(text: str) -> str:
-    """Escape the characters that Markdown reads as markup."""
+    """Return ``text`` with a backslash before each character that Markdown reads as markup."""
     for mark in ("\\", "*", "_", "<", "`", "[", "|"):
         text = text.replace(mark, f"\\{mark}")
     return text
 
 
 def prose(text: str) -> str:
-    """Return a text that was written for a terminal, as Markdown: options and so on are code."""
+    """Convert a text for a terminal to Markdown.
+
+    Text in backquotes, options, environment variables and placeholders become code.
+    """
     parts = _CODE.split(text)
     return "".join(
         code(part.strip("`")) if index % 2 else plain(part) for index, part in enumerate(parts)
@@ -30,29 +33,29 @@ def prose(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """Return inline code, which is also safe in a cell of a table."""
+    """Return ``text`` as inline code that is also safe in a cell of a table."""
     escaped = text.replace("|", "\\|")
     return f"`` {escaped} ``" if "`" in text else f"`{escaped}`"
 
 
 def block(text: str, language: str) -> str:
-    """Return a code block."""
+    """Return ``text`` as a fenced code block in this language."""
     longest = max((len(run) for run in re.findall(r"`{3,}", text)), default=2)
     fence = "`" * (longest + 1)
     return f"{fence}{language}\n{text.strip(chr(10))}\n{fence}"
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table; the cells are Markdown already."""
+    """Return a Markdown table with a row of titles; the cells must be Markdown already."""
     lines = [titles, ["---"] * len(titles), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def fill(text: str, parts: Mapping[str, str]) -> str:
-    """Return hand-written Markdown with a part in place of each ``<!-- generated: NAME -->`` line.
+    """Replace each ``<!-- generated: NAME -->`` line of hand-written Markdown with ``parts[NAME]``.
 
     Raises:
-        ValueError: a line names no part, or a part has no line or several.
+        ValueError: a line has a NAME that is not in ``parts``, or a part has no line or several.
     """
     named = _GENERATED.findall(text)
     if sorted(named) != sorted(parts):
@@ -67,5 +70,5 @@ def anchor(title: str) -> str:
 
 
 def page(title: str, *parts: str) -> str:
-    """Return a page of its title and those parts that are not empty."""
+    """Return a Markdown page: the title as a heading, and the parts that are not empty."""
     return "\n\n".join([f"# {title}", *(part.strip("\n") for part in parts if part)]) + "\n"

@@ -1,4 +1,4 @@
-"""The page of the metrics: tables from their declarations, around hand-written explanations."""
+"""The reference page of the metrics: tables from their declarations in hand-written Markdown."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _SECTIONS = {
 
 
 def metrics_page() -> dict[str, str]:
-    """Return the page of the metrics, by its path below ``docs``."""
+    """Return the text of the page of the metrics, by its path below ``docs``."""
     tables = {name: _metrics(specs) for name, specs in _SECTIONS.items()}
     text = fill(_NOTES.read_text(encoding="utf-8"), tables)
     return {"reference/metrics.md": page("Metrics", text)}
 
 
 def every_metric() -> list[MetricSpec]:
-    """Return the declared metrics in the order of their page."""
+    """Return the declarations of all metrics, in the order of the page of the metrics."""
     return [spec for specs in _SECTIONS.values() for spec in specs]
 
 

@@ -1,4 +1,4 @@
-"""The navigation of the site: docs/navigation.toml, completed with the pages of its folders."""
+"""The navigation of the site: the sections of docs/navigation.toml with the pages of folders."""
 
 from __future__ import annotations
 
@@ -16,21 +16,27 @@ _ALL = "/*"
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the navigation. ``pages`` are paths; one that ends with /* is a whole folder."""
+    """A section of the navigation: a title and the paths of its pages.
+
+    A path that ends with ``/*`` stands for all pages of a folder.
+    """
 
     title: str
     pages: tuple[str, ...]
 
 
 def read(root: Path) -> list[Section]:
-    """Return the sections of a repository's navigation, in their order."""
+    """Return the sections in a repository's docs/navigation.toml, in their order."""
     text = (root / "docs/navigation.toml").read_text(encoding="utf-8")
     found = tomllib.loads(text)["section"]
     return [Section(each["title"], tuple(each["pages"])) for each in found]
 
 
 def problems(sections: Iterable[Section], pages: Collection[str]) -> list[str]:
-    """Return the mistakes: listed pages that don't exist, pages in no section or in several."""
+    """Return a message for each mistake in the navigation.
+
+    A mistake is a listed page that doesn't exist, or a page that is in no section or in several.
+    """
     listed = [
         name for section in sections for each in section.pages for name in _names(each, pages)
     ]
@@ -49,7 +55,10 @@ def problems(sections: Iterable[Section], pages: Collection[str]) -> list[str]:
 
 
 def with_toctrees(sections: Iterable[Section], pages: Mapping[str, str]) -> dict[str, str]:
-    """Return the pages, with Sphinx's lists of contents in the home page and in each index."""
+    """Return the text of each page, with Sphinx's ``toctree`` blocks added.
+
+    The home page gets a block for each section; the index of a folder gets the folder's pages.
+    """
     found = dict(pages)
     for section in sections:
         entries = [each.replace(_ALL, "/index.md") for each in section.pages]
@@ -63,7 +72,11 @@ def with_toctrees(sections: Iterable[Section], pages: Mapping[str, str]) -> dict
 
 
 def _names(entry: str, pages: Collection[str]) -> list[str]:
-    """Return the page of an entry; of a folder, its index and then its other pages, in order."""
+    """Return the pages that an entry of a section stands for.
+
+    For ``folder/*``, these are the index of the folder and then its other pages; for a path, the
+    path itself.
+    """
     if not entry.endswith(_ALL):
         return [entry]
     folder = entry.removesuffix("*")

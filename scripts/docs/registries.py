@@ -1,4 +1,4 @@
-"""A page for each export format, and for each case of the lab."""
+"""The reference pages of the export formats and of the cases that the lab serves to clients."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _STYLES = {
 
 
 def format_pages() -> dict[str, str]:
-    """Return the pages of ``reference/formats``, by their path below ``docs``."""
+    """Return the text of each page of ``reference/formats``, by its path below ``docs``."""
     rows = [(f"[{code(each.name)}]({each.name}.md)", each.title) for each in FORMATS.values()]
     shown = table(("format", "platform"), rows)
     index = page("Export formats", _FORMATS, shown, _LIMITS)
@@ -84,7 +84,7 @@ def _format_page(chosen: Format) -> str:
 
 
 def attack_pages() -> dict[str, str]:
-    """Return the pages of ``reference/attacks``, by their path below ``docs``."""
+    """Return the text of each page of ``reference/attacks``, by its path below ``docs``."""
     cases = (CONTROL, *CASES, *OPTIONAL_CASES)
     families = [(family, [each for each in cases if each.family is family]) for family in Family]
     titles = ("case", "presents", *(style.value for style in Style))

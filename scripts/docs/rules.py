@@ -1,4 +1,7 @@
-"""A page for each rule of ``certpin lint``, and for each mistake that ``certpin import`` finds."""
+"""The reference pages of the rules of ``certpin lint`` and the mistakes in apps.
+
+``certpin import`` finds the mistakes in the source of an app.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,7 @@ _LANGUAGES = {"dart": "dart", "toml": "toml"}
 
 
 def lint_pages() -> dict[str, str]:
-    """Return the pages of ``reference/lint``, by their path below ``docs``."""
+    """Return the text of each page of ``reference/lint``, by its path below ``docs``."""
     rows = [(_link(rule.id), rule.severity, _needs(rule), prose(rule.summary)) for rule in _lint()]
     titles = ("rule", "severity", "needs", "mistake")
     index = page("Rules of certpin lint", _LINT, table(titles, rows), _ALLOW_LINT)
@@ -71,7 +74,7 @@ def lint_pages() -> dict[str, str]:
 
 
 def mistake_pages() -> dict[str, str]:
-    """Return the pages of ``reference/mistakes``, by their path below ``docs``."""
+    """Return the text of each page of ``reference/mistakes``, by its path below ``docs``."""
     rules = MISTAKES.values()
     rows = [(_link(rule.id), rule.severity, prose(rule.summary)) for rule in rules]
     shown = table(("rule", "severity", "mistake"), rows)

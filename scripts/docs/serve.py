@@ -1,4 +1,4 @@
-"""``make docs-serve``: show the built site on this machine only, until Ctrl-C."""
+"""``make docs-serve``: serve the built site over HTTP on 127.0.0.1 until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PORT = 8000
 
 
 class _Quiet(SimpleHTTPRequestHandler):
-    """Serves files, and prints a request only if its file is missing."""
+    """An HTTP handler that serves files, and logs only requests that fail."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         if not str(code).startswith(("2", "3")):
@@ -24,7 +24,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 def server(site: Path, port: int) -> ThreadingHTTPServer:
-    """Return a server of a built site, at this port or, if it is in use, at a free one."""
+    """Return an HTTP server of a built site, at ``port`` or, if that is in use, at a free port."""
     handler = partial(_Quiet, directory=str(site))
     try:
         return ThreadingHTTPServer((_ADDRESS, port), handler)
@@ -33,7 +33,7 @@ def server(site: Path, port: int) -> ThreadingHTTPServer:
 
 
 def main() -> None:
-    """Serve the site."""
+    """Serve build/docs over HTTP until Ctrl-C; exit with status 2 if it is not built."""
     parser = argparse.ArgumentParser(description="Show the built documentation.")
     parser.add_argument("--port", type=int, default=_PORT)
     given = parser.parse_args()

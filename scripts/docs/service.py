@@ -1,4 +1,4 @@
-"""The pages of the service's settings, alert rules and API, from their declarations."""
+"""The reference pages of the monitoring service: settings, alert rules and HTTP API."""
 
 from __future__ import annotations
 
@@ -67,20 +67,20 @@ _ENTRY = re.compile(r"(?m)^    (\w+): (.*(?:\n        .*)*)")
 
 
 def settings_page() -> dict[str, str]:
-    """Return the page of the settings, by its path below ``docs``."""
+    """Return the text of the page of the settings in watch.toml, by its path below ``docs``."""
     parts = [_table(name, kind, about) for name, (kind, about) in TABLES.items()]
     return {"reference/settings.md": page("Settings of watch.toml", _SETTINGS, *parts)}
 
 
 def alert_rules_page() -> dict[str, str]:
-    """Return the page of the alert rules, by its path below ``docs``."""
+    """Return the text of the page of the alert rules, by its path below ``docs``."""
     rows = map(_rule, sorted(RULES.values(), key=lambda rule: rule.id))
     shown = table(("rule", "severity", "needs", "meaning"), rows)
     return {"reference/alert-rules.md": page("Alert rules", _RULES, shown)}
 
 
 def api_page() -> dict[str, str]:
-    """Return the page of the API, by its path below ``docs``."""
+    """Return the text of the page of the HTTP API, by its path below ``docs``."""
     # Parameters with one name may have several meanings: the states of alerts and of silences.
     meanings = {_parameter(each) for item in RESOURCES for each in item.parameters}
     tables = {
@@ -93,7 +93,7 @@ def api_page() -> dict[str, str]:
 
 
 def descriptions(kind: type[Any]) -> dict[str, str]:
-    """Return the description of each field of a settings class, from its docstring."""
+    """Return the description of each field, from ``Attributes:`` in the class's docstring."""
     text = (getdoc(kind) or "").partition("Attributes:\n")[2]
     return {name: " ".join(about.split()) for name, about in _ENTRY.findall(text)}
 
@@ -113,12 +113,15 @@ def _setting(item: Field[Any], description: str) -> tuple[str, ...]:
 
 
 def _is_table(item: Field[Any]) -> bool:
-    """Return True if a field holds another table of ``TABLES``, which has its own section."""
+    """Return True if a field of a settings class is a table of watch.toml with its own section."""
     return item.name in {"oidc", "tell"} or setting_key(item) == "host"
 
 
 def _default(item: Field[Any]) -> str:
-    """Return the default of a setting as TOML; empty if it has none or the text describes it."""
+    """Return the default of a setting as TOML, or ``required`` if there is none.
+
+    An empty text means that the default is empty, or that only the description gives it.
+    """
     value = item.default
     if value is MISSING:
         return "required"

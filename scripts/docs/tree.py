@@ -1,8 +1,8 @@
-"""All pages of the site, as text: hand-written, generated, and the files that they link to.
+"""All pages of the site as text: hand-written and generated pages, and the files they link to.
 
 Links are written for the repository: a page of ``docs`` links to ``../../examples/ci/README.md``,
-as an editor follows it. On the site, such a file is a page too, below ``source``. ``tree`` rewrites
-the links, and reports those that lead nowhere.
+so that editors can follow the link. On the site, such a file is a page too, below ``source``.
+``tree`` rewrites the links, and reports those without a target.
 """
 
 from __future__ import annotations
@@ -51,7 +51,10 @@ _LINK = re.compile(rf"{_SKIPPED}|\]\((?P<target>[^)\s]+)\)", re.MULTILINE | re.D
 
 @dataclass(frozen=True)
 class Page:
-    """A page of the site. ``origin`` is its file in the repository, to which its links belong."""
+    """A page of the site: its Markdown, and ``origin``, the path of its file in the repository.
+
+    The links in ``text`` are relative to ``origin``.
+    """
 
     origin: str
     text: str
@@ -59,7 +62,11 @@ class Page:
 
 @dataclass(frozen=True)
 class Tree:
-    """The pages by their path on the site, their pictures, and the links that lead nowhere."""
+    """All pages of the site.
+
+    ``pages`` has the text of each page by its path on the site, ``pictures`` has paths below
+    ``docs``, and ``dead`` has a text ``FILE: TARGET`` for each link without a target.
+    """
 
     pages: Mapping[str, str]
     pictures: tuple[str, ...]
@@ -67,7 +74,7 @@ class Tree:
 
 
 def tree(generated: Mapping[str, str], root: Path = ROOT) -> Tree:
-    """Return all pages of the site, with their links rewritten.
+    """Collect all pages of the site, and change their links from repository to site paths.
 
     Args:
         generated: the text of the generated pages, by their path below ``docs``.
@@ -92,7 +99,7 @@ def tree(generated: Mapping[str, str], root: Path = ROOT) -> Tree:
 
 
 def _hand_written(root: Path) -> Iterator[tuple[str, str]]:
-    """Yield the path on the site and in the repository of each hand-written page."""
+    """Yield the path on the site and the path in the repository of each hand-written page."""
     for file in sorted((root / "docs").rglob("*.md")):
         origin = file.relative_to(root).as_posix()
         if not file.name.endswith(NOTES):
@@ -103,7 +110,11 @@ def _hand_written(root: Path) -> Iterator[tuple[str, str]]:
 
 
 class _Links:
-    """The links of one page: rewrites them, and adds the files of the repository that it shows."""
+    """Changes the links of one page from paths in the repository to paths on the site.
+
+    A linked file of the repository that is no page yet becomes one. After ``rewrite``, ``dead`` has
+    the links without a target, ``added`` the new pages, and ``pictures`` the pictures.
+    """
 
     def __init__(self, root: Path, path: str, known: dict[str, Page]) -> None:
         self.dead: list[str] = []
@@ -131,7 +142,10 @@ class _Links:
         return f"]({relpath(path, str(PurePosixPath(self._path).parent))}{mark}{fragment})"
 
     def _on_site(self, origin: str) -> str | None:
-        """Return the path on the site of a file in the repository; None if there is none."""
+        """Return the site path of a file or folder of the repository, adding a page if needed.
+
+        Return None if the file does not exist or is outside the repository.
+        """
         if (self._root / origin).is_dir():
             origin += "/README.md"
         path = self._by_origin.get(origin) or _MOVED.get(origin)
@@ -169,7 +183,11 @@ def _source_index(known: Mapping[str, Page]) -> str:
 
 
 def dead_anchors(pages: Mapping[str, str]) -> list[str]:
-    """Return the links to anchors that don't exist."""
+    """Return ``PAGE: TARGET`` for each link to an anchor that its target page doesn't have.
+
+    Args:
+        pages: the Markdown of each page, by its path on the site.
+    """
     known = {path: anchors(text) for path, text in pages.items()}
     return [
         f"{path}: {target}"
@@ -180,12 +198,12 @@ def dead_anchors(pages: Mapping[str, str]) -> list[str]:
 
 
 def targets(text: str) -> list[str]:
-    """Return the targets of the links and pictures of a page, but not those in code."""
+    """Return the targets of the links and pictures in Markdown, except those in code."""
     return [found["target"] for found in _LINK.finditer(text) if found["target"]]
 
 
 def anchors(text: str) -> set[str]:
-    """Return the anchors of a page's headings, as GitHub and the site generate them."""
+    """Return the anchors of the headings in Markdown, as GitHub and the site generate them."""
     without_code = re.sub(r"(?ms)^( *)(`{3,})[^\n]*\n.*?^\1\2$", "", text)
     found: set[str] = set()
     for title in re.findall(r"(?m)^#+ (.*)$", without_code):

@@ -37,7 +37,11 @@ _PYROMA_SKIPS = "AuthorEmail,BusFactor"
 
 
 class Surroundings(NamedTuple):
-    """What must not change an archive: umask, time of the files, and variables of the build."""
+    """The conditions of a build, which must not change the bytes of an archive.
+
+    ``mask`` is the umask, ``mtime`` the time of the source files in seconds since 1970, and
+    ``environment`` has environment variables.
+    """
 
     mask: int
     mtime: int
@@ -45,7 +49,11 @@ class Surroundings(NamedTuple):
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Run all steps; end with status 2 at the first failure."""
+    """Build and check all files of a release; end with status 2 at the first failure.
+
+    Args:
+        words: the command line; by default that of the process.
+    """
     asked = _parse(words)
     version = preconditions.read_version(ROOT)
     say(f"certpin {version}: versions, dates, addresses")
@@ -95,7 +103,13 @@ def _require_ready(asked: argparse.Namespace) -> None:
 
 
 def build_twice(out: Path, version: str, epoch: int) -> None:
-    """Build all archives into ``out``, and once more elsewhere; fail if a byte differs."""
+    """Build all archives into ``out``, and again in another folder; fail if a byte differs.
+
+    Args:
+        out: the folder for the archives.
+        version: the version of certpin.
+        epoch: the time of all files in the archives, in seconds since 1970.
+    """
     names = archives.tracked(ROOT)
     with tempfile.TemporaryDirectory(prefix="certpin-again-") as name:
         second = Path(name, "a longer name", "out")
@@ -123,7 +137,7 @@ def _build(names: list[str], out: Path, version: str, epoch: int, around: Surrou
 
 
 def check_metadata(out: Path) -> None:
-    """Check the metadata as the registry does (twine), and for completeness (pyroma)."""
+    """Check the metadata of sdists and wheels with twine, as the registry does, and with pyroma."""
     say("twine check --strict")
     python = [*out.glob("*.whl"), *out.glob("certpin-[0-9]*.gz"), *out.glob("certpin_watch-*.gz")]
     if not succeeds([sys.executable, "-m", "twine", "check", "--strict", *map(str, python)]):
@@ -136,7 +150,7 @@ def check_metadata(out: Path) -> None:
 
 
 def check_licences(out: Path) -> None:
-    """Compare every file of every archive with packaging/licences.toml."""
+    """Compare every file of every archive in ``out`` with packaging/licences.toml."""
     say(f"licences of every shipped file: {licences.TABLE}")
     table = licences.read(ROOT)
     for archive in sorted(out.iterdir()):
@@ -150,7 +164,7 @@ def check_licences(out: Path) -> None:
 
 
 def package_of(archive: Path) -> str:
-    """Return the folder below ``packages`` of an archive's package."""
+    """Return the name of the folder below ``packages`` from which an archive was built."""
     if archive.name.startswith(f"{archives.DART_PACKAGE}-"):
         return archives.DART_PACKAGE
     return "certpin-watch" if archive.name.startswith("certpin_watch-") else "certpin"
@@ -161,7 +175,7 @@ def _is_wheel(archive: Path) -> bool:
 
 
 def write_documents(out: Path, version: str, epoch: int) -> None:
-    """Write the SBOM of each wheel, the notices and the Homebrew formula."""
+    """Write into ``out`` an SBOM for each wheel, the licence notices and the Homebrew formula."""
     table = licences.read(ROOT)
     for wheel in sorted(out.glob("*.whl")):
         package = package_of(wheel)
@@ -180,7 +194,7 @@ def write_documents(out: Path, version: str, epoch: int) -> None:
 
 
 def write_checksums(out: Path) -> None:
-    """Write SHA256SUMS, for ``sha256sum --check``."""
+    """Write ``out``/SHA256SUMS with the digests of all files, for ``sha256sum --check``."""
     paths = sorted(path for path in out.iterdir() if path.name != "SHA256SUMS")
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in paths]
     (out / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")

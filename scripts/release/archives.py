@@ -1,7 +1,8 @@
 """Build the archives of the three packages, so that the same files always give the same bytes.
 
-The sources are copied before each build, because archives must depend on the committed files only:
-not on the folder, the umask, the time of the files, the time zone, or the order of a directory.
+The sources are copied before each build, because archives must depend only on the content of the
+committed files: not on the folder, the umask, modification times, the time zone, or the order of a
+directory.
 """
 
 from __future__ import annotations
@@ -29,13 +30,16 @@ MAX_DART_BYTES = 100 << 20
 
 
 def tracked(root: Path) -> list[str]:
-    """Return the files of the packages that git knows, sorted. A link is one file."""
+    """Return the sorted paths of the files in ``packages`` that git doesn't ignore.
+
+    A symbolic link is one path, also if it leads to a folder.
+    """
     listed = git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "packages")
     return sorted(name for name in listed.split("\0") if name and os.path.lexists(root / name))
 
 
 def stage(root: Path, target: Path, names: Iterable[str], *, mask: int, mtime: int) -> None:
-    """Copy files into a new folder.
+    """Copy files of the repository into a new folder, with given permissions and times.
 
     Args:
         root: the repository.
@@ -56,15 +60,15 @@ def stage(root: Path, target: Path, names: Iterable[str], *, mask: int, mtime: i
 
 
 def build_python(staged: Path, out: Path, *, epoch: int, environment: dict[str, str]) -> None:
-    """Build the sdist of each Python package, and its wheel from the sdist.
+    """Build the sdist of each Python package, and then its wheel from the sdist.
 
-    A user who builds the wheel from the sdist gets the same files, because it was built so.
+    So a user who builds a wheel from the sdist gets the same files.
 
     Args:
         staged: the copied repository.
         out: the folder for the archives.
         epoch: the time of all files in the archives: SOURCE_DATE_EPOCH.
-        environment: more variables for the build.
+        environment: more environment variables for the build.
     """
     more = {**os.environ, "SOURCE_DATE_EPOCH": str(epoch), **environment}
     for name in PYTHON_PACKAGES:
@@ -87,20 +91,20 @@ def _hatchling(folder: Path, target: str, out: Path, environment: dict[str, str]
 
 
 def build_dart(root: Path, out: Path, names: Iterable[str], *, version: str, epoch: int) -> Path:
-    """Build the archive that ``dart pub publish`` would upload: its root is the package.
+    """Build the archive that ``dart pub publish`` would upload, without the package's folder.
 
-    pub takes all files that git doesn't ignore, and refuses links. This archive is for those who
-    want to verify the files that the registry serves: pub makes its own, with other times.
+    pub takes all files that git doesn't ignore, and refuses links. This archive is for users who
+    want to verify the files that the registry serves: pub makes its own archive, with other times.
 
     Args:
         root: the repository, or a copy of it.
         out: the folder for the archive.
         names: the files of the packages.
-        version: its version.
-        epoch: the time of all files in it.
+        version: the version of the Dart package.
+        epoch: the time of all files in the archive, in seconds since 1970.
 
     Returns:
-        The archive.
+        The path of the archive.
     """
     folder = f"packages/{DART_PACKAGE}/"
     chosen = sorted(name.removeprefix(folder) for name in names if name.startswith(folder))
@@ -130,7 +134,7 @@ def build_dart(root: Path, out: Path, names: Iterable[str], *, version: str, epo
 
 
 def differing(first: Path, second: Path) -> list[str]:
-    """Return the names of files that are not the same bytes in both folders."""
+    """Return the names of the files that two folders don't both have with the same bytes."""
     names = {path.name for folder in (first, second) for path in folder.iterdir()}
     return sorted(name for name in names if _content(first / name) != _content(second / name))
 
@@ -140,7 +144,10 @@ def _content(path: Path) -> bytes | None:
 
 
 def members(archive: Path) -> dict[str, bytes | None]:
-    """Return the files of a wheel, an sdist or a Dart archive by name; a link has no content."""
+    """Return the content of each file in a wheel, an sdist or a Dart archive, by name.
+
+    The content of a link is None.
+    """
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as opened:
             return {name: opened.read(name) for name in opened.namelist()}

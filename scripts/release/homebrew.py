@@ -1,4 +1,4 @@
-"""Render the Homebrew formula: packaging/homebrew/certpin.rb.in, with digests and resources."""
+"""Write the Homebrew formula from the template packaging/homebrew/certpin.rb.in."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BLANK = re.compile(r"@[A-Z0-9]+@")
 def render(
     template: str, sdist: Path, resources: Iterable[tuple[str, str, str, str]], version: str
 ) -> str:
-    """Return the formula.
+    """Return the Homebrew formula: the template with version, digests and dependencies.
 
     Args:
         template: the text of the template.
@@ -32,7 +32,8 @@ def render(
         version: the version of certpin.
 
     Raises:
-        ValueError: the template lacks a blank, or has one that nothing fills.
+        ValueError: the template lacks a required placeholder or has an unknown one, or it lacks the
+            URL of the source archives.
     """
     files = _FILES.search(template)
     if not files:
@@ -61,7 +62,13 @@ def _resource(files: str, name: str, version: str, path: str, digest: str) -> st
 
 
 def formula(root: Path, sdist: Path, version: str) -> str:
-    """Return the formula of this repository for a built source archive."""
+    """Return the Homebrew formula, with the template and the list of dependencies in ``root``.
+
+    Args:
+        root: the repository.
+        sdist: the built source archive of certpin.
+        version: the version of certpin.
+    """
     sdists = (root / check_locks.SDISTS).read_text(encoding="utf-8")
     template = (root / TEMPLATE).read_text(encoding="utf-8")
     return render(template, sdist, check_locks.read_sdists(sdists), version)

@@ -1,4 +1,4 @@
-"""The licences of everything that a release ships: packaging/licences.toml, compared with archives.
+"""The licences of all files that a release ships, as packaging/licences.toml lists them.
 
 Every file of an archive needs exactly one entry, so a new file of another project can't be shipped
 without its licence. Files that are listed as certpin's must not have another project's notice.
@@ -26,7 +26,12 @@ _ABOUT = {"LICENSE", "README.md", "pyproject.toml", "PKG-INFO", ".gitignore"}
 
 @dataclass(frozen=True)
 class LicensedFiles:
-    """An entry of the table; certpin's own files have no ``name``, ``version`` and ``url``."""
+    """An entry of packaging/licences.toml: files with one licence.
+
+    ``paths`` are patterns of paths in the repository, ``licence`` is an SPDX identifier, and
+    ``text`` is the file with the licence. ``name``, ``version`` and ``url`` are those of another
+    project; they are empty for certpin's own files.
+    """
 
     paths: tuple[str, ...]
     licence: str
@@ -36,12 +41,12 @@ class LicensedFiles:
     url: str = ""
 
     def matches(self, path: str) -> bool:
-        """Return True if this entry has the licence of ``path``, a file of the repository."""
+        """Return True if a pattern of this entry matches ``path``, a file of the repository."""
         return any(fnmatchcase(path, pattern) for pattern in self.paths)
 
 
 def read(root: Path) -> list[LicensedFiles]:
-    """Return the entries of the table in ``root``."""
+    """Return the entries of packaging/licences.toml in the repository ``root``."""
     table = tomllib.loads((root / TABLE).read_text(encoding="utf-8"))
     return [LicensedFiles(**{**entry, "paths": tuple(entry["paths"])}) for entry in table["files"]]
 
@@ -49,15 +54,15 @@ def read(root: Path) -> list[LicensedFiles]:
 def check(
     package: str, files: Mapping[str, bytes | None], table: list[LicensedFiles]
 ) -> Iterator[str]:
-    """Return the problems of one archive.
+    """Yield a message for each licence problem of one archive.
 
     Args:
         package: the folder of the package below ``packages``.
         files: the archive's files and their content, by name.
-        table: the licences.
+        table: the entries of packaging/licences.toml.
 
     Returns:
-        One text for each problem.
+        An iterator over the messages; it is empty if there is no problem.
     """
     used: set[LicensedFiles] = set()
     for name, content in files.items():
@@ -74,7 +79,7 @@ def check(
 
 
 def repository_path(package: str, name: str) -> str:
-    """Return the path in the repository of a file of an archive; "" if it was generated.
+    """Return the path in the repository of a file in an archive; "" if the build generated it.
 
     Args:
         package: the folder of the package below ``packages``.
@@ -106,14 +111,17 @@ def _entry_problems(path: str, content: bytes, found: list[LicensedFiles]) -> It
 
 
 def expression(package: str, files: Mapping[str, bytes | None], table: list[LicensedFiles]) -> str:
-    """Return the SPDX expression of an archive's files, for ``license`` in its metadata."""
+    """Return the SPDX expression of the licences of all files in an archive.
+
+    It is the value of ``license`` in the package's metadata.
+    """
     paths = [path for name in files if (path := repository_path(package, name))]
     found = {entry.licence for entry in table for path in paths if entry.matches(path)}
     return " AND ".join(sorted(found, key=lambda each: (each != "Apache-2.0", each)))
 
 
 def notices(table: list[LicensedFiles]) -> str:
-    """Return the list of the shipped files of other projects, for people who read a release."""
+    """Return the text of THIRD-PARTY.txt: the shipped files of other projects, with licences."""
     lines = ["Files of other projects in these archives, with their licences:", ""]
     for entry in table:
         if entry.name:

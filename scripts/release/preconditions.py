@@ -33,7 +33,10 @@ _RELEASABLE = re.compile(r"\d+\.\d+\.\d+")
 
 @dataclass(frozen=True)
 class Problem:
-    """A reason not to release, and the change that removes it."""
+    """A reason not to release, and the change that removes it.
+
+    ``in_rehearsal`` is False if a trial of the release may go on in spite of the problem.
+    """
 
     text: str
     fix: str
@@ -61,7 +64,7 @@ def read_version(root: Path) -> str:
 
 
 def uncommitted(root: Path) -> list[str]:
-    """Return the files that differ from the last commit, and those that git doesn't know."""
+    """Return the files that differ from the last commit, and those that git doesn't track."""
     lines = git(root, "status", "--porcelain", "--untracked-files=normal").splitlines()
     return [line[3:] for line in lines]
 
@@ -72,7 +75,11 @@ def commit_time(root: Path) -> int:
 
 
 def git(root: Path, *words: str) -> str:
-    """Return the output of git in ``root``. Raises ``subprocess.CalledProcessError``."""
+    """Run git in the repository ``root``, and return its output.
+
+    Raises:
+        subprocess.CalledProcessError: git failed.
+    """
     done = subprocess.run(
         ["git", "-C", str(root), *words], check=True, capture_output=True, text=True
     )
@@ -99,7 +106,7 @@ def _version_problems(root: Path, version: str, tag: str) -> Iterator[Problem]:
 
 
 def _needs_of_each_other(pyproject: Path) -> list[str]:
-    """Return the requirements in which a package names the other one, with its version."""
+    """Return the requirements in a pyproject.toml on certpin's other Python package."""
     project: dict[str, Any] = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
     lists = [project["dependencies"], *project.get("optional-dependencies", {}).values()]
     needs = [need for each in lists for need in each]
@@ -108,7 +115,10 @@ def _needs_of_each_other(pyproject: Path) -> list[str]:
 
 
 def _changelog_problems(root: Path, version: str) -> Iterator[Problem]:
-    """The first heading of the changelog is the version, with the day of its release."""
+    """Yield a problem for each changelog that doesn't begin with the version to release.
+
+    That of certpin must have the day of the release too.
+    """
     heading = _first(_HEADING, root, "CHANGELOG.md")
     if heading == f"Unreleased ({version})":
         fix = f"write '## {version} (YEAR-MONTH-DAY)'"

@@ -1,10 +1,11 @@
 """Write a software bill of materials for a wheel: CycloneDX 1.6, as JSON.
 
-It lists the files of other projects *in* the wheel, and the locked versions of the dependencies
-with which the wheel was tested. pip may install other versions: a wheel names ranges.
+The bill lists the files of other projects *in* the wheel, and the locked versions of the
+dependencies with which the wheel was tested. pip may install other versions, because the wheel's
+requirements are ranges.
 
-The same wheel always gets the same bytes: the serial number is derived from the wheel's digest, and
-the time is that of the commit (SOURCE_DATE_EPOCH).
+The same wheel always gives the same bytes: the serial number is derived from the wheel's digest,
+and the time is that of the commit (SOURCE_DATE_EPOCH).
 """
 
 from __future__ import annotations
@@ -40,7 +41,11 @@ _OWN = re.compile(r"certpin(-watch)?$")
 
 @dataclass(frozen=True)
 class LockedPackage:
-    """A package of a lock: its version, its archives' digests, and the packages that need it."""
+    """A package in a lock file.
+
+    ``digests`` are the SHA-256 of its archives, in hexadecimal; ``needed_by`` names the packages
+    that require it.
+    """
 
     name: str
     version: str
@@ -49,12 +54,15 @@ class LockedPackage:
 
     @property
     def purl(self) -> str:
-        """Its package URL (https://github.com/package-url/purl-spec)."""
+        """The URL that identifies the package (https://github.com/package-url/purl-spec)."""
         return f"pkg:pypi/{self.name}@{self.version}"
 
 
 def read_lock(text: str) -> list[LockedPackage]:
-    """Return the packages of a lock file. The comments after a package name those that need it."""
+    """Return the packages in the text of a lock file.
+
+    The comments after a package name the packages that require it.
+    """
     found: list[LockedPackage] = []
     blocks = re.split(r"(?m)^(?=[a-z0-9])", text)
     for block in blocks:
@@ -70,7 +78,7 @@ def read_lock(text: str) -> list[LockedPackage]:
 
 
 def metadata(wheel: Path) -> Message:
-    """Return the metadata of a wheel."""
+    """Return the content of a wheel's METADATA file."""
     files = members(wheel)
     [name] = [name for name in files if name.endswith(".dist-info/METADATA")]
     return BytesParser().parsebytes(files[name] or b"")
@@ -82,9 +90,9 @@ def document(
     """Return the bill of materials of a wheel.
 
     Args:
-        wheel: the wheel.
-        locked: its dependencies, without certpin's own packages.
-        bundled: the files of other projects in it.
+        wheel: the path of the wheel.
+        locked: the dependencies of the wheel, without certpin's own packages.
+        bundled: the files of other projects in the wheel.
         epoch: the time to write, in seconds since 1970 (UTC).
 
     Returns:
@@ -120,7 +128,7 @@ def document(
 
 
 def _bundled(entry: LicensedFiles) -> dict[str, Any]:
-    """Describe a file of another project that is in the wheel."""
+    """Return the CycloneDX component of another project's files that are in the wheel."""
     return {
         "type": "file" if entry.paths[0].endswith(".txt") else "library",
         "bom-ref": f"bundled:{entry.name}",
@@ -133,7 +141,10 @@ def _bundled(entry: LicensedFiles) -> dict[str, Any]:
 
 
 def _dependency(package: LockedPackage) -> dict[str, Any]:
-    """Describe a locked dependency. Its digests are those of its sdist and of all its wheels."""
+    """Return the CycloneDX component of a locked dependency.
+
+    Its digests are those of the dependency's sdist and of all its wheels.
+    """
     return {
         "type": "library",
         "bom-ref": package.purl,
@@ -147,7 +158,13 @@ def _dependency(package: LockedPackage) -> dict[str, Any]:
 
 
 def _graph(purl: str, about: Message, locked: list[LockedPackage]) -> list[dict[str, Any]]:
-    """Return which component needs which: those of the wheel first, then those of its needs."""
+    """Return the CycloneDX dependency graph: for each component, the components that it needs.
+
+    Args:
+        purl: the package URL of the wheel, which is the first component.
+        about: the metadata of the wheel.
+        locked: the dependencies of the wheel.
+    """
     by_name = {each.name: each for each in locked}
     direct = {canonicalize_name(Requirement(need).name) for need in _needs(about)}
     edges: dict[str, set[str]] = {
@@ -162,18 +179,18 @@ def _graph(purl: str, about: Message, locked: list[LockedPackage]) -> list[dict[
 
 
 def _needs(about: Message) -> list[str]:
-    """Return the requirements of a wheel on other projects, also those of its extras."""
+    """Return the requirements in a wheel's metadata, with extras, without certpin's packages."""
     needs = about.get_all("Requires-Dist") or []
     return [need for need in needs if not _OWN.fullmatch(canonicalize_name(Requirement(need).name))]
 
 
 def write(bom: dict[str, Any], target: Path) -> None:
-    """Write a document, always with the same bytes."""
+    """Write a bill of materials as JSON; the same content always gives the same bytes."""
     target.write_text(json.dumps(bom, indent=2) + "\n", encoding="utf-8")
 
 
 def invalid(path: Path) -> str:
-    """Return the problem of a document; "" if it follows the schema of CycloneDX.
+    """Return why a file doesn't follow the schema of CycloneDX; "" if it does.
 
     The schema is in cyclonedx-python-lib, which is only in the environment of ``make release``.
     """

@@ -1,7 +1,8 @@
-"""Install the built wheels in clean environments, without an index, and try them there.
+"""Install the built wheels in clean environments, without an index, and test them there.
 
-Each Python that this machine has gets two environments: certpin with its dependencies only, and
-certpin with the monitoring service. Both see only the built wheels and the locked ones.
+Each Python of this machine gets two environments: certpin with its dependencies only, and certpin
+with the monitoring service. pip can install only the built wheels and the wheels of the locked
+dependencies.
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ _SERVICE = (["migrate"], ["token", "add", "trial", "--scope", "read"], ["token",
 
 
 def try_on_each_python(wheels: Path, version: str) -> None:
-    """Install and try the wheels on every supported Python of this machine.
+    """Install and test the wheels on every supported Python that this machine has.
 
-    The Pythons that this machine lacks are printed: they are not a failure.
+    Pythons that this machine lacks are printed, and are no failure. If a wheel does not work, the
+    program ends with status 2.
 
     Args:
         wheels: the folder of the built wheels.
@@ -64,13 +66,30 @@ def try_on_each_python(wheels: Path, version: str) -> None:
 
 
 def wheels_of(version: str, python: str) -> Path:
-    """Return the folder of the locked wheels for a Python; they are fetched if a lock changed."""
+    """Return the folder with the locked dependencies' wheels for a Python.
+
+    The wheels are downloaded if the folder is missing or a lock file changed.
+
+    Args:
+        version: the version of Python, such as ``3.11``.
+        python: the path of its interpreter.
+    """
     locks = [Path(f"requirements/{name}.txt") for name in ("build", *_LOCKS)]
     return download(Path(f".venvs/wheels-{version}"), python, *locks).absolute()
 
 
 def _try(python: str, extra: str, folders: tuple[Path, ...], version: str) -> str:
-    """Install and try one wheel. Return the output of the step that failed, or ""."""
+    """Install certpin in a new environment, and run a short test in it.
+
+    Args:
+        python: the path of the interpreter.
+        extra: the extra to install with certpin, such as ``[watch]``, or "".
+        folders: the folders with all wheels.
+        version: the version of certpin.
+
+    Returns:
+        The command that failed and its output; "" if everything works.
+    """
     with tempfile.TemporaryDirectory(prefix="certpin-trial-") as name:
         home, environment = Path(name, "empty"), Path(name, "venv")
         home.mkdir()
@@ -95,7 +114,7 @@ def _try(python: str, extra: str, folders: tuple[Path, ...], version: str) -> st
 
 
 def _run(argv: list[str], home: Path) -> subprocess.CompletedProcess[str]:
-    """Run a program in an empty folder, with nothing of this project in its environment."""
+    """Run a program in the empty folder ``home``, with a minimal environment."""
     kept = ("PATH", "LANG", "TMPDIR")
     clean = {name: os.environ[name] for name in kept if name in os.environ}
     return subprocess.run(

@@ -1,4 +1,4 @@
-"""Headless Chromium for the tests of pages: the fixture ``browser``.
+"""Fixture ``browser``: a headless Chromium for the tests of web pages.
 
 Loaded by the conftest.py of the repository: ``pytest_plugins = ["tests._browser", …]``.
 """
@@ -26,14 +26,14 @@ _ARGUMENTS = (
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One browser for all tests of a module, which is marked to need the peer ``chromium``."""
+    """Yield one Chromium for all tests of a module, which needs the marker ``peer("chromium")``."""
     with chromium() as found:
         yield found
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Run the Chromium of requirements/debian.txt."""
+    """Start the Chromium that requirements/debian.txt names, and close it after the block."""
     from playwright.sync_api import sync_playwright
 
     program = peers.by_name()["chromium"].find()

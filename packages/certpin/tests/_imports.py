@@ -1,4 +1,7 @@
-"""The imports of modules, lazy and type-only ones too."""
+"""Find the imports in Python source files, and the graph of which module imports which.
+
+Imports inside functions and imports only for type checkers count too.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ if TYPE_CHECKING:
 
 
 class Import(NamedTuple):
-    """An import of ``name`` from ``module``; without a name, of the module itself."""
+    """One import in a source file: of ``name`` from ``module``, in line ``line``.
+
+    ``name`` is empty for ``import module``.
+    """
 
     module: str
     name: str
@@ -20,12 +26,15 @@ class Import(NamedTuple):
 
     @property
     def full_name(self) -> str:
-        """The name with its module, which can be the name of a module, too."""
+        """``module.name``, which may itself be a module, or ``module`` if ``name`` is empty."""
         return f"{self.module}.{self.name}" if self.name else self.module
 
 
 def imports(source: str, package: str) -> Iterator[Import]:
-    """Yield every import in a module of ``package``, also in functions and for types only."""
+    """Yield every import in ``source``, the text of a module that belongs to ``package``.
+
+    Imports in functions, imports for type checkers only and ``import_module("…")`` count too.
+    """
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (Import(alias.name, "", node.lineno) for alias in node.names)
@@ -41,14 +50,17 @@ def imports(source: str, package: str) -> Iterator[Import]:
 
 
 def modules(package: str, folder: Path) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
-    """Yield each module: its file, its package, and its name below ``package``, in parts."""
+    """Yield the path of each Python file of a package, its parent package, and its name in parts.
+
+    The parts are those of the path below ``folder`` without ``.py``, such as ``("tls", "gate")``.
+    """
     for path in sorted(folder.rglob("*.py")):
         parts = path.relative_to(folder).with_suffix("").parts
         yield path, ".".join((package, *parts[:-1])), parts
 
 
 def module_graph(package: str, folder: Path) -> dict[str, set[str]]:
-    """Return the modules of a package that each of its modules imports."""
+    """Return for each module of a package the modules of that package that it imports."""
     found = {
         ".".join((package, *parts)).removesuffix(".__init__"): (path, inside)
         for path, inside, parts in modules(package, folder)
@@ -63,7 +75,7 @@ def module_graph(package: str, folder: Path) -> dict[str, set[str]]:
 
 
 def cycle(graph: dict[str, set[str]]) -> list[str]:
-    """Return the modules of a cycle, or nothing."""
+    """Return the modules of one import cycle in ``graph``, or an empty list if there is none."""
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as exc:

@@ -69,7 +69,11 @@ def _versions(item: pytest.Item, mark: str) -> list[tuple[int, ...]]:
 
 
 class _Tally:
-    """Counts in the main process, reports at the end, and fails the run if it must."""
+    """Pytest plugin that counts the results, lists left-out tests, and may fail the run.
+
+    It runs in the main process. The run fails if a test was skipped for another reason, or if a
+    test was left out although CERTPIN_REQUIRE_ALL=1 is set.
+    """
 
     def __init__(self) -> None:
         self.run = record.Run(os.environ.get(record.RUN, "tests"))

@@ -1,12 +1,12 @@
-"""Tests connect only to this machine: a connection to another one fails the test.
+"""Pytest plugin that fails each test that connects to another machine.
 
-An audit hook sees each connect and each lookup of Python's own sockets, in any thread (not those
-of uvloop, which doesn't use Python's sockets, nor those of other programs). It raises an
-exception that is not an ``OSError``, so that no code under test handles it as a network failure;
-and the test fails at its end, even if the exception was caught.
+An audit hook sees each connect and each lookup of Python's own sockets, in any thread (not those of
+uvloop, which doesn't use Python's sockets, nor those of other programs). It raises an exception
+that is not an ``OSError``, so that no code under test handles it as a network failure; and the test
+fails at its end, even if the exception was caught.
 
-Names under ``.invalid`` never exist (RFC 6761, 6.4). They are answered here, as a resolver
-would, so that a test can look up a name that doesn't exist.
+Names under ``.invalid`` never exist (RFC 6761, 6.4). The hook raises ``socket.gaierror`` for them,
+as a lookup would, so that a test can look up a name that doesn't exist.
 
 Loaded by the conftest.py of the repository: ``pytest_plugins = ["tests._loopback", …]``.
 """
@@ -54,7 +54,10 @@ def _watch(event: str, args: tuple[Any, ...]) -> None:
 
 
 def _allow_address(address: object) -> None:
-    """Allow loopback addresses (tuples), UNIX sockets, and connected sockets (``None``)."""
+    """Raise ``OutsideNetworkError`` if a socket address is one of another machine.
+
+    Allowed are loopback addresses (tuples), UNIX sockets, and connected sockets (``None``).
+    """
     if isinstance(address, tuple) and not _is_local(str(address[0])):
         _refuse(f"{address[0]}:{address[1]}")
 

@@ -1,4 +1,4 @@
-"""A mutation: one change of the source that removes a rule, and the test that must fail then."""
+"""Mutation: a change of certpin's source that removes a rule, and the test that must then fail."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Mutation:
-    """``old`` occurs exactly once in ``file`` (below ``src``); ``test`` is a pytest node id."""
+    """One change of the source for mutation testing, and the test that must detect it.
+
+    The change replaces ``old``, which occurs exactly once in ``file`` (a path below ``src``), by
+    ``new``. ``rule`` names the rule that the change removes; ``test`` is a pytest node id.
+    """
 
     rule: int | str
     file: str

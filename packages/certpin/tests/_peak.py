@@ -1,6 +1,7 @@
-"""Run certpin as a program that prints its peak of memory, in kB, as its last line on stderr.
+"""Command line that runs certpin and prints its peak of memory, in kB, as its last line on stderr.
 
-The kernel's count for a child (``ru_maxrss``) begins with the size of the process that forked.
+The kernel's number for a child process (``ru_maxrss``) would be too high: it begins with the size
+of the process that forked.
 """
 
 from __future__ import annotations

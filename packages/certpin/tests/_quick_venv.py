@@ -1,8 +1,8 @@
-"""Make environments fast: with links to a pip that ``ensurepip`` installed once.
+"""Create virtual environments fast, with links to a pip that ``ensurepip`` installed once.
 
 ``ensurepip`` unpacks and compiles the same pip in each new environment, which takes 2.7 s.
 
-    python _quick_venv.py READY FOLDER      makes FOLDER, with the pip of the environment READY
+    python _quick_venv.py READY FOLDER      creates FOLDER, with the pip of the environment READY
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ exec "{python}" "$@"
 
 
 def quick_python(factory: pytest.TempPathFactory) -> Path:
-    """Return a program that is this Python, but makes environments fast.
+    """Return the path of a program that runs this Python, but creates environments fast.
 
-    The workers of one run of the tests share it: the first one that needs it makes it.
+    The workers of one test run share the program: the first worker that needs it creates it.
     """
     base = factory.getbasetemp()
     # pytest-xdist gives each worker a folder of this name, in the folder of the run.
@@ -50,7 +50,10 @@ def quick_python(factory: pytest.TempPathFactory) -> Path:
 
 
 def _make(ready: Path, folder: Path) -> None:
-    """Make an environment, with links to the files of the ready one, and its programs."""
+    """Create the environment ``folder`` with the packages and pip of the environment ``ready``.
+
+    The packages are hard links. The pip programs are copies with the paths of ``folder``.
+    """
     venv.create(folder, symlinks=True)
     (installed,) = ready.glob("lib/python*/site-packages")
     target = folder / installed.relative_to(ready)

@@ -1,9 +1,11 @@
-"""A Python that has loaded the packages that tests need, and runs each test in a fork of itself.
+"""Process that has loaded the packages that tests need, and runs each test in a fork of itself.
 
 To start a Python and load pytest and the libraries takes longer than most tests. Neither certpin
 nor a test is loaded before the fork: each run imports certpin from the given folder.
 
-Reads lines of JSON, ``{"source", "folder", "output", "words"}``; answers each with an exit code.
+Each line of stdin is a job in JSON, ``{"source", "folder", "output", "words"}``: the folder of
+certpin's source, the working directory, the file for the output, and pytest's arguments. For each
+job, the process prints pytest's exit code.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ PLUGINS = [importlib.import_module(name) for name in ("pytest_timeout", "_hypoth
 
 
 def main() -> None:
-    """Load the packages, then run jobs until the input ends."""
+    """Load the packages that tests need, then run the jobs from stdin until stdin ends."""
     for name in LIBRARIES:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
@@ -63,7 +65,7 @@ def _run(job: dict[str, Any]) -> int:
 
 
 def _test(job: dict[str, Any]) -> None:
-    """Run the tests in the fork, and always end the process here.
+    """Run the tests of a job in the forked process, and exit with pytest's exit code.
 
     pytest may raise after its summary, instead of returning an exit code: warnings are errors, and
     an exception in a thread or a destructor may be found only when pytest has ended. The result is

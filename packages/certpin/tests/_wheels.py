@@ -1,4 +1,4 @@
-"""Wheels for tests that install certpin as its users do: built here, or locked and downloaded."""
+"""Wheels for tests that install certpin as its users do: built here, or downloaded as locked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ _VIA = re.compile(r"(?m)^    #(?: via)? +([a-z0-9-]+)")
 
 
 def build(source: str, folder: Path) -> Path:
-    """Build the wheel of a folder of the repository, without a network, and return it."""
+    """Build the wheel of the folder ``source`` of the repository, without a network.
+
+    Returns: The path of the wheel in ``folder``.
+    """
     words = ("--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", folder)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", *words, ROOT / source]
     done = subprocess.run(
@@ -30,20 +33,29 @@ def build(source: str, folder: Path) -> Path:
 
 
 def downloaded() -> Path:
-    """Return a folder of the wheels that the packages need: to be built, to run, and to serve."""
+    """Return the folder of downloaded wheels that certpin's packages need to be built and to run.
+
+    They include the packages that the monitoring service needs to serve its pages.
+    """
     with chdir(ROOT):
         return wheels_of(running(), sys.executable)
 
 
 def for_action() -> Path:
-    """Return a folder of the wheels that the action installs (scripts/install_locked.sh)."""
+    """Return the folder of downloaded wheels that the GitHub Action installs.
+
+    scripts/install_locked.sh installs them.
+    """
     with chdir(ROOT):
         locks = [Path(f"requirements/{name}.txt") for name in ("build", "action")]
         return _download("action", *locks)
 
 
 def locked(*names: str) -> Path:
-    """Return a folder of the wheels of packages and all that they need, as locked for the tests."""
+    """Return the folder of the wheels of these packages and of all their dependencies.
+
+    The versions are those that are locked for the tests.
+    """
     with chdir(ROOT):
         lock, text = Path("build", f"{'-'.join(names)}.txt"), _lock_of(names)
         lock.parent.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Helpers that many tests share: pin sets in one line, and the platform's trust store."""
+"""Helpers that many tests share: short ways to make pin sets, and the platform's trust store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ NOBODY_ELSE = Pin("sha256", bytes(range(1, 33)))
 
 
 def policy(host: str, *pins: Pin, **fields: Any) -> HostPolicy:
-    """Return a policy with these pins, plus a pin that never matches if there is only one."""
+    """Return a policy of ``host`` with these pins.
+
+    If there are fewer than two pins, the policy also has two backup pins that never match.
+    """
     filled = [*pins, *(pin for pin in (NOBODY, NOBODY_ELSE) if len(pins) < 2)]
     entries = tuple(HostPin(pin, "backup" if index else "leaf") for index, pin in enumerate(filled))
     return HostPolicy(HostPattern.parse(host), entries, **fields)
@@ -39,7 +42,10 @@ def anchors(*authorities: Authority) -> TrustAnchors:
 def trust_on_this_platform(
     authority: Authority, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """Make this authority the only one in OpenSSL's default paths, here and in child processes."""
+    """Make this authority the only trusted one in OpenSSL's default paths; return its PEM file.
+
+    Environment variables set the paths, so that they apply to child processes too.
+    """
     bundle = folder / "platform-roots.pem"
     bundle.write_bytes(authority.pem)
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))

@@ -1,4 +1,4 @@
-"""Rules of the design that concern several packages: import order, lazy imports, registries."""
+"""Rules for certpin's source: the order of imports, lazy imports, and complete registries."""
 
 from __future__ import annotations
 
@@ -52,14 +52,21 @@ CLIENTS = {"aiohttp", "httpx", "httpx2", "requests", "urllib3"}
 
 
 def unit_of(found: Import) -> str:
-    """Return the package or module directly under certpin; ``__init__`` for certpin itself."""
+    """Return the package or module directly under certpin that an import refers to.
+
+    For a public name of certpin itself, it is ``__init__``.
+    """
     unit = found.full_name.partition(".")[2].partition(".")[0]
     # `from certpin import errors` names a package; `from certpin import Pin` a public name.
     return unit if found.module != "certpin" or unit in RANK else "__init__"
 
 
 def broken(unit: str, source: str) -> list[Import]:
-    """Return the imports that a module of ``unit`` must not have."""
+    """Return the imports in ``source`` that the order of imports forbids.
+
+    ``unit`` is the package or module directly under certpin to which the source belongs. It may
+    import only packages and modules of a lower rank.
+    """
     return [
         found
         for found in imports(source, f"certpin.{unit}")
@@ -70,7 +77,7 @@ def broken(unit: str, source: str) -> list[Import]:
 
 
 def _modules() -> Iterator[tuple[Path, str]]:
-    """Yield each module of certpin: its file, and its unit."""
+    """Yield each source file of certpin, and its package or module directly under certpin."""
     for path, _, parts in modules("certpin", SOURCE):
         yield path, parts[0]
 
@@ -223,7 +230,7 @@ def _codecs() -> list[str]:
 
 
 def _clients() -> list[str]:
-    """Return the client adapters: users import these modules, so the folder is the registry."""
+    """Return the names of the client adapters: the public modules of the folder ``clients``."""
     names = [path.stem for path in (SOURCE / "clients").glob("*.py")]
     return sorted(name for name in names if not name.startswith("_"))
 
@@ -242,7 +249,10 @@ GENERATED = {"lint"}
 
 
 def _has_file(folder: str, entry: str) -> bool:
-    """Return True if an entry has a module or a package, or is in the file of its family."""
+    """Return True if ``folder`` has a module or a package for an entry of its registry.
+
+    Lint rules share files: for ``lint``, exactly one file must contain the name of the rule.
+    """
     if folder == "lint":
         files = (SOURCE / folder).glob("*.py")
         return sum(f'    "{entry}",\n' in file.read_text(encoding="utf-8") for file in files) == 1
@@ -251,13 +261,16 @@ def _has_file(folder: str, entry: str) -> bool:
 
 
 def _mentioned(word: str, texts: list[tuple[str, str]]) -> bool:
-    """Return True if a file has the word in its name or its text, in any case."""
+    """Return True if a file has ``word`` as a whole word in its name or text, in any case.
+
+    ``texts`` are pairs of a file's name and its text.
+    """
     pattern = re.compile(rf"(?<![a-z0-9]){re.escape(word)}(?![a-z0-9])", re.IGNORECASE)
     return any(pattern.search(name) or pattern.search(text) for name, text in texts)
 
 
 def _texts(paths: Iterable[Path]) -> list[tuple[str, str]]:
-    """Return the name and the text of each file."""
+    """Return the name of each file, without its extension, and its text."""
     return [(path.stem, path.read_text(encoding="utf-8")) for path in paths]
 
 

@@ -1,4 +1,4 @@
-"""A base install: each command and adapter names in one line the extra that it needs.
+"""Without extras, each command and client adapter that needs an extra names it in one line.
 
 The environment has the packages of requirements/core.txt and certpin as a wheel, and nothing else.
 """
@@ -121,9 +121,10 @@ for number, line in enumerate(json.loads(sys.argv[1])):
 
 @pytest.fixture(scope="module")
 def base(testrun_uid: str) -> str:
-    """Return the Python of the environment, which is made again only if the lock changes.
+    """Return the Python of an environment that has certpin without extras.
 
-    The first worker of a run installs the wheel, and no other one, which would disturb its tests.
+    The environment is made again only if its lock file changes. Only the first worker of a test run
+    installs the wheel: a second installation would disturb the tests of the other workers.
     """
     folder = Path(".venvs") / f"base-{running()}"
     (ROOT / folder).parent.mkdir(exist_ok=True)
@@ -197,7 +198,10 @@ def test_the_wheel_lists_every_format_and_refuses_the_removed_ones(
 
 
 def _silent_adapters(python: str) -> Iterator[str]:
-    """Return the adapters that fail to import without naming the extra that they need."""
+    """Yield each adapter whose import does not fail with a line that names the missing extra.
+
+    Each text is the name of the adapter and the last line of the output.
+    """
     for name in CLIENTS:
         if name == "stdlib":
             continue

@@ -1,4 +1,4 @@
-"""The templates for CI are well-formed, and their calls of certpin are valid."""
+"""The templates for CI platforms are well-formed, and the certpin commands in them are valid."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _read(path: Path) -> Any:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield all strings of a document, at any depth."""
+    """Yield all strings in a parsed document, at any depth, except for the keys of dictionaries."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -43,14 +43,17 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _calls(value: Any) -> list[list[str]]:
-    """Yield the words of each call of certpin, without pipes and redirections."""
+    """Return the words of each certpin command in a document, without pipes and redirections."""
     commands = (re.split(r"[|;&>]+", line) for text in _texts(value) for line in text.splitlines())
     pieces = [piece.strip() for command in commands for piece in command]
     return [shlex.split(piece) for piece in pieces if re.match(r"certpin [a-z]+( |$)", piece)]
 
 
 def _parse(words: list[str]) -> None:
-    """Parse a call with click. Raises ``click.UsageError``."""
+    """Parse the words of a certpin command with click.
+
+    Raises: click.UsageError: The words are not a valid command.
+    """
     _, name, *others = words
     context = click.Context(cli)
     command = cli.get_command(context, name)
@@ -118,7 +121,10 @@ def _git(folder: Path, *words: str) -> None:
 
 @pytest.fixture
 def clone(tmp_path: Path, root: Authority) -> Path:
-    """A clone of a repository, in which a test changes only the anchors of the pin file."""
+    """Return a Git clone of a repository with a pin file and its anchors.
+
+    Its tests change only the anchors.
+    """
     origin = tmp_path / "origin"
     origin.mkdir()
     write(policy("api.bank.example"), trust=Path("root.pem"), path=str(origin / "pins.toml"))
@@ -131,7 +137,7 @@ def clone(tmp_path: Path, root: Authority) -> Path:
 
 
 def _run(command: str, clone: Path) -> subprocess.CompletedProcess[str]:
-    """Run the lines of a step in a clone, as the CI platform does."""
+    """Run the shell commands of one step of a CI job in a clone, as the CI platform does."""
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

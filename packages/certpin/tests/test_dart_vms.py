@@ -1,4 +1,7 @@
-"""The Dart VMs are unpacked from the locked archives only, and missing ones are reported."""
+"""``scripts.dart`` unpacks Dart VMs only from archives with the locked digest.
+
+It reports missing VMs.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ FILES = {"dart": b"#!/bin/sh\necho Dart\n", "LICENSE": b"BSD", "sass.snapshot": 
 
 
 def archive(folder: Path) -> Path:
-    """An archive as npm packs it."""
+    """Write an archive with a Dart VM into a folder, as npm packs it, and return its path."""
     target = folder / "vm-1.0.0.tgz"
     with tarfile.open(target, "w:gz") as made:
         for name, data in FILES.items():
@@ -33,7 +36,7 @@ def archive(folder: Path) -> Path:
 
 
 def locked(path: Path) -> dart.DartVM:
-    """A VM that is locked to this archive."""
+    """Return a Dart VM whose locked digest is that of the archive ``path``."""
     digest = base64.b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()
     return dart.DartVM("3.5.2", "vm", "1.0.0", f"sha512-{digest}")
 
@@ -45,7 +48,7 @@ def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def npm(folder: Path, packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An npm that always packs this archive."""
+    """Put a fake ``npm`` first into PATH: each call writes the archive ``packed``."""
     program = folder / "bin" / "npm"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nfor word; do :; done\ncp "{packed}" "$word"\n', "ascii")

@@ -33,7 +33,10 @@ PAGES = sorted(
 
 
 def _exists(page: Path, target: str) -> bool:
-    """Return True if the target is a file of the repository, or a page that the build makes."""
+    """Return True if a link on a page leads to a file of the repository or a page of the site.
+
+    ``target`` is the link's path, relative to the page.
+    """
     path = normpath(page.parent.relative_to(ROOT) / target)
     return (ROOT / path).exists() or path.removeprefix("docs/") in SITE.pages
 

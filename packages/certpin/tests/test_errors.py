@@ -1,4 +1,4 @@
-"""The errors: one tree, as documented; each survives a process boundary and can be found."""
+"""The exception classes: documented as one tree, complete after pickling, and found in causes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,10 @@ VERDICT = verify(CHAIN, kit.policy("error.example"), datetime(2027, 1, 1, tzinfo
 
 
 def _drawn() -> dict[str, tuple[str | None, str | None]]:
-    """Return the parent of each error in the tree, and the class in its brackets."""
+    """Return the tree that the docstring of ``certpin.errors`` draws.
+
+    For each class, the value is its parent and the class in its brackets, each ``None`` if missing.
+    """
     drawing: dict[str, tuple[str | None, str | None]] = {}
     above: list[str] = []
     for line in (errors.__doc__ or "").splitlines():
@@ -85,7 +88,7 @@ def test_every_error_is_public_under_its_name() -> None:
 
 
 def _made() -> Iterator[CertpinError]:
-    """Return one error of each type, with every field set."""
+    """Yield one instance of each exception class, with every field set."""
     for each in _classes().values():
         if issubclass(each, PinFileError):
             yield each("wrong", path="pins.toml", line=3, key="host[0].name", fix="do it")
@@ -161,7 +164,10 @@ PIN_ERRORS = [name for name, error in MADE.items() if isinstance(error, PinError
 
 @pytest.mark.parametrize("name", PIN_ERRORS)
 def test_a_refusal_is_a_certificate_failure_as_openssl_would_report_it(name: str) -> None:
-    """Client libraries map the error by these fields, and none retries in clear text."""
+    """Each pin error has the fields of OpenSSL's certificate error.
+
+    Client libraries map errors by these fields, and none of them retries in clear text.
+    """
     error = MADE[name]
     assert isinstance(error, ssl.SSLCertVerificationError)
     assert isinstance(error, OSError)
@@ -270,7 +276,10 @@ def test_a_refusal_is_found_in_a_cycle_of_causes() -> None:
 
 
 def test_a_fix_has_one_label_everywhere() -> None:
-    """Pages of the monitoring service say it in a sentence; everything else prints `fix: …`."""
+    """No source prints a label such as "to do:" for a fix: the only label is `fix: …`.
+
+    Web pages of the monitoring service are exempt, because they state the fix in a sentence.
+    """
     packages = (Path(str(package.__file__)).parent for package in (certpin, certpin_watch))
     files = (path for folder in packages for path in folder.rglob("*.py"))
     sources = [path for path in files if not {"api", "html", "web"} & set(path.parts)]

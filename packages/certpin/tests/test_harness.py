@@ -1,4 +1,4 @@
-"""The rules of the test suite: left-out tests are reported, and tests stay on this machine."""
+"""The test suite's own plugins: left-out tests are reported, and tests stay on this machine."""
 
 from __future__ import annotations
 
@@ -48,7 +48,11 @@ def record(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, record: Path
 ) -> Callable[..., Run]:
-    """Run a small test file in a separate session, under the rules. Takes a second each."""
+    """Return a function that runs the source of a test file in a separate pytest.
+
+    The plugins ``_leftout`` and ``_loopback`` are active there. Other arguments of the function are
+    those of pytest. Each run takes a second.
+    """
     monkeypatch.setenv("PYTHONPATH", PYTHONPATH)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # it uses nothing of certpin
@@ -213,7 +217,7 @@ def test_every_peer_has_a_package_and_a_reason() -> None:
 
 @contextlib.contextmanager
 def swallowed() -> Iterator[None]:
-    """Ignore the connections that the guard recorded on purpose in this test."""
+    """Forget the forbidden connections of the block, so that they don't fail this test."""
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""The man pages are those of the commands, and man and mandoc format them without a warning."""
+"""The man pages match the commands, and man and mandoc format them without a warning."""
 
 from __future__ import annotations
 

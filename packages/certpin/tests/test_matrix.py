@@ -1,4 +1,7 @@
-"""`make test` runs each test file on the Pythons that have to run it, in one process of each."""
+"""How `make test` divides the test files among Python versions and processes.
+
+Each file runs on the Pythons that have to run it, in one process of each.
+"""
 
 from __future__ import annotations
 

@@ -114,7 +114,10 @@ def _mutations() -> list[Mutation]:
 
 
 def _located(node: str) -> str:
-    """Return a node id in the repository. Mutations name nodes from the folder ``tests`` on."""
+    """Return the node id of a test from the root of the repository on.
+
+    Mutations name tests from the folder ``tests`` on.
+    """
     if not node.startswith("tests/"):
         return node
     package = "certpin-watch" if node.startswith("tests/watch/") else "certpin"
@@ -132,7 +135,10 @@ def _cases() -> Iterator[ParameterSet]:
 
 
 class Warm:
-    """Runs tests against a copy of certpin, in forks of one Python (``_warm.py``)."""
+    """Runner of tests against a copy of certpin's source, which a mutation may change.
+
+    Each run is a fork of one Python process (``_warm.py``).
+    """
 
     def __init__(self, folder: Path) -> None:
         self.source = folder / "src"
@@ -155,7 +161,10 @@ class Warm:
         )
 
     def run(self, patience: int, *nodes: str) -> tuple[int, str]:
-        """Return pytest's exit code and output. ``patience`` is in seconds, for each test."""
+        """Run the tests ``nodes``; return pytest's exit code and output.
+
+        ``patience`` is the time limit for each test, in seconds.
+        """
         job = {
             "source": str(self.source),
             "folder": str(REPOSITORY),
@@ -189,7 +198,7 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
 
 @contextmanager
 def without(rule: Mutation, source: Path) -> Iterator[None]:
-    """Yield the copy without a rule, and restore it at the end."""
+    """Apply a mutation to the copy of certpin in ``source``, and undo it after the block."""
     file = source / rule.file
     text, times = file.read_bytes(), file.stat()
     assert text.decode().count(rule.old) == 1, f"{rule.old!r} stands once in {rule.file}"
@@ -202,7 +211,10 @@ def without(rule: Mutation, source: Path) -> Iterator[None]:
 
 
 def notices(rule: Mutation, warm: Warm, patience: int) -> None:
-    """Return True if the test fails without the rule. ``patience`` is in seconds."""
+    """Assert that the test of a mutation fails while the mutation is applied.
+
+    ``patience`` is the time limit for the test, in seconds.
+    """
     with without(rule, warm.source):
         code, said = warm.run(patience, rule.test)
         if code == pytest.ExitCode.INTERNAL_ERROR:
@@ -255,7 +267,10 @@ def test_it(left):
 def test_an_error_after_the_summary_fails_the_run_with_its_summary(
     right: bool, counted: str, warm: Warm, tmp_path: Path
 ) -> None:
-    """The same as with `python -m pytest`, with the output that pytest had not flushed."""
+    """An exception after pytest's summary ends a run of ``Warm`` as it ends `python -m pytest`.
+
+    The exit code is that of a failure, and the output has the summary and the exception.
+    """
     file = tmp_path / "test_left.py"
     file.write_text(_RAISES_AT_THE_END.replace("RIGHT", str(right)), encoding="utf-8")
     code, said = warm.run(8, "-W", "error::pytest.PytestUnraisableExceptionWarning", str(file))

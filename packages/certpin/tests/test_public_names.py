@@ -1,4 +1,4 @@
-"""The public names of certpin: users must be informed of each change."""
+"""The public names of certpin are exactly those listed here: users must learn of each change."""
 
 from __future__ import annotations
 

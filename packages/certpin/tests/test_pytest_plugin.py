@@ -1,4 +1,4 @@
-"""The pytest plugin, in a pytest inside of this one; in a separate process; with pytest-xdist."""
+"""certpin's pytest plugin, run in this process, in a separate process, and with pytest-xdist."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ pytest_plugins = ["pytester"]
 
 @pytest.fixture(autouse=True)
 def _lean(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Disable the plugins of schemathesis and anyio: they import more than certpin's does."""
+    """Disable the pytest plugins of schemathesis and anyio in the tests' inner runs.
+
+    They import more modules than the plugin of certpin does.
+    """
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:schemathesis -p no:anyio")
 
 
@@ -49,9 +52,10 @@ Run = Callable[..., pytest.RunResult]
 
 @pytest.fixture
 def run(pytester: pytest.Pytester) -> Run:
-    """Write a test file that defines the clients, and run it: in a pytest inside of this one.
+    """Return a function that writes a test file and runs it with pytest in this process.
 
-    It starts in a tenth of the time of a program. Some tests start one: see ``run_apart``.
+    The file begins with the definitions of the clients under test. A separate process takes ten
+    times as long to start; tests that need one use ``run_apart``.
     """
 
     def write_and_run(text: str, *words: str) -> pytest.RunResult:
@@ -63,7 +67,7 @@ def run(pytester: pytest.Pytester) -> Run:
 
 @pytest.fixture
 def run_apart(pytester: pytest.Pytester) -> Run:
-    """Like ``run``, in a separate process."""
+    """Return a function that writes a test file with the clients and runs it in a new process."""
 
     def write_and_run(text: str, *words: str) -> pytest.RunResult:
         pytester.makepyfile(CLIENT + text)
@@ -438,7 +442,10 @@ def fetch_pinned_on_an_authority(target):
 
 
 def test_the_tests_of_the_guide_pass_with_a_pinned_client(pytester: pytest.Pytester) -> None:
-    """Each block is a test file. The client in it gets the pins of the lab too."""
+    """Each Python block of docs/guides/pytest.md is a test file that passes.
+
+    The test adds the pins of the lab to the client of each block.
+    """
     pytester.makeini("[pytest]\ncertpin_cases = untrusted-ca rogue-ca-in-store")
     pytester.makepyfile(myapp=APP)
     texts = [each.text for each in blocks("guides/pytest.md") if each.language == "python"]
@@ -451,7 +458,10 @@ def test_the_tests_of_the_guide_pass_with_a_pinned_client(pytester: pytest.Pytes
 
 @pytest.fixture
 def chains(pytester: pytest.Pytester) -> None:
-    """Write a case file of a user beside the tests, with its certificates."""
+    """Write a user's own case file, cases.toml, with one good and one untrusted chain.
+
+    The file and its certificates are in the folder of the tests.
+    """
     bad = GOOD | {"name": '"untrusted"', "anchors": '"other.pem"', "expect": '"refuse"'}
     write_files(pytester.path)
     (pytester.path / "other.pem").write_bytes(OTHER_ROOT.pem)

@@ -1,4 +1,4 @@
-"""The set-up installs the locked versions, also if a registry has newer releases."""
+"""``scripts.setup_venv`` installs the locked versions, even if an index has newer releases."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ EMPTY_LOCK = "# nothing\n"
 
 
 def _wheel(folder: Path, name: str, version: str, *requirements: str) -> str:
-    """Write a wheel with one module, and return its line for a lock."""
+    """Write a wheel with one module into a folder, and return its line for a lock file.
+
+    ``requirements`` are the dependencies that the wheel declares.
+    """
     info = f"{name}-{version}.dist-info"
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nProvides-Extra: toml\n"
     files = {
@@ -44,7 +47,10 @@ def _wheel(folder: Path, name: str, version: str, *requirements: str) -> str:
 
 
 def _plant_oldest_pip(directory: Path, python: str, inside: str) -> None:
-    """Make an environment with the pip of Python 3.11.0, the oldest that certpin supports."""
+    """Create the environment ``directory`` with the pip of Python 3.11.0, the oldest supported.
+
+    ``python`` creates the environment; ``inside`` is the path of its own Python.
+    """
     subprocess.run([python, "-m", "venv", "--without-pip", directory], check=True)
     (theirs,) = OLDEST_PIP.glob("lib/*/site-packages")
     (ours,) = directory.glob("lib/*/site-packages")
@@ -57,7 +63,7 @@ def _plant_oldest_pip(directory: Path, python: str, inside: str) -> None:
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of wheels, which is pip's only source."""
+    """Return an empty folder for wheels, which is the only source of packages for pip."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     for name, value in (("NO_INDEX", "1"), ("FIND_LINKS", str(folder)), ("NO_CACHE_DIR", "1")):
@@ -73,7 +79,10 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def set_up(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, index: Path
 ) -> Callable[[str], str]:
-    """Set up an environment from the text of a lock; returns the version that was installed."""
+    """Return a function that sets up an environment from the text of a lock file.
+
+    The function returns the version of the module ``inner`` that was installed.
+    """
 
     python = str(quick_python(tmp_path_factory))
 

@@ -1,4 +1,4 @@
-"""The built wheels, installed as users do: without an index, from folders of wheels."""
+"""The wheels that this repository builds, installed with pip from folders, without an index."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _metadata(wheel: Path) -> Message:
 
 
 def _files(wheel: Path) -> dict[str, bytes]:
-    """Return the files of the wheel, except for RECORD."""
+    """Return the contents of all files in a wheel by name, except for RECORD."""
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if not name.endswith("/RECORD")]
         return {name: archive.read(name) for name in names}
@@ -66,7 +66,10 @@ def _files(wheel: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Return the wheel of each package, and the one built from the root, by source."""
+    """Build the wheels of all packages and of the repository's root; return their paths.
+
+    The keys are the folders of their sources; ``"."`` is the root.
+    """
     folder = tmp_path_factory.mktemp("wheels")
     found = {}
     for number, source in enumerate((*_PACKAGES, ".")):

@@ -1,7 +1,7 @@
-"""Change the time of day that running programs see.
+"""Change the time of day of running programs with libfaketime, for the tests.
 
-Their monotonic clock is not affected, as when the real time is set. NATS is linked statically, and
-always sees the machine's time.
+The programs' monotonic clock is not affected, as when an administrator sets the time. The NATS
+server is linked statically, so libfaketime has no effect on it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ AHEAD, BACK = timedelta(days=5), timedelta(hours=-1)
 
 
 class Clock:
-    """A clock; the file ``path`` contains its difference from the machine's."""
+    """A clock for programs that run under libfaketime.
+
+    The file ``path`` contains the difference between this clock and the machine's clock, in
+    seconds. A program uses this clock if it starts with the environment variables in ``variables``.
+    """
 
     def __init__(self, path: Path) -> None:
         require("faketime")
@@ -32,15 +36,17 @@ class Clock:
         self.step(timedelta(0))
 
     def step(self, by: timedelta) -> None:
-        """Set the difference from the machine's clock."""
+        """Set the clock to the machine's time plus ``by``."""
         part = self._path.with_suffix(".part")
         part.write_text(f"{by.total_seconds():+.0f}\n")
         part.replace(self._path)
 
     def break_(self) -> None:
-        """Go days ahead: the service takes this for a jump of the clock."""
+        """Set the clock five days ahead, which the monitoring service treats as a jump of the
+        clock.
+        """
         self.step(AHEAD)
 
     def restore(self) -> None:
-        """Go back to an hour before the machine's time."""
+        """Set the clock to one hour before the machine's time."""
         self.step(BACK)

@@ -1,4 +1,4 @@
-"""A damaged SQLite file, for the tests of the monitoring service."""
+"""Damage an SQLite file, for the tests of the monitoring service."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 def damage(path: Path, table: str) -> None:
-    """Overwrite the pages of a table, as a failing disk does. The schema stays readable."""
+    """Overwrite the first page of a table in an SQLite file, as a failing disk does.
+
+    The schema stays readable.
+    """
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         (page,) = connection.execute(

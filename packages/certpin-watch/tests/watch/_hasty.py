@@ -1,6 +1,7 @@
-"""``certpin`` with short waiting times: python -m tests.watch._hasty serve …
+"""Run the command ``certpin`` with short waiting times: python -m tests.watch._hasty serve …
 
-After a crash, other processes take over in seconds instead of a minute. Nothing else differs.
+After a crash, other processes take over the work within seconds instead of a minute. Everything
+else is as in ``certpin``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Serve the pages with data of a year, for tests in browsers, pictures and measurements."""
+"""Serve the service's web pages with generated data of a year.
+
+Browser tests, screenshots and measurements use this server.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ REPOSITORY = Path(__file__).parents[4]
 
 @dataclass(frozen=True)
 class Served:
-    """A running server, its store and its address."""
+    """A running web server: its settings and store, its data of a year, and its URL."""
 
     watch: Watch
     year: Year
@@ -50,7 +53,14 @@ class Served:
 def a_year(
     folder: Path, *, hosts: int = 30, groups: int = 4000, url: str = ""
 ) -> tuple[Watch, Year]:
-    """Fill a store with data of a year. It is a file, unless ``url`` names another."""
+    """Create a store, fill it with generated data of a year, and write the pin files to ``folder``.
+
+    Args:
+        folder: for the pin files, and for the SQLite file of the store.
+        hosts: the number of hosts.
+        groups: the number of groups of reports.
+        url: the database of the store instead of the SQLite file.
+    """
     store = open_store(url or f"sqlite:///{folder / 'watch.db'}")
     METADATA.create_all(store.engine)
     year = write_year(store, folder, hosts=hosts, groups=groups)
@@ -58,7 +68,7 @@ def a_year(
 
 
 def app_of(watch: Watch) -> Starlette:
-    """Return the pages with access control, as in the service."""
+    """Return an application that serves the web pages with access control, as the service does."""
     found = [*access.routes(watch), *page_routes(watch)]
     return Starlette(
         routes=found,
@@ -71,10 +81,10 @@ def app_of(watch: Watch) -> Starlette:
 def serving(
     watch: Watch, year: Year, *, every: int = 5, notifies: bool = False
 ) -> Iterator[Served]:
-    """Run a server in another process, with the same store, while the block runs.
+    """Run the web server on the store of ``watch`` in another process while the block runs.
 
-    ``every`` is the seconds between two refreshes of the live page. Unless it ``notifies`` a
-    service, each page says that no service receives alerts.
+    ``every`` is the number of seconds between two refreshes of the live page. Unless ``notifies``
+    is true, no notification service is configured, and each page warns that no one receives alerts.
     """
     port = _free_port()
     words = [sys.executable, "-m", "tests.watch._pages", str(port), str(every), str(int(notifies))]
@@ -89,7 +99,7 @@ def serving(
 
 
 async def _serve(watch: Watch, port: int) -> None:
-    """Run granian as ``certpin serve`` does, until SIGTERM."""
+    """Serve the pages with granian, as ``certpin serve`` does, until the process gets SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     server = Server(
@@ -120,7 +130,7 @@ def _wait_for(port: int) -> None:
 
 
 def main(words: list[str]) -> None:
-    """Serve. The arguments are PORT REFRESH NOTIFIES STORE PINS…."""
+    """Serve the pages in this process. ``words`` are PORT REFRESH NOTIFIES STORE PINS…."""
     port, every, notifies, store, *files = words
     failures.REFRESH = int(every)
     pins = tuple(map(Path, files))

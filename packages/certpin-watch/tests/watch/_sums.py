@@ -1,4 +1,4 @@
-"""Add up groups of reports that a test wrote, and check the sums of each day."""
+"""Compute the daily sums of groups of reports that a test inserted, and check such sums."""
 
 from __future__ import annotations
 
@@ -26,14 +26,18 @@ _DAY = 86_400
 
 
 def add_up(connection: Connection) -> None:
-    """Write the sums that the collector would have written with these groups."""
+    """Replace all daily sums by those that the collector would write for the stored groups of
+    reports.
+    """
     for table in (DAY_PLACES, DAY_TRAITS, REPORT_PLACES, REPORT_TRAITS):
         connection.execute(delete(table))
     s0002.add_up(connection)
 
 
 def assert_sums_are_right(store: Store) -> None:
-    """Check that each sum is that of its groups, and that there are no others."""
+    """Check that the stored daily sums are those of the stored groups of reports, without any extra
+    sum.
+    """
     with store.read() as connection:
         groups = list(connection.execute(select(REPORT_GROUPS)).mappings())
         traits = {row.id: row for row in connection.execute(select(REPORT_TRAITS))}

@@ -1,7 +1,8 @@
-"""Data of a year: hosts and their renewals, reports, versions in use, alerts.
+"""Generate a year of data: hosts with renewals, reports, pin set versions in use, and alerts.
 
-It is for the benchmark of the pages, their tests in a browser, and pictures. In its last hours one
-network inspects TLS, one host serves a key that is not pinned, and one was never probed.
+The benchmark of the pages, their browser tests and the screenshots use the data. In the last hours
+of the year one network inspects TLS, one host serves a key that is not pinned, and one host was
+never probed.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ _REASONS = ("mismatch", "mismatch", "mismatch", "expired", "no-chain")
 
 @dataclass(frozen=True)
 class Year:
-    """The pin files, and the data in the store."""
+    """Data of a year: the pin files, the hosts, the time at which the year ends, and notable
+    chains.
+    """
 
     pins: tuple[Path, ...]
     hosts: tuple[str, ...]
@@ -66,7 +69,10 @@ def write_year(
     groups: int = 300_000,
     now: datetime | None = None,
 ) -> Year:
-    """Fill an empty store with about ``groups`` groups of reports."""
+    """Fill an empty store with data of a year, and write its pin files to ``folder``.
+
+    The data contain about ``groups`` groups of reports, and end at ``now``.
+    """
     now = now or datetime.now(UTC).replace(microsecond=0)
     made = world(now, hosts)
     paths = write_sets(made, folder)
@@ -82,7 +88,12 @@ def write_year(
 
 
 def _strange(made: World) -> list[tuple[bytes, ...]]:
-    """Make chains that only clients see: of a proxy, a debugger, and another authority."""
+    """Return four chains, as DER certificates, that clients report and no probe of the service
+    gets.
+
+    They are of an inspecting proxy, of a debugger, of another authority, and of the hosts' own
+    authority for a key that is not pinned.
+    """
     root = Authority("Zscaler Root CA", now=made.now)
     proxy = root.intermediate("Zscaler Intermediate Root CA (zscalerthree.net)")
     debugger = Authority("mitmproxy", now=made.now)
@@ -160,7 +171,11 @@ def _reports(connection: Connection, made: World, groups: int, strange: list[byt
 
 
 def _groups(made: World, groups: int, strange: list[bytes]) -> Iterator[dict[str, Any]]:
-    """Make few failures all year, many in one week of spring, and an incident in the last hours."""
+    """Yield rows for the groups of reports, at random hours of the year.
+
+    There are few failures in most of the year, many in one week, and an incident in the last six
+    hours.
+    """
     chance = random.Random(2)
     now = int(made.now.timestamp()) // HOUR * HOUR
     for number in range(groups):
@@ -198,7 +213,11 @@ def _group(  # noqa: PLR0917
 
 
 def _presences(connection: Connection, made: World) -> None:
-    """Each version replaces the previous one in two weeks; a bundled one declines slowly."""
+    """Insert the number of clients that use each version of each pin set, for every day.
+
+    Each version replaces the previous one within two weeks. The version that is bundled with an old
+    app declines slowly.
+    """
     today = int(made.now.timestamp()) // DAY * DAY
     chance = random.Random(3)
     rows = []
@@ -219,7 +238,9 @@ def _presences(connection: Connection, made: World) -> None:
 
 
 def _shares(back: int) -> dict[int, float]:
-    """Return the share of each version, ``back`` days ago."""
+    """Return the share of clients (0 to 1) that use each pin set version, ``back`` days before the
+    end.
+    """
     bundled = 0.02 + 0.1 * math.exp((back - 340) / 60)
     grown = {
         version: 1 / (1 + math.exp((back - out) / 2.2 + 3)) for version, out in ((11, 110), (12, 9))

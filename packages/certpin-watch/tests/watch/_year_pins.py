@@ -1,4 +1,4 @@
-"""The pin sets of the year: their keys and chains, pin files, and the journals beside them."""
+"""Generate the pin sets for a year of data: keys, chains, pin files and the pin files' journals."""
 
 from __future__ import annotations
 
@@ -39,7 +39,11 @@ _WORDS = ("pay", "quotes", "branch", "fx", "loans", "mail", "kyc", "docs", "card
 
 @dataclass
 class World:
-    """The keys and certificates of the year. ``chains`` has the DER of each chain, by host."""
+    """The keys and certificates of all hosts in a year of data.
+
+    ``keys`` has the private key of each host. ``chains`` has the DER certificates of each chain
+    that a host served, oldest chain first.
+    """
 
     now: datetime
     root: Authority
@@ -50,12 +54,14 @@ class World:
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """All hosts."""
+        """The names of the hosts of all pin sets."""
         return tuple(name for names in self.names.values() for name in names)
 
 
 def world(now: datetime, hosts: int) -> World:
-    """Make hosts, their authority, and their certificates of the year."""
+    """Create hosts, their authority, and the certificates that they serve in the year before
+    ``now``.
+    """
     chance = random.Random(1)
     root = Authority("Example Trust Root R1", now=now)
     issuer = root.intermediate("Example Trust TLS 2026 C2")
@@ -71,7 +77,10 @@ def world(now: datetime, hosts: int) -> World:
 
 
 def renewals(host: str, now: datetime) -> list[datetime]:
-    """Return the times of a host's renewals: every 80 days, with certificates for 90 days."""
+    """Return the five times before ``now`` at which a host got a new certificate, oldest first.
+
+    They are 80 days apart, and each certificate is valid for 90 days.
+    """
     last = now - (84 if host == FIRST[2] else random.Random(host).randrange(2, 70)) * DAY
     return [last - number * 80 * DAY for number in reversed(range(5))]
 
@@ -89,12 +98,14 @@ def pin_of(made: World, host: str) -> Pin:
 
 
 def _other(host: str, number: int) -> Pin:
-    """Return the pin of a key that no server has."""
+    """Return a random pin that matches no key of any server, always the same for a host and a
+    number.
+    """
     return Pin("sha256", random.Random(f"{host} {number}").randbytes(32))
 
 
 def write_sets(made: World, folder: Path) -> tuple[Path, ...]:
-    """Write a pin file for each set, with its journal."""
+    """Write a pin file for each pin set, and its journal. Return the paths of the pin files."""
     (folder / "roots.pem").write_bytes(made.root.pem)
     paths = []
     for name, hosts in made.names.items():
@@ -113,7 +124,11 @@ def _policies(made: World, hosts: tuple[str, ...], version: int) -> list[HostPol
 
 
 def _pins(made: World, host: str, version: int) -> tuple[HostPin, ...]:
-    """Return the pins of a version: 11 replaced the served key, and 12 added a backup."""
+    """Return the pins of a host in a version of its pin set.
+
+    Versions 9 and 10 pin the old key, version 11 the key that the host serves now, and version 12
+    adds a backup pin.
+    """
     served, old = pin_of(made, host), _other(host, 0)
     if host == "login.bank.example":
         served = _other(host, 9)  # the served key is not pinned
@@ -155,7 +170,7 @@ def _events(made: World, name: str, hosts: tuple[str, ...], path: Path) -> list[
 
 
 def _rotation(made: World, host: str) -> list[Event]:
-    """Return the journal of one host's keys."""
+    """Return the events in the journal for the key rotations of one host, oldest first."""
     served, old, backup, after = pin_of(made, host), *(_other(host, number) for number in range(3))
     steps = (
         (345, "generate", served), (342, "stage", served), (130, "generate", backup),

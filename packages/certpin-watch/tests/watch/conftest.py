@@ -28,9 +28,9 @@ _NUMBERS = itertools.count()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests as slow that need PostgreSQL by a fixture or a parameter.
+    """Mark tests below this folder as slow if they use PostgreSQL by a fixture or a parameter.
 
-    pytest passes the tests of all folders. Those of certpin have parameters of this name, too.
+    pytest passes the tests of all folders. Tests of certpin also have parameters named "postgres".
     """
     here = Path(__file__).parent
     for item in (each for each in items if here in each.path.parents):
@@ -49,7 +49,7 @@ def postgres_port() -> Iterator[int]:
 
 @pytest.fixture
 def new_database(postgres_port: int) -> Callable[[], str]:
-    """Make an empty database, and return its address."""
+    """Return a function that creates an empty PostgreSQL database and returns its URL."""
     return lambda: _database(postgres_port)
 
 

@@ -34,9 +34,9 @@ def pages(served: Served) -> dict[str, str]:
 
 
 def pages_of(year: Year) -> dict[str, str]:
-    """Return the same paths without a server.
+    """Return the URL path of every page for these data, by the name of its screenshot.
 
-    The page for signing in is not among them: without accounts it redirects to the fleet.
+    The page for signing in is left out: without accounts it redirects to the overview of all hosts.
     """
     chain = year.inspected.hex()
     return {
@@ -63,7 +63,11 @@ def pages_of(year: Year) -> dict[str, str]:
 
 
 def photograph(browser: Browser, served: Served, folder: Path, only: str = "") -> None:
-    """Take all pictures. The page for signing in is last: its account locks the other pages."""
+    """Take screenshots of all pages with names that contain ``only``, and write them to ``folder``.
+
+    The page for signing in is last, because it needs an account, and then the others require a
+    login.
+    """
     _in_each_look(browser, served, folder, {k: v for k, v in pages(served).items() if only in k})
     if only in SIGN_IN:
         with served.watch.store.write() as connection:
@@ -87,7 +91,9 @@ def _in_each_look(browser: Browser, served: Served, folder: Path, wanted: dict[s
 
 
 def for_the_docs(browser: Browser, served: Served) -> None:
-    """Take the pictures of the docs: the fleet in light, a reported chain in dark."""
+    """Take the screenshots in the documentation: all hosts in the light theme, a reported chain in
+    dark.
+    """
     for name, path, theme in (
         ("dashboard-fleet", "/", "light"),
         ("dashboard-chain", pages(served)["chain"], "dark"),
@@ -102,7 +108,10 @@ def for_the_docs(browser: Browser, served: Served) -> None:
 
 
 def main(words: list[str]) -> None:
-    """Take the pictures."""
+    """Take the screenshots that the command line requests.
+
+    ``words`` are ``--docs``, or the folder and a part of the names of the pages.
+    """
     docs = "--docs" in words
     rest = [word for word in words if not word.startswith("--")]
     folder = Path(rest[0] if rest else "build/pages")

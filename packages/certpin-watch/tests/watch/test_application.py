@@ -101,7 +101,7 @@ def test_an_unknown_path_is_a_page_or_a_problem(client: TestClient) -> None:
 
 @pytest.mark.medium
 def test_a_request_that_names_two_hosts_is_refused(client: TestClient) -> None:
-    """RFC 9112 section 3.2."""
+    """A request with two ``Host`` headers gets the status 400 (RFC 9112 section 3.2)."""
     for path in ("/", "/healthz", "/reports", "/api/v1/alerts"):
         twice = [("host", "127.0.0.1"), ("host", "evil.example")]
         assert client.get(path, headers=twice).status_code == 400, path

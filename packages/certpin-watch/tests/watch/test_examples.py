@@ -83,7 +83,10 @@ def _containers(document: Any) -> list[Any]:
 
 
 def _in_lines(text: str) -> Iterator[list[str]]:
-    """Return calls of certpin in shell, without comments after two spaces, and without pipes."""
+    """Yield the arguments of each call of ``certpin`` in shell text.
+
+    Comments, pipes and redirections are removed.
+    """
     for line in text.replace("\\\n", " ").splitlines():
         plain = re.sub(r"\$\([^)]*\)", "VALUE", line)
         if (call := _CALL.search(plain)) and not line.lstrip().startswith(("#", "|")):

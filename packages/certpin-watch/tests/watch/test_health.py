@@ -113,7 +113,7 @@ def test_a_store_that_others_write_to_is_ready(
 def test_many_requests_check_the_store_once(
     sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every client may ask, without a login."""
+    """Any client may request ``/readyz`` without a login, so the check of the store is cached."""
     checked: list[Store] = []
     monkeypatch.setattr("certpin_watch.health._try_store", checked.append)
     monkeypatch.setattr("certpin_watch.health._FRESH", 3600.0)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def lines() -> Iterator[io.StringIO]:
-    """Collect the log as JSON."""
+    """Yield a stream that collects the service's log, as one line of JSON for each record."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logs.JsonFormatter())

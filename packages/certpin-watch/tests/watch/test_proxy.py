@@ -53,7 +53,14 @@ class _Upstream(ThreadingHTTPServer):
 
 @contextmanager
 def _proxied(intermediate: Authority, rate: str = "rate=20r/s") -> Iterator[tuple[int, _Upstream]]:
-    """Run the example's file in a real nginx, with other ports and paths of certificates."""
+    """Run a real nginx with the example's configuration, and a substitute for the service behind
+    it.
+
+    Only ports, paths of certificates and the rate limit differ from the example.
+
+    Yields:
+        The port of nginx, and the server in place of the service.
+    """
     with scratch() as folder, _Upstream() as upstream:
         threading.Thread(target=upstream.serve_forever, daemon=True).start()
         for name in ("reports", "watch"):
@@ -82,7 +89,9 @@ def _proxied(intermediate: Authority, rate: str = "rate=20r/s") -> Iterator[tupl
 
 
 def _post(port: int, path: str = "/reports", host: str = "reports.bank.example") -> int:
-    """Return the status of a request. The server is not verified here."""
+    """Post a request to the proxy, without verifying its certificate, and return the response's
+    status.
+    """
     context = ssl._create_unverified_context()
     raw = context.wrap_socket(
         socket.create_connection(("127.0.0.1", port), timeout=20), server_hostname=host

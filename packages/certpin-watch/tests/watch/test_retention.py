@@ -341,7 +341,7 @@ def test_a_chain_that_gets_a_reference_meanwhile_is_not_deleted(postgres_store: 
 
 
 def test_a_row_that_is_updated_meanwhile_is_not_deleted(postgres_store: Store) -> None:
-    """A login fails again at the moment at which earlier failures expire."""
+    """A login fails again, which updates the row of failed logins just when the row expires."""
     _put(postgres_store, GUESSES, last_at=1)
 
     async def work() -> int:
@@ -375,7 +375,10 @@ def test_a_slow_kind_does_not_stop_the_others(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """PostgreSQL cancels the statements. Then presences are deleted in smaller batches."""
+    """PostgreSQL cancels slow deletions from one table. Rows of all other tables are still deleted.
+
+    Later rounds delete the rows of the slow table in smaller batches.
+    """
     monkeypatch.setattr(task, "PAUSE", 0)
     url, moved = new_database(), [NOW]
     with closing(open_store(url)) as store:

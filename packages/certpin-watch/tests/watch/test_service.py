@@ -1,4 +1,4 @@
-"""The service on its own socket, and its background tasks."""
+"""Check the service on a real socket, and how its background tasks are run and restarted."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_silent_connection_is_closed(
 def test_a_request_with_two_host_headers_is_refused(
     sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The HTTP server passes both of them on."""
+    """The HTTP server passes both headers to the application, which refuses the request."""
     monkeypatch.setattr(service, "TASKS", {})
     address = ("127.0.0.1", free_port())
     watch = Watch(ServiceSettings(listen=address), sqlite_store, PinFiles([]))
@@ -116,7 +116,7 @@ def test_hanging_pages_leave_database_connections_for_reports(
 
 
 def _wait_for_locks(store: Store) -> None:
-    """Wait until every page that may be made at the same time hangs."""
+    """Wait until as many pages as the service makes at once wait for a PostgreSQL lock."""
     waiting, deadline = 0, time.monotonic() + 20
     while waiting < service._PAGES_AT_ONCE:
         assert time.monotonic() < deadline

@@ -52,7 +52,10 @@ _PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):
-    """A collector that speaks OTLP over HTTP."""
+    """An HTTP handler that acts as an OpenTelemetry collector (OTLP over HTTP).
+
+    It records path, headers and body of each request in ``came``.
+    """
 
     came: list[tuple[str, dict[str, str], bytes]] = []  # noqa: RUF012
 
@@ -169,7 +172,7 @@ def test_spans_and_counters_reach_the_collector(
 def test_a_span_has_only_method_route_and_status_of_a_request(
     endpoint: str, names: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It holds whatever OpenTelemetry's own variables ask the instrumentation to record."""
+    """This holds even if OpenTelemetry's environment variables enable recording of further data."""
     monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", names)
     monkeypatch.setattr(_OpenTelemetrySemanticConventionStability, "_initialized", False)
     for way in ("REQUEST", "RESPONSE"):

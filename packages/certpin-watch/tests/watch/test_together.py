@@ -67,7 +67,11 @@ def nats_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def _ask(port: int, path: str, token: str = "", data: bytes | None = None) -> Any:
-    """Send a request as the proxy in front passes it on."""
+    """Send a request to the service with the headers that a proxy adds.
+
+    Returns:
+        The decoded JSON of the response; None after an error.
+    """
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data)
     request.add_header("X-Forwarded-For", "192.0.2.7")
     request.add_header("X-Forwarded-Proto", "https")

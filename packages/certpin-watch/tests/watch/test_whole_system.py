@@ -102,7 +102,7 @@ class Unit:
         self._process = self._ends.enter_context(self._begin())
 
     def break_(self) -> None:
-        """Kill it with SIGKILL."""
+        """Kill the program with SIGKILL."""
         self._process.kill()
         self._process.wait()
         self._ends.close()
@@ -112,10 +112,10 @@ class Unit:
 
 
 class Full:
-    """A disk that is full, and later has room again.
+    """The failure of a full disk, which the test causes and later ends.
 
-    Its server is then restarted: PostgreSQL ends if it can't write its log, and NATS stores nothing
-    after a failed write, even with room.
+    When the disk has room again, the program that uses it is restarted: PostgreSQL ends if it can't
+    write its log, and NATS stores nothing after a failed write.
     """
 
     def __init__(self, small: disk.Disk, unit: Unit, use_up: Callable[[], None]) -> None:
@@ -134,7 +134,9 @@ class Full:
 
 
 class Cut:
-    """The network between the services and NATS."""
+    """The failure of the network between the services and NATS, which the test causes and later
+    ends.
+    """
 
     def __init__(self, cable: Line) -> None:
         self._cable = cable
@@ -147,7 +149,9 @@ class Cut:
 
 
 class Load:
-    """Threads that send reports, each again until it is accepted with 2xx."""
+    """Threads that send reports while the block runs, each report until the response has status
+    2xx.
+    """
 
     def __init__(self, ports: tuple[int, int]) -> None:
         self.acknowledged = [0, 0, 0]  # by thread; its marker is a version of an app
@@ -249,8 +253,13 @@ def _all_sent(store: Store) -> bool:
 def _check_sent(store: Store, sent: list[str], deaths: int) -> None:
     """Check that each notification was sent once, and at most once more for each killed process.
 
-    A notification that a killed process had claimed is sent again. The opening of the alert comes
-    first; changes because of the clock's jump may follow.
+    A notification is sent again if the process that was sending it was killed. The first
+    notification is the opening of an alert.
+
+    Args:
+        store: the store of the services.
+        sent: the messages that arrived.
+        deaths: the number of killed processes.
     """
     with store.read() as connection:
         rows = connection.execute(select(TELLINGS).order_by(TELLINGS.c.id)).all()
@@ -380,7 +389,7 @@ def _disks(ends: contextlib.ExitStack) -> dict[str, disk.Disk]:
 
 
 def _use_up(store: Store) -> None:
-    """Use up the log segments that PostgreSQL has left. It then ends: it can't run without."""
+    """Use up PostgreSQL's remaining log segments on the full disk, so that PostgreSQL ends."""
     with contextlib.suppress(StoreError):
         while True:
             with store.write() as connection:
@@ -388,7 +397,9 @@ def _use_up(store: Store) -> None:
 
 
 def _see(name: str, ports: tuple[int, int], load: Load) -> None:
-    """Check that the other processes report the failure, and do the rest of their work."""
+    """Check that the other processes report the failure ``name``, and do the work that is
+    unaffected.
+    """
     port = ports[0]
     if name.endswith("postgres"):
         _until(lambda: _not_ready(port, "store"), "/readyz does not miss the store")

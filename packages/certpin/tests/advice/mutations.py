@@ -1,4 +1,8 @@
-"""The rules of ``certpin decide``, removed one by one (``test_mutations.py``)."""
+"""Mutations of ``certpin decide``, one for each of its rules.
+
+Each mutation removes a rule from a copy of the source; a named test must then fail. The runner is
+``test_mutations.py``.
+"""
 
 from __future__ import annotations
 

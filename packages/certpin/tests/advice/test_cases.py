@@ -1,4 +1,4 @@
-"""Settings with their answers, each with two independent sources (``cases.toml``)."""
+"""The advice of ``certpin decide`` for known settings, each with two sources (``cases.toml``)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ ids = [case["who"] for case in CASES]
 
 
 def setting(case: dict[str, Any]) -> dict[str, str]:
-    """Return the answers of a case, by question."""
+    """Return the answers of a case from ``cases.toml``, by the question's name."""
     return dict(zip(ADVICE.questions, case["setting"].split(), strict=True))
 
 
 def decision(case: dict[str, Any]) -> AdviceDecision:
-    """Return the decision for a case, which has an answer to every question."""
+    """Return the advice of ``certpin decide`` for a case, which answers every question."""
     step = next_step(ADVICE, setting(case))
     assert isinstance(step, AdviceDecision)
     return step

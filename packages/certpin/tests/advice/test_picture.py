@@ -1,4 +1,4 @@
-"""The picture of the rules in docs/start: it is drawn from the rules, and all of them are in it."""
+"""The picture of ``certpin decide``'s rules in docs/start: drawn from the rules, and complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of ``certpin decide``: every setting is decided, and every quote has its source."""
+"""The rules of ``certpin decide``: each set of answers gets advice, and each quote has a source."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def decide(setting: dict[str, str]) -> AdviceDecision:
 
 
 def interview(setting: dict[str, str]) -> tuple[list[str], AdviceDecision]:
-    """Answer the questions as they come; return the questions and the decision."""
+    """Answer the questions of ``certpin decide`` from ``setting``, until it decides.
+
+    Return the names of the questions in their order, and the decision.
+    """
     known: dict[str, str] = {}
     while isinstance(step := next_step(ADVICE, known), AdviceQuestion):
         assert step.name not in known

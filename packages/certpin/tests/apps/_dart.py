@@ -1,4 +1,4 @@
-"""Read Dart code that a test contains.
+"""Helpers that pass Dart code to certpin's reader for Dart, and return what the reader reports.
 
 Tree-sitter has no packages for Python 3.15: a module that uses this one has ``NEEDS_PARSER``.
 """
@@ -29,7 +29,7 @@ SHA1 = "5fd1ae0c3b7e4426a1f8c5930d2be67f8094a2b3"
 
 
 def read(code: str | bytes, path: str = "lib/a.dart") -> FileFindings:
-    """Read a file with this code."""
+    """Return what certpin's reader finds in a Dart file with this code, at this path."""
     data = code.encode() if isinstance(code, str) else code
     return read_dart(SourceFile(path, data, data.decode("utf-8", "replace")), NOW)
 
@@ -40,7 +40,7 @@ def pins(code: str) -> list[str]:
 
 
 def questions(code: str) -> list[str]:
-    """Return the open questions about this code."""
+    """Return what the reader cannot decide about this code, as the questions for the user."""
     return [each.question for each in read(code).unknown]
 
 

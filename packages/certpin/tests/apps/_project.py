@@ -39,7 +39,7 @@ def write(folder: Path, files: Mapping[str, str | bytes]) -> Path:
 
 
 def by_lines(file: SourceFile, _now: datetime) -> FileFindings:
-    """Return each line that is a pin as a pin: a reader that needs no parser."""
+    """Return a pin for each line that is a pin: a substitute for the reader of Dart files."""
     lines = enumerate(file.text.splitlines(), 1)
     return FileFindings(
         pins=[
@@ -51,13 +51,19 @@ def by_lines(file: SourceFile, _now: datetime) -> FileFindings:
 
 
 def read(*paths: str | Path, reader: Reader = by_lines, now: datetime = NOW) -> Project:
-    """Read an app. Its Dart files are read by ``reader``."""
+    """Read an app from files and folders, as ``certpin import`` does.
+
+    Args:
+        paths: the files and folders.
+        reader: the function that reads each Dart file.
+        now: the current time.
+    """
     language = replace(DART, load=lambda: reader)
     return read_project([str(path) for path in paths], language, now, silent)
 
 
 def names(*paths: str | Path) -> list[str]:
-    """Return the Dart files that are read, in their order."""
+    """Return the paths of the Dart files that certpin reads for an app, in their order."""
     seen: list[str] = []
 
     def note(file: SourceFile, _now: datetime) -> FileFindings:

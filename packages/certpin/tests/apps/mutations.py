@@ -1,4 +1,7 @@
-"""Mutations of ``certpin import dart``: see ``tests/test_mutations.py``."""
+"""Mutations of the code of ``certpin import dart``: each removes a rule, and its test must fail.
+
+``tests/test_mutations.py`` runs them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Mutations of the reader for Dart: see ``tests/test_mutations.py``."""
+"""Mutations of the reader of Dart code: each removes a rule, and its test must fail.
+
+``tests/test_mutations.py`` runs them.
+"""
 
 from __future__ import annotations
 

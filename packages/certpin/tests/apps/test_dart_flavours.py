@@ -1,4 +1,4 @@
-"""Pins of development: they are listed, and not imported as backups of those of production."""
+"""Pins of development builds: a question lists each, and no import makes it a production backup."""
 
 from __future__ import annotations
 

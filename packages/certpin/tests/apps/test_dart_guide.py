@@ -1,6 +1,7 @@
-"""The code of a published guide about pinning in Flutter, in other words: each mistake is reported.
+"""Each mistake in the code of a published guide about pinning in Flutter is reported.
 
-Its two methods, its lists, its fallback for development and its error handling.
+The code is rewritten: the guide's two methods, its lists of pins, its fallback for development and
+its error handling.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Hostile Dart files: whatever the bytes are, reading ends with results or with a named problem."""
+"""Hostile Dart files: for any bytes, the reader ends with results or with a named problem."""
 
 from __future__ import annotations
 
@@ -49,7 +49,10 @@ class Client {{
 
 
 def checked(data: bytes) -> FileFindings:
-    """Read bytes as a Dart file, and check that all places are lines of it."""
+    """Read bytes as a Dart file, and return what the reader finds.
+
+    Fails if a place is not a line of the file, or if a message is long or not printable.
+    """
     found = read(data)
     lines = data.count(b"\n") + 1
     places = [
@@ -106,7 +109,7 @@ def test_words_of_dart_in_any_order_are_read(words: list[str]) -> None:
 
 @cache
 def deep() -> dict[str, bytes]:
-    """Return files that are nested deeply, or are long."""
+    """Return long or deeply nested Dart files, by a name for what they repeat."""
     pin = f"const pins = 'sha256/{KEY}';\n".encode()
     return {
         "parentheses": pin + b"var x = " + b"(" * 20000 + f"'{HEX}'".encode() + b")" * 20000 + b";",

@@ -1,4 +1,4 @@
-"""Hosts, builds and certificates that Dart code assigns to pins."""
+"""The hosts, builds and certificates that the reader of Dart code finds for each pin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hostile manifests, assets and configurations: only results, each with a line of the file."""
+"""Hostile manifests, assets and configurations of an app: each result has a line of its file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The merge of an app's pins and certificates into policies."""
+"""The merge of the pins and certificates found in an app into one policy for each host."""
 
 from __future__ import annotations
 
@@ -323,7 +323,7 @@ def test_a_certificate_goes_to_the_hosts_that_it_names(
     names: tuple[str, ...], host: str, matches: bool
 ) -> None:
     class Named:
-        """A certificate: an authority of the tests issues no invalid names."""
+        """A substitute for a certificate with any names; test authorities issue only valid ones."""
 
         is_authority = self_issued = False
         key = "EC P-256"

@@ -1,4 +1,4 @@
-"""Pins in the configuration of Android and Apple: with file and line, and with their mistakes."""
+"""Pins in an app's Android and Apple configuration: their files, lines and mistakes."""
 
 from __future__ import annotations
 

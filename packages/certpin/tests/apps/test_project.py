@@ -1,4 +1,4 @@
-"""Which files of an app have a reader, and what becomes of files that can't be read."""
+"""Which files of an app certpin reads, and how it reports the files that it can't read."""
 
 from __future__ import annotations
 

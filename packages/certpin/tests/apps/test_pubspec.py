@@ -1,4 +1,4 @@
-"""``pubspec.yaml``: pinning packages, assets, and hostile YAML."""
+"""The reader of ``pubspec.yaml``: pinning packages, assets, and hostile YAML."""
 
 from __future__ import annotations
 

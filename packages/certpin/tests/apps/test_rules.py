@@ -1,6 +1,6 @@
-"""The examples of every rule: the bad one has its mistake at the marked line, the good one none.
+"""The examples of every rule for apps: each bad one has one mistake, and each good one none.
 
-All checks run on each example, so that it shows one mistake and no other.
+The mistake must be at the marked line. All rules check each example.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which files are listed and read: links, special files, limits, and files that change."""
+"""Which files of an app are listed and read: links, special files, limits, and changing files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return an app in the working folder, beside a secret file."""
+    """Make an app's folder the working folder, and return it; a secret file is outside of it."""
     write(tmp_path, {"secret.dart": "secret", "secrets/key.dart": "secret"})
     folder = write(tmp_path / "app", {"lib/a.dart": "", "lib/src/b.dart": "", "README.md": ""})
     monkeypatch.chdir(folder)
@@ -99,7 +99,7 @@ def test_a_folder_that_becomes_a_link_is_not_followed(app: Path) -> None:
 
 
 def test_a_file_that_becomes_a_link_is_not_followed(app: Path) -> None:
-    """The target has as many bytes as the link, so only the open can notice it."""
+    """The target has as many bytes as the link, so only the call that opens it can notice."""
     target = "../../../secret.dart"
     (app.parent / "secret.dart").write_text("secret".ljust(len(target)))
 
@@ -227,7 +227,7 @@ def test_a_file_that_changes_while_it_is_read_is_reported(
 def test_a_folder_that_cannot_be_listed_is_reported(
     app: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Tests may run as root, who may list every folder: the operating system's answer is set."""
+    """``os.scandir`` is replaced and fails: tests may run as root, who can list every folder."""
     number = (app / "lib/src").stat().st_ino
     real = os.scandir
 

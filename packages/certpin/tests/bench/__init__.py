@@ -1,5 +1,6 @@
-"""``make bench``: certpin beside its peers, each figure a ratio from one paired run.
+"""Benchmarks that compare certpin with similar programs (``make bench``).
 
-Absolute times depend on the machine more than on the code, so none is printed without its ratio.
-Nothing here is a test: a slow machine fails no build.
+Each result is a ratio of two programs, measured in turns in one run. Absolute times depend on the
+machine more than on the code, so none is printed without its ratio. Nothing here is a test: a slow
+machine fails no build.
 """

@@ -1,4 +1,4 @@
-"""Run all measurements, or the named ones."""
+"""Run all benchmarks of this package, or those named as arguments."""
 
 from __future__ import annotations
 
@@ -26,7 +26,11 @@ MEASUREMENTS = (
 
 
 def main(names: list[str]) -> None:
-    """Print one line for each figure, as soon as it is measured."""
+    """Run the named benchmarks, or all of them, and print one line for each figure.
+
+    Args:
+        names: modules of ``tests.bench``; all benchmarks if the list is empty.
+    """
     print(f"Python {platform.python_version()}, {ssl.OPENSSL_VERSION}, {platform.machine()}")
     for name in names or MEASUREMENTS:
         for figure in import_module(f"tests.bench.{name}").figures():

@@ -1,4 +1,4 @@
-"""A bank that publishes signed pin sets, and its app, for two measurements."""
+"""A bank that publishes signed pin sets, and its app: the setup of two benchmarks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 
 class Bank(NamedTuple):
-    """The publisher, its server's identity, a folder for caches, and the number of pinned hosts."""
+    """A publisher of signed pin sets, with what its app and server need.
+
+    ``repository`` holds the signed sets, ``identity`` is the server's certificate and key,
+    ``folder`` has room for caches, and ``hosts`` is the number of pinned hosts.
+    """
 
     repository: Repository
     identity: Identity
@@ -30,16 +34,16 @@ class Bank(NamedTuple):
     hosts: int
 
     def text(self, version: int) -> str:
-        """Return the text of a pin file."""
+        """Return the text of the bank's pin file with this version number."""
         hosts = {f"h{number}.bank.example": kit.NOBODY_ELSE for number in range(self.hosts)}
         return pin_file(version, {CHANNEL: self.identity.pin, **hosts})
 
     def publish(self, version: int) -> None:
-        """Sign a set and publish it as the newest."""
+        """Sign the pin set with this version number and publish it as the newest."""
         self.repository.publish(self.text(version))
 
     def app(self, port: int) -> PinUpdater:
-        """Return an app with version 1."""
+        """Return the update client of an app that contains version 1 and updates from this port."""
         return PinUpdater(
             pins=PinSet.parse(self.text(1)),
             root=self.repository.first_root,
@@ -50,7 +54,10 @@ class Bank(NamedTuple):
 
 @contextmanager
 def bank(hosts: int = 50) -> Iterator[Bank]:
-    """Run a bank. Until the block ends, its authority is the only one that this process trusts."""
+    """Create a bank with this many pinned hosts, as a context manager.
+
+    Until the block ends, the bank's root is the only one that this process trusts.
+    """
     logging.getLogger("certpin").addHandler(logging.NullHandler())
     root = Authority("Bench Root")
     identity = root.intermediate("Bench Intermediate").issue(CHANNEL)

@@ -1,4 +1,7 @@
-"""A bare ASGI application on the same server: it reads the body, and answers 204."""
+"""A bare ASGI application on the same server as ``certpin serve``, the baseline of a benchmark.
+
+It reads the body of each request, and responds with status 204.
+"""
 
 from __future__ import annotations
 

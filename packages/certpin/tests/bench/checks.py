@@ -1,6 +1,6 @@
 """The cost of an update check that finds nothing new, compared with the client of python-tuf.
 
-It is counted on the server's side; no time is measured.
+The benchmark counts requests and bytes at the server; it measures no time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 
 class _Cost(NamedTuple):
-    """``http`` and ``wire`` are bytes in both directions: without TLS, and all bytes over TCP."""
+    """The cost of one update check: the number of requests, and the bytes sent and received.
+
+    ``http`` is the bytes without TLS, ``wire`` is all bytes over TCP.
+    """
 
     requests: int
     http: int
@@ -31,9 +34,9 @@ class _Cost(NamedTuple):
 
 
 def figures() -> Iterator[Figure]:
-    """Measure the second check of each client, which already has all files.
+    """Measure the second update check of certpin and of python-tuf, when each has all files.
 
-    certpin asks for the next root in the first check of a process and every six hours.
+    certpin requests the next root only in the first check of a process and every six hours.
     """
     with bank() as ours:
         ours.publish(2)
@@ -48,7 +51,12 @@ def figures() -> Iterator[Figure]:
 
 
 def _cost(ours: Bank, client: Callable[[Bank, int], Callable[[], object]]) -> _Cost:
-    """Return the cost of the second check of a client."""
+    """Return the cost of the second update check of a client.
+
+    Args:
+        ours: the publisher.
+        client: returns a function that makes one check, for a publisher and the port of its server.
+    """
     with FolderServer(ours.repository.folder, ours.identity) as server:
         check = client(ours, server.port)
         check()
@@ -67,7 +75,7 @@ def _wire(
     server: FolderServer,
     times: int,
 ) -> int:
-    """Return the bytes that TCP carries for so many checks of one client."""
+    """Return the bytes, in both directions, that TCP carries for ``times`` checks of one client."""
     with tap(server.port) as wire:
         check = client(ours, wire.port)
         for _ in range(times):
@@ -76,7 +84,7 @@ def _wire(
 
 
 class _Meter:
-    """Bytes of requests and answers, with their headers."""
+    """A counter of the bytes of HTTP requests and responses at a server, with their headers."""
 
     def __init__(self, server: FolderServer) -> None:
         self.count = 0

@@ -1,9 +1,10 @@
 """Report intake of ``certpin serve``, compared with a bare ASGI application on the same server.
 
-Both programs run at the same time and are loaded in turns (``load``), in pairs. The cost of a
-report is the CPU time of the process, in user and kernel mode, until the answer. Reports of 3 kB
-are durable before they are answered: in SQLite, in PostgreSQL, or in JetStream, from which the
-same process counts them in SQLite. The bare application reads the body and answers 204.
+Both programs run at the same time. The load generator ``load`` sends reports of 3 kB to one and
+then to the other, in pairs. The cost of a report is the CPU time of the server process, in user and
+kernel mode. ``certpin serve`` responds to a report only when the report is durable: in SQLite, in
+PostgreSQL, or in JetStream, from which the same process counts the reports in SQLite. The bare
+application reads the body and responds with status 204.
 
 ``CERTPIN_REPORTS=1000000`` measures over a million reports; the default is 100,000.
 """
@@ -81,7 +82,7 @@ vantage = ""
 
 @dataclass(frozen=True)
 class Load:
-    """The cost of a load for the server, and the results of the load generator."""
+    """One load of reports on a server: its cost in CPU seconds, and the load generator's result."""
 
     cpu: float
     rate: float  # reports per second of time, until all of them were counted
@@ -89,9 +90,10 @@ class Load:
 
 
 class Served:
-    """A running server and the loads on it.
+    """A running server process that a benchmark sends reports to.
 
-    ``counted`` returns the number of counted reports, if they are counted after the answer.
+    ``counted`` returns the number of counted reports, for a server that counts them after its
+    response; without it, a report with a response is processed.
     """
 
     def __init__(
@@ -126,7 +128,7 @@ class Served:
 
 
 def figures() -> Iterator[Figure]:
-    """Measure each kind of store, beside the bare application."""
+    """Measure ``certpin serve`` with each kind of store, in turns with the bare application."""
     with TemporaryDirectory(prefix="certpin-bench-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         body = folder / "body.json"
@@ -149,7 +151,14 @@ def figures() -> Iterator[Figure]:
 
 @contextlib.contextmanager
 def _serving(folder: Path, body: Path, store: str, large: str = "") -> Iterator[Served]:
-    """Run ``certpin serve`` with a pin set and the default settings, pages and alerts included."""
+    """Run ``certpin serve`` with a pin set and the default settings, pages and alerts included.
+
+    Args:
+        folder: a new folder for the settings and the database.
+        body: the file with the template of a report.
+        store: the URL of the database.
+        large: a line of settings for a NATS server; empty for none.
+    """
     folder.mkdir()
     port = free_port()
     (folder / "pins.toml").write_text(_PINS)
@@ -167,7 +176,10 @@ def _serving(folder: Path, body: Path, store: str, large: str = "") -> Iterator[
 
 
 def _wait_until_ready(port: int) -> None:
-    """Wait for the store and the stream: until then reports are refused."""
+    """Wait until the server's ``/readyz`` succeeds, because it refuses reports before that.
+
+    Raises ``TimeoutError`` after 60 seconds.
+    """
     until = time.monotonic() + 60
     while time.monotonic() < until:
         connection = http.client.HTTPConnection(LOOPBACK, port, timeout=10)
@@ -204,13 +216,13 @@ def _measured(where: str, bare: Served, server: Served, promised: float) -> Iter
 
 
 def cpu_of(process: int) -> float:
-    """Return the CPU seconds of all its threads so far (proc(5), fields 14 and 15)."""
+    """Return the CPU seconds of a process so far, of all threads (proc(5), fields 14 and 15)."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def _resident(process: int) -> int:
-    """Return its resident size in kB."""
+    """Return the resident memory of a process in kB."""
     status = Path(f"/proc/{process}/status").read_text()
     found = re.search(r"VmRSS:\s+(\d+) kB", status)
     if found is None:
@@ -219,6 +231,6 @@ def _resident(process: int) -> int:
 
 
 def _counted(database: Path) -> int:
-    """Return the number of reports committed so far."""
+    """Return the number of reports that a server has counted in its SQLite database so far."""
     with contextlib.closing(sqlite3.connect(database)) as connection:
         return connection.execute("SELECT sum(count) FROM report_groups").fetchone()[0] or 0

@@ -1,4 +1,4 @@
-"""The cost of ``import certpin`` beside other imports, and the start time of the command line."""
+"""The CPU time of ``import certpin`` and of ``certpin --help``, compared with other packages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ENVIRONMENT = {
 
 
 def figures() -> Iterator[Figure]:
-    """Pair a bare interpreter with one that imports certpin, and click with certpin."""
+    """Measure imports above a bare interpreter, and certpin's commands against ``import click``."""
     certpin, requests = _above(_CERTPIN), _above("import requests")
     yield Figure("import certpin, beside import requests", certpin / requests, limit=0.6)
     yield Figure("  import certpin, above the bare interpreter", certpin, " ms")
@@ -42,21 +42,29 @@ def figures() -> Iterator[Figure]:
 
 
 def _above(code: str) -> float:
-    """Return the milliseconds of CPU time above the bare interpreter."""
+    """Return the milliseconds of CPU time that Python needs for this code, less a bare start."""
     _cpu("-c", code)  # so that the bytecode exists, as it does after an installation
     pairs = [(_cpu("-c", code), _cpu("-c", "pass")) for _ in range(_ROUNDS)]
     return statistics.median(with_it - bare for with_it, bare in pairs) * 1000
 
 
 def _times_click(*words: str, rounds: int = _ROUNDS) -> float:
-    """Return the ratio of the command line's time to ``python -c "import click"``."""
+    """Return the CPU time of a certpin command as a multiple of ``python -c "import click"``.
+
+    Args:
+        words: the arguments of certpin.
+        rounds: the number of measured pairs; the result is their median.
+    """
     command = ("-m", "certpin", *words)
     _cpu(*command)
     return statistics.median(_cpu(*command) / _cpu(*_CLICK) for _ in range(rounds))
 
 
 def _cpu(*words: str) -> float:
-    """Return the CPU seconds, in user and kernel mode, so that other processes don't count."""
+    """Run Python with these arguments, and return the CPU seconds of that process.
+
+    The time in user and kernel mode does not include other processes.
+    """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
         [sys.executable, *words], check=True, env=_ENVIRONMENT, stdout=subprocess.DEVNULL

@@ -1,4 +1,4 @@
-"""The lab: a whole matrix in this process, and against curl beside plain calls of curl."""
+"""The time of the lab: all its cases against several clients, compared with plain calls of them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _PINNED = Command(("curl", "-sS", "--pinnedpubkey", "{pinnedpubkey}", "{url}"))
 
 
 def figures() -> Iterator[Figure]:
-    """Measure how long a user waits for the lab."""
+    """Measure how long the lab takes: to issue certificates, and to run its cases on clients."""
     logging.getLogger("certpin").addHandler(logging.NullHandler())  # refusals are expected
     authority = Authority("Bench Root").intermediate("Bench Intermediate")
     minting = ratio(lambda: authority.issue("api.bank.test"), _key_and_signature, rounds=500)
@@ -84,7 +84,10 @@ def figures() -> Iterator[Figure]:
 
 
 def _python(authority: Authority) -> Iterator[Figure]:
-    """Measure a Python client, started for each case and forked, beside plain calls of it."""
+    """Measure the lab with a Python client, as a new process for each case and as a forked one.
+
+    Each result is a multiple of the time of as many plain calls of that client.
+    """
     client = (sys.executable, "-c", _CLIENT, "{url}")
     identity = authority.issue(_HOST)
     with _served(authority, identity) as (url, roots), pytest.MonkeyPatch.context() as patch:
@@ -113,7 +116,12 @@ def _attack(client: ClientUnderTest) -> tuple[float, Run]:
 
 
 def _pair(plain: list[str], client: Command) -> float:
-    """Run the matrix, and then the same number of plain calls of the client."""
+    """Return the time of the lab's cases against a client, divided by that of plain calls.
+
+    Args:
+        plain: the command of a plain call; it runs as often as the lab ran the client.
+        client: the client under test.
+    """
     attacked, run = _attack(client)
     client.close()
     calls = sum(len(each.attempts) for each in run.results)
@@ -127,7 +135,7 @@ def _pair(plain: list[str], client: Command) -> float:
 
 @contextmanager
 def _served(authority: Authority, identity: Identity) -> Iterator[tuple[str, Path]]:
-    """Context manager: the URL of an nginx on this machine, and a file with its root."""
+    """Run nginx on this machine, and yield its URL and a file with the root to trust."""
     with nginx({_HOST: identity}) as server, TemporaryDirectory() as folder:
         roots = Path(folder, "roots.pem")
         assert authority.issuer

@@ -1,10 +1,11 @@
-"""A load of reports on keep-alive connections, from one process that needs little CPU time.
+"""Send a load of reports over keep-alive connections, from one process that needs little CPU time.
 
-    python -m tests.bench.load PORT --count 100000 --connections 64 --rate 2500
+    python -m tests.bench.load PORT TEMPLATE --count 100000 --connections 64 --rate 2500
 
-Each body has a different identity. Without a rate, each connection sends again as soon as it was
-answered; with one, requests are sent when they are due, and the wait counts from then. So a
-server that stalls is measured correctly (the "coordinated omission" of load generators).
+TEMPLATE is the file of a report. Each body has a different identity. Without a rate, each
+connection sends the next request as soon as the response has arrived. With a rate, requests are
+sent when they are due, and the waiting time counts from then, so that a server that stalls is
+measured correctly (the "coordinated omission" of load generators).
 """
 
 from __future__ import annotations
@@ -31,18 +32,18 @@ _DEADLINE = 60.0  # seconds without any answer
 
 @dataclass
 class Outcome:
-    """The answers by status, and the time of each in seconds."""
+    """The result of a load: responses by status, the time of each, and the total, in seconds."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     waits: list[float] = field(default_factory=list)
     seconds: float = 0.0
 
     def quantile(self, share: float) -> float:
-        """Return the wait that this share of requests did not exceed."""
+        """Return the seconds within which this share of requests (0 to 1) got their response."""
         return sorted(self.waits)[min(int(len(self.waits) * share), len(self.waits) - 1)]
 
     def summary(self) -> dict[str, object]:
-        """Return the outcome as JSON."""
+        """Return statuses, total seconds, rate per second, median and 99 % wait, for JSON."""
         rate = len(self.waits) / self.seconds
         waits = {f"p{name}": self.quantile(int(name) / 10 ** len(name)) for name in ("50", "99")}
         statuses = {str(status): count for status, count in self.statuses.items()}
@@ -51,7 +52,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Job:
-    """The request, its rate, and the number of connections. A rate of 0 is as fast as possible."""
+    """A load to send: the request, how many, the rate per second, and the number of connections.
+
+    A rate of 0 is as fast as possible.
+    """
 
     port: int
     template: bytes
@@ -62,7 +66,7 @@ class Job:
     first: int = 0
 
     def request(self, number: int) -> bytes:
-        """Return one complete request."""
+        """Return the bytes of the HTTP request with this number; its body has its own identity."""
         body = self.template.replace(MARK, b"%032d" % (self.first + number))
         body = body.replace(MOMENT, _moment(int(time.time())))
         head = (
@@ -73,7 +77,7 @@ class Job:
 
 
 class _Line:
-    """One connection, and its outstanding answer."""
+    """One connection to the server, and the part of its outstanding response that has arrived."""
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
@@ -82,7 +86,7 @@ class _Line:
         self.heard = b""
 
     def answered(self) -> int:
-        """Read; return the status once the answer is complete."""
+        """Read from the connection. Return the status of a complete response, or 0 before."""
         data = self.socket.recv(65536)
         if not data:
             raise ConnectionError("the server closed a connection")
@@ -98,7 +102,7 @@ class _Line:
 
 
 def run(job: Job) -> Outcome:
-    """Send all requests, and wait for every answer."""
+    """Send all requests of a job, wait for every response, and return the times."""
     lines = [_Line(job.port) for _ in range(min(job.connections, job.count))]
     try:
         return _exchange(job, lines)
@@ -147,14 +151,21 @@ def _due(job: Job, sent: int, start: float, now: float) -> float:
 
 
 def _pause(job: Job, sent: int, start: float, idle: bool) -> float:
-    """Return the wait for answers: until the next request is due, if a connection is free."""
+    """Return how many seconds to wait for responses before the next request is due.
+
+    Args:
+        job: the load.
+        sent: the number of requests sent so far.
+        start: the time of the first request.
+        idle: whether a connection is free to send; if not, the result is a second.
+    """
     if job.rate and idle and sent < job.count:
         return max(0.0, start + sent / job.rate - time.perf_counter())
     return 1.0
 
 
 def main() -> None:
-    """Run as a program beside the server; the template comes from a file."""
+    """Run the load that the command line describes, and print its result as JSON."""
     parser = argparse.ArgumentParser()
     parser.add_argument("port", type=int)
     parser.add_argument("template", type=argparse.FileType("rb"))
@@ -177,7 +188,10 @@ def main() -> None:
 
 
 def _forwarded(number: int) -> str:
-    """Return the address of a client in one of 512 networks (RFC 2544, for benchmarks)."""
+    """Return an ``X-Forwarded-For`` header with a client's address in one of 512 networks.
+
+    The networks are those that RFC 2544 reserves for benchmarks.
+    """
     return f"X-Forwarded-For: 198.{18 + (number >> 8 & 1)}.{number & 255}.{number % 250 + 1}\r\n"
 
 

@@ -1,4 +1,4 @@
-"""A policy look-up among one host, a thousand and a million."""
+"""The time to look up a host's policy in pin sets of one host, a thousand, and a million."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def figures() -> Iterator[Figure]:
-    """Measure repeated look-ups in each set, as a client does them, against a set of one."""
+    """Measure repeated look-ups, as a client makes them, relative to those in a set of one host."""
     for kind, prefix in (("exact", ""), ("wildcard", "**.")):
         alone = _pins(prefix, 1)
         for count in (1_000, 1_000_000):

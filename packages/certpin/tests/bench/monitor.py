@@ -1,8 +1,7 @@
 """A round of the monitor over 10,000 hosts of a local nginx: schedule, probe, store, evaluate.
 
-The baseline is a series of plain handshakes of Python's ssl with the same server.
-
-The round runs in a separate process on one core, with SQLite on disk; the server has the other.
+The baseline is a series of plain handshakes of Python's ssl with the same server. The round runs in
+a separate process on one core, with SQLite on disk; the server has the other core.
 """
 
 from __future__ import annotations
@@ -51,7 +50,10 @@ connect = "{address}:{port}"
 
 
 def figures() -> Iterator[Figure]:
-    """Measure two rounds in one process: the first stores all, the second finds nothing new."""
+    """Measure two rounds of the monitor in one process.
+
+    The first stores a result for every host; the second finds nothing new.
+    """
     root = Authority("Bench Root")
     identity = root.intermediate("Bench Intermediate").issue(f"*.{_HOST}")
     backup = Authority("Bench Backup").pin
@@ -120,7 +122,7 @@ def _measure(folder: Path, port: int) -> None:
 
 
 def _plain_handshake(folder: Path, port: int) -> float:
-    """Return the CPU seconds of a verified handshake without certpin."""
+    """Return the mean CPU seconds of a verified handshake without certpin."""
     context = ssl.create_default_context(cafile=folder / "root.pem")
     begun = time.process_time()
     for number in range(_PLAIN):

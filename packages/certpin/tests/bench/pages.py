@@ -1,7 +1,7 @@
-"""The pages of the monitoring service with a year of data for 500 hosts: server time for each.
+"""The server's time for each page of the monitoring service, with a year of data for 500 hosts.
 
-Measured from the request to the last byte of the answer, without the network: CPU time, and wall
-time, which other programs can make longer. The first request is left out, because it fills the
+It is measured from the request to the last byte of the response, without the network: CPU time, and
+wall time, which other programs can make longer. The first request is left out, because it fills the
 caches. The baseline is one SQLite query over all sums of the year.
 """
 
@@ -48,7 +48,10 @@ _FILTERS = {
 
 
 def figures() -> Iterator[Figure]:
-    """Return the median and the slowest time of each page."""
+    """Measure each page, and the page of failures with each filter, against the plain query.
+
+    Each value is the median of several requests. The last figures are those of the slowest page.
+    """
     with tempfile.TemporaryDirectory() as folder:
         watch, year = a_year(Path(folder), hosts=HOSTS, groups=GROUPS)
         client = TestClient(
@@ -76,7 +79,10 @@ def figures() -> Iterator[Figure]:
 
 
 def _filtered(client: TestClient) -> Iterator[tuple[str, float]]:
-    """Return the CPU milliseconds of each filter, the slowest value of each."""
+    """Yield each filter of the failures page, with the CPU milliseconds of its slowest variant.
+
+    The variants split the failures by different fields.
+    """
     for name, only in _FILTERS.items():
         took = []
         for by in DIMENSIONS:
@@ -87,7 +93,7 @@ def _filtered(client: TestClient) -> Iterator[tuple[str, float]]:
 
 
 def _plain_look(store: Store) -> float:
-    """Return the CPU seconds to read and add up all sums, without other work."""
+    """Return the CPU seconds of one SQL query that adds up all daily sums: the baseline."""
     begun = time.process_time()
     with store.read() as connection:
         connection.exec_driver_sql(_EVERY_SUM).all()
@@ -95,7 +101,7 @@ def _plain_look(store: Store) -> float:
 
 
 def _look(client: TestClient, path: str) -> tuple[float, float]:
-    """Return the CPU seconds and the wall seconds."""
+    """Request a page, and return the CPU seconds and the wall seconds that it took."""
     spent, begun = time.process_time(), time.perf_counter()
     client.get(path)
     return time.process_time() - spent, time.perf_counter() - begun

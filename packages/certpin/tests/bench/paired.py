@@ -1,4 +1,4 @@
-"""Paired runs: two jobs measured in turns, so that changes of the machine's load affect both."""
+"""Measurement of two functions in turns, so that changes of the machine's load affect both."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ _TURN = 50  # rounds of one job before the next one's turn
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the report. ``limit`` is the promised value, or ``None``.
+    """A result of a benchmark, as one line of its report.
 
-    A promise is a ratio to a peer in the same run, a count, or a number of bytes sent: seconds and
-    resident sizes depend on the machine. Raises ``ValueError`` for any other.
+    ``limit`` is the promised value, or ``None``: an upper limit, or a lower one with ``at_least``.
+    Only a ratio to a peer in the same run, a count, or a number of bytes can be promised, because
+    seconds and resident sizes depend on the machine. Raises ``ValueError`` for any other unit.
     """
 
     name: str
@@ -39,7 +40,7 @@ class Figure:
 
     @property
     def verdict(self) -> str:
-        """Return whether the promise is kept."""
+        """Return "kept" or "NOT KEPT" for a value with a limit, and an empty text without one."""
         if self.limit is None:
             return ""
         kept = self.value >= self.limit if self.at_least else self.value <= self.limit
@@ -53,13 +54,23 @@ class Figure:
 
 
 def ratio(job: Job, baseline: Job, *, rounds: int, warm_up: int = 20) -> float:
-    """Return the ratio of a job's time to the baseline's: the median over pairs."""
+    """Return a job's time divided by the baseline's: the median over pairs of runs.
+
+    Args:
+        job: the function to measure.
+        baseline: the function to compare it with.
+        rounds: the number of pairs.
+        warm_up: the number of pairs before them that do not count.
+    """
     (value,) = ratios([job], baseline, rounds=rounds, warm_up=warm_up)
     return value
 
 
 def ratios(jobs: list[Job], baseline: Job, *, rounds: int, warm_up: int = 20) -> list[float]:
-    """Return the ratio of each job. They alternate, so that all run under the same load."""
+    """Return the time of each job divided by the baseline's: the medians over pairs of runs.
+
+    The jobs take turns, so that all run under the same load of the machine.
+    """
     for _ in range(warm_up):
         for job in jobs:
             job()
@@ -78,7 +89,15 @@ def ratios(jobs: list[Job], baseline: Job, *, rounds: int, warm_up: int = 20) ->
 
 
 def seconds(job: Job, *, rounds: int, repeat: int = 5) -> float:
-    """Return the time of one call: the best of some loops. Use it only in comparisons."""
+    """Return the seconds of one call of a job: the mean of the fastest of several loops.
+
+    The value depends on the machine, so use it only in comparisons.
+
+    Args:
+        job: the function to measure.
+        rounds: the calls in a loop.
+        repeat: the number of loops.
+    """
     return min(_loop(job, rounds) for _ in range(repeat)) / rounds
 
 

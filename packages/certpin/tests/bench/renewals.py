@@ -1,4 +1,7 @@
-"""Simulated renewals through the gate, counted: tests/rotation/_renewals.py has the simulation."""
+"""The harm of simulated certificate renewals that certpin's rotation check accepts or refuses.
+
+``tests/rotation/_renewals.py`` has the simulation.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,11 @@ _STRATEGIES: tuple[Strategy, ...] = ("reused key", "staged keys", "provider's ro
 
 
 def figures() -> Iterator[Figure]:
-    """Count the damage of a thousand renewals, for each strategy and lifetime."""
+    """Count locked-out clients, expired certificates and forced renewals in a simulation.
+
+    There is one simulation of a thousand renewals for each strategy for keys and each lifetime of
+    certificates.
+    """
     for strategy in _STRATEGIES:
         for days in (47, 6):
             found = simulate(strategy, timedelta(days=days))

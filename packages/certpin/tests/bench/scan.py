@@ -1,7 +1,7 @@
-"""``certpin scan`` of a local nginx: compared with openssl's client and sslyze, and its memory.
+"""The CPU time and memory of ``certpin scan`` with a local nginx, compared with openssl and sslyze.
 
-All figures are CPU seconds of the client process (user and kernel), start-up included, with each
-client pinned to the same core. So neither the server nor other programs count.
+Times are CPU seconds of the client process (user and kernel), start-up included, with each client
+pinned to the same core. So neither the server nor other programs count.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _CORE = 0
 
 @dataclass(frozen=True)
 class Run:
-    """The cost of a client in seconds, and its output."""
+    """A finished run of a client: its CPU and wall time in seconds, and its output."""
 
     cpu: float
     wall: float
@@ -46,25 +46,28 @@ class Run:
 
 @dataclass(frozen=True)
 class Ground:
-    """A server to scan, and a folder for the lists of hosts."""
+    """A running server to scan, by its port, and a folder for the root and the lists of hosts."""
 
     port: int
     folder: Path
 
     @property
     def root(self) -> str:
-        """The file of the root that the server's chain ends at."""
+        """The path of the file with the root of the server's chain."""
         return str(self.folder / "root.pem")
 
     def hosts(self, count: int) -> str:
-        """Return a file with this many names, which are all names of the server."""
+        """Write a file with this many names of the server. Return its path."""
         path = self.folder / f"hosts-{count}"
         path.write_text("".join(f"{number}.{_HOST}\n" for number in range(count)))
         return str(path)
 
 
 def figures() -> Iterator[Figure]:
-    """Measure pairs of runs, in turns."""
+    """Measure ``certpin scan`` against ``openssl s_time`` and sslyze, and its peak memory.
+
+    The programs run in turns. sslyze runs only if ``CERTPIN_SSLYZE`` has its path.
+    """
     with _ground() as ground:
         yield Figure(
             "scan: handshakes per CPU second / openssl s_time -new",
@@ -106,12 +109,12 @@ def _median_ratio(one: _Measure, other: _Measure) -> float:
 
 
 def _scan(ground: Ground) -> float:
-    """Return the CPU seconds for one host."""
+    """Return the CPU seconds of ``certpin scan`` for one host."""
     return _certpin_scan(ground, _HOSTS).cpu / _HOSTS
 
 
 def _peak(ground: Ground, count: int) -> int:
-    """Return the peak of its memory, in kB."""
+    """Return the peak memory of ``certpin scan`` with this many hosts, in kB."""
     return int(_certpin_scan(ground, count).output.splitlines()[-1])
 
 
@@ -125,10 +128,10 @@ def _certpin_scan(ground: Ground, count: int) -> Run:
 
 
 def _s_time(ground: Ground, *options: str) -> float:
-    """Return the CPU seconds of openssl's client for one handshake.
+    """Return the CPU seconds of ``openssl s_time`` for one handshake.
 
-    Without options it has the platform's roots, and stops at the first unknown issuer: it checks
-    no signature of the chain.
+    Without options, openssl trusts the platform's roots and stops at the first unknown issuer, so
+    that it verifies no signature of the chain.
     """
     connect = f"{LOOPBACK}:{ground.port}"
     run = _run(["openssl", "s_time", "-new", "-time", "2", "-connect", connect, *options])
@@ -145,7 +148,7 @@ def _sslyze(program: str, ground: Ground) -> Run:
 
 
 def _run(command: Sequence[str]) -> Run:
-    """Run on one core, and return the cost as the kernel measured it."""
+    """Run a command on one core. Return its output, wall time, and CPU time from the kernel."""
     with tempfile.TemporaryFile("w+") as output:
         start = time.perf_counter()
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A simulated year with ten million clients, compared with one million: time and memory."""
+"""Time and memory to simulate a year of key rotations, with ten million and one million clients."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PERIOD = 45 * DAY  # a certificate for 47 days, each with a new key
 
 
 def figures() -> Iterator[Figure]:
-    """Run each simulation in a separate process, to measure its memory."""
+    """Measure both simulations, each in a separate process for a peak memory of its own."""
     few = _measured(_CLIENTS // 10)
     seconds, size, out = _measured(_CLIENTS)
     name = f"simulate: a year, {len(a_year().steps)} steps: {_CLIENTS:,} clients / a tenth"
@@ -44,7 +44,7 @@ def _measured(clients: int) -> tuple[float, float, float]:
 
 
 def measure(clients: int) -> None:
-    """Print CPU seconds, GiB, and the share of locked-out clients."""
+    """Simulate the year. Print CPU seconds, peak GiB, and the share of locked-out clients."""
     from certpin.rotation.simulate import simulate
 
     begin = time.process_time()
@@ -55,7 +55,11 @@ def measure(clients: int) -> None:
 
 
 def a_year() -> Script:
-    """A key every 45 days: published, served 33 days later, then removed; one step is early."""
+    """Return the simulated key rotations: a new key every 45 days.
+
+    Each key is published in a pin set, the server uses it 33 days later, and the previous key is
+    removed. One key is used too early, after 20 days, so that it locks out some clients.
+    """
     held = version(1, {"key0": "active", "key1": "published"}, ago=90 * DAY)
     steps: list[DatedStep] = []
     for turn in range(8):

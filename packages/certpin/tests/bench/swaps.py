@@ -1,4 +1,4 @@
-"""The effect of a pin set swap on the connections of a busy app."""
+"""The effect on the connections of a busy app when an update replaces its pin set (a swap)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ _REST = (
 
 
 class _Pair(NamedTuple):
-    """Handshakes of a pair of seconds, as multiples of the median of the second without a swap."""
+    """Handshake times in a second with a swap of the pin set and in the second before it.
+
+    All but the last two fields are multiples of the median handshake in the second without a swap.
+    """
 
     with_swap: float  # the slowest
     without: float  # the slowest
@@ -45,7 +48,10 @@ class _Pair(NamedTuple):
 
 
 def figures() -> Iterator[Figure]:
-    """Measure a usual pin set and a huge one, which holds Python's lock while it is parsed."""
+    """Measure swaps to a pin set of usual size and to a huge one.
+
+    The huge one holds Python's global lock for longer while it is parsed.
+    """
     middle, load = _measured(_HOSTS, _PAIRS)
     name = f"swap, {_HOSTS} hosts: slowest handshake with a swap / without one"
     yield Figure(name, middle.both, limit=1.5)
@@ -68,7 +74,17 @@ def _while_it_runs(hosts: int, middle: _Pair) -> Iterator[Figure]:
 
 
 def _measured(hosts: int, pairs: int) -> tuple[_Pair, _Load]:
-    """nginx serves the app and the updates; the sets were signed before, as on another machine."""
+    """Measure pairs of seconds, one without and one with a swap.
+
+    nginx serves the app and the updates. The sets are signed before, as on another machine.
+
+    Args:
+        hosts: the number of hosts in each pin set.
+        pairs: the number of pairs.
+
+    Returns:
+        The median of each value over the pairs, and the threads that made the connections.
+    """
     with bank(hosts) as ours, nginx({CHANNEL: ours.identity}, folders=_served(ours)) as server:
         moments = [_signed(ours, version) for version in range(2, 2 + pairs)]
         app = ours.app(server.port)
@@ -85,7 +101,10 @@ def _served(ours: Bank) -> dict[str, Path]:
 
 
 def _signed(ours: Bank, version: int) -> bytes:
-    """Sign a set. A client takes it as the newest when its timestamp is served."""
+    """Sign and publish a version of the pin set, and return its signed timestamp file.
+
+    A client accepts the version as the newest once the server serves that timestamp.
+    """
     ours.publish(version)
     return ours.repository.path("timestamp").read_bytes()
 
@@ -108,20 +127,23 @@ def _pair(app: PinUpdater, load: _Load, ours: Bank, moment: bytes) -> _Pair:
 
 
 class _Second(NamedTuple):
-    """The handshakes of a second that began with an action of ``took`` seconds."""
+    """The handshakes of one second, which began with an action that took ``took`` seconds."""
 
     begin: float
     took: float
     shaken: list[tuple[float, float]]  # handshakes: start time and duration
 
     def all(self, length: float = _SECOND) -> list[float]:
-        """Return the durations of handshakes during the first part of the second."""
+        """Return the durations of the handshakes that ran in the first ``length`` seconds."""
         end = self.begin + length
         return [took for at, took in self.shaken if at < end and at + took > self.begin] or [0.0]
 
 
 class _Load:
-    """Threads that connect repeatedly through a context, with one request each."""
+    """Threads that connect to a server again and again through one TLS context.
+
+    Each connection makes one request.
+    """
 
     def __init__(self, context: PinnedSSLContext, port: int) -> None:
         self.failed = 0
@@ -133,11 +155,14 @@ class _Load:
 
     @property
     def count(self) -> int:
-        """Return the number of answered requests."""
+        """Return the number of requests that got a response."""
         return len(self._shaken)
 
     def during(self, job: Callable[[], object]) -> _Second:
-        """Run an action at the beginning of a second, and record the connections in it."""
+        """Run a function, wait until a second has passed since its start, and return a ``_Second``.
+
+        It has the function's duration, and the handshakes so far.
+        """
         begin = time.perf_counter()
         job()
         done = time.perf_counter()

@@ -1,4 +1,4 @@
-"""docs/project/measurements.md: its command runs, and each result names its measurement."""
+"""docs/project/measurements.md: its command runs, and each result names its benchmark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The promises that the benchmarks may make."""
+"""``Figure`` accepts a promised limit for ratios, counts and bytes, not for seconds or memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Rules of the calendar, each of them broken: see ``tests/test_mutations.py``."""
+"""Mutations of the rules of ``certpin calendar``, one for each rule.
+
+Each mutation breaks a rule in a copy of the source; a named test must then fail. The runner is
+``tests/test_mutations.py``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The events of the calendar: each kind, its date, and the boundary at which it is listed."""
+"""The events of ``certpin calendar``: each kind, its date, and when it begins to be listed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _listed(
     now: datetime = NOW,
     key_types: dict[Pin, str] | None = None,
 ) -> dict[str, CalendarEvent]:
-    """Return the events of one host by their kinds; of one kind, the last by date."""
+    """Return the calendar's events of one host by their kinds; of each kind, the last event."""
     pins = kit.pin_set(policy)
     served = {str(policy.pattern): chains}
     return {each.kind: each for each in list_events(pins, served, data, now, key_types=key_types)}
@@ -126,7 +126,10 @@ def test_a_certificate_of_two_servers_is_listed_once() -> None:
 
 
 def _crossed(days: int) -> Chain:
-    """Return the chain as a server sends it, with a cross-sign of the root by an older one."""
+    """Return a chain that ends with a cross-certificate of the root, issued by an older root.
+
+    ``days`` is the validity of the cross-certificate.
+    """
     older = Authority("Older", now=NOW)
     crossed = Authority("Root", issuer=older, key=ROOT.key, days=days).certificate
     return Chain((BANK.certificate, ISSUING.certificate, crossed))

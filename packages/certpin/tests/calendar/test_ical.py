@@ -1,4 +1,4 @@
-"""The calendar as iCalendar: the syntax of RFC 5545, read by an own reader of the RFC's rules."""
+"""The calendar in iCalendar format: valid by RFC 5545, as a parser of these tests reads it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ EVENT = CalendarEvent(
 
 
 def _read(text: str) -> list[tuple[str, str]]:
-    """Unfold the content lines, check them, and return each name with its unescaped value."""
+    """Return the properties of an iCalendar text as (name, unescaped value).
+
+    Fail unless the lines have valid lengths, characters and names.
+    """
     assert text.endswith("\r\n")
     raw = text.encode().split(b"\r\n")[:-1]
     assert all(len(line) <= 75 for line in raw)
@@ -71,7 +74,7 @@ def test_an_event_has_the_fields_that_programs_need() -> None:
 
 
 def test_a_certificate_without_an_end_has_an_event() -> None:
-    """Its date is the last day that programs can represent (RFC 5280 section 4.1.2.5)."""
+    """Its date is the last day of RFC 5280 section 4.1.2.5, 9999-12-31."""
     text = to_ical([replace(EVENT, day=date(9999, 12, 31))], "bank", NOW)
     assert ("DTSTART;VALUE=DATE", "99991231") in _read(text)
 

@@ -1,6 +1,6 @@
-"""Eight known lock-outs, replayed: the answers of the calendar and of lint before the day.
+"""Eight known lock-outs: what ``certpin calendar`` and ``certpin lint`` would have reported before.
 
-Each file in ``replays`` has the pins as they were, and announcements of that time. The facts about
+Each file in ``replays`` has the pins as they were, and announcements of that time. The data about
 roots are those that certpin ships. Nothing that was published on the day or later is used.
 """
 
@@ -37,7 +37,12 @@ LEAST_DAYS = 30
 
 @dataclass(frozen=True)
 class Replay:
-    """One lock-out: the file of its facts, and the data of the time before its day."""
+    """One known lock-out: its file in ``replays``, and the root data that existed before its day.
+
+    Attributes:
+        table: the parsed file: the day, the pin file, and the expected event.
+        data: the root data.
+    """
 
     table: dict[str, Any]
     data: RootData
@@ -49,7 +54,7 @@ class Replay:
 
     @property
     def listed_from(self) -> date:
-        """The day on which both the pin file and the announcement existed."""
+        """The first day on which both the pin file and the announcement of the event existed."""
         day: date = max(self.table["expect"]["published"], self.table["pin_file"]["written"])
         return day
 
@@ -67,7 +72,10 @@ class Replay:
         return PinSet.parse(pin_file["text"], path=folder / "pins.toml")
 
     def expected(self, today: date, folder: Path) -> list[CalendarEvent]:
-        """Return the listed events of the expected kind and date."""
+        """Return the calendar's events on the day ``today`` that have the expected kind and date.
+
+        ``folder`` is where the pin file's trust anchors are written.
+        """
         wanted = self.table["expect"]
         return [
             each
@@ -110,7 +118,7 @@ def test_nothing_of_the_day_or_later_is_used(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("year", range(2014, 2031))
 def test_no_year_knows_a_later_publication(year: int) -> None:
-    """For all public roots at once: the calendar of a day has no fact from after that day."""
+    """For all public roots: the calendar of a day uses no announcement from after that day."""
     # TrustKit's documentation has the pin of a real root, which no pin file may contain.
     roots = [pin for pin in load_data().roots if not pin.is_placeholder]
     pins = tuple(HostPin(pin, "root") for pin in roots)
@@ -146,7 +154,7 @@ def test_the_listed_event_has_the_source_of_its_publication(name: str, tmp_path:
 
 @pytest.mark.parametrize("name", UNFORETOLD)
 def test_what_was_not_announced_is_not_listed(name: str, tmp_path: Path) -> None:
-    """The calendar makes no promise about these: the guide says so."""
+    """The guide states that the calendar can't list such lock-outs before they happen."""
     run = replay(name)
     near = [
         each
@@ -165,7 +173,7 @@ def test_lint_refuses_the_structure_on_the_day_of_writing(name: str, tmp_path: P
 
 
 def _findings(name: str, folder: Path) -> dict[str, str]:
-    """Return the findings of lint on the day on which the pin file was written."""
+    """Return lint's findings on the day on which the pin file was written: severity by rule."""
     run = replay(name)
     pin_file = run.table["pin_file"]
     document = read_document(pin_file["text"], folder / "pins.toml")

@@ -1,4 +1,8 @@
-"""A server with certificates from an ACME client, which runs the gate as its hook."""
+"""Helper for tests of ACME clients: a server with a certificate that a client renews.
+
+The client runs certpin's hook, which asks the gate of ``certpin rotate switch`` whether all app
+clients accept the new certificate, and installs it only then.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +28,19 @@ EACH = [pytest.param(name, marks=pytest.mark.peer(name)) for name in CLIENTS]
 
 @dataclass
 class Site:
-    """A server, and the ACME client that renews its certificate."""
+    """The certificate file of a server, and the ACME client that renews it.
+
+    Attributes:
+        client: certbot, acme.sh or lego, with its own folder.
+        installed: the PEM file that the server uses, to which the client's hook writes.
+    """
 
     client: Certbot | AcmeSh | Lego
     installed: Path
 
     @property
     def leaf(self) -> Certificate:
-        """The installed leaf."""
+        """The leaf certificate in the server's PEM file."""
         first = read_items(self.installed.read_bytes())[0]
         assert isinstance(first, Certificate)
         return first
@@ -42,16 +51,19 @@ class Site:
 
     @property
     def ordered(self) -> Pin:
-        """The pin of the certificate in the client's own folder."""
+        """The pin of the newest certificate in the ACME client's own folder, installed or not."""
         return Pin.of_key(read_items(self.client.chain.read_bytes())[0].spki_sha256)
 
     def begin(self) -> None:
-        """Install the first certificate, as the page says."""
+        """Install the first certificate with the client's command from the documentation."""
         code, said = self.client.install()
         assert code == 0, said
 
     def state(self) -> tuple[bytes, ...]:
-        """Return everything that a refusal must not change."""
+        """Return the server's PEM file, the journal and the pin file, as bytes.
+
+        A renewal that the gate refuses must not change any of them.
+        """
         return tuple(file.read_bytes() for file in (self.installed, JOURNAL, Path("pins.toml")))
 
     def refuses(self, code: int, said: str, reason: str) -> None:
@@ -60,7 +72,14 @@ class Site:
 
 
 def new_site(name: str, authority: Pebble, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    """Let a client order the first certificate, and set the variables of the hook."""
+    """Return a site for which a client has ordered its first certificate.
+
+    Args:
+        name: the ACME client: ``certbot``, ``acme.sh`` or ``lego``.
+        authority: the ACME server that issues.
+        folder: the folder for the client's files and for the server's PEM file.
+        monkeypatch: sets the environment variables that the client's hook reads.
+    """
     own = folder / "client"
     own.mkdir()
     site = Site(CLIENTS[name](authority, own), folder / "server.pem")

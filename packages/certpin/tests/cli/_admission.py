@@ -1,4 +1,4 @@
-"""CSRs, AdmissionReviews and facts of the gate, for the tests of the webhook."""
+"""Helpers for tests of the webhook: CSRs, AdmissionReviews, and the data behind a decision."""
 
 from __future__ import annotations
 
@@ -31,7 +31,14 @@ UID = "705ab4f5-6393-11e8-b7cc-42010a800002"
 
 
 def csr(key: Any, *names: str, common_name: str = "", authority: bool = False) -> bytes:
-    """Make a CSR in PEM, as cert-manager writes it."""
+    """Return a signed CSR in PEM, as cert-manager writes it.
+
+    Args:
+        key: the private key that signs the request.
+        names: the DNS names of its subjectAltName.
+        common_name: the common name of its subject, or an empty string for an empty subject.
+        authority: whether it asks for a CA certificate.
+    """
     subject = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)] if common_name else []
     builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(subject))
     if names:
@@ -50,7 +57,10 @@ def pin_of(key: Any) -> Pin:
 
 
 def certificate_request(pem: bytes, **fields: Any) -> dict[str, Any]:
-    """Return a ``CertificateRequest``, as the API server sends one that cert-manager creates."""
+    """Return the ``CertificateRequest`` that cert-manager creates for a CSR in PEM.
+
+    ``fields`` replace fields of its ``spec``.
+    """
     spec = {
         "issuerRef": {"kind": "ClusterIssuer", "name": "internal"},
         "request": base64.b64encode(pem).decode(),
@@ -70,7 +80,14 @@ def certificate_request(pem: bytes, **fields: Any) -> dict[str, Any]:
 
 
 def review(new: Any, old: Any = None, operation: str = "CREATE", **fields: Any) -> dict[str, Any]:
-    """Return an AdmissionReview of ``admission.k8s.io/v1``."""
+    """Return an AdmissionReview of ``admission.k8s.io/v1`` for a change of an object.
+
+    Args:
+        new: the object after the change.
+        old: the object before the change.
+        operation: ``CREATE``, ``UPDATE`` or another operation of Kubernetes.
+        fields: replace fields of the ``request``.
+    """
     kind = {"group": "cert-manager.io", "version": "v1", "kind": "CertificateRequest"}
     resource = {"group": "cert-manager.io", "version": "v1", "resource": "certificaterequests"}
     request = {
@@ -117,19 +134,32 @@ def facts(
     issuers: Mapping[str, Sequence[tuple[Certificate, ...]]] | None = None,
     now: datetime = NOW,
 ) -> GateFacts:
-    """Return facts. By default, the draft was published a hundred days ago."""
+    """Return the data on which the webhook decides.
+
+    Args:
+        draft: the pin set in the pin file.
+        events: the journal. By default, the draft was published a hundred days ago.
+        issuers: the chains of each cert-manager issuer, by kind and name.
+        now: the time of the decision.
+    """
     published = events or (publish(draft, 100 * DAY),)
     return GateFacts(draft, History(published), issuers or {}, (), now)
 
 
 def judge(known: GateFacts, pem: bytes, **fields: Any) -> Decision:
-    """Decide the creation of a ``CertificateRequest`` with a CSR."""
+    """Return the webhook's decision on a new ``CertificateRequest`` with this CSR in PEM.
+
+    ``fields`` replace fields of the request's ``spec``.
+    """
     return decide(
         parse_review(json.dumps(review(certificate_request(pem, **fields))).encode()), known
     )
 
 
 def pinned(key: Any, *others: Pin, host: str = HOST, **fields: Any) -> PinSet:
-    """Return a pin set in which a key is ACTIVE, beside a backup."""
+    """Return a pin set in which the pin of ``key`` is ACTIVE, and ``others`` are published backups.
+
+    The host has one more backup pin, of a key that no one has.
+    """
     states: dict[Pin, State] = {pin_of(key): "active", **dict.fromkeys(others, "published")}
     return kit.pin_set(policy({**states, kit.NOBODY: "published"}, host, **fields))

@@ -1,4 +1,4 @@
-"""The code of small apps, and their import."""
+"""Helpers for ``certpin import dart``: write the source code of small apps and import its pins."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ def colons(pin: Pin) -> str:
 
 
 def dart_code(*pins: Pin, host: str = "") -> str:
-    """Return the code of an app: a list of fingerprints, or a map if there is a host."""
+    """Return Dart code of an app with these pins as fingerprints.
+
+    The code has a map from ``host`` to the fingerprints, or only a list of them without a host.
+    """
     items = [f"    '{colons(pin) if pin.kind == 'cert-sha256' else pin}',\n" for pin in pins]
     if host:
         return f"const pins = {{\n  '{host}': [\n{''.join(items)}  ],\n}};\n"

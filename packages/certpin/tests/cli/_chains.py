@@ -1,4 +1,4 @@
-"""Flawed and unusual chains, one for each server name."""
+"""Certificate chains with flaws or an unusual order, each for a server name of its own."""
 
 from __future__ import annotations
 
@@ -85,7 +85,10 @@ def _hostile(name: str) -> Identity:
 
 
 def _without_sense(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
-    """Replace the subjectAltName by invalid content."""
+    """Replace the content of the subjectAltName with bytes that are no list of names.
+
+    Return the changed builder.
+    """
     oid = x509.SubjectAlternativeName.oid
     junk = x509.Extension(oid, False, x509.UnrecognizedExtension(oid, b"\x30\x03\x02\x01\x01"))
     builder._extensions = [

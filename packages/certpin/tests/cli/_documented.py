@@ -24,7 +24,7 @@ _PLAIN: dict[str, tuple[type, ...]] = {
 
 @cache
 def tables() -> dict[str, dict[str, str]]:
-    """Return the type of each field, by the name of its table."""
+    """Return the documented fields: for each table's name, the type of each of its fields."""
     found = json_schema.tables()
     return {name: {each: kind for each, (kind, _) in found[name].items()} for name in found}
 
@@ -39,14 +39,17 @@ def check(table: str, value: Any) -> None:
 
 
 def data_of(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the data of a JSON object, without the fields of every object and the error."""
+    """Return the fields of a printed JSON object that are specific to its command.
+
+    The fields that every command prints, and ``error``, are left out.
+    """
     head = [*tables()["every command"], "error"]
     assert list(document)[:2] == head[:2], f"an object begins with {list(document)}"
     return {name: value for name, value in document.items() if name not in head}
 
 
 def is_a(kind: str, value: Any) -> bool:
-    """Return True if a value has a documented type."""
+    """Return True if ``value`` has the type ``kind``, as the documentation's tables name types."""
     if kind.startswith("list of ") and not (kind.endswith(" or null") and value is None):
         element = kind.removeprefix("list of ").removesuffix(" or null")
         return isinstance(value, list) and all(is_a(element, item) for item in value)

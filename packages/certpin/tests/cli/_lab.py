@@ -21,7 +21,10 @@ _TABLES = {"begun": "lab begun", "case": "lab case", "ended": "lab ended"}
 
 
 class Serving:
-    """A listening lab with ``--json``. A context manager."""
+    """A process of ``certpin lab serve --json``, as a context manager.
+
+    Entering it reads the first event, when the lab listens; leaving it kills the process.
+    """
 
     def __init__(self, *words: str | Path, host: str = "api.bank.example", **options: Any) -> None:
         self._process = program("lab", "serve", "--host", host, "--json", *words, **options)
@@ -47,7 +50,7 @@ class Serving:
         return self._process.pid
 
     def event(self) -> dict[str, Any]:
-        """Return the next line, compared with the documentation."""
+        """Return the data of the next printed JSON line, which must have the documented fields."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line, self._process.communicate()
@@ -56,11 +59,15 @@ class Serving:
         return event
 
     def send(self, number: int) -> None:
-        """Send a signal."""
+        """Send the signal with this number to the lab's process."""
         self._process.send_signal(number)
 
     def end(self, number: int = signal.SIGINT) -> tuple[int, list[dict[str, Any]], str]:
-        """Send a signal. Return the exit code, the remaining events, and standard error."""
+        """Send a signal, and wait until the process ends.
+
+        Returns:
+            The exit code, the events that were not read before, and standard error.
+        """
         self.send(number)
         out, err = self._process.communicate(timeout=_DEADLINE)
         lines = [json.loads(line) for line in out.splitlines()]
@@ -73,12 +80,16 @@ class Serving:
         return self._process.returncode, events, err
 
     def wait(self) -> tuple[int, list[dict[str, Any]], str]:
-        """Wait until the lab ends by itself, and return the same."""
+        """Wait until the lab ends by itself.
+
+        Returns:
+            The exit code, the events that were not read before, and standard error.
+        """
         return self.end(0)
 
 
 def from_lab(lab: Serving, path: str) -> bytes:
-    """Fetch a file from the lab's web page, through its proxy."""
+    """Return the file at ``path`` of the lab's web page, fetched through the lab's proxy."""
     handler = urllib.request.ProxyHandler({"http": lab.proxy})
     with urllib.request.build_opener(handler).open(f"http://certpin.lab{path}", timeout=20) as got:
         body: bytes = got.read()
@@ -86,7 +97,7 @@ def from_lab(lab: Serving, path: str) -> bytes:
 
 
 def use_up(lab: Serving, context: ssl.SSLContext) -> None:
-    """Use an app until all cases have run and the lab has ended."""
+    """Connect with this context, again and again, until the lab has run all cases and ended."""
     for _ in range(MOST):
         try:
             fetch(lab.port, context)

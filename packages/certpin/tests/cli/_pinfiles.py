@@ -1,4 +1,4 @@
-"""Pin files for the tests of the commands."""
+"""Helpers that write pin files for the tests of the commands."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from certpin.pins import HostPin, HostPolicy, Pin
 
 
 def write(*policies: HostPolicy, trust: Path | None = None, path: str = "pins.toml") -> None:
-    """Write a pin file. ``trust`` is for all of its hosts."""
+    """Write a pin file of version 3 with these policies.
+
+    Args:
+        policies: the policies, one for each host.
+        trust: a file with trust anchors, which the pin file names for each host.
+        path: the pin file.
+    """
     lines = ["schema = 1", 'name = "bank"', "version = 3"]
     for policy in policies:
         lines += ["[[host]]", f'name = "{policy.pattern}"', f'mode = "{policy.mode}"']

@@ -1,4 +1,7 @@
-"""Write pin files and journals directly, without certpin's commands, for tests of the gate."""
+"""Write pin files and journals directly, without certpin's commands, for tests of the gate.
+
+The gate checks, before a certificate is installed, that all clients accept it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ if TYPE_CHECKING:
 
 
 def publish(*, days_ago: float = 100, clients: int = 12) -> None:
-    """Record that the pin file was published some days ago; all older versions have ended."""
+    """Record in the journal that the pin file was published some days ago, to a number of clients.
+
+    All older versions are recorded as ended at that time: no client has them any more.
+    """
     pins = PinSet.load("pins.toml")
     at = utc_now() - timedelta(days=days_ago)
     event = Event(
@@ -36,7 +42,13 @@ def publish(*, days_ago: float = 100, clients: int = 12) -> None:
 
 
 def write_policy(policy: HostPolicy, *, version: int, trust: str = "") -> None:
-    """Write a pin file with one policy."""
+    """Write ``pins.toml`` with one policy.
+
+    Args:
+        policy: the pins of a host. If its name is no wildcard, a server is listed that is down.
+        version: the version of the pin file.
+        trust: the path of the host's trust anchors, or an empty string for those of the platform.
+    """
     lines = ["schema = 1", 'name = "bank"', f"version = {version}"]
     lines += ["[[host]]", f'name = "{policy.pattern}"', f'match = "{policy.match}"']
     lines += [f'trust = "{trust}"'] if trust else []

@@ -1,4 +1,4 @@
-"""All commands, including those of groups."""
+"""All commands of certpin and all command groups, collected from click."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Path = tuple[str, ...]
 
 
 def commands() -> dict[Path, click.Command]:
-    """Return the commands that are not groups, by path: ``("rotate", "status")``."""
+    """Return the commands that are not groups, by path, such as ``("rotate", "status")``."""
     return {
         path: command for path, command in _walk((), cli) if not isinstance(command, click.Group)
     }

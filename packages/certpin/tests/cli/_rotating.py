@@ -1,4 +1,4 @@
-"""Rotations for tests of the commands. The events in their journals are in the past."""
+"""Helpers for tests of rotation commands, which work on the journal in the current folder."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ QUICK = ("--cdn", "0s", "--cache", "0s", "--poll", "1h", "--opened", "9d", "--sk
 
 
 def all_events() -> tuple[Event, ...]:
-    """Return the events of the journal."""
+    """Return all events of the journal in the current folder."""
     return parse_journal(JOURNAL.read_text(encoding="utf-8"))
 
 
 def journal() -> tuple[Event, ...]:
-    """Return the steps in the journal, without the observations of servers."""
+    """Return the events of the journal, without the observations of servers."""
     return tuple(event for event in all_events() if event.step != "observe")
 
 
 def days_pass(days: float) -> None:
-    """Move every event of the journal into the past."""
+    """Move every event of the journal ``days`` into the past, as if that time had passed since."""
     events = [replace(event, time=event.time - timedelta(days=days)) for event in all_events()]
     JOURNAL.write_text(format_journal(events), encoding="utf-8")
 
@@ -56,7 +56,11 @@ def states() -> list[str]:
 
 
 def stepped(run: Run, *words: Any) -> tuple[Done, dict[str, Any]]:
-    """Run a step and return its JSON, compared with the documentation."""
+    """Run ``certpin rotate WORDS --json``. Fail unless its JSON is as documented.
+
+    Returns:
+        The result of the command, and the JSON data.
+    """
     done = run("rotate", *words, "--json")
     _documented.check("rotation step", done.json)
     assert done.json["done"] == (done.code == 0)
@@ -68,7 +72,7 @@ def invariants(facts: dict[str, Any]) -> list[str]:
 
 
 def next_number(path: str = "pins.toml") -> str:
-    """Return the number under which the pin file goes out next."""
+    """Return the version number under which the pin file is published next."""
     pins, latest = PinSet.load(path), load_journal(journal_path(Path(path))).deployed.latest
     if latest is None or pins.version > latest.number:
         return str(pins.version)
@@ -83,7 +87,10 @@ def ship_long_ago(run: Run) -> None:
 
 
 def record_signed(path: str = "pins.toml") -> None:
-    """Record the pin file as a signed version, without the gate: `certpin publish sign` has it."""
+    """Record in the journal that the pin file is published and signed, without the gate's checks.
+
+    ``certpin publish sign`` would check first that no client is locked out.
+    """
     files = RotationFiles(Path(path))
     mark_published(files)
     number = int(next_number(path))

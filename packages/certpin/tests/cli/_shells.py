@@ -1,4 +1,4 @@
-"""Real shells on a pseudo-terminal, in which a test presses TAB."""
+"""Real shells on a pseudo-terminal, in which a test types text and presses TAB."""
 
 from __future__ import annotations
 
@@ -51,13 +51,19 @@ class Shell:
         return found[1].rstrip()
 
     def send(self, text: str) -> None:
-        """Type text."""
+        """Send ``text`` to the shell as typed input."""
         os.write(self._screen, text.encode())
 
 
 @contextmanager
 def shell(name: str, folder: Path, *, load: str = "") -> Iterator[Shell]:
-    """Start bash or zsh in a folder, with certpin on ``PATH`` and its completion loaded."""
+    """Start bash or zsh in a folder, with certpin on ``PATH`` and its completion loaded.
+
+    Args:
+        name: ``bash`` or ``zsh``.
+        folder: the current folder of the shell.
+        load: a command that loads the completion, instead of the documented one.
+    """
     argv, setup = _START[name]
     screen, terminal = pty.openpty()
     files: dict[str, Any] = {"stdin": terminal, "stdout": terminal, "stderr": terminal}
@@ -78,7 +84,10 @@ def shell(name: str, folder: Path, *, load: str = "") -> Iterator[Shell]:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Return the variables of a shell that finds certpin on ``PATH``."""
+    """Return the environment variables of a shell that finds certpin on ``PATH``.
+
+    The script ``certpin`` is written to a folder beside ``folder``.
+    """
     programs = folder.parent / "programs"
     programs.mkdir(exist_ok=True)
     program = programs / "certpin"

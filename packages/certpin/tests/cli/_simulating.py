@@ -1,4 +1,7 @@
-"""A rotation to simulate: version 3 is a hundred days old, and no server is contacted."""
+"""Helpers for tests of ``certpin rotate simulate``, which contacts no server in them.
+
+The pin file of version 3 was published a hundred days ago.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,13 @@ FEW = ("--offline", "--clients", "2000")
 
 
 def publish(run: Run, *words: str, hosts: tuple[str, ...] = (HOST,)) -> None:
-    """Write a pin file, and a journal in which it was published a hundred days ago."""
+    """Write a pin file, and a journal in which it was published a hundred days ago.
+
+    Args:
+        run: runs a certpin command.
+        words: more arguments of the command that records the published version.
+        hosts: the pinned hosts.
+    """
     write(*(kit.policy(host, SERVED, BACKUP) for host in hosts))
     path = Path("pins.toml")
     text = path.read_text(encoding="utf-8")
@@ -34,7 +43,13 @@ def publish(run: Run, *words: str, hosts: tuple[str, ...] = (HOST,)) -> None:
 
 
 def simulated(run: Run, *words: str | Path) -> tuple[Done, dict[str, Any]]:
-    """Run a simulation and return its JSON, compared with the documentation and the exit code."""
+    """Run ``certpin rotate simulate WORDS`` with 2000 clients and without network.
+
+    Fail unless its JSON is as documented, and the exit code is 1 exactly if clients are locked out.
+
+    Returns:
+        The result of the command, and the JSON data.
+    """
     done = run("rotate", "simulate", *FEW, *words, "--json")
     _documented.check("rotation simulation", done.json)
     assert done.code == any(host["locked_out"] for host in done.json["hosts"])
@@ -42,7 +57,7 @@ def simulated(run: Run, *words: str | Path) -> tuple[Done, dict[str, Any]]:
 
 
 def of_step(facts: dict[str, Any], number: int) -> dict[str, Any]:
-    """Return a step of the first host."""
+    """Return the step with this number, of the first host in the JSON of a simulation."""
     found: dict[str, Any] = next(
         step for step in facts["hosts"][0]["steps"] if step["number"] == number
     )
@@ -50,7 +65,10 @@ def of_step(facts: dict[str, Any], number: int) -> dict[str, Any]:
 
 
 def schedule(*steps: str, schema: str = "schema = 1") -> Path:
-    """Write a schedule; each step is the text of its table."""
+    """Write ``steps.toml``, a schedule to simulate, and return its path.
+
+    Each of ``steps`` is the TOML text of one ``[[step]]`` table.
+    """
     path = Path("steps.toml")
     text = "\n".join([schema, *(f"[[step]]\n{step}" for step in steps)])
     path.write_text(text + "\n", encoding="utf-8")

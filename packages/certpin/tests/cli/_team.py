@@ -1,6 +1,6 @@
-"""A team of two signers: two clones, a bare repository, and the script of their CI.
+"""A team of two signers: two clones of a bare repository, and the script that its CI runs.
 
-The commands of git and of the CI are recorded apart from those that the two people type.
+The commands of git and of the CI are recorded separately from those that the two people type.
 """
 
 from __future__ import annotations
@@ -36,18 +36,22 @@ _GIT = ("git", "-c", "user.email=tests@example.org")
 
 
 def printed_commands(text: str) -> list[str]:
-    """Return the commands that a command printed for its user, as they are printed."""
+    """Return the certpin commands that a command's output prints as the user's next ones."""
     found = (_PRINTED.match(line) for line in text.splitlines())
     return [match[1] for match in found if match]
 
 
 @dataclass
 class Team:
-    """Two people, each with a clone and a key that the other doesn't have.
+    """Two signers, each with a clone of the repository and a signing key of their own.
 
     Attributes:
-        typed: the certpin commands that the people ran, with the sitting and the person.
-        git: the commands of git, of people and of the CI.
+        run: runs a certpin command.
+        here: the folder with the clones, the keys and the bare repository.
+        monkeypatch: changes the current folder.
+        sitting: the number of the current sitting: a period of work, which ends when days pass.
+        typed: the certpin commands that the signers ran, each as (sitting, person, command).
+        git: the git commands of the signers and of the CI.
     """
 
     run: Run
@@ -58,7 +62,7 @@ class Team:
     git: list[str] = field(default_factory=list)
 
     def begin(self) -> None:
-        """Make the bare repository and the clones from the folder ``anna``."""
+        """Make the bare repository and the two other clones from the folder ``anna``."""
         self._git("anna", "init", "--quiet", "--initial-branch=main")
         (self.here / "anna/ci.sh").write_text(CI, encoding="utf-8")
         (self.here / "anna/.gitattributes").write_text("*.journal.jsonl merge=union\n")
@@ -72,11 +76,11 @@ class Team:
             self._git(".", "clone", "--quiet", "origin.git", name)
 
     def at(self, person: str) -> None:
-        """Let this person work in the own clone."""
+        """Change the current folder to this person's clone."""
         self.monkeypatch.chdir(self.here / person)
 
     def types(self, person: str, command: str) -> Done:
-        """Run a command as it was printed, in the person's clone."""
+        """Run a printed command line in the person's clone, with that person's key. Record it."""
         self.at(person)
         program, *words = shlex.split(command)
         assert program == "certpin"
@@ -88,7 +92,10 @@ class Team:
         self._git(person, "pull", "--quiet")
 
     def pushes(self, person: str, what: str, *, ci: bool = True) -> None:
-        """Commit everything, push it, and let the CI do its work."""
+        """Commit everything in the person's clone and push it.
+
+        With ``ci``, also run the CI's script, and pull its commits. ``what`` is the commit message.
+        """
         self._git(person, "add", "--all")
         self._git(person, "commit", "--quiet", f"--message={what}")
         self._git(person, "push", "--quiet")
@@ -97,7 +104,7 @@ class Team:
             self.pulls(person)
 
     def time_passes(self, days: float) -> None:
-        """Let days pass: everything in the journal moves into the past, in every clone."""
+        """Begin a new sitting: move the journal's events ``days`` into the past, and push that."""
         self.pulls("anna")
         self.at("anna")
         days_pass(days)

@@ -32,10 +32,16 @@ def on_terminal(
     typing: Sequence[tuple[str, str]] = (),
     **env: str,
 ) -> tuple[int, str]:
-    """Run ``certpin WORDS``. Return the exit code and the output of the terminal.
+    """Run ``certpin WORDS`` on a pseudo-terminal.
 
     Args:
-        typing: prompts to wait for, each with its answer.
+        words: the arguments of certpin.
+        columns: the width of the terminal.
+        typing: prompts to wait for, each with the text that is typed then.
+        env: more environment variables.
+
+    Returns:
+        The exit code, and the output on the terminal.
     """
     screen, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
@@ -56,10 +62,14 @@ def on_terminal(
 
 
 def read_to(screen: int, prompt: str | None) -> str:
-    """Return the output until a prompt, or until the end.
+    """Return the output of a pseudo-terminal up to a prompt, or all until the program ends.
+
+    Args:
+        screen: the file descriptor of the terminal's controlling end.
+        prompt: the text to wait for, or None for the end of the output.
 
     Raises:
-        TimeoutError: there is no more output, and no prompt.
+        TimeoutError: no more output came in 30 seconds, and the prompt is missing.
     """
     text = ""
     while prompt is None or prompt not in text:

@@ -1,4 +1,4 @@
-"""Fixtures that run commands: ``run("pin", "localhost")``, in an empty folder."""
+"""Fixtures for tests that run commands, such as ``run("pin", "localhost")``, in an empty folder."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ class Done:
 
     @property
     def json(self) -> Any:
-        """The data of the printed JSON object, which must have the documented head."""
+        """The command's data in the printed JSON, without the fields that all commands print.
+
+        Reading it fails if the printed exit code or command name is wrong.
+        """
         document = self.document
         assert document["exit_code"] == self.code
         assert document["command"] == self.command
@@ -53,24 +56,30 @@ class Done:
 
     @property
     def error(self) -> Any:
-        """The error of the printed JSON object."""
+        """The ``error`` object of the printed JSON, which must have the documented fields."""
         _documented.check("error", self.document["error"])
         return self.document["error"]
 
     @property
     def document(self) -> Any:
-        """Its output, as JSON."""
+        """The standard output of the command, parsed as JSON."""
         return json.loads(self.out)
 
 
 class Run(Protocol):
-    """Runs a command in this process. Unexpected exceptions are raised."""
+    """Type of the function that runs a certpin command in this process.
+
+    It raises exceptions that the command doesn't handle.
+    """
 
     def __call__(self, *words: str | Path, typed: str | None = None, **env: str) -> Done: ...
 
 
 def invoke(*words: str | Path, typed: str | None = None, **env: str) -> Done:
-    """Run ``certpin WORDS`` with ``typed`` as standard input."""
+    """Run ``certpin WORDS`` in this process, with ``typed`` as standard input.
+
+    ``env`` are more environment variables.
+    """
     result = CliRunner().invoke(
         cli, [os.fspath(word) for word in words], input=typed, env=env, catch_exceptions=False
     )
@@ -80,7 +89,7 @@ def invoke(*words: str | Path, typed: str | None = None, **env: str) -> Done:
 
 
 def _command(words: tuple[str | Path, ...]) -> str:
-    """Return the command that the arguments name, with its groups."""
+    """Return the name of the command in the arguments of certpin, such as ``rotate status``."""
     found, command = [], cast("click.Command", cli)
     for word in map(str, words):
         if not isinstance(command, click.Group):
@@ -101,7 +110,13 @@ _started: list[subprocess.Popen[str]] = []
 def program(
     *words: str | Path, start: tuple[str, ...] = _START, **options: Any
 ) -> subprocess.Popen[str]:
-    """Start ``certpin WORDS`` as a program, with pipes for the streams that are not given."""
+    """Start ``certpin WORDS`` as a process. A fixture ends it after the test.
+
+    Args:
+        words: the arguments of certpin.
+        start: the arguments of Python that start certpin.
+        options: options of ``Popen``. By default, output goes to pipes, and there is no input.
+    """
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     argv = [sys.executable, *start, *(os.fspath(word) for word in words)]
     # Unbuffered, Python treats a partial write to a pipe as complete.
@@ -135,7 +150,10 @@ _REAL_DATES = files.repository_dates
 
 @pytest.fixture(autouse=True)
 def _confirmed_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the update repository confirm the clock, also offline: the journals end in the past."""
+    """Replace the date query to the update repository: its date always agrees with the local clock.
+
+    Without that confirmation, commands that depend on time would refuse to act on old journals.
+    """
 
     def agreeing(*_: object, **__: object) -> tuple[ServerDate, ...]:
         return (ServerDate("pins.bank.example", utc_now(), utc_now()),)
@@ -145,7 +163,7 @@ def _confirmed_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def unconfirmed_clock(_confirmed_clock: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the clock to the servers, for tests of the rules about time."""
+    """Restore the real date query to the update repository, for tests of the rules about time."""
     monkeypatch.setattr(files, "repository_dates", _REAL_DATES)
 
 
@@ -161,7 +179,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture(scope="session")
 def identity(intermediate: Authority) -> Identity:
-    """Return the chain of the bank's server."""
+    """Return the key and the chain of the bank's server."""
     return intermediate.issue(HOST, "localhost", "127.0.0.1", "::1", "*.shops.example")
 
 
@@ -181,7 +199,7 @@ def authority() -> Iterator[Pebble]:
 
 @pytest.fixture
 def ca(root: Authority, tmp_path: Path) -> Path:
-    """Write the root of the tests to a file."""
+    """Write the tests' root certificate to a PEM file, and return its path."""
     path = tmp_path / "root.pem"
     path.write_bytes(root.pem)
     return path
@@ -194,7 +212,10 @@ def connect_args(bank: Nginx) -> tuple[str, ...]:
 
 
 def checked(run: Run, *words: str | Path) -> dict[str, Any]:
-    """Return the only host of a check as JSON. Exit code and status must agree."""
+    """Run ``certpin check WORDS`` for a single host, and return that host's JSON.
+
+    Fail unless the JSON is as documented and the exit code fits the host's status.
+    """
     done = run("check", *words, "--json")
     _documented.check("check", done.json)
     (host,) = done.json["hosts"]
@@ -205,7 +226,7 @@ def checked(run: Run, *words: str | Path) -> dict[str, Any]:
 
 @pytest.fixture
 def pinned(run: Run, ca: Path, identity: Identity) -> Run:
-    """Return the command, in a folder with a pin file that matches the bank's server."""
+    """Write a pin file that matches the bank's server. Return the function that runs commands."""
     hosts = (HOST, "localhost", "::1")
     write(*(kit.policy(host, identity.pin) for host in hosts), trust=ca)
     return run

@@ -1,4 +1,8 @@
-"""The rules of ``certpin doctor`` and of completion, removed one by one (``test_mutations.py``)."""
+"""Mutations of ``certpin doctor`` and of shell completion, one for each of their rules.
+
+Each mutation removes a rule from a copy of the source; a named test must then fail. The runner is
+``test_mutations.py``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The rules of keys, requests and renewals, removed one by one (``test_mutations.py``)."""
+"""Mutations of the rules about keys, certificate requests and renewals, one for each rule.
+
+Each mutation removes a rule from a copy of the source; a named test must then fail. The runner is
+``test_mutations.py``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The rules of the servers in the pin file, removed one by one (``test_mutations.py``)."""
+"""Mutations of the rules about the servers that a pin file lists, one for each rule.
+
+Each mutation removes a rule from a copy of the source; a named test must then fail. The runner is
+``test_mutations.py``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The rules of the webhook for cert-manager, each removed in turn (``test_mutations.py``)."""
+"""Mutations of the admission webhook for cert-manager, one for each of its rules.
+
+Each mutation removes a rule from a copy of the source; a named test must then fail. The runner is
+``test_mutations.py``.
+"""
 
 from __future__ import annotations
 

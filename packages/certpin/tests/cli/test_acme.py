@@ -1,4 +1,4 @@
-"""A server whose certificates come from an ACME authority, renewed as ACME clients renew them."""
+"""Pins and rotations for a server with certificates that an ACME authority issues and renews."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def account(authority: Pebble) -> Account:
 
 @pytest.fixture(scope="module")
 def first(account: Account) -> Identity:
-    """Return the certificate before any renewal."""
+    """Return the server's first certificate, with its key and chain."""
     return account.issue(HOST, new_key())
 
 
@@ -53,7 +53,7 @@ def connect_args(server: Nginx) -> tuple[str, ...]:
 
 @pytest.fixture
 def pinned(run: Run, authority: Pebble, connect_args: tuple[str, ...]) -> Run:
-    """Return the command, after the server was added to the pin file."""
+    """Add the server to the pin file. Return the function that runs commands."""
     Path("root.pem").write_bytes(authority.root_pem())
     seen = run("pin", HOST, "--ca-file", "root.pem", *connect_args, "--json")
     assert (seen.code, len(seen.json["targets"][0]["verified_chain"])) == (0, 3)

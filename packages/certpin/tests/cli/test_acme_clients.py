@@ -1,4 +1,4 @@
-"""certbot, acme.sh and lego, at a real authority: no renewal installs a key that locks out."""
+"""certbot, acme.sh and lego with a real ACME server: no renewal installs a key that locks out."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ OFFLINE = ("--offline",)
 
 
 def _list_server() -> None:
-    """Let the pin file list a server that does not answer: the gate doesn't need one."""
+    """Add a server that does not answer to the pin file. The gate of the hook contacts none."""
     with Path("pins.toml").open("a", encoding="utf-8") as file:
         file.write('[[host.server]]\naddress = "127.0.0.1:9"\n')
 
 
 @pytest.fixture
 def reloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the file to which the hook's reload adds a line."""
+    """Return the file to which the hook's command for reloading the server adds a line."""
     path = tmp_path / "reloads"
     monkeypatch.setenv("CERTPIN_RELOAD", f"echo reloaded >>{path}")
     return path
@@ -49,7 +49,7 @@ def site(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Site:
-    """Pin the first certificate's key with a backup, and install that certificate."""
+    """Return a site with its first certificate installed, and its key pinned with a backup."""
     site = new_site(request.param, authority, tmp_path, monkeypatch)
     key = site.client.key
     (pin,) = [item["pin"] for item in run("pin", key, "--json").json["targets"][0]["items"]]
@@ -91,7 +91,11 @@ def test_a_renewal_with_the_backup_key_is_installed_and_recorded(run: Run, site:
 
 @pytest.fixture
 def by_hand(run: Run, authority: Pebble) -> Identity:
-    """Write a certificate with a pinned key to ``chain.pem``, and its backup to ``backup.key``."""
+    """Issue a certificate without an ACME client, and pin its key with a backup.
+
+    The chain is in ``chain.pem``, and the backup key in ``backup.key``. Return the certificate's
+    key and chain.
+    """
     identity = authority.account().issue(HOST, new_key())
     Path("chain.pem").write_bytes(identity.chain_pem)
     run("add", HOST, "--pin", str(identity.pin), "--backup-key", "backup.key")
@@ -101,7 +105,7 @@ def by_hand(run: Run, authority: Pebble) -> Identity:
 
 
 def install(*words: str, **setting: str) -> subprocess.CompletedProcess[str]:
-    """Run only the hook."""
+    """Run the hook without an ACME client, with ``setting`` as environment variables."""
     places = {
         "CERTPIN_PINS": "pins.toml",
         "CERTPIN_INSTALL_TO": "server.pem",

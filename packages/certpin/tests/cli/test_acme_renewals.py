@@ -1,8 +1,8 @@
-"""Renewals of certbot, acme.sh and lego at a real authority, through the gate in their hook.
+"""Renewals by certbot, acme.sh and lego with a real ACME server, through certpin in their hook.
 
-Each client renews with a staged key, and with a new key under a pinned and under another root:
-``test_acme_clients`` has the other renewals. The journals are written without commands; only the
-hook names the gate's command.
+Each client renews with a key that is staged in the pin file, and with a new key under a pinned and
+under another root. Other renewals are in ``test_acme_clients``. The journals are written without
+commands; only the hook runs certpin.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _pin_root(root: Certificate) -> None:
 
 
 def test_a_new_key_is_installed_under_a_pinned_root_only(site: Site, authority: Pebble) -> None:
-    """The hook gives the gate the chain that was issued, which lacks the root."""
+    """The hook passes the issued chain to certpin, without the root that is pinned."""
     Path("root.pem").write_bytes(authority.root_pem())
     (root,) = read_certificates(authority.root_pem())
     _pin_root(root)

@@ -1,4 +1,4 @@
-"""``certpin add``: the written policy, and refusals that write nothing."""
+"""``certpin add``: the policy that it writes, and refusals that leave the pin file unchanged."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_host_in_report_mode_needs_no_backup(run: Run, target: str, ca: Path) 
 
 @pytest.fixture
 def in_use(identity: Identity, intermediate: Authority, root: Authority) -> dict[str, Pin]:
-    """Return the pins of the served chain, by position."""
+    """Return the pins of the served chain: of its three keys, and of the leaf certificate."""
     return {
         "leaf": identity.pin,
         "intermediate": intermediate.pin,

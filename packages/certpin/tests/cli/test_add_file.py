@@ -1,4 +1,4 @@
-"""``certpin add``: changes of an existing pin file, and the path of its authority."""
+"""``certpin add``: changes of an existing pin file, and the path of its trust anchors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``certpin add`` with root sets: --provider, --match ca, and the proposal without a backup."""
+"""``certpin add`` with the root sets of certificate providers: --provider and --match ca.
+
+Also tests the printed proposal to pin such a set if the user gives no backup.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,10 @@ def known(pin: Pin) -> ProviderRoot:
 
 
 def use(monkeypatch: pytest.MonkeyPatch, *providers: Provider, public: Pin | None = None) -> None:
-    """Let the commands use these providers, and ``public`` as a public root of none of them."""
+    """Make these the only certificate providers that certpin has data about.
+
+    ``public`` is the pin of a public root that belongs to none of them.
+    """
     known = frozenset({public} if public else ())
     data = ProviderData(EDITION, {each.name: each for each in providers}, known)
     monkeypatch.setattr(certpin.providers, "load_providers", lambda: data)
@@ -39,7 +45,7 @@ def use(monkeypatch: pytest.MonkeyPatch, *providers: Provider, public: Pin | Non
 
 @pytest.fixture
 def one(root: Authority) -> Provider:
-    """The provider of the test root, with another root."""
+    """Return a certificate provider with two roots, one of which is the root of the tests."""
     return _data.provider("one", known(root.pin), OTHER)
 
 

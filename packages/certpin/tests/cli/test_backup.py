@@ -247,7 +247,7 @@ def test_a_backup_that_no_public_authority_certifies_is_not_added(
 
 
 def test_the_unknown_type_of_a_backup_is_reported(run: Run, root: Authority) -> None:
-    """A pin is a digest, so that the type of its key can't be checked."""
+    """A pin is only a digest of the key, so that certpin can't determine the type of the key."""
     Path("root.pem").write_bytes(root.pem)
     words = (*ADD[:-2], "--backup-pin", str(kit.NOBODY_ELSE))
     done = run(*words)

@@ -1,4 +1,4 @@
-"""examples/cert-manager: the manifests fit the schemas, each other, and the command line."""
+"""examples/cert-manager: the manifests fit their schemas, each other, and certpin's options."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ def one(kind: str) -> Any:
 
 
 def problems(objects: list[Any]) -> list[list[str]]:
-    """Validate objects with the schemas of Kubernetes and of cert-manager's CRDs."""
+    """Validate objects with the schemas of Kubernetes and of cert-manager's CRDs.
+
+    Return the list of schema errors of each object, which is empty for a valid one.
+    """
     program = Path(__file__).with_name("manifests.mjs")
     folders = [f"{package}={npm.ensure(package)}" for package in PACKAGES]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""``certpin check``: matching hosts, findings, and missing answers."""
+"""``certpin check``: hosts that match their pins, findings, and servers that don't answer."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ _HOSTILE = ("$(touch x)", "`touch x`", "a;touch x", "a\ntouch x", "a b", "-rf", 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a folder with a pin file and other files."""
+    """Return a folder with two pin files, and a file that has the name of a host."""
     inside = tmp_path / "inside"
     inside.mkdir()
     (inside / "pins.toml").write_text(_HOSTS)
@@ -50,7 +50,10 @@ def asked(folder: Path) -> Ask:
 
 
 class Ask:
-    """Runs certpin as bash does at a TAB."""
+    """Callable that runs certpin with the environment that bash sets when the user presses TAB.
+
+    A call takes the words of the command line and returns the printed completions.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -160,7 +163,7 @@ def test_an_unknown_shell_is_an_error_of_usage(run: Run) -> None:
 
 
 def _hosts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the hosts that are completed in a folder, in this process."""
+    """Return the completions of ``--host`` in a folder with a pin file."""
     monkeypatch.chdir(folder)
     context, option = click.Context(click.Command("x")), click.Option(["--host"])
     return [item.value for item in candidates.complete_hosts(context, option, "")]
@@ -175,7 +178,7 @@ def test_a_hostile_pin_file_completes_nothing_that_a_shell_could_run(
 
 
 def ascii_toml(text: str) -> str:
-    """Return a TOML string."""
+    """Return ``text`` as a TOML string in which every character is escaped."""
     inside = "".join(f"\\u{ord(letter):04x}" for letter in text)
     return f'"{inside}"'
 
@@ -224,7 +227,7 @@ def test_bash_gets_a_wildcard_that_it_does_not_expand(
 
 
 def _respond(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    """Answer bash in this process."""
+    """Complete these words as for bash, in this process. Return the exit code."""
     monkeypatch.setenv(COMPLETION_VARIABLE, "bash_complete")
     monkeypatch.setenv("COMP_WORDS", "\n".join(("certpin", *words)))
     monkeypatch.setenv("COMP_CWORD", str(len(words)))

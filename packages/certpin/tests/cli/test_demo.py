@@ -1,4 +1,4 @@
-"""``certpin demo``: its outcomes, and its failure if pinning does not work."""
+"""``certpin demo``: the attacks that it shows, and its failure if pinning does not work."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TITLES = [
 
 @pytest.fixture
 def only_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Skip the matrix, for tests of the scenes before it."""
+    """Skip the final comparison of clients, for tests of what ``certpin demo`` shows before it."""
     monkeypatch.setattr(demo, "_compare", lambda *, quiet: [])
 
 

@@ -1,4 +1,4 @@
-"""``certpin doctor``: on real servers, in patched processes, and in broken environments."""
+"""``certpin doctor``: checks of real servers, of changed settings, and of broken environments."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ main()
 
 
 def _check(done: Done, subject: str) -> dict[str, Any]:
-    """Return the judgement on a subject. The document must be as documented."""
+    """Return the result of the check named ``subject``. Fail unless the JSON is as documented."""
     _documented.check("doctor", done.json)
     (found,) = [check for check in done.json["checks"] if check["subject"] == subject]
     assert (found["fix"] is not None) == (found["status"] in {"problem", "unchecked"})
@@ -48,7 +48,7 @@ def _check(done: Done, subject: str) -> dict[str, Any]:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Import no packages: that takes seconds, and most tests are about something else."""
+    """Skip the doctor's imports of packages, which take seconds, and unset variables of TLS."""
     monkeypatch.setattr("certpin.cli.doctor.packages.import_errors", lambda _modules: {})
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", "CERTPIN_DEBUG"):
         monkeypatch.delenv(name, raising=False)
@@ -56,7 +56,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def server(identity: Identity, tmp_path: Path) -> tuple[Path, Path]:
-    """Return the files of a server's chain and key."""
+    """Write the certificate chain and the private key of a server, and return the paths of both."""
     certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
     certificate.write_bytes(identity.chain_pem)
     key.write_bytes(identity.key_pem)
@@ -231,11 +231,11 @@ def test_a_library_that_replaced_the_tls_of_python_is_named(
 def _document(
     folder: Path, start: str, *, imported: str = "", path: Path | None = None, **env: str
 ) -> Any:
-    """Run the doctor in another process, and return its document.
+    """Run ``certpin doctor --json`` in another process, and return its JSON.
 
     Args:
         folder: the current folder.
-        start: the program that runs first.
+        start: Python code that runs first.
         imported: the module that the doctor imports.
         path: a folder of modules.
         env: more environment variables.

@@ -1,4 +1,4 @@
-"""The judgements of ``certpin doctor``, as pure functions of the facts."""
+"""The functions that judge the data which ``certpin doctor`` collects: good, problem, unchecked."""
 
 from __future__ import annotations
 

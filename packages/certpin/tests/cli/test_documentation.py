@@ -1,6 +1,6 @@
-"""The help of a command is that of the list, and docs/reference/json.md is a schema of its JSON.
+"""Each command's short help is as listed, and its JSON is as docs/reference/json.md describes it.
 
-``tests.documentation.test_site`` has the checks of options and their pages.
+``tests.documentation.test_site`` checks the options and their pages.
 """
 
 from __future__ import annotations

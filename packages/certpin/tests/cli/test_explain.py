@@ -1,4 +1,4 @@
-"""``certpin explain``: rules of lint and of import, as text and as JSON."""
+"""``certpin explain``: prints a rule of ``certpin lint`` or ``import`` as text and as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``certpin prove --fuzz``: its output, exit codes and case file, with clients of the library."""
+"""``certpin prove --fuzz``: output, exit codes and case file, with clients that use certpin."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def client(flag: int = 0) -> tuple[str, ...]:
 
 @pytest.fixture(autouse=True)
 def _without_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take Go out of PATH: building its helper is slow."""
+    """Empty PATH, so that no test builds the lab's helper program in Go, which is slow."""
     monkeypatch.setenv("PATH", "")
 
 

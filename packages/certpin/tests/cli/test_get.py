@@ -72,7 +72,7 @@ def test_a_host_without_a_policy_is_refused(pinned: Run, bank: Nginx) -> None:
 
 
 def test_a_host_without_a_policy_is_refused_before_it_is_resolved(run: Run) -> None:
-    """The tests refuse to resolve names outside this machine."""
+    """A resolution would be an error, as no test may resolve a name outside this machine."""
     write(kit.policy("localhost"), path="other.toml")
     for words in (("--file", "other.toml"), ("--file", "other.toml", "--connect", "127.0.0.1:1")):
         done = run("get", "https://api.bank.example:8443/", *words)

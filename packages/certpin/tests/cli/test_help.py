@@ -26,7 +26,7 @@ def _help(path: tuple[str, ...]) -> str:
 
 
 def _examples(path: tuple[str, ...]) -> Iterator[list[str]]:
-    """Return the words of each certpin command in the blocks that click doesn't wrap."""
+    """Yield the arguments of each certpin command in the example blocks of a command's help."""
     for block in _help(path).split("\n\n"):
         if block.startswith("\b"):
             text = re.sub(r"\s*\\\n\s*", " ", block.removeprefix("\b\n"))
@@ -37,14 +37,20 @@ def _examples(path: tuple[str, ...]) -> Iterator[list[str]]:
 
 
 def _words(line: str) -> list[str]:
-    """Return the words up to a pipe, a redirection, or a remark after several spaces."""
+    """Return the words of a command line, up to a pipe, a redirection, or a remark.
+
+    A remark follows several spaces.
+    """
     words = shlex.split(line.partition("   ")[0])
     ends = [words.index(end) for end in ("|", ">") if end in words]
     return words[: min(ends, default=len(words))]
 
 
 def _parse(words: list[str]) -> tuple[str, ...]:
-    """Parse the arguments of a command, and return its path. Only names are converted."""
+    """Parse the arguments of certpin, and return the command's path, as in ``("rotate", "plan")``.
+
+    Fail unless the arguments are valid. Only values that are names are converted.
+    """
     context, path = (
         click.Context(cli, info_name="certpin", **cli.context_settings),
         tuple[str, ...](),

@@ -45,14 +45,17 @@ quickly = settings(max_examples=60, suppress_health_check=[HealthCheck.function_
 
 @pytest.fixture
 def closed_port() -> Iterator[tuple[str, ...]]:
-    """Return options for a closed port, so that no argument can name another server."""
+    """Yield a ``--connect`` option for a closed port, so that no argument reaches a server."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         yield ("--connect", f"127.0.0.1:{closed.getsockname()[1]}")
 
 
 def ended_well(done: Done) -> bool:
-    """Assert a documented exit code with a message, and no control characters."""
+    """Return True if a command ended with exit code 0, 2 or 3, and printed text.
+
+    The text must have no control characters except line ends.
+    """
     controls = {c for c in done.out + done.err if not c.isprintable()} - {"\n"}
     return done.code in {0, 2, 3} and bool(done.out or done.err) and not controls
 

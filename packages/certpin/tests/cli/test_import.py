@@ -1,4 +1,4 @@
-"""``certpin import``: from another platform's file into the pin file."""
+"""``certpin import``: a file for another platform, such as JSON, is converted to a pin file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ HOST = "api.bank.example"
 
 
 def moved(run: Run, chosen: str = "json", name: str = "pins.json") -> PinSet:
-    """Export the pin file, and move it away."""
+    """Export the pin file to a file ``name`` in ``old/``, and move the pin file there too.
+
+    Return the exported pin set. ``chosen`` is the format of the export.
+    """
     assert run("export", chosen, "--out", "old/").code == 0
     pins = PinSet.load("pins.toml")
     Path("pins.toml").rename("old/pins.toml")

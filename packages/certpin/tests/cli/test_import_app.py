@@ -1,4 +1,4 @@
-"""``certpin import dart``: real apps, a real server, and each output."""
+"""``certpin import dart``: the pins in real apps' code, a real server, and each form of output."""
 
 from __future__ import annotations
 
@@ -405,7 +405,7 @@ def test_a_server_that_presents_none_of_the_pins_is_a_problem(
 def test_a_chain_that_does_not_verify_is_not_compared(
     run: Run, server: tuple[LabServer, Identity], trusted_root: Path
 ) -> None:
-    """A man in the middle who presents the pinned certificates of another authority."""
+    """The server is an attacker's: it presents the pinned key under an untrusted authority."""
     assert trusted_root.exists()
     rogue = Authority("Rogue").issue(HOST)
     with LabServer(rogue) as attacker:

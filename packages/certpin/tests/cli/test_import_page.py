@@ -1,4 +1,4 @@
-"""docs/guides/import.md: its commands work as written, and its numbers are those of the code."""
+"""docs/guides/import.md: its commands work as written, and the code agrees with its numbers."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_the_limits_of_the_page_are_those_of_the_code() -> None:
 @NEEDS_PARSER
 @pytest.mark.timeout(300)
 def test_a_presented_certificate_becomes_the_pin_of_its_key(tmp_path: Path) -> None:
-    """The first fingerprint of the example is replaced with that of the server."""
+    """The first fingerprint in the page's app is replaced by the test server's."""
     root = Authority("Trusted Root")
     server = root.intermediate("Intermediate").issue("api.bank.example")
     app, _ = (block.text for block in BLOCKS if block.language == "dart")

@@ -1,4 +1,7 @@
-"""``--json``: one object, or one on each line, with the same head for every command and error."""
+"""``--json``: every command prints one object, or one on each line, also for errors.
+
+Each object begins with the same fields.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ _NAMES = [" ".join(path) for path in COMMANDS]
 
 
 def _objects(out: str) -> list[Any]:
-    """Return the objects of an output: one, or one on each line."""
+    """Return the JSON objects in a command's output, which has one, or one on each line."""
     try:
         return [json.loads(out)]
     except ValueError:

@@ -1,4 +1,4 @@
-"""Keys in key services, as the commands take them: for signed pin sets, and for servers."""
+"""Commands with keys in cloud key services: keys that sign pin sets, and servers' keys."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def hv(monkeypatch: pytest.MonkeyPatch) -> Iterator[Vault]:
 
 
 def written() -> str:
-    """Return the text of every file in the folder."""
+    """Return the joined text of every file in the current folder and below."""
     files = [path for path in Path().rglob("*") if path.is_file()]
     return "".join(path.read_text(errors="replace") for path in files)
 

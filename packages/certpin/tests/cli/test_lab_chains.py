@@ -26,7 +26,7 @@ COMMAND = ("--style", "none", "--", sys.executable, "-c", _CLIENT, "{url}")
 
 @pytest.fixture(autouse=True)
 def _files(run: Run) -> None:
-    """Write the certificates of a user into the folder of the commands, and a case file."""
+    """Write a user's certificates and a case file with two cases into the current folder."""
     write_files(Path())
     Path("other.pem").write_bytes(OTHER_ROOT.pem)
     bad = GOOD | {"name": '"untrusted"', "anchors": '"other.pem"', "expect": '"refuse"'}

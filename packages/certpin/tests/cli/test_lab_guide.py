@@ -1,4 +1,4 @@
-"""The lab shows a QR code only if a phone can reach the address in it."""
+"""The screen of ``certpin lab serve`` has a QR code only if a phone can reach its address."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _OWN = "192.0.2.17"
 
 
 class _Lab:
-    """The attributes of a lab that the beginning of the screen reads."""
+    """Replacement for a running lab, with only what the start screen reads."""
 
     def __init__(self, address: str) -> None:
         self.address = address

@@ -1,4 +1,4 @@
-"""``certpin lab serve`` as a program, with curl and Python as apps of the device."""
+"""``certpin lab serve`` as a process, with curl and Python as the apps under test."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ROGUE = ("--case", "rogue-ca-in-store")
 
 @pytest.fixture(autouse=True)
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the data folder of the lab."""
+    """Set XDG_DATA_HOME to a new folder, in which the lab keeps its data, and return the folder."""
     folder = tmp_path / "data"
     monkeypatch.setenv("XDG_DATA_HOME", str(folder))
     return folder

@@ -1,4 +1,4 @@
-"""``certpin lab serve`` for a released app: its real pins, and a relay to its real server."""
+"""``certpin lab serve`` for a released app with real pins: the lab relays to the real server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROGUE = ("--case", "rogue-ca-in-store")
 
 @pytest.fixture(autouse=True)
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Return the data folder of the lab."""
+    """Set XDG_DATA_HOME to a new folder, in which the lab keeps its data."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
 
@@ -41,7 +41,10 @@ def identity(intermediate: Authority) -> Identity:
 
 @pytest.fixture
 def real(run: Run, identity: Identity, root: Authority) -> Iterator[tuple[str | Path, ...]]:
-    """Start a real server. Return it with the pin file of ``certpin add`` and the lab's options."""
+    """Start the app's real server, and pin it with ``certpin add``.
+
+    Yield the arguments of ``certpin lab serve`` for that server and its pin file.
+    """
     Path("root.pem").write_bytes(root.pem)
     with LabServer(identity, b"from the real server\n") as server:
         where = ("--ca-file", "root.pem", "--connect", f"127.0.0.1:{server.port}")
@@ -52,7 +55,7 @@ def real(run: Run, identity: Identity, root: Authority) -> Iterator[tuple[str | 
 
 
 def _released(context: ssl.SSLContext, lab: Serving, root: Authority) -> ssl.SSLContext:
-    """Return an app that trusts its own root, on a device that also trusts R2."""
+    """Return ``context`` as a released app has it: it trusts its own root and the lab's roots."""
     context.load_verify_locations(cadata=root.pem.decode())
     context.load_verify_locations(cadata=from_lab(lab, "/roots.pem").decode())
     return context
@@ -86,7 +89,7 @@ def test_a_released_app_without_pins_is_a_finding(
 
 @pytest.mark.peer("curl")
 def test_curl_with_its_real_pins(real: tuple[str | Path, ...], tmp_path: Path) -> None:
-    """curl uses OpenSSL, compares its pins after the handshake, and may use HTTP/2."""
+    """curl differs from other clients: it uses OpenSSL and compares pins after the handshake."""
     policy = PinSet.load("pins.toml").policy_for(HOST)
     assert policy is not None
     pinned = ";".join(str(entry.pin).replace("sha256/", "sha256//", 1) for entry in policy.pins)

@@ -191,7 +191,7 @@ def test_on_a_terminal_the_severity_has_a_colour_and_lines_are_folded(run: Run) 
 
 
 def test_no_fix_adds_a_host_that_exists(run: Run) -> None:
-    """``certpin add`` refuses a host that has a policy: only a file without hosts names it."""
+    """``certpin add`` refuses a host that has a policy: only the rule ``no-host`` suggests it."""
     assert [rule.id for rule in RULES.values() if "certpin add" in rule.fix] == ["no-host"]
 
 

@@ -1,4 +1,4 @@
-"""``certpin lint --exported``: an exported file is compared with a new export."""
+"""``certpin lint --exported FILE``: reports where a file differs from a new export of the pins."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _exported(run: Run) -> None:
 
 
 def drifts(run: Run, exported: str) -> list[str]:
-    """Return the findings of the rule for a file."""
+    """Return the messages of the findings of the rule ``drift`` for an exported file."""
     found = run("lint", "--exported", exported, "--json").json
     return [finding["message"] for finding in found["findings"] if finding["rule"] == "drift"]
 

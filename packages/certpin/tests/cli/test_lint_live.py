@@ -1,4 +1,4 @@
-"""``certpin lint --live``: the chains of real servers are judged."""
+"""``certpin lint --live``: findings about the certificate chains that real servers present."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_no_host_of_an_invalid_file_is_contacted(run: Run, ca: Path) -> None:
 def test_a_man_in_the_middle_is_reported_with_its_authority_and_the_expected_anchors(
     run: Run, ca: Path, identity: Identity
 ) -> None:
-    """With ``trust = FILE``: the fix does not mention missing intermediates."""
+    """The host has ``trust = FILE``. The suggested fix does not mention missing intermediates."""
     write(kit.policy("localhost", identity.pin), trust=ca)
     with LabServer(Authority("Corporate Proxy").issue("localhost")) as rogue:
         way = ("--connect", f"127.0.0.1:{rogue.port}")

@@ -1,4 +1,4 @@
-"""``certpin`` itself: help, hints, loaded modules, and exit codes."""
+"""``certpin`` itself: help, hints for mistyped names, imported modules, and exit codes."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def test_ctrl_c_ends_with_130_and_does_not_wait_for_a_silent_server(run: Run) ->
 
 @pytest.fixture
 def many_certificates(tmp_path: Path, root: Authority) -> Path:
-    """Write a file that causes more output than a pipe can buffer."""
+    """Write a file of 400 certificates, for which certpin prints more than a pipe can buffer."""
     path = tmp_path / "many.pem"
     path.write_bytes(root.pem * 400)
     return path

@@ -1,4 +1,4 @@
-"""Errors name the file, the host or the option, and end with one ``fix:`` line."""
+"""Error messages name the file, the host or the option, and end with one ``fix:`` line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ELSEWHERE = "192.0.2.7"  # RFC 5737: no machine has this address
 
 
 def refused(run: Run, *words: str) -> tuple[str, str]:
-    """Return the problem and the fix of a refusal, which prints nothing else."""
+    """Run a command that must fail with exit code 2. Return the printed problem and the fix."""
     done = run(*words)
     assert (done.code, done.out) == (2, "")
     problem, fix = done.err.splitlines()
@@ -43,7 +43,7 @@ def test_an_export_to_an_unwritable_path(run: Run, out: str, problem: str) -> No
 
 
 def test_a_path_that_the_system_refuses_is_a_usage_error(run: Run) -> None:
-    """The call of pathlib that raises depends on the version of Python."""
+    """Which call of pathlib raises the error depends on the version of Python."""
     write(policy("api.bank.example", match="leaf"))
     problem, _ = refused(run, "export", "json", "--out", f"{LONG}/x.json")
     assert f"{LONG}/x.json cannot be" in problem

@@ -1,4 +1,4 @@
-"""Slow calls in parallel: results keep their order, and no error is lost."""
+"""The function that runs slow calls in parallel: results keep their order, and no error is lost."""
 
 from __future__ import annotations
 

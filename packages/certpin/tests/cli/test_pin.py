@@ -1,4 +1,7 @@
-"""``certpin pin HOST``: both chains of a correct server, for every spelling of its name."""
+"""``certpin pin HOST``: the presented and the verified chain of a correct server.
+
+Also for every spelling of the host's name.
+"""
 
 from __future__ import annotations
 
@@ -169,7 +172,7 @@ def test_an_address_is_verified_as_an_address(run: Run, bank: Nginx, ca: Path) -
 
 @pytest.fixture
 def strict(root: Authority) -> Iterator[Nginx]:
-    """Start a server that refuses every other server name."""
+    """Start a server that refuses handshakes with any other server name (SNI) than its own."""
     with nginx({HOST: root.issue(HOST)}, only_known_names=True) as server:
         yield server
 

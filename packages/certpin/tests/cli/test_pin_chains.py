@@ -1,4 +1,4 @@
-"""``certpin pin`` and ``certpin add`` for flawed chains, and for unusual chains that verify."""
+"""``certpin pin`` and ``certpin add`` for chains with flaws, and for unusual valid chains."""
 
 from __future__ import annotations
 

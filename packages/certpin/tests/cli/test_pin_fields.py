@@ -1,4 +1,4 @@
-"""Certificates with unreadable fields as text, and fixes for chains that did not verify."""
+"""Printed certificates with unreadable fields, and the fixes for chains that don't verify."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``certpin pin FILE``: every kind of file with a key, compared with openssl's pins."""
+"""``certpin pin FILE``: every kind of file with a key or certificate, compared with openssl."""
 
 from __future__ import annotations
 

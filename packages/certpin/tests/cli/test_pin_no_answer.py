@@ -1,4 +1,4 @@
-"""``certpin pin HOST`` for servers without a chain, or with special requirements."""
+"""``certpin pin HOST`` for servers that present no chain, or demand something of the client."""
 
 from __future__ import annotations
 

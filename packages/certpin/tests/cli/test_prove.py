@@ -1,4 +1,4 @@
-"""``certpin prove``: attacks on real clients, and the reports."""
+"""``certpin prove``: attacks on real clients, the verdicts, and the report files."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def test_a_pin_that_is_checked_after_the_request_is_a_leak(run: Run) -> None:
 
 
 def test_a_command_that_cannot_be_run_is_inconclusive(run: Run) -> None:
-    """Its interpreter is missing, which is detected only when it is started."""
+    """The interpreter of the client's script is missing, which only starting it reveals."""
     script = Path("client")
     script.write_text("#!/no/such/interpreter\n")
     script.chmod(0o755)
@@ -341,7 +341,7 @@ def identity(intermediate: Authority) -> Identity:
 
 @pytest.mark.slow
 def test_a_released_app_with_its_real_pins(run: Run, identity: Identity, root: Authority) -> None:
-    """The lab can't forge the pins of the real server, so it relays to that server."""
+    """The lab has no key for the pins of the real server, so it relays to that server."""
     Path("root.pem").write_bytes(root.pem)
     with LabServer(identity, b"from the real server\n") as server:
         where = ("--ca-file", "root.pem", "--connect", f"127.0.0.1:{server.port}")

@@ -1,4 +1,7 @@
-"""``certpin prove``: verdict, causes and evidence, with real clients, and the guide as written."""
+"""``certpin prove``: a real client's verdict, with the causes and the evidence for it.
+
+Also runs the commands of the guide as written.
+"""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def use(monkeypatch: pytest.MonkeyPatch, data: ProviderData) -> None:
 
 
 def roots_of(root: Authority) -> ProviderData:
-    """Return data in which ``one`` has the test root, and root 2 that is new."""
+    """Return data of two providers: ``one`` has the tests' root and a new one, ``two`` others."""
     known = replace(_data.root(1), pin=root.pin, name="Test Root")
     return _data.data(
         _data.provider("one", known, _data.root(2)),
@@ -52,7 +52,11 @@ def server(intermediate: Authority, trusted_root: Path) -> Iterator[LabServer]:
 def written(
     root: Authority, server: LabServer, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[str, ...]:
-    """Write a file with an old set of ``one``: the test root, and one that it gave up."""
+    """Write a pin file with an old root set of the provider ``one``.
+
+    The set has the tests' root, and a root that the provider has given up since. Return the options
+    for the host's server.
+    """
     known = replace(_data.root(1), pin=root.pin, name="Test Root")
     old = root_pins([_data.provider("one", known, GONE)], TODAY)
     policy = HostPolicy(HostPattern("", "localhost"), old, match="ca", provider_edition=OLD)
@@ -64,7 +68,7 @@ def written(
 
 
 def updated(run: Run, *words: str) -> Done:
-    """Run the update, and compare its JSON with the documentation."""
+    """Run ``certpin providers update WORDS``. Fail unless its JSON is as documented."""
     done = run("providers", "update", *words, "--json")
     _documented.check("provider update", done.json)
     return done

@@ -1,4 +1,4 @@
-"""``certpin publish``: from the first key to a lost one, with the user's commands."""
+"""``certpin publish``: signed pin sets, from the first signing key to a lost one."""
 
 from __future__ import annotations
 
@@ -46,7 +46,10 @@ INIT = ("--root-key", KEYS[0], "--targets-key", KEYS[1], "--online-key", KEYS[2]
 
 
 def documented(run: Run, command: str, *words: Any, **env: str) -> dict[str, Any]:
-    """Run a command that must succeed. Return its JSON, compared with the documentation."""
+    """Run a ``certpin publish`` command. It must succeed and print the documented JSON.
+
+    Return the JSON data.
+    """
     done = run("publish", command, *words, "--json", **env)
     assert done.code == 0, done.err
     _documented.check(f"publish {command}", done.json)
@@ -55,14 +58,14 @@ def documented(run: Run, command: str, *words: Any, **env: str) -> dict[str, Any
 
 
 def out(run: Run, *pins: Pin) -> None:
-    """Write the pin file, and publish it under the next version."""
+    """Write a pin file with these pins, and record it as the next published version."""
     write(kit.policy(HOST, *pins))
     record_signed()
 
 
 @pytest.fixture
 def begun(run: Run) -> Run:
-    """Return the command, with keys and the published version 3."""
+    """Return the function that runs commands, after keys were made and version 3 was published."""
     write(kit.policy(HOST))
     documented(run, "init", *INIT, "--url", "www")
     record_signed()
@@ -70,7 +73,10 @@ def begun(run: Run) -> Run:
 
 
 def follow(now: Any = None) -> int:
-    """Return the pin file that tuf's client has after an update."""
+    """Return the version of the pin file that a tuf client has after it fetched from the site.
+
+    ``now`` is the client's time.
+    """
     shutil.rmtree("client", ignore_errors=True)
     return Client(Firm(Path(), now or utc_now()), Path("client").absolute()).follow()
 
@@ -324,7 +330,7 @@ def test_changes_are_printed_before_signing(begun: Run) -> None:
 
 
 def terms(mode: str, report: str) -> None:
-    """Write terms into the pin file that weaken its pins."""
+    """Set the mode and the reporting address of the host in the pin file."""
     text = Path("pins.toml").read_text().replace('mode = "enforce"', f'mode = "{mode}"', 1)
     Path("pins.toml").write_text(text.replace("match =", f'report_to = ["{report}"]\nmatch =', 1))
 

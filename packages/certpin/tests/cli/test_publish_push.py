@@ -1,4 +1,4 @@
-"""``certpin publish push``: the command, and its record in the journal."""
+"""``certpin publish push``: uploads the signed pin set, and records that in the journal."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ RENEWAL = ["metadata/timestamp.json"]
 
 @pytest.fixture
 def bank(run: Run) -> Repository:
-    """Publish and sign version 3, without a push."""
+    """Publish and sign version 3, and return the repository, which is not pushed yet."""
     write(kit.policy(HOST))
     SITE.parent.mkdir()
     SETTINGS.write_text('url = "www"\n')
@@ -47,7 +47,11 @@ def bank(run: Run) -> Repository:
 
 
 def pushed(run: Run, *words: str) -> tuple[Done, dict[str, Any]]:
-    """Push. Return the JSON, compared with the documentation."""
+    """Run ``certpin publish push WORDS``. Fail unless its JSON is as documented.
+
+    Returns:
+        The result of the command, and the JSON data.
+    """
     done = run("publish", "push", *words, "--json")
     _documented.check("publish push", done.json)
     assert done.json["done"] == (done.code == 0 and "--dry-run" not in words)
@@ -118,7 +122,7 @@ def test_a_refusal_ends_with_1_and_has_its_reason(bank: Repository, run: Run) ->
 
 
 def test_a_version_without_a_journal_entry_is_refused(bank: Repository, run: Run) -> None:
-    """The same number with other pins is refused too, as after a merge."""
+    """Also refused if the entry has the same number but other pins, as after a merge."""
     text = JOURNAL.read_text()
     JOURNAL.unlink()
     assert pushed(run)[1]["reason"] == "unpublished"
@@ -167,7 +171,7 @@ def test_the_fix_for_a_missing_url_works(bank: Repository, run: Run) -> None:
 
 
 class Shelf(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
-    """A third-party storage for fsspec."""
+    """A storage in memory that fsspec finds by its protocol, as that of a third-party package."""
 
     protocol = "certpin-shelf"
     labels: ClassVar[list[str]] = []
@@ -261,7 +265,7 @@ def test_hostile_names_in_the_storage_are_escaped(bank: Repository, run: Run) ->
 def test_a_push_with_a_wrong_clock_is_refused(
     bank: Repository, run: Run, monkeypatch: pytest.MonkeyPatch, apart: timedelta
 ) -> None:
-    """Older versions would end too early, or much too late."""
+    """The journal would record that older versions end too early or much too late."""
     there = utc_now() + apart
     dates = (ServerDate("pins.bank.example", there, there - apart),)
     monkeypatch.setattr(push, "repository_dates", lambda *_, **__: dates)

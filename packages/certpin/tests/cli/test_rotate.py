@@ -40,7 +40,7 @@ pytestmark = [pytest.mark.peer("nginx")]
 
 @pytest.fixture
 def server(identity: Identity) -> Iterator[Nginx]:
-    """Start a server that can change its key."""
+    """Start the host's server. A test can change the key that it presents."""
     with nginx({HOST: identity}) as running:
         yield running
 
@@ -52,7 +52,10 @@ def connection(server: Nginx) -> tuple[str, ...]:
 
 @pytest.fixture
 def out(run: Run, ca: Path, identity: Identity, connection: tuple[str, ...]) -> Run:
-    """A pin file with a backup that was published a month ago."""
+    """Write a pin file and publish it a month ago: the leaf's pin, and an unused backup.
+
+    Return the function that runs commands.
+    """
     write(kit.policy(HOST, identity.pin, kit.NOBODY), trust=ca)
     text = Path("pins.toml").read_text(encoding="utf-8")
     text = text.replace('role = "backup"\nstate = "active"', 'role = "backup"\nstate = "published"')
@@ -80,7 +83,7 @@ def accepts(pins: PinSet, server: Nginx) -> bool:
 
 
 def alive(history: History) -> list[PinSet]:
-    """The pin sets that clients hold now, according to the journal."""
+    """Return the pin sets that clients may still use now, according to the journal."""
     from certpin.pins import utc_now
     from certpin.rotation import AdoptionDelays
 
@@ -243,7 +246,7 @@ def test_a_stolen_key_is_replaced_in_the_order_of_the_documentation(
 def test_a_plan_says_when_to_renew_with_the_same_key(
     out: Run, connection: tuple[str, ...], identity: Identity
 ) -> None:
-    """The lab's certificates live 30 days, and T_adopt is longer."""
+    """A certificate of the tests expires before T_adopt, the time clients need for new pins."""
     words = ("--to", str(kit.NOBODY_ELSE), *connection, "--opened", "60d")
     done = out("rotate", "plan", *words)
     assert ": renew the certificate with the same key and authority: it expires" in done.out

@@ -1,4 +1,4 @@
-"""The decision of the webhook: AdmissionReviews with real CSRs, and the gate."""
+"""The webhook's decision on AdmissionReviews with real CSRs: which keys all clients accept."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_active_key_is_allowed() -> None:
 
 
 def test_a_new_key_is_refused_with_the_clients_at_risk() -> None:
-    """cert-manager makes one at each renewal: ``rotationPolicy: Always``."""
+    """With ``rotationPolicy: Always``, cert-manager makes a new key at each renewal."""
     found = judge(facts(PINNED), csr(OTHER, HOST))
     assert (found.allowed, found.code) == (False, 403)
     assert "is not adopted" in found.reason
@@ -69,7 +69,7 @@ def test_a_new_key_is_refused_with_the_clients_at_risk() -> None:
 
 
 def test_an_adopted_key_is_refused_until_it_is_recorded_as_active() -> None:
-    """The webhook writes nothing, and a key that servers use must not leave the pin file."""
+    """The webhook can't mark the key as ACTIVE, which keeps a used key in the pin file."""
     draft = pinned(KEY, pin_of(STAGED))
     found = judge(facts(draft), csr(STAGED, HOST))
     assert (found.allowed, "is PUBLISHED and not ACTIVE; fix: certpin" in found.reason) == (
@@ -144,7 +144,7 @@ def test_a_pinned_wildcard_covers_the_hosts_of_the_request() -> None:
 
 
 def test_the_common_name_counts() -> None:
-    """An ACME authority may certify it as a host."""
+    """A CSR with the host only in its common name is refused: an ACME authority may certify it."""
     assert not judge(facts(PINNED), csr(OTHER, common_name=HOST)).allowed
 
 
@@ -211,7 +211,7 @@ def test_a_private_root_that_signs_itself_is_allowed() -> None:
 
 
 def test_a_root_that_signs_itself_is_accepted_if_it_is_one_of_the_platform() -> None:
-    """Its policy trusts the platform: the root is the top of the path, and no leaf."""
+    """The host's policy trusts the platform's roots, so the pinned root ends the path."""
     states: dict[Any, State] = {ROOT.pin: "active", kit.NOBODY: "published"}
     draft = kit.pin_set(policy(states, match="ca", roles={ROOT.pin: "root"}))
     known = facts(draft, issuers={"ClusterIssuer/internal": [CHAIN[1:]]})
@@ -401,7 +401,7 @@ def test_a_clock_behind_the_journal_is_refused() -> None:
 
 @pytest.mark.parametrize("written", [None, "", "soon", "2027-03-01T12:00:00"])
 def test_without_the_api_servers_time_no_version_has_ended(written: Any) -> None:
-    """Otherwise a clock that is ahead would make an unsafe key look safe."""
+    """Otherwise, if the local clock is ahead, a key that clients refuse would look safe."""
     old = pinned(KEY)
     active: dict[Any, State] = {pin_of(KEY): "active", pin_of(STAGED): "active"}
     new = replace(kit.pin_set(policy(active)), version=2)
@@ -431,7 +431,7 @@ def test_a_refused_request_has_its_reason_in_the_answer() -> None:
 
 
 def test_reasons_are_printable() -> None:
-    """A soft hyphen is ignored in a host (UTS #46), but not in a log."""
+    """A host may have a soft hyphen, which is ignored (UTS #46). The printed reason escapes it."""
     old = kit.pin_set(*PINNED.policies, *pinned(OTHER, host="www.bank.example").policies)
     known = facts(replace(PINNED, version=2), publish(old, 100 * DAY))
     found = judge(known, csr(KEY, common_name="www\xad.bank.example"))

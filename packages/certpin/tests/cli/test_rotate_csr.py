@@ -1,4 +1,4 @@
-"""``certpin rotate csr``: a request for the published key, not for a new one."""
+"""``certpin rotate csr``: makes a certificate request for the published key, not for a new one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SECRET = b"correct horse"
 
 
 def key_file(algorithm: KeyAlgorithm = "p256", passphrase: bytes | None = None) -> Pin:
-    """A private key in ``next.key``."""
+    """Write a new private key to ``next.key``, and return its pin."""
     pem, public = new_private_key(algorithm, passphrase)
     Path("next.key").write_bytes(pem)
     return Pin.of_key(public.spki_sha256)
@@ -196,7 +196,7 @@ def test_an_rsa_pss_key_that_would_change_its_pin_is_refused(run: Run) -> None:
 
 
 def test_a_pinned_key_that_no_authority_certifies_is_lost(run: Run) -> None:
-    """A pin file that was written by hand may have one: a pin doesn't contain the type."""
+    """A pin file that was written by hand may pin an Ed25519 key: a pin doesn't show the type."""
     pin = key_file("ed25519")
     write(kit.policy(HOST, kit.NOBODY, pin))
     assert run("rotate", "shipped", "3", "--offline").code == 0

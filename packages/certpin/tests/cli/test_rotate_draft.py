@@ -1,4 +1,4 @@
-"""``certpin rotate`` without a network: the draft, the versions, the journal beside them."""
+"""``certpin rotate`` without a network: changes of the pin file, its version and the journal."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ LEAF, BACKUP = Pin("sha256", bytes(range(7, 39))), kit.NOBODY
 
 @pytest.fixture
 def drafted(run: Run) -> Run:
-    """An unpublished pin file with a comment."""
+    """Write a pin file that begins with a comment and is not published.
+
+    Return the function that runs commands.
+    """
     write(kit.policy(HOST, LEAF, BACKUP))
     text = Path("pins.toml").read_text(encoding="utf-8")
     Path("pins.toml").write_text("# ours\n" + text, encoding="utf-8")
@@ -43,14 +46,14 @@ def drafted(run: Run) -> Run:
 
 @pytest.fixture
 def out(drafted: Run) -> Run:
-    """The same, published a hundred days ago."""
+    """Publish the pin file a hundred days ago. Return the function that runs commands."""
     assert drafted("rotate", "shipped", next_number(), *OFFLINE, "--clients", "12").code == 0
     days_pass(100)
     return drafted
 
 
 def new_key(run: Run, name: str = "new.key") -> Pin:
-    """Return the pin of a new key, which is in the next version."""
+    """Make a key in the file ``name``, add its pin to the next version, and return the pin."""
     assert run("rotate", "start", "--new", name).code == 0
     return PinSet.load("pins.toml").policies[0].pins[-1].pin
 

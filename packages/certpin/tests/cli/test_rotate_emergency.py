@@ -1,4 +1,4 @@
-"""``certpin rotate emergency``: the fact is always recorded, and the way out is printed."""
+"""``certpin rotate emergency``: records a lost or stolen key, and prints the commands that help."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DAY = timedelta(days=1)
 
 
 def policy(*pins: Pin, host: str = HOST, **fields: Any) -> HostPolicy:
-    """A policy with an active leaf, and published backups."""
+    """Return a policy: the first pin is the active leaf's, the others are published backups."""
     made = kit.policy(host, *pins, **fields)
     leaf, *backups = made.pins
     others = [replace(each, role="backup", state="published") for each in backups]
@@ -41,7 +41,10 @@ def policy(*pins: Pin, host: str = HOST, **fields: Any) -> HostPolicy:
 
 
 def published(*, days: float = 90, bundled: bool = False, clients: int = 1200) -> None:
-    """Record the pin file as published."""
+    """Record the pin file as published ``days`` ago to a number of clients.
+
+    ``bundled`` is True if the version was built into apps.
+    """
     pins = PinSet.load("pins.toml")
     event = Event(
         utc_now() - days * DAY,
@@ -58,7 +61,7 @@ def published(*, days: float = 90, bundled: bool = False, clients: int = 1200) -
 
 @pytest.fixture
 def two(run: Run) -> Run:
-    """A pin file with the minimum of two pins, which all clients have."""
+    """Publish a pin file with two pins, the minimum. Return the function that runs commands."""
     write(policy(ACTIVE, BACKUP))
     published()
     return run
@@ -66,7 +69,7 @@ def two(run: Run) -> Run:
 
 @pytest.fixture
 def three(run: Run) -> Run:
-    """The same with a spare pin."""
+    """Publish a pin file with two pins and a spare one. Return the function that runs commands."""
     write(policy(ACTIVE, BACKUP, SPARE))
     published()
     return run
@@ -134,7 +137,10 @@ def test_a_fact_is_recorded_without_a_published_version(run: Run) -> None:
 
 
 def test_the_advice_without_a_recorded_version_leads_to_the_right_exposure(run: Run) -> None:
-    """The file that clients have is recorded without a mark, and the next version has it."""
+    """The printed command records the pin file that clients have, without the stolen pin's mark.
+
+    The next version then marks the pin as compromised.
+    """
     write(policy(ACTIVE, BACKUP, SPARE))
     before = Path("pins.toml").read_bytes()
     done = run("rotate", "emergency", str(ACTIVE), "--stolen", "--offline")
@@ -263,7 +269,7 @@ def test_hosts_with_the_same_path_are_one_section(run: Run) -> None:
 
 
 def test_the_leaf_of_a_pinned_authority_is_refused_from_the_next_version_on(run: Run) -> None:
-    """Clients accept it because of its authority: only a compromised pin makes them refuse it."""
+    """Clients accept a stolen leaf key below a pinned authority until its pin is compromised."""
     made = kit.policy(HOST, ACTIVE, BACKUP)
     roles = [replace(each, role="intermediate") for each in made.pins]
     write(replace(made, match="ca", pins=tuple(roles)))

@@ -36,7 +36,7 @@ OTHER = "localhost"
 
 @pytest.fixture
 def server(identity: Identity) -> Iterator[Nginx]:
-    """Start a server that can change its key."""
+    """Start the host's server. A test can change the key that it presents."""
     with nginx({HOST: identity, OTHER: identity}) as running:
         yield running
 
@@ -47,7 +47,7 @@ def connection(server: Nginx) -> tuple[str, ...]:
 
 
 def begin(run: Run, ca: Path, identity: Identity, *hosts: str) -> None:
-    """Publish version 3, then version 4 with a new key, and let servers switch to it."""
+    """Publish version 3, then version 4 with a new key, and allow servers to use the new key."""
     write(*(kit.policy(host, identity.pin, kit.NOBODY) for host in hosts), trust=ca)
     assert (
         run("rotate", "shipped", next_number(), *QUICK, "--offline", "--clients", "1200").code == 0
@@ -60,7 +60,7 @@ def begin(run: Run, ca: Path, identity: Identity, *hosts: str) -> None:
 
 
 def install(server: Nginx, intermediate: Authority, *hosts: str) -> None:
-    """Let the server present the new key."""
+    """Make the server present certificates with the key in ``new.key`` for these hosts."""
     key = load_pem_private_key(Path("new.key").read_bytes(), None)
     for host in hosts:
         server.use(host, intermediate.issue(host, key=key))  # type: ignore[arg-type]  # P-256
@@ -183,7 +183,7 @@ def test_a_rotation_in_flight_is_named_with_its_date(
 def test_the_newest_key_is_not_replaced_before_servers_use_it(
     switched: Run, connection: tuple[str, ...], server: Nginx, intermediate: Authority
 ) -> None:
-    """A third key is served, as after a return to an older one."""
+    """The server presents a third key. The step removes the replaced key and keeps the newest."""
     server.use(HOST, intermediate.issue(HOST))
     assert switched("rotate", "finish", *connection).code == 0
     assert states() == ["removed", "active", "active"]  # the old one went, the new one stays

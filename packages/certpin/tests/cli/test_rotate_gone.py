@@ -1,4 +1,4 @@
-"""A server that was seen once blocks the steps of a rotation until it is recorded as gone."""
+"""A server that was observed once blocks a rotation until it is recorded as gone."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def eu(identity: Identity) -> Iterator[Nginx]:
 
 
 def servers(*ports: int) -> None:
-    """Let the pin file list these servers."""
+    """Make the pin file list the local servers on these ports, and no others."""
     path = Path("pins.toml")
     text = path.read_text(encoding="utf-8").partition("[[host.server]]")[0]
     text += "".join(f'[[host.server]]\naddress = "127.0.0.1:{port}"\n' for port in ports)
@@ -49,7 +49,7 @@ def servers(*ports: int) -> None:
 
 
 def begin(run: Run, ca: Path, identity: Identity, *ports: int) -> None:
-    """Record version 3 with servers in two regions, and then forget all but the first."""
+    """Publish version 3 with a server on each port, then list only the first in the pin file."""
     write(kit.policy(HOST, identity.pin, kit.NOBODY, kit.NOBODY_ELSE), trust=ca)
     servers(*ports)
     assert run("rotate", "shipped", "3", *QUICK, "--clients", "1200").code == 0
@@ -118,7 +118,7 @@ def test_a_server_that_the_pin_file_lists_is_not_gone(
 def test_an_address_that_another_server_has_now_is_gone(
     run: Run, ca: Path, identity: Identity, eu: Nginx
 ) -> None:
-    """A cloud gave the address to another customer."""
+    """The server at the address has a certificate for another owner's name only."""
     with nginx({HOST: identity}) as us:
         begin(run, ca, identity, eu.port, us.port)
         us.use(HOST, LabAuthority("Stranger").issue("www.other.example"))
@@ -138,7 +138,7 @@ def test_a_new_key_under_a_known_authority_is_a_server_of_the_host(
 def test_a_server_that_answers_without_a_chain_may_not_be_gone(
     run: Run, ca: Path, identity: Identity, eu: Nginx, tmp_path: Path
 ) -> None:
-    """Its protocol is unknown: it may speak TLS after STARTTLS."""
+    """The server's protocol is unknown: it may still speak TLS after STARTTLS."""
     import socket
 
     certificate, key = identity.write(tmp_path, "server")
@@ -158,7 +158,7 @@ def test_a_server_that_answers_without_a_chain_may_not_be_gone(
 def test_a_wrong_clock_records_no_end_of_a_server(
     run: Run, ca: Path, identity: Identity, eu: Nginx
 ) -> None:
-    """A record with an older time would have no effect on a later observation."""
+    """A record with the wrong, earlier time would not override a later observation."""
     port = free_port()
     begin(run, ca, identity, eu.port)
     days_pass(-60)

@@ -1,4 +1,4 @@
-"""``certpin rotate history``: the journal, readable."""
+"""``certpin rotate history``: prints the events of the journal as text and as JSON."""
 
 from __future__ import annotations
 

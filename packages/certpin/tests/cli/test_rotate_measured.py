@@ -1,4 +1,4 @@
-"""``certpin rotate --watch``: reported usage from the API of the service and its database."""
+"""``certpin rotate --watch``: usage that clients report, from a monitor's API or its database."""
 
 from __future__ import annotations
 
@@ -34,7 +34,11 @@ TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 @pytest.fixture
 def rotating(run: Run) -> Run:
-    """Version 3 is 30 days old, and 4 with another backup 20 days. T_adopt is 9d2h."""
+    """Publish version 3 30 days ago, and version 4, with a new backup, 20 days ago.
+
+    T_adopt, the time in which clients get a version, is 9 days and 2 hours. Return the function
+    that runs commands.
+    """
     write(kit.policy(HOST, kit.NOBODY, kit.NOBODY_ELSE))
     assert (
         run("rotate", "shipped", next_number(), *QUICK, "--offline", "--clients", "1200").code == 0
@@ -71,7 +75,12 @@ def store(tmp_path: Path) -> str:
 
 
 class Watch(http.server.BaseHTTPRequestHandler):
-    """A server like the monitoring service. Its answers are in ``answers``, by path."""
+    """An HTTP handler that imitates the monitoring service.
+
+    Attributes:
+        answers: the status and the JSON of the response to each path.
+        tokens: the Authorization headers of the requests.
+    """
 
     answers: dict[str, tuple[int, Any]] = {}  # noqa: RUF012
     tokens: list[str | None] = []  # noqa: RUF012
@@ -88,7 +97,7 @@ class Watch(http.server.BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, *words: object) -> None:
-        """Say nothing."""
+        """Print no log of requests."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""``certpin rotate switch`` at a renewal: before a certificate is installed."""
+"""``certpin rotate switch FILE``: checks a renewed certificate before a server installs it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LEAF, BACKUP = kit.NOBODY_ELSE, kit.NOBODY
 
 @pytest.fixture
 def out(run: Run) -> Run:
-    """Version 3 was published a hundred days ago."""
+    """Publish version 3 a hundred days ago. Return the function that runs commands."""
     write(kit.policy(HOST, LEAF, BACKUP))
     ship_long_ago(run)
     return run
@@ -110,12 +110,15 @@ def test_a_certificate_for_a_host_without_its_pin_is_refused(run: Run, root: Aut
 
 @pytest.fixture
 def ca(trusted_root: Path, root: Authority) -> Authority:
-    """An authority under the root that this machine trusts."""
+    """Return an intermediate authority below a root that this machine trusts."""
     return root.intermediate("ca")
 
 
 def by_authority(run: Run, ca: Authority, match: str) -> Run:
-    """Pin an authority, and publish that a hundred days ago."""
+    """Pin the authority, with this ``match`` setting, and publish that a hundred days ago.
+
+    Return the function that runs commands.
+    """
     write(kit.policy(HOST, ca.pin, BACKUP, match=match))
     text = Path("pins.toml").read_text(encoding="utf-8")
     Path("pins.toml").write_text(text.replace('"leaf"', '"intermediate"'), encoding="utf-8")
@@ -149,7 +152,7 @@ def test_a_new_key_under_another_authority_is_refused(
 def test_a_leaf_key_is_not_enough_if_only_authorities_are_compared(
     run: Run, root: Authority, ca: Authority
 ) -> None:
-    """Clients would refuse the key, although every version has its pin."""
+    """Clients would refuse the leaf, although all published versions have the pin of its key."""
     by_authority(run, ca, "ca")
     Path("new.key").write_bytes(root.issue(HOST).key_pem)
     assert run("rotate", "start", "new.key").code == 0
@@ -174,7 +177,7 @@ def test_a_leaf_key_is_not_enough_if_only_authorities_are_compared(
 def test_a_renewal_without_the_scts_that_clients_require_is_refused(
     run: Run, ca: Authority
 ) -> None:
-    """An ACME hook asks before it installs, and then keeps the old certificate."""
+    """An ACME hook runs this check before it installs a certificate, and keeps the old one."""
     logs = (LabLog.make("Alpha"), LabLog.make("Beta"))
     now = datetime.now(UTC)
     listed = json.dumps(log_list(logs, now - timedelta(days=1)).to_json())
@@ -217,7 +220,7 @@ def test_the_certificate_of_an_authority_may_be_activated(run: Run, ca: Authorit
 
 
 def test_a_file_with_the_key_first_is_read_as_a_chain(run: Run, ca: Authority) -> None:
-    """HAProxy and lighttpd read such files."""
+    """HAProxy and lighttpd use files that have the private key before the chain."""
     by_authority(run, ca, "any")
     identity = ca.issue(HOST)
     Path("all.pem").write_bytes(identity.key_pem + identity.chain_pem)

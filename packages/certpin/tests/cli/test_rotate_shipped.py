@@ -1,4 +1,7 @@
-"""``certpin rotate shipped``: versions in apps, by other ways, and their ends."""
+"""``certpin rotate shipped``: records versions that go out in app releases or in other ways.
+
+Also tests when a released version ends.
+"""
 
 from __future__ import annotations
 
@@ -23,20 +26,23 @@ DAY = timedelta(days=1)
 
 
 def day(days: int) -> str:
-    """A day from today on."""
+    """Return the date a number of days from today, as YYYY-MM-DD."""
     return f"{datetime.now(UTC) + days * DAY:%Y-%m-%d}"
 
 
 @pytest.fixture
 def drafted(run: Run) -> Run:
-    """An unpublished pin file, with version 3."""
+    """Write an unpublished pin file of version 3. Return the function that runs commands."""
     write(kit.policy(HOST, LEAF, BACKUP))
     return run
 
 
 @pytest.fixture
 def with_apps(drafted: Run) -> tuple[Run, Pin]:
-    """Version 3 in release 4.1 a hundred days ago; now version 4, with a new key, in 4.2."""
+    """Record version 3 in app release 4.1 a hundred days ago, and now version 4 in release 4.2.
+
+    Return the function that runs commands, and the pin of the new key in version 4.
+    """
     assert drafted("rotate", "shipped", "3", *APP, "4.1", "--clients", "900", *OFFLINE).code == 0
     days_pass(100)
     drafted("rotate", "start", "--new", "new.key")
@@ -184,7 +190,7 @@ def test_the_gate_checks_the_pins_that_go_out(drafted: Run) -> None:
 
 
 def test_facts_are_added_without_contacting_a_server(with_apps: tuple[Run, Pin]) -> None:
-    """The pins were checked when the release was recorded."""
+    """A number of clients is added to a recorded release. Its pins were checked at that time."""
     run, _ = with_apps
     words: tuple[Any, ...] = ("shipped", "4", *APP, "4.2", "--clients", "1000", "--timeout", "1")
     done, facts = stepped(run, *words)

@@ -1,4 +1,4 @@
-"""``certpin rotate simulate``: plans, mistakes and schedules, from journal and pin file."""
+"""``certpin rotate simulate``: simulated plans, mistakes and schedules of a rotation."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_an_early_step_locks_out_clients_without_the_version(out: Run) -> None:
 
 
 def test_the_safe_date_is_that_of_the_slowest_client(out: Run) -> None:
-    """Few clients of this fleet are as slow as T_adopt allows; a real one may have more."""
+    """Few simulated clients need all of T_adopt, and a real fleet may have more such clients."""
     words = (*TO_NEXT, "--move", "4=-5d", "--stragglers", "0%", "--curve", "100%=9d")
     facts = simulated(out, *words)[1]
     serve, published = of_step(facts, 4), of_step(facts, 2)

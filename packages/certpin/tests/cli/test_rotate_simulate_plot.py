@@ -1,4 +1,4 @@
-"""The picture of a simulation: reproducible, without overlapping text."""
+"""The plot of ``certpin rotate simulate``: reproducible, and without overlapping text."""
 
 from __future__ import annotations
 
@@ -46,7 +46,10 @@ def situation() -> Situation:
 
 
 def of_plan(fleet: Fleet = FLEET, host: str = "api.bank.example", **moves: int) -> HostSimulation:
-    """The plan to the next key, with some steps moved by days: 2, 4 and 7 are noticed."""
+    """Return the simulation of the plan to the next key, for a host and its clients.
+
+    ``moves`` moves steps of the plan by a number of days, as in ``step4=-5``.
+    """
     steps = dated_steps(plan(situation(), pin("next")).steps, NOW)
     by = {int(number.removeprefix("step")): days * DAY for number, days in moves.items()}
     script = build_script(situation(), moved_steps(steps, by))
@@ -88,7 +91,7 @@ def figure(case: HostSimulation) -> Figure:
 
 
 def texts(made: Figure) -> list[Text]:
-    """All visible text. Ticks outside their axes are not drawn."""
+    """Return all visible text of a plot. Tick labels outside their axes are not drawn."""
     found: list[Text] = []
     for text in made.findobj(Text):
         assert isinstance(text, Text)
@@ -194,7 +197,7 @@ def test_labels_that_would_touch_are_merged() -> None:
 
 @pytest.mark.medium
 def test_the_picture_of_the_documentation_is_current() -> None:
-    """Byte for byte with the same matplotlib; another version may draw letters differently."""
+    """With the same matplotlib the files are equal. Another version may draw letters otherwise."""
     there, now = simulation_picture.TARGET.read_text("utf-8"), simulation_picture.text().decode()
     maker = f"matplotlib {mpl.__version__}"
     if f"{maker}<" in there:

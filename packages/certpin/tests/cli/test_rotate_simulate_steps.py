@@ -1,4 +1,4 @@
-"""The schedules of ``certpin rotate simulate``: valid ones are read, others are errors."""
+"""The schedule files of ``certpin rotate simulate``: valid ones are read, others are refused."""
 
 from __future__ import annotations
 

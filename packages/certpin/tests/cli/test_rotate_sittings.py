@@ -1,4 +1,7 @@
-"""A whole renewal by two signers: 8 commands in 3 sittings, and each printed command runs."""
+"""A whole key renewal by two signers takes 8 commands in 3 sittings: periods of work.
+
+Each command that certpin prints as the next one runs unchanged.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ pytestmark = [pytest.mark.peer("nginx"), pytest.mark.medium]
 
 @pytest.fixture
 def server(identity: Identity) -> Iterator[Nginx]:
-    """Start a server that can change its key."""
+    """Start the host's server. A test can change the key that it presents."""
     with nginx({HOST: identity}) as running:
         yield running
 
@@ -61,7 +64,7 @@ def team(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Team:
-    """Return a team that needs two signatures, 100 days after it published version 3."""
+    """Return a team 100 days after it published version 3. Its releases need two signatures."""
     monkeypatch.setenv("SSL_CERT_FILE", str(ca))
     for name in ("root", "anna", "bob"):
         _signing_key(tmp_path / f"{name}.key")
@@ -94,20 +97,23 @@ def team(
 
 
 def alive() -> list[PinSet]:
-    """Return the pin sets that clients hold now, according to the journal."""
+    """Return the pin sets that clients may still use now, according to the journal."""
     known = history()
     found = known.deployed.alive(utc_now(), known.timing or AdoptionDelays())
     return [PinSet(each.pins.name, each.number, each.pins.policies) for each in found]
 
 
 def every_client_connects(team: Team, server: Nginx) -> bool:
-    """Return True if a client of each version alive completes a handshake."""
+    """Return True if clients with each pin set that is still in use complete a handshake."""
     team.at("anna")
     return all(accepts(pins, server) for pins in alive())
 
 
 def fetched_version(here: Path) -> int:
-    """Return the version of the pin file that clients fetch."""
+    """Return the version of the pin file in the newest signed metadata, which clients fetch.
+
+    ``here`` is the folder with the published files.
+    """
     newest = max(
         (here / "www/metadata").glob("*.targets.json"), key=lambda path: path.stat().st_mtime
     )

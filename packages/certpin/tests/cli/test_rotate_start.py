@@ -1,4 +1,4 @@
-"""``certpin rotate start``: the next key, its pin in the next version, and the dates."""
+"""``certpin rotate start``: adds the next key's pin to the next version, and prints the dates."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LEAF, BACKUP = Pin("sha256", bytes(range(7, 39))), kit.NOBODY
 
 @pytest.fixture
 def out(run: Run) -> Run:
-    """Version 3 was published a hundred days ago."""
+    """Publish version 3 a hundred days ago. Return the function that runs commands."""
     write(kit.policy(HOST, LEAF, BACKUP))
     ship_long_ago(run)
     return run
@@ -151,7 +151,7 @@ def test_a_servers_key_is_refused_if_only_authorities_are_compared(run: Run) -> 
 
 
 def test_a_published_pin_that_a_merge_dropped_comes_back(out: Run) -> None:
-    """Two people published at once, and the pin file of one was kept."""
+    """Two people published at once, and the merge kept the pin file without the new pin."""
     kept = Path("pins.toml").read_text(encoding="utf-8")
     assert out("rotate", "start", "--new", "a.key").code == 0
     assert out("rotate", "shipped", next_number(), *OFFLINE).code == 0

@@ -42,7 +42,10 @@ def rotating() -> HostPolicy:
 
 @pytest.fixture
 def halfway(run: Run) -> Run:
-    """Servers may use the new key since yesterday, and one region has it."""
+    """Prepare a rotation in which servers may use the new key since yesterday.
+
+    One of two regions presents it. Return the function that runs commands.
+    """
     write(rotating())
     pins = PinSet.load("pins.toml")
     when = utc_now() - 60 * DAY

@@ -1,6 +1,6 @@
-"""No step relies only on the clock of this machine: real nginx servers, and clocks that are wrong.
+"""No step of a rotation relies only on this machine's clock. The servers are real nginx processes.
 
-libfaketime moves the clock of the command. The servers keep theirs.
+libfaketime moves the clock of certpin. The servers have the right time.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ WHY = ("--reason", "tested")
 
 @pytest.fixture(scope="module")
 def lasting(intermediate: Authority) -> Identity:
-    """Return a chain that still verifies after 400 days."""
+    """Return a key with a chain that is valid for 1000 days."""
     return intermediate.issue(HOST, "127.0.0.1", days=1000)
 
 
@@ -61,7 +61,7 @@ def server(lasting: Identity) -> Iterator[Nginx]:
 
 
 def listed(port: int) -> None:
-    """Let the pin file list one server."""
+    """Make the pin file list the server on this local port, and no other."""
     path = Path("pins.toml")
     text = path.read_text(encoding="utf-8").partition("[[host.server]]")[0]
     path.write_text(f'{text}[[host.server]]\naddress = "127.0.0.1:{port}"\n', encoding="utf-8")
@@ -69,7 +69,10 @@ def listed(port: int) -> None:
 
 @pytest.fixture
 def out(run: Run, ca: Path, lasting: Identity, server: Nginx) -> Run:
-    """Record version 3 a month ago, and put a new key into the draft a day ago."""
+    """Publish version 3 a month ago, and add a new key to the next version a day ago.
+
+    Return the function that runs commands.
+    """
     write(kit.policy(HOST, lasting.pin, kit.NOBODY), trust=ca)
     listed(server.port)
     words = ("rotate", "shipped", "3", *QUICK, "--clients", "1200")
@@ -81,7 +84,11 @@ def out(run: Run, ca: Path, lasting: Identity, server: Nginx) -> Run:
 
 
 def moved(by: timedelta, *words: str) -> tuple[int, dict[str, Any], str]:
-    """Run a command with a moved clock; return its exit code, its JSON and its errors."""
+    """Run certpin in a process with its clock ahead by ``by``, or behind if ``by`` is negative.
+
+    Returns:
+        The exit code, the JSON data, and standard error.
+    """
     argv = [sys.executable, "-m", "certpin.cli.main", *words, "--json"]
     env = {**os.environ, **moved_clock(by)}
     done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
@@ -90,7 +97,7 @@ def moved(by: timedelta, *words: str) -> tuple[int, dict[str, Any], str]:
 
 @pytest.mark.peer("faketime")
 def test_a_publish_with_a_clock_that_is_behind_is_refused(out: Run) -> None:
-    """The chain still verifies half an hour ago, and the journal is older: the server decides."""
+    """The clock is half an hour behind. Only the server's date shows that."""
     before = JOURNAL.read_bytes()
     code, facts, errors = moved(timedelta(minutes=-30), "rotate", "shipped", next_number())
     assert (code, invariants(facts), facts["breaches"][0]["clients"]) == (1, ["clock"], 1200)
@@ -102,7 +109,7 @@ def test_a_publish_with_a_clock_that_is_behind_is_refused(out: Run) -> None:
 
 @pytest.mark.peer("faketime")
 def test_a_step_before_the_newest_entry_is_refused(out: Run) -> None:
-    """Three days behind, the chain is not valid yet: its server can't confirm the journal."""
+    """The clock is 3 days behind, so the served chain is not yet valid and confirms no date."""
     code, facts, errors = moved(timedelta(days=-3), "rotate", "shipped", next_number())
     assert (code, invariants(facts)) == (1, ["clock", "served-chain"])
     assert "it seems to be 3d behind that of" in errors
@@ -117,7 +124,7 @@ def test_a_step_before_the_newest_entry_is_refused(out: Run) -> None:
 
 @pytest.mark.peer("faketime")
 def test_a_clock_that_is_400_days_ahead_lets_no_version_end(out: Run) -> None:
-    """Clients still hold version 3, which refuses the new key."""
+    """Clients still use version 3, which refuses the new key."""
     assert out("rotate", "shipped", next_number()).code == 0
     code, facts, errors = moved(timedelta(days=400), "rotate", "switch", "new.key")
     assert (code, invariants(facts)) == (1, ["clock", "clock"])
@@ -173,7 +180,7 @@ def test_a_clock_that_no_server_confirms_repairs_nothing(out: Run) -> None:
 def test_a_switch_that_depends_on_an_end_needs_a_date_or_force(
     out: Run, lasting: Identity, server: Nginx, tmp_path: Path
 ) -> None:
-    """The servers don't speak HTTP, as with STARTTLS."""
+    """The servers don't speak HTTP, as with STARTTLS, so that no date confirms the clock."""
     assert out("rotate", "shipped", next_number()).code == 0
     days_pass(12)
     certificate, key = lasting.write(tmp_path, "server")
@@ -199,7 +206,7 @@ def test_a_date_of_a_server_is_enough(out: Run) -> None:
 def test_the_update_repository_confirms_the_clock(
     out: Run, server: Nginx, trusted_root: Path
 ) -> None:
-    """The host itself has no HTTP; clients fetch signed sets from a server that has."""
+    """The host's server sends no date. The HTTPS server of the signed pin sets does."""
     assert out("rotate", "shipped", next_number()).code == 0
     days_pass(12)
     folder = Path("publish")
@@ -250,7 +257,7 @@ def test_a_wrong_clock_does_not_hide_the_way_out_of_an_emergency(
 def test_a_host_that_only_an_ended_version_has_needs_a_date(
     run: Run, ca: Path, lasting: Identity, intermediate: Authority, server: Nginx
 ) -> None:
-    """The certificate is also for a host that version 4 dropped; version 3 refuses it there."""
+    """The certificate is also for a host that version 4 no longer pins, but version 3 refuses."""
     api = kit.policy(HOST, lasting.pin, kit.NOBODY)
     write(api, kit.policy("www.bank.example", kit.NOBODY, kit.NOBODY_ELSE), trust=ca)
     assert run("rotate", "shipped", "3", *QUICK, "--offline").code == 0

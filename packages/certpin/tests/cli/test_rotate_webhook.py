@@ -1,4 +1,4 @@
-"""``certpin rotate webhook`` as a program: HTTPS, AdmissionReviews, files that change."""
+"""``certpin rotate webhook`` as a process: HTTPS, AdmissionReviews, and changed files."""
 
 from __future__ import annotations
 
@@ -75,7 +75,13 @@ class Client:
 
 
 def request_for(key: Any, *names: str, **fields: Any) -> dict[str, Any]:
-    """Return a review of a ``CertificateRequest`` that is created now."""
+    """Return an AdmissionReview for a new ``CertificateRequest``, which has a CSR of ``key``.
+
+    Args:
+        key: the private key.
+        names: the DNS names of the CSR. Without any, those of the pinned host.
+        fields: replace fields of the request's ``spec``.
+    """
     new = certificate_request(csr(key, *names or (HOST,)), **fields)
     new["metadata"]["creationTimestamp"] = f"{utc_now():%Y-%m-%dT%H:%M:%SZ}"
     return review(new)
@@ -83,7 +89,7 @@ def request_for(key: Any, *names: str, **fields: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def pinned(run: Run) -> Any:
-    """Return an ACTIVE key; ``backup.key`` is its backup, and adopted."""
+    """Publish a pin file with an active key, which is returned, and a backup, ``backup.key``."""
     key = new_key()
     Path("api.csr").write_bytes(csr(key, HOST))
     assert run("add", HOST, "--pin", str(_pin(run)), "--backup-key", "backup.key").code == 0

@@ -1,4 +1,4 @@
-"""``certpin scan``: lists, documented records, and the output of interrupted scans."""
+"""``certpin scan``: reads lists of hosts, prints a record for each, and survives interruption."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ _POLL = 0.01
 
 @pytest.fixture
 def connect_args(identity: Identity, ca: Path) -> Iterator[tuple[str, ...]]:
-    """Return the options that connect every host to one server, and trust it."""
+    """Yield the options with which certpin connects every host to one local server."""
     with Server(_servers.tls(identity)) as server:
         yield ("--connect", f"127.0.0.1:{server.port}", "--ca-file", str(ca))
 
 
 @pytest.fixture
 def listed(run: Run, tmp_path: Path) -> Path:
-    """Write a list of hosts."""
+    """Return the path of the file in which a test writes its list of hosts."""
     return tmp_path / "hosts"
 
 
 def records(text: str) -> list[dict[str, Any]]:
-    """Return the records of an output, compared with the documentation."""
+    """Return the JSON records in the output of ``certpin scan``, which must be as documented."""
     found = [json.loads(line) for line in text.splitlines()]
     for record in found:
         assert (record["schema"], record["command"]) == (SCHEMA, "scan")
@@ -225,7 +225,7 @@ def test_a_closed_standard_input_is_a_usage_error(listed: Path) -> None:
 def test_more_connections_than_this_system_allows_are_a_usage_error(
     listed: Path, connect_args: tuple[str, ...]
 ) -> None:
-    """Otherwise hosts would seem not to answer. Only the soft limit is raised."""
+    """Otherwise hosts would seem not to answer. Only the soft limit of open files is raised."""
     listed.write_text("\n".join(names(60)))
 
     def limited(hard: int) -> tuple[int, str]:
@@ -296,7 +296,7 @@ def test_resume_skips_every_host_with_a_record(
 
 
 class Piped:
-    """A scan of standard input, which is open until the block ends."""
+    """A process of ``certpin scan -`` with an open pipe as standard input, as a context manager."""
 
     def __init__(self, *words: str | Path) -> None:
         self.process = program("scan", "-", *words, stdin=subprocess.PIPE)
@@ -314,13 +314,17 @@ class Piped:
         self.process.stdin.flush()
 
     def read(self) -> dict[str, Any]:
-        """The next record; waits for it."""
+        """Wait for the next printed record, and return it."""
         assert self.process.stdout is not None
         (found,) = records(self.process.stdout.readline())
         return found
 
     def end(self) -> tuple[int, str, str]:
-        """Close the input, and wait for the end."""
+        """Close the input and wait until the process ends.
+
+        Returns:
+            The exit code, standard output, and standard error.
+        """
         out, err = self.process.communicate(timeout=_DEADLINE)
         return self.process.returncode, out, err
 
@@ -384,7 +388,7 @@ def test_a_full_disk_during_a_scan_is_reported(listed: Path, connect_args: tuple
 def test_a_killed_scan_resumes_and_has_each_host_once(
     connect_args: tuple[str, ...], listed: Path, tmp_path: Path, cut: int
 ) -> None:
-    """After ``kill -9``, the last line is also cut off, as by a crash of the machine."""
+    """After ``kill -9``, the file's last line is also cut off, as by a crash of the machine."""
     output = tmp_path / "out.jsonl"
     with Piped(*connect_args, "--output", output, "--at-once", "4") as piped:
         piped.write("\n".join(names(40)) + "\n")

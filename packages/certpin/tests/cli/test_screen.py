@@ -1,4 +1,4 @@
-"""Text is folded to the width of a terminal, and hostile characters are always escaped."""
+"""Output on a terminal is folded to its width, and control characters are always escaped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WORDS = st.lists(st.text("abc/=é", min_size=1, max_size=60), max_size=30).map("
 
 
 class Terminal(io.StringIO):
-    """A stream that claims to be a terminal."""
+    """A text stream in memory with an ``isatty`` that returns True, as a terminal's."""
 
     def isatty(self) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""Servers of the pin file on other ports than 443: each printed command works."""
+"""Hosts with a pin file that lists servers on other ports than 443: each printed command works."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KEY = ("--backup-key", "backup.key")
 
 
 def _printed(run: Run, line: str) -> Done:
-    """Run a command as certpin or a page prints it."""
+    """Run a command line as certpin or a documentation page prints it."""
     words = shlex.split(line)
     assert words.pop(0) == "certpin"
     return run(*words)
@@ -54,7 +54,7 @@ def test_the_commands_of_the_guide_work_on_another_port(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """This machine trusts the authority, as for a public server."""
+    """This machine trusts the issuing authority, as it trusts that of a public server."""
     kit.trust_on_this_platform(root, tmp_path, monkeypatch)
     section = PAGE.read_text(encoding="utf-8").split("## Another port")[1]
     lines = [line for line in section.split("```")[1].splitlines() if line.startswith("certpin ")]
@@ -92,7 +92,7 @@ def test_a_rotation_goes_through_with_the_commands_that_the_plan_prints(
 
 @pytest.fixture
 def two(run: Run, identity: Identity, ca: Path) -> Iterator[tuple[LabServer, LabServer]]:
-    """Write a pin file with two servers of one host, in two regions."""
+    """Start two servers, and write a pin file that lists both for one host, in two regions."""
     with LabServer(identity) as one, LabServer(identity) as other:
         servers = tuple(
             HostServer("127.0.0.1", server.port, region=region)
@@ -125,7 +125,7 @@ def test_each_server_of_a_host_is_checked_and_named_with_its_region(
 
 
 def test_publishing_is_refused_if_host_leaves_out_a_host(run: Run, identity: Identity) -> None:
-    """Otherwise it would pass the gate unchecked."""
+    """Otherwise the host that ``--host`` leaves out would be published without a check."""
     write(kit.policy("localhost", identity.pin), kit.policy("other.example", identity.pin))
     done = run("rotate", "shipped", next_number(), "--host", "localhost")
     assert done.code == 2

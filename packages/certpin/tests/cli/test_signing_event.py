@@ -1,4 +1,4 @@
-"""A signing event: two signers in their clones, a bare repository, and the script of CI."""
+"""The signing of a version by two owners in their clones, a bare repository and a CI script."""
 
 from __future__ import annotations
 
@@ -42,7 +42,13 @@ PINS = FileChange("pins.toml", b"version = 3", b"version = 4")
 
 @dataclass
 class Team:
-    """Clones of one repository, and the keys of its owners."""
+    """The clones of one repository, with the signing keys of their owners.
+
+    Attributes:
+        run: runs a certpin command.
+        here: the folder with the repository, the clones and the keys.
+        monkeypatch: changes the current folder.
+    """
 
     run: Run
     here: Path
@@ -52,7 +58,7 @@ class Team:
         return self.here / "keys" / f"{name}.key"
 
     def at(self, name: str) -> Path:
-        """Change to this person's clone; make it if it doesn't exist."""
+        """Change to this person's clone, which is made if it doesn't exist. Return its path."""
         clone = self.here / name
         if not clone.exists():
             self.git("clone", "--quiet", str(self.here / "origin.git"), str(clone), at=self.here)
@@ -67,7 +73,10 @@ class Team:
         return done.stdout.strip()
 
     def sign(self, name: str, branch: str = BRANCH) -> None:
-        """Sign a branch in this person's clone, with the commands from the help of propose."""
+        """Sign a branch in this person's clone, and push it.
+
+        The commands are those in the help of ``certpin publish propose``.
+        """
         self.at(name)
         self.git("fetch", "--quiet")
         self.git("switch", "--quiet", branch)
@@ -78,7 +87,7 @@ class Team:
         self.git("push", "--quiet")
 
     def ci(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run the script in the clone of CI."""
+        """Run the CI's script with these arguments, in the clone of the CI."""
         environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -106,14 +115,14 @@ class Team:
         self.git("push", "--quiet")
 
     def follow(self) -> int:
-        """Return the version that a client has after an update."""
+        """Return the version of the pin set that a client has after it fetched from the site."""
         shutil.copytree(self.here / "www", self.here / "web/publish/site")
         return Client(Firm(self.here / "web", utc_now()), self.here / "client").follow()
 
 
 @pytest.fixture
 def team(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Team:
-    """Two owners of targets keys, both needed, who have signed the first root."""
+    """Return two owners after the first root was signed. The targets keys of both are needed."""
     for role in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{role}_NAME", "tests")
         monkeypatch.setenv(f"GIT_{role}_EMAIL", "tests@example.org")
@@ -138,7 +147,7 @@ def team(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Team:
 
 
 def proposed(team: Team) -> Done:
-    """Propose the pin file's version in the clone of the first owner."""
+    """Run ``certpin publish propose`` in the first owner's clone, and return its result."""
     team.at("alice")
     done = team.run("publish", "propose", "--offline", team.key("alice"), "--json")
     assert done.code == 0, done.err
@@ -146,7 +155,11 @@ def proposed(team: Team) -> Done:
 
 
 def review(team: Team, *words: str) -> tuple[int, dict[str, Any]]:
-    """Review the branch in the clone of CI. Return the exit code and the JSON."""
+    """Run ``certpin publish review`` of the proposed branch in the CI's clone.
+
+    Returns:
+        The exit code, and the JSON data, which must be as documented.
+    """
     team.at("ci")
     team.git("fetch", "--quiet")
     done = team.run("publish", "review", "origin/main", f"origin/{BRANCH}", *words, "--json")
@@ -246,7 +259,7 @@ def test_a_signature_by_another_key_is_refused(team: Team) -> None:
 
 @pytest.mark.slow
 def test_pins_that_the_journal_does_not_have_are_refused(team: Team) -> None:
-    """The draft is for other pins than those that were checked when the version was recorded."""
+    """The draft's pins are not those that the gate checked when the version was recorded."""
     team.at("alice")
     assert team.run("publish", "propose", "--offline").code == 0
     text = (team.at("bob") / "pins.toml").read_text(encoding="utf-8")
@@ -258,7 +271,7 @@ def test_pins_that_the_journal_does_not_have_are_refused(team: Team) -> None:
 
 @pytest.mark.slow
 def test_pins_that_no_draft_has_are_refused(team: Team) -> None:
-    """A branch with a new root changes the pins under their old number, which is not signed."""
+    """A branch with a new root also changes the pins under their old number, which no one signs."""
     proposed(team)
     team.sign("bob")
     assert team.ci("merge", BRANCH).returncode == 0
@@ -288,7 +301,7 @@ def test_pins_that_no_draft_has_are_refused(team: Team) -> None:
     ],
 )
 def test_a_branch_does_not_choose_its_trust_files(team: Team, name: str) -> None:
-    """Its pin file names another file, which has a certificate in a comment."""
+    """The branch's pin file names a file of trust anchors, which the branch changes too."""
     clone = team.at("alice")
     text = Path("pins.toml").read_text(encoding="utf-8")
     named = text.replace("[[host.pin]]", f'trust = "{name}"\n[[host.pin]]', 1)
@@ -348,7 +361,7 @@ def test_a_new_list_of_logs_is_proposed_with_the_pins_that_name_it(team: Team) -
 
 @pytest.mark.slow
 def test_a_branch_with_only_a_stale_draft_is_refused(team: Team) -> None:
-    """The draft is of metadata that is in site/ already, so nothing is pending."""
+    """The draft has metadata that was published already, so that there is nothing to sign."""
     proposed(team)
     drafted = (team.at("alice") / "publish/drafts/targets.json").read_bytes()
     team.sign("bob")

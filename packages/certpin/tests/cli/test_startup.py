@@ -1,4 +1,4 @@
-"""The modules that a run imports: help and version import no library module (decision 43)."""
+"""The modules that a run of certpin imports: help and version import no library module."""
 
 from __future__ import annotations
 
@@ -68,7 +68,10 @@ print(json.dumps(found))
 
 
 def _modules(command_lines: Sequence[Sequence[str]]) -> list[set[str]]:
-    """Return the imported modules of each command line. Each must end with exit code 0."""
+    """Return the names of the modules that each command line imports.
+
+    Each command line must end with exit code 0.
+    """
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, json.dumps(command_lines)],
         # Coverage would load its modules into the program.

@@ -1,4 +1,4 @@
-"""The servers that ``certpin check`` would contact, without a connection."""
+"""The list of servers that ``certpin check`` would contact, computed without a connection."""
 
 from __future__ import annotations
 

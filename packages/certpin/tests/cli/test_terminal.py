@@ -1,4 +1,7 @@
-"""On a terminal: folded lines, colours, a progress bar, hidden passphrases; not in a pipe."""
+"""Output on a terminal has folded lines, colours and a progress bar; output in a pipe has none.
+
+Also tests that a typed passphrase is not shown.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ def connect_args(identity: Identity) -> Iterator[tuple[str, ...]]:
 
 @pytest.fixture
 def mismatch(run: Run, ca: Path) -> None:
-    """Write a pin file that does not match."""
+    """Write a pin file with pins that the server's chain does not match."""
     write(kit.policy(HOST), trust=ca)
 
 

@@ -1,4 +1,4 @@
-"""Keys on PKCS#11 tokens: every command with a key accepts a URI."""
+"""Keys on PKCS#11 tokens: every command with a key accepts the URI of a key on a token."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def labels(hsm: SoftHSM) -> list[str]:
 
 @pytest.fixture
 def out(run: Run, hsm: SoftHSM) -> Run:
-    """Return the command, with the published version 1 of a pin file."""
+    """Publish version 1 of a pin file. Return the function that runs commands."""
     write(kit.policy(HOST))
     assert run("rotate", "shipped", next_number(), *OFFLINE).code == 0
     return run

@@ -1,4 +1,7 @@
-"""The driver of a pinned client, and helpers to make one."""
+"""``Driver``, which makes requests through one pinned HTTP client, and helpers for its functions.
+
+A step of a request sequence is a URL to get, or a function to call between two requests.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,11 @@ PATIENCE = 10.0  # seconds
 
 @dataclass(frozen=True)
 class Driver:
-    """``fetch(pins, proxy, steps)`` returns a body for each URL among the steps.
+    """A way to make requests through one pinned HTTP client; all clients share the same tests.
 
-    ``error`` is the library's error for a certificate that is refused, and ``base`` its error for
-    any TLS failure.
+    ``fetch(pins, proxy, steps)`` gets each URL in ``steps``, calls each function in ``steps``, and
+    returns the response bodies. ``error`` is the exception that the client's library raises for a
+    refused certificate, and ``base`` the one for any TLS failure.
     """
 
     name: str

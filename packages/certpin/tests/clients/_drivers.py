@@ -96,7 +96,10 @@ def refusal(
     *steps: Step,
     proxy: str | None = None,
 ) -> certpin.PinError:
-    """Return the error of the last step: both the library's error and a ``PinError``."""
+    """Run the steps (URLs or functions), the last of which must fail, and return the pin error.
+
+    The raised exception must be an instance of both the library's error class and ``kind``.
+    """
     with pytest.raises(driver.error) as caught:
         driver.get(pins, *steps, proxy=proxy)
     error = certpin.pin_error(caught.value)

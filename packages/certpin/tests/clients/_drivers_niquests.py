@@ -1,4 +1,4 @@
-"""The clients of niquests, in a separate environment (requirements/niquests.txt)."""
+"""``Driver`` objects for niquests, in a separate environment (requirements/niquests.txt)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def _forget_proxies() -> None:
-    """niquests reads the environment once for the whole process."""
+    """Clear the proxy settings that niquests reads from the environment once and then caches."""
     niquests.utils.getproxies.cache_clear()
     niquests.utils.getproxies_environment.cache_clear()
 

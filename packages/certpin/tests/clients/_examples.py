@@ -1,4 +1,4 @@
-"""The examples of the documentation, and the pin file that they read."""
+"""The folder of the documentation's example clients, and the pin file that the examples read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of the tests, all of them on 127.0.0.1, for every way in which clients resolve names."""
+"""Resolve the host names of the tests (``*.test``) to 127.0.0.1, however a client looks them up."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _really = socket.getaddrinfo
 
 
 def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
-    """The same as ``socket.getaddrinfo``, for the names of the tests too."""
+    """Do the same as ``socket.getaddrinfo``, but resolve each name below ``.test`` to 127.0.0.1."""
     name = host.decode() if isinstance(host, bytes) else host
     ours = isinstance(name, str) and name.rstrip(".").lower().endswith(_ZONE)
     return _really("127.0.0.1" if ours else host, *args, **kwargs)
 
 
 def resolve_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make Python's look-ups, including those of asyncio, resolve the names of the tests."""
+    """Make Python and asyncio resolve each name below ``.test`` to 127.0.0.1 during a test."""
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)

@@ -1,4 +1,4 @@
-"""One nginx with a name for each case, and the pins of its clients."""
+"""Fixtures for pinned clients: one nginx with a host name for each case, and a pin set for it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SOUND = ("api", "backup", "mitm", "report", "unpinned")
 
 @dataclass(frozen=True)
 class Bank:
-    """A bank on the web, with a server name for each case, all under ``.test``.
+    """An nginx with a host name below ``.test`` for each case, and the pin set for its clients.
 
     ``api`` serves a pinned key and ``backup`` the backup key; ``mitm`` serves a key that is not
     pinned, under the trusted root, and so does ``report``, which has a report-only policy.
@@ -46,11 +46,11 @@ class Bank:
         return f"https://{name}.test:{self.web.port}{path}"
 
     def redirect(self, target: str) -> str:
-        """Return a URL of ``api`` that redirects to another one."""
+        """Return a URL of the host ``api`` that redirects to the URL ``target``."""
         return self.url("api", f"/redirect?to={target}")
 
     def clear_text(self, name: str = "api") -> str:
-        """Return the URL of a name without TLS."""
+        """Return the ``http://`` URL of a host."""
         return f"http://{name}.test:{self.web.plain}/"
 
     def arrived(self, name: str) -> list[str]:
@@ -95,7 +95,7 @@ def _pins_of(identities: dict[str, Identity]) -> PinSet:
 
 @pytest.fixture(autouse=True)
 def surroundings(trusted_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Resolve the names of the tests, trust the root, and remove proxies from the environment."""
+    """Resolve ``*.test`` to 127.0.0.1, trust the test root, and unset all proxy variables."""
     resolve_here(monkeypatch)
     for name in _VARIABLES:
         monkeypatch.delenv(name, raising=False)

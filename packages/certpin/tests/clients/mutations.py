@@ -1,4 +1,8 @@
-"""Mutations of rule 14 in contexts and adapters (``test_mutations.py`` runs them)."""
+"""Code changes that break rule 14 (each connection is checked by the pinned context itself).
+
+``test_mutations.py`` applies each change to a TLS context or a client adapter, and requires that
+the named test fails.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registry of clients, and errors of two types."""
+"""The list of client modules (one per HTTP library), and errors that merge two exception types."""
 
 from __future__ import annotations
 

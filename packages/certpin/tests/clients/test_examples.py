@@ -1,7 +1,7 @@
-"""Every example of the documentation, against a real server of its protocol.
+"""Every example client of the documentation, against a real server of its protocol.
 
-If the pins match, it runs as a program. If they don't, under the same trusted root, it refuses
-before it sends anything: a tap on the wire sees the bytes that clients send.
+If the pins match, the example runs as a program. If they don't match and the root is trusted, the
+example refuses before it sends anything: a proxy on the connection records the client's bytes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ PAGE = EXAMPLES.parents[1] / "docs/guides/python-clients.md"
 
 
 class Shown(NamedTuple):
-    """The identity of a server, and its PEM files."""
+    """The certificate and key that an example's server presents, and their PEM files."""
 
     identity: Identity
     certificate: Path
@@ -128,7 +128,10 @@ def shown(intermediate: Authority, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def port_of(shown: Shown) -> Iterator[Callable[[str], int]]:
-    """Return the port of an example's server, which is started at first use."""
+    """Return a function that maps an example's name to its server's port.
+
+    The function starts a server when its port is first requested.
+    """
     with contextlib.ExitStack() as stack:
         start = functools.cache(lambda server: stack.enter_context(server(shown)))
         yield lambda name: start(SERVERS.get(name, WEB)[0])

@@ -35,7 +35,10 @@ Client = TypeVar("Client", bound=ftplib.FTP_TLS)
 
 
 class ResumingFTP(ftplib.FTP_TLS):
-    """Data connections resume the session of the commands, as some servers demand."""
+    """An FTP client with data connections that resume the TLS session of the control connection.
+
+    Some servers require this.
+    """
 
     resumed: bool | None = None
 

@@ -126,7 +126,10 @@ def test_a_context_weakened_before_raises_an_error(bank: Bank) -> None:
 
 @pytest.mark.filterwarnings("ignore:key_file, cert_file and check_hostname:DeprecationWarning")
 def test_http_client_of_python_3_11_can_weaken_the_context_and_is_refused(bank: Bank) -> None:
-    """Since Python 3.12 it has no ``check_hostname``."""
+    """``HTTPSConnection(check_hostname=False)`` ends in ``WeakenedContextError``.
+
+    Since Python 3.12 the parameter does not exist, so the error is a ``TypeError``.
+    """
     context = PinnedSSLContext(bank.pins)
     kind = TypeError if sys.version_info >= (3, 12) else certpin.WeakenedContextError
     with pytest.raises(kind):

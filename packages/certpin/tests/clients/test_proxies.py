@@ -42,7 +42,7 @@ driven_through_tls = pytest.mark.parametrize(
 
 @pytest.fixture(scope="module")
 def home(intermediate: Authority) -> Iterator[Bank]:
-    """A bank under a name that a proxy can resolve too."""
+    """A server named ``localhost``, which a proxy process can resolve too, and its pins."""
     identity = intermediate.issue("localhost")
     with nginx({"localhost": identity}) as web:
         yield Bank(web, kit.pin_set(kit.policy("localhost", identity.pin)))

@@ -33,7 +33,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.peer("nginx")]
 
 
 def run_there(backend: str, files: list[str]) -> None:
-    """Run tests in that environment, with TLS over TCP by default from ``backend``."""
+    """Run test files in the niquests environment, and require that all tests pass.
+
+    ``backend`` is the TLS library that urllib3-future uses over TCP there.
+    """
     assert PYTHON.exists(), (
         f"{PYTHON} is missing; fix: "
         "python3 -m scripts.setup_venv .venvs/niquests requirements/niquests.txt"
@@ -98,7 +101,10 @@ print(answer.http_version)
 def test_only_a_pinned_session_of_niquests_stays_on_tcp_in_the_lab(
     kind: str, cause: list[str], used: str
 ) -> None:
-    """The plain session verifies chains, as for a client with pins over TCP only."""
+    """The lab finds that a plain niquests session uses HTTP/3, and that a pinned one does not.
+
+    The plain session verifies chains, like a client that checks its pins over TCP only.
+    """
     words = (str(PYTHON), "-c", _SESSION, kind, "{url}", "{host}", "{address}", "{ca}")
     cases = [BY_NAME[name] for name in ("http3-rogue", "http3-untrusted", "rot-http3")]
     with Lab() as lab:

@@ -106,7 +106,7 @@ CLIENTS: dict[str, Get] = {
 
 
 def _pins(bank: Bank, address: str) -> PinSet:
-    """Return the pins of the bank, which report to this address."""
+    """Return the bank's pin set with ``address`` as the URL to which each policy sends reports."""
     told = tuple(replace(policy, report_to=(address,)) for policy in bank.pins.policies)
     return replace(bank.pins, policies=told)
 

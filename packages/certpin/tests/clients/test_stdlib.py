@@ -45,7 +45,7 @@ def test_an_error_of_the_server_is_raised(bank: Bank) -> None:
 def test_a_connection_that_the_context_did_not_check_is_closed(
     bank: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As if http.client had another way to connect, with separate TLS."""
+    """``http.client`` is patched to connect with a plain context; the opener closes it."""
     made: list[ssl.SSLSocket] = []
 
     def connect(self: Any) -> None:

@@ -25,7 +25,11 @@ _BLOCK = re.compile(
 
 
 class Block(NamedTuple):
-    """A code block: the line where it begins, and why it is not run; empty if it is."""
+    """A code block of a page, with its line, its language and its text.
+
+    ``line`` is where the block begins. ``not_run`` is the reason why no test runs the block; it is
+    empty if a test does.
+    """
 
     page: str
     line: int
@@ -70,13 +74,13 @@ def with_few_cases(script: str) -> str:
 
 
 def shell_script(page: str, before: str = "") -> str:
-    """Return a script with all shell blocks of a page that are run, in their order.
+    """Return one script with all shell blocks of a page, in order, without those that are excluded.
 
-    It ends at the first command that fails. A page that a reader follows is tested with the whole
-    script, in the folder of a test and with servers of this machine.
+    The script ends at the first command that fails. Tests run it in an empty folder, with servers
+    on this machine in place of the hosts that the page names.
 
     Args:
-        page: its path, as for ``blocks``.
+        page: its path below ``docs``, or below the root of the repository.
         before: commands that the page expects to have been run.
     """
     return "\n".join(["set -eu", before, *shell_blocks(page)])

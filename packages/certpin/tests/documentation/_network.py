@@ -1,7 +1,8 @@
-"""Run a command in a private network, in which the hosts of a page are this machine, at port 443.
+"""Run a command in a private network, with a TLS server on port 443 for the hosts of a page.
 
-``python -m tests.documentation._network ADDRESS COMMAND …``, inside of ``scripts.private_network``.
-The certificates are read from the folder ``.servers``: see ``_scripts``.
+``python -m tests.documentation._network ADDRESS COMMAND …``, inside of ``scripts.private_network``,
+which resolves these hosts to this machine. The certificates are read from the folder ``.servers``,
+which ``_scripts.run_with_hosts`` writes. ADDRESS is one more address of the machine, or empty.
 """
 
 from __future__ import annotations

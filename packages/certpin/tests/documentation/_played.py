@@ -1,8 +1,9 @@
-"""Run a script of the documentation beside honest servers, in a separate process.
+"""Run a script of the documentation beside servers with correct chains, in a separate process.
 
 ``python -m tests.documentation._played SERVERS SCRIPT``, on a private network on which the names of
-the servers are this machine. Its current folder gets the servers' roots (``roots.pem`` has those
-that the machine trusts) and ``trace.txt``, with the time at which each command of the script began.
+the servers are this machine. The program writes two kinds of files into the current folder: the
+servers' roots (``roots.pem`` has those that the machine trusts) and ``trace.txt``, with the time at
+which each command of the script began.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class TracedCommand(NamedTuple):
 
 
 def arguments(servers: Sequence[Served], script: str) -> list[str]:
-    """Return the arguments of this program."""
+    """Return the arguments that this module's program needs for these servers and this script."""
     return [json.dumps(servers), script]
 
 
@@ -63,7 +64,7 @@ def read_trace(text: str) -> list[TracedCommand]:
 
 
 def main(servers: str, script: str) -> int:
-    """Return the exit status of the script."""
+    """Start the servers (given as JSON), run the script, and return the script's exit status."""
     env = {**os.environ, "SSL_CERT_FILE": str(Path(TRUSTED).absolute())}
     roots: dict[str, Authority] = {}
     with ExitStack() as stack:

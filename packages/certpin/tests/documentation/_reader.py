@@ -1,6 +1,6 @@
-"""A reader who follows a page by copy and paste: in an empty folder, with a new environment.
+"""Run a page's commands as a reader does by copy and paste, in an empty folder.
 
-The reader's network is private, with honest servers only.
+The commands run in a private network, in which all servers present correct chains.
 """
 
 from __future__ import annotations
@@ -38,16 +38,19 @@ def require_network() -> None:
 
 
 class Machine(NamedTuple):
-    """A reader's Python, and folders of wheels as pip reads them from a variable."""
+    """A Python interpreter for a reader, and the folders of wheels from which pip installs.
+
+    ``wheels`` is the value of ``PIP_FIND_LINKS``.
+    """
 
     python: Path
     wheels: str
 
 
 def prepare(factory: pytest.TempPathFactory) -> Machine:
-    """Return the machine of a reader, with all wheels that readers install.
+    """Return a Python interpreter and all wheels that the readers of the pages install.
 
-    Skip the test if this machine can't give a reader a private network.
+    Skip the test if this machine can't make a private network.
     """
     require_network()
     folder = factory.mktemp("wheels")
@@ -58,17 +61,16 @@ def prepare(factory: pytest.TempPathFactory) -> Machine:
 def follow(
     tmp_path: Path, machine: Machine, servers: Sequence[Served], script: str, *, client: str = ""
 ) -> Reader:
-    """Run a script as a reader with this Python as ``python3``, and check that it succeeds.
+    """Run a script with the interpreter of ``machine`` as ``python3``. The script must succeed.
 
     pip compiles nothing: each module is compiled when it is first imported.
 
     Args:
         tmp_path: an empty folder.
-        machine: that of ``prepare``.
-        servers: the honest servers of the reader's network.
+        machine: the interpreter and the wheels, from ``prepare``.
+        servers: the servers of the private network, which present correct chains.
         script: the shell blocks of a page.
         client: the program that the page asks the reader to save as ``client.py``.
-
     """
     programs = tmp_path / "bin"
     programs.mkdir()

@@ -46,11 +46,18 @@ def run_with_hosts(
     address: str = "",
     **env: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a script that finds a TLS server at port 443 of each host.
+    """Run a script in a private network in which each host has a TLS server at port 443.
 
     The chain and key of a host are in ``.servers/HOST.pem`` and ``.key``, and are read at each
-    connection, so a script may replace them. All programs trust ``root``. ``address`` is one more
-    address of the machine.
+    connection, so a script may replace them. All programs trust ``root``.
+
+    Args:
+        script: the shell commands.
+        folder: the folder in which they run.
+        root: the trusted root.
+        served: each host with the chain and key that its server presents.
+        address: one more IPv4 address of the machine.
+        env: more environment variables.
     """
     require_network()
     hidden = folder / ".servers"  # `certpin import` reads no folder with such a name

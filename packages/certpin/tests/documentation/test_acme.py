@@ -1,4 +1,4 @@
-"""docs/guides/acme.md and docs/guides/renewals: commands work, recipes and pins are right."""
+"""docs/guides/acme.md and docs/guides/renewals: commands, options and pins are right."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ def test_the_gate_and_the_request_work_as_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("client", ["certbot", "acme-sh", "lego"])
 def test_each_option_of_the_clients_is_one_that_the_recipes_use(client: str) -> None:
-    """``tests/servers/acme_clients.py`` runs them with a real authority."""
+    """Each ``--option`` on an ACME client's page is also in ``tests/servers/acme_clients.py``.
+
+    That module runs the real clients with a real certificate authority.
+    """
     recipes = (ROOT / "packages/certpin/tests/servers/acme_clients.py").read_text("utf-8")
     page = f"guides/renewals/{client}.md"
     text = "\n".join(each.text for each in blocks(page) if each.not_run)

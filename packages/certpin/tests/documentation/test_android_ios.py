@@ -1,4 +1,4 @@
-"""docs/guides/android-ios.md: its commands and code work, and its table is that of the exports."""
+"""docs/guides/android-ios.md: its commands and code work, and its table of settings is right."""
 
 from __future__ import annotations
 
@@ -119,14 +119,22 @@ _ROWS: dict[str, dict[str, Any]] = {
 
 
 def _rows() -> dict[str, list[str]]:
-    """Return the cells of the table by their setting."""
+    """Return the page's table of pin file settings: for each setting, the cells of the formats."""
     table = PAGE.partition("| in `pins.toml` |")[2].partition("\n\n")[0]
     lines = [[cell.strip() for cell in line.strip("| ").split("|")] for line in table.splitlines()]
     return {line[0]: line[1:] for line in lines[2:]}
 
 
 def _result(name: str, **fields: Any) -> str:
-    """Return what an export does with a setting: ``as written``, ``refused`` or ``otherwise``."""
+    """Return what an export format does with a policy that has these settings.
+
+    ``as written``: the export keeps the meaning. ``refused``: it raises ``ConfigError``.
+    ``otherwise``: it leaves something out.
+
+    Args:
+        name: the export format.
+        fields: settings of the policy; ``more`` is one more pin.
+    """
     more = [fields.pop("more")] if "more" in fields else []
     policy = kit.policy(
         fields.pop("host", "api.bank.example"), **{"match": NEUTRAL[name], **fields}

@@ -43,9 +43,10 @@ def _has_a_test(block: Block) -> bool:
 
 @cache
 def _read_by_tests(call: str) -> set[str]:
-    """Return the pages that tests read with a call, a regular expression with a group of the page.
+    """Return the pages with names that any test file passes to a function that reads pages.
 
-    Each call reads the source of all tests once, not once per page: it is five million bytes.
+    ``call`` is a regular expression for the call. Its group is the page. The result is cached:
+    the source of all tests is five million bytes.
     """
     files = (ROOT / "packages").glob("*/tests/**/*.py")
     return {page for path in files for page in re.findall(call, path.read_text(encoding="utf-8"))}

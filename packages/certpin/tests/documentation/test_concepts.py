@@ -1,4 +1,4 @@
-"""The code of docs/concepts/: it runs, and its tables are those of the code."""
+"""The code blocks of docs/concepts/ run, and the tables list every reason and every verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of classes of defect names cases of the matrix, or the reason why there is none."""
+"""docs/reference/defects.md: each class of defect names a case of the lab, or why there is none."""
 
 from __future__ import annotations
 

@@ -29,7 +29,10 @@ _PUSH = "certpin publish sign\ncertpin publish push\n"
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("signed", [False, True])
 def test_a_stolen_key_is_replaced_as_on_the_page(tmp_path: Path, *, signed: bool) -> None:
-    """``deploy.sh`` installs the certificate of the backup on the server."""
+    """The page's commands replace the stolen key with its backup, with and without signed pin sets.
+
+    ``deploy.sh`` installs the backup key's certificate on the server.
+    """
     root = Authority("Trusted Root")
     issuer = root.intermediate("Intermediate")
     stolen, backup = issuer.issue("api.bank.example"), issuer.issue("api.bank.example")

@@ -52,7 +52,11 @@ def _without_numbers(text: str) -> set[str]:
 
 
 def _script() -> str:
-    """Return the page for a reader with a server, then in another folder for one without."""
+    """Return a script with the page's commands for both kinds of readers.
+
+    First come the commands for a reader who has a server. Then, in another folder, come the
+    commands for a reader who has none.
+    """
     page = shell_script("start/five-minutes.md")
     with_server = page
     for start in ("openssl req", "kill $server"):

@@ -1,4 +1,4 @@
-"""The commands of the home page, and the one of the page of the JSON, run as they are written."""
+"""The commands of the home page and of the page about JSON output run as they are written."""
 
 from __future__ import annotations
 

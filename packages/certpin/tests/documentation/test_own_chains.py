@@ -48,7 +48,7 @@ def fetch(target: Target) -> str:
 
 
 def fetch_from_others(target: Target) -> str:
-    """Refuse the host of the case file."""
+    """Act as a client that refuses the host of ``cases.toml`` and connects to every other host."""
     if target.host == HOST:
         raise ConnectionError(target.host)
     return fetch(target)

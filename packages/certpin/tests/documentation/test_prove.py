@@ -103,7 +103,11 @@ _MARKS = {"{export:go}": pytest.mark.peer("go"), "dart run": pytest.mark.peer("d
 def test_a_command_of_the_page_finds_a_client_that_is_right(
     command: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """``dart run FILE`` needs pub, so a program of that name runs the compiled file."""
+    """Each command of the page exits with 0, and reports that its client is right in every case.
+
+    ``dart run FILE`` needs the package manager pub, so a substitute for ``dart`` runs the compiled
+    program.
+    """
     if "dart run" in command:
         program = request.getfixturevalue("compiled")
         start = f'shift 2; exec "{_vm.NEWEST.program}" "{program}" "$@"'

@@ -39,7 +39,10 @@ def test_the_commands_are_valid(
 @pytest.mark.slow
 @pytest.mark.peer("unshare", "ip", "curl")
 def test_the_lab_relays_to_the_real_server_and_then_attacks(tmp_path: Path) -> None:
-    """A phone is replaced by curl, with the real pin of the server and the root R2 of the lab."""
+    """curl takes the place of a phone, with the real server's pin and the lab's root R2 as trusted.
+
+    The lab's proxy first relays to the real server, then presents a rogue chain. curl refuses it.
+    """
     root = Authority("Trusted Root")
     server = root.intermediate("Intermediate").issue("api.bank.example")
     key = str(server.pin).replace("sha256/", "sha256//")

@@ -1,4 +1,7 @@
-"""docs/guides/signing.md: two clones, a bare repository and the script of CI, as written."""
+"""docs/guides/signing.md: two signers and CI share a repository, and sign a pin set together.
+
+The commands of the page and the script for CI run as written, in two clones and a bare repository.
+"""
 
 from __future__ import annotations
 

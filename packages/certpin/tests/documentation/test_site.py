@@ -1,4 +1,8 @@
-"""The pages of the site: each thing has its page, and each kind of mistake fails the build."""
+"""The pages of the documentation site, and the checks that its build makes.
+
+Each command, rule, format, case and public name has its page. Each kind of mistake in a page, such
+as a dead link, fails the build.
+"""
 
 from __future__ import annotations
 
@@ -263,7 +267,10 @@ def _sources() -> list[Path]:
 
 
 def _constants() -> dict[str, str]:
-    """Return the text constants of all modules, by name: those of variables have unique names."""
+    """Return the names and values of all modules' string constants that can name a variable.
+
+    Constants that hold the name of an environment variable are unique in the packages.
+    """
     found: dict[str, str] = {}
     for path in _sources():
         text = path.read_text(encoding="utf-8")

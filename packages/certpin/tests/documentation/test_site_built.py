@@ -164,7 +164,10 @@ def test_each_warning_of_sphinx_is_reported_and_fails_the_build(tmp_path: Path) 
 def open_page(
     browser: Browser, size: tuple[int, int], theme: Literal["light", "dark"]
 ) -> tuple[Page, list[str]]:
-    """Return a new tab, and a list to which it adds what its console says and other hosts."""
+    """Return a new browser tab, and a list that collects what goes wrong in the tab.
+
+    The list gets console messages, script errors, failed requests, and requests to other hosts.
+    """
     page = browser.new_page(
         viewport={"width": size[0], "height": size[1]}, color_scheme=theme, reduced_motion="reduce"
     )

@@ -27,7 +27,10 @@ END
 @pytest.mark.slow
 @pytest.mark.peer("unshare", "ip", "openssl")
 def test_a_set_is_signed_renewed_and_followed_by_a_new_root(tmp_path: Path) -> None:
-    """The ID of the old key is replaced with that of the key that the page has made."""
+    """The script of the page runs to its end, and writes a second root with two signatures.
+
+    The page's sample ID of the old root key is replaced with the ID of the key made by the script.
+    """
     root = Authority("Trusted Root")
     served = {"api.bank.example": root.intermediate("Intermediate").issue("api.bank.example")}
     before = "certpin add api.bank.example --match leaf --backup-key backup.key"

@@ -1,4 +1,4 @@
-"""Hand-written files of platforms, and pin sets that platforms can express."""
+"""Helpers to import hand-written files of platforms, and to export small pin sets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,14 @@ A, B, C, D, E, F = (base64.b64encode(pin.digest).decode() for pin in PINS)
 
 
 def load(name: str, text: str | bytes, beside: Mapping[str, bytes] = {}, **options: Any) -> PinSet:
-    """Import a hand-written file; ``beside`` are the files in its folder."""
+    """Import a hand-written file of the format ``name``, and return its pin set.
+
+    Args:
+        name: the format.
+        text: the content of the file.
+        beside: the other files in its folder, by path.
+        options: the fields of ``ImportOptions``.
+    """
 
     def read(path: str) -> bytes:
         if path not in beside:
@@ -36,22 +43,22 @@ def load(name: str, text: str | bytes, beside: Mapping[str, bytes] = {}, **optio
 
 
 def refusal(name: str, text: str | bytes, **options: Any) -> CertpinError:
-    """Return the error of a refused file."""
+    """Import a file of the format ``name``, which must be refused. Return the error."""
     with pytest.raises(CertpinError) as caught:
         load(name, text, **options)
     return caught.value
 
 
 def text_of(name: str, *policies: HostPolicy, **fields: Any) -> str:
-    """Return the main file of an export."""
+    """Export policies to the format ``name``. Return the text of the first file."""
     return FORMATS[name].export(pin_set(*policies, **fields)).files[0].text
 
 
 def two(host: str, **fields: Any) -> HostPolicy:
-    """Return a policy with the first two pins."""
+    """Return a policy for a host with the first two of ``PINS``."""
     return policy(host, *PINS[:2], **fields)
 
 
 def digests(pins: PinSet) -> dict[str, set[Pin]]:
-    """Return the pins of each pattern."""
+    """Return the pins of each policy that are in use, by the policy's host pattern."""
     return {str(each.pattern): set(each.live_pins) for each in pins.policies}

@@ -47,7 +47,7 @@ def authorities() -> tuple[Authority, ...]:
 
 @cache
 def anchors() -> tuple[TrustAnchors, ...]:
-    """Return the anchors: one authority, or both."""
+    """Return two sets of trust anchors: one with the first test authority, one with both."""
     ders = tuple(each.certificate.der for each in authorities())
     return TrustAnchors(ders[:1], "one.pem"), TrustAnchors(ders, "two.pem")
 
@@ -60,7 +60,7 @@ def logs() -> LogList:
 
 
 def compromised(policy: HostPolicy, *pins: Pin) -> HostPolicy:
-    """Return the policy with compromised keys."""
+    """Return a copy of the policy with these pins added as compromised keys."""
     dead = tuple(HostPin(pin, state="compromised") for pin in pins)
     return replace(policy, pins=policy.pins + dead)
 
@@ -126,7 +126,7 @@ def _policy(draw: st.DrawFn, pattern: HostPattern, *, whole: bool) -> HostPolicy
 
 @st.composite
 def pin_sets(draw: st.DrawFn, most: int = 4) -> PinSet:
-    """Generate any valid pin set.
+    """Generate any valid pin set with at most ``most`` policies.
 
     One in four suits platforms that pin whole certificates, which rarely occurs by chance.
     """

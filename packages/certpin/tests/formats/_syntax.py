@@ -1,6 +1,7 @@
-"""Check that source code parses, with tree-sitter grammars of languages without a compiler here.
+"""Check that exported source code parses, with tree-sitter grammars.
 
-Tree-sitter has no packages for Python 3.15: a test that needs it has ``until_python("3.14")``.
+They cover languages for which the tests have no compiler. Tree-sitter has no packages for Python
+3.15: a test that needs it has ``until_python("3.14")``.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def errors(grammar: str, text: str) -> list[str]:
-    """Return the places of syntax errors."""
+    """Return the syntax errors of source code, each as its line and text."""
     wrong = (node for node in _nodes(_root(grammar, text)) if node.is_error or node.is_missing)
     return [f"{node.start_point.row + 1}: {node.text!r}"[:200] for node in wrong]
 
 
 def names(grammar: str, text: str, kind: str) -> list[str]:
-    """Return the names of the declarations of a kind."""
+    """Return the names of all declarations in source code that have a syntax node of this kind."""
     found = (node for node in _nodes(_root(grammar, text)) if node.type == kind)
     named = (node.child_by_field_name("name") for node in found)
     return [node.text.decode() for node in named if node and node.text]

@@ -1,4 +1,4 @@
-"""Helpers to export and import in one line."""
+"""Helpers to export a pin set to a text, and to import a text, in one line."""
 
 from __future__ import annotations
 
@@ -12,12 +12,19 @@ if TYPE_CHECKING:
 
 
 def exported(name: str, pins: PinSet) -> str:
-    """Return the first file of an export."""
+    """Export a pin set to the format ``name``. Return the text of the first file."""
     return FORMATS[name].export(pins).files[0].text
 
 
 def imported(name: str, text: str, host: str = "", **beside: bytes) -> PinSet:
-    """Import a text; ``beside`` are the other files, by name without extension."""
+    """Import a text of the format ``name``, and return its pin set.
+
+    Args:
+        name: the format.
+        text: the content of the file.
+        host: the host of the pins, for formats that don't name it.
+        beside: the other files, by name without extension.
+    """
 
     def find(path: str) -> bytes:
         data = beside.get(path.partition(".")[0].replace("-", "_"))

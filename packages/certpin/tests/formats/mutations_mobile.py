@@ -1,4 +1,7 @@
-"""Mutations of the formats for apps: see ``tests/test_mutations.py``."""
+"""Mutations of the formats for mobile apps: each removes a rule, and its test must fail.
+
+``tests/test_mutations.py`` runs them.
+"""
 
 from __future__ import annotations
 

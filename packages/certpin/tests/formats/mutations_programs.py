@@ -1,6 +1,6 @@
-"""Mutations of the formats for programs and proxies.
+"""Mutations of the formats for programs and proxies: each removes a rule, and its test must fail.
 
-See ``tests/test_mutations.py``, and ``interop/test_mutations.py`` for real clients.
+``tests/test_mutations.py`` runs them; ``interop/test_mutations.py`` has those for real clients.
 """
 
 from __future__ import annotations

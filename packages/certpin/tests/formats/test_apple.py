@@ -1,4 +1,4 @@
-"""App Transport Security: Apple's keys and types, and the meaning of its two lists."""
+"""The export to Apple's App Transport Security: its keys and types, and its two lists of pins."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ def domains(text: str) -> dict[str, Any]:
 
 
 def check_keys(found: dict[str, Any]) -> None:
-    """Check the keys and types of Apple's documentation, which ``plutil -lint`` does not check."""
+    """Check that exported domains have the keys and types that Apple documents.
+
+    ``plutil -lint`` does not check them.
+    """
     for name, entry in found.items():
         assert name == name.lower()
         lists = entry.keys() & {"NSPinnedLeafIdentities", "NSPinnedCAIdentities"}

@@ -1,4 +1,4 @@
-"""The tokenizer for lists of pins in source code of any language."""
+"""The tokenizer that reads strings in source code of any language, for the import of pins."""
 
 from __future__ import annotations
 

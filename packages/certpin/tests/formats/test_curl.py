@@ -1,4 +1,4 @@
-"""curl's configuration file: certpin's exports, and other notations."""
+"""curl's configuration file: certpin's exports, and the import of files in other notations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Envoy's transport socket: its fields, whole configurations, and hostile YAML."""
+"""Envoy's transport socket: exported fields, imports of whole configurations, and hostile YAML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Properties of every format: all omissions are reported, and exports are read back."""
+"""Properties of every format: an export reports all omissions, and an import reads it back."""
 
 from __future__ import annotations
 
@@ -41,13 +41,16 @@ MANY = settings(
 
 
 def suitable(chosen: Format, data: st.DataObject) -> PinSet:
-    """Draw a pin set; with one host if the format refuses more, because most would be refused."""
+    """Draw a pin set for a format.
+
+    It has one host if the format refuses more, because most sets would be refused.
+    """
     one = any(isinstance(limit, OneHost) for limit in chosen.limits)
     return data.draw(pin_sets(most=1 if one else 4))
 
 
 def exported(chosen: Format, pins: PinSet) -> Export:
-    """Export a pin set; skip the example if the export is refused."""
+    """Export a pin set to a format. Skip the example of the property if the export is refused."""
     try:
         return chosen.export(pins)
     except ConfigError:
@@ -56,7 +59,7 @@ def exported(chosen: Format, pins: PinSet) -> Export:
 
 
 def read_back(chosen: Format, export: Export) -> PinSet:
-    """Import the exported files."""
+    """Import the files of an export, and return the pin set."""
     first = export.files[0]
     files = {file.path: file.text.encode() for file in export.files}
     folder = first.path.rpartition("/")[0]

@@ -1,4 +1,4 @@
-"""The header of exported files. No name of a pin set can break out of its comment."""
+"""The header comment of exported files: no name of a pin set can end the comment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON, the format without omissions, and its strict reader."""
+"""The format JSON, with an export that omits nothing, and its strict reader."""
 
 from __future__ import annotations
 

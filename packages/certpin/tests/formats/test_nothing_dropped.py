@@ -1,7 +1,7 @@
 """An import drops nothing silently: removing any part of a file changes the result or a warning.
 
-Each file is generated, and imported again without each of its elements, attributes or entries in
-turn. The outcome (the meaning of the pin set, the warnings, or the error) must then be another one.
+A test generates a file, and imports it again without each of its elements, attributes or entries in
+turn. The outcome (the meaning of the pin set, the warnings, or the error) must then differ.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ _VENDOR = {"disableDefaultReportUri": "true"}
 
 
 def outcome(name: str, text: str) -> tuple[Any, list[str]]:
-    """Return the result of an import, independent of line numbers."""
+    """Import a text. Return the meaning of its pins or the error, and the sorted warnings.
+
+    Line numbers are removed from all messages.
+    """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -48,7 +51,13 @@ def _beside() -> dict[str, bytes]:
 
 
 def assert_nothing_is_dropped(name: str, whole: str, parts: Iterator[tuple[str, str]]) -> None:
-    """Compare the result of a file with that of each file without one part."""
+    """Check that a file without any one of its parts has another outcome than the whole file.
+
+    Args:
+        name: the format.
+        whole: the text of the file.
+        parts: the name of each part, and the text of the file without it.
+    """
     expected = outcome(name, whole)
     for what, without in parts:
         assert outcome(name, without) != expected, f"{what} is dropped in silence from {whole}"
@@ -68,7 +77,7 @@ _ATTRIBUTE = st.sampled_from([("cleartextTrafficPermitted", "true"), ("future", 
 
 @st.composite
 def _some(draw: st.DrawFn, node: Node) -> Node:
-    """Add content to the element that a pin file cannot express."""
+    """Add random children and attributes to an element; a pin file cannot express them."""
     name, attributes, children = node
     more = draw(st.lists(_STRANGE, max_size=2, unique_by=lambda each: each[0]))
     extra = dict(draw(st.lists(_ATTRIBUTE, max_size=1)))
@@ -136,7 +145,7 @@ def _element(node: Node) -> ET.Element:
 
 
 def _without(name: str, node: Node) -> Iterator[tuple[str, str]]:
-    """Yield the file without each of its elements, attributes and texts."""
+    """Yield the name of each element, attribute and text, and the file without it."""
     root = _element(node)
     reported = " ".join(outcome(name, _xml(node))[1])
     for parent in _read(root, reported):
@@ -151,7 +160,12 @@ def _without(name: str, node: Node) -> Iterator[tuple[str, str]]:
 
 
 def _read(element: ET.Element, reported: str) -> Iterator[ET.Element]:
-    """Yield the element and its descendants, except inside those reported as a whole."""
+    """Yield the element and its descendants, except those inside an element that is reported whole.
+
+    Args:
+        element: the XML element.
+        reported: the warnings of an import of the whole file.
+    """
     yield element
     for child in element:
         if f"{child.tag} of {element.tag}" not in reported:
@@ -229,7 +243,7 @@ def _plist(value: Any) -> str:
 
 
 def _plist_without(value: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the file without each of its keys and items."""
+    """Yield the path of each key and item of a property list, and the file without it."""
     for path in list(_paths(value)):
         changed = copy.deepcopy(value)
         holder: Any = changed
@@ -262,7 +276,10 @@ def test_import_drops_no_part_of_a_trustkit_ios_file(value: dict[str, Any]) -> N
 
 
 def _unhidden(value: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Remove the content of values that are reported as a whole, by their name."""
+    """Yield the path of each key and item, and the file without it, as ``_plist_without``.
+
+    The content of unknown keys is left out, because an import reports these keys as a whole.
+    """
     for what, without in _plist_without(value):
         if not re.search(r"'(CFBundleName|NSFuture|TSKFuture)', ", what):
             yield what, without

@@ -1,4 +1,7 @@
-"""OkHttp's CertificatePinner: okhttp-java and okhttp-kotlin, and other code."""
+"""OkHttp's ``CertificatePinner``: the formats okhttp-java and okhttp-kotlin, and other code.
+
+certpin exports both formats, and imports the pins of any Java or Kotlin code that calls it.
+"""
 
 from __future__ import annotations
 

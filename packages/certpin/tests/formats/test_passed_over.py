@@ -1,4 +1,4 @@
-"""An import warns about each setting that it skips."""
+"""An import of any format warns about each setting of the file that it does not import."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exports as source code: Go, Node.js, .NET and Ktor."""
+"""Exports as source code in Go, Node.js, .NET and Ktor, and their import."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""nginx and HAProxy: trusted authorities, and the pins in comments."""
+"""The formats nginx and HAProxy: they export trusted authorities, and the pins in comments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options of react-native-ssl-public-key-pinning."""
+"""The format for the options of react-native-ssl-public-key-pinning: exports and imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of policies in source code, whatever code surrounds it."""
+"""The reader of the table of policies in exported source code, whatever code is around it."""
 
 from __future__ import annotations
 

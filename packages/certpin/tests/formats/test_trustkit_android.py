@@ -1,4 +1,4 @@
-"""TrustKit for Android: its additions to the platform's file."""
+"""The format TrustKit for Android: its elements in Android's network security configuration."""
 
 from __future__ import annotations
 

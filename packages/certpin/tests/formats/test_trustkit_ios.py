@@ -1,4 +1,4 @@
-"""TrustKit for Apple's platforms: its keys, its defaults, and settings without an equivalent."""
+"""The format TrustKit for iOS: its keys, its defaults, and settings that certpin cannot express."""
 
 from __future__ import annotations
 

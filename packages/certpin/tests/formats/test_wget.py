@@ -1,4 +1,4 @@
-"""wget's configuration file: certpin's exports, and other notations."""
+"""wget's configuration file: certpin's exports, and the import of files in other notations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hostile XML: linear time, and typed errors."""
+"""The XML parser of imports: hostile XML takes linear time, and fails with a ``FormatError``."""
 
 from __future__ import annotations
 

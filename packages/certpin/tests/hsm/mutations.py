@@ -1,4 +1,7 @@
-"""The rules of keys on tokens, removed one by one (``test_mutations.py`` runs them)."""
+"""Code changes, each of which removes a rule about keys on PKCS#11 tokens.
+
+``test_mutations.py`` applies each change, and requires that the named test fails.
+"""
 
 from __future__ import annotations
 

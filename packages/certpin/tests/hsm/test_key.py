@@ -32,7 +32,7 @@ def _made(hsm: SoftHSM, label: str = "next", algorithm: KeyAlgorithm = "p256") -
 
 
 def _verify(key: TokenKey) -> None:
-    """Verify with cryptography only, from the SubjectPublicKeyInfo."""
+    """Sign with a key on a token, and verify the signature with the package ``cryptography``."""
     signature, public = key.sign(DATA), load_der_public_key(key.spki)
     if isinstance(public, ec.EllipticCurvePublicKey):
         large = isinstance(public.curve, ec.SECP384R1)

@@ -1,4 +1,4 @@
-"""Play every incident, and write the page."""
+"""Run every incident of the incident book, and write docs/concepts/incidents.md."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""An incident, played on the command line: its clock, its servers, its clients and its record.
+"""``Book``: runs one incident with certpin's commands, a set clock, servers and simulated clients.
 
-The book has nothing of the gate: it types commands, reads the texts that they print, and counts
-clients (``tests.incidents._crowd``).
+The module calls none of the code that decides whether a key change is safe. It runs commands,
+reads the texts that they print, and counts clients (``tests.incidents._crowd``).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _WORD = r"(?: (?:--?[a-z][a-z-]*|'[^']*'|[\w+/=.:-]*[./=\d][\w+/=.:-]*))*"
 
 
 class Server(LabServer):
-    """A TLS server with the clock of the book in its ``Date``."""
+    """A TLS server that reports the book's time in its ``Date`` header."""
 
     book: Book
 
@@ -55,7 +55,7 @@ class Server(LabServer):
 
 @dataclass(frozen=True)
 class Said:
-    """A command that was typed, and everything that it printed."""
+    """A certpin command line, and everything that it printed."""
 
     command: str
     text: str
@@ -73,7 +73,10 @@ class Said:
         return int(number.replace(",", ""))
 
     def printed(self, beginning: str) -> str:
-        """Return the first command in the output that begins so, as a user copies it."""
+        """Return the first command that ``text`` contains and that begins with these words.
+
+        ``beginning`` is without ``certpin``. The command is returned as a user copies it.
+        """
         found = re.search(rf"certpin {re.escape(beginning)}\S*{_WORD}", self.text)
         assert found, (beginning, self.text)
         return found[0].rstrip(".,")
@@ -81,9 +84,13 @@ class Said:
 
 @dataclass(frozen=True)
 class Damage:
-    """The effect of the wrong way: certpin's figure, and the clients that were counted.
+    """How many clients a mistake against certpin's advice harms: predicted by certpin, and counted.
 
     Attributes:
+        what: the mistake, in words.
+        predicted: the number of clients that certpin printed.
+        counted: the number of simulated clients that were harmed.
+        of: the number of all clients.
         sampled: the clients draw their times at random, so that the figures differ by chance.
     """
 
@@ -95,7 +102,10 @@ class Damage:
 
     @property
     def tolerance(self) -> int:
-        """How far the figures may differ: four standard deviations, and certpin's 0.1 %."""
+        """The largest allowed difference between ``predicted`` and ``counted``, in clients.
+
+        It is 0 unless ``sampled``; then four standard deviations plus 0.1 % of the clients.
+        """
         if not self.sampled:
             return 0
         share = self.predicted / self.of
@@ -107,8 +117,9 @@ class Record:
     """The results of an incident, with names instead of pins and ports.
 
     Attributes:
-        said: the commands on the page.
-        followed: the commands that certpin printed, and that were then typed.
+        said: the commands that the page shows, with their output.
+        damages: what happens if the operator acts against the advice.
+        followed: the commands that certpin printed, and that were then run.
         refused: how many clients refused their server each time that the advice was followed.
     """
 
@@ -119,13 +130,15 @@ class Record:
 
 
 class Book:
-    """One incident. A context manager: it has a separate folder, clock and trust store.
+    """The world of one incident: a folder, a clock, a trust store, servers and simulated clients.
+
+    It is a context manager, in which certpin's commands run in that folder with that clock.
 
     Attributes:
         now: the time of the servers and the clients.
-        skew: by how much the clock of the machine that runs certpin is ahead of it.
+        skew: by how much the clock of the machine that runs certpin is ahead of ``now``.
         crowd: the clients.
-        who: the person who types.
+        who: the name of the person who runs the commands.
     """
 
     def __init__(self) -> None:
@@ -166,23 +179,26 @@ class Book:
     # Keys, certificates and servers.
 
     def authority(self, name: str, above: Authority | None = None) -> Authority:
-        """Return an intermediate, by default below root A, and write it to ``NAME.pem``."""
+        """Return a new intermediate CA, by default below root A, and write it to ``NAME.pem``."""
         made = Authority(name, issuer=above or self.root, days=_DAYS)
         Path(f"{name}.pem").write_bytes(made.pem)
         self._names[made.pin] = f"{name}.pem"
         return made
 
     def key(self, name: str, issuer: Authority) -> Identity:
-        """Make a key in ``NAME.key``, and return it with a certificate in ``NAME.pem``."""
+        """Make a server key in ``NAME.key`` and its chain in ``NAME.pem``; return both."""
         made = issuer.issue(HOST, days=_DAYS)
         made.write(Path(), name)
         self._names[made.pin] = f"{name}.key"
         return made
 
     def certificate(self, issuer: Authority, file: str, key: str | None = None) -> Identity:
-        """Issue a certificate for the key in a file, or for a new one; write its chain to a file.
+        """Issue a server certificate, write its chain to ``file``, and return chain and key.
 
-        A key without a name is the one that an ACME client makes by itself.
+        Args:
+            issuer: the authority that signs it.
+            file: the PEM file for the chain.
+            key: the file of the server's key. None makes a new key, as ACME clients do by default.
         """
         private: Any = load_pem_private_key(Path(key).read_bytes(), None) if key else None
         made = issuer.issue(HOST, key=private, days=_DAYS)
@@ -191,7 +207,10 @@ class Book:
         return made
 
     def install(self, identity: Identity, *names: str) -> None:
-        """Let these servers present a chain, all by default. They start at their first use."""
+        """Make the named servers present the chain of ``identity``; without names, all servers.
+
+        A server starts when it first gets a chain.
+        """
         for name in names or tuple(self._servers) or ("eu",):
             if name not in self._servers:
                 server = self._servers[name] = Server(identity)
@@ -204,12 +223,12 @@ class Book:
     # The pin file, and the way of its versions to clients.
 
     def pin_file(self, *pins: tuple[Pin, str], match: str = "any", extra: str = "") -> None:
-        """Write version 1 of the pin file with all servers. The first pin is in use.
+        """Write version 1 of the pin file, with one host and all servers. The first pin is in use.
 
         Args:
             pins: each pin with its role.
-            match: which certificate may match.
-            extra: a line for the host.
+            match: the certificates that a pin may match: ``leaf``, ``ca`` or ``any``.
+            extra: one more line of TOML for the host.
         """
         lines = ["schema = 1", 'name = "bank"', "version = 1", "[[host]]", f'name = "{HOST}"']
         lines += [f'match = "{match}"', extra]
@@ -223,7 +242,10 @@ class Book:
         Path("pins.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def edit(self, *changes: tuple[str, str]) -> None:
-        """Change texts in the pin file by hand."""
+        """Replace texts in the pin file, as an operator does by hand.
+
+        ``changes`` has pairs of the text before, which must occur once, and the text after.
+        """
         text = Path("pins.toml").read_text(encoding="utf-8")
         for before, after in changes:
             assert text.count(before) == 1, before
@@ -231,7 +253,10 @@ class Book:
         Path("pins.toml").write_text(text, encoding="utf-8")
 
     def listed(self, name: str) -> tuple[str, str]:
-        """Return the edit that adds a server to the pin file; reversed, it takes it out."""
+        """Return the texts for ``edit`` that add a server to the pin file, as (before, after).
+
+        With the two texts swapped, ``edit`` removes the server.
+        """
         first = "[[host.pin]]\n"
         pin = next(
             line for line in Path("pins.toml").read_text("utf-8").splitlines() if "pin =" in line
@@ -246,11 +271,14 @@ class Book:
         self._servers.pop(name).__exit__(None, None, None)
 
     def fetched(self) -> None:
-        """Give the pin file, as it is, to the clients that fetch it."""
+        """Publish the current pin file to the clients that fetch their pins."""
         self.crowd.fetch(PinSet.load("pins.toml"), self.now)
 
     def released(self, curve: tuple[tuple[int, float], ...]) -> None:
-        """Give the pin file, as it is, to the users of the app in a release."""
+        """Publish the current pin file in a release of the app.
+
+        ``curve`` has pairs of a number of days and the share of users who have updated by then.
+        """
         self.crowd.install(PinSet.load("pins.toml"), self.now, curve)
 
     def forced(self, at: datetime) -> None:
@@ -260,11 +288,17 @@ class Book:
     # The clock, the commands, and the clients.
 
     def days(self, days: float) -> None:
-        """Let time pass."""
+        """Move the book's clock forward by a number of days."""
         self.now += timedelta(days=days)
 
     def certpin(self, command: str, *, code: int = 0, show: bool = False) -> Said:
-        """Type a command, which has to end with this exit code; ``show`` puts it on the page."""
+        """Run a certpin command line, and return it with its output.
+
+        Args:
+            command: the command line, as a user types it.
+            code: the exit code that the command must have.
+            show: whether the page of the incident shows the command and its output.
+        """
         self.now += _MINUTE
         program, *words = shlex.split(command)
         assert program == "certpin"
@@ -280,7 +314,15 @@ class Book:
     def follow(
         self, said: Said, beginning: str, *, end: str = "", code: int = 0, show: bool = False
     ) -> Said:
-        """Type a command that another one printed, without a change; ``end`` follows it."""
+        """Run a command that an earlier command printed, and return it with its output.
+
+        Args:
+            said: the earlier command and its output.
+            beginning: the first words of the printed command, after ``certpin``.
+            end: words to append to the printed command.
+            code: the exit code that the command must have.
+            show: whether the page of the incident shows the command and its output.
+        """
         command = said.printed(beginning) + end
         if not self._is_wrong_way and self._plain(command) not in self.record.followed:
             self.record.followed.append(self._plain(command))
@@ -291,18 +333,24 @@ class Book:
         return self.crowd.refusals(list(self._servers.values()), self.now)
 
     def damage(self, what: str, predicted: int, *, sampled: bool = False) -> None:
-        """Count the clients that refuse their server, and compare that with the prediction."""
+        """Count the clients that refuse their server, and require that ``predicted`` is right.
+
+        ``what`` describes the mistake that did the damage.
+        """
         self._compare(Damage(what, predicted, self.refusing(), self.crowd.size, sampled))
 
     def exposure(self, what: str, predicted: int, stolen: Identity) -> None:
-        """Count the clients that accept an attacker with a stolen key."""
+        """Count the clients that accept an attacker with a stolen key; ``predicted`` must be right.
+
+        ``what`` describes the mistake that exposed the clients.
+        """
         with Server(stolen) as attacker:
             attacker.book = self
             refused = self.crowd.refusals([attacker], self.now)
         self._compare(Damage(what, predicted, self.crowd.size - refused, self.crowd.size))
 
     def all_connect(self) -> None:
-        """Count the clients that refuse their server after the advice: none may."""
+        """Require that no client refuses its server after the advice; record the number."""
         self.record.refused.append(self.refusing())
         assert self.record.refused[-1] == 0
 
@@ -314,7 +362,10 @@ class Book:
 
     @contextmanager
     def instead(self) -> Iterator[None]:
-        """Go another way for a while, and come back: files, servers, clients and clock."""
+        """Try what is inside of ``with``, then restore files, servers, clients and clock.
+
+        It shows what would happen if the operator acted against certpin's advice.
+        """
         now, crowd, served = self.now, self.crowd, dict(self._served)
         was_wrong, self._is_wrong_way = self._is_wrong_way, True
         self.crowd = crowd.copy()

@@ -1,8 +1,9 @@
-"""Clients of an incident, one by one. They know pins, servers and a clock, and nothing of the gate.
+"""Simulated clients of an incident, each with its own pins at each time.
 
-Each client gets the versions that went out at its own times (``tests.rotation._brute_fleet``), and
-connects to its server with the pins that it holds. Real handshakes decide which pins refuse a
-server: one for each version and server, because clients with the same pins decide the same.
+Each client gets each published version at its own time (``tests.rotation._brute_fleet``), and
+connects to its server with its newest version. Real handshakes decide which pins refuse a server:
+one for each version and server, because clients with the same pins decide the same. The module
+calls none of the code in certpin that predicts how many clients a key change locks out.
 """
 
 from __future__ import annotations
@@ -35,13 +36,15 @@ _PATIENCE = 10.0  # seconds for a handshake
 
 @dataclass
 class Crowd:
-    """Clients that fetch pins, and users of one app that contains them.
+    """Simulated clients: some fetch their pins, and some are users of an app with built-in pins.
 
     Attributes:
         fetching: how many clients fetch the pins.
-        users: how many run the app.
-        held: each client's pins so far, as pairs of a time and a version, in the order of arrival.
-            The clients that fetch come first.
+        users: how many users run the app.
+        delays: how long a new version takes to reach the clients that fetch.
+        seed: the seed of the random arrival times.
+        held: each client's pin sets so far, as pairs of an arrival time and a pin set, in the order
+            of publication. The clients that fetch come first.
     """
 
     fetching: int = 0
@@ -59,14 +62,15 @@ class Crowd:
         return self.fetching + self.users
 
     def copy(self) -> Crowd:
-        """Return the same clients, who can go on in another way."""
+        """Return a copy of all clients. Later pins of the copy do not affect the original."""
         held = [list(each) for each in self.held]
         return Crowd(self.fetching, self.users, self.delays, self.seed, held)
 
     def fetch(self, pins: PinSet, at: datetime) -> None:
-        """Let the clients that fetch get a version from a time on, each when it comes to it.
+        """Publish a pin set to the clients that fetch: each gets it at a random time after ``at``.
 
-        A client that is still to get other pins of the same number gets these instead, at its time.
+        A client that waits for other pins with the same version number gets these pins instead, at
+        the time at which it would have got the others.
         """
         luck = Random(f"{self.seed} {pins.version} {at}")
         delays = _seconds(self.delays)
@@ -85,10 +89,10 @@ class Crowd:
             mine.append((at.timestamp(), pins))
 
     def install(self, pins: PinSet, at: datetime, curve: Sequence[tuple[int, float]]) -> None:
-        """Let the users of the app get a release by its curve.
+        """Publish a release with these pins at a time; the users of the app update gradually.
 
-        The users are ranked: a user who is faster with one release is faster with each. One has it
-        as soon as the curve says that as many users have it.
+        ``curve`` has pairs of a number of days and the share of users who have updated by then. The
+        users are ranked: a user who updates earlier than another does so with each release.
         """
         for rank, mine in enumerate(self.held[self.fetching :]):
             when = _brute_fleet.installs(at.timestamp(), curve, (rank + 1) / self.users)
@@ -109,7 +113,10 @@ class Crowd:
         return found
 
     def refusals(self, servers: Sequence[LabServer], moment: datetime) -> int:
-        """Return how many clients refuse a server at a time. Each client comes to every server."""
+        """Return how many clients refuse at least one of the servers at a time.
+
+        Each client connects to every server.
+        """
         held = self.pins_at(moment)
         known = {id(pins): pins for pins in held}
         return sum(

@@ -1,7 +1,8 @@
-"""The incidents, and their page: docs/concepts/incidents.md.
+"""The list of incidents, and the text of their page: docs/concepts/incidents.md.
 
-Each incident is a function in a ``test_*.py`` of this folder that plays a ``Book``. As a test, it
-also compares its part of the page. ``make incidents`` plays all of them, and writes the page.
+Each incident is a function in a ``test_*.py`` of this folder that acts on a ``Book``. Run as a
+test, it also compares its results with the page. ``make incidents`` runs all of them, and writes
+the page.
 """
 
 from __future__ import annotations
@@ -56,7 +57,11 @@ _KEPT = re.compile(
 
 @dataclass(frozen=True)
 class Incident:
-    """An incident. ``story`` is its text for the page, ``end`` the way that the advice led to."""
+    """An incident of the page: its title, its text, and the function that runs it.
+
+    ``story`` is the text for the page. ``end`` is a sentence about how the incident ends if the
+    operator follows certpin's advice.
+    """
 
     number: int
     title: str
@@ -65,7 +70,7 @@ class Incident:
     play: Play
 
     def record(self) -> Record:
-        """Play the incident, and return its results."""
+        """Run the incident, and return its results."""
         with Book() as book:
             self.play(book)
             record = book.record
@@ -79,12 +84,14 @@ INCIDENTS: dict[int, Incident] = {}
 
 
 def incident(number: int, title: str, *, end: str) -> Callable[[Play], Callable[[], None]]:
-    """Make a test of a function that plays an incident, and register the incident for the page.
+    """Return a decorator that turns a function into a test, and adds the incident to ``INCIDENTS``.
+
+    The function gets a ``Book`` and runs the incident. The test compares the results with the page.
 
     Args:
-        number: its place on the page.
+        number: the incident's place on the page.
         title: its title there. The docstring of the function is its story.
-        end: a sentence about the way that the advice led to.
+        end: a sentence about how the incident ends if the advice is followed.
     """
 
     def made(play: Play) -> Callable[[], None]:
@@ -112,7 +119,7 @@ def import_all() -> None:
 
 
 def page(records: dict[int, Record]) -> str:
-    """Return the whole page."""
+    """Return the Markdown of docs/concepts/incidents.md from the results by incident number."""
     known = [INCIDENTS[number] for number in sorted(INCIDENTS)]
     table = "".join(rows(each, records[each.number]) for each in known)
     sections = "".join(section(each, records[each.number]) for each in known)
@@ -129,7 +136,7 @@ def rows(of: Incident, record: Record) -> str:
 
 
 def counted(damage: Damage) -> str:
-    """Return the counted clients, with the tolerance of a sample."""
+    """Return the number of harmed clients as text, with ``±`` and the tolerance of a sample."""
     return f"{damage.counted:,}" + (f" (±{damage.tolerance:,})" if damage.sampled else "")
 
 
@@ -140,7 +147,7 @@ def anchor(of: Incident) -> str:
 
 
 def section(of: Incident, record: Record) -> str:
-    """Return the section of an incident."""
+    """Return an incident's section of the page, as Markdown: story, output, damages and advice."""
     output = "\n".join(map(_abridged, record.said))
     advice = "\n".join(f"- `{each}`" for each in record.followed)
     damages = "\n".join(

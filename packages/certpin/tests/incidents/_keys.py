@@ -1,4 +1,4 @@
-"""A beginning that several incidents share."""
+"""The initial situation that several incidents about keys share."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ if TYPE_CHECKING:
 
 
 def two_leaf_pins(book: Book, clients: int) -> tuple[Authority, Identity, Identity]:
-    """Let clients have the pins of ``api.key``, which the server uses, and ``b.key`` for 100 days.
+    """Give the clients two leaf pins, ``api.key`` (in use) and ``b.key``, and wait 100 days.
+
+    Args:
+        book: the world of the incident.
+        clients: how many clients fetch the pins.
 
     Returns:
-        The authority, and the server's certificates for the two keys.
+        The authority, and the server's chain and key for ``api.key`` and for ``b.key``.
     """
     issuer = book.authority("i1")
     used, spare = book.key("api", issuer), book.key("b", issuer)

@@ -56,7 +56,7 @@ def test_a_new_key_at_a_renewal(book: Book) -> None:
 
 
 def _pin_the_authority(book: Book, pin: Pin) -> None:
-    """Let all clients have pinned authorities for 100 days instead."""
+    """Replace the clients with 12,000 others that have had two pinned authorities for 100 days."""
     Path("pins.journal.jsonl").unlink()
     book.crowd = Crowd(12_000, seed="authority")
     spare = book.authority("i2")

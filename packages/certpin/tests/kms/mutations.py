@@ -1,4 +1,7 @@
-"""The rules of keys in key services, removed one by one (``test_mutations.py`` runs them)."""
+"""Code changes, each of which removes a rule about keys in key services.
+
+``test_mutations.py`` applies each change, and requires that the named test fails.
+"""
 
 from __future__ import annotations
 

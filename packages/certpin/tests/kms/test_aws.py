@@ -86,7 +86,10 @@ def test_an_alias_that_was_moved_is_refused_when_it_signs(aws: AWSKMS) -> None:
 def test_a_refusal_repeats_no_secret(
     aws: AWSKMS, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """securesystemslib logs the text of AWS as an error, and Python prints it."""
+    """An AWS error message contains credentials; they appear in no error, log or output of certpin.
+
+    securesystemslib logs the text of AWS as an error, and Python would print it.
+    """
     caplog.set_level(logging.DEBUG)
     key = f"awskms:{aws.make()}"
     caplog.clear()

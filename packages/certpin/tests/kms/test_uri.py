@@ -121,7 +121,10 @@ def test_another_scheme_is_refused_with_a_fix(uri: str, fix: str) -> None:
 def test_a_key_that_its_service_restricts_to_another_scheme_is_refused(
     monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
-    """Google Cloud KMS restricts each key; large/check_google.py has its own client."""
+    """An RSA key that its service allows only for another signature scheme is refused.
+
+    Google Cloud KMS restricts each key in this way. large/check_google.py tests its real client.
+    """
     public = rsa.generate_private_key(65537, 2048).public_key()
     monkeypatch.setitem(services._READERS, "hv", lambda _: (public, scheme))
     with pytest.raises(TokenError, match=scheme):

@@ -1,4 +1,4 @@
-"""A correct client of each style, functions that run any client on one case, and its end."""
+"""Helpers for lab tests: correct clients, functions that run a client on a case, process checks."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ print(urllib.request.urlopen(sys.argv[1], timeout=10).read())
 
 
 def listing(authorities: Authorities) -> Authorities:
-    """Let authorities name lists of revoked certificates, although no lab serves them."""
+    """Make certificates of these authorities name a revocation list (CRL) that no server serves."""
     authorities.add_list = lambda: RevocationList("http://127.0.0.1:1/list.crl")
     return authorities
 
@@ -62,7 +62,7 @@ def trusting(target: Target) -> ssl.SSLContext:
 
 
 def pinned(target: Target) -> ssl.SSLContext:
-    """Return a context with the roots and the pins of the target."""
+    """Return a client context that trusts the target's roots and checks the target's pins."""
     context = PinnedSSLContext(PinSet.load(target.pins))
     context.load_verify_locations(target.ca)
     return context
@@ -83,7 +83,7 @@ def request(target: Target, context: ssl.SSLContext) -> str:
 
 
 def right_client(style: Style) -> Call:
-    """Return a client of this style that handles every case correctly."""
+    """Return a client with this style of pins (or none) that handles every case correctly."""
     context: Callable[[Target], ssl.SSLContext] = trusting if style is Style.NONE else pinned
     return Call(lambda target: request(target, context(target)))
 
@@ -104,7 +104,10 @@ def ends(pid: int) -> bool:
 def run_case(
     case: Case | str, client: ClientUnderTest, style: Style, host: str = "api.bank.example"
 ) -> Result:
-    """Return the result of a client in one case. Both good controls must succeed."""
+    """Run a client on one case, between two honest control cases, and return the case's result.
+
+    Fails if the client does not accept the honest server in both control cases.
+    """
     chosen = BY_NAME[case] if isinstance(case, str) else case
     with Lab(host, style) as lab:
         run = prove(lab, client, [chosen])

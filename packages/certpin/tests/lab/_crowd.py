@@ -29,7 +29,7 @@ async def _connect(port: int, host: str) -> Streams:
 
 
 async def _request(streams: Streams, host: str, context: ssl.SSLContext) -> bool:
-    """Return True if the client got an answer."""
+    """Send a request through an open tunnel. Return True if the lab's response arrived."""
     reader, writer = streams
     try:
         await writer.start_tls(context, server_hostname=host)
@@ -44,7 +44,11 @@ async def _request(streams: Streams, host: str, context: ssl.SSLContext) -> bool
 
 
 async def all_at_once(lab: DeviceLab, clients: Sequence[tuple[str, ssl.SSLContext]]) -> list[bool]:
-    """Open all connections before the first ClientHello is sent. Return who got answers."""
+    """Open a connection for each client before any of them sends its ClientHello.
+
+    Returns:
+        for each client, whether it received the lab's response
+    """
     async with asyncio.timeout(_PATIENCE):
         streams = await asyncio.gather(*(_connect(lab.port, host) for host, _ in clients))
         requests = (
@@ -62,7 +66,11 @@ def contexts(lab: DeviceLab) -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 
 def verdicts() -> tuple[dict[str, Verdict | None], dict[str, Verdict]]:
-    """Return the lab's verdicts on many hosts, half with insecure apps, and the right verdicts."""
+    """Run a lab with 500 hosts, where every second host has an app that accepts the attack.
+
+    Returns:
+        the lab's verdict for each host, and the expected verdict for each host
+    """
     hosts = [f"h{number}.example" for number in range(CROWD)]
     with device_lab(cases("rogue-ca-in-store"), *hosts) as lab:
         right, wrong = contexts(lab)

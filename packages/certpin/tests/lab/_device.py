@@ -1,4 +1,4 @@
-"""A device with apps that reach the interactive lab through its proxy."""
+"""Apps on a simulated device, which reach the interactive lab through its proxy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PATIENCE = 30.0
 
 
 def cases(*names: str) -> list[Case]:
-    """Return these cases of the matrix."""
+    """Return the lab's standard cases that have these names."""
     known = {case.name: case for case in CASES}
     return [known[name] for name in names]
 
@@ -34,7 +34,7 @@ def cases(*names: str) -> list[Case]:
 def device_lab(
     chosen: Sequence[Case], *hosts: str, style: Style = Style.LEAF, address: str = "127.0.0.1"
 ) -> DeviceLab:
-    """Return a lab for these hosts."""
+    """Return an interactive lab that runs the ``chosen`` cases for each of these hosts."""
     kept = LabState(AUTHORITIES, None, ())
     return DeviceLab(hosts or (HOST,), style, chosen, kept, (address, 0))
 
@@ -52,7 +52,10 @@ def unpinned(lab: DeviceLab) -> ssl.SSLContext:
 
 
 def connect(port: int, host: str, to: int = 443, address: str = "127.0.0.1") -> socket.socket:
-    """Return a connection through the lab's HTTP proxy."""
+    """Return a connection to a host and the port ``to`` through the lab's HTTP proxy (CONNECT).
+
+    ``port`` and ``address`` are those of the proxy.
+    """
     sock = socket.create_connection((address, port), PATIENCE)
     sock.sendall(f"CONNECT {host}:{to} HTTP/1.1\r\nHost: {host}:{to}\r\n\r\n".encode())
     answer = b""
@@ -97,7 +100,7 @@ def case_run(
 
 
 def results(lab: DeviceLab) -> list[tuple[str, Result]]:
-    """Return the results that are queued."""
+    """Remove all queued results from the lab, and return them as pairs of host and result."""
     found = []
     while news := lab.next(0):
         found.append(news)

@@ -24,7 +24,7 @@ HONEST = HOSTILE.but(role=Role.HONEST)
 
 
 def case(name: str, scenario: Scenario, expected: Expected = ALL_REJECT, **fields: object) -> Case:
-    """Return a case with this scenario and otherwise meaningless texts."""
+    """Return a case with this scenario and expectation, and placeholders for its descriptions."""
     return Case(
         name=name,
         family=Family.AUTHORITY,
@@ -45,7 +45,7 @@ BOTH = case("both", Scenario.of(HONEST, second=(HOSTILE,)))
 
 
 class Rehearsal:
-    """A schedule, and clients that send given signals."""
+    """A schedule of the interactive lab, with methods that simulate a client's connections."""
 
     def __init__(self, *cases: Case, hosts: tuple[str, ...] = ("a.example",)) -> None:
         self.reported: list[tuple[str, Result]] = []
@@ -58,7 +58,10 @@ class Rehearsal:
         )
 
     def call(self, host: str = "a.example", kind: str = "") -> Visit:
-        """Begin a connection that has sent its ClientHello, which is of this kind."""
+        """Begin a connection to the host, and return the lab's record of it.
+
+        ``kind`` is the kind of connection that the ClientHello shows, such as another protocol.
+        """
         seen = Connection(target=host, hello=ClientHello(host))
         visit = self.schedule.admit(seen)
         seen.step = visit.turn.case_run.next_step(host, host, kind=kind)
@@ -92,13 +95,13 @@ class Rehearsal:
         return visit
 
     def verdicts(self, host: str = "a.example") -> dict[str, str]:
-        """Return the verdict of each settled case."""
+        """Return the verdict of each case that has a result for this host, by the case's name."""
         results = self.schedule.queues[host].results
         return {name: str(result.verdict) for name, result in results.items()}
 
 
 def hello_for(host: str) -> bytes:
-    """Return a real ClientHello."""
+    """Return the bytes of the ClientHello that OpenSSL sends to this host."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname=host)
     with suppress(ssl.SSLWantReadError):

@@ -1,4 +1,7 @@
-"""Mutations that remove a rule of the lab's verdicts: see ``tests/test_mutations.py``."""
+"""Source changes that remove a rule of the lab's verdicts; a test must fail for each.
+
+``tests/test_mutations.py`` applies them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Refused attacks are counted, and repeated until they exclude a share of skipped checks."""
+"""How many refused attacks bound the share of connections on which a client skips its check.
+
+The lab repeats attacks until a requested bound is reached.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ EXPIRED = BY_NAME["self-signed"]
 
 @pytest.mark.parametrize(("refused", "bound"), [(1, 0.95), (59, 0.05), (149, 0.02), (299, 0.01)])
 def test_so_many_refusals_exclude_this_share_of_skipped_checks(refused: int, bound: float) -> None:
-    """The probability of that many refusals, if so many checks are skipped, is 5 %."""
+    """``skip_bound(n)`` is the share of skipped checks that makes n refusals 5 % likely."""
     assert (1 - skip_bound(refused)) ** refused == pytest.approx(0.05)
     assert skip_bound(refused) <= bound + 1e-9
     assert refused == 1 or skip_bound(refused - 1) > bound
@@ -111,7 +114,7 @@ def _must_not_run(_: Sequence[Case]) -> list[Result]:
 
 @pytest.mark.medium
 def test_a_client_that_checks_most_connections_is_found_by_repeated_attacks() -> None:
-    """It skips the pins on its 10th attacked connection: one round of two cases passes it."""
+    """A client that skips its pins on the 10th attack passes one round, but not repeated rounds."""
     attacked = count(1)
 
     def forgetful(target: Target) -> str:

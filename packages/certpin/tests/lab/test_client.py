@@ -58,7 +58,10 @@ def test_every_substitution_is_replaced(target: Target) -> None:
 
 
 def test_the_files_hold_old_roots_without_a_warning(tmp_path: Path) -> None:
-    """``cryptography`` warns about a negative serial number. Warnings are errors in the tests."""
+    """Writing the client's files with a root that has a negative serial number gives no warning.
+
+    ``cryptography`` warns about such numbers, and the tests treat warnings as errors.
+    """
     root = Authority("Old Root").certificate.der
     start = root.index(b"\xa0\x03\x02\x01\x02\x02") + 5  # version, then the serial number
     negative = root[: start + 2] + b"\x80" + root[start + 3 :]

@@ -23,7 +23,13 @@ OTHER = LabLog.make("Log C")
 
 
 def openssl_says(folder: Path, listed: list[LabLog], signing: list[LabLog]) -> list[str]:
-    """Return OpenSSL's status of each SCT in a certificate, given the listed logs, sorted."""
+    """Return the status that OpenSSL reports for each SCT in a certificate, sorted.
+
+    Args:
+        folder: where OpenSSL's files are written
+        listed: the logs that OpenSSL is configured to trust
+        signing: the logs that sign the certificate's SCTs
+    """
     names = ",".join(f"log{number}" for number in range(len(listed)))
     lines = [f"enabled_logs = {names}"]
     for number, log in enumerate(listed):

@@ -73,7 +73,7 @@ def python(program: str, *words: str) -> Command:
 
 
 def _target(name: str = CONTROL.name, host: str = HOST, style: Style = Style.LEAF) -> Target:
-    """Return the target of a case after its server has ended."""
+    """Return the target that a client gets for a case; its server no longer runs."""
     with Lab(host, style) as lab:
         case_server = lab.case_server(BY_NAME[name])
         target = case_server.open()

@@ -46,7 +46,7 @@ def test_command_with_a_fixed_host_is_not_run(name: str) -> None:
 @pytest.mark.parametrize("name", ELSEWHERE)
 @pytest.mark.parametrize("style", [Style.NONE, Style.LEAF])
 def test_command_with_a_host_placeholder_is_directed_there(name: str, style: Style) -> None:
-    """The pins in its arguments are valid for the other host too."""
+    """A command with a placeholder for the host runs against the case's own host, with its pins."""
     pins = ("--pinnedpubkey", "{pinnedpubkey}") if style is Style.LEAF else ()
     result = run_case(name, Command((*_URL, *pins, "{url}")), style)
     assert result.outcome is Outcome.RIGHT

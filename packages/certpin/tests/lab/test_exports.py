@@ -1,4 +1,4 @@
-"""The lab's pins in the formats of other platforms, for the client of each case."""
+"""The placeholders for pins in the formats of other platforms: the files that each case gets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re
 
 
 def target(lab: Lab, case: str = CONTROL.name) -> Target:
-    """Return a target with unused ports."""
+    """Return the target of a case with placeholder ports, where no server listens."""
     chosen = BY_NAME[case]
     return lab.target(chosen, lab.pki(chosen.host(lab.host)), 1, 2)
 
@@ -78,7 +78,10 @@ def test_a_format_of_many_hosts_has_both_and_one_of_one_host_the_host_of_the_cas
 
 
 def anchors(word: str, style: Style = Style.CA, case: str = CONTROL.name) -> list[str]:
-    """Return the names of the authorities in the file of ``{anchors}`` or ``{anchors2}``."""
+    """Return short names of the authorities in the file that a placeholder means.
+
+    ``word`` is ``anchors`` or ``anchors2``. R is the root; I and I2 are the intermediates.
+    """
     with Lab(style=style) as lab:
         [path] = substitute([f"{{{word}}}"], target(lab, case))
         authorities = lab.authorities

@@ -1,4 +1,4 @@
-"""The options of a run change only the steps that they apply to."""
+"""Options of a run (TLS version, client certificates, …) change only servers that they apply to."""
 
 from __future__ import annotations
 

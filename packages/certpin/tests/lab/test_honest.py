@@ -1,4 +1,4 @@
-"""Honest servers: no case counts one as an attacker, and the client must succeed with it."""
+"""The lab does not count honest servers as attackers, and a client must succeed with them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ POLICY = {
 
 
 def _is_honest(case: Case, style: Style) -> bool:
-    """Return True if the server is honest, according to the expectations of the matrix."""
+    """Return True if all of a case's servers should be honest, judged by its expected verdicts."""
     expected = {case.expected.of(style) for style in Style}
     if case.expected.of(style) is Expect.ACCEPT:
         return case.family is Family.ROTATION or expected == {Expect.ACCEPT}
@@ -95,6 +95,9 @@ def test_a_client_that_refuses_the_renewed_server_too_late_refused_it(
     ("name", "then"), [("rogue-ca-in-store", DIES), ("rot-new-key-pinned-ca", REFUSES)]
 )
 def test_data_sent_to_an_attacker_counts_however_the_client_ends(name: str, then: str) -> None:
-    """For pins on the leaf, the server's own new key is an attack too."""
+    """A client that sends its data and then dies or reports an error still leaks to an attacker.
+
+    With pins on the leaf, a server with a new unpinned key counts as an attacker too.
+    """
     result = run_case(name, _client(then), Style.LEAF)
     assert (result.verdict, result.outcome) == (Verdict.LEAK, Outcome.WRONG)

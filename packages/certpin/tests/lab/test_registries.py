@@ -1,4 +1,4 @@
-"""The entries of the lab's registries are documented and tested."""
+"""Every placeholder, protocol, verdict, format and case of the lab is documented and tested."""
 
 from __future__ import annotations
 

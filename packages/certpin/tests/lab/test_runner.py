@@ -1,4 +1,4 @@
-"""A run has controls first and last, omits no case, and repeats unexpected verdicts."""
+"""A run begins and ends with control cases, omits no case, and repeats unexpected verdicts."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_results_come_in_order_however_many_run_at_once(lab: Lab) -> None:
 def test_an_incomplete_certificate_among_the_roots_is_left_out_of_the_facts(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing may raise after all cases ran."""
+    """A truncated PEM certificate is left out of the run's list of roots, and raises no error."""
     roots = lab.authorities.trusted_pem
     cut = b"-----BEGIN CERTIFICATE-----\nMII\n"
     monkeypatch.setattr(Authorities, "trusted_pem", cut + roots)

@@ -1,4 +1,4 @@
-"""The folder of a run, and the leftovers of killed runs."""
+"""The temporary folder of a run, and the removal of folders that killed runs left."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ with Lab() as lab:
 
 @pytest.fixture(autouse=True)
 def passing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the parent of temporary folders."""
+    """Use a new folder as the system's temporary folder, and return it."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 

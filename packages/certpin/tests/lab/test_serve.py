@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def outside() -> Identity:
-    """Return the identity of a real server that is unrelated to the lab."""
+    """Return the key and chain of a real server that the lab's authorities did not issue."""
     from certpin.lab import Authority
 
     return Authority("Outside").issue("localhost", "127.0.0.1")

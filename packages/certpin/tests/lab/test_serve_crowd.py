@@ -14,7 +14,7 @@ from tests.lab._device import cases, device_lab, results
 
 @pytest.fixture
 def files() -> None:
-    """Allow enough open files for both ends."""
+    """Check that the process may open enough files for both ends of every connection."""
     assert max_connections() > 2 * CROWD
 
 

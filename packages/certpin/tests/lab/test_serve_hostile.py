@@ -69,7 +69,7 @@ def _junk_after_the_hello(port: int) -> socket.socket:
 
 
 def _long_hello(port: int) -> socket.socket:
-    """Send a ClientHello of a million bytes."""
+    """Open a tunnel, send a ClientHello of a million bytes through it, and return the socket."""
     message = b"\1" + (1_000_000).to_bytes(3) + bytes(1_000_000)
     pieces = [message[at : at + 16_384] for at in range(0, len(message), 16_384)]
     return _tunnelled(
@@ -169,7 +169,7 @@ def test_connections_beyond_the_limit_wait() -> None:
 
 
 def _held(lab: DeviceLab) -> socket.socket:
-    """Return an open connection that the lab has accepted."""
+    """Return an open connection through the lab's proxy on which nothing was sent."""
     return connect(lab.port, HOST)
 
 

@@ -1,4 +1,4 @@
-"""The stored state of the lab: the same keys from one folder, and reported damage."""
+"""The interactive lab's stored state: one folder always gives the same keys, damage is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A device: connections of another kind, and cases that an app can't be brought to."""
+"""The interactive lab with WebSockets and other connections, and cases that no app can reach."""
 
 from __future__ import annotations
 
@@ -60,7 +60,10 @@ def test_cases_that_a_device_cannot_meet_are_not_run() -> None:
 
 
 def _why_not_run(scenario: Scenario, **fields: Any) -> str:
-    """Return why a device doesn't run a case with this scenario. The next case is run."""
+    """Run a case with this scenario in the interactive lab, and return why it is skipped.
+
+    Also checks that the case after it still runs.
+    """
     made = _controlled(case("other", scenario, **fields), ONE)
     made.refuses_once()
     made.gives_once()

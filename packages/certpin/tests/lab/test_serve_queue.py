@@ -1,4 +1,4 @@
-"""The queue of a host: controls around the cases, without which refusals do not count."""
+"""The order of a host's cases: honest controls come between them, and confirm each refusal."""
 
 from __future__ import annotations
 

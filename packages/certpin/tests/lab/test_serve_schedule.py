@@ -1,4 +1,4 @@
-"""In any order of connections, data and ends, every case is met, and no verdicts are mixed up."""
+"""For any order of connections, data and ends, all cases finish and no verdicts are mixed up."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _REFUSALS = {ClientSignal.REFUSED, ClientSignal.CLOSED}
 
 
 class Devices(RuleBasedStateMachine):
-    """Two hosts with clients that act randomly, and then correctly until all cases are finished."""
+    """A state machine with two hosts. Clients act at random, and then correctly to the end."""
 
     visits: Bundle[Visit] = Bundle("visits")
 
@@ -114,7 +114,7 @@ class Devices(RuleBasedStateMachine):
             )
 
     def teardown(self) -> None:
-        """After any history, a correct client that calls often enough finishes all cases."""
+        """Check that a correct client finishes all cases, whatever happened before."""
         if not hasattr(self, "lab"):
             return
         for _ in range(40 * len(CASES)):

@@ -1,4 +1,4 @@
-"""The signal of one connection distinguishes a refusal from an accident."""
+"""How the interactive lab tells from one connection whether the client refused or just failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In the tunnel: the same cases, the lab's page, and relays for all other connections."""
+"""The interactive lab in a tunnel: cases for tested hosts, its page, and relays for all others."""
 
 from __future__ import annotations
 

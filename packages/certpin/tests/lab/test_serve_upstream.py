@@ -1,4 +1,4 @@
-"""Runs with a device and real servers behind the lab: apps with their real pins."""
+"""The interactive lab in front of real servers, tested with apps that have those servers' pins."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ ROGUE = cases("rogue-ca-in-store")
 
 
 class App:
-    """A released app: it trusts its own root and R2, and has the pins of real servers."""
+    """A released app with real servers' pins, which trusts their root and the lab's rogue root.
+
+    ``pinned`` is its TLS context, and ``unpinned`` the context of the same app without pins.
+    """
 
     def __init__(self, root: Authority, *identities: tuple[str, Identity]) -> None:
         policies = [policy(host, identity.pin) for host, identity in identities]
@@ -51,7 +54,7 @@ class App:
 
 
 class Real:
-    """Real servers of some hosts, and the lab in front of them."""
+    """Real servers for some hosts, the app that has their pins, and a lab in front of them."""
 
     def __init__(self, root: Authority, intermediate: Authority, *hosts: str) -> None:
         self.root = root
@@ -77,7 +80,7 @@ class Real:
 
 
 def settled(lab: DeviceLab) -> list[HostProgress]:
-    """Return the progress after the control's verdict, which the loop settles with a delay."""
+    """Wait until the lab has a verdict on the control case, and return each host's progress."""
     deadline = time.monotonic() + PATIENCE
     while not lab.progress()[0].control:
         assert time.monotonic() < deadline, lab.progress()
@@ -92,7 +95,7 @@ def real(root: Authority, intermediate: Authority) -> Iterator[Real]:
 
 
 def use(lab: DeviceLab, context: ssl.SSLContext, *hosts: str, max_calls: int = 400) -> list[str]:
-    """Use an app until all cases are finished. Return its answers."""
+    """Send requests from an app to each host until all cases are finished. Return all responses."""
     answers = []
     for _ in range(max_calls):
         for host in hosts or (HOST,):
@@ -138,7 +141,7 @@ def test_cases_that_need_the_real_key_are_reported_with_the_reason(real: Real) -
 def test_an_app_that_refuses_its_real_server_after_the_handshake_fails_the_control(
     real: Real,
 ) -> None:
-    """The server's first flight and the client's Finished have been relayed by then."""
+    """The control fails even if the app refuses only after the complete handshake was relayed."""
     with real.lab(ROGUE) as lab:
         for _ in range(4):
             with (
@@ -152,7 +155,7 @@ def test_an_app_that_refuses_its_real_server_after_the_handshake_fails_the_contr
 
 
 def test_an_app_that_refuses_its_real_server_in_the_handshake_fails_the_control(real: Real) -> None:
-    """Two silent ends are enough; if the server's end was seen first, one more is needed."""
+    """An app that always refuses in the handshake gets the verdict REJECT on its control."""
     nothing = ssl.create_default_context()
     with real.lab(ROGUE) as lab:
         for _ in range(100):
@@ -195,7 +198,7 @@ def test_close_by_the_real_server_is_no_refusal(real: Real) -> None:
 
 
 def _lead_to(lab: DeviceLab, listening: socket.socket) -> None:
-    """Relay the active control to another server."""
+    """Make the host's current control case relay to this listening socket."""
     turn = lab.schedule.queues[HOST].turn()
     assert turn
     turn.case_run.upstream = Destination(relay.UPSTREAM, *listening.getsockname())
@@ -220,7 +223,10 @@ def test_each_host_has_its_own_server(root: Authority, intermediate: Authority) 
 def test_a_connection_that_is_kept_is_ended_once_it_is_quiet(
     real: Real, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise an app that keeps its connection would only meet the real server."""
+    """The lab closes a relayed connection that is idle.
+
+    Otherwise an app that keeps its connection open would never connect to an attacker.
+    """
     monkeypatch.setattr(relay, "_QUIET", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as listening, real.lab(ROGUE) as lab:
         listening.settimeout(PATIENCE)
@@ -237,7 +243,7 @@ def test_a_connection_that_is_kept_is_ended_once_it_is_quiet(
 
 
 def test_the_last_answer_arrives_before_the_lab_ends(real: Real) -> None:
-    """The lab has all evidence once the request was relayed."""
+    """The lab waits for the real server's last response, although it already has all evidence."""
     held = threading.Event()
     with ExitStack() as leaving:
         listening = leaving.enter_context(socket.create_server(("127.0.0.1", 0)))

@@ -101,7 +101,10 @@ def test_a_client_that_says_no_tls_said_nothing(server: LabServer) -> None:
 
 
 def test_what_a_client_said_before_it_broke_off_is_noted(server: LabServer) -> None:
-    """Otherwise a leak would look like a refusal."""
+    """The server records data that a client sent before it reset the connection.
+
+    Otherwise a leak would look like a refusal.
+    """
     with _connected(server) as connection:
         connection.sendall(b"secr")
         linger = b"\1\0\0\0\0\0\0\0"  # closing resets the connection

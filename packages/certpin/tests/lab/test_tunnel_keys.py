@@ -36,7 +36,10 @@ def test_the_picture_is_the_code_with_its_quiet_zone() -> None:
 
 
 def test_it_is_dark_on_light_whatever_the_terminals_colours() -> None:
-    """Compare styles, not escape codes, because rich caches the codes of the first terminal."""
+    """The QR code is black on white, whatever the terminal's colours.
+
+    The test compares styles, because rich caches the escape codes of the first terminal.
+    """
     pieces = [piece for piece in Console(width=200).render(qr_text(TEXT)) if piece.text != "\n"]
     assert pieces
     for piece in pieces:

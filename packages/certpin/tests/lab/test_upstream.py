@@ -1,4 +1,4 @@
-"""Runs with a real server: it is relayed, and only cases that need its key are left out."""
+"""Runs with a real server: the lab relays to it, and skips only cases that need its private key."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def upstream(server: LabServer, identity: Identity, root: Authority) -> Upstream
 
 
 def _released_app(upstream: Upstream) -> Call:
-    """Return a client with built-in real pins, which uses only the roots of the lab."""
+    """Return a client with the real server's pins built in, which trusts the lab's roots only."""
 
     def call(target: Target) -> str:
         assert upstream.pins

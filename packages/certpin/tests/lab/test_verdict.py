@@ -28,7 +28,10 @@ CANARY = "canary-1"
 
 
 def met(step: ServerStep = HOSTILE, **seen: object) -> Connection:
-    """Return a connection with a ClientHello that met this step."""
+    """Return a recorded connection on which a client sent a ClientHello to this server.
+
+    ``seen`` sets further attributes, such as the client's data or alert.
+    """
     connection = Connection(step=step, hello=HELLO)
     for name, value in seen.items():
         setattr(connection, name, value)
@@ -139,7 +142,10 @@ def test_an_honest_server_is_not_accepted_by_a_client_that_had_to_be_stopped() -
 
 
 def test_nothing_leaks_to_an_honest_server() -> None:
-    """A client that reports an error after its data arrived has refused the server too late."""
+    """A client that sends data to an honest server and then reports an error rejects it.
+
+    The verdict is not a leak.
+    """
     scenario, connection = Scenario.of(HONEST), met(HONEST, data=b"GET /canary-1")
     found = judge(Attempt(REFUSED, scenario, (connection,), CANARY, "token-1"))
     assert found.verdict is Verdict.REJECT
@@ -194,7 +200,7 @@ def test_only_the_canary_counts_if_a_lax_call_is_allowed() -> None:
 
 
 def test_data_that_was_never_sent_proves_nothing() -> None:
-    """This covers a client without a lax call, and one that never sends its canary."""
+    """The verdict is not a pass if the client makes no lax call, or never sends its canary."""
     scenario = Scenario.of(HOSTILE, HONEST, canary_only=True)
     lax, strict = met(data=b"GET /lax"), met(HONEST, data=b"GET /canary-1")
     assert verdict(CONTENT, lax, scenario=scenario) is None

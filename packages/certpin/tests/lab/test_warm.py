@@ -1,4 +1,4 @@
-"""Clients that are forked from one process: they end, print and judge as programs do."""
+"""Client programs that are forked from one warm Python process behave like separate programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The environment of the examples: digests for their words, files of anchors, and servers."""
+"""What the examples in lint rules refer to: digests for words, PEM files, and served chains."""
 
 from __future__ import annotations
 
@@ -105,13 +105,16 @@ def log_lists(folder: Path) -> None:
 
 @cache
 def logs() -> tuple[LabLog, LabLog]:
-    """Return a public log, and one of a private authority."""
+    """Return two Certificate Transparency logs: a public one, and one of a private authority."""
     made = LabLog.make("Log A")
     return made.but(kind="prod"), made
 
 
 def asked(pattern: str) -> LiveResult:
-    """Return the answer of a server; the first label of its name selects the kind of answer."""
+    """Return a made-up result of connecting to a host; its first label selects the kind.
+
+    For example, ``silent`` times out, and ``short`` serves a certificate with a short lifetime.
+    """
     leaf, intermediate, root = chain()
     certificates = [each.certificate for each in (leaf, intermediate, root)]
     match pattern.partition(".")[0]:
@@ -134,7 +137,13 @@ def asked(pattern: str) -> LiveResult:
 
 
 def document(example: str, folder: Path, needs: str = "file") -> tuple[LintDocument, list[int]]:
-    """Read an example with the data that a rule needs. Return it with its marked lines."""
+    """Read an example pin file for lint, and return it with the numbers of its marked lines.
+
+    Args:
+        example: the text of the example, with placeholders.
+        folder: where the files that the example names are written.
+        needs: the data that the rule needs: ``file``, ``live`` (served chains) or ``exports``.
+    """
     text, marked = fill_example(example, words())
     anchors(folder)
     log_lists(folder)

@@ -1,4 +1,7 @@
-"""Rules of lint, each of them broken: see ``tests/test_mutations.py``."""
+"""Code changes, each of which breaks a rule of lint.
+
+``tests/test_mutations.py`` applies each change, and requires that the named test fails.
+"""
 
 from __future__ import annotations
 

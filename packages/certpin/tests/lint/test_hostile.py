@@ -68,7 +68,7 @@ def _many(hosts: int, host: Callable[[int], str], last: str = "") -> str:
 
 
 def _calls(text: str) -> int:
-    """Count the calls of functions, including those in C, while a text is judged."""
+    """Return how many function calls, including those in C, lint makes for a pin file's text."""
     document = read_document(text)
     count = 0
 

@@ -1,4 +1,4 @@
-"""The lint rules about public roots: their three places, their dates, and cross-signs."""
+"""The lint rules about public roots: removal from trust stores, its date, and cross-signs."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_a_cross_sign_is_reported_if_it_expires_soon(
 
 
 def test_a_stranger_that_the_server_sends_is_no_cross_sign(tmp_path: Path) -> None:
-    """Its key is on no path: clients ignore it."""
+    """An expired certificate beside the chain gives no finding: its key is on no path."""
     document, _ = _examples.document(f"{HEAD}{HOST}{SERVED}{BACKUP}", tmp_path, "live")
     (result,) = document.live or ()
     stranger = _examples.make("Stranger", NOW - 900 * DAY, NOW - DAY).certificate

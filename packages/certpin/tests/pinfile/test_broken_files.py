@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Broken:
-    """A file with one mistake, and the line (or ``None``), the key and words of its error."""
+    """The text of a pin file with one mistake, and the expected error.
+
+    ``line`` and ``key`` are where the error is reported (``line`` may be None). ``problem`` and
+    ``fix`` are words that the error contains.
+    """
 
     text: str
     line: int | None

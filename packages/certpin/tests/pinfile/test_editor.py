@@ -399,7 +399,10 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_not_unicode_is_a_typed_error(tmp_path: Path) -> None:
-    """As an argument that the shell passed in another encoding."""
+    """The name of a pin set with a byte that is not UTF-8, as from a shell in another encoding.
+
+    The editor raises ``PinFileError``, and writes no file.
+    """
     path = tmp_path / "pins.toml"
     editor = PinFileEditor.new(path, os.fsdecode(b"\xff"))
     editor.add_host(POLICY)

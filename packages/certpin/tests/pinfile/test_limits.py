@@ -148,7 +148,10 @@ LINES = st.sampled_from(FULL.splitlines(keepends=True))
 
 
 def parsed(loads: Any, text: str) -> object:
-    """Return the tables, or the type of the error. NaN is replaced, to be equal to itself."""
+    """Return what a TOML parser reads from a text, or ``ValueError`` (the class) if it fails.
+
+    NaN is replaced, because it is not equal to itself.
+    """
     try:
         return _comparable(loads(text))
     except ValueError:
@@ -198,7 +201,10 @@ def test_parsing_in_pieces_gives_the_tables_of_the_whole(text: str) -> None:
 
 
 def test_a_long_file_leaves_turns_to_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sleep of 0 leaves none: it ends before the other thread is awake."""
+    """The parser sleeps regularly, longer than 0 seconds, so that other threads can run.
+
+    A sleep of 0 would not do: it ends before the other thread is awake.
+    """
     text = HEAD + "".join(f'[[host]]\nname = "h{n}.example"\n{PINS}' for n in range(200))
     turns: list[float] = []
     monkeypatch.setattr("certpin.pinfile.file.time.sleep", turns.append)
@@ -220,7 +226,7 @@ def test_tomli_and_tomllib_refuse_the_same(text: str) -> None:
 
 
 def digests() -> Iterator[bytes]:
-    """One repeated byte, one repeated letter of base64, and pins that only look similar."""
+    """Yield digests of 32 bytes that repeat one byte, and similar digests that do not."""
     for byte in range(256):
         yield bytes([byte]) * 32
         yield bytes([byte, 1, 2]) * 10 + b"\1\2"

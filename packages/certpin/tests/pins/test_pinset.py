@@ -31,7 +31,10 @@ def _set(*patterns: str) -> PinSet:
 
 
 def _most_specific(pins: PinSet, host: str) -> HostPolicy | None:
-    """The documented order, spelt out: exact, then by suffix, the longer first, ``*.`` first."""
+    """Return the policy for a host in the documented order, written independently of certpin.
+
+    An exact name comes first, then the wildcard with the longer suffix, then ``*.`` before ``**.``.
+    """
     fitting = [policy for policy in pins.policies if policy.pattern.matches(host)]
     ranks = {"": 3, "*.": 2, "**.": 1}
 

@@ -44,7 +44,14 @@ A2 = LabLog.make("Log A")
 def chain(
     *logs: LabLog, at: datetime | None = None, issuer: Authority = BELOW, days: float = 60
 ) -> Chain:
-    """Return the verified chain of a certificate with the SCTs of these logs."""
+    """Return the verified chain of a new certificate that contains SCTs of these logs.
+
+    Args:
+        logs: the logs that sign an SCT each.
+        at: the time of the SCTs.
+        issuer: the authority that issues the certificate.
+        days: the lifetime of the certificate.
+    """
     leaf = issuer.issue(HOST, days=days, change=with_scts(issuer, logs, at)).certificate
     return Chain((leaf, issuer.certificate, ROOT.certificate))
 
@@ -94,7 +101,7 @@ def test_two_operators_are_needed() -> None:
 
 
 def test_the_operator_at_the_time_of_the_sct_counts() -> None:
-    """A log that was sold to the operator of the other one, after the SCT."""
+    """Log B was sold to the operator of log A: SCTs from before the sale are of two operators."""
     sold = B.but(operator="Log A", former=(("Log B", NOW - DAY),))
     assert check(chain(A, B, at=NOW - 2 * DAY), A, sold).satisfied
     assert not check(chain(A, B, at=NOW - DAY), A, sold).satisfied
@@ -102,7 +109,10 @@ def test_the_operator_at_the_time_of_the_sct_counts() -> None:
 
 @pytest.mark.parametrize(("days", "required"), [(60, 2), (179.95, 2), (180, 3), (398, 3)])
 def test_the_number_depends_on_the_lifetime(days: float, required: int) -> None:
-    """The lab begins a certificate one hour before it is issued."""
+    """Two SCTs suffice for less than 180 days, above that three are required.
+
+    ``days`` of 179.95 is less than 180 although the lab begins a certificate one hour earlier.
+    """
     found = check(chain(A, B, days=days), A, B)
     assert (found.required, found.satisfied) == (required, required == 2)
     assert check(chain(A, B, C, days=days), A, B, C).satisfied
@@ -144,7 +154,7 @@ def test_an_sct_is_for_one_certificate() -> None:
 
 
 def test_the_key_of_the_issuer_is_that_of_the_verified_path() -> None:
-    """The log saw a certificate of another authority, and the path has this one."""
+    """SCTs made for one issuer do not count if the verified path has a different issuer."""
     found = check(Chain((AB.leaf, OTHER.certificate, ROOT.certificate)), A, B)
     assert not found.satisfied
 
@@ -202,7 +212,10 @@ def test_a_retired_log_counts_for_earlier_certificates() -> None:
 
 
 def test_the_earliest_valid_sct_decides_about_a_retired_log() -> None:
-    """Chrome's rule: a log may retire while a certificate is being logged."""
+    """An SCT from a log that has since retired counts if the earliest SCT is from before that.
+
+    This is Chrome's rule: a log may retire while a certificate is being logged.
+    """
     early, late = NOW - 3 * DAY, NOW - 2 * DAY
     leaf = BELOW.issue(HOST, change=_scts_at((A, early), (B, late))).certificate
     served = Chain((leaf, BELOW.certificate, ROOT.certificate))
@@ -221,7 +234,10 @@ def test_an_sct_that_is_not_valid_dates_nothing() -> None:
 
 @pytest.mark.parametrize("fields", [{"state": "rejected"}, {"state": None}, {"kind": "test"}])
 def test_a_rejected_log_dates_nothing(fields: Any) -> None:
-    """Its key may be in the hands of an attacker, who chooses the time of the SCT."""
+    """An earlier SCT of a rejected log does not make the SCT of a retired log count.
+
+    The key of a rejected log may be in the hands of an attacker, who chooses the SCT's time.
+    """
     early, late = NOW - 3 * DAY, NOW - 2 * DAY
     leaf = BELOW.issue(HOST, change=_scts_at((C, early), (A, late), (B, late))).certificate
     served = Chain((leaf, BELOW.certificate, ROOT.certificate))
@@ -357,7 +373,7 @@ def test_a_satisfied_check_stays_satisfied(logs: Sequence[LabLog], days: list[in
 
 
 def _scts_at(*promises: tuple[LabLog, datetime]) -> Any:
-    """Return a change that adds promises of different times."""
+    """Return a function that adds SCTs to a certificate builder, each of a log at its own time."""
 
     def change(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
         tbs = BELOW.sign(builder).tbs_certificate_bytes

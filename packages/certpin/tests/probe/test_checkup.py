@@ -251,7 +251,13 @@ LOGGED = ROOT.issue("a.example", days=30, change=with_scts(ROOT, LOGS))
 
 
 def logged(made: datetime, *logs: LabLog, **fields: Any) -> Checkup:
-    """Check the host that serves a logged certificate, with a list of these logs."""
+    """Return the check of a host with SCTs in its certificate and a list of logs in its policy.
+
+    Args:
+        made: the date of the list.
+        logs: the logs in the list.
+        fields: more settings of the policy.
+    """
     path = Chain((LOGGED.certificate, ROOT.certificate))
     policy = kit.policy("a.example", LOGGED.pin, ct_logs=log_list(logs, made), **fields)
     return check_up(policy, replace(SEEN, served=path, verified=path), NOW)

@@ -1,4 +1,4 @@
-"""Observe a server: both chains, the verified one, and typed errors for everything else."""
+"""``observe`` returns the served and the verified chain of a server, or raises a typed error."""
 
 from __future__ import annotations
 

@@ -17,12 +17,12 @@ def pin(number: int) -> Pin:
 
 
 def root(number: int, not_after: date = date(2040, 1, 1)) -> ProviderRoot:
-    """Return a root with that pin."""
+    """Return a root with the made-up pin ``pin(number)``."""
     return ProviderRoot(pin(number), f"Root {number}", not_after, "active", None, "certifi 1")
 
 
 def provider(name: str, *roots: ProviderRoot, **fields: object) -> Provider:
-    """Return an authority with these roots."""
+    """Return a provider with these roots: an authority, unless ``fields`` has another kind."""
     source = ProviderSource(f"https://{name}.example/roots", None, EDITION)
     filled = {"kind": "authority", "title": name.title(), "changed": EDITION} | fields
     return Provider(name, roots=roots, sources=(source,), **filled)  # type: ignore[arg-type]  # any field

@@ -27,7 +27,10 @@ def roots() -> dict[str, Authority]:
 
 @pytest.fixture
 def collected(tmp_path: Path, roots: dict[str, Authority]) -> script.Collected:
-    """Return three releases: all, without ``Dropped``, and the same again."""
+    """Return the roots that the script collects from three certifi releases.
+
+    The second and the third release lack the root ``Dropped``.
+    """
     for release, names in {
         "2020.1.5": ("Kept", "Dropped"),
         "2020.11.2": ("Kept",),

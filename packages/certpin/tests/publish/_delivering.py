@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 
 class Delivered(World):
-    """``repository.folder`` is ``publish/site``; ``storage`` is the destination of pushes."""
+    """A signer and the storage for the signed pin sets, with the server from which clients fetch.
+
+    ``repository.folder`` is the folder of signed files; ``storage`` is where ``push`` uploads them.
+    """
 
     storage: Storage
 
@@ -42,7 +45,10 @@ class Delivered(World):
 
 @contextmanager
 def delivering(tmp_path: Path, identity: Identity) -> Iterator[Delivered]:
-    """A folder ``www`` that a server serves; version 2 is signed, and not pushed yet."""
+    """Yield a ``Delivered`` with a version 2 that is signed, but not pushed yet.
+
+    The storage is the folder ``www``, which a server serves.
+    """
     repository = Repository(tmp_path / "site")
     www = tmp_path / "www"
     with FolderServer(www, identity) as server:

@@ -65,7 +65,10 @@ def text(version: int, **more: str) -> str:
 
 @dataclass
 class Firm:
-    """One clone: ``here`` has the pin file, ``published`` the versions of the journal."""
+    """A clone of a repository in which people sign pin sets, with a clock that the tests set.
+
+    ``here`` is the folder with the pin file. ``published`` has the recorded pin sets by version.
+    """
 
     here: Path
     now: datetime = START
@@ -89,7 +92,10 @@ class Firm:
         online: str = "online",
         thresholds: Mapping[roots.Kind, int] | None = None,
     ) -> None:
-        """Draft the first root."""
+        """Write a draft of the first root, with these names of keys for each role.
+
+        ``thresholds`` says how many signatures a role needs.
+        """
         names: dict[roots.Kind, Sequence[str]] = {
             "root": root,
             "targets": targets,
@@ -138,7 +144,14 @@ class Firm:
     def add_key(
         self, name: str, kind: roots.Kind, replaced: str = "", threshold: int | None = None
     ) -> None:
-        """Change the draft of the next root."""
+        """Write a draft of the next root, with one more key for a role.
+
+        Args:
+            name: the name of the key.
+            kind: the role of the key.
+            replaced: the name of a key to remove.
+            threshold: how many signatures the role then needs.
+        """
         gone = ident(replaced) if replaced else None
         new = draft_new_key(
             self.policy, key(name).public_key, kind, replaced=gone, threshold=threshold
@@ -152,7 +165,7 @@ class Firm:
 
     @property
     def waiting(self) -> set[tuple[str, int, int]]:
-        """Return role, root version and number of missing signatures of each."""
+        """Role, root version and number of missing signatures of all incomplete metadata."""
         return {(each.role, each.root, each.missing) for each in self.pending}
 
     def cloned(self, name: str) -> Firm:
@@ -220,7 +233,7 @@ class Client:
 
 
 def at(now: datetime) -> Any:
-    """Set the clock of tuf's client."""
+    """Return a context manager that sets the clock of python-tuf's client."""
     clock = SimpleNamespace(
         datetime=SimpleNamespace(now=lambda _: now), timezone=SimpleNamespace(utc=UTC)
     )
@@ -228,7 +241,7 @@ def at(now: datetime) -> Any:
 
 
 def forged(firm: Firm, role: str, **changed: object) -> None:
-    """Write a draft that differs from the expected one."""
+    """Change fields of a role's draft, so that it differs from what certpin would write."""
     path = firm.folder / "drafts" / f"{role}.json"
     metadata: Metadata = Metadata.from_bytes(path.read_bytes())  # type: ignore[type-arg]
     for name, value in changed.items():

@@ -1,4 +1,7 @@
-"""Mutations of signing (``test_mutations.py`` runs them)."""
+"""Code changes, each of which breaks a rule of signing.
+
+``test_mutations.py`` applies each change, and requires that the named test fails.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Mutations of a push (``test_mutations.py`` runs them)."""
+"""Code changes, each of which breaks a rule of a push (the upload of a signed pin set).
+
+``test_mutations.py`` applies each change, and requires that the named test fails.
+"""
 
 from __future__ import annotations
 

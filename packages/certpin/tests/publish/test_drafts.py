@@ -26,7 +26,7 @@ OTHER = Pin("sha256", bytes(range(2, 34)))
 
 @pytest.fixture
 def drafted(board: Firm) -> Firm:
-    """Version 2 with one signature; a second one is needed."""
+    """Return a firm with a version 2 that has one signature of the two that it needs."""
     board.sign("ada", "bob", "online")
     board.publish(2)
     board.sign("ada")
@@ -144,7 +144,7 @@ def test_a_threshold_of_true_is_refused(firm: Firm) -> None:
 
 
 def test_a_former_online_key_gets_no_other_role(firm: Firm) -> None:
-    """The same in a root that also contains the key's replacement."""
+    """A draft root that replaces the online key and makes the old one a targets key is refused."""
     firm.add_key("online2", "online")
     draft = firm.folder / "drafts" / "root.json"
     metadata: Metadata = Metadata.from_bytes(draft.read_bytes())  # type: ignore[type-arg]

@@ -1,7 +1,7 @@
-"""People publish, change keys, sign with their keys, and let time pass.
+"""A state machine: people publish, change keys and sign, and time passes, in any order.
 
-In any order of actions: a client that has the first root follows, never gets a lower version than
-before, and only versions that were published.
+A client that has the first root can always update. It never gets a lower version than before, and
+gets only versions that were published.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Publishing(RuleBasedStateMachine):
 
     @rule(hours=st.sampled_from([1, 20, 50, 24 * 30, 24 * 61]))
     def time_passes(self, hours: int) -> None:
-        """Sign before any metadata expires."""
+        """Move the clock forward by some hours, then sign with all keys."""
         self.firm.now += timedelta(hours=hours)
         self.everybody_signs()
 

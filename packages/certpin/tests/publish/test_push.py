@@ -217,7 +217,7 @@ def test_a_set_that_clients_would_refuse_is_not_pushed(
 
 
 def test_an_unsigned_local_root_is_reported(world: Delivered) -> None:
-    """Clients would stop before it, and could use the previous one: the push is refused anyway."""
+    """The push is refused, although clients would ignore this root and use the previous one."""
     root_of_an_unknown_key(world)
     found = refusal(world)
     assert (found.reason, "2.root.json does not follow" in found.problem) == ("refused", True)
@@ -266,7 +266,15 @@ def test_a_newer_stored_root_is_another_push(world: Delivered, tmp_path: Path) -
 
 
 def fork(world: Delivered, tmp_path: Path, theirs: Callable[[], None]) -> None:
-    """Push a set that was signed in another clone under the same numbers."""
+    """Push a set from another clone, then reset this clone to its state before.
+
+    So this clone will use version numbers that the pushed set has used.
+
+    Args:
+        world: the signer and the storage.
+        tmp_path: a folder for the other clone.
+        theirs: signs the set in the other clone.
+    """
     repository = world.repository
     versions, before = dict(repository.versions), repository.copy(tmp_path / "other-clone")
     theirs()
@@ -286,7 +294,7 @@ def test_two_signers_of_the_same_timestamp_conflict(world: Delivered, tmp_path: 
 def test_two_signers_of_different_sets_conflict_under_one_number(
     world: Delivered, tmp_path: Path, later: int
 ) -> None:
-    """The second clone may also have signed more often since, so that its numbers are higher."""
+    """The second clone's push is refused, also if it has signed once more, with a higher number."""
     world.push()
     fork(world, tmp_path, lambda: world.publish(3))
     world.publish(3, name="bank", localhost='report_to = ["https://x.example/"]')
@@ -350,7 +358,10 @@ def a_timestamp_of_an_unknown_key(www: Path) -> None:
 
 
 def an_endless_name(www: Path) -> None:
-    """No storage has a file with this name, and some fail when they look for it."""
+    """Give the stored timestamp a snapshot version of 999 digits.
+
+    No storage has a file with such a long name, and some fail when they look for it.
+    """
     text = (www / TIMESTAMP).read_text()
     named = text.partition('"version":1}')
     (www / TIMESTAMP).write_text(f'{named[0]}"version":{"9" * 999}}}{named[2]}')
@@ -414,7 +425,7 @@ def test_unknown_files_in_the_storage_are_kept(world: Delivered) -> None:
 
 
 def test_uploaded_files_are_read_back(world: Delivered) -> None:
-    """For example, another push runs at the same time."""
+    """If another push overwrites a file at the same time, the push fails as ``unconfirmed``."""
     other = Noted(world.storage)
 
     def also(path: str) -> None:

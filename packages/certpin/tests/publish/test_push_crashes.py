@@ -166,7 +166,10 @@ def test_with_new_keys_clients_keep_their_set_for_one_moment(
 def test_clients_follow_at_every_moment_if_the_previous_keys_signed_too(
     world: Delivered, tmp_path: Path
 ) -> None:
-    """A root with other keys for the targets is uploaded last in this case."""
+    """If the old and the new targets keys both sign, clients can update during the whole push.
+
+    The root with the new keys is then uploaded last.
+    """
     www, before = world.server.folder, tmp_path / "before"
     world.push()
     copied(www, before)

@@ -85,7 +85,10 @@ def world(
 
 
 def opened(world: Delivered, *, in_place: bool = False) -> Storage:
-    """Return the storage, and serve its files."""
+    """Open the storage for ``Buckets``, serve its files to clients, and return it.
+
+    With ``in_place``, the storage has no atomic writes.
+    """
     options = {"folder": str(world.site.parent / "store"), "in_place": in_place}
     storage = open_storage("buckets://pins/app", Path(), options)
     shown_by(world, storage)

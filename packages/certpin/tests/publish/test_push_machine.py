@@ -55,7 +55,11 @@ class Shelf:
 
 
 def fetched(shelf: Shelf) -> tuple[int, int, int, int]:
-    """Return the versions that a newly installed client gets. Raises ``UpdateError``."""
+    """Return what a new client gets: the versions of root, timestamp, targets and pin set.
+
+    Raises:
+        UpdateError: the client refuses the files.
+    """
     chain = follow(read_roots(shelf.read, LIMITS))
     shown = read_newest(shelf.read, LIMITS)
     assert shown is not None
@@ -77,7 +81,10 @@ def text(version: int) -> str:
 
 
 class Pushing(RuleBasedStateMachine):
-    """Two people sign and push from separate clones; clients must never go back."""
+    """A state machine: two people sign and push from separate clones.
+
+    No client may ever get a lower version than before.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -34,7 +34,12 @@ class Thief:
         self.folder, self.key = world.server.folder / "metadata", world.repository.online
 
     def outrun(self, *, snapshot: int | None = None, role: str = "timestamp") -> None:
-        """Sign the stored metadata with a number that can't be exceeded."""
+        """Sign the stored timestamp with the stolen key, with a version that no one can exceed.
+
+        Args:
+            snapshot: the version for a snapshot that the thief signs too.
+            role: ``timestamp``; another value keeps the version of the timestamp.
+        """
         timestamp = Metadata.from_bytes((self.folder / "timestamp.json").read_bytes())
         if snapshot is not None:
             self._sign_snapshot(timestamp.signed, snapshot)
@@ -94,7 +99,10 @@ def test_a_regular_key_replacement_is_not_damage(world: Delivered) -> None:
 
 
 def test_a_number_used_by_an_attacker_is_skipped(world: Delivered) -> None:
-    """The attacker's file stays: caches keep it for a year, so no client would see ours."""
+    """An attacker has stored a snapshot under the next version; certpin signs the one after it.
+
+    The attacker's file stays: caches keep it for a year, so clients would not get a replacement.
+    """
     world.push()
     Thief(world).outrun(snapshot=world.repository.versions["snapshot"] + 1)
     replace_online_key(world)

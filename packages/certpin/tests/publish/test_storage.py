@@ -260,7 +260,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_secrets_in_the_settings_are_refused(options: dict[str, Any]) -> None:
-    """This holds for every storage, because the file is in version control."""
+    """The file with the storage's settings is in version control, so it may contain no secrets."""
     for url in ("s3://x", "www", "file:///srv/www"):
         with pytest.raises(ConfigError) as caught:
             open_storage(url, BESIDE, options)

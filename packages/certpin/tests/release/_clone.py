@@ -1,4 +1,7 @@
-"""A copy of the repository that can be released: real addresses, a dated changelog, a commit."""
+"""Make a copy of this repository from which a release could be made, for the release tests.
+
+The copy has real addresses instead of the placeholders, a dated changelog, and one commit.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,11 @@ _WHO = ("-c", "user.name=tests", "-c", "user.email=tests@example.org")
 
 
 def needs_clone() -> str:
-    """Return why nothing can be released from here; "" if it can."""
+    """Return the reason to skip a test that needs a git clone of the repository.
+
+    Returns:
+        "" if this folder is a clone, so that the test can run.
+    """
     return "" if (ROOT / ".git").exists() else "left out: needs a clone of the repository"
 
 
@@ -30,7 +37,10 @@ def git(folder: Path, *words: str) -> str:
 
 
 def copy(target: Path) -> Path:
-    """Copy all files that git knows, as they are in the working tree, into a new repository."""
+    """Copy the repository's files, as they are in the working tree, to a folder, and return it.
+
+    These are all files that git tracks or does not ignore; the result is not a git repository yet.
+    """
     listed = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for name in filter(None, listed.split("\0")):
         source, file = ROOT / name, target / name
@@ -45,7 +55,10 @@ def copy(target: Path) -> Path:
 
 
 def make_releasable(root: Path) -> None:
-    """Replace the placeholders, and date the changelog, as docs/project/release.md describes."""
+    """Replace the placeholder addresses in the files below ``root``, and date the changelog.
+
+    These are the edits that docs/project/release.md describes for a release.
+    """
     for name in ADDRESSED:
         text = (root / name).read_text(encoding="utf-8")
         for placeholder, address in ADDRESSES.items():
@@ -58,7 +71,7 @@ def make_releasable(root: Path) -> None:
 
 
 def commit(root: Path) -> None:
-    """Commit everything in a new repository."""
+    """Make a git repository of the folder ``root``, and commit all its files."""
     git(root, "init", "--quiet", "--initial-branch=main")
     git(root, "add", "--all")
     git(root, "commit", "--quiet", "--message=release")

@@ -1,4 +1,7 @@
-"""Run the steps of a composite action, as GitHub's runner does, as far as action.yml uses them."""
+"""Run the steps of a composite GitHub action on this machine, as GitHub's runner does.
+
+It supports only those features of composite actions that this repository's action.yml uses.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,11 @@ _SECONDS = 300
 
 @dataclass
 class ActionRun:
-    """The outcome of an action: its status, its outputs, its log and its summary."""
+    """The result of one run of an action.
+
+    It has the exit status, the log, the job summary, the name of the failed step ("" if none
+    failed), and the action's outputs.
+    """
 
     status: int = 0
     log: str = ""
@@ -32,13 +39,13 @@ class ActionRun:
 
 
 class CompositeAction:
-    """An action, and the folders that the runner gives it.
+    """A composite GitHub action, with the folders and variables that a runner gives to its steps.
 
     Args:
-        path: its action.yml.
-        workspace: the folder of the repository that uses it; its steps run there.
-        temporary: RUNNER_TEMP.
-        environment: more variables for every step.
+        path: the action's action.yml.
+        workspace: the folder of the repository that uses the action; the steps run there.
+        temporary: the folder for temporary files, RUNNER_TEMP.
+        environment: additional environment variables for every step.
     """
 
     def __init__(
@@ -49,7 +56,12 @@ class CompositeAction:
         self._environment = environment
 
     def run(self, inputs: dict[str, str]) -> ActionRun:
-        """Run every step until one fails. Unknown inputs are an error, as in a typed workflow."""
+        """Run the steps in order until one fails, and return their common result.
+
+        Args:
+            inputs: values of the action's inputs by name; others have their default. A name that
+                action.yml does not declare is an AssertionError.
+        """
         known = self._action["inputs"]
         assert set(inputs) <= set(known)
         values = {
@@ -107,5 +119,5 @@ class CompositeAction:
 
     @staticmethod
     def _expand(text: str, values: dict[str, str]) -> str:
-        """Replace expressions. An output of a step that did not write it is empty."""
+        """Replace each ``${{ name }}`` in a text by its value; a missing value is an empty text."""
         return _EXPRESSION.sub(lambda match: values.get(match[1], ""), text)

@@ -1,4 +1,7 @@
-"""action.yml, run step by step: it installs, lints, proves, and refuses invalid inputs."""
+"""Run this repository's GitHub action (action.yml): it installs certpin, and lints and proves.
+
+The tests also check that it refuses invalid inputs.
+"""
 
 from __future__ import annotations
 
@@ -41,14 +44,14 @@ urllib.request.urlopen(sys.argv[1], timeout=10, context=context).read()
 
 @pytest.fixture(scope="module")
 def offline() -> dict[str, str]:
-    """Return the environment in which pip sees only the locked wheels."""
+    """Return environment variables that let pip install only from a folder of locked wheels."""
     pip = {"NO_INDEX": "1", "FIND_LINKS": str(for_action()), "NO_CACHE_DIR": "1", "COMPILE": "0"}
     return {f"PIP_{name}": value for name, value in pip.items()}
 
 
 @pytest.fixture(scope="module")
 def installed(offline: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run the action once as ``install``, and return its RUNNER_TEMP."""
+    """Run the action once with the command ``install``, and return its RUNNER_TEMP folder."""
     python = str(quick_python(tmp_path_factory))
     temporary, workspace = (tmp_path_factory.mktemp(name) for name in ("runner", "workspace"))
     action = CompositeAction(ROOT / "action.yml", workspace, temporary, offline)
@@ -60,9 +63,10 @@ def installed(offline: dict[str, str], tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture
 def use(installed: Path, offline: dict[str, str], tmp_path: Path, root: Authority) -> Use:
-    """Return a function that runs the action in a workspace with a pin file.
+    """Return a function that runs the action in a workspace with a valid pin file.
 
-    The environment of ``installed`` is used again: its second installation changes nothing.
+    The function takes the action's inputs as keywords, and returns the ``ActionRun``. The action's
+    step that installs certpin is replaced: it uses the installation of the fixture ``installed``.
     """
     (tmp_path / "root.pem").write_bytes(root.pem)
     write(policy("api.bank.example"), trust=Path("root.pem"), path=str(tmp_path / "pins.toml"))

@@ -1,4 +1,7 @@
-"""Archives depend only on the files: not on permissions, times, links or the order of a folder."""
+"""The release's archives have the same bytes for the same files.
+
+The permissions, times, links and order of the files in a folder make no difference.
+"""
 
 from __future__ import annotations
 

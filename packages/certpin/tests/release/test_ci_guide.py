@@ -1,4 +1,7 @@
-"""docs/guides/ci.md: its tables are the action's, and its commands run as they are written."""
+"""The page docs/guides/ci.md describes the GitHub action, and its commands work.
+
+Its tables list the action's inputs and outputs, and its commands run exactly as printed.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,10 @@ def yaml_blocks() -> list[str]:
 
 
 def rows(header: str) -> list[list[str]]:
-    """Return the rows of the table below a heading row, without the code marks."""
+    """Return the rows of the page's table that has this heading row.
+
+    Each row is a list of cell texts, without backticks.
+    """
     lines = PAGE.partition(f"| {header} |")[2].splitlines()[2:]
     table = lines[: next(n for n, line in enumerate(lines) if not line.startswith("|"))]
     return [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in table]
@@ -62,7 +68,11 @@ def test_the_hooks_are_those_of_the_repository() -> None:
 
 @pytest.fixture
 def environment(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return the variables of a CI job that sees only the last commit and the locked wheels."""
+    """Return the environment variables of a simulated CI job.
+
+    The job gets certpin from the last commit of this repository, and all other packages from the
+    locked wheels.
+    """
     if problem := needs_clone():
         pytest.skip(problem)
     (tmp_path / "bin").mkdir()

@@ -1,4 +1,4 @@
-"""The Homebrew formula has every locked dependency with its digest, and no blank."""
+"""The Homebrew formula lists every locked dependency with its digest, and has no unfilled blank."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every shipped file has a licence, and its archive has the text of it."""
+"""Every file that a release ships has one licence, and each archive has that licence's text."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def without(name: str) -> dict[str, bytes | None]:
 
 
 def unused(table: list[LicensedFiles]) -> list[str]:
-    """Return the patterns of a table that match no file of the repository."""
+    """Return the path patterns of a licence table that match no file of the repository."""
     paths = [path.relative_to(ROOT).as_posix() for path in files_below(ROOT / "packages")]
     patterns = [pattern for entry in table for pattern in entry.paths]
     return [each for each in patterns if not any(fnmatchcase(path, each) for path in paths)]
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder; links to folders are followed (the Dart library's)."""
+    """Yield all files below a folder, at any depth. Links to folders are followed."""
     for path in sorted(folder.iterdir()):
         if path.is_dir():
             yield from files_below(path)

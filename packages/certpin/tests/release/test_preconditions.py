@@ -1,4 +1,4 @@
-"""A release is refused if versions differ, or if a date or an address is missing."""
+"""A release is refused if its files disagree on the version, or lack a date or real addresses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VERSION = read_version(ROOT)
 
 @pytest.fixture
 def release(tmp_path: Path) -> Path:
-    """The files that a release is checked by, without any problem."""
+    """Return a folder with valid copies of all files that are checked before a release."""
     for name in FILES:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, tmp_path / name)
@@ -127,7 +127,11 @@ def test_the_commands_of_the_page_replace_every_address(tmp_path: Path) -> None:
 
 
 def test_every_file_with_a_placeholder_is_checked() -> None:
-    """A placeholder in another file would be published. This folder and the docs only name it."""
+    """The list ADDRESSED has each file that has a placeholder address, such as repository.invalid.
+
+    A file that is missing from the list would be published with its placeholder. These tests, the
+    release scripts and the docs only mention the placeholders.
+    """
     named = git(ROOT, "grep", "-lE", r"(repository|python-files)\.invalid").splitlines()
     about = ("docs/", "packages/certpin/tests/release/", "scripts/release/", "SECURITY.md")
     assert {name for name in named if not name.startswith(about)} == set(ADDRESSED)

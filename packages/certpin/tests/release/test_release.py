@@ -1,6 +1,6 @@
-"""make release, in a copy of the repository with real addresses: everything that would be uploaded.
+"""``make release``, run in a copy of the repository with real addresses: all files to upload.
 
-It runs without a network if this machine allows that, once the locked wheels are there.
+The run has no network access, if this machine allows that; the locked wheels are downloaded before.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ ARCHIVES = {
 
 @dataclass(frozen=True)
 class Released:
-    """A finished run of make release: its repository, its folder and its output."""
+    """A finished run of ``make release``: the repository's folder and the run's standard output.
+
+    ``out`` is the folder with the files to upload.
+    """
 
     root: Path
     output: str
@@ -53,7 +56,13 @@ class Released:
 
 
 def call(root: Path, *words: str, prefix: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m scripts.release`` in a repository."""
+    """Run ``python -m scripts.release`` in a repository, and return the finished process.
+
+    Args:
+        root: the folder of the repository.
+        words: arguments of the command.
+        prefix: a command that starts it, such as one that gives it a private network.
+    """
     python = Path(".venvs/release/bin/python")
     argv = [*prefix, str(python), "-m", "scripts.release", *words]
     return subprocess.run(
@@ -63,7 +72,10 @@ def call(root: Path, *words: str, prefix: Sequence[str] = ()) -> subprocess.Comp
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a releasable repository, which uses the environments and wheels of this one."""
+    """Return a copy of the repository from which a release can be made.
+
+    The copy shares the virtual environments and the downloaded wheels of this repository.
+    """
     if problem := needs_clone():
         pytest.skip(problem)
     with pytest.MonkeyPatch.context() as patched:
@@ -84,7 +96,11 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def released(repository: Path) -> Released:
-    """Run make release once: in a private network if possible, on which the trial has servers."""
+    """Run ``make release`` once, and return the finished run.
+
+    If possible, it runs in a private network without internet access, in which the trial of the
+    built packages can still start its servers.
+    """
     offline = () if obstacle() else in_private_network()
     done = call(repository, "--tag", f"v{VERSION}", prefix=offline)
     assert done.returncode == 0, done.stdout + done.stderr

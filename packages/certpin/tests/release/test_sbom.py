@@ -1,4 +1,7 @@
-"""The bill of materials of a wheel: its contents and dependencies, always the same bytes."""
+"""The software bill of materials of a wheel: it lists the contents and the dependencies.
+
+The same wheel always gives the same bytes.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""The workflows, the action and the image's file have no mistake that a linter finds.
+"""Linters find no mistake in the GitHub workflows, the action and the Dockerfile.
 
-They were never run on GitHub: these tests read them. The action's steps are run in test_action.py.
+The tests only read these files: the workflows were never run on GitHub. ``test_action.py`` runs the
+steps of the action.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def steps() -> Iterator[tuple[str, dict[str, Any]]]:
 
 @pytest.fixture(scope="module")
 def tools() -> Path:
-    """Return the folder of the programs of requirements/release.txt."""
+    """Return the folder with the linter programs that requirements/release.txt installs."""
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(ROOT)
         lock = Path("requirements/release.txt")

@@ -1,4 +1,4 @@
-"""A collector on loopback, in clear text or over TLS. It stores the requests."""
+"""A report collector on loopback, over HTTP or HTTPS, which stores the requests that it gets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PATIENCE = 15  # seconds
 
 
 class Arrival(NamedTuple):
-    """One request."""
+    """One request that a collector received: the path, the headers and the decoded JSON body."""
 
     path: str
     headers: dict[str, str]
@@ -27,7 +27,7 @@ class Arrival(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The answer to one request."""
+    """The HTTP response that a collector sends to one request: its status and headers."""
 
     status: int
     headers: dict[str, str] = {}  # noqa: RUF012  # never changed
@@ -52,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _drag(self) -> None:
-        """Send one byte at a time, and never a whole answer."""
+        """Send the response one byte at a time, and never finish it."""
         with suppress(OSError):
             while not self.server.owner.let_go.wait(0.02):
                 self.wfile.write(b"H")
@@ -72,9 +72,14 @@ class _Server(ThreadingHTTPServer):
 
 
 class Collector:
-    """A context manager. It sends ``answers`` in order, then 204.
+    """A report collector: an HTTP server that runs while its ``with`` block runs.
 
-    ``None`` is an answer that never ends.
+    It responds with the elements of ``answers``, in order, and with status 204 when none is left.
+    For the element ``None`` it sends a response that never ends.
+
+    Args:
+        identity: the certificate and key for HTTPS; ``None`` for HTTP.
+        name: the host in the collector's ``url``.
     """
 
     def __init__(self, identity: Identity | None = None, name: str = "127.0.0.1") -> None:
@@ -100,7 +105,7 @@ class Collector:
             return self.answers.popleft() if self.answers else Answer(204)
 
     def arrived(self, count: int = 0) -> list[Arrival]:
-        """Wait for this number of requests, and return all."""
+        """Wait until at least ``count`` requests have arrived, and return all requests so far."""
         with self._changed:
             came = self._changed.wait_for(lambda: len(self._arrived) >= count, PATIENCE)
             assert came, f"{len(self._arrived)} of {count} arrived"

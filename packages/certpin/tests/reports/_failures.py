@@ -1,4 +1,4 @@
-"""Failures as a context reports them, without a connection."""
+"""Pin failures as a pinned TLS context passes them to hooks, made without a connection."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 
 
 class Clock:
-    """A clock that is set by hand."""
+    """A clock that a test sets: calling the object returns ``now``, and ``pass_by`` advances it."""
 
     def __init__(self, now: datetime = NOW) -> None:
         self.now = now
@@ -35,12 +35,19 @@ class Clock:
 
 @cache
 def stranger() -> Identity:
-    """Return the identity that an attacker serves."""
+    """Return a certificate and key for ``HOST`` from an authority that no one trusts or pins."""
     return Authority("Rogue Root").issue(HOST)
 
 
 def failure(*report_to: str, host: str = HOST, at: datetime = NOW, **fields: Any) -> PinFailure:
-    """Return the failure of a refused chain, to be reported to ``report_to``."""
+    """Return the failure of a connection with a chain that the pins of ``host`` refuse.
+
+    Args:
+        report_to: the report addresses in the host's policy.
+        host: the host of the connection.
+        at: the time of the failure.
+        fields: other fields of ``PinFailure`` to set.
+    """
     policy = kit.policy(host, report_to=report_to, expires=datetime(2027, 6, 1, tzinfo=UTC))
     served = tuple(each.public_bytes(Encoding.DER) for each in stranger().chain)
     chain = Chain.from_der(served)

@@ -1,4 +1,4 @@
-"""A reporter for the length of a block."""
+"""A context manager with a reporter for tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ QUICK = ReporterSettings(retry=timedelta(milliseconds=1), rest=timedelta(millise
 
 @contextmanager
 def reporting(folder: Path, **fields: Any) -> Iterator[Reporter]:
-    """A reporter that is closed at the end without waiting."""
+    """Yield a ``Reporter`` with its queue in ``folder``. At the end, close it without waiting.
+
+    Args:
+        folder: the folder of queued reports.
+        fields: other arguments of ``Reporter``; by default, with a ``Clock`` that never moves.
+    """
     reporter = Reporter(folder, clock=fields.pop("clock", Clock()), **fields)
     try:
         yield reporter

@@ -1,4 +1,7 @@
-"""The rules of reports and of the reporter, removed one by one (``test_mutations.py``)."""
+"""Mutations of the report codecs and the reporter: each edit of the source breaks one rule.
+
+``tests/test_mutations.py`` applies them one by one, and checks that the named test then fails.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""docs/guides/reporting.md: its code runs, and it has every setting and every field.
+"""The page docs/guides/reporting.md: its code runs, and it lists every setting and report field.
 
-The fields that Dart sends are among them.
+The fields that the Dart client sends are included.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _DART = _ROOT / "packages/certpin-dart/lib/src/report.dart"
 
 
 def _rows(heading: str) -> set[str]:
-    """Return the code in the first column of the tables under a heading."""
+    """Return all texts in backticks in the first column of the tables below a heading."""
     section = _PAGE.partition(f"## {heading}\n")[2].partition("\n## ")[0]
     rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
     return {word for row in rows for word in re.findall(r"`([^`]+)`", row)}
@@ -74,7 +74,10 @@ def test_its_code_reports_a_refused_chain_and_a_presence(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The blocks in their order. Only the host, the address and the folder are replaced."""
+    """The page's Python blocks run in order, and a collector receives both reports.
+
+    The test replaces only the host, the address of the collector and the queue folder.
+    """
     pytest.importorskip("httpx")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)

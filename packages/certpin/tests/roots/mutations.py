@@ -1,4 +1,7 @@
-"""Rules about public roots, each of them broken: see ``tests/test_mutations.py``."""
+"""Mutations of the code about public roots: each edit of the source breaks one rule.
+
+``tests/test_mutations.py`` applies them one by one, and checks that the named test then fails.
+"""
 
 from __future__ import annotations
 

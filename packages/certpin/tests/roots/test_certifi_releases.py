@@ -1,4 +1,4 @@
-"""The reader of certifi's releases: from small wheels, without a download."""
+"""The script that reads the roots of all releases of certifi, run on small wheels, offline."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
 
 class _Registry:
-    """In place of pip: offers three versions, and has the wheels of some of them."""
+    """A replacement for the function that runs pip, with three versions of certifi to download.
+
+    Args:
+        wheels: the versions that can be downloaded; the download of another one fails.
+    """
 
     def __init__(self, *wheels: str) -> None:
         self.wheels = wheels
@@ -66,7 +70,7 @@ def test_only_missing_wheels_are_downloaded(monkeypatch: pytest.MonkeyPatch, hom
 def test_a_release_that_cannot_be_downloaded_ends_the_program(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Without the newest release, the roots that it removed would be written as active."""
+    """Otherwise the roots that the missing newest release removed would be recorded as trusted."""
     monkeypatch.setattr(certifi_releases, "run_program", _Registry("2020.11.2", "2015.4.28"))
     with pytest.raises(UnavailableError, match=r"certifi 2021\.2\.3"):
         fetch_releases()

@@ -1,4 +1,7 @@
-"""The facts about public roots: those of real releases, each known since its publication."""
+"""The bundled data about public roots: removals, distrust and expiry, as in real releases.
+
+Each fact is reported only for days after its publication.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,7 @@ def _removed_in(release: str) -> set[str]:
 
 
 def test_all_roots_that_mozilla_removed_in_april_2026_are_known() -> None:
-    """certifi's date is that of its release, a week after Mozilla's decision took effect."""
+    """The recorded day is that of certifi's release, a week after Mozilla's removal took effect."""
     assert _removed_in("2026.4.22") == REMOVED_2026
     assert len(REMOVED_2026) == 17
     for name in REMOVED_2026:
@@ -86,7 +89,7 @@ def test_all_roots_that_mozilla_removed_in_april_2025_are_known() -> None:
 
 
 def test_every_root_of_the_installed_certifi_is_in_the_data() -> None:
-    """Each pin of the data is the digest of a key in a named release of a named package."""
+    """The data's active roots are those of the installed certifi, with the right pins and dates."""
     text = Path(certifi.where()).read_bytes()
     data = load_data()
     installed = read_certificates(text)
@@ -121,7 +124,10 @@ def test_a_removal_by_age_is_known_from_its_publication_on() -> None:
 
 
 def test_a_removal_by_age_stays_due_until_a_release_shows_an_exception() -> None:
-    """The data of a release gets old: the day of a removal must not make the fact disappear."""
+    """A scheduled removal is still reported after its day, if the data are older than that day.
+
+    Newer data that still have the root show an exception, and end the report.
+    """
     name, day = "Go Daddy Root Certificate Authority - G2", date(2027, 4, 15)
     assert _kinds(name, day + 90 * DAY)["scheduled"] == day
     data = load_data()
@@ -131,7 +137,7 @@ def test_a_removal_by_age_stays_due_until_a_release_shows_an_exception() -> None
 
 
 def test_a_removed_root_says_which_package_of_debian_still_has_it() -> None:
-    """Debian's machines trust the root longer than Firefox: they are no proof that all do."""
+    """Debian trusts a root longer than Firefox, so a success on Debian doesn't show that all do."""
     data = load_data()
 
     def text(name: str, today: date) -> str:

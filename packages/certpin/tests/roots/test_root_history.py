@@ -1,4 +1,4 @@
-"""The script that derives the history of roots: from small bundles, without a download."""
+"""The script ``root_history``, which derives when each root was trusted, from small bundles."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ from scripts.root_history import rows_of
 
 @cache
 def _root(name: str, serial: int = 1) -> Certificate:
-    """Make a root. Another serial number is another certificate of the same key."""
+    """Return a self-signed root certificate for the name.
+
+    Each name has one key: with another serial number, it is another certificate of the same key.
+    """
     key = _key(name)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     begin, end = datetime(2010, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC)
@@ -58,7 +61,7 @@ def test_periods_are_from_each_bundle_against_the_next() -> None:
 
 
 def test_a_new_certificate_of_a_key_is_no_removal() -> None:
-    """Google replaced the certificates of GTS Root R1 to R4 in 2022, and kept their keys."""
+    """For example, Google replaced the certificates of GTS Root R1 to R4, and kept their keys."""
     releases = [_release("2020.1.1", _root("One")), _release("2021.1.1", _root("One", 2))]
     (row,) = rows_of(releases).values()
     assert row.periods == [["2020-01-01", None]]
@@ -110,7 +113,10 @@ def test_the_head_of_a_changelog_names_version_and_day() -> None:
 
 
 def test_the_committed_file_is_in_the_form_of_the_script() -> None:
-    """Edits by hand would hide the changes of the next run of the script."""
+    """The committed history.json is formatted as the script writes it, not edited by hand.
+
+    Otherwise the next run of the script would show unrelated changes.
+    """
     text = root_history.TARGET.read_text(encoding="utf-8")
     rows = json.loads(text)["roots"]
     assert text.count("\n") == len(rows) + 3

@@ -1,8 +1,8 @@
-"""Clients drawn at random, one by one: a reference for the expected figures.
+"""Draw the update times of single clients at random: a reference for expected client numbers.
 
-It knows nothing of the gate and of ``certpin.rotation.fleet``. A client that fetches waits for its
-CDN, its cache, its next poll and its user, each of which acts at its own times, and its clock is
-wrong. A user of an app installs a release when the curve of the release says so.
+The code shares nothing with ``certpin.rotation.fleet``. A client that fetches pin sets gets a new
+one after delays of its CDN, its cache, its next poll and its user, each at a random phase, and
+its clock may be wrong. A user of an app installs a release as the release's adoption curve says.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ DAY = 86400
 
 
 class Delays(NamedTuple):
-    """In seconds. ``opened`` has pairs of a share of users, and their longest gap."""
+    """The longest delays, in seconds, until a client that fetches pin sets has a new one.
+
+    ``opened`` lists how long users leave the app closed: pairs of a cumulative share of users and
+    their longest gap between two starts of the app. ``skew`` is the error of a client's clock.
+    """
 
     cdn: float
     cache: float
@@ -31,7 +35,14 @@ class Delays(NamedTuple):
 
 
 def arrival(published: float, delays: Delays, stragglers: float, luck: Random) -> float:
-    """When one client has a version that was published at a time."""
+    """Draw the time at which one client has a version of the pin set that is published at a time.
+
+    Args:
+        published: the time of publication, in seconds.
+        delays: the longest delays of the client.
+        stragglers: the share of clients that take the longest possible time.
+        luck: the source of random numbers.
+    """
     if luck.random() < stragglers:
         return published + delays.longest
     at = published
@@ -42,7 +53,13 @@ def arrival(published: float, delays: Delays, stragglers: float, luck: Random) -
 
 
 def installs(shipped: float, curve: Sequence[tuple[int, float]], rank: float) -> float:
-    """When a user installs a release: the share of faster users is ``rank``."""
+    """Return the time, in seconds, at which a user installs a release; infinity for never.
+
+    Args:
+        shipped: the time at which the release appears, in seconds.
+        curve: pairs of days after that time and the share of users who have the release by then.
+        rank: the share of users who are faster than this one.
+    """
     before_day, before = 0.0, 0.0
     for day, share in curve:
         if rank < share:

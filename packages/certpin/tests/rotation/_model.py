@@ -1,8 +1,9 @@
-"""A tiny model of clients, independent of the gate: their versions, and lockouts.
+"""A small model of clients and the pin sets that they have: which clients are locked out.
 
-A client that fetches holds a version that was the newest at some time of the last T_adopt. A
-client of a binary holds that binary's version until the binary is gone. A client accepts a key of
-its version until the pins of that version expire.
+It has no code in common with ``certpin.rotation``. A client that fetches has some version that was
+the newest one within the last T_adopt, the longest time that an update takes. A client with a
+bundled version has it until its app is gone. A client accepts the keys that its version pins, until
+those pins expire.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Held:
-    """A version as clients hold it."""
+    """A version of the pin set as clients have it: its live pins, and when it reached them."""
 
     number: int
     pins: frozenset[Pin]
@@ -30,18 +31,24 @@ class Held:
 
 @dataclass
 class Fleet:
-    """Every version that was published, and the keys that servers use."""
+    """All clients of a host: the versions that were published, and the keys that servers present.
+
+    ``delay`` is T_adopt, the longest time until every client has a new version.
+    """
 
     delay: timedelta
     served: set[Pin]
     versions: list[Held] = field(default_factory=list)
 
     def held(self, at: datetime) -> list[Held]:
-        """The versions that the slowest clients may hold."""
+        """Return the versions that some client may still have at a time."""
         return [each for each in self.versions if self._fetched(each, at) or _bundled(each, at)]
 
     def locked_out(self, at: datetime) -> list[Held]:
-        """The versions of the clients that are locked out at a time."""
+        """Return the versions with clients that refuse the served keys at a time.
+
+        Such a version lacks the pin of a served key, or its pins have expired.
+        """
         return [
             each
             for each in self.held(at)
@@ -49,12 +56,16 @@ class Fleet:
         ]
 
     def newest(self, at: datetime) -> int:
-        """The number of the version that clients fetch at a time; 0 if there is none."""
+        """Return the number of the version that clients fetch at a time; 0 if there is none."""
         out = [v.number for v in self.versions if v.fetched is not None and v.fetched <= at]
         return max(out, default=0)
 
     def _fetched(self, version: Held, at: datetime) -> bool:
-        """Return True if it was the newest at some time of the window that ends now."""
+        """Return True if a client that fetches pin sets may have this version at a time.
+
+        That is the case if the version was the newest one at some time of the period of length
+        ``delay`` that ends at ``at``.
+        """
         if version.fetched is None or version.fetched > at:
             return False
         changes = [v.fetched for v in self.versions if v.fetched is not None and v.fetched <= at]

@@ -1,12 +1,12 @@
-"""A thousand renewals: the operators of sites ask the gate, and the clients don't know it.
+"""Simulate a thousand certificate renewals with the rotation gate, and the clients they affect.
 
-A site renews its certificate again and again, as an ACME client with the hook does: from two thirds
-of the lifetime on, it tries once a day, and installs only certificates that the gate accepts. If
-the last try before the expiry was refused, its operator forces the step. All decisions are those of
-``certpin.rotation``.
+The gate (``check_step``) decides whether servers may present a certificate. Each site renews its
+certificate again and again, as an ACME client with certpin's hook does: after two thirds of the
+lifetime it tries once a day, and installs only certificates that the gate accepts. If the gate
+refuses the last attempt before the expiry, the operator installs the certificate with ``--force``.
 
-Afterwards, ``Clients`` replays the story: each client fetches each version after a random
-delay, and compares hashes. It has no code in common with the gate.
+Afterwards ``Clients`` checks the recorded history: each client fetches each pin set after a random
+delay, and compares hashes. That part has no code in common with the gate.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _NOTICE = 90 * DAY  # between a provider's announcement of a root and its first 
 
 @dataclass(frozen=True)
 class Presented:
-    """A chain that the servers present from a time on: the hashes of its keys, leaf first."""
+    """A chain that the servers present from time ``at`` on: the hashes of its keys, leaf first."""
 
     at: datetime
     keys: tuple[bytes, ...]
@@ -67,7 +67,10 @@ class Presented:
 
 @dataclass
 class Story:
-    """The versions and the served keys of a site over time, as times and hashes only."""
+    """The history of one site: the published versions of its pin set, and the chains it presented.
+
+    It has only times and hashes, which are all that the simulated clients need.
+    """
 
     match: Match
     longest_delay: timedelta
@@ -77,16 +80,19 @@ class Story:
 
 @dataclass
 class Counts:
-    """The result of many renewals.
+    """The numbers that a simulation of many renewals counts.
 
     Attributes:
-        switched: renewals that changed to the staged key.
-        kept: renewals for which the staged key was not adopted yet, so that the key stayed.
-        unplanned: those of ``kept`` for which the plan should say that the certificate has to be
-            renewed before, and does not, or the reverse.
+        renewals: all renewals.
+        switched: renewals that changed to the staged key, the one prepared for the next change.
+        kept: renewals for which not all clients had the staged key yet, so that the key stayed.
+        unplanned: those of ``kept`` for which ``plan`` was wrong about whether the certificate has
+            to be renewed before the staged key is usable.
+        refused: attempts that the gate refused.
         expired: certificates that expired because the gate refused the next one.
         forced: uses of ``--force``.
-        locked_out: clients that were ever locked out.
+        clients: all clients.
+        locked_out: clients that were locked out at any time.
     """
 
     renewals: int = 0
@@ -107,12 +113,14 @@ def simulate(
     asks_the_gate: bool = True,
     notice: timedelta = _NOTICE,
 ) -> Counts:
-    """Play the renewals of all sites, and then their clients.
+    """Run the renewals of all sites, check which clients they lock out, and return the numbers.
 
     Args:
-        strategy: which key a renewal has.
-        lifetime: of each certificate.
-        asks_the_gate: False to install every certificate, which shows that the clients notice.
+        strategy: whether renewals reuse the key, change to staged keys, or get keys below roots
+            that the clients pin.
+        lifetime: the lifetime of each certificate.
+        asks_the_gate: False to install every certificate without a check; some clients are then
+            locked out, which shows that the simulation detects it.
         notice: how long before its first certificate the provider announces a root.
     """
     counts = Counts()
@@ -133,7 +141,14 @@ def simulate(
 
 
 class Site:
-    """The renewals of one server, and the versions that its operator publishes."""
+    """One simulated site, which renews its server's certificate and publishes versions of its pins.
+
+    Args:
+        chance: the source of random numbers.
+        lifetime: the lifetime of each certificate.
+        opened: the longest time for which users leave the app closed.
+        counts: the numbers to update.
+    """
 
     match: Match = "leaf"
 
@@ -147,7 +162,11 @@ class Site:
         self.expires = BEGIN
 
     def run(self, *, asks_the_gate: bool) -> None:
-        """Renew ``RENEWALS`` times."""
+        """Renew the certificate ``RENEWALS`` times.
+
+        Args:
+            asks_the_gate: False to install each certificate without a check by the gate.
+        """
         self.begin()
         for _ in range(RENEWALS):
             # The renewal is due after two thirds of the lifetime, and some hours late.
@@ -176,11 +195,11 @@ class Site:
         raise NotImplementedError
 
     def wait_until(self, moment: datetime) -> None:
-        """Let time pass. Versions that are due by then are published."""
+        """Advance the site's clock to a moment, and publish the versions that are due by then."""
         raise NotImplementedError
 
     def attempt(self, *, asks_the_gate: bool) -> bool:
-        """Order a certificate. Return True if it may be installed."""
+        """Order a certificate. Return True if the gate accepts it, or if the gate is not used."""
         raise NotImplementedError
 
     def install(self) -> None:
@@ -192,14 +211,14 @@ class Site:
         self.story.versions.append((at, frozenset(pin.digest for pin in policy.live_pins)))
 
     def require_safe(self, situation: Situation, step: GatedStep, pin: Pin | None = None) -> None:
-        """Check that the gate accepts a step of the operator."""
+        """Raise AssertionError if the gate refuses a step of the operator, such as "publish"."""
         found = check_step(situation, step, pin)
         if found:
             raise AssertionError(f"{step} {pin}: {found[0].problem}")
 
 
 class KeySite(Site):
-    """A site with pins of the server's key: it keeps the key, or changes to staged keys."""
+    """A site where clients pin the server's key. Renewals reuse it or change to a staged key."""
 
     def __init__(
         self,
@@ -256,7 +275,10 @@ class KeySite(Site):
             self._stage_the_next()
 
     def _stage_the_next(self) -> None:
-        """Retire and remove old keys, stage the next one, and publish all that."""
+        """Publish a version of the pin set without the old keys, and with the next staged key.
+
+        The gate has to accept each step. Do nothing if the site always reuses its key.
+        """
         if not self._stages:
             return
         situation = with_staged(self._situation, self._next)
@@ -278,7 +300,11 @@ class KeySite(Site):
         return not check_step(self._situation, "activate", pin, (prospect,))
 
     def _plan_is_right(self) -> bool:
-        """Return True if the plan to the staged key asks for a renewal exactly if it is needed."""
+        """Return True if ``plan`` is right about the change to the staged key.
+
+        The plan has to demand a renewal of the current certificate exactly if the certificate
+        expires before the staged key is usable.
+        """
         made = plan(self._situation, self._next)
         usable = max(step.not_before for step in made.steps if step.not_before)
         said = made.renew_by == self.expires
@@ -286,9 +312,9 @@ class KeySite(Site):
 
 
 class ProviderSite(Site):
-    """A site with a provider that chooses the keys of renewals; clients pin the provider's roots.
+    """A site with clients that pin a provider's roots. The provider chooses each renewal's key.
 
-    Now and then the provider announces a root, and uses it for every certificate later.
+    From time to time the provider announces a new root, and later issues all certificates below it.
     """
 
     match: Match = "ca"
@@ -318,7 +344,11 @@ class ProviderSite(Site):
         self.expires = self.now + self.lifetime
 
     def wait_until(self, moment: datetime) -> None:
-        """Publish an announced root on the next working day, and let the provider begin with it."""
+        """Advance the clock to a moment. The operator and the provider act on announced roots.
+
+        The operator publishes pins of an announced root within three days. The provider begins to
+        issue below the root after its notice period.
+        """
         seen = self._announced + self.chance.random() * 3 * DAY
         if not self._published and seen <= moment:
             self.now = max(self.now, seen)
@@ -344,7 +374,10 @@ class ProviderSite(Site):
         self.story.presented.append(Presented(self.now, keys))
 
     def _order(self) -> tuple[Certificate, ...]:
-        """Return a new leaf with a new key, and one of the intermediates of the current root."""
+        """Return the chain of a new certificate: a leaf with a new key, then an intermediate.
+
+        The intermediate is one of those below the provider's current root.
+        """
         _, intermediates = self._root_after(0)
         chain = self.chance.choice(intermediates).issue(HOST.name).chain
         self._ordered = _read(chain)
@@ -371,13 +404,18 @@ class ProviderSite(Site):
 
 
 class Clients:
-    """The clients of a site: the versions that each of them holds over time."""
+    """The clients of a site, replayed from its history: which version each has at which time.
+
+    Args:
+        story: the site's history.
+        chance: the source of random numbers for the clients' delays.
+    """
 
     def __init__(self, story: Story, chance: random.Random) -> None:
         self._story, self._chance = story, chance
 
     def locked_out(self, until: datetime) -> int:
-        """Return how many clients are ever locked out."""
+        """Return the number of clients that are locked out at any time before ``until``."""
         return sum(self._is_ever_locked_out(until) for _ in range(CLIENTS))
 
     def _is_ever_locked_out(self, until: datetime) -> bool:
@@ -390,9 +428,10 @@ class Clients:
         )
 
     def _held(self) -> Iterator[tuple[datetime, frozenset[bytes]]]:
-        """Yield when the client gets each version. A newer one is never replaced by an older one.
+        """Yield when one client gets each version: pairs of the time and the version's pin hashes.
 
-        Some clients are fast, some are as slow as the operator expects of the slowest.
+        The delays are random; 40 % of them are nearly as long as the longest one that the operator
+        expects. A newer version is never replaced by an older one.
         """
         latest = datetime.min.replace(tzinfo=UTC)
         for number, (at, pins) in enumerate(self._story.versions):
@@ -426,7 +465,7 @@ _AUTHORITY = Pin.of_key(hashlib.sha256(b"authority").digest())
 
 
 def _provider_roots() -> tuple[tuple[Authority, tuple[Authority, ...]], ...]:
-    """Return the roots of a provider, each with its intermediates."""
+    """Return nine roots of a provider, each with its three intermediates."""
     roots = [Authority(f"Provider Root {number}") for number in range(9)]
     return tuple(
         (root, tuple(root.intermediate(f"{name} of {number}") for name in "ABC"))

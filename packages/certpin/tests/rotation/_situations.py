@@ -1,4 +1,8 @@
-"""Keys, chains and situations for the tests of rotations: no key is made, no certificate signed."""
+"""Helpers that make pins, chains and situations for the tests of rotations.
+
+A situation is what the rotation's rules know about a host. Keys and certificates are only
+placeholders: nothing is generated or signed.
+"""
 
 from __future__ import annotations
 
@@ -29,22 +33,22 @@ TIMING = AdoptionDelays(cdn=HOUR, cache=12 * HOUR, poll=DAY, opened=8 * DAY, ske
 
 
 def pin(name: str) -> Pin:
-    """The pin of a key, made from its name."""
+    """Return a pin that depends only on ``name``, which stands for a key."""
     return Pin.of_key(hashlib.sha256(name.encode()).digest())
 
 
 def chain(*names: str) -> Chain:
-    """A path of certificates with these keys, leaf first."""
+    """Return a chain of placeholder certificates with the keys of these names, leaf first."""
     return Chain(tuple(Certificate(name.encode(), name.encode()) for name in names))
 
 
 def sighting(*names: str, vantage: str = "192.0.2.7:443") -> Sighting:
-    """A server with a verified path."""
+    """Return the observation of a server with a chain of these keys that verifies."""
     return Sighting(vantage, chain(*names))
 
 
 def unverified(*names: str, vantage: str = "192.0.2.9:443") -> Sighting:
-    """A server without a verified path."""
+    """Return the observation of a server with a chain of these keys that does not verify."""
     return Sighting(vantage, None, chain(*names))
 
 
@@ -53,7 +57,7 @@ def policy(pins: Iterable[HostPin], **fields: Any) -> HostPolicy:
 
 
 def entries(states: dict[str, State]) -> list[HostPin]:
-    """Pins by the names of their keys: the first is the leaf's, the others are backups."""
+    """Return a policy's pins from key names and states: the first as leaf, others as backups."""
     return [
         HostPin(pin(name), "backup" if index else "leaf", state)
         for index, (name, state) in enumerate(states.items())
@@ -65,24 +69,31 @@ def pin_set(states: dict[str, State], number: int = 1, **fields: Any) -> PinSet:
 
 
 def root_set(*names: str, number: int = 1) -> PinSet:
-    """A pin set of one provider's roots, all active."""
+    """Return a pin set with the pins of a single provider's roots, all active."""
     roots = [HostPin(pin(name), "root", provider=("one",)) for name in names]
     return PinSet("bank", number, (policy(roots, match="ca"),))
 
 
 def version(number: int, states: dict[str, State], *, ago: timedelta, **fields: Any) -> Version:
-    """A version that was published some time ago, to be fetched."""
+    """Return a version of the pin set that clients can fetch since ``ago`` before NOW."""
     return Version(pin_set(states, number), fetched=NOW - ago, **fields)
 
 
 def bundled(number: int, states: dict[str, State], *, ago: timedelta, **fields: Any) -> Version:
-    """A version that went into a binary some time ago."""
+    """Return a version of the pin set that was built into an app, ``ago`` before NOW."""
     return Version(pin_set(states, number), bundled=NOW - ago, **fields)
 
 
 def situation(
     draft: PinSet, *versions: Version, seen: tuple[Sighting, ...] = (), **fields: Any
 ) -> Situation:
-    """The situation of the one host now."""
+    """Return the situation of the host ``HOST`` at NOW.
+
+    Args:
+        draft: the pin set in the pin file, which may not be published yet.
+        versions: the published versions of the pin set.
+        seen: the observed servers.
+        fields: other fields of ``Situation`` to set.
+    """
     known: dict[str, Any] = {"timing": TIMING, "now": NOW, "past": PinHistory()} | fields
     return Situation(draft, PATTERN, DeployedVersions(versions), seen, **known)

@@ -1,6 +1,6 @@
-"""A slow reference of the simulation: client by client, one time after the other.
+"""A slow reference for ``certpin.rotation.simulate``, which computes one client at a time.
 
-Without arrays and chunks: the vectorised simulation has to return the same numbers.
+The simulation processes arrays of clients in chunks, and has to return the same numbers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,15 @@ Cause = tuple[str, int | None, int | None]
 
 
 class Slow(NamedTuple):
-    """Clients that were ever locked out, their seconds, the clients of each cause, the hours."""
+    """The result of the slow simulation.
+
+    Attributes:
+        locked_out: how many clients were locked out at any time.
+        seconds: the sum of the seconds for which clients were locked out.
+        causes: the number of clients for each cause of a lockout.
+        hours: for every seventh hour, the number of locked out clients, and the number of clients
+            with each version.
+    """
 
     locked_out: int
     seconds: int
@@ -47,7 +55,13 @@ def simulate_slowly(script: Script, fleet: Fleet) -> Slow:
 
 
 def _since(script: Script, fleet: Fleet, client: int) -> list[tuple[int, Release]]:
-    """The moments at which one client gets each version."""
+    """Return when one client gets which version, as pairs of seconds and version, in order.
+
+    Args:
+        script: the published versions and served keys over time.
+        fleet: the clients.
+        client: the number of the client; those that fetch come first, the fastest at 0.
+    """
     sizes = fleet.sizes
     before = sizes.fetching or 0
     if client >= before:
@@ -65,7 +79,10 @@ def _since(script: Script, fleet: Fleet, client: int) -> list[tuple[int, Release
 
 
 def _gets(release: Release, fleet: Fleet, client: int) -> int:
-    """Search the first second in which more clients than the faster ones have the version."""
+    """Return the second at which a client gets a version that is published for all to fetch.
+
+    It is the first second in which the fleet's curve has more than ``client`` clients with it.
+    """
     clients, curve = fleet.sizes.fetching or 0, fleet.arrivals
     low, high = 0, curve.points[-1][0]
     while low < high:
@@ -84,7 +101,10 @@ def _held(since: list[tuple[int, Release]], at: int) -> Release:
 def _refused(
     script: Script, since: list[tuple[int, Release]]
 ) -> Iterator[tuple[int, int, Cause | None]]:
-    """Begin, end and cause; the cause is ``None`` if it continues the previous one."""
+    """Yield the periods in which one client is locked out: begin, end (in seconds) and cause.
+
+    The cause is ``None`` if the period continues the previous one.
+    """
     ends = {each.end for _, each in since} | {0}
     changes = {each.at for each in script.servings} | {moment for moment, _ in since}
     moments = sorted(each for each in ends | changes if each is not None and each >= 0)

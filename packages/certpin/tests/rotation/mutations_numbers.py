@@ -1,4 +1,8 @@
-"""Rules of figures, deadlines and app releases, removed one by one (``test_mutations.py``)."""
+"""Mutations of the code for client numbers, deadlines and app releases in rotations.
+
+Each edit of the source breaks one rule. ``tests/test_mutations.py`` applies them one by one, and
+checks that the named test then fails.
+"""
 
 from __future__ import annotations
 

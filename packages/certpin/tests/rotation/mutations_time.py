@@ -1,4 +1,7 @@
-"""The rules about time and about servers, removed one by one (``test_mutations.py`` runs them)."""
+"""Mutations of the rotation rules about time and servers: each edit breaks one rule.
+
+``tests/test_mutations.py`` applies them one by one, and checks that the named test then fails.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which versions clients hold, and since when all of them accept a pin."""
+"""Which versions of a pin set clients may still have, and since when all clients accept a pin."""
 
 from __future__ import annotations
 

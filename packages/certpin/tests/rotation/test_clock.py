@@ -1,4 +1,7 @@
-"""The rules about time: the journal, the clocks of the servers, and versions that have ended."""
+"""How the rotation gate treats clocks: a step is refused if this machine's clock may be wrong.
+
+The evidence is the journal's newest entry, the clocks of servers, and versions that have ended.
+"""
 
 from __future__ import annotations
 
@@ -50,12 +53,18 @@ def entry(ago: timedelta, who: str = "ada") -> Event:
 
 
 def date(apart: timedelta, source: str = "eu") -> ServerDate:
-    """A server with a clock that is ahead of this machine's."""
+    """Return the clock reading of the server ``source``: ``apart`` ahead of this machine's."""
     return ServerDate(source, NOW + apart, NOW)
 
 
 def judged(**evidence: object) -> Situation:
-    """Version 1 has no pin ``c`` and ended a month ago; version 2 has it."""
+    """Return a situation with this evidence about the time, and two versions.
+
+    Version 1 lacks the pin ``c``, and no client has had it for a month; version 2 has the pin.
+
+    Args:
+        evidence: fields of ``TimeEvidence``, and ``newest``, the newest event of the journal.
+    """
     old, new = version(1, AB, ago=90 * DAY, clients=7), version(2, ABC, ago=40 * DAY)
     newest = evidence.pop("newest", None)
     known = time_evidence(newest)  # type: ignore[arg-type]  # an event, or None
@@ -122,7 +131,10 @@ def test_a_version_that_is_recorded_as_ended_needs_no_date() -> None:
 
 
 def test_the_end_of_a_release_needs_a_date() -> None:
-    """An end of support is a date, too: a clock that is ahead has passed it."""
+    """If a version has ended by its app's end of support, a server has to confirm the time.
+
+    Otherwise a clock that is ahead could end the version too early.
+    """
     from certpin.rotation import AppRelease
 
     known = judged()
@@ -134,7 +146,7 @@ def test_the_end_of_a_release_needs_a_date() -> None:
 
 
 def test_no_date_is_needed_if_the_answer_does_not_depend_on_an_end() -> None:
-    """A renewal with a key that every version has, and a draft that is published."""
+    """A renewal with a key that every version has, and a publication, need no confirmed time."""
     known = judged()
     assert check_step(known, "activate", pin("a")) == ()
     assert check_step(replace(known, pins=pin_set({**ABC, "d": "staged"}, 3)), "publish") == ()
@@ -178,7 +190,10 @@ def test_without_the_clock_versions_end_only_by_their_record() -> None:
 
 
 def test_a_plan_and_an_emergency_are_not_blocked() -> None:
-    """The steps of a plan lie in the future, and the way out must not be hidden."""
+    """A plan's steps lie in the future, and the path out of an emergency has to be shown.
+
+    So both are computed even if no server confirmed the time.
+    """
     unknown = judged()
     made = plan(unknown, pin("c"))
     assert made.possible

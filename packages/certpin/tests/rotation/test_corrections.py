@@ -1,4 +1,7 @@
-"""Entries of a clock that was ahead: they count as written when they were corrected."""
+"""Corrections of journal entries that were written by a clock that was ahead.
+
+Such an entry counts as written at the time of its correction.
+"""
 
 from __future__ import annotations
 
@@ -37,12 +40,12 @@ def staged(name: str, at: datetime) -> Event:
 
 
 def read(*events: Event) -> tuple[Event, ...]:
-    """The events as they come out of a file."""
+    """Return the events after they are written to a journal and parsed again."""
     return parse_journal(format_journal(events))
 
 
 def repaired(*events: Event, at: datetime = NOW) -> History:
-    """The journal after one correction of all entries that are ahead."""
+    """Return the history of a journal with one correction, at time ``at``, of all later entries."""
     known = read(*events)
     late = ahead_of(known, at)
     fixed = correction(late, at, "bert", "the clock of ada was ahead")
@@ -62,7 +65,10 @@ def test_an_entry_that_is_ahead_counts_as_written_at_its_correction() -> None:
 
 
 def test_a_version_is_held_until_t_adopt_after_the_correction() -> None:
-    """The bound is safe: version 2 was published before the correction, at the latest."""
+    """Clients may have version 1 until T_adopt after the correction.
+
+    That is safe, because version 2 was published at the time of the correction or before.
+    """
     history = repaired(published(1, NOW - 90 * DAY), published(2, NOW + FAR))
     old = history.deployed.versions[0]
     assert history.deployed.end_of_life(old, TIMING) == NOW + TIMING.adopt
@@ -83,7 +89,7 @@ def test_other_entries_keep_their_times() -> None:
 
 
 def test_entries_keep_their_order() -> None:
-    """Two of them differ only in their times."""
+    """All corrected entries get one time, and stay in order. Two of them differ in nothing else."""
     steps = ["stage", "retire", "activate", "retire"]
     events = [
         Event(NOW + FAR + number * HOUR, "ada", step, HOST, pin("c"))  # type: ignore[arg-type]

@@ -1,4 +1,7 @@
-"""Deadlines: the last safe time to publish, and until when a stolen key is accepted."""
+"""Deadlines of rotations: the last safe time to publish before clients' pins expire.
+
+Also until when clients accept a stolen key.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,10 @@ def test_the_last_safe_time_to_publish_is_t_adopt_before_the_expiry() -> None:
 
 @given(late=st.integers(-40, 40))
 def test_the_deadline_is_the_last_time_at_which_the_gate_finds_no_expired_client(late: int) -> None:
-    """Publish at the deadline plus some seconds: clients of the old version expire, or don't."""
+    """A version published ``late`` seconds after the deadline leaves clients with expired pins.
+
+    If it is published at the deadline or before, no client's pins expire.
+    """
     old = expiring()
     (found,) = publish_deadlines(situation(pin_set(AB, 2), old))
     assert found.publish_before

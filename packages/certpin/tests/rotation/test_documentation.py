@@ -1,4 +1,4 @@
-"""docs/guides/rotate.md has every invariant, the dates of a plan, and commands that work."""
+"""The page docs/guides/rotate.md lists every rule and the dates of a plan; its commands work."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ cat leaf.pem ca.pem > fullchain.pem
 
 
 def _steps() -> list[str]:
-    """Return the shell blocks of the page, in their order."""
+    """Return the texts of the page's shell blocks that are to be run, in order."""
     page = blocks("guides/rotate.md")
     found = [each.text for each in page if each.language == "sh" and not each.not_run]
     assert "\n".join(["set -eu", "", *found]) == shell_script("guides/rotate.md")
@@ -89,7 +89,11 @@ def _deploy(folder: Path, *commands: str) -> None:
 @pytest.mark.peer("unshare", "openssl")
 @pytest.mark.timeout(300)
 def test_a_key_is_rotated_with_the_commands_of_the_page(tmp_path: Path) -> None:
-    """Forty days pass after each step; ``deploy.sh`` installs the new chain on the server."""
+    """The page's shell commands replace the server's key completely.
+
+    The test simulates forty days between the parts. ``deploy.sh``, which the page calls, installs
+    the new chain on the server.
+    """
     root = Authority("Trusted Root")
     issuer = root.intermediate("Intermediate")
     old, backup = issuer.issue("api.bank.example"), issuer.issue("api.bank.example")

@@ -1,4 +1,4 @@
-"""The shortest safe path after a key was stolen or lost."""
+"""The shortest safe sequence of steps after a key was stolen or lost."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def path(
     versions: tuple[Version, ...] = (OUT,),
     **fields: Any,
 ) -> EmergencyPath:
-    """The path after a key was recorded as stolen or lost."""
+    """Return the emergency path after the key ``name`` was recorded as stolen or lost."""
     return emergency_path(_recorded(fact, name, states, versions, **fields), pin(name), fact)
 
 

@@ -1,4 +1,4 @@
-"""Statistics of stores: read strictly, and used instead of guessed adoption curves."""
+"""App stores' statistics of installed releases: strictly parsed, and used as adoption curves."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_measured_curves_replace_guesses() -> None:
 
 
 def test_a_measured_curve_ends_no_version() -> None:
-    """A store leaves small numbers out."""
+    """A store omits small numbers, so a share of 100 % is no proof that an old version is gone."""
     all_new = [usage("402", 1000, 1)]
     found = measured_releases(DEPLOYED, all_new)
     assert found.versions[1].releases[0].curve == ((19, Fraction(1)),)

@@ -1,4 +1,7 @@
-"""Figures: one computation for refusals and simulations, compared with clients drawn at random."""
+"""Numbers of clients at risk: refusals and simulations compute the same number of clients.
+
+The number also matches clients that are drawn at random.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +69,10 @@ SHARES = st.integers(0, 100).map(lambda percent: Fraction(percent, 100))
 
 @st.composite
 def deployments(draw: st.DrawFn) -> tuple[DeployedVersions, AdoptionDelays]:
-    """Fetched versions and releases of apps, each with or without the next key."""
+    """Generate published versions and app releases, each with or without the next key.
+
+    The result is a pair of the versions and the delays of the clients.
+    """
     hours = st.integers(0, 400)
     delays = [draw(hours) * HOUR for _ in range(5)]
     timing = AdoptionDelays(*delays)
@@ -84,7 +90,13 @@ def deployments(draw: st.DrawFn) -> tuple[DeployedVersions, AdoptionDelays]:
 
 @st.composite
 def apps(draw: st.DrawFn, app: str, first: int) -> list[Version]:
-    """The releases of an app, each with one more version."""
+    """Generate one to three releases of an app, each with a bundled version of the pin set.
+
+    Args:
+        draw: Hypothesis's function.
+        app: the name of the app.
+        first: the number of the version before the first one.
+    """
     found = []
     clients = draw(st.integers(1, 5000))
     updates = draw(st.booleans())
@@ -108,13 +120,16 @@ def apps(draw: st.DrawFn, app: str, first: int) -> list[Version]:
 
 
 def at(deployed: DeployedVersions, timing: AdoptionDelays) -> Situation:
-    """A situation in which every version accepts the served key."""
+    """Return a situation with these versions, all of which accept the key that servers present."""
     draft = pin_set(NEW_PINS, 99)
     return situation(draft, *deployed.versions, seen=(sighting("served"),), timing=timing)
 
 
 def simulated(now: Situation, moment: datetime) -> int:
-    """How many clients the simulation says that serving the next key then locks out at once."""
+    """Return how many clients a simulation locks out if servers present the next key from then on.
+
+    Count only the clients for which the change of the key is the cause.
+    """
     sizes = deployed_sizes(now.deployed)
     total = sizes.total
     assert total is not None
@@ -202,7 +217,10 @@ def test_reports_raise_a_figure_up_to_the_fleet() -> None:
 def test_the_expected_figure_is_that_of_clients_drawn_at_random(
     days: float, stragglers: float
 ) -> None:
-    """20,000 clients: the sampling error (four sigmas) is at most 1.5 % of them."""
+    """The expected number of updated clients matches 20,000 clients drawn at random.
+
+    The difference is at most four standard deviations, and about 1.5 % of the clients.
+    """
     clients, luck = 20_000, Random(f"{days} {stragglers}")  # no secret
     seconds = timedelta(seconds=1)
     opened = tuple((float(share), gap / seconds) for share, gap in usual_curve(TIMING))
@@ -249,7 +267,10 @@ def test_a_figure_is_linear_between_the_two_points_around_it(
 @pytest.mark.parametrize("days", [1, 8, 20, 50, 120])
 @pytest.mark.parametrize("forced", [False, True])
 def test_the_users_of_an_app_are_those_drawn_at_random(days: int, forced: bool) -> None:
-    """Three releases; with a forced update on the thirtieth day after the last one."""
+    """The number of users with each of three releases matches 20,000 users drawn at random.
+
+    If ``forced``, the app forces an update thirty days after its last release.
+    """
     clients, luck = 20_000, Random(f"{days} {forced}")  # no secret
     shipped = (-400, -20, 0)
     curves: list[Any] = [(), ((10, Fraction(1, 2)), (30, Fraction(4, 5))), ()]
@@ -289,7 +310,10 @@ def test_the_users_of_an_app_are_those_drawn_at_random(days: int, forced: bool) 
 
 
 def test_clients_with_one_of_two_pin_sets_of_one_number_never_take_the_other() -> None:
-    """Two people brought out version 2: the second took the place of the first after 3 days."""
+    """Two different pin sets were published as version 2, the second three days after the first.
+
+    Clients that have one of them keep it until version 3.
+    """
     old = version(1, OLD_PINS, ago=90 * DAY, clients=1000)
     first = version(2, NEW_PINS, ago=40 * DAY)
     second = version(2, {**OLD_PINS, "other": "published"}, ago=37 * DAY)
@@ -334,7 +358,7 @@ def test_an_app_that_updates_itself_holds_the_highest_version() -> None:
 
 
 def test_a_binary_that_accepts_the_key_is_not_at_risk() -> None:
-    """Only versions that refuse the key count."""
+    """A refusal counts only the clients of versions that refuse the key."""
     entry = HostPin(pin("next"), "backup", "published")
     assert entry.live
     app = AppRelease("bank", "1", NOW - 9 * DAY, clients=70)

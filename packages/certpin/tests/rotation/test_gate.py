@@ -1,4 +1,7 @@
-"""Each invariant: steps that break it, the clients at risk, the safe date, and safe steps."""
+"""The rotation gate: for each safety rule, steps that it refuses and steps that it allows.
+
+A refusal has the number of clients at risk and the date from which the step is safe.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,13 @@ SEEN = (sighting("a", "ca", "root"),)
 
 
 def known(states: dict[str, State], number: int = 2, **fields: Any) -> Situation:
-    """A draft, with version 1 published and a server that serves ``a``."""
+    """Return a situation with a draft, a published version 1, and a server with the key ``a``.
+
+    Args:
+        states: the pins of the draft and their states.
+        number: the draft's version.
+        fields: fields of the draft's policy, or of the situation.
+    """
     pins = {name: fields.pop(name) for name in ("expires", "mode", "on_expiry") if name in fields}
     versions = fields.pop("versions", (OUT,))
     seen = fields.pop("seen", SEEN)
@@ -185,7 +194,10 @@ def test_a_lost_key_is_removed_and_is_not_the_last_backup() -> None:
 
 
 def test_a_version_with_a_lost_key_that_is_still_served_may_go_out() -> None:
-    """Unlike a compromised one: no attacker has it, and servers may run on until they restart."""
+    """A lost key differs from a compromised one: no attacker has it.
+
+    Servers may present it until they restart.
+    """
     lost: dict[str, State] = {"a": "lost", "b": "published", "c": "staged"}
     assert check_step(known(lost, 2), "publish") == ()
 
@@ -294,7 +306,7 @@ def test_a_key_that_is_served_does_not_retire() -> None:
 
 
 def test_a_version_with_another_pattern_for_the_host_counts() -> None:
-    """The draft has a wildcard, and the version that clients hold has the host itself."""
+    """The draft covers the host by a wildcard; the version that clients have names the host."""
     wild, exact = "*.bank.example", "api.bank.example"
     late = kit.policy(exact, pin("a"), pin("b"), on_expiry="fail-closed", expires=NOW + DAY)
     held = Version(PinSet("bank", 1, (late,)), fetched=NOW - 40 * DAY)

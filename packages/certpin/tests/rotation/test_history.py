@@ -1,4 +1,7 @@
-"""The history: deployed versions, states of pins, delays, and contradictions."""
+"""The history derived from a journal: published versions, states of pins, client delays.
+
+It also reports entries that contradict each other.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The journal: events are read back, merges are harmless, hostile lines are typed errors."""
+"""The journal file of rotations: events are read back, and the order of lines makes no difference.
+
+Hostile lines raise only ``JournalError``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In any order of steps that the gate allows, no client is ever locked out."""
+"""A state machine test: in any order of steps that the gate allows, no client is locked out."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ SERVERS = ("one", "two")
 
 
 class Rotation(RuleBasedStateMachine):
-    """An operator who tries every step, on a fleet of clients that is independent of the gate."""
+    """A Hypothesis state machine: an operator attempts every step of a rotation in any order.
+
+    The clients are those of ``tests.rotation._model``, which is independent of the gate.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +65,12 @@ class Rotation(RuleBasedStateMachine):
     def try_to(
         self, guard: tuple[Violation, ...], change: Callable[[Situation], Situation]
     ) -> bool:
-        """Take a step if its guard lets it through; a pin set may refuse it too."""
+        """Change the situation if no rule forbids it, and return True if it was changed.
+
+        Args:
+            guard: the gate's violations; with any, nothing changes.
+            change: returns the new situation. If it raises ConfigError, nothing changes.
+        """
         if guard:
             return False
         try:
@@ -113,7 +121,7 @@ class Rotation(RuleBasedStateMachine):
             self.hand_out(held.number, held.pins)
 
     def hand_out(self, number: int, live: frozenset[Pin]) -> None:
-        """Publish a version: every client of an older one has it after the delay."""
+        """Publish a version in the model: clients of bundled versions have it after T_adopt."""
         now = self.known.now
         self.fleet.versions = [
             replace(each, gone=now + TIMING.adopt) if each.bundled and not each.gone else each
@@ -159,7 +167,7 @@ class Rotation(RuleBasedStateMachine):
     @precondition(lambda self: len(self.lost) < 2)
     @rule(key=KEYS)
     def lose(self, key: str) -> None:
-        """A key is gone. A server that has it in its memory goes on."""
+        """Record a key as lost. A server that has the key in memory continues to present it."""
         if self.known.entry(pin(key)) is None or not self.allowed(key, "lost"):
             return
         if self.try_to((), lambda known: with_state(known, pin(key), "lost")):

@@ -1,4 +1,7 @@
-"""Reported usage: it delays and informs, and shortens the wait only with a threshold."""
+"""Reports of how many clients use which version, and their effect on the dates of a rotation.
+
+They can extend the wait for old clients, and shorten it only if the operator sets a threshold.
+"""
 
 from __future__ import annotations
 
@@ -109,7 +112,7 @@ def test_the_number_of_clients_is_never_below_the_recorded_one() -> None:
     st.lists(st.tuples(st.integers(1, 3), st.integers(0, 10**9), st.integers(0, 60)), max_size=40)
 )
 def test_false_reports_never_make_a_key_adopted_earlier(lies: list[tuple[int, int, int]]) -> None:
-    """Without a threshold, each version is alive at least as long as without reports."""
+    """Without a threshold, no report shortens the time for which clients may have a version."""
     versions = (OLD, RECENT, bundled(3, ABC, ago=DAY), version(3, ABC, ago=DAY))
     field = seen(*versions, what=[told(number, n, ago=ago) for number, n, ago in lies])
     for before, after in zip(versions, field.versions, strict=True):

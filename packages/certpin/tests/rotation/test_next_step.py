@@ -1,4 +1,4 @@
-"""The next safe action of a rotation."""
+"""The next safe action of a rotation, as ``certpin rotate status`` prints it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,13 @@ SEEN = (sighting("a"),)
 def following(
     known: Situation, activated: dict[str, int] | None = None, *, differs: bool = False
 ) -> NextStep:
-    """The next action, with the keys that the gate let servers use some days ago."""
+    """Return the next action of a rotation.
+
+    Args:
+        known: the situation of the host.
+        activated: for key names, how many days ago the gate allowed servers to use the key.
+        differs: whether the pin file differs from the last published version.
+    """
     times: dict[Pin, Any] = {pin(key): NOW - ago * DAY for key, ago in (activated or {}).items()}
     return next_step(known, times, differs=differs)
 

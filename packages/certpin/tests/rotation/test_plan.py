@@ -1,4 +1,4 @@
-"""The steps of a plan: their order and dates, and impossible plans."""
+"""The plan of a key rotation: its steps, their order and dates, and when no plan is possible."""
 
 from __future__ import annotations
 
@@ -80,7 +80,12 @@ def test_a_new_key_is_published_and_served_after_its_adoption() -> None:
 
 
 def expiring(after: timedelta, vantage: str = "192.0.2.7:443") -> Sighting:
-    """Return a sighting of a server with the key ``a``; its certificate expires ``after`` NOW."""
+    """Return the observation of a server with the key ``a``.
+
+    Args:
+        after: the time from NOW until the server's certificate expires.
+        vantage: the server's address.
+    """
     leaf = stand_in(pin("a"))
     vars(leaf)["not_after"] = NOW + after
     return Sighting(vantage, Chain((leaf, *chain("authority").certificates)))

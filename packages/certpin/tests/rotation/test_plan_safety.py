@@ -1,4 +1,7 @@
-"""No plan locks a client out, and none could be quicker: random versions against a model."""
+"""Rotation plans for random versions, checked against an independent model of clients.
+
+No plan locks a client out, and a plan with earlier dates would.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ TIMINGS = st.builds(AdoptionDelays, DURATIONS, DURATIONS, DURATIONS, DURATIONS, 
 
 @st.composite
 def situations(draw: st.DrawFn) -> Situation:
-    """Generate up to five versions, some in binaries, and servers with one of their keys."""
+    """Generate situations with one to five versions, some of them bundled in apps.
+
+    The servers present the key ``SERVED``, which most versions accept.
+    """
     timing = draw(TIMINGS)
     # Distinct times: no client would fetch the lower of two versions with one time.
     ages = sorted(draw(st.sets(st.integers(1, 2000), min_size=1, max_size=5)), reverse=True)
@@ -48,7 +54,10 @@ _NAMES = st.sampled_from(OTHERS)
 
 
 def _version(draw: st.DrawFn, number: int, age: timedelta) -> Version:
-    """Mostly with the served key: if clients are locked out already, there is no plan."""
+    """Generate a version of the pin set, which accepts the served key in most cases.
+
+    If clients are locked out already, no plan is possible.
+    """
     names = draw(st.lists(_NAMES, min_size=1, max_size=3, unique=True))
     first = [SERVED] if draw(st.integers(0, 30)) or len(names) == 1 else []
     held = [HostPin(pin(name), "leaf", "active") for name in first]
@@ -66,7 +75,7 @@ def _version(draw: st.DrawFn, number: int, age: timedelta) -> Version:
 
 
 def fleet_of(situation: Situation) -> Fleet:
-    """The model of the same versions."""
+    """Return the independent model of the clients that have the situation's versions."""
     versions = [
         Held(
             each.number,
@@ -83,7 +92,11 @@ def fleet_of(situation: Situation) -> Fleet:
 
 @dataclass
 class Operator:
-    """An operator who follows a plan, on the model. ``draft`` is the next version."""
+    """An operator who carries out a plan in the model of clients.
+
+    ``draft`` has the pins of the version to publish next, and ``late`` how long after the plan's
+    begin each version was published.
+    """
 
     fleet: Fleet
     draft: set[Any]
@@ -92,13 +105,16 @@ class Operator:
     late: dict[int, timedelta] = dataclasses.field(default_factory=dict)
 
     def date(self, step: Step) -> datetime:
-        """Return the date of a step: dates relative to a version move with it."""
+        """Return when to take a step: not before its date in the plan, nor before the current time.
+
+        A date that is relative to a version is later if that version was published later.
+        """
         if step.not_before is None:
             return self.clock
         return max(self.clock, step.not_before + self.late.get(step.counts_from or 0, 0 * HOUR))
 
     def take(self, step: Step) -> None:
-        """Take one step at the date in the plan."""
+        """Advance the clock to the date of a step, and carry out the step in the model."""
         self.clock = self.date(step)
         if step.act == "stage":
             self.draft.add(step.pin)
@@ -124,7 +140,10 @@ def operator(situation: Situation) -> Operator:
 
 
 def moments(start: datetime, end: datetime, worker: Operator) -> Iterator[datetime]:
-    """Return every moment of a period at which a state may change, and those around it."""
+    """Yield the moments from ``start`` to ``end`` at which clients' states may change.
+
+    Each one comes with the microsecond before it, and ``start`` is always included.
+    """
     delay = worker.fleet.delay
     for held in worker.fleet.versions:
         for at in (held.fetched, held.bundled, held.gone, held.end):
@@ -212,7 +231,10 @@ def the_plan() -> tuple[Situation, Plan]:
 
 @pytest.mark.parametrize("hours", [0, 1, 32 * 24])
 def test_the_model_notices_a_lockout(hours: int) -> None:
-    """Without this, the properties above could hold trivially."""
+    """The model reports a lockout if servers change their key too early.
+
+    If it never reported one, the other tests of this file would always pass.
+    """
     known, made = the_plan()
     worker = operator(known)
     for step in made.steps[:2]:

@@ -1,4 +1,7 @@
-"""Whether clients accept a chain that a server will present, as far as the chain is known."""
+"""Predict whether clients accept a chain that a server will present.
+
+The prediction is "open" if the chain is not known well enough.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,7 @@ def policies(draw: st.DrawFn) -> HostPolicy:
 
 
 def enforced(policy: HostPolicy) -> HostPolicy:
-    """The same pins, enforced: also a single one, which no pin file may have."""
+    """Return the policy in mode "enforce", without the check that it has enough pins."""
     changed = replace(policy)
     object.__setattr__(changed, "mode", "enforce")
     return changed
@@ -175,7 +178,7 @@ def _backup() -> tuple[HostPin, ...]:
 
 
 def test_each_path_of_a_cross_signed_authority_has_to_be_accepted(root: Authority) -> None:
-    """One client finds the old root, and another one the new root."""
+    """Some clients build a path to the authority's old root, and others to its new root."""
     other, ca = Authority("other"), root.intermediate("ca")
     crossed = Authority("ca", issuer=other, key=ca.key)
     identity = ca.issue(HOST)
@@ -188,7 +191,7 @@ def test_each_path_of_a_cross_signed_authority_has_to_be_accepted(root: Authorit
 
 
 def test_a_chain_with_a_forged_signature_has_no_path(root: Authority, ca: Authority) -> None:
-    """The name of the pinned authority is in it, and its certificate too."""
+    """The chain has the pinned authority's certificate, but its key did not sign the leaf."""
     forger = Authority("ca", issuer=Authority("root"))
     leaf, _ = _certificates(forger.issue(HOST))
     forged = Prospect(leaf, (ca.certificate,), sent=True)
@@ -209,7 +212,10 @@ def test_a_chain_with_too_many_alternatives_is_not_accepted(root: Authority, ca:
 
 
 def test_a_certificate_that_is_only_sent_is_not_on_the_path(root: Authority) -> None:
-    """A stale intermediate in the file: its pin must not count, whatever this machine knows."""
+    """The pin of an unrelated intermediate in the certificate file does not count.
+
+    That holds whether or not this machine has the root.
+    """
     old, new = root.intermediate("old"), root.intermediate("new")
     leaf = _certificates(new.issue(HOST))[0]
     for roots in ((root.certificate.der,), ()):
@@ -221,7 +227,7 @@ def test_a_certificate_that_is_only_sent_is_not_on_the_path(root: Authority) -> 
 def test_a_path_with_a_certificate_that_cannot_be_read_is_refused(
     root: Authority, ca: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise a compromised authority could be missing from the path."""
+    """An unreadable certificate could be that of a compromised authority."""
     identity = ca.issue(HOST)
     of_platform = policy_of(identity.pin)
     cases = [
@@ -259,7 +265,10 @@ def test_a_self_signed_leaf_needs_an_anchor_of_the_policy() -> None:
 
 
 def test_clients_of_the_platform_refuse_a_private_root(root: Authority, ca: Authority) -> None:
-    """Version 1 trusts the platform's roots, and version 2 only a private root."""
+    """Clients of version 1 trust the platform's roots, and those of version 2 only a private root.
+
+    The gate then refuses a certificate below the private root.
+    """
     identity = ca.issue(HOST)
     first = pin_set({"old": "active", "next": "published"})
     before = replace(first, policies=(policy_of(identity.pin),))
@@ -276,7 +285,7 @@ def test_clients_of_the_platform_refuse_a_private_root(root: Authority, ca: Auth
 
 
 def test_each_prefix_that_ends_at_an_anchor_is_a_path(root: Authority, ca: Authority) -> None:
-    """An intermediate in `trust` ends the path of some clients; others go on to the root."""
+    """With an intermediate in ``trust``, some clients end the path there, others at the root."""
     leaf = _certificates(ca.issue(HOST))[0]
     compromised = HostPin(root.pin, "root", "compromised")
     pins = (HostPin(ca.pin, "intermediate"), *_backup(), compromised)

@@ -1,4 +1,4 @@
-"""Rotation decides without a clock, a disk or a network: their data are arguments."""
+"""The package ``certpin.rotation`` uses no clock, disk or network: callers pass all data in."""
 
 from __future__ import annotations
 

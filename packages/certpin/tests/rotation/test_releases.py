@@ -1,4 +1,7 @@
-"""Releases of apps: when clients have left them, and the curves that say so."""
+"""App releases with bundled pin sets: when the last user has left a release.
+
+Also the adoption curves, which give the share of users with a release over time.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ def shipped(number: int, *releases: AppRelease, **fields: Any) -> Version:
 
 
 def end(*versions: Version) -> datetime | None:
-    """The end of the first version."""
+    """Return when the last client has left the first version; ``None`` if that is unknown."""
     return DeployedVersions(versions).end_of_life(versions[0], TIMING)
 
 
@@ -148,7 +151,10 @@ def test_later_facts_about_a_release_count_and_the_others_stay() -> None:
 
 
 def test_a_version_that_is_given_out_before_its_push_is_out_from_then_on() -> None:
-    """The signed set was recorded long ago, so that its date would end the previous version."""
+    """A version that was signed first counts as published only when clients could fetch it.
+
+    With the date of the signature, the previous version would end too early.
+    """
     signed = Event(NOW - 50 * DAY, "ada", "publish", version=1, signed=True, pins=pin_set(AB, 1))
     given = replace(signed, time=NOW - DAY, signed=False)
     (found,) = History((signed, given)).deployed.versions

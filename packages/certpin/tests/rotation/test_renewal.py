@@ -1,4 +1,4 @@
-"""When servers may switch to a key, and which keys a rotation has replaced."""
+"""From when on servers may change to a key, and which keys a rotation has replaced."""
 
 from __future__ import annotations
 

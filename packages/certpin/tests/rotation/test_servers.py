@@ -1,4 +1,4 @@
-"""The servers of a host: side by side, and none that was seen is forgotten."""
+"""The servers of a host: each is checked, and a server that was observed once is not forgotten."""
 
 from __future__ import annotations
 
@@ -46,7 +46,14 @@ AB: dict[str, State] = {"a": "active", "b": "published"}
 
 
 def seen(server: str, leaf: str = "a", *, host: str = HOST, problem: str = "") -> ServerObservation:
-    """An observation of yesterday."""
+    """Return an observation of a server one day before NOW.
+
+    Args:
+        server: its address and port.
+        leaf: the name of the leaf's key.
+        host: the host of the server.
+        problem: why the chain did not verify; "" if it did.
+    """
     return ServerObservation(HostPattern.parse(host), server, NOW - DAY, pin(leaf), problem)
 
 
@@ -147,7 +154,7 @@ def test_a_server_in_the_journal_has_an_address_and_a_port(server: str, step: st
 
 
 def test_a_server_belongs_to_the_policy_that_covers_its_host_now() -> None:
-    """The pattern was changed, and the server is still known."""
+    """An observed server stays known if the policy's pattern changes to or from a wildcard."""
     draft = drafted()
     wild = replace(draft.policies[0], pattern=HostPattern.parse("*.bank.example"))
     moved = replace(known(observed=(seen(f"{HOST}:443"),)), pins=replace(draft, policies=(wild,)),
@@ -169,7 +176,12 @@ READY: dict[str, State] = {"a": "active", "b": "published", "c": "published"}
 
 
 def ready(*servers: HostServer, **fields: object) -> Situation:
-    """Every client accepts ``b``, and the draft is as good as the version."""
+    """Return a situation in which every client accepts ``b``, and nothing is left to publish.
+
+    Args:
+        servers: the servers in the policy's list.
+        fields: fields of the situation; by default, one server was observed that the list lacks.
+    """
     now = replace(sighting("a", "ca", vantage="eu"), server="192.0.2.1:443")
     fields = {"seen": (now,), "observed": FORGOTTEN} | fields
     out = version(1, READY, ago=40 * DAY, clients=7)
@@ -203,7 +215,10 @@ def test_a_forgotten_server_is_named_with_its_last_key() -> None:
 
 
 def test_a_renewal_that_changes_nothing_is_not_blocked() -> None:
-    """The key is ACTIVE already: blocking its renewal would only let a certificate expire."""
+    """An unlisted server does not block the renewal of an active key.
+
+    A refusal would only let a certificate expire.
+    """
     assert invariants(ready(EU), "activate", "a") == []
 
 

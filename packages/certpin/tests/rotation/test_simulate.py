@@ -1,4 +1,4 @@
-"""Simulated fleets: compared with a simulation client by client, and against plans."""
+"""Simulated clients of a rotation: compared with a client by client simulation, and with plans."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ TENTH = Fraction(1, 10)
 
 @st.composite
 def fleets(draw: st.DrawFn, timing: AdoptionDelays, script: Script) -> Fleet:
-    """A small fleet, with clients of every binary."""
+    """Generate a fleet of at most 12 clients, some with each bundled version of the script."""
     share = Fraction(1, 2 * len(script.binaries) or 1)
     gaps = sorted(draw(st.tuples(st.integers(0, 100), st.integers(0, 100))))
     curve = [(Fraction(1, 3), timing.opened * gaps[0] // 100)]
@@ -75,7 +75,10 @@ def fleets(draw: st.DrawFn, timing: AdoptionDelays, script: Script) -> Fleet:
 
 
 def the_plan() -> tuple[Situation, tuple[DatedStep, ...]]:
-    """A new key is published and served, and the old one removed: steps 2, 4 and 7."""
+    """Return a situation and a plan that publishes and serves a new key, and removes the old one.
+
+    Publishing is step 2, serving step 4, and publishing the removal step 7.
+    """
     now = known(BEFORE.pins, BEFORE, seen=(sighting("served"),))
     steps = dated_steps(plan(now, pin("next")).steps, NOW)
     acts = ["stage", "publish", "activate", "serve", "retire", "remove", "publish"]
@@ -134,7 +137,7 @@ def test_a_key_served_before_its_date_locks_out_the_slowest_client(
 
 
 def _stories(situation: Situation, draw: st.DataObject) -> Script:
-    """Steps in any order, of any keys, at any time."""
+    """Generate a script of up to eight steps, in any order, with any keys and at any time."""
     steps = []
     for number in range(1, draw.draw(st.integers(1, 8)) + 1):
         act = draw.draw(st.sampled_from(ACTS))
@@ -150,7 +153,7 @@ def _stories(situation: Situation, draw: st.DataObject) -> Script:
 def test_the_result_matches_a_simulation_client_by_client(
     situation: Situation, data: st.DataObject
 ) -> None:
-    """Short scripts only: the reference is slow."""
+    """The simulation returns the numbers of the slow reference, for random short scripts."""
     assume(situation.deployed.alive(situation.now, situation.timing))
     assume(situation.timing.adopt <= 40 * DAY)
     script = _stories(situation, data)
@@ -168,7 +171,10 @@ def test_the_result_matches_a_simulation_client_by_client(
 
 
 def _several_at_once(script: Script) -> bool:
-    """Old versions have no step: those that lock out are one in the line above."""
+    """Return True if the script has several versions that no step of it published.
+
+    The simulation then counts their lockouts as one cause, so its causes differ from the reference.
+    """
     return sum(each.step is None for each in script.releases) > 1
 
 
@@ -211,7 +217,7 @@ def test_a_publish_that_drops_a_served_key_is_the_cause() -> None:
 
 
 def test_most_clients_have_the_version_long_before_the_date() -> None:
-    """The purpose of the adoption curve: a step that is a day early hits few clients."""
+    """Serving a key one day before its safe date locks out less than 2 % of the clients."""
     outcome = tried({4: -DAY}, replace(USUAL, stragglers=Fraction(0)))
     assert outcome.locked_out < USUAL.clients // 50
     half = next(hour for hour in outcome.hours if hour.held.get(2, 0) >= 500)
@@ -274,7 +280,7 @@ def test_expired_pins_that_only_report_lock_no_client_out() -> None:
 
 
 def test_expired_pins_are_attributed_to_the_version_that_clients_hold() -> None:
-    """Both versions expire at one time; no client has the later one yet."""
+    """Two versions expire at one time, and all clients still have the earlier one."""
     held = pin_set({"served": "active", "spare": "published"}, 1, expires=NOW + 5 * DAY)
     now = known(held, Version(held, fetched=NOW - 90 * DAY), seen=(sighting("served"),))
     later = [DatedStep(1, Step("publish"), NOW + 6 * DAY)]
@@ -307,7 +313,7 @@ def test_two_binaries_with_one_number_are_counted_once() -> None:
 
 
 def _waiting() -> Situation:
-    """Version 2, with the next key, is signed and not pushed."""
+    """Return a situation in which version 2, with the next key, is signed but not published yet."""
     new = version(2, MORE, ago=10 * DAY, pending=True)
     return known(new.pins, BEFORE, new, seen=(sighting("served"),))
 
@@ -357,7 +363,10 @@ def test_the_callback_is_called_after_each_chunk() -> None:
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_clients_nor_without_bound_with_the_steps() -> None:
-    """Ten years, as many steps as there may be, and three times as many clients."""
+    """A simulation of ten years with the maximum number of steps needs less than 1 GiB.
+
+    Three times as many clients need at most 10 % more.
+    """
     now, _ = the_plan()
     apart = (LONGEST_DURATION - TIMING.adopt) / MAX_STEPS
     steps = [DatedStep(at, Step("publish"), NOW + at * apart) for at in range(MAX_STEPS)]
@@ -388,7 +397,7 @@ def test_a_compromised_key_locks_out_although_its_authority_is_pinned(out: bool)
 
 
 def test_a_leaf_that_is_not_compared_locks_out() -> None:
-    """Every version has its pin, but only the pins of authorities are compared."""
+    """Only the pins of authorities are compared, so the pin of the new leaf does not help."""
     entries = (
         HostPin(pin("ca"), "intermediate", "active"),
         HostPin(pin("next"), "leaf", "published"),

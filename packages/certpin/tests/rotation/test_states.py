@@ -1,4 +1,4 @@
-"""The states of a pin, and their transitions."""
+"""The states of a pin in a rotation, from staged to removed, and the allowed transitions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""T_adopt and durations."""
+"""Texts of durations, and T_adopt: the longest time until all clients have a new version."""
 
 from __future__ import annotations
 

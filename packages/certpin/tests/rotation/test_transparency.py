@@ -1,4 +1,4 @@
-"""The gate and certificates with too few SCTs, for versions that require them (``require_ct``)."""
+"""Versions that require SCTs (``require_ct``): the gate refuses certificates with too few."""
 
 from __future__ import annotations
 
@@ -30,7 +30,12 @@ LIST = log_list(LOGS, NOW - DAY)
 
 
 def renewal(*logs: LabLog, at: datetime | None = None) -> Identity:
-    """A certificate with the SCTs of these logs."""
+    """Return a new certificate and key with the SCTs of these Certificate Transparency logs.
+
+    Args:
+        logs: the logs; without any, the certificate has no SCTs.
+        at: the time of the SCTs.
+    """
     return CA.issue(HOST, change=with_scts(CA, logs, at)) if logs else CA.issue(HOST)
 
 
@@ -38,7 +43,12 @@ BARE, PROMISED = renewal(), renewal(*LOGS)
 
 
 def sent(identity: Identity, *above: Authority) -> Prospect:
-    """The certificate of a file, with those above it; by default, the intermediate."""
+    """Return the chain that a server will send, as the gate gets it from a certificate file.
+
+    Args:
+        identity: the leaf certificate.
+        above: the authorities above it; by default, the intermediate.
+    """
     authorities = tuple(each.certificate for each in above or (CA,))
     return Prospect(identity.certificate, authorities, sent=True, roots=(ROOT.certificate.der,))
 
@@ -53,14 +63,20 @@ def requiring(identity: Identity, **fields: Any) -> HostPolicy:
 
 
 def known(identity: Identity, served: Identity | None = None, **fields: Any) -> Situation:
-    """The situation with one version that clients hold, and requires SCTs."""
+    """Return a situation with one version that clients have, and that requires SCTs.
+
+    Args:
+        identity: the certificate with the key that the version pins.
+        served: the certificate that servers present now, if any.
+        fields: other fields of the policy.
+    """
     pins = PinSet("bank", 1, (requiring(identity, **fields),))
     seen = (Sighting("192.0.2.7:443", path(served)),) if served else ()
     return situation(replace(pins, version=2), Version(pins, fetched=NOW - 30 * DAY), seen=seen)
 
 
 def violations(identity: Identity, **fields: Any) -> list[Violation]:
-    """The violations if servers begin to present this certificate."""
+    """Return the gate's violations if servers begin to present this certificate."""
     found = check_step(known(identity, **fields), "activate", identity.pin, [sent(identity)])
     return list(found)
 

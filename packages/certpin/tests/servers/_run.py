@@ -1,8 +1,8 @@
 """Start the real servers that the tests need, and end them reliably.
 
 A test that needs a program calls ``require("nginx")``: if the program is missing, the test is
-left out, with a message that names the package to install. ``running()`` starts a server, waits
-until its port accepts, and ends it with every process that it started.
+skipped, with a message that names the package to install. ``running()`` starts a server, waits
+until its port accepts connections, and ends it with every process that it started.
 """
 
 from __future__ import annotations
@@ -41,11 +41,16 @@ _ENOUGH = 4 * 2**30  # bytes: the databases of two test processes need less than
 
 
 class ServerFailedError(Exception):
-    """A server ended, or did not accept in time. The message ends with the server's output."""
+    """A server ended, or accepted no connection in time. The message ends with its output."""
 
 
 def require(program: str, package: str = "") -> Path:
-    """Return the path of ``program``. If it is missing, the test is left out."""
+    """Return the path of an installed program, or skip the test if it is missing.
+
+    Args:
+        program: the name of the program.
+        package: the package to install, for the skip message; by default, the program's name.
+    """
     peer = peers.by_name().get(program) or peers.Peer(program, package or program)
     found = peer.find()
     if found is None:
@@ -54,7 +59,12 @@ def require(program: str, package: str = "") -> Path:
 
 
 def require_module(module: str, distribution: str = "") -> Path:
-    """Return the path of the Python package ``module``. If it is missing, leave the test out."""
+    """Return the folder of an installed Python package, or skip the test if it is missing.
+
+    Args:
+        module: the name to import.
+        distribution: the package to install, for the skip message; by default, the module's name.
+    """
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         name = distribution or module
@@ -81,10 +91,11 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def scratch(*, drop_root: bool = False, in_memory: bool = False) -> Iterator[Path]:
-    """Yield a directory with a short path (that of a UNIX socket has at most 107 bytes).
+    """Yield a temporary folder with a short path: that of a UNIX socket has at most 107 bytes.
 
-    With ``drop_root`` it belongs to the user of ``running(drop_root=True)``. With ``in_memory`` it
-    is on a file system in memory, if this machine has one with enough space.
+    Args:
+        drop_root: give the folder to the ordinary user that ``running(drop_root=True)`` runs as.
+        in_memory: use a file system in memory, if this machine has one with enough space.
     """
     place = _MEMORY if in_memory and _has_memory() else None
     with tempfile.TemporaryDirectory("", "certpin-", place, ignore_cleanup_errors=True) as name:
@@ -99,14 +110,20 @@ def _has_memory() -> bool:
 
 
 def hand_over(path: Path) -> None:
-    """Give ``path`` to the user of ``running(drop_root=True)``. Without root, nothing changes."""
+    """Give a file to the ordinary user that ``running(drop_root=True)`` runs a server as.
+
+    If the tests don't run as root, nothing changes.
+    """
     user, group = ordinary(drop_root=True)
     if user is not None and group is not None:
         os.chown(path, user, group)
 
 
 def install(source: Path, directory: Path, *, mode: int = 0o600) -> Path:
-    """Copy a file into a server's directory for the user that owns the directory."""
+    """Copy a file into a server's folder, and return the copy's path.
+
+    The copy belongs to the owner of the folder, and has the permissions ``mode``.
+    """
     target = Path(shutil.copy(source, directory / source.name))
     target.chmod(mode)
     owner = directory.stat()
@@ -126,12 +143,19 @@ def running(
     stop: signal.Signals = signal.SIGTERM,
     deadline: float = _DEADLINE,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server in the foreground while the block runs.
+    """Run a server in the foreground while the ``with`` block runs, and yield its process.
 
-    Entered when every ``port`` (TCP, loopback) accepts. ``env`` is added to the environment.
-    ``drop_root`` runs it as an ordinary user if the tests run as root; otherwise it has no
-    effect. ``stop`` is the signal to terminate. Raises ``ServerFailedError`` if the
-    server ends first, or does not accept within ``deadline`` seconds.
+    Args:
+        argv: the command.
+        port: the TCP ports on loopback that have to accept connections before the block begins.
+        env: variables to add to the environment.
+        cwd: the working directory.
+        drop_root: run the server as an ordinary user if the tests run as root.
+        stop: the signal that ends the server.
+        deadline: how long to wait for the ports, in seconds.
+
+    Raises:
+        ServerFailedError: the server ended first, or did not accept in time.
     """
     ports = [port] if isinstance(port, int) else list(port)
     user, group = ordinary(drop_root=drop_root)
@@ -158,7 +182,7 @@ def running(
 
 @contextlib.contextmanager
 def in_thread(server: ServerT) -> Iterator[ServerT]:
-    """Run a server of this process in a thread while the block runs; then close it."""
+    """Run a ``socketserver`` server in a thread while the ``with`` block runs; then close it."""
     thread = threading.Thread(target=server.serve_forever, args=(_POLL,))
     thread.start()
     try:
@@ -170,7 +194,15 @@ def in_thread(server: ServerT) -> Iterator[ServerT]:
 
 
 def complete(argv: Sequence[str | Path], *, drop_root: bool = False) -> None:
-    """Run a program to its end. Raises ``ServerFailedError`` with its output if it fails."""
+    """Run a program to its end.
+
+    Args:
+        argv: the command.
+        drop_root: run it as an ordinary user if the tests run as root.
+
+    Raises:
+        ServerFailedError: the program failed; the message has its output.
+    """
     user, group = ordinary(drop_root=drop_root)
     done = subprocess.run(
         [str(word) for word in argv],
@@ -189,7 +221,7 @@ def complete(argv: Sequence[str | Path], *, drop_root: bool = False) -> None:
 
 
 def end(process: subprocess.Popen[bytes], stop: signal.Signals = signal.SIGTERM) -> None:
-    """End a process that leads a process group, with the whole group: terminate, then kill."""
+    """End a process and all others of its group: first with the signal ``stop``, then SIGKILL."""
     for number in (stop, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
@@ -198,7 +230,11 @@ def end(process: subprocess.Popen[bytes], stop: signal.Signals = signal.SIGTERM)
 
 
 def ordinary(*, drop_root: bool) -> tuple[int, int] | tuple[None, None]:
-    """Return the user and group to run as; nothing if the tests don't run as root."""
+    """Return the user and group IDs of the ordinary user that servers run as.
+
+    Returns:
+        A pair of ``None`` if ``drop_root`` is false or the tests don't run as root: the user stays.
+    """
     if not drop_root or os.geteuid() != 0:
         return None, None
     found = pwd.getpwnam(_ORDINARY_USER)
@@ -206,7 +242,10 @@ def ordinary(*, drop_root: bool) -> tuple[int, int] | tuple[None, None]:
 
 
 def _wait_for(process: subprocess.Popen[bytes], ports: list[int], until: float) -> bool:
-    """Return True if all ports accepted before the process ended and before the deadline."""
+    """Return True as soon as all ports accept connections.
+
+    Return False if the process ends first, or at the time ``until`` (of ``time.monotonic``).
+    """
     waiting = list(ports)
     while process.poll() is None and time.monotonic() < until:
         waiting = [port for port in waiting if not accepts(port)]

@@ -1,4 +1,4 @@
-"""Debian's ACME clients, in temporary folders: no files below /etc, no timer, no network."""
+"""Run Debian's ACME clients in temporary folders: no files below /etc, no timer, no network."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ _PATIENCE = 90  # seconds
 
 @dataclass
 class Client:
-    """An ACME client. Each method returns the exit code and the client's output.
+    """An ACME client that gets certificates from pebble, a test authority.
 
-    ``chain`` and ``key`` are the files in which the client keeps its certificate and key.
+    Its methods for orders and renewals return the client's exit code and output. ``chain`` and
+    ``key`` are the files in which the client keeps its certificate chain and key.
     """
 
     pebble: Pebble
@@ -36,7 +37,7 @@ class Client:
 
     @property
     def web(self) -> Path:
-        """The folder of the challenges; pebble accepts them without a request."""
+        """The folder for responses to HTTP challenges; pebble validates without reading them."""
         return self.folder / "www"
 
     def run(self, *words: str | Path) -> tuple[int, str]:
@@ -56,7 +57,7 @@ class Client:
 
 
 class Certbot(Client):
-    """``certbot``: it reports a failed hook, and still ends with 0."""
+    """The client ``certbot``. If certpin's hook fails, it prints that, and still exits with 0."""
 
     tells = False
 
@@ -106,7 +107,7 @@ class Certbot(Client):
 
 
 class AcmeSh(Client):
-    """``acme.sh``: with --fullchain-file it copies the files before it runs any hook."""
+    """The client ``acme.sh``. Its option --fullchain-file would copy files before any hook runs."""
 
     tells = True
 
@@ -149,7 +150,7 @@ class AcmeSh(Client):
 
 
 class Lego(Client):
-    """``lego``."""
+    """The client ``lego``. It exits with an error if certpin's hook fails."""
 
     tells = True
 

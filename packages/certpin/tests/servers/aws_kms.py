@@ -1,7 +1,7 @@
-"""AWS KMS: moto's server, with one call corrected.
+"""An AWS KMS server for tests: that of the package moto, with one operation corrected.
 
-moto's ``Sign`` ignores ``MessageType=DIGEST``: it signs the hash of the digest, so no signature
-verifies. ``tests/kms/test_aws.py`` fails as soon as a release of moto does not need this any more.
+moto's ``Sign`` ignores ``MessageType=DIGEST``: it signs the hash of the digest, so that no
+signature verifies. ``tests/kms/test_aws.py`` fails as soon as a release of moto is correct.
 """
 
 from __future__ import annotations
@@ -25,10 +25,13 @@ _TARGET = "TrentService."
 
 
 class AWSKMS:
-    """The server. ``calls`` lists the operations and their parameters, in order.
+    """A running AWS KMS server, as a WSGI application around moto's.
 
-    With ``corrected = False`` it is moto's own. With ``refusal``, a code, it refuses to sign.
-    ``swapped`` is the ID of the key that it signs with, whatever key a request names.
+    Attributes:
+        calls: the operations called so far, in order, each with its parameters.
+        corrected: whether ``Sign`` is corrected; with False, the server behaves as moto's.
+        refusal: an error code that every ``Sign`` returns; "" to sign.
+        swapped: the ID of a key to sign with, instead of the requested one; "" for none.
     """
 
     def __init__(self, app: App) -> None:
@@ -40,7 +43,13 @@ class AWSKMS:
         self.swapped = ""
 
     def make(self, spec: str = "ECC_NIST_P256", *, alias: str = "", **more: Any) -> str:
-        """Make a key, and return its ID."""
+        """Create a signing key in the server, and return its ID.
+
+        Args:
+            spec: the type of the key, as AWS names it.
+            alias: an alias for the key, if any.
+            more: other parameters of CreateKey.
+        """
         options = {"KeySpec": spec, "KeyUsage": "SIGN_VERIFY", **more}
         found: str = self._client().create_key(**options)["KeyMetadata"]["KeyId"]
         if alias:
@@ -49,13 +58,13 @@ class AWSKMS:
         return found
 
     def move_alias(self, alias: str, key: str) -> None:
-        """Let an alias lead to another key."""
+        """Change an alias so that it names the key with the ID ``key``."""
         self._client().update_alias(AliasName=f"alias/{alias}", TargetKeyId=key)
         self.calls.clear()
 
     @property
     def operations(self) -> list[str]:
-        """The names of the calls."""
+        """The names of the operations called so far, in order."""
         return [name for name, _ in self.calls]
 
     def __call__(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
@@ -82,7 +91,12 @@ class AWSKMS:
 
 
 def _sign(request: dict[str, Any], swapped: str) -> dict[str, Any]:
-    """Sign a digest (AWS KMS API reference, Sign: MessageType)."""
+    """Return the response to a ``Sign`` request with a digest as message (AWS KMS API reference).
+
+    Args:
+        request: the parameters of the request.
+        swapped: the ID of a key to sign with, instead of the requested one; "" for none.
+    """
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec, padding
     from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
@@ -118,7 +132,7 @@ def _answer(start: Any, status: int, data: dict[str, Any]) -> Iterable[bytes]:
 
 @contextmanager
 def aws_kms(monkeypatch: pytest.MonkeyPatch) -> Iterator[AWSKMS]:
-    """Run the server, and let the clients in this process use it."""
+    """Run an AWS KMS server while the block runs. Environment variables lead AWS clients to it."""
     made: list[AWSKMS] = []
 
     def wrapped(app: App) -> AWSKMS:

@@ -1,6 +1,6 @@
-"""An HTTPS server for the requests of Azure Key Vault that signing needs, and for its credentials.
+"""An HTTPS server for the requests of Azure Key Vault that signing needs, and for access tokens.
 
-No package has such a server. The real service was never tried. Sources, below
+No package has such a server, and the tests never use the real service. Sources, below
 https://learn.microsoft.com: rest/api/keyvault/keys/get-key and .../sign/sign (GET
 /keys/{name}/{version}, POST /keys/{name}/{version}/sign, JsonWebKey);
 azure/key-vault/general/authentication-requests-and-responses (the challenge);
@@ -41,7 +41,14 @@ _HASHES = {"ES256": hashes.SHA256(), "ES384": hashes.SHA384()}
 
 
 class AzureKeys:
-    """The server. ``requests`` lists METHOD and path. ``refusal`` is a code for each signature."""
+    """The keys and settings of a running Key Vault server.
+
+    Attributes:
+        requests: method and path of each request so far.
+        refusal: an error code that each signing request gets; "" to sign.
+        resource: the resource in the authentication challenge; "" for the right one.
+        broken: whether the server signs a wrong digest.
+    """
 
     def __init__(self) -> None:
         self.keys: dict[str, Any] = {}
@@ -52,7 +59,7 @@ class AzureKeys:
         self.broken = False
 
     def make(self, name: str, kind: str = "P-256") -> str:
-        """Make a key, or another version of one. Return the URI of the version."""
+        """Create a key, or a new version of an existing one, and return the URI of that version."""
         version = secrets.token_hex(16)
         self.keys[f"/keys/{name}/{version}"] = (
             rsa.generate_private_key(65537, 2048)
@@ -62,7 +69,7 @@ class AzureKeys:
         return f"azurekms://{HOST}:{self.port}/keys/{name}/{version}"
 
     def read(self, path: str) -> dict[str, Any]:
-        """Return a key as JsonWebKey (RFC 7517)."""
+        """Return the public key at a path, as a JsonWebKey (RFC 7517) with attributes."""
         key = self.keys[path].public_key()
         numbers = key.public_numbers()
         found: dict[str, Any] = {"kid": f"https://{HOST}:{self.port}{path}", "key_ops": ["sign"]}
@@ -76,7 +83,10 @@ class AzureKeys:
         return {"key": found, "attributes": {"enabled": True}}
 
     def sign(self, path: str, request: dict[str, Any]) -> dict[str, Any]:
-        """Sign a digest. The signature is two integers of the curve's size (RFC 7518, 3.4)."""
+        """Sign the request's digest with the key at a path, and return the response.
+
+        The signature is the two integers of ECDSA, in the curve's size (RFC 7518, 3.4).
+        """
         key = self.keys[path]
         digest = urlsafe_b64decode(request["value"] + "==")
         if self.broken:
@@ -146,7 +156,13 @@ class _Handler(BaseHTTPRequestHandler):
 def azure_keys(
     monkeypatch: pytest.MonkeyPatch, root: Authority, folder: Path
 ) -> Iterator[AzureKeys]:
-    """Run the server, and let the clients in this process use it."""
+    """Run a Key Vault server while the block runs, and let clients in this process connect to it.
+
+    Args:
+        monkeypatch: sets the environment and the name resolution.
+        root: issues the server's certificate; the clients trust it.
+        folder: where the certificate and key are written.
+    """
     state = AzureKeys()
     resolve_here(monkeypatch)
     trusted = folder / "root.pem"

@@ -24,18 +24,26 @@ _HOLD = 'mount -t tmpfs -o "size=$1" certpin "$2" && chmod 777 "$2" && echo read
 
 @dataclass(frozen=True)
 class Disk:
-    """``path`` is the mount point for programs started with ``inside``; tests use ``outside``."""
+    """A small file system, mounted in its own mount namespace.
+
+    ``path`` is its mount point for programs that are started with ``inside()``; the test itself
+    uses ``outside``. ``holder`` is the ID of the process that keeps the namespace.
+    """
 
     path: Path
     holder: int
 
     @property
     def outside(self) -> Path:
-        """The path of the same files from outside of the namespace."""
+        """The path at which processes outside the namespace reach the disk's files."""
         return Path(f"/proc/{self.holder}/root{self.path}")
 
     def inside(self, *, drop_root: bool = False) -> list[str]:
-        """Return the words that start a command in the namespace of this disk."""
+        """Return the beginning of a command line that runs a command in this disk's namespace.
+
+        Args:
+            drop_root: run the command as an ordinary user if the tests run as root.
+        """
         words = ["nsenter", f"--mount=/proc/{self.holder}/ns/mnt"]
         user, group = ordinary(drop_root=drop_root)
         if user is None:
@@ -43,19 +51,19 @@ class Disk:
         return [*words, f"--setuid={user}", f"--setgid={group}"]
 
     def fill(self) -> None:
-        """Fill the free space."""
+        """Fill all free space of the disk with one file, so that later writes fail."""
         ballast = (self.outside / _BALLAST).open("ab", buffering=0)
         with ballast, contextlib.suppress(OSError):
             while ballast.write(bytes(_PIECE)):
                 pass
 
     def free(self) -> None:
-        """Free it again."""
+        """Delete the file that ``fill`` wrote, so that there is free space again."""
         (self.outside / _BALLAST).unlink()
 
 
 def allowed() -> bool:
-    """Return True if this machine allows such a disk."""
+    """Return True if this machine allows mounting a file system in a new mount namespace."""
     argv = ["unshare", "--mount", "mount", "-t", "tmpfs", "certpin", "/tmp"]
     try:
         return not subprocess.run(argv, capture_output=True, check=False).returncode
@@ -65,7 +73,10 @@ def allowed() -> bool:
 
 @contextlib.contextmanager
 def small_disk(path: Path, size: int) -> Iterator[Disk]:
-    """Mount a disk of this many bytes at ``path``, an existing folder; see ``allowed``."""
+    """Mount a disk of ``size`` bytes at the existing folder ``path`` while the block runs.
+
+    It works only on machines for which ``allowed`` returns True.
+    """
     argv = ["unshare", "--mount", "sh", "-c", _HOLD, "sh", str(size), str(path)]
     holder = subprocess.Popen(argv, stdout=subprocess.PIPE, start_new_session=True)
     assert holder.stdout is not None

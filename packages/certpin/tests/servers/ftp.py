@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def ftp(certificate: Path | None = None, key: Path | None = None) -> Iterator[int]:
-    """Run pyftpdlib; yields its port. Without certificate and key (PEM) it has no AUTH TLS.
+    """Run an FTP server while the block runs, and yield its port.
 
-    It serves one file, hello.txt, to anonymous users.
+    It serves one file, hello.txt, to anonymous users. Without certificate and key (PEM files) it
+    has no AUTH TLS.
     """
     require_module("pyftpdlib")
     require_module("OpenSSL", "pyOpenSSL")

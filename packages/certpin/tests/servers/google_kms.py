@@ -1,7 +1,7 @@
 """A gRPC server for the two calls of Google Cloud KMS that signing needs.
 
-No package has such a server. The real service was never tried. The messages are those of Google's
-own client. Source: https://cloud.google.com/kms/docs/reference/rpc/google.cloud.kms.v1
+No package has such a server, and the tests never use the real service. The messages are those of
+Google's own client. Source: https://cloud.google.com/kms/docs/reference/rpc/google.cloud.kms.v1
 (KeyManagementService.GetPublicKey and .AsymmetricSign, CryptoKeyVersionAlgorithm, Digest).
 """
 
@@ -31,7 +31,11 @@ KEY = "projects/bank/locations/europe-west1/keyRings/pins/cryptoKeys/{}/cryptoKe
 
 
 class GoogleKMS:
-    """The server. ``calls`` lists the names of the calls. With ``denied`` it refuses to sign."""
+    """The keys and settings of a running Google Cloud KMS server.
+
+    ``calls`` lists the names of the calls so far. With ``denied`` the server refuses to sign, and
+    with ``broken`` it signs a wrong digest.
+    """
 
     def __init__(self) -> None:
         self.keys: dict[str, tuple[str, Any]] = {}
@@ -40,7 +44,7 @@ class GoogleKMS:
         self.broken = False
 
     def make(self, algorithm: str = "EC_SIGN_P256_SHA256") -> str:
-        """Make a key, and return its resource name. ``algorithm`` is Google's name."""
+        """Create a key for an algorithm, as Google names it, and return the key's resource name."""
         name = KEY.format(algorithm.lower())
         curve = ec.SECP384R1() if "P384" in algorithm else ec.SECP256R1()
         key = (
@@ -67,7 +71,7 @@ class GoogleKMS:
         )
 
     def sign(self, request: Any, context: grpc.ServicerContext) -> Any:
-        """Sign a digest, by the only algorithm of the key."""
+        """Sign the request's digest with its key, and return the response."""
         self.calls.append("AsymmetricSign")
         if self.denied:
             context.abort(
@@ -89,7 +93,10 @@ class GoogleKMS:
 
 @contextmanager
 def google_kms(monkeypatch: pytest.MonkeyPatch) -> Iterator[GoogleKMS]:
-    """Run the server, and let Google's client in this process connect to it, without TLS."""
+    """Run a Google Cloud KMS server, without TLS, while the block runs.
+
+    Google's client in this process connects to it.
+    """
     state = GoogleKMS()
     handlers = {
         "GetPublicKey": grpc.unary_unary_rpc_method_handler(

@@ -58,7 +58,7 @@ service pop3-login {{
 
 
 class Ports(NamedTuple):
-    """The ports of the two protocols."""
+    """The ports of a running Dovecot server for IMAP and POP3."""
 
     imap: int
     pop3: int
@@ -66,9 +66,9 @@ class Ports(NamedTuple):
 
 @contextlib.contextmanager
 def dovecot(certificate: Path, key: Path, *, tls: bool = True) -> Iterator[Ports]:
-    """Run Dovecot with this certificate and key (PEM); yields its ports.
+    """Run Dovecot with this certificate and key (PEM) while the block runs, and yield its ports.
 
-    Without ``tls`` it serves clear text only, and offers no STARTTLS.
+    Without ``tls`` it offers no STARTTLS.
     """
     program = require("dovecot")
     ports = Ports(free_port(), free_port())

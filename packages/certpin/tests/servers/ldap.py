@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def ldap(certificate: Path | None = None, key: Path | None = None) -> Iterator[int]:
-    """Run slapd; yields its port. Without certificate and key (PEM) it declines StartTLS."""
+    """Run slapd while the block runs, and yield its port.
+
+    Without certificate and key (PEM files) it refuses StartTLS.
+    """
     program = require("slapd")
     port = free_port()
     with scratch(drop_root=True) as directory:

@@ -1,7 +1,8 @@
-"""Small servers with TLS, each in a thread: for clients of servers that Debian doesn't package.
+"""Small TLS servers in threads, in place of servers that Debian doesn't package.
 
-``silent`` accepts TLS and ends the connection after the client's first bytes: enough for Kafka
-and RabbitMQ, because a client must refuse before it sends its first byte.
+Tests connect other projects' clients to them. ``silent`` completes the handshake, and ends the
+connection after the client's first bytes: that is enough for Kafka and RabbitMQ, because a client
+that refuses the chain must do so before it sends its first byte.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _ANSWERS = {
 
 @contextlib.contextmanager
 def silent(certificate: Path, key: Path) -> Iterator[int]:
-    """Yield the port of a server that reads and never answers."""
+    """Run a TLS server that reads once from each client and sends no data; yield its port."""
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -43,7 +44,7 @@ def silent(certificate: Path, key: Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def json_api(certificate: Path, key: Path) -> Iterator[int]:
-    """Yield the port of a web server that answers as Elasticsearch and OpenAI do."""
+    """Run a web server with responses like Elasticsearch's and OpenAI's; yield its port."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -66,7 +67,10 @@ def json_api(certificate: Path, key: Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def dated(certificate: Path, key: Path, date: str, *, age: str = "") -> Iterator[int]:
-    """Yield the port of a web server with these headers ``Date`` and ``Age``, unless empty."""
+    """Run a web server that responds with the headers ``Date`` and ``Age``; yield its port.
+
+    A header with an empty value is left out.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
@@ -86,7 +90,7 @@ def dated(certificate: Path, key: Path, date: str, *, age: str = "") -> Iterator
 
 @contextlib.contextmanager
 def xml_rpc(certificate: Path, key: Path) -> Iterator[int]:
-    """Yield the port of Python's XML-RPC server."""
+    """Run Python's XML-RPC server with TLS, and yield its port."""
     server = _XMLRPC((LOOPBACK, 0), logRequests=False)
     server.register_introspection_functions()
     with _serving(server, certificate, key) as port:
@@ -95,7 +99,7 @@ def xml_rpc(certificate: Path, key: Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def socket_io(certificate: Path, key: Path) -> Iterator[int]:
-    """Yield the port of python-socketio's server, on aiohttp."""
+    """Run python-socketio's server, on aiohttp with TLS, and yield its port."""
     require_module("socketio", "python-socketio")
     port = free_port()
     with scratch() as directory:

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 def smtp(
     certificate: Path | None = None, key: Path | None = None, *, port: int = 0
 ) -> Iterator[int]:
-    """Run aiosmtpd; yields its port, by default a free one.
+    """Run an SMTP server (aiosmtpd) while the block runs, and yield its port.
 
-    Without certificate and key (PEM) it offers no STARTTLS.
+    Args:
+        certificate: the server's certificate (PEM file); without it, there is no STARTTLS.
+        key: the certificate's key.
+        port: the port; 0 for any free one.
     """
     require_module("aiosmtpd")
     port = port or free_port()

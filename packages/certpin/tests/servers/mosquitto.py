@@ -22,7 +22,7 @@ persistence false
 
 @contextlib.contextmanager
 def mosquitto(certificate: Path, key: Path) -> Iterator[int]:
-    """Run Mosquitto with this certificate and key (PEM); yields its port for TLS."""
+    """Run Mosquitto with this certificate and key (PEM), and yield its port for MQTT over TLS."""
     program = require("mosquitto")
     port = free_port()
     with scratch(drop_root=True) as directory:

@@ -1,4 +1,7 @@
-"""moto's AWS servers, in a thread. Imported only by its users: it takes a second."""
+"""AWS servers of the package moto, in a thread of the test process.
+
+moto is imported only when the servers start, because the import takes a second.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +34,14 @@ _CREDENTIALS = {
 
 @contextmanager
 def moto(wrapped: Callable[[App], App], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Run the servers, with credentials in the environment that no other server would accept.
+    """Run moto's AWS servers while the block runs, and set credentials that only they accept.
 
     Args:
-        wrapped: returns the WSGI application to serve, for moto's own.
+        wrapped: is called with moto's WSGI application, and returns the one to serve.
         monkeypatch: sets the environment.
 
     Yields:
-        The address of the servers.
+        The URL of the servers.
     """
     from moto.moto_server.werkzeug_app import (
         DomainDispatcherApplication,
@@ -60,6 +63,6 @@ def moto(wrapped: Callable[[App], App], monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 def send(method: str, url: str) -> None:
-    """Send a request that must succeed."""
+    """Send an HTTP request without a body. It must get the status 200."""
     with urllib.request.urlopen(urllib.request.Request(url, method=method)) as answer:
         assert answer.status == 200

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def mysql(certificate: Path | None = None, key: Path | None = None) -> Iterator[int]:
-    """Run MariaDB; yields its port. Without certificate and key (PEM), TLS is disabled.
+    """Run MariaDB while the block runs, and yield its port.
 
-    The data directory is empty and no grants are read: enough for a handshake and for ``SELECT 1``,
-    and much faster than a whole installation.
+    Without certificate and key (PEM files), TLS is disabled. The data directory is empty and no
+    grants are read: that is enough for a handshake and for ``SELECT 1``, and much faster than a
+    complete installation.
     """
     program = require("mariadbd")
     port = free_port()

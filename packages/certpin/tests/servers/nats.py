@@ -31,14 +31,14 @@ _TLS = 'tls {{ cert_file: "{}", key_file: "{}", timeout: 10, handshake_first: tr
 
 @dataclass(frozen=True)
 class Nats:
-    """A server and its process."""
+    """A running NATS server: its port and its process."""
 
     port: int
     process: subprocess.Popen[bytes]
 
     @property
     def url(self) -> str:
-        """The address for clients."""
+        """The server's address, as NATS clients take it."""
         return f"nats://{LOOPBACK}:{self.port}"
 
 
@@ -53,9 +53,16 @@ def nats(
     payload: int = 1024**2,
     tls: tuple[Path, Path] | None = None,
 ) -> Iterator[Nats]:
-    """Run a server in a block. Its data in ``directory`` are kept for the next server, and
-    with ``disk`` all data are on that disk. With ``tls`` (certificate and key, PEM) TLS comes
-    before its first line.
+    """Run a NATS server with JetStream while the block runs.
+
+    Args:
+        directory: where to keep the data, for a later server as well; by default, a temporary one.
+        port: the port; 0 for any free one.
+        sync_always: whether the server writes each message to the disk at once.
+        most: the maximum size of the data, in bytes.
+        disk: a small disk for the data, instead of ``directory``.
+        payload: the maximum size of a message, in bytes.
+        tls: certificate and key (PEM); with them, a connection begins with the TLS handshake.
     """
     require_module("nats")
     program = Path(sys.executable).with_name("nats-server")

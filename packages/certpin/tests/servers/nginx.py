@@ -86,10 +86,10 @@ _SERVER = """\
 
 @dataclass(frozen=True)
 class Nginx:
-    """The ports of a running nginx, and the requests that it received.
+    """A running nginx server: its ports, and the requests that it received.
 
-    ``https://NAME:port/redirect?to=URL`` answers with a redirect, ``/large`` with 70 MiB, ``/echo``
-    reads a body for ``details``, and any other path returns a greeting.
+    The path ``/redirect?to=URL`` is redirected to the URL, ``/large`` has 70 MiB, ``/echo`` reads a
+    body and logs it for ``details``, and any other path returns a greeting.
     """
 
     port: int
@@ -99,31 +99,37 @@ class Nginx:
     _marks: Iterator[int] = field(default_factory=itertools.count)
 
     def arrived(self, name: str) -> list[str]:
-        """Return all requests for a server name so far: SCHEME PROTOCOL METHOD URI.
+        """Return all requests for a server name so far, as texts: SCHEME PROTOCOL METHOD URI.
 
-        The name of all requests without TLS is ``in-clear-text``.
+        The server name of all requests without TLS is ``in-clear-text``.
         """
         return [request for server, request in self.arrivals() if server == name]
 
     def arrivals(self) -> list[tuple[str, str]]:
-        """Return all requests so far, in order: the server name, and the line of ``arrived``."""
+        """Return all requests so far, in order: pairs of the server name and the request.
+
+        A request is a text: SCHEME PROTOCOL METHOD URI.
+        """
         mark = f"/mark-{next(self._marks)}"
         self._ask_in_clear_text(mark)
         parts = (line.partition(" ") for line in self._lines_until(mark))
         return [(server, request) for server, _, request in parts]
 
     def details(self) -> list[dict[str, Any]]:
-        """Return all requests so far: name, method, uri, host, body, test (a header)."""
+        """Return all requests so far, in order, as dictionaries.
+
+        The keys are name, method, uri, host, body and test (the value of a header).
+        """
         self.arrived("")
         lines = (self.log.parent / "details.log").read_text().splitlines()
         found: list[dict[str, Any]] = [json.loads(line) for line in lines]
         return [each for each in found if not each["uri"].startswith("/mark-")]
 
     def use(self, name: str, identity: Identity) -> None:
-        """Serve another chain for a name from the next connection on, as an operator would.
+        """Replace the certificate and key of a server name, and reload nginx as an operator would.
 
-        nginx reads its files on a reload, never while they are written. The previous worker may
-        accept connections until it has ended.
+        Return when the old worker process, which could still accept connections, has ended: later
+        connections get the new chain.
         """
         identity.write(self.log.parent, name)
         before = int(self._ask_in_clear_text("/worker"))
@@ -159,11 +165,13 @@ def nginx(
     folders: Mapping[str, Path] | None = None,
     lines: str = "",
 ) -> Iterator[Nginx]:
-    """Run nginx with an identity for each server name, chosen by SNI; the first is the default.
+    """Run nginx on loopback, with several server names on one TLS port, while the block runs.
 
-    It listens on 127.0.0.1 and, if the machine has it, on ::1.
-    With ``only_known_names`` other names are refused in the handshake. A name in ``folders``
-    serves the files of a folder; ``lines`` are added to its configuration.
+    Args:
+        identities: the certificate and key of each server name; the first is the default.
+        only_known_names: refuse other names in the handshake.
+        folders: for server names that serve files, the folder of the files.
+        lines: configuration to add to the server names in ``folders``.
     """
     program = require("nginx")
     with scratch() as directory:
@@ -200,7 +208,7 @@ def _block(
     identity: Identity,
     files: str,
 ) -> str:
-    """Return the server block of one name; its chain and key are written beside it."""
+    """Return the configuration of one server name, and write its chain and key to the folder."""
     certificate, key = identity.write(directory, name)
     return _SERVER.format(
         listen=listen,

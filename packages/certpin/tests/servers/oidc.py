@@ -1,7 +1,7 @@
-"""A small OpenID provider with TLS on the loopback, which can be made to send false tokens.
+"""A small OpenID provider with TLS on loopback, which a test can make return false tokens.
 
-It is a real server (granian) with real keys, made when it starts. ``Provider`` decides the result
-of the next sign-in; none of it is certpin's code.
+It is a real server (granian) with real keys, which are generated when it starts. The settings of
+``Provider`` decide the result of the next sign-in. None of the provider is certpin's code.
 """
 
 from __future__ import annotations
@@ -38,12 +38,17 @@ _DEADLINE = 30.0
 
 
 def _as_they_are(claims: dict[str, Any]) -> None:
-    """Change nothing."""
+    """Leave the claims as they are: the default of ``Provider.change``."""
 
 
 @dataclass
 class Provider:
-    """Settings of its answers: ``change`` alters claims; ``algorithm``, ``key`` the signature."""
+    """An OpenID provider with responses that a test can change.
+
+    ``change`` is called with the claims of each token, and may alter them; ``algorithm`` and
+    ``key`` are those of the token's signature. ``asked``, ``redeemed`` and ``prompts`` record the
+    requests.
+    """
 
     issuer: str
     key: RSAKey | ECKey = field(default_factory=lambda: RSAKey.generate_key(2048, auto_kid=True))
@@ -64,7 +69,7 @@ class Provider:
         self.published = [self.key]
 
     def app(self) -> Starlette:
-        """The provider as an ASGI application."""
+        """Return the provider as an ASGI application."""
         return Starlette(
             routes=[
                 Route("/.well-known/openid-configuration", self._discovery),
@@ -93,9 +98,10 @@ class Provider:
         return JSONResponse(KeySet(list(self.published)).as_dict(private=False))
 
     async def _authorize(self, request: Request) -> Response:
-        """Sign in every user at once. With ``prompt=none``, users without a session are refused.
+        """Redirect the browser back with a code: every user is signed in at once.
 
-        ``signed_in`` says if the browser has a session here (``prompt=none``).
+        If the request has ``prompt=none`` and ``signed_in`` is False, which stands for a browser
+        without a session at the provider, redirect with the error ``login_required`` instead.
         """
         asked = dict(request.query_params)
         self.prompts.append(asked.get("prompt", ""))
@@ -137,7 +143,10 @@ class Provider:
         return jwt.encode(header, claims, self.key, algorithms=[self.algorithm])
 
     def _forged(self, header: dict[str, Any], claims: dict[str, Any]) -> str:
-        """Return a token that no library signs: unsigned, or with a public key (RFC 8725, 2.1)."""
+        """Return a token that signing libraries refuse to make (RFC 8725, 2.1).
+
+        It is unsigned, or authenticated by an HMAC with the public key as its secret.
+        """
         text = f"{_base64(json.dumps(header).encode())}.{_base64(json.dumps(claims).encode())}"
         if self.algorithm == "none":
             return f"{text}."
@@ -150,7 +159,14 @@ def _base64(data: bytes) -> str:
 
 
 def _is_verified(asked: dict[str, str], form: dict[str, str]) -> bool:
-    """Verify PKCE (RFC 7636, 4.6) and the redirect address of the code (RFC 6749, 4.1.3)."""
+    """Return True if a token request fits the authorization request of its code.
+
+    The PKCE verifier (RFC 7636, 4.6) and the redirect address (RFC 6749, 4.1.3) have to match.
+
+    Args:
+        asked: the parameters of the authorization request.
+        form: the fields of the token request.
+    """
     digest = sha256(form.get("code_verifier", "").encode()).digest()
     challenge = _base64(digest)
     return (
@@ -162,7 +178,7 @@ def _is_verified(asked: dict[str, str], form: dict[str, str]) -> bool:
 
 @contextlib.contextmanager
 def oidc_provider(certificate: Path, key: Path) -> Iterator[Provider]:
-    """Run a provider with this certificate (for ``localhost``), until the block ends."""
+    """Run an OpenID provider with this certificate for ``localhost`` while the block runs."""
     port = free_port()
     provider = Provider(f"https://localhost:{port}")
     with serving(provider.app(), port, certificate, key):
@@ -171,7 +187,7 @@ def oidc_provider(certificate: Path, key: Path) -> Iterator[Provider]:
 
 @contextlib.contextmanager
 def serving(app: Any, port: int, certificate: Path, key: Path) -> Iterator[None]:
-    """Run an ASGI application on granian with TLS, in a thread with a separate event loop."""
+    """Run an ASGI application on granian with TLS, in a thread, while the block runs."""
     from granian.constants import Interfaces
     from granian.server.embed import Server
 

@@ -34,18 +34,24 @@ _ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Pebble:
-    """A running authority: the address of its directory, and the root of its TLS server."""
+    """A running ACME authority.
+
+    Attributes:
+        directory: the URL of its ACME directory.
+        management: the URL of its management server.
+        trust: the file with the root of both servers' TLS certificates.
+    """
 
     directory: str
     management: str
     trust: Path
 
     def root_pem(self) -> bytes:
-        """The root of the certificates that it issues, created again at each start."""
+        """Return the root of the certificates that the authority issues, new at each start."""
         return self._get("roots/0")
 
     def intermediate_pem(self) -> bytes:
-        """The intermediate that signs them."""
+        """Return the intermediate that signs the certificates that the authority issues."""
         return self._get("intermediates/0")
 
     def _get(self, path: str) -> bytes:
@@ -55,12 +61,15 @@ class Pebble:
             return data
 
     def account(self) -> Account:
-        """Return a new account."""
+        """Register a new ACME account at the authority, and return a client for it."""
         return Account(self)
 
 
 class Account:
-    """The ``acme`` package (certbot's) with an account: it orders certificates."""
+    """An ACME client with a new account, which orders certificates from a running ``Pebble``.
+
+    It uses the ``acme`` package, which is certbot's.
+    """
 
     def __init__(self, pebble: Pebble) -> None:
         require_module("acme")
@@ -75,7 +84,7 @@ class Account:
         self._client.new_account(messages.NewRegistration.from_data(terms_of_service_agreed=True))
 
     def issue(self, name: str, key: Any) -> Identity:
-        """Order a certificate for a name, answer the challenge, and fetch the chain."""
+        """Order a certificate for a name and a private key, and return both with the chain."""
         order = self._client.new_order(_request(name, key))
         for authorization in order.authorizations:
             self._answer(authorization)
@@ -83,7 +92,7 @@ class Account:
         return Identity(key, tuple(x509.load_pem_x509_certificates(order.fullchain_pem.encode())))
 
     def _answer(self, authorization: Any) -> None:
-        """Answer a challenge, and wait until the authority has accepted it."""
+        """Complete the HTTP challenge of an authorization, and wait until pebble accepts it."""
         status = authorization.body.status.name
         if status == "pending":
             challenges = authorization.body.challenges
@@ -99,7 +108,7 @@ class Account:
 
 @contextlib.contextmanager
 def pebble() -> Iterator[Pebble]:
-    """Run pebble with a new root."""
+    """Run pebble, an ACME authority with a new root, while the block runs."""
     program = require("pebble")
     port, management = free_port(), free_port()
     with scratch() as folder:

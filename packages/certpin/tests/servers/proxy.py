@@ -1,4 +1,4 @@
-"""Real CONNECT proxies: tinyproxy, and nginx in front of it for the one that speaks TLS itself."""
+"""Real CONNECT proxies: tinyproxy, reached by HTTP, or over TLS through an nginx in front of it."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ stream {{
 
 @dataclass(frozen=True)
 class Proxy:
-    """The port of a running proxy, and the requests that it received."""
+    """A running proxy: its URL, and its log, which has the requests that it received."""
 
     url: str
     log: Path
 
     def asked(self) -> list[str]:
-        """The request lines that it received: ``CONNECT host:port HTTP/1.1``."""
+        """Return the request lines so far, such as ``CONNECT host:port HTTP/1.1``."""
         lines = self.log.read_text().splitlines()
         return [line.rpartition("): ")[2] for line in lines if "Request (" in line]
 
 
 @contextlib.contextmanager
 def http_proxy() -> Iterator[Proxy]:
-    """Run tinyproxy, which clients reach in clear text."""
+    """Run tinyproxy while the block runs. Clients connect to it without TLS."""
     program = require("tinyproxy")
     port = free_port()
     with scratch(drop_root=True) as directory:
@@ -71,7 +71,10 @@ def http_proxy() -> Iterator[Proxy]:
 
 @contextlib.contextmanager
 def https_proxy(identity: Identity) -> Iterator[Proxy]:
-    """Run tinyproxy behind an nginx that ends TLS, with an identity for 127.0.0.1."""
+    """Run a proxy to which clients connect over TLS, while the block runs.
+
+    It is tinyproxy behind an nginx, which has this certificate and key for 127.0.0.1.
+    """
     program = require("nginx")
     module = require("ngx_stream_module.so")
     port = free_port()

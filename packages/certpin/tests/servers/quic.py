@@ -1,6 +1,6 @@
-"""HTTP/3 on loopback: a web server that offers it, and an attacker on UDP who answers.
+"""HTTP/3 on loopback: a web server that advertises HTTP/3, and an attacker's HTTP/3 server.
 
-Only for the environment of requirements/niquests.txt, which has qh3.
+Only the environment of requirements/niquests.txt has the package qh3, which this needs.
 """
 
 from __future__ import annotations
@@ -31,20 +31,29 @@ if TYPE_CHECKING:
 
 @dataclass
 class Attacker:
-    """``datagrams`` counts all datagrams received, and ``headers`` has those of each request."""
+    """A running HTTP/3 server of an attacker.
+
+    ``datagrams`` counts the UDP datagrams that it received, and ``headers`` has the headers of each
+    request.
+    """
 
     port: int = 0
     datagrams: int = 0
     headers: list[dict[bytes, bytes]] = field(default_factory=list)
 
     def tokens(self) -> list[bytes]:
-        """The bearer tokens that were received here."""
+        """Return the ``Authorization`` header of each request; empty if there was none."""
         return [each.get(b"authorization", b"") for each in self.headers]
 
 
 @contextlib.contextmanager
 def attacker(identity: Identity, folder: Path) -> Iterator[Attacker]:
-    """Run an HTTP/3 server with this identity, on a free UDP port."""
+    """Run an attacker's HTTP/3 server on a free UDP port while the block runs.
+
+    Args:
+        identity: the server's certificate and key.
+        folder: where the certificate and key are written.
+    """
     seen, ready = Attacker(), Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]()
     certificate, key = identity.write(folder, "attacker")
     configuration = QuicConfiguration(
@@ -108,7 +117,12 @@ class Web:
 
 @contextlib.contextmanager
 def web(identity: Identity, http3: int) -> Iterator[Web]:
-    """Run an HTTPS server that offers HTTP/3 on another port (RFC 7838: Alt-Svc)."""
+    """Run an HTTPS server over TCP while the block runs; it advertises HTTP/3 (RFC 7838: Alt-Svc).
+
+    Args:
+        identity: the server's certificate and key.
+        http3: the UDP port that it advertises.
+    """
     tokens: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):

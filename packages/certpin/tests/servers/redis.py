@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def redis(certificate: Path, key: Path) -> Iterator[int]:
-    """Run redis-server with this certificate and key (PEM); yields its port for TLS."""
+    """Run redis-server with this certificate and key (PEM), and yield its port for TLS."""
     program = require("redis-server")
     port = free_port()
     with scratch(drop_root=True) as directory:

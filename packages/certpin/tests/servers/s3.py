@@ -1,4 +1,7 @@
-"""A real S3 server: moto's, in a thread. It is imported only by its users: it takes a second."""
+"""A real S3 server of the package moto, in a thread of the test process.
+
+moto is imported only when the server starts, because the import takes a second.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,10 @@ BUCKET = "pins"
 
 
 class S3:
-    """A server with one bucket; ``requests`` lists METHOD and path in order.
+    """A running S3 server with one bucket.
 
-    With ``refuse_after`` it accepts this many uploads more, and refuses later ones.
+    ``requests`` lists method and path of each request, in order. If ``refuse_after`` is a number,
+    the server accepts that many further uploads, and refuses later ones.
     """
 
     def __init__(self, app: Any) -> None:
@@ -46,7 +50,7 @@ class S3:
 
 @contextmanager
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
-    """Run the server with one empty bucket."""
+    """Run an S3 server with one empty bucket while the block runs. AWS variables are set for it."""
     made: list[S3] = []
 
     def wrapped(app: Any) -> S3:

@@ -1,4 +1,4 @@
-"""SoftHSM tokens: Debian's module, with a separate folder of tokens for each test."""
+"""SoftHSM, a PKCS#11 module with tokens in software: each test has its own folder of tokens."""
 
 from __future__ import annotations
 
@@ -24,36 +24,47 @@ MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")
 
 @dataclass
 class SoftHSM:
-    """A folder of tokens with one user ``pin``; ``asked`` are the labels of PIN requests."""
+    """A folder of SoftHSM tokens, all with the same user PIN.
+
+    ``asked`` lists the labels of the tokens for which certpin requested the PIN.
+    """
 
     folder: Path
     pin: str = field(default_factory=lambda: f"{secrets.randbelow(10**8):08}")
     asked: list[str] = field(default_factory=list)
 
     def ask(self, label: str) -> str:
-        """Enter the PIN, as a user would."""
+        """Record a PIN request for the token ``label``, and return the PIN.
+
+        Tests pass this method to certpin in place of the prompt.
+        """
         self.asked.append(label)
         return self.pin
 
     def uri(self, label: str = "next", more: str = "") -> str:
-        """The URI of a key on the first token."""
+        """Return the PKCS#11 URI of a key on the token ``bank``.
+
+        Args:
+            label: the label of the key.
+            more: text to append, such as further attributes.
+        """
         return f"pkcs11:token=bank;object={label}{more}"
 
     def add_token(self, label: str) -> None:
-        """Initialise one more token."""
+        """Initialise one more token with this label."""
         words = ["--init-token", "--free", "--label", label, "--pin", self.pin]
         complete([require("softhsm2-util"), *words, "--so-pin", secrets.token_hex(4)])
         self.forget()
 
     def token(self, label: str = "bank") -> Any:
-        """The token as a python-pkcs11 object."""
+        """Return the token with this label, as an object of the package python-pkcs11."""
         import pkcs11
 
         return pkcs11.lib(str(MODULE)).get_token(token_label=label)
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """Open a read-write session of the user, beside certpin's."""
+        """Open a read-write session for the token's user, besides any session of certpin."""
         session = self.token().open(rw=True, user_pin=self.pin)
         try:
             yield session
@@ -61,7 +72,7 @@ class SoftHSM:
             session.close()
 
     def forget(self) -> None:
-        """Make the module read its configuration and its tokens again."""
+        """Finalize the PKCS#11 module, so that it reads its configuration and tokens again."""
         import pkcs11
 
         if str(MODULE) in pkcs11._loaded and pkcs11._loaded[str(MODULE)].initialized:
@@ -70,7 +81,10 @@ class SoftHSM:
 
 @contextmanager
 def softhsm(monkeypatch: pytest.MonkeyPatch) -> Iterator[SoftHSM]:
-    """A token named ``bank``, in a configuration that certpin finds."""
+    """Yield a folder of SoftHSM tokens with one token, ``bank``.
+
+    Environment variables make certpin use the module and this folder.
+    """
     with scratch() as folder:
         tokens = folder / "tokens"
         tokens.mkdir()

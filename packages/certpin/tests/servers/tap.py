@@ -1,4 +1,4 @@
-"""A tap on the wire: forwards TCP to a server, and keeps the bytes that clients sent."""
+"""A TCP forwarder in front of a server, which records the bytes that clients send."""
 
 from __future__ import annotations
 
@@ -20,9 +20,13 @@ _HANDSHAKE = b"\x16\x03"
 
 
 class Tap:
-    """``port`` leads to the server. After the end, ``sent`` has each client's bytes.
+    """A TCP forwarder to a server on loopback, which records the traffic.
 
-    ``passed`` counts the bytes of both directions for each connection.
+    Clients connect to ``port``. When a connection has ended, ``sent`` has the bytes that its client
+    sent, and ``passed`` the number of bytes in both directions.
+
+    Args:
+        upstream: the port of the server.
     """
 
     def __init__(self, upstream: int) -> None:
@@ -34,9 +38,10 @@ class Tap:
         self.port: int = self.server.server_address[1]
 
     def encrypted_records(self) -> int:
-        """Return the number of encrypted TLS records that clients sent.
+        """Return the number of encrypted TLS records that all clients sent.
 
-        In TLS 1.3 the first one of a connection is the Finished, which no application wrote.
+        In TLS 1.3 the first such record of a connection is the Finished message, which the
+        application did not write.
         """
         return sum(_count(_after_clear_text(sent), _APPLICATION_DATA) for sent in self.sent)
 
@@ -45,7 +50,7 @@ class Tap:
         return b"".join(sent[: len(sent) - len(_after_clear_text(sent))] for sent in self.sent)
 
     def connect(self, client: socket.socket) -> socket.socket:
-        """Open the connection to forward to."""
+        """Open a connection to the server, to forward a client's bytes to."""
         return socket.create_connection((LOOPBACK, self.upstream))
 
     def _relay(self, client: socket.socket, address: object, server: object) -> None:
@@ -62,7 +67,10 @@ class Tap:
 
 
 def _pass_on(source: socket.socket, target: socket.socket, kept: bytearray) -> bool:
-    """Forward one piece. Return False at the end of a side."""
+    """Read available bytes from ``source``, send them to ``target`` and append them to ``kept``.
+
+    Return False if one of the connections has ended.
+    """
     with contextlib.suppress(OSError):
         data = source.recv(65536)
         kept += data
@@ -85,10 +93,13 @@ def _count(records: bytes, kind: int) -> int:
 
 
 class Socks(Tap):
-    """The same as a SOCKS proxy (RFC 1928), without authentication."""
+    """A ``Tap`` to which clients connect as to a SOCKS proxy (RFC 1928), without authentication.
+
+    Whichever name a client requests, its connection goes to the one server.
+    """
 
     def connect(self, client: socket.socket) -> socket.socket:
-        """Open the connection to forward to, after the SOCKS negotiation."""
+        """Complete the SOCKS negotiation with the client, and open a connection to the server."""
         version, count = client.recv(2)
         client.recv(count)
         client.sendall(bytes((version, 0)))
@@ -100,12 +111,19 @@ class Socks(Tap):
 
 
 def tap(upstream: int) -> contextlib.AbstractContextManager[Tap]:
-    """Tap a server on the loopback, until the last client has disconnected."""
+    """Run a forwarder to the port ``upstream`` while the block runs, and record the traffic.
+
+    At the end, wait until the last client has disconnected.
+    """
     return _running(Tap(upstream))
 
 
 def socks_proxy(upstream: int) -> contextlib.AbstractContextManager[Tap]:
-    """A SOCKS proxy that forwards to one server on the loopback."""
+    """Run a SOCKS proxy that forwards to one port on loopback while the block runs.
+
+    Args:
+        upstream: the port to forward to, whichever address a client requests.
+    """
     return _running(Socks(upstream))
 
 

@@ -1,6 +1,6 @@
-"""A server for the two requests of Vault's transit engine that signing needs.
+"""An HTTP server for the two requests of Vault's transit engine that signing needs.
 
-No package has a Vault server. The real service was never tried. Sources:
+No package has a Vault server, and the tests never use a real one. Sources:
 https://developer.hashicorp.com/vault/api-docs/secret/transit ("Read key": GET /transit/keys/:name;
 "Sign data": POST /transit/sign/:name) and https://developer.hashicorp.com/vault/api-docs (the
 header X-Vault-Token, and errors).
@@ -29,9 +29,10 @@ TOKEN = "hvs.token-of-this-test"
 
 
 class Vault:
-    """The server. ``requests`` lists METHOD and path in order.
+    """The keys and settings of a running Vault server.
 
-    With ``broken`` it signs other data than it was given.
+    ``requests`` lists method and path of each request, in order. With ``broken`` the server signs
+    other data than the request has.
     """
 
     def __init__(self) -> None:
@@ -40,7 +41,7 @@ class Vault:
         self.broken = False
 
     def make(self, name: str, kind: str = "ecdsa-p256", versions: int = 1) -> None:
-        """Make a key with this number of versions."""
+        """Create a key of a type, as Vault names it, with this number of versions."""
         new: Any = {
             "ecdsa-p256": lambda: ec.generate_private_key(ec.SECP256R1()),
             "ecdsa-p384": lambda: ec.generate_private_key(ec.SECP384R1()),
@@ -55,7 +56,10 @@ class Vault:
         return {"type": kind, "keys": keys, "latest_version": len(versions), "name": name}
 
     def sign(self, name: str, request: dict[str, Any]) -> dict[str, Any]:
-        """Sign with the defaults: SHA-256, and ECDSA signatures as ASN.1."""
+        """Sign the request's data with a key, and return the response.
+
+        It uses Vault's defaults: SHA-256, and ECDSA signatures in ASN.1.
+        """
         kind, versions = self.keys[name]
         number = request.get("key_version") or len(versions)
         data = b64decode(request["input"]) + (b"!" if self.broken else b"")
@@ -76,7 +80,7 @@ def _public_text(key: Any) -> str:
 
 @contextmanager
 def vault(monkeypatch: pytest.MonkeyPatch) -> Iterator[Vault]:
-    """Run the server, and let the clients in this process use it."""
+    """Run a Vault server while the block runs. Environment variables lead clients to it."""
     state = Vault()
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""A real WebSocket server, of the package websockets. It echoes."""
+"""A real WebSocket server of the package websockets, which sends each message back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def websocket(certificate: Path, key: Path) -> Iterator[int]:
-    """Serve with this certificate and key (PEM); yields the port."""
+    """Run a WebSocket server with this certificate and key (PEM), and yield its port."""
     from websockets.asyncio.server import serve
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

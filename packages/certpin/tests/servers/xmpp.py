@@ -1,4 +1,4 @@
-"""A real XMPP server with STARTTLS: Prosody, clients only."""
+"""A real XMPP server with STARTTLS: Prosody, for connections of clients only."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _TLS = """\
 
 @contextlib.contextmanager
 def xmpp(domain: str, certificate: Path | None = None, key: Path | None = None) -> Iterator[int]:
-    """Run Prosody for ``domain``; yields its port.
+    """Run Prosody for the XMPP domain ``domain`` while the block runs, and yield its port.
 
-    Without certificate and key (PEM) it offers no STARTTLS.
+    Without certificate and key (PEM files) it offers no STARTTLS.
     """
     program = require("prosody")
     port = free_port()

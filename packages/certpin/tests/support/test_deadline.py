@@ -1,4 +1,4 @@
-"""Deadlines: for a step, for the whole exchange, and ended by another thread."""
+"""Deadlines of network exchanges: for one operation, for all, and cancelled by another thread."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def silent() -> Iterator[int]:
-    """The port of a server that accepts connections and sends nothing."""
+    """Yield the port of a server that accepts connections and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 

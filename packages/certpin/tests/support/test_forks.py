@@ -1,4 +1,4 @@
-"""Objects that take part in forks: a mistake in one of them holds up no other and no later fork."""
+"""Objects with fork hooks: an error in the hook of one object affects no other object or fork."""
 
 from __future__ import annotations
 

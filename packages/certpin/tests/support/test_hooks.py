@@ -1,4 +1,4 @@
-"""The thread that calls an app's hooks: when it ends, and that no event is lost by that."""
+"""The thread that calls an app's hooks: it ends when idle, and no event is lost when it does."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_thread_ends_without_events_and_begins_with_the_next(short_idle: Non
 
 def test_an_event_that_comes_when_the_wait_has_just_ended_is_not_lost(short_idle: None) -> None:
     class Late(queue.Queue[int]):
-        """Its first wait ends without the event that is there."""
+        """A queue with a first ``get`` that times out although the queue has an event."""
 
         ended = False
 

@@ -1,4 +1,4 @@
-"""The small HTTP request."""
+"""The function ``exchange``, which makes one small HTTP request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locks between openings of a file, with and without the help of the system."""
+"""Locks on open file descriptors, on systems with and without ``fcntl``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pool of daemon threads: results, errors, its limit, and its end."""
+"""The pool of daemon threads: results, errors, its limit of threads, and its shutdown."""
 
 from __future__ import annotations
 

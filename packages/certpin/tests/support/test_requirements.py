@@ -1,4 +1,4 @@
-"""The requirements of packages: parsed from metadata, and compared with versions."""
+"""The requirements of packages: parsed from metadata, and compared with installed versions."""
 
 from __future__ import annotations
 

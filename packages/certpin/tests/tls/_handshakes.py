@@ -24,7 +24,10 @@ HOST = "bank.example"
 
 
 class Wire(_wire.Wire):
-    """The same as the other ``Wire``, made from a host and a server identity."""
+    """TLS connection in memory to a server that is given as a context or as an identity.
+
+    The base class accepts only contexts.
+    """
 
     def __init__(
         self,
@@ -37,7 +40,7 @@ class Wire(_wire.Wire):
         super().__init__(context, theirs, host, session)
 
     def shake(self) -> Self:
-        """Complete the handshake. Raises the errors of the client."""
+        """Complete the handshake and return this object. Raises the errors of the client."""
         super().shake()
         return self
 
@@ -50,7 +53,7 @@ class Wire(_wire.Wire):
 def connect(
     context: ssl.SSLContext, server: ssl.SSLContext | Identity, host: str = HOST
 ) -> ssl.SSLObject:
-    """Complete a handshake, send some data, and return the client's object."""
+    """Complete a handshake, send some data, and return the client's ``SSLObject``."""
     wire = Wire(context, server, host).shake()
     assert wire.answer() == b"hello"
     client: ssl.SSLObject = wire.client
@@ -58,13 +61,13 @@ def connect(
 
 
 def verdict_of(context: PinnedSSLContext, server: Identity, host: str = HOST) -> Any:
-    """Connect to this server and return the verdict of the context."""
+    """Connect to a server with this identity and return the verdict of the pin check."""
     client: Any = connect(context, server, host)
     return client.pin_verdict
 
 
 def root_policy(host: str, pin: Pin, **fields: Any) -> HostPolicy:
-    """A policy that pins a root, and a backup pin that matches no certificate."""
+    """Return a policy that pins a root, and a backup pin that matches no certificate."""
     pins = (HostPin(pin, "root"), HostPin(NOBODY, "backup"))
     return HostPolicy(HostPattern.parse(host), pins, **fields)
 
@@ -72,7 +75,7 @@ def root_policy(host: str, pin: Pin, **fields: Any) -> HostPolicy:
 def trust_on_this_platform(
     folder: Path, monkeypatch: pytest.MonkeyPatch, *authorities: Authority
 ) -> Path:
-    """Make these the only trust anchors in OpenSSL's default paths."""
+    """Make these the only trust anchors in OpenSSL's default paths, and return their PEM file."""
     bundle = folder / "platform.pem"
     bundle.write_bytes(b"".join(authority.pem for authority in authorities))
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
@@ -81,7 +84,10 @@ def trust_on_this_platform(
 
 
 def for_clients(builder: Any) -> Any:
-    """Leave out extended key usages, so that the certificate is valid for clients too."""
+    """Remove the extended key usages from a certificate builder, and return it.
+
+    The certificate is then valid for clients as well as for servers.
+    """
     kept = [each for each in builder._extensions if each.oid != OID_EXTENDED_KEY_USAGE]
     builder._extensions = kept
     return builder

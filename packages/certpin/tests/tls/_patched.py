@@ -1,10 +1,11 @@
-"""A program in which a library replaced Python's TLS: each usage calls a good and a rogue server.
+"""Program that connects to a good and a rogue server after a library replaced Python's TLS.
 
     python -m tests.tls._patched LIBRARY before|after GOOD_PORT EVIL_PORT PIN
 
 It patches Python before or after it imports certpin (``at-start``: Python was patched when it
-started). It prints a JSON object with the result of each usage at both servers. With gevent, the
-bytes pass through a greenlet of this program: a client that blocks would wait for itself.
+started). It prints a JSON object with the result of each usage (a function of ``_usages.py``) at
+both servers. With gevent, a greenlet of this program forwards the bytes: a client that blocks the
+thread would never receive them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _PATCHES = {
 
 
 def forward(port: int) -> int:
-    """Return a port of this program; a greenlet forwards it to another port."""
+    """Forward connections to the port ``port`` in a greenlet; return the port that accepts them."""
     gevent, sockets = import_module("gevent"), import_module("gevent.socket")
     listener = sockets.create_server((HOST, 0))
 
@@ -55,7 +56,11 @@ def outcome(usage: str, context: Any, port: int) -> object:
 
 
 def clear_text(context: Any, port: int) -> list[str]:
-    """Return the errors of a socket without TLS: before it connects, and after shutdown."""
+    """Return what happens when a socket whose TLS isn't active sends data, in two situations.
+
+    The socket isn't connected yet, or it was shut down. Each result is the text of the error, or
+    ``"sent"`` if the data left in clear text.
+    """
     import socket
 
     def after(step: Any) -> str:

@@ -19,7 +19,10 @@ PATIENCE = 10.0  # seconds that a server or a test waits for its peer
 
 
 class _Server:
-    """A server that runs in threads within a `with` block. No thread outlives the block."""
+    """Base class of TCP servers that run in threads within a `with` block.
+
+    A subclass defines ``serve``, which handles one connection. No thread outlives the block.
+    """
 
     def __init__(self) -> None:
         handler: Any = self._handle
@@ -84,7 +87,10 @@ class Recorder(_Server):
 
 
 class Stalled(_Server):
-    """Reads the beginning of a ClientHello and sends nothing until the block ends."""
+    """A TCP server that reads the first byte of a connection, then sends nothing.
+
+    It keeps the connection open until the `with` block ends.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,7 +109,7 @@ class Stalled(_Server):
 
 @dataclass
 class Visit:
-    """The server's record of one client connection."""
+    """What a ``TLSServer`` recorded of one client connection."""
 
     heard: bytes = b""
     client_certificate: bytes | None = None
@@ -114,9 +120,9 @@ class Visit:
 
 
 class TLSServer(_Server):
-    """A TLS server with the given context: answers ``hello`` and records each connection.
+    """A TLS server that replies ``hello`` to the first data and records each connection.
 
-    ``between`` is called before each handshake.
+    ``context`` is the server's TLS context. ``between`` is called before each handshake.
     """
 
     def __init__(self, context: ssl.SSLContext, between: Callable[[], None] = lambda: None) -> None:

@@ -1,7 +1,7 @@
 """Real TLS servers for the tests of the enforcement rules (``_wire.py`` has handshakes in memory).
 
-A ``RecordingServer`` records all bytes that it receives, before and after decryption. So it sees
-whether a refused client sent an application byte, inside TLS or in clear text.
+A ``RecordingServer`` records all bytes that it receives, before and after decryption. So a test can
+check whether a refused client sent an application byte, inside TLS or in clear text.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PATIENCE = 10.0  # seconds to wait for a silent peer
 
 @dataclass
 class Recording:
-    """The bytes of one connection, as the server received them."""
+    """What a ``RecordingServer`` recorded of one client connection: its bytes and its TLS state."""
 
     raw: bytes = field(default=b"", repr=False)  # bytes received over TCP
     application: bytes = b""  # the decrypted bytes
@@ -43,7 +43,7 @@ class Recording:
 
 
 class RecordingServer:
-    """Sends a greeting to each client that completes a handshake, and records each connection.
+    """A server that sends a greeting after each completed handshake, and records each connection.
 
     A context manager on a free port of 127.0.0.1. With ``context=None`` it uses no TLS: it only
     records, and sends nothing. ``context`` may be replaced between two connections.
@@ -71,7 +71,7 @@ class RecordingServer:
         return socket.create_connection(self.address, timeout=_PATIENCE)
 
     def recordings(self, count: int = 1) -> list[Recording]:
-        """Return all recordings, after this many connections have ended."""
+        """Wait until ``count`` connections have ended, and return the recordings of all of them."""
         with self._heard:
             if not self._heard.wait_for(lambda: len(self._recordings) >= count, _PATIENCE):
                 raise TimeoutError(f"{count} connections did not end")
@@ -111,7 +111,7 @@ class RecordingServer:
 
 
 class _Conversation:
-    """One TLS connection over memory BIOs, so that the encrypted bytes are recorded too."""
+    """Server side of one TLS connection, over memory BIOs to record the encrypted bytes too."""
 
     def __init__(
         self, connection: socket.socket, context: ssl.SSLContext, recording: Recording
@@ -169,7 +169,7 @@ def _drain(connection: socket.socket, recording: Recording) -> None:
 def server_sending(
     identity: Identity, folder: Path, also: Sequence[x509.Certificate] = ()
 ) -> ssl.SSLContext:
-    """Return a server context that sends these certificates after those of the identity."""
+    """Return a server context that sends the identity's chain, then the certificates ``also``."""
     sent = Identity(identity.key, (*identity.chain, *also))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*sent.write(folder, f"sending-{len(also)}"))
@@ -177,7 +177,7 @@ def server_sending(
 
 
 def asking_for_certificate(identity: Identity, authority: Authority) -> ssl.SSLContext:
-    """Return a server context that asks clients for a certificate of this authority."""
+    """Return a server context that requires a client certificate issued by ``authority``."""
     context = server_context(identity)
     context.load_verify_locations(cadata=authority.certificate.der)
     context.verify_mode = ssl.CERT_REQUIRED

@@ -1,6 +1,7 @@
-"""Ways in which a program uses a pinned context: adapters of certpin, and plain libraries.
+"""Functions that connect with a pinned context, through certpin's adapters or plain libraries.
 
-The programs of ``_patched.py`` run them. All imports are inside functions, after the patches.
+The programs of ``_patched.py`` run them. All imports are inside functions, so that they come after
+the patches.
 """
 
 from __future__ import annotations

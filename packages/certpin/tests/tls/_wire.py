@@ -15,7 +15,10 @@ _STEPS = 6  # more than any handshake takes
 
 
 class Wire:
-    """``client`` and ``server``, and the two BIOs between them."""
+    """A TLS client and a TLS server in one process, connected by two memory BIOs.
+
+    ``client`` and ``server`` are their ``SSLObject`` instances.
+    """
 
     client: Any  # usually a PinnedSSLObject
 
@@ -34,20 +37,23 @@ class Wire:
         self.server = server.wrap_bio(self.to_server, self.to_client, server_side=True)
 
     def shake(self) -> Wire:
-        """Complete the handshake. Raises the errors of the client."""
+        """Complete the handshake and return this object. Raises the errors of the client."""
         for side in self._turns():
             with suppress(ssl.SSLWantReadError):
                 side.do_handshake()
         return self
 
     def until_checked(self) -> None:
-        """Deliver the server's last flight, so that the client's next step ends in the check."""
+        """Run the handshake until the client's next step completes it and checks the pins."""
         for side in (self.client, self.server):
             with suppress(ssl.SSLWantReadError):
                 side.do_handshake()
 
     def pull(self) -> bytes:
-        """Return the data that the server can read now, after the end of the handshake."""
+        """Complete the server's handshake and return the data that it received from the client.
+
+        The result is empty if the server received none or its side of TLS fails.
+        """
         with suppress(ssl.SSLError):
             self.server.do_handshake()
             return self.server.read(65536)
@@ -66,6 +72,6 @@ class Wire:
 
 
 def as_old_as_tls12(context: ssl.SSLContext) -> ssl.SSLContext:
-    """Return the same context, limited to TLS 1.2."""
+    """Limit a context to TLS 1.2 at most, and return it."""
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     return context

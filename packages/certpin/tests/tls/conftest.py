@@ -1,4 +1,4 @@
-"""Fixtures of the enforcement tests: a bank, its authorities, and a rogue authority."""
+"""Fixtures for the tests of pin enforcement: servers and authorities of a bank and an attacker."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class World:
-    """``good`` is the bank's identity for both of its names; ``evil`` is an attacker's identity.
+    """Certificate authorities and two server identities for a test.
 
-    The platform trusts ``root`` and ``rogue``: without pins, ``evil`` would be accepted.
+    ``good`` is the bank's identity for both of its names; ``evil`` is an attacker's identity for
+    the same names. The platform trusts ``root`` and ``rogue``: without pins, clients would accept
+    ``evil``.
     """
 
     root: Authority
@@ -34,7 +36,7 @@ class World:
     evil: Identity
 
     def policy(self, *pins: Pin, host: str = HOST, **fields: Any) -> HostPolicy:
-        """Return a policy with these pins; by default, the pin of the good leaf."""
+        """Return a policy of ``host`` with these pins; by default, with the pin of ``good``."""
         return kit.policy(host, *(pins or (self.good.pin,)), **fields)
 
     def pins(self, *pins: Pin, version: int = 1, debug: Any = None, **fields: Any) -> PinSet:
@@ -42,7 +44,7 @@ class World:
         return kit.pin_set(self.policy(*pins, **fields), version=version, debug=debug)
 
     def context(self, *pins: Pin, **fields: Any) -> PinnedSSLContext:
-        """Return a strict context with pins only for ``HOST``."""
+        """Return a context with pins only for ``HOST``. It refuses all other hosts."""
         return PinnedSSLContext(self.pins(*pins, **fields))
 
 

@@ -1,4 +1,7 @@
-"""Mutations of rules 1 to 6 (``test_mutations.py`` runs them)."""
+"""Mutations that remove the checks of the enforcement rules 1 to 6.
+
+``test_mutations.py`` applies each and runs the test that must fail.
+"""
 
 from __future__ import annotations
 

@@ -20,7 +20,10 @@ _SOURCE = str(Path(certpin.__file__).parent / "tls")
 
 
 def test_a_handshake_with_a_cached_chain_match_needs_few_calls(world: World) -> None:
-    """Another call costs more than its run time: its code isn't in the processor's cache."""
+    """The handshake makes at most 10 calls of certpin's functions.
+
+    Each call costs more than its run time: its code isn't in the processor's cache.
+    """
     context, server = world.context(), server_context(world.good)
     Wire(context, server).shake()
     calls: Counter[str] = Counter()

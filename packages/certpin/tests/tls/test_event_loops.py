@@ -1,4 +1,7 @@
-"""Rule 3 in event loops: asyncio and uvloop, from the start, by upgrade, and TLS within TLS."""
+"""Rule 3 (the pin check precedes the first application byte) in asyncio and uvloop.
+
+The connections use TLS from the start, after an upgrade, and within another TLS connection.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, Any]], Any]:
-    """Run a coroutine to its end in an event loop of this kind."""
+    """Return a function that runs a coroutine to its end, in a loop of asyncio or of uvloop."""
 
     def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
         with asyncio.Runner(loop_factory=request.param) as runner:
@@ -39,7 +42,7 @@ def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, Any]], 
 
 
 async def _open(context: ssl.SSLContext, server: TLSServer) -> Any:
-    """Connect, send, and read the answer with streams."""
+    """Exchange data with a server through asyncio streams, and return the pin verdict."""
     reader, writer = await asyncio.open_connection(
         *server.address, ssl=context, server_hostname=HOST
     )
@@ -63,7 +66,7 @@ async def _close(writer: asyncio.StreamWriter) -> None:
 
 
 async def _upgrade(context: ssl.SSLContext, server: TLSServer | Recorder) -> Any:
-    """Begin in clear text and upgrade to TLS, as STARTTLS does."""
+    """Connect in clear text, upgrade to TLS as STARTTLS does, and return the pin verdict."""
     reader, writer = await asyncio.open_connection(*server.address)
     try:
         await writer.start_tls(context, server_hostname=HOST)
@@ -73,7 +76,10 @@ async def _upgrade(context: ssl.SSLContext, server: TLSServer | Recorder) -> Any
 
 
 class _Eager(asyncio.Protocol):
-    """A protocol that sends as soon as it can, and keeps the bytes that it receives."""
+    """An asyncio protocol that sends data once it is connected, and closes after the reply.
+
+    It keeps the pin verdict on the connection.
+    """
 
     def __init__(self) -> None:
         self.ended: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -92,7 +98,7 @@ class _Eager(asyncio.Protocol):
 
 
 async def _protocol(context: ssl.SSLContext, server: TLSServer) -> Any:
-    """Connect with an asyncio protocol."""
+    """Exchange data with a server through an asyncio protocol, and return the pin verdict."""
     loop = asyncio.get_running_loop()
     _, protocol = await loop.create_connection(
         _Eager, *server.address, ssl=context, server_hostname=HOST
@@ -129,7 +135,10 @@ def test_a_man_in_the_middle_gets_no_byte(
 
 
 async def _refused_at_once(context: ssl.SSLContext, server: Recorder, host: str) -> None:
-    """Refused before the handshake begins, in which case asyncio leaves its socket unclosed."""
+    """Connect to a host that the context refuses before the handshake begins.
+
+    asyncio leaves its socket unclosed in this case, so this function opens and closes the socket.
+    """
     if isinstance(asyncio.get_running_loop(), uvloop.Loop):
         await asyncio.open_connection(*server.address, ssl=context, server_hostname=host)
     with server.dial() as sock:
@@ -168,7 +177,7 @@ def test_junk_during_the_handshake_raises_an_ssl_error(world: World, run: Any) -
 
 
 class _Inside:
-    """TLS with its records inside the application data of another connection."""
+    """A TLS connection whose records are the application data of another TLS connection."""
 
     def __init__(self, outer: Wire, client: ssl.SSLContext, server: ssl.SSLContext) -> None:
         self.outer, self.inner = outer, Wire(client, server)
@@ -190,7 +199,10 @@ class _Inside:
 
 @pytest.mark.parametrize("inner", ["good", "evil"])
 def test_tls_within_tls_is_checked_for_the_inner_host(world: World, inner: str) -> None:
-    """The same as through an ``https://`` proxy, which has a separate policy or none."""
+    """The outer connection is to a proxy without a policy; the inner host has pins.
+
+    The inner handshake is refused if the inner server has an unpinned key.
+    """
     proxy = world.intermediate.issue("proxy.test")
     lenient = PinnedSSLContext(world.pins(), strict=False)
     outer = Wire(lenient, server_context(proxy), "proxy.test").shake()

@@ -1,4 +1,4 @@
-"""Failure events: the log and the hooks. Neither can break or delay a connection."""
+"""The log and the hooks that receive pin failures: neither can break or delay a connection."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def let_go() -> Iterator[threading.Event]:
 
 
 def refusing(*hooks: Callable[[PinFailure], object], **fields: Any) -> PinnedSSLContext:
-    """Return a context that refuses every server."""
+    """Return a context that refuses every server and calls ``hooks`` for each refusal."""
     return PinnedSSLContext(unmatched_pins(**fields), clock=lambda: NOW, on_failure=hooks)
 
 
@@ -87,7 +87,7 @@ def test_the_error_that_a_hook_gets_keeps_no_connection_alive(
 
 
 class _Prompt:
-    """A hook that only records its calls."""
+    """A failure hook that never waits: it records its calls, and raises an error."""
 
     never_waits = True
 
@@ -367,7 +367,10 @@ def test_the_connection_is_refused_even_if_no_thread_can_start(
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_hooks_work_in_a_forked_process(trusted_root: Path, let_go: threading.Event) -> None:
-    """The child has no worker thread, and the parent's worker may have held the queue's lock."""
+    """A forked child calls the hooks, although it has no worker thread.
+
+    In addition, the parent's worker may have held the lock of the queue during the fork.
+    """
     reading, writing = os.pipe()
     entered = threading.Event()
 
@@ -393,7 +396,7 @@ def test_hooks_work_in_a_forked_process(trusted_root: Path, let_go: threading.Ev
 
 
 def _in_the_child(context: PinnedSSLContext) -> None:
-    """End the child, with exit code 0 if the hook was called there."""
+    """Cause a pin failure and end the child: with exit code 0 if the hook was called, else 1."""
     status = 1
     try:
         told = threading.Event()

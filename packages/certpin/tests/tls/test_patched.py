@@ -1,6 +1,6 @@
-"""Libraries that replace Python's TLS: pins work beside truststore and under gevent.
+"""Pins apply although truststore or gevent has replaced Python's TLS.
 
-eventlet is refused, with an error that names it.
+certpin refuses to work with eventlet, with an error that names eventlet.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def test_pins_work_if_truststore_is_injected_when_python_starts(
 
 
 def _socket_of_gevent(server: RecordingServer) -> Any:
-    """Return a connected socket of gevent. Nothing is patched."""
+    """Return a socket of gevent, connected to ``server``. Python's modules aren't patched."""
     sockets: Any = import_module("gevent.socket")
     return sockets.create_connection(server.address)
 
@@ -170,7 +170,7 @@ def test_a_replaced_context_class_is_not_used_and_not_needed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Replacement:
-        """The same as truststore's context: not a subclass of Python's."""
+        """A TLS context class that is not a subclass of Python's, as in truststore."""
 
     monkeypatch.setattr(ssl, "SSLContext", Replacement)
     context = world.context(trust=None)  # sets options and flags

@@ -89,7 +89,7 @@ LEAF, INTERMEDIATE, ROOT = "leaf", "intermediate", "root"
 def places(
     trusted_root: Path, root: Authority, intermediate: Authority, server: Identity
 ) -> dict[str, Pin]:
-    """Return the pin of each certificate in the server's path."""
+    """Return the pins of the certificates in the server's path, by their place in it."""
     return {LEAF: server.pin, INTERMEDIATE: intermediate.pin, ROOT: root.pin}
 
 
@@ -177,7 +177,10 @@ def test_pins_without_an_expiry_never_expire(trusted_root: Path, server: Identit
 def test_asyncio_applies_each_hosts_policy_to_concurrent_connections(
     trusted_root: Path, intermediate: Authority
 ) -> None:
-    """Even hosts serve their pinned key; odd hosts serve the key pinned for their neighbour."""
+    """Hosts with even numbers serve the pinned key, and are accepted.
+
+    Hosts with odd numbers are pinned to the key of another host, and are refused.
+    """
     names = [f"host-{number}.example" for number in range(12)]
     served = [intermediate.issue(name) for name in names]
     keys = [each.pin for each in served]

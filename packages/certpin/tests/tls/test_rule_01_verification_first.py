@@ -85,7 +85,10 @@ TRUST = pytest.mark.parametrize("private", [False, True], ids=["platform", "trus
 
 
 def _forged(world: World) -> Identity:
-    """Return a leaf signed by a fake intermediate, with the real intermediate appended."""
+    """Return an attacker's identity: a leaf that claims the real intermediate as its issuer.
+
+    A fake intermediate signed the leaf. The chain also contains the real intermediate.
+    """
 
     def claim(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(
@@ -244,7 +247,7 @@ def _by_socket(context: ssl.SSLContext, server: ssl.SSLContext) -> None:
 
 
 class _WatchedLock:
-    """A lock that reports when a thread waits for it."""
+    """A lock that sets the event ``waited`` if a thread has to wait for the lock."""
 
     def __init__(self, lock: Any, waited: threading.Event) -> None:
         self._lock = lock

@@ -32,7 +32,7 @@ def _bank(world: World) -> tuple[x509.Certificate, ...]:
 def test_certificates_appended_by_a_rogue_authority_never_match(
     world: World, appended: list[int]
 ) -> None:
-    """CVE-2016-2402: pins of leaf, intermediate and root, each appended to the chain."""
+    """CVE-2016-2402: an attacker appends the bank's pinned certificates to its own chain."""
     extra = [_bank(world)[index] for index in appended]
     served = Identity(world.evil.key, (*world.evil.chain, world.rogue.x509, *extra))
     context = world.context(world.good.pin, world.intermediate.pin, world.root.pin)

@@ -185,7 +185,7 @@ def test_the_gate_rejects_unknown_methods(world: World) -> None:
 
 
 class _PythonOf2026:
-    """OpenSSL's object in Python 3.15: all methods that its ``ssl`` module calls."""
+    """Substitute for OpenSSL's connection object, with the methods that Python 3.15 calls."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -211,7 +211,7 @@ class _PythonOf2026:
 
 
 class _PassingGate(Gate):
-    """A gate that accepts every connection, and counts its checks."""
+    """A ``Gate`` (the pin check of a connection) that accepts everything and counts its checks."""
 
     def __init__(self, raw: object) -> None:
         nothing: Any = None

@@ -1,4 +1,4 @@
-"""Rule 3: a client certificate leaves a socket only after the check.
+"""Rule 3: a client sends its certificate only after it has checked the server's pins.
 
 The recording server asks for a certificate, and records each byte before and after decryption.
 """
@@ -40,7 +40,7 @@ def version(request: Any) -> ssl.TLSVersion:
 
 @pytest.fixture(scope="module")
 def clients(intermediate: Authority, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The certificate and key of a client."""
+    """Return the paths of the certificate and the key of a client."""
     identity = intermediate.issue(NAME, change=for_clients)
     return identity.write(tmp_path_factory.mktemp("client"))
 
@@ -49,7 +49,10 @@ def clients(intermediate: Authority, tmp_path_factory: pytest.TempPathFactory) -
 def contexts(
     world: World, clients: tuple[Path, Path], version: ssl.TLSVersion
 ) -> list[PinnedSSLContext]:
-    """Return one with the platform's roots, and one with `trust` in the pin file."""
+    """Return two pinned contexts with a client certificate and the same TLS version limit.
+
+    The first trusts the platform's roots; the second has `trust` in its pin set.
+    """
     both = kit.anchors(world.root, world.rogue)
     found = [world.context(), PinnedSSLContext(world.pins(trust=both))]
     for context in found:
@@ -65,7 +68,7 @@ def _asking(identity: Identity, world: World) -> ssl.SSLContext:
 def _refused(
     context: PinnedSSLContext, server: RecordingServer, kind: type[ssl.SSLError], **options: Any
 ) -> Recording:
-    """Return the recording of a client that refused the server."""
+    """Connect, expect an error of type ``kind``, and return the server's recording."""
     before = len(server.recordings(0))
     with server.connect() as sock, pytest.raises(kind):
         context.wrap_socket(sock, server_hostname=HOST, **options)
@@ -84,7 +87,7 @@ _CLIENT_HELLO = [22]
 
 
 def _records(raw: bytes) -> list[int]:
-    """The content types of the records (RFC 8446 section 5.1)."""
+    """Return the content types of the TLS records in ``raw`` (RFC 8446 section 5.1)."""
     found = []
     while raw:
         found.append(raw[0])
@@ -108,7 +111,10 @@ def test_the_certificate_is_sent_to_the_pinned_server(
 def test_an_interrupt_after_the_refusal_sends_no_certificate(
     world: World, contexts: list[PinnedSSLContext], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Python runs signal handlers in ``pthread_sigmask``, and a handler may raise."""
+    """An exception during the refusal, as from a signal handler, doesn't release the certificate.
+
+    Python runs signal handlers in ``pthread_sigmask``, and a handler may raise.
+    """
 
     def interrupted() -> None:
         raise SystemExit
@@ -193,7 +199,10 @@ def test_a_handshake_inside_the_first_write_is_guarded_too(
 def test_a_connection_is_refused_if_its_callback_was_replaced(
     world: World, contexts: list[PinnedSSLContext]
 ) -> None:
-    """A debugging tool may replace it. Then the certificate was sent, which must be detected."""
+    """A debugging tool may replace the OpenSSL message callback that holds the certificate back.
+
+    The client has then sent its certificate: the connection must fail.
+    """
     context = contexts[0]
     OpenSSLContext._msg_callback.__set__(context, None)
     with RecordingServer(_asking(world.good, world)) as server:
@@ -282,6 +291,9 @@ def test_a_non_strict_context_sends_the_certificate_to_hosts_without_a_policy(
 
 
 def test_a_context_without_a_certificate_has_no_callback(world: World) -> None:
-    """The callback would cost a call into Python for each TLS message and record."""
+    """A context without a client certificate doesn't set OpenSSL's message callback.
+
+    The callback would cost a call into Python for each TLS message and record.
+    """
     assert OpenSSLContext._msg_callback.__get__(world.context()) is None
     assert server_context(world.good)._msg_callback is None  # type: ignore[attr-defined]

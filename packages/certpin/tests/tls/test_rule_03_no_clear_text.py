@@ -1,4 +1,4 @@
-"""Rule 3, for sockets: if Python's ``SSLSocket`` would fall back to clear text, this one fails.
+"""Rule 3, for sockets: certpin's socket fails where Python's would fall back to clear text.
 
 Python drops TLS from a socket after ``connect`` failed or ``shutdown`` was called, and a socket
 that was wrapped while it connected has no TLS. Later bytes would be sent in clear text.
@@ -116,7 +116,10 @@ def test_nothing_goes_out_or_comes_in_after_a_shutdown(
 
 
 def test_a_socket_that_is_still_connecting_sends_nothing(world: World) -> None:
-    """Wrapped while TCP was connecting: Python treats it as unconnected, and sends clear text."""
+    """Python treats a socket that was wrapped during ``connect`` as one without TLS.
+
+    It would send clear text; certpin's socket raises an error for each operation.
+    """
     with Recorder() as server:
         with _wrap(world, socket.socket()) as tls:
             socket.socket.connect(tls, server.address)  # TCP connects without Python's knowledge
@@ -162,7 +165,10 @@ def test_a_failed_connect_can_be_tried_again(world: World, connect: str) -> None
 
 
 def test_no_datagram_call_bypasses_tls(world: World) -> None:
-    """TCP Fast Open (RFC 7413) would connect and send at once."""
+    """``sendto`` and the other datagram calls raise an error.
+
+    With TCP Fast Open (RFC 7413), ``sendto`` would connect and send at once.
+    """
     fast_open = getattr(socket, "MSG_FASTOPEN", 0)
     with Recorder() as server:
         with _wrap(world, socket.socket()) as tls:
@@ -189,7 +195,7 @@ def test_a_socket_without_tls_behaves_like_pythons(world: World) -> None:
 
 
 def test_a_checked_connection_may_be_unwrapped_on_purpose(world: World) -> None:
-    """As for FTP's CCC (RFC 4217 section 12): the caller asks, and both sides agree."""
+    """``unwrap`` works if both sides agree, as for FTP's CCC command (RFC 4217 section 12)."""
     server_side, client_side = socket.socketpair()
 
     def serve() -> None:

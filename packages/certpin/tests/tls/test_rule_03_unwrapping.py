@@ -48,9 +48,10 @@ def test_a_connection_is_not_unwrapped_before_or_in_its_handshake(
 def test_a_connection_is_not_unwrapped_by_another_thread_while_it_is_checked(
     world: World, newest: ssl.TLSVersion
 ) -> None:
-    """The handshake is complete, the verdict is not: OpenSSL would close TLS without an error.
+    """``unwrap`` fails after the handshake, until the pin check has a verdict.
 
-    The clock is read in the middle of the check. The fake clock acts as the other thread.
+    OpenSSL alone would close TLS without an error at that moment. The check reads the clock, and
+    the test's fake clock calls ``unwrap`` in place of another thread.
     """
     connections: list[Any] = []
     refusals: list[str] = []
@@ -97,7 +98,10 @@ def test_a_refused_client_leaves_the_server_without_its_certificate(
 
 
 def _client(builder: Any) -> Any:
-    """A certificate for clients: without the extended key usage for servers."""
+    """Remove the extended key usages from a certificate builder, and return it.
+
+    The certificate is then valid for clients.
+    """
     kept = [each for each in builder._extensions if each.oid.dotted_string != "2.5.29.37"]
     builder._extensions = kept
     return builder

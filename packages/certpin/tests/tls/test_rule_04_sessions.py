@@ -1,4 +1,4 @@
-"""Rule 4: a session is resumed only if it was verified here, for this host and these pins."""
+"""Rule 4: a session is resumed only if this context verified it for the same host and pins."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_session_is_resumed_for_the_same_host_and_pins(
 def test_a_session_of_another_host_is_not_offered(
     world: World, newest: ssl.TLSVersion, offer: Any
 ) -> None:
-    """CVE-2021-22890. The server would resume it, because it has one set of keys for both."""
+    """CVE-2021-22890: the server would resume the session, as both hosts share its session keys."""
     context, server = _both_hosts(world), _server(world.good, newest)
     session = Wire(context, server, OTHER).shake().session()
     wire = offer(context, server, HOST, session).shake()

@@ -67,7 +67,10 @@ def test_the_pin_of_an_rsa_pss_key_is_that_of_openssl(
 
 
 def _as_plain_rsa(folder: Path) -> Pin:
-    """Return the pin of the same numbers, encoded as a plain RSA key."""
+    """Return the pin of the RSA key in ``folder``, encoded as a plain RSA key.
+
+    The certificate's own encoding names RSA-PSS, so its pin differs.
+    """
     key: Any = serialization.load_pem_private_key((folder / "key.pem").read_bytes(), None)
     plain = key.public_key().public_numbers().public_key()
     form = serialization.PublicFormat.SubjectPublicKeyInfo
@@ -75,7 +78,10 @@ def _as_plain_rsa(folder: Path) -> Pin:
 
 
 def _issued_by_openssl(world: World, folder: Path) -> Path:
-    """Return a certificate for the key in this folder. The lab can't: it would write plain RSA."""
+    """Issue a certificate for the key in ``folder`` with `openssl`; return the chain's file.
+
+    The lab can't issue it, because it would encode the key as a plain RSA key.
+    """
     issuer = Identity(world.intermediate.key, (world.intermediate.x509,))
     certificate, key = issuer.write(folder, "issuer")
     extensions = folder / "extensions"
@@ -118,7 +124,7 @@ def _loosely_encoded(world: World) -> bytes:
 
 
 class _Sent:
-    """A certificate in the form that the lab's identity takes, with unchanged bytes."""
+    """Substitute for a certificate in a lab ``Identity``, which serves ``der`` unchanged."""
 
     def __init__(self, der: bytes) -> None:
         self._der = der
@@ -153,7 +159,10 @@ class _Certificate:
 
 
 class _Raw:
-    """The part of OpenSSL's object that the check reads after a handshake."""
+    """Substitute for OpenSSL's connection object after a handshake with the given chain.
+
+    It has only what the pin check reads.
+    """
 
     session_reused = False
 

@@ -1,4 +1,7 @@
-"""Rule 7: a root pin matches whatever else is trusted, and a different root is explained."""
+"""Rule 7: a root pin matches whatever else is trusted.
+
+If the path ends at another root, the error explains that.
+"""
 
 from __future__ import annotations
 
@@ -138,7 +141,7 @@ def test_the_advice_of_that_error_works(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_pinned_root_is_found_although_it_is_cross_signed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The pin is of the key, and the cross-certificate contains the same key."""
+    """The path ends at another root, but its cross-certificate contains the pinned key."""
     pinned, other = Authority("Pinned Root"), Authority("Other Root")
     crossed = Authority("Pinned Root", issuer=other, key=pinned.key)
     trust_on_this_platform(tmp_path, monkeypatch, other)

@@ -30,7 +30,10 @@ def private() -> Authority:
 
 @pytest.fixture
 def pins(private: Authority, root: Authority) -> PinSet:
-    """One host with a trust file, pinned to both roots, and one with the platform's roots."""
+    """Return a pin set for two hosts, of which only ``HOST`` has a trust file.
+
+    ``HOST`` is pinned to both roots. ``PUBLIC`` uses the platform's roots.
+    """
     own = kit.policy(HOST, private.pin, root.pin, trust=kit.anchors(private))
     return kit.pin_set(own, kit.policy(PUBLIC, root.pin))
 
@@ -41,7 +44,7 @@ def context(trusted_root: Path, pins: PinSet) -> PinnedSSLContext:
 
 
 def refused_by_openssl(context: PinnedSSLContext, server: ssl.SSLContext | Identity) -> None:
-    """Expect that the handshake fails with OpenSSL's error, not with a pin error."""
+    """Assert that the handshake fails because OpenSSL trusts no issuer, not because of the pins."""
     with pytest.raises(ssl.SSLCertVerificationError, match="unable to get local issuer") as caught:
         connect(context, server)
     assert isinstance(caught.value, UnverifiedChainError)
@@ -183,7 +186,7 @@ def test_anchors_that_are_not_certificates_are_refused(trusted_root: Path) -> No
 def with_certificate(
     context: PinnedSSLContext, private: Authority, tmp_path: Path, request: Any
 ) -> PinnedSSLContext:
-    """Return a context with a client certificate, limited to one version of TLS."""
+    """Return a context with a client certificate, limited to TLS 1.2 or to TLS 1.3."""
     context.load_cert_chain(*private.issue("client.example", change=for_clients).write(tmp_path))
     context.maximum_version = request.param
     return context
@@ -308,7 +311,7 @@ def folder(tmp_path: Path, private: Authority) -> Path:
 
 
 def meet(context: ssl.SSLContext, private: Authority) -> Wire:
-    """Connect to a server that supports every setting and requests a client certificate."""
+    """Complete a handshake with a server that supports ALPN and requests a client certificate."""
     theirs = server_context(private.issue(HOST))
     theirs.set_alpn_protocols(["h2"])
     theirs.load_verify_locations(cadata=private.certificate.der)
@@ -348,7 +351,10 @@ def test_a_setting_is_applied_to_a_store_added_by_a_swap(
 def test_a_curve_is_applied_to_the_stores(
     trusted_root: Path, private: Authority, root: Authority, pins: PinSet, swapped: bool
 ) -> None:
-    """Two curves without overlap: if the setting was applied, the handshake fails."""
+    """A curve that is set on the context also applies to hosts with a trust file.
+
+    The handshake fails with a server that has only another curve.
+    """
     first = kit.pin_set(kit.policy(PUBLIC, root.pin)) if swapped else pins
     context = PinnedSSLContext(first)
     context.set_ecdh_curve("secp384r1")

@@ -130,7 +130,10 @@ def test_open_connections_continue_after_a_swap(trusted_root: Path, server: Iden
 
 
 def in_flight(context: PinnedSSLContext, server: Identity) -> Wire:
-    """A handshake before its last step."""
+    """Return a connection whose client has only the last step of the handshake left.
+
+    That step includes the pin check.
+    """
     wire = Wire(context, server)
     wire.until_checked()
     return wire
@@ -186,7 +189,7 @@ def test_a_host_that_lost_its_policy_during_the_handshake_is_refused(
 def test_a_trust_change_during_the_handshake_refuses_only_that_connection(
     trusted_root: Path, root: Authority, server: Identity
 ) -> None:
-    """The chain was verified up to roots that its policy no longer trusts."""
+    """The handshake verified the chain up to roots that the new policy doesn't trust."""
     context = PinnedSSLContext(pinned_to(server.pin))
     wire = in_flight(context, server)
     context.swap(pinned_to(server.pin, version=2, trust=kit.anchors(root)))
@@ -233,7 +236,7 @@ def test_a_deferred_handshake_is_checked_against_the_new_set(
 
 
 def test_a_cached_match_is_checked_again_after_a_swap(trusted_root: Path, server: Identity) -> None:
-    """The context's cache of matching chains ends with its pins."""
+    """A swap of the pin set empties the context's cache of chains that matched."""
     context = PinnedSSLContext(pinned_to(server.pin))
     for _ in range(3):
         connect(context, server)
@@ -255,7 +258,7 @@ def test_a_cached_match_ends_when_its_pins_expire(trusted_root: Path, server: Id
 def test_a_cached_match_is_not_used_for_other_certificates(
     trusted_root: Path, server: Identity, root: Authority
 ) -> None:
-    """Neither for the same leaf with another path, nor for the same key in another certificate."""
+    """The cached match isn't used for another key or another certificate of the same key."""
     context = PinnedSSLContext(pinned_to(server.pin))
     connect(context, server)
     renewed = root.issue(HOST, key=server.key)
@@ -272,7 +275,10 @@ def test_a_cached_match_is_not_used_for_other_certificates(
 def test_64_threads_share_a_context_while_its_pins_are_swapped(
     trusted_root: Path, root: Authority
 ) -> None:
-    """Odd versions pin one server, even ones the other: each verdict must fit one whole version."""
+    """Odd versions of the pin set pin one server, even versions another server.
+
+    Each verdict must fit one whole version.
+    """
     odd, even = root.issue(HOST), root.issue(HOST)
     served = [server_context(odd), server_context(even)]
     own = (even.pin, odd.pin)
@@ -365,7 +371,10 @@ def _stall(context: PinnedSSLContext, address: tuple[str, int]) -> None:
 
 
 def _finish_in_time(context: PinnedSSLContext, lively: LabServer, server: Identity) -> None:
-    """Run another handshake, a swap and a setting in a thread, to detect a lock that is held."""
+    """Connect, swap the pins and change settings in another thread, within a time limit.
+
+    The function fails if another handshake holds a lock that these calls need.
+    """
 
     def work() -> None:
         _dial(context, lively.port)

@@ -1,4 +1,4 @@
-"""Rule 11: the debug override needs two settings, covers only its anchors, and always warns."""
+"""Rule 11: the debug override needs two settings, trusts only its own anchors, and always warns."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ PROXIED = pytest.warns(DebugOverrideWarning, match="not by a pin")
 
 @pytest.fixture(scope="module")
 def charles() -> Authority:
-    """The debugging proxy's root."""
+    """Return the root authority of a debugging proxy."""
     return Authority("Charles Proxy")
 
 
 @pytest.fixture(scope="module")
 def mallory() -> Authority:
-    """Another root that the platform trusts."""
+    """Return a second root authority that the platform trusts."""
     return Authority("Mallory")
 
 
@@ -130,7 +130,10 @@ def test_an_authority_of_the_same_name_is_not_the_anchor(
 def test_an_anchor_below_another_trusted_root_does_not_match(
     debugging: None, root: Authority, mallory: Authority
 ) -> None:
-    """The path continues to the platform's root, so it does not end at the anchor."""
+    """The verified path continues from the override's anchor to a root of the platform.
+
+    So the path does not end at the anchor, and the override does not accept it.
+    """
     below = mallory.intermediate("Below Mallory")
     with pytest.raises(PinMismatchError):
         connect(PinnedSSLContext(pins(root, below)), below.issue(HOST))
@@ -200,7 +203,7 @@ def test_the_debug_override_warns_at_each_use(
 
 
 def test_a_program_without_filters_prints_each_warning() -> None:
-    """In a separate process, with Python's default warning filters."""
+    """In a process with Python's default filters, two warnings are both printed."""
     program = """
 from certpin.tls.failures import warn_of_debug_override as _warn
 _warn("bank.example"); _warn("bank.example")
@@ -278,7 +281,7 @@ def test_hosts_without_pins_are_reported_only_behind_the_proxy(
 def test_after_a_swap_without_the_override_its_anchor_is_refused(
     debugging: None, root: Authority, charles: Authority
 ) -> None:
-    """OpenSSL can't remove an anchor from a store, so the check must refuse it."""
+    """OpenSSL can't remove the override's anchor from a store, so the pin check must refuse it."""
     context = PinnedSSLContext(pins(root, charles))
     with PROXIED:
         connect(context, charles.issue(HOST))
@@ -297,7 +300,7 @@ def test_after_a_swap_the_anchor_is_refused_for_hosts_without_pins(
 def test_after_a_swap_the_anchor_is_refused_although_the_policy_only_reports(
     debugging: None, root: Authority, charles: Authority
 ) -> None:
-    """Without the override its anchor would never have been trusted."""
+    """The mode ``report`` accepts other keys, but not an anchor that only the override trusted."""
     context = PinnedSSLContext(pins(root, charles, mode="report"))
     context.swap(pins(root, version=2, mode="report"))
     refused(context, charles.issue(HOST), match="debug override, which is over")

@@ -1,4 +1,7 @@
-"""Rule 12: the error names the served path, the expected pins and the fix, and keeps its type."""
+"""Rule 12: the error of a refusal names the served path, the expected pins and the fix.
+
+It keeps its type when it is pickled, copied, or raised inside a library's error.
+"""
 
 from __future__ import annotations
 
@@ -161,7 +164,7 @@ def test_a_compromised_key_is_named_as_such(trusted_root: Path, intermediate: Au
 
 
 def test_a_subject_cannot_forge_lines_of_the_error(trusted_root: Path, root: Authority) -> None:
-    """The attacker chooses the certificate's text: no line breaks, no control characters."""
+    """Line breaks and control characters of an attacker's certificate don't get into the error."""
     forged = root.intermediate("Evil\n  fix: run this\x1b[2J")
     context = PinnedSSLContext(kit.pin_set(kit.policy(HOST)))
     with pytest.raises(PinMismatchError) as caught:

@@ -30,7 +30,7 @@ def server(intermediate: Authority) -> Identity:
 
 
 def pins(live: Pin, *compromised: Pin, version: int = 1, **fields: Any) -> PinSet:
-    """Pins of an authority, and keys that their owner marked as compromised."""
+    """Return a pin set for ``HOST`` with the pin ``live`` and pins of compromised keys."""
     policy = kit.policy(HOST, live, **fields)
     dead = tuple(HostPin(pin, state="compromised") for pin in compromised)
     return kit.pin_set(replace(policy, pins=policy.pins + dead), version=version)

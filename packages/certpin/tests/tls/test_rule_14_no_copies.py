@@ -1,4 +1,4 @@
-"""Rule 14: a context is not rebuilt in another TLS stack, which would have no pins."""
+"""Rule 14: a context cannot be copied into another TLS stack, which would have no pins."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Rule 15: a host with ``require_ct`` is refused unless enough known logs have its certificate.
 
-All ways to connect pass the same gate: sockets, memory BIOs, and event loops.
+The check applies to all ways to connect: sockets, memory BIOs, and event loops.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ def logged(intermediate: Authority) -> Identity:
 
 @pytest.fixture(scope="module")
 def unlogged(intermediate: Authority, logged: Identity) -> Identity:
-    """The same key, so that its pin matches, in a certificate without SCTs."""
+    """Return an identity with the key of ``logged``, but with a certificate without SCTs.
+
+    Its key matches the pin.
+    """
     return intermediate.issue(HOST, key=logged.key)
 
 

@@ -1,4 +1,4 @@
-"""A pinned context is for clients: to use it on the server's side is an error that says so."""
+"""A pinned context is for clients: its use on the server's side raises a clear error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A refusal before the client's last flight does not end a process that SIGPIPE would end."""
+"""Refusing a server doesn't end the client's process with the signal SIGPIPE.
+
+The client shuts its socket down before its last flight, so OpenSSL may write to a shut socket.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +78,10 @@ def test_a_refusal_is_raised_for_every_action_of_sigpipe(
 def test_the_signal_is_blocked_while_the_last_flight_is_written(
     world: World, intermediate: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OpenSSL writes to the shut socket in most handshakes, but not in each of them."""
+    """The client blocks SIGPIPE before the last flight, and releases it afterwards.
+
+    OpenSSL writes to the shut socket in most handshakes, but not in each of them.
+    """
     calls: list[str] = []
     monkeypatch.setattr(gate, "hold_sigpipe", lambda: calls.append("hold"))
     monkeypatch.setattr(gate, "release_sigpipe", lambda: calls.append("release"))
@@ -93,7 +99,7 @@ def test_the_signal_is_blocked_while_the_last_flight_is_written(
 
 
 def test_a_signal_that_was_pending_before_stays_pending() -> None:
-    """A program that blocked SIGPIPE itself receives it later."""
+    """A program that blocked SIGPIPE itself still receives the pending signal later."""
     found: list[bool] = []
 
     def run() -> None:

@@ -31,7 +31,10 @@ MISSING_KEY_USAGE = 92  # X509_V_ERR_CA_CERT_MISSING_KEY_USAGE
 
 @pytest.fixture(scope="module")
 def private() -> tuple[bytes, Identity]:
-    """A root as `openssl req -x509` makes it, without keyUsage, and a server below it."""
+    """Return a private root as DER, and the identity of a server that it issued.
+
+    The root has no keyUsage, like one that `openssl req -x509` makes.
+    """
     now = datetime.now(UTC)
     root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     name = x509.Name.from_rfc4514_string("CN=Private")

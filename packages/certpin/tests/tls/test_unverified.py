@@ -1,4 +1,4 @@
-"""A chain that OpenSSL refuses: hooks are called, and a host with a policy gets a PinError."""
+"""A chain that OpenSSL refuses: the hooks are called, and a host with a policy gets a PinError."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def stranger() -> Identity:
-    """The identity of a proxy with an authority that this machine does not trust."""
+    """Return the identity of a proxy whose authority this machine does not trust."""
     return Authority("Proxy of a Hotel").issue(HOST, OTHER)
 
 
@@ -52,7 +52,10 @@ def telling(
 
 
 def refused(context: PinnedSSLContext, server: Identity, host: str = HOST) -> Wire:
-    """A connection that OpenSSL refused."""
+    """Run a handshake that OpenSSL must refuse, and return the connection.
+
+    For ``HOST``, which has a policy, the error is an ``UnverifiedChainError``.
+    """
     wire = Wire(context, server_context(server), host)
     with pytest.raises(ssl.SSLCertVerificationError) as caught:
         wire.shake()
@@ -190,7 +193,7 @@ def test_a_refusal_before_the_connection_has_the_port_too(
 
 
 def test_the_error_names_the_served_issuer_and_the_anchors_of_the_pin_file(world: World) -> None:
-    """Rule 12, with the settings that the README recommends: ``trust = FILE``."""
+    """Rule 12 (the contents of errors), with ``trust = FILE`` as the README recommends."""
     trust = TrustAnchors((world.root.certificate.der,), "bank-root.pem")
     context = PinnedSSLContext(kit.pin_set(world.policy(trust=trust)))
     wire = Wire(context, server_context(world.evil))

@@ -1,7 +1,7 @@
-"""A publisher of signed pin sets with the API of tuf: keys in memory, files in a folder.
+"""Publisher of signed pin sets (a TUF repository): keys in memory, files in a folder.
 
-Later changes of the folder are attacks. Nothing here uses certpin: it is a second implementation
-of the published format.
+It uses the API of python-tuf. A test attacks a client by changing the folder later. Nothing here
+uses certpin: it is a second implementation of the published format.
 """
 
 from __future__ import annotations
@@ -40,7 +40,11 @@ role = "backup"
 
 
 def pin_file(version: int, hosts: Mapping[str, Pin], *, name: str = "bank", **more: str) -> str:
-    """Return a pin file; ``more`` has more lines of a host, by its name with ``_`` for each dot."""
+    """Return the text of a pin file with one pin and a backup pin for each host.
+
+    ``more`` has additional lines for a host. Its keywords are the names of hosts, with ``_`` for
+    each dot.
+    """
     text = f'schema = 1\nname = "{name}"\nversion = {version}\n'
     for host, pin in hosts.items():
         lines = more.get(host.replace(".", "_"), "")
@@ -49,7 +53,7 @@ def pin_file(version: int, hosts: Mapping[str, Pin], *, name: str = "bank", **mo
 
 
 class Repository:
-    """The publisher, and ``folder``, which a server serves."""
+    """A TUF repository with its signing keys. A server serves its files from ``folder``."""
 
     def __init__(self, folder: Path, *, threshold: int = 1, now: datetime | None = None) -> None:
         self.folder = folder
@@ -70,7 +74,10 @@ class Repository:
         self.first_root = self.path("root").read_bytes()  # the root in the app
 
     def publish(self, text: str | bytes, files: Mapping[str, bytes] | None = None) -> None:
-        """Publish a pin file with its trust files, under its name and version."""
+        """Sign and publish a pin file with its trust files.
+
+        The targets metadata has the name and the version from the pin file.
+        """
         import tomllib
 
         data = text if isinstance(text, bytes) else text.encode()
@@ -87,7 +94,12 @@ class Repository:
         signers: Iterable[CryptoSigner] | None = None,
         change: Any = None,
     ) -> None:
-        """Sign targets. ``change`` may change them before that."""
+        """Store target files, and sign targets metadata for them.
+
+        Args: files: The target files by name. custom: The ``custom`` field of each target. signers:
+        The signing keys; by default, the current targets keys. change: A function that may change
+        the metadata before it is signed.
+        """
         self.files = dict(files)
         for name, data in files.items():
             self.put_target(name, data, sha256(data).hexdigest())
@@ -104,14 +116,20 @@ class Repository:
         path.write_bytes(data)
 
     def publish_online(self, *, signer: CryptoSigner | None = None) -> None:
-        """Sign a snapshot of the targets, and a timestamp of the snapshot."""
+        """Sign a snapshot of the current targets, and a timestamp of that snapshot.
+
+        ``signer`` replaces the online key.
+        """
         meta = {"targets.json": self._meta("targets")}
         snapshot = Snapshot(self._next("snapshot"), expires=self._expiry("snapshot"), meta=meta)
         self._write("snapshot", snapshot, [signer or self.online])
         self.publish_timestamp(signer=signer)
 
     def publish_timestamp(self, *, signer: CryptoSigner | None = None) -> None:
-        """Sign a new timestamp, as the online key does each day."""
+        """Sign a new timestamp, as the publisher's online key does each day.
+
+        ``signer`` replaces the online key.
+        """
         timestamp = Timestamp(
             self._next("timestamp"),
             expires=self._expiry("timestamp"),
@@ -120,7 +138,11 @@ class Repository:
         self._write("timestamp", timestamp, [signer or self.online])
 
     def publish_root(self, signers: Iterable[CryptoSigner], *, change: Any = None) -> None:
-        """Sign a root with the current keys; ``signers`` are the keys of both thresholds."""
+        """Sign a root that names the current keys of all roles.
+
+        Args: signers: The keys that sign the root: after a rotation, those of the old and the new
+        root. change: A function that may change the root before it is signed.
+        """
         root = Root(self._next("root"), expires=self._expiry("root"), consistent_snapshot=True)
         for role in ("root", "targets"):
             for signer in self.keys[role]:
@@ -133,7 +155,11 @@ class Repository:
         self._write("root", root, signers)
 
     def rotate(self, *roles: str) -> None:
-        """Sign a root with other keys for these roles, and a new timestamp, as publishers must."""
+        """Replace the keys of these roles, and sign a root that names the new keys.
+
+        The roles are ``root``, ``targets`` and ``online``. The old and the new root keys sign the
+        root.
+        """
         before = list(self.keys["root"])
         for role in roles:
             if role == "online":
@@ -144,26 +170,26 @@ class Repository:
         self.publish_root(both.values())
 
     def resign(self) -> None:
-        """Sign the same targets, the snapshot and the timestamp with the current keys."""
+        """Sign the unchanged targets, a snapshot and a timestamp again, with the current keys."""
         custom = self.read("targets").signed.targets["pins.toml"].custom
         self.publish_targets(self.files, custom)
         self.publish_online()
 
     def read(self, role: str) -> Metadata[Any]:
-        """Return the served bytes of a role."""
+        """Return the current metadata of a role, parsed from its served file."""
         return Metadata.from_bytes(self.path(role).read_bytes())
 
     def path(self, role: str) -> Path:
-        """Return the served path of a role."""
+        """Return the path of the current metadata file of a role."""
         numbered = "" if role == "timestamp" else f"{self.versions[role]}."
         return self.folder / "metadata" / f"{numbered}{role}.json"
 
     def copy(self, folder: Path) -> Path:
-        """Return the current files of the folder."""
+        """Copy the repository's current files to ``folder``, and return ``folder``."""
         return shutil.copytree(self.folder, folder)
 
     def restore(self, copied: Path) -> None:
-        """Serve exactly the files of an earlier time."""
+        """Replace all served files by those of an earlier copy."""
         shutil.rmtree(self.folder)
         shutil.copytree(copied, self.folder)
 

@@ -1,4 +1,4 @@
-"""An HTTPS server for a folder on loopback, which counts requests and can misbehave."""
+"""HTTPS server on loopback for the files of a folder, which records requests and can misbehave."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection of a client."""
+    """HTTP handler of a ``FolderServer`` for one connection of a client."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -37,7 +37,7 @@ class Handler(BaseHTTPRequestHandler):
         self.serve_file()
 
     def serve_file(self, path: str = "") -> None:
-        """Serve a file as a web server does."""
+        """Send the file at ``path`` (default: the requested path), or status 404 if missing."""
         file = self.server.owner.folder / unquote(path or self.path).lstrip("/")
         if file.is_file():
             self.answer(200, file.read_bytes())
@@ -66,7 +66,11 @@ class _Server(ThreadingHTTPServer):
 
 
 class FolderServer:
-    """A context manager. ``answers`` are functions that answer requests, by a part of the path."""
+    """HTTPS server for a folder, which runs in a thread within a `with` block.
+
+    ``answers`` replaces responses: it maps a part of a request's path to the function that answers
+    such requests, which gets the ``Handler``.
+    """
 
     def __init__(self, folder: Path, identity: Identity) -> None:
         self.folder = folder
@@ -91,11 +95,11 @@ class FolderServer:
         return f"https://localhost:{self.port}/"
 
     def use(self, identity: Identity) -> None:
-        """Serve another certificate from the next connection on."""
+        """Serve the certificate of ``identity`` from the next connection on."""
         self._tls = server_context(identity)
 
     def taken(self) -> list[str]:
-        """Return the paths requested since the last call."""
+        """Return the paths that clients requested since the last call."""
         taken, self.requests = self.requests, []
         return taken
 
@@ -121,7 +125,7 @@ class FolderServer:
         handler.close_connection = True
 
     def stall(self, handler: Handler) -> None:
-        """Send nothing."""
+        """Send nothing for 30 seconds, or until the event ``let_go`` is set."""
         self.entered.set()
         self.let_go.wait(30)
         handler.close_connection = True

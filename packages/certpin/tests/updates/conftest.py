@@ -1,4 +1,4 @@
-"""A bank that publishes its pins, the server of its updates, and an app that follows them."""
+"""Fixtures: a bank that publishes its pins, its update server, and an app that fetches them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ PATIENT = Timing(patience=timedelta(seconds=20), deadline=timedelta(seconds=60))
 
 @dataclass
 class World:
-    """``text(version)`` returns a pin file of the bank: the app contains version 1."""
+    """A bank that publishes signed pin sets, its server, and an app that fetches them.
+
+    ``text(version)`` returns a pin file of the bank: the app contains version 1.
+    """
 
     repository: Repository
     server: FolderServer
@@ -46,7 +49,7 @@ class World:
         return PinSet.parse(self.text(version))
 
     def followed_by(self, follow: Callable[[], object]) -> None:
-        """Make a client follow now, and at each call of ``let_follow``."""
+        """Call ``follow``, which updates a client, now and at each call of ``let_follow``."""
         self.followers.append(follow)
         follow()
 
@@ -55,7 +58,10 @@ class World:
             follow()
 
     def updater(self, **fields: Any) -> PinUpdater:
-        """Return a restarted app, with the same folder."""
+        """Return a new ``PinUpdater``, as of a restarted app, with the same cache folder.
+
+        ``fields`` replace its arguments.
+        """
         given: dict[str, Any] = {
             "pins": self.bundled(),
             "root": self.repository.first_root,
@@ -68,11 +74,11 @@ class World:
         return self.made[-1]
 
     def quick(self, **fields: Any) -> UpdateSettings:
-        """Return settings with other times."""
+        """Return the settings of the tests with these fields of ``Timing`` replaced."""
         return UpdateSettings(replace(PATIENT, **fields))
 
     def limited(self, **fields: int) -> UpdateSettings:
-        """Return settings with other limits."""
+        """Return the settings of the tests with these fields of ``Limits`` replaced."""
         return UpdateSettings(PATIENT, Limits(**fields))
 
 

@@ -1,4 +1,7 @@
-"""Mutations of the client of signed sets (``test_mutations.py`` runs them)."""
+"""Mutations of the client that fetches signed pin sets.
+
+``test_mutations.py`` applies each and runs the test that must fail.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ _THREADS = "tests/updates/test_threads.py::test_"
 
 
 def mutation(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
-    """Return a mutation of a file, which is named from the folder ``updates`` or ``certpin`` on."""
+    """Return a mutation. ``file`` is a path below ``certpin/updates``, or begins with certpin/."""
     path = file if file.startswith("certpin/") else _UPDATES + file
     return Mutation(rule, path, old, new, test)
 

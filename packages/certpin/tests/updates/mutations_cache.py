@@ -1,4 +1,7 @@
-"""Mutations of the cache of an updater (``test_mutations.py`` runs them)."""
+"""Mutations of the code with which an updater reads and writes its cache.
+
+``test_mutations.py`` applies each and runs the test that must fail.
+"""
 
 from __future__ import annotations
 

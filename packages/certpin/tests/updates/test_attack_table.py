@@ -1,4 +1,4 @@
-"""The table of known attacks names tests that exist, run, and fail without the rule."""
+"""docs/project/update-attacks.md: the tests in its tables exist, run, and fail without the rule."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ATTACKS = {
 
 
 def rows() -> list[tuple[str, list[str]]]:
-    """Return the first cell of each row of the tables, and the tests that its last cell names."""
+    """Return the first cell of each row of the page's tables, and the tests that the row names."""
     found = []
     for line in PAGE.read_text(encoding="utf-8").splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
@@ -44,7 +44,7 @@ def rows() -> list[tuple[str, list[str]]]:
 
 
 def _node(name: str) -> str:
-    """Return the node id of a test below the folder ``updates``."""
+    """Return the node id, below the folder ``updates``, of a test that the tables name."""
     if name.startswith("case: "):
         return f"{CASE}[{name.removeprefix('case: ')}]"
     return f"conformance/{name}" if name.startswith("test_conformance.py") else name
@@ -73,7 +73,7 @@ def test_a_named_test_fails_without_its_rule(name: str) -> None:
 
 @pytest.mark.slow
 def test_the_named_tests_exist_and_run(pytestconfig: pytest.Config) -> None:
-    """Collect them with pytest itself: an unknown name is an error there."""
+    """pytest can collect each test that the tables name; an unknown name would be an error."""
     words = ["-q", "--collect-only", "-p", "no:cacheprovider", "-W", "ignore"]
     nodes = [str(FOLDER / name) for name in NAMED]
     done = subprocess.run(
@@ -88,7 +88,7 @@ def test_the_named_tests_exist_and_run(pytestconfig: pytest.Config) -> None:
 
 @pytest.mark.parametrize("name", sorted({name.partition("[")[0] for name in NAMED}))
 def test_a_named_test_is_never_skipped(name: str) -> None:
-    """It isn't expected to fail, and needs no program and no newer Python."""
+    """The test has no mark or call that skips it, or that expects it to fail."""
     file, _, function = name.partition("::")
     text = (FOLDER / file).read_text(encoding="utf-8")
     (found,) = (

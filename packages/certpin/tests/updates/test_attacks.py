@@ -34,7 +34,7 @@ LONG_AGO = timedelta(days=400)
 
 
 class Judge:
-    """The reference client of the TUF project, used as in its documentation."""
+    """The reference client of the TUF project, python-tuf, used as in its documentation."""
 
     def __init__(self, world: World, folder: Path, *, patience: int = 30) -> None:
         self._root = world.repository.first_root
@@ -44,7 +44,7 @@ class Judge:
         (folder / "targets").mkdir(parents=True)
 
     def follow(self) -> None:
-        """Update it from the server. Raises the errors of tuf."""
+        """Fetch the newest metadata and pin file from the server. Raises the errors of tuf."""
         updater = ngclient.Updater(
             str(self._folder / "metadata"),
             f"{self._url}metadata/",
@@ -68,7 +68,7 @@ def roll_back_the_timestamp(world: World) -> None:
 
 
 def roll_back_the_snapshot(world: World) -> None:
-    """An attacker with the online key signs a newer timestamp over an older snapshot."""
+    """Sign a newer timestamp over an older snapshot, as an attacker with the online key."""
     world.repository.publish_online()
     world.let_follow()
     world.repository.versions["snapshot"] = 1
@@ -76,7 +76,10 @@ def roll_back_the_snapshot(world: World) -> None:
 
 
 def roll_back_the_targets(world: World) -> None:
-    """The same with a newer snapshot over older targets: an old set with old pins."""
+    """Sign a newer snapshot over older targets, as an attacker with the online key.
+
+    The client would get an old pin set with old pins.
+    """
     world.publish(3)
     world.let_follow()
     world.repository.versions["targets"] = 1
@@ -84,7 +87,10 @@ def roll_back_the_targets(world: World) -> None:
 
 
 def roll_back_the_root(world: World) -> None:
-    """The publisher renews the timestamp too, because otherwise no client requests roots."""
+    """Serve the first root as version 2 of the root.
+
+    The publisher renews the timestamp too, because otherwise no client requests roots.
+    """
     (world.repository.folder / "metadata" / "2.root.json").write_bytes(world.repository.first_root)
     world.repository.publish_timestamp()
 
@@ -111,7 +117,7 @@ def sign_a_root_with_the_old_keys_alone(world: World) -> None:
 
 
 def hold_back(role: str) -> Callable[[World], None]:
-    """Serve an expired file, in spite of a higher version."""
+    """Return an attack that serves an expired file of ``role`` with a higher version."""
 
     def attack(world: World) -> None:
         repository = world.repository
@@ -190,7 +196,7 @@ def a_revoked_key(world: World) -> list[CryptoSigner]:
 
 
 def too_few_keys(world: World) -> list[CryptoSigner]:
-    """One signature, although the current root requires two."""
+    """Publish a root that requires two targets signatures, and return only one of the keys."""
     world.repository.keys["targets"].append(CryptoSigner.generate_ecdsa())
     world.repository.threshold = 2
     world.repository.rotate()
@@ -198,7 +204,7 @@ def too_few_keys(world: World) -> list[CryptoSigner]:
 
 
 def sign_with_one_key_twice(world: World) -> None:
-    """Two signatures by one key under two IDs, if two are required."""
+    """Sign the targets with one key under two IDs, although two keys are required."""
     sign_targets_with(too_few_keys)(world)
     path = world.repository.path("targets")
     data = json.loads(path.read_bytes())
@@ -218,7 +224,7 @@ def sign_online_with_a_revoked_key(world: World) -> None:
 
 
 def show_another_publisher(world: World) -> None:
-    """All files are valid, but of another publisher: those of another host."""
+    """Serve valid files of another publisher, with pins for another host."""
     other = Repository(world.cache.parent / "other")
     for _ in range(3):
         other.publish(pin_file(7, {HOST: world.identity.pin}))
@@ -339,7 +345,7 @@ def test_the_client_of_python_tuf_refuses_it_too(
 def test_the_client_of_python_tuf_reads_no_endless_answer_either(
     world: World, part: str, tmp_path: Path
 ) -> None:
-    """``test_channel.py`` tests that certpin refuses it."""
+    """python-tuf stops reading, as certpin does: ``test_channel.py`` tests certpin."""
     world.server.answers[part] = world.server.never_end
     with pytest.raises(DownloadLengthMismatchError):
         Judge(world, tmp_path / "judge").follow()
@@ -347,7 +353,7 @@ def test_the_client_of_python_tuf_reads_no_endless_answer_either(
 
 @pytest.mark.slow
 def test_the_client_of_python_tuf_times_out_too(world: World, tmp_path: Path) -> None:
-    """tuf waits for a byte now and then; only certpin refuses this."""
+    """python-tuf limits only the time between two bytes; certpin limits the total time too."""
     judge = Judge(world, tmp_path / "judge", patience=1)
     judge.follow()
     world.server.answers["timestamp"] = world.server.stall
@@ -361,7 +367,7 @@ def test_the_client_of_python_tuf_times_out_too(world: World, tmp_path: Path) ->
 def test_damaged_metadata_on_the_disk_is_fetched_again(
     world: World, part: str, damage: bytes, tmp_path: Path
 ) -> None:
-    """This is true of both clients."""
+    """The client of certpin and that of python-tuf both fetch damaged files again."""
     app, judge = world.updater(), Judge(world, tmp_path / "judge")
     app.refresh()
     judge.follow()

@@ -1,4 +1,4 @@
-"""The last known good set: verification of the cache when an app starts."""
+"""The cached pin set (the last known good one): how an updater verifies it when an app starts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ GOOD = "last-known-good.json"
 
 @pytest.fixture
 def offline(world: World) -> World:
-    """A bank with an app that fetched version 2 before the server failed."""
+    """Return a bank whose app fetched version 2, and whose server then fails with status 503."""
     world.updater().refresh()
     world.server.answers[""] = lambda handler: handler.answer(503, b"")
     return world
@@ -45,7 +45,7 @@ def put_aside(world: World) -> bool:
 
 
 def is_refused(world: World, **fields: Any) -> UpdateError:
-    """Check that the app starts with the bundled set, and reports the reason."""
+    """Assert that an app starts with its bundled set, not the cache; return the cache error."""
     app = world.updater(**fields)
     assert app.context.pins == fields.get("pins", world.bundled())
     assert app.status.state == "embedded"
@@ -147,7 +147,7 @@ def test_a_cached_set_without_its_roots_is_refused(world: World, version: int) -
 
 
 def test_a_root_that_does_not_follow_is_refused(world: World) -> None:
-    """An attacker who can write to the folder, but has no keys."""
+    """An attacker without keys replaces the folder by one with another publisher's roots."""
     world.updater().refresh()
     other = Repository(world.cache.parent / "other")
     other.rotate()
@@ -163,7 +163,7 @@ def test_a_root_that_does_not_follow_is_refused(world: World) -> None:
 
 
 def interrupted(world: World) -> PinUpdater:
-    """An app that fetched a new root with other keys, and then nothing more."""
+    """Return an app that fetched a root with new keys, and whose update then failed."""
     app = world.updater()
     app.refresh()
     world.repository.rotate("targets", "online")
@@ -177,7 +177,10 @@ def interrupted(world: World) -> PinUpdater:
 
 
 def test_a_new_root_without_a_new_set_keeps_the_set_in_force(world: World) -> None:
-    """It is the last known good set, but neither fresh nor the newest."""
+    """After an interrupted update, the cached set stays in force in the state ``soft-stale``.
+
+    The next refresh fetches the newest set.
+    """
     interrupted(world)
     world.server.taken()
     app = world.updater()
@@ -188,7 +191,7 @@ def test_a_new_root_without_a_new_set_keeps_the_set_in_force(world: World) -> No
 
 
 def test_a_set_of_replaced_keys_is_not_the_newest(world: World) -> None:
-    """An attacker with the previous online key replays the old timestamp."""
+    """An attacker with the replaced online key replays the old timestamp; the refresh fails."""
     old = world.repository.path("timestamp").read_bytes()
     interrupted(world)
     world.repository.path("timestamp").write_bytes(old)
@@ -200,7 +203,10 @@ def test_a_set_of_replaced_keys_is_not_the_newest(world: World) -> None:
 
 
 def test_a_set_signed_by_no_root_of_the_chain_is_refused(world: World) -> None:
-    """The file names the root under which it was valid, which must be verified."""
+    """The cache file names the version of the root under which its set was valid.
+
+    A version for which there is no verified root, or a wrong one, is refused.
+    """
     interrupted(world)
     path = world.cache / GOOD
     data = json.loads(path.read_bytes())
@@ -318,7 +324,10 @@ def test_a_pipe_in_the_cache_does_not_block(world: World, name: str) -> None:
 
 
 def test_endless_metadata_is_not_read(world: World) -> None:
-    """``tuf.ngclient`` reads the whole file."""
+    """Cached metadata is read only up to a limit, also from /dev/zero.
+
+    ``tuf.ngclient`` reads the whole file.
+    """
     world.updater().refresh()
     path = world.cache / "metadata/timestamp.json"
     path.unlink()
@@ -386,7 +395,7 @@ def test_written_settings_are_read_back(stored: Stored) -> None:
 
 
 def only_good(stored: Stored, data: bytes) -> None:
-    """Check that the set is refused with the one error, or has the same content.
+    """Assert that the cached set in ``data`` is refused, or has the content of the good set.
 
     Some bytes have no meaning: a digit of a signature may be a capital.
     """

@@ -1,4 +1,4 @@
-"""The connection to the server: pinned, https, bounded in time and in bytes."""
+"""The updater's connection to its server: pinned, https, bounded in time and in bytes."""
 
 from __future__ import annotations
 
@@ -57,7 +57,10 @@ def test_an_unpinned_server_gets_no_request(world: World, renewed: Identity) -> 
 def test_a_set_with_a_wrong_pin_of_the_server_can_be_replaced(
     world: World, renewed: Identity
 ) -> None:
-    """Version 3 pins another key than the server's: the bundled set still pins it."""
+    """Version 3 pins a key that the server doesn't have.
+
+    The bundled set still pins the server's key, so the app can fetch version 4.
+    """
     world.repository.publish(pin_file(3, {CHANNEL: renewed.pin, HOST: kit.NOBODY_ELSE}))
     app = world.updater()
     assert app.refresh().version == 3
@@ -84,7 +87,10 @@ def test_the_set_in_force_pins_a_changed_key_of_the_server(world: World, renewed
 
 
 def test_a_report_only_set_does_not_open_the_channel(world: World, renewed: Identity) -> None:
-    """Otherwise a published set could accept any server with a publicly trusted certificate."""
+    """The mode ``report`` in a published set doesn't disable the pins for the updater's connection.
+
+    Otherwise a published set could accept any server with a publicly trusted certificate.
+    """
     world.publish(3, localhost='mode = "report"')
     app = world.updater()
     app.refresh()
@@ -130,7 +136,10 @@ def test_a_trust_file_of_the_bundled_set_holds_for_the_channel(
 def test_expired_pins_still_apply_to_the_channel(
     world: World, renewed: Identity, more: str
 ) -> None:
-    """The next set must arrive after the pins expire, and the channel must always have pins."""
+    """The updater's own connection ignores the expiry of pins.
+
+    The next pin set must arrive after the pins expire, and the connection must always have pins.
+    """
     ended = f"expires = 2020-01-01{more}"
     world.publish(3, localhost=ended)
     app = world.updater(pins=PinSet.parse(world.text(1, localhost=ended)))
@@ -256,7 +265,10 @@ def test_an_answer_that_is_not_a_plain_file_is_refused(world: World, status: int
 def test_a_root_is_missing_only_if_the_server_answers_so(
     world: World, status: int, reason: str
 ) -> None:
-    """Storage that clients can't list answers 403 for a missing file."""
+    """Status 403 and 404 mean that there is no newer root; other statuses are errors.
+
+    Storage that clients can't list answers 403 for a missing file.
+    """
     world.server.answers[".root"] = answering(status)
     if reason:
         assert refusal(world).reason == reason
@@ -329,7 +341,7 @@ def test_no_proxy_of_the_environment_is_used(world: World, monkeypatch: pytest.M
 )
 @pytest.mark.parametrize("how", ["drip", "drip_headers"])
 def test_a_server_that_sends_too_slowly_is_abandoned(world: World, part: str, how: str) -> None:
-    """Each byte comes in time, but all together would take too long."""
+    """Each byte arrives in time, but the whole response would take too long."""
     world.server.answers[part] = getattr(world.server, how)
     error = refusal(world, settings=world.quick(patience=LONG, deadline=SHORT))
     assert error.reason == "slow"

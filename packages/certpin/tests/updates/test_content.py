@@ -1,4 +1,4 @@
-"""Sets that are signed by the right keys, but must be refused."""
+"""Pin sets that are signed by the right keys, but must be refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OURS = {"pin-set": "bank", "version": 3}
 
 
 def refused(world: World, **fields: Any) -> UpdateError:
-    """Return the error of an app with version 2 for the published set."""
+    """Assert that an app refuses the published set and keeps its version; return the error."""
     app = world.updater(**fields)
     before = app.status.version
     with pytest.raises(UpdateError) as caught:
@@ -35,7 +35,7 @@ def refused(world: World, **fields: Any) -> UpdateError:
 
 @pytest.fixture
 def fetched(world: World) -> World:
-    """A world in which version 2 is cached and in force."""
+    """Return a bank whose app has cached version 2 of the pin set and uses it."""
     world.updater().refresh()
     return world
 
@@ -50,7 +50,7 @@ def pins_of(world: World, version: int = 3, **fields: Any) -> bytes:
 
 
 def test_an_older_pin_set_is_refused(fetched: World) -> None:
-    """New targets, snapshot and timestamp: TUF takes it as the newest, but its version is older."""
+    """The metadata is new, so TUF accepts it, but the pin set in it has an older version."""
     fetched.publish(1)
     error = refused(fetched)
     assert error.reason == "older"
@@ -74,7 +74,7 @@ def test_the_same_pin_set_signed_again_is_accepted(fetched: World) -> None:
 
 
 def test_a_pin_set_with_another_name_is_refused(fetched: World) -> None:
-    """Signed by the same people, for another one of their apps."""
+    """The right keys signed the pin set, but it is for another app of the same publisher."""
     text = pin_file(3, {CHANNEL: fetched.identity.pin}, name="casino").encode()
     sign(fetched, {"pins.toml": text}, {"pin-set": "casino", "version": 3})
     error = refused(fetched)

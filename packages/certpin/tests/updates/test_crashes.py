@@ -1,4 +1,4 @@
-"""Crashes, full and read-only disks, and processes that share a folder."""
+"""The updater's cache: crashes, full and read-only disks, and processes that share a folder."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ GOOD = "last-known-good.json"
 
 
 def in_a_child(work: Callable[[], object]) -> int:
-    """Run a function in a forked process; return its wait status."""
+    """Run a function in a forked process; return its wait status, which is 0 if it succeeded."""
     child = os.fork()
     if child == 0:
         signal.alarm(PATIENCE)  # a child that hangs ends by itself
@@ -58,7 +58,10 @@ _CHANGES = {"os.rename", "os.remove", "os.symlink", "os.mkdir", "os.chmod", "os.
 
 
 def die_at(moment: int, folder: Path) -> None:
-    """Kill this process just before its n-th change in a folder."""
+    """Make this process kill itself just before its change number ``moment`` in ``folder``.
+
+    Changes are opening a file to write, renames and the like, and ``fsync``.
+    """
     count = 0
 
     def watch(event: str, args: tuple[Any, ...]) -> None:
@@ -94,7 +97,10 @@ def renew_the_root_alone(world: World) -> None:
 def test_after_a_kill_the_app_starts_with_the_old_or_the_new_set(
     world: World, change: Callable[[World], None]
 ) -> None:
-    """The client of python-tuf can also continue in that folder."""
+    """An update is killed before each of its changes of the cache, in turn.
+
+    The client of python-tuf can also continue with the cache folder.
+    """
     world.updater().refresh()
     before = world.cache.parent / "before"
     _copy(world.cache, before)
@@ -304,7 +310,10 @@ for line in sys.stdin:
 
 @contextmanager
 def on_a_small_disk(world: World) -> Iterator[Callable[[str], Any]]:
-    """Start a process with a disk of 64 kB; yield a function that sends it a command."""
+    """Start a process whose cache folder is a disk of 64 kB.
+
+    Yield a function that sends the process a command and returns its result.
+    """
     here = world.cache.parent
     (here / "pins.toml").write_text(world.text(1))
     (here / "root.json").write_bytes(world.repository.first_root)
@@ -357,7 +366,10 @@ def test_updates_work_with_a_full_or_read_only_disk(world: World) -> None:
 
 
 def follow_until(app: PinUpdater, version: int, *, locks: bool) -> None:
-    """Without locks a check may read files of two moments and fail: the next one succeeds."""
+    """Refresh an app until it has this version, and then five more times.
+
+    Without locks, a refresh may read files of two different moments and fail; a later one succeeds.
+    """
     checks = 0
     while app.status.version < version or checks < 5:
         checks += app.status.version == version
@@ -370,7 +382,10 @@ def follow_until(app: PinUpdater, version: int, *, locks: bool) -> None:
 def test_processes_that_share_a_folder_all_follow(
     world: World, locks: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without locks the last writer wins, and the cache stays valid."""
+    """Four processes get the newest version and leave a valid cache.
+
+    Without locks, the last process that writes to the cache determines its content.
+    """
     if not locks:
         monkeypatch.setattr("certpin.support.locks._fcntl", None)
     apps = [world.updater() for _ in range(4)]

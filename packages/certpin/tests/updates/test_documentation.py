@@ -58,7 +58,10 @@ def test_the_documented_states_and_settings_match_the_code() -> None:
 
 
 def test_the_documentation_names_every_reason_and_no_other() -> None:
-    """The reasons of the client: a word for programs, beside each error."""
+    """The table in failures.md lists exactly the reasons that the client's errors have.
+
+    A reason is a word for programs, such as ``rollback``.
+    """
     given: set[str] = set()
     for path in (ROOT / "packages/certpin/src/certpin/updates").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -77,7 +80,7 @@ def _reasons(call: ast.Call) -> set[str]:
 
 
 def _python(page: list[Block], world: World) -> str:
-    """Return the first Python block of a page, for the server and a folder of the test."""
+    """Return the first Python block of a page, with the test's server and folder filled in."""
     text = next(block.text for block in page if block.language == "python")
     for written, real in (
         ("https://pins.bank.example/app/", world.server.url),

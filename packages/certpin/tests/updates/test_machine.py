@@ -1,7 +1,7 @@
-"""A publisher, an attacker with the network and one online key, and an app that is restarted.
+"""Stateful test of updates: a publisher, an attacker, and an app that is restarted.
 
-In any order of actions: only sets of the publisher are ever in force, no version goes back, and
-after the attack the app gets the newest set.
+The attacker controls the network and has one online key. In any order of actions: only sets of the
+publisher are ever in force, no version goes back, and after the attack the app gets the newest set.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def text_of(version: int) -> str:
 
 
 class FolderChannel(FetcherInterface):
-    """Read files from the served folder, without a network."""
+    """Connection of an updater that reads the served folder, without a network."""
 
     site: Path
 
@@ -78,7 +78,7 @@ class Updates(RuleBasedStateMachine):
 
     @rule()
     def start(self) -> None:
-        """Restart the app with the same folder."""
+        """Restart the app with the same cache folder; it must begin with its previous version."""
         self.app = PinUpdater(
             pins=PinSet.parse(text_of(1)),
             root=self.repository.first_root,
@@ -100,7 +100,7 @@ class Updates(RuleBasedStateMachine):
 
     @rule(roles=st.sets(ROLES))
     def rotate(self, roles: set[str]) -> None:
-        """Each change renews the timestamp, as publishers must."""
+        """Replace the keys of these roles, and sign all other metadata again."""
         self.repository.rotate(*roles)
         self.repository.resign()
 
@@ -116,7 +116,7 @@ class Updates(RuleBasedStateMachine):
 
     @rule(choice=st.integers(0, 99))
     def replay(self, choice: int) -> None:
-        """The attacker replays a whole earlier repository."""
+        """Serve all files of an earlier repository, as an attacker, for one refresh."""
         self.served = self.copies[choice % len(self.copies)]
         self.refresh()
         self.served = self.repository.folder
@@ -146,7 +146,7 @@ class Updates(RuleBasedStateMachine):
 
     @rule(version=st.integers(1, 50))
     def forge(self, version: int) -> None:
-        """Sign with the first online key and a targets key of the attacker."""
+        """Serve a set that the attacker signed with a stolen online key and an own targets key."""
         mixed = self.repository.copy(self.folder / "mixed")
         theirs = Repository.__new__(Repository)
         vars(theirs).update(vars(self.repository))
@@ -159,7 +159,10 @@ class Updates(RuleBasedStateMachine):
 
     @rule(place=st.floats(0, 0.99))
     def lose_the_cache(self, place: float) -> None:
-        """Flip a bit of the cache: in the worst case the app then starts with the bundled set."""
+        """Flip a bit of the cached set and restart the app.
+
+        In the worst case, the app then starts with the bundled set.
+        """
         path = self.folder / "cache" / "last-known-good.json"
         if path.exists():
             data = bytearray(path.read_bytes())
@@ -177,7 +180,10 @@ class Updates(RuleBasedStateMachine):
     @precondition(lambda self: self.served == self.repository.folder)
     @rule()
     def get_through(self) -> None:
-        """End the attack, and update."""
+        """End the attack and refresh; the app must get the newest set.
+
+        If the stolen online key blocks the update, the publisher replaces it first.
+        """
         try:
             status = self.app.refresh()
         except UpdateError:

@@ -1,4 +1,4 @@
-"""The state of an updater, and the time of its next check."""
+"""The state of an updater, such as fresh or expired, and the time of its next check."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_an_earlier_expiry_never_delays_a_check(
 def test_an_invalid_setting_is_a_configuration_error(
     kind: type[Timing | Limits], fields: dict[str, Any]
 ) -> None:
-    """It would check all the time, never, or end the thread."""
+    """The updater would check all the time or never, or its thread would end."""
     with pytest.raises(ConfigError) as caught:
         kind(**fields)
     assert caught.value.key == next(iter(fields))

@@ -35,7 +35,10 @@ def _refused(updater: PinUpdater) -> UpdateError:
 
 
 def _take_highest(world: World) -> PinUpdater:
-    """A client with the attacker's set. A new root came first, or the jump would be refused."""
+    """Return an app that has an attacker's pin set of the highest version.
+
+    The app fetched a new root before, because otherwise it would refuse the jump in versions.
+    """
     world.repository.rotate("root")
     world.publish(HIGHEST)
     app = world.updater()
@@ -165,14 +168,14 @@ def test_a_server_that_fails_to_answer_for_the_root_fails_the_check(world: World
 
 
 def _other_spelling(key: SSlibKey) -> SSlibKey:
-    """Return the same key under another ID."""
+    """Return a copy of a public key that has another key ID."""
     other = deepcopy(key)
     other.keyid = "0" * 64
     return other
 
 
 def _sign_twice(repository: Repository) -> None:
-    """Give the only targets key a second ID, and a threshold of two to reach with both."""
+    """Publish a root that requires two targets signatures, and names one key under two IDs."""
     (signer,) = repository.keys["targets"]
     twin = CryptoSigner(signer._private_key, _other_spelling(signer.public_key))
     repository.keys["targets"].append(twin)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def waiting_for_a_check(app: PinUpdater) -> int:
-    """Return the number of threads that wait for a check."""
+    """Return the number of threads that wait for the end of the app's current check for updates."""
     condition: Any = app._current_check._condition  # type: ignore[union-attr]
     return len(condition._waiters)
 
@@ -116,7 +116,10 @@ def test_a_forked_child_follows(world: World, started: bool) -> None:
 
 
 def _follow_in_the_child(app: PinUpdater, *, started: bool) -> None:
-    """End the child, with exit code 0 if it got version 3."""
+    """Update the app in a forked child, and exit with code 0 if it got version 3, otherwise 1.
+
+    If ``started`` is true, the app's own thread must fetch the version.
+    """
     status = 1
     try:
         if started:
@@ -185,7 +188,10 @@ def test_a_fork_during_a_check_disturbs_neither_process(world: World) -> None:
 @pytest.mark.medium
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_fork_during_the_channel_set_up_disturbs_neither_process(world: World) -> None:
-    """No thread of the child releases the locks that threads of the parent held."""
+    """A process forks while one of its threads holds locks of the updater's connection.
+
+    The child has no thread that would release these locks, but both processes can refresh.
+    """
     app = world.updater()
     contexts: Any = app._checker.enforced.channel
     held, go = threading.Event(), threading.Event()
@@ -218,7 +224,7 @@ def _refresh_in_the_child(app: PinUpdater) -> None:
 
 
 class NoticedLock:
-    """A lock that reports when a thread waits for it."""
+    """A lock that sets the event ``wanted`` when a `with` statement begins to acquire it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

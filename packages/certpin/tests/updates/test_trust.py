@@ -1,4 +1,4 @@
-"""Verification without a network: bytes in, a verdict out."""
+"""Verification of signed pin sets that are given as bytes, without a network."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def bank(tmp_path: Path) -> Repository:
 
 
 def kept(repository: Repository) -> CachedSet:
-    """Return the published set as a cached set."""
+    """Return the pin set that a repository has published, with its metadata, as a cached set."""
     names = ("timestamp", "snapshot", "targets")
     signed = SignedMetadata(*(repository.path(role).read_bytes() for role in names))
     return CachedSet(repository.versions["root"], signed, dict(repository.files))
@@ -55,7 +55,10 @@ def test_a_published_set_is_accepted(bank: Repository) -> None:
 
 @pytest.mark.parametrize("role", ["snapshot", "targets"])
 def test_metadata_of_two_moments_is_refused(bank: Repository, role: str) -> None:
-    """Each file is signed and valid, and no digest distinguishes them."""
+    """A file of an older publication is refused beside the current ones.
+
+    Each file is signed and valid, and no metadata names digests.
+    """
     bank.digests = False
     bank.publish_online()
     older, files = kept(bank), bank.files
@@ -70,7 +73,10 @@ def test_metadata_of_two_moments_is_refused(bank: Repository, role: str) -> None
 
 @pytest.mark.parametrize("role", ["snapshot", "targets"])
 def test_metadata_with_another_digest_is_refused(bank: Repository, role: str) -> None:
-    """The same version, signed twice: the digest distinguishes them."""
+    """A file that has the right version, but was signed at another time, is refused.
+
+    Only the digest distinguishes the two files.
+    """
     stored = kept(bank)
     bank.versions = dict.fromkeys(bank.versions, 0) | {"root": 1}
     bank.now += timedelta(seconds=1)
@@ -143,7 +149,10 @@ def test_a_first_root_must_sign_itself(bank: Repository) -> None:
 
 
 def test_an_expired_timestamp_replayed_is_a_freeze(world: World) -> None:
-    """The server, or an attacker in between, sends the files of three days ago."""
+    """A refresh fails once the timestamp has expired and the server still sends the same files.
+
+    The cause is the server, or an attacker in between.
+    """
     app = world.updater()
     app.refresh()
     until = app.status.until

@@ -35,7 +35,7 @@ SOON = timedelta(milliseconds=20)
 
 
 def until(holds: Callable[[], object]) -> None:
-    """Wait for a change by another thread."""
+    """Wait until ``holds`` returns a true value, because of another thread; fail after a time."""
     end = time.monotonic() + PATIENCE
     while not holds():
         assert time.monotonic() < end, "it does not come about"
@@ -119,7 +119,7 @@ def test_an_unreferenced_updater_is_collected(world: World) -> None:
 def test_the_state_is_right_in_the_middle_of_a_swap(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Other threads see the old state or the new one."""
+    """Just before and just after a swap of pin sets, the state is ``fresh``."""
     app = world.updater()
     app.refresh()
     seen: list[str] = []
@@ -188,7 +188,7 @@ def test_a_closed_updater_stays_closed_and_its_context_works(world: World) -> No
 def test_a_set_fetched_during_close_is_not_put_in_force(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also if all files had been fetched just before."""
+    """This applies even if ``close`` comes when all files have been fetched."""
     app = world.updater()
     fetch_newest = fetch.fetch_newest
 
@@ -239,7 +239,7 @@ def test_a_program_can_end_without_closing_the_updater(world: World, tmp_path: P
 
 
 def reached(context: PinnedSSLContext, world: World) -> bytes:
-    """Return the first bytes of an answer to a request of the app."""
+    """Send a request to the update server; return the first bytes of the response."""
     with (
         socket.create_connection(("127.0.0.1", world.server.port), PATIENCE) as plain,
         context.wrap_socket(plain, server_hostname=CHANNEL) as tls,
@@ -304,7 +304,7 @@ def test_no_request_fails_while_sets_are_swapped(world: World) -> None:
 
 
 def test_an_asyncio_app_continues_during_an_update(world: World) -> None:
-    """As docs/guides/updater.md says: the loop is not blocked, and no connection is dropped."""
+    """The event loop isn't blocked and no connection is dropped (docs/guides/updater.md)."""
     app = world.updater()
     go = threading.Event()
 
@@ -347,7 +347,10 @@ def test_the_context_of_the_app_is_not_replaced(world: World) -> None:
 def test_a_set_with_anchors_that_openssl_rejects_is_refused(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A swap is atomic: it fails in the context of the channel first."""
+    """If the swap fails, the app keeps version 1 and caches nothing.
+
+    The swap is atomic: it fails in the context of the updater's own connection first.
+    """
     import ssl
 
     app = world.updater()

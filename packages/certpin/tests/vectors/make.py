@@ -1,8 +1,8 @@
-"""Generate keys.json: python -m tests.vectors.make
+"""Generate keys.json, the stored test vectors: python -m tests.vectors.make
 
-One self-signed certificate for each kind of key, as the `openssl` command makes it, and the digests
-that it prints. No private key is kept. The tests of certpin use them if `openssl` is missing, or
-makes no ML-DSA keys.
+It has one self-signed certificate for each kind of key, as the `openssl` command makes it, and the
+digests that `openssl` prints. No private key is kept. The tests of certpin use the vectors if
+`openssl` is missing, or makes no ML-DSA keys.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TARGET = Path(__file__).parent / "keys.json"
 
 
 def vectors() -> dict[str, dict[str, str]]:
-    """Return the vectors, by the name of the algorithm."""
+    """Return the test vectors (a certificate and its digests), by the name of the algorithm."""
     return {algorithm: _vector(algorithm) for algorithm in ALGORITHMS}
 
 

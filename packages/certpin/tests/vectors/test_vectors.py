@@ -1,4 +1,4 @@
-"""The stored vectors: digests that `openssl` printed, for every kind of key."""
+"""certpin's digests equal those that `openssl` printed into keys.json, for every kind of key."""
 
 from __future__ import annotations
 

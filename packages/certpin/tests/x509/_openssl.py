@@ -1,4 +1,4 @@
-"""Keys in every format that the `openssl` command writes, and its digests of them."""
+"""Make keys with the `openssl` command, in every file format that it writes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TRADITIONAL = ("rsa2048", "rsa3072", "rsa4096", "p256", "p384", "p521")
 
 
 def openssl(*words: str | Path, data: bytes = b"") -> bytes:
-    """Run the command, and return its output."""
+    """Run `openssl` with these arguments and with ``data`` on stdin; return its output."""
     done = subprocess.run(["openssl", *words], input=data, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
@@ -44,14 +44,14 @@ def openssl(*words: str | Path, data: bytes = b"") -> bytes:
 
 @dataclass(frozen=True)
 class Made:
-    """A key that `openssl` made, and the folder of its files."""
+    """A key that `openssl` made: the folder of its files, and its public key (SPKI) in DER."""
 
     algorithm: str
     folder: Path
     spki: bytes
 
     def file(self, name: str) -> bytes:
-        """The bytes of one of the files."""
+        """Return the bytes of a file in the folder, such as ``key.pem``."""
         return (self.folder / name).read_bytes()
 
 
@@ -81,7 +81,7 @@ def _write_keys(key: Path, folder: Path) -> None:
 
 
 def _write_traditional(key: Path, folder: Path) -> None:
-    """PKCS#1 or SEC 1, unencrypted and with the headers of RFC 1421."""
+    """Write a key as PKCS#1 or SEC 1, unencrypted and encrypted with the headers of RFC 1421."""
     old: list[str | Path] = ["pkey", "-in", key, "-traditional"]
     openssl(*old, "-out", folder / "traditional.pem")
     openssl(*old, "-outform", "DER", "-out", folder / "traditional.der")

@@ -1,4 +1,4 @@
-"""Parse DER, change one node, and encode it again with the right lengths."""
+"""Parse DER into a tree, change one node, and encode the tree again with the right lengths."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CONSTRUCTED = 0x20
 
 
 def der_length(count: int) -> bytes:
-    """The shortest form."""
+    """Return the DER encoding of a length: the shortest form."""
     if count < 0x80:
         return bytes([count])
     octets = count.to_bytes((count.bit_length() + 7) // 8, "big")
@@ -23,7 +23,10 @@ def der_length(count: int) -> bytes:
 
 @dataclass(frozen=True)
 class Node:
-    """A value in DER. ``encode`` can be replaced, to write it in another encoding."""
+    """A value in DER: its tag, and its content or its child values.
+
+    ``length`` encodes the length of the content. Another function writes another encoding than DER.
+    """
 
     tag: int
     content: bytes = b""
@@ -36,7 +39,7 @@ class Node:
 
 
 def padded_length(count: int) -> bytes:
-    """The same length with one octet more: BER, and not DER."""
+    """Return the encoding of a length with one octet more than needed: valid in BER, not in DER."""
     octets = b"\0" + count.to_bytes((count.bit_length() + 7) // 8 or 1, "big")
     return bytes([0x80 | len(octets)]) + octets
 
@@ -63,12 +66,15 @@ def _next(der: bytes) -> tuple[Node, bytes]:
 
 
 def changed(der: bytes, path: Sequence[int], change: Change) -> bytes:
-    """Return the DER with the node at a path changed. A path has an index for each level."""
+    """Return ``der`` with ``change`` applied to the node at ``path``.
+
+    The path has the index of a child for each level of the tree.
+    """
     return replaced(parse(der), tuple(path), change).encode()
 
 
 def replaced(node: Node, path: tuple[int, ...], change: Change) -> Node:
-    """Return the tree with the node at a path changed."""
+    """Return the tree below ``node`` with ``change`` applied to the node at ``path``."""
     if not path:
         return change(node)
     children = list(node.children)
@@ -77,31 +83,31 @@ def replaced(node: Node, path: tuple[int, ...], change: Change) -> Node:
 
 
 def with_content(content: bytes) -> Change:
-    """Other content under the same tag."""
+    """Return a change that replaces the content of a node and keeps its tag."""
     return lambda node: replace(node, content=content, children=())
 
 
 def with_tag(tag: int) -> Change:
-    """The same content under another tag."""
+    """Return a change that replaces the tag of a node and keeps its content."""
     return lambda node: replace(node, tag=tag)
 
 
 def with_padded_length(node: Node) -> Node:
-    """The same value with a length in BER."""
+    """Return the same value with a length in one octet more than needed, as only BER allows."""
     return replace(node, length=padded_length)
 
 
 def with_indefinite_length(node: Node) -> Node:
-    """The same value with an indefinite length (X.690 section 8.1.3.6)."""
+    """Return the same value with an indefinite length (X.690 section 8.1.3.6)."""
     content = node.content + b"".join(child.encode() for child in node.children)
     return replace(node, content=content + b"\0\0", children=(), length=lambda _: b"\x80")
 
 
 def with_more(*more: Node) -> Change:
-    """The same value with more children at its end."""
+    """Return a change that adds children at the end of a node."""
     return lambda node: replace(node, children=(*node.children, *more))
 
 
 def without_last(node: Node) -> Node:
-    """The same value without its last child."""
+    """Return the same value without its last child."""
     return replace(node, children=node.children[:-1])

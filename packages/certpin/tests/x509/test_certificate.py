@@ -1,4 +1,4 @@
-"""The fields of a certificate, safe to print for any hostile certificate."""
+"""The fields of ``Certificate``: they are read, and safe to print for any hostile certificate."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_escaped_text_shows_the_characters() -> None:
 
 
 def _san(der: bytes, names: bytes) -> Certificate:
-    """Return a certificate with other bytes in its subjectAltName."""
+    """Return the certificate ``der`` with the bytes ``names`` as its subjectAltName."""
     tree = parse(der)
     lists = tree.children[0].children[7].children[0].children
     san = bytes.fromhex("551d11")
@@ -204,7 +204,10 @@ def test_every_certificate_of_certifi_has_readable_fields() -> None:
 
 
 def test_threads_take_turns_at_the_warning_filters(authority: Authority) -> None:
-    """Otherwise one may restore the filters of the other, and warnings stay disabled."""
+    """Reading a field holds the lock for Python's warning filters.
+
+    Otherwise one thread may restore the filters of another thread, and warnings stay disabled.
+    """
     assert authority.certificate._read("lock", lambda _: _warnings_lock.locked())
     assert not _warnings_lock.locked()
 

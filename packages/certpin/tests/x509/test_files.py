@@ -1,4 +1,4 @@
-"""Files of unknown format: their contents, and the fixes in the errors."""
+"""Reading certificates and keys from files of unknown format, and the fixes in the errors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def sealed_pem(identity: Identity) -> bytes:
 
 
 class Asked:
-    """A passphrase that counts how often it was asked for."""
+    """A callable that returns a passphrase and counts its calls in ``times``."""
 
     def __init__(self, secret: bytes | None) -> None:
         self.secret = secret
@@ -141,7 +141,7 @@ BROKEN_PEM = {
 
 @pytest.mark.parametrize("what", BROKEN_PEM)
 def test_an_incomplete_block_refuses_the_whole_file(identity: Identity, what: str) -> None:
-    """Part of a bundle of trust anchors must not be taken for the whole."""
+    """Otherwise, a part of a bundle of trust anchors could be taken for the whole bundle."""
     with pytest.raises(CertificateParseError, match="is incomplete") as caught:
         read_certificates(identity.chain_pem + BROKEN_PEM[what])
     assert "copy" in caught.value.fix
@@ -344,7 +344,7 @@ def test_a_plain_rsa_key_has_the_null_that_openssl_writes() -> None:
 
 @pytest.fixture(scope="module")
 def rsa_pss_key() -> bytes:
-    """A PKCS#8 key with the algorithm RSASSA-PSS with SHA-256 (RFC 4055 section 3.1)."""
+    """Return a PKCS#8 key, in DER, of RSASSA-PSS with SHA-256 (RFC 4055 section 3.1)."""
     algorithm = bytes.fromhex(
         "303d06092a864886f70d01010a3030a00d300b0609608648016503040201"
         "a11a301806092a864886f70d010108300b0609608648016503040201a203020120"

@@ -42,7 +42,7 @@ DESCRIPTIONS = ("subject", "issuer", "not_before", "not_after", "serial_number",
 
 
 def _fresh() -> list[bytes]:
-    """A certificate of each kind of key, with names of each kind."""
+    """Return a DER certificate for each kind of key, with DNS names and IP addresses."""
     authority = Authority("Like OpenSSL")
     keys = (
         rsa.generate_private_key(65537, 2048),
@@ -60,7 +60,10 @@ CERTIFICATES = [*_fresh(), *BUNDLE[::12]]
 
 
 def openssl_certificate(der: bytes) -> tuple[bytes | None, bytes | None]:
-    """Return the certificate and its SPKI as OpenSSL writes them; ``None`` if it refuses."""
+    """Return a certificate and its SPKI as OpenSSL encodes them after it parsed ``der``.
+
+    Each is ``None`` if OpenSSL refuses to read it.
+    """
     try:
         certificate = crypto.load_certificate(crypto.FILETYPE_ASN1, der)
     except crypto.Error:
@@ -126,7 +129,10 @@ _KEY_OR_ALGORITHM = [
 
 
 def _inside_bits(change: Change) -> Change:
-    """Change the DER within a BIT STRING, such as an RSA key."""
+    """Return a change that applies ``change`` to the DER inside a BIT STRING, as in RSA keys.
+
+    A BIT STRING without DER inside stays unchanged.
+    """
 
     def changed(node: Node) -> Node:
         with suppress(IndexError, AssertionError):
@@ -166,7 +172,7 @@ ANY_CHANGE = CHANGES | CHANGES.map(_inside_bits) | CHANGES.map(_first_child).map
 
 @st.composite
 def with_another_shape(draw: st.DrawFn) -> bytes:
-    """Draw a certificate with another structure of one value, and all lengths right."""
+    """Draw a certificate with a change in the structure of one value. All lengths are right."""
     number = draw(st.integers(0, len(TREES) - 1))
     path = draw(st.sampled_from(PATHS[number]) | st.sampled_from(_KEY_OR_ALGORITHM[number]))
     change = draw(ANY_CHANGE)
@@ -181,7 +187,10 @@ def test_a_changed_structure_is_refused_or_read_as_by_openssl(der: bytes) -> Non
 
 
 def test_the_changes_affect_the_fields_that_are_read() -> None:
-    """Otherwise the two tests above would prove nothing."""
+    """certpin and OpenSSL both read a changed name or key.
+
+    Otherwise the tests with random changes would prove nothing.
+    """
     labels = re.sub(rb"like\.example", b"mild.example", CERTIFICATES[0])
     assert Certificate.from_der(labels).names[0] == "mild.example"
     assert openssl_certificate(labels)[1] == Certificate.from_der(labels).spki

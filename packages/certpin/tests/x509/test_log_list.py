@@ -35,7 +35,7 @@ LIST = log_list(LOGS, MADE)
 
 
 def text_of(change: Callable[[dict[str, Any]], object] = lambda _: None) -> bytes:
-    """Return the JSON of the list after a change of its first log."""
+    """Return the log list as JSON, with ``change`` applied to its first log."""
     data = LIST.to_json()
     change(data["operators"][0]["logs"][0])
     return json.dumps(data).encode()
@@ -49,7 +49,7 @@ def test_a_list_is_read_with_all_fields_that_decide() -> None:
 
 
 def test_a_real_entry_is_read() -> None:
-    """The fields of Google's list that decide nothing are ignored; so are unknown ones."""
+    """The parser ignores unknown fields, and those of Google's list that certpin doesn't need."""
     data = LIST.to_json()
     data |= {"version": "89.12", "is_all_logs": True, "future": [1]}
     log = data["operators"][0].pop("logs")[0]

@@ -1,4 +1,4 @@
-"""The chains of a connection, read from OpenSSL's object on every Python."""
+"""The served and the verified chain of a TLS connection, read from OpenSSL's connection object."""
 
 from __future__ import annotations
 

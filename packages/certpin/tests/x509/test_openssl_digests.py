@@ -36,7 +36,7 @@ _CLASSIC = [name for name in ALGORITHMS if name not in _POST_QUANTUM]
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Made]:
-    """One key of each algorithm, made at its first use."""
+    """Return a function that returns a key of an algorithm, which it makes at the first call."""
     keys: dict[str, Made] = {}
 
     def key(algorithm: str) -> Made:

@@ -1,4 +1,4 @@
-"""Certificate requests, and the keys that sign them."""
+"""Certificate signing requests (CSRs), and the private keys that sign them."""
 
 from __future__ import annotations
 

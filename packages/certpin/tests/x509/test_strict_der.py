@@ -145,7 +145,7 @@ def test_a_key_with_another_structure_is_refused(der: bytes, what: str) -> None:
 
 
 def test_a_key_with_unused_bits_is_refused(der: bytes) -> None:
-    """OpenSSL drops them when it writes the key again: two digests for one key."""
+    """OpenSSL drops unused bits when it encodes the key again: one key would have two digests."""
     point = parse(Certificate.from_der(der).spki).children[1].content
     even = point[:-1] + bytes([point[-1] & 0xFE])
     Certificate.from_der(changed(der, (*SPKI, *KEY_BITS), with_content(even)))
@@ -153,7 +153,7 @@ def test_a_key_with_unused_bits_is_refused(der: bytes) -> None:
 
 
 def _rsa(change: Change, *path: int) -> Change:
-    """Change something in the RSA key within the BIT STRING."""
+    """Return a change of a BIT STRING that applies ``change`` at ``path`` in the RSA key inside."""
     return lambda bits: Node(bits.tag, b"\0" + changed(bits.content[1:], path, change))
 
 

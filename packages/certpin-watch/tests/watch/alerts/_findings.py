@@ -1,4 +1,4 @@
-"""Findings and times for the tests of alerts."""
+"""Findings of alert rules, and times, for the tests of alerts."""
 
 from __future__ import annotations
 
@@ -22,14 +22,18 @@ HOST = "api.bank.example"
 def finding(
     rule: str = "pin-mismatch", severity: Severity = "critical", host: str = HOST, **more: Any
 ) -> AlertFinding:
-    """A finding like those of the monitor."""
+    """Return a finding (a problem that an alert rule reports), with defaults as the monitor sets
+    them.
+
+    ``more`` sets ``summary``, ``subject``, or details of the finding.
+    """
     summary = more.pop("summary", f"{host} presents a chain without a pin")
     subject = more.pop("subject", "")
     return AlertFinding(rule, severity, host, "bank-app", summary, "certpin check", more, subject)
 
 
 class History:
-    """Alerts as the store keeps them, and every change."""
+    """The alerts that a store would contain after several evaluations, and every change to them."""
 
     def __init__(self) -> None:
         self.alerts: dict[str, AlertRow] = {}
@@ -38,7 +42,12 @@ class History:
     def evaluate(
         self, now: int, *found: AlertFinding, silencing: Silencing | None = None, **more: Any
     ) -> list[str]:
-        """Decide once. Return the events, with ``!`` if services are notified."""
+        """Update the alerts from the findings at the time ``now``.
+
+        Returns:
+            The events of this evaluation, such as "opened", with a ``!`` after an event that is
+            sent to notification services.
+        """
         settings = more.pop("settings", SETTINGS)
         evaluation = Evaluation(found, **more)
         changes = decide(self.alerts.values(), evaluation, silencing or Silencing(), now, settings)

@@ -1,4 +1,4 @@
-"""A web server that receives notifications, keeps them, and answers with a chosen status."""
+"""A web server that records the notifications it receives, and responds with a chosen status."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 
 class Hook:
-    """Keeps the requests in ``bodies``. Answers with ``status`` once ``go`` is set."""
+    """A web server that receives notifications.
+
+    It records JSON bodies in ``bodies``, all bodies in ``raw`` and request paths in ``paths``. It
+    responds with ``status``, but only once the event ``go`` is set.
+    """
 
     def __init__(self) -> None:
         self.bodies: list[dict[str, Any]] = []
@@ -25,13 +29,13 @@ class Hook:
         self.port = 0
 
     def url(self, secret: str = "", scheme: str = "json") -> str:
-        """Return its address in the notation of apprise."""
+        """Return the server's URL for apprise, with ``secret`` as its path."""
         return f"{scheme}://127.0.0.1:{self.port}/{secret}"
 
 
 @contextlib.contextmanager
 def hook() -> Iterator[Hook]:
-    """Run a server while the block runs."""
+    """Run a web server that records notifications while the block runs, and yield its ``Hook``."""
     found = Hook()
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,6 @@
-"""A monitoring service that notifies a web server on this machine."""
+"""Fixtures for tests of alerts: a monitoring service that sends notifications to a local web
+server.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +30,9 @@ if TYPE_CHECKING:
 
 
 class Stage:
-    """A service with a clock that tests set, and findings that they choose.
+    """A monitoring service with a clock and alert findings that the test sets.
 
-    The findings come from a rule over probe results, beside all others.
+    An extra alert rule returns the findings in ``found``. All real alert rules run as well.
     """
 
     def __init__(self, store: Store, *services: NotificationSettings, **more: object) -> None:
@@ -69,5 +71,7 @@ def webhook() -> Iterator[Hook]:
 def service_at(
     found: Hook, name: str = "hook", secret: str = "", **more: object
 ) -> NotificationSettings:
-    """The settings of a service at this web server."""
+    """Return the settings of a notification service that sends its messages to the web server
+    ``found``.
+    """
     return NotificationSettings(name, Secret(found.url(secret)), **more)  # type: ignore[arg-type]

@@ -1,4 +1,7 @@
-"""Each rule of the alerts, removed in turn (``test_mutations.py``)."""
+"""Mutations of the alerts: each removes one rule from the code.
+
+``test_mutations.py`` applies them in turn, and checks that a test fails for each.
+"""
 
 from __future__ import annotations
 

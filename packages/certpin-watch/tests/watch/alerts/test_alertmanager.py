@@ -1,4 +1,4 @@
-"""A real Alertmanager receives alerts, keeps open ones, and resolves the others."""
+"""Check the notifications to a real Alertmanager: new, open and resolved alerts, and errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HOSTILE = "<!channel> @everyone\r\n[see](https://evil.example/)"
 
 
 class Alertmanager:
-    """A real Alertmanager. ``alerts`` are those that fire in it."""
+    """A running Alertmanager that listens on a port. ``alerts`` are those that fire in it now."""
 
     def __init__(self, port: int) -> None:
         self.port = port

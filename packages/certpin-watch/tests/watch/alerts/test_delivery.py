@@ -1,4 +1,7 @@
-"""Delivery: each message at least once, and never again once its delivery is recorded."""
+"""Check the delivery of notifications to services: contents, retries, failures and restarts.
+
+Each message is sent at least once, and never again once its delivery is recorded.
+"""
 
 from __future__ import annotations
 
@@ -308,7 +311,11 @@ def test_services_get_the_alerts_that_their_settings_select(
 def test_a_service_for_critical_alerts_gets_the_end_of_one_that_became_a_warning(
     sqlite_store: Store, webhook: Hook
 ) -> None:
-    """Also if a message was sent in between, at the lower severity, to other services."""
+    """A service that receives only critical alerts gets the message that such an alert is resolved.
+
+    It gets this message even if the alert became a warning before, of which only other services
+    receive a message.
+    """
     settings = replace(service_at(webhook), severity="critical")
     stage = Stage(sqlite_store, settings, hold=timedelta(0))
     for seconds, found in (

@@ -1,4 +1,4 @@
-"""The evidence of the rules, from the store, and one evaluation of it."""
+"""Check which data the alert rules get from the store, and the findings of one evaluation."""
 
 from __future__ import annotations
 
@@ -279,7 +279,10 @@ def test_a_leaf_is_vouched_for_from_its_first_second(root: Authority) -> None:
 def test_a_certificate_of_this_hour_is_critical_at_once(
     sqlite_store: Store, good: Identity, root: Authority
 ) -> None:
-    """A mis-issued certificate is used while it is new."""
+    """A strange certificate that was issued in the hour of the report gives a critical finding.
+
+    A mis-issued certificate is used shortly after it was issued.
+    """
     issued = root.at(datetime.now(UTC).replace(minute=40)).issue(HOST)
     now = int(issued.chain[0].not_valid_before_utc.timestamp()) + 60
     pins = kit.pin_set(kit.policy(HOST, good.pin, trust=kit.anchors(root)))
@@ -294,7 +297,10 @@ def test_a_certificate_of_this_hour_is_critical_at_once(
 def test_a_root_that_no_server_sends_counts_if_it_signed(
     sqlite_store: Store, good: Identity, root: Authority
 ) -> None:
-    """Nothing was verified because of a wrong clock, and the served chain ends below the root."""
+    """A reported chain is accepted if the pinned root signed its last certificate.
+
+    The clients did not verify the chain because of a wrong clock, and servers do not send the root.
+    """
     pins = kit.pin_set(kit.policy(HOST, root.pin, trust=kit.anchors(root)))
     here = stage(sqlite_store, MonitoredPinSet(Path("pins.toml"), pins, History()))
     report(sqlite_store, ders(good), reason="date")

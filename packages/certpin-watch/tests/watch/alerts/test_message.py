@@ -1,4 +1,4 @@
-"""The text of messages, without active content."""
+"""Check the texts of alert messages: wording, length limits, and escaping of active content."""
 
 from __future__ import annotations
 

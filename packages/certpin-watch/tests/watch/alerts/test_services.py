@@ -1,4 +1,7 @@
-"""Mail, Slack and PagerDuty, real or imitated; and the background task."""
+"""Check notifications by mail, Slack and PagerDuty, and the background task that sends them.
+
+The receivers are local servers, real or imitated.
+"""
 
 from __future__ import annotations
 

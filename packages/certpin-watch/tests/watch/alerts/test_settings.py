@@ -1,4 +1,4 @@
-"""The table ``[alerts]``."""
+"""Check how the table ``[alerts]`` of the settings is read."""
 
 from __future__ import annotations
 

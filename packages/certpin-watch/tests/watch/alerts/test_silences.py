@@ -1,4 +1,4 @@
-"""Silences, their limits, and maintenance windows."""
+"""Check silences of alerts, their limits, and the maintenance windows during key rotations."""
 
 from __future__ import annotations
 

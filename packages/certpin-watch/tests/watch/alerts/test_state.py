@@ -1,4 +1,4 @@
-"""The events of an alert."""
+"""Check which events an alert has over time: opened, repeated, silenced, resolved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Properties that hold for every alert after any sequence of events."""
+"""Check properties that hold for every alert after any sequence of events, with Hypothesis."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ REPEAT = int(SETTINGS.repeat.total_seconds())
 
 
 class Alerts(RuleBasedStateMachine):
-    """Problems come and go, users silence them, rotations happen, and the clock jumps."""
+    """A Hypothesis state machine for alerts.
+
+    Its rules start and end problems, add silences and rotations, and move the clock. Its invariants
+    check the alerts and messages after each rule.
+    """
 
     def __init__(self) -> None:
         super().__init__()

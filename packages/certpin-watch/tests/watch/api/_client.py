@@ -1,4 +1,4 @@
-"""A client of the API in this process."""
+"""A test client that sends requests to the service's API within this process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ TOKEN = {"Authorization": "Bearer good"}
 
 
 class FixedIdentity:
-    """Middleware: a request with the token has this identity, others are anonymous."""
+    """ASGI middleware that sets the identity of each request.
+
+    A request with the test's token has the identity ``identity``. All other requests are anonymous.
+    """
 
     def __init__(self, app: ASGIApp, identity: Identity) -> None:
         self.app, self.identity = app, identity

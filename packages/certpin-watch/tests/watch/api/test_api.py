@@ -1,4 +1,4 @@
-"""Responses and errors of the API."""
+"""Check the responses and errors of the service's HTTP API."""
 
 from __future__ import annotations
 

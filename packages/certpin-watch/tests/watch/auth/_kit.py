@@ -1,4 +1,4 @@
-"""A service with a few routes of every kind, and browsers that send requests to it."""
+"""A service with a few routes for every kind of access, and test clients that act as browsers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OWN = {"sec-fetch-site": "same-origin"}
 
 
 class Clock:
-    """A clock that tests move."""
+    """A clock for the service under test. Calling it returns the time that the test has set."""
 
     def __init__(self) -> None:
         self.now = datetime.now(UTC)
@@ -70,7 +70,9 @@ OTHERS: list[BaseRoute] = [
 
 @dataclass
 class Service:
-    """A service, and shortcuts that change its store directly."""
+    """A monitoring service with access control, and helpers that add accounts and tokens to its
+    store.
+    """
 
     store: Store
     clock: Clock
@@ -114,24 +116,29 @@ class Service:
         return browser
 
     def audit_log(self) -> list[tuple[str, str, str, str]]:
-        """Return who, what, subject and outcome of each entry, oldest first."""
+        """Return the entries of the audit log, oldest first.
+
+        Each entry is a tuple of the actor, the action, its subject and its outcome.
+        """
         with self.store.read() as connection:
             rows = connection.execute(select(AUDIT).order_by(AUDIT.c.id)).all()
         return [(row.who, row.what, row.subject, row.outcome) for row in rows]
 
 
 def csrf_of(answer: Any) -> str:
-    """Return the CSRF token of a page's forms."""
+    """Return the CSRF token in the forms of an HTML response; empty if there is none."""
     found = re.search(r'name="csrf" value="([0-9a-f]+)"', answer.text)
     return found[1] if found else ""
 
 
 def sign_in(browser: TestClient, name: str, password: str = PASSWORD, **more: str) -> Any:
-    """Load the login form, and send it."""
+    """Load the login form, submit it with the name and the password, and return the response."""
     csrf = csrf_of(browser.get("/login"))
     return browser.post("/login", data={"csrf": csrf, "name": name, "password": password, **more})
 
 
 def post(browser: TestClient, path: str, page: str = "/account", **fields: Any) -> Any:
-    """Load a page, and send one of its forms."""
+    """Load the page ``page`` for its CSRF token, post ``fields`` to ``path``, and return the
+    response.
+    """
     return browser.post(path, data={"csrf": csrf_of(browser.get(page)), **fields})

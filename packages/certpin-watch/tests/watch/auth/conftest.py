@@ -1,4 +1,7 @@
-"""A service with cheap parameters of Argon2, which no setting allows."""
+"""Fixtures for tests of access control.
+
+Argon2 runs with cheaper parameters than the service's settings allow, to save time.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make hashes cheap."""
+    """Replace the Argon2 parameters for passwords and tokens by the cheapest ones."""
     monkeypatch.setattr(credentials, "PASSWORD_HASHER", credentials.Hasher(CHEAPEST))
     monkeypatch.setattr(credentials, "TOKEN_HASHER", credentials.Hasher(CHEAPEST))
 

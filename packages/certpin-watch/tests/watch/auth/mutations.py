@@ -1,4 +1,7 @@
-"""Mutations of access control: each removes one rule, and its test must fail."""
+"""Mutations of access control: each removes one rule from the code.
+
+``test_mutations.py`` applies them in turn, and checks that a test fails for each.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Headers of responses, forwarded headers of proxies, and the conditions for listening."""
+"""Check security headers of responses, forwarded headers of proxies, and the listening address.
+
+The service listens beyond the loopback interface only if credentials are configured.
+"""
 
 from __future__ import annotations
 

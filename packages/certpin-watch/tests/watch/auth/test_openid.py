@@ -1,4 +1,8 @@
-"""OpenID Connect with a real provider: roles, sessions, and every refused answer and token."""
+"""Check logins through a local OpenID Connect provider.
+
+The tests check roles and sessions, and that every wrong response or token of the provider is
+refused.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +46,7 @@ def real_provider(root: Authority, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def provider(real_provider: Provider) -> Provider:
-    """Return the provider with its initial behaviour."""
+    """Return the OpenID Connect provider, reset to its initial behaviour."""
     real_provider.__init__(real_provider.issuer, _KEY)  # type: ignore[misc]  # as it was made
     return real_provider
 
@@ -51,7 +55,7 @@ def provider(real_provider: Provider) -> Provider:
 def openid_service(
     service: Service, provider: Provider, root: Authority, tmp_path: Path
 ) -> Service:
-    """Return a service that users reach from elsewhere, and that uses the provider."""
+    """Return a service with a public URL. Its users sign in through the provider."""
     bundle = tmp_path / "ca.pem"
     bundle.write_bytes(root.pem)
     oidc = OpenIDSettings(provider.issuer, CLIENT_ID, Secret(CLIENT_SECRET), ROLES, ca_file=bundle)
@@ -61,7 +65,7 @@ def openid_service(
 
 
 def _leave(openid_service: Service, path: str = "/hosts/a.example") -> tuple[Any, str]:
-    """Begin a login. Return the browser, and the address that it is sent to."""
+    """Begin a login. Return the browser, and the URL of the provider to which it is redirected."""
     browser = openid_service.browser(PUBLIC, "192.0.2.9")
     answer = browser.get("/login/openid", params={"next": path})
     assert answer.status_code == 303, answer.text
@@ -69,14 +73,19 @@ def _leave(openid_service: Service, path: str = "/hosts/a.example") -> tuple[Any
 
 
 def _at_provider(address: str, provider: Provider, root: Authority) -> str:
-    """Visit the provider. Return the address that the browser is sent back to."""
+    """Request the URL ``address`` of the provider. Return the URL to which it redirects the
+    browser.
+    """
     context = ssl.create_default_context(cadata=root.pem.decode())
     with httpx.Client(verify=context, trust_env=False) as client:
         return str(client.get(address).headers["location"])
 
 
 def _back(browser: Any, address: str) -> Any:
-    """Return from the provider as browsers do: from another site, by a link."""
+    """Follow the provider's redirect to the service, and return the response of the service.
+
+    As in real browsers, the request is marked as one from another site.
+    """
     parts = urlsplit(address)
     headers = {"sec-fetch-site": "cross-site"}
     return browser.get(f"{parts.path}?{parts.query}", headers=headers)
@@ -276,7 +285,11 @@ def _wait(openid_service: Service, provider: Provider, minutes: int) -> None:
 
 
 def _again(browser: Any, provider: Provider, root: Authority, path: str = "/account") -> Any:
-    """Follow a browser that is sent to the provider to confirm its session, and back."""
+    """Request ``path`` with a session that the provider has to confirm again.
+
+    Check that the service redirects to the provider, follow the redirects, and return the service's
+    response to the confirmation.
+    """
     sent = browser.get(path)
     assert (sent.status_code, sent.headers["location"]) == (
         303,

@@ -1,4 +1,4 @@
-"""Over the network: granian with TLS, the cookies of a browser, and a token."""
+"""Check a login and a token over the network, with granian, TLS, and cookies as in a browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every route with every role, and routes without a requirement."""
+"""Check which routes each role and token may use, and that no route lacks a requirement."""
 
 from __future__ import annotations
 

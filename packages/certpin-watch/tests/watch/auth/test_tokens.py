@@ -1,4 +1,4 @@
-"""Tokens: their text, their storage, the cost of a scrape, expiry and revocation."""
+"""Check API tokens: their text, storage, scopes, expiry, revocation, and verification cost."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _scrape(service: Service, token: str) -> int:
 
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Record each computation of Argon2."""
+    """Return a list to which every verification with Argon2 appends the secret that it verifies."""
     computations: list[str] = []
     real = credentials.Hasher.matches
 
@@ -161,7 +161,7 @@ def test_invalid_token_is_not_created(service: Service, fields: dict[str, Any]) 
 def test_pages_are_shown_if_the_store_is_read_only(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The disk is full, or the database is a read-only standby: users must see that."""
+    """If the disk is full or the database is a read-only standby, users still see the pages."""
     service.add("anna")
     browser, token = service.signed_in("anna"), service.token("read")
     service.clock.move(minutes=5)  # the uses of both are due to be stored

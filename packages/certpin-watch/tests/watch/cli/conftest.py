@@ -1,4 +1,6 @@
-"""The fixtures of the command line, for the commands of this package."""
+"""Fixtures for tests of the commands of certpin-watch, imported from the tests of certpin's
+commands.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``certpin serve``: errors at the start, and a broken host from its alert to a silence."""
+"""Check ``certpin serve``: errors at the start, and a user who gets and silences an alert."""
 
 from __future__ import annotations
 
@@ -66,7 +66,10 @@ class Watcher:
         self._cookie = ""
 
     def page(self, path: str, form: dict[str, str] | None = None) -> str:
-        """Return a page as a browser without scripts gets it."""
+        """Request a page as a browser without scripts does, and return its HTML.
+
+        ``form`` has the fields of a form to post; without it, the request is a GET.
+        """
         data = None if form is None else urllib.parse.urlencode(form).encode()
         request = urllib.request.Request(self.address + path, data, {"Accept": "text/html"})
         if form is not None:
@@ -78,7 +81,7 @@ class Watcher:
             return str(answer.read().decode())
 
     def json(self, path: str) -> Any:
-        """Return a resource of the API."""
+        """Request a path of the HTTP API, and return the decoded JSON."""
         with urllib.request.urlopen(self.address + path, timeout=10) as answer:
             return json.load(answer)
 
@@ -92,7 +95,9 @@ class Watcher:
         return found
 
     def until_sent(self, *words: str) -> str:
-        """Wait for a message with all of these words."""
+        """Wait until the service has sent a message that contains all of these words, and return
+        it.
+        """
         return str(
             self.until(lambda: next((m for m in self.sent if all(w in m for w in words)), None))
         )
@@ -138,7 +143,10 @@ def serving(*words: str, sent: list[str], **env: str) -> Iterator[Watcher]:
 
 
 def _first_line(process: subprocess.Popen[str]) -> str:
-    """Return the line that it prints when it listens."""
+    """Return the first line of output, which ``certpin serve`` prints when it listens.
+
+    The test fails if the process ends without output.
+    """
     assert process.stdout
     assert process.stderr
     return process.stdout.readline() or pytest.fail(process.stderr.read())

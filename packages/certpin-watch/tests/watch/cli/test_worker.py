@@ -1,4 +1,4 @@
-"""``certpin watch worker`` and its tokens: errors are reported before anything is sent."""
+"""Check ``certpin watch worker`` and its tokens: errors are reported before any request is sent."""
 
 from __future__ import annotations
 

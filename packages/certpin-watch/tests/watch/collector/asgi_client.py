@@ -1,4 +1,4 @@
-"""Send requests to the collector without a server: an ASGI scope in, status and body out."""
+"""Send requests to the collector without a server, by calling its ASGI application."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ class Answer:
 
     @property
     def error(self) -> str:
-        """Return the problem, after checking that the body is one line with problem and fix."""
+        """The error message in the body.
+
+        Reading it also checks that the body is one line of JSON with an error message and its fix.
+        """
         fields = json.loads(self.body)
         assert fields.keys() == {"error", "fix"}
         assert fields["fix"]
@@ -39,7 +42,11 @@ class Answer:
 
 @dataclass
 class Request:
-    """A request. ``pieces`` are the body as it arrives; None is a client that disconnects."""
+    """A request to the collector.
+
+    ``pieces`` are the chunks of the body, in order of arrival. None among them is a client that
+    disconnects.
+    """
 
     pieces: Sequence[bytes | None]
     content_type: str = JSON
@@ -65,7 +72,7 @@ class Request:
 
 
 class RecordingIntake:
-    """An intake that keeps the bodies that it accepts, or refuses all with an error."""
+    """An intake that records the bodies that it accepts, or raises ``refuse`` for each body."""
 
     def __init__(self, refuse: Exception | None = None) -> None:
         self.accepted: list[ReceivedBody] = []
@@ -81,7 +88,7 @@ class RecordingIntake:
 
 
 async def send_request(collector: Collector, request: Request) -> Answer:
-    """Send one request."""
+    """Send one request to the collector, and return its response."""
     answer = Answer()
 
     async def record(message: Any) -> None:
@@ -96,15 +103,18 @@ async def send_request(collector: Collector, request: Request) -> Answer:
 
 
 def post(collector: Collector, body: bytes, content_type: str = JSON, **headers: str) -> Answer:
-    """Post a body from outside of an event loop. ``_`` in the name of a header means ``-``."""
+    """Post a body to the collector from synchronous code, and return the response.
+
+    ``headers`` are further headers; ``_`` in a name means ``-``.
+    """
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return asyncio.run(send_request(collector, Request([body], content_type, headers=named)))
 
 
 def post_all(watch: Watch, bodies: Sequence[bytes], *, ready: bool = False) -> list[int]:
-    """Post bodies concurrently through the intake of the settings; return the statuses.
+    """Post bodies concurrently to a collector with these settings, and return the statuses.
 
-    With ``ready``, post the first one repeatedly before that, until it is accepted.
+    With ``ready``, first post the first body repeatedly until the collector accepts it.
     """
 
     async def post_concurrently() -> list[int]:

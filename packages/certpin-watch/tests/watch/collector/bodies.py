@@ -1,4 +1,4 @@
-"""Realistic bodies of clients, each with a different identity."""
+"""Realistic bodies of requests with reports, each with its own report ID."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ def chain() -> tuple[str, ...]:
 
 
 def report(number: int | str = MARK, **fields: Any) -> dict[str, Any]:
-    """Return a report in certpin's own format, of about 3 kB."""
+    """Return a report in certpin's own format, of about 3 kB.
+
+    ``number`` becomes the ID of the report, and ``fields`` replace or add fields.
+    """
     name = number if isinstance(number, str) else f"{number:032d}"
     return {
         "schema": "certpin-report/1",
@@ -48,12 +51,15 @@ def report(number: int | str = MARK, **fields: Any) -> dict[str, Any]:
 
 
 def body(number: int | str = MARK, **fields: Any) -> bytes:
-    """Return the report as bytes."""
+    """Return a report in certpin's own format as JSON bytes, with this ID and these fields."""
     return json.dumps(report(number, **fields)).encode()
 
 
 def template(size: int = 3000) -> bytes:
-    """Return a body of at least ``size`` bytes for the load generator."""
+    """Return a JSON report of at least ``size`` bytes.
+
+    The load generator sends it many times, each time with another ID.
+    """
     bodies = (
         json.dumps(report() | {"validated-certificate-chain": list(chain()[:count])}).encode()
         for count in range(len(chain()) + 1)

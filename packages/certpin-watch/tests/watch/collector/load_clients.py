@@ -1,7 +1,7 @@
-"""Clients that send reports until they are stopped, whether or not the collector works.
+"""Clients that send reports to a collector until they are stopped, even while it fails.
 
-Each client repeats the reports that were not answered with 2xx, and some of the others. Tests then
-check that the store counted each accepted report once.
+Each client sends a report again if the response was not 2xx, and repeats some accepted reports.
+Tests then check that the store counts each accepted report once.
 """
 
 from __future__ import annotations
@@ -32,7 +32,11 @@ _THREADS = 4
 
 
 class Clients:
-    """Threads that send to a port while the block runs. ``accepted`` has numbers of reports."""
+    """Threads that send reports to a port while the block runs.
+
+    ``accepted`` has the numbers of the reports that got a response with 2xx. ``refused`` counts the
+    other requests.
+    """
 
     def __init__(self, port: int) -> None:
         self.accepted: set[int] = set()
@@ -97,14 +101,17 @@ def _wait(count: Callable[[], int], more: int, deadline: float) -> None:
 
 
 def missing(store: Store, accepted: set[int]) -> set[int]:
-    """Return the numbers of reports that are not in the store."""
+    """Return the numbers in ``accepted`` that have no report in the store."""
     with store.read() as connection:
         there = set(map(bytes, connection.execute(select(REPORT_IDENTITIES.c.identity)).scalars()))
     return {number for number in accepted if _identity(number) not in there}
 
 
 def counted(store: Store) -> tuple[int, int]:
-    """Return the sum of the groups and the number of reports: equal if each counts once."""
+    """Return the sum of the counts of all groups of reports, and the number of different reports.
+
+    The two are equal if the store counts each report once.
+    """
     with store.read() as connection:
         total = connection.execute(select(func.sum(REPORT_GROUPS.c.count))).scalar() or 0
         # A late report has a second identity on PostgreSQL.

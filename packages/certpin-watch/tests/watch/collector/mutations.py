@@ -1,4 +1,7 @@
-"""Mutations that remove the rules of the collector (``test_mutations.py``)."""
+"""Mutations of the collector: each removes one rule from the code.
+
+``test_mutations.py`` applies them in turn, and checks that a test fails for each.
+"""
 
 from __future__ import annotations
 

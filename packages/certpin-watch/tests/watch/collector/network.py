@@ -17,7 +17,10 @@ _TURN = 0.2  # seconds between two checks whether it is closed
 
 
 class Line:
-    """Forwards bytes while ``open`` is set. Otherwise neither side gets an error."""
+    """A TCP forwarder that listens on ``port`` and connects to the port ``target`` on this machine.
+
+    While the event ``open`` is not set, bytes are held back, and neither side gets an error.
+    """
 
     def __init__(self, target: int) -> None:
         self.open = threading.Event()
@@ -68,7 +71,7 @@ class Line:
 
 @contextlib.contextmanager
 def line(target: int) -> Iterator[Line]:
-    """Open a line to a port of this machine."""
+    """Run a TCP forwarder to the port ``target`` of this machine while the block runs."""
     found = Line(target)
     try:
         yield found

@@ -37,7 +37,14 @@ def make_watch(
     access: AuthSettings | None = None,
     **limits: Any,
 ) -> Watch:
-    """Return the service's settings and a store, without pin sets."""
+    """Return a service context: settings and a store without tables, and no pin files.
+
+    Args:
+        store: the URL of the database.
+        nats: the URL of the NATS server.
+        access: the settings of access control.
+        limits: settings of the collector.
+    """
     settings = ServiceSettings(
         store=Secret(store),
         nats=Secret(nats) if nats else None,
@@ -53,7 +60,10 @@ def create_tables(watch: Watch) -> None:
 
 
 async def serve(watch: Watch, port: int, stop: asyncio.Event) -> None:
-    """Serve as ``certpin serve`` does: granian, embedded in this event loop."""
+    """Serve the collector on a port until ``stop`` is set.
+
+    The server is granian, embedded in this event loop, as in ``certpin serve``.
+    """
     async with open_intake(watch) as intake:
         server = Server(
             Collector(watch, intake),
@@ -88,7 +98,7 @@ async def _main(options: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Serve until SIGTERM."""
+    """Run the collector or the writer, as the command line requests, until SIGTERM."""
     parser = argparse.ArgumentParser()
     parser.add_argument("port", type=int)
     parser.add_argument("store")

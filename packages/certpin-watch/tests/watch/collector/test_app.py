@@ -1,4 +1,4 @@
-"""The endpoint: accepted and refused requests, source prefixes and rate limits."""
+"""Check the collector's endpoint: accepted and refused requests, and rate limits by source."""
 
 from __future__ import annotations
 
@@ -53,7 +53,10 @@ def _packed(body: bytes, encoding: str) -> Request:
 
 
 def _browser(*types: str) -> bytes:
-    """Return the body of a browser, with a user agent and the visited page."""
+    """Return the body of a browser's network error reports, one for each error type.
+
+    The reports contain private data, such as the user agent and the visited page.
+    """
     entries = [
         {
             "age": 10,

@@ -1,4 +1,4 @@
-"""From bytes to documents: any body is refused with a reason, or read within limits."""
+"""Check how the collector reads bodies: compression, size limits, and reasons of refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A hostile NATS server, and hostile messages in a real one."""
+"""Check the NATS client against a hostile NATS server, and against hostile messages."""
 
 from __future__ import annotations
 
@@ -110,7 +110,11 @@ def test_example_server_admits_only_the_services() -> None:
     port = free_port()
 
     def answer(user: str, password: str) -> bytes:
-        """Return the answer of the server. nats-py would leave the connection open."""
+        """Log in to the NATS server with these credentials, and return the first line of its
+        response.
+
+        The test uses a socket, because nats-py would leave the connection open.
+        """
         options = {"user": user, "pass": password, "verbose": False, "pedantic": False}
         with socket.create_connection(("127.0.0.1", port), 5) as connection:
             lines = connection.makefile("rb")

@@ -1,4 +1,7 @@
-"""The limits on data of unauthenticated senders: exact, and no sender hides the data of others."""
+"""Check the limits on stored data of unauthenticated senders.
+
+The limits are exact, and no sender can displace the data of other senders.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +69,10 @@ def kept(store: Store, host: str) -> int:
 
 
 def used(store: Store) -> int:
-    """Return the used budget, after checking that it is the sum of the rows."""
+    """Return the recorded usage of the storage budget, in bytes.
+
+    Also check that the record equals the usage that is computed from the rows.
+    """
     with store.write() as connection:
         assert lock_usage(connection) == compute_usage(connection)
         return read_usage(connection)
@@ -190,7 +196,11 @@ def test_many_samples_of_one_network_are_evicted_for_those_of_others(
     )
 
     def samples_after(at: int, *bodies: ReceivedBody) -> Counter[str]:
-        """Evict samples, count bodies, and return the numbers of samples by network."""
+        """Evict samples at the time ``at``, store reports, and return the number of samples by
+        network.
+
+        A sample is the stored body of a report.
+        """
         with store.write() as connection:
             while evict_samples(connection, 20, at):
                 pass
@@ -209,13 +219,21 @@ def test_many_samples_of_one_network_are_evicted_for_those_of_others(
 
 
 def test_flood_at_one_host_keeps_out_no_sample_of_another(store: Store) -> None:
-    """The sender of the flood has very many networks, and also uses hosts without a policy."""
+    """A flood of reports for one host does not displace the stored samples of another host's
+    reports.
+
+    The flood comes from very many networks, and also names hosts without a policy.
+    """
     watched = {"flooded.example", "a.example"}
     capacity = ReportCapacity(1000, 1000, lambda host: host if host in watched else "")
     limits, known = CountingLimits(capacity, max_samples=20), RowCache()
 
     def samples(at: int, *bodies: ReceivedBody) -> Counter[str]:
-        """Evict samples, count bodies, and return the numbers of samples by share."""
+        """Evict samples at the time ``at``, store reports, and return the number of samples by
+        host.
+
+        A sample is the stored body of a report.
+        """
         with store.write() as connection:
             while evict_samples(connection, 20, at):
                 pass
@@ -251,7 +269,7 @@ def test_several_writers_keep_only_the_reserved_samples_of_a_host(
 
 
 def test_several_writers_never_keep_more_than_the_budget(postgres_store: Store) -> None:
-    """The writers share some chains, and a monitor sees some of them."""
+    """Writers store some of the same chains, and a monitor stores some of them too."""
     limits = CountingLimits(ReportCapacity(60, 10**6, share=str, budget=40_000))
 
     def writer(start: int) -> None:

@@ -1,4 +1,4 @@
-"""Reports in the store: each counted once, chains stored once, and everything limited."""
+"""Check how reports are stored: each is counted once, each chain is stored once, all is limited."""
 
 from __future__ import annotations
 
@@ -127,7 +127,10 @@ def with_second(known: Failure, also: int) -> Failure:
 
 
 def test_day_sums_change_together_with_the_groups(store: Store) -> None:
-    """Two processes with separate caches count reports, also late ones of earlier days."""
+    """Two processes with separate caches count reports, some of them late ones of earlier days.
+
+    Afterwards the daily sums equal the sums of the groups of reports.
+    """
     one, other = RowCache(), RowCache()
     counted(store, [body(failure(1)), body(failure(2, network="lte", host="b.example"))], known=one)
     counted(store, [body(failure(3), at=AT + DAY), body(failure(3)), body(failure(4))], known=other)

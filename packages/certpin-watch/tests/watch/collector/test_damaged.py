@@ -1,4 +1,4 @@
-"""A damaged SQLite file: no report is acknowledged once the damage is known."""
+"""Check a service with a damaged SQLite file: once the damage is found, all reports are refused."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _post(watch: Watch, number: int) -> int:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A database that accepts reports."""
+    """Return the SQLite file of a store that has accepted a report."""
     watch = make_watch(f"sqlite:///{tmp_path}/w.db")
     create_tables(watch)
     assert _post(watch, 0) == 204
@@ -38,7 +38,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.mark.medium
 def test_report_is_refused_once_readiness_found_damage_elsewhere(path: Path) -> None:
-    """The write would succeed, because reports are not written to the damaged table."""
+    """The damaged table is not one to which reports are written, so a write alone would succeed."""
     damage(path, "audit")
     watch = make_watch(f"sqlite:///{path}")
     assert _post(watch, 1) == 204  # the damage is not known yet

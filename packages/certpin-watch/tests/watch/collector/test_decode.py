@@ -1,4 +1,7 @@
-"""Decoding: certpin's own reports directly, all others by codecs, and batches of the stream."""
+"""Check how bodies become records: certpin's reports by a fast parser, all others by codecs.
+
+The tests also check how batches are encoded for the NATS stream.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ NOW = datetime(2027, 1, 1, 12, tzinfo=UTC)
 
 
 def _by_codecs(data: bytes) -> Any:
-    """Return the records that the codecs give; None if they refuse the body."""
+    """Decode a body with the general codecs. Return its records; None if the codecs refuse it."""
     try:
         return records_of(decode(parse(data, 16), JSON_TYPE, NOW), SOURCE)
     except (FormatError, RequestRefusedError):
@@ -42,7 +45,11 @@ def _by_codecs(data: bytes) -> Any:
 
 
 def _agrees(data: bytes) -> bool:
-    """Return True if ``read_report`` reads the body, after checking that the codecs agree."""
+    """Return True if the fast parser ``read_report`` reads the body, and False if it declines the
+    body.
+
+    Also check that the general codecs return the same record.
+    """
     failure = read_report(data, SOURCE)
     if failure is None:
         return False

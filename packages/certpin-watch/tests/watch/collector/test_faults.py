@@ -44,7 +44,10 @@ def _serve(port: int, store: str, *more: str) -> Iterator[subprocess.Popen[bytes
 
 @contextlib.contextmanager
 def _writer(port: int, store: str, nats_url: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a writer, which listens nowhere; ``port`` is one that accepts already."""
+    """Run a writer, which moves reports from the NATS stream to the store, and yield its process.
+
+    The writer listens on no port. ``port`` is a port of another server, which is open already.
+    """
     argv = [*_SERVING, "0", store, "--nats", nats_url, "--role", "writer"]
     with running(argv, port, stop=signal.SIGKILL) as process:
         yield process
@@ -119,7 +122,9 @@ def _wait_for_text(port: int, path: str, words: str) -> None:
 def test_postgresql_crash_under_load_loses_no_accepted_report(
     new_database: Callable[[], str],
 ) -> None:
-    """If one of its processes is killed, it ends all others, and recovers from its log."""
+    """The test kills one process of PostgreSQL, which then ends its others and recovers from its
+    log.
+    """
     url, port = new_database(), free_port()
     store = open_store(url)
     with _serve(port, url), Clients(port) as clients:
@@ -133,7 +138,7 @@ def test_postgresql_crash_under_load_loses_no_accepted_report(
 
 
 def _backend(store: Store) -> int:
-    """Return the process that writes for the collector."""
+    """Return the ID of the PostgreSQL process that serves the collector's connection."""
     query = (
         "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
         " AND pid <> pg_backend_pid() AND query NOT LIKE '%pg_stat%' LIMIT 1"

@@ -1,4 +1,4 @@
-"""Which reports are one group, and the limits on groups however much reports differ."""
+"""Check which reports are counted in one group, and the limits on the number of groups."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches of bodies: which bodies share a commit, and which fail with it."""
+"""Check how bodies are committed in batches: which share a commit, and which fail together."""
 
 from __future__ import annotations
 
@@ -37,7 +37,11 @@ def _body(size: int = 1) -> ReceivedBody:
 
 
 class Disk:
-    """Commits a batch when ``allowed`` is set; raises ``failures`` first."""
+    """A substitute for the store that records the size of each batch.
+
+    A commit waits for the event ``allowed``. Then it raises one of ``failures``, while any are
+    left.
+    """
 
     def __init__(self, *failures: Exception) -> None:
         self.batches: list[int] = []
@@ -173,7 +177,7 @@ pin = [{{ pin = "{}", role = "leaf" }}, {{ pin = "{}", role = "backup" }}]
 
 @pytest.fixture
 def watch(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> Watch:
-    """Return settings and a store that rejects one of the reports."""
+    """Return a service context with a store that raises an error for one particular report."""
 
     def count_or_reject(connection: Any, batch: Sequence[ReceivedBody], *more: Any) -> Any:
         if any(POISON in received.records for received in batch):
@@ -188,7 +192,10 @@ BATCH = [*(body(failure(n)) for n in range(5)), body(POISON), body(failure(6))]
 
 
 def rows(store: Store) -> tuple[int, int]:
-    """Return the sum of the groups and the number of identities, which have no day here."""
+    """Return the sum of the counts of all groups of reports, and the number of report identities.
+
+    The two are equal if each report is counted once.
+    """
     with store.read() as connection:
         total = connection.execute(select(func.sum(REPORT_GROUPS.c.count))).scalar_one()
         known = select(func.count()).select_from(REPORT_IDENTITIES)

@@ -1,4 +1,4 @@
-"""From a sent to a row, through the store and through a real JetStream."""
+"""Check that reports get from the collector to the store, directly and through NATS JetStream."""
 
 from __future__ import annotations
 
@@ -58,7 +58,10 @@ def _watch(tmp_path: Path, nats: str | None = None, **limits: Any) -> Watch:
 
 
 def counts(watch: Watch) -> tuple[int, int]:
-    """Return the sum of the groups and the number of identities."""
+    """Return the sum of the counts of all groups of reports, and the number of report identities.
+
+    The two are equal if each report is counted once.
+    """
     with watch.store.read() as connection:
         total = connection.execute(select(func.sum(REPORT_GROUPS.c.count))).scalar() or 0
         seen = select(func.count()).select_from(REPORT_IDENTITIES)
@@ -142,7 +145,10 @@ def test_reports_wait_in_the_stream_until_a_writer_counts_them(
 
 
 def _through_stream(watch: Watch, sent: list[bytes]) -> list[int]:
-    """Post to an intake that refuses reports until it has connected in the background."""
+    """Post bodies to a collector that sends them to JetStream, and return the statuses.
+
+    The collector refuses reports until it has connected, so the first body is posted repeatedly.
+    """
     return post_all(watch, sent, ready=True)
 
 
@@ -175,7 +181,9 @@ def test_full_stream_refuses_reports_and_drops_none(server: Nats, tmp_path: Path
 def test_after_a_failure_intake_is_ready_once_a_message_is_stored(
     server: Nats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Meanwhile it refuses at once: no client waits for a server that stores nothing."""
+    """Until then the intake refuses at once, so that no client waits for a server that stores
+    nothing.
+    """
     monkeypatch.setattr(jetstream, "_RETRY", 0.02)
     watch = _watch(tmp_path, server.url, stream="PROVE", stream_bytes=MEGABYTE)
     name = watch.settings.collector.stream
@@ -280,7 +288,10 @@ def test_server_with_a_small_max_payload_gets_short_messages(tmp_path: Path) -> 
 def test_rejected_report_stays_in_the_stream_and_does_not_hold_up_others(
     server: Nats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Tables of another version may require a value that is missing here: no report is lost."""
+    """The database may reject a report, for example after a change of its tables.
+
+    The report is written once the database accepts it.
+    """
     monkeypatch.setattr(writer, "_REDELIVER", 0.2)
     watch = _watch(tmp_path, server.url, stream="REFUSED", stream_bytes=MEGABYTE)
     with watch.store.write() as connection:

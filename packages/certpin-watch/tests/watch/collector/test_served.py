@@ -1,4 +1,4 @@
-"""The collector behind the real server, with clients that are hostile below HTTP."""
+"""Check the collector behind a real HTTP server, with clients that violate HTTP or disconnect."""
 
 from __future__ import annotations
 
@@ -38,7 +38,11 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 def _answer(port: int, *pieces: bytes, close: bool = False) -> bytes:
-    """Return the bytes until the headers of the answer are complete, or the server closes."""
+    """Send ``pieces`` to a port, and return the bytes of the response up to the end of its headers.
+
+    With ``close``, the client closes its sending side first. If the server closes the connection,
+    return what was received.
+    """
     with socket.create_connection((LOOPBACK, port), timeout=20) as client:
         for piece in pieces:
             client.sendall(piece)

@@ -1,4 +1,7 @@
-"""The table ``[collector]``, and the address of the NATS server, which no error shows."""
+"""Check how the table ``[collector]`` and the URL of the NATS server are read.
+
+No error message contains the URL, because it may have a password.
+"""
 
 from __future__ import annotations
 

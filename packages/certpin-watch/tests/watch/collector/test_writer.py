@@ -1,4 +1,4 @@
-"""The writer's record of the queue: written, shown on pages, and deleted without a stream."""
+"""Check how a writer records the state of the queue in NATS, and how pages and metrics show it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words on pages, and the static files."""
+"""Check texts of the web pages (reasons, durations, percentages, plurals) and the static files."""
 
 from __future__ import annotations
 

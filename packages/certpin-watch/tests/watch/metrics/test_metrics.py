@@ -288,13 +288,12 @@ _INSTANCES = ("one:8460", "two:8460")
 
 
 def _rule_test(alert: str, host: str, *series: tuple[str, str, str, str]) -> dict[str, Any]:
-    """Return a test of promtool over an hour.
+    """Return a test for promtool that evaluates a Prometheus alert after an hour.
 
     Args:
         alert: the name of the alert.
         host: the host for which it fires; empty if it must not fire.
         series: the input, as name, host, location and values.
-
     """
     input_series = [
         {
@@ -313,7 +312,17 @@ def _rule_test(alert: str, host: str, *series: tuple[str, str, str, str]) -> dic
 def _probed(
     host: str, match: int, verified: str, vantage: str = "eu"
 ) -> tuple[tuple[str, str, str, str], ...]:
-    """Return the series of a host that is probed every minute."""
+    """Return the input series of an hour for a host that is probed every minute.
+
+    Args:
+        host: the host.
+        match: 1 if the served chain matches the pins, otherwise 0.
+        verified: the times of the last successful probes, in the notation of promtool.
+        vantage: the location that probes the host.
+
+    Returns:
+        For each series its name, host, location and values.
+    """
     values = {
         "certpin_pin_match": f"{match}x60",
         "certpin_probe_last_timestamp_seconds": "0+60x60",

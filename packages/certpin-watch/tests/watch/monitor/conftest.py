@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Scene:
-    """A service without its web server, and the actions of a test."""
+    """A monitoring service without its web server. A test controls its probes and pins."""
 
     watch: Watch
     folder: Path
@@ -46,7 +46,9 @@ class Scene:
         self.now[0] += timedelta(**passed)
 
     def round(self) -> int:
-        """Run one round of a new scheduler. Return how many results it stored."""
+        """Probe every target that is due once, with a new scheduler. Return the number of stored
+        results.
+        """
         scheduler = Scheduler(self.watch, threading.Event())
         try:
             return scheduler.run_round()
@@ -54,7 +56,9 @@ class Scene:
             scheduler.release()
 
     def confirm(self) -> None:
-        """Probe everything twice."""
+        """Run two rounds of probes, 61 seconds apart: the service believes a change after two
+        probes.
+        """
         self.round()
         self.pass_time(seconds=61)
         self.round()
@@ -81,7 +85,7 @@ class Scene:
         return {finding.rule for finding in self.found()}
 
     def pin(self, *pins: Pin, host: str = "localhost", version: int = 1) -> None:
-        """Write the pin file: these pins, and a backup pin without a key."""
+        """Write the pin file with these pins and a backup pin that matches no key."""
         wanted = [*pins, kit.NOBODY]
         entries = "".join(f'[[host.pin]]\npin = "{pin}"\n' for pin in wanted)
         (self.folder / "pins.toml").write_text(
@@ -94,7 +98,11 @@ class Scene:
 def watch_over(
     sqlite_store: Store, root: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Scene]:
-    """Make a scene: its pin file has the keys of some identities, all for ``localhost``."""
+    """Return a function that makes a ``Scene``.
+
+    Its arguments are the identities with their keys in the pin file, all for ``localhost``, and
+    settings of the monitor.
+    """
     monkeypatch.setattr(probing, "ScanLimits", partial(ScanLimits, pause=0.01))
     return lambda *identities, **data: scene_of(sqlite_store, root, tmp_path, identities, data)
 

@@ -1,4 +1,7 @@
-"""The rules of the monitor, removed one by one (``test_mutations.py``)."""
+"""Mutations of the monitor: each removes one rule from the code.
+
+``test_mutations.py`` applies them in turn, and checks that a test fails for each.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Events of certspotter: read strictly, recorded once, and checked against the current pins."""
+"""Check how the events of certspotter, a monitor of Certificate Transparency logs, are handled.
+
+They are parsed strictly, recorded once, and compared with the current pins.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ TBS = "2388ee81c6f45cffc73e68a35fa8921e839e20acc9a98e8e6dcaea07cbfbdef8"
 
 
 def event(folder: Path, identity: Identity, **more: str) -> dict[str, str]:
-    """Return the environment of a hook, as in certspotter-script(8)."""
+    """Return the environment variables that certspotter sets for its hook (certspotter-script(8)).
+
+    The event reports that the certificate of ``identity`` is in a log. ``more`` adds variables.
+    """
     chain = folder / "logged.pem"
     chain.write_bytes(identity.chain_pem)
     return {
@@ -120,7 +126,7 @@ def test_values_of_no_certspotter_are_refused(tmp_path: Path, more: dict[str, st
 def test_a_logged_key_fires_an_alert_until_it_is_pinned(
     watch_over: Callable[..., Scene], intermediate: Authority, tmp_path: Path
 ) -> None:
-    """The command runs as certspotter runs it."""
+    """The test runs ``certpin watch ct`` with the environment variables that certspotter sets."""
     own, strange = intermediate.issue("localhost"), intermediate.issue("localhost")
     scene = watch_over(own)
     settings = tmp_path / "watch.toml"

@@ -1,4 +1,8 @@
-"""One probe is not believed; what two probes in a row saw is, and what keeps coming back."""
+"""Check which probe results the service believes.
+
+It does not believe a single probe. It believes what two consecutive probes get, and what occurs
+again and again.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,12 @@ ROW = SightingRow(
 
 
 def rows(*seen: tuple[str, int]) -> list[SightingRow]:
-    """Return consecutive rows: the chain of each (``-`` is no answer), and its number of probes."""
+    """Return consecutive rows of probe results for one address.
+
+    Args:
+        seen: for each row the served chain ("a" or "b"; "-" if the server was unreachable) and the
+            number of probes with this result.
+    """
     found = []
     at = 1000
     for name, count in seen:

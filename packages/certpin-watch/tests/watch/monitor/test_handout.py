@@ -1,4 +1,7 @@
-"""The service's side of workers: each job goes to one worker, and only its result counts."""
+"""Check how the service distributes probe jobs to workers.
+
+Each job goes to one worker, and only the result of this worker counts.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ ELSEWHERE = WorkerIdentity("ams1", "token:one", "1" * 16)
 
 @pytest.fixture
 def scene(store: Store, root: Authority, intermediate: Authority, tmp_path: Path) -> Scene:
-    """Four ports of one host, all probed from fra1 and ams1."""
+    """Return a service that probes four ports of one host from the locations fra1 and ams1."""
     hosts = [
         {"name": "localhost", "port": port, "vantages": ["fra1", "ams1"]}
         for port in (443, 444, 445, 446)
@@ -204,7 +207,9 @@ def test_a_job_that_was_done_since_it_was_planned_is_not_handed_out_again(scene:
 
 @pytest.mark.slow
 def test_concurrent_workers_get_each_job_once(scene: Scene) -> None:
-    """Eight workers of two locations take jobs, renew their leases and deliver, without pauses."""
+    """Four workers in each of two locations take jobs, renew their leases and send results, all at
+    once.
+    """
     workers = [
         WorkerIdentity(at, f"token:{n}", f"{n:016x}") for at in ("fra1", "ams1") for n in range(4)
     ]

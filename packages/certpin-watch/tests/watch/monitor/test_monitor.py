@@ -1,4 +1,4 @@
-"""The monitor against real servers: probes, sightings, findings."""
+"""Check the monitor against real servers: its probes, the stored results, and the findings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs and results as messages: malformed ones are refused, and all others survive the trip."""
+"""Check the JSON of probe jobs and results: invalid messages are refused, others unchanged."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ BATCH = JobBatch("fra1", 60, 5)
 
 
 def changed(message: ProbeJob | ProbeResult, **fields: object) -> bytes:
-    """A message with one job or one result that has other fields."""
+    """Return the JSON of a message with one job or one result, some fields of which have other
+    values.
+    """
     data = [msgspec.to_builtins(message) | fields]
     if isinstance(message, ProbeJob):
         return msgspec.json.encode(msgspec.to_builtins(BATCH) | {"jobs": data})

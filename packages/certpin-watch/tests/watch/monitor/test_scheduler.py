@@ -105,7 +105,11 @@ def test_a_change_is_probed_again_soon_and_once() -> None:
 
 
 def test_the_second_probe_waits_from_the_time_of_the_first() -> None:
-    """The first probe of a new host is for a slot that passed long ago."""
+    """The waiting time before the second probe counts from when the first probe ran.
+
+    It does not count from the planned time of the first probe, which for a new host passed long
+    ago.
+    """
     planned = NOW - INTERVAL // 2
     assert slot(
         LastProbe(planned, NOW, count=1), NOW + CONFIRM - 1, ("new.test", 443, "", "x")

@@ -1,4 +1,4 @@
-"""``[monitor]``, its hosts, and the targets that they lead to."""
+"""Check how the table ``[monitor]`` is read, and which targets its hosts and the pin files give."""
 
 from __future__ import annotations
 

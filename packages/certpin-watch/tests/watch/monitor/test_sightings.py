@@ -1,4 +1,8 @@
-"""Sightings: a row is extended until something changes, and each result counts once."""
+"""Check how probe results are stored as sightings.
+
+A sighting is a row for consecutive equal results. It is extended until a result differs, and each
+result counts once.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +31,9 @@ KEY = ("api.bank.test", 443, "", "local")
 
 
 def result(slot: int, *seen: AddressResult, **fields: Any) -> ProbeResult:
-    """Return a result for a slot, three seconds after it."""
+    """Return a probe result that was due at ``slot`` (seconds after START) and ran three seconds
+    later.
+    """
     made = ProbeResult(
         "api.bank.test", 443, "", "local", START + slot, START + slot + 3, seen, CHAIN
     )
@@ -87,7 +93,10 @@ def test_results_count_again_after_the_clock_was_set_back(sqlite_store: Store) -
 
 
 def test_a_sighting_that_began_in_the_future_is_extended_from_now(store: Store) -> None:
-    """Otherwise its last time would be in the future, and every round would probe its host."""
+    """A clock that ran ahead stored the row. A later result sets its times back to the present.
+
+    Otherwise its last time would stay in the future, and every round would probe the host.
+    """
     keep(store, result(0, GOOD), at=10)
     keep(store, result(90_000, SILENT), at=90_010)
     keep(store, result(3600, SILENT), at=3610)

@@ -33,7 +33,12 @@ def access(address: str, **more: Any) -> ServiceAccess:
 
 @asynccontextmanager
 async def answering(*answers: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """Run a server that sends these responses in order, and then repeats the last one."""
+    """Run an HTTP server that sends ``answers`` in order, one for each request, and repeats the
+    last.
+
+    Yields:
+        The server's URL, and a list to which it appends the headers of each request.
+    """
     asked: list[bytes] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -53,7 +53,9 @@ ONE_PROCESS = "0123456789abcdef"
 
 @dataclass
 class Site:
-    """A service over TLS with its pin file, and its workers."""
+    """A service with TLS and a pin file, and methods that create tokens, run workers and send
+    requests.
+    """
 
     scene: Scene
     folder: Path
@@ -113,7 +115,11 @@ def site(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., Site]:
-    """Make a site: its pin file has the keys of some identities, all for ``localhost``."""
+    """Return a function that makes a ``Site`` on SQLite.
+
+    Its arguments are the identities with their keys in the pin file, all for ``localhost``, and
+    settings of the monitor.
+    """
     return maker(sqlite_store, root, intermediate, tmp_path, monkeypatch)
 
 
@@ -125,7 +131,11 @@ def any_site(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., Site]:
-    """The same, once on each database."""
+    """Return a function that makes a ``Site``, on SQLite in one run and on PostgreSQL in another.
+
+    Its arguments are the identities with their keys in the pin file, all for ``localhost``, and
+    settings of the monitor.
+    """
     return maker(store, root, intermediate, tmp_path, monkeypatch)
 
 
@@ -173,7 +183,7 @@ async def serving(site: Site) -> AsyncIterator[None]:
 
 
 def while_serving(site: Site, story: Callable[[], Any]) -> Any:
-    """Run a story in a thread while the service runs."""
+    """Run the function ``story`` in a thread while the service runs, and return its result."""
 
     async def run() -> Any:
         async with serving(site):
@@ -224,7 +234,7 @@ def test_a_worker_needs_no_pin_file_and_its_results_are_checked(
 def test_two_workers_of_a_location_share_its_jobs(
     any_site: Callable[..., Site], intermediate: Authority
 ) -> None:
-    """Each takes one job at a time, and waits a second for a server that sends nothing."""
+    """Each worker probes one target at a time, and waits a second for a silent server."""
     with Server(say_nothing) as server:
         connect = f"127.0.0.1:{server.port}"
         hosts = [elsewhere(port, connect=connect) for port in range(1, 5)]
@@ -441,7 +451,7 @@ def test_a_body_that_is_too_large_is_refused_while_it_is_read(site: Callable[...
             yield bytes(2**20)
 
     async def nothing(*_: Any) -> None:
-        """No reports."""
+        """Do nothing, as an ASGI application in place of the collector of reports."""
 
     app = application(made.scene.watch, nothing, ProcessHealth())
     with TestClient(app, base_url=made.url, client=("127.0.0.1", 40000)) as client:

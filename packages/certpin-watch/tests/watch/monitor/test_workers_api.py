@@ -1,4 +1,7 @@
-"""The API of workers: one token can use neither all memory nor the turn of another token."""
+"""Check that the requests with one worker's token do not delay the workers with other tokens.
+
+The number of concurrent requests is limited for each token.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ MOST = 16  # requests of one token
 
 
 async def _ask(app: Starlette, token: str, body_comes: asyncio.Event) -> int:
-    """Post as the worker of a token. Return the status of the answer."""
+    """Post a request for jobs with a worker's token, and return the status of the response.
+
+    The body is sent once ``body_comes`` is set.
+    """
     status: list[int] = []
 
     async def receive() -> dict[str, Any]:

@@ -56,7 +56,10 @@ def authority(name: str = "Watch Root") -> Authority:
 
 
 def identity(name: str, *, issuer: str = "Watch Root", days: float = 47) -> Identity:
-    """A server's identity, one for each name."""
+    """Return a server's key and chain. Equal arguments give the same identity.
+
+    ``issuer`` is the name of the root, and ``days`` the lifetime of the certificate.
+    """
     return _identity(name, issuer, days)
 
 
@@ -77,7 +80,7 @@ def _identity(name: str, issuer: str, days: float) -> Identity:
 
 
 def path(name: str, issuer: str = "Watch Root", **more: Any) -> Chain:
-    """The verified path of an identity, up to the root."""
+    """Return the verified chain of the identity ``name``, from its certificate up to the root."""
     ders = [
         certificate.public_bytes(Encoding.DER)
         for certificate in identity(name, issuer=issuer, **more).chain
@@ -90,7 +93,11 @@ def pin(name: str) -> Pin:
 
 
 def pins(*names: str | Pin, version: int = 1, **fields: Any) -> PinSet:
-    """A pin set of one host: these leaf keys, and a backup that no server uses."""
+    """Return a pin set with one host.
+
+    It pins the keys of the identities ``names``, or these pins, and a backup key that no server
+    uses.
+    """
     wanted = [pin(name) if isinstance(name, str) else name for name in names]
     entries = tuple(HostPin(key) for key in wanted)
     if BACKUP not in wanted:
@@ -105,7 +112,10 @@ def published(content: PinSet, *, ago: timedelta, **fields: Any) -> Event:
 
 
 def view(name: str = "leaf", vantage: str = "local", **fields: Any) -> ServerView:
-    """A view of a location: the verified path of an identity, since yesterday."""
+    """Return what a location has got from a server since yesterday: by default a verified chain.
+
+    ``name`` is the identity of the server, ``vantage`` the location, and ``fields`` replace values.
+    """
     shown = fields.pop("verified", path(name))
     known: dict[str, Any] = {
         "target": LOCAL if vantage == "local" else EVERYWHERE,
@@ -120,7 +130,10 @@ def view(name: str = "leaf", vantage: str = "local", **fields: Any) -> ServerVie
 
 
 def failing(code: int, problem: str, served: Chain | None = None, **fields: Any) -> ServerView:
-    """A server with a chain that does not verify."""
+    """Return what a location gets from a server with a chain that fails verification.
+
+    ``code`` is the verification error, ``problem`` its text, and ``served`` the server's chain.
+    """
     shown: dict[str, Any] = {"verified": None, "served": served or path("leaf")}
     return view(outcome="unverified", **shown, code=code, problem=problem, **fields)
 
@@ -132,7 +145,15 @@ def probes(
     settings: MonitorSettings | None = None,
     **fields: Any,
 ) -> ProbeEvidence:
-    """A pin file of one host, and the views of its servers."""
+    """Return the input of the alert rules over probe results, for a pin file with one host.
+
+    Args:
+        views: what each location has got from the servers.
+        content: the pin set in the pin file.
+        events: the journal of the pin file.
+        settings: the settings of the monitor.
+        fields: other fields of the result.
+    """
     settings = settings or MonitorSettings()
     watched = MonitoredPinSet(Path("pins.toml"), content or pins("leaf"), History(tuple(events)))
     seen = tuple(views)
@@ -144,18 +165,21 @@ def probes(
 
 
 def at(evidence: ProbeEvidence, moment: datetime) -> ProbeEvidence:
-    """The same, evaluated at another time."""
+    """Return a copy of ``evidence`` that the rules evaluate at the time ``moment``."""
     policies = tuple(replace(policy, now=moment) for policy in evidence.policies)
     return replace(evidence, policies=policies, now=moment)
 
 
 def found(*args: Any, **fields: Any) -> list[AlertFinding]:
-    """The findings of ``probes`` with these arguments."""
+    """Call ``probes`` with these arguments, and return the findings of all alert rules for it."""
     return findings_of(probes(*args, **fields))
 
 
 def findings_of(evidence: ProbeEvidence) -> list[AlertFinding]:
-    """The findings of all rules over probe results; none may raise."""
+    """Return the findings of all alert rules for these probe results.
+
+    Also check that no rule raises an exception, and that each finding has a declared severity.
+    """
     limits = AlertSettings(few=5, networks=10, surge=4, silent=timedelta(hours=6), disk=5)
     evaluation = evaluate(Evidence(int(evidence.now.timestamp()), limits, evidence))
     assert not evaluation.failures
@@ -165,20 +189,27 @@ def findings_of(evidence: ProbeEvidence) -> list[AlertFinding]:
 
 
 def rules(findings: Iterable[AlertFinding]) -> list[tuple[str, str]]:
-    """The rule and the severity of every finding."""
+    """Return the names and severities of the alert rules of these findings."""
     return [(finding.rule, finding.severity) for finding in findings]
 
 
 def location(
     name: str, *, since: timedelta = DAY, asked: timedelta = timedelta(0), **ago: Any
 ) -> LocationStatus:
-    """A location; times are given as how long ago they were."""
+    """Return the status of a location (a machine that probes servers). All times are given as ages.
+
+    Args:
+        name: the name of the location.
+        since: how long ago the monitor first scheduled probes from it.
+        asked: how long ago the monitor last checked if probes from it were due.
+        ago: ``heard``, how long ago its last result arrived; None if no result ever arrived.
+    """
     last = ago.get("heard", timedelta(0))
     return LocationStatus(name, NOW - since, NOW - asked, None if last is None else NOW - last)
 
 
 def logged(name: str, **fields: Any) -> LoggedCertificate:
-    """The certificate of an identity in a log."""
+    """Return the record of a Certificate Transparency log about the certificate of an identity."""
     chain = path(name, fields.pop("issuer", "Watch Root"))
     known: dict[str, Any] = {
         "tbs": chain.leaf.sha256,

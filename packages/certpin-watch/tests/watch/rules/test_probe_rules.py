@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 def one(findings: list[AlertFinding], rule: str) -> AlertFinding:
-    """The one finding of a rule."""
+    """Return the only finding of this rule; fail if there are none or several."""
     (finding,) = [finding for finding in findings if finding.rule == rule]
     return finding
 
@@ -87,9 +87,11 @@ def test_expired_pins_still_have_to_match() -> None:
 
 
 def test_deployed_versions_that_refuse_are_named_with_their_clients() -> None:
-    """Version 1 is in a binary, 2 was replaced within T_adopt, 3 is the file.
+    """The finding names the old pin set versions that refuse the served chain, and their clients.
 
-    Of the 1,000 clients that fetch, 55 are expected to hold version 2 after three days.
+    Version 1 is bundled with an app, version 2 was replaced within the adoption time, and version 3
+    is in the pin file. Of the 1,000 clients that fetch pin sets, 55 are expected to use version 2
+    still.
     """
     events = [
         published(pins("old"), ago=90 * DAY, clients=400, bundled=True),
@@ -272,7 +274,10 @@ LIST = log_list(LOGS, NOW - DAY)
 
 
 def promised(*logs: LabLog, at: datetime | None = None) -> Chain:
-    """The verified path of a certificate with the key of "leaf", and with SCTs of these logs."""
+    """Return the verified chain of a certificate with SCTs from these logs.
+
+    The certificate has the key of the identity "leaf". ``at`` is the time of the SCTs.
+    """
     issuer = made.authority()
     key: Any = load_pem_private_key(made.identity("leaf").key_pem, None)
     issued = issuer.issue(made.HOST, key=key, change=with_scts(issuer, logs, at))

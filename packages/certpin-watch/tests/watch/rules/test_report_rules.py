@@ -55,7 +55,10 @@ def held(clients: int, app_version: str = "3.1", version: int = 1) -> VersionHol
 def found(
     rule: str, service: ServiceEvidence | None = None, **reports: Any
 ) -> Sequence[AlertFinding]:
-    """The findings of one rule."""
+    """Return the findings of one alert rule, for this state of the service and these reports.
+
+    Also check that the findings have the rule's name and a declared severity.
+    """
     given = Evidence(
         NOW,
         LIMITS,
@@ -107,7 +110,10 @@ def test_a_strange_chain_is_one_that_no_pins_accept_and_no_location_saw() -> Non
 
 
 def test_a_strange_chain_that_the_platform_refuses_is_described_as_such() -> None:
-    """A proxy with a private authority, in one network: no client got as far as its pins."""
+    """Clients in few networks meet a proxy with a private authority, which the platform refuses.
+
+    Most clients refuse its chain before they check pins.
+    """
     strange = frozenset({(HOST, CHAIN)})
     groups = group(9, reason="untrusted", network="hotel"), group(3, network="home")
     (one,) = found("strange-chain", groups=groups, strange=strange, holders=(held(400),))
@@ -188,7 +194,9 @@ def test_an_old_app_fails_if_newer_ones_do_not() -> None:
 
 
 def test_wrong_clocks_do_not_count_for_an_old_app() -> None:
-    """Some clocks are always wrong; their number in a version says nothing about its pins."""
+    """Some clients always have wrong clocks, so their failures are no sign of outdated pins in the
+    app.
+    """
     holders = held(400, "3.9"), held(5000, "3.10", 2)
     for reason, count in (("date", 0), ("name", 0), ("untrusted", 1), ("expired", 1)):
         groups = (group(app_version="3.9", reason=reason),)

@@ -19,7 +19,9 @@ _DAY, _HOUR = 86_400, 3600
 
 
 def make_first(store: Store) -> MetaData:
-    """Create and fill the tables in an empty database. Return them."""
+    """Create the first revision's tables in an empty database, fill them, and return their
+    metadata.
+    """
     with store.write() as connection:
         schema.upgrade(connection, FIRST)
     tables = MetaData()
@@ -34,7 +36,9 @@ def make_first(store: Store) -> MetaData:
 
 
 def _groups() -> Iterator[dict[str, Any]]:
-    """Yield groups of several days, hosts and chains, with few different traits."""
+    """Yield rows for 60 groups of reports on several days, with few different values in each
+    column.
+    """
     for number in range(60):
         hour = 20_000 * _DAY + number % 4 * _DAY + number % 3 * _HOUR
         yield {

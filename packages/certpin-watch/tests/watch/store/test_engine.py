@@ -246,7 +246,7 @@ def test_only_the_first_line_of_an_error_is_kept() -> None:
 def test_characters_that_postgresql_cannot_store_are_replaced(
     postgres_store: Store, typed: str
 ) -> None:
-    """Such a name in a form, or such a banner of a server, must not fail the statement."""
+    """Such characters in a form or in a server's response must not make the SQL statement fail."""
     row = dict.fromkeys(("who", "what", "subject", "source", "outcome"), typed)
     with postgres_store.write() as connection:
         connection.execute(AUDIT.insert(), [row | {"at": 1}] * 2)

@@ -1,4 +1,4 @@
-"""Failures that only writes show, and settings that may lose stored data."""
+"""Check how the store reports failed writes, and database settings that may lose stored data."""
 
 from __future__ import annotations
 

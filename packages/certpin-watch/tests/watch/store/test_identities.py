@@ -1,4 +1,8 @@
-"""Repeated reports are recognised for the whole window and no longer, whatever is dropped."""
+"""Check that repeated reports are recognised within the configured time, and not later.
+
+The store recognises a report by its identity, a hash. The tests also check how old identities are
+deleted, on PostgreSQL by dropping partitions of their table.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +45,7 @@ WINDOW = ServiceSettings().retention.identities * DAY
 
 
 def maintain(store: Store, now: int, settings: ServiceSettings | None = None) -> None:
-    """Do what retention does with identities each hour."""
+    """Delete old report identities and create partitions, as the hourly retention task does."""
     settings = settings or ServiceSettings()
     limits, moment = settings.collector, datetime.fromtimestamp(now, UTC)
     steps = retention_steps(
@@ -55,7 +59,9 @@ def maintain(store: Store, now: int, settings: ServiceSettings | None = None) ->
 
 
 def report(number: int, at: int) -> Failure:
-    """Return a report of a client with a clock that shows ``at``."""
+    """Return a report with this number, from a client with a clock at ``at`` (Unix time in
+    seconds).
+    """
     moment = datetime.fromtimestamp(at, UTC)
     return structs.replace(failure(1), identity=identity("certpin", f"id:{number}", "", moment))
 
@@ -134,7 +140,9 @@ def test_partitions_are_created_in_advance(postgres_store: Store) -> None:
 
 
 def test_a_long_read_delays_the_collector_only_briefly(postgres_store: Store) -> None:
-    """A back-up reads for minutes: the partition is dropped in a later round."""
+    """While a backup reads the table, dropping a partition fails quickly; it succeeds in a later
+    attempt.
+    """
     maintain(postgres_store, NOW)
     with postgres_store.read() as reader:
         reader.execute(select(REPORT_IDENTITIES)).all()
@@ -261,7 +269,7 @@ def test_the_rate_of_a_new_service_uses_its_few_hours(sqlite_store: Store) -> No
 def test_a_partition_is_dropped_when_its_last_punctual_report_expires(
     postgres_store: Store,
 ) -> None:
-    """A punctual report may arrive a day late, and is kept until it expires."""
+    """A report may arrive a day after its date. Its partition is kept until the report expires."""
     day = NOW - NOW % DAY
     maintain(postgres_store, NOW)
     last = report(1, day + DAY - 1)

@@ -74,7 +74,9 @@ def test_taking_an_expired_lease_again_raises_the_term(store: Store) -> None:
 
 
 def test_a_lease_from_a_clock_that_ran_ahead_is_free(store: Store) -> None:
-    """Its holder died meanwhile, otherwise it would have renewed the lease."""
+    """A lease that ends too far in the future is free: its holder died, or it would have renewed
+    it.
+    """
     _taken(store, ME, 1000 + 3600)
     assert _take(store, YOU, 1000 + 3600 - 30) is None  # clocks may differ
     assert _taken(store, YOU, 1000).until == 1000 + LONG
@@ -118,7 +120,10 @@ def test_a_confirmed_lease_is_locked_until_the_transaction_ends(postgres_store: 
 
 
 class Holders(RuleBasedStateMachine):
-    """Three processes and one clock: two of them never have a valid lease."""
+    """A Hypothesis state machine: three processes with one clock take and use one lease.
+
+    It checks that two processes never have a valid lease at once.
+    """
 
     store: Store
 

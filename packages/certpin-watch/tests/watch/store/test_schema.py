@@ -64,12 +64,14 @@ def bare(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def first(bare: Store) -> tuple[Store, MetaData]:
-    """Return a database of the first revision, and its tables."""
+    """Return a store with the schema of the first released revision, and the metadata of its
+    tables.
+    """
     return bare, make_first(bare)
 
 
 def _described(store: Store) -> dict[str, Any]:
-    """Return the description of all tables by the database."""
+    """Return columns, keys, indexes and constraints by table, as the database reports them."""
     inspector = inspect(store.engine)
     names = sorted(filter(_is_ours, inspector.get_table_names()))
     return {
@@ -87,12 +89,12 @@ def _described(store: Store) -> dict[str, Any]:
 
 
 def _is_ours(name: str) -> bool:
-    """Return True for a table of the metadata, not for a partition or Alembic's table."""
+    """Return True for a declared table, False for a partition or Alembic's version table."""
     return name != schema.VERSION_TABLE and not name.startswith("report_identities_")
 
 
 def _plain(index: Any) -> str:
-    """Return an index as text, with the text of its condition instead of an object."""
+    """Return the description of an index as text, so that two descriptions can be compared."""
     options = {key: str(option) for key, option in index.get("dialect_options", {}).items()}
     return str({**index, "dialect_options": options})
 

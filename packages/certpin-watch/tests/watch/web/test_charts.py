@@ -28,7 +28,7 @@ HOSTILE = '<script>alert(1)</script>"\u202e'
 
 
 def bars(*series: BarSeries, shares: bool = False) -> Bars:
-    """Return bars with an hour for each number."""
+    """Return a bar chart with bars that are one hour wide, one bar for each count of the series."""
     slots = tuple(NOW + hour * HOUR for hour in range(len(series[0].counts)))
     return Bars(slots, slots[-1] + HOUR, series, "report", shares)
 

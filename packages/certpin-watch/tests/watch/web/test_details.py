@@ -37,7 +37,10 @@ JSON = strategies.recursive(
 
 
 def _written() -> Iterator[tuple[str, str]]:
-    """Yield module and name of each detail in the source of the rules: a keyword, or a key."""
+    """Yield the module and the name of each detail that the source of an alert rule sets.
+
+    Details are keyword arguments of findings, or keys of their dictionaries.
+    """
     for path in RULES.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if not isinstance(node, ast.Call):
@@ -122,6 +125,8 @@ def test_every_number_in_the_settings_has_a_unit() -> None:
 
 
 def test_no_command_of_a_rule_is_a_sentence() -> None:
-    """The page of an alert asks the user to run the command."""
+    """The page of an alert shows a command to run, so an alert rule must not give an instruction
+    instead.
+    """
     for path in RULES.glob("*.py"):
         assert "look at the log" not in path.read_text("utf-8"), path

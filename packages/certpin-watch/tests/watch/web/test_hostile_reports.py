@@ -1,4 +1,7 @@
-"""Attacks in every field of every format, the way a stranger has: posted, counted, shown."""
+"""Check that hostile text in any field of a report is harmless.
+
+Reports in every format are posted and counted as from a stranger, and then shown on pages.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,10 @@ _TEXTS = {
 
 
 def _documents() -> Iterator[tuple[str, Any, str]]:
-    """Yield the field, the document and its media type, with hostile text in each field."""
+    """Yield a report for each field of each format, with hostile text in this field.
+
+    Each result is the field's name, the report and its media type.
+    """
     for whole, media in WHOLE.values():
         entry = whole[0] if isinstance(whole, list) else whole
         for name in entry:
@@ -52,7 +58,10 @@ def _documents() -> Iterator[tuple[str, Any, str]]:
 
 
 def _chain_reports(ders: tuple[bytes, ...]) -> Iterator[tuple[str, Any, str]]:
-    """Yield enough reports of a chain with a hostile issuer name to open an alert."""
+    """Yield enough reports of this chain to open an alert, with hostile text in other fields.
+
+    Each result is the word "chain", the report and its media type.
+    """
     chains: dict[str, Any] = {
         "served-certificate-chain": list(map(pem_of, ders)),
         "validated-certificate-chain": [],

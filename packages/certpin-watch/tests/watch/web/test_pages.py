@@ -46,7 +46,12 @@ WHERE = "http://127.0.0.1:8460"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Watch, Year, bytes]]:
-    """Data of a small year, and hostile data of an attacker."""
+    """Yield a service context with generated data of a year and hostile data, which tests only
+    read.
+
+    Yields:
+        The service context, the data of the year, and the digest of a hostile chain.
+    """
     watch, year = a_year(tmp_path_factory.mktemp("year"), hosts=8, groups=300)
     yield watch, year, write_hostile(watch.store, year.now)
     watch.store.close()
@@ -59,7 +64,7 @@ def client(made: tuple[Watch, Year, bytes]) -> TestClient:
 
 
 def client_of(watch: Watch) -> TestClient:
-    """Return a browser on this machine."""
+    """Return a test client that requests the pages of ``watch`` as a local browser does."""
     return TestClient(
         app_of(watch), WHERE, headers={"accept": "text/html"}, client=("127.0.0.1", 50000)
     )
@@ -178,7 +183,9 @@ def test_a_reported_chain_is_compared_and_its_issuer_is_a_claim(
 def test_no_page_shows_an_unpinned_key_in_green(
     client: TestClient, made: tuple[Watch, Year, bytes]
 ) -> None:
-    """The usual authority issued it; alerts report a possible attack."""
+    """The chain comes from the host's usual authority, but its key is not pinned: a possible
+    attack.
+    """
     watch, year, _ = made
     chain = year.misissued.hex()
     page = client.get(f"/failures/chains/{chain}?host={FIRST[0]}").text

@@ -1,4 +1,4 @@
-"""The bank of the journey: two authorities, its servers, and the pin file of its app."""
+"""The servers of the end-to-end test: two ACME authorities, a bank's servers, and its pin file."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ state = "published"
 
 @dataclass
 class Authority:
-    """An ACME authority with an account of the bank."""
+    """A test ACME server, with an account of the bank that orders certificates."""
 
     pebble: Pebble
     account: Account = field(init=False)
@@ -59,7 +59,14 @@ class Authority:
 
 @dataclass
 class Bank:
-    """The bank's servers: ``front`` for both hosts, ``channel`` for the signed sets."""
+    """The running servers of the end-to-end test.
+
+    Attributes:
+        front: the web server of the two pinned API and shop hosts.
+        channel: the web server from which clients fetch signed pin sets.
+        first: the authority that issued all first certificates.
+        second: another authority, for a change of the authority.
+    """
 
     front: Nginx
     channel: Nginx
@@ -68,7 +75,7 @@ class Bank:
 
     @property
     def looking(self) -> tuple[str, ...]:
-        """The options that connect certpin to each of its hosts."""
+        """The ``--connect`` options that direct certpin to the local servers of the hosts."""
         front, channel = f"127.0.0.1:{self.front.port}", f"127.0.0.1:{self.channel.port}"
         return (
             *("--connect", f"{API}={front}", "--connect", f"{SHOP}={front}"),
@@ -77,13 +84,16 @@ class Bank:
 
     @property
     def url(self) -> str:
-        """The address from which clients fetch the signed sets."""
+        """The URL from which clients fetch the signed pin sets."""
         return f"https://{CHANNEL}:{self.channel.port}/"
 
 
 @contextlib.contextmanager
 def bank() -> Iterator[Bank]:
-    """Start all servers. The pin file, ``roots.pem`` and ``SITE`` are in the current folder."""
+    """Start all servers, and write ``pins.toml``, ``roots.pem`` and an empty ``SITE`` folder.
+
+    All are in the current folder. ``SITE`` is where signed pin sets are published.
+    """
     SITE.mkdir()
     with pebble() as one, pebble() as other:
         first, second = Authority(one), Authority(other)
@@ -108,7 +118,10 @@ def _pin_file(issued: dict[str, Identity]) -> str:
 
 
 def _host(name: str, match: str, pin: Pin, role: str) -> str:
-    """Return a host with two unused backups, so that one remains after a rotation to the other."""
+    """Return the TOML text of a host with this pin and two backup pins that no server uses.
+
+    If the host is rotated to one of the backups, the other one remains as a backup.
+    """
     spares = [Pin.of_key(secrets.token_bytes(32)) for _ in range(2)]
     backups = "".join(_BACKUP.format(pin=spare) for spare in spares)
     return _HOST.format(name=name, match=match, pin=pin, role=role, backups=backups)

@@ -1,10 +1,10 @@
-"""The clients of the journey, one process each: an app is opened, sends requests, and is closed.
+"""The clients of the end-to-end test: each process imitates a user's app with pinned connections.
 
     python _client.py SETTINGS.json…
 
-Each is forked from one parent, which has imported all modules. When it is opened, it sends requests
-to each of its servers with its current pins, until it is closed. Each request is a line of its log.
-It ends when the file ``stop`` exists.
+This program imports all modules and forks one client for each settings file. A client opens the
+app, sends requests to each host with its current pins, closes the app, and begins again. It writes
+each request as a line to its log. It ends when the file ``stop`` exists.
 """
 
 from __future__ import annotations
@@ -32,7 +32,22 @@ _PATIENCE = 30.0  # seconds for one call
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of a client, in seconds. Without ``url`` it keeps its bundled pins."""
+    """The settings of one client.
+
+    Attributes:
+        pins: the pin file that is bundled with the app.
+        root: the bundled TUF root metadata, which signed pin sets are verified with.
+        url: where to fetch signed pin sets. None for a client that keeps its bundled pins.
+        cache: the folder of fetched pin sets.
+        port: the local port of all hosts.
+        hosts: the host names to send requests to.
+        poll: seconds between two fetches.
+        opened: seconds that the app is open.
+        closed: seconds that the app is closed.
+        pause: seconds between requests.
+        log: the file to which each request is written.
+        stop: if this file exists, the client ends.
+    """
 
     pins: str
     root: str
@@ -48,13 +63,13 @@ class Settings:
     stop: str
 
     def write(self, path: Path) -> Path:
-        """Write the settings to a file, for ``main``."""
+        """Write the settings to a JSON file, which a client process reads. Return its path."""
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")
         return path
 
 
 def main(settings: Settings) -> None:
-    """Open and close the app until the end."""
+    """Open the app, send requests, and close the app again, until the file ``stop`` exists."""
     stop = Path(settings.stop)
     with Path(settings.log).open("a", encoding="utf-8", buffering=1) as log:
         while not stop.exists():
@@ -66,7 +81,10 @@ def main(settings: Settings) -> None:
 
 @contextlib.contextmanager
 def _app(settings: Settings) -> Iterator[PinnedSSLContext]:
-    """Return the app's context: with fixed pins of a binary, or with fetched signed sets."""
+    """Yield the TLS context of an opened app, which checks pins.
+
+    It has fixed bundled pins, or pins that a running updater fetches, if the settings have a URL.
+    """
     bundled = PinSet.load(settings.pins)
     if settings.url is None:
         yield PinnedSSLContext(bundled)
@@ -95,7 +113,7 @@ def _use(settings: Settings, context: PinnedSSLContext, stop: Path, log: TextIO)
 
 
 def _call(context: PinnedSSLContext, host: str, port: int) -> str:
-    """Send one request. Return its error, or an empty text."""
+    """Send one HTTP request. Return the name of the exception, or an empty text on success."""
     try:
         with (
             socket.create_connection(("127.0.0.1", port), _PATIENCE) as plain,
@@ -109,7 +127,7 @@ def _call(context: PinnedSSLContext, host: str, port: int) -> str:
 
 
 def _born(path: str) -> int:
-    """Fork a client. The parent gets its process number."""
+    """Fork a client with the settings in a file. Return its process ID, in the parent only."""
     if number := os.fork():
         return number
     facts: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))

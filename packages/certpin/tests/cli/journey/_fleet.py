@@ -1,4 +1,4 @@
-"""Many clients in parallel: start them, read their logs, and stop them."""
+"""Many client processes in parallel: start them, read their logs of requests, and stop them."""
 
 from __future__ import annotations
 
@@ -29,25 +29,31 @@ _POLL = 0.1
 
 @dataclass
 class Fleet:
-    """Running clients. Only requests after ``mark`` count."""
+    """The running clients of the end-to-end test, and the logs of their requests.
+
+    Attributes:
+        logs: the log file of each client, by its number.
+        stop: if this file exists, the clients end.
+        mark: a time in seconds since the epoch. Earlier requests are ignored.
+    """
 
     logs: dict[int, Path]
     stop: Path
     mark: float = field(default_factory=time.time)
 
     def begin(self, mark: float | None = None) -> None:
-        """Count only requests from now on, or from a given time on."""
+        """Ignore requests before ``mark`` from now on, or before the present time."""
         self.mark = time.time() if mark is None else mark
 
     def calls(self) -> dict[int, list[dict[str, Any]]]:
-        """Return the requests of each client since ``begin``."""
+        """Return the logged requests of each client since ``mark``, by the client's number."""
         return {
             number: [call for call in _lines(log) if call["time"] >= self.mark]
             for number, log in self.logs.items()
         }
 
     def refused(self) -> dict[int, Counter[str]]:
-        """Return the clients with failed requests since ``begin``, and their errors."""
+        """Return the clients with failed requests since ``mark``, and the count of each error."""
         found = {
             number: Counter(call["error"] for call in calls if call["error"])
             for number, calls in self.calls().items()
@@ -59,11 +65,11 @@ class Fleet:
         self.wait(lambda calls: len({call["host"] for call in calls}) > 1, self.logs)
 
     def have(self, version: int, numbers: Collection[int]) -> None:
-        """Wait until these clients have a version."""
+        """Wait until the newest request of each of these clients used at least this version."""
         self.wait(lambda calls: bool(calls) and calls[-1]["version"] >= version, numbers)
 
     def wait(self, done: Done, numbers: Collection[int]) -> None:
-        """Wait until the requests of each of these clients satisfy a condition."""
+        """Wait until ``done`` returns True for the requests of each client in ``numbers``."""
         until = time.monotonic() + _DEADLINE
         while late := [number for number, calls in self.calls().items() if not done(calls)]:
             if not {*late} & {*numbers}:
@@ -75,7 +81,12 @@ class Fleet:
 
 @contextlib.contextmanager
 def fleet(folder: Path, clients: dict[int, Settings]) -> Iterator[Fleet]:
-    """Start clients by their numbers, and end all of them."""
+    """Start a client process for each of these settings, and end all at the end of the block.
+
+    Args:
+        folder: where the settings files and the file ``stop`` are.
+        clients: the settings of each client, by its number.
+    """
     stop = folder / "stop"
     stop.unlink(missing_ok=True)
     paths = [client.write(folder / f"client-{at}.json") for at, client in clients.items()]

@@ -1,4 +1,4 @@
-"""An operator who runs exactly the commands that the planner prints."""
+"""An operator who runs exactly the commands that ``certpin rotate plan`` prints."""
 
 from __future__ import annotations
 
@@ -19,14 +19,29 @@ _MOST_STEPS = 20
 
 @dataclass(frozen=True)
 class Operator:
-    """An operator. ``looking`` are the options for the servers; ``push`` signs and pushes."""
+    """A simulated operator who rotates keys with certpin's commands.
+
+    Attributes:
+        run: runs a certpin command.
+        looking: the ``--connect`` options for the local servers.
+        push: signs the pin set and pushes it to where clients fetch it.
+    """
 
     run: Run
     looking: tuple[str, ...]
     push: Callable[[], None]
 
     def follow(self, host: str, key: str, serve: Callable[[], None]) -> list[str]:
-        """Rotate a host to a key: plan, take the first step, plan again. Return the steps."""
+        """Rotate a host to a key: plan, take the first step, and repeat until no step is left.
+
+        Args:
+            host: the host.
+            key: the file of the new key or certificate.
+            serve: makes the server present the new certificate, for that step of the plan.
+
+        Returns:
+            The names of the steps, in their order.
+        """
         done: list[str] = []
         aim = ("--host", host)
         for _ in range(_MOST_STEPS):
@@ -50,7 +65,7 @@ class Operator:
             self.push()
 
     def typed(self, step: dict[str, Any]) -> Done:
-        """Run the command of a step exactly as it is printed."""
+        """Run the command that a plan prints for a step, unchanged. Fail unless it succeeds."""
         done = self.run(*shlex.split(step["command"])[1:])
         assert done.code == 0, done.out + done.err
         return done

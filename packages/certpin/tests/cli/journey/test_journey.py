@@ -1,6 +1,8 @@
-"""From end to end: authorities, servers, signed sets, and twenty clients that stay connected.
+"""End-to-end rotations with real authorities, servers, signed pin sets, and twenty clients.
 
-T_adopt is eighteen seconds here instead of days. Everything else is as in production.
+Keys are changed in the planned order, and all clients stay connected; in a wrong order, exactly
+the simulated number of clients is locked out. T_adopt, the time in which every client gets a new
+version, is eighteen seconds here instead of days. Everything else is as in production.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ def running(run: Run) -> Iterator[Bank]:
 
 @pytest.fixture
 def operator(run: Run, running: Bank, monkeypatch: pytest.MonkeyPatch) -> Operator:
-    """The first version is signed and pushed, and bundled with every app."""
+    """Return an operator, after version 1 was signed, pushed, and bundled with every app."""
     done = run(
         *("publish", "init", "--root-key", "root.key", "--targets-key", "targets.key"),
         *("--online-key", "online.key", "--url", str(SITE)),
@@ -81,7 +83,11 @@ def _bundle(folder: Path) -> None:
 
 
 def clients(running: Bank, *, binaries: range = range(0)) -> dict[int, Settings]:
-    """Return twenty clients that are opened and poll at different intervals, all within T_adopt."""
+    """Return the settings of twenty clients, by number, all of which fetch pins within T_adopt.
+
+    The clients differ in how long the app is open and how often it fetches. ``binaries`` are the
+    numbers of the clients that never fetch and keep their bundled pins.
+    """
     here = Path.cwd()
     return {
         number: Settings(
@@ -155,7 +161,10 @@ def test_a_wrong_order_locks_out_as_many_clients_as_simulated(
 
 
 def _stage_a_new_key(running: Bank, operator: Operator, apps: Fleet) -> Any:
-    """Make, publish and push a key, and wait until every fetching client has it."""
+    """Add a new key to the pin file, publish and push it, and wait until fetching clients have it.
+
+    Return the private key.
+    """
     run = operator.run
     assert run("rotate", "start", "--host", API, "--new", "new.key").code == 0
     operator.push()
@@ -165,7 +174,10 @@ def _stage_a_new_key(running: Bank, operator: Operator, apps: Fleet) -> Any:
 
 
 def _simulated_lockouts(run: Run, running: Bank) -> int:
-    """Return how many of twenty clients the simulation locks out if that key is served now."""
+    """Return how many of twenty clients ``certpin rotate simulate`` locks out.
+
+    The simulated schedule makes the server present ``new.key`` now.
+    """
     Path("schedule.toml").write_text(SCHEDULE, encoding="utf-8")
     done = run(
         *("rotate", "simulate", "--steps", "schedule.toml", "--host", API, *running.looking),
@@ -194,7 +206,11 @@ def _change_the_authority(running: Bank, operator: Operator) -> None:
 
 
 def _change_the_root_signer(run: Run, operator: Operator, apps: Fleet) -> None:
-    """Sign the next root with enough keys of both roots; then a version with only the new key."""
+    """Replace the key that signs the root metadata, and check that all clients accept what follows.
+
+    The next root is signed with the old and the new key. Then a version is pushed that only the new
+    key has signed.
+    """
     [old] = _keys(run, "root")
     Path("new-root.key").write_bytes(Identity(new_key(), ()).key_pem)
     added = run("publish", "add-key", "new-root.key", "--role", "root", "--replace", old)

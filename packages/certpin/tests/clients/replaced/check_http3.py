@@ -1,7 +1,7 @@
-"""HTTP/3 bypasses the context, so no pinned client may use it.
+"""No pinned client uses HTTP/3, because HTTP/3 bypasses the pinned TLS context.
 
-The bank offers HTTP/3, and an attacker answers there, with a certificate of a root that this
-platform trusts. urllib3-future by default connects there, and sends the token.
+The bank's server offers HTTP/3. An attacker answers at that UDP port, with a certificate of a root
+that this platform trusts. By default, urllib3-future connects there and sends the bearer token.
 """
 
 from __future__ import annotations
@@ -139,7 +139,11 @@ def test_a_plain_pool_with_a_pinned_context_refuses(world: World) -> None:
 
 
 def test_a_plain_adapter_of_requests_with_a_pinned_context_refuses(world: World) -> None:
-    """requests loads a bundle, so that with OpenSSL's TLS nothing is copied before HTTP/3."""
+    """The connection over HTTP/3 ends in ``ContextCopyError``, before any datagram is sent.
+
+    requests loads a CA bundle itself, so with OpenSSL's TLS urllib3-future does not try to copy
+    the context before it uses HTTP/3.
+    """
     context = PinnedSSLContext(world.pins)
 
     class Adapter(requests.adapters.HTTPAdapter):
@@ -160,7 +164,10 @@ def test_a_plain_adapter_of_requests_with_a_pinned_context_refuses(world: World)
 
 
 def test_a_plain_pool_that_goes_to_http3_at_once_refuses(world: World) -> None:
-    """QUIC copies the roots itself, with every backend of TLS over TCP."""
+    """The request ends in ``ContextCopyError``, because QUIC copies the roots out of the context.
+
+    This is so with every backend that urllib3-future has for TLS over TCP.
+    """
     only = {urllib3.HttpVersion.h11, urllib3.HttpVersion.h2}
     context = PinnedSSLContext(world.pins)
     with (
@@ -173,9 +180,10 @@ def test_a_plain_pool_that_goes_to_http3_at_once_refuses(world: World) -> None:
 
 
 class TalkedIntoHTTP3(PinnedHTTPSConnection):
-    """As if urllib3-future had one more way to use HTTP/3: it is on again, with another context.
+    """A urllib3 connection that allows HTTP/3 again, and uses a plain TLS context for it.
 
-    Rule 14 must stop it, although no context is copied and every option is allowed.
+    It simulates one more way of urllib3-future to use HTTP/3. Rule 14 (the pinned context must have
+    checked the connection) must stop it, although no context is copied and every option is allowed.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:

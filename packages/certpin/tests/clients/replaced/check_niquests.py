@@ -120,7 +120,7 @@ def test_an_adapter_of_another_kind_is_refused(session: PinnedSession, bank: Ban
 
 
 def test_pins_hold_after_the_resolver_was_closed(session: PinnedSession, bank: Bank) -> None:
-    """niquests then mounts plain adapters again."""
+    """niquests mounts plain adapters again if its resolver was closed; the pins still apply."""
     session.resolver.close()
     assert session.get(bank.url("api")).ok
     with pytest.raises(certpin.PinMismatchError):
@@ -144,7 +144,10 @@ def test_the_pins_hold_for_websockets_and_events(
 
 
 def test_happy_eyeballs_keep_the_refusal(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They connect to each address in a thread, and wrap the first thread's error."""
+    """With ``happy_eyeballs``, niquests connects to each address in a thread, and wraps an error.
+
+    The wrapped error must still be a ``PinMismatchError``.
+    """
     one = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: one(*args, **kwargs) * 2)
     with (

@@ -1,6 +1,6 @@
-"""Call the Dart library: one VM per test process, which runs ``vm/bridge.dart``.
+"""Call certpin's Dart library from Python: each test process has one VM with ``vm/bridge.dart``.
 
-It runs the Dart files of the installed certpin, so that a removed rule fails a test.
+The VM runs the Dart files of the installed certpin, so that a removed rule fails a test.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 
 
 class FormatException(Exception):  # noqa: N818, the name is Dart's
-    """An input has an invalid format."""
+    """Dart's ``FormatException``: an input has an invalid format."""
 
 
 class PinUpdateException(Exception):  # noqa: N818, the name is Dart's
-    """A refused update: a reason for programs, and a sentence."""
+    """Dart's ``PinUpdateException``: the client refused an update.
+
+    ``reason`` is a word for programs, ``problem`` a sentence for people.
+    """
 
     def __init__(self, reason: str, problem: str) -> None:
         super().__init__(f"{reason}: {problem}")
@@ -35,15 +38,17 @@ class PinUpdateException(Exception):  # noqa: N818, the name is Dart's
 
 
 class DartFailedError(Exception):
-    """Any other error, which no test expects."""
+    """Dart code raised an exception that no test expects."""
 
 
 def call(name: str, *words: Any) -> Any:
-    """Call a function of the bridge. Bytes are bytes.
+    """Call a Dart function of ``vm/bridge.dart`` with these arguments, and return its result.
+
+    ``bytes`` are passed and returned as bytes, other values as JSON.
 
     Raises:
-        FormatException: Dart raised one.
-        PinUpdateException: the same.
+        FormatException: Dart raised its ``FormatException``.
+        PinUpdateException: Dart raised its ``PinUpdateException``.
         DartFailedError: Dart raised another error.
     """
     answer = _vm_of_this_process().ask({"call": name, "with": list(map(_encoded, words))})
@@ -59,7 +64,10 @@ def call(name: str, *words: Any) -> Any:
 
 
 def in_dart(policy: HostPolicy) -> dict[str, Any]:
-    """Return a policy as ``vm/dump.dart`` writes it, with the defaults of Dart."""
+    """Return the fields of a policy as Dart has them, with Dart's defaults for absent ones.
+
+    They equal the output of ``vm/dump.dart`` for that policy.
+    """
     lists = {"pins", "compromised", "reportTo"}
     fields = {
         name: list(values) if name in lists else values[0] for name, values in row(policy).items()

@@ -1,4 +1,7 @@
-"""The same app in Python: the client of python-tuf, with certpin's additional rules."""
+"""A Python update client that must decide as the Dart one does.
+
+It is the client of python-tuf, with certpin's additional rules.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,10 @@ _LIMITS = Limits()
 
 
 class Judge(FetcherInterface):
-    """``folder`` is its storage; ``pins`` is the pin file in the app."""
+    """The update client of an app, in Python. ``Judge.verdict`` updates it.
+
+    ``folder`` is its storage, ``pins`` the pin file in the app, ``root`` its TUF root metadata.
+    """
 
     def __init__(self, folder: Path, pins: bytes, root: bytes) -> None:
         self._folder = folder
@@ -43,7 +49,11 @@ class Judge(FetcherInterface):
         self._known: SignedSet | None = None
 
     def verdict(self, files: Mapping[str, bytes], now: datetime) -> tuple[str, int]:
-        """Return the reason of the refusal, or an empty text, and the current version."""
+        """Update from a server with these files.
+
+        Returns:
+            The reason of a refusal, or an empty text; and the version of the pins in force.
+        """
         self._files = files
         try:
             with update_errors():

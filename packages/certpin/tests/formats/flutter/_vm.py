@@ -1,6 +1,7 @@
-"""Run Dart: the VMs of requirements/dart.txt, with the packages of ``vm/`` instead of pub's.
+"""Run and compile Dart programs with the Dart VMs of requirements/dart.txt.
 
-Tests that use this need the mark ``peer("dart")``.
+The packages in ``vm/`` take the place of those from pub. Tests that use this module need the mark
+``peer("dart")``.
 """
 
 from __future__ import annotations
@@ -34,15 +35,17 @@ PATIENCE = 120.0  # seconds for one run
 
 
 def library() -> Path:
-    """Return the source folder of the package, as the installed certpin contains it."""
+    """Return the folder of the Dart package's source, as the installed certpin contains it."""
     return Path(str(files("certpin.formats.flutter").joinpath("dart")))
 
 
 def package_config(folder: Path, packages: Mapping[str, Path]) -> Path:
-    """Write pub's package configuration, with the package certpin. Return the file.
+    """Write the package configuration of a Dart program, and return the file.
+
+    It has the package certpin and the substitutes in ``vm/packages``.
 
     Args:
-        folder: of the file.
+        folder: where to write the file.
         packages: more packages, each with the folder of its libraries.
     """
     whole = {path.name: path / "lib" for path in PACKAGES.iterdir()}
@@ -65,15 +68,15 @@ def run(
     defines: Sequence[str] = (),
     options: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program, from source or from its kernel.
+    """Run a Dart program, from source or compiled, and return the finished process.
 
     Args:
         program: the file.
-        packages: of ``package_config``.
+        packages: the package configuration that ``package_config`` wrote.
         words: the arguments of the program.
-        vm: the VM.
-        cwd: the folder that it runs in.
-        defines: ``NAME=value``, as ``--dart-define`` has them.
+        vm: the Dart VM that runs the program.
+        cwd: the working folder of the program.
+        defines: constants of the build, as ``NAME=value``.
         options: more options of the VM.
     """
     before = [f"--packages={packages}", *(f"-D{each}" for each in defines), *options]
@@ -81,7 +84,11 @@ def run(
 
 
 def compile_kernel(program: Path, packages: Path, target: Path, vm: DartVM = NEWEST) -> str:
-    """Check the types of a program and of all that it imports. Returns the errors, if any."""
+    """Compile a Dart program to a kernel file, which checks the types of all that it imports.
+
+    Returns:
+        The compiler's errors, or an empty text.
+    """
     options = [f"--packages={packages}", "--snapshot-kind=kernel", f"--snapshot={target}"]
     done = _started([*_COMPILER, *options, str(program)], vm)
     return (done.stderr or done.stdout) if done.returncode or not target.exists() else ""
@@ -103,5 +110,5 @@ def _started(
 
 
 def environment() -> dict[str, str]:
-    """Return the variables for a VM, without the user's options."""
+    """Return the environment variables for a VM: all but those that begin with ``DART_``."""
     return {name: value for name, value in os.environ.items() if not name.startswith("DART_")}

@@ -1,4 +1,4 @@
-"""Regenerate the files of the example: python -m tests.formats.flutter.example"""
+"""Regenerate the pin files of the example app: python -m tests.formats.flutter.example"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ URL = "https://api.bank.example/pins/"
 
 
 def generated() -> dict[str, str]:
-    """Return the exported files for the pin files of the example, by name."""
+    """Export the example app's pin files to Dart. Return the text of each file, by name."""
     library = _export(FLUTTER, "pins.toml", SignedSource(URL, (APP / "root.json").read_bytes()))
     [flavour] = _export(FLUTTER_PINS, "pins.development.toml").files
     files = {file.path: file.text for file in library.files}

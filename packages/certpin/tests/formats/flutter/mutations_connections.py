@@ -1,4 +1,7 @@
-"""The rules on connections in the exported Dart, removed one by one (``test_mutations.py``)."""
+"""Mutations of the exported Dart code for connections: each removes a rule, and a test must fail.
+
+``test_mutations.py`` runs them.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ _LIBRARY = "tests/formats/flutter/test_library.py::test_"
 
 
 def _on(name: str) -> str:
-    """Return the Dart test file ``name``, which makes connections."""
+    """Return the id of the test that runs the Dart test file ``name``, which makes connections."""
     return f"{_PACKAGE}connections_to_real_servers[{name}]"
 
 

@@ -1,4 +1,7 @@
-"""The rules on signed sets in the exported Dart, removed one by one (``test_mutations.py``)."""
+"""Mutations of the exported Dart code for signed sets: each removes a rule, and a test must fail.
+
+``test_mutations.py`` runs them.
+"""
 
 from __future__ import annotations
 

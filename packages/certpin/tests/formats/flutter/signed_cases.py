@@ -1,4 +1,7 @@
-"""Events between two refreshes of an app: regular publishing, and attacks."""
+"""Events between two updates of an app: regular publishing, and attacks.
+
+Each function of the module changes the publisher, a ``Bank``, or the files on its server.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +75,10 @@ def names_without_digests(bank: Bank) -> None:
 
 
 def fields_that_nobody_knows(bank: Bank) -> None:
-    """TUF allows them; names beyond the first Unicode plane sort by code points."""
+    """Add unknown fields to the signed targets, which TUF allows.
+
+    Names beyond the first Unicode plane sort by code points.
+    """
 
     def add(targets: Any) -> None:
         odd = {"\U0001f511": 1, "\uff21": [True, None, -7], 'a"\\\n': {}}
@@ -84,7 +90,7 @@ def fields_that_nobody_knows(bank: Bank) -> None:
 
 
 def freeze(bank: Bank) -> None:
-    """Replay earlier files after their expiry."""
+    """Let the server present the same files after the expiry of their timestamp."""
     bank.now += timedelta(days=4)
 
 
@@ -93,7 +99,7 @@ def freeze_at_the_very_moment(bank: Bank) -> None:
 
 
 def roll_back_the_daily_timestamp(bank: Bank) -> None:
-    """Only the timestamp is older: it names the same metadata as the newer one."""
+    """Present an older timestamp, which names the same metadata as the newer one."""
     old = bank.repository.path("timestamp").read_bytes()
     bank.repository.publish_timestamp()
     bank.let_follow()
@@ -101,7 +107,10 @@ def roll_back_the_daily_timestamp(bank: Bank) -> None:
 
 
 def sign_the_same_version_twice(bank: Bank) -> None:
-    """Validly signed targets that differ from those named by the snapshot."""
+    """Replace the targets by other ones of the same version, validly signed.
+
+    The snapshot names the first ones.
+    """
     bank.publish(3)
     bank.repository.versions["targets"] -= 1
     bank.repository.now += timedelta(seconds=1)
@@ -174,7 +183,7 @@ def promise_too_many_files(bank: Bank) -> None:
 
 
 def say_another_curve_than_the_keys(bank: Bank) -> None:
-    """A P-256 key under the scheme of P-384."""
+    """Let the root list a P-256 key under the signature scheme of P-384."""
 
     def change(root: Any) -> None:
         for name in root.roles["targets"].keyids:
@@ -205,7 +214,7 @@ def take_files_away(bank: Bank) -> None:
 
 
 def as_if_by_half_a_character(bank: Bank) -> None:
-    """Half a pair of surrogates, which some encoders write as U+FFFD."""
+    """Add half a pair of surrogates to the timestamp, which some encoders write as U+FFFD."""
     bank.publish(3)
     path = bank.repository.path("timestamp")
     data = json.loads(path.read_bytes())

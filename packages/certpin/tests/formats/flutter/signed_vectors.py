@@ -1,8 +1,9 @@
-"""Regenerate the vectors of signed sets: python -m tests.formats.flutter.signed_vectors
+"""Regenerate the test vectors of signed sets: python -m tests.formats.flutter.signed_vectors
 
-The files of servers, moment by moment, and the version that an app then has in force: valid sets
-and each attack. python-tuf makes and judges them; the Dart of the export judges them here, and the
-tests of the example do so on a machine with Dart. Each run has new keys, which are not kept.
+Each vector has the files of a server at several times, and the version that an app then has in
+force: valid sets and each attack. python-tuf makes them and decides on them. certpin's tests check
+that the exported Dart code decides alike, as do the tests of the Dart package. Each run has new
+keys, which are not kept.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ HOUR = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Moment:
-    """The files of a server, the reason of a refusal or an empty text, and the current version."""
+    """One update of an app in a test vector: the time, the server's files, and the expected result.
+
+    ``reason`` is that of a refusal, or an empty text; ``version`` is then in force in the app.
+    """
 
     now: datetime
     files: Mapping[str, bytes]
@@ -47,7 +51,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Case:
-    """An app with ``pins`` and ``root`` that refreshes at each moment."""
+    """A test vector: an app that contains ``pins`` and ``root``, and its updates in order."""
 
     name: str
     pins: bytes
@@ -57,7 +61,10 @@ class Case:
 
 @dataclass
 class Bank(World):
-    """The bank for the attacks of tests/updates; it also publishes ``pins.json``."""
+    """A publisher of signed pin sets, for the attacks of tests/updates and those for Flutter.
+
+    It also publishes ``pins.json``. ``shown`` has the server's files at each time of an update.
+    """
 
     shown: list[tuple[datetime, Mapping[str, bytes]]] = field(default_factory=list)
 
@@ -73,7 +80,7 @@ class Bank(World):
 
 
 def bank(folder: Path) -> Bank:
-    """Return a bank that has published version 2."""
+    """Return a publisher with a repository below this folder, which has published version 2."""
     repository = Repository(folder / "site", now=START)
     identity = SimpleNamespace(pin=kit.NOBODY_ELSE)
     made = Bank(repository, None, identity, folder / "cache", now=START + HOUR)  # type: ignore[arg-type]  # no server, no certificates
@@ -94,14 +101,20 @@ def again(first: Bank, folder: Path) -> Bank:
 
 
 def cases(folder: Path) -> list[Case]:
-    """Generate all cases."""
+    """Return a test vector for each event and attack of ``signed_cases.CASES``."""
     first = bank(folder / "first")
     attacks = signed_cases.CASES.items()
     return [case(name, again(first, folder / str(at)), do) for at, (name, do) in enumerate(attacks)]
 
 
 def case(name: str, world: Bank, do: Callable[[Bank], None]) -> Case:
-    """Return a case: an app has version 2, an event happens, and the app refreshes again."""
+    """Return a test vector: an app updates to version 2, an event happens, and the app updates.
+
+    Args:
+        name: the name of the vector.
+        world: the publisher.
+        do: the event, which changes the publisher.
+    """
     pins = world.text(1).encode()
     world.let_follow()
     do(world)
@@ -113,7 +126,7 @@ def case(name: str, world: Bank, do: Callable[[Bank], None]) -> Case:
 
 
 def written(made: list[Case]) -> str:
-    """Return the cases as JSON: each file once, by its digest."""
+    """Return the test vectors as JSON, in which each file occurs once, by its digest."""
     held: dict[str, str] = {}
 
     def put(data: bytes) -> str:
@@ -142,7 +155,7 @@ def written(made: list[Case]) -> str:
 
 
 def stored() -> list[Case]:
-    """Return the stored vectors of the example."""
+    """Return the test vectors that are stored with the tests of the Dart package."""
     data = json.loads(TARGET.read_text("ascii"))
     held = {digest: b64decode(text) for digest, text in data["files"].items()}
     return [

@@ -40,7 +40,7 @@ LEAF = policy("a.example", NOBODY, NOBODY_ELSE, match="leaf")
 def errors(
     folder: Path, vm: DartVM, imports: Iterable[str], packages: Mapping[str, Path] | None = None
 ) -> str:
-    """Return the errors of a program that imports all of these."""
+    """Compile a program that imports all of these Dart files. Return the compiler's errors."""
     lines = [f"import '{each}' as i{at};" for at, each in enumerate(imports)]
     program = folder / "everything.dart"
     program.write_text("\n".join([*lines, "void main() {}"]), encoding="utf-8")
@@ -62,7 +62,7 @@ def written(folder: Path, files: Iterable[File]) -> list[str]:
 
 @ON_EACH
 def test_every_shipped_file_compiles_that_needs_no_flutter(vm: DartVM, tmp_path: Path) -> None:
-    """The package, its recipes and examples, an export, and the example app."""
+    """These are the package, its recipes and examples, an export, and the example app."""
     exported = written(tmp_path, FLUTTER.export(PINS, signed=SIGNED).files)
     assert exported == ["pins.dart", "signed_source.dart"]
     package = [f"package:certpin/{file.path}" for file in library()]
@@ -89,7 +89,10 @@ def test_the_vendored_files_compile_without_the_package(vm: DartVM, tmp_path: Pa
 
 @ON_EACH
 def test_another_format_of_pins_is_a_clear_compile_error(vm: DartVM, tmp_path: Path) -> None:
-    """Even in a release build, where assertions are off at run time."""
+    """It is an error even in a release build, where assertions are off at run time.
+
+    The exported ``pins.dart`` has the number of its format, which the package must support.
+    """
     for vendored in (False, True):
         folder = tmp_path / f"vendored_{vendored}"
         folder.mkdir()
@@ -106,7 +109,7 @@ def test_another_format_of_pins_is_a_clear_compile_error(vm: DartVM, tmp_path: P
 
 
 def said_about(file: str, problems: str) -> str:
-    """Return the errors at the lines of one file."""
+    """Return those of the compiler's errors that are in one file."""
     parts = re.split(r"^(?=\S+\.dart:\d+:\d+: Error: )", problems, flags=re.MULTILINE)
     return "".join(part for part in parts if part.partition(":")[0].endswith(file))
 
@@ -149,13 +152,19 @@ def test_the_package_and_the_export_have_the_same_format() -> None:
     ],
 )
 def test_compile_errors_are_detected(slip: str, message: str, tmp_path: Path) -> None:
-    """Test the check itself."""
+    """``errors`` returns the compiler's message for a Dart file with a mistake."""
     (tmp_path / "slip.dart").write_text(slip, encoding="utf-8")
     assert message in errors(tmp_path, _vm.NEWEST, ["slip.dart"])
 
 
 def dumped(folder: Path, made: Sequence[PinSet], *defines: str) -> list[dict[str, Any]]:
-    """Read the exported files of these pin sets with Dart."""
+    """Export pin sets to Dart, and run the result. Return the fields of each set as Dart has them.
+
+    Args:
+        folder: where to write the files.
+        made: the pin sets.
+        defines: constants of the build, as ``NAME=value``.
+    """
     for at, pins in enumerate(made):
         text = FLUTTER_PINS.export(pins).files[0].text
         (folder / f"pins_{at}.dart").write_text(text, encoding="utf-8")

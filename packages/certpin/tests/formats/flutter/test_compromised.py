@@ -1,4 +1,4 @@
-"""A compromised key goes from the pin file into Dart, and is refused there."""
+"""A compromised key of a pin file is exported to Dart, and the Dart code refuses it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Dart client follows the TUF specification in the cases of ``tests.updates``."""
+"""The Dart update client follows the TUF specification in the cases of ``tests.updates``."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ NAMES = {
 
 
 def parse(text: str) -> Node:
-    """Return the tree of a Dart file without syntax errors."""
+    """Parse Dart source, which must have no syntax errors. Return the root of its syntax tree."""
     import tree_sitter_dart
     from tree_sitter import Language, Parser
 
@@ -44,11 +44,11 @@ def parse(text: str) -> Node:
 
 
 def undocumented(text: str, shown: set[str] | None = None) -> list[str]:
-    """Return the public names of a file that have no doc comment.
+    """Return the public names of a Dart file that have no doc comment.
 
     Args:
         text: the source.
-        shown: only these names, as an export ``show`` has them.
+        shown: check only these names, those in the ``show`` of an export; ``None`` checks all.
     """
     found = []
     for node, documented, _ in _declared(parse(text), DECLARATIONS):
@@ -67,7 +67,10 @@ def undocumented(text: str, shown: set[str] | None = None) -> list[str]:
 
 
 def _declared(parent: Node, kinds: set[str]) -> Iterator[tuple[Node, bool, bool]]:
-    """Yield each declaration, whether it has a doc comment, and whether it overrides another."""
+    """Yield the declarations below a syntax node that are of these kinds.
+
+    Each comes with whether it has a doc comment, and whether it has ``@override``.
+    """
     documented = overrides = False
     for node in parent.named_children:
         if node.type == "documentation_comment":
@@ -82,7 +85,10 @@ def _declared(parent: Node, kinds: set[str]) -> Iterator[tuple[Node, bool, bool]
 
 
 def _names(node: Node) -> list[str]:
-    """Return the names that a declaration introduces, of a constructor with its class."""
+    """Return the names that a declaration introduces.
+
+    A constructor has two: that of its class and its own.
+    """
     found: list[str] = []
     for child in node.named_children:
         if child.type == "identifier" or (node.type == "type_alias" and not found):
@@ -93,7 +99,10 @@ def _names(node: Node) -> list[str]:
 
 
 def exported() -> Iterator[tuple[str, set[str] | None]]:
-    """Yield the exported files, and the names that are shown."""
+    """Yield the path of each file that the package exports, and the names in its ``show``.
+
+    The names are ``None`` if the export has no ``show``.
+    """
     for library in LIBRARIES:
         text = (_vm.library() / library).read_text(encoding="utf-8")
         for path, shown in EXPORT.findall(text):
@@ -116,7 +125,7 @@ def test_the_exports_are_found() -> None:
 
 
 def test_a_missing_comment_is_found() -> None:
-    """Test the check itself."""
+    """``undocumented`` returns each public name without a doc comment in a sample."""
     text = """
         /// A.
         library;

@@ -1,4 +1,4 @@
-"""The example app contains the current export, and its parts are consistent."""
+"""The example Flutter app contains the current export, and its files are consistent."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_verifier_is_that_of_the_package() -> None:
 
 
 def test_the_failures_of_dio_are_found_as_in_the_recipe() -> None:
-    """The quick start asks to copy the function."""
+    """The app has the function of the recipe for dio, which the quick start says to copy."""
     recipe = (PACKAGE / "example/recipes/dio.dart").read_text(encoding="utf-8")
     start = recipe.index("/// Returns the failure of the connection;")
     assert TEXTS["lib/accounts.dart"].endswith(f"\n\n{recipe[start:]}")

@@ -1,4 +1,7 @@
-"""The exported files do not bypass the pins. ``test_compiles`` checks that they compile."""
+"""The Dart code of an export has nothing that bypasses the pins.
+
+``test_compiles`` checks that the code compiles.
+"""
 
 from __future__ import annotations
 
@@ -53,14 +56,17 @@ def test_other_formats_have_no_library(chosen: Format) -> None:
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_no_callback_accepts_refused_certificates(name: str) -> None:
-    """Only comments and refusing setters may name them."""
+    """Only comments, and setters that refuse a callback, may have the names of such callbacks."""
     code = [line for line in SOURCES[name].splitlines() if "//" not in line]
     weak = ("onBadCertificate", "..badCertificateCallback", "validateCertificate", "allowLegacy")
     assert not [line for line in code if any(word in line for word in weak)]
 
 
 def test_override_anchors_depend_on_a_constant() -> None:
-    """Unselected constants are not compiled in, so releases do not contain the proxy's anchor."""
+    """The anchors for debugging with a proxy depend on a constant of the build.
+
+    The compiler removes the unused branch, so that a release does not contain the proxy's anchor.
+    """
     assert "debugAnchors: debugOverride ? '''" in SOURCES["pins.dart"]
     switch = SOURCES["src/debug.dart"].partition("const bool debugOverride =")[2]
     assert [part.strip(" ;\n") for part in switch.split("&&")] == [
@@ -93,7 +99,7 @@ PUBLIC = {
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_there_are_no_unused_imports(name: str) -> None:
-    """The compiler accepts it, but the analyzer of an app warns."""
+    """The compiler accepts an unused import, but the analyzer of an app warns."""
     here = PurePosixPath(name).parent
     imported = {
         posixpath.normpath(here / other)

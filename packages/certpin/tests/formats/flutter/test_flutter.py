@@ -1,4 +1,4 @@
-"""flutter and flutter-pins: supported settings, omissions, and imports."""
+"""The formats flutter and flutter-pins: supported settings, reported omissions, and imports."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOTS = tuple(HostPin(pins_of(each.certificate)[0], "root") for each in authorit
 
 
 def host(*pins: HostPin, **fields: object) -> PinSet:
-    """Return a pin set of one host."""
+    """Return a pin set with one policy: ``a.example`` with these pins and fields."""
     made = HostPolicy(HostPattern.parse("a.example"), pins, **fields)  # type: ignore[arg-type]  # any field
     return pin_set(made)
 

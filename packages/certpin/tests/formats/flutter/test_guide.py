@@ -1,4 +1,4 @@
-"""The pages about Flutter and the README of the package: their Dart, commands and terms."""
+"""The pages about Flutter and the README of the Dart package: their code, commands and terms."""
 
 from __future__ import annotations
 
@@ -75,7 +75,10 @@ _NAMES = {"dio": "final dio = Dio();", "client": "final client = PinnedHttpClien
 
 
 def _program(block: str) -> str:
-    """Return a library with a block of a page: as it is, or as the body of a function."""
+    """Return a Dart library with a code block of a page.
+
+    A complete library is unchanged; any other block becomes the body of a function.
+    """
     imports = re.findall(r"^import [^;]*;$", block, re.MULTILINE)
     rest = re.sub(r"^import [^;]*;\n?", "", block, flags=re.MULTILINE)
     if not rest.strip() or re.search(r"^const PinSet ", rest, re.MULTILINE):
@@ -87,7 +90,7 @@ def _program(block: str) -> str:
 
 
 def _app(folder: Path) -> None:
-    """Copy the files of an app beside a program: its pins, and recipes."""
+    """Copy the files that the pages' code imports into a folder: exported pins, and recipes."""
     shutil.copytree(example.TARGET, folder / "pinning")
     shutil.copy(folder / "pinning/pins.dart", folder / "pinning/pins_debug.dart")
     vendored = "export 'package:certpin/certpin.dart';"
@@ -144,7 +147,7 @@ def in_shell_blocks(page: str) -> list[str]:
 
 
 def _commands(page: str) -> list[list[str]]:
-    """Return the certpin commands of a page: those in blocks and in code spans."""
+    """Return the words of each certpin command of a page, from its blocks and code spans."""
     spans = [
         " ".join(each.split())
         for each in re.findall(r"`(certpin [^`]+)`", PAGES[page])
@@ -258,7 +261,10 @@ def test_each_mistake_of_the_page_is_listed() -> None:
 
 
 def test_in_report_mode_no_native_export_is_possible() -> None:
-    """The page asks to export for Android and Apple only after the trial."""
+    """The exports for Android and Apple refuse a policy in report mode.
+
+    So the page recommends them only after the trial in report mode.
+    """
     pins = pin_set(policy("api.bank.example", match="leaf", mode="report"))
     assert FORMATS["flutter"].export(pins).omissions == ()
     for name in ("android", "apple"):

@@ -1,4 +1,4 @@
-"""The shell blocks of the pages about Flutter, run as one script each, as a reader does."""
+"""The shell blocks of the pages about Flutter: those of each page run as one script."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ def served(root: Authority) -> dict[str, Identity]:
 def test_the_quick_start_ends_with_a_refused_attacker(
     root: Authority, served: dict[str, Identity], tmp_path: Path
 ) -> None:
-    """``dart run FILE`` needs pub, so a program of that name runs the compiled file."""
+    """The quick start's script runs, and the app at its end refuses an attack.
+
+    ``dart run FILE`` needs pub, so a substitute named ``dart`` runs the compiled file.
+    """
     packages = _vm.package_config(tmp_path, {"bank_app": example.APP / "lib"})
     program = tmp_path / "prove.dill"
     assert _vm.compile_kernel(example.APP / "tool/prove.dart", packages, program) == ""

@@ -1,6 +1,6 @@
-"""The steps of the pages about Flutter, run in their order in a new folder.
+"""Single commands of the pages about Flutter, run in their order in a new folder.
 
-The scripts of the whole pages run in ``test_guide_scripts``.
+``test_guide_scripts`` runs the whole pages as scripts.
 """
 
 from __future__ import annotations
@@ -45,12 +45,15 @@ def _run(command: str) -> int:
 
 
 def _offline(command: str) -> str:
-    """Return a command of a page that needs no server: with a pin, and without ``--live``."""
+    """Return a variant of a page's command that needs no server.
+
+    ``certpin add`` gets a pin, and any other command loses ``--live``.
+    """
     return f"{command} --pin {KEY}" if " add " in command else command.replace(" --live", "")
 
 
 def _steps(page: str, *words: str) -> list[str]:
-    """Return the commands of the shell blocks that begin with one of these words."""
+    """Return the certpin commands in a page's shell blocks with one of these subcommands."""
     found = test_guide.in_shell_blocks(page)
     return [command for command in found if command.split()[1] in words]
 
@@ -69,7 +72,7 @@ def test_the_quick_start_adds_each_host_with_a_backup() -> None:
 
 @NEEDS_PARSER
 def test_the_old_pins_are_listed_before_the_new_ones_are_added(folder: Path) -> None:
-    """The app has a single pin, and the host later has another policy in ``pins.toml``."""
+    """``certpin import`` lists the app's single pin; ``certpin add`` then writes ``pins.toml``."""
     (folder / "lib/api.dart").write_text(APP, encoding="utf-8")
     commands = _steps("flutter-moving", "import", "add")
     assert [each.split()[1] for each in commands] == ["import", "import", "add"]
@@ -82,7 +85,10 @@ def test_the_old_pins_are_listed_before_the_new_ones_are_added(folder: Path) -> 
 
 
 def test_a_trial_as_on_the_page_has_no_finding(folder: Path) -> None:
-    """The year that ``certpin add`` writes is too long for a trial."""
+    """``certpin lint`` reports nothing if a policy in report mode expires within 90 days.
+
+    The year that ``certpin add`` writes is too long for such a trial.
+    """
     trial = PAGES["flutter-moving"].partition("**3. ")[2].partition("**4. ")[0]
     assert "`expires` to a day at most 90 days from now" in " ".join(trial.split())
     assert _run(_offline(_steps("flutter-moving", "add")[0])) == 0
@@ -98,7 +104,10 @@ def test_a_trial_as_on_the_page_has_no_finding(folder: Path) -> None:
 
 
 def test_the_override_of_the_page_passes_its_own_checks(folder: Path) -> None:
-    """The authority of the proxy is never in ``pins.toml``, which ``--release`` would refuse."""
+    """The page's commands export anchors for debugging with a proxy, and its checks pass.
+
+    The proxy's authority is never in ``pins.toml``, which ``--release`` would refuse.
+    """
     assert _run(f"certpin add api.bank.example --match leaf --backup-key k --pin {KEY}") == 0
     assert _run("certpin export flutter --out lib/pinning/") == 0
     words = "req -x509 -newkey rsa:2048 -nodes -subj /CN=proxy -keyout /dev/null -out"

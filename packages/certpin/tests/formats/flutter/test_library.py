@@ -1,4 +1,8 @@
-"""The Dart library compared with certpin: der, hosts, verdict, and the limits of reports."""
+"""certpin's Dart library decides as certpin does.
+
+The tests compare its parser of certificates, its matching of hosts, its decisions on pins, and the
+limits of its reports.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +57,10 @@ LENIENT = {
 
 
 def spki(der: bytes) -> bytes | None:
-    """Return the key read by Dart, or ``None`` if it refuses. Any other error fails the test."""
+    """Return the public key that Dart reads from a certificate, or ``None`` if Dart refuses it.
+
+    Any other error of Dart fails the test.
+    """
     try:
         found: bytes = call("subjectPublicKeyInfo", der)
     except FormatException:
@@ -62,7 +69,7 @@ def spki(der: bytes) -> bytes | None:
 
 
 def certpins(der: bytes) -> bytes | None:
-    """Return the key read by certpin."""
+    """Return the public key that certpin reads from a certificate, or ``None`` if it refuses."""
     try:
         return Certificate.from_der(der).spki
     except CertificateParseError:
@@ -70,7 +77,7 @@ def certpins(der: bytes) -> bytes | None:
 
 
 def covering(pins: PinSet, host: str) -> str | None:
-    """Return the pattern of the policy found by Dart."""
+    """Return the pattern of the policy that Dart finds for a host, or ``None``."""
     found: str | None = call("covering", [str(policy.pattern) for policy in pins.policies], host)
     return found
 
@@ -106,9 +113,10 @@ def test_the_dart_parser_returns_unchanged_bytes(name: str) -> None:
 
 @given(data=st.data())
 def test_the_dart_parser_never_reads_another_key(data: st.DataObject) -> None:
-    """One octet changed, removed or inserted, anywhere: the same key, or none.
+    """One octet of a certificate is changed, removed or inserted, anywhere.
 
-    certpin accepts any tag for fields that it does not read; the Dart parser only a SEQUENCE.
+    The Dart parser reads the same key as certpin, or none. certpin accepts any tag for fields that
+    it does not read; the Dart parser accepts only a SEQUENCE.
     """
     der = data.draw(st.sampled_from([CERTIFICATES[name] for name in vectors.KEYS]))
     place = data.draw(st.integers(0, len(der) - 1) | st.integers(0, 40))
@@ -169,7 +177,7 @@ LABELS = st.sampled_from(["bank", "api", "a", "www", "example", "pay", "192", "7
 def test_dart_finds_the_policy_for_any_host(
     pins: PinSet, labels: list[str], data: st.DataObject
 ) -> None:
-    """Hosts are random, or below the patterns of the set."""
+    """Dart and certpin find the same policy for random hosts and hosts below the patterns."""
     pattern = data.draw(st.sampled_from(pins.policies)).pattern.name
     below = f"{data.draw(LABELS)}.{pattern}"
     for host in (".".join(labels), pattern, below, f"a.{below}", pattern.upper()):
@@ -179,7 +187,7 @@ def test_dart_finds_the_policy_for_any_host(
 
 @pytest.mark.parametrize("host", [*vectors.HOSTS, "xn--bcher-kva.example"])
 def test_dart_normalises_hosts_as_certpin(host: str) -> None:
-    """Except for IPv6, which is not normalised, but compared by value."""
+    """IPv6 addresses are left out: Dart compares them by value and does not normalise them."""
     if ":" not in host:
         assert call("normaliseHost", host) == _normalised(host)
 
@@ -221,7 +229,10 @@ STATES = st.sampled_from(["active", *get_args(State)])
 @settings(max_examples=200)
 @given(data=st.data())
 def test_dart_decides_on_any_exported_policy_as_certpin(data: st.DataObject) -> None:
-    """Any pins of the leaf in any state, mode, expiry and time, as the export reduces them."""
+    """Dart and certpin have the same decision and reason for random policies.
+
+    They vary the leaf's pins, their states, the mode, the expiry and the time.
+    """
     entries = data.draw(
         st.lists(st.builds(HostPin, PINS, st.just("leaf"), STATES), unique_by=lambda e: e.pin)
     )
@@ -266,7 +277,7 @@ COMPROMISED = (
 def test_compromised_keys_are_refused_before_match_and_expiry(
     mode: str, on_expiry: str, decision: str, now: str, match: str
 ) -> None:
-    """Rule 13: also if the certificate as a whole, or the same key, is pinned beside it."""
+    """A compromised key is refused even if the key or the whole certificate is also pinned."""
     key, whole = STORED["certificates"]["p256"]["pins"]
     for pins, compromised in (([whole], [key]), ([key], [whole]), ([key], [key])):
         fields = {"pins": pins, "compromised": compromised, "match": match, "mode": mode}

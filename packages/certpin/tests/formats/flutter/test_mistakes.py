@@ -1,4 +1,4 @@
-"""The mistakes that docs/guides/flutter-moving.md lists: their effects are observed on Dart VMs."""
+"""The effects of the mistakes that docs/guides/flutter-moving.md lists, observed on Dart VMs."""
 
 from __future__ import annotations
 
@@ -60,14 +60,17 @@ MISTAKES: dict[str, tuple[str, ...]] = {
 
 @pytest.fixture(scope="module", params=_vm.VERSIONS, ids=lambda vm: vm.version)
 def vm(request: pytest.FixtureRequest) -> DartVM:
-    """Each Dart VM."""
+    """Return each Dart VM in turn."""
     chosen: DartVM = request.param
     return chosen
 
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a trusted root, and the honest, the rogue and the forged server."""
+    """Return a folder with a trusted root, and the certificates and keys of three servers.
+
+    The honest and the rogue one chain to the root, the forged one does not and has another name.
+    """
     folder = tmp_path_factory.mktemp("certificates")
     root = Authority("Trusted Root")
     (folder / "root.pem").write_bytes(root.pem)
@@ -80,7 +83,11 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def observe(vm: DartVM, certificates: Path, folder: Path, *defines: str) -> dict[str, Any]:
-    """Run the mistakes. Return the observations by name."""
+    """Run the Dart program that makes each mistake of pinning at a real server.
+
+    Returns:
+        For each mistake, what the client did, and what server and callback received.
+    """
     packages = _vm.package_config(folder, {})
     done = _vm.run(PROGRAM, packages, str(certificates), vm=vm, defines=defines)
     assert done.returncode == 0, done.stderr
@@ -92,7 +99,7 @@ def observe(vm: DartVM, certificates: Path, folder: Path, *defines: str) -> dict
 def seen(
     vm: DartVM, certificates: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
-    """The observations of a debug build."""
+    """Return the observations for each mistake in a debug build, by the mistake's name."""
     return observe(vm, certificates, tmp_path_factory.mktemp("debug"))
 
 

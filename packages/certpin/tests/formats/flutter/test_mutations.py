@@ -1,4 +1,4 @@
-"""Each rule is removed from the exported Dart, which must still compile; its test must fail."""
+"""Mutations of the exported Dart: each removes a rule, compiles, and makes a test fail."""
 
 from __future__ import annotations
 

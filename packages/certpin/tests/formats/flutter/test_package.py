@@ -1,4 +1,4 @@
-"""The Dart package: its tests run on the Dart VMs, and its files are what pub expects."""
+"""The Dart package: its own tests pass on the Dart VMs, and its files are as pub requires them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,11 @@ BUILDS = {
 def outcomes(
     folder: Path, vm: DartVM, tests: list[Path], defines: Sequence[str] = ()
 ) -> dict[str, str | None]:
-    """Run Dart tests in one program. Return the error of each test, by its name."""
+    """Run files of Dart tests in one program.
+
+    Returns:
+        The error of each Dart test, by its name; ``None`` if it passed.
+    """
     imports = [f"import '{path.as_uri()}' as i{n};" for n, path in enumerate(tests)]
     calls = [f"  group('{path.stem}', i{n}.main);" for n, path in enumerate(tests)]
     lines = ["import 'package:test/test.dart';", *imports]
@@ -87,7 +91,7 @@ def test_the_other_tests_of_the_package_pass(vm: DartVM, tmp_path: Path) -> None
 
 @pytest.mark.peer("dart")
 def test_failing_dart_tests_are_detected(tmp_path: Path) -> None:
-    """Test the check itself, also for a failing future that is not awaited."""
+    """The Dart test runner reports each kind of failure, also of a future that is not awaited."""
     program = tmp_path / "failing_test.dart"
     program.write_text(
         """
@@ -130,7 +134,7 @@ def test_the_description_fits_on_pub_dev() -> None:
 
 
 def test_every_imported_package_is_declared() -> None:
-    """In ``pub``, a package that a test imports must be a dev dependency."""
+    """pub requires a dev dependency for each package that a test imports."""
     sources = [path.read_text(encoding="utf-8") for path in PACKAGE.glob("test/*.dart")]
     imported = {
         name

@@ -1,4 +1,7 @@
-"""``tool/prove.dart`` of the example: the library in the lab, by name and by address."""
+"""``tool/prove.dart`` of the example app, run against the lab by host name and by address.
+
+It uses certpin's Dart library, and must refuse attackers and accept honest servers.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ CHOSEN = (
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tool, compiled."""
+    """Compile ``tool/prove.dart``, and return the compiled file."""
     folder = tmp_path_factory.mktemp("tool")
     packages = _vm.package_config(folder, {"bank_app": example.APP / "lib"})
     compiled = folder / "prove.dill"

@@ -1,8 +1,8 @@
-"""The recipes of the Dart package at real servers. ``test_compiles`` compiles each of them.
+"""The Dart package's recipes (examples for other packages) connect to real servers as they should.
 
-The packages that they use can't be installed here. The substitutes in ``vm/packages`` have the same
-types, and open connections as those packages do (``docs/reference/formats-proof.md`` names the
-versions).
+The other packages can't be installed here. The substitutes in ``vm/packages`` have the same types,
+and open connections as those packages do (``docs/reference/formats-proof.md`` names the versions).
+``test_compiles`` compiles each recipe.
 """
 
 from __future__ import annotations
@@ -36,14 +36,18 @@ ANCHORED = ("mqtt", "postgres")
 
 @pytest.fixture(scope="module", params=_vm.VERSIONS, ids=lambda vm: vm.version)
 def vm(request: pytest.FixtureRequest) -> DartVM:
-    """Each Dart VM."""
+    """Return each Dart VM in turn."""
     chosen: DartVM = request.param
     return chosen
 
 
 @pytest.fixture(scope="module")
 def seen(vm: DartVM, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The results of the recipes: the honest server, another key, another authority."""
+    """Return the results of each recipe at three servers, by recipe and server.
+
+    ``honest`` has the pinned key, ``rogue`` another key of the same authority, and ``foreign`` a
+    certificate of another authority.
+    """
     folder = tmp_path_factory.mktemp("recipes")
     root = Authority("Root")
     (folder / "root.pem").write_bytes(root.pem)
@@ -98,7 +102,10 @@ def test_the_errors_of_dio_and_http_keep_their_type(seen: dict[str, Any]) -> Non
 
 
 def test_overrides_after_the_first_web_socket_have_no_effect(vm: DartVM, tmp_path: Path) -> None:
-    """The README asks to set them first."""
+    """dart:io uses the HTTP overrides that are set before its first WebSocket.
+
+    The README therefore recommends to set them first.
+    """
     done = _vm.run(PROGRAM, _vm.package_config(tmp_path, {}), "late", vm=vm)
     assert done.stdout == "not pinned\n", done.stderr
 

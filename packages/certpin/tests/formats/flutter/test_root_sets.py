@@ -1,8 +1,8 @@
-"""The Dart package accepts each root of a provider, and no other root: the proof of the root sets.
+"""The Dart package accepts each root of a certificate provider, and no other root.
 
-Each root of the data, and 20 others, has a substitute (``tests.providers.test_proof``). ``dart:io``
-sees only the leaf, so the export holds a root set by the certificates of its roots in ``trust``.
-The VM itself trusts every substitute.
+Each root in certpin's data about providers, and 20 others, has a substitute with its own key
+(``tests.providers.test_proof``). ``dart:io`` sees only the leaf, so the export enforces a
+provider's roots by their certificates in ``trust``. The VM itself trusts every substitute.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ROOTS = list(authorities())
 
 
 def anchored(provider: str) -> PinSet:
-    """Return the root set of a provider, with exactly the certificates of its roots as trust."""
+    """Return a pin set for a provider's roots, with exactly their certificates as trust."""
     pins = pins_of(provider)
     mine = sorted(roots_of(provider))
     trust = TrustAnchors(tuple(authorities()[root].certificate.der for root in mine))
@@ -38,7 +38,11 @@ def anchored(provider: str) -> PinSet:
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
-    """The results at every root for every provider, from one process of the VM."""
+    """Connect to a server below each root with the pins of each provider, in one VM.
+
+    Returns:
+        The result of each connection, by provider and by name of the root.
+    """
     folder = tmp_path_factory.mktemp("root-sets")
     platform = folder / "platform.pem"
     platform.write_bytes(b"".join(each.pem for each in authorities().values()))

@@ -1,4 +1,4 @@
-"""The Dart package with roots of the platform: those of the VM's ``--root-certs-file``."""
+"""The Dart package with platform roots, which the VM gets by ``--root-certs-file``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ REFUSED_CHAIN = "TlsHandshakeException"
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return the results of ``vm/roots.dart``."""
+    """Run ``vm/roots.dart``, which connects to servers with different roots and pins.
+
+    Returns:
+        "accepted" or the name of an exception, by the name of the case.
+    """
     folder = tmp_path_factory.mktemp("roots")
     now = datetime.now(UTC)
     platform, own = Authority("Platform", now=now), Authority("Own", now=now)
@@ -41,7 +45,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def _write(folder: Path, name: str, issuer: Authority) -> str:
-    """Write a server's certificate and key. Return its pin."""
+    """Issue a server's certificate, write it and its key into a folder, and return its pin."""
     server = issuer.issue("localhost")
     (folder / f"{name}.pem").write_bytes(server.chain_pem)
     (folder / f"{name}.key").write_bytes(server.key_pem)

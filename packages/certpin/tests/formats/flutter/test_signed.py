@@ -1,4 +1,4 @@
-"""The Dart client of signed sets compared with python-tuf, and its stored state."""
+"""The Dart update client for signed pin sets: it decides as python-tuf, and stores its state."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ def bank(tmp_path: Path) -> Bank:
 
 
 def shown(bank: Bank) -> dict[str, bytes]:
-    """Return the current files of its server."""
+    """Return the current files of the publisher's server, by path."""
     bank.let_follow()
     return dict(bank.shown[-1][1])
 
 
 def app_of(bank: Bank) -> App:
-    """Return a released app with version 1."""
+    """Return an app that contains version 1 of a publisher's pins, and has not updated yet."""
     case = signed_vectors.case("", bank, lambda _: None)
     return App(case.pins, case.root)
 
 
 def followed(case: Case) -> App:
-    """Return an app that refreshes a last time now."""
+    """Return the app of a test vector after all its updates but the last."""
     app = App(case.pins, case.root)
     for moment in case.moments[:-1]:
         assert verdict(app, moment.files, moment.now) == (moment.reason, moment.version)
@@ -54,7 +54,7 @@ def followed(case: Case) -> App:
 
 @pytest.mark.parametrize("name", STORED)
 def test_dart_decides_as_python_tuf(name: str) -> None:
-    """The vectors that the Dart tests of the example read."""
+    """For each stored test vector, Dart has the result and version that python-tuf had."""
     case = STORED[name]
     app = followed(case)
     last = case.moments[-1]
@@ -88,7 +88,10 @@ def test_fresh_keys_give_the_same_results_as_the_vectors(tmp_path: Path) -> None
 
 
 def _alike(reason: str) -> str:
-    """Signatures differ in length, and so can files."""
+    """Return a reason for comparison, with "too-long" replaced by "mismatch".
+
+    Signatures differ in length, and so do files, so either reason can result.
+    """
     return "mismatch" if reason == "too-long" else reason
 
 
@@ -112,7 +115,10 @@ def test_no_private_key_is_stored() -> None:
 @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_changed_octet_is_refused_or_has_no_effect(data: st.DataObject) -> None:
-    """It is refused, or has no effect: spaces, or a signature that is not counted."""
+    """A file with a changed octet is refused, or gives the same version as the original.
+
+    Changed spaces have no effect, nor has a signature that is not counted.
+    """
     moment = PLAIN.moments[-1]
     path = data.draw(st.sampled_from(sorted(moment.files)))
     shown = moment.files[path]
@@ -190,7 +196,10 @@ def test_a_set_without_a_valid_root_is_not_used(bank: Bank) -> None:
 
 
 def test_replaced_keys_cannot_freeze_the_versions(bank: Bank) -> None:
-    """A thief of the online key signed the highest version (TUF 1.0.31, 5.3.11)."""
+    """New keys end the high versions that a thief of the old online key had signed.
+
+    See TUF 1.0.31, 5.3.11.
+    """
     app = app_of(bank)
     app.refresh(shown(bank), bank.now)
     bank.repository.versions |= {"snapshot": 2**40, "timestamp": 2**40}
@@ -226,7 +235,10 @@ def test_versions_of_stolen_targets_keys_end_with_the_keys(bank: Bank, restarted
 
 
 def test_an_incomplete_refresh_keeps_its_verified_state(bank: Bank) -> None:
-    """After a newer timestamp without its files, the older timestamp is a rollback."""
+    """A server without the files of its newer timestamp fails the update.
+
+    The app keeps that timestamp, so that the older one is then a rollback.
+    """
     app = app_of(bank)
     before = shown(bank)
     app.refresh(before, bank.now)

@@ -1,4 +1,4 @@
-"""Random histories of a publisher and an attacker: both clients reach the same state."""
+"""Random histories of a publisher and an attacker: the Dart client and python-tuf always agree."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def renew(bank: Bank) -> None:
 
 
 def replace(*roles: str) -> Callable[[Bank], None]:
-    """Replace keys, and sign their roles again."""
+    """Return an event that replaces the keys of these roles, and signs the metadata again."""
 
     def step(bank: Bank) -> None:
         bank.repository.rotate(*roles)
@@ -78,7 +78,13 @@ SHOWN = st.sampled_from(["now", "now", "now", "before", "timestamp", "snapshot",
 
 
 def _mixed(what: str, now: Mapping[str, bytes], before: Mapping[str, bytes]) -> Mapping[str, bytes]:
-    """Return the files of this moment, with all or one role of an earlier moment."""
+    """Return the files that an attacker's server presents.
+
+    Args:
+        what: "now" or "before" for all files of that time, or the role that is from before.
+        now: the current files, by path.
+        before: the files of an earlier time.
+    """
     if what == "now":
         return now
     if what == "before":

@@ -1,4 +1,4 @@
-"""``pins.json``: the signed pins for Flutter apps, and their import."""
+"""``pins.json``, the signed pins for Flutter apps: how certpin publishes and Dart reads it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ LEAF = policy("api.bank.example", NOBODY, NOBODY_ELSE, match="leaf")
 @settings(max_examples=40, suppress_health_check=[HealthCheck.filter_too_much])
 @given(pins=pin_sets())
 def test_published_and_exported_pins_are_equal(pins: PinSet) -> None:
-    """The pins equal those of ``pins.dart``; missing fields have the defaults of Dart."""
+    """Dart reads from ``pins.json`` the policies that an export writes to ``pins.dart``.
+
+    Missing fields have the defaults of Dart.
+    """
     pins = replace(pins, debug=None)
     try:
         projected = FLUTTER.export(pins).pins

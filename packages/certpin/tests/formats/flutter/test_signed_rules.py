@@ -1,4 +1,4 @@
-"""Each rule of the Dart reader of signed sets: encoding, keys, roles."""
+"""Each rule of the Dart reader of signed metadata: its encoding, its keys, and its roles."""
 
 from __future__ import annotations
 
@@ -163,7 +163,10 @@ CURVES = {
 
 
 def _point(p: int, b: int) -> tuple[int, int]:
-    """Return a point with a small x, which is still below 2**384 after adding p."""
+    """Return the coordinates of a point on the curve with prime ``p`` and coefficient ``b``.
+
+    Its x is so small that x + p is still below 2**384.
+    """
     for x in range(1, 100):
         right = (x**3 - 3 * x + b) % p
         y = pow(right, (p + 1) // 4, p)  # a square root, if there is one: p is 3 modulo 4
@@ -174,7 +177,7 @@ def _point(p: int, b: int) -> tuple[int, int]:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_key_that_is_not_a_point_of_its_curve_is_refused(scheme: str) -> None:
-    """``decodePoint`` of pointycastle accepts it."""
+    """The library refuses such a key itself, because ``decodePoint`` of pointycastle accepts it."""
     p, b = CURVES[scheme]
     curve = ec.SECP256R1() if scheme == SCHEMES[0] else ec.SECP384R1()
     size = curve.key_size // 8
@@ -268,7 +271,7 @@ def test_keys_outside_the_role_are_ignored() -> None:
 
 
 def test_keys_of_other_types_are_ignored() -> None:
-    """An authority may also sign with Ed25519, for other clients."""
+    """A publisher may also sign with Ed25519, for other clients; Dart does not count that."""
     other = CryptoSigner.generate_ed25519()
     keys = {"a": ONE.public_key, "b": other.public_key}
     found = _read(_root(keys, 1), {"b": other})

@@ -1,10 +1,11 @@
 """The Dart package on the web: it compiles, and its first use fails with a clear message.
 
-No compiler for the web is available here. Its condition is compared with the documented one, and
-the half for the web is run on a VM. dart2js, DDC and dart2wasm compile ``dart:io`` and
-``dart:isolate`` to stubs that throw (``sdk/lib/_internal/js_runtime/lib/io_patch.dart`` and
-``sdk/lib/_internal/wasm/lib/io_patch.dart`` of the SDK). Even the constructor of ``HttpClient``
-throws there, because it reads the version of the VM, so that the check must precede it.
+No compiler for the web is available here. So the tests compare the package's conditional imports
+with the documented condition, and run the files for the web on a VM. dart2js, DDC and dart2wasm
+compile ``dart:io`` and ``dart:isolate`` to stubs that throw
+(``sdk/lib/_internal/js_runtime/lib/io_patch.dart`` and ``sdk/lib/_internal/wasm/lib/io_patch.dart``
+of the SDK). Even the constructor of ``HttpClient`` throws there, because it reads the version of
+the VM, so the package's check must come before it.
 """
 
 from __future__ import annotations
@@ -48,8 +49,9 @@ FIRST_USES = {
 
 
 def test_the_condition_is_the_documented_one() -> None:
-    """``dart.library.js_interop`` is true for JavaScript and for Wasm, and false on a VM.
+    """The conditional imports test ``dart.library.js_interop``.
 
+    It is true for JavaScript and for Wasm, and false on a VM:
     https://dart.dev/tools/pub/create-packages#conditionally-importing-and-exporting-library-files
     """
     found = [
@@ -83,7 +85,7 @@ def test_no_integer_is_too_large_for_javascript() -> None:
 @pytest.mark.slow
 @pytest.mark.peer("dart")
 def test_each_first_use_fails_with_a_clear_message(tmp_path: Path) -> None:
-    """In a copy of the package in which the half for the web is in effect."""
+    """The test runs a copy of the package in which the file for the web replaces that for VMs."""
     library = tmp_path / "lib"
     shutil.copytree(_vm.library(), library)
     shutil.copy(library / "src/platform_web.dart", library / "src/platform_io.dart")

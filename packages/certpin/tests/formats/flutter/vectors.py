@@ -1,8 +1,8 @@
-"""Regenerate the vectors of the Dart tests: python -m tests.formats.flutter.vectors
+"""Regenerate the test vectors of the Dart package: python -m tests.formats.flutter.vectors
 
-Certificates of every kind of key, whole and damaged, hosts, and decisions, each with certpin's
-result. The tests of the Dart package read them, and certpin's own tests run the library's Dart on
-them.
+They are certificates of every kind of key, whole and damaged, hosts, and decisions, each with
+certpin's result. The tests of the Dart package read them, and certpin's own tests run the Dart
+library on them.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ HOSTS = (
 
 
 def vectors() -> dict[str, Any]:
-    """Return all vectors."""
+    """Return all test vectors, as the content of their JSON file."""
     return {
         "certificates": {name: _certificate(der) for name, der in certificates().items()},
         "patterns": list(PATTERNS),
@@ -126,7 +126,7 @@ def vectors() -> dict[str, Any]:
 
 
 def certificates() -> dict[str, bytes]:
-    """Yield valid certificates, and variations of one."""
+    """Return valid certificates, and damaged variations of one of them, in DER and by name."""
     found = {name: base64.b64decode(vector["certificate"]) for name, vector in KEYS.items()}
     found["cut short by one octet"] = WHOLE[:-1]
     found["half of it"] = WHOLE[: len(WHOLE) // 2]
@@ -155,7 +155,7 @@ def _certificate(der: bytes) -> dict[str, Any]:
 
 
 def pin_set() -> PinSet:
-    """Return a policy with two pins for each pattern."""
+    """Return a pin set with a policy of two pins for each pattern of ``PATTERNS``."""
     pins = (HostPin(NOBODY, "leaf"), HostPin(NOBODY_ELSE, "backup"))
     return PinSet(
         "vectors", 1, tuple(HostPolicy(HostPattern.parse(each), pins) for each in PATTERNS)
@@ -167,7 +167,10 @@ def _covering(host: str) -> str | None:
 
 
 def covering(pins: PinSet, host: str) -> str | None:
-    """Return the pattern that covers a host; ``None`` for none, and for invalid hosts."""
+    """Return the pattern of the policy that certpin finds for a host.
+
+    The result is ``None`` if no policy covers the host, or if it is invalid.
+    """
     try:
         policy = pins.policy_for(normalise(host))
     except HostError:

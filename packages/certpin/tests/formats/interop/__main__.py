@@ -1,4 +1,7 @@
-"""Run every export in its client, and write the page. All programs must be installed."""
+"""Run every export in its real client, and write docs/reference/formats-proof.md.
+
+All these programs must be installed.
+"""
 
 from __future__ import annotations
 

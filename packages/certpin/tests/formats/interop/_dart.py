@@ -1,6 +1,6 @@
-"""The clients of the Dart package, and what not to do, over the lab's matrix.
+"""Clients that use the Dart package, and clients with common mistakes, run on the cases of the lab.
 
-``certpin prove`` runs the clients, as a user runs it, with ``example/prove.dart`` of the package.
+``certpin prove`` runs the clients of the package, as a user would, with ``example/prove.dart``.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ _URLS = ("--url", "{url}", "--url2", "{url2}", "--compromised", "{compromised}")
 
 @dataclass(frozen=True)
 class DartClient:
-    """A client of ``example/prove.dart``, and the options of ``certpin prove`` for it.
+    """A client of the Dart package in ``example/prove.dart``, and its ``certpin prove`` options.
 
-    With ``own_check``, it reaches the check of the pins in its own way. The others reach it as the
-    first client does.
+    ``own_check`` means that it has its own code path to the check of the pins. Without it, it
+    reaches the check as the first client does.
     """
 
     name: str
@@ -82,9 +82,13 @@ class DartClient:
     def run(
         self, folder: Path, vm: DartVM, jobs: int = 2, given: Sequence[Case] = GIVEN
     ) -> dict[str, Any]:
-        """Run ``certpin prove`` over these cases. Return its report (``--json``).
+        """Run ``certpin prove`` with this client over the given cases. Return its JSON report.
 
-        The folder keeps the compiled program for the next run.
+        Args:
+            folder: keeps the compiled program for the next run.
+            vm: the Dart VM.
+            jobs: the number of cases at a time.
+            given: the cases.
         """
         program = compiled(PROGRAM, folder, vm)
         words = (program, self.name, *_URLS, *self.words)
@@ -138,7 +142,7 @@ CLIENTS = (
 
 
 def compiled(source: Path, folder: Path, vm: DartVM) -> str:
-    """Return the path of a program's kernel snapshot in the folder. Compile it if it is missing."""
+    """Compile a Dart program into a folder, unless that is done. Return the path of the result."""
     target = folder / f"{source.stem}-{vm.version}.dill"
     if not target.exists():
         packages = _vm.package_config(folder, {})
@@ -148,7 +152,10 @@ def compiled(source: Path, folder: Path, vm: DartVM) -> str:
 
 
 def outcomes(report: Mapping[str, Any]) -> dict[str, set[str]]:
-    """Return the names of the cases of a report by outcome, without the control."""
+    """Return the names of the cases in a report of ``certpin prove``, by their outcome.
+
+    The control, a connection to the honest server, is left out.
+    """
     found: dict[str, set[str]] = {}
     for result in report["results"]:
         if result["case"] != CONTROL.name:
@@ -158,10 +165,10 @@ def outcomes(report: Mapping[str, Any]) -> dict[str, set[str]]:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A client of ``mistakes.dart``, and the verdicts of the cases that it fails.
+    """A Dart client in ``mistakes.dart`` that pins wrongly, and the lab's cases that it fails.
 
-    ``accepted`` returns the pins that the client compares with. Without ``works``, it refuses even
-    the honest server, and no case is run.
+    ``fails`` has the verdict of each of these cases. ``accepted`` returns the pins that the client
+    compares with. If ``works`` is false, it refuses even the honest server, and no case is run.
     """
 
     name: str
@@ -173,13 +180,16 @@ class Mistake:
 
     @property
     def telling(self) -> list[Case]:
-        """The cases that it fails, and a few that it must pass."""
+        """The cases that the client fails, and a few that it must pass."""
         return [case for case in GIVEN if case.name in self.fails or case.name in _PASSED]
 
     def run(self, folder: Path, jobs: int = 2, given: Sequence[Case] = GIVEN) -> dict[str, Any]:
-        """Run it over these cases. Return the report.
+        """Run the client over the given cases, and return the lab's report.
 
-        The folder keeps the compiled program for the next run.
+        Args:
+            folder: keeps the compiled program for the next run.
+            jobs: the number of cases at a time.
+            given: the cases.
         """
         program = compiled(_MISTAKES, folder, _vm.NEWEST)
         with Lab(_programs.LOCAL, self.style) as lab, _stopped(_Mistaken(self, lab, program)) as it:
@@ -187,7 +197,7 @@ class Mistake:
 
 
 class _Mistaken:
-    """The client of a mistake in a lab."""
+    """A client under test for the lab that runs the Dart program of a ``Mistake``."""
 
     def __init__(self, mistake: Mistake, lab: Lab, program: str) -> None:
         self._mistake = mistake
@@ -224,7 +234,11 @@ def _pins(pki: TestPKI, target: Target) -> str:
 
 
 def _all_keys(pki: TestPKI, target: Target) -> str:
-    """Return the pins of the server, of its backup, and of the issuer that the callback gets."""
+    """Return the pins of the server's key, its backup key, and its issuer's key.
+
+    The callback of the client gets the issuer's certificate. The text is empty for a target without
+    a pin.
+    """
     pins = (pki.leaf.pin, pki.backup.pin, pki.intermediate.pin)
     return ",".join(map(str, pins)) if target.pin else ""  # raises if the client can't know a key
 
@@ -312,7 +326,7 @@ DECISIVE_CASES = tuple(
 
 
 def failures(report: Mapping[str, Any]) -> dict[str, str]:
-    """Return the verdicts of the cases that a client fails, including warnings."""
+    """Return the verdict of each case in a report that the client fails, including warnings."""
     return {
         result["case"]: result["verdict"]
         for result in report["results"]
@@ -321,7 +335,7 @@ def failures(report: Mapping[str, Any]) -> dict[str, str]:
 
 
 def attacks(report: Mapping[str, Any]) -> set[str]:
-    """Return the names of the attacks that a client met and had to refuse."""
+    """Return the names of the attacks in a report that were run and had to be refused."""
     return {
         result["case"]
         for result in report["results"]

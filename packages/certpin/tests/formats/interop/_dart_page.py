@@ -76,7 +76,7 @@ The cases that they fail:
 
 
 def client_row(client: DartClient, vm: DartVM, report: Mapping[str, Any]) -> str:
-    """Return the line of one run of a client of the package."""
+    """Return the line of a table for one run of a client of the Dart package."""
     found = outcomes(report)
     warnings = ", ".join(f"`{name}`" for name in sorted(found.get("warning", ()))) or "none"
     left = len(found.get("not_run", ())) + len(INAPPLICABLE)
@@ -85,7 +85,7 @@ def client_row(client: DartClient, vm: DartVM, report: Mapping[str, Any]) -> str
 
 
 def mistake_row(mistake: Mistake, report: Mapping[str, Any]) -> str:
-    """Return the line of one run of a mistake."""
+    """Return the line of a table for one run of a Dart client with a mistake."""
     start = (mistake.title, mistake.style)
     if not mistake.works:
         return _row(*start, "-", "-", "-", "all")
@@ -101,13 +101,19 @@ _KINDS = (("ACCEPT", Expect.REJECT), ("LEAK", Expect.REJECT), ("REJECT", Expect.
 
 
 def _failed(mistake: Mistake, verdict: str, expect: Expect) -> list[str]:
-    """Return the cases with this verdict that a mistake fails, in the order of the matrix."""
+    """Return the cases that a client with a mistake fails in one way, in the order of the lab.
+
+    Args:
+        mistake: the client.
+        verdict: the verdict of the client.
+        expect: whether the lab expects it to accept or to refuse.
+    """
     cases = [case for case in CASES if case.expected.of(mistake.style) is expect]
     return [case.name for case in cases if mistake.fails.get(case.name) == verdict]
 
 
 def failed_lines(mistake: Mistake) -> list[str]:
-    """Return the lines that list the cases which a mistake fails."""
+    """Return the lines that list the cases which a client with a mistake fails."""
     if not mistake.works:
         return [f"- {mistake.title}: refuses `{CONTROL.name}`, so no other case was run."]
     words = ("accepts", "leaks in", "refuses")
@@ -120,7 +126,7 @@ def failed_lines(mistake: Mistake) -> list[str]:
 
 
 def dart_text(client_rows: list[str], mistake_rows: list[str]) -> str:
-    """Return both sections."""
+    """Return both sections: the clients of the Dart package, and the clients with mistakes."""
     left = "".join(f"- `{name}`: {why}.\n" for name, why in (NOT_RUN | INAPPLICABLE).items())
     failed = "".join(f"{line}\n" for each in MISTAKES for line in failed_lines(each))
     told = ", ".join(f"`{name}`" for name in TOLD[:-1]) + f" and `{TOLD[-1]}`"

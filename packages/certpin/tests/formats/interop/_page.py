@@ -1,4 +1,4 @@
-"""docs/reference/formats-proof.md: a table of the runs."""
+"""docs/reference/formats-proof.md: a table of the exports' runs in their real clients."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _REST = """
 
 
 def row(proof: Proof, run: Run) -> str:
-    """Return the line of one run."""
+    """Return the line of the table for the run of one export in its client."""
     right = run.count(Outcome.RIGHT) - 2  # the good control, first and last
     tried = right + sum(run.count(each) for each in (Outcome.WRONG, Outcome.WARNING))
     fails = ", ".join(f"`{name}`" for name in sorted(failed(run))) or "nothing"
@@ -72,7 +72,7 @@ def row(proof: Proof, run: Run) -> str:
 
 
 def version(proof: Proof) -> str:
-    """Return a program and its version."""
+    """Run the client of a proof with its option for the version. Return its name and version."""
     program, *words = proof.version
     peer = peers.by_name().get(program)
     path = peer.find() if peer else None
@@ -84,7 +84,13 @@ def version(proof: Proof) -> str:
 
 
 def text(rows: list[str], dart_rows: list[str], mistake_rows: list[str]) -> str:
-    """Return the whole page: of the exports, the Dart clients and the mistakes in Dart."""
+    """Return the whole page, from the lines of its tables.
+
+    Args:
+        rows: the exports in their clients.
+        dart_rows: the clients of the Dart package.
+        mistake_rows: the Dart clients with mistakes.
+    """
     named = sorted({name for proof in PROOFS for name in proof.fails})
     reasons = "".join(f"- `{name}`: {REASONS[name]}.\n" for name in named)
     rest = "".join(f"| `{name}` | {why} |\n" for name, why in NOT_RUN.items())

@@ -1,4 +1,4 @@
-"""The real clients of the exports, for the lab."""
+"""The real clients that use exported files, as clients under test of the lab."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ _JARS = ("okhttp.jar", "okio.jar", "kotlin-stdlib.jar")
 
 @dataclass
 class Built:
-    """A program that is built from the export, once per file of pins."""
+    """A client under test with a program that must be compiled with the exported file.
+
+    It is compiled once for each exported file.
+    """
 
     name: str
     build: Callable[[Path, Path], None]  # from the export, into a folder
@@ -39,7 +42,7 @@ class Built:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, target: Target) -> Ending:
-        """Build it if the pins are new, and run it."""
+        """Compile the program if the exported file is new, and run it. Return how it ended."""
         export = target.export(self.name)
         with self._lock:
             if export not in self._clients:
@@ -50,13 +53,13 @@ class Built:
         return self._clients[export].run(target)
 
     def stop(self) -> None:
-        """Stop the running program."""
+        """Stop the running programs."""
         for client in tuple(self._clients.values()):
             client.stop()
 
 
 def go() -> ClientUnderTest:
-    """A Go program that uses only the exported package and the standard library."""
+    """Return a Go client that uses only the exported package and the standard library."""
     return Built("go", _build_go, lambda folder: Command((str(folder / "proof"), "{url}")))
 
 
@@ -73,7 +76,7 @@ def _build_go(export: Path, folder: Path) -> None:
 
 
 def dart() -> ClientUnderTest:
-    """The exported library with its pins, and dart:io."""
+    """Return a Dart client that uses the exported library with its pins, and dart:io."""
     return Built("flutter", _build_dart, _use_dart)
 
 
@@ -94,19 +97,22 @@ def dart_words(vm: DartVM, *words: str) -> tuple[str, ...]:
 
 
 def may_resolve() -> bool:
-    """Return whether a test can have its own /etc/hosts."""
+    """Return whether a test may give a program its own /etc/hosts."""
     words = ["sh", NAMED[0], "127.0.0.1", LOCAL, "true"]
     return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
 @dataclass(frozen=True)
 class Unmoved:
-    """A 32-bit program, which can't load libfaketime."""
+    """A client under test with a 32-bit program that can't load libfaketime.
+
+    It raises ``CannotServeError`` for cases that need another time.
+    """
 
     command: Command
 
     def run(self, target: Target) -> Ending:
-        """Run it."""
+        """Run the program at a target, and return how it ended."""
         if target.clock:
             raise CannotServeError("the clock of a 32-bit program cannot be moved")
         return self.command.run(target)
@@ -123,7 +129,13 @@ def _build_dart(export: Path, folder: Path) -> None:
 
 
 class Jvm:
-    """The Java clients, in one JVM that starts on first use."""
+    """A client under test in Java. Its JVM starts on first use and serves all requests.
+
+    Args:
+        client: the name of the client in ``Proof.java``.
+        folder: where to compile the Java program.
+        find: returns the file that the client needs for a target, such as its pins.
+    """
 
     def __init__(self, client: str, folder: Path, find: Callable[[Target], Path]) -> None:
         self._client = client
@@ -133,7 +145,7 @@ class Jvm:
         self._java: subprocess.Popen[str] | None = None
 
     def run(self, target: Target) -> Ending:
-        """Send one request with a separate client."""
+        """Send one request to a target with a new client in the JVM, and return how it ended."""
         if target.clock:
             raise CannotServeError("the clock of a JVM that runs cannot be moved")
         words = target.url, target.proxy_port, target.truststore, self._find(target)
@@ -168,12 +180,12 @@ class Jvm:
 
 
 def okhttp_java(folder: Path) -> ClientUnderTest:
-    """OkHttp with the exported class, which the JVM compiles."""
+    """Return an OkHttp client that uses the exported Java class, which the JVM compiles."""
     return Jvm("okhttp-java", folder, lambda target: target.export("okhttp-java"))
 
 
 def okhttp_kotlin(folder: Path) -> ClientUnderTest:
-    """OkHttp with the exported file, which Debian's Kotlin compiles."""
+    """Return an OkHttp client that uses the exported Kotlin file, compiled with Debian's Kotlin."""
     return Jvm("okhttp-kotlin", folder, _build_kotlin)
 
 
@@ -191,24 +203,24 @@ def _build_kotlin(target: Target) -> Path:
 
 
 def http_client(folder: Path) -> ClientUnderTest:
-    """Java's own client, without pins: it uses the anchors of nginx's export."""
+    """Return a Java ``HttpClient`` without pins, which trusts the anchors of nginx's export."""
     return Jvm(
         "HttpClient", folder, lambda target: target.export("nginx").with_name("nginx-anchors.pem")
     )
 
 
 def curl() -> ClientUnderTest:
-    """curl with its configuration file."""
+    """Return a client that runs curl with the exported configuration file."""
     return Command(("curl", "-sS", "--location", "--config", "{export:curl}", "{url}"))
 
 
 def wget() -> ClientUnderTest:
-    """wget with its configuration file."""
+    """Return a client that runs wget with the exported configuration file."""
     options = ("--config={export:wget}", "-qO-", "--tries=1", "--ca-certificate={ca}")
     return Command(("wget", *options, "{url}"))
 
 
 def node() -> ClientUnderTest:
-    """Node.js with the exported module."""
+    """Return a client that runs Node.js with the exported module."""
     program = str(PROGRAMS / "client.mjs")
     return Command(("node", program, "{export:node}", "{host}", "{port}", "/{canary}"), via="port")

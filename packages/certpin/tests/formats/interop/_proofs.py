@@ -1,4 +1,4 @@
-"""The exports, their clients and cases, and the failures of each client."""
+"""Each export with the real client that uses it, and the lab's cases that this client fails."""
 
 from __future__ import annotations
 
@@ -38,10 +38,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Proof:
-    """An export in a client. ``make`` starts the client, with a separate folder.
+    """The run of an export in a real client over cases of the lab.
 
-    ``fails`` has the cases that it fails with the verdict of each, including warnings; ``cases``
-    are the cases to run, all but those in ``without`` if it is empty.
+    ``make`` returns the client under test, for a folder of its own. ``fails`` has the verdict of
+    each case that the client is expected to fail, including warnings. ``cases`` are the cases to
+    run; if it is empty, all but those in ``without``.
     """
 
     format: str
@@ -57,11 +58,16 @@ class Proof:
 
     @property
     def name(self) -> str:
-        """The name in lists."""
+        """The name for lists: the format, the client and the lab's style."""
         return f"{self.format}, {self.client}, {self.style}"
 
     def run(self, folder: Path, jobs: int = 2) -> Run:
-        """Run it, and clean up."""
+        """Start the client, run the cases of the lab, and stop the client. Return the results.
+
+        Args:
+            folder: a new folder for the client.
+            jobs: the number of cases at a time.
+        """
         chosen = [
             case
             for case in CASES
@@ -80,7 +86,7 @@ def _ended(client: ClientUnderTest) -> Iterator[ClientUnderTest]:
 
 
 def failed(run: Run) -> dict[str, str]:
-    """Return the failures of a run, including warnings."""
+    """Return the verdict of each case that the client of a run failed, including warnings."""
     bad = {Outcome.WRONG, Outcome.WARNING}
     return {each.case.name: f"{each.verdict}" for each in run.results if each.outcome in bad}
 

@@ -1,4 +1,4 @@
-"""nginx and HAProxy as clients of the lab: started for one proxied request."""
+"""nginx and HAProxy as clients under test of the lab: each starts for one proxied request."""
 
 from __future__ import annotations
 
@@ -65,14 +65,17 @@ backend lab
 
 
 class Proxy:
-    """A program that is started with the exported lines, and gets one request."""
+    """A client under test that starts nginx or HAProxy with the exported lines for each request."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._running: set[subprocess.Popen[bytes]] = set()
 
     def run(self, target: Target) -> Ending:
-        """Send one request through it. A refusal is status 502 or 503."""
+        """Send one request to a target through the proxy, and return how it ended.
+
+        A status of 500 or more counts as a refusal.
+        """
         if target.clock and self.name == "haproxy":
             raise CannotServeError("HAProxy does not begin under libfaketime")
         export = target.export(self.name)
@@ -84,7 +87,10 @@ class Proxy:
             return Ending(None, problem=str(exc))
 
     def _asked(self, export: Path, target: Target) -> Ending:
-        """Start it, and send the request. Raises ``ServerFailedError`` if it does not start."""
+        """Start the proxy, and send the request. Return how it ended.
+
+        Raises ``ServerFailedError`` if the proxy does not start.
+        """
         port = free_port()
         words = self._configure(export, port, target)
         variables = environment(target, "port")
@@ -96,7 +102,7 @@ class Proxy:
                 self._running.discard(process)
 
     def stop(self) -> None:
-        """End the running program, from another thread."""
+        """End the running proxies, from another thread."""
         for process in tuple(self._running):
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

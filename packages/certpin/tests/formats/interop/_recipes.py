@@ -35,7 +35,7 @@ mqtt_client and retrofit 3.8, chopper and postgres 3.9.
 
 
 def recipes_text() -> str:
-    """Return the section."""
+    """Return the section: the table of recipes, with the package and version of each."""
     rows = "".join(
         f"| `{recipe}` | {package} | {version} | {commit} | {date} |\n"
         for recipe, package, version, commit, date in RECIPES

@@ -1,4 +1,7 @@
-"""The reason to refuse addresses for nginx and HAProxy: they don't verify them in certificates."""
+"""nginx and HAProxy don't verify an IP address in a certificate.
+
+So the exports for them refuse policies for addresses.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,15 @@ pytestmark = pytest.mark.slow
 
 
 def status(name: str, server: LabServer, root: Authority, asked: str, folder: Path) -> int:
-    """Return the response of a proxy that verifies this name."""
+    """Return the HTTP status of a proxy that verifies its server by a name or an address.
+
+    Args:
+        name: "nginx" or "haproxy".
+        server: the server behind the proxy.
+        root: the root that the proxy trusts.
+        asked: the name or address to verify.
+        folder: where to write the configuration.
+    """
     pins = pin_set(policy("name.example", NOBODY, NOBODY_ELSE, trust=anchors(root)))
     files = FORMATS[name].export(pins).files
     for file in files:

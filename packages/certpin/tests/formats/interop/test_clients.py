@@ -1,4 +1,4 @@
-"""Every export in its real client, over the whole matrix, except the listed failures."""
+"""Every export in its real client: the client passes all cases of the lab but the listed ones."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_client_passes_all_cases_except_the_listed_ones(proof: Proof, tmp_pa
 
 
 def _undecided(run: Run) -> list[str]:
-    """The cases that prove nothing, with how the client ended in each."""
+    """Return the undecided cases of a run, each with the reason and how the client ended."""
     return [
         f"{each.case.name}: {each.why}: {[attempt.ending for attempt in each.attempts]}"
         for each in run.results

@@ -1,4 +1,7 @@
-"""The Dart package in the lab: its clients by ``certpin prove``, and what not to do."""
+"""The Dart package in the lab: its clients fail no case, and clients with mistakes fail the listed.
+
+``certpin prove`` runs the clients of the package.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,7 @@ def _run(client: DartClient, vm: DartVM, *marks: pytest.MarkDecorator) -> object
 
 @pytest.fixture(scope="module")
 def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the compiled programs."""
+    """Return the folder of the compiled Dart programs, which all tests share."""
     return tmp_path_factory.mktemp("kernels")
 
 
@@ -90,7 +93,10 @@ def test_the_client_fails_no_decisive_case(client: DartClient, vm: DartVM, kerne
 
 
 def _is_right(report: dict[str, Any], names: set[str]) -> None:
-    """Check that all these cases have the right outcome, or the listed one."""
+    """Check that these cases of a report have the right outcome.
+
+    The cases in ``WARNINGS``, ``NOT_RUN`` and ``TOLD`` must have the outcome of their list.
+    """
     assert report["controlled"], report["summary"]
     found = outcomes(report)
     assert not found.keys() & {"wrong", "undecided"}, report["summary"]
@@ -127,7 +133,7 @@ def test_a_client_fails_no_case_that_catches_clients_with_one_hole(
 @pytest.mark.slow
 @pytest.mark.peer("dart", "unshare")
 def test_a_client_without_pins_of_keys_refuses_a_key_of_512_bits(kernels: Path) -> None:
-    """Dart's TLS library verifies it."""
+    """Dart's TLS library refuses such a key, and accepts one of 1024 bits."""
     _need_names()
     [client] = [each for each in CLIENTS if each.style is Style.CA]
     weak = [case for case in HOLE_CASES if case.name.startswith("weak-leaf-rsa")]
@@ -142,7 +148,7 @@ def test_a_client_without_pins_of_keys_refuses_a_key_of_512_bits(kernels: Path) 
 @pytest.mark.peer("dart", "unshare")
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
 def test_a_mistake_fails_the_listed_cases(mistake: Mistake, kernels: Path) -> None:
-    """Without pins, the same run has wrong outcomes: these are also tests of the test above."""
+    """Clients with mistakes have wrong outcomes, so the tests of correct clients can fail."""
     _need_names()
     report = mistake.run(kernels, given=mistake.telling)
     assert report["controlled"] == mistake.works
@@ -170,7 +176,10 @@ def test_a_mistake_fails_only_the_listed_cases_of_the_matrix(
 @pytest.mark.slow
 @pytest.mark.peer("dart", "unshare")
 def test_an_intermediate_that_is_the_anchor_is_not_verified(kernels: Path) -> None:
-    """``dart:io`` accepts the genuine server, and ignores the damaged copy of its issuer."""
+    """If the issuer is the anchor, ``dart:io`` ignores a damaged copy of it that the server sends.
+
+    The server itself is genuine and is accepted.
+    """
     _need_names()
     words = (compiled(PROGRAM, kernels, _vm.NEWEST), "anchors", "--url", "{url}")
     client = Command(
@@ -190,7 +199,7 @@ def test_an_intermediate_that_is_the_anchor_is_not_verified(kernels: Path) -> No
 @pytest.mark.slow
 @pytest.mark.peer("dart")
 def test_wrong_words_are_not_a_refusal(kernels: Path) -> None:
-    """Exit status 1 would be a refused attack."""
+    """Invalid arguments end the client with status 64: status 1 would mean a refused attack."""
     program = compiled(PROGRAM, kernels, _vm.NEWEST)
     url = ("--url", "https://a.example/")
     wrong = [(), ("http",), ("telnet", *url), ("http", *url, "--no-pins", ""), ("proxy", *url)]

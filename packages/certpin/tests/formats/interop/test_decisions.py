@@ -1,4 +1,7 @@
-"""The exported code decides as certpin does for every host, chain, mode, match and time."""
+"""The exported code decides as certpin does for every host, chain, mode, match and time.
+
+The tests run the exported Go and Node.js code, and compare each decision.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ HOSTS = (
 
 @cache
 def chains() -> tuple[Chain, ...]:
-    """Leaf, intermediate and root; and another chain."""
+    """Return two chains, of leaf, intermediate and root, with different authorities."""
     made = []
     for name in ("One", "Two"):
         root = Authority(name, now=NOW)
@@ -53,7 +56,7 @@ def chains() -> tuple[Chain, ...]:
 
 @cache
 def pins() -> PinSet:
-    """A policy for each kind of setting, and a few overlapping patterns."""
+    """Return a pin set with a policy for each combination of settings, and overlapping patterns."""
     certificates = chains()[0].certificates
     choices = [pin for each in certificates for pin in pins_of(each)] + [NOBODY]
     modes, matches, ends = get_args(Mode), get_args(Match), (None, *get_args(OnExpiry))
@@ -73,7 +76,7 @@ def _policy(pattern: str, pin: Pin, mode: Mode, match: Match, end: OnExpiry | No
 
 
 def _compromised(pattern: str, pin: Pin, mode: Mode, end: OnExpiry | None) -> HostPolicy:
-    """Return policies that accept the chain except for a compromised key."""
+    """Return a policy that accepts the first chain except for a compromised key in it."""
     certificates = chains()[0].certificates
     live = certificates[0 if pin not in pins_of(certificates[0]) else -1]
     policy = _policy(pattern, pins_of(live)[0], mode, "any", end)
@@ -81,13 +84,16 @@ def _compromised(pattern: str, pin: Pin, mode: Mode, end: OnExpiry | None) -> Ho
 
 
 def questions() -> Iterator[tuple[str, datetime, Chain]]:
-    """Return the questions: every host with every chain, at every time."""
+    """Yield the inputs of the decisions: every host at every time with every chain."""
     exact = [str(policy.pattern) for policy in pins().policies if not policy.pattern.wildcard]
     yield from product([*HOSTS, *exact], MOMENTS, chains())
 
 
 def expected(known: PinSet, host: str, moment: datetime, chain: Chain) -> str:
-    """Return the decision of certpin."""
+    """Return certpin's decision on a chain: the policy's pattern, the decision, and a reason.
+
+    A host without a policy gives "- unpinned".
+    """
     policy = known.policy_for(host)
     if policy is None:
         return "- unpinned"
@@ -97,7 +103,12 @@ def expected(known: PinSet, host: str, moment: datetime, chain: Chain) -> str:
 
 
 def asked(words: list[str], folder: Path) -> list[str]:
-    """Return the program's answer to every question."""
+    """Run a program with the exported code, and return its decision for each of ``questions()``.
+
+    Args:
+        words: the command.
+        folder: its working folder.
+    """
     lines = "\n".join(
         " ".join(
             [host, moment.isoformat().replace("+00:00", "Z"), *map(_encoded, chain.certificates)]

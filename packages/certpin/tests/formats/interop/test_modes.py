@@ -1,4 +1,4 @@
-"""Report-only mode in real clients that support it: nothing is refused, all is reported."""
+"""Report mode in real clients: pins that don't match refuse a server only in enforce mode."""
 
 from __future__ import annotations
 

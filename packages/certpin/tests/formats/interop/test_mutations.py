@@ -1,4 +1,4 @@
-"""Each rule is removed from the export, and the attack on the real client must succeed.
+"""Mutations of the exports: without a rule, an attack on the real client must succeed.
 
 `make mutations` runs them.
 """

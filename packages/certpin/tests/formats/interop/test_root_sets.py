@@ -1,7 +1,8 @@
-"""OkHttp and curl accept each root of a provider, and no other root: the proof of the root sets.
+"""OkHttp and curl accept each root of a certificate provider, and no other root.
 
-Each root of the data, and 20 others, has a substitute (``tests.providers.test_proof``). The Python
-client has its proof there. curl gets a CA file, with the certificates of the roots.
+Each root in certpin's data about providers, and 20 others, has a substitute with its own key
+(``tests.providers.test_proof``, which also tests the Python client). curl gets a CA file with the
+certificates of the roots.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
 
 
 class Tunnel:
-    """A CONNECT proxy for one client at a time, which answers in place of every host.
+    """A CONNECT proxy for one client at a time, which itself responds for every host.
 
-    ``root`` is the name of the root at which the chain of the next answer ends.
+    ``root`` is the name of the root that the chain of the next response ends at.
     """
 
     root = ""
@@ -70,7 +71,7 @@ def _read_head(connection: socket.socket | ssl.SSLSocket) -> None:
 
 @pytest.fixture(scope="module")
 def trusting(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a Java trust store that has all substitutes."""
+    """Return a folder with a Java trust store of all substitute roots."""
     folder = tmp_path_factory.mktemp("roots")
     write_client_files(folder, b"".join(each.pem for each in authorities().values()))
     return folder
@@ -85,7 +86,7 @@ def tunnel() -> Iterator[Tunnel]:
 
 @pytest.fixture(scope="module")
 def okhttp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jvm]:
-    """OkHttp with the pinner of the target's ``pins``."""
+    """Return an OkHttp client that uses the exported pins of each target."""
     require("javac")
     require("libokhttp-java")
     made = Jvm("okhttp-java", tmp_path_factory.mktemp("okhttp"), lambda target: target.pins)
@@ -126,7 +127,7 @@ def test_okhttp_accepts_every_root_of_a_provider_and_no_other(
 
 @pytest.fixture(scope="module")
 def folder_of_roots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with all substitutes, as ``openssl rehash`` names them: as a system's is."""
+    """Return a folder of all substitute roots, named by ``openssl rehash`` as on a real system."""
     folder = tmp_path_factory.mktemp("hashed")
     for number, each in enumerate(authorities().values()):
         (folder / f"{number}.pem").write_bytes(each.pem)
@@ -135,7 +136,13 @@ def folder_of_roots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def fetches(config: Path, tunnel: Tunnel, system: Path) -> bool:
-    """Return whether curl gets an answer, on a system that trusts all roots in a folder."""
+    """Return whether curl accepts the server behind the tunnel.
+
+    Args:
+        config: the exported configuration file of curl.
+        tunnel: the proxy that responds for the host.
+        system: the folder of the roots that the system trusts.
+    """
     words = ["curl", "-sS", "--noproxy", "", "--proxy", f"http://127.0.0.1:{tunnel.port}"]
     words += ["--capath", str(system), "--config", config.name, f"https://{HOST}/"]
     done = subprocess.run(

@@ -25,7 +25,12 @@ pytestmark = pytest.mark.slow
 
 
 def beside(name: str, line: str) -> ClientUnderTest:
-    """A command line in the folder of the export and its anchors, $1; $2 is the address."""
+    """Return a client that runs a shell command in the folder of the exported files.
+
+    Args:
+        name: the format of the export.
+        line: the command; ``$1`` is the exported file, and ``$2`` the URL.
+    """
     words = ("sh", "-c", f'cd "$(dirname "$1")" && {line}', "sh")
     return Command((*words, f"{{export:{name}}}", "{url}"))
 
@@ -44,7 +49,15 @@ _ANCHORED = [
 def content(
     lab: Lab, client: ClientUnderTest, anchor: Authority, roots: Authority, folder: Path
 ) -> bool:
-    """Return whether a client accepts the honest server with correct pins, an anchor and roots."""
+    """Return whether a client with correct pins accepts the honest server.
+
+    Args:
+        lab: the servers.
+        client: the client under test.
+        anchor: the trust anchor in the client's policy.
+        roots: the authority that the client's platform trusts.
+        folder: where to write the client's files.
+    """
     stage = lab.case_server(CONTROL)
     target = stage.open()
     try:

@@ -1,4 +1,4 @@
-"""Each limitation changes one setting, reports it, and leaves other policies unchanged."""
+"""Each limitation of a format changes one setting, reports it, and changes no other policy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,14 @@ DATE = datetime(2027, 6, 1, tzinfo=UTC)
 
 
 def policy(host: str = HOST, *roles: Role, first: int = 0, **fields: object) -> HostPolicy:
-    """Return a policy with one pin per role; the default is a leaf and a backup."""
+    """Return a policy for a host with one pin for each role; the default is a leaf and a backup.
+
+    Args:
+        host: the host pattern.
+        roles: the roles of the pins.
+        first: the index in ``KEYS`` of the first pin.
+        fields: more fields of the policy.
+    """
     chosen: tuple[Role, ...] = roles or ("leaf", "backup")
     pins = tuple(HostPin(KEYS[first + n], role) for n, role in enumerate(chosen))
     return HostPolicy(HostPattern.parse(host), pins, **fields)  # type: ignore[arg-type]
@@ -34,13 +41,21 @@ def policy(host: str = HOST, *roles: Role, first: int = 0, **fields: object) -> 
 def projected(
     limit: Limitation, *policies: HostPolicy
 ) -> tuple[dict[str, HostPolicy], tuple[Omission, ...]]:
-    """Apply a limitation. Return the policies by pattern, and the omissions."""
+    """Reduce policies to what a format with this limitation can express.
+
+    Returns:
+        The reduced policies by pattern, and the reported omissions.
+    """
     pins, omissions = project(pin_set(*policies), [limit])
     return {str(each.pattern): each for each in pins.policies}, omissions
 
 
 def one(limit: Limitation, only: HostPolicy) -> tuple[HostPolicy, list[str]]:
-    """Apply a limitation to one policy. Return the result and the omissions as texts."""
+    """Reduce one policy to what a format with this limitation can express.
+
+    Returns:
+        The reduced policy, and the text of each reported omission.
+    """
     found, omissions = projected(limit, only)
     [left] = found.values()
     return left, [omission.problem for omission in omissions]

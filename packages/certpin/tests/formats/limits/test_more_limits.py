@@ -1,4 +1,4 @@
-"""Limitations on names, on the number of pins, and on dates."""
+"""Limitations of formats on host names, on the number of pins, and on dates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ HOST = "api.bank.example"
 
 
 def one(limit: Limitation, only: HostPolicy) -> tuple[HostPolicy, list[str]]:
-    """Apply a limitation to one policy. Return the result and the omissions as texts."""
+    """Reduce one policy to what a format with this limitation can express.
+
+    Returns:
+        The reduced policy, and the text of each reported omission.
+    """
     pins, omissions = project(pin_set(only), [limit])
     [left] = pins.policies
     return left, [omission.problem for omission in omissions]

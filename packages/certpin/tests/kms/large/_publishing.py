@@ -1,4 +1,4 @@
-"""Signed pin sets with the online key in a key service, by the commands."""
+"""Run ``certpin publish`` with the online signing key in a key service."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _INIT = ("--root-key", "root.key", "--targets-key", "targets.key", "--online-key
 
 
 def require_followed(uri: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sign a pin set with this online key. The client of tuf must get it."""
+    """Sign a pin set with the online key at ``uri``, and require that python-tuf's client gets it.
+
+    No private key except those of root and targets may be in a file.
+    """
     monkeypatch.chdir(folder)
     write(kit.policy(HOST))
     documented(invoke, "init", *_INIT, uri)

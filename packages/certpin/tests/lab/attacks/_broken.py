@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 
 def checking(check: Check, prepare: Callable[[Target], ssl.SSLContext] | None = None) -> Call:
-    """Return a client that verifies the chain but not the name, and then runs a custom check."""
+    """Return a client that runs a custom check after the handshake, before it sends its request.
+
+    ``prepare`` creates the client's context. By default it verifies the chain but not the name.
+    """
 
     def call(target: Target) -> str:
         context = (prepare or nameless)(target)
@@ -88,7 +91,7 @@ def names(certificate: x509.Certificate) -> list[str]:
 
 
 def matching(matches: Callable[[str, str], object]) -> Call:
-    """Return a client that compares the host with each name of the leaf by this function."""
+    """Return a client that accepts a leaf if ``matches(host, name)`` is true for a name in it."""
     return checking(lambda target, tls: any(matches(target.host, n) for n in names(leaf(tls))))
 
 

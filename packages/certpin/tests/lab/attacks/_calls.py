@@ -1,4 +1,4 @@
-"""Building blocks of clients with several connections, and their results in several cases."""
+"""Helpers for clients that open several connections, and for their results in several cases."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 def connected(
     target: Target, context: ssl.SSLContext, host: str = "", session: ssl.SSLSession | None = None
 ) -> Iterator[ssl.SSLSocket]:
-    """Open a connection at the lab's port to the host under test, or to another host."""
+    """Open a TLS connection to the lab's port, for the host under test or for another host.
+
+    ``session`` is an earlier TLS session that the client offers to resume.
+    """
     with (
         socket.create_connection((target.address, target.port), 10) as sock,
         context.wrap_socket(sock, server_hostname=host or target.host, session=session) as tls,
@@ -43,7 +46,7 @@ def ask(tls: ssl.SSLSocket, host: str, path: str) -> str:
 
 
 def call(target: Target, context: ssl.SSLContext, host: str = "") -> str:
-    """Send a request with the canary on a new connection."""
+    """Send a request with the target's canary on a new connection, and return the response."""
     with connected(target, context, host) as tls:
         return ask(tls, host or target.host, target.canary)
 
@@ -58,7 +61,11 @@ def check_pin(tls: ssl.SSLSocket, pin: str) -> None:
 def results(
     function: Callable[[Target], object], style: Style, *names: str, **settings: Any
 ) -> dict[str, Result]:
-    """Return the result of a client in each of these cases. The good controls must succeed."""
+    """Run a client on each of these cases, and return the results by the name of the case.
+
+    Fails if the client does not accept the honest server in the control cases. ``settings`` are
+    further arguments of ``Lab``.
+    """
     with Lab(style=style, **settings) as lab:
         run = prove(lab, Call(function), [BY_NAME[name] for name in names])
     assert run.controlled, [result.why for result in run.results]
@@ -66,7 +73,7 @@ def results(
 
 
 def wrong(found: dict[str, Result]) -> dict[str, str]:
-    """Return the cases with an outcome other than right, with their verdicts."""
+    """Return the verdict of each case with another outcome than "right", by the case's name."""
     return {
         name: str(result.verdict) for name, result in found.items() if result.outcome != "right"
     }

@@ -31,7 +31,7 @@ _HANDSHAKE, _DATA = 22, 23  # RFC 8446 section 5.1
 
 
 def ask(target: Target) -> str:
-    """Send one request if the leaf in the Certificate message has the pin."""
+    """Send one request if the leaf's key has the pin. No proof of owning that key is required."""
     with socket.create_connection((target.address, target.port), 10) as sock:
         secret, messages, transcript = _handshake(sock, target.host)
         certificate = dict(messages)[_CERTIFICATE]
@@ -48,7 +48,11 @@ def ask(target: Target) -> str:
 
 
 def _handshake(sock: socket.socket, host: str) -> tuple[bytes, list[tuple[int, bytes]], bytes]:
-    """Return the handshake secret, the server's messages, and the transcript up to its Finished."""
+    """Run a TLS 1.3 handshake up to the server's Finished message.
+
+    Returns:
+        the handshake secret, the server's messages as (type, body), and the transcript so far
+    """
     key = X25519PrivateKey.generate()
     hello = _hello(host, key.public_key().public_bytes_raw())
     sock.sendall(b"\x16\3\1" + vector(2, hello))
@@ -74,7 +78,10 @@ def _hello(host: str, share: bytes) -> bytes:
 
 
 def _flight(sock: socket.socket, secret: bytes) -> bytes:
-    """Return the server's decrypted messages up to its Finished."""
+    """Read and decrypt the server's handshake messages up to its Finished message.
+
+    ``secret`` is the server's handshake traffic secret.
+    """
     plain, keys = b"", TrafficKeys(secret)
     while _FINISHED not in dict(_messages(plain)):
         header, sealed = _record(sock)
@@ -99,7 +106,10 @@ def _finish(sock: socket.socket, secret: bytes, transcript: bytes) -> None:
 
 
 def transcript_of_hellos(transcript: bytes) -> bytes:
-    """Return the first two messages, from which the handshake keys are derived."""
+    """Return the ClientHello and the ServerHello at the start of a transcript.
+
+    The handshake keys are derived from these two messages.
+    """
     first = 4 + int.from_bytes(transcript[1:4])
     return transcript[: first + 4 + int.from_bytes(transcript[first + 1 : first + 4])]
 

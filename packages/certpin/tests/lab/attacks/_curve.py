@@ -41,7 +41,10 @@ def times(number: int, point: Point | None) -> Point | None:
 
 
 def holds(certificate: x509.Certificate, public: Point, generator: Point) -> bool:
-    """Return True if an ECDSA signature over SHA-256 is valid (SEC 1 version 2.0, 4.1.4)."""
+    """Return True if a certificate's ECDSA signature over SHA-256 is valid (SEC 1 v2.0, 4.1.4).
+
+    ``public`` is the issuer's public point, and ``generator`` the base point of the curve.
+    """
     r, s = decode_dss_signature(certificate.signature)
     digest = hashlib.sha256(certificate.tbs_certificate_bytes).digest()
     inverse = pow(s, -1, ORDER)

@@ -1,4 +1,4 @@
-"""The certificates that a case serves, and the problem that OpenSSL's command finds in them."""
+"""The chain that a case of the lab serves, and the error that ``openssl verify`` reports for it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOST = "api.bank.example"
 
 
 class Forged:
-    """A case for one host: its PKI, and the certificates of its only step."""
+    """The chain that the only server of a case presents, with the test PKI that issued it."""
 
     def __init__(self, name: str, host: str = HOST, style: Style = Style.LEAF) -> None:
         case = BY_NAME[name]
@@ -50,7 +50,10 @@ class Forged:
         return self.leaf.public_key() == self.pki.leaf.chain[0].public_key()
 
     def openssl(self, *options: str, name: str = "") -> str:
-        """Return OpenSSL's error of a strict verification for this name; empty if there is none."""
+        """Return the error that ``openssl verify -x509_strict`` reports for this name.
+
+        An empty string means that OpenSSL accepts the chain. The default name is the case's host.
+        """
         return verify(self.chain, self.pki, *options, name=name or self.pki.host)
 
 

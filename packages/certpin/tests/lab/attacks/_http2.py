@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """A client of one connection."""
+    """An HTTP/2 client on one open TLS connection, which can send several requests."""
 
     def __init__(self, tls: ssl.SSLSocket) -> None:
         assert tls.selected_alpn_protocol() == "h2"
@@ -28,7 +28,10 @@ class Client:
         return self.send(self.open(authority, path, method, end=True))
 
     def open(self, authority: str, path: str, method: str = "GET", *, end: bool = False) -> int:
-        """Begin a request."""
+        """Queue the headers of a request, and return the number of its stream.
+
+        ``end`` is True if the request has no body.
+        """
         stream = self._http.get_next_available_stream_id()
         asked = {":method": method, ":scheme": "https", ":authority": authority, ":path": path}
         self._http.send_headers(stream, list(asked.items()), end_stream=end)

@@ -1,4 +1,4 @@
-"""A handshake with a step in memory, by an OpenSSL client that trusts the lab's roots."""
+"""TLS handshakes in memory between a server of the lab and an OpenSSL client."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def handshake(step: ServerStep, context: ssl.SSLContext, host: str) -> ssl.SSLObject:
-    """Finish a handshake with a step. Raises ``ssl.SSLError`` as the client's side does."""
+    """Run a handshake in memory with the server that a step describes. Return the client's side.
+
+    Raises ``ssl.SSLError`` if either side fails.
+    """
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = context.wrap_bio(to_client, to_server, server_hostname=host)
     server = Contexts().wrap(step, (), to_server, to_client)
@@ -28,18 +31,21 @@ def handshake(step: ServerStep, context: ssl.SSLContext, host: str) -> ssl.SSLOb
 
 
 def trusting(pki: TestPKI) -> ssl.SSLContext:
-    """Return a context that trusts the roots of the lab's clients."""
+    """Return a client context that trusts the roots that the lab gives to its clients."""
     return ssl.create_default_context(cadata=pki.authorities.trusted_pem.decode())
 
 
 def verified(step: ServerStep, pki: TestPKI, host: str) -> list[bytes]:
-    """Return the chain that OpenSSL verifies, as DER. Raises ``ssl.SSLError``."""
+    """Return the chain that OpenSSL builds and verifies for this server, as DER, the leaf first.
+
+    Raises ``ssl.SSLError`` if the handshake fails.
+    """
     raw: Any = handshake(step, trusting(pki), host)._sslobj  # type: ignore[attr-defined]
     return list(verified_chain(raw))
 
 
 def problem(step: ServerStep, pki: TestPKI, host: str) -> str:
-    """Return OpenSSL's verification error; empty if there is none."""
+    """Return the error of OpenSSL's handshake with this server; empty if the handshake succeeds."""
     try:
         verified(step, pki, host)
     except ssl.SSLCertVerificationError as exc:

@@ -1,4 +1,4 @@
-"""Clients with STARTTLS: those of the standard library, asyncpg, and broken ones."""
+"""STARTTLS clients for lab tests: smtplib, imaplib, asyncpg, and insecure ones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STARTUP = struct.pack(">II", 27, 196_608) + b"user\0me\0database\0x\0"
 
 
 def smtp(target: Target, context: ssl.SSLContext) -> str:
-    """smtplib: log in, send a message and quit. Return the server's answer."""
+    """Log in, send a message and quit with smtplib. Return the server's last response."""
     with smtplib.SMTP(target.address, target.port, "me.example", timeout=10) as client:
         client._host = target.host  # type: ignore[attr-defined]  # the name to verify
         client.starttls(context=context)
@@ -41,7 +41,7 @@ def smtp(target: Target, context: ssl.SSLContext) -> str:
 
 
 def imap(target: Target, context: ssl.SSLContext) -> str:
-    """imaplib: log in, read the message, log out."""
+    """Log in, fetch a message and log out with imaplib. Return the fetched message."""
     client = imaplib.IMAP4(target.address, target.port, timeout=10)
     try:
         client.host = target.host  # the name to verify
@@ -57,7 +57,7 @@ def imap(target: Target, context: ssl.SSLContext) -> str:
 
 
 def postgres(target: Target, context: ssl.SSLContext) -> str:
-    """asyncpg: a simple query, and an extended one."""
+    """Run a simple and an extended query with asyncpg. Return both results."""
 
     async def call() -> str:
         client: Any = await asyncpg.connect(
@@ -77,7 +77,7 @@ def postgres(target: Target, context: ssl.SSLContext) -> str:
 
 
 def _naming(context: ssl.SSLContext, host: str) -> ssl.SSLContext:
-    """Return a context that verifies the host: asyncpg would verify the address of the lab."""
+    """Change a context to verify this host: asyncpg would verify the lab's address instead."""
     wrap: Any = context.wrap_bio
 
     def wrap_bio(*bios: Any, server_side: bool = False, **_: Any) -> ssl.SSLObject:
@@ -92,7 +92,7 @@ RIGHT: dict[str, Speak] = {"smtp": smtp, "imap": imap, "postgres": postgres}
 
 
 def right(protocol: str, style: Style) -> Call:
-    """Return a correct client of this protocol and style."""
+    """Return a correct client of this protocol (smtp, imap or postgres) and this style of pins."""
     context = trusting if style is Style.NONE else pinned
     return Call(lambda target: RIGHT[protocol](target, context(target)))
 
@@ -103,7 +103,7 @@ def dial(target: Target) -> socket.socket:
 
 
 def without_tls(target: Target) -> str:
-    """smtplib, with an ignored failure of STARTTLS."""
+    """Send a message with smtplib, in clear text if the server does not support STARTTLS."""
     with smtplib.SMTP(target.address, target.port, "me.example", timeout=10) as client:
         client._host = target.host  # type: ignore[attr-defined]
         with suppress(smtplib.SMTPNotSupportedError):
@@ -115,7 +115,7 @@ def without_tls(target: Target) -> str:
 
 
 def implicit(target: Target) -> str:
-    """SMTP with TLS from the first byte on."""
+    """Log in over SMTP with TLS from the first byte on, without STARTTLS."""
     wire = Keeping(dial(target))
     try:
         wire.secure(pinned(target), target.host)
@@ -127,7 +127,7 @@ def implicit(target: Target) -> str:
 
 
 def imap_without_tls(target: Target) -> str:
-    """imaplib, which uses STARTTLS only if it is offered."""
+    """Log in with imaplib, in clear text if the server does not offer STARTTLS."""
     client = imaplib.IMAP4(target.address, target.port, timeout=10)
     try:
         client.host = target.host
@@ -153,7 +153,10 @@ _NO = (b"4", b"5", b"a1 NO", b"a1 BAD")  # of SMTP and of IMAP
 
 
 class Keeping:
-    """A client that keeps its read buffer when TLS begins: CVE-2011-0411, CVE-2021-22947."""
+    """A line-based client that keeps clear-text bytes in its read buffer when TLS begins.
+
+    This is the fault in CVE-2011-0411 and CVE-2021-22947.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -164,7 +167,7 @@ class Keeping:
         self.sock = context.wrap_socket(self.sock, server_hostname=host)
 
     def take(self, octets: int) -> bytes:
-        """Read this many bytes."""
+        """Read exactly this many bytes from the connection, and return them."""
         while len(self._buffer) < octets:
             self._fill()
         taken = bytes(self._buffer[:octets])
@@ -172,7 +175,7 @@ class Keeping:
         return taken
 
     def line(self) -> bytes:
-        """Read a line."""
+        """Read one line, and return it with its line ending."""
         while b"\n" not in self._buffer:
             self._fill()
         return self.take(self._buffer.index(b"\n") + 1)
@@ -184,7 +187,7 @@ class Keeping:
         self._buffer += piece
 
     def ask(self, words: str, last: bytes) -> bytes:
-        """Send a line, and read lines until one begins with ``last``."""
+        """Send a command, and read lines until one begins with ``last``. Return that line."""
         self.sock.sendall(words.encode() + b"\r\n")
         while not (line := self.line()).startswith(last):
             if line.startswith(_NO):
@@ -193,7 +196,7 @@ class Keeping:
 
 
 def keeping_smtp(target: Target) -> str:
-    """SMTP with a buffer that is kept."""
+    """Log in over SMTP with a client that keeps clear-text bytes in its buffer when TLS begins."""
     wire = Keeping(dial(target))
     try:
         wire.line()
@@ -207,7 +210,7 @@ def keeping_smtp(target: Target) -> str:
 
 
 def keeping_imap(target: Target) -> str:
-    """IMAP with a buffer that is kept."""
+    """Log in over IMAP with a client that keeps clear-text bytes in its buffer when TLS begins."""
     wire = Keeping(dial(target))
     try:
         wire.line()

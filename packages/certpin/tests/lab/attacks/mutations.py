@@ -1,4 +1,7 @@
-"""Mutations that remove a forged property from a certificate: see ``tests/test_mutations.py``."""
+"""Source changes that remove the flaw from a forged certificate; a test must fail for each.
+
+``tests/test_mutations.py`` applies them.
+"""
 
 from __future__ import annotations
 

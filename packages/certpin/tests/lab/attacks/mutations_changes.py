@@ -1,4 +1,7 @@
-"""Mutations of the cases of legitimate changes, revocation and weak keys."""
+"""Source changes in the cases of legitimate changes, revocation and weak keys.
+
+``tests/test_mutations.py`` applies each of them, and a test must fail for it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Mutations of the cases with a control: TLS with a proxy, and ECH that the server rejects."""
+"""Source changes in the cases of TLS to a proxy, and of ECH that the server rejects.
+
+``tests/test_mutations.py`` applies each of them, and a test must fail for it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Mutations of the cases that catch clients with one hole, each caught by its broken client."""
+"""Source changes in the cases that catch clients with a single fault.
+
+``tests/test_mutations.py`` applies each of them, and the test of a client with that fault must
+fail.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Mutations of the cases of HTTP/3, and of the server on UDP."""
+"""Source changes in the HTTP/3 cases and in the lab's server on UDP.
+
+``tests/test_mutations.py`` applies each of them, and a test must fail for it.
+"""
 
 from __future__ import annotations
 

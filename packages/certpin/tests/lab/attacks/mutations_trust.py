@@ -1,6 +1,6 @@
-"""Mutations that correct a forged signature, authority, chain or protocol.
+"""Source changes that correct a forged signature, authority, chain or protocol in the lab's cases.
 
-See ``tests/test_mutations.py``.
+``tests/test_mutations.py`` applies each of them, and a test must fail for it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Each case of trust, chain and protocol catches a client with exactly that fault."""
+"""Each case about trust, chains and protocols catches a client with exactly one fault."""
 
 from __future__ import annotations
 
@@ -82,7 +82,10 @@ def named(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 
 
 def paths(target: Target, tls: ssl.SSLSocket, link: Link) -> list[Path]:
-    """Return every path of served certificates from the leaf to a root with accepted links."""
+    """Return every path from the leaf through served certificates to a trusted root.
+
+    ``link(certificate, issuer)`` decides whether two certificates may follow each other.
+    """
     leaf, *others = served(tls)
     anchors = roots(target)
     found, growing = [], [[leaf]]
@@ -100,7 +103,10 @@ def paths(target: Target, tls: ssl.SSLSocket, link: Link) -> list[Path]:
 def pin_on_a_path_of_its_own(
     link: Link, prepare: Callable[[Target], ssl.SSLContext] = blind
 ) -> Call:
-    """A client that builds paths itself, and looks for the pin on them."""
+    """Return a client that builds paths itself, and accepts if a pin is on any of the paths.
+
+    ``link`` decides which certificates may follow each other; ``prepare`` creates its TLS context.
+    """
 
     def check(target: Target, tls: ssl.SSLSocket) -> bool:
         found = paths(target, tls, link)
@@ -111,7 +117,7 @@ def pin_on_a_path_of_its_own(
 
 
 def only_the_first_signature() -> Call:
-    """A client that verifies only the leaf's signature, and compares the root by its name."""
+    """Return a client that verifies only the leaf's signature, and the root only by its name."""
 
     def check(target: Target, tls: ssl.SSLSocket) -> bool:
         chain = served(tls)
@@ -122,7 +128,7 @@ def only_the_first_signature() -> Call:
 
 
 def roots_by_name() -> Call:
-    """A client that verifies every served signature, and compares the root by its name."""
+    """Return a client that verifies every served signature, but the root only by its name."""
 
     def check(target: Target, tls: ssl.SSLSocket) -> bool:
         chain = served(tls)
@@ -134,7 +140,7 @@ def roots_by_name() -> Call:
 
 
 def self_signed_will_do() -> Call:
-    """A client that accepts self-signed certificates, left over from tests."""
+    """Return a client that also accepts any self-signed leaf, as left over from tests."""
 
     def check(target: Target, tls: ssl.SSLSocket) -> bool:
         leaf = served(tls)[0]
@@ -144,7 +150,10 @@ def self_signed_will_do() -> Call:
 
 
 def roots_by_their_point() -> Call:
-    """A client with CVE-2020-0601: it compares a root by its point, and uses the sent curve."""
+    """Return a client with the fault in CVE-2020-0601.
+
+    It compares a root only by its public point, and takes the curve from the served certificate.
+    """
 
     def check(target: Target, tls: ssl.SSLSocket) -> bool:
         leaf, above = served(tls)[:2]
@@ -194,7 +203,7 @@ def every_suite() -> Call:
 
 
 def an_empty_chain_has_no_wrong_pin() -> Call:
-    """A client that checks every served certificate, and so accepts an empty chain."""
+    """Return a client that checks every served certificate, and so accepts an empty chain."""
 
     def prepare(target: Target) -> ssl.SSLContext:
         context = blind(target)

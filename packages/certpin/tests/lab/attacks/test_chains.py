@@ -1,4 +1,4 @@
-"""Cases of several chains: one is valid for the client's roots, and the pinned one is not."""
+"""Cases that serve two paths: the valid path has no pin, and the path with the pin is not valid."""
 
 from __future__ import annotations
 
@@ -31,14 +31,20 @@ def test_the_chain_is_good_by_the_rogue_root(name: str) -> None:
 
 @pytest.mark.parametrize("name", [case.name for case in CHAINS])
 def test_chain_is_refused_without_the_rogue_root(name: str) -> None:
-    """Without the rogue root the chain is refused, so the pinned path is not valid."""
+    """OpenSSL refuses the chain of each case if the rogue root is not trusted.
+
+    So the path with the pin is not valid on its own.
+    """
     forged = Forged(name)
     forged.pki.authorities.__dict__["rogue"] = forged.pki.untrusted
     assert problem(forged.step, forged.pki, HOST)
 
 
 def _linked(path: Sequence[x509.Certificate]) -> bool:
-    """Return True if names and signatures match, which a naive chain cleaner checks."""
+    """Return True if each certificate names and is signed by the next one; raise otherwise.
+
+    A naive chain cleaner makes only this check.
+    """
     for certificate, issuer in itertools.pairwise(path):
         certificate.verify_directly_issued_by(issuer)
     return True

@@ -31,7 +31,10 @@ def _covers(tls: ssl.SSLSocket, host: str) -> bool:
 
 
 def _both(target: Target, context: ssl.SSLContext, *, share: bool) -> None:
-    """Request both hosts, on one connection if ``share`` is set and its certificate covers them."""
+    """Request both hosts of the target over HTTP/2, the second one on a new connection by default.
+
+    If ``share`` is set, both use one connection, provided that its certificate covers both.
+    """
     context.set_alpn_protocols(["h2"])
     path = f"/{target.canary}"
     with connected(target, context) as tls:

@@ -1,4 +1,4 @@
-"""Rule 13: a path with a compromised key is refused, although a live pin matches it."""
+"""A client must refuse a path with a key marked as compromised, even if a live pin matches."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_path_is_refused_because_of_the_mark(name: str, style: Style) -> None:
 
 @pytest.mark.medium
 def test_a_client_that_looks_for_live_pins_only_is_caught() -> None:
-    """Without the marked entry, the same pin set accepts the path."""
+    """A client that ignores the pins marked as compromised accepts the path, and fails the case."""
 
     def call(target: Target) -> str:
         pins = PinSet.load(target.pins)
@@ -155,7 +155,7 @@ def test_function_that_is_given_keys_to_accept_is_not_judged() -> None:
 
 @pytest.mark.parametrize("name", [*ATTACKS, "rot-compromised-sent"])
 def test_an_app_has_one_pin_set_for_all_cases(name: str) -> None:
-    """`certpin lab serve` cannot change the app's pins between cases."""
+    """`certpin lab serve` does not run these cases: an app's pins cannot change between cases."""
     schedule = Schedule([HOST], Style.CA, [BY_NAME[name]], Authorities(datetime.now(UTC)))
     assert schedule.queues[HOST].turn() is not None  # the good control
     with pytest.raises(CannotServeError, match="another pin set"):

@@ -1,4 +1,4 @@
-"""Only the declared connection is attacked, and all others are honest."""
+"""Cases that attack one kind of connection, or the n-th one, serve all others honestly."""
 
 from __future__ import annotations
 

@@ -95,7 +95,10 @@ def test_names_are_constrained_for_an_address_as_well() -> None:
 
 
 def _signatures_alone(target: Target, tls: ssl.SSLSocket) -> bool:
-    """Check the dates, the name, and each signature, as custom code does."""
+    """Return True if the dates, the host's name and each signature are valid.
+
+    Constraints of authorities are not checked, as in much custom code.
+    """
     chain = [*served(tls), x509.load_pem_x509_certificates(target.ca.read_bytes())[0]]
     now = datetime.now(UTC)
     if target.host not in names(chain[0]):

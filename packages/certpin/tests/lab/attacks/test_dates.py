@@ -127,7 +127,10 @@ def _program(kind: str) -> Command:
 @pytest.mark.parametrize("style", [Style.LEAF, Style.CA])
 @pytest.mark.peer("faketime")
 def test_expired_pins_follow_the_policy_of_their_owner(style: Style) -> None:
-    """The client's clock is after the expiry of the pins, and before that of any certificate."""
+    """A client with its clock past the pins' expiry refuses, and the lab does not judge that.
+
+    All certificates are still valid at that time.
+    """
     result = run_case("pin-set-expired", _program("pinned"), style)
     assert (result.verdict, result.outcome) == (Verdict.REJECT, Outcome.TOLD)
     assert "PinSetExpiredError" in result.attempts[0].ending.output

@@ -1,4 +1,4 @@
-"""A client gets exactly the bytes that the step declares, as read by OpenSSL's command."""
+"""The certificates that OpenSSL's command receives are exactly those that each case declares."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def lab() -> Iterator[Lab]:
 
 
 def _received(target: Target) -> tuple[bytes, ...]:
-    """Return every certificate that OpenSSL receives, with the version and suite of the step."""
+    """Return the DER of every certificate that ``openssl s_client`` receives from the target."""
     address = f"[{target.address}]" if ":" in target.address else target.address
     name = ["-noservername"] if is_address(target.host) else ["-servername", target.host]
     words = ["openssl", "s_client", "-connect", f"{address}:{target.port}", "-showcerts", *name]
@@ -73,7 +73,7 @@ def test_each_connection_gets_the_chain_of_its_step(lab: Lab, case: Case) -> Non
 
 @pytest.mark.peer("openssl")
 def test_most_cases_serve_a_chain(lab: Lab) -> None:
-    """Otherwise the test above would compare two empty lists."""
+    """Only the listed cases serve no chain, so the comparison of received chains is not empty."""
     pki = {case.name: case.scenario(lab.pki(case.host(lab.host))) for case in SERVED}
     bare = {
         name for name, scenario in pki.items() if not all(step.chain for step in scenario.first)

@@ -1,4 +1,4 @@
-"""HTTP/3 that an honest server offers: the offer, the server on UDP, its evidence, and clients."""
+"""HTTP/3 that an honest server offers: its Alt-Svc header, the UDP server, evidence and clients."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ ALT_SVC = 'h3=":4433"; ma=86400'
 
 
 def _seen(name: str, act: Callable[[Target], object]) -> list[Connection]:
-    """Serve a case, call a client in it, and return the evidence of the connections over QUIC."""
+    """Serve a case, pass its target to ``act``, and return the recorded QUIC connections."""
     with Lab() as lab:
         case_server = lab.case_server(BY_NAME[name])
         target = case_server.open()
@@ -57,7 +57,7 @@ def _seen(name: str, act: Callable[[Target], object]) -> list[Connection]:
 
 
 def _connect(target: Target) -> None:
-    """Connect over QUIC, send nothing, and close the connection."""
+    """Open a verified QUIC connection, send no request, and close it."""
     with QuicClient(target):
         pass
 
@@ -206,7 +206,7 @@ def test_a_request_that_cannot_be_parsed_is_data() -> None:
 
 
 def test_a_request_whose_answer_is_stopped_is_data() -> None:
-    """The library resets that side of the stream, so that the lab can't answer."""
+    """A client that sends a request and stops the response (STOP_SENDING) has still sent data."""
 
     def call(target: Target) -> None:
         with QuicClient(target) as client:
@@ -263,7 +263,10 @@ def test_data_that_arrived_before_the_end_is_read() -> None:
             client.request()
 
             def send_and_close() -> None:
-                """Send in the thread of the loop, which then can't read before the end."""
+                """Send data and close the server in one call in the loop's thread.
+
+                So the loop cannot read the data before the server closes.
+                """
                 client.send()
                 case_server._shut()
 
@@ -321,7 +324,11 @@ def test_a_datagram_that_the_library_fails_at_is_dropped(monkeypatch: pytest.Mon
 
 
 def _http3(target: Target, *, verified: bool = True) -> str:
-    """Request the URL over TCP, then over HTTP/3, as a client that follows the offer."""
+    """Request the URL over TCP, and again over HTTP/3 if the response offers it (Alt-Svc).
+
+    ``verified`` is False for a client that does not verify the certificate over QUIC. Returns the
+    body of the last response.
+    """
     answer = request(target, trusting(target))
     if "Alt-Svc" not in answer:
         return answer
@@ -405,7 +412,7 @@ def test_an_error_in_the_handshake_of_http3_is_a_lock_out() -> None:
 
 
 def _other_roots(folder: Path) -> Path:
-    """Return a folder with other roots."""
+    """Return a folder. Its ``trusted.pem`` holds a root that did not issue the served chain."""
     other = folder / "other-roots"
     other.mkdir(exist_ok=True)
     (other / "trusted.pem").write_bytes(pki().untrusted.pem)

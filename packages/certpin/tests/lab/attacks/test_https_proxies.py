@@ -1,4 +1,4 @@
-"""TLS with a proxy: its certificates, the control of each client, and the verdicts."""
+"""TLS to an https:// proxy: the proxy's certificates, each client's control case, and verdicts."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def _pki(case: Case, style: Style) -> TestPKI:
 
 
 def _attacks(case: Case, pki: TestPKI) -> list[tuple[str, ServerStep]]:
-    """Return each attacking step that serves a chain, with its host."""
+    """Return each server of the case that attacks with a chain, as pairs of host and server."""
     scenario = case.scenario(pki)
     played = [(pki.host, step) for step in scenario.first]
     played += [(pki.second, step) for step in scenario.second]

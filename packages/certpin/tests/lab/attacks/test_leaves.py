@@ -1,4 +1,4 @@
-"""Certificates of rare kinds, similar pins, and chains of odd sizes have the forged property."""
+"""Cases with rare certificates, similar pins or chains of odd sizes serve what they declare."""
 
 from __future__ import annotations
 

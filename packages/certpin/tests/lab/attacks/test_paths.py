@@ -1,4 +1,4 @@
-"""Other paths to the same key: cross-signed, reordered, or with extra certificates."""
+"""Honest chains with the same key: cross-signed, in another order, or with extra certificates."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _each_by_the_next(_: Target, tls: ssl.SSLSocket) -> bool:
 
 
 def _by_place(target: Target, tls: ssl.SSLSocket) -> bool:
-    """Return True if the last certificate sent is the pinned intermediate."""
+    """Return True if the last certificate that the server sent has the target's pin."""
 
     last = served(tls)[-1].public_bytes(Encoding.DER)
     return str(Pin.of_key(Certificate.from_der(last).spki_sha256)) == target.pin

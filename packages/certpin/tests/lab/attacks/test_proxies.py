@@ -1,4 +1,4 @@
-"""A hostile proxy answers CONNECT itself: its bytes, the evidence, and which clients meet it."""
+"""A hostile proxy answers CONNECT itself: the bytes sent, the evidence, and affected clients."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _run(status: int) -> CaseRun:
 
 
 def _refused(run: CaseRun, headers: str = "") -> tuple[Proxied, bytes]:
-    """Request a tunnel, and return the connection with the proxy's answer."""
+    """Send CONNECT to a proxy that refuses it. Return the connection and the proxy's response."""
     proxied = Proxied(lambda to, head: RefusedTunnel(run, to, head))
     proxied.receive(f"{HEAD}{headers}\r\n".encode())
     return proxied, proxied.data_to_send()

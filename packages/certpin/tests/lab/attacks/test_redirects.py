@@ -1,4 +1,4 @@
-"""Clients that follow an honest server's redirect to an unprotected URL, and others."""
+"""Clients that follow an honest server's redirect to an unprotected URL, and clients that don't."""
 
 from __future__ import annotations
 
@@ -36,7 +36,13 @@ def _location(answer: str) -> SplitResult | None:
 
 
 def _follow(target: Target, *, plain: bool = True, strict: bool = False) -> None:
-    """Send a request and follow its redirect. ``strict`` refuses hosts without pins."""
+    """Send a request over TLS, and follow the redirect in the response.
+
+    Args:
+        target: the host and the lab's port
+        plain: whether to follow a redirect to http://
+        strict: whether to refuse to connect to hosts that have no pins
+    """
     with connected(target, pinned(target)) as tls:
         to = _location(ask(tls, target.host, target.canary))
     if to is None:

@@ -1,4 +1,4 @@
-"""Revoked certificates are served with their responses, and reported without a judgement."""
+"""Cases of revoked certificates: the served OCSP responses, and reports without a judgement."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_certificate_requires_a_staple_and_none_is_sent() -> None:
 @pytest.mark.peer("curl")
 @pytest.mark.parametrize(("name", "status"), [("rot-stapled", 0), ("revoked-staple", 91)])
 def test_curl_reads_the_staple_if_it_asks_for_one(name: str, status: int) -> None:
-    """91 is CURLE_SSL_INVALIDCERTSTATUS."""
+    """curl exits with 0 for a good stapled response, and with 91 (invalid status) for "revoked"."""
     with Lab() as lab:
         server = lab.case_server(BY_NAME[name])
         target = server.open()

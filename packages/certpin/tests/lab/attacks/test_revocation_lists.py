@@ -1,4 +1,4 @@
-"""A certificate that names a list of revoked ones (CRL): its content, its readers, and reports."""
+"""A certificate that names a revocation list (CRL): the list, the clients that read it, reports."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _leaf(scenario: Scenario) -> x509.Certificate:
 
 
 def _address(leaf: x509.Certificate) -> str:
-    """Return the address of the list that a certificate names; empty if it names none."""
+    """Return the URL of the revocation list that a certificate names; empty if it names none."""
     try:
         points = leaf.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
     except x509.ExtensionNotFound:
@@ -50,7 +50,10 @@ def _address(leaf: x509.Certificate) -> str:
 
 
 def _checking(target: Target, proxy: str = "") -> str:
-    """Send a request unless the certificate is in the list that it names."""
+    """Send a request unless the revocation list that the certificate names contains it.
+
+    ``proxy`` is the URL of the HTTP proxy for fetching the list; by default none.
+    """
     handlers = [urllib.request.ProxyHandler({"http": proxy} if proxy else {})]
     opener = urllib.request.build_opener(*handlers)
     with (

@@ -1,4 +1,4 @@
-"""Cases of changed roots and post-quantum keys have the declared chains and trust stores."""
+"""Cases of changed roots and post-quantum keys: their chains and trust stores are as declared."""
 
 from __future__ import annotations
 
@@ -90,7 +90,10 @@ def test_the_added_authorities_come_before_the_roots_in_the_trust_store(case: ob
 
 
 def _expected(result: Result, outcome: Outcome) -> bool:
-    """Return True for this outcome; if no such key can be made here, the report must say so."""
+    """Return True if the result has this outcome.
+
+    Where cryptography makes no ML-DSA keys, the case must not have run for that reason instead.
+    """
     if MAKES_ML_DSA:
         return result.outcome is outcome
     return result.outcome is Outcome.NOT_RUN and "makes no ML-DSA keys" in result.why
@@ -106,7 +109,7 @@ def test_pins_refuse_an_attacker_with_a_post_quantum_key() -> None:
 
 
 def test_a_client_that_accepts_keys_that_it_does_not_know_is_caught() -> None:
-    """It is caught if the client's OpenSSL offers ML-DSA: otherwise there is no handshake."""
+    """The lab catches such a client if its OpenSSL offers ML-DSA; otherwise the handshake fails."""
     with Lab() as lab:
         case = BY_NAME["rogue-ml-dsa"]
         result = prove(lab, broken("unknown_keys_accepted"), [case]).results[1]

@@ -1,4 +1,4 @@
-"""Cases of legitimate changes: each is valid by every rule, and locks a brittle client out."""
+"""Cases of legitimate changes: each chain is valid, and an inflexible client wrongly refuses it."""
 
 from __future__ import annotations
 
@@ -85,7 +85,10 @@ def test_pins_on_the_leaf_refuse_a_new_key() -> None:
 
 
 def _first_seen(of: Callable[[x509.Certificate], object]) -> Call:
-    """A client that pins a property of the first certificate that it sees, as if built in."""
+    """Return a client that stores a property of the first leaf it receives, and refuses any other.
+
+    ``of`` returns that property of a certificate.
+    """
     seen: list[object] = []
 
     def same(_: Target, tls: ssl.SSLSocket) -> bool:

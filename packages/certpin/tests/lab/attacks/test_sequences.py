@@ -1,4 +1,4 @@
-"""Clients with several connections: each mistake is caught by its own case only."""
+"""Clients that open several connections: only the case made for a mistake catches that mistake."""
 
 from __future__ import annotations
 
@@ -92,7 +92,10 @@ def test_pins_checked_once_miss_a_swapped_server(style: Style) -> None:
 
 
 def test_check_on_a_separate_connection_is_caught() -> None:
-    """Mobile plugins connect, compare and disconnect, and the HTTP client then connects again."""
+    """The client checks pins on one connection, closes it, and sends its data on an unchecked one.
+
+    Some mobile plugins work like this.
+    """
 
     def client(target: Target) -> None:
         with connected(target, pinned(target)):
@@ -240,7 +243,7 @@ def test_a_session_of_another_host_is_caught(style: Style, tls: str) -> None:
 
 
 def test_sessions_are_not_resumed_where_tickets_are_not_shared() -> None:
-    """The case depends on shared ticket keys only."""
+    """Hosts with servers that do not share ticket keys refuse to resume each other's sessions."""
     resumed = []
 
     def client(target: Target) -> None:
@@ -273,7 +276,7 @@ def test_a_second_host_without_pins_is_caught(style: Style) -> None:
 
 @pytest.mark.parametrize("style", PINNED)
 def test_a_request_for_another_host_on_a_shared_connection_is_caught(style: Style) -> None:
-    """In HTTP/1.1, which has no rule for shared connections."""
+    """An HTTP/1.1 client reuses a connection for a second host that the certificate covers."""
 
     def client(target: Target) -> None:
         with connected(target, pinned(target)) as tls:

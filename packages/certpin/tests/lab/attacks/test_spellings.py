@@ -1,4 +1,4 @@
-"""Cases of names before a NUL, names only in the subject, and addresses."""
+"""Cases with a NUL in a name, a name only in the subject, or an IP address as the host."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_nothing_but_the_name_is_wrong(name: str) -> None:
 
 
 def _repair(forged: Forged) -> None:
-    """Give the leaf of the chain the right name."""
+    """Replace the leaf of the chain by one with the same key and the right name."""
     right = forged.pki.intermediate.issue(forged.pki.host, key=forged.pki.leaf.key)
     forged.chain[0] = right.chain[0]
 
@@ -141,7 +141,7 @@ def test_requested_address() -> None:
 
 @pytest.mark.parametrize("style", Style)
 def test_client_on_this_machine_uses_loopback_addresses(style: Style) -> None:
-    """It works over IPv6 too, and the target's pins are for the address."""
+    """A correct client of ``localhost`` passes the cases of IP addresses, over IPv4 and IPv6."""
     for name in ("ip-without-ip-san", "ipv6-san"):
         result = run_case(name, right_client(style), style, "localhost")
         if name == "ipv6-san" and result.outcome is Outcome.NOT_RUN:

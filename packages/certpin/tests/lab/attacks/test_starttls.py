@@ -1,4 +1,4 @@
-"""Cases before TLS: correct clients raise no alarm, and each broken one is caught by its case."""
+"""STARTTLS cases: correct clients pass, and each insecure client is caught by its case."""
 
 from __future__ import annotations
 
@@ -65,7 +65,10 @@ def test_broken_client_is_caught_only_by_its_case(
 
 
 def test_postgres_in_clear_text_is_caught() -> None:
-    """This client also keeps its buffer, so both cases catch it."""
+    """Both STARTTLS cases catch a PostgreSQL client that falls back to clear text.
+
+    The client also keeps clear-text bytes in its buffer when TLS begins.
+    """
     with Lab(style=Style.LEAF, protocol="postgres") as lab:
         run = prove(lab, Call(clients.postgres_without_tls), BEFORE_TLS)
     assert run.controlled

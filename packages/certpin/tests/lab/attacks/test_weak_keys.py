@@ -206,7 +206,7 @@ def test_go_refuses_the_others(name: str, why: str) -> None:
 
 
 def test_the_roles_of_the_servers() -> None:
-    """Everyone on the path can read the connections that clients must refuse."""
+    """Servers with weak cryptography are attackers, except the honest one with the 3DES suite."""
     for name in BY_HAND:
         step = Forged(name).step
         assert step.role is (Role.HONEST if name == "suite-3des" else Role.ATTACKER)

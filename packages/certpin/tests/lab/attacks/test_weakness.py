@@ -1,4 +1,4 @@
-"""Cases of weak keys and digests, which a policy decides, and of a missing intermediate."""
+"""Cases of weak keys and digests, which the lab does not judge, and of a missing intermediate."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_only_the_leaf_is_sent_and_it_has_no_issuer_url() -> None:
 
 
 def test_without_the_intermediate_both_are_right() -> None:
-    """A client that cached the intermediate accepts, as browsers do; another one can't."""
+    """A client with a cached intermediate accepts, one without it refuses, and both pass."""
     case = BY_NAME["missing-intermediate"]
     with Lab(style=Style.NONE) as lab:
         pem = lab.authorities.intermediate.pem.decode()

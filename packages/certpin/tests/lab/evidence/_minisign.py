@@ -1,4 +1,4 @@
-"""Keys of minisign, made without minisign, for tests on machines that lack it."""
+"""Helpers that create minisign keys and verify minisign signatures without the minisign program."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ KEY_ID = b"certpin!"
 
 
 def write_key(path: Path, *, passphrase: bytes | None = None) -> Path:
-    """Write a new secret key. With a passphrase, its scrypt has a low cost, to be fast."""
+    """Write a new minisign secret key to a file, and return its path.
+
+    With a passphrase, the key is encrypted with a low scrypt cost, so that tests are fast.
+    """
     private = Ed25519PrivateKey.generate()
     seed = private.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
     public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
@@ -42,7 +45,7 @@ def write_key(path: Path, *, passphrase: bytes | None = None) -> Path:
 
 
 def no_passphrase() -> bytes | None:
-    """Fail: the key has no passphrase, so that the user must not be asked for one."""
+    """Replace the passphrase prompt, and fail the test: a key without one needs no prompt."""
     raise AssertionError("asked for a passphrase")
 
 

@@ -1,4 +1,7 @@
-"""Mutations that remove a rule of the evidence: see ``tests/test_mutations.py``."""
+"""Source changes that remove a rule about the evidence folder; a test must fail for each.
+
+``tests/test_mutations.py`` applies them.
+"""
 
 from __future__ import annotations
 

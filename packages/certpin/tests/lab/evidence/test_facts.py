@@ -1,4 +1,4 @@
-"""The facts for an auditor: the client's files, certpin's files, the extras."""
+"""The evidence's facts for an auditor: hashes of the client's and certpin's files, and extras."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_program_in_the_path_is_hashed() -> None:
 
 
 def test_other_files_are_not_hashed(tmp_path: Path) -> None:
-    """The hash of a short password in a file would give it away."""
+    """A file that is not a program is not hashed: the hash could reveal a short password in it."""
     password = tmp_path / "password.txt"
     password.write_text("1234")
     assert [file["name"] for file in client_files(("sh", str(password), "{ca}"))] == ["sh"]
@@ -61,7 +61,7 @@ def test_the_digest_of_certpin_changes_with_its_files(
 
 
 class _Distribution:
-    """An installed wheel with one file, recorded with this hash."""
+    """A substitute for an installed distribution with one file, recorded with this SHA-256 hash."""
 
     def __init__(self, digest: str) -> None:
         from importlib.metadata import PackagePath
@@ -117,7 +117,10 @@ def test_an_extra_is_not_installed_with_a_version_that_is_too_old(
 def test_an_extra_of_the_service_is_installed_if_all_the_packages_behind_it_are(
     monkeypatch: pytest.MonkeyPatch, inner: str, extras: list[str]
 ) -> None:
-    """``cluster`` is certpin-watch with its extra ``cluster``, which may lack its packages."""
+    """An extra counts as installed only if the packages of the extra that it refers to are, too.
+
+    The extra ``cluster`` installs certpin-watch with its own extra ``cluster``.
+    """
     required = {
         "certpin": [
             "certpin-watch==0.1.0; extra == 'watch'",

@@ -33,7 +33,7 @@ def written(place: Path, **options: Any) -> dict[str, Any]:
 
 
 def sums_hold(place: Path) -> bool:
-    """Check the digests as ``sha256sum -c`` does, and that no file is missing in the list."""
+    """Return True if ``SHA256SUMS`` lists every other file in the folder with the right digest."""
     lines = (place / "SHA256SUMS").read_text().splitlines()
     pairs = (line.split("  ") for line in lines)
     listed = {name: digest for digest, name in pairs}

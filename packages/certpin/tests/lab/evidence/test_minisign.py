@@ -1,4 +1,4 @@
-"""Signatures in the format of minisign, verified by minisign itself and by a second reader."""
+"""Signatures in minisign's format, verified by the minisign program and by a separate reader."""
 
 from __future__ import annotations
 

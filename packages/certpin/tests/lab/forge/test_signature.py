@@ -1,4 +1,4 @@
-"""Certificates signed again with any digest, and otherwise unchanged."""
+"""A certificate that is signed again with another digest is valid and otherwise unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A path check as pinning code has it, without OpenSSL's, and faults that can be planted in it."""
+"""A path check like those in custom pinning code, in which each single check can be left out."""
 
 from __future__ import annotations
 
@@ -105,7 +105,10 @@ def _require(condition: bool) -> None:  # reads as an assertion
 
 
 class PathCheck:
-    """Follow the served order to an anchor, verify each signature, and run all checks but one."""
+    """A verifier that follows the served order to a trust anchor and verifies each signature.
+
+    ``fault`` names the one check that it leaves out; by default it makes all checks.
+    """
 
     name = "path check"
     version = ""
@@ -114,7 +117,7 @@ class PathCheck:
         self._checks = [check for name, check in CHECKS.items() if name != fault]
 
     def judge(self, own: OwnChain) -> PeerVerdict:
-        """Return the verdict on a chain."""
+        """Return whether the chain is accepted, and if not, why."""
         try:
             with without_deprecations():
                 path = list(_path(own))
@@ -125,7 +128,7 @@ class PathCheck:
         return PeerVerdict(accepts=True)
 
     def close(self) -> None:
-        """Do nothing."""
+        """Do nothing: the verifier holds no resources."""
 
 
 UNREADABLE = (

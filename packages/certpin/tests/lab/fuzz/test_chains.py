@@ -1,4 +1,4 @@
-"""The chains of a seed: always the same, good before their mutations, and as the grammar says."""
+"""Generated chains: the seed fixes them, mutations follow the grammar, unmutated ones are valid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Disagreements: faults of a path check are found and minimised, and correct clients pass."""
+"""Disagreements of verifiers are found and minimised, and correct verifiers have none."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ MUTATIONS = tuple(Mutation(0, f"field{number}", "set") for number in range(4))
 
 
 class Remembering:
-    """A peer that is asked once about each chain, although several runs need its verdict."""
+    """A verifier that caches its verdict on each chain, so that several runs can use it."""
 
     def __init__(self, peer: Peer) -> None:
         self.name, self.version = peer.name, peer.version
         self.judge: Callable[[OwnChain], PeerVerdict] = lru_cache(maxsize=None)(peer.judge)
 
     def close(self) -> None:
-        """Do nothing."""
+        """Do nothing: the cached verifier stays open."""
 
 
 class Fixed:
-    """A verifier with a fixed verdict on each chain, given by a function."""
+    """A verifier that gets its verdict on a chain from a function, for tests of the comparison."""
 
     version = ""
 
@@ -61,11 +61,11 @@ class Fixed:
         self._verdict = verdict
 
     def judge(self, own: OwnChain) -> PeerVerdict:
-        """Return the verdict."""
+        """Return the function's verdict on this chain."""
         return PeerVerdict(self._verdict(own), "why")
 
     def close(self) -> None:
-        """Do nothing."""
+        """Do nothing: the verifier holds no resources."""
 
 
 GOOD = {CORPUS.build(Recipe(base)).own for base in CORPUS.starts}
@@ -122,7 +122,10 @@ def test_minimising_keeps_the_disagreement_and_nothing_else(
 
 @given(st.sets(st.frozensets(st.sampled_from(MUTATIONS)), max_size=8))
 def test_no_smaller_subset_keeps_the_disagreement(kept: set[frozenset[Mutation]]) -> None:
-    """The disagreement is any set of subsets: not only one that grows with its mutations."""
+    """``minimise`` returns the smallest subset of mutations that still disagrees.
+
+    ``kept`` is any set of subsets that disagree, not only one that is closed under more mutations.
+    """
     smallest = minimise(Recipe("one", MUTATIONS), lambda each: frozenset(each.mutations) in kept)
     assert smallest.mutations == MUTATIONS or frozenset(smallest.mutations) in kept
     assert all(len(each) >= len(smallest.mutations) for each in kept)

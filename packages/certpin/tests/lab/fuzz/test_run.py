@@ -1,4 +1,4 @@
-"""A comparison with the verifiers of this machine, and with a real client behind the lab."""
+"""Fuzz runs that compare the verifiers on this machine, and a real client that the lab serves."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ UNSERVABLE = Recipe("one", (Mutation(1, "issuer", "encode", "cut"),))
 
 @pytest.fixture(autouse=True)
 def _without_go(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take Go out of PATH, except for the tests that need it: building its helper is slow."""
+    """Remove Go from PATH, except for tests marked as needing it: building its helper is slow."""
     if not request.node.get_closest_marker("peer"):
         monkeypatch.setenv("PATH", "")
 
 
 def careless(target: Target) -> str:
-    """Verify the path, and ignore its dates."""
+    """Send a request as a client that verifies the path but ignores the certificates' dates."""
     context = trusting(target)
     context.verify_flags = ssl.VerifyFlags(int(context.verify_flags) | NO_CHECK_TIME)
     return request(target, context)

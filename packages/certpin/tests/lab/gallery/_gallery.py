@@ -65,7 +65,7 @@ def load(path: Path) -> Any:
 
 
 def _load_parts() -> dict[str, Any]:
-    """Load the modules that the broken clients share, by name."""
+    """Load the helper modules that the broken example clients import, and return them by name."""
     parts = {}
     with pytest.MonkeyPatch.context() as patch:
         for name in ("_lab", "_tls12"):
@@ -82,7 +82,7 @@ _parts = _load_parts()
 
 
 def broken(name: str) -> Call:
-    """Return a broken client, which runs in this process."""
+    """Return a broken example client in Python, which runs in this process, by its name."""
     program = load(BROKEN / f"{name}.py")
 
     def call(target: Target) -> object:
@@ -96,7 +96,15 @@ def broken(name: str) -> Call:
 
 
 def library(name: str, function: str, patch: pytest.MonkeyPatch) -> Call:
-    """Return a Python HTTP client. It runs in this process, one at a time for its environment."""
+    """Return an example client that uses a Python HTTP library, which runs in this process.
+
+    Each call sets environment variables, so only one may run at a time.
+
+    Args:
+        name: the library, as in the file ``python_{name}.py``
+        function: the module's function that sends the request
+        patch: restores the environment after the test
+    """
     program = load(CLIENTS / f"python_{name}.py")
 
     def call(target: Target) -> object:
@@ -144,12 +152,18 @@ class Jvm:
 
 
 def program(*words: str, via: str = "connect") -> Command:
-    """Return a program of the gallery."""
+    """Return a client that runs this command for each case.
+
+    ``via`` is how the client reaches the lab: through its HTTP proxy by default.
+    """
     return Command(words, via=via)
 
 
 def in_its_language(name: str, chosen: Program) -> Command:
-    """Return a broken client in Go, Node.js, Dart or shell, by its file below ``BROKEN``."""
+    """Return a broken client in Go, Node.js, Dart or shell as a command to run.
+
+    ``name`` is its file below ``BROKEN``, and ``chosen`` has its arguments.
+    """
     path = BROKEN / name
     start: tuple[str, ...]
     match path.suffix:
@@ -163,7 +177,10 @@ def in_its_language(name: str, chosen: Program) -> Command:
 
 
 def peer_of(name: str) -> str:
-    """Return the program that a broken client in another language needs (``pytest.mark.peer``)."""
+    """Return the program that must be installed for a broken client in Go, Node.js, Dart or shell.
+
+    ``name`` is the client's file. The result is the argument of ``pytest.mark.peer``.
+    """
     beginning = Path(name).name.partition("_")[0]
     shell = {"wget": "wget", "openssl": "openssl", "gnutls": "gnutls-cli"}.get(beginning, "curl")
     return {".go": "go", ".mjs": "node", ".dart": "dart", ".sh": shell}[Path(name).suffix]
@@ -201,9 +218,10 @@ def _dart_program() -> Path:
 
 
 def check(client: ClientUnderTest, hole: Hole) -> None:
-    """Run a broken client on the good control, the neighbouring case and those that name its fault.
+    """Check that the lab catches a broken client in the cases of its fault, and only there.
 
-    Its one cause must have the right name.
+    The client must pass the control and the neighbouring case, fail the cases of ``hole``, and the
+    report must name exactly the cause in ``hole``.
     """
     chosen = [BY_NAME[name] for name in (hole.neighbour, *hole.cases)]
     with Lab(style=hole.style, tls=hole.tls, stall=hole.stall) as lab:
@@ -222,22 +240,25 @@ def check(client: ClientUnderTest, hole: Hole) -> None:
 def fails(
     client: ClientUnderTest, style: Style, *, jobs: int = 2, only: Sequence[Case] = CASES
 ) -> Mapping[str, str]:
-    """Return the cases that a client fails or that warn, with their verdicts."""
+    """Run a client on the cases. Return those that it fails or that warn, with their verdicts."""
     return bad_cases(attacked(client, style, jobs=jobs, only=only))
 
 
 def attacked(
     client: ClientUnderTest, style: Style, *, jobs: int = 2, only: Sequence[Case] = CASES
 ) -> Run:
-    """Run a client against the cases."""
+    """Run a client on the cases in a new lab, and return the run with all results.
+
+    ``jobs`` is the number of clients that run at once.
+    """
     with Lab(style=style, stall=STALL) as lab:
         return prove(lab, client, only, jobs=jobs)
 
 
 def bad_cases(run: Run) -> Mapping[str, str]:
-    """Return the cases of a run that are wrong or that warn, with their verdicts.
+    """Return the verdicts of the cases in a run that are wrong or warn, by the name of the case.
 
-    Each wrong one has exactly one cause.
+    Fails if a wrong case has no cause or more than one, or if a case is undecided.
     """
     wrong = [result.case.name for result in run.results if result.outcome is Outcome.WRONG]
     explained = [name for cause in find_causes(run.results) for name in cause.cases]

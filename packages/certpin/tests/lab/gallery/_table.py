@@ -1,6 +1,6 @@
-"""The broken clients with one hole each, and those in Go, Node.js, Dart and shell: their cases.
+"""Tables of the broken example clients, with the cases that catch each and the expected cause.
 
-Each has the name that the tree of faults must give to its fault.
+The cause is the fault as certpin must name it in its report.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ COMPROMISED = "The client accepts keys that its pins mark compromised"
 
 @dataclass(frozen=True)
 class Hole:
-    """The cases that name a client's fault, and one that it handles as a sound client does.
+    """A fault of a broken client: the cases that catch it, and a neighbouring case that passes.
 
     ``cause`` is the fault as certpin names it; empty if there is no finding (a warning, or a matter
     of policy). ``stall`` is the delay in seconds of slow attackers, longer than a client's own
@@ -61,7 +61,10 @@ class Hole:
 
 @dataclass(frozen=True)
 class Program:
-    """A broken client in another language: its arguments, its hole, and how it reaches the lab."""
+    """A broken client in Go, Node.js, Dart or shell.
+
+    ``words`` are its arguments, ``hole`` is its fault, and ``via`` is how it reaches the lab.
+    """
 
     words: tuple[str, ...]
     hole: Hole
@@ -70,7 +73,11 @@ class Program:
 
 @dataclass(frozen=True)
 class Way:
-    """A broken client that checks its pins except in one way, and another way in which it does."""
+    """A broken client that skips its pin check only if it reaches the lab in one particular way.
+
+    ``open`` is the way without the check, ``closed`` another way with it, and ``cause`` the fault
+    as certpin names it.
+    """
 
     cause: str
     open: str

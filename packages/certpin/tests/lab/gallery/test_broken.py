@@ -1,4 +1,4 @@
-"""Every broken client is caught by its own case, and by no rule that it follows."""
+"""Every broken example client fails the case made for its fault, and no case of other rules."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Correct clients of the gallery, each on the whole matrix: no findings, so no causes.
+"""Correct example clients pass every case of the lab, so the report has no findings or causes.
 
-More of them are in ``test_python`` and ``test_programs``, and those of the Dart package in
-``tests/formats/interop/test_dart.py``.
+More correct clients are in ``test_python`` and ``test_programs``, and those of the Dart package
+in ``tests/formats/interop/test_dart.py``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ pytestmark = pytest.mark.slow
 
 @dataclass(frozen=True)
 class Correct:
-    """A correct client: its command, its style, how it reaches the lab, and its warnings."""
+    """A correct example client, and the cases for which a warning is expected.
+
+    ``words`` are its command, and ``via`` is how it reaches the lab.
+    """
 
     words: tuple[str, ...]
     style: Style

@@ -1,4 +1,4 @@
-"""Broken clients with one hole each: the named cases catch it, and a neighbouring case does not."""
+"""Example clients with one fault each: the listed cases catch it, and a similar case passes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients in Go, Node.js, Dart and shell: their cases catch them, and the tree names them."""
+"""Broken clients in Go, Node.js, Dart and shell: cases catch them, and reports name the fault."""
 
 from __future__ import annotations
 

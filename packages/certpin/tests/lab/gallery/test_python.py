@@ -1,4 +1,4 @@
-"""Python's HTTP clients in the whole matrix: correct with certpin, and as expected without it."""
+"""Python's HTTP libraries on every case: correct with certpin, and known failures without it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gallery's README names every program, and every case that the tests expect."""
+"""The README of examples/clients names every client, and every case that tests expect to fail."""
 
 from __future__ import annotations
 

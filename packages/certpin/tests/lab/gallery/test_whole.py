@@ -1,6 +1,6 @@
-"""Every broken client on the whole matrix: ``make gallery``. It takes many minutes.
+"""Every broken example client on every case of the lab (``make gallery``, many minutes).
 
-The cause of its fault is found among all findings, beside no others than those of the table.
+The report must name the cause of the client's fault, and no causes but those in the table.
 """
 
 from __future__ import annotations

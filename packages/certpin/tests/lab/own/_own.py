@@ -1,4 +1,4 @@
-"""Chains of a user: an authority of a company, and case files with its certificates."""
+"""Helpers for lab cases with a user's own chains: a company's authority and case files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ OTHER_ROOT = Authority("Another root")
 
 
 def own(identity: Identity = SERVER, *anchors: Authority, **fields: Any) -> OwnChain:
-    """Return a chain of the user; by default that of a good server below ``ROOT``."""
+    """Return a user's own chain for the lab to serve; by default a valid one below ``ROOT``.
+
+    ``anchors`` are the authorities that the client trusts; ``fields`` are fields of ``OwnChain``.
+    """
     step = ServerStep.of(identity)
     trusted = tuple(anchor.certificate.der for anchor in anchors or (ROOT,))
     return OwnChain(
@@ -34,7 +37,10 @@ def own(identity: Identity = SERVER, *anchors: Authority, **fields: Any) -> OwnC
 
 
 def case(expect: ExpectedVerdict, chain: OwnChain | None = None, name: str = "mine") -> Case:
-    """Return the case of a chain of the user; by default that of a good server."""
+    """Return a lab case that serves a user's own chain; by default a valid one.
+
+    ``expect`` is the verdict that the user expects.
+    """
     return own_case(name, chain or own(), expect)
 
 
@@ -55,13 +61,16 @@ GOOD: dict[str, str] = {
 
 
 def toml(*cases: dict[str, str]) -> str:
-    """Return the text of a case file; the values are TOML."""
+    """Return the text of a ``cases.toml`` with these cases. The fields' values are TOML source."""
     tables = ["\n".join(f"{name} = {value}" for name, value in fields.items()) for fields in cases]
     return "schema = 1\n" + "".join(f"[[case]]\n{table}\n" for table in tables)
 
 
 def limbo(path: Path, *testcases: dict[str, Any]) -> Path:
-    """Write a file in the format of x509-limbo. By default a case is that of ``SERVER``."""
+    """Write test cases to a file in the format of x509-limbo, and return its path.
+
+    Each dictionary overrides fields of a test case with the valid chain of ``SERVER``.
+    """
     chain = [part.decode() for part in _pem_of(SERVER)]
     good = {
         "id": "own::good",

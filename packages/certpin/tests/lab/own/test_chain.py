@@ -1,4 +1,4 @@
-"""A chain of the user as a case: verdicts, anchors, pins and files of the client."""
+"""A user's own chain as a lab case: verdicts, trust anchors, pins and the files for the client."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_the_roots_of_the_lab_are_not_trusted_for_it() -> None:
 
 @contextmanager
 def opened(style: Style, chosen: Case) -> Iterator[Target]:
-    """Yield the target of a case in a lab."""
+    """Serve a case in a new lab, and yield the target that a client connects to."""
     with Lab(style=style) as lab:
         server = lab.case_server(chosen)
         yield server.open()

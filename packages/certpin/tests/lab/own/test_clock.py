@@ -1,4 +1,4 @@
-"""Cases with a time: the client's clock stops there, or the case is not run."""
+"""Lab cases with a fixed time: the client's clock is stopped then, or the case is not run."""
 
 from __future__ import annotations
 

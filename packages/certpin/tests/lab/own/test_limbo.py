@@ -1,4 +1,4 @@
-"""x509-limbo: the cases that become cases of the lab, and the reasons of the others."""
+"""x509-limbo files: which of their test cases become lab cases, and why the others do not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The chains of the matrix as PEM: other tools read them, and reach the expected verdicts."""
+"""The chains of the lab's standard cases, exported as PEM: other tools reach the same verdicts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``cases.toml``: its fields, and the file, line and field of each error."""
+"""The reader of ``cases.toml``: its fields, and errors that name the file, line and field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lab with root sets: a client accepts each root of a provider, and no other root.
+"""Clients with a provider's root set accept each root of that provider, and no other root.
 
 Each root of the data, and 20 others, has a substitute (``tests.providers.test_proof``), and is a
 case with a chain of the user. Every case has the pins of the provider's set, and trusts every root.
@@ -27,14 +27,17 @@ if TYPE_CHECKING:
 
 
 def set_case(provider: str, root: str) -> Case:
-    """Return the case of a server below a root, for clients with the root set of a provider."""
+    """Return a server's case: its chain ends at ``root``, and the pins are of a provider's roots.
+
+    The client must accept if the root is one of the provider's.
+    """
     pins = tuple(pins_of(provider).policies[0].live_pins)
     chain = own(identity(root), *authorities().values(), host=HOST, pins=pins)
     return case(ACCEPT if root in roots_of(provider) else REFUSE, chain, root)
 
 
 def outcomes(client: Call, cases: Iterable[Case]) -> dict[str, Outcome]:
-    """Return the outcome of every case, by name."""
+    """Run a client on these cases, and return the outcome of each by the name of the case."""
     with Lab(HOST, Style.CA) as lab:
         run = prove(lab, client, cases, jobs=2)
     assert run.controlled, [result.why for result in run.results]

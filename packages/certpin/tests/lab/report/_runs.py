@@ -1,4 +1,4 @@
-"""Constructed runs: always the same, with hostile strings in every place that takes input."""
+"""Constructed runs of the lab for tests of the reports, some with hostile strings in all fields."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ def about(**fields: Any) -> About:
 
 
 def seen(step: ServerStep | None, said: bytes = b"", **fields: Any) -> Connection:
-    """Return a completed connection."""
+    """Return a recorded connection that completed TLS with this server and then sent ``said``.
+
+    ``fields`` override fields of ``Connection``.
+    """
     common = {"hello": ClientHello(HOST, ("h2",)), "secured": True, "version": "TLSv1.3"}
     return Connection(**{"step": step, "data": said, **common, **fields})
 
@@ -62,7 +65,7 @@ def attempt(scenario: Scenario, *met: Connection, status: int | None = 0, **fiel
 
 
 def result(case: Case, *attempts: Attempt, style: Style = Style.LEAF) -> Result:
-    """Return the lab's result of these attempts."""
+    """Return a result. The lab derives its verdict and outcome from the last of these attempts."""
     expect = case.expected.of(style)
     judged = judge(attempts[-1])
     found = outcome(expect, judged.verdict)
@@ -70,7 +73,10 @@ def result(case: Case, *attempts: Attempt, style: Style = Style.LEAF) -> Result:
 
 
 def met(case: Case, *, gives: bool, style: Style = Style.LEAF, **fields: Any) -> Result:
-    """Return the result of a client that sends its data on every connection, or on none."""
+    """Return the result of a client that sends its request on every connection, or on none.
+
+    ``gives`` is True for a client that sends it. Otherwise it refuses with an alert.
+    """
     scenario = case.scenario(pki(style))
     said = f"GET /{CANARY} HTTP/1.1\r\n\r\n".encode() if gives else b""
     alert = {} if gives else {"alert": "unknown_ca"}
@@ -90,7 +96,10 @@ def not_run(case: Case, why: str = "it needs a missing key") -> Result:
 
 
 def undecided(case: Case, style: Style = Style.LEAF, **fields: Any) -> Result:
-    """Return the result of a client that never connected, or that hung on ``connections``."""
+    """Return the result of a client that did not end in time.
+
+    By default it never connected; the field ``connections`` holds those that it made.
+    """
     scenario = case.scenario(pki(style))
     problem = "the client did not end within 20 s"
     dead = attempt(scenario, *fields.pop("connections", ()), status=None, problem=problem)
@@ -156,7 +165,11 @@ def hostile_run() -> Run:
 
 @cache
 def of_every_case(style: Style, *, gives: bool) -> Run:
-    """Return a run with every case of the matrix that can be served on this machine."""
+    """Return a run with a result for every standard case.
+
+    Cases that cannot be served on this machine have the outcome "not run". ``gives`` is True for a
+    client that sends its request to every server, and False for one that refuses them all.
+    """
     results = []
     for case in CASES:
         try:

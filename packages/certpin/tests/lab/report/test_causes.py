@@ -27,7 +27,7 @@ TOO_LATE = "The client checks its pins too late: its request has already been se
 
 
 def results(verdicts: dict[str, Verdict], style: Style = Style.LEAF) -> list[Result]:
-    """Return results of every case: these verdicts, and the right one for all other cases."""
+    """Return a result for each standard case: the given verdicts, and the right one otherwise."""
     made = []
     for case in CASES:
         expect = case.expected.of(style)

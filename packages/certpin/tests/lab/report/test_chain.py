@@ -37,7 +37,10 @@ def _der(identity: Identity, *appended: x509.Certificate) -> tuple[bytes, ...]:
 
 
 def _found(chain: tuple[bytes, ...], **fields: object) -> set[str]:
-    """Return every flaw of the path from the leaf."""
+    """Return every flaw of the certificates on the path that begins at the leaf.
+
+    ``fields`` override fields of the context, such as the trusted roots.
+    """
     scene = replace(SCENE, leaf_key="", **fields)  # type: ignore[arg-type]
     path = chain_paths(chain, scene.trusted)[0]
     return {flaw for index in range(len(path.certificates)) for flaw in flaws(scene, path, index)}

@@ -49,7 +49,7 @@ def _run(client: Call, *names: str) -> Run:
 
 
 def _plain(target: Target, host: str) -> None:
-    """Send a request in clear text through the lab's proxy, and ignore the answer."""
+    """Send an HTTP request with secrets in clear text through the lab's proxy."""
     with socket.create_connection(("127.0.0.1", target.proxy_port), 10) as sock:
         head = f"GET http://{host}/?token={SECRET} HTTP/1.1\r\nHost: {host}\r\n"
         sock.sendall(f"{head}Cookie: {SECRET}\r\n\r\n".encode())
@@ -78,7 +78,10 @@ def test_a_request_in_clear_text_before_the_good_one_is_reported() -> None:
 
 @pytest.mark.medium
 def test_a_header_in_the_request_to_the_proxy_is_reported() -> None:
-    """As curl did before 7.42 (CVE-2015-3153)."""
+    """A credential in the headers of CONNECT is reported; curl before 7.42 sent such headers.
+
+    CVE-2015-3153.
+    """
 
     def call(target: Target) -> str:
         with socket.create_connection(("127.0.0.1", target.proxy_port), 10) as sock:
@@ -121,7 +124,7 @@ def test_the_heads_that_a_case_keeps_are_limited() -> None:
 
 @pytest.mark.medium
 def test_clear_text_without_a_proxy_is_reported() -> None:
-    """Clear text at the lab's port has no request to a proxy."""
+    """A token in a clear-text request straight to the lab's port is reported."""
 
     def call(target: Target) -> str:
         with socket.create_connection((target.address, target.port), 10) as sock:

@@ -1,6 +1,7 @@
-"""The cases and the flaws agree: a chain that must be refused has a flaw, an honest one has none.
+"""Each chain that clients must refuse has a flaw in the report, and each honest chain has none.
 
-They are written independently: a case forges certificates, and a flaw is found by parsing them.
+The cases and the report's detection are independent: a case forges certificates, and the report
+parses them.
 """
 
 from __future__ import annotations
@@ -27,9 +28,12 @@ IN_THE_CHAIN = {
 
 
 def _flaws(case: Case, style: Style) -> list[tuple[bool, list[str]]]:
-    """Return whether each step with a chain is judged, and the flaws of its path.
+    """Return the flaws that the report finds in each chain that a case serves.
 
     Attackers that send the real chain are left out, because they forge something else.
+
+    Returns:
+        for each chain, whether clients are judged by it, and the flaws of its path
     """
     host = case.host(_runs.HOST)
     pki = TestPKI(_runs.authorities(), host, SECOND, style)

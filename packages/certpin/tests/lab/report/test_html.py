@@ -1,4 +1,4 @@
-"""The HTML page is self-contained, safe with hostile input, and accessible."""
+"""The HTML report loads nothing from elsewhere, is safe with hostile input, and is accessible."""
 
 from __future__ import annotations
 
@@ -55,7 +55,10 @@ MADE: dict[str, Callable[[], Run]] = {
 
 
 class Page(HTMLParser):
-    """The page as a browser parses it: elements, attributes, text, and unclosed elements."""
+    """A parsed HTML report, with its elements, texts and elements that are still open.
+
+    It raises AssertionError if an end tag does not match.
+    """
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -174,7 +177,10 @@ def test_data_sent_to_an_honest_server_is_not_shown() -> None:
 def test_an_honest_server_is_no_attacker_and_nothing_is_given_away(
     write: Callable[[Case, Style], Result],
 ) -> None:
-    """A client that refuses late or hangs sent its data to the right server."""
+    """The report names no attacker and no leak if a client refuses an honest server late.
+
+    The same holds for a client that sends its data to an honest server and then hangs.
+    """
     honest = [case for case in MADE_CASES if not case.scenario(_runs.pki(Style.CA)).attacks]
     assert len(honest) >= 11
     run = _runs.run([write(case, Style.CA) for case in honest], Style.CA)
@@ -285,7 +291,7 @@ def test_the_client_its_way_and_its_tls_version_are_named() -> None:
 
 
 def _luminance(colour: str) -> float:
-    """Return the relative luminance of WCAG 2.2."""
+    """Return the relative luminance of a colour such as ``#1a2b3c``, as WCAG 2.2 defines it."""
     parts = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

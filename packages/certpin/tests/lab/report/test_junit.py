@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def _read(run: Run) -> ET.Element:
-    """Parse the report from bytes, as from a file."""
+    """Return the root element of a run's JUnit report, parsed from bytes as from a file."""
     return ET.fromstring(FORMATS["junit"](run).encode())
 
 

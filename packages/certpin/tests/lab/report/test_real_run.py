@@ -1,4 +1,4 @@
-"""The run of a real client in a real lab, in every format."""
+"""Every report format of a run with a real client and a real lab contains what happened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of a run in headless Chromium: both themes, a phone, and accessibility."""
+"""The HTML report in headless Chromium: light and dark themes, a phone's screen, accessibility."""
 
 from __future__ import annotations
 

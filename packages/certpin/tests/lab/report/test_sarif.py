@@ -60,7 +60,7 @@ def test_each_result_has_a_rule_a_message_and_a_place(which: str) -> None:
     [("app/src/pins.toml", "app/src/pins.toml"), ("a b%.toml", "a%20b%25.toml"), ("ü", "%C3%BC")],
 )
 def test_findings_point_to_the_given_file(path: str, uri: str) -> None:
-    """Code scanning rejects a result with a URL as its location."""
+    """Every finding's location is the given path as a relative URI: code scanning rejects URLs."""
     log = json.loads(to_sarif(_runs.every_outcome(), Path(path)))
     assert not _sarif.complaints(log)
     results = log["runs"][0]["results"]

@@ -1,4 +1,4 @@
-"""The sentences that all reports share."""
+"""The sentences about a run that all report formats share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conversations that record their input, and a loop to run them."""
+"""Substitutes for the server's side of a connection that record input, and socket helpers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
 
 class RecordingConversation:
-    """A conversation that records its input, and answers and ends once ``ends`` has arrived."""
+    """The server's side of a connection, which records all input for the test.
+
+    Once the bytes ``ends`` have arrived, it sends ``answer`` and is done.
+    """
 
     passing: Destination | None = None
     early = b""
@@ -27,19 +30,19 @@ class RecordingConversation:
         self._out = b""
 
     def resume(self) -> None:
-        """Do nothing: there are no pauses."""
+        """Do nothing: this conversation never pauses."""
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """Record the data."""
+        """Count the bytes of relayed data that came from the server (``back`` is True)."""
         self.octets += len(data) if back else 0
 
     def data_to_send(self) -> bytes:
-        """Return the answer once."""
+        """Return the answer when it is due, and empty bytes on later calls."""
         out, self._out = self._out, b""
         return out
 
     def receive(self, data: bytes) -> None:
-        """Record the data."""
+        """Record data of the client; empty data means that the client closed its side."""
         self.hung_up |= not data
         self.received += data
         if self._ends in self.received and not self.done:
@@ -52,7 +55,7 @@ def connect(port: int) -> socket.socket:
 
 
 def read_all(sock: socket.socket) -> bytes:
-    """Read until the end of the connection."""
+    """Read until the peer closes the connection, and return everything."""
     got = bytearray()
     while piece := sock.recv(65_536):
         got += piece

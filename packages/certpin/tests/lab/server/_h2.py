@@ -1,4 +1,4 @@
-"""An HTTP/2 client for the lab's server side, and arbitrary frames."""
+"""Helpers for tests of the lab's HTTP/2 server: a client, single frames, and decoded responses."""
 
 from __future__ import annotations
 

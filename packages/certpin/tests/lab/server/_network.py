@@ -29,7 +29,7 @@ def run(*words: str, **options: Any) -> str:
 
 
 def until(holds: Callable[[], bool]) -> None:
-    """Wait until a condition that another program causes is true."""
+    """Wait until ``holds()`` is true. Raise TimeoutError if it takes too long."""
     end = time.monotonic() + _PATIENCE
     while not holds():
         if time.monotonic() > end:
@@ -38,7 +38,13 @@ def until(holds: Callable[[], bool]) -> None:
 
 
 def isolate(folder: Path, names: dict[str, str], addresses: list[str]) -> None:
-    """Set up the lab's network: loopback with the addresses and names of real servers."""
+    """Configure the network namespace of the lab, without any network but loopback.
+
+    Args:
+        folder: where the replaced hosts and resolver files are stored
+        names: the addresses of real servers, by host
+        addresses: the addresses to add to the loopback interface
+    """
     run("mount", "-t", "tmpfs", "tmpfs", "/run")
     hosts = folder / "lab-hosts"
     hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{names[n]} {n}\n" for n in names))
@@ -52,7 +58,10 @@ def isolate(folder: Path, names: dict[str, str], addresses: list[str]) -> None:
 
 
 class Device:
-    """A device that reads its configuration with wg-quick, as a user's device does."""
+    """A device in its own network namespace, connected to the lab by a WireGuard configuration.
+
+    ``wg-quick`` reads the configuration, as on a user's device.
+    """
 
     def __init__(self, folder: Path, configuration: str) -> None:
         self._folder = folder

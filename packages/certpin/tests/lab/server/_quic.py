@@ -50,7 +50,7 @@ class QuicClient:
         self._socket.close()
 
     def request(self, method: str = "GET") -> int:
-        """Prepare a request, and return its stream."""
+        """Queue a request for the target's canary path, and return the number of its stream."""
         head = {":method": method, ":scheme": "https", ":authority": self._host}
         head[":path"] = f"/{self._target.canary}"
         stream = self.quic.get_next_available_stream_id()

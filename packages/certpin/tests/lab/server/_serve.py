@@ -1,6 +1,6 @@
-"""``certpin lab serve --wireguard``, and a device that reaches it only through the tunnel.
+"""Run ``certpin lab serve --wireguard`` with a device that reaches it only through the tunnel.
 
-A program, started by test_serve_tunnel.py with ``unshare``. It prints one JSON object.
+test_serve_tunnel.py starts this program with ``unshare``. It prints one JSON object.
 """
 
 from __future__ import annotations
@@ -38,7 +38,11 @@ def scenario(folder: Path) -> dict[str, Any]:
 
 
 def use(device: Device, folder: Path) -> list[int]:
-    """Use an app with the pins of the lab's page. Return the exit status of each call."""
+    """Run curl on the device with the pins and roots from the lab's page, until all is tested.
+
+    Returns:
+        the exit status of each call of curl
+    """
     for name in ("roots.pem", "pins.toml"):
         page = f"http://certpin.lab/{name}"
         assert device.call(*CURL, "-o", str(folder / name), page) == (0, "")

@@ -1,4 +1,4 @@
-"""Talk to the server's side of a protocol without a socket."""
+"""Pass bytes to the lab's SMTP, IMAP or PostgreSQL server without a socket."""
 
 from __future__ import annotations
 
@@ -15,19 +15,22 @@ TOKEN = "lab-answer-of-this-test"  # identifies an answer
 
 
 def server(name: str, opening: Opening = Opening.TLS, answer: Answer = Answer.OK) -> Starting:
-    """Return a server that begins in clear text."""
+    """Return the lab's server for a protocol that begins in clear text, by the protocol's name."""
     starting = PROTOCOLS[name].starting
     assert starting is not None
     return starting(ServerStep((), b"", opening=opening, answer=answer), AnswerContext(TOKEN))
 
 
 def says(application: Starting, *words: bytes, secure: bool = False) -> bytes:
-    """Return all answers of the server."""
+    """Pass these inputs to a server in turn, and return its joined responses.
+
+    ``secure`` is True if the inputs arrive over TLS.
+    """
     replies = [application.receive(word, secure=secure) for word in words]
     return b"".join(replies)
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
-    """Split the data at these offsets (modulo its length)."""
+    """Split data at these offsets (modulo its length plus one), and return the pieces in order."""
     ends = sorted({place % (len(data) + 1) for place in places} | {0, len(data)})
     return [data[a:b] for a, b in pairwise(ends)]

@@ -1,6 +1,6 @@
-"""A lab and a device that reaches it through a tunnel, with clients that use no proxy.
+"""Run clients without proxy settings on a device that sends traffic to a lab through WireGuard.
 
-A program, started by test_tunnel.py with ``unshare`` in separate network, mount and process
+test_tunnel.py starts this program with ``unshare`` in separate network, mount and process
 namespaces. It prints one JSON object.
 """
 
@@ -68,7 +68,7 @@ socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"quic", (sys.argv[1], 4
 
 
 class Scene:
-    """A lab with its tunnel, and real servers that are not under test."""
+    """A lab behind a WireGuard tunnel, and real servers for hosts that are not under test."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -105,7 +105,13 @@ class Scene:
             self.leaving.callback(self.lab.loop.call, closing.close)
 
     def run_case(self, device: Device, case: str, *words: str) -> dict[str, Any]:
-        """Run a client in a case. Return how it ended, and the lab's evidence."""
+        """Run a client's command on the device in one case.
+
+        Words of the command such as ``CA`` and ``URL`` are replaced by the case's values.
+
+        Returns:
+            the exit status and output of the client, and what the lab recorded, by name
+        """
         self.case_server = self.lab.case_server(BY_NAME[case])
         target = self.case_server.open()
         places = {"CA": str(target.ca), "PINS": str(target.pins), "PIN": target.pinnedpubkey}
@@ -164,7 +170,7 @@ def scenario(folder: Path) -> dict[str, Any]:
 
 
 def others(scene: Scene, device: Device) -> dict[str, Any]:
-    """Connect to hosts that are not under test."""
+    """Connect from the device to hosts that are not under test. Return what happens, by name."""
     root = scene.folder / "real_chain.pem"
     root.write_bytes(scene.real_chain.pem)
     scene.case_server = scene.lab.case_server(BY_NAME["rogue-ca-in-store"])

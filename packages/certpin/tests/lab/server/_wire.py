@@ -1,4 +1,4 @@
-"""A server of the lab and an OpenSSL client, connected without a socket."""
+"""A TLS client of OpenSSL and the lab's server, connected in memory without a socket."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ def pki() -> TestPKI:
 
 
 def case_run(*steps: ServerStep, second: tuple[ServerStep, ...] = (), clients: str = "") -> CaseRun:
-    """Return a case run with these steps, or with the honest step."""
+    """Return a case that is being served, with these servers for the first host.
+
+    Without ``steps`` the server is honest. ``second`` are the servers for the second host.
+    """
     answer_context = AnswerContext(TOKEN)
     answer_context.set_hosts(HOSTS)
     scenario = Scenario.of(*(steps or (pki().honest,)), second=second)
@@ -45,7 +48,7 @@ def anyone() -> ssl.SSLContext:
 
 
 class Wire:
-    """An OpenSSL client that is connected to a session."""
+    """A TLS client of OpenSSL that exchanges bytes with a session of the lab in memory."""
 
     def __init__(
         self,
@@ -77,7 +80,7 @@ class Wire:
         return self.hear()
 
     def hear(self) -> bytes:
-        """Return the answer."""
+        """Return the decrypted data that the server has sent."""
         self.carry()
         received = b""
         try:
@@ -117,7 +120,10 @@ def records(message: bytes, sizes: Sequence[int]) -> bytes:
 
 
 def read_and_close(client: ssl.SSLObject, server: HandMadeTls) -> None:
-    """Let a client read more than one record of a hand-made server, and both close TLS."""
+    """Send several records from a hand-made TLS server to a client, and close TLS on both sides.
+
+    Fails if the client does not read all data, or if a side does not see the other's end.
+    """
     large = bytes(range(256)) * 300  # several records
     server.write(large)
     received = b""

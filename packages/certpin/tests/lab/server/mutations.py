@@ -1,4 +1,7 @@
-"""Mutations that remove a rule of sessions and sequences: see ``tests/test_mutations.py``."""
+"""Source changes that remove a rule about the lab's TLS sessions or the order of its servers.
+
+``tests/test_mutations.py`` applies each of them, and a test must fail for it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Mutations that remove a rule of the part before TLS: see ``tests/test_mutations.py``."""
+"""Source changes that remove a rule about STARTTLS and the clear text before it.
+
+``tests/test_mutations.py`` applies each of them, and a test must fail for it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Mutations of the TLS 1.2 server with a weakness, and of its cases."""
+"""Source changes in the deliberately weak TLS 1.2 server and in the cases that use it.
+
+``tests/test_mutations.py`` applies each of them, and a test must fail for it.
+"""
 
 from __future__ import annotations
 

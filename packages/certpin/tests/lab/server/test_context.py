@@ -1,4 +1,4 @@
-"""The contexts of a case run: which steps share tickets, and which request a certificate."""
+"""The TLS contexts of a served case: servers that share tickets or request client certificates."""
 
 from __future__ import annotations
 
@@ -28,14 +28,17 @@ def _presented(wire: Wire) -> bytes:
 
 
 def _shared(version: str, *words: str) -> CaseRun:
-    """Return a case run of two hosts with these values of ``tickets``."""
+    """Return a served case in which each of two hosts has one of these ``tickets`` settings.
+
+    ``version`` is the only TLS version.
+    """
     first, second = (TLSSettings(oldest=version, newest=version, tickets=word) for word in words)
     other = ServerStep.of(pki().untrusted.issue(SECOND), settings=second)
     return case_run(pki().honest.but(settings=first), second=(other,))
 
 
 def _resumes(case_run: CaseRun, host: str) -> bool:
-    """Return True if a session with the first host can be resumed with this host."""
+    """Return True if a TLS session from the first host can be resumed with this host."""
     context = anyone()
     first = Wire(Session(case_run), context).handshake()
     first.say(GET)

@@ -1,4 +1,4 @@
-"""The lab as a proxy: accepted and refused requests, in any pieces, and junk."""
+"""The lab's proxy: requests that it accepts or refuses, split at any point, and junk."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ SUCCEEDED = b"\5\0\0\1\0\0\0\0\0\0"
 
 
 def socks(kind: int, address: bytes, port: int, command: int = 1) -> bytes:
-    """Return a SOCKS5 request (RFC 1928 section 4)."""
+    """Return a SOCKS5 request (RFC 1928 section 4); ``kind`` is the type of the address."""
     return bytes([5, command, 0, kind]) + address + struct.pack(">H", port)
 
 
 def named(host: bytes, port: int = 443) -> bytes:
-    """Return a SOCKS5 request for a name."""
+    """Return a SOCKS5 request to connect to a host name."""
     return socks(3, bytes([len(host)]) + host, port)
 
 
 def ask(*pieces: bytes) -> ProxyRequest:
-    """Return the proxy request after these bytes."""
+    """Pass these pieces of input to the lab's proxy, and return its parsed request."""
     front = ProxyRequest()
     for piece in pieces:
         front.receive(piece)

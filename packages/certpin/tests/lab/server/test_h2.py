@@ -1,4 +1,4 @@
-"""The server side of HTTP/2: the data that counts, and the answers."""
+"""The lab's HTTP/2 server: what it records as the client's data, and what it answers."""
 
 from __future__ import annotations
 
@@ -164,7 +164,10 @@ def test_a_block_of_headers_that_never_ends_counts() -> None:
 
 
 def test_request_counts_although_junk_follows_at_once() -> None:
-    """The library drops the events before an error in the same input."""
+    """A request is recorded even if junk follows in the same input.
+
+    The library h2 reports no events of an input that ends with an error.
+    """
     _, said = asking()
     application = spoken(Answer.KEEP)
     application.receive(said + frame(DATA, b"x", stream=0), secure=True)

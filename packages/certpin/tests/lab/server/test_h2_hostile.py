@@ -78,7 +78,11 @@ def test_no_window_for_the_answer_ends_the_connection() -> None:
 
 
 def _peak(application: Http2, piece: bytes, limit: int) -> tuple[int, int]:
-    """Return the bytes read until the server closed, and the peak of the memory."""
+    """Send ``piece`` repeatedly until the server closes or ``limit`` bytes are sent.
+
+    Returns:
+        the number of bytes sent, and the peak of allocated memory in bytes
+    """
     taken = 0
     tracemalloc.start()
     try:
@@ -98,7 +102,7 @@ def _begun(answer: Answer = Answer.KEEP) -> Http2:
 
 @pytest.mark.parametrize("size", [0, 1, 16_000])
 def test_a_flood_of_continuations_is_cut_off(size: int) -> None:
-    """CVE-2024-27316."""
+    """The server closes on endless CONTINUATION frames (CVE-2024-27316)."""
     application = _begun()
     application.receive(frame(HEADERS, b"\x82"), secure=True)
     taken, peak = _peak(application, frame(CONTINUATION, b"\x84" * size), 4 * 2**20)
@@ -108,7 +112,7 @@ def test_a_flood_of_continuations_is_cut_off(size: int) -> None:
 
 
 def test_rapid_resets_are_cut_off() -> None:
-    """CVE-2023-44487."""
+    """The server closes when a client opens and resets streams in a flood (CVE-2023-44487)."""
     application, connection = _begun(), client()
     connection.data_to_send()
     resets = 0
@@ -137,7 +141,7 @@ def test_a_frame_that_is_too_long_is_refused_by_its_header() -> None:
 
 
 def test_a_bomb_of_headers_is_refused() -> None:
-    """CVE-2016-6581: a long header that is repeated by one byte each."""
+    """The server refuses a long header that one byte each repeats many times (CVE-2016-6581)."""
     application = _begun()
     long = b"\x40\x01x" + b"\x7f\x81\x1e" + b"y" * 4000  # a literal, indexed: 4000 octets
     block = b"\x82\x87\x84" + long + b"\xbe" * 12_000
@@ -149,7 +153,10 @@ def test_a_bomb_of_headers_is_refused() -> None:
 @pytest.mark.medium
 @pytest.mark.parametrize("kind", [PING, SETTINGS])
 def test_a_flood_of_the_protocols_own_frames_fills_no_memory(kind: int) -> None:
-    """CVE-2019-9512, CVE-2019-9515: each frame is answered, and the answers are sent."""
+    """Floods of PING or SETTINGS, which the server must answer, keep memory bounded.
+
+    CVE-2019-9512, CVE-2019-9515.
+    """
     application = _begun()
     payload = b"12345678" if kind == PING else b""
     _, peak = _peak(application, frame(kind, payload, stream=0) * 50, 2**16)

@@ -145,7 +145,7 @@ def test_the_headers_of_small_records_fill_no_memory() -> None:
 
 @pytest.mark.medium
 def test_each_byte_is_examined_once() -> None:
-    """Otherwise a client that sends single bytes would delay all others."""
+    """The parser takes each record once, so a client that sends single bytes delays no others."""
     message = b"\1" + (20_000).to_bytes(3) + b"\0" * 19_000
     reader = HelloReader()
     taken: list[bool] = []

@@ -30,7 +30,7 @@ COUNTED = b"POST / HTTP/1.1\r\ncontent-length:  11\r\n\r\nhello world"
 
 @pytest.fixture(autouse=True, scope="module")
 def same_time() -> Iterator[None]:
-    """Let all answers of a test have one date: they are compared byte by byte."""
+    """Set a fixed date in the server's responses, because tests compare them byte by byte."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(http, "formatdate", lambda **_: "Sun, 01 Nov 2026 12:00:00 GMT")
         yield

@@ -1,4 +1,4 @@
-"""Interrupted and late handshakes, other protocols, ports and kinds of connections."""
+"""Servers that interrupt or delay the handshake, speak another protocol, or serve another port."""
 
 from __future__ import annotations
 

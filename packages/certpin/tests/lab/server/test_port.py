@@ -1,4 +1,4 @@
-"""Ports and links read every byte sent before the end, and leak no resources."""
+"""The lab's ports read every byte sent before they close, and leak no sockets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def loop() -> Iterator[Loop]:
 
 
 class RecordingPort:
-    """A port that keeps its conversations."""
+    """A port of the lab that records the input of every connection."""
 
     def __init__(self, loop: Loop, answer: bytes = b"", ends: bytes = b"\n") -> None:
         self.all: list[RecordingConversation] = []
@@ -50,7 +50,7 @@ class RecordingPort:
 
 @pytest.mark.parametrize("size", [1, 64 * 1024, 1024 * 1024])
 def test_what_was_sent_before_the_end_is_heard_to_the_last_byte(loop: Loop, size: int) -> None:
-    """The client sends, and the case ends at once."""
+    """The port records all bytes even if it closes as soon as the client has sent them."""
     stand = RecordingPort(loop)
     with connect(stand.port.number) as client:
         client.sendall(b"y" * size)
@@ -89,7 +89,7 @@ def test_client_in_the_backlog_is_read(loop: Loop) -> None:
 
 
 def test_what_was_sent_before_a_reset_is_heard(loop: Loop) -> None:
-    """The answer meets a reset, and more data than the first read is waiting."""
+    """A client's reset, which the server's response meets, does not lose the bytes sent earlier."""
     stand = RecordingPort(loop, answer=b"z" * 1000)
 
     def case_run() -> None:
@@ -139,7 +139,10 @@ def test_a_client_that_closed_its_side_gets_the_whole_answer(loop: Loop) -> None
 
 
 def test_what_a_client_says_after_the_answer_is_no_reset(loop: Loop) -> None:
-    """RFC 9112 section 9.6: a close with unread bytes is a reset, which can overtake answers."""
+    """The port reads what a client sends after the response, and so its close causes no reset.
+
+    RFC 9112 section 9.6: closing with unread bytes causes a reset, which can overtake a response.
+    """
     stand = RecordingPort(loop, answer=b"answer")
     with connect(stand.port.number) as client:
         client.sendall(b"request\n")

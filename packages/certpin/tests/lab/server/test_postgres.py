@@ -14,12 +14,12 @@ GSS, CANCEL = struct.pack(">II", 8, 80_877_104), struct.pack(">IIII", 16, 80_877
 
 
 def message(kind: bytes, body: bytes = b"") -> bytes:
-    """Return a client's message."""
+    """Return a PostgreSQL message of a client, with its type, its length and this body."""
     return kind + struct.pack(">I", 4 + len(body)) + body
 
 
 def kinds(data: bytes) -> bytes:
-    """Return the types of the messages of an answer, which has no other bytes."""
+    """Return the type bytes of the server's messages. Fails if the data has other bytes."""
     found = b""
     while data:
         size = int.from_bytes(data[1:5])

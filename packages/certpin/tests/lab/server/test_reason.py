@@ -1,4 +1,4 @@
-"""The reason of a TLS error, whether Python or OpenSSL names it."""
+"""The reason that the lab records for a TLS error, as reported by Python or OpenSSL."""
 
 from __future__ import annotations
 

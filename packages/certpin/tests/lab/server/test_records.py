@@ -1,4 +1,7 @@
-"""Evidence of relayed connections: real OpenSSL handshakes, and records of border-line lengths."""
+"""Evidence from encrypted connections that the lab relays, derived from the lengths of TLS records.
+
+The tests use real OpenSSL handshakes, and records with lengths that are border cases.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ versions = pytest.mark.parametrize("version", VERSIONS, ids=["1.2", "1.3"])
 
 
 class Passing:
-    """OpenSSL on both ends, and a counter between them that sees pieces of ``piece`` bytes."""
+    """A TLS connection in memory between OpenSSL and OpenSSL. The lab's counter sees its records.
+
+    ``piece`` is the number of bytes that are passed on at a time.
+    """
 
     def __init__(
         self, client: ssl.SSLContext, server: ssl.SSLContext, *, piece: int = 2**16
@@ -49,7 +55,7 @@ class Passing:
         return self
 
     def carry(self) -> None:
-        """Carry what waits, both ways."""
+        """Move pending bytes in both directions, and show them to the counter."""
         for source, sink, hear in (
             (self._near[1], self._far[0], self.counter.from_client),
             (self._far[1], self._near[0], self.counter.from_server),
@@ -59,12 +65,12 @@ class Passing:
                 sink.write(data)
 
     def say(self, data: bytes) -> None:
-        """Send data from the client."""
+        """Send data from the client to the server."""
         self.client.write(data)
         self.carry()
 
     def answer(self) -> None:
-        """Let the server read the data, and answer."""
+        """Let the server read all data, and send a response."""
         with suppress(ssl.SSLWantReadError):
             while self.server.read():
                 pass
@@ -72,7 +78,7 @@ class Passing:
         self.carry()
 
     def leave(self) -> None:
-        """Let the client read the answer, and close."""
+        """Let the client read the response, and close TLS."""
         with suppress(ssl.SSLError):
             self.client.read()
         with suppress(ssl.SSLError):
@@ -124,7 +130,10 @@ def test_a_client_that_refuses_in_the_handshake_gives_nothing(
 def test_a_client_that_refuses_after_the_handshake_gives_nothing(
     version: ssl.TLSVersion, identity: Identity, root: Authority
 ) -> None:
-    """In TLS 1.3 the client has the server's whole flight and its tickets by then."""
+    """A client that closes right after the handshake counts as having sent no data.
+
+    In TLS 1.3 it has received the server's whole flight and tickets by then.
+    """
     passing = Passing(_trusting(root), _server(identity, version)).handshake()
     assert passing.client.version() == {772: "TLSv1.3", 771: "TLSv1.2"}[version]
     passing.leave()
@@ -279,7 +288,10 @@ def test_possible_alerts_and_key_updates_are_not_data(octets: int) -> None:
 
 
 def test_padding_of_java_is_not_data() -> None:
-    """Java's alerts are as long as other clients' short requests, and it sends two at the end."""
+    """The padded alerts of Java do not count as data, unlike requests of the same length.
+
+    Java sends two alerts at the end.
+    """
     java = 16
     for flight in ([_FINISHED], [_FINISHED + 8], [8 + _TAG, _FINISHED]):
         counter = _counter()

@@ -30,7 +30,10 @@ def listener() -> Iterator[socket.socket]:
 
 
 def through(loop: Loop, listener: socket.socket, received: RecordingConversation) -> socket.socket:
-    """Return the client's end of a relay to the listener."""
+    """Start a relay to the listener, and return the client's socket.
+
+    ``received`` is the conversation that the relay shows its data.
+    """
     near, client = socket.socketpair()
     client.settimeout(10)
     to = Destination("connect", *listener.getsockname())
@@ -103,7 +106,7 @@ def test_forbidden_destination_is_not_contacted(loop: Loop, listener: socket.soc
 
 
 def test_nothing_is_left_of_a_relay_whose_lab_ends(listener: socket.socket) -> None:
-    """Relays that wait for the server, and one that has not begun."""
+    """The sockets of relays that wait for a server, or have not begun, are closed with the lab."""
     with Loop() as loop:
         with through(loop, listener, RecordingConversation()):
             server, _ = listener.accept()

@@ -1,4 +1,4 @@
-"""A session records a client's data and ends, for input in any order and pieces."""
+"""A TLS session of the lab records the client's data and how it ends, however input is split."""
 
 from __future__ import annotations
 
@@ -193,7 +193,10 @@ def test_without_the_library_http2_is_not_spoken() -> None:
 def test_weak_tls_is_served_over_http_1_if_the_client_can(
     offered: list[str], spoken: tuple[str, ...]
 ) -> None:
-    """HTTP/2 forbids weak suites, and so a client may refuse them there and nowhere else."""
+    """A server with weak TLS selects HTTP/1.1 if offered, because HTTP/2 forbids weak suites.
+
+    A client might refuse weak suites only over HTTP/2.
+    """
     weak = ServerStep((), b"", settings=TLSSettings(weakness=Weakness.TRIPLE_DES))
     hello = ClientHello("api.bank.example", tuple(offered))
     assert case_run().choose_alpn(weak, hello) == spoken

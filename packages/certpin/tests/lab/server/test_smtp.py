@@ -9,7 +9,7 @@ from tests.lab.server._talk import TOKEN, says, server
 
 
 def code(*words: bytes, secure: bool = True) -> bytes:
-    """Return the code of the last answer."""
+    """Pass these inputs to the SMTP server, and return the three-digit code of its last reply."""
     application = server("smtp")
     replies = [application.receive(word, secure=secure) for word in words]
     return replies[-1].splitlines()[-1][:3]
@@ -74,13 +74,16 @@ def test_a_command_gets_its_answer(line: bytes, expected: bytes) -> None:
 
 
 def test_answers_are_no_longer_than_they_may_be() -> None:
-    """RFC 5321 section 4.5.3.1.5: 512 octets a line."""
+    """Each line of a reply has at most 512 octets (RFC 5321 section 4.5.3.1.5)."""
     answer = says(server("smtp"), b"EHLO me\r\n", b"DATA\r\n", b".\r\n")
     assert max(map(len, answer.splitlines(keepends=True))) <= 512
 
 
 def test_a_hundred_recipients_and_long_lines_of_text_are_taken() -> None:
-    """RFC 5321 sections 4.5.3.1.6 to 4.5.3.1.8: 1000 octets a line, 64 KiB, 100 recipients."""
+    """The server accepts 100 recipients, lines of 1000 octets and a message of 64 KiB.
+
+    RFC 5321 sections 4.5.3.1.6 to 4.5.3.1.8.
+    """
     application = server("smtp")
     assert says(application, *[b"RCPT TO:<a@b>\r\n"] * 100, secure=True).count(b"250 ") == 100
     says(application, b"DATA\r\n", (b"x" * 998 + b"\r\n") * 70, secure=True)

@@ -1,4 +1,4 @@
-"""The TLS 1.3 server that staples: real clients read its response, and errors end it in order."""
+"""The TLS 1.3 server that staples OCSP responses: real clients read them, errors end cleanly."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.medium
 
 
 class Wire:
-    """A Python client and the server, joined by memory buffers."""
+    """A Python TLS client and the stapling server, connected by memory buffers."""
 
     def __init__(
         self, step: ServerStep = STEP, alpn: tuple[str, ...] = (), ca: bytes = b""
@@ -63,7 +63,10 @@ def test_a_client_verifies_the_server_and_both_sides_exchange_data() -> None:
 
 
 def test_without_a_question_there_is_no_response() -> None:
-    """Python's client doesn't ask, and refuses an extension that it has not asked for."""
+    """The server staples only if the client requests it, which Python's client does not.
+
+    Python's client would refuse an extension that it did not request.
+    """
     wire = Wire()
     wire.shake()
     assert wire.client.version() == "TLSv1.3"

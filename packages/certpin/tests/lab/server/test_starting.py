@@ -1,4 +1,4 @@
-"""Properties of every protocol that begins in clear text: pieces, junk, limits and data."""
+"""Rules for every protocol that begins in clear text: split input, junk, limits, recorded data."""
 
 from __future__ import annotations
 

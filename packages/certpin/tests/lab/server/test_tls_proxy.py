@@ -1,4 +1,4 @@
-"""TLS with the lab's proxy: the tunnel in it, its evidence, and clients that can't use it."""
+"""TLS to the lab's proxy: the tunnel inside it, the evidence, and clients that cannot use it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ REQUEST = b"GET / HTTP/1.1\r\n\r\n"
 
 
 class Connected:
-    """A client in TLS with the proxy, and the heads that the proxy reports as clear text."""
+    """A client with a TLS connection to the lab's proxy.
+
+    ``heads`` collects the heads of the tunnel requests that the proxy received inside that TLS.
+    """
 
     def __init__(self, *steps: ServerStep, proxy: ServerStep | None = None) -> None:
         self.run: CaseRun = case_run(*steps)
@@ -35,17 +38,17 @@ class Connected:
         return Session(self.run, via="connect", target=reached.host)
 
     def open_tunnel(self) -> Wire:
-        """Return a client inside the tunnel."""
+        """Complete TLS with the proxy, open a tunnel, and return a TLS client inside the tunnel."""
         assert self.outer.handshake().say(HEAD).startswith(b"HTTP/1.1 200 ")
         return Wire(self)  # type: ignore[arg-type]
 
     def receive(self, data: bytes) -> None:
-        """Send data of the client inside the tunnel."""
+        """Send the inner client's data through the tunnel."""
         self.outer.tls.write(data)
         self.outer.carry()
 
     def data_to_send(self) -> bytes:
-        """Return the data that the client received in the tunnel."""
+        """Return the data that the tunnel delivers to the inner client."""
         return self.outer.hear()
 
 

@@ -25,7 +25,10 @@ pytestmark = [
 
 
 def unshare() -> list[str]:
-    """Return the command that starts a program in a new network namespace, if it is allowed."""
+    """Return a command prefix that starts a program in new namespaces with a usable TUN device.
+
+    Skips the test where this is not permitted.
+    """
     words = ["unshare", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"]), *ALONE]
     tun = "import os; os.close(os.open('/dev/net/tun', os.O_RDWR))"
     try:

@@ -1,4 +1,4 @@
-"""A program is served by the thread that waits for it, unless an event loop runs there."""
+"""The thread that waits for a client program also serves it, unless an event loop runs there."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _control() -> Result:
 
 @pytest.fixture
 def used(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The kinds of loops that served, in order."""
+    """Return a list that records, in order, which kinds of event loops served requests."""
     found: list[str] = []
 
     def record(kind: type[Loop | WaitingLoop]) -> None:

@@ -1,4 +1,4 @@
-"""The TLS 1.2 server with a weakness: real clients speak with it, and errors end it in order."""
+"""The deliberately weak TLS 1.2 server: real clients can use it, and errors end cleanly."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ pytestmark = pytest.mark.medium
 
 
 class Wire:
-    """A Python client and the server, joined by memory buffers."""
+    """A Python TLS client and the weak TLS 1.2 server, connected by memory buffers."""
 
     def __init__(self, step: ServerStep = STEP, alpn: tuple[str, ...] = ()) -> None:
         self.context = ssl.create_default_context(cadata=PKI.root.pem.decode())
@@ -61,7 +61,7 @@ class Wire:
         self.server = WeakTls(step, alpn, self.to_server, self.to_client)
 
     def start(self) -> bytes:
-        """Send a ClientHello, and return its bytes."""
+        """Send a ClientHello to the server, and return its bytes."""
         self.client = self.context.wrap_bio(self.to_client, self.to_server, server_hostname=HOST)
         with pytest.raises(ssl.SSLWantReadError):
             self.client.do_handshake()
@@ -227,7 +227,7 @@ def test_openssl_refuses_the_small_group() -> None:
 
 
 def test_the_small_prime_is_a_safe_one_of_512_bits() -> None:
-    """The group is small, and has no other weakness (Fermat's test, with a few bases)."""
+    """The Diffie-Hellman group is small but otherwise good: Fermat's test finds a safe prime."""
     assert SMALL_PRIME.bit_length() == 512
     for number in (SMALL_PRIME, SMALL_PRIME // 2):
         assert [pow(base, number - 1, number) for base in (2, 3, 5, 7, 11)] == [1] * 5
@@ -301,7 +301,7 @@ def test_a_client_without_a_list_of_groups_gets_p256() -> None:
 
 
 def test_the_first_signature_is_one_that_every_client_knows() -> None:
-    """A client that offers both kinds gets PKCS #1, as in TLS 1.2 before there was TLS 1.3."""
+    """A client that offers PKCS #1 and PSS gets PKCS #1; one that offers only PSS gets PSS."""
     offer = Offer(_hello(b"\xc0\x2f", extension(13, vector(2, b"\x08\4\4\1")))[5:])
     key = PKI.authorities.backup_key
     assert weak_tls._Signature(offer).sign(key, b"data")[:2] == b"\4\1"

@@ -231,7 +231,7 @@ async def _converse(target: Target, context: ssl.SSLContext) -> str:
 @pytest.mark.medium
 @pytest.mark.parametrize("verifies", [True, False])
 def test_a_client_of_websockets_is_judged(verifies: bool) -> None:
-    """Without verification the attack succeeds, over WebSocket too."""
+    """A WebSocket client passes if it verifies certificates, and fails the attack otherwise."""
 
     def client(target: Target) -> str:
         context = ssl.create_default_context(cafile=str(target.ca))

@@ -1,4 +1,7 @@
-"""The streams of a tunnel, simulated by socket pairs; test_tunnel.py has a real tunnel."""
+"""The lab's WireGuard server, with tunnel streams simulated by socket pairs.
+
+test_tunnel.py has a real tunnel.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ HOST = "api.bank.example"
 
 
 class Stream:
-    """One end of a socket pair, with the interface of `mitmproxy_rs`."""
+    """A substitute for a tunnelled stream of `mitmproxy_rs`: one end of a socket pair."""
 
     def __init__(self, ends: Any, sockname: tuple[str, int]) -> None:
         self._reader, self._writer = ends
@@ -65,7 +68,7 @@ class Stream:
 
 
 class Lab:
-    """A case run, and the WireGuard server that serves it."""
+    """The lab's WireGuard server, without a real tunnel, that serves the honest control case."""
 
     def __init__(self, now: datetime | None = None) -> None:
         from datetime import UTC, datetime
@@ -85,7 +88,11 @@ class Lab:
     async def meet(
         self, to: tuple[str, int], client: Callable[[socket.socket], Any], *, udp: bool = False
     ) -> tuple[Any, Stream]:
-        """Run a client that is routed to the lab in a thread. Return its result and the stream."""
+        """Run a client in a thread, with a stream that the tunnel routes to the address ``to``.
+
+        Returns:
+            the client's result, and the stream
+        """
         near, far = socket.socketpair()
         far.settimeout(20)
         stream = Stream(await asyncio.open_connection(sock=near), to)
@@ -144,7 +151,7 @@ def may_pass_inward(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def beside(lab: Lab, serve: Any, client: Callable[[socket.socket], Any]) -> Any:
-    """Run a client with a connection to a real server on this machine."""
+    """Run a client. The lab relays its stream to a real server (``serve``). Return its result."""
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         to = server.sockets[0].getsockname()

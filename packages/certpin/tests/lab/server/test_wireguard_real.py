@@ -1,4 +1,4 @@
-"""A real server behind the lab's tunnel: relayed connections are evidence too."""
+"""Connections in the lab's tunnel that are relayed to a real server are recorded as evidence."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def _meet(server: LabServer, client: Callable[[socket.socket], bytes]) -> tuple[Lab, bytes]:
-    """Return a lab with this honest server on loopback, and the client's answer."""
+    """Run a client; its tunnel relays to this server. Return the lab and the client's result."""
     lab = Lab()
     real = ServerStep((), b"", role=Role.HONEST, opening=Opening.RELAY)
     lab.case_run = CaseRun(Scenario.of(real), AnswerContext("token"), (HOST,))

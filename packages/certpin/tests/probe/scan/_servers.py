@@ -21,9 +21,10 @@ _PATIENCE = 10.0
 
 
 class Server:
-    """Runs a function with each connection, in its own thread. A context manager.
+    """A TCP server that calls ``serve`` with each connection, in its own thread.
 
-    ``connections`` counts those that were accepted. At the end nothing is left open.
+    It is a context manager, which closes all connections and ends all threads. ``connections`` is
+    the number of accepted connections.
     """
 
     def __init__(self, serve: Serve, address: str = "127.0.0.1", port: int = 0) -> None:
@@ -69,7 +70,10 @@ class Server:
 
 
 def tls(identity: Identity, change: Callable[[ssl.SSLContext], object] = id) -> Serve:
-    """Do a handshake with this identity for each connection; ``change`` configures the context."""
+    """Return a function for ``Server`` that does a TLS handshake with this identity.
+
+    ``change`` is called with the server's ``SSLContext``, to configure it.
+    """
     context = server_context(identity)
     change(context)
 
@@ -100,7 +104,7 @@ def close(connection: socket.socket) -> None:
 
 
 def say(data: bytes) -> Serve:
-    """Answer with these bytes."""
+    """Return a function for ``Server`` that answers the ClientHello with these bytes."""
 
     def serve(connection: socket.socket) -> None:
         connection.recv(4096)

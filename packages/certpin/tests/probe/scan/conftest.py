@@ -1,4 +1,4 @@
-"""``look(…)``: the result for one server; ``by_host``: many results, by their hosts."""
+"""Fixtures and helpers for scans: ``look`` scans one server; ``by_host`` indexes results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ def context(root: Authority) -> ssl.SSLContext:
 
 @pytest.fixture
 def look(context: ssl.SSLContext) -> Look:
-    """Scan one host, at 127.0.0.1 unless it is an address itself."""
+    """Return a function that scans one host and port, and returns the result.
+
+    It connects to 127.0.0.1, or to the host itself if that is an IPv6 address.
+    """
 
     def look(host: str, port: int, limits: ScanLimits = PATIENT) -> ScanResult:
         connect = (host if ":" in host else "127.0.0.1", port)

@@ -177,7 +177,10 @@ def test_a_cipher_that_older_versions_had_does_not_change_the_version(
 def test_a_server_that_wants_a_client_certificate_still_shows_its_chain(
     look: Look, identity: Identity, intermediate: Authority
 ) -> None:
-    """In TLS 1.2 it aborts after the client verified it."""
+    """In TLS 1.2, the server aborts after the client has verified the chain.
+
+    The result has a ``HandshakeError`` and the served chain.
+    """
 
     def change(context: ssl.SSLContext) -> None:
         _only_12(context)
@@ -198,7 +201,7 @@ def test_a_server_that_wants_a_client_certificate_still_shows_its_chain(
 def test_in_tls_1_3_a_server_that_wants_a_client_certificate_is_verified(
     look: Look, identity: Identity
 ) -> None:
-    """It asks for the certificate only after the handshake."""
+    """In TLS 1.3, a server refuses a missing client certificate only after the handshake."""
 
     def change(context: ssl.SSLContext) -> None:
         context.verify_mode = ssl.CERT_REQUIRED

@@ -39,7 +39,10 @@ def identity(intermediate: Authority) -> Identity:
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, list[str] | threading.Event]]:
-    """Names and their addresses. The lookup of a name with an event waits for the event."""
+    """Return a dictionary that maps host names to the addresses to which they resolve.
+
+    If the value is an event, the lookup waits for it, and then finds no address.
+    """
     known: dict[str, list[str] | threading.Event] = {}
 
     def getaddrinfo(host: str, port: int, **extra: Any) -> list[Any]:
@@ -205,7 +208,10 @@ def test_a_slow_name_server_delays_no_other_host_and_times_out(
 def test_a_late_lookup_serves_the_next_attempt(
     context: ssl.SSLContext, identity: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first lookup ends when the second begins; the first answer is used, once."""
+    """A name's first lookup takes longer than the first attempt; the second attempt succeeds.
+
+    The first lookup ends when the second begins.
+    """
     second = threading.Event()
     real = socket.getaddrinfo
     asked: list[str] = []

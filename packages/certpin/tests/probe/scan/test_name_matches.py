@@ -72,7 +72,10 @@ def certificate(sans: Sequence[x509.GeneralName]) -> Identity:
 
 
 def openssl_says(identity: Identity, host: str) -> bool:
-    """A handshake over memory BIOs with ``check_hostname``; the certificate itself is trusted."""
+    """Return whether OpenSSL accepts a certificate for a host, in a handshake in memory.
+
+    The client trusts the certificate, so only ``check_hostname`` can fail.
+    """
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.load_verify_locations(cadata=identity.certificate.der)
     client.hostname_checks_common_name = False
@@ -97,7 +100,10 @@ def openssl_says(identity: Identity, host: str) -> bool:
 
 
 def both_say(sans: Sequence[x509.GeneralName], text: str) -> tuple[bool, bool] | None:
-    """Return the results of certpin and OpenSSL; None if the text is not a host."""
+    """Return whether a certificate with these names matches a host, as (certpin, OpenSSL).
+
+    Return None if the text is not a host.
+    """
     identity = certificate(sans)
     try:
         host = normalise(text)

@@ -48,7 +48,7 @@ def leaf(intermediate: Authority) -> bytes:
 
 
 def test_a_hostile_subject_is_escaped(look: Look) -> None:
-    """Make a result with a certificate that a server sent."""
+    """A server's certificate has control characters in its names; the record escapes them."""
     evil = Authority(HOSTILE)
     with Server(tls(Identity(evil.key, (evil.x509,)))) as server:
         fields = _written(record(look("api.bank.example", server.port)))

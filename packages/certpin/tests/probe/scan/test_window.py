@@ -1,4 +1,7 @@
-"""The window of a scan, how it reads its input, and that it leaves nothing open."""
+"""The window of a scan, which is how many hosts it scans at once.
+
+The scan reads no more input than the window allows, and leaves no connection or thread open.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ def identity(intermediate: Authority) -> Identity:
 
 
 def test_the_whole_window_is_scanned_at_once(context: ssl.SSLContext, identity: Identity) -> None:
-    """The server answers no connection until so many have come."""
+    """The server answers no connection until ``WINDOW`` connections are open; all hosts succeed."""
     together = threading.Barrier(WINDOW, timeout=10.0)
     handshake = _servers.tls(identity)
 
@@ -49,7 +52,10 @@ def test_the_whole_window_is_scanned_at_once(context: ssl.SSLContext, identity: 
 def test_no_more_than_the_window_is_read_from_the_input(
     context: ssl.SSLContext, identity: Identity, good: bool
 ) -> None:
-    """Active hosts, paused hosts, and results that the caller has not fetched yet."""
+    """At most ``WINDOW`` hosts have been read with results that the caller has not fetched.
+
+    These are active hosts, hosts that wait for another attempt, and results not fetched yet.
+    """
     taken, under_way = 0, []
     given = 0
 
@@ -70,7 +76,10 @@ def test_no_more_than_the_window_is_read_from_the_input(
 
 
 def test_an_empty_input_delays_no_answer(context: ssl.SSLContext, identity: Identity) -> None:
-    """The input continues only after the first result."""
+    """The first host's result arrives although the input has no second host yet.
+
+    The input gives the second host only after that.
+    """
     seen: list[str] = []
 
     def hosts() -> Iterator[Endpoint | None]:

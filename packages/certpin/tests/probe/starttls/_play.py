@@ -1,4 +1,7 @@
-"""Run a conversation against a dialogue: the bytes of the server and the expected answers."""
+"""Run scripted STARTTLS conversations with ``Dialogue``, certpin's STARTTLS client without sockets.
+
+A conversation lists the bytes that the server sends and that the client must send.
+"""
 
 from __future__ import annotations
 
@@ -94,19 +97,28 @@ READY: dict[str, Conversation] = {
 
 
 def whole(data: bytes) -> Iterable[bytes]:
-    """Pass a turn to the dialogue in one piece."""
+    """Return the bytes undivided, so that ``play`` passes them to the dialogue at once."""
     return [data]
 
 
 def bytewise(data: bytes) -> Iterable[bytes]:
-    """Pass a turn to the dialogue byte by byte."""
+    """Return the bytes one by one, so that ``play`` passes them to the dialogue separately."""
     return [data[at : at + 1] for at in range(len(data))]
 
 
 def play(
     name: str, conversation: Conversation, cut: Callable[[bytes], Iterable[bytes]] = whole
 ) -> Dialogue:
-    """Run a conversation and return the dialogue. Raises ``StartTLSError``."""
+    """Run a conversation with the STARTTLS client, and return the client's ``Dialogue``.
+
+    Args:
+        name: the protocol, such as ``smtp``.
+        conversation: the turns of server and client.
+        cut: divides the bytes of each server turn.
+
+    Raises:
+        StartTLSError: the client refuses what the server sends.
+    """
     dialogue = Dialogue(PROTOCOLS[name], HOST, PORT)
     for turn in conversation:
         if isinstance(turn, Client):
@@ -118,7 +130,7 @@ def play(
 
 
 def failure(name: str, conversation: Conversation) -> StartTLSError:
-    """Run a conversation with a last turn that must be refused, and return the error."""
+    """Run a conversation; the client must refuse its last server turn. Return the error."""
     dialogue = play(name, conversation[:-1])
     with pytest.raises(StartTLSError) as caught:
         dialogue.receive(conversation[-1])

@@ -1,4 +1,4 @@
-"""LDAP, PostgreSQL and MySQL: the answers of a server other than the go-ahead."""
+"""STARTTLS for LDAP, PostgreSQL and MySQL: server answers other than "begin TLS now"."""
 
 from __future__ import annotations
 
@@ -32,7 +32,14 @@ def tlv(tag: int, *contents: bytes) -> bytes:
 def response(
     code: int = 0, *extra: bytes, number: bytes = b"\x01", diagnostic: bytes = b""
 ) -> bytes:
-    """The contents of an LDAPMessage with an ExtendedResponse."""
+    """Return the contents of an LDAPMessage with an ExtendedResponse.
+
+    Args:
+        code: the result code; 0 is success.
+        extra: more elements at the end of the response.
+        number: the message ID.
+        diagnostic: the diagnostic message.
+    """
     parts = (tlv(0x0A, bytes((code,))), tlv(0x04), tlv(0x04, diagnostic), *extra)
     return tlv(0x02, number) + tlv(0x78, *parts)
 

@@ -35,7 +35,7 @@ def server_turns(name: str) -> list[int]:
 
 
 def with_more_in_last_turn(name: str, more: bytes) -> Conversation:
-    """Return the conversation up to the server's last turn, with more bytes than allowed."""
+    """Return a protocol's regular conversation up to the server's last turn, plus more bytes."""
     last = server_turns(name)[-1]
     return [*READY[name][:last], Server(READY[name][last] + more)]
 
@@ -137,7 +137,10 @@ def test_the_error_names_the_server_and_the_protocol_and_survives_pickling(name:
 
 
 def outcome(name: str, pieces: list[bytes]) -> str:
-    """Return the outcome of a dialogue that gets all these bytes, even past its end."""
+    """Return the result of passing each piece to a new dialogue, even after its end.
+
+    It is ``done``, ``wants more``, or the text of the ``StartTLSError``.
+    """
     dialogue = Dialogue(PROTOCOLS[name], HOST, PORT)
     try:
         for piece in pieces:

@@ -47,7 +47,10 @@ def serving(handle: Callable[[socket.socket], None]) -> Iterator[int]:
 
 
 def ask(name: str, port: int, timeout: float | None = TIMEOUT) -> None:
-    """Negotiate, and close the connection."""
+    """Negotiate STARTTLS with the server at a port, and close the connection before TLS.
+
+    The socket must have its timeout again afterwards.
+    """
     with socket.create_connection((LOOPBACK, port), timeout=timeout) as sock:
         try:
             negotiate(sock, PROTOCOLS[name], HOST, port)

@@ -27,7 +27,10 @@ mail_peers = pytest.mark.peer("dovecot", "dovecot-imapd", "dovecot-pop3d")
 
 
 def shows_its_certificate(name: str, port: int, identity: ServerIdentity, host: str = HOST) -> bool:
-    """Begin TLS, verify the chain and the host, and compare the certificate."""
+    """Negotiate STARTTLS, begin TLS, and return True if the server presents the expected leaf.
+
+    The chain and the host name must verify.
+    """
     context = ssl.create_default_context(cafile=identity.root)
     with socket.create_connection((LOOPBACK, port), timeout=10) as sock:
         negotiate(sock, PROTOCOLS[name], host, port)

@@ -1,4 +1,4 @@
-"""SMTP, IMAP, POP3 and FTP: the answers of a server other than the go-ahead."""
+"""STARTTLS for SMTP, IMAP, POP3 and FTP: server answers other than "begin TLS now"."""
 
 from __future__ import annotations
 

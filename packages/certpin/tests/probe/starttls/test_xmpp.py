@@ -1,4 +1,4 @@
-"""XMPP: the answers of a server other than the go-ahead."""
+"""STARTTLS for XMPP: server answers other than "begin TLS now"."""
 
 from __future__ import annotations
 

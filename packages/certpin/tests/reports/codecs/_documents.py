@@ -1,6 +1,6 @@
-"""One whole document of each format, as its clients send it, and placeholders for certificates.
+"""One complete sample document of each report format, with placeholders for certificates.
 
-The codecs don't parse X.509: they accept one SEQUENCE with any content as a certificate.
+The codecs don't parse X.509: they accept any DER SEQUENCE as a certificate.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ REPORTS = "application/reports+json"
 
 
 def der(content: bytes = b"leaf", size: int = 300) -> bytes:
-    """Return one SEQUENCE of this size."""
+    """Return a DER SEQUENCE that serves as a certificate: ``content``, padded to ``size`` bytes."""
     body = content.ljust(size, b".")
     return b"\x30\x82" + len(body).to_bytes(2, "big") + body
 
@@ -31,7 +31,7 @@ PINS = (
 
 
 def rfc7469(**other: Any) -> dict[str, Any]:
-    """As in the example of RFC 7469, section 3."""
+    """Return a pin failure report as in RFC 7469, section 3, with ``other`` fields set."""
     return {
         "date-time": "2026-11-25T11:59:30Z",
         "hostname": "api.bank.example",
@@ -46,7 +46,10 @@ def rfc7469(**other: Any) -> dict[str, Any]:
 
 
 def trustkit_ios(**other: Any) -> dict[str, Any]:
-    """As TrustKit's reporter for iOS writes it: lines of 64 letters that end in CR LF."""
+    """Return a report as TrustKit for iOS writes it, with ``other`` fields set.
+
+    Its PEM certificates have lines of 64 letters that end in CR LF.
+    """
     return {
         "app-bundle-id": "example.bank.app",
         "app-version": "4.2",
@@ -70,7 +73,7 @@ def trustkit_ios(**other: Any) -> dict[str, Any]:
 
 
 def trustkit_android(**other: Any) -> dict[str, Any]:
-    """As TrustKit's reporter for Android writes it."""
+    """Return a report as TrustKit for Android writes it, with ``other`` fields set."""
     return {
         "app-bundle-id": "example.bank.app",
         "app-version": "42",
@@ -91,7 +94,7 @@ def trustkit_android(**other: Any) -> dict[str, Any]:
 
 
 def certpin(**other: Any) -> dict[str, Any]:
-    """As certpin's reporter writes it."""
+    """Return a pin failure report as certpin's reporter writes it, with ``other`` fields set."""
     return (
         rfc7469()
         | {
@@ -114,7 +117,10 @@ def certpin(**other: Any) -> dict[str, Any]:
 
 
 def presence(**other: Any) -> dict[str, Any]:
-    """A presence, as certpin's reporter writes it."""
+    """Return a presence (which app has which pin set version) of certpin's reporter.
+
+    The fields in ``other`` are set in it.
+    """
     return {
         "schema": "certpin-presence/1",
         "id": "00112233445566778899aabbccddeeff",
@@ -126,7 +132,12 @@ def presence(**other: Any) -> dict[str, Any]:
 
 
 def nel(body: dict[str, Any] | None = None, **other: Any) -> list[Any]:
-    """As Chromium posts it."""
+    """Return a Network Error Logging document, a list of one entry, as Chromium posts it.
+
+    Args:
+        body: fields to set in the entry's body.
+        other: fields to set in the entry.
+    """
     said = {
         "elapsed_time": 143,
         "method": "GET",

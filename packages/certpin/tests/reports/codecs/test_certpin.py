@@ -1,4 +1,4 @@
-"""certpin's own reports and presences; and those of the Dart client, which have no schema."""
+"""The codec of certpin's own reports and presences, and of the reports of its Dart client."""
 
 from __future__ import annotations
 

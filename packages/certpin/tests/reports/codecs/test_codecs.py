@@ -1,4 +1,4 @@
-"""Rules of every format: hostile documents, and round trips of reports."""
+"""Rules for the codecs of all report formats: hostile documents, and round trips of reports."""
 
 from __future__ import annotations
 
@@ -44,7 +44,11 @@ _TYPES = st.sampled_from([JSON, REPORTS, "application/json; charset=utf-8", "", 
 
 
 def read(document: object, content_type: str) -> tuple[Report | Presence, ...]:
-    """Return the reports of a document; none if it is refused with one line."""
+    """Return the reports of a document; an empty tuple if ``decode`` refuses it.
+
+    Also check that the refusal is one short printable line, and that all texts of the reports are
+    printable and bounded.
+    """
     refusal = ""
     try:
         found = decode(document, content_type, RECEIVED)

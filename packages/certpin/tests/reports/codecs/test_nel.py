@@ -1,4 +1,4 @@
-"""Network Error Logging (nel): lists that browsers post."""
+"""The codec of Network Error Logging documents: the lists of errors that browsers post."""
 
 from __future__ import annotations
 
@@ -68,7 +68,11 @@ def _names(document: list[Any], later: float = 0) -> set[str]:
 
 @pytest.mark.parametrize("place", [0, 9, 15, 29.9, 30, 44, 59.5])
 def test_a_repeated_upload_shares_an_identity(place: float) -> None:
-    """``later`` is the duration of the upload, which ``age`` does not include."""
+    """A browser that uploads an entry again, with a higher ``age``, repeats the same report.
+
+    Both uploads then have an identity in common, even if the transfers differ by up to 30 seconds,
+    which ``age`` does not include.
+    """
     first = _names(nel(), place)
     for way in (0, 0.5, 9, 29.9):
         assert first & _names(nel(age=630_000), place + 600 + way)

@@ -1,4 +1,4 @@
-"""Certificates as PEM: exactly one block, strict base64, one SEQUENCE."""
+"""The decoder of PEM certificates in reports: exactly one block, strict base64, one SEQUENCE."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RFC 7469, section 3, field by field."""
+"""The codec of the report format of RFC 7469, section 3: each field is read or refused."""
 
 from __future__ import annotations
 

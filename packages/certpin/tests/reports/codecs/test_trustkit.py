@@ -1,4 +1,4 @@
-"""TrustKit's reports, as iOS and as Android send them."""
+"""The codec of TrustKit's reports, as its versions for iOS and Android send them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A collector for each test."""
+"""The fixture ``collector``: a running report collector for each test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Crashes, a full disk, and processes that share a folder."""
+"""Reports survive killed processes, a full disk, and processes that share a queue folder."""
 
 from __future__ import annotations
 

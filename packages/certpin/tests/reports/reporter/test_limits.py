@@ -1,4 +1,7 @@
-"""The rate of reports, their addresses, and the meaning of answers."""
+"""The limits of the reporter: how often it reports, to which addresses, and when it retries.
+
+The retries depend on the HTTP status and the Retry-After header of the collector.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The queue on disk: bounded, whole, shared by processes, safe against hostile files."""
+"""The reporter's queue on disk: it is bounded, keeps whole reports, and is safe to share.
+
+Several processes may use one folder, and hostile files in the folder do no harm.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ def queue(folder: Path, **fields: Any) -> ReportQueue:
 
 
 def waiting(found: ReportQueue) -> list[Any]:
-    """The documents that can be sent, oldest first."""
+    """Return the numbers ``n`` of the queued documents that can be sent now, oldest first."""
     documents = []
     for name in found.names(NOW):
         with found.claim(name) as item:
@@ -137,7 +140,7 @@ def test_a_day_can_be_claimed_once(tmp_path: Path) -> None:
 
 
 def test_a_clock_that_was_set_back_suppresses_nothing(tmp_path: Path) -> None:
-    """Entries with a future time neither use up the limits, nor delay new reports."""
+    """Queue entries with a future time neither use up the limits nor delay new reports."""
     found, ahead = queue(tmp_path, queued=2), NOW + timedelta(days=400)
     for n in (1, 2):
         assert found.put(QueuedReport(_TO, {"n": n}), ahead)
@@ -188,7 +191,10 @@ def test_a_few_reports_wait_in_memory_if_the_folder_cannot_be_created(tmp_path: 
 def test_a_system_without_locks_that_keeps_open_files_sends_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on Windows: an open file is deleted after it was closed."""
+    """As on Windows, an open file cannot be deleted: the queue deletes a report after closing it.
+
+    Until then, the report is not offered for sending again.
+    """
     monkeypatch.setattr("certpin.support.locks._fcntl", None)
     found = queue(tmp_path)
     put(found, 1)

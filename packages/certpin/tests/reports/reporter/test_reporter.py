@@ -1,4 +1,4 @@
-"""The reporter against a real collector: the reports, their rate and their addresses."""
+"""The reporter with a real HTTP collector: what it reports, how often, and to which addresses."""
 
 from __future__ import annotations
 
@@ -79,7 +79,10 @@ def test_every_address_but_the_failed_host_gets_the_report(
 
 
 class _Later:
-    """A hook that exists before its reporter."""
+    """A failure hook that passes failures on to a reporter that is set after the hook was made.
+
+    A context needs its hooks when it is made, and this reporter needs the context.
+    """
 
     never_waits = True
     reporter: Reporter
@@ -95,7 +98,10 @@ class _Later:
 def test_a_failure_of_a_report_request_is_not_reported(
     root: Authority, tmp_path: Path, trusted_root: Path, prompt: bool, covered: bool
 ) -> None:
-    """If the app uses its own pinned context for reports: RFC 7469 section 2.1.4."""
+    """An app may use its pinned context for the report requests too (RFC 7469 section 2.1.4).
+
+    If that context refuses the collector's chain, the refusal causes no further report.
+    """
     with Collector(root.issue("localhost"), "localhost") as pinned, Collector() as other:
         policy = kit.policy("localhost" if covered else HOST, report_to=(other.url,))
         later = _Later()
@@ -111,7 +117,10 @@ def test_a_failure_of_a_report_request_is_not_reported(
 
 
 def test_no_failure_in_the_sending_thread_is_reported(tmp_path: Path, collector: Collector) -> None:
-    """Another context may call hooks for hosts that have a policy, too."""
+    """A context used for sending may call hooks for a host that has a policy.
+
+    The reporter ignores all failures that are reported to it in its sending thread.
+    """
 
     class Telling:
         def report_context(self, host: str) -> None:
@@ -129,7 +138,10 @@ def test_no_failure_in_the_sending_thread_is_reported(tmp_path: Path, collector:
 def test_a_pinned_collector_is_pinned_for_reports(
     root: Authority, tmp_path: Path, trusted_root: Path
 ) -> None:
-    """RFC 7469 section 2.1.4."""
+    """If the collector's host has pins, reports are sent only to a server that matches them.
+
+    See RFC 7469 section 2.1.4.
+    """
     good, evil = root.issue("localhost"), root.issue("localhost")
     pins = kit.pin_set(kit.policy("localhost", good.pin), kit.policy(HOST))
     with Collector(evil, "localhost") as attacker, Collector(good, "localhost") as ours:

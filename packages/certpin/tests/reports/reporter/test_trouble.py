@@ -1,4 +1,7 @@
-"""The reporter in trouble: forks, threads, a disk that hangs, slow servers, the process's end."""
+"""The reporter under difficult conditions.
+
+These are forks, threads that cannot start, a disk that hangs, slow servers, and the process's end.
+"""
 
 from __future__ import annotations
 
@@ -130,7 +133,10 @@ def test_a_child_that_is_forked_while_locks_are_held_does_not_wait_for_them(
 def test_no_report_is_lost_if_no_thread_can_start(
     tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As at the end of an interpreter, and at the limit of a container."""
+    """Threads cannot start at the end of an interpreter, and at the process limit of a container.
+
+    The report stays on disk, and is sent as soon as a thread can start.
+    """
 
     def none_left(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")

@@ -1,9 +1,9 @@
-"""A TUF repository in memory, and the cases that a client is tested with.
+"""A TUF repository in memory, and the registry of cases that a client is tested with.
 
 A case is a function of a ``Site``: it changes the repository, and states at each moment whether a
-client must accept it. It is written from the TUF specification, and names the section. The same
-cases are run on certpin's Python client (``test_conformance.py``) and on its Dart client
-(``tests/formats/flutter/test_conformance.py``).
+client must accept the files. Each case is written from the TUF specification, and names its
+section. The same cases are run on certpin's Python client (``test_conformance.py``) and on its Dart
+client (``tests/formats/flutter/test_conformance.py``).
 """
 
 from __future__ import annotations
@@ -33,14 +33,12 @@ NONE = 0  # the version of a role that a client has not accepted yet
 
 @dataclass(frozen=True)
 class Moment:
-    """One refresh, and its required result.
+    """One refresh of a client, and the result that the client must have.
 
-    Attributes:
-        now: the time of the client.
-        files: the files of the server, by path.
-        reasons: the reasons of ``UpdateError`` that are right, or empty if the client accepts.
-        trusted: the version of each role that the client has stored afterwards.
-        pins: the version of the pin set that the server's targets name.
+    Attributes: now: the time of the client. files: the files of the server, by path. reasons: the
+    reasons of ``UpdateError`` that are right, or empty if the client must accept. trusted: the
+    version of each role that the client has stored afterwards. pins: the version of the pin set
+    that the server's targets name.
     """
 
     now: datetime
@@ -52,7 +50,11 @@ class Moment:
 
 @dataclass(frozen=True)
 class Case:
-    """A function that fills a ``Site``. ``dart`` is why the Dart client can't run it, or empty."""
+    """One conformance test of an update client.
+
+    ``build`` fills a ``Site`` with files and required results. ``section`` is that of the TUF
+    specification. ``dart`` is why the Dart client can't run the case, or empty.
+    """
 
     name: str
     section: str
@@ -66,7 +68,10 @@ CASES: dict[str, Case] = {}
 def case(
     section: str, *, dart: str = "", name: str = ""
 ) -> Callable[[Callable[[Site], None]], Callable[[Site], None]]:
-    """Add a case for a section of TUF 1.0.31."""
+    """Return a decorator that registers a function as a case for a section of TUF 1.0.31.
+
+    ``dart`` is why the Dart client can't run the case. ``name`` is by default that of the function.
+    """
 
     def add(build: Callable[[Site], None]) -> Callable[[Site], None]:
         found = name or build.__name__
@@ -78,7 +83,10 @@ def case(
 
 
 class Site:
-    """The repository. Its roles are at version 1, and ``first_root`` is the client's."""
+    """A TUF repository in memory, and the moments at which a case tests a client.
+
+    All roles begin at version 1. ``first_root`` is the root that a client begins with.
+    """
 
     def __init__(self) -> None:
         self.now = START
@@ -100,18 +108,18 @@ class Site:
         self.first_root = self.files[self.path("root")]
 
     def role(self, role: str) -> Any:
-        """Return the role's signed part, which a case may change."""
+        """Return the unsigned metadata of a role, which a case may change."""
         return getattr(self, role)
 
     def path(self, role: str, version: int | None = None) -> str:
-        """Return the path of a role's file on the server."""
+        """Return the server's path of a role's file, by default that of the current version."""
         number = self.role(role).version if version is None else version
         return (
             "metadata/timestamp.json" if role == "timestamp" else f"metadata/{number}.{role}.json"
         )
 
     def name_pins(self, version: int) -> None:
-        """Put version ``version`` of the pin set into the targets, which are not signed yet."""
+        """Put a pin set of this version into the targets metadata, without signing the metadata."""
         self.pins = version
         text = pin_file(version, {CHANNEL: kit.NOBODY_ELSE, HOST: kit.NOBODY_ELSE})
         pins_json, _ = published(PinSet.parse(text))
@@ -120,7 +128,10 @@ class Site:
             self.add_target(name, data)
 
     def add_target(self, name: str, data: bytes, *hashes: str) -> TargetFile:
-        """Add a target of the pin set, with these hashes, by default SHA-256."""
+        """Add a target file to the server and the targets metadata; return its metadata entry.
+
+        ``hashes`` are the names of its hash algorithms, by default SHA-256.
+        """
         info = TargetFile.from_data(name, data, list(hashes or ("sha256",)))
         info.unrecognized_fields["custom"] = {"pin-set": "bank", "version": self.pins}
         self.targets.targets[name] = info
@@ -130,13 +141,19 @@ class Site:
         return info
 
     def publish(self, *roles: str) -> None:
-        """Sign the next version of these roles (all but the root if none is given)."""
+        """Raise the version of these roles, sign them, and put their files on the server.
+
+        Without arguments, the roles are all but the root.
+        """
         for role in [role for role in ROLES if role in (roles or ROLES[1:])]:
             self.role(role).version += 1
             self.sign(role)
 
     def sign(self, role: str, signed: Any = None) -> None:
-        """Sign a role as it is, and put its file on the server."""
+        """Sign the metadata of a role at its current version, and put the file on the server.
+
+        ``signed`` replaces the metadata of the role.
+        """
         if role == "snapshot":
             self.snapshot.meta["targets.json"] = self.named("targets")
         if role == "timestamp":
@@ -144,14 +161,14 @@ class Site:
         self.put(role, self.signed(signed or self.role(role), self.signers[role]))
 
     def signed(self, signed: Any, signers: Iterable[CryptoSigner]) -> bytes:
-        """Return the file of a signed part."""
+        """Return a metadata file as bytes: ``signed``, with a signature by each signer."""
         metadata: Metadata[Any] = Metadata(signed)
         for signer in signers:
             metadata.sign(signer, append=True)
         return metadata.to_bytes()
 
     def named(self, role: str) -> MetaFile:
-        """Return the reference to a role's current file."""
+        """Return the entry by which other metadata names the current file of a role."""
         version = self.role(role).version
         data = self.files.get(self.path(role), b"")
         if not self.digests:
@@ -159,21 +176,21 @@ class Site:
         return MetaFile(version, len(data), {"sha256": sha256(data).hexdigest()})
 
     def put(self, role: str, data: bytes) -> None:
-        """Put any bytes on the server as a role's current file."""
+        """Put these bytes on the server as the current file of a role."""
         self.files[self.path(role)] = data
 
     def data(self, role: str) -> Any:
-        """Return a role's current file, as JSON that may be changed and put back."""
+        """Return the current file of a role as parsed JSON, for ``put_data`` after a change."""
         return json.loads(self.files[self.path(role)])
 
     def put_data(self, role: str, data: Any) -> None:
-        """Put JSON on the server as a role's current file."""
+        """Put this JSON on the server as the current file of a role, without signing it."""
         self.put(role, json.dumps(data).encode())
 
     def resign(self, role: str, change: Callable[[dict[str, Any]], object]) -> None:
-        """Change the JSON of a role's signed part, sign it, and publish what names it.
+        """Change the JSON of a role's metadata, sign it, and publish the roles that name its file.
 
-        For values that ``tuf`` itself refuses to write.
+        It is for values that ``tuf`` itself refuses to write.
         """
         from securesystemslib.formats import encode_canonical
 
@@ -186,7 +203,7 @@ class Site:
             self.publish(above)
 
     def use_keys(self, role: str, keys: Iterable[CryptoSigner], threshold: int = 1) -> None:
-        """Let the root name these keys for a role. The root isn't signed yet."""
+        """Name these keys and this threshold for a role in the root, without signing the root."""
         self.root.roles[role].keyids.clear()
         for signer in keys:
             self.root.add_key(signer.public_key, role)
@@ -200,19 +217,25 @@ class Site:
         self.publish("root")
 
     def restart(self, role: str) -> None:
-        """Let the next version of a role be 1 again: after a rotation, or as a rollback."""
+        """Reset the version of a role, so that the next published one is 1.
+
+        A publisher does this after a rotation of keys, an attacker for a rollback.
+        """
         self.role(role).version = 0
 
     def accepted(self, **trusted: int) -> None:
-        """A client accepts the current files, and stores all but the roles in ``trusted``."""
+        """Record that a client must accept the current files and store their versions.
+
+        ``trusted`` has the versions of roles for which the client must store another version.
+        """
         versions = {role: self.role(role).version for role in ROLES} | trusted
         self._moment((), versions)
 
     def refused(self, reasons: str, **trusted: int) -> None:
-        """A client refuses the current files, for one of these reasons ("a or b").
+        """Record that a client must refuse the current files, for one of these reasons ("a or b").
 
-        ``trusted`` are the versions that it has stored afterwards, the others being those of the
-        moment before.
+        ``trusted`` are the versions of roles that the client has stored afterwards. All other roles
+        keep the versions of the previous moment.
         """
         before = self.moments[-1].trusted if self.moments else dict.fromkeys(ROLES, NONE)
         self._moment(tuple(reasons.split(" or ")), {**before, **trusted})
@@ -223,12 +246,12 @@ class Site:
 
 
 def new_key() -> CryptoSigner:
-    """Return a key of a kind that both clients know: ECDSA on P-256."""
+    """Return a new signing key of a kind that both clients support: ECDSA on P-256."""
     return CryptoSigner.generate_ecdsa()
 
 
 def built(name: str) -> Site:
-    """Return the site of a case."""
+    """Build the site of the case with this name, and return it."""
     site = Site()
     CASES[name].build(site)
     assert site.moments, name

@@ -1,15 +1,15 @@
-"""certpin's client without its pins, behind the command line of tuf-conformance.
+"""Command line of certpin's update client for tuf-conformance, the test suite of the TUF project.
 
-That suite of the TUF project drives a client as a program, and looks at its exit code, its stored
-metadata and its requests (CLIENT-CLI.md of the suite). No package contains it; to run it, from a
-clone of its repository in another folder, with its requirements installed:
+The suite drives a client as a program, and looks at its exit code, its stored metadata and its
+requests (CLIENT-CLI.md of the suite). No package contains the suite; to run it, from a clone of its
+repository in another folder, with its requirements installed:
 
     pytest tuf_conformance --entrypoint "PYTHON PATH/OF/THIS/adapter.py"
 
 The adapter leaves out the rules that come after TUF's own: the content of a pin set, its name and
-its version. The rest is the code of ``PinUpdater``: ``fetch.follow``, ``Store.follow``,
+its version. Otherwise it runs the code of ``PinUpdater``: ``fetch.follow``, ``Store.follow``,
 ``trust.verify_roles``, ``trust.require_bounded`` and ``fetch.fetch_target``. The suite's server has
-no TLS, so this channel has none.
+no TLS, so the adapter's connection has neither TLS nor pins.
 """
 
 from __future__ import annotations
@@ -44,13 +44,11 @@ _PATIENCE = 20.0  # seconds for one command
 
 
 class ConformanceClient:
-    """The client of a repository, with its trusted metadata in ``folder``.
+    """Client of a TUF repository, without the rules for pin sets.
 
-    Args:
-        folder: of the metadata; ``cache`` in it is as in the folder of a ``PinUpdater``.
-        root: the trusted root.
-        address: the paths on the server.
-        channel: the connection to the server.
+    Args: folder: the folder of the trusted metadata; its subfolder ``cache`` is laid out as the
+    cache of a ``PinUpdater``. root: the root that the client trusts at first. address: the paths on
+    the server. channel: the connection to the server.
     """
 
     def __init__(
@@ -62,10 +60,10 @@ class ConformanceClient:
         self._channel = channel
 
     def refresh(self) -> Mapping[str, TargetFile]:
-        """Fetch and verify the newest metadata. Return its targets. Raises the errors of tuf.
+        """Fetch and verify the newest metadata. Return the targets by name.
 
-        The clock is that of ``tuf.ngclient``. A ``PinUpdater`` checks the expiry by its own clock
-        too.
+        The expiry is checked with the clock of ``tuf.ngclient``. A ``PinUpdater`` also checks it
+        with its own clock. Raises the errors of tuf.
         """
         with self._shown():
             follow(self._source, self._channel)
@@ -74,7 +72,10 @@ class ConformanceClient:
             return targets
 
     def download(self, targets: Mapping[str, TargetFile], name: str, folder: Path) -> None:
-        """Fetch a target into ``folder``, unless it is there. Raises the errors of tuf."""
+        """Fetch the target ``name`` into ``folder``, unless the right file is there.
+
+        Raises the errors of tuf.
+        """
         trust.require_bounded(targets, LIMITS)
         if name not in targets:
             raise RepositoryError(f"no target has the name {name!r}")
@@ -87,7 +88,10 @@ class ConformanceClient:
 
     @contextmanager
     def _shown(self) -> Iterator[None]:
-        """Copy the trusted metadata into the suite's folder, also after a failure."""
+        """Copy the trusted metadata to the folder that the suite reads, also after an error.
+
+        The copy is made at the end of the `with` block.
+        """
         try:
             yield
         finally:
@@ -104,7 +108,7 @@ def _is(info: TargetFile, data: bytes) -> bool:
 
 
 class _PlainChannel(Channel):
-    """The channel of an updater, in clear text."""
+    """The connection of an update client to its server, in clear text instead of TLS."""
 
     def _connect(self) -> HTTPConnection:  # type: ignore[override]  # without TLS
         host, port, _ = self._address
@@ -114,7 +118,7 @@ class _PlainChannel(Channel):
 
 
 class _TargetsElsewhere(Address):
-    """An address with any URL for each of the two folders."""
+    """An address of a server whose metadata and targets can have unrelated paths."""
 
     targets = "targets/"
 
@@ -127,7 +131,10 @@ class _TargetsElsewhere(Address):
 
 
 def main() -> int:
-    """Run one command of the suite. Return 1 if the client refused anything."""
+    """Run one command of the suite: init, refresh or download.
+
+    Returns: The exit code: 1 if the client refused anything, otherwise 0.
+    """
     parser = argparse.ArgumentParser()
     for option in ("--metadata-url", "--target-base-url"):
         parser.add_argument(option, default="http://localhost/")

@@ -1,4 +1,7 @@
-"""Expiry, length, encoding and targets: sections 4, 5.4.4, 5.5.6, 5.6.5 and 5.7."""
+"""Conformance cases on expiry, length, encoding and targets.
+
+The sections of TUF 1.0.31 are 4, 5.4.4, 5.5.6, 5.6.5 and 5.7.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ for _role in BELOW:
 
 @case("5.4.4")
 def the_old_files_for_ever(site: Site) -> None:
-    """Indefinite freeze: the client notices, and goes on with newer files when there are any."""
+    """Indefinite freeze: a client must refuse expired files, and accept newer ones later."""
     site.timestamp.expires = site.now + 3 * DAY
     site.publish("timestamp")
     site.accepted()
@@ -48,7 +51,7 @@ def the_old_files_for_ever(site: Site) -> None:
 
 
 def _renewed(site: Site, role: str) -> None:
-    """Expired metadata in the cache doesn't keep a client from newer files."""
+    """A client must accept newer files although its stored metadata of ``role`` has expired."""
     until = site.role(role).expires
     site.role(role).expires = site.now + 7 * DAY
     site.publish()
@@ -66,7 +69,10 @@ for _role in BELOW:
 
 
 def _too_long(site: Site, role: str) -> None:
-    """Spaces after the JSON are valid, and their number is limited."""
+    """A client must refuse the file of ``role`` if spaces after the JSON exceed the size limit.
+
+    Fewer spaces would be valid.
+    """
     site.digests = False
     site.accepted()
     site.publish(*({role, "timestamp"} if role == "root" else ()))
@@ -109,7 +115,7 @@ def a_snapshot_shorter_than_named(site: Site) -> None:
 
 @case("4.1")
 def other_white_space_than_in_canonical_json(site: Site) -> None:
-    """The signature is over the canonical form, whatever the file looks like."""
+    """A client must accept files with other white space: signatures cover the canonical JSON."""
     site.digests = False
     site.name_pins(3)
     site.publish()
@@ -131,7 +137,10 @@ def unknown_fields_are_signed_with_the_rest(site: Site) -> None:
 
 
 def _role_as(site: Site, role: str, other: str) -> None:
-    """The valid file of another role, signed by a key that may sign both."""
+    """A client must refuse the valid file of the role ``other`` in place of that of ``role``.
+
+    The keys may sign for both roles, so that the signatures are right.
+    """
     site.digests = False
     site.accepted()
     site.signers[role] = site.signers[other] = [*site.signers[role], *site.signers[other]]
@@ -173,7 +182,7 @@ _NO_METADATA: dict[str, bytes] = {
 
 
 def _no_metadata(site: Site, data: bytes) -> None:
-    """Valid JSON of another form must be refused as quietly (CVE-2026-23991)."""
+    """A client must refuse a timestamp that is valid JSON, but no TUF metadata (CVE-2026-23991)."""
     site.accepted()
     right = site.files[site.path("timestamp")]
     site.put("timestamp", data)
@@ -230,8 +239,9 @@ _WRONG_VALUES: dict[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
 
 
 def _wrong_value(site: Site, role: str, change: Callable[[dict[str, Any]], object]) -> None:
-    """Correctly signed, so that only the value is wrong. ``tuf`` reads null as the default value,
-    which isn't the one that was signed.
+    """A client must refuse correctly signed metadata in which ``change`` sets one wrong value.
+
+    ``tuf`` reads null as the default value, which isn't the value that was signed.
     """
     site.accepted()
     site.publish(role)
@@ -255,7 +265,10 @@ def new_pins(site: Site) -> None:
 
 
 def _files(site: Site, change: Callable[[bytes], bytes], reasons: str) -> None:
-    """The server sends other files than those that are signed."""
+    """A client must refuse target files that ``change`` made different from the signed ones.
+
+    It must accept the right files afterwards.
+    """
     site.accepted()
     right = dict(site.files)
     site.name_pins(3)
@@ -312,7 +325,10 @@ def a_target_with_two_hashes(site: Site) -> None:
 
 @case("4.5", dart="Dart fetches pins.json only, and ignores the hashes of other targets")
 def a_target_with_sha512_only(site: Site) -> None:
-    """TUF prescribes no algorithm. certpin requires SHA-256, which names the file on the server."""
+    """A client must refuse a target without a SHA-256 digest.
+
+    TUF prescribes no algorithm, but certpin's servers name target files by their SHA-256.
+    """
     site.accepted()
     site.name_pins(3)
     site.add_target("ca.pem", b"-----", "sha512")
@@ -331,7 +347,10 @@ def a_target_with_an_unknown_hash(site: Site) -> None:
 
 
 def _named(site: Site, name: str) -> None:
-    """A name that leaves its folder, on some system (CVE-2021-41131, CVE-2021-41149)."""
+    """A client must refuse a target whose name leads out of its folder, on any system.
+
+    See CVE-2021-41131 and CVE-2021-41149.
+    """
     site.accepted()
     site.name_pins(3)
     site.add_target(name, b"-----")

@@ -1,4 +1,4 @@
-"""Root metadata: TUF 1.0.31, section 5.3."""
+"""Conformance cases on root metadata: TUF 1.0.31, section 5.3."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def an_older_root_as_the_next(site: Site) -> None:
 
 @case("5.3.8")
 def what_comes_after_a_wrong_root_is_not_read(site: Site) -> None:
-    """Roots are stored one by one, so the valid one before it stays."""
+    """A client stores roots one by one, so it keeps the valid root before a wrong one."""
     site.accepted()
     site.publish("root")
     right = site.signers["root"]
@@ -111,7 +111,7 @@ def many_roots_in_one_refresh(site: Site) -> None:
 
 @case("5.3.9")
 def an_expired_root_in_between(site: Site) -> None:
-    """The expiry of an intermediate root doesn't matter: a client may be away for years."""
+    """A client must accept an expired intermediate root, because it may be offline for years."""
     site.accepted()
     until = site.root.expires
     site.root.expires = site.now - DAY
@@ -123,7 +123,7 @@ def an_expired_root_in_between(site: Site) -> None:
 
 @case("5.3.10")
 def an_expired_root(site: Site) -> None:
-    """It is stored, as each valid root, and no other file is accepted."""
+    """A client stores an expired root, like each valid root, and accepts no other file."""
     site.accepted()
     site.root.expires = site.now - DAY
     site.publish("root")
@@ -152,7 +152,7 @@ def a_newer_root_after_the_last_one_has_expired(site: Site) -> None:
 
 @case("4.3")
 def a_role_without_enough_keys(site: Site) -> None:
-    """Its threshold can't be reached by any file."""
+    """The root names two keys for the snapshot and a threshold of 3, which no file can reach."""
     site.accepted()
     keys = [*site.signers["snapshot"], new_key()]
     site.use_keys("snapshot", keys, 3)
@@ -163,7 +163,10 @@ def a_role_without_enough_keys(site: Site) -> None:
 
 @case("4.2")
 def a_root_key_under_two_ids_is_one(site: Site) -> None:
-    """Key IDs are chosen by the author of the root. ``tuf`` counts them, and stores the root."""
+    """A root key that is listed under two IDs counts as one key.
+
+    The author of a root chooses the IDs. ``tuf`` counts IDs, and so it stores the root.
+    """
     site.accepted()
     signer = site.signers["root"][0]
     other = deepcopy(signer.public_key)

@@ -1,4 +1,7 @@
-"""Signatures and thresholds of the roles below the root: sections 4.2, 5.4.2, 5.5.3, 5.6.3."""
+"""Conformance cases on signatures and thresholds of the roles below the root.
+
+The sections of TUF 1.0.31 are 4.2, 5.4.2, 5.5.3 and 5.6.3.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,7 @@ def _sign(site: Site, role: str, names: str, threshold: int, signers: str, right
 
 
 def _swapped(site: Site, role: str, other: str) -> None:
-    """A role signed by the key of another role, which the root doesn't name for it."""
+    """A client must refuse the file of ``role`` if the key of the role ``other`` signed it."""
     site.accepted()
     site.signers[role] = site.signers[other]
     site.publish()
@@ -59,7 +62,10 @@ def _swapped(site: Site, role: str, other: str) -> None:
 
 
 def _changed(site: Site, role: str) -> None:
-    """A value changed after signing. Without digests, only the signature shows it."""
+    """A client must refuse the file of ``role`` if a value changed after signing.
+
+    No metadata names digests here, so only the signature shows the change.
+    """
     site.digests = False
     site.accepted()
     site.publish()
@@ -70,7 +76,10 @@ def _changed(site: Site, role: str) -> None:
 
 
 def _two_ids(site: Site, role: str) -> None:
-    """``tuf`` counts key IDs, and stores the file; certpin and Dart count keys."""
+    """A client must refuse two signatures of one key under two IDs if two keys must sign.
+
+    ``tuf`` counts key IDs and accepts the file; certpin's Python and Dart clients count keys.
+    """
     site.accepted()
     signer = site.signers[role][0]
     other = deepcopy(signer.public_key)
@@ -83,7 +92,10 @@ def _two_ids(site: Site, role: str) -> None:
 
 
 def _twice(site: Site, role: str) -> None:
-    """One signature twice in the list, if two keys must sign (CVE-2020-6174, CVE-2020-15093)."""
+    """A client must refuse a file with the same signature twice if two keys must sign.
+
+    See CVE-2020-6174 and CVE-2020-15093.
+    """
     site.digests = False
     site.accepted()
     keys = [*site.signers[role], new_key()]
@@ -97,7 +109,10 @@ def _twice(site: Site, role: str) -> None:
 
 
 def _zero(site: Site, role: str) -> None:
-    """A threshold of zero would accept files without a signature (CVE-2026-23992)."""
+    """A client must refuse a root with a threshold of zero for ``role`` (CVE-2026-23992).
+
+    Otherwise it would accept files without a signature.
+    """
     site.accepted()
 
     def change(signed: dict[str, Any]) -> None:
@@ -156,7 +171,10 @@ def a_key_id_twice_in_a_role(site: Site) -> None:
 
 @case("5.4.2")
 def a_wrong_signature_beside_enough_right_ones(site: Site) -> None:
-    """The specification asks for a threshold of valid signatures, and forbids no others."""
+    """A client must accept enough valid signatures beside a wrong one.
+
+    The specification requires a threshold of valid signatures, and forbids no others.
+    """
     site.accepted()
     right, other = site.signers["timestamp"][0], new_key()
     site.use_keys("timestamp", [right, other])
@@ -185,7 +203,10 @@ def a_signature_that_is_no_signature(site: Site) -> None:
 
 @case("5.4.1")
 def more_signatures_than_can_be_read(site: Site) -> None:
-    """Thousands of signatures would keep a client busy (CVE-2020-6173): the size limit ends it."""
+    """A client must refuse a file with many false signatures by its size limit (CVE-2020-6173).
+
+    Thousands of signatures would otherwise keep the client busy.
+    """
     site.accepted()
     site.publish("timestamp")
     data = site.data("timestamp")
@@ -226,7 +247,10 @@ def keys_of_ecdsa_on_p384(site: Site) -> None:
 
 @case("4.2")
 def a_key_with_unknown_fields(site: Site) -> None:
-    """Also with ``keyid_hash_algorithms``, an old field that must have no effect."""
+    """A client must accept a key with unknown fields.
+
+    One of them is the old field ``keyid_hash_algorithms``, which must have no effect.
+    """
     site.accepted()
     signer = new_key()
     signer.public_key.unrecognized_fields.update({"keyid_hash_algorithms": "md5", "x": {"a": 1}})
@@ -238,7 +262,10 @@ def a_key_with_unknown_fields(site: Site) -> None:
 
 @case("4.2")
 def a_key_of_another_kind_than_its_scheme(site: Site) -> None:
-    """The algorithm is that of the key in the root, and has to fit it (CVE-2015-9258)."""
+    """A client must refuse signatures by a key whose scheme doesn't fit its kind (CVE-2015-9258).
+
+    The key in the root determines the algorithm.
+    """
     site.accepted()
     name = site.signers["targets"][0].public_key.keyid
     site.publish("root")
@@ -249,7 +276,7 @@ def a_key_of_another_kind_than_its_scheme(site: Site) -> None:
 
 @case("4.2")
 def a_signature_that_names_another_algorithm(site: Site) -> None:
-    """The field is unknown, and has no effect."""
+    """A client must ignore the unknown field of a signature that names another algorithm."""
     site.accepted()
     site.publish("timestamp")
     data = site.data("timestamp")

@@ -1,4 +1,7 @@
-"""Rollback, mix-and-match and the recovery from a fast-forward: sections 5.3.11, 5.4 to 5.6."""
+"""Conformance cases on rollback, mix-and-match and the recovery from a fast-forward.
+
+The sections of TUF 1.0.31 are 5.3.11 and 5.4 to 5.6.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ def a_timestamp_signed_again_with_a_lower_version(site: Site) -> None:
 
 @case("5.4.3.1")
 def another_timestamp_of_the_same_version(site: Site) -> None:
-    """The client keeps the one that it has, and its snapshot."""
+    """A client keeps its stored timestamp, and the snapshot that this timestamp names."""
     site.accepted()
     site.publish("snapshot")
     site.sign("timestamp")
@@ -47,7 +50,10 @@ def another_timestamp_of_the_same_version(site: Site) -> None:
 
 @case("5.4.3.2")
 def a_timestamp_that_names_an_older_snapshot(site: Site) -> None:
-    """It isn't stored: the client must accept the right one of the same version (CVE-2025-2888)."""
+    """A client must not store this timestamp (CVE-2025-2888).
+
+    Later it must accept a correct timestamp of the same version.
+    """
     old = dict(site.files)
     site.publish("snapshot", "timestamp")
     site.accepted()
@@ -94,7 +100,10 @@ def a_snapshot_that_names_older_targets_without_digests(site: Site) -> None:
 
 @case("5.5.5")
 def a_snapshot_that_no_longer_names_a_role(site: Site) -> None:
-    """Clients that know the role, although they don't use delegations, see that it is gone."""
+    """A client must refuse a snapshot that lacks a role of the previous snapshot.
+
+    This applies to delegated roles too, although the client doesn't use delegations.
+    """
     site.snapshot.meta["other.json"] = MetaFile(1)
     site.publish("snapshot", "timestamp")
     site.accepted()
@@ -147,7 +156,7 @@ def targets_of_another_version_than_named(site: Site) -> None:
 
 @case("5.5.2")
 def a_snapshot_with_another_digest(site: Site) -> None:
-    """Of the same length, as is an upper-case letter for a lower-case one."""
+    """A client must refuse a snapshot of the right length in which one letter differs."""
     site.accepted()
     site.publish("snapshot", "timestamp")
     site.put("snapshot", site.files[site.path("snapshot")].replace(b'"sig":', b'"siG":', 1))
@@ -164,7 +173,7 @@ def targets_with_another_digest(site: Site) -> None:
 
 @case("5.5.2")
 def the_snapshot_of_another_moment(site: Site) -> None:
-    """Both are valid, and never were on the server together."""
+    """A client must refuse a valid old snapshot if the timestamp names a newer one."""
     site.accepted()
     old = site.files[site.path("snapshot")]
     site.publish("snapshot", "timestamp")
@@ -226,7 +235,10 @@ def a_snapshot_goes_back_after_both_keys_were_replaced(site: Site) -> None:
 
 @case("5.3.11")
 def targets_go_back_after_the_snapshot_key_was_replaced(site: Site) -> None:
-    """A role may disappear, too: the snapshot that named it doesn't count any more."""
+    """A client must accept lower versions, and fewer roles, after the snapshot key was replaced.
+
+    The versions in snapshots that the old key signed don't count any more.
+    """
     site.targets.version = MANY
     site.snapshot.meta["other.json"] = MetaFile(1)
     site.publish()
@@ -240,7 +252,10 @@ def targets_go_back_after_the_snapshot_key_was_replaced(site: Site) -> None:
 
 @case("5.3.11")
 def targets_do_not_go_back_if_only_their_key_was_replaced(site: Site) -> None:
-    """The snapshot decides: an attacker with the old targets key only can't have raised it."""
+    """A client must refuse lower targets versions unless the snapshot key was replaced too.
+
+    An attacker who has only the old targets key can't have raised the version in the snapshot.
+    """
     site.publish()
     site.accepted()
     site.rotate("targets")

@@ -47,7 +47,7 @@ EACH = pytest.mark.parametrize("name", CASES)
 
 
 class MemoryChannel(Channel):
-    """The channel of an updater, with its limits, to files in memory."""
+    """The connection of an update client, with its limits, to files in memory."""
 
     def __init__(self) -> None:
         super().__init__(ADDRESS, adapter.LIMITS, (), Deadline(10, 10))
@@ -63,7 +63,7 @@ class MemoryChannel(Channel):
 
 
 class Follower:
-    """The client of a case, with folders for its metadata and targets."""
+    """The client that a case tests, with folders for its stored metadata and targets."""
 
     def __init__(self, folder: Path, root: bytes, patch: pytest.MonkeyPatch) -> None:
         self._patch = patch
@@ -74,7 +74,10 @@ class Follower:
             made.mkdir()
 
     def refresh(self, files: Mapping[str, bytes], now: datetime) -> str:
-        """Refresh, and fetch all targets. Return the reason of a refusal, or an empty text."""
+        """Refresh at the time ``now`` from a server with ``files``, and fetch all targets.
+
+        Returns: The reason of the refusal, or an empty text if the client accepts the files.
+        """
         self.channel.files, self.channel.asked = files, []
         client = adapter.ConformanceClient(self.metadata, self._root, ADDRESS, self.channel)
         clock = SimpleNamespace(now=lambda _: now)
@@ -90,7 +93,7 @@ class Follower:
         return ""
 
     def trusted(self) -> dict[str, int]:
-        """Return the version of each stored role."""
+        """Return the version of the metadata that the client has stored, for each role."""
         return {role: self._version(role) for role in ROLES}
 
     def _version(self, role: str) -> int:
@@ -99,14 +102,17 @@ class Follower:
 
 
 def check(follower: Follower, moment: Moment) -> None:
-    """Refresh, and compare the result with the required one."""
+    """Refresh the client, and assert that the result is the one that ``moment`` requires."""
     reason = follower.refresh(moment.files, moment.now)
     assert reason in (moment.reasons or ("",))
     assert follower.trusted() == moment.trusted
 
 
 def play(name: str, folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """Run a case. Raises ``AssertionError`` if the client does something else."""
+    """Run the case ``name`` on a new client.
+
+    Raises: AssertionError: A result of the client is not the required one.
+    """
     site = built(name)
     follower = Follower(folder, site.first_root, patch)
     for moment in site.moments:
@@ -171,7 +177,7 @@ def test_nothing_is_requested_with_an_invalid_first_root(
 def test_a_refresh_ends_after_the_largest_number_of_roots(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """TUF 1.0.31, 5.3.3 and 5.3.9: the others are followed in the next refresh."""
+    """The next refresh follows the remaining roots (TUF 1.0.31, 5.3.3 and 5.3.9)."""
     site = Site()
     most = adapter.LIMITS.rotations
     for _ in range(most + 3):
@@ -206,7 +212,10 @@ def test_delegated_metadata_is_never_requested(
 def test_a_cached_root_that_does_not_follow_is_not_begun_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An attacker who can write to the cache can't stop updates with another root."""
+    """A client ignores a root in its cache that its trusted root did not sign.
+
+    So an attacker who can write to the cache can't stop updates.
+    """
     site, attacker = Site(), Site()
     attacker.publish("root")
     follower = Follower(tmp_path, site.first_root, monkeypatch)
@@ -253,7 +262,7 @@ def run(*words: object) -> int:
 
 @contextmanager
 def serving(folder: Path) -> Iterator[str]:
-    """Serve a folder in clear text, as the suite's server does."""
+    """Serve a folder in clear text, as the suite's server does, and yield the URL."""
 
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:

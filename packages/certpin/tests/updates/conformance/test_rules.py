@@ -1,7 +1,7 @@
-"""Each rule of python-tuf that certpin relies on is removed, and its case must fail.
+"""Mutation tests of python-tuf: without a rule that certpin relies on, its case must fail.
 
-certpin's own rules are in the lists of mutations (``tests.updates.mutations``). These are in a
-package: a method is compiled again without the rule.
+``tests.updates.mutations`` has the mutations of certpin's own rules. python-tuf is an installed
+package, so these tests compile a method again without the rule.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Test data for the queries: a pin set, two locations, reports, alerts.
+"""Test data for the queries: a pin set, two locations that probe its hosts, reports, and alerts.
 
-``api.bank.example`` serves its pinned key, but one location sees a key that isn't pinned.
+``api.bank.example`` serves its pinned key, but one location gets a key that isn't pinned.
 ``pay.bank.example`` is fine. ``new.bank.example`` was never probed.
 """
 
@@ -79,7 +79,7 @@ def pins(number: int, **names: Pin) -> PinSet:
 
 
 def journal() -> History:
-    """Version 11 was released a year ago; 12, with all pins, three days ago."""
+    """Return the journal of the pin set: version 11 was published a year ago, 12 three days ago."""
     timing = AdoptionDelays()
     return History(
         (
@@ -98,7 +98,7 @@ def snapshot(*problems: str) -> Snapshot:
 
 @dataclass
 class FixedPinSets(PinFiles):
-    """Pin sets without files."""
+    """A substitute for the pin files that returns the snapshot ``found`` and reads no file."""
 
     found: Snapshot
 
@@ -178,7 +178,10 @@ def insert_presence(
 
 
 def fill_store(store: Store) -> dict[str, bytes]:
-    """Insert all test data. Return the digests of the chains by name."""
+    """Insert all test data. Return the digests of the stored chains.
+
+    The keys are the two probed hosts, and "stranger" for the chain with a key that isn't pinned.
+    """
     with store.write() as connection:
         names = [API, PAY, "stranger"]
         chains = [der_chain(identity(API)), der_chain(identity(PAY)), der_chain(other_identity())]

@@ -1,4 +1,8 @@
-"""Mutations of queries, API, metrics and measured adoption (``test_mutations.py``)."""
+"""Mutations of the queries, the API, the metrics and the measured adoption of pin sets.
+
+Each removes one rule from the code. ``test_mutations.py`` applies them in turn, and checks that a
+test fails for each.
+"""
 
 from __future__ import annotations
 

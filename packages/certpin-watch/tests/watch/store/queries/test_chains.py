@@ -1,4 +1,7 @@
-"""The issuer of a chain: signatures decide, and names are claims."""
+"""Check how the issuer of a reported chain is classified.
+
+Signatures decide; a name that no signature confirms is only a claim.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +23,20 @@ HOST = "api.bank.example"
 
 
 def ders(identity: Identity) -> tuple[bytes, ...]:
-    """Return the chain that a server sends."""
+    """Return the DER certificates of the chain that a server with this identity sends."""
     return tuple(certificate.public_bytes(Encoding.DER) for certificate in identity.chain)
 
 
 @pytest.fixture
 def ours() -> Authority:
-    """The authority that the monitor sees."""
+    """Return the intermediate authority that issued the chains which the monitor got from the
+    servers.
+    """
     return Authority("Ours Root", now=NOW).intermediate("Ours CA")
 
 
 def path(authority: Authority) -> tuple[bytes, ...]:
-    """Return a path as the monitor verifies it, with its root."""
+    """Issue a certificate, and return its DER chain up to the root, as the monitor verifies it."""
     assert authority.issuer
     return (*ders(authority.issue(HOST)), authority.issuer.certificate.der)
 

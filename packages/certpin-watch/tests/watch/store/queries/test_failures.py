@@ -1,4 +1,8 @@
-"""Reports: daily sums and groups give the same results, and gaps of the intake are unknown."""
+"""Check the queries of reports.
+
+Daily sums and groups of reports give the same results. Times in which no reports were received are
+shown as unknown.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +70,7 @@ def _fill(store: Store, days: int = 60, count: int = 900) -> None:
 
 
 def _results(connection: Connection, only: ReportFilter | None) -> list[Any]:
-    """Return the results of all queries."""
+    """Return the results of all queries of reports in one time range, with the filter ``only``."""
     within = Range(SINCE, NOW)
     found: list[Any] = [
         failures.series(connection, within, by=by, bucket="day", only=only, lines=lines)
@@ -105,7 +109,10 @@ def test_sums_and_groups_give_the_same_results(
 
 @pytest.mark.medium
 def test_the_last_day_is_read_from_its_sum_only_without_later_reports(store: Store) -> None:
-    """A range of more than a month and a shorter one are read in different ways."""
+    """The total of a range counts no reports after the range's end.
+
+    The test uses ranges of more than a month and shorter ones, because they are read differently.
+    """
     _fill(store, days=40, count=400)
     table = REPORT_GROUPS.c
     untils = (NOW, NOW - timedelta(hours=9), NOW - timedelta(days=3, hours=12))
@@ -118,7 +125,10 @@ def test_the_last_day_is_read_from_its_sum_only_without_later_reports(store: Sto
 
 
 def _sorted(result: Any) -> Any:
-    """Sort the values of a breakdown: equally frequent ones have no fixed order."""
+    """Sort the values in the result of a breakdown, and return other results unchanged.
+
+    Equally frequent values have no fixed order.
+    """
     if not isinstance(result, dict):
         return result
     return {name: sorted(pairs) for name, pairs in result.items()}
@@ -134,7 +144,9 @@ def test_a_range_is_split_into_full_days_and_the_remaining_hours() -> None:
 
 @pytest.mark.medium
 def test_a_group_is_listed_although_its_daily_sum_has_less_detail(sqlite_store: Store) -> None:
-    """On a full day the sum has less detail than the groups, which stay as they are."""
+    """On a day with too many different reports, the daily sum omits details that the groups still
+    have.
+    """
     _fill(sqlite_store, count=300)
     with sqlite_store.write() as connection:
         row = {name: values[0] for name, values in VALUES.items()} | {"network": "rare"}

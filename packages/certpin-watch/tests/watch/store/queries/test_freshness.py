@@ -1,4 +1,4 @@
-"""The last contact of workers, on pages, in the API and in metrics."""
+"""Check the last contact of remote workers, as pages, API and metrics show it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HOUR = timedelta(hours=1)
 def create_token(
     connection: Connection, name: str, *scopes: str, used: datetime | None = None
 ) -> str:
-    """Create a token that was used at a time. Return its ID."""
+    """Create an API token with these scopes, last used at ``used`` (None: never). Return its ID."""
     until = NOW + HOUR
     token, _ = make_token(connection, name, scopes, by="test", now=NOW - HOUR, until=until)
     if used:

@@ -97,7 +97,10 @@ def _collapse(app: Sphinx, page: str, _template: str, context: dict[str, Any], _
 def _mark_current(
     app: Sphinx, page: str, _template: str, context: dict[str, Any], _tree: Any
 ) -> None:
-    """Put the navigation of the branch into a page, and mark the page in it as the current one."""
+    """Give a page the navigation that it shares with its siblings, and mark the page as current.
+
+    Siblings are the pages for which ``_branch`` returns the same pair.
+    """
     branch = _branch(app, page)
     if branch is None:
         return

@@ -155,9 +155,10 @@ def _serving(folder: Path, body: Path, store: str, large: str = "") -> Iterator[
 
     Args:
         folder: a new folder for the settings and the database.
-        body: the file with the template of a report.
+        body: the file from which the load generator makes its reports; it goes into the result.
         store: the URL of the database.
-        large: a line of settings for a NATS server; empty for none.
+        large: the line of the settings that makes the service queue reports in NATS, as large
+            installations do; empty to write them to the database directly.
     """
     folder.mkdir()
     port = free_port()

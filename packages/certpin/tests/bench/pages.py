@@ -48,7 +48,9 @@ _FILTERS = {
 
 
 def figures() -> Iterator[Figure]:
-    """Measure each page, and the page of failures with each filter, against the plain query.
+    """Measure each page, and the page of failures with each filter, against one SQLite query.
+
+    The query adds up all sums of the year (``_EVERY_SUM``).
 
     Each value is the median of several requests. The last figures are those of the slowest page.
     """

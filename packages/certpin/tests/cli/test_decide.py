@@ -1,4 +1,7 @@
-"""``certpin decide``: options, the interview on a terminal, text and JSON."""
+"""``certpin decide``, which advises whether to pin, and what: by options or by questions.
+
+The tests check the options, the questions on a terminal, and the output as text and as JSON.
+"""
 
 from __future__ import annotations
 

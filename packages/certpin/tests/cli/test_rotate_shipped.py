@@ -1,6 +1,6 @@
-"""``certpin rotate shipped``: records versions that go out in app releases or in other ways.
+"""``certpin rotate shipped``: records versions of the pin set that go out in app releases, or not.
 
-Also tests when a released version ends.
+Also tests when no client uses a version any more, so that it no longer blocks a rotation.
 """
 
 from __future__ import annotations

@@ -86,7 +86,9 @@ INCIDENTS: dict[int, Incident] = {}
 def incident(number: int, title: str, *, end: str) -> Callable[[Play], Callable[[], None]]:
     """Return a decorator that turns a function into a test, and adds the incident to ``INCIDENTS``.
 
-    The function gets a ``Book`` and runs the incident. The test compares the results with the page.
+    The function plays the incident on a ``Book``, which records the output of certpin's commands,
+    and how many clients refused their server. The test passes if the table and the section of
+    docs/concepts/incidents.md are the ones made from these records.
 
     Args:
         number: the incident's place on the page.

@@ -133,7 +133,7 @@ class PinState:
     """A pin set with a trust store for each of its ``trust`` settings, and debug anchors.
 
     Immutable. ``stores`` maps ``TrustAnchors.digest`` to the store. ``target`` is a function that
-    returns the ``TargetHost`` of a normalised host; results are cached.
+    returns a normalised host's policy and trust store, as a ``TargetHost``; results are cached.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Check the queries of reports.
 
-Daily sums and groups of reports give the same results. Times in which no reports were received are
-shown as unknown.
+A query has the same result whether it reads the sums by day or the groups of reports. Times in
+which the service received no reports because it was stopped are shown as unknown, not as zero.
 """
 
 from __future__ import annotations

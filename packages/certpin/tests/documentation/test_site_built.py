@@ -59,6 +59,7 @@ _SHORTEN = """
     for (const kind of ["section section", "dl.py", "tbody > tr"])
         [...document.querySelectorAll(`article ${kind}`)].slice(25).forEach(each => each.remove())
 """
+_ABANDONED = "net::ERR_ABORTED"  # as Chromium names it
 _OVERFLOW = "document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth"
 
 
@@ -166,7 +167,8 @@ def open_page(
 ) -> tuple[Page, list[str]]:
     """Return a new browser tab, and a list that collects what goes wrong in the tab.
 
-    The list gets console messages, script errors, failed requests, and requests to other hosts.
+    The list gets console messages, script errors, failed requests, and requests to other hosts. A
+    request that the browser abandons, because the next page is opened, has not failed.
     """
     page = browser.new_page(
         viewport={"width": size[0], "height": size[1]}, color_scheme=theme, reduced_motion="reduce"
@@ -174,7 +176,12 @@ def open_page(
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("requestfailed", lambda request: said.append(f"failed: {request.url}"))
+    page.on(
+        "requestfailed",
+        lambda request: (
+            None if request.failure == _ABANDONED else said.append(f"failed: {request.url}")
+        ),
+    )
     page.on(
         "request",
         lambda request: None if "//127.0.0.1:" in request.url else said.append(request.url),
@@ -209,6 +216,24 @@ def test_no_page_scrolls_sideways(browser: Browser, url: str, size: tuple[int, i
         wider[kind] = page.evaluate(_OVERFLOW)
     page.close()
     assert (wider, said) == (dict.fromkeys(KINDS, 0), [])
+
+
+@pytest.mark.peer("chromium")
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_failed_request_is_noticed_but_not_an_abandoned_one(
+    browser: Browser, url: str, fails: bool
+) -> None:
+    page, said = open_page(browser, WIDE, "light")
+    page.route(
+        "**/versions.json",
+        # Without an answer, the request lasts until the browser opens the next page.
+        lambda route: route.abort("connectionreset") if fails else None,
+    )
+    with page.expect_event("requestfailed"):
+        page.goto(f"{url}/index.html")
+        page.goto(f"{url}/{KINDS[-1]}.html")
+    page.close()
+    assert any(each == f"failed: {url}/versions.json" for each in said) is fails
 
 
 @pytest.mark.peer("chromium")

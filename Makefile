@@ -1,8 +1,8 @@
 # The one list of commands: `make` prints it.
 #
 # PYTHON    the Python to work with (3.11 to 3.15), by default python3
-# JOBS      how many tests run at once, by default one more than there are cores, because some tests
-#           wait; at most 5
+# JOBS      how many tests, or workers of mypy, run at once, by default one more than there are
+#           cores, because some tests wait; at most 5
 # UPGRADE   with 1, `make lock` takes the latest of everything
 # CHAINS    for `make fuzz`: how many chains, by default 10000; SEED is their seed
 # OPTIONS   for `make release`
@@ -96,8 +96,8 @@ lint: setup ## Check style, formatting and the lock files; change nothing.
 
 types: setup ## Check types strictly, as the oldest Python; the packages themselves as the newest, too.
 	@echo "== types"
-	@$(RUN) -m mypy --no-error-summary --num-workers $$(nproc)
-	@$(RUN) -m mypy --no-error-summary --num-workers $$(nproc) --python-version 3.15 packages/*/src
+	@$(RUN) -m mypy --no-error-summary --num-workers $(JOBS)
+	@$(RUN) -m mypy --no-error-summary --num-workers $(JOBS) --python-version 3.15 packages/*/src
 
 lock: python ## Write requirements/*.txt again from pyproject.toml (UPGRADE=1 takes the latest).
 	@$(SETUP) .venvs/lock requirements/lock.txt --project none

@@ -43,7 +43,7 @@ _PEERS = "(peer or slow) and not mutation and not gallery"
 # And the tunnel, which needs a Python newer than the oldest.
 _WITHOUT_PEERS = "(not peer and not slow) or wireguard"
 _QUICK = "not peer and not slow and not medium"
-_QUICK_ANYWHERE = f"({_QUICK}) or wireguard"
+_QUICK_AND_TUNNEL = f"({_QUICK}) or wireguard"
 _LEAST_COVERED = "87"  # per cent; 88.9 % in November 2026
 _MONITORING = "3.14"  # the first Python with cheap coverage
 _COVERAGE = Path("build/coverage/all").absolute()  # the data; that of the pieces is beside it
@@ -90,16 +90,17 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="only the quick ones, on one Python")
     jobs = int(os.environ.get("JOBS", "2"))
     planned = [_quick(jobs)] if parser.parse_args().quick else _planned()
-    shutil.rmtree(_COVERAGE.parent, ignore_errors=True)
     runs: list[list[Future[int]]] = []
     measuring = None
     with ThreadPoolExecutor(jobs) as pool:
         try:
             for tests in planned:
                 inside = ensure(tests.folder, tests.python, tests.lock, project=tests.project)
+                if tests.covered:
+                    shutil.rmtree(_COVERAGE.parent, ignore_errors=True)
+                    measuring = inside
                 numbers = range(len(tests.pieces))
                 runs.append([pool.submit(_run, tests, inside, number) for number in numbers])
-                measuring = inside if tests.covered else measuring
         except SystemExit:
             pool.shutdown(cancel_futures=True)
             _print_failures()
@@ -142,7 +143,7 @@ def _planned() -> Iterator[Tests]:
             name, folder = f"Python {version}", _VENVS / version
             wanted = (_LATEST, divided, _WITHOUT_PEERS)
             if not newest:
-                wanted = (_FOR_DEPENDENT, [dependent], _QUICK_ANYWHERE)
+                wanted = (_FOR_DEPENDENT, [dependent], _QUICK_AND_TUNNEL)
             covered = newest and version >= _MONITORING
             yield Tests(name, folder, python, *wanted, covered=covered)
             newest = False

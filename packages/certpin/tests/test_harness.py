@@ -33,6 +33,9 @@ ALONE_AND_WITH_XDIST = pytest.mark.parametrize(
     "words", [(), ("-p", "xdist.plugin", "-n", "2")], ids=["alone", "xdist"]
 )
 
+# Its tests run with SQLite and with PostgreSQL.
+WITH_POSTGRESQL = "packages/certpin-watch/tests/watch/store/queries/test_failures.py"
+
 Run = pytest.RunResult
 
 
@@ -258,3 +261,20 @@ def test_hypothesis_runs_with_ci_in_the_environment() -> None:
         words, cwd=ROOT, env={**env, "CI": "true"}, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.medium
+def test_the_services_mark_for_postgresql_is_not_for_tests_of_certpin() -> None:
+    """The service's tests with the parameter are slow, and those of certpin stay quick."""
+    files = ("packages/certpin/tests/lab/test_registries.py", WITH_POSTGRESQL)
+    words = ("--collect-only", "-q", "-k", "postgres", "-p", "no:cacheprovider")
+    listed = {
+        marks: subprocess.run(
+            [sys.executable, "-m", "pytest", *words, "-m", marks, *files],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        ).stdout
+        for marks in ("slow", "not slow")
+    }  # fmt: skip
+    assert f"{files[0]}::test_every_protocol_is_documented[postgres]" in listed["not slow"]
+    assert WITH_POSTGRESQL in listed["slow"]
+    assert WITH_POSTGRESQL not in listed["not slow"]

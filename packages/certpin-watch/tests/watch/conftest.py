@@ -33,10 +33,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     pytest passes the tests of all folders. Tests of certpin also have parameters named "postgres".
     """
     here = Path(__file__).parent
-    for item in (each for each in items if here in each.path.parents):
+    for item in items:
         fixtures = getattr(item, "fixturenames", ())
         params = getattr(getattr(item, "callspec", None), "params", {})
-        if "postgres_port" in fixtures or "postgres" in params.values():
+        used = "postgres_port" in fixtures or "postgres" in params.values()
+        if used and here in item.path.parents:
             item.add_marker(pytest.mark.slow)
 
 

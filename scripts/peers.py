@@ -71,7 +71,7 @@ def read() -> list[Peer]:
 def by_name() -> dict[str, Peer]:
     """Return every peer by the names that tests may use: package, and program or file name.
 
-    The name ``dart`` stands for all VMs of requirements/dart.txt.
+    The name ``dart`` means all VMs of requirements/dart.txt.
     """
     peers = read()
     named = {peer.package: peer for peer in peers}

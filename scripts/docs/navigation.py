@@ -18,7 +18,7 @@ _ALL = "/*"
 class Section:
     """A section of the navigation: a title and the paths of its pages.
 
-    A path that ends with ``/*`` stands for all pages of a folder.
+    A path that ends with ``/*`` means all pages of a folder.
     """
 
     title: str
@@ -72,7 +72,7 @@ def with_toctrees(sections: Iterable[Section], pages: Mapping[str, str]) -> dict
 
 
 def _names(entry: str, pages: Collection[str]) -> list[str]:
-    """Return the pages that an entry of a section stands for.
+    """Return the pages that an entry of a section lists.
 
     For ``folder/*``, these are the index of the folder and then its other pages; for a path, the
     path itself.

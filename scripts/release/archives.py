@@ -91,7 +91,7 @@ def _hatchling(folder: Path, target: str, out: Path, environment: dict[str, str]
 
 
 def build_dart(root: Path, out: Path, names: Iterable[str], *, version: str, epoch: int) -> Path:
-    """Build the archive that ``dart pub publish`` would upload, without the package's folder.
+    """Build the archive that ``dart pub publish`` would upload: its root is the package.
 
     pub takes all files that git doesn't ignore, and refuses links. This archive is for users who
     want to verify the files that the registry serves: pub makes its own archive, with other times.

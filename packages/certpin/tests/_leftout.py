@@ -71,8 +71,8 @@ def _versions(item: pytest.Item, mark: str) -> list[tuple[int, ...]]:
 class _Tally:
     """Pytest plugin that counts the results, lists left-out tests, and may fail the run.
 
-    It runs in the main process. The run fails if a test was skipped for another reason, or if a
-    test was left out although CERTPIN_REQUIRE_ALL=1 is set.
+    It runs in the main process. The run fails if a test was skipped for another reason, or if
+    CERTPIN_REQUIRE_ALL=1 is set and a test was left out that this machine doesn't forbid.
     """
 
     def __init__(self) -> None:

@@ -22,7 +22,8 @@ NOBODY_ELSE = Pin("sha256", bytes(range(1, 33)))
 def policy(host: str, *pins: Pin, **fields: Any) -> HostPolicy:
     """Return a policy of ``host`` with these pins.
 
-    If there are fewer than two pins, the policy also has two backup pins that never match.
+    If there are fewer than two pins, two pins that never match are added. The first pin has the
+    role ``leaf``, all others ``backup``.
     """
     filled = [*pins, *(pin for pin in (NOBODY, NOBODY_ELSE) if len(pins) < 2)]
     entries = tuple(HostPin(pin, "backup" if index else "leaf") for index, pin in enumerate(filled))

@@ -1,4 +1,8 @@
-"""Rules for certpin's source: the order of imports, lazy imports, and complete registries."""
+"""Rules for certpin's source: the order of imports, lazy imports, and complete registries.
+
+No modules import each other, certpin doesn't import the service, only the command line ends the
+program, and CONTRIBUTING.md shows the order and names existing files.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 """Without extras, each command and client adapter that needs an extra names it in one line.
 
+``certpin export`` lists every format, and refuses those that were removed.
+
 The environment has the packages of requirements/core.txt and certpin as a wheel, and nothing else.
 """
 

@@ -1,4 +1,8 @@
-"""The templates for CI platforms are well-formed, and the certpin commands in them are valid."""
+"""The templates for CI platforms are well-formed, and the certpin commands in them are valid.
+
+So are the hooks for pre-commit. The job for a change detects changed trust anchors, and accepts the
+first pin file of a repository.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """``scripts.dart`` unpacks Dart VMs only from archives with the locked digest.
 
-It reports missing VMs.
+It reports missing VMs. The peer ``dart`` needs every VM of requirements/dart.txt, and the loader.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The exception classes: documented as one tree, complete after pickling, and found in causes."""
+"""The exception classes: documented as one tree, complete after pickling, and found in causes.
+
+Their messages contain the fix, and a pin error has the fields of OpenSSL's certificate error.
+"""
 
 from __future__ import annotations
 

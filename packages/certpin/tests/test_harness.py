@@ -1,4 +1,7 @@
-"""The test suite's own plugins: left-out tests are reported, and tests stay on this machine."""
+"""The test suite's own plugins: left-out tests are reported, and tests stay on this machine.
+
+The repository's conftest.py gives child processes default signals, and works with Hypothesis in CI.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The man pages match the commands, and man and mandoc format them without a warning."""
+"""The man pages match the commands, and man and mandoc format them without a warning.
+
+Each page is in the wheel that has its command, and shows examples so that they can be copied.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """How `make test` divides the test files among Python versions and processes.
 
-Each file runs on the Pythons that have to run it, in one process of each.
+Each file runs on the Pythons that have to run it, in one process of each. The results of the
+processes are combined, and progress is shown on a terminal only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""``scripts.setup_venv`` installs the locked versions, even if an index has newer releases."""
+"""``scripts.setup_venv`` installs the locked versions, even if an index has newer releases.
+
+It refuses an incomplete lock. ``scripts.debian_pythons`` reports a Python that is not available or
+doesn't run, and starts one that needs a newer libc with its own libc.
+"""
 
 from __future__ import annotations
 

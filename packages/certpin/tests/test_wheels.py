@@ -1,4 +1,7 @@
-"""The wheels that this repository builds, installed with pip from folders, without an index."""
+"""The wheels that this repository builds: their files, their requirements, and installed by users.
+
+pip and pre-commit install them from folders, without an index.
+"""
 
 from __future__ import annotations
 

@@ -177,7 +177,9 @@ class Counters:
         self._notify_listeners(_NOTIFICATIONS.name, 1, result=word)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Also pass each increment of a counter to a function, for example to export it.
+        """Also pass each increment and each value of a histogram to a function.
+
+        The function can export them, for example to OpenTelemetry.
 
         Args:
             listener: called with the metric's name, the value and the labels.

@@ -128,8 +128,8 @@ def health_app(address: tuple[str, int], health: ProcessHealth, store: Store | N
     """Return the ASGI application with the health checks of a worker or writer.
 
     If ``address`` can only be reached from this machine, the application also has ``/metrics``. On
-    any other address it has not, because the application has no TLS, and a token would cross the
-    network in clear text.
+    any other address it has none: the application has neither TLS nor a login, because a token
+    would cross the network in clear text.
     """
     routes = health_routes(store, health)
     if is_local_only(address[0]):

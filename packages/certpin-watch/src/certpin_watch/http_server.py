@@ -148,7 +148,7 @@ class ServiceLoop(asyncio.SelectorEventLoop):
     The threads of the web server submit two callbacks for each request: for its headers, and for
     its body. asyncio's loop writes a byte into a socket for each callback, and reads it again. That
     is a system call, during which the thread releases the interpreter's lock and then has to wait
-    for the lock. This loop writes a byte only if no earlier callback still waits to be run.
+    for the lock. This loop writes none if it has not begun to run the earlier callbacks.
     """
 
     def __init__(self) -> None:

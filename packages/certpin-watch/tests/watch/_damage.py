@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def damage(path: Path, table: str) -> None:
-    """Overwrite the first page of a table in an SQLite file, as a failing disk does.
+    """Overwrite the root page of a table in an SQLite file, as a failing disk does.
 
     The schema stays readable.
     """

@@ -126,8 +126,9 @@ def _policies(made: World, hosts: tuple[str, ...], version: int) -> list[HostPol
 def _pins(made: World, host: str, version: int) -> tuple[HostPin, ...]:
     """Return the pins of a host in a version of its pin set.
 
-    Versions 9 and 10 pin the old key, version 11 the key that the host serves now, and version 12
-    adds a backup pin.
+    In versions 9 and 10 the old key is active, and the key that the host serves now is a backup.
+    Version 11 activates this key and adds a backup. Version 12 drops the old key and adds another
+    backup. For login.bank.example, a key that no server has takes the place of the served key.
     """
     served, old = pin_of(made, host), _other(host, 0)
     if host == "login.bank.example":

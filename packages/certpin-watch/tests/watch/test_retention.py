@@ -375,9 +375,10 @@ def test_a_slow_kind_does_not_stop_the_others(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """PostgreSQL cancels slow deletions from one table. Rows of all other tables are still deleted.
+    """PostgreSQL cancels slow deletions from two tables. Rows of all other kinds are still deleted.
 
-    Later rounds delete the rows of the slow table in smaller batches.
+    In the same round, the presences are deleted in smaller batches. Not even one row of the audit
+    log can be deleted in time: a later round deletes it, when deletion is fast again.
     """
     monkeypatch.setattr(task, "PAUSE", 0)
     url, moved = new_database(), [NOW]

@@ -173,7 +173,7 @@ class JournalError(PinFileError):
     """The rotation journal beside a pin file is invalid.
 
     The journal is a file of JSON lines that lists the steps of key rotations. ``line`` (from 1) is
-    the number of the invalid line.
+    the number of the invalid line, or ``None``.
     """
 
 
@@ -204,7 +204,8 @@ class PinError(CertpinError, _CertificateError):
 class RefusalVerdict(Protocol):
     """The result of the pin check of a refused connection: decision, reason, policy and chain.
 
-    A ``PinError`` has such an object in its attribute ``verdict``. The class is a protocol that
+    Errors for connections that the pin check refused have such an object in their attribute
+    ``verdict``; other kinds of ``PinError`` don't have the attribute. The class is a protocol that
     ``certpin.pins.Verdict`` implements, because ``certpin.errors`` imports no other module of
     certpin.
     """

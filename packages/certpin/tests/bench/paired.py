@@ -25,7 +25,8 @@ class Figure:
 
     ``limit`` is the promised value, or ``None``: an upper limit, or a lower one with ``at_least``.
     Only a ratio to a peer in the same run, a count, or a number of bytes can be promised, because
-    seconds and resident sizes depend on the machine. Raises ``ValueError`` for any other unit.
+    seconds and resident sizes depend on the machine. Raises ``ValueError`` for a limit in any other
+    unit; without a limit, every unit is valid.
     """
 
     name: str

@@ -57,8 +57,8 @@ def measure(clients: int) -> None:
 def a_year() -> Script:
     """Return the simulated key rotations: a new key every 45 days.
 
-    Each key is published in a pin set, the server uses it 33 days later, and the previous key is
-    removed. One key is used too early, after 20 days, so that it locks out some clients.
+    Each key is published in a pin set. The server uses it 33 days later; then the key two before
+    it is removed. One key is used too early, after 20 days, so that it locks out some clients.
     """
     held = version(1, {"key0": "active", "key1": "published"}, ago=90 * DAY)
     steps: list[DatedStep] = []

@@ -1,4 +1,4 @@
-"""Pins and rotations for a server with certificates that an ACME authority issues and renews."""
+"""A pinned server with certificates of an ACME authority, renewed as ACME clients renew them."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ OFFLINE = ("--offline",)
 
 
 def _list_server() -> None:
-    """Add a server that does not answer to the pin file. The gate of the hook contacts none."""
+    """Add to the pin file a server that does not answer. The gate of the hook contacts none."""
     with Path("pins.toml").open("a", encoding="utf-8") as file:
         file.write('[[host.server]]\naddress = "127.0.0.1:9"\n')
 

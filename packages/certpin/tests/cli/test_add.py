@@ -1,4 +1,4 @@
-"""``certpin add``: the policy that it writes, and refusals that leave the pin file unchanged."""
+"""``certpin add``: the policy that it writes, and refusals that write nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``certpin check``: hosts that match their pins, findings, and servers that don't answer."""
+"""``certpin check``: hosts that match their pins, and findings."""
 
 from __future__ import annotations
 

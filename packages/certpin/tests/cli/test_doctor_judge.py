@@ -1,4 +1,4 @@
-"""The functions that judge the data which ``certpin doctor`` collects: good, problem, unchecked."""
+"""How ``certpin doctor`` judges the data that it collects: as ok, note, unchecked or problem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``certpin import``: a file for another platform, such as JSON, is converted to a pin file."""
+"""``certpin import``: from another platform's file into the pin file."""
 
 from __future__ import annotations
 

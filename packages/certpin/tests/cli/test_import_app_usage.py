@@ -1,4 +1,4 @@
-"""``certpin import`` with apps' source code: usage errors, and files that the import skips."""
+"""``certpin import`` of apps and formats: refusals, and files that are left out."""
 
 from __future__ import annotations
 

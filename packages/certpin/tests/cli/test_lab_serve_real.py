@@ -89,7 +89,7 @@ def test_a_released_app_without_pins_is_a_finding(
 
 @pytest.mark.peer("curl")
 def test_curl_with_its_real_pins(real: tuple[str | Path, ...], tmp_path: Path) -> None:
-    """curl differs from other clients: it uses OpenSSL and compares pins after the handshake."""
+    """curl uses OpenSSL, compares its pins after the handshake, and may use HTTP/2."""
     policy = PinSet.load("pins.toml").policy_for(HOST)
     assert policy is not None
     pinned = ";".join(str(entry.pin).replace("sha256/", "sha256//", 1) for entry in policy.pins)

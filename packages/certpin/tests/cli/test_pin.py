@@ -1,6 +1,6 @@
 """``certpin pin HOST``: the presented and the verified chain of a correct server.
 
-Also for every spelling of the host's name.
+The tests also write the host's name in other ways.
 """
 
 from __future__ import annotations

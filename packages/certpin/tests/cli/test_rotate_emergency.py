@@ -1,4 +1,7 @@
-"""``certpin rotate emergency``: records a lost or stolen key, and prints the commands that help."""
+"""``certpin rotate emergency``: records a lost or stolen key, and prints the commands that help.
+
+The key is recorded even if the pin file or the journal is invalid, or a server does not answer.
+"""
 
 from __future__ import annotations
 

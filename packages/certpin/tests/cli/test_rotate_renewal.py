@@ -177,7 +177,7 @@ def test_a_leaf_key_is_not_enough_if_only_authorities_are_compared(
 def test_a_renewal_without_the_scts_that_clients_require_is_refused(
     run: Run, ca: Authority
 ) -> None:
-    """An ACME hook runs this check before it installs a certificate, and keeps the old one."""
+    """An ACME hook asks before it installs a certificate, and then keeps the old one."""
     logs = (LabLog.make("Alpha"), LabLog.make("Beta"))
     now = datetime.now(UTC)
     listed = json.dumps(log_list(logs, now - timedelta(days=1)).to_json())

@@ -1,4 +1,4 @@
-"""``certpin rotate shipped``: records versions of the pin set that go out in app releases, or not.
+"""``certpin rotate shipped``: records versions that go out in app releases or in another way.
 
 Also tests when no client uses a version any more, so that it no longer blocks a rotation.
 """

@@ -64,7 +64,7 @@ def team(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Team:
-    """Return a team 100 days after it published version 3. Its releases need two signatures."""
+    """Return a team 100 days after it published version 3. Its versions need two signatures."""
     monkeypatch.setenv("SSL_CERT_FILE", str(ca))
     for name in ("root", "anna", "bob"):
         _signing_key(tmp_path / f"{name}.key")

@@ -257,7 +257,7 @@ def test_a_wrong_clock_does_not_hide_the_way_out_of_an_emergency(
 def test_a_host_that_only_an_ended_version_has_needs_a_date(
     run: Run, ca: Path, lasting: Identity, intermediate: Authority, server: Nginx
 ) -> None:
-    """The certificate is also for a host that version 4 no longer pins, but version 3 refuses."""
+    """The certificate is also for a host that version 4 dropped; version 3 refuses it there."""
     api = kit.policy(HOST, lasting.pin, kit.NOBODY)
     write(api, kit.policy("www.bank.example", kit.NOBODY, kit.NOBODY_ELSE), trust=ca)
     assert run("rotate", "shipped", "3", *QUICK, "--offline").code == 0

@@ -301,7 +301,7 @@ def test_pins_that_no_draft_has_are_refused(team: Team) -> None:
     ],
 )
 def test_a_branch_does_not_choose_its_trust_files(team: Team, name: str) -> None:
-    """The branch's pin file names a file of trust anchors, which the branch changes too."""
+    """The branch's pin file names another file as trust anchors; a certificate was added to it."""
     clone = team.at("alice")
     text = Path("pins.toml").read_text(encoding="utf-8")
     named = text.replace("[[host.pin]]", f'trust = "{name}"\n[[host.pin]]', 1)

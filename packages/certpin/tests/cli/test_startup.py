@@ -1,4 +1,4 @@
-"""The modules that a run of certpin imports: help and version import no library module."""
+"""The modules that a run imports: help and version import no library module (decision 43)."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def test_the_error_names_host_and_port(bank: Bank) -> None:
 def test_a_connection_that_the_context_did_not_check_is_closed(
     bank: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """aiohttp is patched to use a plain TLS context: the request fails, and nothing is sent."""
+    """aiohttp is patched to use a plain TLS context: an error is raised, and no request is sent."""
     other = ssl.create_default_context()
     monkeypatch.setattr(aiohttp.TCPConnector, "_get_ssl_context", lambda *_: other)
 

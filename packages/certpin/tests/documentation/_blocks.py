@@ -76,8 +76,8 @@ def with_few_cases(script: str) -> str:
 def shell_script(page: str, before: str = "") -> str:
     """Return one script with all shell blocks of a page, in order, without those that are excluded.
 
-    The script ends at the first command that fails. Tests run it in an empty folder, with servers
-    on this machine in place of the hosts that the page names.
+    The script ends at the first command that fails. Tests run it in a folder of their own, with
+    servers on this machine in place of the hosts that the page names.
 
     Args:
         page: its path below ``docs``, or below the root of the repository.

@@ -40,9 +40,9 @@ def test_the_gate_and_the_request_work_as_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("client", ["certbot", "acme-sh", "lego"])
 def test_each_option_of_the_clients_is_one_that_the_recipes_use(client: str) -> None:
-    """Each ``--option`` on an ACME client's page is also in ``tests/servers/acme_clients.py``.
+    """Each option in a page's blocks that no test runs is in ``tests/servers/acme_clients.py``.
 
-    That module runs the real clients with a real certificate authority.
+    The pages are those of ACME clients. That module runs the real clients with a real authority.
     """
     recipes = (ROOT / "packages/certpin/tests/servers/acme_clients.py").read_text("utf-8")
     page = f"guides/renewals/{client}.md"

@@ -145,7 +145,10 @@ def _element(node: Node) -> ET.Element:
 
 
 def _without(name: str, node: Node) -> Iterator[tuple[str, str]]:
-    """Yield the name of each element, attribute and text, and the file without it."""
+    """Yield the name of each element and attribute, and the file without it.
+
+    Those inside of elements that an import reports as a whole are left out.
+    """
     root = _element(node)
     reported = " ".join(outcome(name, _xml(node))[1])
     for parent in _read(root, reported):

@@ -1,6 +1,6 @@
 """OkHttp's ``CertificatePinner``: the formats okhttp-java and okhttp-kotlin, and other code.
 
-certpin exports both formats, and imports the pins of any Java or Kotlin code that calls it.
+certpin exports both formats, and also imports pins of other Java or Kotlin code that calls it.
 """
 
 from __future__ import annotations

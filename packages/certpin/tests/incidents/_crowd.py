@@ -69,8 +69,8 @@ class Crowd:
     def fetch(self, pins: PinSet, at: datetime) -> None:
         """Publish a pin set to the clients that fetch: each gets it at a random time after ``at``.
 
-        A client that waits for other pins with the same version number gets these pins instead, at
-        the time at which it would have got the others.
+        A client without pins gets it at once. A client that waits for other pins with the same
+        version number gets these pins instead, at the time at which it would have got the others.
         """
         luck = Random(f"{self.seed} {pins.version} {at}")
         delays = _seconds(self.delays)
@@ -92,7 +92,8 @@ class Crowd:
         """Publish a release with these pins at a time; the users of the app update gradually.
 
         ``curve`` has pairs of a number of days and the share of users who have updated by then. The
-        users are ranked: a user who updates earlier than another does so with each release.
+        users are ranked: a user who updates earlier than another does so with each release, as soon
+        as the curve says that so many users have it. A user without pins has the release at once.
         """
         for rank, mine in enumerate(self.held[self.fetching :]):
             when = _brute_fleet.installs(at.timestamp(), curve, (rank + 1) / self.users)

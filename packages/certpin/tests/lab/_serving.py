@@ -60,7 +60,7 @@ class Rehearsal:
     def call(self, host: str = "a.example", kind: str = "") -> Visit:
         """Begin a connection to the host, and return the lab's record of it.
 
-        ``kind`` is the kind of connection that the ClientHello shows, such as another protocol.
+        ``kind`` identifies the client's TLS library and settings (``ClientHello.kind``).
         """
         seen = Connection(target=host, hello=ClientHello(host))
         visit = self.schedule.admit(seen)

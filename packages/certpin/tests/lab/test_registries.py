@@ -1,4 +1,7 @@
-"""Every placeholder, protocol, verdict, format and case of the lab is documented and tested."""
+"""Every placeholder, protocol, verdict and report format of the lab is documented.
+
+Each report format has a test file, each case its texts, and each style cases of both kinds.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from tests.lab._device import cases, device_lab, results
 
 @pytest.fixture
 def files() -> None:
-    """Check that the process may open enough files for both ends of every connection."""
+    """Raise the limit of open files, and check that it is enough for both ends of connections."""
     assert max_connections() > 2 * CROWD
 
 

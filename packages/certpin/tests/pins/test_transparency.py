@@ -109,9 +109,10 @@ def test_the_operator_at_the_time_of_the_sct_counts() -> None:
 
 @pytest.mark.parametrize(("days", "required"), [(60, 2), (179.95, 2), (180, 3), (398, 3)])
 def test_the_number_depends_on_the_lifetime(days: float, required: int) -> None:
-    """Two SCTs suffice for less than 180 days, above that three are required.
+    """Two SCTs suffice for a lifetime of up to 180 days; above that, three are required.
 
-    ``days`` of 179.95 is less than 180 although the lab begins a certificate one hour earlier.
+    The lab begins a certificate one hour before it is issued, so the lifetime for ``days=180`` is
+    above 180 days, and that for 179.95 is not.
     """
     found = check(chain(A, B, days=days), A, B)
     assert (found.required, found.satisfied) == (required, required == 2)

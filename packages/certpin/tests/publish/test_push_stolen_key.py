@@ -99,9 +99,10 @@ def test_a_regular_key_replacement_is_not_damage(world: Delivered) -> None:
 
 
 def test_a_number_used_by_an_attacker_is_skipped(world: Delivered) -> None:
-    """An attacker has stored a snapshot under the next version; certpin signs the one after it.
+    """An attacker has stored a snapshot under the next version: a push of that version is refused.
 
-    The attacker's file stays: caches keep it for a year, so clients would not get a replacement.
+    The push succeeds after the publisher has signed the version after it. The attacker's file
+    stays: caches keep it for a year, so clients would not get a replacement.
     """
     world.push()
     Thief(world).outrun(snapshot=world.repository.versions["snapshot"] + 1)

@@ -1,7 +1,7 @@
-"""Linters find no mistake in the GitHub workflows, the action and the Dockerfile.
+"""Linters find no mistake in the GitHub workflows, the action and the Containerfile.
 
-The tests only read these files: the workflows were never run on GitHub. ``test_action.py`` runs the
-steps of the action.
+Other rules concern pinned versions, permissions, secrets and scripts. The tests only read these
+files: the workflows were never run on GitHub. ``test_action.py`` runs the steps of the action.
 """
 
 from __future__ import annotations

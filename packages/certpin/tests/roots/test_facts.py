@@ -1,6 +1,6 @@
 """The bundled data about public roots: removals, distrust and expiry, as in real releases.
 
-Each fact is reported only for days after its publication.
+Each fact is reported from the day of its publication on, and not before.
 """
 
 from __future__ import annotations

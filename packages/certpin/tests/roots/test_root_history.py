@@ -61,7 +61,7 @@ def test_periods_are_from_each_bundle_against_the_next() -> None:
 
 
 def test_a_new_certificate_of_a_key_is_no_removal() -> None:
-    """For example, Google replaced the certificates of GTS Root R1 to R4, and kept their keys."""
+    """Google replaced the certificates of GTS Root R1 to R4 in 2022, and kept their keys."""
     releases = [_release("2020.1.1", _root("One")), _release("2021.1.1", _root("One", 2))]
     (row,) = rows_of(releases).values()
     assert row.periods == [["2020-01-01", None]]

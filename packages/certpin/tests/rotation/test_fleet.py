@@ -219,7 +219,7 @@ def test_the_expected_figure_is_that_of_clients_drawn_at_random(
 ) -> None:
     """The expected number of updated clients matches 20,000 clients drawn at random.
 
-    The difference is at most four standard deviations, and about 1.5 % of the clients.
+    The sampling error (four standard deviations) is at most 1.5 % of the clients.
     """
     clients, luck = 20_000, Random(f"{days} {stragglers}")  # no secret
     seconds = timedelta(seconds=1)

@@ -1,6 +1,6 @@
 """An HTTPS server for the requests of Azure Key Vault that signing needs, and for access tokens.
 
-No package has such a server, and the tests never use the real service. Sources, below
+No package has such a server. The real service was never tried. Sources, below
 https://learn.microsoft.com: rest/api/keyvault/keys/get-key and .../sign/sign (GET
 /keys/{name}/{version}, POST /keys/{name}/{version}/sign, JsonWebKey);
 azure/key-vault/general/authentication-requests-and-responses (the challenge);

@@ -1,7 +1,7 @@
 """A gRPC server for the two calls of Google Cloud KMS that signing needs.
 
-No package has such a server, and the tests never use the real service. The messages are those of
-Google's own client. Source: https://cloud.google.com/kms/docs/reference/rpc/google.cloud.kms.v1
+No package has such a server. The real service was never tried. The messages are those of Google's
+own client. Source: https://cloud.google.com/kms/docs/reference/rpc/google.cloud.kms.v1
 (KeyManagementService.GetPublicKey and .AsymmetricSign, CryptoKeyVersionAlgorithm, Digest).
 """
 

@@ -167,6 +167,8 @@ def nginx(
 ) -> Iterator[Nginx]:
     """Run nginx on loopback, with several server names on one TLS port, while the block runs.
 
+    It listens on 127.0.0.1 and, if the machine has it, on ::1.
+
     Args:
         identities: the certificate and key of each server name; the first is the default.
         only_known_names: refuse other names in the handshake.

@@ -84,7 +84,7 @@ class Account:
         self._client.new_account(messages.NewRegistration.from_data(terms_of_service_agreed=True))
 
     def issue(self, name: str, key: Any) -> Identity:
-        """Order a certificate for a name and a private key, and return both with the chain."""
+        """Order a certificate for a name and a private key; return the key with the chain."""
         order = self._client.new_order(_request(name, key))
         for authorization in order.authorizations:
             self._answer(authorization)

@@ -1,6 +1,6 @@
 """An HTTP server for the two requests of Vault's transit engine that signing needs.
 
-No package has a Vault server, and the tests never use a real one. Sources:
+No package has a Vault server. The real service was never tried. Sources:
 https://developer.hashicorp.com/vault/api-docs/secret/transit ("Read key": GET /transit/keys/:name;
 "Sign data": POST /transit/sign/:name) and https://developer.hashicorp.com/vault/api-docs (the
 header X-Vault-Token, and errors).

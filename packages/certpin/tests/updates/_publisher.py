@@ -96,9 +96,11 @@ class Repository:
     ) -> None:
         """Store target files, and sign targets metadata for them.
 
-        Args: files: The target files by name. custom: The ``custom`` field of each target. signers:
-        The signing keys; by default, the current targets keys. change: A function that may change
-        the metadata before it is signed.
+        Args:
+            files: the target files by name.
+            custom: the ``custom`` field of each target.
+            signers: the signing keys; by default, the current targets keys.
+            change: a function that may change the metadata before it is signed.
         """
         self.files = dict(files)
         for name, data in files.items():
@@ -140,8 +142,10 @@ class Repository:
     def publish_root(self, signers: Iterable[CryptoSigner], *, change: Any = None) -> None:
         """Sign a root that names the current keys of all roles.
 
-        Args: signers: The keys that sign the root: after a rotation, those of the old and the new
-        root. change: A function that may change the root before it is signed.
+        Args:
+            signers: the keys that sign the root: after a rotation, those of the old and the new
+                root.
+            change: a function that may change the root before it is signed.
         """
         root = Root(self._next("root"), expires=self._expiry("root"), consistent_snapshot=True)
         for role in ("root", "targets"):

@@ -180,7 +180,7 @@ def harmless(text: str, limit: int) -> str:
 
 
 def command_line(text: str, limit: int = _MAX_COMMAND) -> str:
-    """Return a shell command for a message, without characters that a service shows as markup.
+    """Return a shell command for a message, without characters that act as markup even in code.
 
     If it is longer than ``limit`` characters, return an empty text, because a shortened command is
     wrong.

@@ -340,8 +340,9 @@ def _event_note(
     """Return the user and the note of an alert's event, for the page and messages.
 
     If the event is the start of a silence, these are the user who made the silence, and the reason
-    that the user gave. For any other event the user is empty, and the note is a sentence with the
-    number of affected clients.
+    that the user gave. If it is the start of a maintenance window, the user is empty, and the note
+    names the step of the rotation. For any other event the user is empty, and the note is a
+    sentence with the number of affected clients.
     """
     if transition.what in {"silenced", "maintenance"}:
         return describe_cover(change.alert, silencing, now, settings)

@@ -194,8 +194,9 @@ def _asset() -> Any:
 class _DropRecords(logging.Filter):
     """A log filter that drops the records of apprise and its libraries while a message is sent.
 
-    These records may contain the secret address of the service. Only records of the thread that
-    sends are dropped. The HTTP statuses in them are collected, to report why sending failed.
+    These records may contain the secret address of the service. Records of the thread that sends
+    are dropped, and the HTTP statuses in them are collected, to report why sending failed. In other
+    threads, only the records of the logger ``apprise`` are dropped, at any time.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:

@@ -152,8 +152,8 @@ def maintenance_windows(
 ) -> tuple[MaintenanceWindow, ...]:
     """Return the maintenance windows of these pin sets that are open at ``now``, in Unix seconds.
 
-    A window begins when the journal of a pin set records that a server starts to use a key, and
-    lasts for ``length``.
+    A window begins with a step in the journal of a pin set's rotation: ``activate``, or
+    ``publish``. It lasts for ``length``.
     """
     seconds = int(length.total_seconds())
     return tuple(

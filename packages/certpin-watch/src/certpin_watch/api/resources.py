@@ -142,8 +142,8 @@ def _monitored_host(request: ResourceRequest) -> str:
     """Return the host name in the path of a request, if the host is monitored.
 
     Raises:
-        RefusedError: the host is not monitored (status 404), so that it has no probe results to
-            return.
+        RefusedError: the host is not monitored, or the name is invalid (status 404). Probe results
+            that are stored for such a host are not returned.
     """
     name = _host_name(request)
     require_found(request.snapshot.policies_of(name) or None)

@@ -435,14 +435,14 @@ class TokenThrottle:
 
 
 class AuditLimit:
-    """Limits how many failed logins a minute are written to the audit log. Not thread-safe."""
+    """Limits how many failed logins or wrong tokens a minute are audited. Not thread-safe."""
 
     def __init__(self) -> None:
         self._count = 0
         self._since = 0.0
 
     def allows(self, now: datetime) -> bool:
-        """Count a failed login. Return True if it may be written to the audit log.
+        """Count a failed login or a wrong token. Return True if it may be written to the audit log.
 
         Return False if this minute's limit of such entries is reached.
         """
@@ -454,7 +454,7 @@ class AuditLimit:
 
 
 def counted(failures: FailureCount | None, at: float) -> int:
-    """Return the number of failed logins that have not expired at ``at``, in Unix seconds.
+    """Return the number of failures that have not expired at ``at``, in Unix seconds.
 
     If the last failure is far in the future, the clock ran ahead when it was counted. Then the
     number is 0.
@@ -465,7 +465,7 @@ def counted(failures: FailureCount | None, at: float) -> int:
 
 
 def wait_after(failures: FailureCount | None, at: float) -> float:
-    """Return the seconds for which a client network must wait after its failed logins.
+    """Return the seconds for which a client network must wait after wrong passwords or tokens.
 
     The result is 0 or less if it need not wait. ``at`` is the current time, in Unix seconds.
     """

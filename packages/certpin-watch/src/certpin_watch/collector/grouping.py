@@ -406,7 +406,8 @@ class CheckInCapacity(NamedTuple):
         """Return how many rows of a day may count the check-ins of clients with this pin set.
 
         With a check-in, a client reports the version that it holds. The result is the whole limit
-        for a pin set with a pin file, else a quarter of the limit.
+        for a pin set with a pin file, and for every pin set if there are no pin files; else a
+        quarter of the limit.
         """
         known = self.pin_sets is None or pin_set in self.pin_sets
         return self.rows if known else self.rows // 4

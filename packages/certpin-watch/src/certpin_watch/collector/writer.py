@@ -290,8 +290,8 @@ def save_queue(watch: Watch, state: QueueState) -> None:
 def _forget_queues(store: Store) -> None:
     """Delete the stored queue lengths of NATS streams in which no message waits. Never raises.
 
-    Call it if the settings name no stream, so that pages and alerts don't show a queue that nobody
-    uses.
+    Call it if the settings name no stream, so that pages and alerts don't show a queue that is not
+    used any more.
     """
     try:
         with store.write() as connection:

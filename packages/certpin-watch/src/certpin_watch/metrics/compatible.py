@@ -30,7 +30,7 @@ _MAX_LABEL = 500  # characters: a certificate may have thousands of names
 
 
 def compatible_gauges(view: View) -> Iterator[Metric]:
-    """Yield the gauges of blackbox_exporter and ssl_exporter, with a sample for each server.
+    """Yield the gauges of blackbox_exporter and ssl_exporter, with samples by server and location.
 
     ``view`` has the monitored servers and the data of the store for one scrape of ``/metrics``.
     """

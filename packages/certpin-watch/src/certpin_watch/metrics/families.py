@@ -85,8 +85,9 @@ def _last_verified(view: View) -> dict[tuple[str, int, str, str, str], int]:
     """Return when each location last verified the chain of each probed server, in Unix seconds.
 
     The key consists of host, port, location, way to connect, and address (empty unless each address
-    of the host is probed separately). For a host whose latest probe was verified, the time is that
-    of the latest probe; only for the other hosts, older probe results are read from the store.
+    of the host is probed separately). If the latest probe was verified, the time is that of this
+    probe. Only for hosts with a latest probe that was not verified, older probe results are read
+    from the store.
     """
     pairs = [(host, seen) for host in view.hosts for seen in host.vantages]
     failing = {host.name for host, seen in pairs if seen.outcome != "verified"}

@@ -177,7 +177,7 @@ class _PendingJobs:
     def add(self, job: ProbeJob, edges: list[str]) -> None:
         """Add a job that is complete when there is a result for each address in ``edges``.
 
-        An empty text in ``edges`` stands for any address of the host.
+        If a text in ``edges`` is empty, any address of the host may be probed for it.
         """
         builder = ResultBuilder(job, missing=len(edges))
         for edge in edges:

@@ -124,8 +124,8 @@ def debounce(rows: Iterable[SightingRow], recent: int) -> tuple[ConfirmedSightin
     """Return the confirmed sightings (periods of equal probe results) of one location and address.
 
     Two kinds of sightings are confirmed: the last one with at least two consecutive probes, and
-    each whose result occurs in several sightings, as when a server alternates between two chains.
-    Consecutive sightings of equal results count as one.
+    each with a result that occurs in several sightings, as when a server alternates between two
+    chains. Consecutive sightings of equal results count as one.
 
     Args:
         rows: all sightings of the location and address.

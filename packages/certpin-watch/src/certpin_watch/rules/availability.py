@@ -174,8 +174,8 @@ def _missing_results(
 
     Args:
         probes: the state of the probed servers.
-        speaking: the locations that returned a result for at least one host recently. The caller
-            yields a finding for each other location, so those are not in this list.
+        speaking: the locations with a recent result for at least one host, and new locations. A
+            silent location has a finding of this rule already, and must not be in this list.
     """
     begun = {location.name: location.since for location in speaking}
     for monitored in probes.policies:

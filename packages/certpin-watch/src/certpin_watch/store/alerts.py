@@ -268,7 +268,7 @@ def record_event(
 def read_event(connection: Connection, delivery: DeliveryRow) -> tuple[AlertRow, str]:
     """Return the alert that a queued message is about, and the note of the event.
 
-    The event, such as "acknowledged", is the reason for the message. The note is an additional
+    The event, such as "opened", is the reason for the message. The note is an additional
     sentence; empty if the event has none.
     """
     alert = connection.execute(select(ALERTS).where(ALERTS.c.id == delivery.alert)).one()

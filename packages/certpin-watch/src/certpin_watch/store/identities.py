@@ -130,7 +130,8 @@ def excess_before(connection: Connection, max_identities: int, now: int) -> int:
     A report identity is a digest that recognises a report that is sent again.
 
     Returns:
-        Seconds since 1970; 0 if at most ``max_identities`` are stored.
+        Seconds since 1970; 0 if at most ``max_identities`` are stored, and no stored hour was
+        emptied for this reason before.
     """
     hours, kept = IDENTITY_HOURS.c, 0
     newest = select(IDENTITY_HOURS).where(hours.hour <= now).order_by(hours.hour.desc())

@@ -130,8 +130,8 @@ def release(connection: Connection, lease: HeldLease) -> None:
 def confirm(connection: Connection, lease: HeldLease) -> bool:
     """Return True if no other process has taken the lease since this process took or renewed it.
 
-    After a call, no other process can take the lease until the transaction of ``connection`` (which
-    must be a ``Store.write``) ends.
+    If the result is True, no other process can take the lease until the transaction of
+    ``connection`` (which must be a ``Store.write``) ends.
     """
     found = select(LEASES.c.term).where(_is_mine(lease)).with_for_update()
     return connection.execute(found).first() is not None
@@ -185,7 +185,7 @@ def lock_jobs(connection: Connection) -> None:
 def leased_jobs(connection: Connection, now: int, latest: int) -> set[str]:
     """Return the identities of the probe jobs that no worker can claim at ``now``.
 
-    Another worker has these jobs, or their last probe is done. ``now`` is in seconds since 1970.
+    A worker has these jobs, or their last probe is done. ``now`` is in seconds since 1970.
     Leases that end after ``latest`` are ignored, because a wrong clock wrote them.
     """
     chosen = select(LEASES.c.name).where(_is_job(), LEASES.c.until > now, LEASES.c.until <= latest)

@@ -1,6 +1,6 @@
 """Fixtures for tests of access control.
 
-Argon2 runs with cheaper parameters than the service's settings allow, to save time.
+Argon2 runs with cheap parameters, which no setting allows, to save time.
 """
 
 from __future__ import annotations

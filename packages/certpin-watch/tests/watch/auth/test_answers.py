@@ -1,6 +1,7 @@
 """Check security headers of responses, forwarded headers of proxies, and the listening address.
 
-The service listens beyond the loopback interface only if credentials are configured.
+The service listens beyond the loopback interface only with credentials, and only with TLS or behind
+a proxy. The tests also check the login and account pages, and the table ``[access]``.
 """
 
 from __future__ import annotations

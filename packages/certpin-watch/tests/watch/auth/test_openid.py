@@ -1,4 +1,4 @@
-"""Check logins through a local OpenID Connect provider.
+"""Check logins through a real OpenID Connect provider on this machine.
 
 The tests check roles and sessions, and that every wrong response or token of the provider is
 refused.

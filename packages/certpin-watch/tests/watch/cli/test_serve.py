@@ -1,4 +1,7 @@
-"""Check ``certpin serve``: errors at the start, and a user who gets and silences an alert."""
+"""Check ``certpin serve``: errors at the start, reports before the end, and an alert of a user.
+
+The user gets the alert, finds its cause, and silences it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Check ``certpin watch worker`` and its tokens: errors are reported before any request is sent."""
+"""Check ``certpin watch worker``, its tokens, and its output in a terminal and a pipe.
+
+Errors are reported before any request is sent.
+"""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def make_watch(
     access: AuthSettings | None = None,
     **limits: Any,
 ) -> Watch:
-    """Return a service context: settings and a store without tables, and no pin files.
+    """Return a service context: settings, a store and no pin files. No tables are created.
 
     Args:
         store: the URL of the database.

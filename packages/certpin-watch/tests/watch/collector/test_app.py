@@ -1,4 +1,4 @@
-"""Check the collector's endpoint: accepted and refused requests, and rate limits by source."""
+"""Check the collector's endpoint: requests, samples, networks of senders, and rate limits."""
 
 from __future__ import annotations
 

@@ -194,7 +194,8 @@ BATCH = [*(body(failure(n)) for n in range(5)), body(POISON), body(failure(6))]
 def rows(store: Store) -> tuple[int, int]:
     """Return the sum of the counts of all groups of reports, and the number of report identities.
 
-    The two are equal if each report is counted once.
+    The two are equal if each report is counted once: these identities have no day, so that no late
+    report has a second one.
     """
     with store.read() as connection:
         total = connection.execute(select(func.sum(REPORT_GROUPS.c.count))).scalar_one()

@@ -1,4 +1,7 @@
-"""Check how a writer records the state of the queue in NATS, and how pages and metrics show it."""
+"""Check the writer's record of the queue in NATS: stored, shown, and deleted without a stream.
+
+Pages and metrics show the record.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Check that the requests with one worker's token do not delay the workers with other tokens.
 
-The number of concurrent requests is limited for each token.
+The number of concurrent requests, which each have a body in memory, is limited for each token.
 """
 
 from __future__ import annotations

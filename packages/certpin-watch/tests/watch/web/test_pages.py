@@ -46,8 +46,7 @@ WHERE = "http://127.0.0.1:8460"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Watch, Year, bytes]]:
-    """Yield a service context with generated data of a year and hostile data, which tests only
-    read.
+    """Yield a service context with generated data of a year, and hostile data of an attacker.
 
     Yields:
         The service context, the data of the year, and the digest of a hostile chain.

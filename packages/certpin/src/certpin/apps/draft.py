@@ -1,7 +1,8 @@
 """The host policies that certpin makes from an app's source, before it writes them to a pin file.
 
-The roles of the pins are guesses until the chain of a server is known. The module also has the
-questions that the source can't answer, for the user.
+The roles of the pins are guesses. If the verified chain of a server contains some of the pins, it
+shows their roles; the other pins then count as backups. The module also has the questions that the
+source can't answer, for the user.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class DraftPin:
             print.
         role: the role for the pin file: ``leaf``, ``backup``, ``intermediate`` or ``root``.
         presented: True if the server's chain has the key or certificate, False if not; None if no
-            server was contacted.
+            verified chain of a server was compared.
         key: the pin of the certificate's key, if ``pin`` is a whole-certificate pin and a server
             presents the certificate; else None.
         replaces: the whole-certificate pin that this pin of a key has replaced; None if it replaced

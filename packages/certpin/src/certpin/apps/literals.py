@@ -268,7 +268,9 @@ class LiteralReader:
     ) -> None:
         """Add a hexadecimal digest to the results, as a pin or as a question for the user.
 
-        A digest is ignored if nothing shows that it is a pin.
+        A SHA-256 without separators or a prefix is ignored if a name shows another purpose, and
+        nothing shows that it is a pin. A digest of another length is never added as a pin: it is a
+        question if something shows that it was meant as one, and is ignored otherwise.
 
         Args:
             literal: the string that contains the digest.

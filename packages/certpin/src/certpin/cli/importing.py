@@ -44,8 +44,8 @@ class HostImport:
         kept: the imported policies that the pin file already has, with the same meaning.
         version: the version of the pin file after the import.
         unlisted: the added hosts for which the other platform requires Certificate Transparency by
-            its own log list. The pin file doesn't require Certificate Transparency of these hosts,
-            because it has no log list for that.
+            its own log list. The pin file doesn't require Certificate Transparency of these hosts:
+            that needs a list of the user.
         unknown: a phrase for each added backup whose key type certpin could not check.
 
     Raises:

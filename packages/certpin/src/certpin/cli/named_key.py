@@ -190,7 +190,7 @@ def _leaf_first(path: Path, items: Sequence[Item]) -> tuple[Certificate, ...]:
 def policies_for_step(
     pins: PinSet, probes: ProbeOptions, key: KeyReference | None
 ) -> list[HostPolicy]:
-    """Return the policies of the pin file that a ``certpin rotate`` command changes.
+    """Return the policies of the pin file that a ``certpin rotate`` command is for.
 
     If the user gave ``--host``, they are the policies of these hosts. Otherwise they are the
     policies of the hosts in the key's certificate; if there are none, the policies that contain the
@@ -203,7 +203,8 @@ def policies_for_step(
 
     Raises:
         HostError: a value of ``--host`` is not a host.
-        click.UsageError: none of these rules finds a policy, and the file has several.
+        click.UsageError: no policy covers a value of ``--host``; or none of these rules finds a
+            policy, and the file has several.
     """
     if probes.hosts:
         return probes.selected(pins)

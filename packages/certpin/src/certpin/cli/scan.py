@@ -151,7 +151,8 @@ def _open_source(files: ExitStack, source: str) -> BinaryIO:
 def _is_host(source: str) -> bool:
     """Return True if the argument of ``certpin scan``, which names no file, looks like a host.
 
-    The error message then suggests to pass the host on standard input.
+    Return False for a name that ends like a list of hosts, such as ``hosts.txt``.
+    If the result is True, the error message suggests to pass the host on standard input.
     """
     from certpin.errors import HostError
     from certpin.probe import Endpoint, split_address

@@ -64,7 +64,7 @@ def refuse_http3(options: Mapping[str, Any], *names: str) -> None:
 class RefusedError(Exception):
     """Raised by a pinned connection instead of a ``PinError``, which it carries as ``error``.
 
-    urllib3 does not catch this type, so that it does not retry, and contact an attacker again.
+    urllib3 does not catch this type, so it does not retry. A retry would contact an attacker again.
     """
 
     def __init__(self, error: PinError) -> None:

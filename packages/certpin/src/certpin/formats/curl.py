@@ -54,8 +54,8 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def read(source: Source) -> ParsedFile:
     """Parse the settings ``pinnedpubkey`` and ``cacert``. Raises ``FormatError``.
 
-    If the file has no pins, ``cacert`` is used only if certpin exported the file. In any other
-    file it is ignored, because curl may trust other roots too.
+    If the file has no pins, ``cacert`` is used only if certpin exported the file. In a file from
+    elsewhere, ``cacert`` without pins is ignored, because curl may trust other roots too.
     """
     found = _lines.read_lines(source, "pinnedpubkey", "cacert")
     if found.hosts or not is_exported(source.text):

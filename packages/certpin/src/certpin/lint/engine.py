@@ -109,7 +109,7 @@ def _most_specific(found: list[LintFinding]) -> list[LintFinding]:
 
     The general rule ``refused`` reports every value because of which clients refuse the pin file.
     Its finding is dropped if a more specific rule about such values has a finding about the same
-    TOML key, or about a key inside the same table.
+    TOML key, or about a key inside the table that the general finding is about.
     """
     reported = {
         parent

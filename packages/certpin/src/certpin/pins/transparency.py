@@ -175,7 +175,8 @@ def _retired(log: CTLog | None, earliest: datetime) -> str:
     """Return the reason why the SCT of a retired log does not count; empty if it counts.
 
     ``earliest`` is the time of the certificate's earliest valid SCT. It must precede the retirement
-    of the log. SCTs of logs that are not retired count.
+    of the log. If the time of the retirement is unknown, the SCT does not count. For a log that is
+    not retired, the result is empty.
     """
     if log is None or log.state != "retired":
         return ""

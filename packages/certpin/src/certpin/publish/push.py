@@ -391,8 +391,9 @@ def _fits(root: Root, verified: VerifiedMetadata) -> bool:
 def _require_same_roots(local: Local, remote: Remote) -> None:
     """Raise ``UpdateError`` unless the root metadata in the storage equals the local root metadata.
 
-    Local files are those in ``publish/site/``. Missing roots in the storage are accepted. A root in
-    the storage that is later than all local ones is refused. This is condition 1 of this module.
+    Local files are those in ``publish/site/``. Missing roots in the storage are accepted, unless
+    all are missing and the storage has a timestamp. A root in the storage that is later than all
+    local ones is refused. This is condition 1 of this module.
     """
     found = [remote.files.get(root_path(version)) for version in range(1, len(local.roots) + 1)]
     first = found[0]

@@ -144,9 +144,10 @@ def _sign(draft: Metadata[Any], keyring: Keyring, plan: SigningPlan, done: Signi
 def _choose(plan: SigningPlan, keyring: Keyring, done: SigningResult) -> _Choice | None:
     """Choose the root and targets with enough signatures that ``publish/site/`` will have next.
 
-    Return None if no new metadata has enough signatures, or if the online key is missing. New
-    targets are preferred, because new pins matter more than a new root. A first root needs no other
-    metadata: its file is added to the result ``done`` directly.
+    The current root and the current targets can stay, too. Return None if no choice has enough
+    signatures, or if the online key is missing. New targets are preferred, because new pins matter
+    more than a new root. A first root needs no other metadata: its file is added to the result
+    ``done`` directly.
     """
     root, state = plan.root, plan.policy.state
     if root is not None and state.root is None:

@@ -366,7 +366,7 @@ def fetch_order(deployed: DeployedVersions) -> list[tuple[Version, int | None]]:
 
 
 def fetch_cohort(fetched: Sequence[Arrival]) -> tuple[Arrival, ...]:
-    """Return the versions of a cohort of clients that fetch them, from the versions that came out.
+    """Return the arrivals of versions at clients that fetch them.
 
     All clients have the first version from the beginning.
 

@@ -367,9 +367,10 @@ def _without_anchor(
     """Yield the possible chains that begin with ``way``, for clients with the platform's roots.
 
     ``way`` has the known certificates from the leaf upwards, without a known root at its end.
-    Placeholders take the place of the unknown certificates above: an unpinned one, and one for each
-    authority that ``policy`` pins or marks compromised. Yield ``None`` if no such client can build
-    a path.
+    Unless its last certificate is self-issued, each chain continues with a placeholder for the
+    unknown certificates above: an unpinned one, or one for an authority that ``policy`` pins or
+    marks compromised. Yield ``None`` if no such client can build a path, or if a certificate can't
+    be parsed.
     """
     top = read_facts(way[-1])
     has_leaf = prospect.leaf is not None and prospect.issued

@@ -8,17 +8,18 @@ These rules must hold. The tests in ``tests/tls`` use the same numbers.
  2. A pin matches only on the verified path (``certpin.x509.openssl``, ``certpin.pins.verdict``).
     Other certificates that the server sent never count (CVE-2016-2402). An empty chain is refused.
  3. The pin check comes before the first application byte is sent or returned by any method, because
-    a ``Gate`` replaces OpenSSL's object until then (``gate.py``). After a refusal the connection is
-    shut down. Unlike Python's own sockets, a pinned socket never sends clear text instead.
+    a ``Gate`` replaces OpenSSL's object until then (``gate.py``). After a refusal the
+    connection can't be used any more, and its socket is shut down. Unlike Python's own sockets, a
+    pinned socket never falls back to clear text.
  4. A resumed session carries no chain (RFC 8446 section 2.2). It is offered only if this context
     verified it, for this host, under the same policy (``check.py``), and refused otherwise.
  5. Policy, SNI and OpenSSL's hostname check use the same normalised host
     (``certpin.pins.normalise``). A connection without a host is refused.
  6. SPKI bytes are those of the certificate, read from strict DER (``certpin.x509``).
  7. Paths are built up to a root. The flag PARTIAL_CHAIN, which Python 3.13 sets by default, would
-    end them at an intermediate in the trust store, before a pinned root. So the flag is cleared,
-    except for a trust file without a root. If the path leads to another root than the pinned one,
-    the error explains this.
+    end them at an intermediate in the trust store, before a pinned root. So the flag is cleared;
+    it is set only for a trust file without a root. If the path leads to another root than the
+    pinned one, the error explains this.
  8. For a host with ``trust = FILE``, a store trusts only the anchors in that file
     (``certpin.x509.openssl``). With another chain, the handshake fails before a client certificate
     is sent.

@@ -68,7 +68,7 @@ class Match(NamedTuple):
 
 
 class TargetHost:
-    """A host with its policy and its trust store under the current pin set.
+    """A host with its policy and its trust store under one version of the pin set.
 
     ``policy`` is None if no policy covers the host. ``store`` is a TLS context that trusts only the
     anchors of the policy; None if the host uses the platform's roots. ``last_match`` is the newest
@@ -156,9 +156,9 @@ class PinState:
 class Enforcer:
     """The pin enforcement that all connections of one SSL context share.
 
-    It has the current pin set, refuses hosts without a policy, and records failures. ``state`` is
-    the pin set with its trust stores, and is replaced as a whole (rule 10 of
-    docs/concepts/matching.md). ``strict`` is True if a host without a policy is refused.
+    It has the current pin set, refuses connections, and records failures. ``state`` is the pin set
+    with its trust stores, and is replaced as a whole (rule 10 of docs/concepts/matching.md).
+    ``strict`` is True if a host without a policy is refused.
     """
 
     def __init__(

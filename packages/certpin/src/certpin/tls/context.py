@@ -89,8 +89,9 @@ class VerifyingContext(MirroredContext):
     def _find_weakness(self) -> str:
         """Return a description of the verification setting that was weakened; empty if none was.
 
-        If no setting was weakened, also store the current number of changes. New connections call
-        this method again only if the number has grown since.
+        If no setting was weakened, also store the current number of changes. A new connection calls
+        this method if the number has grown since, or if it finds that a setting is unsafe after
+        OpenSSL has copied the settings.
         """
         with self._configuring:  # waits for a change that another thread is making
             if self.verify_mode != ssl.CERT_REQUIRED:
@@ -105,7 +106,7 @@ class VerifyingContext(MirroredContext):
     def _guard_certificate(self, context: ssl.SSLContext) -> None:
         """Make OpenSSL call the pin check before it sends a client certificate from this context.
 
-        So a server that the pin check refuses never receives the client certificate. Rule 3 of
+        If this check refuses the server, the client certificate is not sent. Rule 3 of
         docs/concepts/matching.md.
         """
         # Not by SSLContext's property of this name: it makes three enumerations for each message.

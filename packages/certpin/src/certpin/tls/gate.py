@@ -461,7 +461,7 @@ def green_class_for(sock: object) -> Any:
 def _is_of(module: str, name: str, sock: object) -> bool:
     """Return True if ``sock`` is an instance of the class ``name`` in the module ``module``.
 
-    The module, such as ``gevent.ssl``, is not imported: if such a socket exists, the module is
+    The module, such as ``gevent.socket``, is not imported: if such a socket exists, the module is
     loaded already.
     """
     kind = getattr(sys.modules.get(module), name, None)

@@ -200,11 +200,11 @@ class Checker:
         return found
 
     def _notice_new_root(self) -> None:
-        """Verify the newest fetched pin set again with root metadata that was just fetched.
+        """Verify the newest known pin set again with root metadata that was just fetched.
 
-        If the keys of the new root have not signed the pin set, it is marked as superseded: its
-        status is then ``soft-stale``. This method also runs after a failed check: an attacker who
-        withholds a newer pin set must not make the old one look fresh. Never raises.
+        If the keys of the new root have not signed the pin set, it is marked as superseded: the
+        updater's state is then not ``fresh``. This method also runs after a failed check: an
+        attacker who withholds a newer pin set must not make the old one look fresh. Never raises.
         """
         known, store = self.enforced.known, self._source.store
         if known is None or known.superseded or not store.has_root(known.verified.root + 1):

@@ -143,7 +143,7 @@ class ChainPath:
 
 
 def chain_paths(sent: tuple[bytes, ...], trusted: tuple[bytes, ...] = ()) -> tuple[ChainPath, ...]:
-    """Build the paths from the certificates that a server sent up to trusted roots.
+    """Build the paths upwards from the certificates that a server sent, to a root if possible.
 
     The first path starts at the leaf. A further path is built for each certificate that isn't in a
     path yet. Signatures are checked. Dates, names, extensions and pins are not.

@@ -154,7 +154,7 @@ class LogList:
     def digest(self) -> bytes:
         """A SHA-256 digest of the content of the list, 32 bytes.
 
-        Lists that lead to the same decisions about certificates have equal digests.
+        Lists with equal digests lead to the same decisions about certificates.
         """
         import json
 

@@ -113,7 +113,10 @@ def _use(settings: Settings, context: PinnedSSLContext, stop: Path, log: TextIO)
 
 
 def _call(context: PinnedSSLContext, host: str, port: int) -> str:
-    """Send one HTTP request. Return the name of the exception, or an empty text on success."""
+    """Send one HTTP request. Return its error, or an empty text on success.
+
+    The error is the name of an exception, or "another answer" for an unexpected response.
+    """
     try:
         with (
             socket.create_connection(("127.0.0.1", port), _PATIENCE) as plain,

@@ -208,8 +208,8 @@ def _change_the_authority(running: Bank, operator: Operator) -> None:
 def _change_the_root_signer(run: Run, operator: Operator, apps: Fleet) -> None:
     """Replace the key that signs the root metadata, and check that all clients accept what follows.
 
-    The next root is signed with the old and the new key. Then a version is pushed that only the new
-    key has signed.
+    The next root is signed with the old and the new key. Then a version is signed and pushed
+    without the old key.
     """
     [old] = _keys(run, "root")
     Path("new-root.key").write_bytes(Identity(new_key(), ()).key_pem)

@@ -87,7 +87,7 @@ def _declared(parent: Node, kinds: set[str]) -> Iterator[tuple[Node, bool, bool]
 def _names(node: Node) -> list[str]:
     """Return the names that a declaration introduces.
 
-    A constructor has two: that of its class and its own.
+    A named constructor has two: that of its class and its own.
     """
     found: list[str] = []
     for child in node.named_children:

@@ -277,7 +277,7 @@ COMPROMISED = (
 def test_compromised_keys_are_refused_before_match_and_expiry(
     mode: str, on_expiry: str, decision: str, now: str, match: str
 ) -> None:
-    """A compromised key is refused even if the key or the whole certificate is also pinned."""
+    """Rule 13: a compromised key is a finding even if the certificate or the same key is pinned."""
     key, whole = STORED["certificates"]["p256"]["pins"]
     for pins, compromised in (([whole], [key]), ([key], [whole]), ([key], [key])):
         fields = {"pins": pins, "compromised": compromised, "match": match, "mode": mode}

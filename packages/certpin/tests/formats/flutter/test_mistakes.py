@@ -69,7 +69,8 @@ def vm(request: pytest.FixtureRequest) -> DartVM:
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a trusted root, and the certificates and keys of three servers.
 
-    The honest and the rogue one chain to the root, the forged one does not and has another name.
+    The honest and the rogue one chain to the root. The forged one does not, has another name, and
+    has expired.
     """
     folder = tmp_path_factory.mktemp("certificates")
     root = Authority("Trusted Root")

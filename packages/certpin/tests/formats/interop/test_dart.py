@@ -1,4 +1,4 @@
-"""The Dart package in the lab: its clients fail no case, and clients with mistakes fail the listed.
+"""The Dart package in the lab: its clients fail no case; those with mistakes fail the listed ones.
 
 ``certpin prove`` runs the clients of the package.
 """

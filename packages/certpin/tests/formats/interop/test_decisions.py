@@ -90,9 +90,9 @@ def questions() -> Iterator[tuple[str, datetime, Chain]]:
 
 
 def expected(known: PinSet, host: str, moment: datetime, chain: Chain) -> str:
-    """Return certpin's decision on a chain: the policy's pattern, the decision, and a reason.
+    """Return certpin's decision on a chain: the policy's pattern, the decision, and any reason.
 
-    A host without a policy gives "- unpinned".
+    Only a finding has a reason. A host without a policy gives "- unpinned".
     """
     policy = known.policy_for(host)
     if policy is None:

@@ -194,7 +194,7 @@ def test_only_a_root_on_p256_is_forged() -> None:
 
 
 def test_cases_that_need_no_key_work_with_public_chains() -> None:
-    """With only a real server's public chain, all cases but the ten listed can be served."""
+    """With only a real server's public chain, all but the listed cases of ``MINE`` can run."""
     authorities = Authorities(datetime.now(UTC))
     chain = authorities.intermediate.issue(HOST).chain
     served = Chain.from_der([certificate.public_bytes(Encoding.DER) for certificate in chain])

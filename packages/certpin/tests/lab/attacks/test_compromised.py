@@ -1,4 +1,4 @@
-"""A client must refuse a path with a key marked as compromised, even if a live pin matches."""
+"""Rule 13: a client must refuse a path with a compromised key, even if a live pin matches it."""
 
 from __future__ import annotations
 

@@ -327,7 +327,7 @@ def _http3(target: Target, *, verified: bool = True) -> str:
     """Request the URL over TCP, and again over HTTP/3 if the response offers it (Alt-Svc).
 
     ``verified`` is False for a client that does not verify the certificate over QUIC. Returns the
-    body of the last response.
+    last response: with its headers over TCP, and only its body over HTTP/3.
     """
     answer = request(target, trusting(target))
     if "Alt-Svc" not in answer:

@@ -276,7 +276,10 @@ def test_a_second_host_without_pins_is_caught(style: Style) -> None:
 
 @pytest.mark.parametrize("style", PINNED)
 def test_a_request_for_another_host_on_a_shared_connection_is_caught(style: Style) -> None:
-    """An HTTP/1.1 client reuses a connection for a second host that the certificate covers."""
+    """An HTTP/1.1 client reuses a connection for a second host that the certificate covers.
+
+    HTTP/1.1 has no rule for connections that several hosts share.
+    """
 
     def client(target: Target) -> None:
         with connected(target, pinned(target)) as tls:

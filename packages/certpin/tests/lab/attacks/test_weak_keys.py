@@ -206,7 +206,10 @@ def test_go_refuses_the_others(name: str, why: str) -> None:
 
 
 def test_the_roles_of_the_servers() -> None:
-    """Servers with weak cryptography are attackers, except the honest one with the 3DES suite."""
+    """Servers with weak cryptography are attackers, except the honest one with the 3DES suite.
+
+    Anyone on the path can read the connections that clients must refuse.
+    """
     for name in BY_HAND:
         step = Forged(name).step
         assert step.role is (Role.HONEST if name == "suite-3des" else Role.ATTACKER)

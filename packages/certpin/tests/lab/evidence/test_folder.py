@@ -33,7 +33,10 @@ def written(place: Path, **options: Any) -> dict[str, Any]:
 
 
 def sums_hold(place: Path) -> bool:
-    """Return True if ``SHA256SUMS`` lists every other file in the folder with the right digest."""
+    """Return True if ``SHA256SUMS`` lists the files in the folder with the right digests.
+
+    It must list all files but itself and its signature, and no others.
+    """
     lines = (place / "SHA256SUMS").read_text().splitlines()
     pairs = (line.split("  ") for line in lines)
     listed = {name: digest for digest, name in pairs}

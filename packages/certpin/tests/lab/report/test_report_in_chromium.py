@@ -1,4 +1,4 @@
-"""The HTML report in headless Chromium: light and dark themes, a phone's screen, accessibility."""
+"""The HTML report in headless Chromium: themes, a phone's screen, accessibility, and its PDF."""
 
 from __future__ import annotations
 

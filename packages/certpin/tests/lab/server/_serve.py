@@ -38,7 +38,9 @@ def scenario(folder: Path) -> dict[str, Any]:
 
 
 def use(device: Device, folder: Path) -> list[int]:
-    """Run curl on the device with the pins and roots from the lab's page, until all is tested.
+    """Run curl on the device with the pins and roots from the lab's page, until two calls succeed.
+
+    It ends without them after ``_MAX_CALLS`` calls.
 
     Returns:
         the exit status of each call of curl

@@ -1,4 +1,4 @@
-"""Servers that interrupt or delay the handshake, speak another protocol, or serve another port."""
+"""Servers that interrupt or delay the handshake, or have another protocol, port or client kind."""
 
 from __future__ import annotations
 

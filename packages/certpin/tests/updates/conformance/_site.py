@@ -35,10 +35,12 @@ NONE = 0  # the version of a role that a client has not accepted yet
 class Moment:
     """One refresh of a client, and the result that the client must have.
 
-    Attributes: now: the time of the client. files: the files of the server, by path. reasons: the
-    reasons of ``UpdateError`` that are right, or empty if the client must accept. trusted: the
-    version of each role that the client has stored afterwards. pins: the version of the pin set
-    that the server's targets name.
+    Attributes:
+        now: the time of the client.
+        files: the files of the server, by path.
+        reasons: the reasons of ``UpdateError`` that are right, or empty if the client must accept.
+        trusted: the version of each role that the client has stored afterwards.
+        pins: the version of the pin set that the server's targets name.
     """
 
     now: datetime

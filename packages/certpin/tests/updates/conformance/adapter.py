@@ -46,9 +46,12 @@ _PATIENCE = 20.0  # seconds for one command
 class ConformanceClient:
     """Client of a TUF repository, without the rules for pin sets.
 
-    Args: folder: the folder of the trusted metadata; its subfolder ``cache`` is laid out as the
-    cache of a ``PinUpdater``. root: the root that the client trusts at first. address: the paths on
-    the server. channel: the connection to the server.
+    Args:
+        folder: the folder of the trusted metadata; its subfolder ``cache`` is laid out as the
+            cache of a ``PinUpdater``.
+        root: the root that the client trusts at first.
+        address: the paths on the server.
+        channel: the connection to the server.
     """
 
     def __init__(

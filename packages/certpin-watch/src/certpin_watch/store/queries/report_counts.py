@@ -119,7 +119,8 @@ def plan_read_until(connection: Connection, since: int, until: int) -> ReadPlan:
     """Return a plan that counts reports in a time range, the last day from daily sums if possible.
 
     Daily sums count whole days. So that is possible only if no report of the last day arrived after
-    the range; for example, if the last day is today. Otherwise the plan reads hourly counts.
+    the range; for example, if the last day is today. Otherwise the plan reads this day's
+    hours from report groups.
     """
     end = -(-until // DAY) * DAY
     hour = REPORT_GROUPS.c.hour

@@ -1,6 +1,6 @@
 """Find pin checks in Dart code that depend on debug mode, an ``assert`` or a build option.
 
-Such a check is missing from some builds of the app, usually from the release.
+Such a check is missing from some builds of the app, which can be the release builds.
 """
 
 from __future__ import annotations

@@ -174,8 +174,8 @@ class _PinReader:
     def _hashing_line(self) -> int:
         """Return the line in which the code hashes a whole certificate; 0 if there is no such line.
 
-        Such a line contains ``sha256.convert(cert.der)``. The digests in the file are then those of
-        certificates, not of keys.
+        Such a line contains ``sha256.convert(cert.der)``. Base64 without a prefix in the file is
+        then read as the digest of a certificate, not of a key.
         """
         for node in self.tree.names.get("der", ()):
             for each in self.tree.ancestors(node):

@@ -108,10 +108,10 @@ def _examine(path: Path, hosts: tuple[str, ...], timeout: float, *, offline: boo
 def _ask_servers(
     hosts: Sequence[str], pins: PinSet | None, timeout: float
 ) -> tuple[ServerFacts, ...]:
-    """Connect to servers, and return for each whether it answered, its chain and its time.
+    """Connect to servers, and return for each if it answered, if its chain verified, and its time.
 
-    If certpin's library can't be imported, no server is contacted, and each result of ``hosts`` has
-    the import error as its problem.
+    If certpin's library can't be imported, no server is contacted, and each result has the import
+    error as its problem.
     """
     from certpin.cli.doctor.facts import ServerFacts, reason
 

@@ -105,7 +105,7 @@ class MachineFacts:
 
 @dataclass(frozen=True)
 class ServerFacts:
-    """The result of connecting to one server: whether it answered, and its chain and time.
+    """The result of connecting to one server: if it answered, if its chain verified, and its time.
 
     Attributes:
         name: the host and port.

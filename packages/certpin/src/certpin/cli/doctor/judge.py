@@ -1,4 +1,4 @@
-"""Judges what ``certpin doctor`` found out about this machine, without examining it again.
+"""Judges the facts that ``certpin doctor`` has collected, and examines nothing itself.
 
 Each judgement has a status. A problem needs a repair. A note needs none: it explains an effect that
 a user may see. A part of the machine that was not examined is never reported as good.

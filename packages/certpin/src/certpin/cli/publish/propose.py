@@ -123,8 +123,8 @@ class Proposal:
         waits: the metadata files that need signatures, with the keys that must sign each.
         is_open: True if the remote already had a branch for this signing event, so that nothing was
             changed here.
-        violations: the reasons for which certpin refused to propose the version, because it would
-            lock clients out; empty if it was not refused.
+        violations: the reasons for which certpin refused to propose the version, by the rules
+            against lockouts; empty if it was not refused.
     """
 
     path: Path

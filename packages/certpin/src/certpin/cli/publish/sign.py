@@ -148,7 +148,7 @@ def planned(
     Returns:
         A tuple: the version with the result of its check, or ``None`` if the version needs no check
         now, for example because the journal already has it; and the plan, or ``None`` if the check
-        refused the version because it would lock clients out.
+        refused the version by the rules against lockouts.
 
     Raises:
         ConfigError: a key is unknown, or metadata that these keys would sign must not be signed.

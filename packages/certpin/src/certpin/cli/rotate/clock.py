@@ -100,7 +100,7 @@ class ClockReport:
     """The result of ``rotate clock``: the servers' clocks, and the journal entries ahead of time.
 
     Attributes:
-        late: the entries with a time later than now, with their uncorrected times.
+        late: the entries with a time later than now, with the times that they have so far.
         violation: the reason why entries may not be corrected; ``None`` if no reason is known. A
             server's clock that contradicts this machine's is a reason even if no entry is late.
         event: the journal entry that corrects the times of ``late``; ``None`` if this run did not

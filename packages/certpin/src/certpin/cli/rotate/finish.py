@@ -232,7 +232,7 @@ class FinishRun:
             self._change(pattern, pin, "remove")
 
     def _check(self, pattern: str, pin: Pin, step: GatedStep) -> list[Violation]:
-        """Return the safety rules that a step for a pin would break after the removals so far."""
+        """Return why a step for a pin is unsafe after the removals so far; empty if it is safe."""
         from certpin.rotation import check_step
 
         _, situation = self._situation(pattern)

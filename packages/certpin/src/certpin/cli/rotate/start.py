@@ -221,7 +221,8 @@ class _Start:
     def run(self) -> StepOutcome:
         """Check by the rules against lockouts if each host may get the pin. Return the outcome.
 
-        If it may, write the key, the certificate request, the pin file and the journal.
+        If all may, or if the user forces it, write the key, the certificate request, the pin file
+        and the journal.
         """
         from certpin.pins import utc_now
         from certpin.rotation import check_step, step_time

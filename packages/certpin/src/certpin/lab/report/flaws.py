@@ -197,7 +197,7 @@ class _Spot:
 def flaws(context: ChainContext, path: ChainPath, index: int) -> tuple[str, ...]:
     """Return the flaws of one certificate of a path, each as a sentence.
 
-    A flaw is a reason for which a correct client refuses the certificate.
+    A flaw is a reason to refuse the certificate.
 
     Args:
         context: the host, roots, pins and time with which the certificate is checked.

@@ -300,7 +300,7 @@ def _about(run: Run, facts: dict[str, Any] | None) -> ET.Element:
 def _evidence(facts: dict[str, Any]) -> dict[str, Child]:
     """Return the names and values that only an HTML page for an auditor shows.
 
-    They are digests, the versions of the tools, and the machine.
+    They are the version of the client, digests, the machine, and the extras of certpin.
     """
     client, machine, own = facts["client"], facts["machine"], facts["certpin"]
     records = {

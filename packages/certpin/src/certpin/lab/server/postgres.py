@@ -81,7 +81,7 @@ class Postgres(MessageServer):
 
     @property
     def between(self) -> bool:
-        """True until the client sends its startup message: only then may the client begin TLS.
+        """True until the client sends its startup message. TLS may begin only before this message.
 
         The first byte distinguishes both: it is zero in a startup message, and never in a
         ClientHello.

@@ -151,9 +151,9 @@ class WeakTls(HandMadeTls):
 
         Raises:
             ssl.SSLWantReadError: more bytes of the client are needed.
-            NotOfferedError: the client offers no parameters with the weakness, as it should.
+            NotOfferedError: the client offers no TLS 1.2, or no suite with the weakness.
             ssl.SSLError: the client sent an alert, or broke the protocol.
-            CannotServeError: the client offers such parameters, but none that the lab implements.
+            CannotServeError: the client offers only suites or curves that this server doesn't have.
         """
         if not self._transcript:
             self._answer_hello()

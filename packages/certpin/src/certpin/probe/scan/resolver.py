@@ -64,10 +64,10 @@ class Resolver(Generic[Q]):
         return self._wake_reader.fileno()
 
     def ask(self, question: Q, host: str, port: int) -> None:
-        """Begin to resolve ``host``. ``answers`` later yields ``question`` with the addresses.
+        """Begin to resolve ``host``. ``answers`` later yields ``question`` with the result.
 
-        ``question`` is any value by which the caller recognises the answer. The addresses contain
-        ``port``.
+        ``question`` is any value by which the caller recognises the result. The result is the
+        addresses of the host, which contain ``port``, or the error of the name lookup.
         """
         resolved = self._pool.submit(partial(self._resolve, question, host, port))
         resolved.add_done_callback(self._note_failure)

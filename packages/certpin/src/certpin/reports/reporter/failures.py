@@ -49,7 +49,7 @@ class Failure(Protocol):
     def reason(self) -> str:
         """The reason of the failure, such as ``mismatch`` or ``expired``.
 
-        ``certpin.PinFailure`` lists all reasons.
+        ``certpin.PinFailure`` describes the reasons.
         """
 
     @property
@@ -66,7 +66,10 @@ class Failure(Protocol):
 
     @property
     def verdict(self) -> Verdict | None:
-        """The result of comparing the verified chain with the pins; ``None`` without a chain."""
+        """The result of comparing the verified chain with the pins.
+
+        ``None`` if no verified chain was compared with pins.
+        """
 
     @property
     def policy(self) -> HostPolicy | None:

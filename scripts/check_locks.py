@@ -83,12 +83,13 @@ def _without_hash(text: str) -> str:
 
 
 def _stale(text: str, wanted: list[Requirement]) -> str:
-    found = (LOCKED.match(line) for line in text.splitlines())
-    locked = {match[1]: match[2] for match in found if match}
+    found = [match for line in text.splitlines() if (match := LOCKED.match(line))]
     for each in wanted:
-        version = locked.get(each.name.lower(), "")
-        if not version or not each.specifier.contains(version):
-            return f"a pyproject.toml asks for {each}, the lock has {version or 'nothing'}"
+        # Several, if the version depends on the Python.
+        versions = [match[2] for match in found if match[1] == each.name.lower()]
+        if not any(each.specifier.contains(version) for version in versions):
+            has = ", ".join(versions) or "nothing"
+            return f"a pyproject.toml asks for {each}, the lock has {has}"
     return ""
 
 

@@ -51,7 +51,7 @@ def _wheel(folder: Path, name: str, version: str, *requirements: str) -> str:
 
 
 def _plant_oldest_pip(directory: Path, python: str, inside: str) -> None:
-    """Create the environment ``directory`` with the pip of Python 3.11.0, the oldest supported.
+    """Create the environment ``directory`` with the pip of the first release of this Python.
 
     ``python`` creates the environment; ``inside`` is the path of its own Python.
     """
@@ -62,7 +62,7 @@ def _plant_oldest_pip(directory: Path, python: str, inside: str) -> None:
         shutil.copytree(part, ours / part.name)
     words = [inside, "-m", "pip", "--version"]
     said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    assert said.startswith("pip 22.3 ")
+    assert said.split()[1] in {"22.3", "23.2.1", "24.2", "25.2"}
 
 
 @pytest.fixture

@@ -153,7 +153,7 @@ def simulate(
         until = [ALWAYS] * len(releases)
         for first in range(0, cohort.clients or 0, chunk):
             since = held_since(cohort, first, min(chunk, (cohort.clients or 0) - first))
-            ends = [int(times.max()) for times in since[1:]]
+            ends = [int(np.max(times)) for times in since[1:]]
             until = list(map(max, until, [*ends, NEVER]))
             tally.add(releases, since)
             done()
@@ -405,7 +405,7 @@ class _Group:
         self._cause[at] = self._causes.index(cause)
         found = causes.setdefault(cause, CauseTotal())
         found.clients += int(at.size) * self.weight
-        found.first = min(found.first, int(start.min()))
+        found.first = min(found.first, int(np.min(start)))
 
     def extend(self, causes: dict[LockoutCause, CauseTotal], at: Integers, stop: Integers) -> None:
         """Record, in the totals of their causes, until when clients of this group are locked out.

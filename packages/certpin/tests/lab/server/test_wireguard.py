@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import dns.message
 import pytest
 
+from certpin.errors import MissingExtraError
 from certpin.lab.attacks import CONTROL
 from certpin.lab.case import LabError
 from certpin.lab.device import tunnel as shell
@@ -274,7 +275,7 @@ def test_without_the_package_the_error_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "mitmproxy_rs.wireguard", None)
     monkeypatch.setattr(shell, "_SINCE", (3, 11))
-    with pytest.raises(LabError, match=r"certpin\[wireguard\]"):
+    with pytest.raises(MissingExtraError, match=r"certpin\[wireguard\]"):
         wireguard()
 
 

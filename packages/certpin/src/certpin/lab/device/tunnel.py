@@ -21,6 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from certpin.errors import MissingExtraError
 from certpin.lab.case import LabError
 from certpin.lab.device.connection import DeviceConnection, ObservedConnection, routed_connection
 from certpin.lab.device.page import HOST
@@ -60,7 +61,7 @@ class TunnelKeys:
                 secret is stored, it stores and returns the result of the function.
 
         Raises:
-            LabError: the package mitmproxy_rs is missing.
+            MissingExtraError: the package mitmproxy_rs is missing.
         """
         new = wireguard().genkey
         return cls(secret("wireguard-lab", new), secret("wireguard-peer", new))
@@ -99,7 +100,8 @@ _SINCE = (3, 12)  # mitmproxy_rs has no wheels for an older Python
 def wireguard() -> Any:
     """Return the WireGuard module of `mitmproxy_rs`.
 
-    Raises ``LabError`` if the package is not installed, or Python is too old for it.
+    Raises ``MissingExtraError`` if the package is not installed, and ``LabError`` if Python is too
+    old for it.
     """
     if sys.version_info < _SINCE:
         raise LabError(
@@ -109,8 +111,7 @@ def wireguard() -> Any:
     try:
         return importlib.import_module("mitmproxy_rs.wireguard")
     except ImportError as exc:
-        fix = "pip install 'certpin[wireguard]'"
-        raise LabError("WireGuard needs the package mitmproxy_rs", fix=fix) from exc
+        raise MissingExtraError("WireGuard", "wireguard", name="mitmproxy_rs") from exc
 
 
 def tunnel(schedule: Schedule, page: Page) -> WireGuard:
@@ -121,7 +122,7 @@ def tunnel(schedule: Schedule, page: Page) -> WireGuard:
         page: the lab's web page.
 
     Raises:
-        LabError: a package is missing.
+        MissingExtraError: a package is missing.
     """
     addresses = Addresses()
 
@@ -204,7 +205,8 @@ class WireGuard:
             address: the IP address and the UDP port to listen on; port 0 for any free port.
 
         Raises:
-            LabError: the server cannot listen, or the package mitmproxy_rs is missing.
+            LabError: the server cannot listen.
+            MissingExtraError: the package mitmproxy_rs is missing.
         """
         module = wireguard()
         try:

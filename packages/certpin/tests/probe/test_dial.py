@@ -190,6 +190,7 @@ def test_a_certificate_that_is_not_strict_der_is_an_error(
         (TimeoutError("timed out"), "it did not answer in time"),
         (ConnectionResetError(104, "Connection reset by peer"), "it closed the connection"),
         (ssl.SSLEOFError(8, "EOF occurred"), "EOF occurred"),
+        (ssl.SSLZeroReturnError(6, "has been closed (EOF)"), "it closed the connection"),
         (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
         (OSError(113, "No route to host"), "No route to host"),
         (ValueError(), "ValueError"),

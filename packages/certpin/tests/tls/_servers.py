@@ -131,8 +131,9 @@ class _Conversation:
                 self._recording.application += piece
             self._tls.unwrap()
         finally:
-            self._flush()
             self._recording.server_name = getattr(self._tls, "asked_for", None)
+            with suppress(OSError):  # the client may have closed already
+                self._flush()
             _drain(self._connection, self._recording)  # all bytes after the end of TLS
 
     def _note_handshake(self) -> None:

@@ -380,7 +380,8 @@ def describe_error(exc: Exception) -> str:
     """Return the text of a network or TLS error, without error numbers and source file names."""
     if isinstance(exc, TimeoutError):
         return "it did not answer in time"
-    if isinstance(exc, ConnectionResetError | BrokenPipeError | EOFError):
+    # Python 3.11.2, which Debian 12 has, raises the last one for any end (CPython's issue 95494).
+    if isinstance(exc, ConnectionResetError | BrokenPipeError | EOFError | ssl.SSLZeroReturnError):
         return "it closed the connection"
     reason = getattr(exc, "reason", None)
     if isinstance(reason, str) and reason:

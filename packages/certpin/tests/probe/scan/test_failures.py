@@ -15,7 +15,7 @@ import pytest
 from certpin.errors import DialError, HandshakeError, ProbeError
 from certpin.lab import Authority, Identity, LabServer
 from certpin.probe import Endpoint
-from certpin.probe.scan import ScanLimits, record, scan
+from certpin.probe.scan import ScanLimits, record, scan, scan_context
 from certpin.probe.scan.resolver import Resolver
 from tests.probe.scan import _servers
 from tests.probe.scan._servers import Server
@@ -94,9 +94,13 @@ def test_an_alert_is_reported_as_text(look: Look) -> None:
     assert "no TLS version" in problem(seen, HandshakeError)
 
 
-def test_a_server_that_closes_is_retried_as_often_as_allowed(look: Look) -> None:
+@pytest.mark.parametrize("option", [0, ssl.OP_IGNORE_UNEXPECTED_EOF])  # Python 3.11.2 sets it
+def test_a_server_that_closes_is_retried_as_often_as_allowed(root: Authority, option: int) -> None:
+    context = scan_context(root.pem.decode())
+    context.options |= option
     with Server(_servers.close) as server:
-        seen = look(HOST, server.port, THREE_TIMES)
+        endpoint, connect = Endpoint(HOST, server.port), ("127.0.0.1", server.port)
+        (seen,) = scan([endpoint], context=context, limits=THREE_TIMES, connect=connect)
         assert server.connections == seen.attempts == 3
     assert problem(seen, DialError) == "it closed the connection"
 

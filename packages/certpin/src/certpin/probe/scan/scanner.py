@@ -271,7 +271,7 @@ class _Scanner:
             event = connection.advance()
         except ssl.SSLCertVerificationError as error:
             self._answered(host, connection, refusal=error)
-        except ssl.SSLEOFError as error:
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
             self._failed(host, describe_error(error))
         except ssl.SSLError as error:
             self._answered(host, connection, failure=tls_failure(error))

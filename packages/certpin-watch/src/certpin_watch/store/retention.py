@@ -356,7 +356,10 @@ def check_clock(connection: Connection, mine: ClockState | None, now: int) -> Cl
 
 
 def stored_state(connection: Connection) -> ClockState | None:
-    """Return the last state of the clock that any process stored; None if there is none."""
+    """Return the state of the clock by which rows expire, as a process of the service stored it.
+
+    Return None if no process has stored it yet.
+    """
     found = select(CLOCK.c.at, CLOCK.c.leapt_at).where(CLOCK.c.name == _CLOCK_NAME)
     row = connection.execute(found).first()
     return None if row is None else ClockState(row.at, row.leapt_at)

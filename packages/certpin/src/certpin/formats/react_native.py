@@ -57,9 +57,9 @@ def write(pins: PinSet) -> tuple[File, ...]:
 
 
 def read(source: Source) -> ParsedFile:
-    """Parse the React Native library's options anywhere in TypeScript, JavaScript or JSON.
+    """Parse the options of ``react-native-ssl-public-key-pinning`` in TypeScript, JavaScript, JSON.
 
-    Raises ``FormatError``.
+    They may be anywhere in the file. Raises ``FormatError``.
     """
     pieces = list(tokens(source.text))
     found = tuple(_found(name, fields) for name, fields in _entries(pieces))

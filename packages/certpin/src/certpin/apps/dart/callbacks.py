@@ -277,6 +277,11 @@ def _compares(flow: DartFlow, function: Function, run: list[Node]) -> bool:
     """Return True if an expression in a callback seems to compare the certificate with pins.
 
     The expression then uses the certificate that the callback receives, or a name about pins.
+
+    Args:
+        flow: the file of the callback.
+        function: the callback.
+        run: the syntax nodes of the expression.
     """
     names = flow.names_in(run)
     certificates = {

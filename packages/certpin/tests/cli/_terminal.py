@@ -46,6 +46,7 @@ def on_terminal(
     screen, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     files = {"stdin": terminal, "stdout": terminal, "stderr": terminal}
+    env = {"TERM": "xterm", **env}  # `dumb` has no progress bars and no tables that are redrawn
     process = program(*words, start=("-c", _START), env=env, start_new_session=True, **files)
     os.close(terminal)
     try:

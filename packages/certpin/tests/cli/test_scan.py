@@ -439,7 +439,9 @@ def test_memory_does_not_grow_with_the_number_of_hosts(
         hosts, output = tmp_path / f"hosts-{count}", tmp_path / f"out-{count}"
         hosts.write_text("\n".join(names(count)))
         here = f"127.0.0.1:{bank.port}"
-        words = ["scan", hosts, "--connect", here, "--ca-file", ca, "--output", output]
+        # With more at once, the busier the server is, the more connections are open.
+        words = ["scan", hosts, "--at-once", "32", "--connect", here, "--ca-file", ca]
+        words += ["--output", output]
         done = subprocess.run(
             [*CERTPIN, *map(str, words)],
             stderr=subprocess.PIPE,
@@ -448,4 +450,4 @@ def test_memory_does_not_grow_with_the_number_of_hosts(
         assert output.read_text().count('"chain_verified":true') == count
         return int(done.stderr)
 
-    assert peak(8_000) <= 1.25 * peak(1_000)  # on a busy machine more connections are open
+    assert peak(8_000) <= 1.1 * peak(1_000)

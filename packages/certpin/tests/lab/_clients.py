@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import ssl
+import subprocess
 import time
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +43,22 @@ def _makes_ml_dsa() -> bool:
 MAKES_ML_DSA = _makes_ml_dsa()
 MADE_CASES = tuple(case for case in CASES if MAKES_ML_DSA or case not in POST_QUANTUM)
 BY_NAME = {case.name: case for case in (CONTROL, *CASES, *OPTIONAL_CASES)}
+
+_NODE_REFUSES_IPV6 = """
+const named = {subject: {}, subjectaltname: "IP Address:2001:DB8:0:0:0:0:0:1"};
+process.exit(require("tls").checkServerIdentity("2001:db8::1", named) ? 1 : 0);
+"""
+
+
+@cache
+def node_faults() -> dict[str, str]:
+    """Return the verdict of each case that the installed Node.js fails by a fault of its own.
+
+    Debian's 20.19.2+dfsg-1+deb13u3 refuses every certificate for an IPv6 address, since its fix of
+    CVE-2026-48618 converts the requested address as if it was a name.
+    """
+    done = subprocess.run(["node", "-e", _NODE_REFUSES_IPV6], check=False)
+    return {"ipv6-san": "REJECT"} if done.returncode == 1 else {}
 
 
 # urllib reads only the address of an https:// proxy, and sends CONNECT in clear text.

@@ -99,7 +99,8 @@ REASONS = {
     "wrong-host-idn": "accepts a wildcard inside the encoding of an internationalised name",
     "nul-in-name": "HAProxy reads a name of a certificate only up to its first NUL octet",
     "nul-in-common-name": "HAProxy reads the common name only up to its first NUL octet",
-    "ipv6-san": "OkHttp before 4.5 compares addresses as text, and refuses the honest server",
+    "ipv6-san": "OkHttp before 4.5 compares addresses as text, and refuses the honest server; "
+    "Debian's Node.js 20.19.2+dfsg-1+deb13u3, which did not run here, refuses every IPv6 address",
     "rogue-trailing-dot": "OkHttp finds no pins for a host that ends with a dot, and accepts it",
     "cn-beside-other-san": "HAProxy compares the common name if no name fits",
     "wrong-host-public-suffix": "accepts a wildcard over a top-level domain",

@@ -13,6 +13,7 @@ from tests.formats.interop._dart import DECISIVE_CASES
 from tests.formats.interop._page import TARGET, version
 from tests.formats.interop._programs import may_resolve
 from tests.formats.interop._proofs import NOT_RUN, PROOFS, REASONS, Proof, failed
+from tests.lab._clients import node_faults
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +54,8 @@ def test_the_client_passes_all_cases_except_the_listed_ones(proof: Proof, tmp_pa
     assert run.controlled, [each.why for each in run.results]
     assert not _undecided(run)
     endings = {each.case.name: each.attempts[-1].ending for each in run.results if each.attempts}
-    assert failed(run) == proof.fails, {name: endings[name] for name in failed(run)}
+    fails = {**proof.fails, **(node_faults() if "node" in proof.peers else {})}
+    assert failed(run) == fails, {name: endings[name] for name in failed(run)}
     right = {each.case.name for each in run.results if each.outcome is Outcome.RIGHT}
     assert {"rogue-ca-in-store", "rot-backup-live"} <= right
 

@@ -91,6 +91,12 @@ def tried(moves: dict[int, timedelta], fleet: Fleet) -> Simulation:
     return simulate(build_script(now, moved_steps(steps, moves)), fleet)
 
 
+def until_pins_expire(script: Script) -> Script:
+    """Return a script that ends when the first pins expire: a plan ends there."""
+    ends = [each.end for each in (*script.releases, *script.binaries) if each.end]
+    return replace(script, until=min([script.until, *ends]))
+
+
 def causes(outcome: Simulation) -> dict[tuple[str, int | None], int]:
     return {(each.cause.event, each.cause.step): each.clients for each in outcome.lockouts}
 
@@ -106,8 +112,7 @@ def test_a_plan_locks_no_client_out(situation: Situation, to: str, data: st.Data
     assume(made.possible)
     script = build_script(situation, dated_steps(made.steps, situation.now))
     fleet = data.draw(fleets(situation.timing, script))
-    ends = [each.end for each in (*script.releases, *script.binaries) if each.end]
-    script = replace(script, until=min([script.until, *ends]))  # a plan ends there
+    script = until_pins_expire(script)
     assert simulate(script, fleet).lockouts == ()
     assert simulate(script, replace(fleet, stragglers=Fraction(1))).locked_out == 0
 
@@ -127,6 +132,8 @@ def test_a_key_served_before_its_date_locks_out_the_slowest_client(
     room = int((early[0].at - situation.now) / MOMENT)
     back = data.draw(st.integers(1, room)) * MOMENT
     script = build_script(situation, moved_steps(steps, {early[0].number: -back}))
+    script = until_pins_expire(script)
+    assume(script.until > room)
     fleet = Fleet(1, situation.timing, stragglers=Fraction(1))
     outcome = simulate(script, fleet)
     assert outcome.locked_out == 1

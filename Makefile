@@ -1,7 +1,7 @@
 # The one list of commands: `make` prints it.
 #
 # PYTHON    the Python to work with (3.11 to 3.15), by default python3
-# JOBS      how many tests, or workers of mypy, run at once, by default one more than there are
+# JOBS      how many tests, or workers of mypy, run at once, by default two more than there are
 #           cores, because some tests wait; at most 5
 # UPGRADE   with 1, `make lock` takes the latest of everything
 # CHAINS    for `make fuzz`: how many chains, by default 10000; SEED is their seed
@@ -14,7 +14,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
-JOBS ?= $(shell n=$$(nproc); echo $$(( (n < 4 ? n : 4) + 1 )))
+JOBS ?= $(shell n=$$(nproc); echo $$(( n < 3 ? n + 2 : 5 )))
 CHAINS ?= 10000
 SEED ?= 1
 UPGRADE ?=

@@ -15,7 +15,7 @@ TARGET = ROOT / "docs/start/report.png"
 CLIENT = "examples/clients/broken/check_after_request.py"
 _SIZE = "960,620"  # pixels
 _CHROMIUM = (
-    "/usr/bin/chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+    "/usr/bin/chromium-headless-shell", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
     "--disable-background-networking", f"--window-size={_SIZE}",
 )  # fmt: skip
 

@@ -153,7 +153,7 @@ def test_evidence_that_cannot_be_written_is_an_error_before_the_run(
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-@pytest.mark.peer("curl", "minisign")
+@pytest.mark.peer("chromium", "curl", "minisign")
 def test_the_commands_of_the_guide_work_as_written(run: Run) -> None:
     passphrase = "correct horse"
     typed = {"-G": f"{passphrase}\n{passphrase}\n"}
@@ -172,6 +172,7 @@ def test_the_commands_of_the_guide_work_as_written(run: Run) -> None:
             subprocess.run((program, *words), cwd=folder, input=answer, text=True, check=True)
     assert programs == [*["certpin"] * 2, "minisign", "certpin", "cd", "sha256sum", "minisign"]
     manifest = json.loads(Path("evidence/manifest.json").read_text())
+    assert manifest["pdf"]["missing"] is None
     assert set(re.findall(r"(?m)^\| `([\w.]+)` ", GUIDE)) == {
         *(file["name"] for file in manifest["files"]),
         *("manifest.json", "SHA256SUMS", "SHA256SUMS.minisig", "report.pdf"),

@@ -83,7 +83,7 @@ def test_the_recording_can_be_made_again() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.peer("chromium")
+@pytest.mark.peer("chromium-headless-shell")
 def test_the_report_can_be_photographed_again(tmp_path: Path) -> None:
     picture = tmp_path / "report.png"
     report = report_picture.write_report(

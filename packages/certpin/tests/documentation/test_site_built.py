@@ -189,7 +189,7 @@ def open_page(
     return page, said
 
 
-@pytest.mark.peer("chromium")
+@pytest.mark.peer("chromium-headless-shell")
 @pytest.mark.parametrize(("size", "theme"), [(WIDE, "light"), (PHONE, "dark")])
 def test_every_kind_of_page_is_accessible(
     browser: Browser, url: str, size: tuple[int, int], theme: Literal["light", "dark"]
@@ -206,7 +206,7 @@ def test_every_kind_of_page_is_accessible(
     assert (wrong, said) == ([], [])
 
 
-@pytest.mark.peer("chromium")
+@pytest.mark.peer("chromium-headless-shell")
 @pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
 def test_no_page_scrolls_sideways(browser: Browser, url: str, size: tuple[int, int]) -> None:
     page, said = open_page(browser, size, "light")
@@ -218,7 +218,7 @@ def test_no_page_scrolls_sideways(browser: Browser, url: str, size: tuple[int, i
     assert (wider, said) == (dict.fromkeys(KINDS, 0), [])
 
 
-@pytest.mark.peer("chromium")
+@pytest.mark.peer("chromium-headless-shell")
 @pytest.mark.parametrize("fails", [True, False])
 def test_a_failed_request_is_noticed_but_not_an_abandoned_one(
     browser: Browser, url: str, fails: bool
@@ -236,7 +236,7 @@ def test_a_failed_request_is_noticed_but_not_an_abandoned_one(
     assert (f"failed: {url}/versions.json" in said) is fails
 
 
-@pytest.mark.peer("chromium")
+@pytest.mark.peer("chromium-headless-shell")
 def test_the_search_finds_a_rule(browser: Browser, url: str) -> None:
     page, said = open_page(browser, WIDE, "light")
     page.goto(f"{url}/search.html?q=no-backup")
@@ -245,7 +245,7 @@ def test_the_search_finds_a_rule(browser: Browser, url: str) -> None:
     assert said == []
 
 
-@pytest.mark.peer("chromium")
+@pytest.mark.peer("chromium-headless-shell")
 def test_the_versions_are_shown_only_if_there_are_several(browser: Browser, url: str) -> None:
     page, said = open_page(browser, WIDE, "light")
     page.goto(f"{url}/guides/rotate.html")
@@ -262,7 +262,7 @@ def test_the_versions_are_shown_only_if_there_are_several(browser: Browser, url:
     assert said == []
 
 
-@pytest.mark.peer("chromium")
+@pytest.mark.peer("chromium-headless-shell")
 def test_the_theme_and_the_copy_button_work(browser: Browser, url: str) -> None:
     page, said = open_page(browser, WIDE, "light")
     page.goto(f"{url}/index.html")

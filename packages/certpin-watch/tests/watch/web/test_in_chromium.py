@@ -32,7 +32,11 @@ if TYPE_CHECKING:
 
     from tests.watch._pages import Served
 
-pytestmark = [pytest.mark.slow, pytest.mark.peer("chromium"), pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.peer("chromium-headless-shell"),
+    pytest.mark.timeout(240),
+]
 
 _MISSING = "/nothing"  # a 404 is an error in the console
 # Each size with another theme: the layout doesn't depend on the theme.

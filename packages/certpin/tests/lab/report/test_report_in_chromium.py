@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
     from certpin.lab.runner import Run
 
-pytestmark = [pytest.mark.slow, pytest.mark.peer("chromium"), pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.peer("chromium-headless-shell"),
+    pytest.mark.timeout(240),
+]
 RUNS = {
     "every outcome": _runs.every_outcome(),
     "hostile": _runs.hostile_run(),

@@ -39,6 +39,7 @@ _MAX_MANIFEST_BYTES = 4 << 20  # one of a full run has 60 kB
 _BROWSERS = (
     "chromium",
     "chromium-browser",
+    "chromium-headless-shell",
     "google-chrome",
     "google-chrome-stable",
     "microsoft-edge",

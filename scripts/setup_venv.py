@@ -113,7 +113,8 @@ def _ensure_downloaded(folder: Path, python: str, locks: Sequence[Path]) -> None
 def _ensure_lock(directory: Path, python: str, inside: str, lock: Path) -> None:
     stamp = directory / _STAMP
     wanted = _digest(_version(python).encode(), _BUILD.read_bytes(), lock.read_bytes())
-    if _is_current(stamp, wanted):
+    # The Python that made it may be gone.
+    if _is_current(stamp, wanted) and Path(inside).exists():
         return
     say(f"setting up {directory} (Python {_version(python)}, {lock})")
     shutil.rmtree(directory, ignore_errors=True)

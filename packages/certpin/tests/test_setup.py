@@ -116,6 +116,18 @@ def test_a_newer_release_of_a_locked_package_changes_nothing(
 
 
 @pytest.mark.slow
+def test_an_environment_is_made_again_if_its_python_is_gone(
+    tmp_path: Path, index: Path, set_up: Callable[[str], str]
+) -> None:
+    lock = _wheel(index, "inner", "1.0")
+    set_up(lock)
+    for python in (tmp_path / "venv/bin").glob("python*"):
+        python.unlink()
+        python.symlink_to(tmp_path / "removed")
+    assert set_up(lock) == "1.0"
+
+
+@pytest.mark.slow
 def test_an_incomplete_lock_is_refused(
     index: Path, set_up: Callable[[str], str], capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -61,7 +61,7 @@ class Literal:
 
 
 _HEX = re.compile(r"[0-9A-Fa-f]+")
-_PAIRS = re.compile(r"[0-9A-Fa-f]{2}([: -])[0-9A-Fa-f]{2}(?:\1[0-9A-Fa-f]{2})*+")
+_PAIRS = re.compile(r"[0-9A-Fa-f]{2}([: -])[0-9A-Fa-f]{2}(?:\1[0-9A-Fa-f]{2})*")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{43}=")
 _PREFIXED = re.compile(
     r"""sha256//?[A-Za-z0-9+/=_-]+|pin-sha256\s*=\s*"[^"\s]*"|pin-sha256\s*=\s*[^"\s;]+"""

@@ -28,12 +28,15 @@ if TYPE_CHECKING:
 
 Kind = Literal["string", "word", "mark"]
 
-# Possessive, so that hostile text cannot cause backtracking. Triple-quoted strings come first.
+# Possessive, so that hostile text cannot cause backtracking, and without branches in a possessive
+# group, which Python 3.11.2 cannot match. Triple-quoted strings come first.
 _TOKEN = re.compile(
     r"""
-      (?P<comment>  //[^\n]*+ | /\*(?:[^*]|\*(?!/))*+\*/ )
-    | r?(?P<string> \"\"\"(?:[^\"]|\"(?!\"\"))*+\"\"\" | '''(?:[^']|'(?!''))*+'''
-                  | \"(?:[^\"\\\n]|\\.)*+\" | '(?:[^'\\\n]|\\.)*+' | `[^`]*+` )
+      (?P<comment>  //[^\n]*+ | /\*[^*]*+(?:(?=\*[^/])\*[^*]*+)*+\*/ )
+    | r?(?P<string> \"\"\"[^\"]*+(?:(?=\"{1,2}+[^\"])\"++[^\"]*+)*+\"\"\"
+                  | '''[^']*+(?:(?='{1,2}+[^'])'++[^']*+)*+'''
+                  | \"[^\"\\\n]*+(?:\\.[^\"\\\n]*+)*+\"
+                  | '[^'\\\n]*+(?:\\.[^'\\\n]*+)*+' | `[^`]*+` )
     | (?P<open>     /\* | [\"'`] )
     | (?P<word>     [A-Za-z_$][\w$]*+ | [0-9][\w.]*+ )
     | (?P<space>    \s++ )

@@ -11,7 +11,7 @@ from certpin.errors import FormatError
 if TYPE_CHECKING:
     from certpin.pins import PinSet
 
-_HEADER = re.compile(r'certpin pin set ("(?:[^"\\\n]|\\.){0,2000}+"), version ([0-9]{1,19})(?!\d)')
+_HEADER = re.compile(r'certpin pin set ("(?:[^"\\\n]|\\.){0,2000}"), version ([0-9]{1,19})(?!\d)')
 # Characters that could end a comment or have a meaning in one: written as JSON escapes.
 _LOADED = re.compile(r"[^A-Za-z0-9 ._,:@+=()!\"\\]")
 

@@ -39,8 +39,8 @@ _QUERY = frozenset({"pin-source", "pin-value", "module-path", "module-name"})
 
 # RFC 7512 section 2.3: pk11-pchar and pk11-qchar.
 _BOTH = r"A-Za-z0-9._~:\[\]@!$'()*+,=\-"
-_IN_PATH = re.compile(rf"(?:[{_BOTH}&]|%[0-9A-Fa-f]{{2}})*+", re.ASCII)
-_IN_QUERY = re.compile(rf"(?:[{_BOTH}/?|]|%[0-9A-Fa-f]{{2}})*+", re.ASCII)
+_IN_PATH = re.compile(rf"[{_BOTH}&]*+(?:%[0-9A-Fa-f]{{2}}[{_BOTH}&]*+)*", re.ASCII)
+_IN_QUERY = re.compile(rf"[{_BOTH}/?|]*+(?:%[0-9A-Fa-f]{{2}}[{_BOTH}/?|]*+)*", re.ASCII)
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,20}", re.ASCII)
 _VERSION = re.compile(r"([0-9]{1,3})(\.[0-9]{1,3})?", re.ASCII)

@@ -53,7 +53,8 @@ LONGEST_MESSAGE = 200  # characters: the parser may quote the text
 
 # The parser's memory grows with the square of a key's parts (a.a.a.…): a few kB exhaust it.
 _DEEP_KEY = re.compile(
-    r"""(?:^|[\[{,])[ \t]*+(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""",
+    r"""(?:^|[\[{,])[ \t]*+"""
+    r"""(?:(?:[\w-]++|"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""",
     re.MULTILINE | re.ASCII,
 )
 

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Possessive, so that a hostile text takes only one pass.
+# Possessive, so that a hostile text takes only one pass, and without branches in a possessive
+# group, which Python 3.11.2 cannot match.
 _TOKEN = re.compile(
     r"""
-      (?P<string> \"{3}(?:[^"\\]|\\.|"{1,2}(?!"))*+"{3,5}
-                | '{3}(?:[^']|'{1,2}(?!'))*+'{3,5}
-                | "(?:[^"\\\n]|\\.)*+" | '[^'\n]*+' )
+      (?P<string> \"{3}[^"\\]*+(?:\\.[^"\\]*+)*+
+                     (?:(?="{1,2}+[^"])"++[^"\\]*+(?:\\.[^"\\]*+)*+)*+"{3,5}
+                | '{3}[^']*+(?:(?='{1,2}+[^'])'++[^']*+)*+'{3,5}
+                | "[^"\\\n]*+(?:\\.[^"\\\n]*+)*+" | '[^'\n]*+' )
     | (?P<comment> \#[^\n]*+ )
     | (?P<newline> \n )
     | (?P<opens> [\[{] )
@@ -27,8 +29,8 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_PART = r"""(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
-_KEY = rf"{_PART}(?:[ \t]*+\.[ \t]*+{_PART})*+"
+_PART = r"""(?:[\w-]++|"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"|'[^'\n]*+')"""
+_KEY = rf"{_PART}(?:[ \t]*+\.[ \t]*+{_PART})*"
 _HEADER = re.compile(rf"\s*+(\[\[?)[ \t]*+({_KEY})[ \t]*+\]", re.ASCII)
 _ASSIGNMENT = re.compile(rf"\s*+({_KEY})[ \t]*+=", re.ASCII)
 _NAME = re.compile(_PART, re.ASCII)

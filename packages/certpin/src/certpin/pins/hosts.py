@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 MAX_NAME = 253  # RFC 1035 section 2.3.4, as text without the root's dot
 ANY_LABEL = "_"  # for any label below a wildcard: no host has it (RFC 1123 section 2.1)
-_LABEL = "[a-z0-9_][a-z0-9_-]{0,62}"
-_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*+")
+_LABEL = "[a-z0-9_][a-z0-9_-]{0,62}+"
+_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _DOTS = re.compile("[.\u3002\uff0e\uff61]")  # RFC 3490 section 3.1
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 

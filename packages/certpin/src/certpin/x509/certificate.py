@@ -50,8 +50,10 @@ _LONGEST_QUOTE = 80  # characters of a value in an error
 # RFC 7468 section 2, with the two headers of OpenSSL's old encrypted keys (RFC 1421).
 # Possessive, so that a hostile file takes only one pass.
 _BEGIN = b"-----BEGIN "
+# Python 3.11.2 cannot match branches or negative look-ahead in a possessive group (CPython's issue
+# 106052; tests/test_patterns.py).
 _PEM = re.compile(
-    _BEGIN + rb"([A-Z0-9 ]{1,40})-----((?:[^-]++|-(?!----))*+)-----END \1-----",
+    _BEGIN + rb"([A-Z0-9 ]{1,40})-----([^-]*+(?:(?=-{1,4}+[^-])-++[^-]*+)*+)-----END \1-----",
 )
 _CERTIFICATES = {b"CERTIFICATE", b"X509 CERTIFICATE"}
 _REQUESTS = {b"CERTIFICATE REQUEST", b"NEW CERTIFICATE REQUEST"}

@@ -39,8 +39,8 @@ def _makes_ml_dsa() -> bool:
     return True
 
 
-# Older versions of cryptography make no post-quantum keys.
-MAKES_ML_DSA = _makes_ml_dsa()
+# Older versions of cryptography make no post-quantum keys, and OpenSSL before 3.5 serves none.
+MAKES_ML_DSA = _makes_ml_dsa() and ssl.OPENSSL_VERSION_INFO >= (3, 5)
 MADE_CASES = tuple(case for case in CASES if MAKES_ML_DSA or case not in POST_QUANTUM)
 BY_NAME = {case.name: case for case in (CONTROL, *CASES, *OPTIONAL_CASES)}
 

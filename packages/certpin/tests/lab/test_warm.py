@@ -237,7 +237,13 @@ def test_a_process_that_forks_the_client_and_ends_is_no_time_limit(
         assert client.run(target).problem == "the process that forks the client ended"
 
 
-@pytest.mark.parametrize("field", ["clock", "time", "folder"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        *(pytest.param(name, marks=pytest.mark.peer("faketime")) for name in ("clock", "time")),
+        "folder",
+    ],
+)
 def test_a_case_with_another_clock_or_other_roots_starts_the_program(
     target: Target, script: Path, field: str, tmp_path: Path
 ) -> None:

@@ -51,5 +51,5 @@ def problem(step: ServerStep, pki: TestPKI, host: str) -> str:
     except ssl.SSLCertVerificationError as exc:
         return exc.verify_message
     except ssl.SSLError as exc:
-        return exc.reason or ""
+        return exc.reason or str(exc)  # an old Python does not know all reasons
     return ""

@@ -107,7 +107,8 @@ def test_what_was_said_before_junk_is_kept() -> None:
     session.receive(wire._out.read() + b"\x17\3\3\0\x20" + b"junk" * 8)
     assert session.seen.data == GET
     assert session.done
-    assert session.seen.problem == "record layer failure"
+    words = {"record layer failure", "decryption failed or bad record mac"}  # before OpenSSL 3.2
+    assert session.seen.problem in words
 
 
 def test_bytes_after_the_end_are_not_data() -> None:

@@ -5,6 +5,8 @@ uvloop, which doesn't use Python's sockets, nor those of other programs). It rai
 that is not an ``OSError``, so that no code under test handles it as a network failure; and the test
 fails at its end, even if the exception was caught.
 
+The user's proxy is not used.
+
 Names under ``.invalid`` never exist (RFC 6761, 6.4). The hook raises ``socket.gaierror`` for them,
 as a lookup would, so that a test can look up a name that doesn't exist.
 
@@ -14,6 +16,7 @@ Loaded by the conftest.py of the repository: ``pytest_plugins = ["tests._loopbac
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 import sys
 from typing import TYPE_CHECKING, Any
@@ -21,10 +24,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, MutableMapping
 
 _CONNECTS = {"socket.connect", "socket.sendto", "socket.sendmsg"}
 _LOOKUPS = {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"}
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ftp_proxy")
+_TERMINAL = ("COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR")
 _THIS_MACHINE = socket.gethostname().lower()  # smtplib and http.server look up their own name
 _attempts: list[str] = []
 
@@ -34,7 +39,20 @@ class OutsideNetworkError(BaseException):
 
 
 def pytest_configure() -> None:
+    forget_user(os.environ)
     sys.addaudithook(_watch)
+
+
+def forget_user(environment: MutableMapping[str, str]) -> None:
+    """Remove the user's variables that name a proxy or describe a terminal.
+
+    Servers on the loopback are not behind the proxy; only pip keeps it. Tests of colours and widths
+    set theirs.
+    """
+    if proxy := environment.get("https_proxy") or environment.get("HTTPS_PROXY"):
+        environment.setdefault("PIP_PROXY", proxy)
+    for name in (*_PROXIES, *map(str.upper, _PROXIES), *_TERMINAL):
+        environment.pop(name, None)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -185,6 +185,13 @@ def test_a_connection_to_another_machine_fails_the_test_even_if_caught(
     result.stdout.fnmatch_lines([f"*tried to reach {AWAY}:443*"])
 
 
+def test_the_proxy_and_the_terminal_of_the_user_do_not_reach_tests() -> None:
+    user = {"HTTPS_PROXY": "http://proxy:3128", "no_proxy": "x", "NO_COLOR": "1", "LANG": "C"}
+    _loopback.forget_user(user)
+    assert user == {"LANG": "C", "PIP_PROXY": "http://proxy:3128"}
+    assert not {"http_proxy", "HTTP_PROXY", "COLUMNS", "NO_COLOR"} & os.environ.keys()
+
+
 @pytest.mark.parametrize("host", [AWAY, "2001:db8::1", "::ffff:192.0.2.1", "0.0.0.0"])
 def test_an_address_of_another_machine_is_refused(host: str) -> None:
     with pytest.raises(_loopback.OutsideNetworkError), swallowed():

@@ -1,8 +1,7 @@
 """Regular expressions match the same on every supported Python.
 
-Until 3.11.4, which Debian 12's 3.11.2 precedes, Python's possessive groups fail to match if their
-content has branches, negative look-ahead or atomic groups (CPython's issue 106052). certpin then
-read no PEM file.
+In Debian 12's Python 3.11.2, a possessive group fails to match if its content has branches,
+negative look-ahead or atomic groups (CPython's issue 106052). certpin read no PEM file there.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ process.exit(require("tls").checkServerIdentity("2001:db8::1", named) ? 1 : 0);
 
 @cache
 def node_faults() -> dict[str, str]:
-    """Return the verdict of each case that the installed Node.js fails by a fault of its own.
+    """Return the verdict of each case that fails because of a fault of the installed Node.js.
 
     Debian's 20.19.2+dfsg-1+deb13u3 refuses every certificate for an IPv6 address, since its fix of
     CVE-2026-48618 converts the requested address as if it was a name.

@@ -76,7 +76,7 @@ def with_few_cases(script: str) -> str:
 def shell_script(page: str, before: str = "") -> str:
     """Return one script with all shell blocks of a page, in order, without those that are excluded.
 
-    The script ends at the first command that fails. Tests run it in a folder of their own, with
+    The script ends at the first command that fails. Tests run it in a new folder, with
     servers on this machine in place of the hosts that the page names.
 
     Args:

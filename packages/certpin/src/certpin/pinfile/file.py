@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from certpin.errors import ConfigError, PinFileError
-from certpin.pinfile.places import line_of
+from certpin.pinfile.places import KEY_PART, line_of
 from certpin.pinfile.spelling import closest_key, misspelt_key_error
 from certpin.x509 import quoted
 
@@ -53,8 +53,7 @@ LONGEST_MESSAGE = 200  # characters: the parser may quote the text
 
 # The parser's memory grows with the square of a key's parts (a.a.a.…): a few kB exhaust it.
 _DEEP_KEY = re.compile(
-    r"""(?:^|[\[{,])[ \t]*+"""
-    r"""(?:(?:[\w-]++|"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""",
+    rf"(?:^|[\[{{,])[ \t]*+(?:{KEY_PART}[ \t]*+\.[ \t]*+){{64}}",
     re.MULTILINE | re.ASCII,
 )
 

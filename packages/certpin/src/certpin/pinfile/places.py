@@ -29,11 +29,12 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_PART = r"""(?:[\w-]++|"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"|'[^'\n]*+')"""
-_KEY = rf"{_PART}(?:[ \t]*+\.[ \t]*+{_PART})*"
+# The pattern of one part of a dotted TOML key.
+KEY_PART = r"""(?:[\w-]++|"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"|'[^'\n]*+')"""
+_KEY = rf"{KEY_PART}(?:[ \t]*+\.[ \t]*+{KEY_PART})*"
 _HEADER = re.compile(rf"\s*+(\[\[?)[ \t]*+({_KEY})[ \t]*+\]", re.ASCII)
 _ASSIGNMENT = re.compile(rf"\s*+({_KEY})[ \t]*+=", re.ASCII)
-_NAME = re.compile(_PART, re.ASCII)
+_NAME = re.compile(KEY_PART, re.ASCII)
 
 
 class Comment(NamedTuple):

@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 _CLIENTS = """
 ## The Dart package
 
-`certpin prove -- dart …` ran each client of the package over the whole matrix, from a kernel
-snapshot of [example/prove.dart](../../packages/certpin-dart/example/prove.dart). The pins come from
-the words of the command. The name of the host is below `localhost`, so that the addresses of the
-matrix are those of this machine; each run has its own `/etc/hosts`. The client with a proxy needs
-none of this. Only that client ran the cases that catch clients with one hole, such as
+The lab of `certpin prove` ran each client of the package over the whole matrix, from a kernel
+snapshot of [example/prove.dart](../../packages/certpin-dart/example/prove.dart). On Dart {oldest},
+`certpin prove -- dart …` started the program for each case; on Dart {newest}, each run was a new
+isolate of one VM. The pins come from the words of the command. The name of the host is below
+`localhost`, so that the addresses of the matrix are those of this machine; the VM has its own
+`/etc/hosts`. The client with a proxy needs none of this. Only that client ran the cases that catch
+clients with one hole, such as
 [rogue-connection-3](attacks/rogue-connection-3.md): it failed none, and they are not counted here.
 
 | client | Dart | pinned on | right | wrong | warnings | not run |
@@ -130,10 +132,10 @@ def dart_text(client_rows: list[str], mistake_rows: list[str]) -> str:
     left = "".join(f"- `{name}`: {why}.\n" for name, why in (NOT_RUN | INAPPLICABLE).items())
     failed = "".join(f"{line}\n" for each in MISTAKES for line in failed_lines(each))
     told = ", ".join(f"`{name}`" for name in TOLD[:-1]) + f" and `{TOLD[-1]}`"
-    newest = CLIENTS[0].vms[-1].version
+    oldest, newest = (CLIENTS[0].vms[index].version for index in (0, -1))
     return "".join(
         [
-            *(_CLIENTS, "\n".join(client_rows), "\n"),
+            *(_CLIENTS.format(oldest=oldest, newest=newest), "\n".join(client_rows), "\n"),
             *(_AFTER_CLIENTS.format(told=told), left, _ANCHOR),
             *(_MISTAKES.format(newest=newest), "\n".join(mistake_rows), "\n"),
             *(_WHY, failed),

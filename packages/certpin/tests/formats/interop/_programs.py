@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -11,16 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import CannotServeError
-from certpin.lab.client import Command
+from certpin.lab.client import Command, end_of
 from certpin.lab.pki import UNPINNED
 from certpin.lab.verdict import Ending
 from tests.formats.flutter import _vm
 from tests.servers._run import require
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from typing import BinaryIO
 
-    from certpin.lab.client import ClientUnderTest
+    from certpin.lab.client import ClientUnderTest, Wait
     from certpin.lab.target import Target
     from scripts.dart import DartVM
 
@@ -80,9 +83,14 @@ def dart() -> ClientUnderTest:
     return Built("flutter", _build_dart, _use_dart)
 
 
+def _build_dart(export: Path, folder: Path) -> None:
+    compile_isolates(PROGRAMS / "client.dart", folder, packages={"pinning": export.parent})
+
+
 def _use_dart(folder: Path) -> ClientUnderTest:
-    words = (str(folder / "client.dill"), "{host}", "{port}", "/{canary}")
-    return Unmoved(Command(dart_words(_vm.NEWEST, *words), via="port"))
+    program = compile_isolates(PROGRAMS / "client.dart", folder)
+    words = (program, "{host}", "{port}", "/{canary}")
+    return Isolates(dart_words(_vm.NEWEST, *words), via="port", program=program)
 
 
 # Runs a command that resolves the lab's names to the lab's address. Use it with a host under
@@ -102,30 +110,91 @@ def may_resolve() -> bool:
     return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
-@dataclass(frozen=True)
-class Unmoved:
-    """A client under test with a 32-bit program that can't load libfaketime.
+def compile_isolates(
+    client: Path,
+    folder: Path,
+    vm: DartVM = _vm.NEWEST,
+    packages: Mapping[str, Path] | None = None,
+) -> str:
+    """Compile a Dart client for ``Isolates``, unless that is done. Return the path of the result.
 
-    It raises ``CannotServeError`` for cases that need another time.
+    Args:
+        client: the source file of the client.
+        folder: where to write the result, and keep it for the next call.
+        vm: the Dart VM.
+        packages: the packages of the client besides certpin, each with its folder.
+    """
+    target = folder / f"{client.stem}-isolates-{vm.version}.dill"
+    if not target.exists():
+        wrapped = folder / f"{client.stem}-isolates"
+        wrapped.mkdir()
+        (wrapped / "client.dart").write_text(f"export '{client.as_uri()}';\n", encoding="utf-8")
+        config = _vm.package_config(wrapped, {"client": wrapped, **(packages or {})})
+        problem = _vm.compile_kernel(PROGRAMS / "isolates.dart", config, target, vm)
+        assert not problem, problem
+    return str(target)
+
+
+_ENDED = re.compile(rb"^ended (\d+)\n\Z", re.MULTILINE)  # the last line that isolates.dart prints
+_READ = 65536  # bytes of one read
+
+
+@dataclass(frozen=True)
+class Isolates(Command):
+    """A client under test in Dart: each run is a new isolate of a VM, which starts on first use.
+
+    To start a VM takes longer than five runs. A new isolate shares no memory with others. What
+    belongs to the whole VM stays: the compiled code, the trusted roots and ``/etc/hosts``. For
+    other roots or names, another VM starts.
+
+    ``words`` are the command of the VM up to ``program``, the path that ``compile_isolates``
+    returned, and then the words of the client.
     """
 
-    command: Command
+    program: str = ""
+    _machines: dict[tuple[str, ...], subprocess.Popen[bytes]] = field(
+        default_factory=dict, compare=False
+    )
+    _lock: threading.Lock = field(default_factory=threading.Lock, compare=False)
 
-    def run(self, target: Target) -> Ending:
-        """Run the program at a target, and return how it ended."""
-        if target.clock:
-            raise CannotServeError("the clock of a 32-bit program cannot be moved")
-        return self.command.run(target)
+    def start(self, words: list[str], target: Target, output: BinaryIO, wait: Wait) -> Ending:
+        """Run the client once, in a new isolate, and return how it ended."""
+        if target.clock or target.time:
+            raise CannotServeError("the clock of a VM that runs cannot be moved")
+        after = words.index(self.program) + 1
+        command = tuple(words[:after])
+        with self._lock:
+            machine = self._machines.get(command) or self._begin(command)
+            assert machine.stdin is not None
+            assert machine.stdout is not None
+            said, answers = b"", machine.stdout.fileno()
+            machine.stdin.write(json.dumps(words[after:]).encode() + b"\n")
+            while not (ended := _ENDED.search(said)):
+                more = os.read(answers, _READ) if wait(answers, self.patience) else b""
+                if not more:
+                    self.close()
+                    return self.late(output)
+                said += more
+        output.write(said[: ended.start()])
+        return Ending(int(ended[1]), end_of(output))
+
+    def _begin(self, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
+        pipe, error = subprocess.PIPE, subprocess.STDOUT
+        machine = subprocess.Popen(command, bufsize=0, stdin=pipe, stdout=pipe, stderr=error)
+        self._machines[command] = machine
+        return machine
 
     def stop(self) -> None:
-        """Stop the running program."""
-        self.command.stop()
+        """End the VMs, and start no further one."""
+        super().stop()
+        self.close()
 
-
-def _build_dart(export: Path, folder: Path) -> None:
-    packages = _vm.package_config(folder, {"pinning": export.parent})
-    problem = _vm.compile_kernel(PROGRAMS / "client.dart", packages, folder / "client.dill")
-    assert not problem, problem
+    def close(self) -> None:
+        """End the VMs."""
+        for machine in tuple(self._machines.values()):
+            machine.kill()
+            machine.communicate()
+        self._machines.clear()
 
 
 class Jvm:

@@ -1,17 +1,14 @@
-"""The Dart package in the lab: its clients fail no case; those with mistakes fail the listed ones.
-
-``certpin prove`` runs the clients of the package.
-"""
+"""The Dart package in the lab: its clients fail no case; clients with mistakes fail the listed."""
 
 from __future__ import annotations
 
 import subprocess
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from certpin.lab.attacks import CASES
-from certpin.lab.client import Command
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
 from certpin.lab.runner import prove
@@ -181,13 +178,14 @@ def test_an_intermediate_that_is_the_anchor_is_not_verified(kernels: Path) -> No
     The server itself is genuine and is accepted.
     """
     _need_names()
-    words = (compiled(PROGRAM, kernels, _vm.NEWEST), "anchors", "--url", "{url}")
-    client = Command(
-        _programs.dart_words(_vm.NEWEST, *words, "--anchors", "{cert}"), via="port", patience=60
+    program = _programs.compile_isolates(PROGRAM, kernels)
+    words = (program, "anchors", "--url", "{url}", "--anchors", "{cert}")
+    client = _programs.Isolates(
+        _programs.dart_words(_vm.NEWEST, *words), via="port", patience=60, program=program
     )
     chosen = ("bad-signature-intermediate", "bad-signature-leaf", "fake-ca-same-name")
     cases = [case for case in CASES if case.name in chosen]
-    with Lab(_programs.LOCAL, Style.CA) as lab:
+    with Lab(_programs.LOCAL, Style.CA) as lab, closing(client):
         run = prove(lab, client, cases)
     assert run.controlled
     verdicts = {result.case.name: result.verdict for result in run.results}
@@ -200,12 +198,13 @@ def test_an_intermediate_that_is_the_anchor_is_not_verified(kernels: Path) -> No
 @pytest.mark.peer("dart")
 def test_wrong_words_are_not_a_refusal(kernels: Path) -> None:
     """Invalid arguments end the client with status 64: status 1 would mean a refused attack."""
-    program = compiled(PROGRAM, kernels, _vm.NEWEST)
+    vm = _vm.VERSIONS[0]  # for which the program is compiled anyway
+    program = compiled(PROGRAM, kernels, vm)
     url = ("--url", "https://a.example/")
     wrong = [(), ("http",), ("telnet", *url), ("http", *url, "--no-pins", ""), ("proxy", *url)]
     for words in (*wrong, ("http", "--url"), ("anchors", *url)):
         done = subprocess.run(
-            [_vm.NEWEST.program, program, *words], capture_output=True, text=True, check=False
+            [vm.program, program, *words], capture_output=True, text=True, check=False
         )
         assert done.returncode == 64, words
         assert done.stderr.startswith("usage: prove.dart "), words

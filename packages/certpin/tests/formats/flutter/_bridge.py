@@ -79,9 +79,12 @@ def in_dart(policy: HostPolicy) -> dict[str, Any]:
 class _Bridge:
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="certpin-dart-")
-        packages = _vm.package_config(Path(self._folder.name), {})
+        folder = Path(self._folder.name)
+        packages, kernel = _vm.package_config(folder, {}), folder / "bridge.dill"
+        errors = _vm.compile_kernel(_vm.HERE / "bridge.dart", packages, kernel)
+        assert not errors, errors
         self._vm = subprocess.Popen(
-            [_vm.NEWEST.program, f"--packages={packages}", _vm.HERE / "bridge.dart"],
+            [_vm.NEWEST.program, kernel],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

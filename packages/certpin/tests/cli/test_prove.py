@@ -15,6 +15,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from certpin.lab import Authority, Identity, LabServer
+from certpin.lab.lab import remove_leftovers
 from certpin.lab.server.port import Port
 from tests.cli import _documented
 from tests.cli._terminal import on_terminal
@@ -76,6 +77,7 @@ CERTPIN = ("--", sys.executable, "-m", "certpin.cli.main", "get", "--connect", "
 
 @pytest.mark.medium
 def test_a_client_with_certpin_passes(run: Run) -> None:
+    remove_leftovers()  # of this user's killed runs: the command would report them
     done = run("prove", "--verbose", *FEW, *CERTPIN, "{url}")
     assert (done.code, done.err) == (0, "")
     assert [line.split()[:4] for line in done.out.splitlines() if line.startswith("right")] == [

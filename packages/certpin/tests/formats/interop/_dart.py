@@ -124,7 +124,7 @@ class DartClient:
         return "connect" if self.proxied else "port"
 
     def _command(self, vm: DartVM, program: str) -> tuple[str, ...]:
-        """Return the command of the client, whose compiled program is ``program``."""
+        """Return the command that runs the client from ``program``, its compiled file."""
         words = (program, self.name, *_URLS, *self.words)
         if self.proxied:  # the lab answers for every name, so there is nothing to resolve
             return (str(vm.program), _vm.BRIEF, "--root-certs-file={ca}", *words)

@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from certpin.pins.hosts import bracketed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
     from certpin.lab.authority import Identity
 
@@ -207,6 +209,19 @@ class ServerStep:
         sent = (*identity.chain, *appended)
         chain = tuple(certificate.public_bytes(Encoding.DER) for certificate in sent)
         return cls(chain, identity.key_pem, **fields)
+
+    @property
+    def private_key(self) -> PrivateKeyTypes:
+        """The key of ``key_pem``.
+
+        An RSA key is not validated: the lab made it, or validated the user's key when it read it.
+        For a key of 8192 bits, that would take seconds.
+
+        Raises:
+            ValueError: it is no key.
+            cryptography.exceptions.UnsupportedAlgorithm: it is on an unknown curve.
+        """
+        return load_pem_private_key(self.key_pem, None, unsafe_skip_rsa_key_validation=True)
 
     def but(self, **fields: Any) -> Self:
         """Return a copy of the step with the given values of ``fields``."""

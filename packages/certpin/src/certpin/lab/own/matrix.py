@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from certpin._version import __version__
 from certpin.errors import InputError
@@ -160,4 +159,4 @@ def _signs(step: ServerStep) -> bool:
         leaf = Certificate.from_der(step.chain[0]).parsed.public_key()
     except (InputError, ValueError):
         return True  # only the server can find out
-    return load_pem_private_key(step.key_pem, None).public_key() == leaf
+    return step.private_key.public_key() == leaf

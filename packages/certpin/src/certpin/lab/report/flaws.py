@@ -16,11 +16,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from certpin.errors import CertificateParseError, HostError
@@ -34,6 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.lab.runner import Result, Run
+    from certpin.lab.scenario import ServerStep
     from certpin.lab.verdict import Attempt, Connection
     from certpin.pins import HostPin
     from certpin.x509.chain import CertificateFacts, ChainPath, PathCertificate
@@ -134,21 +131,21 @@ def chain_context(run: Run, result: Result, attempt: Attempt, seen: Connection) 
         own.anchors if own else run.about.trusted,
         pinned(attempt, host),
         own.time if own and own.time else started + result.case.clock if started else None,
-        _leaf_key(seen.step.key_pem) if seen.step else "",
+        _leaf_key(seen.step) if seen.step else "",
     )
 
 
 @lru_cache(maxsize=1024)
-def _leaf_key(key_pem: bytes) -> str:
+def _leaf_key(step: ServerStep) -> str:
     """Return the pin of the private key with which the server signed the handshake.
 
-    The result is empty if the key (PEM) can't be read. In an attack, this key and the key of the
+    The result is empty if the key can't be read. In an attack, this key and the key of the
     leaf can differ.
     """
-    if not key_pem:
+    if not step.key_pem:
         return ""
     try:
-        public = load_pem_private_key(key_pem, None).public_key()
+        public = step.private_key.public_key()
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return ""  # a forged key that can't be parsed
     spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

@@ -24,7 +24,6 @@ from aioquic.quic.events import (
     StreamDataReceived,
 )
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from certpin.lab.server.handmade import alert_name
 from certpin.lab.server.http import header_text
@@ -272,7 +271,7 @@ def _configuration(step: ServerStep) -> QuicConfiguration:
     configuration = QuicConfiguration(is_client=False, alpn_protocols=H3_ALPN)
     leaf, *others = map(x509.load_der_x509_certificate, step.chain)
     configuration.certificate, configuration.certificate_chain = leaf, others
-    configuration.private_key = load_pem_private_key(step.key_pem, None)
+    configuration.private_key = step.private_key
     return configuration
 
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from certpin.lab.case import CannotServeError
 from certpin.lab.server.handmade import (
@@ -83,7 +82,7 @@ class StaplingTls(HandMadeTls):
             raise CannotServeError("the lab staples in TLS 1.3 only")
         if settings.needs_certificate or settings.asks_certificate:
             raise CannotServeError("the lab doesn't staple if it asks for a client certificate")
-        key = load_pem_private_key(step.key_pem, None)
+        key = step.private_key
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise CannotServeError("the lab staples for an ECDSA key only")
         super().__init__(alpn, incoming, outgoing)

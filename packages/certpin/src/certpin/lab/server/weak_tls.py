@@ -16,11 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from certpin.lab.case import CannotServeError
 from certpin.lab.scenario import Weakness
@@ -125,8 +121,7 @@ class WeakTls(HandMadeTls):
         super().__init__(alpn, incoming, outgoing)
         if step.settings.needs_certificate or step.settings.asks_certificate:
             raise CannotServeError("the lab doesn't ask for a client certificate in weak TLS")
-        # The lab made this key, and its validation takes longer than the handshake.
-        key = load_pem_private_key(step.key_pem, None, unsafe_skip_rsa_key_validation=True)
+        key = step.private_key
         if not isinstance(key, rsa.RSAPrivateKey):
             raise CannotServeError("the lab serves weak TLS with an RSA key only")
         assert step.settings.weakness is not None  # noqa: S101  # ``Contexts`` looked

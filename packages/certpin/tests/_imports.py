@@ -6,6 +6,7 @@ Imports inside functions and imports only for type checkers count too.
 from __future__ import annotations
 
 import ast
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -30,11 +31,16 @@ class Import(NamedTuple):
         return f"{self.module}.{self.name}" if self.name else self.module
 
 
-def imports(source: str, package: str) -> Iterator[Import]:
-    """Yield every import in ``source``, the text of a module that belongs to ``package``.
+@cache
+def imports(source: str, package: str) -> tuple[Import, ...]:
+    """Return every import in ``source``, the text of a module that belongs to ``package``.
 
     Imports in functions, imports for type checkers only and ``import_module("…")`` count too.
     """
+    return tuple(_imports(source, package))
+
+
+def _imports(source: str, package: str) -> Iterator[Import]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (Import(alias.name, "", node.lineno) for alias in node.names)
@@ -43,10 +49,15 @@ def imports(source: str, package: str) -> Iterator[Import]:
             base = ".".join(parts[: len(parts) - node.level + 1]) if node.level else ""
             module = ".".join(filter(None, (base, node.module)))
             yield from (Import(module, alias.name, node.lineno) for alias in node.names)
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+        elif isinstance(node, ast.Call) and _called(node.func).endswith("import_module"):
             for argument in node.args[:1]:
                 if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
                     yield Import(argument.value, "", node.lineno)
+
+
+def _called(function: ast.expr) -> str:
+    """Return the name of a called function, without its module; empty if it has none."""
+    return getattr(function, "attr", getattr(function, "id", ""))
 
 
 def modules(package: str, folder: Path) -> Iterator[tuple[Path, str, tuple[str, ...]]]:

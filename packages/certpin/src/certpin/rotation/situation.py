@@ -240,10 +240,11 @@ class DeployedVersions:
 
     def _fetched_above(self, version: Version) -> list[Version]:
         """Return the versions with higher numbers that clients can fetch, or could once fetch."""
+        number = version.number
         return [
             other
             for other in self.versions
-            if other.fetched is not None and not other.pending and other.number > version.number
+            if other.fetched is not None and not other.pending and other.number > number
         ]
 
     def alive(self, at: datetime, timing: AdoptionDelays) -> tuple[Version, ...]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import subprocess
-import tarfile
 import tempfile
 from pathlib import Path
+
+from scripts.unpack import unpack
 
 _ROOT = Path(__file__).parent.parent
 _LOCK = _ROOT / "requirements" / "npm.txt"
@@ -71,8 +72,7 @@ def ensure(package: str) -> Path:
         with tempfile.TemporaryDirectory(dir=_TARGET) as folder:
             archive = pack(package, release, Path(folder))
             require_locked(archive, integrity)
-            with tarfile.open(archive) as opened:
-                opened.extractall(folder, filter="data")
+            unpack(archive, Path(folder))
             target.parent.mkdir(exist_ok=True)  # of a scope: @kubernetes-models/cert-manager
             Path(folder, "package").rename(target)
     return target

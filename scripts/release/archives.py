@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from scripts.console import fail
 from scripts.release.preconditions import git
+from scripts.unpack import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -75,8 +76,7 @@ def build_python(staged: Path, out: Path, *, epoch: int, environment: dict[str, 
         _hatchling(staged / "packages" / name, "sdist", out, more)
         [sdist] = out.glob(f"{name.replace('-', '_')}-[0-9]*.tar.gz")
         unpacked = staged / "unpacked"
-        with tarfile.open(sdist) as archive:
-            archive.extractall(unpacked, filter="data")
+        unpack(sdist, unpacked)
         _hatchling(unpacked / sdist.name.removesuffix(".tar.gz"), "wheel", out, more)
 
 

@@ -13,7 +13,7 @@ def main(target: Target) -> str:
         with connect(target, trusting(target)) as tls:
             check(tls, target.pins)
             return ask(tls, target)
-    except ssl.SSLEOFError:
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError):  # the second before Python 3.11.4
         with connect(target, trusting(target)) as tls:  # here
             return ask(tls, target)
 

@@ -101,6 +101,7 @@ def test_a_version_that_cannot_be_signed_is_not_recorded(begun: Run) -> None:
 
 
 @pytest.mark.medium
+@pytest.mark.peer("dart")
 def test_a_flutter_app_follows_what_is_signed(begun: Run) -> None:
     assert begun("publish", "sign", *KEYS).code == 0
     app = App(published(PinSet.load("pins.toml"))[0], site_files()["metadata/1.root.json"])

@@ -41,8 +41,7 @@ def _makes_ml_dsa() -> bool:
 
 # Older versions of cryptography make no post-quantum keys, and OpenSSL before 3.5 serves none.
 MAKES_ML_DSA = _makes_ml_dsa()
-_SERVES_ML_DSA = MAKES_ML_DSA and ssl.OPENSSL_VERSION_INFO >= (3, 5)
-MADE_CASES = tuple(case for case in CASES if _SERVES_ML_DSA or case not in POST_QUANTUM)
+MADE_CASES = tuple(case for case in CASES if MAKES_ML_DSA or case not in POST_QUANTUM)
 BY_NAME = {case.name: case for case in (CONTROL, *CASES, *OPTIONAL_CASES)}
 
 _NODE_REFUSES_IPV6 = """

@@ -10,7 +10,6 @@ import json
 import re
 import subprocess
 import sys
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from scripts.private_network import in_private_network, obstacle
 from scripts.release import archives, licences, sbom, trial
 from scripts.release.preconditions import read_version
 from scripts.setup_venv import ensure
+from scripts.unpack import unpack
 from tests.release._clone import ROOT, commit, copy, make_releasable, needs_clone
 
 if TYPE_CHECKING:
@@ -188,8 +188,7 @@ def test_the_bom_describes_its_wheel(released: Released, package: str) -> None:
 def test_the_dart_archive_is_a_package_whose_library_the_wheel_has_too(
     released: Released, tmp_path: Path
 ) -> None:
-    with tarfile.open(released.out / f"certpin-dart-{VERSION}.tar.gz") as archive:
-        archive.extractall(tmp_path, filter="data")
+    unpack(released.out / f"certpin-dart-{VERSION}.tar.gz", tmp_path)
     pubspec = yaml.safe_load((tmp_path / "pubspec.yaml").read_text(encoding="utf-8"))
     assert (pubspec["name"], pubspec["version"]) == ("certpin", VERSION)
     assert pubspec["repository"].startswith("https://git.bank.example/certpin")

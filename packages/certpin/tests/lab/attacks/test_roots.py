@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
 
 from certpin.lab.attacks import CASES
+from certpin.lab.attacks.post_quantum import POST_QUANTUM
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
 from certpin.lab.runner import prove
@@ -92,11 +94,26 @@ def test_the_added_authorities_come_before_the_roots_in_the_trust_store(case: ob
 def _expected(result: Result, outcome: Outcome) -> bool:
     """Return True if the result has this outcome.
 
-    Where cryptography makes no ML-DSA keys, the case must not have run for that reason instead.
+    If cryptography or OpenSSL has no ML-DSA, the case must not have run for that reason instead.
     """
     if MAKES_ML_DSA:
         return result.outcome is outcome
-    return result.outcome is Outcome.NOT_RUN and "makes no ML-DSA keys" in result.why
+    return result.outcome is Outcome.NOT_RUN and "no ML-DSA" in result.why
+
+
+@pytest.mark.parametrize("style", Style)
+@pytest.mark.usefixtures("old_openssl")
+def test_an_openssl_without_ml_dsa_serves_no_post_quantum_key(style: Style) -> None:
+    for case in POST_QUANTUM:
+        result = run_case(case.name, right_client(style), style)
+        assert result.outcome is Outcome.NOT_RUN
+        assert result.why.startswith("this Python's OpenSSL has no ML-DSA")
+
+
+@pytest.fixture
+def old_openssl(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process seem to have OpenSSL 3.0, that of Debian 12."""
+    monkeypatch.setattr(ssl, "OPENSSL_VERSION_INFO", (3, 0, 0, 20, 0))
 
 
 @pytest.mark.parametrize("style", Style)

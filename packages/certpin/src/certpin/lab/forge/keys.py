@@ -6,6 +6,7 @@ They are RSA keys of 8192 and of 512 bits, an RSA key only for PSS (RFC 4055), a
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _LARGE_PRIMES = (3 << 4094) + 3389, (7 << 4093) + 135
 # cryptography makes no keys below 1024 bits. These are the first primes above 3·2^254 and 7·2^253.
 _SMALL_PRIMES = (3 << 254) + 49, (7 << 253) + 429
+_WITH_ML_DSA = (3, 5)  # OpenSSL's version
 
 
 def large_rsa_key() -> rsa.RSAPrivateKey:
@@ -51,9 +53,18 @@ def small_rsa_key() -> rsa.RSAPrivateKey:
 def ml_dsa_key() -> CertificateIssuerPrivateKeyTypes:
     """Return a new ML-DSA-65 key (FIPS 204).
 
+    OpenSSL 3.0 to 3.4 sends a chain with such a key, and the lab's connection then fails with an
+    error about that key, even if the client accepts the chain.
+
     Raises:
-        CannotServeError: the installed ``cryptography`` has no ML-DSA.
+        CannotServeError: OpenSSL is older than 3.5, or the installed ``cryptography`` has no
+            ML-DSA.
     """
+    if ssl.OPENSSL_VERSION_INFO < _WITH_ML_DSA:
+        raise CannotServeError(
+            "this Python's OpenSSL has no ML-DSA",
+            fix="run certpin with a Python that has OpenSSL 3.5 or newer",
+        )
     try:
         from cryptography.hazmat.primitives.asymmetric import mldsa
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from contextlib import suppress
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.lab.lab_server import server_context
+from certpin.tls import PinnedSSLContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from certpin.lab import Identity
+    from certpin.pins import PinSet
     from tests.cli.conftest import Run
 
 
@@ -74,6 +77,23 @@ def test_a_truncated_or_missing_response_is_an_error(
     assert (done.code, done.out) == (3, "")
     assert "no response: " in done.err
     assert "\x1b" not in done.err
+
+
+@pytest.mark.parametrize("data", [b"HTTP/1.1 200 OK\r\n\r\n12345", b"HTTP/1.1 200 OK\r\n"])
+def test_a_truncated_response_is_an_error_on_an_early_python(
+    pinned: Run, serve: Callable[[bytes], int], data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python 3.11.2, that of Debian 12, sets the option in each context (CPython's issue 95494)."""
+
+    def context(pins: PinSet) -> PinnedSSLContext:
+        made = PinnedSSLContext(pins)
+        made.options |= ssl.OP_IGNORE_UNEXPECTED_EOF
+        return made
+
+    monkeypatch.setattr("certpin.tls.PinnedSSLContext", context)
+    done = pinned("get", f"https://localhost:{serve(data)}/")
+    assert (done.code, done.out) == (3, "")
+    assert "no response: " in done.err
 
 
 def test_hostile_headers_do_not_reach_the_terminal(

@@ -7,10 +7,13 @@ import http.client
 import itertools
 import json
 import os
+import re
 import signal
 import socket
+import subprocess
 import time
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from tests.servers._run import (
@@ -71,7 +74,6 @@ http {{
 _SERVER = """\
   server {{
     {listen}
-    http2 on;
     server_name {name};
     ssl_certificate {certificate};
     ssl_certificate_key {key};
@@ -179,8 +181,12 @@ def nginx(
     with scratch() as directory:
         port, plain = free_port(), free_port()
         listen = " ".join(f"listen {address}:{port} ssl;" for address in _addresses())
+        if _has_http2(program):
+            with_http2 = f"{listen} http2 on;"
+        else:
+            with_http2 = listen.replace(" ssl;", " ssl http2;")
         blocks = [
-            _block(directory, listen, name, identity, _files(name, folders, lines))
+            _block(directory, with_http2, name, identity, _files(name, folders, lines))
             for name, identity in identities.items()
         ]
         if only_known_names:
@@ -201,6 +207,15 @@ def nginx(
         argv: list[str | Path] = [program, "-p", directory, "-c", configuration, "-e", "stderr"]
         with running(argv, [port, plain]) as process:
             yield Nginx(port, plain, directory / "access.log", process.pid)
+
+
+@cache
+def _has_http2(program: Path) -> bool:
+    """Return True if nginx has the directive ``http2`` (1.25.1), and not only its old form."""
+    said = subprocess.run([program, "-v"], capture_output=True, text=True, check=True).stderr
+    found = re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", said)
+    assert found, said
+    return tuple(map(int, found.groups())) >= (1, 25, 1)
 
 
 def _block(

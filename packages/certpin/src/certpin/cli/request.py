@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import re
 import socket
+import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, urlsplit
@@ -102,6 +103,9 @@ class PinnedConnection(http.client.HTTPSConnection):
         default = (request.host, request.port)
         self._address = default if connect is None else split_address(connect, request.port)
         self._pinned = context
+        # Python before 3.11.4 lets OpenSSL take a connection that was cut for one that was closed.
+        ignored = int(getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0))  # not with OpenSSL 1.1.1
+        context.options = ssl.Options(int(context.options) & ~ignored)
 
     def connect(self) -> None:
         """Connect, and check the pins before the first byte of the request is sent."""

@@ -51,6 +51,7 @@ http {{
   access_log {directory}/access.log arrived;
   access_log {directory}/details.log details;
   server_tokens off;
+  ssl_protocols TLSv1.2 TLSv1.3;
   client_body_temp_path {directory}/body;
   proxy_temp_path {directory}/proxy;
   fastcgi_temp_path {directory}/fastcgi;

@@ -71,7 +71,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Compile and run a Dart program, and return the finished process of one or the other.
 
-    To compile first takes half as long as to run the source, for which the VM has other options.
+    It is compiled with the options that make the compiler fast: they would make the program slow.
 
     Args:
         program: the source file.

@@ -94,7 +94,7 @@ class DartClient:
         return run(folder, vm, given)
 
     def _in_isolates(self, folder: Path, vm: DartVM, given: Sequence[Case]) -> dict[str, Any]:
-        program = _programs.compile_isolates(PROGRAM, folder, vm)
+        program = _programs.compile_isolates(PROGRAM, folder)
         command = _programs.Isolates(
             self._command(vm, program), via=self._via, patience=_PATIENCE, program=program
         )
@@ -107,7 +107,7 @@ class DartClient:
             *("--host", _programs.LOCAL, "--via", self._via, "--stall", f"{_STALL}"),
             *("--style", self.style, "--jobs", "2", "--timeout", f"{_PATIENCE}"),
         ]
-        command = self._command(vm, compiled(PROGRAM, folder, vm))
+        command = self._command(vm, _programs.compiled(PROGRAM, folder, vm))
         done = subprocess.run(
             [sys.executable, "-m", "certpin", "prove", "--json", *options, *cases, "--", *command],
             capture_output=True,
@@ -150,16 +150,6 @@ CLIENTS = (
     ),
     DartClient("isolate", "`HttpClient` in `PinnedHttpOverrides.runInIsolate`"),
 )
-
-
-def compiled(source: Path, folder: Path, vm: DartVM) -> str:
-    """Compile a Dart program into a folder, unless that is done. Return the path of the result."""
-    target = folder / f"{source.stem}-{vm.version}.dill"
-    if not target.exists():
-        packages = _vm.package_config(folder, {})
-        problem = _vm.compile_kernel(source, packages, target, vm)
-        assert not problem, problem
-    return str(target)
 
 
 def outcomes(report: Mapping[str, Any]) -> dict[str, set[str]]:

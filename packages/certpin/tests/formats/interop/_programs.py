@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import CannotServeError
-from certpin.lab.client import Command, end_of
+from certpin.lab.client import Command, end_of, environment
 from certpin.lab.pki import UNPINNED
 from certpin.lab.verdict import Ending
 from tests.formats.flutter import _vm
@@ -110,29 +110,35 @@ def may_resolve() -> bool:
     return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
-def compile_isolates(
-    client: Path,
-    folder: Path,
-    vm: DartVM = _vm.NEWEST,
-    packages: Mapping[str, Path] | None = None,
+def compiled(
+    source: Path, folder: Path, vm: DartVM, packages: Mapping[str, Path] | None = None
 ) -> str:
-    """Compile a Dart client for ``Isolates``, unless that is done. Return the path of the result.
+    """Compile a Dart program into a folder, unless that is done. Return the path of the result.
 
     Args:
-        client: the source file of the client.
-        folder: where to write the result, and keep it for the next call.
-        vm: the Dart VM.
-        packages: the packages of the client besides certpin, each with its folder.
+        source: the program.
+        folder: a folder for the result, in which the next call finds it.
+        vm: the Dart VM that will run it.
+        packages: the packages of the program besides certpin, each with its folder.
     """
-    target = folder / f"{client.stem}-isolates-{vm.version}.dill"
+    target = folder / f"{source.stem}-{vm.version}.dill"
     if not target.exists():
-        wrapped = folder / f"{client.stem}-isolates"
-        wrapped.mkdir()
-        (wrapped / "client.dart").write_text(f"export '{client.as_uri()}';\n", encoding="utf-8")
-        config = _vm.package_config(wrapped, {"client": wrapped, **(packages or {})})
-        problem = _vm.compile_kernel(PROGRAMS / "isolates.dart", config, target, vm)
+        config = _vm.package_config(folder, packages or {})
+        problem = _vm.compile_kernel(source, config, target, vm)
         assert not problem, problem
     return str(target)
+
+
+def compile_isolates(client: Path, folder: Path, packages: Mapping[str, Path] | None = None) -> str:
+    """Compile a Dart client for ``Isolates``, unless that is done. Return the path of the result.
+
+    The arguments are those of ``compiled``. The result is for the newest VM.
+    """
+    inside = folder / f"{client.stem}-isolates"
+    inside.mkdir(exist_ok=True)
+    (inside / "client.dart").write_text(f"export '{client.as_uri()}';\n", encoding="utf-8")
+    found = {"client": inside, **(packages or {})}
+    return compiled(PROGRAMS / "isolates.dart", inside, _vm.NEWEST, found)
 
 
 _ENDED = re.compile(rb"^ended (\d+)\n\Z", re.MULTILINE)  # the last line that isolates.dart prints
@@ -164,7 +170,7 @@ class Isolates(Command):
         after = words.index(self.program) + 1
         command = tuple(words[:after])
         with self._lock:
-            machine = self._machines.get(command) or self._begin(command)
+            machine = self._machines.get(command) or self._begin(command, target)
             assert machine.stdin is not None
             assert machine.stdout is not None
             said, answers = b"", machine.stdout.fileno()
@@ -173,15 +179,21 @@ class Isolates(Command):
                 more = os.read(answers, _READ) if wait(answers, self.patience) else b""
                 if not more:
                     self.close()
+                    output.write(said)
                     return self.late(output)
                 said += more
         output.write(said[: ended.start()])
         return Ending(int(ended[1]), end_of(output))
 
-    def _begin(self, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
-        pipe, error = subprocess.PIPE, subprocess.STDOUT
-        machine = subprocess.Popen(command, bufsize=0, stdin=pipe, stdout=pipe, stderr=error)
-        self._machines[command] = machine
+    def _begin(self, command: tuple[str, ...], target: Target) -> subprocess.Popen[bytes]:
+        machine = self._machines[command] = subprocess.Popen(
+            command,
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environment(target, self.via)},
+        )
         return machine
 
     def stop(self) -> None:

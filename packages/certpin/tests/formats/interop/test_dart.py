@@ -29,7 +29,6 @@ from tests.formats.interop._dart import (
     WARNINGS,
     DartClient,
     Mistake,
-    compiled,
     failures,
     outcomes,
 )
@@ -199,7 +198,7 @@ def test_an_intermediate_that_is_the_anchor_is_not_verified(kernels: Path) -> No
 def test_wrong_words_are_not_a_refusal(kernels: Path) -> None:
     """Invalid arguments end the client with status 64: status 1 would mean a refused attack."""
     vm = _vm.VERSIONS[0]  # for which the program is compiled anyway
-    program = compiled(PROGRAM, kernels, vm)
+    program = _programs.compiled(PROGRAM, kernels, vm)
     url = ("--url", "https://a.example/")
     wrong = [(), ("http",), ("telnet", *url), ("http", *url, "--no-pins", ""), ("proxy", *url)]
     for words in (*wrong, ("http", "--url"), ("anchors", *url)):

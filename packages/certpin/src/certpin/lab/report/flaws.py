@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -135,7 +134,6 @@ def chain_context(run: Run, result: Result, attempt: Attempt, seen: Connection) 
     )
 
 
-@lru_cache(maxsize=1024)
 def _leaf_key(step: ServerStep) -> str:
     """Return the pin of the private key with which the server signed the handshake.
 

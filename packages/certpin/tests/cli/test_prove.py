@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import signal
 import sys
@@ -250,6 +251,28 @@ def test_a_report_that_cannot_be_written_is_an_error(run: Run) -> None:
     done = run("prove", "--html", "no/such/folder.html", *FEW, *CERTPIN, "{url}")
     assert done.code == 2
     assert "no/such/folder.html" in done.err
+
+
+@pytest.mark.medium
+def test_a_report_is_written_although_the_reader_closed_the_pipe(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    page = tmp_path / "r.html"
+    few = FEW[:2]
+    process = program("prove", "--html", page, *few, *python(_FETCH), stdout=writing)
+    os.close(writing)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (141, "")
+    assert "rogue-ca-in-store" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.medium
+def test_the_result_is_printed_although_a_report_cannot_be_written(run: Run) -> None:
+    Path("r.xml").symlink_to("/dev/full")
+    done = run("prove", "--junit", "r.xml", *FEW[:2], *python(_FETCH))
+    assert done.code == 2
+    assert "r.xml cannot be written" in done.err
+    assert "rogue-ca-in-store" in done.out
 
 
 @pytest.mark.medium

@@ -280,15 +280,12 @@ def prove(
             "client finds the lab by them": via == "all" and _default_route(command) != "port",
         }
     )
-    from certpin.cli.matrix import RunProgress, print_run
+    from certpin.cli.matrix import RunProgress
     from certpin.cli.output import check_folder
     from certpin.lab.case import LabError
     from certpin.lab.client import Command, EveryWay
     from certpin.lab.lab import Lab, remove_leftovers
     from certpin.lab.pki import Style
-    from certpin.lab.report import FORMATS as REPORTS
-    from certpin.lab.report.json import run_facts
-    from certpin.lab.report.sarif import to_sarif
     from certpin.lab.report.words import exit_code
     from certpin.lab.runner import prove as run_matrix
     from certpin.lab.upstream import find_upstream
@@ -341,14 +338,14 @@ def prove(
     except LabError as exc:
         report_error(exc)
         ctx.exit(INCONCLUSIVE)
-    if as_json:
-        print_json(run_facts(run))
-    else:
-        print_run(run, quiet=quiet, verbose=verbose)
-    location = sarif_location or pin_file or Path("pins.toml")
-    _write(run, files, {**REPORTS, "sarif": partial(to_sarif, location=location)})
-    if evidence:
-        _write_evidence(run, evidence, key, client_version, quiet=quiet or as_json)
+    # Files come before the text: a reader that closes the pipe (`| head`) ends the command.
+    try:
+        _write(run, files, sarif_location or pin_file or Path("pins.toml"))
+        check = _write_evidence(run, evidence, key, client_version) if evidence else ""
+    finally:
+        _print(run, as_json=as_json, quiet=quiet, verbose=verbose)
+    if check and not (quiet or as_json):
+        click.echo(check)
     ctx.exit(exit_code(run))
 
 
@@ -400,17 +397,27 @@ def _prepare_evidence(folder: Path, sign_key: Path | None) -> MinisignKey | None
     return load_key(sign_key, ask_passphrase) if sign_key else None
 
 
-def _write_evidence(
-    run: Run, folder: Path, key: MinisignKey | None, version: str, *, quiet: bool
-) -> None:
-    """Write the evidence of a run to a folder, and print how to check the evidence.
+def _print(run: Run, *, as_json: bool, quiet: bool, verbose: bool) -> None:
+    from certpin.cli.matrix import print_run
+    from certpin.lab.report.json import run_facts
+
+    if as_json:
+        print_json(run_facts(run))
+    else:
+        print_run(run, quiet=quiet, verbose=verbose)
+
+
+def _write_evidence(run: Run, folder: Path, key: MinisignKey | None, version: str) -> str:
+    """Write the evidence of a run to a folder.
 
     Args:
         run: the results of all cases for one client.
         folder: the folder.
         key: the key that signs the evidence; None for no signature.
         version: the version of the client that was attacked.
-        quiet: True to print nothing.
+
+    Returns:
+        A text that says how to check the evidence.
     """
     from certpin.lab.evidence.folder import SUMS, write_evidence
     from certpin.pins import utc_now
@@ -420,14 +427,13 @@ def _write_evidence(
         manifest = write_evidence(
             folder, run, key=key, client_version=version, environment=os.environ, now=utc_now()
         )
-    if quiet:
-        return
     place = printable(shlex.quote(str(folder)))
-    click.echo(f"\nEvidence: {place}. Check it: cd {place} && sha256sum -c {SUMS}")
+    lines = [f"\nEvidence: {place}. Check it: cd {place} && sha256sum -c {SUMS}"]
     if key:
-        click.echo(f"Check its signature: minisign -V -P {key.public} -m {SUMS}")
+        lines.append(f"Check its signature: minisign -V -P {key.public} -m {SUMS}")
     if manifest["pdf"]["missing"]:
-        click.echo(f"It has no PDF: {manifest['pdf']['missing']}.")
+        lines.append(f"It has no PDF: {manifest['pdf']['missing']}.")
+    return "\n".join(lines)
 
 
 def _default_route(command: tuple[str, ...]) -> str:
@@ -477,20 +483,24 @@ def _check_program(name: str) -> None:
     raise ConfigError(f"{printable(name)} is not executable", key="COMMAND", fix=printable(script))
 
 
-def _write(run: Run, files: dict[str, Any], formats: dict[str, Callable[[Run], str]]) -> None:
+def _write(run: Run, files: dict[str, Any], location: Path) -> None:
     """Write the reports of a run that the user asked for.
 
     Args:
         run: the results of all cases for one client.
         files: the file for each format; None for a report that is not wanted.
-        formats: for each format, a function that makes the text of the report.
+        location: the file of the user's repository to which findings in SARIF point.
 
     Raises:
         ConfigError: a file can't be written.
     """
     from certpin.errors import ConfigError
+    from certpin.lab.report import FORMATS
+    from certpin.lab.report.sarif import to_sarif
     from certpin.support.text import printable
 
+    sarif = partial(to_sarif, location=location)
+    formats: dict[str, Callable[[Run], str]] = {**FORMATS, "sarif": sarif}
     for name, path in files.items():
         if path is None:
             continue

@@ -23,17 +23,22 @@ settings.register_profile("certpin", deadline=None)
 settings.register_profile("quick", deadline=None, max_examples=20)  # for `make quick`
 settings.load_profile("certpin")
 
-pytest_plugins = ["tests._browser", "tests._leftout", "tests._loopback"]
+# Not ``pytest_plugins``: for each name there, pytest reads the entry points of all packages.
+_PLUGINS = ("tests._browser", "tests._leftout", "tests._loopback")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give child processes default signal handling, and let them import the package ``tests``.
+    """Load the plugins of the tests, and prepare this process for the children that tests start.
+
+    The children get default signal handling, and can import the package ``tests``.
 
     A child process inherits an ignored signal, but a signal with a handler is reset to its default
     on exec (execve(2)). Under ``nohup`` or in the background, the test run starts with ignored
     signals. This hook replaces them by handlers, so that the children have the defaults. Except
     for SIGINT, the handler does nothing.
     """
+    for name in _PLUGINS:
+        config.pluginmanager.import_plugin(name)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):

@@ -1,6 +1,6 @@
 """Fixture ``browser``: a headless Chromium for the tests of web pages.
 
-Loaded by the conftest.py of the repository: ``pytest_plugins = ["tests._browser", …]``.
+The conftest.py of the repository loads it.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ A test that only a newer Python can run is marked ``@pytest.mark.since_python("3
 deselected on older ones: `make test` runs it on that Python, or reports that Python as left out.
 ``until_python("3.14")`` is for tests that need a tool without packages for a newer Python.
 
-Loaded by the conftest.py of the repository: ``pytest_plugins = ["tests._leftout", …]``.
+The conftest.py of the repository loads it.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ The user's proxy is not used.
 Names under ``.invalid`` never exist (RFC 6761, 6.4). The hook raises ``socket.gaierror`` for them,
 as a lookup would, so that a test can look up a name that doesn't exist.
 
-Loaded by the conftest.py of the repository: ``pytest_plugins = ["tests._loopback", …]``.
+The conftest.py of the repository loads it.
 """
 
 from __future__ import annotations

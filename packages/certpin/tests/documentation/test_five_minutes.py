@@ -61,7 +61,8 @@ def _script() -> str:
     with_server = page
     for start in ("openssl req", "kill $server"):
         with_server = with_server.replace(_block(start), "")
-    without = page.partition(_block("HOST=example.com"))[2].replace(_block("certpin prove -- "), "")
+    without = page.partition(_block("HOST=example.com"))[2]
+    without = without.replace(_block("certpin prove --warm "), "")
     without = with_few_cases(without)
     another = "mkdir without-server\ncp client.py without-server\ncd without-server\n"
     ended = 'sleep 1\necho "still running: $(jobs -rp)"\n'

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     # Answers a request, with the connection of that request.
     Answer = Callable[["Handler"], None]
 
+_ENDLESS = 64 * 1024 * 1024  # bytes: twice the largest limit, that of all files together
+
 
 class Handler(BaseHTTPRequestHandler):
     """HTTP handler of a ``FolderServer`` for one connection of a client."""
@@ -115,12 +117,12 @@ class FolderServer:
         self._drag(handler, b"H")
 
     def never_end(self, handler: Handler) -> None:
-        """Send a body without an end, as fast as the client reads."""
+        """Send a body without an end, as fast as the client reads, until it is far too long."""
         handler.send_response(200)
         handler.send_header("Transfer-Encoding", "chunked")
         handler.end_headers()
         with suppress(OSError):
-            while not self.let_go.is_set():
+            for _ in range(_ENDLESS // 0x10000):
                 handler.wfile.write(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
         handler.close_connection = True
 

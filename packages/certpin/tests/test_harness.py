@@ -273,7 +273,7 @@ def test_hypothesis_runs_with_ci_in_the_environment() -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_the_services_mark_for_postgresql_is_not_for_tests_of_certpin() -> None:
     """The service's tests with the parameter are slow, and those of certpin stay quick."""
     files = ("packages/certpin/tests/lab/test_registries.py", WITH_POSTGRESQL)

@@ -262,7 +262,7 @@ def test_it(left):
 """
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 @pytest.mark.parametrize(("right", "counted"), [(False, "1 failed"), (True, "1 passed")])
 def test_an_error_after_the_summary_fails_the_run_with_its_summary(
     right: bool, counted: str, warm: Warm, tmp_path: Path

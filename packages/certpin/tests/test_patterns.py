@@ -58,7 +58,7 @@ def _patterns() -> Iterator[tuple[str, re.Pattern[Any]]]:
                     yield f"{found.name}.{name}", value
 
 
-@pytest.mark.medium  # it imports all modules
+@pytest.mark.slow  # it imports all modules
 def test_no_pattern_fails_on_an_early_python_3_11() -> None:
     found = dict(_patterns())
     assert "certpin.x509.certificate._PEM" in found

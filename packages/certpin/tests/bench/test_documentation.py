@@ -23,7 +23,7 @@ def test_each_result_names_a_measurement() -> None:
     assert "**pages**" in PAGE
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_the_example_prints_the_results_that_are_counted() -> None:
     script = shell_script("project/measurements.md").replace(".venv/bin/python", sys.executable)
     done = subprocess.run(

@@ -13,7 +13,7 @@ from tests.incidents._incident import incident
 if TYPE_CHECKING:
     from tests.incidents._book import Book
 
-pytestmark = pytest.mark.medium
+pytestmark = pytest.mark.slow
 
 
 @incident(

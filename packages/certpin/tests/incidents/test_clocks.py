@@ -14,7 +14,7 @@ from tests.incidents._keys import two_leaf_pins
 if TYPE_CHECKING:
     from tests.incidents._book import Book
 
-pytestmark = pytest.mark.medium
+pytestmark = pytest.mark.slow
 
 
 @incident(

@@ -17,7 +17,7 @@ from tests.incidents._keys import two_leaf_pins
 if TYPE_CHECKING:
     from tests.incidents._book import Book
 
-pytestmark = pytest.mark.medium
+pytestmark = pytest.mark.slow
 
 
 @incident(5, "A backup that clients never compare", end="The new authority's pin goes out first.")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from certpin.pins import Pin
     from tests.incidents._book import Book
 
-pytestmark = pytest.mark.medium
+pytestmark = pytest.mark.slow
 
 
 @incident(

@@ -134,5 +134,5 @@ class Devices(RuleBasedStateMachine):
             assert missed <= {case.name for case in OF_SEVERAL}
 
 
-TestDevices = pytest.mark.medium(Devices.TestCase)
+TestDevices = pytest.mark.slow(Devices.TestCase)
 TestDevices.settings = settings(deadline=None, max_examples=60, stateful_step_count=40)

@@ -58,7 +58,7 @@ def _released_app(upstream: Upstream) -> Call:
     return Call(call)
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_a_released_app_is_attacked_and_its_real_server_passes_through(
     upstream: Upstream, server: LabServer
 ) -> None:
@@ -74,7 +74,7 @@ def test_a_released_app_is_attacked_and_its_real_server_passes_through(
     assert "from the real server" in by_name["control-good"].attempts[0].ending.output
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_an_unpinned_app_is_found_out(upstream: Upstream) -> None:
     unpinned = Call(lambda target: request(target, trusting(target)))
     with Lab(HOST, Style.LEAF, upstream=upstream) as lab:
@@ -84,7 +84,7 @@ def test_an_unpinned_app_is_found_out(upstream: Upstream) -> None:
     assert "rogue-ca-in-store" in wrong
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_cases_that_need_the_real_key_are_reported_with_the_reason(upstream: Upstream) -> None:
     with Lab(HOST, Style.LEAF, upstream=upstream) as lab:
         run = prove(lab, _released_app(upstream), CASES, jobs=2)

@@ -190,7 +190,7 @@ def test_a_missing_secret_stops_the_start(run: Run) -> None:
     assert not list(Path().glob("watch.db*"))
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_a_location_without_a_worker_is_a_warning(run: Run) -> None:
     Path("watch.toml").write_text('[monitor]\nvantages = ["local", "fra1"]\n', encoding="utf-8")
     process = program("serve", "--json", "--listen", f"127.0.0.1:{free_port()}")

@@ -131,7 +131,7 @@ MUTATIONS: list[Mutation] = [
         _SIMULATE,
         "return min(_MAX_CHUNK, -(-_MAX_TIMES // len(script.releases)))",
         "return _MAX_CHUNK",
-        _ENGINE + "test_memory_does_not_grow_with_the_clients_nor_without_bound_with_the_steps",
+        _ENGINE + "test_fewer_clients_are_simulated_together_if_there_are_many_releases",
     ),
     Mutation(
         "a condensed course keeps its highest moment",

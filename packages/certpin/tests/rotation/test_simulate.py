@@ -16,7 +16,7 @@ from certpin.errors import InputError
 from certpin.pins import HostPin
 from certpin.rotation import AdoptionDelays, AppRelease, Situation, Step, Version, plan
 from certpin.rotation.fleet import Fleet
-from certpin.rotation.simulate import simulate
+from certpin.rotation.simulate import chunk_size, simulate
 from certpin.rotation.simulate_script import (
     MAX_STEPS,
     DatedStep,
@@ -366,6 +366,14 @@ def test_the_callback_is_called_after_each_chunk() -> None:
     done: list[None] = []
     simulate(build_script(now, steps), USUAL, chunk=300, done=lambda: done.append(None))
     assert len(done) == 4
+
+
+def test_fewer_clients_are_simulated_together_if_there_are_many_releases() -> None:
+    now, steps = the_plan()
+    assert chunk_size(build_script(now, steps)) == 65_536
+    many = [DatedStep(number, Step("publish"), NOW) for number in range(MAX_STEPS)]
+    script = build_script(now, many)
+    assert chunk_size(script) * len(script.releases) * 8 < 33 * 2**20  # bytes, for their times
 
 
 @pytest.mark.slow

@@ -52,7 +52,7 @@ _TESTS = (Path("packages/certpin/tests"), Path("packages/certpin-watch/tests"))
 # The tests of what depends on Python itself: its ssl, asyncio, http and processes.
 _DEPENDENT = ("clients", "lab/server", "probe", "support", "tls", "updates")
 _PIECES_WITH_PEERS = 12  # processes for the tests with other programs
-_PIECES = 3  # processes for all other tests of a Python
+_PIECES = 2  # processes for all other tests of a Python
 
 _PERCENT = re.compile(r"\[ *(\d+)%\]$")  # of its tests, as pytest prints it
 _LINE_START = "\r\x1b[K"  # for a terminal: the line is written again (ECMA-48, EL)

@@ -273,6 +273,10 @@ def test_the_result_is_printed_although_a_report_cannot_be_written(run: Run) -> 
     assert done.code == 2
     assert "r.xml cannot be written" in done.err
     assert "rogue-ca-in-store" in done.out
+    done = run("prove", "--json", "--junit", "r.xml", *FEW[:2], *python(_FETCH))
+    assert (done.code, done.document["exit_code"]) == (2, 2)
+    assert "r.xml cannot be written" in done.document["error"]["message"]
+    assert [each["case"] for each in done.document["results"]][1:-1] == ["rogue-ca-in-store"]
 
 
 @pytest.mark.medium

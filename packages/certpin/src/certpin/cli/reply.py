@@ -189,6 +189,7 @@ class CommandReply:
         if not self.wanted and self._data is None and self._error is None:
             return
         data = {**self._head(), "exit_code": exit_code, **(self._data or {})}
+        data["exit_code"] = exit_code  # the data of a run have one, too
         if self._error is not None:
             data["error"] = self._error
         one_line = (

@@ -69,9 +69,9 @@ peers: python
 		$(SETUP) .venvs/oldest-pip requirements/oldest-pip.txt --project none & begun+=($$!); \
 		$(MAKE) environments & begun+=($$!); $(WAIT)
 
-environments: python
-	@begun=(); for each in $(VENV):test .venvs/niquests:niquests .venvs/docs:docs .venvs/clouds:clouds; do \
-		$(SETUP) $${each%:*} requirements/$${each#*:}.txt & begun+=($$!); done; $(WAIT)
+environments: setup
+	@begun=(); for each in niquests docs clouds; do \
+		$(RUN) -m scripts.setup_venv .venvs/$$each requirements/$$each.txt & begun+=($$!); done; $(WAIT)
 
 suite: environments ## Run all tests.
 	@echo "== suite: $(MARKS)"

@@ -130,15 +130,16 @@ def _ensure_lock(directory: Path, python: str, inside: str, lock: Path) -> None:
 def _make(directory: Path, python: str, inside: str) -> None:
     """Make a virtual environment that has pip.
 
-    A Python unpacked from Debian's packages has no pip. For such a Python, the locked pip of this
-    program's environment installs pip into the new one.
+    If this program runs in an environment that it has made, the locked pip of that environment
+    installs pip into the new one, which takes a second. Otherwise ``ensurepip`` does, which takes
+    three. A Python unpacked from Debian's packages has no ``ensurepip``.
 
     Args:
         directory: the new environment.
         python: the Python that makes it.
         inside: the path of the Python in the new environment.
     """
-    if not debian_pythons.unpacked(python):
+    if not _has_locked_pip() and not debian_pythons.unpacked(python):
         if not succeeds([python, "-m", "venv", str(directory)], quiet=True):
             fail(f"{python} cannot make an environment", "on Debian: apt-get install python3-venv")
         return
@@ -147,6 +148,11 @@ def _make(directory: Path, python: str, inside: str) -> None:
     words = ["--quiet", "--python", inside, "install", *_LOCKED, "-r", str(_BUILD)]
     if not succeeds([sys.executable, *_PIP, *words]):
         fail(f"{_BUILD} could not be installed", "make setup, then try once more")
+
+
+def _has_locked_pip() -> bool:
+    """Return True if this program runs in an environment that it has made."""
+    return Path(sys.prefix, _STAMP).exists()
 
 
 def _ensure_editable(directory: Path, inside: str, packages: Sequence[Path]) -> None:

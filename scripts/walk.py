@@ -53,6 +53,7 @@ _ROOT = Path(__file__).parents[1]
 _FOLDERS = (_ROOT, _ROOT / "packages/certpin", _ROOT / "packages/certpin-watch")
 _BAD = 400  # the first HTTP status that is an error
 _PATIENCE = 60.0  # seconds for the service to start, and to end
+_PROBED = b"certpin_probe_last_timestamp_seconds{"  # a metric: a host has been probed
 _REPORT = """{
   "schema": "certpin-report/1", "id": "0123456789abcdef0123456789abcdef", "date-time": "TIME",
   "hostname": "localhost", "port": 443, "decision": "refuse", "reason": "mismatch",
@@ -246,8 +247,8 @@ def _reported(bank: Bank) -> list[str]:
         stdout=subprocess.DEVNULL,
     )
     try:
-        _wait_until(lambda: bool(_get(port, "/readyz")))
-        time.sleep(3)  # the first round of the monitor
+        _wait_until(lambda: _PROBED in _get(port, "/metrics"))
+        time.sleep(3)  # the first round of the monitor ends, and the alerts are evaluated
         child.send_signal(signal.SIGUSR1)
         time.sleep(0.5)
         pem = pem_of(bank.identity.certificate.der).replace("\n", "\\n")

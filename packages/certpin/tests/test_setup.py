@@ -76,6 +76,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     build = tmp_path / "build.txt"
     build.write_text(EMPTY_LOCK)
     monkeypatch.setattr(setup_venv, "_BUILD", build)
+    monkeypatch.setattr(setup_venv, "_has_locked_pip", lambda: False)  # there is no pip to install
     return folder
 
 

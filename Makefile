@@ -1,8 +1,8 @@
 # The one list of commands: `make` prints it.
 #
 # PYTHON    the Python to work with (3.11 to 3.15), by default python3
-# JOBS      how many tests, or workers of mypy, run at once, by default two more than there are
-#           cores, because some tests wait; at most 5
+# JOBS      how many tests run at once, by default two more than there are cores, because some tests
+#           wait; at most 5
 # UPGRADE   with 1, `make lock` takes the latest of everything
 # CHAINS    for `make fuzz`: how many chains, by default 10000; SEED is their seed
 # OPTIONS   for `make release`
@@ -14,7 +14,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
-JOBS ?= $(shell n=$$(nproc); echo $$(( n < 3 ? n + 2 : 5 )))
+CORES := $(shell nproc)
+JOBS ?= $(shell n=$(CORES); echo $$(( n < 3 ? n + 2 : 5 )))
 CHAINS ?= 10000
 SEED ?= 1
 UPGRADE ?=
@@ -96,8 +97,8 @@ lint: setup ## Check style, formatting and the lock files; change nothing.
 
 types: setup ## Check types strictly, as the oldest Python; the packages themselves as the newest, too.
 	@echo "== types"
-	@$(RUN) -m mypy --no-error-summary --num-workers $(JOBS)
-	@$(RUN) -m mypy --no-error-summary --num-workers $(JOBS) --python-version 3.15 packages/*/src
+	@$(RUN) -m mypy --no-error-summary --num-workers $(CORES)
+	@$(RUN) -m mypy --no-error-summary --num-workers $(CORES) --python-version 3.15 packages/*/src
 
 lock: python ## Write requirements/*.txt again from pyproject.toml (UPGRADE=1 takes the latest).
 	@$(SETUP) .venvs/lock requirements/lock.txt --project none

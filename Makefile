@@ -14,8 +14,9 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
-CORES := $(shell nproc)
-JOBS ?= $(shell n=$(CORES); echo $$(( n < 3 ? n + 2 : 5 )))
+JOBS ?= $(shell n=$$(nproc); echo $$(( n < 3 ? n + 2 : 5 )))
+# Workers of mypy: each reads the libraries again, and none waits.
+WORKERS := $(shell n=$$(nproc); echo $$(( n < 5 ? n : 5 )))
 CHAINS ?= 10000
 SEED ?= 1
 UPGRADE ?=
@@ -97,8 +98,8 @@ lint: setup ## Check style, formatting and the lock files; change nothing.
 
 types: setup ## Check types strictly, as the oldest Python; the packages themselves as the newest, too.
 	@echo "== types"
-	@$(RUN) -m mypy --no-error-summary --num-workers $(CORES)
-	@$(RUN) -m mypy --no-error-summary --num-workers $(CORES) --python-version 3.15 packages/*/src
+	@$(RUN) -m mypy --no-error-summary --num-workers $(WORKERS)
+	@$(RUN) -m mypy --no-error-summary --num-workers $(WORKERS) --python-version 3.15 packages/*/src
 
 lock: python ## Write requirements/*.txt again from pyproject.toml (UPGRADE=1 takes the latest).
 	@$(SETUP) .venvs/lock requirements/lock.txt --project none

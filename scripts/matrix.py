@@ -44,7 +44,7 @@ _PEERS = "(peer or slow) and not mutation and not gallery"
 _WITHOUT_PEERS = "(not peer and not slow) or wireguard"
 _QUICK = "not peer and not slow and not medium"
 _QUICK_AND_TUNNEL = f"({_QUICK}) or wireguard"
-_LEAST_COVERED = "88"  # per cent; 89.5 % in November 2026
+_LEAST_COVERED = "88"  # per cent; 89.2 % in November 2026
 _MONITORING = "3.14"  # the first Python with cheap coverage
 _COVERAGE = Path("build/coverage/all").absolute()  # the data; that of the pieces is beside it
 

@@ -117,7 +117,7 @@ class FolderServer:
         self._drag(handler, b"H")
 
     def never_end(self, handler: Handler) -> None:
-        """Send a body without an end, as fast as the client reads, until it is far too long."""
+        """Send 64 MiB of a body without its end, as fast as the client reads."""
         handler.send_response(200)
         handler.send_header("Transfer-Encoding", "chunked")
         handler.end_headers()

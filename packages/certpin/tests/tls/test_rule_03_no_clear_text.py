@@ -7,9 +7,11 @@ that was wrapped while it connected has no TLS. Later bytes would be sent in cle
 from __future__ import annotations
 
 import errno
+import os
 import select
 import socket
 import ssl
+import struct
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -162,6 +164,21 @@ def test_a_failed_connect_can_be_tried_again(world: World, connect: str) -> None
             assert tls.recv(5) == b"hello"
         server.wait()
     assert server.visits[0].heard == CANARY
+
+
+def test_a_connection_that_was_reset_leaves_no_socket_open(world: World) -> None:
+    """The server resets the connection between ``connect`` and ``wrap_socket``."""
+    with socket.create_server((LOOPBACK, 0)) as server:
+        sock = socket.create_connection(server.getsockname(), PATIENCE)
+        accepted, _ = server.accept()
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        accepted.close()  # resets it
+    select.select([sock], [], [], PATIENCE)
+    number = sock.fileno()
+    with pytest.raises(ConnectionResetError):
+        _wrap(world, sock)
+    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+        os.fstat(number)
 
 
 def test_no_datagram_call_bypasses_tls(world: World) -> None:

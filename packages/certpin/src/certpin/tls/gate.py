@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import _socket
 import errno
+import os
 import socket
 import ssl
 import sys
@@ -392,6 +393,21 @@ class PinnedSSLSocket(Pinned, StdlibSocket):  # type: ignore[misc, override]
         if self._sslobj is None:
             self._sslobj = NoTLS()
         return self
+
+    def getpeername(self) -> Any:
+        """Return the address of the peer. ``_create`` calls this method first.
+
+        If the peer has reset the connection by then, the socket is closed: ``ssl`` before Python
+        3.11.8 and 3.12.2 would leave it open (CPython issue 113280).
+        """
+        try:
+            return super().getpeername()
+        except OSError as exc:
+            error = self.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or exc.errno
+            if self._sslobj is not None or not error or error == errno.ENOTCONN:
+                raise
+            self.close()
+            raise OSError(error, os.strerror(error)) from None
 
     def _real_connect(self, addr: Any, connect_ex: bool) -> Any:
         """Connect, and begin TLS. ``connect`` and ``connect_ex`` call this method.

@@ -13,9 +13,11 @@ from tests.cli.conftest import program
 from tests.lab._device import fetch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 MOST = 50  # calls of an app
+REFUSED = 90  # CURLE_SSL_PINNEDPUBKEYNOTMATCH
 _DEADLINE = 60.0
 _TABLES = {"begun": "lab begun", "case": "lab case", "ended": "lab ended"}
 
@@ -96,12 +98,35 @@ def from_lab(lab: Serving, path: str) -> bytes:
         return body
 
 
-def use_up(lab: Serving, context: ssl.SSLContext) -> None:
-    """Connect with this context, again and again, until the lab has run all cases and ended."""
+def use_up(port: int, context: ssl.SSLContext) -> None:
+    """Connect with this context, again and again, until the lab has run all cases and ended.
+
+    ``port`` is the port of the lab.
+    """
     for _ in range(MOST):
         try:
-            fetch(lab.port, context)
+            fetch(port, context)
         except ConnectionRefusedError:
             return
         except (ssl.SSLError, OSError, AssertionError):
             continue
+
+
+def call_until_confirmed(call: Callable[[], int]) -> list[int]:
+    """Call curl, an app under test, until it has refused an attack and accepted the honest server.
+
+    The end of one connection can reach the lab after the next began, which then meets the same
+    server again: the number of calls differs.
+
+    Args:
+        call: makes one call, and returns the exit code of curl.
+
+    Returns:
+        The exit codes. The last is not 0 if ``MOST`` calls didn't suffice.
+    """
+    codes: list[int] = []
+    while len(codes) < MOST:
+        codes.append(call())
+        if REFUSED in codes and codes[-1] == 0:
+            break
+    return codes

@@ -106,7 +106,7 @@ def _write(path: Path, content: bytes) -> None:
 def sphinx_words(source: Path, out: Path) -> list[str]:
     """Return the arguments for Python that run Sphinx on staged pages, with warnings as errors."""
     doctrees = out.parent / f"{out.name}-doctrees"
-    words = ["-m", "sphinx", "-b", "html", "-n", "-W", "--keep-going", "-j", "auto"]
+    words = ["-m", "sphinx", "-b", "html", "-n", "-W", "--keep-going"]
     quiet = [] if sys.stdout.isatty() else ["-q"]
     return [*words, *quiet, "-d", str(doctrees), str(source), str(out)]
 

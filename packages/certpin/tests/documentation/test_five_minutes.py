@@ -83,5 +83,5 @@ def test_a_reader_refuses_a_man_in_the_middle_with_and_without_a_server(
     assert all(int(number) > least for number, least in zip(proven, (10, 40, 1), strict=True))
     assert HOST in (reader.folder / "pins.toml").read_text(encoding="utf-8")
     assert "localhost" in (reader.folder / "without-server/pins.toml").read_text(encoding="utf-8")
-    for last in ("certpin demo", "certpin prove --pins"):
+    for last in ("certpin demo", "certpin prove --warm --pins"):
         sys.stdout.write(_measure(reader.trace, last))

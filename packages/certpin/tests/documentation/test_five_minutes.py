@@ -62,7 +62,7 @@ def _script() -> str:
     for start in ("openssl req", "kill $server"):
         with_server = with_server.replace(_block(start), "")
     without = page.partition(_block("HOST=example.com"))[2]
-    without = without.replace(_block("certpin prove --warm "), "")
+    without = without.replace(_block("certpin prove --warm -- "), "")
     without = with_few_cases(without)
     another = "mkdir without-server\ncp client.py without-server\ncd without-server\n"
     ended = 'sleep 1\necho "still running: $(jobs -rp)"\n'

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
-import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +29,7 @@ from certpin_watch.store import open_store
 from certpin_watch.store.tables import METADATA
 from certpin_watch.web import failures
 from certpin_watch.web.routes import page_routes
+from tests.servers._run import free_port, running
 from tests.watch._year import Year, write_year
 
 if TYPE_CHECKING:
@@ -86,16 +84,11 @@ def serving(
     ``every`` is the number of seconds between two refreshes of the live page. Unless ``notifies``
     is true, no notification service is configured, and each page warns that no one receives alerts.
     """
-    port = _free_port()
+    port = free_port()
     words = [sys.executable, "-m", "tests.watch._pages", str(port), str(every), str(int(notifies))]
     words += [watch.store.engine.url.render_as_string(hide_password=False), *map(str, year.pins)]
-    server = subprocess.Popen(words, cwd=REPOSITORY)
-    try:
-        _wait_for(port)
+    with running(words, port, cwd=REPOSITORY, deadline=20):
         yield Served(watch, year, f"http://127.0.0.1:{port}")
-    finally:
-        server.terminate()
-        server.wait(20)
 
 
 async def _serve(watch: Watch, port: int) -> None:
@@ -109,24 +102,6 @@ async def _serve(watch: Watch, port: int) -> None:
     await stop.wait()
     server.stop()  # type: ignore[no-untyped-call]  # granian has types for most
     await task
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
-
-
-def _wait_for(port: int) -> None:
-    until = time.monotonic() + 20
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.02)
-        else:
-            return
 
 
 def main(words: list[str]) -> None:

@@ -153,8 +153,9 @@ def test_pins_for_another_host_are_refused(run: Run, real: tuple[str | Path, ...
 
 
 def test_a_real_server_that_does_not_answer_is_inconclusive(run: Run) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        port = gone.getsockname()[1]
-    done = run("lab", "serve", "--host", HOST, "--upstream", f"127.0.0.1:{port}")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # and does not listen
+        port = closed.getsockname()[1]
+        done = run("lab", "serve", "--host", HOST, "--upstream", f"127.0.0.1:{port}")
     assert (done.code, done.out) == (3, "")
     assert "fix: " in done.err

@@ -9,6 +9,8 @@ import asyncio
 import socket
 import ssl
 import sys
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dns.message
@@ -18,12 +20,15 @@ from certpin.errors import MissingExtraError
 from certpin.lab.attacks import CONTROL
 from certpin.lab.case import LabError
 from certpin.lab.device import tunnel as shell
+from certpin.lab.device.connection import routed_connection
 from certpin.lab.device.tunnel import WireGuard, may_pass, wireguard
+from certpin.lab.device.turn import ClientSignal
 from certpin.lab.pki import Authorities, Style, TestPKI
 from certpin.lab.scenario import AnswerContext
 from certpin.lab.server.conversation import Routed
 from certpin.lab.server.dns import Addresses, LabResolver
 from certpin.lab.server.session import CaseRun
+from tests.lab._serving import ONE, Rehearsal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -68,6 +73,34 @@ class Stream:
         return {"sockname": self._sockname}[name]
 
 
+class NotRead(Stream):
+    """A stream of a client that no longer reads: each write after the first fails.
+
+    The first has the server's part of the handshake; the next one has session tickets.
+    """
+
+    _written = 0
+
+    async def drain(self) -> None:
+        self._written += 1
+        if self._written > 1:
+            raise OSError("connection closed")  # as `mitmproxy_rs` does
+        await super().drain()
+
+    def write_eof(self) -> None:
+        super().write_eof()
+        raise OSError("connection closed")
+
+
+class Reset(Stream):
+    """A stream that ends with a reset."""
+
+    async def read(self, n: int, /) -> bytes:
+        if data := await super().read(n):
+            return data
+        raise ConnectionResetError
+
+
 class Lab:
     """The lab's WireGuard server, without a real tunnel, that serves the honest control case."""
 
@@ -87,16 +120,23 @@ class Lab:
         )
 
     async def meet(
-        self, to: tuple[str, int], client: Callable[[socket.socket], Any], *, udp: bool = False
+        self,
+        to: tuple[str, int],
+        client: Callable[[socket.socket], Any],
+        *,
+        udp: bool = False,
+        kind: type[Stream] = Stream,
     ) -> tuple[Any, Stream]:
         """Run a client in a thread, with a stream that the tunnel routes to the address ``to``.
+
+        ``kind`` is the class of the stream.
 
         Returns:
             the client's result, and the stream
         """
         near, far = socket.socketpair()
         far.settimeout(20)
-        stream = Stream(await asyncio.open_connection(sock=near), to)
+        stream = kind(await asyncio.open_connection(sock=near), to)
         take: Callable[[Any], Awaitable[None]] = self.guard.take_udp if udp else self.guard.take_tcp
 
         def call() -> Any:
@@ -104,7 +144,8 @@ class Lab:
                 return client(far)
 
         got, _ = await asyncio.gather(asyncio.to_thread(call), take(stream))
-        await stream.wait_closed()
+        with suppress(OSError):  # the client may have closed its end before the last write
+            await stream.wait_closed()
         return got, stream
 
     def request(self, sock: socket.socket) -> bytes:
@@ -132,6 +173,32 @@ def test_the_name_in_the_hello_decides_at_any_other_address() -> None:
     lab = Lab()
     got, _ = asyncio.run(lab.meet(("192.0.2.1", 443), lab.request))
     assert b"token" in got
+
+
+@pytest.mark.parametrize("kind", [Stream, NotRead, Reset])
+@pytest.mark.parametrize("orderly", [True, False], ids=["close_notify", "silently"])
+def test_a_client_that_leaves_after_the_handshake_has_closed(
+    kind: type[Stream], orderly: bool
+) -> None:
+    schedule = Rehearsal(ONE, hosts=(HOST,)).schedule  # it begins with the control case
+    lab = Lab()
+    lab.guard = WireGuard(
+        partial(routed_connection, schedule),
+        LabResolver(lambda _: None),
+        lab.addresses,
+        shell._report_end,
+    )
+    context = ssl.create_default_context(cadata=schedule.pkis[HOST].root.pem.decode())
+
+    def leave(sock: socket.socket) -> None:
+        with context.wrap_socket(sock, server_hostname=HOST) as tls, suppress(OSError):
+            if orderly:
+                tls.unwrap()
+
+    asyncio.run(lab.meet((lab.addresses.allot(HOST), 443), leave, kind=kind))
+    turn = schedule.queues[HOST].current
+    assert turn is not None
+    assert [visit.signal for visit in turn.visits] == [ClientSignal.CLOSED]
 
 
 def test_clear_text_to_a_host_under_test_is_evidence() -> None:

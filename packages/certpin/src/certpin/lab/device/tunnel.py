@@ -291,13 +291,14 @@ async def _converse(near: _Near, stream: Stream, conversation: Conversation) -> 
     silent: Callable[[], None] | None = getattr(conversation, "silent", None)
     while not conversation.passing:
         if out := conversation.data_to_send():
-            stream.write(out)
-            await stream.drain()
+            with suppress(OSError):  # the client no longer reads; its data must still be read
+                stream.write(out)
+                await stream.drain()
         if conversation.done:
             break
         on_silence = conversation.resume if conversation.pause else silent
         try:
-            data = await near.read(_PIECE, conversation.pause or (_SILENCE if silent else PATIENCE))
+            data = await _hear(near, conversation.pause or (_SILENCE if silent else PATIENCE))
         except TimeoutError:
             if not on_silence:
                 return
@@ -315,12 +316,28 @@ async def _converse(near: _Near, stream: Stream, conversation: Conversation) -> 
 async def _hear_out(near: _Near, stream: Stream, conversation: Conversation) -> None:
     """Close the lab's side of a stream, and pass the client's last bytes to the conversation.
 
-    These bytes can be a TLS alert, which shows why the client refused the server.
+    These bytes can be a TLS alert, which shows why the client refused the server. The last call has
+    empty bytes, if the client closes its side: that it did is evidence, too.
     """
-    stream.write_eof()
+    with suppress(OSError):
+        stream.write_eof()
     with suppress(TimeoutError):
-        while data := await near.read(_PIECE, PATIENCE):
+        while data := await _hear(near, PATIENCE):
             conversation.receive(data)
+        conversation.receive(data)
+
+
+async def _hear(near: _Near, patience: float) -> bytes:
+    """Return the client's next bytes; empty if the client has closed or reset the connection.
+
+    Raises ``TimeoutError`` after ``patience`` seconds.
+    """
+    try:
+        return await near.read(_PIECE, patience)
+    except TimeoutError:
+        raise
+    except OSError:
+        return b""
 
 
 class _Near:

@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tests.cli import _documented
 from tests.cli.conftest import program
-from tests.lab._device import fetch
+from tests.lab._device import MOST, fetch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-MOST = 50  # calls of an app
-REFUSED = 90  # CURLE_SSL_PINNEDPUBKEYNOTMATCH
 _DEADLINE = 60.0
 _TABLES = {"begun": "lab begun", "case": "lab case", "ended": "lab ended"}
 
@@ -110,23 +107,3 @@ def use_up(port: int, context: ssl.SSLContext) -> None:
             return
         except (ssl.SSLError, OSError, AssertionError):
             continue
-
-
-def call_until_confirmed(call: Callable[[], int]) -> list[int]:
-    """Call curl, an app under test, until it has refused an attack and accepted the honest server.
-
-    The end of one connection can reach the lab after the next began, which then meets the same
-    server again: the number of calls differs.
-
-    Args:
-        call: makes one call, and returns the exit code of curl.
-
-    Returns:
-        The exit codes. The last is not 0 if ``MOST`` calls didn't suffice.
-    """
-    codes: list[int] = []
-    while len(codes) < MOST:
-        codes.append(call())
-        if REFUSED in codes and codes[-1] == 0:
-            break
-    return codes

@@ -18,10 +18,10 @@ import pytest
 
 from certpin import PinnedSSLContext, PinSet
 from tests.cli import _documented
-from tests.cli._lab import MOST, REFUSED, Serving, call_until_confirmed, from_lab, use_up
+from tests.cli._lab import Serving, from_lab, use_up
 from tests.cli._terminal import on_terminal
 from tests.cli.conftest import program
-from tests.lab._device import fetch
+from tests.lab._device import MOST, REFUSED, curl_until_confirmed, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,16 +96,12 @@ def test_curl_without_pins_is_a_finding(lab: Serving, tmp_path: Path) -> None:
 @pytest.mark.peer("curl")
 @pytest.mark.parametrize("scheme", ["http", "socks5h"])
 def test_curl_with_the_pins_of_the_lab_passes(scheme: str, lab: Serving, tmp_path: Path) -> None:
+    run = partial(subprocess.run, capture_output=True, timeout=30, check=False)
     roots = tmp_path / "roots.pem"
     roots.write_bytes(from_lab(lab, "/roots.pem"))
     pins = PinSet.parse(from_lab(lab, "/pins.toml").decode(), path=Path("pins.toml"))
-    policy = pins.policy_for(HOST)
-    assert policy is not None
-    pinned = ";".join(str(entry.pin).replace("sha256/", "sha256//", 1) for entry in policy.pins)
-    proxy = lab.proxy.replace("http", scheme, 1)
-    words = ("curl", "-sS", "--proxy", proxy, "--cacert", roots, "--pinnedpubkey", pinned)
-    called = partial(subprocess.run, (*words, f"https://{HOST}/"), capture_output=True, timeout=30)
-    codes = call_until_confirmed(lambda: called(check=False).returncode)
+    through = ("curl", "--proxy", lab.proxy.replace("http", scheme, 1))
+    codes = curl_until_confirmed(lambda *words: run((*through, *words)).returncode, pins, roots)
     assert (codes[0], codes[-1], {*codes}) == (0, 0, {0, REFUSED})
     code, events, _ = lab.wait()
     assert (code, events[0]["verdict"]) == (0, "REJECT")

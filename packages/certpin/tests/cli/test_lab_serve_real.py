@@ -14,9 +14,9 @@ import pytest
 
 from certpin import PinnedSSLContext, PinSet
 from certpin.lab import Authority, Identity, LabServer
-from tests.cli._lab import REFUSED, Serving, call_until_confirmed, from_lab, use_up
+from tests.cli._lab import Serving, from_lab, use_up
 from tests.cli.conftest import program
-from tests.lab._device import fetch
+from tests.lab._device import REFUSED, curl_until_confirmed, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,17 +91,15 @@ def test_a_released_app_without_pins_is_a_finding(
 @pytest.mark.peer("curl")
 def test_curl_with_its_real_pins(real: tuple[str | Path, ...], tmp_path: Path) -> None:
     """curl uses OpenSSL, compares its pins after the handshake, and may use HTTP/2."""
-    policy = PinSet.load("pins.toml").policy_for(HOST)
-    assert policy is not None
-    pinned = ";".join(str(entry.pin).replace("sha256/", "sha256//", 1) for entry in policy.pins)
+    run = partial(subprocess.run, capture_output=True, timeout=30, check=False)
     with Serving(*real) as lab:
         roots = tmp_path / "roots.pem"
         roots.write_bytes(Path("root.pem").read_bytes() + from_lab(lab, "/roots.pem"))
-        words = ("curl", "-sS", "--proxy", lab.proxy, "--cacert", roots, "--pinnedpubkey", pinned)
-        called = partial(
-            subprocess.run, (*words, f"https://{HOST}/"), capture_output=True, timeout=30
+        codes = curl_until_confirmed(
+            lambda *words: run(("curl", "--proxy", lab.proxy, *words)).returncode,
+            PinSet.load("pins.toml"),
+            roots,
         )
-        codes = call_until_confirmed(lambda: called(check=False).returncode)
         assert (codes[0], codes[-1], {*codes}) == (0, 0, {0, REFUSED})
         code, events, _ = lab.wait()
     verdicts = {event["case"]: event["verdict"] for event in events if event["event"] == "case"}

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certpin import PinnedSSLContext, PinSet
+from certpin.formats._lines import spelled
 from certpin.lab.attacks import CASES
 from certpin.lab.device.folder import LabState
 from certpin.lab.device.lab import DeviceLab
 from certpin.lab.pki import Authorities, Style
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from certpin.lab.case import Case
     from certpin.lab.runner import Result
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 HOST = "api.bank.example"
 AUTHORITIES = Authorities(datetime.now(UTC))
 PATIENCE = 30.0
+MOST = 50  # calls of an app
+REFUSED = 90  # CURLE_SSL_PINNEDPUBKEYNOTMATCH
 
 
 def cases(*names: str) -> list[Case]:
@@ -82,6 +85,30 @@ def fetch(port: int, context: ssl.SSLContext, host: str = HOST, name: str = "") 
         while piece := tls.recv(4096):
             answer += piece
         return answer.decode()
+
+
+def curl_until_confirmed(curl: Callable[..., int], pins: PinSet, roots: Path) -> list[int]:
+    """Call curl, as an app with pins, until it refused an attack and then accepted ``HOST``.
+
+    The end of one connection can reach the lab after the next began, which then meets the same
+    server again. So the number of calls differs; there are ``MOST`` at most.
+
+    Args:
+        curl: runs curl with these arguments, and returns its exit code.
+        pins: the app's pins.
+        roots: the file of the app's roots, as PEM.
+
+    Returns:
+        The exit code of each call. Without a refusal, or if the last is not 0, the lab still waits
+        for connections.
+    """
+    policy = pins.policy_for(HOST)
+    assert policy is not None
+    words = ("-sS", "--cacert", roots, "--pinnedpubkey", spelled(policy), f"https://{HOST}/")
+    codes: list[int] = []
+    while len(codes) < MOST and (REFUSED not in codes or codes[-1] != 0):
+        codes.append(curl(*words))
+    return codes
 
 
 def call(lab: DeviceLab, context: ssl.SSLContext, host: str = HOST) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli._lab import REFUSED
+from tests.lab._device import REFUSED
 from tests.lab.server.test_tunnel import ROOT, unshare
 
 if TYPE_CHECKING:

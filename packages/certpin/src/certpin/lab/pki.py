@@ -13,7 +13,8 @@ from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
 from functools import cache, cached_property, lru_cache
-from typing import TYPE_CHECKING
+from threading import RLock
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from certpin.lab.scenario import RevocationList
     from certpin.pins import Pin
     from certpin.pins import Role as PinRole
+
+Made = TypeVar("Made")
 
 _CLIENT_DAYS = 47
 
@@ -178,6 +181,25 @@ def similar_key(digest: bytes) -> rsa.RSAPrivateKey:
     return rsa_key_of(*SAFE_PRIMES, exponent)
 
 
+class made_once(cached_property[Made]):  # noqa: N801  # as `cached_property`
+    """A ``cached_property`` that makes its value once, although several cases run at the same time.
+
+    Since Python 3.12, ``cached_property`` has no lock: the server of one case and the client of
+    another would get different keys of the same authority.
+    """
+
+    def __init__(self, make: Callable[[Any], Made]) -> None:
+        super().__init__(make)
+        self._making = RLock()
+
+    if not TYPE_CHECKING:
+
+        def __get__(self, instance: object, owner: type | None = None) -> Any:
+            """Return the value of ``instance``, made by the first thread that reads it."""
+            with self._making:
+                return super().__get__(instance, owner)
+
+
 class Authorities:
     """The authorities of a run of the lab, shared by all its cases.
 
@@ -197,63 +219,63 @@ class Authorities:
         if rogue:
             self.rogue = rogue
 
-    @cached_property
+    @made_once
     def root(self) -> Authority:
         """R: the root that the client trusts, above the certificates of honest servers."""
         return Authority(f"Root R, {_WARNING}", now=self.now)
 
-    @cached_property
+    @made_once
     def intermediate(self) -> Authority:
         """I: the intermediate below R that issues the certificate of the honest server."""
         return Authority(f"Intermediate I, {_WARNING}", issuer=self.root, key=imitable_key())
 
-    @cached_property
+    @made_once
     def second_intermediate(self) -> Authority:
         """I2: another intermediate below R, for the second host or a change of intermediates."""
         return self.root.intermediate(f"Intermediate I2, {_WARNING}")
 
-    @cached_property
+    @made_once
     def rogue(self) -> Authority:
         """R2: a second root that the client trusts, and must not accept for a pinned host."""
         return Authority(f"Rogue root R2, {_WARNING}", now=self.now)
 
-    @cached_property
+    @made_once
     def namesake(self) -> Authority:
         """A root with the name of R and another key, which some cases add to the trust store."""
         return Authority(self.root.common_name, now=self.now)
 
-    @cached_property
+    @made_once
     def new_root(self) -> Authority:
         """X: a new root that R has cross-signed, which some cases add to the trust store."""
         return Authority(f"Root X, {_WARNING}", now=self.now)
 
-    @cached_property
+    @made_once
     def untrusted(self) -> Authority:
         """U: a root that is in no trust store of a client."""
         return Authority(f"Untrusted root U, {_WARNING}", now=self.now)
 
-    @cached_property
+    @made_once
     def rsa_intermediate(self) -> Authority:
         """An intermediate below R with an RSA key, for signatures that ECDSA can't make."""
         key = _rsa_key("intermediate")
         return Authority(f"Intermediate RSA, {_WARNING}", issuer=self.root, key=key)
 
-    @cached_property
+    @made_once
     def backup_key(self) -> rsa.RSAPrivateKey:
         """The backup key of every server. It is RSA, so that clients pin keys of both types."""
         return _rsa_key("backup")
 
-    @cached_property
+    @made_once
     def logs(self) -> tuple[LabLog, ...]:
         """Two Certificate Transparency logs, of two operators, that the client recognises."""
         return LabLog.make("Operator A"), LabLog.make("Operator B")
 
-    @cached_property
+    @made_once
     def unknown_logs(self) -> tuple[LabLog, ...]:
         """Two Certificate Transparency logs that are not in the client's list."""
         return LabLog.make("Operator C"), LabLog.make("Operator D")
 
-    @cached_property
+    @made_once
     def ech_configs(self) -> bytes:
         """An ECHConfigList (RFC 9849 section 4) for ``PUBLIC_NAME``.
 
@@ -267,7 +289,7 @@ class Authorities:
         )
         return vector(2, _ECH_VERSION + vector(2, b"".join(contents)))
 
-    @cached_property
+    @made_once
     def client(self) -> Identity:
         """The client certificate, for servers that request one."""
         return client_identity(self.now)
@@ -299,17 +321,17 @@ class TestPKI:
         self.second = second
         self.style = style
 
-    @cached_property
+    @made_once
     def leaf(self) -> Identity:
         """The honest server's key and chain: leaf L, issued by I below the root R."""
         return self.intermediate.issue(self.host, key=imitable_key())
 
-    @cached_property
+    @made_once
     def backup(self) -> Identity:
         """The honest server's backup key and chain: leaf B, issued by I below the root R."""
         return self.intermediate.issue(self.host, key=self.authorities.backup_key)
 
-    @cached_property
+    @made_once
     def second_leaf(self) -> Identity:
         """The key and chain of the honest second host: leaf L2, issued by I2 below the root R."""
         return self.second_intermediate.issue(self.second)
@@ -320,12 +342,12 @@ class TestPKI:
         taken = self.host, self.second
         return next(name for name in UNPINNED if name not in taken)
 
-    @cached_property
+    @made_once
     def unpinned_leaf(self) -> Identity:
         """The key and chain of a host without pins: leaf L3, issued by I2 below the root R."""
         return self.second_intermediate.issue(self.unpinned)
 
-    @cached_property
+    @made_once
     def attacker_chain(self) -> Identity:
         """An attacker's key and chain for the host: L′, issued by R2, which clients trust.
 
@@ -341,12 +363,12 @@ class TestPKI:
         change = with_scts(self.intermediate, logs)
         return self.intermediate.issue(self.host, key=self.leaf.key, change=change)
 
-    @cached_property
+    @made_once
     def stolen(self) -> Identity:
         """A stolen former key of the server, with a certificate for the host, issued by I."""
         return self.intermediate.issue(self.host)
 
-    @cached_property
+    @made_once
     def stolen_intermediate(self) -> Authority:
         """K: an intermediate below the trusted root R with a stolen key."""
         return self.root.intermediate(f"Intermediate K, {_WARNING}")
@@ -356,7 +378,7 @@ class TestPKI:
         """The chain of the honest server, leaf first. It is public, so attackers have it too."""
         return self.leaf.chain
 
-    @cached_property
+    @made_once
     def pinned_certificate(self) -> Certificate:
         """The first certificate of the honest chain that a pin matches; the leaf if no pin matches.
 
@@ -394,7 +416,7 @@ class TestPKI:
             return ServerStep.of(self.untrusted.issue(self.host))
         return ServerStep.of(self.attacker_chain)
 
-    @cached_property
+    @made_once
     def pins(self) -> PinSet | None:
         """The client's pins for the host under test and the second host.
 

@@ -9,7 +9,6 @@ real server or of its authority is reported as not run.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cryptography import x509
@@ -17,7 +16,7 @@ from cryptography import x509
 from certpin import pinfile
 from certpin.errors import ConfigError
 from certpin.lab.case import CannotServeError
-from certpin.lab.pki import Authorities, Style, TestPKI
+from certpin.lab.pki import Authorities, Style, TestPKI, made_once
 from certpin.lab.scenario import Opening, Role, ServerStep
 from certpin.lab.server.protocols import PROTOCOLS
 from certpin.pins import HostPattern
@@ -158,7 +157,7 @@ class UpstreamPKI(TestPKI):
         """
         return ServerStep(self._upstream.der, b"", role=Role.HONEST, opening=Opening.RELAY)
 
-    @cached_property
+    @made_once
     def pins(self) -> PinSet | None:
         """The client's pin set for the real server; ``None`` if the user gave no pin file."""
         return self._upstream.pins

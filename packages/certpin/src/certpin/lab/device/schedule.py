@@ -6,7 +6,6 @@ the redirect belongs to this case too.
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -17,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from certpin.lab.case import CONTROL, CannotServeError
 from certpin.lab.device.queue import CaseQueue
 from certpin.lab.device.turn import Turn, Visit
-from certpin.lab.pki import Style, TestPKI
+from certpin.lab.pki import Style, TestPKI, made_once
 from certpin.lab.scenario import INTERRUPTED, Opening
 from certpin.lab.server.relay import UPSTREAM
 from certpin.lab.server.session import Destination
@@ -56,12 +55,12 @@ class DevicePKI(TestPKI):
     So the servers have the same keys in every session of the lab, and an app's pins still match.
     """
 
-    @cached_property
+    @made_once
     def leaf(self) -> Identity:
         """R→I→L: the chain of the honest server, from root R to its leaf L."""
         return self.intermediate.issue(self.host, key=server_key(self.root, f"leaf:{self.host}"))
 
-    @cached_property
+    @made_once
     def second_leaf(self) -> Identity:
         """R→I2→L2: the chain of the honest second server, from root R to its leaf L2.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError, InputError
@@ -18,7 +18,7 @@ from certpin.lab.case import (
     Family,
     OwnChain,
 )
-from certpin.lab.pki import Authorities, Style, TestPKI
+from certpin.lab.pki import Authorities, Style, TestPKI, made_once
 from certpin.lab.scenario import Role, Scenario, ServerStep
 from certpin.pins import Pin, pins_of
 from certpin.support.text import counted, printable
@@ -128,7 +128,7 @@ class OwnPKI(TestPKI):
         """How the lab serves a connection: with the chain and key that the user supplies."""
         return ServerStep(self._own.chain, self._own.key_pem, role=Role.HONEST)
 
-    @cached_property
+    @made_once
     def pinned_certificate(self) -> Certificate:
         """The first certificate of the user's chain or anchors that a pin matches.
 
@@ -146,7 +146,7 @@ class OwnPKI(TestPKI):
             with suppress(InputError):
                 yield Certificate.from_der(der)
 
-    @cached_property
+    @made_once
     def pins(self) -> PinSet | None:
         """The client's pins: those that the case file gives, or pins of the chain.
 

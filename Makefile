@@ -1,6 +1,7 @@
 # The one list of commands: `make` prints it.
 #
-# PYTHON    the Python to work with (3.11 to 3.15), by default python3
+# PYTHON    the Python to work with (3.11 to 3.15): by default the system's, if it is new enough and has
+#           its venv module, otherwise the first python3 on PATH
 # JOBS      how many tests run at once, by default two more than there are cores, because some tests
 #           wait; at most 5
 # UPGRADE   with 1, `make lock` takes the latest of everything
@@ -13,7 +14,12 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
-PYTHON ?= python3
+# Distributions compile their Python with optimisations, and pyenv compiles without, by default.
+ifndef PYTHON
+PYTHON := $(shell for each in /usr/bin/python3 python3; do \
+	if $$each -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	then echo $$each; exit; fi; done; echo python3)
+endif
 JOBS ?= $(shell n=$$(nproc); echo $$(( n < 3 ? n + 2 : 5 )))
 # Workers of mypy: each reads the libraries again, and none waits.
 WORKERS := $(shell n=$$(nproc); echo $$(( n < 5 ? n : 5 )))

@@ -43,14 +43,6 @@ def interpreter(version: str) -> Path:
     return (_HOME / version / "usr" / "bin" / f"python{version}").absolute()
 
 
-def unpacked(python: str) -> bool:
-    """Return True if ``python`` is the path of an interpreter below ``.venvs/debian``.
-
-    Those Pythons have no pip.
-    """
-    return Path(python).absolute().is_relative_to(_HOME.absolute())
-
-
 def fetch(version: str) -> Path:
     """Download a Python from Debian's unstable suite and unpack it, unless that was done before.
 

@@ -4,6 +4,9 @@ The environment is made again if the lock changes. Each package is installed in 
 with the locked hashes; nothing is resolved, so a newer release in the registry changes nothing.
 Builds are not isolated: their requirements come from requirements/build.txt, so that no unlocked
 package is ever run.
+
+uv installs the packages (decision 86). uv itself is locked, too: pip installs it into
+``.venvs/lock``, the first environment.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +22,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts import debian_pythons
 from scripts.console import fail, say, succeeds
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ _BUILD = Path("requirements/build.txt")
 _PACKAGES = [Path("packages/certpin"), Path("packages/certpin-watch")]
 _VERSION = "src/*/_version.py"
 _STAMP = "certpin-stamp"  # the lock that an environment was made from; written when it is complete
+_UV = Path(".venvs/lock")  # the environment of uv
+_UV_LOCK = Path("requirements/lock.txt")
 _PIP = ["-m", "pip", "--disable-pip-version-check", "--no-input"]
 # A lock is complete, so it is not resolved again: pip 23 would look for the newest release of
 # `coverage[toml]`, although coverage is locked, and then refuse it because it has no hash.
@@ -54,6 +59,8 @@ def ensure(
         packages: the packages of this repository to install.
     """
     inside = str(directory / "bin" / "python")
+    if directory != _UV:
+        ensure(_UV, sys.executable, _UV_LOCK, project="none")
     with _exclusive(directory):
         _ensure_lock(directory, python, inside, lock)
         if project == "editable":
@@ -112,47 +119,53 @@ def _ensure_downloaded(folder: Path, python: str, locks: Sequence[Path]) -> None
 
 def _ensure_lock(directory: Path, python: str, inside: str, lock: Path) -> None:
     stamp = directory / _STAMP
-    wanted = _digest(_version(python).encode(), _BUILD.read_bytes(), lock.read_bytes())
+    locks = [lock] if directory == _UV else [_BUILD, lock]
+    wanted = _digest(_version(python).encode(), *(each.read_bytes() for each in locks))
     # The Python that made it may be gone.
     if _is_current(stamp, wanted) and Path(inside).exists():
         return
     say(f"setting up {directory} (Python {_version(python)}, {lock})")
     shutil.rmtree(directory, ignore_errors=True)
-    _make(directory, python, inside)
-    for each in (_BUILD, lock):
-        words = [*_LOCKED, "-r", str(each)]
-        _pip(inside, words, f"{each} could not be installed")
-    if not succeeds([inside, *_PIP, "check"], quiet=True):
-        fail(f"{lock} does not list everything that its packages need", "make lock")
+    _make(directory, python)
+    for each in locks:
+        _install(directory, inside, each)
+    _check(inside, lock)
     stamp.write_text(wanted)
 
 
-def _make(directory: Path, python: str, inside: str) -> None:
-    """Make a virtual environment that has pip.
+def _make(directory: Path, python: str) -> None:
+    """Make a virtual environment. The one of uv gets the pip that ``python`` brings.
 
-    If this program runs in an environment that it has made, the locked pip of that environment
-    installs pip into the new one, which takes a second. Otherwise ``ensurepip`` does, which takes
-    three. A Python unpacked from Debian's packages has no ``ensurepip``.
+    The others get pip from requirements/build.txt: a Python unpacked from Debian's packages brings
+    none.
+    """
+    more = [] if directory == _UV else ["--without-pip"]
+    if not succeeds([python, "-m", "venv", *more, str(directory)], quiet=True):
+        fail(f"{python} cannot make an environment", "on Debian: apt-get install python3-venv")
+
+
+def _install(directory: Path, inside: str, lock: Path) -> None:
+    """Install the packages of a lock file into a virtual environment.
+
+    uv does it. If it fails, the pip of uv's environment does: it may reach an index that uv doesn't
+    know, because only pip reads pip.conf.
 
     Args:
-        directory: the new environment.
-        python: the Python that makes it.
-        inside: the path of the Python in the new environment.
+        directory: the environment.
+        inside: the path of its Python.
+        lock: the lock file.
     """
-    if not _has_locked_pip() and not debian_pythons.unpacked(python):
-        if not succeeds([python, "-m", "venv", str(directory)], quiet=True):
-            fail(f"{python} cannot make an environment", "on Debian: apt-get install python3-venv")
+    problem = f"{lock} could not be installed"
+    words = [*_LOCKED, "-r", str(lock)]
+    if directory == _UV:
+        _pip(inside, words, problem)
         return
-    if not succeeds([python, "-m", "venv", "--without-pip", str(directory)], quiet=True):
-        fail(f"{python} cannot make an environment", "read its output above")
-    words = ["--quiet", "--python", inside, "install", *_LOCKED, "-r", str(_BUILD)]
-    if not succeeds([sys.executable, *_PIP, *words]):
-        fail(f"{_BUILD} could not be installed", "make setup, then try once more")
-
-
-def _has_locked_pip() -> bool:
-    """Return True if this program runs in an environment that it has made."""
-    return Path(sys.prefix, _STAMP).exists()
+    uv = [str(_UV / "bin/uv"), "pip", "install", "--quiet", "--python", inside]
+    # pip tries again, and more often.
+    if succeeds([*uv, *words], env={"UV_HTTP_RETRIES": "1", **os.environ}, quiet=True):
+        return
+    say(f"uv could not install {lock}; pip tries it, with its own settings")
+    _pip(str(_UV / "bin/python"), words, problem, into=inside)
 
 
 def _ensure_editable(directory: Path, inside: str, packages: Sequence[Path]) -> None:
@@ -171,8 +184,22 @@ def _is_current(stamp: Path, wanted: str) -> bool:
     return stamp.exists() and stamp.read_text() == wanted
 
 
-def _pip(inside: str, words: list[str], problem: str) -> None:
-    if not succeeds([inside, *_PIP, "install", "--quiet", *words]):
+def _check(inside: str, lock: Path) -> None:
+    if not succeeds([str(_UV / "bin/uv"), "pip", "check", "--python", inside], quiet=True):
+        fail(f"{lock} does not list everything that its packages need", "make lock")
+
+
+def _pip(python: str, words: list[str], problem: str, into: str | None = None) -> None:
+    """Run ``pip install``; exit with an error if it fails.
+
+    Args:
+        python: the path of the Python that has pip.
+        words: the arguments.
+        problem: the message of the error.
+        into: the path of the Python to install for; by default, ``python``.
+    """
+    target = ["--python", into] if into else []
+    if not succeeds([python, *_PIP, *target, "install", "--quiet", *words]):
         fail(problem, "read what pip said above; packages come over the network, so try once more")
 
 

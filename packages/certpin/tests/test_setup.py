@@ -1,7 +1,8 @@
 """``scripts.setup_venv`` installs the locked versions, even if an index has newer releases.
 
-It refuses an incomplete lock. ``scripts.debian_pythons`` reports a Python that is not available or
-doesn't run, and starts one that needs a newer libc with its own libc.
+It refuses an incomplete lock, and a file with another hash. ``scripts.debian_pythons`` reports a
+Python that is not available or doesn't run, and starts one that needs a newer libc with its own
+libc.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import base64
 import hashlib
 import shutil
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,12 +20,12 @@ import pytest
 
 from scripts import debian_pythons, pythons, setup_venv
 from scripts.record import UNSTABLE, Run
-from tests._quick_venv import quick_python
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-OLDEST_PIP = Path(__file__).parents[3] / ".venvs" / "oldest-pip"
+ROOT = Path(__file__).parents[3]
+OLDEST_PIP = ROOT / ".venvs" / "oldest-pip"
 EMPTY_LOCK = "# nothing\n"
 
 
@@ -50,70 +52,101 @@ def _wheel(folder: Path, name: str, version: str, *requirements: str) -> str:
     return f"{name}=={version} --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
 
 
-def _plant_oldest_pip(directory: Path, python: str, inside: str) -> None:
-    """Create the environment ``directory`` with the pip of the first release of this Python.
-
-    ``python`` creates the environment; ``inside`` is the path of its own Python.
-    """
+def _plant_oldest_pip(directory: Path, python: str) -> None:
+    """Create the environment ``directory`` with the pip of the first release of this Python."""
     subprocess.run([python, "-m", "venv", "--without-pip", directory], check=True)
     (theirs,) = OLDEST_PIP.glob("lib/*/site-packages")
     (ours,) = directory.glob("lib/*/site-packages")
     for part in theirs.glob("pip*"):
         shutil.copytree(part, ours / part.name)
-    words = [inside, "-m", "pip", "--version"]
+    words = [str(directory / "bin" / "python"), "-m", "pip", "--version"]
     said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     assert said.split()[1] in {"22.3", "23.2.1", "24.2", "25.2"}
 
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return an empty folder for wheels, which is the only source of packages for pip."""
+    """Return an empty folder for wheels, which is the only source of packages for uv and pip."""
     folder = tmp_path / "wheels"
     folder.mkdir()
-    for name, value in (("NO_INDEX", "1"), ("FIND_LINKS", str(folder)), ("NO_CACHE_DIR", "1")):
-        monkeypatch.setenv(f"PIP_{name}", value)
+    for program in ("UV", "PIP"):
+        monkeypatch.setenv(f"{program}_NO_INDEX", "1")
+        monkeypatch.setenv(f"{program}_FIND_LINKS", str(folder))
+    monkeypatch.setenv("UV_NO_CACHE", "1")
+    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
     monkeypatch.delenv("PIP_CONSTRAINT", raising=False)
     build = tmp_path / "build.txt"
     build.write_text(EMPTY_LOCK)
     monkeypatch.setattr(setup_venv, "_BUILD", build)
-    monkeypatch.setattr(setup_venv, "_has_locked_pip", lambda: False)  # there is no pip to install
+    monkeypatch.chdir(ROOT)  # uv is in an environment there
     return folder
 
 
 @pytest.fixture
-def set_up(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, index: Path
-) -> Callable[[str], str]:
+def set_up(tmp_path: Path, index: Path) -> Callable[[str], str]:
     """Return a function that sets up an environment from the text of a lock file.
 
     The function returns the version of the module ``inner`` that was installed.
     """
 
-    python = str(quick_python(tmp_path_factory))
-
     def _set_up(lock: str) -> str:
         path = tmp_path / "lock.txt"
         path.write_text(lock)
-        inside = setup_venv.ensure(tmp_path / "venv", python, path, project="none")
+        inside = setup_venv.ensure(tmp_path / "venv", sys.executable, path, project="none")
         words = [inside, "-c", "import inner; print(inner.VERSION)"]
         return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
 
     return _set_up
 
 
+@pytest.fixture(params=["uv", "pip"])
+def only(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The only program that can install a package: uv, or pip because only pip knows the index."""
+    unable = {"uv": "PIP", "pip": "UV"}[request.param]
+    monkeypatch.setenv(f"{unable}_FIND_LINKS", str(tmp_path / "none"))
+    (tmp_path / "none").mkdir()
+    return str(request.param)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("pip", ["shipped", "oldest"])
+@pytest.mark.usefixtures("only")
 def test_a_newer_release_of_a_locked_package_changes_nothing(
-    pip: str, index: Path, set_up: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+    index: Path, set_up: Callable[[str], str]
 ) -> None:
-    if pip == "oldest":
-        if not OLDEST_PIP.exists():
-            pytest.skip("left out: .venvs/oldest-pip is missing (make test)")
-        monkeypatch.setattr(setup_venv, "_make", _plant_oldest_pip)
+    lock = _wheel(index, "outer", "1.0", "inner>=1.0") + _wheel(index, "inner", "1.0")
+    _wheel(index, "inner", "2.0")
+    assert set_up(lock) == "1.0"
+
+
+@pytest.mark.slow
+def test_the_oldest_pip_installs_the_locked_versions(
+    tmp_path: Path, index: Path, set_up: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pip that a Python brings installs uv."""
+    if not OLDEST_PIP.exists():
+        pytest.skip("left out: .venvs/oldest-pip is missing (make test)")
+    monkeypatch.setattr(setup_venv, "_make", _plant_oldest_pip)
+    uv = tmp_path / "venv" / "bin" / "uv"
+    monkeypatch.setattr(setup_venv, "_UV", uv.parents[1])
+    monkeypatch.setattr(setup_venv, "_check", lambda _inside, _lock: None)  # uv would do it
     # As in pytest-cov's `coverage[toml]>=7.10.6`: an extra makes pip 22 and 23 resolve again.
     lock = _wheel(index, "outer", "1.0", "inner[toml]>=1.0") + _wheel(index, "inner", "1.0")
     _wheel(index, "inner", "2.0")
     assert set_up(lock) == "1.0"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("only")
+def test_a_package_with_another_hash_is_refused(
+    index: Path, set_up: Callable[[str], str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    lock = _wheel(index, "inner", "1.0")
+    (wheel,) = index.iterdir()
+    with zipfile.ZipFile(wheel, "a") as archive:
+        archive.writestr("other.py", "")
+    with pytest.raises(SystemExit):
+        set_up(lock)
+    assert "lock.txt could not be installed" in capfd.readouterr().err
 
 
 @pytest.mark.slow
@@ -137,7 +170,7 @@ def test_an_incomplete_lock_is_refused(
     with pytest.raises(SystemExit):
         set_up(lock)
     said = capfd.readouterr().err
-    assert "outer 1.0 requires inner" in said
+    assert "`outer` requires `inner>=1.0`" in said
     assert "fix: make lock" in said
 
 

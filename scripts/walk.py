@@ -308,7 +308,7 @@ def _wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
-# The limits are those of the plan for the layout.
+# The limits are those of the plan for the layout; decision 87 says why `switch` is above its own.
 ACTIONS = (
     Action("certpin add HOST", 16, _add),
     Action("a pinned httpx request refused", 16, _refused, "tls", 4),

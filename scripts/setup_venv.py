@@ -5,8 +5,8 @@ with the locked hashes; nothing is resolved, so a newer release in the registry 
 Builds are not isolated: their requirements come from requirements/build.txt, so that no unlocked
 package is ever run.
 
-uv installs the packages (decision 86). uv itself is locked, too: pip installs it into
-``.venvs/lock``, the first environment.
+uv installs the packages; if it fails, or if only pip knows the index, pip does (decision 86). uv
+itself is locked, too: pip installs it into ``.venvs/lock``, the first environment.
 """
 
 from __future__ import annotations
@@ -31,13 +31,17 @@ _BUILD = Path("requirements/build.txt")
 _PACKAGES = [Path("packages/certpin"), Path("packages/certpin-watch")]
 _VERSION = "src/*/_version.py"
 _STAMP = "certpin-stamp"  # the lock that an environment was made from; written when it is complete
-_UV = Path(".venvs/lock")  # the environment of uv
-_UV_LOCK = Path("requirements/lock.txt")
+UV = Path(".venvs/lock")  # the environment of uv
+UV_LOCK = Path("requirements/lock.txt")
+# Not the user's cache: it has wheels that other projects built with unlocked packages,
+# and its files are linked into their environments.
+_UV_CACHE = Path(".venvs/uv-cache")
 _PIP = ["-m", "pip", "--disable-pip-version-check", "--no-input"]
 # A lock is complete, so it is not resolved again: pip 23 would look for the newest release of
 # `coverage[toml]`, although coverage is locked, and then refuse it because it has no hash.
 _LOCKED = ["--no-deps", "--require-hashes", "--no-build-isolation", "--no-compile"]
 _PROJECT = ["--no-deps", "--no-index", "--no-build-isolation", "--force-reinstall"]
+_READ_PIP = "read what pip said above; packages come over the network, so try once more"
 
 
 def ensure(
@@ -59,15 +63,15 @@ def ensure(
         packages: the packages of this repository to install.
     """
     inside = str(directory / "bin" / "python")
-    if directory != _UV:
-        ensure(_UV, sys.executable, _UV_LOCK, project="none")
+    if directory != UV:
+        ensure(UV, sys.executable, UV_LOCK, project="none")
     with _exclusive(directory):
         _ensure_lock(directory, python, inside, lock)
         if project == "editable":
             _ensure_editable(directory, inside, packages)
         elif project == "wheel":
             folders = [str(Path.cwd() / each) for each in packages]
-            _pip(inside, [*_PROJECT, *folders], "certpin could not be built")
+            _install_project(inside, folders)
     return inside
 
 
@@ -119,17 +123,17 @@ def _ensure_downloaded(folder: Path, python: str, locks: Sequence[Path]) -> None
 
 def _ensure_lock(directory: Path, python: str, inside: str, lock: Path) -> None:
     stamp = directory / _STAMP
-    locks = [lock] if directory == _UV else [_BUILD, lock]
-    wanted = _digest(_version(python).encode(), *(each.read_bytes() for each in locks))
+    # Every Python can run uv: other programs may be using it.
+    locks, made_by = ([lock], "") if directory == UV else ([_BUILD, lock], _version(python))
+    wanted = _digest(made_by.encode(), *(each.read_bytes() for each in locks))
     # The Python that made it may be gone.
     if _is_current(stamp, wanted) and Path(inside).exists():
         return
     say(f"setting up {directory} (Python {_version(python)}, {lock})")
-    shutil.rmtree(directory, ignore_errors=True)
-    _make(directory, python)
-    for each in locks:
-        _install(directory, inside, each)
-    _check(inside, lock)
+    if directory == UV or _only_pip_knows_index() or not _made_with_uv(directory, python, locks):
+        _make_with_pip(directory, python, locks)
+    if not (_uv("check", inside) or succeeds([*_pip_for(directory), "check"], quiet=True)):
+        fail(f"{lock} does not list everything that its packages need", "make lock")
     stamp.write_text(wanted)
 
 
@@ -139,33 +143,57 @@ def _make(directory: Path, python: str) -> None:
     The others get pip from requirements/build.txt: a Python unpacked from Debian's packages brings
     none.
     """
-    more = [] if directory == _UV else ["--without-pip"]
+    shutil.rmtree(directory, ignore_errors=True)
+    more = [] if directory == UV else ["--without-pip"]
     if not succeeds([python, "-m", "venv", *more, str(directory)], quiet=True):
         fail(f"{python} cannot make an environment", "on Debian: apt-get install python3-venv")
 
 
-def _install(directory: Path, inside: str, lock: Path) -> None:
-    """Install the packages of a lock file into a virtual environment.
-
-    uv does it. If it fails, the pip of uv's environment does: it may reach an index that uv doesn't
-    know, because only pip reads pip.conf.
+def _made_with_uv(directory: Path, python: str, locks: Sequence[Path]) -> bool:
+    """Make a virtual environment with the packages of lock files; return False if uv fails.
 
     Args:
         directory: the environment.
-        inside: the path of its Python.
-        lock: the lock file.
+        python: the Python that makes it.
+        locks: the lock files, in the order in which they are installed.
     """
-    problem = f"{lock} could not be installed"
-    words = [*_LOCKED, "-r", str(lock)]
-    if directory == _UV:
-        _pip(inside, words, problem)
-        return
-    uv = [str(_UV / "bin/uv"), "pip", "install", "--quiet", "--python", inside]
-    # pip tries again, and more often.
-    if succeeds([*uv, *words], env={"UV_HTTP_RETRIES": "1", **os.environ}, quiet=True):
-        return
-    say(f"uv could not install {lock}; pip tries it, with its own settings")
-    _pip(str(_UV / "bin/python"), words, problem, into=inside)
+    _make(directory, python)
+    for each in locks:
+        words = ["--quiet", *_LOCKED, "-r", str(each)]
+        if not _uv("install", str(directory / "bin" / "python"), *words):
+            say(f"uv could not install {each}; pip sets up {directory}")
+            return False
+    return True
+
+
+def _make_with_pip(directory: Path, python: str, locks: Sequence[Path]) -> None:
+    """Do the same as ``_made_with_uv`` with pip; exit with an error if it fails."""
+    _make(directory, python)
+    for each in locks:
+        words = ["install", "--quiet", *_LOCKED, "-r", str(each)]
+        if not succeeds([*_pip_for(directory), *words]):
+            fail(f"{each} could not be installed", _READ_PIP)
+
+
+def _only_pip_knows_index() -> bool:
+    """Return True if the settings of pip, such as pip.conf, name an index that uv wouldn't use."""
+    if {"UV_DEFAULT_INDEX", "UV_INDEX_URL"} & {*os.environ}:
+        return False
+    words = [str(UV / "bin" / "python"), *_PIP, "config", "list"]
+    return "index-url=" in subprocess.run(words, capture_output=True, text=True, check=False).stdout
+
+
+def _uv(command: str, inside: str, *words: str) -> bool:
+    """Run a command of ``uv pip`` for the Python ``inside``; return True if it succeeds."""
+    # One retry: pip does what uv can't.
+    ours = {"UV_CACHE_DIR": str(_UV_CACHE.absolute()), "UV_HTTP_RETRIES": "1"}
+    program = [str(UV / "bin" / "uv"), "pip", command, "--python", inside, *words]
+    return succeeds(program, env=ours | os.environ, quiet=True)
+
+
+def _pip_for(directory: Path) -> list[str]:
+    """Return the command of the pip that uv's environment has, for another environment."""
+    return [str(UV / "bin" / "python"), *_PIP, "--python", str(directory / "bin" / "python")]
 
 
 def _ensure_editable(directory: Path, inside: str, packages: Sequence[Path]) -> None:
@@ -175,7 +203,7 @@ def _ensure_editable(directory: Path, inside: str, packages: Sequence[Path]) -> 
     if _is_current(stamp, wanted):
         return
     folders = [word for each in packages for word in ("--editable", str(Path.cwd() / each))]
-    _pip(inside, [*_PROJECT, *folders], "certpin could not be built")
+    _install_project(inside, folders)
     stamp.write_text(wanted)
 
 
@@ -184,23 +212,9 @@ def _is_current(stamp: Path, wanted: str) -> bool:
     return stamp.exists() and stamp.read_text() == wanted
 
 
-def _check(inside: str, lock: Path) -> None:
-    if not succeeds([str(_UV / "bin/uv"), "pip", "check", "--python", inside], quiet=True):
-        fail(f"{lock} does not list everything that its packages need", "make lock")
-
-
-def _pip(python: str, words: list[str], problem: str, into: str | None = None) -> None:
-    """Run ``pip install``; exit with an error if it fails.
-
-    Args:
-        python: the path of the Python that has pip.
-        words: the arguments.
-        problem: the message of the error.
-        into: the path of the Python to install for; by default, ``python``.
-    """
-    target = ["--python", into] if into else []
-    if not succeeds([python, *_PIP, *target, "install", "--quiet", *words]):
-        fail(problem, "read what pip said above; packages come over the network, so try once more")
+def _install_project(inside: str, words: list[str]) -> None:
+    if not succeeds([inside, *_PIP, "install", "--quiet", *_PROJECT, *words]):
+        fail("certpin could not be built", _READ_PIP)
 
 
 def _version(python: str) -> str:

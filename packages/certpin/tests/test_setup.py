@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -67,6 +68,8 @@ def _plant_oldest_pip(directory: Path, python: str) -> None:
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return an empty folder for wheels, which is the only source of packages for uv and pip."""
+    monkeypatch.chdir(ROOT)
+    setup_venv.ensure(setup_venv.UV, sys.executable, setup_venv.UV_LOCK, project="none")
     folder = tmp_path / "wheels"
     folder.mkdir()
     for program in ("UV", "PIP"):
@@ -74,11 +77,11 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(f"{program}_FIND_LINKS", str(folder))
     monkeypatch.setenv("UV_NO_CACHE", "1")
     monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)  # the machine's may name an index
     monkeypatch.delenv("PIP_CONSTRAINT", raising=False)
     build = tmp_path / "build.txt"
     build.write_text(EMPTY_LOCK)
     monkeypatch.setattr(setup_venv, "_BUILD", build)
-    monkeypatch.chdir(ROOT)  # uv is in an environment there
     return folder
 
 
@@ -99,23 +102,50 @@ def set_up(tmp_path: Path, index: Path) -> Callable[[str], str]:
     return _set_up
 
 
-@pytest.fixture(params=["uv", "pip"])
-def only(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The only program that can install a package: uv, or pip because only pip knows the index."""
-    unable = {"uv": "PIP", "pip": "UV"}[request.param]
-    monkeypatch.setenv(f"{unable}_FIND_LINKS", str(tmp_path / "none"))
+def _installer(folder: Path) -> str:
+    """Return the program that installed ``inner`` below a folder: ``uv`` or ``pip``."""
+    (file,) = folder.glob("venv/lib/*/site-packages/inner-*.dist-info/INSTALLER")
+    return file.read_text().strip()
+
+
+@pytest.fixture(params=["uv", "pip", "pip, and uv does not run"])
+def only(
+    request: pytest.FixtureRequest, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """The only program that can install from ``index``: ``uv`` or ``pip``."""
+    assert not [*index.iterdir()]
+    program, _, broken = str(request.param).partition(", ")
+    if broken:
+        (tmp_path / "uv.toml").write_text("not TOML")
+        monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "uv.toml"))
     (tmp_path / "none").mkdir()
-    return str(request.param)
+    unable = {"uv": "PIP", "pip": "UV"}[program]
+    monkeypatch.setenv(f"{unable}_FIND_LINKS", str(tmp_path / "none"))
+    return program
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("only")
 def test_a_newer_release_of_a_locked_package_changes_nothing(
-    index: Path, set_up: Callable[[str], str]
+    only: str, tmp_path: Path, index: Path, set_up: Callable[[str], str]
 ) -> None:
     lock = _wheel(index, "outer", "1.0", "inner>=1.0") + _wheel(index, "inner", "1.0")
     _wheel(index, "inner", "2.0")
     assert set_up(lock) == "1.0"
+    assert _installer(tmp_path) == only
+
+
+@pytest.mark.slow
+def test_pip_installs_if_only_its_settings_name_an_index(
+    tmp_path: Path, index: Path, set_up: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = "https://pypi.bank.example/simple"
+    settings = tmp_path / "pip.conf"
+    settings.write_text(f"[global]\nindex-url = {theirs}\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(settings))
+    assert set_up(_wheel(index, "inner", "1.0")) == "1.0"
+    assert _installer(tmp_path) == "pip"
+    monkeypatch.setenv("UV_DEFAULT_INDEX", theirs)
+    assert not setup_venv._only_pip_knows_index()
 
 
 @pytest.mark.slow
@@ -126,9 +156,7 @@ def test_the_oldest_pip_installs_the_locked_versions(
     if not OLDEST_PIP.exists():
         pytest.skip("left out: .venvs/oldest-pip is missing (make test)")
     monkeypatch.setattr(setup_venv, "_make", _plant_oldest_pip)
-    uv = tmp_path / "venv" / "bin" / "uv"
-    monkeypatch.setattr(setup_venv, "_UV", uv.parents[1])
-    monkeypatch.setattr(setup_venv, "_check", lambda _inside, _lock: None)  # uv would do it
+    monkeypatch.setattr(setup_venv, "UV", tmp_path / "venv")
     # As in pytest-cov's `coverage[toml]>=7.10.6`: an extra makes pip 22 and 23 resolve again.
     lock = _wheel(index, "outer", "1.0", "inner[toml]>=1.0") + _wheel(index, "inner", "1.0")
     _wheel(index, "inner", "2.0")

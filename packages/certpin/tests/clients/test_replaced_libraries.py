@@ -37,10 +37,7 @@ def run_there(backend: str, files: list[str]) -> None:
 
     ``backend`` is the TLS library that urllib3-future uses over TCP there.
     """
-    assert PYTHON.exists(), (
-        f"{PYTHON} is missing; fix: "
-        "python3 -m scripts.setup_venv .venvs/niquests requirements/niquests.txt"
-    )
+    assert PYTHON.exists(), f"{PYTHON} is missing; fix: make environments"
     # Remove variables that would make the inner run measure, record, distribute or require tests.
     ours = ("COV", "CERTPIN_", "PYTEST_", "PYTHON")
     env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}

@@ -19,10 +19,7 @@ CHECKS = sorted(map(str, Path(__file__).parent.joinpath("large").glob("check_*.p
 @pytest.mark.slow
 @pytest.mark.parametrize("check", CHECKS, ids=lambda path: Path(path).stem)
 def test_keys_of_google_and_azure_sign(check: str) -> None:
-    assert PYTHON.exists(), (
-        f"{PYTHON} is missing; fix: "
-        "python3 -m scripts.setup_venv .venvs/clouds requirements/clouds.txt"
-    )
+    assert PYTHON.exists(), f"{PYTHON} is missing; fix: make environments"
     # Remove variables that would make the inner run measure, record, distribute or require tests.
     ours = ("COV", "CERTPIN_", "PYTEST_", "PYTHON")
     env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}

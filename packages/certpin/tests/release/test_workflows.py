@@ -170,6 +170,13 @@ def test_every_make_target_of_a_workflow_exists() -> None:
     assert [name for name in targets if not re.search(rf"(?m)^{name}:", makefile)] == []
 
 
+def test_make_uses_the_python_that_the_workflow_installs() -> None:
+    """Otherwise the Python of the runner's image builds the published files."""
+    commands = [step["run"] for _, step in steps() if "make " in step.get("run", "")]
+    assert commands
+    assert [each for each in commands if " PYTHON=python3" not in each] == []
+
+
 def test_dependabot_waits_before_it_proposes_a_version() -> None:
     updates = read(ROOT / ".github/dependabot.yml")["updates"]
     assert {each["package-ecosystem"] for each in updates} == {"github-actions", "pip", "pub"}

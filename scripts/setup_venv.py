@@ -41,7 +41,7 @@ _PIP = ["-m", "pip", "--disable-pip-version-check", "--no-input"]
 # `coverage[toml]`, although coverage is locked, and then refuse it because it has no hash.
 _LOCKED = ["--no-deps", "--require-hashes", "--no-build-isolation", "--no-compile"]
 _PROJECT = ["--no-deps", "--no-index", "--no-build-isolation", "--force-reinstall"]
-_READ_PIP = "read what pip said above; packages come over the network, so try once more"
+_TRY_AGAIN = "read what pip said above; packages come over the network, so try once more"
 
 
 def ensure(
@@ -123,16 +123,21 @@ def _ensure_downloaded(folder: Path, python: str, locks: Sequence[Path]) -> None
 
 def _ensure_lock(directory: Path, python: str, inside: str, lock: Path) -> None:
     stamp = directory / _STAMP
-    # Every Python can run uv: other programs may be using it.
-    locks, made_by = ([lock], "") if directory == UV else ([_BUILD, lock], _version(python))
-    wanted = _digest(made_by.encode(), *(each.read_bytes() for each in locks))
+    version = _version(python)
+    locks = [lock] if directory == UV else [_BUILD, lock]
+    parts = [each.read_bytes() for each in locks]
+    if directory != UV:  # that one stays if the Python changes: a program may be running uv
+        parts.append(version.encode())
+    wanted = _digest(*parts)
     # The Python that made it may be gone.
     if _is_current(stamp, wanted) and Path(inside).exists():
         return
-    say(f"setting up {directory} (Python {_version(python)}, {lock})")
-    if directory == UV or _only_pip_knows_index() or not _made_with_uv(directory, python, locks):
-        _make_with_pip(directory, python, locks)
-    if not (_uv("check", inside) or succeeds([*_pip_for(directory), "check"], quiet=True)):
+    say(f"setting up {directory} (Python {version}, {lock})")
+    programs = ["pip"] if directory == UV or _only_pip_knows_index() else ["uv", "pip"]
+    program = next((each for each in programs if _made(directory, python, locks, each)), None)
+    if not program:
+        fail(f"{lock} could not be installed", _TRY_AGAIN)
+    if not _run(program, "check", inside):
         fail(f"{lock} does not list everything that its packages need", "make lock")
     stamp.write_text(wanted)
 
@@ -149,30 +154,22 @@ def _make(directory: Path, python: str) -> None:
         fail(f"{python} cannot make an environment", "on Debian: apt-get install python3-venv")
 
 
-def _made_with_uv(directory: Path, python: str, locks: Sequence[Path]) -> bool:
-    """Make a virtual environment with the packages of lock files; return False if uv fails.
+def _made(directory: Path, python: str, locks: Sequence[Path], program: str) -> bool:
+    """Make a virtual environment with the packages of lock files; return True if that succeeds.
 
     Args:
         directory: the environment.
         python: the Python that makes it.
         locks: the lock files, in the order in which they are installed.
+        program: ``uv`` or ``pip``, which installs them.
     """
     _make(directory, python)
     for each in locks:
-        words = ["--quiet", *_LOCKED, "-r", str(each)]
-        if not _uv("install", str(directory / "bin" / "python"), *words):
-            say(f"uv could not install {each}; pip sets up {directory}")
+        words = ("--quiet", *_LOCKED, "-r", str(each))
+        if not _run(program, "install", str(directory / "bin" / "python"), *words):
+            say(f"{program} could not install {each}")
             return False
     return True
-
-
-def _make_with_pip(directory: Path, python: str, locks: Sequence[Path]) -> None:
-    """Do the same as ``_made_with_uv`` with pip; exit with an error if it fails."""
-    _make(directory, python)
-    for each in locks:
-        words = ["install", "--quiet", *_LOCKED, "-r", str(each)]
-        if not succeeds([*_pip_for(directory), *words]):
-            fail(f"{each} could not be installed", _READ_PIP)
 
 
 def _only_pip_knows_index() -> bool:
@@ -183,17 +180,21 @@ def _only_pip_knows_index() -> bool:
     return "index-url=" in subprocess.run(words, capture_output=True, text=True, check=False).stdout
 
 
-def _uv(command: str, inside: str, *words: str) -> bool:
-    """Run a command of ``uv pip`` for the Python ``inside``; return True if it succeeds."""
+def _run(program: str, command: str, inside: str, *words: str) -> bool:
+    """Run a command of uv or pip for a Python; return True if it succeeds.
+
+    Args:
+        program: ``uv`` or ``pip``, which are both in uv's environment.
+        command: ``install`` or ``check``.
+        inside: the path of the Python.
+        words: the arguments of the command.
+    """
+    argv = [str(UV / "bin" / "python"), *_PIP, "--python", inside, command, *words]
+    if program == "uv":
+        argv = [str(UV / "bin" / "uv"), "pip", command, "--python", inside, *words]
     # One retry: pip does what uv can't.
     ours = {"UV_CACHE_DIR": str(_UV_CACHE.absolute()), "UV_HTTP_RETRIES": "1"}
-    program = [str(UV / "bin" / "uv"), "pip", command, "--python", inside, *words]
-    return succeeds(program, env=ours | os.environ, quiet=True)
-
-
-def _pip_for(directory: Path) -> list[str]:
-    """Return the command of the pip that uv's environment has, for another environment."""
-    return [str(UV / "bin" / "python"), *_PIP, "--python", str(directory / "bin" / "python")]
+    return succeeds(argv, env=ours | os.environ, quiet=True)
 
 
 def _ensure_editable(directory: Path, inside: str, packages: Sequence[Path]) -> None:
@@ -213,8 +214,8 @@ def _is_current(stamp: Path, wanted: str) -> bool:
 
 
 def _install_project(inside: str, words: list[str]) -> None:
-    if not succeeds([inside, *_PIP, "install", "--quiet", *_PROJECT, *words]):
-        fail("certpin could not be built", _READ_PIP)
+    if not _run("pip", "install", inside, "--quiet", *_PROJECT, *words):
+        fail("certpin could not be built", _TRY_AGAIN)
 
 
 def _version(python: str) -> str:

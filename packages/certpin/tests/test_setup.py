@@ -109,18 +109,17 @@ def _installer(folder: Path) -> str:
 
 
 @pytest.fixture(params=["uv", "pip", "pip, and uv does not run"])
-def only(
-    request: pytest.FixtureRequest, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> str:
+def only(request: pytest.FixtureRequest, index: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The only program that can install from ``index``: ``uv`` or ``pip``."""
-    assert not [*index.iterdir()]
     program, _, broken = str(request.param).partition(", ")
     if broken:
-        (tmp_path / "uv.toml").write_text("not TOML")
-        monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "uv.toml"))
-    (tmp_path / "none").mkdir()
+        settings = index.with_name("uv.toml")
+        settings.write_text("not TOML")
+        monkeypatch.setenv("UV_CONFIG_FILE", str(settings))
+    empty = index.with_name("empty")
+    empty.mkdir()
     unable = {"uv": "PIP", "pip": "UV"}[program]
-    monkeypatch.setenv(f"{unable}_FIND_LINKS", str(tmp_path / "none"))
+    monkeypatch.setenv(f"{unable}_FIND_LINKS", str(empty))
     return program
 
 

@@ -6,7 +6,7 @@ import importlib.metadata
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -109,7 +109,10 @@ def test_no_file_is_left(run: Run) -> None:
 def test_watch_without_certpin_watch_is_refused_before_the_first_scene(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: ())
+    def missing(name: str) -> NoReturn:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", missing)
     done = run("demo", "--watch")
     assert (done.code, done.out) == (2, "")
     assert "the monitoring service needs the package certpin-watch" in done.err

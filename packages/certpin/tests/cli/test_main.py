@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import click
@@ -55,6 +56,21 @@ def test_python_m_certpin_is_the_same_program() -> None:
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert err.startswith("Usage: certpin ")
+
+
+def test_no_other_package_replaces_a_command(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metadata = tmp_path / "other-1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text("[certpin.commands]\nserve = other:serve\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    (found,) = [each for each in entry_points(group="certpin.commands") if each.module == "other"]
+    assert found.name == "serve"
+    done = run("serve", "--help")
+    assert (done.code, done.err) == (0, "")
+    assert "Monitor your servers" in done.out
 
 
 @pytest.mark.parametrize("words", [[], ["pin"], ["rotate"], ["rotate", "status"]])

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_EXTENSION = "certpin-watch"
+
 
 def install_command(extra: str) -> str:
     """Return the command that installs an extra of certpin, for the ``fix:`` line of an error.
@@ -50,6 +52,9 @@ def load_extension(
 ) -> Any:
     """Load and return an object that certpin-watch adds to certpin through an entry point.
 
+    Entry points of other packages are ignored: no package can replace a command. Reading the
+    metadata of one package also costs less than reading that of all.
+
     Args:
         group: the group of entry points, ``certpin.commands`` or ``certpin.extensions``.
         name: the name of the entry point.
@@ -61,14 +66,18 @@ def load_extension(
     Raises:
         ConfigError: certpin-watch is not installed.
     """
-    from importlib.metadata import entry_points
+    from importlib.metadata import EntryPoints, PackageNotFoundError, distribution
 
-    for entry in entry_points(group=group, name=name):
+    try:
+        entries = distribution(_EXTENSION).entry_points
+    except PackageNotFoundError:
+        entries = EntryPoints()
+    for entry in entries.select(group=group, name=name):
         return entry.load()
     from certpin.errors import ConfigError
 
     raise ConfigError(
-        f"{what} needs the package certpin-watch",
+        f"{what} needs the package {_EXTENSION}",
         key=key,
         fix=f"{install_command('watch')}{alternative}",
     )

@@ -53,8 +53,8 @@ _log = logging.getLogger("certpin.watch.collector")
 async def run(watch: Watch, stop: asyncio.Event, needs: Needs | None = None) -> None:
     """Count the reports of the stream until ``stop`` is set.
 
-    If the settings name no NATS server, there is no stream. Then this deletes the records of empty
-    streams, and returns.
+    If the settings name no NATS server, return at once. If earlier settings named one, the database
+    still has the length of its queue for the pages: a length of 0 is deleted first.
 
     Args:
         watch: the settings, the store, the pin files and the clock.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import click
 
@@ -386,6 +385,8 @@ def repository_dates(
         is missing, invalid or has no ``fetch_url``, or if the server gives no valid answer. Other
         commands report an invalid ``publish.toml``.
     """
+    from urllib.parse import urlsplit
+
     from certpin.errors import PinFileError
     from certpin.pins import utc_now
     from certpin.probe import ContextCache, url_time

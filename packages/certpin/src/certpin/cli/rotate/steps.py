@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -404,6 +403,8 @@ class UsageOptions:
         files.measured = measured(deployed, reports, timing, now, self._threshold())
 
     def _threshold(self) -> Threshold | None:
+        from fractions import Fraction
+
         from certpin.errors import InputError
         from certpin.rotation import Threshold
 

@@ -280,6 +280,19 @@ def test_the_result_is_printed_although_a_report_cannot_be_written(run: Run) -> 
 
 
 @pytest.mark.medium
+def test_no_report_is_left_out_because_another_cannot_be_written(run: Run) -> None:
+    for full in ("r.xml", "r.sarif"):
+        Path(full).symlink_to("/dev/full")
+    reports = ("--junit", "r.xml", "--sarif", "r.sarif", "--html", "r.html", "--evidence", "proof")
+    done = run("prove", *reports, *FEW[:2], *python(_FETCH))
+    assert done.code == 2
+    assert "r.xml cannot be written: No space left on device; r.sarif cannot be" in done.err
+    assert "rogue-ca-in-store" in Path("r.html").read_text(encoding="utf-8")
+    assert (Path("proof") / "SHA256SUMS").is_file()
+    assert "cd proof && sha256sum -c" in done.out
+
+
+@pytest.mark.medium
 def test_a_run_without_tried_cases_is_inconclusive(run: Run) -> None:
     done = run("prove", "--style", "none", "--case", "pool-reuse", *python(_FETCH))
     assert done.code == 3

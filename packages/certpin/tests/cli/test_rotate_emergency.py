@@ -102,6 +102,14 @@ def test_a_stolen_key_with_two_pins_has_a_safe_path(two: Run) -> None:
     assert Path("pins.toml").read_bytes() == before
 
 
+def test_a_note_longer_than_any_file_name_names_no_file(two: Run) -> None:
+    file = Path("pins.toml")
+    pin = f'pin = "{BACKUP}"\n'
+    file.write_text(file.read_text().replace(pin, f'{pin}note = "key file {"in a safe " * 500}"\n'))
+    done, facts = reported(two, ACTIVE, "--stolen")
+    assert (done.code, facts["safe"]) == (0, True)
+
+
 def test_the_pin_file_marks_the_key_as_soon_as_it_has_another_backup(two: Run) -> None:
     reported(two, ACTIVE, "--stolen")
     assert two("rotate", "start", "--new", "next.key").code == 0

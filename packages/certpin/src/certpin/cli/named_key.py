@@ -7,6 +7,7 @@ will present.
 
 from __future__ import annotations
 
+import os
 import shlex
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -144,7 +145,9 @@ def noted_place(note: str) -> str:
     if note.startswith("key pkcs11:"):
         return shlex.quote(note.removeprefix("key "))
     name = note.removeprefix(KEY_FILE)
-    return shlex.quote(name) if note.startswith(KEY_FILE) and Path(name).is_file() else ""
+    # Path.is_file raises for a note that is longer than a name may be (before Python 3.14).
+    found = note.startswith(KEY_FILE) and os.path.isfile(name)  # noqa: PTH113
+    return shlex.quote(name) if found else ""
 
 
 def _leaf_first(path: Path, items: Sequence[Item]) -> tuple[Certificate, ...]:

@@ -338,14 +338,17 @@ def prove(
     except LabError as exc:
         report_error(exc)
         ctx.exit(INCONCLUSIVE)
-    # Files come before the text: a reader that closes the pipe (`| head`) ends the command.
+    check = ""
+    # Files come before the text: a reader that closes the pipe (`| head`) ends the command. None is
+    # left out because another failed: the run can have taken an hour.
     try:
-        _write(run, files, sarif_location or pin_file or Path("pins.toml"))
-        check = _write_evidence(run, evidence, key, client_version) if evidence else ""
+        try:
+            _write(run, files, sarif_location or pin_file or Path("pins.toml"))
+        finally:
+            if evidence:
+                check = _write_evidence(run, evidence, key, client_version)
     finally:
-        _print(run, as_json=as_json, quiet=quiet, verbose=verbose)
-    if check and not (quiet or as_json):
-        click.echo(check)
+        _print(run, check, as_json=as_json, quiet=quiet, verbose=verbose)
     ctx.exit(exit_code(run))
 
 
@@ -397,7 +400,8 @@ def _prepare_evidence(folder: Path, sign_key: Path | None) -> MinisignKey | None
     return load_key(sign_key, ask_passphrase) if sign_key else None
 
 
-def _print(run: Run, *, as_json: bool, quiet: bool, verbose: bool) -> None:
+def _print(run: Run, check: str, *, as_json: bool, quiet: bool, verbose: bool) -> None:
+    """Print the results of a run, and for a reader how to check the evidence."""
     from certpin.cli.matrix import print_run
     from certpin.lab.report.json import run_facts
 
@@ -405,6 +409,8 @@ def _print(run: Run, *, as_json: bool, quiet: bool, verbose: bool) -> None:
         print_json(run_facts(run))
     else:
         print_run(run, quiet=quiet, verbose=verbose)
+        if check and not quiet:
+            click.echo(check)
 
 
 def _write_evidence(run: Run, folder: Path, key: MinisignKey | None, version: str) -> str:
@@ -484,7 +490,7 @@ def _check_program(name: str) -> None:
 
 
 def _write(run: Run, files: dict[str, Any], location: Path) -> None:
-    """Write the reports of a run that the user asked for.
+    """Write the reports of a run that the user asked for: each, even if another can't be written.
 
     Args:
         run: the results of all cases for one client.
@@ -492,7 +498,7 @@ def _write(run: Run, files: dict[str, Any], location: Path) -> None:
         location: the file of the user's repository to which findings in SARIF point.
 
     Raises:
-        ConfigError: a file can't be written.
+        ConfigError: a file, or several, can't be written.
     """
     from certpin.errors import ConfigError
     from certpin.lab.report import FORMATS
@@ -501,13 +507,13 @@ def _write(run: Run, files: dict[str, Any], location: Path) -> None:
 
     sarif = partial(to_sarif, location=location)
     formats: dict[str, Callable[[Run], str]] = {**FORMATS, "sarif": sarif}
+    failures = []
     for name, path in files.items():
         if path is None:
             continue
         try:
             path.write_text(formats[name](run), encoding="utf-8")
         except OSError as exc:
-            raise ConfigError(
-                f"{printable(str(path))} cannot be written: {exc.strerror}",
-                fix="name a file in a folder that you may write to",
-            ) from exc
+            failures.append(f"{printable(str(path))} cannot be written: {exc.strerror}")
+    if failures:
+        raise ConfigError("; ".join(failures), fix="name a file in a folder that you may write to")

@@ -37,6 +37,11 @@ def test_a_program_in_the_path_is_hashed() -> None:
     assert len(found["sha256"]) == 64
 
 
+def test_an_argument_longer_than_any_file_name_is_no_file() -> None:
+    code = "print()  # " + "a client in one argument " * 1000
+    assert [file["name"] for file in client_files(("python3", "-c", code))] == ["python3"]
+
+
 def test_other_files_are_not_hashed(tmp_path: Path) -> None:
     """A file that is not a program is not hashed: the hash could reveal a short password in it."""
     password = tmp_path / "password.txt"

@@ -151,6 +151,20 @@ def test_ktor_export_parses() -> None:
     assert names("kotlin", text, "function_declaration") == ["pinnedHttpClient"]
 
 
+def test_ktor_checks_the_address_of_a_websocket() -> None:
+    """OkHttp runs only application interceptors for WebSockets, and follows their redirects."""
+    text = exported("ktor", FULL)
+    settings = text.partition("engine {")[2]
+    for line in (
+        "webSocketFactory = null ",
+        "followRedirects(false)",
+        "followSslRedirects(false)",
+        "addInterceptor(onlyPinned) ",
+        "addNetworkInterceptor(onlyPinned) ",
+    ):
+        assert settings.count(line) == 1
+
+
 @pytest.mark.until_python("3.14")
 @pytest.mark.parametrize("grammar", ["c_sharp", "kotlin"])
 def test_the_grammar_check_finds_errors(grammar: str) -> None:

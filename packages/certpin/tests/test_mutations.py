@@ -21,6 +21,8 @@ import pytest
 
 import certpin
 import certpin_watch
+from tests.formats.flutter.mutations_connections import MUTATIONS as CONNECTIONS
+from tests.formats.flutter.mutations_signed import MUTATIONS as SIGNED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -241,6 +243,21 @@ def test_the_same_tests_pass_without_a_mutation(warm: Warm, core: bool) -> None:
     nodes = sorted({mutation.test for mutation in chosen})
     code, said = warm.run(60, *nodes)
     assert code == pytest.ExitCode.OK, said
+
+
+@pytest.mark.slow
+def test_each_mutation_names_a_test_and_text_of_the_source(warm: Warm) -> None:
+    """Nothing else in `make test` notices a renamed test of a mutation that only others run."""
+    mutations = [*_mutations(), *CONNECTIONS, *SIGNED]
+    for each in mutations:
+        text = (warm.source / each.file).read_text(encoding="utf-8")
+        assert text.count(each.old) == 1, f"{each.old!r} stands once in {each.file}"
+    nodes = {_located(each.test) for each in mutations}
+    code, said = warm.run(60, "--collect-only", *{node.partition("::")[0] for node in nodes})
+    assert code == pytest.ExitCode.OK, said
+    known = {line for line in said.splitlines() if "::" in line}
+    known |= {line.partition("[")[0] for line in known}
+    assert sorted(nodes - known) == []
 
 
 # Leaves an object with a destructor that raises after pytest has printed its summary.

@@ -45,8 +45,8 @@ LIMITS = (
 NEEDS = (
     "`--package` with the package of your sources, if they have one.",
     "OkHttp 4.3 or newer for patterns that begin with `**.`: older versions ignore such pins.",
-    "Hosts without a pattern are not pinned: refuse redirects to them and to `http://`. OkHttp runs "
-    "no network interceptors for WebSockets: refuse their addresses in an application interceptor.",
+    "Hosts without a pattern are not pinned: refuse redirects to them and to `http://`.",
+    "OkHttp runs no network interceptors for WebSockets: refuse their addresses in another one.",
 )
 
 

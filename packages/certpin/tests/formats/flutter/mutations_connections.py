@@ -10,25 +10,12 @@ from tests._mutation import Mutation
 _DART = "certpin/formats/flutter/dart/src/"
 _PACKAGE = "tests/formats/flutter/test_package.py::test_"
 _LIBRARY = "tests/formats/flutter/test_library.py::test_"
-
-
-def _on(name: str) -> str:
-    """Return the id of the test that runs the Dart test file ``name``, which makes connections."""
-    return f"{_PACKAGE}connections_to_real_servers[{name}]"
-
-
-_CLIENT = _on("pinned_http_client")
-_SOCKET = _on("pinned_secure_socket")
-_PROXY = _on("proxy")
-_POLICIES = _on("policies")
-_CONTEXT = _on("anchor_context")
-_ISOLATES = _on("isolates")
-_RENEWAL = _on("renewal")
+_REAL_SERVERS = f"{_PACKAGE}connections_to_real_servers[3.7.3]"
 _OTHERS = f"{_PACKAGE}the_other_tests_of_the_package_pass[3.7.3]"
 _WEB = "tests/formats/flutter/test_web.py::test_each_first_use_fails_with_a_clear_message"
 
 
-def _rule(rule: int | str, file: str, old: str, new: str, test: str = _CLIENT) -> Mutation:
+def _rule(rule: int | str, file: str, old: str, new: str, test: str = _REAL_SERVERS) -> Mutation:
     return Mutation(rule, _DART + file, old, new, test)
 
 
@@ -129,77 +116,77 @@ MUTATIONS: list[Mutation] = [
         "connector.dart",
         "putIfAbsent(policy.trust,",
         "putIfAbsent('',",
-        _POLICIES,
+        _REAL_SERVERS,
     ),
     _rule(
         "the key is compared on sockets too",
         "connector.dart",
         "      connector.check(name, port, current, socket.peerCertificate);\n",
         "      socket.peerCertificate;\n",
-        _SOCKET,
+        _REAL_SERVERS,
     ),
     _rule(
         "pins that are updated during the handshake apply",
         "connector.dart",
         "      final (_, current) = _admitted();\n",
         "      final current = policy;\n",
-        _POLICIES,
+        _REAL_SERVERS,
     ),
     _rule(
         "anchors that are updated during the handshake apply",
         "connector.dart",
         "      if (current.trust != policy.trust) {",
         "      if (current.trust == '') {",
-        _POLICIES,
+        _REAL_SERVERS,
     ),
     _rule(
         "a refused socket is closed",
         "connector.dart",
         "    } on Object {\n      socket.destroy();\n      rethrow;\n    }\n    return socket;",
         "    } on Object {\n      rethrow;\n    }\n    return socket;",
-        _SOCKET,
+        _REAL_SERVERS,
     ),
     _rule(
         "a refused socket of other code is closed",
         "connector.dart",
         "      socket.destroy();\n      final failure",
         "      final failure",
-        _SOCKET,
+        _REAL_SERVERS,
     ),
     _rule(
         "a socket is closed if its attempt has ended",
         "connector.dart",
         "    stop.release(socket.destroy);\n    return socket;\n  }\n\n  /// Returns a conn",
         "    return socket;\n  }\n\n  /// Returns a conn",
-        _SOCKET,
+        _REAL_SERVERS,
     ),
     _rule(
         "a complete connection isn't cancelled",
         "connector.dart",
         "      _cancelled.onStop = null; // It is the caller's now.\n",
         "",
-        _SOCKET,
+        _REAL_SERVERS,
     ),
     _rule(
         "a timeout is no refusal",
         "connector.dart",
         "stop(NetworkException('timed out after $limit', host: name));",
         "stop(TlsHandshakeException(name, 'timed out after $limit'));",
-        _SOCKET,
+        _REAL_SERVERS,
     ),
     _rule(
         "a lost handshake is no refusal",
         "exceptions.dart",
         "found when _isLost(found) =>",
         "found when _isLost(found) && host == '-' =>",
-        _SOCKET,
+        _REAL_SERVERS,
     ),
     _rule(
         "a lost handshake is not reported",
         "connector.dart",
         "policy.trust != null && !isLost;",
         "policy.trust != null;",
-        _SOCKET,
+        _REAL_SERVERS,
     ),
     _rule(
         "a refused chain is no failure of the network",
@@ -213,14 +200,14 @@ MUTATIONS: list[Mutation] = [
         "client_certificate.dart",
         "  } on TlsException catch (error) {",
         "  } on HandshakeException catch (error) {",
-        _SOCKET,
+        _REAL_SERVERS,
     ),
     _rule(
         "an invalid address is not looked up",
         "hosts.dart",
         "return _isIPv6(address) ? address : null;",
         "return address;",
-        _SOCKET,
+        _REAL_SERVERS,
     ),
     _rule(
         "a tunnel of HttpClient is refused",
@@ -235,21 +222,21 @@ MUTATIONS: list[Mutation] = [
         "pinned_http_client.dart",
         "      _connector.findProxy = finder ?? findNoProxy;",
         "      _inner.findProxy = finder ?? findNoProxy;",
-        _PROXY,
+        _REAL_SERVERS,
     ),
     _rule(
         "a refusal is final",
         "connector.dart",
         "      } on NetworkException {",
         "      } on ConnectionException {",
-        _PROXY,
+        _REAL_SERVERS,
     ),
     _rule(
         "a proxy of another kind is refused",
         "proxy.dart",
         "      if (entry.isNotEmpty) entry ==",
         "      if (RegExp('^(PROXY |DIRECT)').hasMatch(entry)) entry ==",
-        _PROXY,
+        _REAL_SERVERS,
     ),
     _rule(
         "credentials of a proxy are in no message",
@@ -270,77 +257,77 @@ MUTATIONS: list[Mutation] = [
         "proxy.dart",
         "        if (status ~/ 100 == 2 && index + 1 < bytes.length) {",
         "        if (status < 0 && index + 1 < bytes.length) {",
-        _PROXY,
+        _REAL_SERVERS,
     ),
     _rule(
         "only a success opens a tunnel",
         "proxy.dart",
         "      if (response.status ~/ 100 == 2) {",
         "      if (response.status > 0) {",
-        _PROXY,
+        _REAL_SERVERS,
     ),
     _rule(
         "the connection to a refusing proxy is closed",
         "connector.dart",
         "        } on Object {\n          socket.destroy();\n          rethrow;\n        }\n",
         "        } on FormatException {\n          rethrow;\n        }\n",
-        _PROXY,
+        _REAL_SERVERS,
     ),
     _rule(
         "credentials that can't be read are refused",
         "pinned_http_client.dart",
         "      _refuseCredentials('addProxyCredentials');",
         "      _inner.addProxyCredentials(host, port, realm, credentials);",
-        _PROXY,
+        _REAL_SERVERS,
     ),
     _rule(
         "a context needs anchors that are the pins",
         "anchor_context.dart",
         "  if (policy.match == 'leaf') {",
         "  if (policy.match.isEmpty) {",
-        _CONTEXT,
+        _REAL_SERVERS,
     ),
     _rule(
         "a context accepts no compromised key",
         "anchor_context.dart",
         "  if (policy.compromised.isNotEmpty) {",
         "  if (policy.pattern.isEmpty) {",
-        _CONTEXT,
+        _REAL_SERVERS,
     ),
     _rule(
         "a context can't report",
         "anchor_context.dart",
         "  if (policy.mode != 'enforce') {",
         "  if (policy.mode.isEmpty) {",
-        _CONTEXT,
+        _REAL_SERVERS,
     ),
     _rule(
         "a context of expired pins is refused",
         "anchor_context.dart",
         "  if (decision == Decision.refuse) {",
         "  if (decision.name.isEmpty) {",
-        _CONTEXT,
+        _REAL_SERVERS,
     ),
     _rule(
         "pins expire at the moment of their date",
         "verdict.dart",
         "!now.isBefore(DateTime.parse(expires))",
         "now.isAfter(DateTime.parse(expires))",
-        _CONTEXT,
+        _REAL_SERVERS,
     ),
     _rule(
         "a computation in an isolate is pinned",
         "pinned_http_overrides.dart",
         "      HttpOverrides.global = PinnedHttpOverrides(\n",
         "      PinnedHttpOverrides(\n",
-        _ISOLATES,
+        _REAL_SERVERS,
     ),
     _rule(
         "an isolate gets a copy of the pins",
         "pinned_http_overrides.dart",
         "    final sent = pins.snapshot;\n",
         "    final sent = pins;\n",
-        _ISOLATES,
+        _REAL_SERVERS,
     ),
     _rule(
         "the override is for debug builds",
@@ -411,28 +398,27 @@ MUTATIONS: list[Mutation] = [
         "          match == 'leaf' || trust != null,\n",
         "          match == 'leaf' || trust != '',\n",
         "tests/formats/flutter/test_compiles.py"
-        "::test_a_mistake_in_a_constant_policy_is_a_compile_error"
-        "[no trust]",
+        "::test_a_mistake_in_a_constant_policy_is_a_compile_error",
     ),
     _rule(
         "an update ends the connections of the old pins",
         "pinned_http_client.dart",
         "_pool.isOf(pins) && ",
         "",
-        _RENEWAL,
+        _REAL_SERVERS,
     ),
     _rule(
         "other pins of the same version end them too",
         "pinned_http_client.dart",
         " && identical(pins.policies, _policies);",
         ";",
-        _RENEWAL,
+        _REAL_SERVERS,
     ),
     _rule(
         "connections end with the pins of their policy",
         "pinned_http_client.dart",
         " && !_connector.check.hasEnded) {",
         ") {",
-        _RENEWAL,
+        _REAL_SERVERS,
     ),
 ]

@@ -40,6 +40,16 @@ def anchors(*authorities: Authority) -> TrustAnchors:
     return TrustAnchors(tuple(authority.certificate.der for authority in authorities))
 
 
+def unreadable_to_openssl(der: bytes) -> bytes:
+    """Return a certificate with a date of a wrong type, which OpenSSL refuses to load.
+
+    certpin reads only the parts that it needs, and doesn't notice it.
+    """
+    changed = der.replace(b"\x17\x0d", b"\x16\x0d", 1)  # UTCTime, and IA5String
+    assert changed != der
+    return changed
+
+
 def trust_on_this_platform(
     authority: Authority, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:

@@ -20,6 +20,7 @@ from certpin.lint import ExportedFile, LintDocument, LiveResult, read_document
 from certpin.lint.rule import NOW, fill_example
 from certpin.providers import load_providers
 from certpin.x509 import Certificate
+from tests import kit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,6 +89,8 @@ def anchors(folder: Path) -> None:
         "soon-root.pem": make("Ending Root", NOW - 900 * DAY, NOW + 100 * DAY).certificate,
     }.items():
         (folder / name).write_text(ssl.DER_cert_to_PEM_cert(certificate.der))
+    unreadable = kit.unreadable_to_openssl(root.certificate.der)
+    (folder / "unreadable-root.pem").write_text(ssl.DER_cert_to_PEM_cert(unreadable))
 
 
 def log_lists(folder: Path) -> None:

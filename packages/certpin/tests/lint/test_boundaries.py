@@ -77,6 +77,10 @@ FINDS = {
         f'{HEAD}{HOST}report_to = ["https://u:p@pins.other.example"]\n{PINS}',
     ),
     "anchors of the debug section": ("trust-unreadable", f'{GOOD}\n[debug]\nanchors = "no.pem"\n'),
+    "an anchor that OpenSSL cannot read": (
+        "trust-unreadable",
+        f'{HEAD}{HOST}trust = "unreadable-root.pem"\n{PINS}',
+    ),
     "the moment of expiry": ("expired", f"{HEAD}{NAME}expires = 2027-03-01\n{PINS}"),
     "the last day of the adoption": (
         "expires-too-soon",

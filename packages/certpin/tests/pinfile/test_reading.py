@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import re
+import ssl
 import warnings
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
@@ -20,6 +22,7 @@ from certpin.pinfile import PINS_VARIABLE, PinFileWarning, PinSet, file
 from certpin.pinfile.reader import DEBUG_KEYS, HOST_KEYS, PIN_KEYS, TOP_KEYS
 from certpin.pinfile.spelling import closest_key
 from certpin.pins import HostPattern, HostPin, HostPolicy
+from tests import kit
 from tests.pinfile._files import FULL, GOOD, HEAD, HOST, ONE, PINS, TWO, WHOLE
 
 
@@ -154,6 +157,18 @@ def test_a_loaded_pin_set_never_reads_the_disk(tmp_path: Path) -> None:
     assert policy is not None
     assert policy.trust is not None
     assert pickle.loads(pickle.dumps(pins)) == pins
+
+
+def test_an_anchor_that_openssl_cannot_read_is_refused(tmp_path: Path) -> None:
+    """Otherwise the first connection ends in an error of OpenSSL, which names no file."""
+    anchor = Authority("Bank Root")
+    unreadable = kit.unreadable_to_openssl(anchor.certificate.der)
+    (tmp_path / "roots.pem").write_bytes(anchor.pem + ssl.DER_cert_to_PEM_cert(unreadable).encode())
+    (tmp_path / "pins.toml").write_text(f'{HEAD}{HOST}trust = "roots.pem"\n{PINS}')
+    digest = hashlib.sha256(unreadable).hexdigest()
+    with pytest.raises(PinFileError, match=f"OpenSSL cannot read .* SHA-256 {digest}") as caught:
+        PinSet.load(tmp_path / "pins.toml")
+    assert caught.value.key == "host[0].trust"
 
 
 def test_without_trust_the_roots_of_the_platform_are_used() -> None:

@@ -152,9 +152,23 @@ MUTATIONS = [
     Mutation(
         11,
         _TLS + "context.py",
-        'if os.environ.get(DEBUG_VARIABLE) == "1" else None',
-        "if True else None",
+        ' or os.environ.get(DEBUG_VARIABLE) != "1":',
+        ":",
         _R11 + "only_the_pin_file_is_not_enough",
+    ),
+    Mutation(
+        11,
+        _TLS + "context.py",
+        "    require_loadable(anchors)\n",
+        "",
+        _R11 + "unreadable_anchors_raise_an_error_and_none_is_trusted[a time of another type]",
+    ),
+    Mutation(
+        11,
+        _TLS + "context.py",
+        "self._enforcer.state = self._enforcer.state.refusing(loading)",
+        "pass",
+        _R11 + "no_anchor_is_accepted_before_its_pins_are_in_force",
     ),
     Mutation(
         11,

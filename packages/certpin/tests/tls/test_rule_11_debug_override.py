@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.pinfile import PinSet
+    from certpin.tls.check import PinState
 
 UNPINNED = "shop.example"
 PROXIED = pytest.warns(DebugOverrideWarning, match="not by a pin")
@@ -175,16 +176,37 @@ def test_the_debug_override_applies_to_a_host_with_a_trust_file(
     assert isinstance(caught.value, UnverifiedChainError)
 
 
+@pytest.mark.parametrize("unreadable", [b"no certificate", "a time of another type"])
 def test_unreadable_anchors_raise_an_error_and_none_is_trusted(
-    root: Authority, charles: Authority, monkeypatch: pytest.MonkeyPatch
+    root: Authority, charles: Authority, monkeypatch: pytest.MonkeyPatch, unreadable: bytes | str
 ) -> None:
     """OpenSSL would keep the anchors that it read before the invalid one."""
     context = PinnedSSLContext(pins(root), strict=False)
     monkeypatch.setenv("CERTPIN_DEBUG", "1")
-    broken = TrustAnchors((charles.certificate.der, b"no certificate"))
+    if isinstance(unreadable, str):
+        unreadable = kit.unreadable_to_openssl(charles.certificate.der)
+    broken = TrustAnchors((charles.certificate.der, unreadable))
     with pytest.raises(CertificateParseError):
         context.swap(kit.pin_set(kit.policy(HOST, root.pin), version=2, debug=broken))
+    assert context.pins.version == 1
     with pytest.raises(ssl.SSLCertVerificationError):
+        connect(context, charles.issue(UNPINNED), UNPINNED)
+
+
+def test_no_anchor_is_accepted_before_its_pins_are_in_force(
+    debugging: None, root: Authority, charles: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = PinnedSSLContext(pins(root), strict=False)
+    complete = context._state_of
+
+    def loaded(*args: Any) -> PinState:
+        state = complete(*args)
+        refused(context, charles.issue(UNPINNED), UNPINNED, match="debug override")
+        return state
+
+    monkeypatch.setattr(context, "_state_of", loaded)
+    context.swap(pins(root, charles, version=2))
+    with PROXIED:
         connect(context, charles.issue(UNPINNED), UNPINNED)
 
 

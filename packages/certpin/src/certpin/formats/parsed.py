@@ -27,7 +27,7 @@ from certpin.pins import (
     PinSet,
     TrustAnchors,
 )
-from certpin.x509.certificate import read_certificates
+from certpin.x509.certificate import read_trust_anchors
 from certpin.x509.log_list import LogList
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def pins_from(texts: list[str]) -> tuple[Pin, ...]:
 def read_anchors(data: bytes, source: str = "") -> TrustAnchors:
     """Parse trust anchors in PEM or DER; ``source`` is their file. Raises ``FormatError``."""
     try:
-        return TrustAnchors(tuple(each.der for each in read_certificates(data)), source=source)
+        return TrustAnchors(tuple(each.der for each in read_trust_anchors(data)), source=source)
     except InputError as exc:
         raise FormatError(f"the trust anchors cannot be read: {exc.problem}") from exc
 

@@ -38,7 +38,7 @@ from certpin.pins import (
     TrustAnchors,
 )
 from certpin.x509 import quoted
-from certpin.x509.certificate import MAX_FILE_BYTES, read_certificates
+from certpin.x509.certificate import MAX_FILE_BYTES, read_trust_anchors
 from certpin.x509.log_list import LogList
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ def _trust_files(read: Files) -> TrustFiles:
 
     @cache
     def anchors(name: str) -> TrustAnchors:
-        certificates = read_certificates(read(name))
+        certificates = read_trust_anchors(read(name))
         return TrustAnchors(tuple(each.der for each in certificates), source=name)
 
     return anchors
@@ -424,10 +424,11 @@ def anchor_certificates(files: Files, name: str, key: str) -> tuple[Certificate,
         key: the TOML key that has this name, for errors.
 
     Raises:
-        ConfigError: the file can't be read, or contains something other than certificates.
+        ConfigError: the file can't be read, contains something other than certificates, or one that
+            OpenSSL can't read.
     """
     try:
-        return read_certificates(files(name))
+        return read_trust_anchors(files(name))
     except (OSError, ValueError) as exc:
         raise _no_anchors(name, key, exc) from exc
 

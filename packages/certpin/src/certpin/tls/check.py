@@ -147,6 +147,12 @@ class PinState:
         self._stores = stores
         self.target = lru_cache(maxsize=_HOSTS)(self._target)
 
+    def refusing(self, anchors: frozenset[bytes]) -> PinState:
+        """Return this state with more withdrawn debug anchors: all these that are not in force."""
+        in_force, withdrawn = self.debug
+        withdrawn |= anchors - in_force
+        return PinState(self.pins, self._stores, DebugAnchors(in_force, withdrawn))
+
     def _target(self, host: str) -> TargetHost:
         policy = self.pins.policy_for(host)
         trust = policy.trust if policy else None

@@ -27,11 +27,11 @@ from certpin.tls.failures import (
 )
 from certpin.tls.gate import Gate, Pinned, PinnedSSLObject, PinnedSSLSocket, green_class_for
 from certpin.x509 import Certificate
-from certpin.x509.openssl import MirroredContext, OpenSSLContext, harden
+from certpin.x509.openssl import MirroredContext, OpenSSLContext, harden, require_loadable
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from certpin.pins import PinSet
@@ -190,7 +190,8 @@ class PinnedSSLContext(VerifyingContext):
         harden(self)
         self.load_default_certs()
         notifier = FailureNotifier(tuple(on_failure))
-        self._enforcer = Enforcer(self._state_of(pins), strict, clock, notifier)
+        state = self._state_of(pins, _debug_anchors_of(pins))
+        self._enforcer = Enforcer(state, strict, clock, notifier)
         for hook in notifier.prompt:
             hook.attach(self)  # type: ignore[attr-defined]  # hooks of this kind have it
 
@@ -216,6 +217,7 @@ class PinnedSSLContext(VerifyingContext):
         Raises:
             ConfigError: the version of ``pins`` is lower than the current one, or the same with
                 other content.
+            CertificateParseError: OpenSSL can't read a trust anchor. The current pins stay.
         """
         with self._configuring:
             current = self.pins
@@ -228,7 +230,12 @@ class PinnedSSLContext(VerifyingContext):
                     key="version",
                     fix="raise the version of the pin set with each change",
                 )
-            self._enforcer.state = self._state_of(pins)
+            if debug := _debug_anchors_of(pins):
+                # A connection that meets them while they are loaded must not accept them: if its
+                # host is not pinned, it would do so without a warning (rule 11).
+                loading = frozenset(anchor.sha256 for anchor in debug)
+                self._enforcer.state = self._enforcer.state.refusing(loading)
+            self._enforcer.state = self._state_of(pins, debug)
 
     def admit(self, host: str, *, encrypted: bool = True) -> None:
         """Check that a request to this host is allowed, before a client adapter connects.
@@ -483,33 +490,37 @@ class PinnedSSLContext(VerifyingContext):
             raise self._enforcer.refused(weakened_error(host, weakness))
         return self._verified_changes
 
-    def _state_of(self, pins: PinSet) -> PinState:
+    def _state_of(self, pins: PinSet, debug: Sequence[Certificate]) -> PinState:
         """Return what a context enforces for a pin set: its pins, trust stores and debug anchors.
 
         The caller then replaces the current state in one step (rule 10 of
-        docs/concepts/matching.md). Debug anchors are trust anchors for development: chains to them
-        need no matching pin.
+        docs/concepts/matching.md). The debug anchors are loaded into this context and its stores.
         """
         stores = {
             trust.digest: self._store_for(trust.digest, trust.der, trust.strict)
             for trust in (policy.trust for policy in pins.policies)
             if trust is not None
         }
-        return PinState(pins, stores, self._trust_debug_anchors(pins, stores.values()))
-
-    def _trust_debug_anchors(self, pins: PinSet, stores: Iterable[ssl.SSLContext]) -> DebugAnchors:
-        """Load a pin set's debug anchors into this context and its stores, and return fingerprints.
-
-        Debug anchors are trust anchors for development: chains to them are accepted without a
-        matching pin. They are loaded only if the pin set has a debug section and the environment
-        has ``CERTPIN_DEBUG=1`` (rule 11 of docs/concepts/matching.md).
-        """
-        debug = pins.debug if os.environ.get(DEBUG_VARIABLE) == "1" else None
-        # All are parsed first: OpenSSL would keep those that it loaded before a bad one.
-        anchors = debug.der if debug else ()
-        in_force = frozenset(Certificate.from_der(der).sha256 for der in anchors)
-        if debug:
-            for context in (self, *stores):
-                context.load_verify_locations(cadata=b"".join(debug.der))
+        in_force = frozenset(anchor.sha256 for anchor in debug)
         self._debug_anchors |= in_force
-        return DebugAnchors(in_force, self._debug_anchors - in_force)
+        if debug:
+            for context in (self, *stores.values()):
+                context.load_verify_locations(cadata=b"".join(anchor.der for anchor in debug))
+        return PinState(pins, stores, DebugAnchors(in_force, self._debug_anchors - in_force))
+
+
+def _debug_anchors_of(pins: PinSet) -> tuple[Certificate, ...]:
+    """Return a pin set's debug anchors, all of which OpenSSL can load; none without the variable.
+
+    Debug anchors are trust anchors for development: chains to them are accepted without a matching
+    pin. They are used only if the pin set has a debug section and the environment has
+    ``CERTPIN_DEBUG=1`` (rule 11 of docs/concepts/matching.md).
+
+    Raises:
+        CertificateParseError: OpenSSL can't read an anchor. It would keep those before it.
+    """
+    if pins.debug is None or os.environ.get(DEBUG_VARIABLE) != "1":
+        return ()
+    anchors = tuple(map(Certificate.from_der, pins.debug.der))
+    require_loadable(anchors)
+    return anchors

@@ -24,6 +24,7 @@ import sys
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from certpin.errors import CertificateParseError
 from certpin.x509.certificate import Certificate, end_in_roots
 
 if TYPE_CHECKING:
@@ -192,13 +193,39 @@ def trust_alone(anchors: Sequence[Certificate], *, strict: bool | None = None) -
             a path may end at an intermediate (``VERIFY_X509_PARTIAL_CHAIN``).
         strict: True to require chains to follow RFC 5280 (``VERIFY_X509_STRICT``); ``None`` for the
             default of the running Python.
+
+    Raises:
+        CertificateParseError: OpenSSL can't read one of the anchors.
     """
     context = OwnSSLContext(ssl.PROTOCOL_TLS_CLIENT)
     harden(context, strict=strict)
-    context.load_verify_locations(cadata=b"".join(each.der for each in anchors))
+    _load(context, anchors)
     if not end_in_roots(anchors):
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context
+
+
+def require_loadable(anchors: Sequence[Certificate]) -> None:
+    """Check that OpenSSL can load these trust anchors: it reads more of them than certpin does.
+
+    Raises:
+        CertificateParseError: OpenSSL can't read one of them.
+    """
+    _load(OwnSSLContext(ssl.PROTOCOL_TLS_CLIENT), anchors)
+
+
+def _load(context: ssl.SSLContext, anchors: Sequence[Certificate]) -> None:
+    """Load trust anchors into a new context. Raises ``CertificateParseError`` for a bad one."""
+    try:
+        context.load_verify_locations(cadata=b"".join(each.der for each in anchors))
+    except ssl.SSLError as exc:
+        if len(anchors) > 1:
+            for each in anchors:  # the bad one raises
+                require_loadable([each])
+        raise CertificateParseError(
+            f"OpenSSL cannot read the certificate with the SHA-256 {anchors[0].sha256.hex()}",
+            fix="get the certificate from its authority again",
+        ) from exc
 
 
 # Settings of verification are not mirrored: an inner context always verifies.

@@ -137,6 +137,29 @@ def test_a_file_that_certpin_did_not_make_is_not_replaced(
     assert run(*command, "--check").code == 1
 
 
+def test_the_export_of_another_format_is_not_replaced(run: Run) -> None:
+    assert run("export", "flutter", "--out", "lib").code == 0
+    kept = Path("lib/pins.dart").read_bytes()
+    done = run("export", "flutter-pins", "--out", "lib")
+    assert (done.code, Path("lib/pins.dart").read_bytes()) == (2, kept)
+    assert "lib/pins.dart exists, and is of certpin export flutter\n" in done.err
+    assert "fix: name another path; or delete the file" in done.err
+
+
+def test_the_export_of_another_pin_set_is_not_replaced(run: Run) -> None:
+    assert run("export", "curl", "--out", "curl-pins.conf").code == 0
+    kept = Path("curl-pins.conf").read_bytes()
+    pins = Path("pins.toml").read_text()
+    name = re.search(r'(?m)^name = "(.+)"$', pins)
+    assert name
+    Path("debug.toml").write_text(pins.replace(name[0], 'name = "debug"', 1))
+    done = run("export", "curl", "--file", "debug.toml", "--out", "curl-pins.conf")
+    assert (done.code, Path("curl-pins.conf").read_bytes()) == (2, kept)
+    assert f'curl-pins.conf exists, and is of the pin set "{name[1]}"\n' in done.err
+    Path("pins.toml").write_text(pins.replace("version = ", "version = 1"))
+    assert run("export", "curl", "--out", "curl-pins.conf").code == 0
+
+
 def test_a_format_without_comments_is_always_replaced(run: Run) -> None:
     Path("pins.json").write_text("{}")
     assert run("export", "json", "--out", ".").code == 0

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from difflib import unified_diff
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from certpin.errors import ConfigError
+from certpin.errors import ConfigError, FormatError
 from certpin.formats.format import MAX_SOURCE_BYTES
+from certpin.formats.header import quoted, read_header
 from certpin.pinfile.file import write_atomically
 from certpin.support.text import printable
 
 if TYPE_CHECKING:
     from certpin.formats import Export, Format
 
-# In the first lines of each file that certpin makes, if its format has comments.
-_MARKS = ("Made by: certpin", "Copied by: certpin")
+# The note in the first lines of each file that certpin makes, if its format has comments.
+_MARK = re.compile(r"(?:Made|Copied) by: certpin export ([a-z-]+)\.")
 _HEADER_LINES = 12  # XML has a declaration and a copyright before it
 _MARK_CHARACTERS = 16 * 1024  # more than the longest name of a pin set, escaped
 
@@ -79,9 +81,9 @@ def write_files(files: list[OutputFile]) -> list[OutputFile]:
     Each file is written completely, or not at all.
 
     Raises:
-        ConfigError: a file can't be read or written, or an existing file was not made by certpin.
-            In the last case no file is written. Formats without comments, such as JSON, have no
-            mark of certpin, and their files are always replaced.
+        ConfigError: a file can't be read or written, or an existing file is not an export of the
+            same format and pin set. In the last case no file is written. Formats without comments,
+            such as JSON, have no note of certpin, and their files are always replaced.
     """
     for file in files:
         _refuse_foreign(file)
@@ -118,24 +120,47 @@ def _error(path: Path, problem: str, fix: str) -> ConfigError:
 
 
 def _refuse_foreign(file: OutputFile) -> None:
-    """Raise ``ConfigError`` if certpin did not make an existing file that would be replaced.
+    """Raise ``ConfigError`` if an existing file must not be replaced; an empty file may be.
 
-    An empty file may be replaced.
+    Only an export of the same format and pin set may be replaced. Otherwise the pins of debug
+    builds, exported without a file name, would take the place of those for users.
     """
-    existing = _read(file.path)
-    if existing and existing.strip() and _is_marked(file.text) and not _is_marked(existing):
+    existing = _read(file.path) or ""
+    if not existing.strip() or not _mark(file.text):
+        return
+    if not _mark(existing):
         raise _error(
             file.path,
             "exists, and certpin did not make it",
             "name another path, or move the file away. For a file of pins in another format: "
             "certpin import",
         )
+    other = ""
+    if _mark(existing) != _mark(file.text):
+        other = f"certpin export {_mark(existing)}"
+    elif _pin_set(existing) not in {"", _pin_set(file.text)}:
+        other = f"the pin set {quoted(_pin_set(existing))}"
+    if other:
+        raise _error(
+            file.path,
+            f"exists, and is of {printable(other)}",
+            "name another path; or delete the file, if it is not needed any more",
+        )
 
 
-def _is_marked(text: str) -> bool:
-    """Return True if the first lines of a file contain the note that certpin made it."""
+def _mark(text: str) -> str:
+    """Return the format in the note that certpin made a file; empty without such a note."""
     first = "\n".join(text[:_MARK_CHARACTERS].split("\n")[:_HEADER_LINES])
-    return any(mark in first for mark in _MARKS)
+    found = _MARK.search(first)
+    return found[1] if found else ""
+
+
+def _pin_set(text: str) -> str:
+    """Return the name of the pin set in the header of an exported file; empty without a name."""
+    try:
+        return read_header(text)[0]
+    except FormatError:
+        return ""
 
 
 def _write(file: OutputFile) -> OutputFile:

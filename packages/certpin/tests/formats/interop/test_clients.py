@@ -83,7 +83,7 @@ def test_the_page_lists_formats_that_were_not_run() -> None:
     proven = {proof.format for proof in PROOFS}
     assert not proven & NOT_RUN.keys()
     for name, why in NOT_RUN.items():
-        assert f"| `{name}` | {why} |" in page
+        assert f"| `{name}` | {why} |" in page, "fix: _INSTEAD of _proofs.py, and make proof"
 
 
 def test_every_failure_of_a_client_has_a_reason() -> None:

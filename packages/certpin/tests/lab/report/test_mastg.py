@@ -14,7 +14,7 @@ ALL = (CONTROL, *CASES, *OPTIONAL_CASES)
 
 
 def test_every_case_is_listed_and_no_other() -> None:
-    assert _BY_CASE.keys() == {case.name for case in ALL}
+    assert _BY_CASE.keys() == {case.name for case in ALL}, "fix: _GROUPS of lab/report/mastg.py"
 
 
 def test_a_case_without_a_control_or_a_test_has_a_reason() -> None:

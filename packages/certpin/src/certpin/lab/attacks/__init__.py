@@ -1,8 +1,8 @@
 """The cases of the lab (together called the matrix), one file per family.
 
 To add a case, add a ``Case`` to the tuple in its family's file, with two tests: that its
-certificates have the property that it forges, and that a client without the check fails. The
-documentation lists the case (``make docs``).
+certificates have the property that it forges, and that a client without the check fails. The row
+"attack" in CONTRIBUTING.md says where else a case has its place.
 """
 
 from __future__ import annotations

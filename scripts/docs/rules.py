@@ -57,10 +57,10 @@ A comment with a reason allows a finding, on its line or on the lines above it. 
 // certpin: allow plain-http because it is the emulator of the developers
 ```
 
-In the examples, the line of the finding is marked. The rules about certificates, keys and
-packages have no example."""
+In the examples, the line of the finding is marked. Some rules have no example, such as those about
+certificates, keys and packages."""
 
-_LANGUAGES = {"dart": "dart", "toml": "toml"}
+_LANGUAGES = {"dart": "dart", "toml": "toml", "xml": "xml"}
 
 
 def lint_pages() -> dict[str, str]:

@@ -273,4 +273,52 @@ _MERGE = [
     ),
 ]
 
-MUTATIONS = [*_TREE, *_FILES, *_MERGE]
+_WEAK = f"{_T}platforms.py::test_settings_that_weaken_a_release_are_mistakes"
+_ANDROID = "certpin/formats/_network_security.py"
+_PLATFORMS = [
+    Mutation(
+        "overridden pins are a mistake",
+        _ANDROID,
+        '.get("overridePins", "").lower() == "true"',
+        '.get("overridePins", "").lower() == ""',
+        _WEAK,
+    ),
+    Mutation(
+        "inherited pins apply to chains of the user's authorities",
+        _ANDROID,
+        "bool(pin_set.children) if pin_set else pinned",
+        "bool(pin_set and pin_set.children)",
+        _WEAK,
+    ),
+    Mutation(
+        "cleartext is permitted by an outer element",
+        _ANDROID,
+        "_weak_domains(nested, pinned=pinned, cleartext=cleartext)",
+        "_weak_domains(nested, pinned=pinned, cleartext=0)",
+        _WEAK,
+    ),
+    Mutation(
+        "debug builds may trust the user's authorities",
+        f"{_A}platforms.py",
+        "    if _is_for_debug(path):\n        return []\n",
+        "",
+        f"{_T}platforms.py::test_the_settings_of_debug_builds_are_no_mistakes",
+    ),
+    Mutation(
+        "a pin file can't express all trust",
+        "certpin/formats/parsed.py",
+        "        if self.refusal:\n            raise self.refusal\n",
+        "",
+        "tests/formats/test_android.py::"
+        "test_trust_settings_without_an_equivalent_are_refused[disables the pins]",
+    ),
+    Mutation(
+        "trust that is not imported is listed",
+        f"{_A}platforms.py",
+        "    if found.refusal:\n",
+        "    if False:\n",
+        f"{_T}platforms.py::test_trust_that_a_pin_file_cannot_contain_is_listed",
+    ),
+]
+
+MUTATIONS = [*_TREE, *_FILES, *_MERGE, *_PLATFORMS]

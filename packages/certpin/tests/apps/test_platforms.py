@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from certpin.apps.rules import RULES
 from certpin.formats import FORMATS
 from tests.apps._project import read, write
 from tests.kit import NOBODY, NOBODY_ELSE, anchors, pin_set, policy
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from certpin.lab import Authority
 
 CONFIG = "android/app/src/main/res/xml/network_security_config.xml"
+KEYS = "".join(
+    f'<pin digest="SHA-256">{str(pin).removeprefix("sha256/")}</pin>'
+    for pin in (NOBODY, NOBODY_ELSE)
+)
+SYSTEM, USER = '<certificates src="system"/>', '<certificates src="user"/>'
 SHA1 = """\
 <network-security-config>
 <domain-config><domain>a.example</domain><pin-set>
@@ -146,6 +152,88 @@ def test_expired_pins_are_a_mistake() -> None:
     [mistake] = [each for each in found.mistakes if each.rule == "platform-pins-expired"]
     assert "a.example expired on 2027-02-28" in mistake.message
     assert "2027-02-28" in text.splitlines()[mistake.place.line - 1]
+
+
+def _domain(name: str, *inside: str, more: str = "") -> str:
+    return f"<domain-config{more}>\n<domain>{name}</domain>\n{''.join(inside)}</domain-config>\n"
+
+
+def _pinned(*inside: str, more: str = "") -> str:
+    return _domain("a.example", f"<pin-set>{KEYS}</pin-set>\n", *inside, more=more)
+
+
+def _base(*certificates: str, more: str = "") -> str:
+    return f"<base-config{more}>\n{_trusting(*certificates)}</base-config>\n"
+
+
+def _trusting(*certificates: str) -> str:
+    lines = "\n".join(certificates)
+    return f"<trust-anchors>\n{lines}\n</trust-anchors>\n" if certificates else ""
+
+
+OVERRIDING = '<certificates src="user" overridePins="true"/>'
+CLEARTEXT = ' cleartextTrafficPermitted="true"'
+
+
+@pytest.mark.parametrize(
+    ("inside", "expected"),
+    [
+        (_base(SYSTEM, OVERRIDING), [("platform-pins-overridden", 5), ("user-authorities", 5)]),
+        (_pinned(_trusting(SYSTEM, OVERRIDING)), [("platform-pins-overridden", 7)]),
+        (
+            _pinned(_trusting('<certificates src="system" overridePins="TRUE"/>')),
+            [("platform-pins-overridden", 6)],
+        ),
+        (
+            _base(OVERRIDING),
+            [("only-user-authorities", 4), ("platform-pins-overridden", 4)],
+        ),
+        (_base(SYSTEM, USER), [("user-authorities", 5)]),
+        (_domain("a.example", _trusting(SYSTEM, USER)), [("user-authorities", 6)]),
+        (_pinned(_trusting(SYSTEM, USER)), []),
+        (_pinned(_domain("b.example", _trusting(SYSTEM, USER))), []),
+        (
+            _pinned(_domain("b.example", "<pin-set/>", _trusting(SYSTEM, USER))),
+            [("user-authorities", 9)],
+        ),
+        (_pinned(_trusting(USER)), [("only-user-authorities", 6)]),
+        (_pinned(_trusting(USER, '<certificates src="@raw/one"/>')), []),
+        (_base(more=CLEARTEXT), [("cleartext-permitted", 2)]),
+        (_pinned(more=CLEARTEXT), [("cleartext-permitted", 2)]),
+        (_domain("10.0.2.2", more=CLEARTEXT), []),
+        (_domain("b.example", _pinned(), more=CLEARTEXT), [("cleartext-permitted", 2)]),
+        (
+            _domain("b.example", _pinned(more=CLEARTEXT.replace("true", "false")), more=CLEARTEXT),
+            [],
+        ),
+        (f"<debug-overrides>{_trusting(SYSTEM, OVERRIDING)}</debug-overrides>", []),
+    ],
+)
+def test_settings_that_weaken_a_release_are_mistakes(
+    inside: str, expected: list[tuple[str, int]], root: Authority
+) -> None:
+    anchor = {"android/app/src/main/res/raw/one.pem": root.pem}
+    write(Path(), anchor)
+    text = f"<network-security-config>\n{inside}</network-security-config>\n"
+    found = _findings(CONFIG, text)
+    mistakes = [(each.rule, each.place.line) for each in found.mistakes]
+    assert sorted(x for x in mistakes if x[0] != "platform-pins-ignored") == expected
+    assert found.unread == []
+    assert len(found.pins) % 2 == 0
+    assert bool(found.pins) == ("<pin " in inside)
+    assert all(mistake.rule in RULES for mistake in found.mistakes)
+
+
+def test_the_settings_of_debug_builds_are_no_mistakes() -> None:
+    text = f"<network-security-config>{_base(OVERRIDING)}</network-security-config>"
+    assert _findings(CONFIG.replace("/main/", "/debug/"), text).mistakes == []
+
+
+def test_trust_that_a_pin_file_cannot_contain_is_listed() -> None:
+    text = f"<network-security-config>\n{_pinned(_trusting(USER))}</network-security-config>\n"
+    [dropped] = _findings(CONFIG, text).dropped
+    assert dropped.place.line == 5
+    assert dropped.what.startswith("it trusts only authorities that the user installed")
 
 
 @pytest.mark.parametrize(

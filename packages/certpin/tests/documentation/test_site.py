@@ -97,8 +97,9 @@ def test_every_rule_has_a_page_with_both_examples() -> None:
 def test_every_mistake_has_a_page_with_its_examples() -> None:
     for name, rule in MISTAKES.items():
         page = PAGES[f"reference/mistakes/{name}.md"]
-        assert page.count("```dart\n") == 2 * len(rule.examples)
-        assert page.count("// <- here\n") == len(rule.examples)
+        assert page.count("```dart\n") + page.count("```xml\n") == 2 * len(rule.examples)
+        marks = page.count("// <- here\n") + page.count("<!-- <- here -->\n")
+        assert marks == len(rule.examples)
         assert prose(rule.why) in page
 
 

@@ -135,8 +135,8 @@ _ANDROID = [
     Mutation(
         "pins are not overridden in a release",
         f"{_F}_network_security.py",
-        'if certificates.flag("overridePins", default=False):',
-        "if False:",
+        "    if overriding:",
+        "    if False:",
         f"{_T}android.py::test_trust_settings_without_an_equivalent_are_refused[disables the pins]",
     ),
     Mutation(

@@ -279,8 +279,8 @@ def test_a_star_is_no_wildcard_on_android() -> None:
             trusting("@raw/one", "system"),
             "must trust either the system's authorities or those of files",
         ),
-        (trusting("user"), "must trust"),
-        ("<trust-anchors/>", "must trust"),
+        (trusting("user"), "it trusts only authorities that the user installed, and must trust"),
+        ("<trust-anchors/>", "it trusts no authority, and must trust"),
         pytest.param(
             trusting("system", more=' overridePins="true"'),
             "disables the pins",

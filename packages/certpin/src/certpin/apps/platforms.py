@@ -1,4 +1,4 @@
-"""Read the pins in an app's configuration for Android and Apple platforms.
+"""Read the pins, and the mistakes, in an app's configuration for Android and Apple platforms.
 
 Only hosts and pins are taken. ``certpin import android`` and the imports of other formats also read
 expiry, mode, trust anchors and report addresses.
@@ -20,13 +20,32 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.apps.model import SourceFile
-    from certpin.formats.parsed import Found
+    from certpin.formats.parsed import Found, ParsedFile
 
     Beside = Callable[[str], bytes]
 
 _NETWORK_SECURITY = "<network-security-config"
 _TRUSTKIT = "<trustkit-config"
 _DEBUG = "/src/debug/"  # the files of an Android app's debug builds
+# The rule and the message for each weakness of Android's file.
+_WEAKNESSES = {
+    "pins-overridden": (
+        "platform-pins-overridden",
+        "overridePins switches the pins off for every chain to these certificates",
+    ),
+    "user-authorities": (
+        "user-authorities",
+        "a release trusts every authority that the user installed, for hosts without pins",
+    ),
+    "only-user-authorities": (
+        "only-user-authorities",
+        "only authorities that the user installed are trusted: the server's own chain is refused",
+    ),
+    "cleartext": (
+        "cleartext-permitted",
+        "cleartextTrafficPermitted permits http://, without any check of the server",
+    ),
+}
 _APPLE = {"apple": "NSPinnedDomains", "trustkit-ios": "TSKPinnedDomains"}
 
 _WORD = re.compile(r"[A-Za-z0-9+/._=-]++")  # a host, a date, or base64
@@ -96,14 +115,31 @@ def _read(file: SourceFile, name: str, now: datetime, beside: Beside, used_by: s
     for warning in caught:
         text = str(warning.message)
         if not text.startswith(_UNRELATED):
-            findings.dropped.append(_dropped(file, text.removeprefix("not imported: ")))
+            findings.dropped.append(_dropped(file.path, text.removeprefix("not imported: ")))
     places = _WordPlaces(file)
     for found in parsed.hosts:
         _add(places, name, found, findings)
         findings.mistakes += _check_expiry(places, found, now)
+    findings.mistakes += _weaknesses(file.path, parsed)
     if findings.pins:
         findings.mistakes.append(_ignored_by_dart(findings.pins[0].place, used_by))
     return findings
+
+
+def _weaknesses(path: str, parsed: ParsedFile) -> list[Mistake]:
+    """Return the settings that weaken the checks of a release as mistakes."""
+    if _is_for_debug(path):
+        return []
+    return [
+        Mistake(rule, Place(path, weakness.line), message)
+        for weakness in parsed.weaknesses
+        for rule, message in [_WEAKNESSES[weakness.kind]]
+    ]
+
+
+def _is_for_debug(path: str) -> bool:
+    """Return True if only debug builds of an Android app have a file."""
+    return _DEBUG in f"/{path}"
 
 
 class _WordPlaces:
@@ -113,7 +149,7 @@ class _WordPlaces:
     """
 
     def __init__(self, file: SourceFile) -> None:
-        self._path = file.path
+        self.path = file.path
         self._lines: dict[str, int] = {}
         for number, line in enumerate(file.text.split("\n"), 1):
             for word in _WORD.findall(line):
@@ -121,13 +157,13 @@ class _WordPlaces:
 
     def of(self, word: str) -> Place:
         """Return the place of a word in the file; line 1 if the file doesn't contain the word."""
-        return Place(self._path, self._lines.get(word, 1))
+        return Place(self.path, self._lines.get(word, 1))
 
 
 def _add(places: _WordPlaces, name: str, found: Found, findings: FileFindings) -> None:
     for pin in found.pins:
         place = places.of(base64.b64encode(pin.digest).decode())
-        debug = _DEBUG in f"/{place.file}"
+        debug = _is_for_debug(place.file)
         findings.pins.append(FoundPin(pin, place, name, (found.pattern,), debug=debug))
     settings = {
         "the expiry": found.expires,
@@ -140,6 +176,8 @@ def _add(places: _WordPlaces, name: str, found: Found, findings: FileFindings) -
     if found.ct_logs:
         what = f"certificateTransparency of {found.pattern}: write ct_logs and require_ct"
         findings.dropped.append(Dropped(what, place))
+    if found.refusal:
+        findings.dropped.append(_dropped(places.path, found.refusal.problem))
     findings.dropped += [
         Dropped(f"{setting} of {found.pattern}: certpin import {name} reads it", place)
         for setting, value in settings.items()
@@ -170,9 +208,9 @@ def _ignored_by_dart(place: Place, used_by: str) -> Mistake:
     )
 
 
-def _dropped(file: SourceFile, text: str) -> Dropped:
+def _dropped(path: str, text: str) -> Dropped:
     line, colon, rest = text.partition(": ")
     number = line.removeprefix("line ")
     if colon and line.startswith("line ") and number.isdigit():
-        return Dropped(rest, Place(file.path, int(number)))
-    return Dropped(text, Place(file.path, 1))
+        return Dropped(rest, Place(path, int(number)))
+    return Dropped(text, Place(path, 1))

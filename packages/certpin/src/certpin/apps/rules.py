@@ -1,9 +1,9 @@
 """The kinds of mistakes that certpin finds in an app's source: severity, reason, fix, examples.
 
 A rule says why some code is wrong. The code that finds it depends on the programming language, so
-the checks are in the package of the language (``dart``), which names the rule by its ID. The
-examples are tests: the check finds exactly one mistake in ``bad``, at the line that ends with
-``HERE``, and none in ``good``.
+the checks are in the package of the language (``dart``), which names the rule by its ID. The checks
+of Android's and Apple's files are in ``platforms``. The examples are tests: the check finds exactly
+one mistake in ``bad``, at the line that ends with ``HERE``, and none in ``good``.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from certpin.apps import platform_examples
 from certpin.apps.dart import examples as dart_examples
-from certpin.apps.dart.examples import HERE
 from certpin.apps.model import Mistake, Place, Unknown
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Example:
-    """An example of a mistake in one programming language.
+    """An example of a mistake in one kind of file.
 
     Attributes:
         file: the name of the file.
@@ -45,7 +45,7 @@ class AppRule:
         why: sentences that say why the code is wrong.
         fix: an instruction without a full stop.
         source: a document or package that confirms ``why``; may be empty.
-        examples: one for each language; empty for a rule about another file than source code.
+        examples: at most one for each kind of file; may be empty.
     """
 
     id: str
@@ -58,18 +58,25 @@ class AppRule:
 
 
 def _examples(rule: str) -> tuple[Example, ...]:
-    """Return the examples of a rule (by its ID): at most one for each programming language."""
-    pair = dart_examples.EXAMPLES.get(rule)
-    return (Example(dart_examples.FILE, *pair),) if pair else ()
+    """Return the examples of a rule (by its ID): at most one for each kind of file."""
+    return tuple(
+        Example(kind.FILE, *kind.EXAMPLES[rule])
+        for kind in (dart_examples, platform_examples)
+        if rule in kind.EXAMPLES
+    )
 
 
 def unmarked(example: str) -> tuple[str, list[int]]:
     """Return an example without its ``HERE`` marks, and the numbers of the marked lines, from 1."""
+    marks = (dart_examples.HERE, platform_examples.HERE)
     lines = example.split("\n")
-    marked = [number for number, line in enumerate(lines, 1) if line.endswith(HERE)]
-    return example.replace(HERE, ""), marked
+    marked = [number for number, line in enumerate(lines, 1) if line.endswith(marks)]
+    for mark in marks:
+        example = example.replace(mark, "")
+    return example, marked
 
 
+_SECURITY_CONFIG = "https://developer.android.com/privacy-and-security/security-config"
 _CALLBACK = "https://api.dart.dev/dart-io/HttpClient/badCertificateCallback.html"
 
 _RULES = (
@@ -291,12 +298,61 @@ _RULES = (
         fix="remove it, and pin with certpin's package",
     ),
     AppRule(
+        "platform-pins-overridden",
+        "error",
+        summary="overridePins switches the pins of Android off in a release.",
+        why=(
+            "Android doesn't compare the pins of a chain that ends at such a certificate. With "
+            'src="user", the pins are off for every authority that the user, or a program with '
+            "access to the device, has installed. Guides to the inspection of traffic recommend it."
+        ),
+        fix=(
+            "remove overridePins; to inspect debug builds, use debug-overrides, or a file in "
+            "app/src/debug"
+        ),
+        source=f"{_SECURITY_CONFIG}#certificates",
+    ),
+    AppRule(
+        "only-user-authorities",
+        "error",
+        summary="Android trusts only authorities that the user installed.",
+        why=(
+            "The chain of the server is refused on every device without the authority: the app "
+            "reaches the server only through a proxy that the user trusts."
+        ),
+        fix='add <certificates src="system"/>, or the file of your authority (@raw/…)',
+        source=f"{_SECURITY_CONFIG}#certificates",
+    ),
+    AppRule(
+        "user-authorities",
+        "warning",
+        summary="Android trusts authorities that the user installed, for hosts without pins.",
+        why=(
+            "An app for Android 7 or newer doesn't trust them by default. With them, an attacker "
+            "who makes the user install an authority reads and changes the traffic to every host "
+            "without pins."
+        ),
+        fix='remove <certificates src="user"/>; to inspect debug builds, use debug-overrides',
+        source=f"{_SECURITY_CONFIG}#certificates",
+    ),
+    AppRule(
+        "cleartext-permitted",
+        "warning",
+        summary="Android permits http:// to all hosts, or to a host with pins.",
+        why=(
+            "Without TLS there is no certificate to compare. A link or a redirect to http:// then "
+            "sends the request, with the session's token in it, to the attacker."
+        ),
+        fix='write cleartextTrafficPermitted="false"; permit it only for hosts of the development',
+        source=f"{_SECURITY_CONFIG}#CleartextTrafficPermitted",
+    ),
+    AppRule(
         "platform-pins-expired",
         "error",
         summary="The pins of network_security_config.xml have expired.",
         why="After the date in pin-set, Android no longer checks the pins.",
         fix="write a later date, after which you ship new pins",
-        source="https://developer.android.com/privacy-and-security/security-config#pin-set",
+        source=f"{_SECURITY_CONFIG}#pin-set",
     ),
     AppRule(
         "platform-pins-ignored",

@@ -16,7 +16,14 @@ from certpin.errors import FormatError
 from certpin.formats import _domains, _xml
 from certpin.formats.format import File
 from certpin.formats.header import header, read_header
-from certpin.formats.parsed import Found, ParsedFile, pass_over, pins_from, read_anchors
+from certpin.formats.parsed import (
+    Found,
+    ParsedFile,
+    Weakness,
+    pass_over,
+    pins_from,
+    read_anchors,
+)
 from certpin.pins import TrustAnchors
 from certpin.x509.log_list import PLATFORM_LOGS
 
@@ -143,7 +150,8 @@ def read(source: Source, add: Addition = lambda found, _element: found) -> Parse
     debug = _read_debug(source, root.one("debug-overrides"))
     for each in root.unread():
         pass_over(each)
-    return ParsedFile(found, *read_header(source.text), debug)
+    weaknesses = tuple(dict.fromkeys(_weaknesses(root)))
+    return ParsedFile(found, *read_header(source.text), debug, weaknesses)
 
 
 def _entries(root: Element) -> Iterator[tuple[str, _Scope]]:
@@ -183,15 +191,74 @@ def _inside(config: Element, outer: _Scope) -> Iterator[tuple[Element, _Scope]]:
         yield from _inside(nested, scope)
 
 
+def _weaknesses(root: Element) -> Iterator[Weakness]:
+    """Yield the settings of a release build that weaken the checks of connections.
+
+    The settings in ``<debug-overrides>`` have no effect in a release build.
+    """
+    for config in root.children:
+        if config.name == "base-config":
+            if _permits_cleartext(config):
+                yield Weakness("cleartext", config.line)
+            yield from _weak_anchors(config, pinned=False)
+        elif config.name == "domain-config":
+            yield from _weak_domains(config, pinned=False, cleartext=0)
+
+
+def _weak_domains(config: Element, *, pinned: bool, cleartext: int) -> Iterator[Weakness]:
+    """Yield the weaknesses in a ``<domain-config>`` and in those nested in it.
+
+    Args:
+        config: the element.
+        pinned: True if it inherits pins.
+        cleartext: the line of the inherited setting that permits cleartext; 0 if there is none.
+    """
+    pin_set = config.find("pin-set")
+    pinned = bool(pin_set.children) if pin_set else pinned
+    if "cleartextTrafficPermitted" in config.attributes:
+        cleartext = config.line if _permits_cleartext(config) else 0
+    if pinned and cleartext:
+        yield Weakness("cleartext", cleartext)
+    yield from _weak_anchors(config, pinned=pinned)
+    for nested in config.children:
+        if nested.name == "domain-config":
+            yield from _weak_domains(nested, pinned=pinned, cleartext=cleartext)
+
+
+def _permits_cleartext(config: Element) -> bool:
+    return config.attributes.get("cleartextTrafficPermitted", "").strip().lower() == "true"
+
+
+def _weak_anchors(config: Element, *, pinned: bool) -> Iterator[Weakness]:
+    """Yield the weaknesses in the ``<trust-anchors>`` of an element.
+
+    If pins apply (``pinned``), Android compares them with chains to the user's authorities too.
+    """
+    anchors = config.find("trust-anchors")
+    if anchors is None:
+        return
+    certificates = [each for each in anchors.children if each.name == "certificates"]
+    of_user = [each for each in certificates if each.attributes.get("src", "").strip() == "user"]
+    for each in certificates:
+        if each.attributes.get("overridePins", "").lower() == "true":
+            yield Weakness("pins-overridden", each.line)
+    if of_user and len(of_user) == len(certificates):
+        yield Weakness("only-user-authorities", of_user[0].line)
+    elif of_user and not pinned:
+        yield Weakness("user-authorities", of_user[0].line)
+
+
 def _found(source: Source, pattern: str, scope: _Scope) -> Found:
     ends = scope.pin_set.get("expiration") if scope.pin_set else ""
+    refusal = _refusal(scope.anchors)
     return Found(
         pattern,
         pins_from(_pins(scope)),
         expires=_domains.read_day(ends.strip()) if ends else None,
         on_expiry="fail-open" if ends else "fail-closed",
-        trust=_read_trust(source, scope.anchors),
+        trust=None if refusal else _read_trust(source, scope.anchors),
         ct_logs=_read_transparency(scope.transparency),
+        refusal=refusal,
     )
 
 
@@ -235,30 +302,43 @@ def _anchor_files(anchors: Iterable[TrustAnchors | None]) -> tuple[File, ...]:
     )
 
 
+def _refusal(element: Element | None) -> FormatError | None:
+    """Return an error if a pin file can't contain the trust in a ``<trust-anchors>``; else None."""
+    if element is None:
+        return None
+    certificates = list(element.take().all("certificates"))
+    sources = {_source(each) for each in certificates}
+    overriding = [each for each in certificates if each.flag("overridePins", default=False)]
+    if overriding:
+        return FormatError(
+            f"line {overriding[0].line}: overridePins disables the pins",
+            fix="use it only in debug-overrides",
+        )
+    files = sources - {"system", "user"}
+    if files and "system" in sources:
+        return FormatError(
+            f"line {element.line}: it must trust either the system's authorities or those of files",
+            fix="keep one of the two: certpin never trusts both",
+        )
+    if files or "system" in sources:
+        return None
+    trusted = "only authorities that the user installed" if sources else "no authority"
+    return FormatError(
+        f"line {element.line}: it trusts {trusted}, and must trust the system's or those of files",
+        fix='add <certificates src="system"/>, or the file of your authority (@raw/…)',
+    )
+
+
 def _read_trust(source: Source, element: Element | None) -> TrustAnchors | None:
     """Return the trust anchors in a ``<trust-anchors>`` element, or ``None`` for the system's.
 
     Warns if authorities installed by the user are trusted; chains to them must match pins too.
-    Raises ``FormatError``.
+    Raises ``FormatError`` if the file of an anchor can't be read.
     """
-    if element is None:
-        return None
-    names = []
-    for certificates in element.take().all("certificates"):
-        if certificates.flag("overridePins", default=False):
-            raise FormatError(
-                f"line {certificates.line}: overridePins disables the pins",
-                fix="use it only in debug-overrides",
-            )
-        names.append(_source(certificates))
-    raw = [name for name in names if name not in {"system", "user"}]
-    if bool(raw) == ("system" in names):
-        raise FormatError(
-            f"line {element.line}: it must trust either the system's authorities or those of files",
-            fix="keep one of the two: certpin never trusts both",
-        )
-    if "user" in names:
+    names = [_source(each) for each in element.all("certificates")] if element else []
+    if element and "user" in names:
         pass_over(f"line {element.line}: authorities installed by the user are trusted too")
+    raw = [name for name in names if name not in {"system", "user"}]
     return _anchors(source, raw) if raw else None
 
 

@@ -13,7 +13,7 @@ import ssl
 import warnings
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from certpin.errors import ConfigError, FormatError, InputError
 from certpin.pins import (
@@ -253,6 +253,8 @@ class Found:
         ct_logs: the Certificate Transparency logs that the host requires; ``None`` for no
             requirement.
         entries: the pins with roles, states and notes; empty if the file has no roles and states.
+        refusal: the error that ``policy`` raises, because a pin file can't express a setting; else
+            None.
     """
 
     pattern: str
@@ -267,12 +269,16 @@ class Found:
     ct_logs: LogList | None = None
     entries: tuple[HostPin, ...] = ()  # pins with role, state and note, if the file has them
     provider_edition: date | None = None
+    refusal: FormatError | None = None
 
     def policy(self, options: ImportOptions) -> HostPolicy:
         """Return the host's policy, with the user's options for settings that the file lacks.
 
-        Raises ``ConfigError`` and ``HostError`` if the policy is invalid.
+        Raises ``ConfigError`` and ``HostError`` if the policy is invalid, and ``FormatError`` if a
+        pin file can't express it.
         """
+        if self.refusal:
+            raise self.refusal
         pattern = self.pattern or options.host
         if not pattern:
             raise ConfigError("the file names no host", key="host", fix="name it: --host HOST")
@@ -321,17 +327,35 @@ class ImportOptions:
 
 
 @dataclass(frozen=True)
+class Weakness:
+    """A setting of a platform's file that weakens the checks of connections in a release.
+
+    Attributes:
+        kind: ``pins-overridden`` (no pins for the chains of some authorities),
+            ``user-authorities`` (every authority that the user installed is trusted),
+            ``only-user-authorities`` (no other authority is trusted), or ``cleartext`` (``http://``
+            is permitted).
+        line: the line of the setting.
+    """
+
+    kind: Literal["pins-overridden", "user-authorities", "only-user-authorities", "cleartext"]
+    line: int
+
+
+@dataclass(frozen=True)
 class ParsedFile:
     """The settings in a platform's file.
 
     ``name`` and ``version`` are those of the exported pin set if certpin wrote the file; otherwise
-    they are empty and 1.
+    they are empty and 1. ``weaknesses`` are reported to the developer of the app, and have no
+    effect on an import.
     """
 
     hosts: tuple[Found, ...]
     name: str = ""
     version: int = 1
     debug: TrustAnchors | None = None
+    weaknesses: tuple[Weakness, ...] = ()
 
     def pin_set(self, options: ImportOptions) -> PinSet:
         """Return the pin set that the file describes.

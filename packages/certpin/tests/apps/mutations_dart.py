@@ -302,4 +302,77 @@ _MISTAKE = [
     ),
 ]
 
-MUTATIONS = [*_LITERALS, *_READER, *_MISTAKE]
+_COMPARED = [
+    Mutation(
+        "a digest in the comparison is a pin",
+        f"{_D}gates.py",
+        "    if len(others) < len(runs):",
+        "    if False:",
+        f"{_MISTAKES}a_mistake_is_found_once",
+    ),
+    Mutation(
+        "a digest of a file is no pin",
+        f"{_D}gates.py",
+        "any(run and is_of_certificate(flow, run) for run in others)",
+        "True",
+        f"{_MISTAKES}right_code_has_no_mistake",
+    ),
+    Mutation(
+        "a list of digests without a name of pins",
+        f"{_D}gates.py",
+        "            or _is_certificate_digest(flow, run)\n",
+        "",
+        f"{_MISTAKES}a_mistake_is_found_once",
+    ),
+    Mutation(
+        "a digest in hexadecimal",
+        f"{_A}literals.py",
+        "/ 2 in {_SHA1_BYTES, DIGEST_BYTES}",
+        "in {_SHA1_BYTES, DIGEST_BYTES}",
+        f"{_MISTAKES}a_mistake_is_found_once",
+    ),
+    Mutation(
+        "a digest in base64",
+        f"{_A}literals.py",
+        "    return _BASE64.fullmatch(bare) is not None",
+        "    return False",
+        f"{_MISTAKES}a_mistake_is_found_once",
+    ),
+    Mutation(
+        "a certificate in PEM",
+        f"{_A}literals.py",
+        "        return _PEM_BEGIN in text\n",
+        "        return False\n",
+        f"{_MISTAKES}a_mistake_is_found_once",
+    ),
+    Mutation(
+        "a check in a response handler",
+        f"{_D}mistakes.py",
+        "for x in pin_comparisons(flow, handler) if",
+        "for x in () if",
+        f"{_MISTAKES}a_mistake_is_found_once",
+    ),
+    Mutation(
+        "a number that a user enters is no pin",
+        f"{_D}mistakes.py",
+        " if is_of_certificate(flow, [x])), 1",
+        "), 1",
+        f"{_MISTAKES}right_code_has_no_mistake",
+    ),
+    Mutation(
+        "a local variable has the values of its function only",
+        f"{_D}flow.py",
+        " if body.start_byte <= x.node.start_byte < body.end_byte)",
+        ")",
+        f"{_MISTAKES}right_code_has_no_mistake",
+    ),
+    Mutation(
+        "a callback compares a local variable",
+        f"{_D}callbacks.py",
+        "names = flow.origins(run)",
+        "names = flow.names_in(run)",
+        f"{_CALLBACKS}a_callback_that_compares_a_pin_is_a_mistake",
+    ),
+]
+
+MUTATIONS = [*_LITERALS, *_READER, *_MISTAKE, *_COMPARED]

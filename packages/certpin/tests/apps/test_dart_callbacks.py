@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.apps._dart import NEEDS_PARSER, mistakes, questions, read, rules
+from tests.apps._dart import HEX, NEEDS_PARSER, mistakes, questions, read, rules
 
 pytestmark = NEEDS_PARSER
 
@@ -30,6 +30,7 @@ def callback(value: str, more: str = "") -> str:
         callback("(cert, host, port) => host != 'localhost'"),
         callback("(cert, host, port) { if (host == 'a.example') return true; return false; }"),
         callback("(cert, host, port) { if (host == 'localhost') return false; return true; }"),
+        callback("(cert, host, port) { final known = host == url.host; return known; }"),
         callback("(cert, host, port) { if (host == 'localhost') { } else { return true; } }"),
         callback("accept", "bool accept(cert, host, port) => true;"),
         callback("accept", "bool accept(X509Certificate c, String h, int p) { return true; }"),
@@ -59,6 +60,13 @@ def test_a_callback_that_accepts_is_a_mistake(code: str) -> None:
         callback("(c, h, p) => _valid(c)", "bool _valid(X509Certificate c) => c.pem == known;"),
         callback("_valid", "bool _valid(X509Certificate c, String h, int p) => c.pem == known;"),
         callback("(cert, host, port) => fingerprint == known"),
+        callback(f"(c, h, p) {{ final fp = hash(c.der); return fp == '{HEX}'; }}"),
+        callback(f"(c, h, p) {{ final fp = hash(c.der); if (fp == '{HEX}') return true; }}"),
+        callback(
+            "valid",
+            "bool valid(c, h, p) { final der = c.der; final fp = hash(der);"
+            f" return fp == '{HEX}'; }}",
+        ),
         callback(
             "(cert, host, port) { for (final p in pins) { if (p == h(cert)) return true; }"
             " return false; }"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.apps._dart import NEEDS_PARSER, mistakes, read, rules
+from tests.apps._dart import COLONS, HEX, KEY, NEEDS_PARSER, SHA1, mistakes, read, rules
 
 pytestmark = NEEDS_PARSER
 
 INTERCEPTOR = "dio.interceptors.add(CertificatePinningInterceptor(allowedSHAFingerprints: pins))"
 OTHER = "check-on-other-connection"
+LATE_HASH = "sha256.convert(r.certificate!.der).toString()"
+PEER_HASH = "sha256.convert(s.peerCertificate!.der)"
 EXAMPLES = {
     "debug-only-gate": [
         "bool check(X509Certificate cert) { if (kDebugMode) return true; return m(cert); }",
@@ -30,6 +32,7 @@ EXAMPLES = {
         "void f() { assert(fingerprint == expected); }",
         "void f() { assert(checkPin(cert)); }",
         "void f() { assert(_isPinned(cert), 'wrong key'); }",
+        f"void f(cert) {{ assert(sha256.convert(cert.der).toString() == '{HEX}'); }}",
         "void f() { if (kDebugMode) { client = PinnedHttpClient(pins); } }",
         "final c = kDebugMode ? PinnedHttpClient(pins) : HttpClient();",
         "final pins = kDebugMode ? ['a'] : [];",
@@ -60,6 +63,39 @@ EXAMPLES = {
         "final i = InterceptorsWrapper(onResponse: (r, h) { check(r.certificate); });",
         "void f(q) async { final r = await q.close(); if (!pins.contains(h(r.certificate))) e(); }",
         "void f(q) async { final r = await q.close(); if (r.certificate!.pem != pem) throw E(); }",
+        f"void f(q) async {{ final r = await q.close(); if ({LATE_HASH} != '{KEY}') throw E(); }}",
+        f"void f(q) async {{ final r = await q.close(); if ('{HEX}' == {LATE_HASH}) g(); }}",
+        f"void f(q) async {{ final r = await q.close(); if ({LATE_HASH} != '{COLONS}') g(); }}",
+        f"void f(q) async {{ final r = await q.close(); if ({LATE_HASH} != '{SHA1}') throw E(); }}",
+        f"void f(q) async {{ final r = await q.close(); if ({LATE_HASH} != 'sha256/{KEY}') g(); }}",
+        (
+            "void f(q) async { final r = await q.close();"
+            " if (r.certificate!.pem != '-----BEGIN CERTIFICATE-----\\nMIIB') throw E(); }"
+        ),
+        (
+            f"const known = '{HEX}'; void f(q) async {{ final r = await q.close();"
+            f" if ({LATE_HASH} != known) throw E(); }}"
+        ),
+        (
+            "void f(q) async { final r = await q.close(); final der = r.certificate!.der;"
+            f" final hash = sha256.convert(der).toString(); if (hash != '{HEX}') throw E(); }}"
+        ),
+        (
+            f"void f(q) async {{ final r = await q.close(); final hash = {LATE_HASH};"
+            f" if (!['{HEX}'].contains(hash)) throw E(); }}"
+        ),
+        (
+            f"void f(q) async {{ final r = await q.close(); final hash = {LATE_HASH};"
+            " if (!allowed.contains(hash)) throw E(); }"
+        ),
+        (
+            "class I extends Interceptor { onResponse(r, h) { final cert = r.extra['cert'];"
+            f" if (sha256.convert(cert.der).toString() != '{HEX}') throw E(); h.next(r); }} }}"
+        ),
+        (
+            "final i = InterceptorsWrapper(onResponse: (r, h) {"
+            " if (!pins.contains(fingerprint(r))) throw E(); });"
+        ),
     ],
     OTHER: [
         f"void f() {{ {INTERCEPTOR}; }}",
@@ -73,6 +109,14 @@ EXAMPLES = {
         (
             "Future<void> f() async { final s = await SecureSocket.connect(h, 443);\n"
             "final cert = s.peerCertificate; s.destroy(); if (!pins.contains(x(cert))) throw E(); }"
+        ),
+        (
+            "Future<void> f() async { final s = await SecureSocket.connect(h, 443);\n"
+            f"if (base64.encode({PEER_HASH}.bytes) != '{KEY}') throw E(); s.destroy(); }}"
+        ),
+        (
+            "Future<void> f() async { final s = await SecureSocket.connect(h, 443);\n"
+            f"final hash = {PEER_HASH}.toString(); s.destroy(); if (![pin].contains(hash)) g(); }}"
         ),
     ],
     "pins-from-build-option": [
@@ -107,6 +151,7 @@ RIGHT = [
     "bool isVisible(x) { if (kDebugMode) return true; return x; }",
     "void f() { assert(pins.isNotEmpty); assert(pins.length == 2); assert(pin != null); }",
     "void f() { assert(!pin.contains('PLACEHOLDER')); assert(digest.length == 32); }",
+    f"void f(file) {{ assert(sha256.convert(file.bytes).toString() == '{HEX}'); }}",
     "class P { const P(int format) : assert(format == pinsFormat, 'another format'); }",
     "final c = kDebugMode ? PinnedHttpClient(devPins) : PinnedHttpClient(pins);",
     "final pins = kDebugMode ? devPins : productionPins;",
@@ -134,6 +179,17 @@ RIGHT = [
     "final a = IOHttpClientAdapter(validateCertificate: (c, h, p) => true);",
     "class I extends Interceptor { onResponse(r, h) { h.next(r); } }",
     "void f(q) async { final r = await q.close(); log(r.certificate?.subject); }",
+    "class I extends Interceptor { onResponse(r, h) { if (r.data.pin == entered) h.next(r); } }",
+    f"final i = Wrapper(onResponse: (r, h) {{ if (sha256.convert(r.data) != '{HEX}') g(); }});",
+    (
+        "void f(q) async { final r = await q.close(); log(r.certificate?.subject);"
+        f" final data = await r.toList(); if (sha256.convert(data).toString() != '{HEX}') g(); }}"
+    ),
+    (
+        "void g(cert) { final hash = sha256.convert(cert.der); log(hash); }\n"
+        "void f(q) async { final r = await q.close(); log(r.certificate?.subject);"
+        f" final hash = sha256.convert(q.data); if (hash.toString() != '{HEX}') throw E(); }}"
+    ),
     "class CertificatePinningInterceptor {}\nfinal i = CertificatePinningInterceptor();",
     "import 'my_interceptor.dart'; final i = CertificatePinningInterceptor(pins);",
     "final c = SecureHttpClient();",

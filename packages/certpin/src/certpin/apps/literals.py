@@ -129,6 +129,22 @@ def host_of_url(text: str) -> str:
     return _pattern(match[1], match[2] or "") if match else ""
 
 
+def identifies_certificate(text: str) -> bool:
+    """Return True if a string is a SHA-256 or SHA-1, or contains a certificate in PEM.
+
+    The digest is in hexadecimal or base64. Code that compares a certificate with the string checks
+    a pin, even if certpin can't import it.
+    """
+    if len(text) > MAX_TEXT or _PEM_BEGIN in text:
+        return _PEM_BEGIN in text
+    if any(pin is not None for _, pin in _pins_with_prefix(text)):
+        return True
+    bare = _OPENSSL.sub("", text.strip(), count=1)
+    if _PAIRS.fullmatch(bare) or _HEX.fullmatch(bare):
+        return len(re.sub(r"[: -]", "", bare)) / 2 in {_SHA1_BYTES, DIGEST_BYTES}
+    return _BASE64.fullmatch(bare) is not None
+
+
 @dataclass
 class LiteralReader:
     """Collects the pins and certificates in the strings of one source file.

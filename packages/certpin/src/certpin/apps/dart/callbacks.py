@@ -283,7 +283,7 @@ def _compares(flow: DartFlow, function: Function, run: list[Node]) -> bool:
         function: the callback.
         run: the syntax nodes of the expression.
     """
-    names = flow.names_in(run)
+    names = flow.origins(run)
     certificates = {
         name
         for name, kind in zip(function.parameters, function.types, strict=True)

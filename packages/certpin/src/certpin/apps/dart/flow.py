@@ -33,6 +33,7 @@ _FLAGS: dict[str, Mode] = {
 _STRONGEST: tuple[Mode, ...] = ("debug-and-more", "debug", "release")
 _PRODUCT = "dart.vm.product"  # true in release builds: https://dart.dev/libraries/core/environment
 _MAX_DEPTH = 8  # names that are resolved for one flag
+_MAX_DEFINITIONS = 50  # of one name, in one file
 
 
 @dataclass(frozen=True)
@@ -288,6 +289,25 @@ class DartFlow:
     def names_in(self, run: list[Node]) -> set[str]:
         """Return every identifier in an expression."""
         return {self.tree.text(each) for each in self.nodes_in(run) if "identifier" in each.type}
+
+    def origins(self, run: list[Node]) -> set[str]:
+        """Return every identifier in an expression, and in the values of local variables in it.
+
+        Local variables are those of the outermost function around the expression.
+        """
+        around = [each for each in self.tree.ancestors(run[0]) if each.type in FUNCTIONS][-1:]
+        names = pending = self.names_in(run)
+        for _ in range(_MAX_DEPTH if around else 0):
+            values = [self._local_values(name, around[0]) for name in pending]
+            pending = {name for value in values for name in self.names_in(value)} - names
+            names = names | pending
+        return names
+
+    def _local_values(self, name: str, body: Node) -> list[Node]:
+        """Return the nodes of the first values of the variables with this name in a function."""
+        definitions = self.code.definitions.get(name, ())[:_MAX_DEFINITIONS]
+        inside = (x for x in definitions if body.start_byte <= x.node.start_byte < body.end_byte)
+        return [node for each in inside for node in each.value]
 
     def nodes_in(self, run: list[Node]) -> Iterator[Node]:
         """Yield the syntax nodes of an expression, and all nodes below them."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from certpin.apps.dart.code import BRANCHES, FUNCTIONS
 from certpin.apps.dart.flow import CERTIFICATE
+from certpin.apps.literals import identifies_certificate
 from certpin.apps.usage import PIN_WORDS, words
 from certpin.support.text import printable
 
@@ -34,6 +35,11 @@ _VALIDATES = frozenset(
     }
 )
 PIN_NAMES = PIN_WORDS - {"ssl", "tls"}
+# "pin" may be a number that a user enters; the other words are about certificates.
+_CERTIFICATE_NAMES = PIN_NAMES - {"pin", "pins", "pinned"}
+_DIGEST_WORDS = frozenset(
+    {"digest", "fingerprint", "fingerprints", "hash", "sha", "spki", "thumbprint", "thumbprints"}
+)
 # A path to a certificate, its name, and a switch for pinning are no pins.
 _OPTION_WORDS = frozenset(
     {"fingerprint", "fingerprints", "pin", "pins", "spki", "thumbprint", "thumbprints"}
@@ -57,29 +63,60 @@ def check_gates(flow: DartFlow, reporter: FileReporter) -> None:
 
 
 def compares_pins(flow: DartFlow, node: Node) -> bool:
-    """Return True if the code below a syntax node compares pins.
+    """Return True if the code below a syntax node compares pins (see ``pin_comparisons``)."""
+    return any(True for _ in pin_comparisons(flow, node))
 
-    Such code contains, for example, ``pins.contains(…)``, ``fingerprint == …`` or ``checkPin(…)``.
-    A comparison with a literal, such as that of a length, doesn't count.
+
+def pin_comparisons(flow: DartFlow, node: Node) -> Iterator[Node]:
+    """Yield the nodes of the comparisons of pins in the code below a syntax node.
+
+    Such code is, for example, ``pins.contains(…)``, ``fingerprint == …`` or ``checkPin(…)``. A
+    comparison with a literal counts only if the literal is a digest or a certificate in PEM, and
+    the other value is made of a certificate. A comparison of lengths, for example, doesn't count.
     """
     for each in flow.tree.inside(node):
-        if each.type == "arguments" and _is_pin_call(flow, each):
-            return True
-        if each.type == "equality_expression":
-            runs = flow.code.operands(each, "equality_operator")
-            names = [flow.code.last_name(run) for run in runs]
-            if all(names) and any(PIN_NAMES & set(words(name)) for name in names):
-                return True
-    return False
+        check = _COMPARISONS.get(each.type)
+        if check is not None and check(flow, each):
+            yield each
+
+
+def is_of_certificate(flow: DartFlow, run: list[Node]) -> bool:
+    """Return True if an expression seems to be made of a certificate, such as its fingerprint.
+
+    A name in it, or in the value of a local variable in it, then says so.
+    """
+    return any(_CERTIFICATE_NAMES & set(words(name)) for name in flow.origins(run))
+
+
+def _is_pin_equality(flow: DartFlow, equality: Node) -> bool:
+    runs = flow.code.operands(equality, "equality_operator")
+    others = [run for run in runs if not identifies_certificate(flow.code.value(run) or "")]
+    if len(others) < len(runs):
+        return any(run and is_of_certificate(flow, run) for run in others)
+    names = [flow.code.last_name(run) for run in runs]
+    return all(names) and any(PIN_NAMES & set(words(name)) for name in names)
 
 
 def _is_pin_call(flow: DartFlow, arguments: Node) -> bool:
     owner, _, name = flow.code.call(arguments).rpartition(".")
-    parts = set(words(name))
-    if name == "contains" and PIN_NAMES & set(words(owner.rpartition(".")[2])):
+    if name == "contains":
+        run = flow.code.first_argument(arguments)
         # `pin.contains('text')` searches in a text, for example for a placeholder.
-        return flow.code.value(flow.code.first_argument(arguments)) is None
+        return flow.code.value(run) is None and (
+            bool(PIN_NAMES & set(words(owner.rpartition(".")[2])))
+            or _is_certificate_digest(flow, run)
+        )
+    parts = set(words(name))
     return bool(parts & _VALIDATES and parts & PIN_NAMES)
+
+
+def _is_certificate_digest(flow: DartFlow, run: list[Node]) -> bool:
+    """Return True if an expression, or a local variable in it, seems to hash a certificate."""
+    parts = {word for name in (flow.origins(run) if run else ()) for word in words(name)}
+    return bool(parts & _CERTIFICATE_NAMES and parts & _DIGEST_WORDS)
+
+
+_COMPARISONS = {"arguments": _is_pin_call, "equality_expression": _is_pin_equality}
 
 
 def _check_clients(flow: DartFlow, reporter: FileReporter) -> None:

@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING
 from certpin.apps.dart.callbacks import CALLBACKS, check_callbacks
 from certpin.apps.dart.code import CREATIONS
 from certpin.apps.dart.flow import CERTIFICATE
-from certpin.apps.dart.gates import check_gates, compares_pins
+from certpin.apps.dart.gates import (
+    check_gates,
+    compares_pins,
+    is_of_certificate,
+    pin_comparisons,
+)
 from certpin.apps.dart.plain_http import check_plain_http
 from certpin.apps.rules import FileReporter
 from certpin.apps.usage import words
@@ -207,6 +212,9 @@ def _late_checks(flow: DartFlow) -> Iterator[Node]:
             yield node
     for handler in _response_handlers(flow):
         yield from islice((x for x in flow.tree.inside(handler) if _is_check(flow, x)), 1)
+        yield from islice(
+            (x for x in pin_comparisons(flow, handler) if is_of_certificate(flow, [x])), 1
+        )
     for node in flow.tree.names.get("certificate", ()):
         function = next(flow.around(node), None)
         if function is None or not _is_response(flow, _owner(flow, node)):
@@ -218,7 +226,7 @@ def _late_checks(flow: DartFlow) -> Iterator[Node]:
 def _is_compared(flow: DartFlow, node: Node) -> bool:
     """Return True if an expression is compared with a variable: ``certificate!.pem != expected``.
 
-    ``node`` is the node of the expression. A comparison with a literal doesn't count.
+    ``node`` is the node of the expression. ``pin_comparisons`` yields those with a literal.
     """
     for each in islice(flow.tree.ancestors(node), 4):
         if each.type == "equality_expression":

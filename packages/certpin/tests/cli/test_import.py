@@ -53,6 +53,37 @@ def test_an_imported_export_has_the_same_name_version_and_meaning(run: Run, ca: 
     )
 
 
+def _android(domain: str, *digests: str) -> None:
+    pins = "".join(f'<pin digest="SHA-256">{digest}</pin>' for digest in digests)
+    Path("a.xml").write_text(
+        f"<network-security-config><domain-config>\n<domain>{domain}</domain>\n"
+        f"<pin-set>{pins}</pin-set></domain-config></network-security-config>"
+    )
+
+
+BARE = [str(pin).removeprefix("sha256/") for pin in (NOBODY, NOBODY_ELSE)]
+
+
+def test_an_error_names_file_and_line_and_what_to_write(run: Run) -> None:
+    _android(f"https://{HOST}/", *BARE)
+    done = run("import", "android", "a.xml")
+    assert done.code == 2
+    assert f"a.xml: line 2: 'https://{HOST}/' is not a host name" in done.err
+    assert f"  fix: write {HOST}\n" in done.err
+    _android(HOST, BARE[0], f"sha256/{BARE[1]}")
+    done = run("import", "android", "a.xml")
+    assert f"a.xml: line 3: 'sha256/{BARE[1]}' has a prefix" in done.err
+    assert f"  fix: remove sha256/: write {BARE[1]}\n" in done.err
+
+
+def test_skipped_elements_are_reported_if_the_import_is_refused(run: Run) -> None:
+    _android(HOST)
+    done = run("import", "android", "a.xml")
+    assert done.code == 2
+    assert f"warning: not imported: {HOST}, which has no pins" in done.err
+    assert "a.xml: the file contains no pins" in done.err
+
+
 @pytest.mark.parametrize(
     ("chosen", "name"), [("android", "*.xml"), ("okhttp-kotlin", "*.kt"), ("json", "pins.json")]
 )

@@ -77,6 +77,27 @@ _READERS = [
 
 _ANDROID = [
     Mutation(
+        "a prefix of a digest is named",
+        f"{_F}_domains.py",
+        "    if digest != text:",
+        "    if False:",
+        f"{_T}android.py::test_a_prefix_of_a_digest_is_named_with_its_line",
+    ),
+    Mutation(
+        "a URL is no host, and its host is named",
+        f"{_F}parsed.py",
+        "fix=self._host_fix() or exc.fix",
+        "fix=exc.fix",
+        f"{_T}android.py::test_a_domain_that_is_no_host_is_named_with_its_line",
+    ),
+    Mutation(
+        "Apple's pins of an address have no effect",
+        f"{_F}apple.py",
+        "    if _is_address(name):",
+        "    if False:",
+        f"{_T}apple.py::test_an_address_is_not_imported",
+    ),
+    Mutation(
         "skipped settings are reported",
         f"{_F}_network_security.py",
         "    for each in root.unread():",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import xmlschema
 
-from certpin.errors import ConfigError
+from certpin.errors import ConfigError, FormatError
 from certpin.formats import FORMATS, parsed
 from certpin.pins import TrustAnchors
 from certpin.x509.log_list import PLATFORM_LOGS
@@ -252,6 +252,35 @@ def test_a_duplicate_domain_is_refused() -> None:
 def test_a_pin_with_another_digest_is_refused(digest: str) -> None:
     pin_set = f'<pin-set><pin digest="{digest}">{A}</pin></pin-set>'
     assert "does not support the digest" in str(refused(domain("a.example", pin_set)))
+
+
+@pytest.mark.parametrize("prefix", ["sha256/", "sha256//", "pin-sha256/", "sha256="])
+def test_a_prefix_of_a_digest_is_named_with_its_line(prefix: str) -> None:
+    error = refused(domain("a.example", "\n" + pinned(A, prefix + B)))
+    assert str(error).startswith(f"line 2: '{prefix}{B}' has a prefix")
+    assert error.fix == f"remove {prefix}: write {B}"
+
+
+def test_a_digest_that_is_not_base64_is_named_with_its_line() -> None:
+    error = refused(domain("a.example", "\n" + pinned(A, "?")))
+    assert str(error).startswith("line 2: '?' is not base64")
+    assert "without sha256/" in error.fix
+
+
+@pytest.mark.parametrize(
+    ("host", "fix"),
+    [
+        ("https://api.bank.example/", "write api.bank.example"),
+        ("api.bank.example:8443", "write api.bank.example"),
+        ("api..example", "write it as api.bank.example, without scheme, port or path"),
+    ],
+)
+@pytest.mark.parametrize("below", ["true", "false"])
+def test_a_domain_that_is_no_host_is_named_with_its_line(host: str, fix: str, below: str) -> None:
+    error = refused("\n" + domain(host, pinned(A, B), below=below))
+    assert isinstance(error, FormatError)
+    assert str(error).startswith(f"line 2: '{host}' is not a host name")
+    assert error.fix == fix
 
 
 @pytest.mark.parametrize("inner", ["<pin-set/>", "<pin-set></pin-set>"])

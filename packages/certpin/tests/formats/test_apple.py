@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from certpin.errors import ConfigError, FormatError
-from certpin.formats import FORMATS
+from certpin.formats import FORMATS, FormatWarning
 from certpin.pins import HostPin
 from tests.formats._files import PINS, A, B, C, digests, load, refusal, text_of, two
 from tests.formats.test_xml import LAUGHS
@@ -112,6 +112,34 @@ def test_the_example_of_the_documentation_is_read() -> None:
         "pay.example": set(PINS[1:3]),
     }
     assert [each.match for each in pins.policies] == ["ca", "ca", "leaf"]
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "[2001:db8::1]"])
+@pytest.mark.parametrize("below", [True, False])
+def test_an_address_is_not_imported(host: str, below: bool) -> None:
+    entry = {"NSPinnedLeafIdentities": identities(A, B)}
+    address = {host: entry | {"NSIncludesSubdomains": below}}
+    with pytest.warns(FormatWarning) as caught:
+        pins = load("apple", info({**address, "pay.example": entry}))
+    assert digests(pins) == {"pay.example": set(PINS[:2])}
+    assert [str(each.message) for each in caught] == [
+        f"not imported: {host}: NSPinnedDomains supports only domain names, and ignores addresses"
+    ]
+
+
+def test_a_prefix_of_a_digest_is_named_with_its_place() -> None:
+    entry = {"NSPinnedLeafIdentities": identities(A, f"sha256/{B}")}
+    error = refusal("apple", info({"a.example": entry}))
+    place = f"NSAppTransportSecurity.NSPinnedDomains.a.example.NSPinnedLeafIdentities[1].{DIGEST}"
+    assert str(error).startswith(f"{place}: 'sha256/{B}' has a prefix")
+    assert error.fix == f"remove sha256/: write {B}"
+
+
+def test_a_url_as_a_key_is_refused_with_its_host() -> None:
+    entry = {"NSPinnedLeafIdentities": identities(A, B)}
+    error = refusal("apple", info({"https://api.bank.example/": entry}))
+    assert isinstance(error, FormatError)
+    assert error.fix == "write api.bank.example"
 
 
 def test_both_lists_together_are_refused() -> None:

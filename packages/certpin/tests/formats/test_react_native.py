@@ -99,6 +99,7 @@ def test_an_address_is_refused_because_ios_would_pin_nothing() -> None:
             id="a name",
         ),
         (f"'a.example': {{ publicKeyHashes: ['{A}', '${{b}}'] }}", "computed"),
+        (f"'a.example': {{ publicKeyHashes: ['{A}', 'sha256/{B}'] }}", "a.example: 'sha256/"),
         (
             f"'a.example': {{ includeSubdomains: isRelease, publicKeyHashes: ['{A}', '{B}'] }}",
             "computed",

@@ -112,6 +112,10 @@ def test_an_exclusion_without_effect_is_skipped() -> None:
     [
         ({}, "TSKPublicKeyHashes is missing"),
         ({"TSKPublicKeyHashes": [A]}, "only one pin"),
+        (
+            {"TSKPublicKeyHashes": [A, f"sha256/{B}"]},
+            f"TSKPinnedDomains.bank.example.TSKPublicKeyHashes[1]: 'sha256/{B}' has a prefix",
+        ),
         ({"TSKPublicKeyHashes": [A, B], "TSKEnforcePinning": 1}, "must be true or false"),
         ({"TSKPublicKeyHashes": [A, B], "TSKExpirationDate": "1/6/27"}, "is not a date"),
         ({"TSKPublicKeyHashes": [A, B], "TSKExpirationDate": DAY.replace(tzinfo=None)}, "a date"),

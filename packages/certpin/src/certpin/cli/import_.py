@@ -139,16 +139,19 @@ def _import_file(
     options = ImportOptions(name=called or "", host=host, mode=mode)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", FormatWarning)
-        pins = _load(name, source, options)
-    dropped = [str(warning.message).removeprefix("not imported: ") for warning in caught]
+        try:
+            pins = _load(name, source, options)
+        finally:  # a skipped element may be the reason for an error
+            dropped = [str(each.message).removeprefix("not imported: ") for each in caught]
+            _warn_dropped(dropped)
     imported = HostImport(path, pins, named=called is not None)
-    dropped += [
+    unlisted = [
         f"certificateTransparency of {host}: name a list of logs (ct_logs) in the pin file, and "
         "write require_ct = true below this host"
         for host in imported.unlisted
     ]
-    for element in dropped:
-        say("certpin: warning", f"not imported: {element}")
+    _warn_dropped(unlisted)
+    dropped += unlisted
     imported.save()
     result: dict[str, Any] = {
         "format": name,
@@ -165,6 +168,11 @@ def _import_file(
         print_json(result)
     else:
         _print_import(result)
+
+
+def _warn_dropped(elements: list[str]) -> None:
+    for element in elements:
+        say("certpin: warning", f"not imported: {element}")
 
 
 def _load(name: str, source: str, options: ImportOptions) -> PinSet:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from certpin.errors import FormatError
+from certpin.errors import FormatError, PinParseError
 from certpin.formats.parsed import read_timestamp
+from certpin.pins import Pin
+from certpin.x509 import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
     from certpin.formats.parsed import Found
+
+
+_PREFIX = re.compile("(?:pin-)?sha256//?|sha256=")
 
 
 def pattern(name: str, *, below: bool) -> str:
@@ -46,6 +52,27 @@ def refuse_exclusions(found: Iterable[Found], unpinned: Iterable[str]) -> None:
                     fix="give it its own pins, or list the pinned hosts individually",
                 )
             parent = parent.partition(".")[2]
+
+
+def read_digest(text: str, place: str) -> Pin:
+    """Parse the SHA-256 of a public key in base64, which these platforms read without a prefix.
+
+    ``place`` is the location in the file, for errors. Raises ``FormatError``.
+    """
+    digest = _PREFIX.sub("", text)
+    if digest != text:
+        raise FormatError(
+            f"{place}: {quoted(text)} has a prefix, and the platform reads only base64",
+            fix=f"remove {text.removesuffix(digest)}: write {digest[:80]}",
+        )
+    try:
+        return Pin.parse(f"sha256/{text}")
+    except PinParseError as exc:
+        raise FormatError(
+            f"{place}: {exc.problem}",
+            fix="write the SHA-256 of the public key in base64, without sha256/ (certpin pin HOST "
+            "prints it)",
+        ) from exc
 
 
 def read_day(text: str) -> datetime:

@@ -21,7 +21,6 @@ from certpin.formats.parsed import (
     ParsedFile,
     Weakness,
     pass_over,
-    pins_from,
     read_anchors,
 )
 from certpin.pins import TrustAnchors
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
     from certpin.formats._xml import Element
     from certpin.formats.parsed import Source
-    from certpin.pins import HostPolicy, PinSet
+    from certpin.pins import HostPolicy, Pin, PinSet
     from certpin.x509.log_list import LogList
 
     Lines = list[str]
@@ -139,14 +138,14 @@ def read(source: Source, add: Addition = lambda found, _element: found) -> Parse
         raise FormatError(f"the root element is {root.name[:80]!r}, not network-security-config")
     entries = list(_entries(root))
     found = tuple(
-        add(_found(source, pattern, scope), scope.trustkit)
-        for pattern, scope in entries
+        add(_found(source, pattern, line, scope), scope.trustkit)
+        for pattern, line, scope in entries
         if _pins(scope)
     )
-    _domains.refuse_exclusions(found, [name for name, scope in entries if not _pins(scope)])
-    for name, scope in entries:
-        if not _pins(scope):
-            pass_over(f"{name[:80]}, which has no pins")
+    unpinned = [pattern for pattern, _, scope in entries if not _pins(scope)]
+    _domains.refuse_exclusions(found, unpinned)
+    for name in unpinned:
+        pass_over(f"{name[:80]}, which has no pins")
     debug = _read_debug(source, root.one("debug-overrides"))
     for each in root.unread():
         pass_over(each)
@@ -154,8 +153,8 @@ def read(source: Source, add: Addition = lambda found, _element: found) -> Parse
     return ParsedFile(found, *read_header(source.text), debug, weaknesses)
 
 
-def _entries(root: Element) -> Iterator[tuple[str, _Scope]]:
-    """Yield the host pattern of every ``<domain>``, with the elements that apply to it."""
+def _entries(root: Element) -> Iterator[tuple[str, int, _Scope]]:
+    """Yield the host pattern and line of every ``<domain>``, with the elements that apply to it."""
     base = root.one("base-config")
     scope = _Scope().inside(base) if base else _Scope()
     if scope.pin_set:
@@ -171,7 +170,7 @@ def _entries(root: Element) -> Iterator[tuple[str, _Scope]]:
                 raise FormatError(f"{name[:80]!r} occurs twice, which Android refuses")
             seen.add(name)
             below = domain.flag("includeSubdomains", default=False)
-            yield _domains.pattern(name, below=below), inner
+            yield _domains.pattern(name, below=below), domain.line, inner
 
 
 def _inside(config: Element, outer: _Scope) -> Iterator[tuple[Element, _Scope]]:
@@ -248,17 +247,18 @@ def _weak_anchors(config: Element, *, pinned: bool) -> Iterator[Weakness]:
         yield Weakness("user-authorities", of_user[0].line)
 
 
-def _found(source: Source, pattern: str, scope: _Scope) -> Found:
+def _found(source: Source, pattern: str, line: int, scope: _Scope) -> Found:
     ends = scope.pin_set.get("expiration") if scope.pin_set else ""
     refusal = _refusal(scope.anchors)
     return Found(
         pattern,
-        pins_from(_pins(scope)),
+        tuple(_pins(scope)),
         expires=_domains.read_day(ends.strip()) if ends else None,
         on_expiry="fail-open" if ends else "fail-closed",
         trust=None if refusal else _read_trust(source, scope.anchors),
         ct_logs=_read_transparency(scope.transparency),
         refusal=refusal,
+        line=line,
     )
 
 
@@ -272,18 +272,18 @@ def _read_transparency(element: Element | None) -> LogList | None:
     return PLATFORM_LOGS
 
 
-def _pins(scope: _Scope) -> list[str]:
+def _pins(scope: _Scope) -> list[Pin]:
     return [_pin(each) for each in scope.pin_set.take().all("pin")] if scope.pin_set else []
 
 
-def _pin(element: Element) -> str:
+def _pin(element: Element) -> Pin:
     digest = element.get("digest")
     if digest.upper() != "SHA-256":
         raise FormatError(
             f"line {element.line}: Android does not support the digest {digest[:40]!r}",
             fix='replace the pin by one with digest="SHA-256"',
         )
-    return f"sha256/{element.text}"
+    return _domains.read_digest(element.text, f"line {element.line}")
 
 
 def _resource(der: bytes) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
-from certpin.errors import FormatError
+from certpin.errors import FormatError, HostError
 from certpin.formats import _domains, _plist
 from certpin.formats.format import File, Format
 from certpin.formats.header import read_header
@@ -26,7 +26,8 @@ from certpin.formats.limits import (
     NoTransparency,
     NoTrust,
 )
-from certpin.formats.parsed import Found, ParsedFile, pins_from
+from certpin.formats.parsed import Found, ParsedFile, pass_over
+from certpin.pins.hosts import is_address, normalise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,15 +72,27 @@ def _found(name: str, entry: Shape) -> Iterator[Found]:
     """Yield the pinning settings of a domain's entry in ``NSPinnedDomains``.
 
     The settings apply to ``name``. If the entry has the flag for subdomains, they are yielded again
-    for ``*.NAME``, because Apple's flag covers names with one more label.
+    for ``*.NAME``, because Apple's flag covers names with one more label. Nothing is yielded for an
+    IP address, which the export refuses too.
     """
     match, identities = _only_list(name, entry)
-    digests = [each.need(_DIGEST).text() for each in identities.items()]
-    pins = pins_from([f"sha256/{digest.strip()}" for digest in digests])
-    yield Found(_domains.pattern(name, below=False), pins, match=match)
+    digests = [each.need(_DIGEST) for each in identities.items()]
+    pins = tuple(_domains.read_digest(each.text().strip(), each.place) for each in digests)
     flag = entry.get("NSIncludesSubdomains")
-    if flag and flag.flag():
+    below = flag is not None and flag.flag()
+    if _is_address(name):
+        pass_over(f"{name[:80]}: NSPinnedDomains supports only domain names, and ignores addresses")
+        return
+    yield Found(_domains.pattern(name, below=False), pins, match=match)
+    if below:
         yield Found(f"*.{name}", pins, match=match)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        return is_address(normalise(name))
+    except HostError:
+        return False
 
 
 def _only_list(name: str, entry: Shape) -> tuple[Match, Shape]:

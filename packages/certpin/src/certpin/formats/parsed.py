@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
-from certpin.errors import ConfigError, FormatError, InputError
+from certpin.errors import ConfigError, FormatError, HostError, InputError
 from certpin.pins import (
     HostPattern,
     HostPin,
@@ -27,6 +27,7 @@ from certpin.pins import (
     PinSet,
     TrustAnchors,
 )
+from certpin.pins.hosts import split_address
 from certpin.x509.certificate import read_trust_anchors
 from certpin.x509.log_list import LogList
 
@@ -255,6 +256,7 @@ class Found:
         entries: the pins with roles, states and notes; empty if the file has no roles and states.
         refusal: the error that ``policy`` raises, because a pin file can't express a setting; else
             None.
+        line: the line of the host in the file, for errors; 0 if unknown.
     """
 
     pattern: str
@@ -270,6 +272,7 @@ class Found:
     entries: tuple[HostPin, ...] = ()  # pins with role, state and note, if the file has them
     provider_edition: date | None = None
     refusal: FormatError | None = None
+    line: int = 0
 
     def policy(self, options: ImportOptions) -> HostPolicy:
         """Return the host's policy, with the user's options for settings that the file lacks.
@@ -283,7 +286,7 @@ class Found:
         if not pattern:
             raise ConfigError("the file names no host", key="host", fix="name it: --host HOST")
         return HostPolicy(
-            HostPattern.parse(pattern),
+            self._host() if self.pattern else HostPattern.parse(pattern),
             self.entries or self._guessed(),
             mode=options.mode or self.mode,
             match=self.match,
@@ -294,6 +297,20 @@ class Found:
             ct_logs=self.ct_logs,
             provider_edition=self.provider_edition,
         )
+
+    def _host(self) -> HostPattern:
+        try:
+            return HostPattern.parse(self.pattern)
+        except HostError as exc:
+            place = f"line {self.line}: " if self.line else ""
+            raise FormatError(place + exc.problem, fix=self._host_fix() or exc.fix) from exc
+
+    def _host_fix(self) -> str:
+        """Return what to write instead of a URL, or of an address with a port; empty if unknown."""
+        try:
+            return f"write {split_address(self.pattern.lstrip('*.'))[0]}"
+        except HostError:
+            return ""
 
     def _guessed(self) -> tuple[HostPin, ...]:
         """Return the pins with guessed roles and states, because most platforms record none.

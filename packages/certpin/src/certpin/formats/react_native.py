@@ -29,7 +29,7 @@ from certpin.formats.limits import (
     OneDateInOverlaps,
     United,
 )
-from certpin.formats.parsed import Found, ParsedFile, pins_from
+from certpin.formats.parsed import Found, ParsedFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,7 +118,7 @@ def _found(name: str, fields: dict[str, list[Token]]) -> Found:
         )
     return Found(
         _domains.pattern(name, below=below == ["true"]),
-        pins_from([f"sha256/{token.text.strip()}" for token in hashes]),
+        tuple(_domains.read_digest(token.text.strip(), name[:80]) for token in hashes),
         expires=_domains.read_day(ends[0].text) if ends else None,
         on_expiry="fail-open" if ends else "fail-closed",
     )

@@ -22,7 +22,7 @@ from certpin.formats.limits import (
     NoTransparency,
     NoTrust,
 )
-from certpin.formats.parsed import Found, ParsedFile, pass_over, pins_from
+from certpin.formats.parsed import Found, ParsedFile, pass_over
 
 if TYPE_CHECKING:
     from certpin.formats.parsed import Shape, Source
@@ -81,13 +81,13 @@ def _found(name: str, entry: Shape) -> Found:
     enforced = entry.get("TSKEnforcePinning")
     ends = entry.get("TSKExpirationDate")
     reports = entry.get("TSKReportUris")
-    hashes = entry.need("TSKPublicKeyHashes").texts()
+    hashes = entry.need("TSKPublicKeyHashes").items()
     disabled = entry.get("TSKDisableDefaultReportUri")
     if disabled is None or not disabled.flag():
         pass_over(f"{name[:80]} reports to TrustKit's vendor too")
     return Found(
         _domains.pattern(name, below=below is not None and below.flag()),
-        pins_from([f"sha256/{each.strip()}" for each in hashes]),
+        tuple(_domains.read_digest(each.text().strip(), each.place) for each in hashes),
         mode="enforce" if enforced is None or enforced.flag() else "report",
         expires=_domains.read_day(ends.day()) if ends else None,
         on_expiry="fail-open" if ends else "fail-closed",

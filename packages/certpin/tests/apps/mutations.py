@@ -273,6 +273,23 @@ _MERGE = [
     ),
 ]
 
+_LIVE = [
+    Mutation(
+        "--ca-file replaces the authorities of the machine",
+        "certpin/cli/import_app.py",
+        "(replace(policy, trust=anchors), endpoint)",
+        "(policy, endpoint)",
+        f"{_CLI}ca_file_replaces_the_authorities_of_the_machine",
+    ),
+    Mutation(
+        "a question after --live doesn't recommend it",
+        f"{_A}draft.py",
+        "if name in contacted else",
+        "if False else",
+        f"{_CLI}a_private_authority_is_trusted_if_ca_file_names_it",
+    ),
+]
+
 _WEAK = f"{_T}platforms.py::test_settings_that_weaken_a_release_are_mistakes"
 _ANDROID = "certpin/formats/_network_security.py"
 _PLATFORMS = [
@@ -321,4 +338,4 @@ _PLATFORMS = [
     ),
 ]
 
-MUTATIONS = [*_TREE, *_FILES, *_MERGE, *_PLATFORMS]
+MUTATIONS = [*_TREE, *_FILES, *_MERGE, *_LIVE, *_PLATFORMS]

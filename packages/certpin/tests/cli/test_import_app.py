@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -319,6 +320,8 @@ def test_many_warnings_are_summed_up(run: Run) -> None:
         (("missing",), "No such file"),
         ((), "Missing argument 'PATH...'"),
         (("lib", "--name", "x"), "--name is for a new file"),
+        (("lib", "--ca-file", "pins.toml"), "--connect, --ca-file and --pin-keys need --live"),
+        (("lib", "--live", "--ca-file", "pins.toml"), "pins.toml is not a file of certificates"),
     ],
 )
 def test_wrong_usage_is_refused(run: Run, words: tuple[str, ...], said: str) -> None:
@@ -416,6 +419,37 @@ def test_a_chain_that_does_not_verify_is_not_compared(
     [live] = done.json["live"]
     assert (live["verified"], "did not verify" in live["problem"]) == (False, True)
     assert server
+
+
+@pytest.mark.medium
+def test_a_private_authority_is_trusted_if_ca_file_names_it(run: Run) -> None:
+    private = Authority("Private")
+    leaf = private.issue(HOST)
+    identity = replace(leaf, chain=(*leaf.chain, private.x509))
+    Path("root.pem").write_bytes(private.pem)
+    with LabServer(identity) as running:
+        words = ("--live", "--connect", f"127.0.0.1:{running.port}")
+        refused = imported(run, dart_code(identity.pin, WHOLE, host=HOST), *words)
+        done = run("import", "dart", "lib", *words, "--ca-file", "root.pem", "--json")
+    assert refused.code == 3
+    assert "not compared with the server: the chain did not verify: " in refused.out
+    assert "      fix: this machine does not trust the root of the chain. " in refused.out
+    assert "--ca-file ROOT.pem" in refused.out
+    assert "are the pins those of the server? No chain was compared" in refused.out
+    assert "--live" not in refused.out
+    assert done.json["live"] == [{"host": HOST, "verified": True, "problem": None}]
+    assert (done.code, done.json["pins"][0]["presented"]) == (0, True)
+    assert "trust" not in Path("pins.toml").read_text()
+
+
+@pytest.mark.medium
+def test_ca_file_replaces_the_authorities_of_the_machine(
+    run: Run, live: tuple[str, ...], server: tuple[LabServer, Identity]
+) -> None:
+    Path("root.pem").write_bytes(Authority("Other").pem)
+    code = dart_code(server[1].pin, WHOLE, host=HOST)
+    done = imported(run, code, *live, "--ca-file", "root.pem", "--json")
+    assert (done.code, done.json["live"][0]["verified"]) == (3, False)
 
 
 @pytest.mark.medium

@@ -18,7 +18,7 @@ from certpin.pins import HostPin, HostPolicy, PinSet, TrustAnchors, pins_of
 from certpin.x509 import name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterator
 
     from certpin.apps.model import Dropped
     from certpin.pins import HostPattern, HostServer, Match, Mode, Pin, Role
@@ -210,15 +210,18 @@ class Draft:
         policies = tuple(host.policy(mode) for host in self.hosts.values())
         return PinSet(name or policies[0].pattern.name, 1, policies)
 
-    def questions(self, asked: Iterable[str]) -> list[Unknown]:
+    def questions(
+        self, compared: Collection[str], contacted: Collection[str] = ()
+    ) -> list[Unknown]:
         """Return the questions for the user: those that neither the source nor the servers answer.
 
         Args:
-            asked: the host patterns with a verified chain that was compared with the pins.
+            compared: the host patterns with a verified chain that was compared with the pins.
+            contacted: the host patterns that ``--live`` contacted.
         """
         return [
             *self.unknown,
-            *(each for host in self.hosts.values() for each in _open(host, asked)),
+            *(each for host in self.hosts.values() for each in _open(host, compared, contacted)),
         ]
 
 
@@ -256,16 +259,16 @@ def _refuse_more_pins(host: DraftHost) -> None:
         )
 
 
-def _open(host: DraftHost, asked: Iterable[str]) -> Iterator[Unknown]:
-    """Yield the open questions about a host, for the user.
-
-    ``asked`` has the host patterns with a verified chain that was compared with the pins.
-    """
+def _open(
+    host: DraftHost, compared: Collection[str], contacted: Collection[str]
+) -> Iterator[Unknown]:
+    """Yield the open questions about a host, for the user. See ``Draft.questions``."""
     name = str(host.pattern)
-    known = name in asked
+    known = name in compared
     presented = [pin for pin in host.pins.values() if pin.presented]
     if not known:
-        yield Unknown(f"{name}: are the pins those of the server? --live compares them")
+        why = "No chain was compared" if name in contacted else "--live compares them"
+        yield Unknown(f"{name}: are the pins those of the server? {why}")
     if len(host.pins) > 1 and not presented:
         yield Unknown(f"{name}: which pin is the backup? The roles in the pin file are guesses")
     for pin in host.pins.values():

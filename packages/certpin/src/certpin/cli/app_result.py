@@ -49,6 +49,7 @@ class AppResult:
             import is wanted.
         live: for each contacted host pattern, the reason why no verified chain of a server is
             known; empty if the chains of all its servers verified.
+        live_fixes: how to repair the problems in ``live``, by host pattern.
         imported: the written hosts and the pin file; None if nothing was written.
     """
 
@@ -57,6 +58,7 @@ class AppResult:
     importing: bool = False
     draft: Draft | None = None
     live: dict[str, str] = field(default_factory=dict)
+    live_fixes: dict[str, str] = field(default_factory=dict)
     imported: HostImport | None = None
 
     @cached_property
@@ -95,7 +97,8 @@ class AppResult:
         """
         if self.draft is None:
             return self.project.findings.unknown
-        return self.draft.questions([host for host, problem in self.live.items() if not problem])
+        compared = [host for host, problem in self.live.items() if not problem]
+        return self.draft.questions(compared, self.live)
 
 
 def warn(result: AppResult) -> None:
@@ -267,22 +270,24 @@ def _print_pins(result: AppResult, name: str, host: DraftHost) -> None:
     problem = result.live.get(name)
     if problem:
         _echo(f"    not compared with the server: {problem}")
+        if fix := result.live_fixes.get(name):
+            _echo(f"      fix: {fix}")
     elif name in result.mismatches:
         _echo("    the server presents NONE of these pins: a client would refuse it")
     for pin in host.pins.values():
         _echo(f"    {pin.role:<12} {pin.pin}")
         _echo(f"    {'':<12} {pin.note}")
-        for line in _pin_facts(pin):
+        for line in _pin_facts(pin, contacted=name in result.live):
             _echo(f"    {'':<12} {line}")
     for certificate, where in host.anchors.items():
         _echo(f"    {'anchor':<12} {name_of(certificate)} ({where})")
 
 
-def _pin_facts(pin: DraftPin) -> list[str]:
+def _pin_facts(pin: DraftPin, *, contacted: bool) -> list[str]:
     """Return phrases about a pin in an app's source, to print beside the pin.
 
     They say whether a server presents the pinned key, and whether to replace a pin of a whole
-    certificate by the pin of its key.
+    certificate by the pin of its key. ``contacted`` is True if ``--live`` contacted the host.
     """
     facts = []
     if pin.presented is not None:
@@ -291,7 +296,8 @@ def _pin_facts(pin: DraftPin) -> list[str]:
     if pin.key:
         facts.append(f"its key: {pin.key} stays the same at a renewal; --pin-keys pins it")
     elif pin.pin.kind == "cert-sha256":
-        facts.append("a whole certificate, which changes at each renewal: pin its key (--live)")
+        option = "" if contacted else " (--live)"
+        facts.append(f"a whole certificate, which changes at each renewal: pin its key{option}")
     return facts
 
 

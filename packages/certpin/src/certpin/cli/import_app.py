@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,13 @@ import click
 
 from certpin.cli.choices import LINT_FORMATS, PROBE_SECONDS, SEVERITIES
 from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS
-from certpin.cli.options import option_group, timeout_option
+from certpin.cli.options import (
+    anchors_pem,
+    ca_file_option,
+    chain_fix,
+    option_group,
+    timeout_option,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
     from certpin.apps.draft import Draft
     from certpin.apps.languages import Language
     from certpin.cli.app_result import AppResult
+    from certpin.cli.servers import ProbeTarget
     from certpin.lint import Severity
     from certpin.pins import Mode
 
@@ -31,6 +38,7 @@ class AppOptions:
     check: bool
     live: bool
     connects: tuple[str, ...]
+    ca_file: Path | None
     timeout: float
     pin_keys: bool
     fail_on: Severity
@@ -46,6 +54,7 @@ class AppOptions:
             "--check": self.check,
             "--live": self.live,
             "--connect": bool(self.connects),
+            "--ca-file": self.ca_file is not None,
             "--timeout": self.timeout != PROBE_SECONDS,
             "--pin-keys": self.pin_keys,
             "--fail-on": self.fail_on != "error",
@@ -73,6 +82,7 @@ app_options = option_group(
             metavar="[HOST=]ADDRESS[:PORT]",
             help="For --live: connect to this address for that host, or for all. May be repeated.",
         ),
+        ca_file_option,
         timeout_option,
         click.option(
             "--pin-keys",
@@ -130,8 +140,8 @@ class AppRequest:
         # --host has no effect with --check: the same command may be used with and without it.
         if options.check and (self.name or self.mode or options.live):
             raise click.UsageError("--check writes nothing: leave out --name, --mode and --live")
-        if (options.connects or options.pin_keys) and not options.live:
-            raise click.UsageError("--connect and --pin-keys need --live")
+        if (options.connects or options.ca_file or options.pin_keys) and not options.live:
+            raise click.UsageError("--connect, --ca-file and --pin-keys need --live")
 
 
 def import_app(ctx: click.Context, request: AppRequest, *, as_json: bool) -> None:
@@ -183,7 +193,7 @@ def _import(result: AppResult, request: AppRequest, now: datetime) -> None:
     draft = draft_policies(result.project.findings, request.hosts, roots)
     warn_dropped(draft)
     if request.options.live:
-        result.live = _compare(draft, request.options, now)
+        _compare(result, draft, request.options, now)
     if request.options.pin_keys:
         for host in draft.hosts.values():
             host.pin_keys()
@@ -201,30 +211,43 @@ def _import(result: AppResult, request: AppRequest, now: datetime) -> None:
     result.imported = imported
 
 
-def _compare(draft: Draft, options: AppOptions, now: datetime) -> dict[str, str]:
+def _compare(result: AppResult, draft: Draft, options: AppOptions, now: datetime) -> None:
     """Connect to the hosts of an app, and compare their verified chains with its pins.
 
-    Returns:
-        For each host pattern, the reason why a server of the host has no verified chain; empty if
-        the chains of all servers of the host verified. Whether a pin matches is stored in
-        ``draft``.
+    The problems of the hosts, with their fixes, are stored in ``result``. Whether a pin matches is
+    stored in ``draft``.
     """
     from certpin.cli.check import check_targets
     from certpin.cli.servers import ServerOptions
 
     targets = ServerOptions((), options.connects, ()).targets(draft.pin_set("", "report"))
-    problems: dict[str, str] = {}
-    for checkup in check_targets(targets, now, 0, options.timeout):
+    for checkup in check_targets(_trusting(targets, options.ca_file), now, 0, options.timeout):
         pattern = str(checkup.policy.pattern)
         seen = checkup.observation
         if seen is not None and seen.verified is not None:
             draft.hosts[pattern].compare(seen.verified)
-            problems.setdefault(pattern, "")
+            result.live.setdefault(pattern, "")
         elif seen is not None:
-            problems[pattern] = f"the chain did not verify: {seen.problem}"
+            result.live[pattern] = f"the chain did not verify: {seen.problem}"
+            result.live_fixes[pattern] = chain_fix(seen)
         else:
-            problems[pattern] = checkup.error.problem if checkup.error else "no answer"
-    return problems
+            result.live[pattern] = checkup.error.problem if checkup.error else "no answer"
+            result.live_fixes[pattern] = checkup.error.fix if checkup.error else ""
+
+
+def _trusting(targets: list[ProbeTarget], ca_file: Path | None) -> list[ProbeTarget]:
+    """Return the servers with policies that trust only the authorities of ``--ca-file``, if given.
+
+    Raises:
+        CertificateParseError: the file can't be read, or has no certificates.
+    """
+    from certpin.formats.parsed import read_anchors
+
+    pem = anchors_pem(ca_file)
+    if pem is None:
+        return targets
+    anchors = read_anchors(pem.encode())
+    return [(replace(policy, trust=anchors), endpoint) for policy, endpoint in targets]
 
 
 def _exit_code(result: AppResult, fail_on: Severity) -> int:

@@ -294,6 +294,20 @@ _WEAK = f"{_T}platforms.py::test_settings_that_weaken_a_release_are_mistakes"
 _ANDROID = "certpin/formats/_network_security.py"
 _PLATFORMS = [
     Mutation(
+        "an export that no client uses pins nothing in Dart",
+        f"{_A}platforms.py",
+        "host_patterns(findings.exported)) if findings.pinned_clients else []",
+        "host_patterns(findings.exported))",
+        f"{_CLI}an_app_with_all_exports_of_certpin_has_no_mistake",
+    ),
+    Mutation(
+        "an export pins its hosts only",
+        f"{_A}platforms.py",
+        "any(_covers(each, pattern) for each in exported) for pattern in patterns",
+        "exported for pattern in patterns",
+        f"{_CLI}an_app_with_all_exports_of_certpin_has_no_mistake",
+    ),
+    Mutation(
         "overridden pins are a mistake",
         _ANDROID,
         '.get("overridePins", "").lower() == "true"',

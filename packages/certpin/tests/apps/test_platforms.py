@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from certpin.apps.model import FileFindings, FoundPin, Mistake, Place
+from certpin.apps.platforms import without_pins_in_dart
 from certpin.apps.rules import RULES
 from certpin.formats import FORMATS
 from tests.apps._project import read, write
 from tests.kit import NOBODY, NOBODY_ELSE, anchors, pin_set, policy
 
 if TYPE_CHECKING:
-    from certpin.apps.model import FileFindings
     from certpin.lab import Authority
 
 CONFIG = "android/app/src/main/res/xml/network_security_config.xml"
@@ -68,6 +69,36 @@ def test_each_pin_has_its_file_line_and_host(chosen: str, name: str) -> None:
         assert pin.place.file == name
     [mistake] = found.mistakes
     assert (mistake.rule, mistake.place) == ("platform-pins-ignored", found.pins[0].place)
+
+
+@pytest.mark.parametrize(
+    ("exported", "expected"),
+    [
+        (["a.example", "*.b.example"], []),
+        (["a.example", "**.b.example"], []),
+        (["**.a.example", "*.b.example"], []),
+        (["a.example"], ["platform-pins-ignored"]),
+        (["a.example", "b.example"], ["platform-pins-ignored"]),
+        (["a.example", "*.c.b.example", "not a host"], ["platform-pins-ignored"]),
+        (["A.EXAMPLE.", "*.B.example"], []),
+    ],
+)
+def test_pins_of_a_platform_are_not_ignored_if_dart_has_the_hosts(
+    exported: list[str], expected: list[str]
+) -> None:
+    file = Place(CONFIG, 3)
+    found = FileFindings(
+        pins=[
+            FoundPin(NOBODY, file, hosts=("a.example",)),
+            FoundPin(NOBODY, file, hosts=("*.b.example",)),
+        ],
+        mistakes=[Mistake("platform-pins-ignored", file, "x"), Mistake("plain-http", file, "x")],
+        exported=exported,
+        pinned_clients=[Place("lib/a.dart", 1)],
+    )
+    assert [x.rule for x in without_pins_in_dart(found)] == [*expected, "plain-http"]
+    found.pinned_clients.clear()
+    assert without_pins_in_dart(found) == found.mistakes
 
 
 def test_the_configuration_of_debug_builds_is_marked() -> None:

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from certpin.apps.rules import RULES
+from certpin.formats import FORMATS
 from certpin.lab import Authority, LabServer
 from certpin.pinfile import PinSet
 from certpin.pins import pins_of
@@ -21,7 +22,7 @@ from tests.apps._project import write
 from tests.cli import _documented
 from tests.cli._apps import BAD, HOST, TWO, WHOLE, colons, dart_code, imported
 from tests.cli._terminal import on_terminal
-from tests.kit import NOBODY, NOBODY_ELSE
+from tests.kit import NOBODY, NOBODY_ELSE, pin_set, policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -216,6 +217,22 @@ def test_check_writes_nothing_and_its_exit_code_depends_on_the_severity(
     done = imported(run, code, "--check", "--format", output, *words)
     assert done.code == code_of_exit
     assert [path.name for path in Path().iterdir()] == ["lib"]
+
+
+def test_an_app_with_all_exports_of_certpin_has_no_mistake(run: Run) -> None:
+    pins = pin_set(policy("**.bank.example", match="leaf"), policy("pay.example", match="leaf"))
+    exports = {"flutter": "lib/pinning", "android": "android/app/src/main", "apple": "ios"}
+    for name, folder in exports.items():
+        files = FORMATS[name].export(pins).files
+        write(Path(folder), {file.path: file.text for file in files})
+    check = ("import", "dart", ".", "--check", "--fail-on", "warning")
+    unused = run(*check)
+    assert (unused.code, unused.out.count("platform-pins-ignored: ")) == (1, 2)
+    write(Path(), {"lib/api.dart": "final client = PinnedHttpClient(pins);\n"})
+    assert run(*check).code == 0
+    other = FORMATS["android"].export(pin_set(policy("other.example"))).files[0].text
+    write(Path("android/app/src/free/res/xml"), {"network_security_config.xml": other})
+    assert run(*check).out.count("platform-pins-ignored: ") == 1
 
 
 def test_an_import_with_mistakes_is_written_and_its_exit_code_is_1(run: Run) -> None:

@@ -245,7 +245,7 @@ class _Merge:
         """
         if matching := [each for each in self._known if _names_host(names, each[0])]:
             return [self._host(*each) for each in matching], where
-        patterns = [pattern for pattern in _patterns(names) if not pattern.wildcard]
+        patterns = [pattern for pattern in host_patterns(names) if not pattern.wildcard]
         for pattern, _ in self._known:
             if covered := [each for each in patterns if pattern.matches(each.name)]:
                 self.unknown.append(
@@ -354,12 +354,15 @@ def _names_host(names: Iterable[str], pattern: HostPattern) -> bool:
     """
     return any(
         named == pattern or (not pattern.wildcard and named.matches(pattern.name))
-        for named in _patterns(names)
+        for named in host_patterns(names)
     )
 
 
-def _patterns(names: Iterable[str]) -> Iterator[HostPattern]:
-    """Yield the names of a certificate as host patterns. Invalid names are left out."""
+def host_patterns(names: Iterable[str]) -> Iterator[HostPattern]:
+    """Yield names of hosts, such as those of a certificate, as host patterns.
+
+    Invalid names are left out.
+    """
     for name in names:
         try:
             yield HostPattern.parse(name)

@@ -176,6 +176,8 @@ class FileFindings:
         hosts: the hosts of the URLs in the code, each with its file and line.
         dropped: the parts that are not imported.
         unread: the parts that couldn't be read.
+        exported: the host patterns in a pin set that ``certpin export`` wrote into the code.
+        pinned_clients: the places of clients that enforce such a pin set.
     """
 
     pins: list[FoundPin] = field(default_factory=list)
@@ -185,6 +187,8 @@ class FileFindings:
     hosts: list[tuple[str, Place]] = field(default_factory=list)
     dropped: list[Dropped] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
+    exported: list[str] = field(default_factory=list)
+    pinned_clients: list[Place] = field(default_factory=list)
 
     def extend(self, other: FileFindings) -> None:
         """Add the results of another file to these results."""

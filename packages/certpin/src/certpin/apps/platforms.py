@@ -11,6 +11,7 @@ import re
 import warnings
 from typing import TYPE_CHECKING
 
+from certpin.apps.merge import host_patterns
 from certpin.apps.model import Dropped, FileFindings, FoundPin, Mistake, Place, Unread
 from certpin.errors import ConfigError, InputError
 from certpin.formats import FORMATS, FormatWarning, Source
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from certpin.apps.model import SourceFile
     from certpin.formats.parsed import Found, ParsedFile
+    from certpin.pins import HostPattern
 
     Beside = Callable[[str], bytes]
 
@@ -198,6 +200,40 @@ def _check_expiry(places: _WordPlaces, found: Found, now: datetime) -> list[Mist
             "of the server: certpin check",
         )
     ]
+
+
+def without_pins_in_dart(findings: FileFindings) -> list[Mistake]:
+    """Return an app's mistakes, without ``platform-pins-ignored`` for files whose hosts Dart pins.
+
+    Dart pins a host if the app has certpin's export for it, and a client that enforces an export.
+
+    Args:
+        findings: the results for all files of the app.
+    """
+    patterns = list(host_patterns(findings.exported)) if findings.pinned_clients else []
+    hosts: dict[str, list[str]] = {}
+    for pin in findings.pins:
+        hosts.setdefault(pin.place.file, []).extend(pin.hosts)
+    return [
+        each
+        for each in findings.mistakes
+        if each.rule != "platform-pins-ignored"
+        or not _are_covered(hosts.get(each.place.file, []), patterns)
+    ]
+
+
+def _are_covered(hosts: list[str], exported: list[HostPattern]) -> bool:
+    """Return True if exported patterns cover all hosts in a platform's file."""
+    patterns = list(host_patterns(dict.fromkeys(hosts)))
+    return len(patterns) == len(set(hosts)) and all(
+        any(_covers(each, pattern) for each in exported) for pattern in patterns
+    )
+
+
+def _covers(exported: HostPattern, pattern: HostPattern) -> bool:
+    if pattern.wildcard and exported != pattern:
+        return exported.wildcard == "**." and exported.matches(pattern.name)
+    return exported == pattern or exported.matches(pattern.name)
 
 
 def _ignored_by_dart(place: Place, used_by: str) -> Mistake:

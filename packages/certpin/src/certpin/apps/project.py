@@ -91,6 +91,7 @@ def read_project(
             for listed in chosen:
                 _read_one(project, selection, listed, read_source, now)
                 advance()
+    project.findings.mistakes = platforms.without_pins_in_dart(project.findings)
     project.files += selection.manifests
     return project
 

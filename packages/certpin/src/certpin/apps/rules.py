@@ -358,7 +358,10 @@ _RULES = (
         "platform-pins-ignored",
         "warning",
         summary="Pins of Android or Apple don't apply to requests of Dart.",
-        why="dart:io has its own TLS, which reads neither file.",
+        why=(
+            "dart:io has its own TLS, which reads neither file. It isn't reported if the app has "
+            "certpin's export for these hosts in Dart too, and a client that uses it."
+        ),
         fix="pin in Dart too: certpin export flutter",
     ),
 )

@@ -41,6 +41,9 @@ _CANDIDATE = re.compile(
     r"(?i:your|fingerprint|placeholder|example|todo)"
 )
 
+# In certpin's Dart package: classes that refuse a connection without a matching pin.
+_PINNED_CLIENTS = ("PinnedHttpClient", "PinnedHttpOverrides")
+
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -89,6 +92,7 @@ def _read_tree(tree: SyntaxTree, path: str, findings: FileFindings) -> None:
     code = DartCode(tree)
     flow = DartFlow(code)
     _read_hosts(code, path, findings)
+    _read_pinned_clients(code, path, findings)
     _PinReader(flow, path, findings).read()
     check_dart(flow, path, findings)
 
@@ -105,6 +109,13 @@ def _read_hosts(code: DartCode, path: str, findings: FileFindings) -> None:
             continue
         if host:
             findings.hosts.append((host, Place(path, code.tree.line(literal))))
+
+
+def _read_pinned_clients(code: DartCode, path: str, findings: FileFindings) -> None:
+    """Add the clients of certpin's Dart package, which enforce its export, to the results."""
+    for name in _PINNED_CLIENTS:
+        used = (each for each in code.tree.names.get(name, ()) if code.is_used(each))
+        findings.pinned_clients += [Place(path, code.tree.line(each)) for each in used]
 
 
 def _uri_host(code: DartCode, literal: Node) -> str:
@@ -138,6 +149,7 @@ class _PinReader:
         if line is not None:
             question = "this is certpin's own export: read it with certpin import flutter"
             self.findings.unknown.append(Unknown(question, Place(self.path, line)))
+            self.findings.exported += self._exported_hosts()
             return
         reader = LiteralReader(self.path, self.findings, self._hashing_line())
         seen: set[int] = set()
@@ -170,6 +182,14 @@ class _PinReader:
             ):
                 return self.tree.line(node)
         return None
+
+    def _exported_hosts(self) -> Iterator[str]:
+        """Yield the host patterns of certpin's own export."""
+        for node in self.tree.names.get("HostPolicy", ()):
+            arguments = self.code.arguments_of(node)
+            named = dict(self.code.arguments(arguments)) if arguments is not None else {}
+            if pattern := self.code.value(named.get("pattern", [])):
+                yield pattern
 
     def _hashing_line(self) -> int:
         """Return the line in which the code hashes a whole certificate; 0 if there is no such line.

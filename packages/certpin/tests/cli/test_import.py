@@ -48,8 +48,7 @@ def test_an_imported_export_has_the_same_name_version_and_meaning(run: Run, ca: 
         "pins.toml (version 3):\n"
         f"  added  {HOST}\n  added  *.pay.example\n"
         f"  trust  {HOST}-anchors.pem\n  trust  pay.example-anchors.pem\n"
-        "  trust  debug-anchors.pem\n"
-        "Check the roles: the file did not name the backup pin.\nNext:  certpin check\n"
+        "  trust  debug-anchors.pem\nNext:  certpin check\n"
     )
 
 
@@ -74,6 +73,25 @@ def test_an_error_names_file_and_line_and_what_to_write(run: Run) -> None:
     done = run("import", "android", "a.xml")
     assert f"a.xml: line 3: 'sha256/{BARE[1]}' has a prefix" in done.err
     assert f"  fix: remove sha256/: write {BARE[1]}\n" in done.err
+
+
+def test_the_roles_are_to_be_checked_unless_the_file_names_a_backup(run: Run) -> None:
+    said = "Check the roles: the file did not name the backup pin.\n"
+    write(policy(HOST))
+    moved(run)
+    assert said not in run("import", "json", "old/pins.json").out
+    unnamed = Path("old/pins.json").read_text().replace('"backup"', '"leaf"')
+    Path("unnamed.json").write_text(unnamed)
+    assert said in run("import", "json", "unnamed.json", "--file", "unnamed.toml").out
+    _android(HOST, *BARE)
+    assert said in run("import", "android", "a.xml", "--file", "android.toml").out
+
+
+def test_a_key_of_several_hosts_is_one_line(run: Run) -> None:
+    _android(f"{HOST}</domain><domain>pay.bank.example", *BARE)
+    done = run("import", "android", "a.xml")
+    assert done.out.count("added") == 2
+    assert done.out.count("Not known: the type of the key of ") == 1
 
 
 def test_skipped_elements_are_reported_if_the_import_is_refused(run: Run) -> None:

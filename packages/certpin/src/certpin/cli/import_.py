@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from certpin.cli.import_app import AppOptions
     from certpin.formats import ImportOptions
-    from certpin.pins import Mode, PinSet
+    from certpin.pins import HostPolicy, Mode, PinSet
 
 
 def _sources() -> Collection[str]:
@@ -33,6 +33,7 @@ def _sources() -> Collection[str]:
     return {**LANGUAGES, **FORMATS}
 
 
+_WITH_ROLES = {"json"}  # formats that have the roles of pins
 _MISSING_ROLES = "Check the roles: the file did not name the backup pin."
 # What the pin file had, and an export of it does not contain.
 _MISSING_FACTS = dict.fromkeys(
@@ -167,7 +168,7 @@ def _import_file(
     if as_json:
         print_json(result)
     else:
-        _print_import(result)
+        _print_import(result, are_roles_known=name in _WITH_ROLES and _have_backups(imported.added))
 
 
 def _warn_dropped(elements: list[str]) -> None:
@@ -205,7 +206,11 @@ def _load(name: str, source: str, options: ImportOptions) -> PinSet:
         raise FormatError(f"{printable(source)}: {exc.problem}", fix=exc.fix) from exc
 
 
-def _print_import(result: dict[str, Any]) -> None:
+def _have_backups(policies: list[HostPolicy]) -> bool:
+    return all(any(entry.role == "backup" for entry in policy.pins) for policy in policies)
+
+
+def _print_import(result: dict[str, Any], *, are_roles_known: bool) -> None:
     click.secho(f"{result['file']} (version {result['version']}):", bold=True)
     for host in result["added"]:
         click.echo(fold(f"  added  {host}", sys.stdout))
@@ -215,7 +220,7 @@ def _print_import(result: dict[str, Any]) -> None:
         click.echo(fold(f"  trust  {file}", sys.stdout))
     if result["log_list"]:
         click.echo(fold(f"  logs   {result['log_list']}", sys.stdout))
-    if result["added"]:
+    if result["added"] and not are_roles_known:
         click.echo(_MISSING_FACTS.get(result["format"], _MISSING_ROLES))
     for unknown in result["unknown"]:
         click.echo(fold(f"Not known: {unknown}.", sys.stdout))

@@ -200,7 +200,8 @@ def _check_key_types(policies: Iterable[HostPolicy], known: Mapping[Pin, str]) -
         known: the types of keys, by their pins.
 
     Returns:
-        A phrase for each backup key that could not be checked, because its type is unknown.
+        A phrase for each backup key that could not be checked, because its type is unknown. A key
+        of several hosts has one phrase.
 
     Raises:
         ConfigError: no public authority certifies one of the keys.
@@ -214,7 +215,7 @@ def _check_key_types(policies: Iterable[HostPolicy], known: Mapping[Pin, str]) -
             require_certifiable(key_type, policy.pattern, policy.trust, policy.match)
             if entry.role == "backup":
                 unknown.append(certifiable_unknown(entry.pin, key_type, policy.trust, policy.match))
-    return list(filter(None, unknown))
+    return list(dict.fromkeys(filter(None, unknown)))
 
 
 def _is_unlisted(policy: HostPolicy) -> bool:

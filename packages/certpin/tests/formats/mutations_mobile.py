@@ -107,8 +107,8 @@ _ANDROID = [
     Mutation(
         "a host without pins is reported",
         f"{_F}_network_security.py",
-        '            pass_over(f"{name[:80]}, which has no pins")',
-        "            pass",
+        '        pass_over(f"{name[:80]}, which has no pins")',
+        "        pass",
         f"{_T}nothing_dropped.py::test_import_drops_no_part_of_an_android_file",
     ),
     Mutation(

@@ -101,6 +101,8 @@ def descriptions(kind: type[Any]) -> dict[str, str]:
 def _table(name: str, kind: type[Any], about: str) -> str:
     described = descriptions(kind)
     shown = [item for item in fields(kind) if setting_key(item) in known_keys(kind)]
+    if missing := [item.name for item in shown if item.name not in described]:
+        raise ValueError(f"the docstring of {kind.__name__} describes no {', '.join(missing)}")
     rows = [_setting(item, described[item.name]) for item in shown if not _is_table(item)]
     more = f"Its use: [{PurePosixPath(about).name.partition('.')[0]}](../{about})."
     return f"## {code(name)}\n\n{more}\n\n{table(('setting', 'default', 'meaning'), rows)}"

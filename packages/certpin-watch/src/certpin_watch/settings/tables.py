@@ -293,7 +293,7 @@ _period = duration(high=3650 * _DAY)
 
 @dataclass(frozen=True)
 class AlertSettings:
-    """``[alerts]``: evaluation and delivery of alerts, and thresholds of the rules over reports.
+    """``[alerts]``: evaluation and delivery of alerts, thresholds of rules over reports and disks.
 
     Attributes:
         every: time between two evaluations of the alert rules.

@@ -42,7 +42,11 @@ final class SignedSource {
 ///   storage: FilePinStorage(File('${folder.path}/pins.signed.json')),
 ///   verifier: const PointycastleVerifier(),
 /// );
-/// await updates.load();
+/// try {
+///   await updates.load();
+/// } on PinUpdateException catch (error) {
+///   log('$error'); // the pins of the app are in force
+/// }
 /// ```
 ///
 /// After any failure, the current pins stay in force.

@@ -127,6 +127,19 @@ def test_dart_that_the_pages_recommend_compiles(vm: DartVM, tmp_path: Path) -> N
 
 @pytest.mark.slow
 @pytest.mark.peer("dart")
+def test_an_app_with_a_damaged_stored_set_starts_with_the_code_of_the_page(tmp_path: Path) -> None:
+    _app(tmp_path)
+    [block] = [block for block in BLOCKS.values() if "PinUpdates(" in block]
+    program = tmp_path / "app.dart"
+    started = "Future<void> main() => f().then((_) => print('started'));\n"
+    program.write_text(_program(block) + started, encoding="utf-8")
+    (tmp_path / "pins.signed.json").write_text("damaged", encoding="utf-8")
+    done = _vm.run(program, _vm.package_config(tmp_path, {}), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "started\n"), done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.peer("dart")
 @ON_EACH
 def test_the_replacements_in_the_table_of_moving_compile(vm: DartVM, tmp_path: Path) -> None:
     table = PAGES["flutter-moving"].partition("| before | after |")[2].partition("\n\n")[0]

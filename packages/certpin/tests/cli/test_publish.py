@@ -518,6 +518,19 @@ def test_a_file_that_changed_under_its_number_is_not_signed(begun: Run) -> None:
     assert all(str(NEW).encode() not in data for data in site_files().values())
 
 
+def test_a_file_whose_version_went_back_gets_a_warning(begun: Run) -> None:
+    assert begun("publish", "sign", *KEYS).code == 0
+    _edited("version = 3", "version = 2")
+    done = begun("publish", "sign", *KEYS)
+    assert done.code == 0  # the timestamp is renewed
+    assert "says version = 2, and version 3 with the same pins" in " ".join(done.err.split())
+    assert follow() == 3
+    write(kit.policy(HOST, kit.NOBODY, NEW))
+    _edited("version = 3", "version = 2")
+    older = begun("publish", "sign", *KEYS)
+    assert (older.code, "write version = 4 into it" in " ".join(older.err.split())) == (0, True)
+
+
 def test_a_file_that_changed_since_it_was_built_in_is_not_signed_under_its_number(run: Run) -> None:
     write(kit.policy(HOST))
     assert run("rotate", "shipped", next_number(), "--offline", *APP).code == 0

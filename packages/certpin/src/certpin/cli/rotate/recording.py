@@ -59,16 +59,24 @@ def needs_record(files: RotationFiles) -> bool:
 
 
 def changed_under_its_number(files: RotationFiles) -> str:
-    """Return a warning if the pin file was changed, but has no higher number than the last version.
+    """Return a warning if the pin file differs from the last version, and its number isn't higher.
 
-    Return an empty string if it was not changed, if its number is higher, or if no version is
-    recorded.
+    A lower number is a difference, too. Return an empty string if the file doesn't differ, if its
+    number is higher, or if no version is recorded.
     """
     from certpin.pins.policy import meaning
 
     pins, latest = files.pins, files.deployed.latest
-    if latest is None or pins.version > latest.number or meaning(pins) == meaning(latest.pins):
+    if latest is None or pins.version > latest.number:
         return ""
+    if meaning(pins) == meaning(latest.pins):
+        if pins.version == latest.number:
+            return ""
+        return (
+            f"{files.path} says version = {pins.version}, and version {latest.number} with the "
+            f"same pins is recorded: write version = {latest.number} into it, or restore it (git "
+            "checkout)"
+        )
     return (
         f"{files.path} differs from version {latest.number}, which is recorded, and is not signed: "
         f"write version = {latest.number + 1} into it, or restore it (git checkout)"

@@ -5,14 +5,20 @@ certpin exports both formats, and also imports pins of other Java or Kotlin code
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from certpin.errors import ConfigError
-from certpin.formats import FORMATS, Source
+from certpin.formats import FORMATS, Source, _okhttp
 from certpin.formats.okhttp_java import OKHTTP_JAVA
 from certpin.formats.okhttp_kotlin import OKHTTP_KOTLIN
 from tests.formats._sets import KEYS
+from tests.formats.interop import _programs
 from tests.kit import pin_set, policy
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PINS = pin_set(policy("*.bank.example", *KEYS[:2]), policy("2001:db8::7", *KEYS[2:4]))
 
@@ -81,3 +87,40 @@ def test_invalid_package_names_are_refused(package: str) -> None:
 def test_packages_are_refused_for_other_formats() -> None:
     with pytest.raises(ConfigError, match="is not a valid package for json"):
         FORMATS["json"].export(PINS, "com.bank")
+
+
+@pytest.mark.parametrize("name", ["okhttp-kotlin", "ktor"])
+def test_keywords_in_a_kotlin_package_get_backticks(name: str) -> None:
+    [file] = FORMATS[name].export(PINS, "in.bank.is.__._app").files
+    assert "\n\npackage `in`.bank.`is`.`__`._app\n\nimport " in file.text
+    found = FORMATS[name].load(Source(file.text.encode(), str.encode))
+    assert [str(each.pattern) for each in found.policies] == ["*.bank.example", "2001:db8::7"]
+
+
+@pytest.mark.parametrize("word", ["new", "int", "true", "null", "_"])
+def test_reserved_words_in_a_java_package_are_refused(word: str) -> None:
+    with pytest.raises(ConfigError, match=f"{word} is a reserved word") as caught:
+        OKHTTP_JAVA.export(PINS, f"com.{word}.app")
+    assert caught.value.fix is not None
+    suggested = caught.value.fix.rpartition(" ")[2]
+    assert suggested == f"com.{word}_.app"
+    assert OKHTTP_JAVA.export(PINS, suggested).files
+
+
+@pytest.mark.slow
+@pytest.mark.peer("javac", "libokhttp-java")
+def test_java_takes_other_words_as_packages(tmp_path: Path) -> None:
+    [file] = OKHTTP_JAVA.export(PINS, "in.is.fun.val.var.record.yield.sealed.module.open").files
+    source = tmp_path / file.path
+    source.write_text(file.text, encoding="utf-8")
+    _programs.compile_java(source, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.peer("kotlinc", "java", "libokhttp-java")
+def test_kotlin_takes_its_keywords_and_those_of_java_as_packages(tmp_path: Path) -> None:
+    words = f"{_okhttp.KOTLIN_WORD.pattern.rstrip('+')}|{_okhttp.JAVA_WORD.pattern}|data|by|get"
+    [file] = OKHTTP_KOTLIN.export(PINS, words.replace("|", ".")).files
+    source = tmp_path / file.path
+    source.write_text(file.text, encoding="utf-8")
+    _programs.compile_kotlin(source, tmp_path / "built")

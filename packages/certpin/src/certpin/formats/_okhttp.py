@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from certpin.errors import ConfigError
 from certpin.formats.code import tokens
 from certpin.formats.header import read_header
 from certpin.formats.limits import (
@@ -30,6 +31,19 @@ if TYPE_CHECKING:
 
 _PIN = re.compile(r"sha(?:1|256)/")
 
+# The reserved words and literals of the Java Language Specification, section 3.9.
+JAVA_WORD = re.compile(
+    "abstract|assert|boolean|break|byte|case|catch|char|class|const|continue|default|do|double|"
+    "else|enum|extends|false|final|finally|float|for|goto|if|implements|import|instanceof|int|"
+    "interface|long|native|new|null|package|private|protected|public|return|short|static|strictfp|"
+    "super|switch|synchronized|this|throw|throws|transient|true|try|void|volatile|while|_"
+)
+# The hard keywords of Kotlin (https://kotlinlang.org/docs/keyword-reference.html).
+KOTLIN_WORD = re.compile(
+    "as|break|class|continue|do|else|false|for|fun|if|in|interface|is|null|object|package|return|"
+    "super|this|throw|true|try|typealias|typeof|val|var|when|while|_+"
+)
+
 LIMITS = (
     NoCompromised("CertificatePinner has no list of keys to refuse"),
     NoDebug("debug builds can use a client without the pinner"),
@@ -48,6 +62,31 @@ NEEDS = (
     "Hosts without a pattern are not pinned: refuse redirects to them and to `http://`.",
     "OkHttp runs no network interceptors for WebSockets: refuse their addresses in another one.",
 )
+
+
+def java_package(name: str) -> str:
+    """Return the declaration of a package in Java.
+
+    Raises:
+        ConfigError: a part of the name is a reserved word of Java.
+    """
+    parts = name.split(".")
+    reserved = [part for part in parts if JAVA_WORD.fullmatch(part)]
+    if reserved:
+        # As section 6.1 of the specification recommends.
+        suggested = ".".join(f"{part}_" if part in reserved else part for part in parts)
+        raise ConfigError(
+            f"{name!r} is not a package in Java: {reserved[0]} is a reserved word",
+            key="--package",
+            fix=f"use the package of your sources, or add an underscore: {suggested}",
+        )
+    return f"package {name};"
+
+
+def kotlin_package(name: str) -> str:
+    """Return the declaration of a package in Kotlin, with its keywords in backticks."""
+    parts = (f"`{part}`" if KOTLIN_WORD.fullmatch(part) else part for part in name.split("."))
+    return f"package {'.'.join(parts)}"
 
 
 def calls(pins: PinSet, indent: int) -> str:

@@ -102,7 +102,9 @@ class Format:
     read: Callable[[Source], ParsedFile]
     needs: tuple[str, ...] = ()  # what the pins rely on at run time, sentences
     folder: bool = False  # whether the export can be several files
-    package: str = ""  # the package declaration of source code, such as "package {}"
+    package: Callable[[str], str] | None = (
+        None  # the declaration of a package in source code, from its name
+    )
     signed: Callable[[PinSet, SignedSource], tuple[File, ...]] | None = (
         None  # more files, for updates
     )
@@ -140,9 +142,9 @@ class Format:
                 trust exactly those with a pinned key.
 
         Raises:
-            ConfigError: the export would be unsafe, or the platform supports no packages, no
-                signed updates or no copy of a library, or compares the chain and needs no
-                ``ca_file``.
+            ConfigError: the export would be unsafe, or the platform supports no packages or not
+                this one, no signed updates or no copy of a library, or compares the chain and
+                needs no ``ca_file``.
         """
         pins, missing = (pins, ()) if ca_file is None else self._anchored(pins, ca_file)
         projected, omissions = project(pins, self.limits)
@@ -203,7 +205,7 @@ class Format:
                 key="--package",
                 fix="use a package only for Java and Kotlin: com.bank.app",
             )
-        line = self.package.format(package)
+        line = self.package(package)
         return replace(file, text=file.text.replace("\nimport ", f"\n{line}\n\nimport ", 1))
 
     def load(self, source: Source, options: ImportOptions | None = None) -> PinSet:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 PROGRAMS = Path(__file__).parent / "programs"
 _JARS = ("okhttp.jar", "okio.jar", "kotlin-stdlib.jar")
+_CLASSPATH = os.pathsep.join(f"/usr/share/java/{jar}" for jar in _JARS)  # of OkHttp
 
 
 @dataclass
@@ -239,12 +240,9 @@ class Jvm:
         return Ending(int(status or "1"), output)
 
     def _begin(self) -> subprocess.Popen[str]:
-        jars = os.pathsep.join(f"/usr/share/java/{jar}" for jar in _JARS)
-        source = PROGRAMS / "Proof.java"
         self._folder.mkdir(exist_ok=True)
-        words = ["javac", "-d", str(self._folder), "-cp", jars, str(source)]
-        subprocess.run(words, check=True, timeout=110)
-        classpath = f"{jars}{os.pathsep}{self._folder}"
+        compile_java(PROGRAMS / "Proof.java", self._folder)
+        classpath = f"{_CLASSPATH}{os.pathsep}{self._folder}"
         return subprocess.Popen(
             ["java", "-XX:TieredStopAtLevel=1", "-cp", classpath, "Proof"],
             stdin=subprocess.PIPE,
@@ -274,13 +272,24 @@ def _build_kotlin(target: Target) -> Path:
     export = target.export("okhttp-kotlin")
     folder = export.with_name("built")
     if not folder.exists():
-        # Debian builds its Kotlin for Java 21, and uses its new functions.
-        home = require("java", "openjdk-21-jre-headless").parents[1]
-        jars = os.pathsep.join(f"/usr/share/java/{jar}" for jar in _JARS)
-        words = ["kotlinc", "-no-reflect", "-nowarn", "-cp", jars, "-d", str(folder), str(export)]
-        environment = {**os.environ, "JAVA_HOME": str(home)}
-        subprocess.run(words, env=environment, check=True, timeout=110, capture_output=True)
+        compile_kotlin(export, folder)
     return folder
+
+
+def compile_java(source: Path, folder: Path) -> None:
+    """Compile a Java file that uses OkHttp into a folder, which exists."""
+    words = ["javac", "-d", str(folder), "-cp", _CLASSPATH, str(source)]
+    subprocess.run(words, check=True, timeout=110)
+
+
+def compile_kotlin(source: Path, folder: Path) -> None:
+    """Compile a Kotlin file that uses OkHttp into a folder."""
+    # Debian builds its Kotlin for Java 21, and uses its new functions.
+    home = require("java", "openjdk-21-jre-headless").parents[1]
+    words = ["kotlinc", "-no-reflect", "-nowarn", "-cp", _CLASSPATH]
+    words += ["-d", str(folder), str(source)]
+    environment = {**os.environ, "JAVA_HOME": str(home)}
+    subprocess.run(words, env=environment, check=True, timeout=110, capture_output=True)
 
 
 def http_client(folder: Path) -> ClientUnderTest:

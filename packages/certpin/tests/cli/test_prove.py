@@ -15,6 +15,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from certpin.cli.client_command import check_placeholders
 from certpin.lab import Authority, Identity, LabServer
 from certpin.lab.lab import remove_leftovers
 from certpin.lab.server.port import Port
@@ -342,6 +343,44 @@ def test_an_unknown_format_is_an_error_before_the_run(run: Run) -> None:
     done = run("prove", *FEW, "--", "true", "{export:crul}")
     assert done.code == 2
     assert "there is no format 'crul'" in done.err
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("{pinnedpubky}", "{pinnedpubkey}"),
+        ("--cacert={cafile}", "{ca}"),
+        ("{URL}", "{url}"),
+        ("https://{hostname}/", "{host}"),
+        ("{export:Curl}", "{export:curl}"),
+    ],
+)
+def test_a_name_like_a_placeholder_is_an_error_before_the_run(
+    run: Run, word: str, meant: str
+) -> None:
+    done = run("prove", *FEW, "--", "true", word)
+    assert done.code == 2
+    assert f"Did you mean {meant}?" in done.err
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "print(f'{hosts}')",  # code
+        "{ print $1 }",
+        "{ URL }",
+        '{"ports":{"url":1}}',
+        "{{hosts}}",  # a template
+        "${HOST}",
+        "%{urls}",
+        "{}",
+        "{0}",
+        "{name}",
+        "{host}{port}",
+    ],
+)
+def test_other_braces_belong_to_the_client(word: str) -> None:
+    check_placeholders(("client", word))
 
 
 def test_pins_that_a_platform_cannot_express_are_an_error(run: Run) -> None:

@@ -7,7 +7,6 @@ import shlex
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from shutil import which
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -15,8 +14,9 @@ from click.core import ParameterSource
 
 from certpin.cli.cases import case_file_option, case_option, foreign_option, with_foreign
 from certpin.cli.choices import CLIENT_SECONDS, LAB_PROTOCOLS, STALL_SECONDS, STYLES
+from certpin.cli.client_command import check_placeholders, check_program, default_route
 from certpin.cli.fuzzing import fuzz_certpin, fuzz_client, fuzz_options
-from certpin.cli.main import INCONCLUSIVE, report_error, stop_on_signals, unknown
+from certpin.cli.main import INCONCLUSIVE, report_error, stop_on_signals
 from certpin.cli.options import anchors_pem, ca_file_option, json_option
 from certpin.cli.reply import print_json, say
 
@@ -32,8 +32,6 @@ _file = click.Path(dir_okay=False, path_type=Path)
 _MAX_REPEAT = 100
 _MIN_BOUND, _MAX_BOUND = 0.1, 50.0  # percent; 0.1 needs 2,995 refused connections
 _MAX_CHAINS = 1_000_000
-# A command that contains one of these connects to the lab without a proxy.
-_DIRECT = ("{address}", "{port}", "{endpoint}")
 
 
 def _check_location(
@@ -277,7 +275,7 @@ def prove(
             "--case-file replaces the real server: leave out --pins and --upstream": case_file
             and (pin_file or upstream),
             "--via all needs {address}, {port} or {endpoint} in the command: without a proxy, the "
-            "client finds the lab by them": via == "all" and _default_route(command) != "port",
+            "client finds the lab by them": via == "all" and default_route(command) != "port",
         }
     )
     from certpin.cli.matrix import RunProgress
@@ -297,16 +295,16 @@ def prove(
     name = normalise(host)
     cases = with_foreign(cases, foreign, [name])
     key = _prepare_evidence(evidence, sign_key) if evidence else None
-    _check_exports(command)
+    check_placeholders(command)
     if fuzzing and not command:
         ctx.exit(fuzz_certpin(name, fuzzing))
-    _check_program(command[0])
+    check_program(command[0])
     real = (
         find_upstream(name, protocol, pin_file, upstream, anchors_pem(ca_file))
         if pin_file or upstream
         else None
     )
-    routes = ("connect", "port") if via == "all" else (via or _default_route(command),)
+    routes = ("connect", "port") if via == "all" else (via or default_route(command),)
     commands = [(WarmCommand if warm else Command)(command, route, timeout) for route in routes]
     client = EveryWay(commands) if len(commands) > 1 else commands[0]
     lab = Lab(
@@ -440,53 +438,6 @@ def _write_evidence(run: Run, folder: Path, key: MinisignKey | None, version: st
     if manifest["pdf"]["missing"]:
         lines.append(f"It has no PDF: {manifest['pdf']['missing']}.")
     return "\n".join(lines)
-
-
-def _default_route(command: tuple[str, ...]) -> str:
-    """Return how the client reaches the lab if the user did not give ``--via``.
-
-    The result is ``port`` (directly) if the command contains a placeholder for the lab's address or
-    port, else ``connect`` (through the lab's proxy).
-    """
-    named = any(name in word for word in command for name in _DIRECT)
-    return "port" if named else "connect"
-
-
-def _check_exports(command: tuple[str, ...]) -> None:
-    """Check that the formats exist that the command names as ``{export:FORMAT}``.
-
-    Raises:
-        click.UsageError: a format is unknown.
-    """
-    from certpin.formats import FORMATS
-    from certpin.lab.client import exports_in
-
-    for name in exports_in(command):
-        if name not in FORMATS:
-            problem = unknown("format", name, list(FORMATS), "`certpin export --list`")
-            raise click.UsageError(f"{{export:{name[:80]}}}: {problem}")
-
-
-def _check_program(name: str) -> None:
-    """Check that the program of the client can be started.
-
-    Raises:
-        ConfigError: the program does not exist, or is not executable.
-    """
-    from certpin.errors import ConfigError
-    from certpin.support.text import printable
-
-    if "{" in name or which(name):  # a placeholder has its value during the run
-        return
-    if "/" not in name or not Path(name).is_file():
-        place = "" if "/" in name else " in PATH"
-        raise ConfigError(
-            f"there is no program {printable(name)}{place}",
-            key="COMMAND",
-            fix="check its name, or give its path, as in ./client",
-        )
-    script = f"chmod +x {shlex.quote(name)}, or name its interpreter before it: python {name}"
-    raise ConfigError(f"{printable(name)} is not executable", key="COMMAND", fix=printable(script))
 
 
 def _write(run: Run, files: dict[str, Any], location: Path) -> None:

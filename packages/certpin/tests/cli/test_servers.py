@@ -182,3 +182,6 @@ def test_the_real_server_of_a_lab_is_that_of_the_pin_file(
     assert upstream.address == ("127.0.0.1", two[0].port)
     named = find_upstream("localhost", "http", Path("pins.toml"), f"127.0.0.1:{two[1].port}", pem)
     assert named.address == ("127.0.0.1", two[1].port)
+    alone = find_upstream("localhost", "http", None, f"127.0.0.1:{two[1].port}", pem)
+    said = [each.fix.partition(",")[0] for each in (upstream, named, alone)]
+    assert said == ["leave --pins out", "leave --pins and --upstream out", "leave --upstream out"]

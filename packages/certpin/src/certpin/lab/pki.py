@@ -401,6 +401,15 @@ class TestPKI:
         return ServerStep.of(self.leaf, role=Role.HONEST)
 
     @property
+    def lab_honest(self) -> ServerStep:
+        """``honest``, for a case in which the lab chooses the honest server's answers.
+
+        Raises:
+            CannotServeError: the honest server is a real server.
+        """
+        return self.honest
+
+    @property
     def honest_second(self) -> ServerStep:
         """How the lab serves a connection as the honest server of the second host."""
         return ServerStep.of(self.second_leaf, role=Role.HONEST)

@@ -9,6 +9,7 @@ real server or of its authority is reported as not run.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cryptography import x509
@@ -31,15 +32,13 @@ if TYPE_CHECKING:
     from certpin.pins import HostPolicy, PinSet
     from certpin.x509 import Chain
 
-_FIX = "leave --upstream out, and give the client the lab's own pins"
-
 
 @dataclass(frozen=True)
 class Upstream:
     """The user's real server: its address, its chain, and the pins that the client has for it.
 
     ``roots`` is PEM of the roots that the client trusts for this server. The client also trusts R2,
-    the root of the lab's attacker.
+    the root of the lab's attacker. ``options`` are those of the command line that chose the server.
     """
 
     address: tuple[str, int]
@@ -47,6 +46,12 @@ class Upstream:
     roots: bytes
     pins: PinSet | None = None
     pin_file: Path | None = None
+    options: tuple[str, ...] = ("--upstream",)
+
+    @property
+    def fix(self) -> str:
+        """The fix of a case that can't be run with a real server."""
+        return f"leave {' and '.join(self.options)} out, and give the client the lab's own pins"
 
     @property
     def certificates(self) -> tuple[x509.Certificate, ...]:
@@ -93,7 +98,9 @@ def find_upstream(
     pem = roots.encode() if roots else platform_roots()
     # The observed address, because the name may resolve differently later.
     relayed = (observation.address, connect[1])
-    return Upstream(relayed, observation.served, pem, pins, pin_file)
+    given = {"--pins": pin_file, "--upstream": address}
+    options = tuple(option for option, value in given.items() if value)
+    return Upstream(relayed, observation.served, pem, pins, pin_file, options)
 
 
 def _server(host: str, policy: HostPolicy) -> str:
@@ -135,13 +142,14 @@ class UpstreamPKI(TestPKI):
         upstream: Upstream,
     ) -> None:
         super().__init__(authorities, host, second, style)
+        keyless = partial(_Keyless, upstream.fix)
         # The lab can't sign with the keys of these.
-        self.root: Any = _Keyless("the trusted root")
-        self.intermediate: Any = _Keyless("the issuer of the real server")
-        self.second_intermediate: Any = _Keyless("another intermediate of the trusted root")
-        self.leaf: Any = _Keyless("the real server")
-        self.backup: Any = _Keyless("the real server's backup")
-        self.second_leaf: Any = _Keyless("the real second server")
+        self.root: Any = keyless("the trusted root")
+        self.intermediate: Any = keyless("the issuer of the real server")
+        self.second_intermediate: Any = keyless("another intermediate of the trusted root")
+        self.leaf: Any = keyless("the real server")
+        self.backup: Any = keyless("the real server's backup")
+        self.second_leaf: Any = keyless("the real second server")
         self._upstream = upstream
 
     @property
@@ -157,6 +165,14 @@ class UpstreamPKI(TestPKI):
         """
         return ServerStep(self._upstream.der, b"", role=Role.HONEST, opening=Opening.RELAY)
 
+    @property
+    def lab_honest(self) -> ServerStep:
+        """Raises ``CannotServeError``, because the real server chooses its answers itself."""
+        raise CannotServeError(
+            "the lab must choose the honest server's answers, and here a real server answers",
+            fix=self._upstream.fix,
+        )
+
     @made_once
     def pins(self) -> PinSet | None:
         """The client's pin set for the real server; ``None`` if the user gave no pin file."""
@@ -169,8 +185,9 @@ class _Keyless:
     Any use raises ``CannotServeError``.
     """
 
-    def __init__(self, whose: str) -> None:
+    def __init__(self, fix: str, whose: str) -> None:
+        self._fix = fix
         self._whose = whose
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise CannotServeError(f"it needs the private key of {self._whose}", fix=_FIX)
+        raise CannotServeError(f"it needs the private key of {self._whose}", fix=self._fix)

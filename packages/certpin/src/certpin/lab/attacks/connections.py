@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.lab.attacks.redirects import redirecting, with_lab_key
+from certpin.lab.attacks.redirects import redirecting
 from certpin.lab.case import ALL_REJECT, PINS_REJECT, Case, Family
 from certpin.lab.scenario import Answer, Scenario, ServerStep
 
@@ -41,7 +41,7 @@ def _other_kind(pki: TestPKI) -> Scenario:
 
 
 def _other_port(pki: TestPKI) -> Scenario:
-    first = with_lab_key(pki.honest).but(answer=Answer.REDIRECT_PORT)
+    first = pki.lab_honest.but(answer=Answer.REDIRECT_PORT)
     return Scenario((first,), other_port=(pki.man_in_the_middle,), lures=True)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.lab.attacks.redirects import with_lab_key
 from certpin.lab.case import (
     ALL_ACCEPT,
     ALL_REJECT,
@@ -33,7 +32,7 @@ def _offers(pki: TestPKI, over_quic: ServerStep) -> Scenario:
         over_quic: how the lab serves the connections over QUIC.
     """
     need_http3()
-    offering = with_lab_key(pki.honest).but(offers_http3=True, answer=Answer.REDIRECT_ONCE)
+    offering = pki.lab_honest.but(offers_http3=True, answer=Answer.REDIRECT_ONCE)
     return Scenario((offering,), lures=over_quic.role is not offering.role, http3=over_quic)
 
 

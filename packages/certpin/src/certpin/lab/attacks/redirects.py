@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.lab.case import CannotServeError, Case, Expect, Expected, Family
+from certpin.lab.case import Case, Expect, Expected, Family
 from certpin.lab.scenario import Answer, Role, Scenario, ServerStep
 
 if TYPE_CHECKING:
@@ -20,28 +20,12 @@ def redirecting(honest: ServerStep, answer: Answer) -> ServerStep:
     return honest.but(answer=answer) if honest.key_pem else honest
 
 
-def with_lab_key(honest: ServerStep) -> ServerStep:
-    """Check that the lab itself plays an honest server, and return the server's step unchanged.
-
-    A step describes how the lab serves one connection.
-
-    Raises:
-        CannotServeError: the step belongs to a real server, whose answers the lab can't choose.
-    """
-    if not honest.key_pem:
-        raise CannotServeError(
-            "the lab must choose the honest server's answers, and here a real server answers",
-            fix="leave --upstream out, and give the client the lab's own pins",
-        )
-    return honest
-
-
 def _to_plain(pki: TestPKI) -> Scenario:
-    return Scenario((with_lab_key(pki.honest).but(answer=Answer.REDIRECT_PLAIN),), lures=True)
+    return Scenario((pki.lab_honest.but(answer=Answer.REDIRECT_PLAIN),), lures=True)
 
 
 def _to_unpinned(pki: TestPKI) -> Scenario:
-    first = with_lab_key(pki.honest).but(answer=Answer.REDIRECT_UNPINNED)
+    first = pki.lab_honest.but(answer=Answer.REDIRECT_UNPINNED)
     unpinned = ServerStep.of(pki.unpinned_leaf, role=Role.UNPINNED)
     return Scenario((first,), unpinned=(unpinned,), lures=True)
 

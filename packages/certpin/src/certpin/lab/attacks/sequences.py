@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.lab.attacks.redirects import redirecting, with_lab_key
+from certpin.lab.attacks.redirects import redirecting
 from certpin.lab.case import (
     ALL_REJECT,
     PINS_REJECT,
@@ -52,7 +52,7 @@ def _resumption(pki: TestPKI) -> Scenario:
     # The second chain is untrusted: only a client that resumes a session, and gets no chain,
     # accepts this server.
     other = ServerStep.of(pki.untrusted.issue(pki.second), settings=_SHARED)
-    first = with_lab_key(pki.honest).but(answer=Answer.REDIRECT_SECOND, settings=_SHARED)
+    first = pki.lab_honest.but(answer=Answer.REDIRECT_SECOND, settings=_SHARED)
     return Scenario.of(first, second=(other,))
 
 

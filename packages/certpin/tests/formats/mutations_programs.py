@@ -97,7 +97,7 @@ MUTATIONS = [
     ),
     Mutation(
         "only certificates with a pinned key become anchors",
-        f"{_F}limits/policy.py",
+        f"{_F}limits/pins.py",
         " if not policy.live_pins.keys().isdisjoint(pins_of(each))]",
         "]",
         "tests/formats/test_curl.py::"

@@ -197,7 +197,7 @@ MUTATIONS = [
     ),
     Mutation(
         "an export of a root set says that a platform compares only the leaf",
-        "certpin/formats/limits/policy.py",
+        "certpin/formats/limits/pins.py",
         """    root_sets = "A root set can't work: """,
         """    other = "A root set can't work: """,
         "tests/providers/test_proof.py::test_an_export_has_the_whole_set_or_is_refused",
@@ -211,7 +211,7 @@ MUTATIONS = [
     ),
     Mutation(
         "every anchor of an exported root set is a root of the set",
-        "certpin/formats/limits/policy.py",
+        "certpin/formats/limits/pins.py",
         "    return all(policy.live_pins.keys() & set(each) for each in anchors)",
         "    return any(policy.live_pins.keys() & set(each) for each in anchors)",
         "tests/formats/flutter/test_root_sets.py::"

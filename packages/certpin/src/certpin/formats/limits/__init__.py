@@ -14,15 +14,19 @@ from certpin.formats.limits.hosts import (
     OneHost,
     United,
 )
-from certpin.formats.limits.policy import (
+from certpin.formats.limits.pins import (
     AnchorsOnly,
     AnywhereInChain,
-    FailOpenDate,
     KeysOnly,
     LeafOnly,
     LeafOrAnchors,
     LeafOrAuthority,
     NoCompromised,
+    TwoPins,
+    with_anchors,
+)
+from certpin.formats.limits.policy import (
+    FailOpenDate,
     NoDebug,
     NoExpiry,
     NoReportOnly,
@@ -31,8 +35,6 @@ from certpin.formats.limits.policy import (
     NoTrust,
     PlainAddresses,
     PlatformTransparency,
-    TwoPins,
-    with_anchors,
 )
 
 __all__ = [

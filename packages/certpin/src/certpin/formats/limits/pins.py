@@ -1,0 +1,291 @@
+"""Export limitations on the pins of a policy, and on the certificates that they may match.
+
+A backup pin is treated as the pin of a server's key, unless all other pins are of authorities.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from certpin.errors import ConfigError
+from certpin.formats.projection import PolicyLimitation
+from certpin.pins import TrustAnchors, pins_of
+from certpin.x509 import Certificate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from certpin.pins import HostPin, HostPolicy
+
+
+class KeysOnly(PolicyLimitation):
+    """Export limitation: the platform compares only public keys, not whole certificates."""
+
+    aspect = "pins"
+    summary = "pins of whole certificates (`cert-sha256/…`): omitted"
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Return a copy of the policy without pins of whole certificates, and the omission as text.
+
+        Raises ``ConfigError`` if no pin would be left.
+        """
+        kept = tuple(entry for entry in policy.pins if entry.pin.kind == "sha256")
+        if not kept:
+            raise ConfigError(
+                "none of its pins is the pin of a key",
+                key="pin",
+                fix="pin the key: certpin pin HOST prints both",
+            )
+        lost = [str(entry.pin) for entry in policy.pins if entry not in kept]
+        return replace(policy, pins=kept), f"{', '.join(lost)} is left out" if lost else ""
+
+
+class TwoPins(PolicyLimitation):
+    """Export limitation: the platform requires two pins per host, also in report-only mode."""
+
+    aspect = "pins"
+    summary = 'a single pin, which `mode = "report"` allows: refused'
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Return the policy unchanged. Raises ``ConfigError`` if it has a single pin."""
+        if len(policy.live_pins) < 2:
+            raise ConfigError(
+                "there is only one pin",
+                key="pin",
+                fix="add a backup: certpin add HOST --backup-key FILE",
+            )
+        return policy, ""
+
+
+class NoCompromised(PolicyLimitation):
+    """Export limitation: the platform has a list of keys to accept, but no list of keys to refuse.
+
+    A format lists this limitation first. The limitations after it then get only the pins that
+    clients accept.
+    """
+
+    aspect = "compromised"
+    summary = "`compromised` keys: a path that contains one is accepted if another pin matches"
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Return a copy of the policy without its compromised pins, and a text that names them.
+
+        The platform can't refuse the keys of such pins.
+        """
+        if not policy.compromised:
+            return policy, ""
+        lost = ", ".join(sorted(map(str, policy.compromised)))
+        kept = tuple(entry for entry in policy.pins if entry.state != "compromised")
+        return replace(policy, pins=kept), f"{lost} is compromised, and is not refused"
+
+
+class AnywhereInChain(PolicyLimitation):
+    """Export limitation: the platform compares the pins with every certificate of the chain."""
+
+    aspect = "match"
+    summary = '`match = "leaf"` and `"ca"`: a pin may match anywhere in the chain'
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Return a copy of the policy with ``match`` set to ``any``, and the change as text.
+
+        The platform lets every certificate of the chain match.
+        """
+        if policy.match == "any":
+            return policy, ""
+        return replace(policy, match="any"), f'match = "{policy.match}" becomes "any"'
+
+
+class LeafOnly(PolicyLimitation):
+    """Export limitation: the platform compares only the leaf certificate with the pins."""
+
+    aspect = "match"
+    summary = "pins of authorities: only the leaf's key is compared"
+    root_sets = "A root set can't work: only the leaf's key is compared, never the root's."
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Return a copy of the policy with only pins that a leaf can match.
+
+        Also return the omission as text. Raises ``ConfigError`` if no pin would be left.
+        """
+        policy, unseen = without_unseen(policy)
+        if policy.match == "leaf":
+            return policy, unseen
+        kept = _for_leaves(policy)
+        if policy.match == "ca" or not kept:
+            raise ConfigError(
+                "none of its pins can match a leaf",
+                key="pin",
+                fix="also pin the server's own key, or choose a platform that compares the chain",
+            )
+        words = "; ".join(filter(None, (_narrowed(policy, kept), unseen)))
+        return replace(policy, match="leaf", pins=kept), words
+
+
+class LeafOrAuthority(PolicyLimitation):
+    """Export limitation: the platform has a pin list for leaves and one for authorities.
+
+    If both are set, a chain has to match both.
+    """
+
+    aspect = "match"
+    summary = '`match = "any"`: becomes `"leaf"` or `"ca"`, depending on the roles of the pins'
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Return a copy of the policy with ``match`` ``leaf`` or ``ca``, and the change as text.
+
+        With one of these values, the export fills only one of the platform's two lists of pins.
+        """
+        if policy.match != "any":
+            return policy, ""
+        kept = _for_leaves(policy)
+        if not kept:
+            return replace(policy, match="ca"), 'match = "any" becomes "ca"'
+        return replace(policy, match="leaf", pins=kept), _narrowed(policy, kept)
+
+
+def without_unseen(policy: HostPolicy) -> tuple[HostPolicy, str]:
+    """Return a copy of the policy without compromised authority pins, and the omission as text.
+
+    The platform compares only the leaf, so it can't refuse a chain because of an authority's key.
+    """
+    unseen = [
+        entry
+        for entry in policy.pins
+        if entry.state == "compromised" and entry.role in {"intermediate", "root"}
+    ]
+    if not unseen:
+        return policy, ""
+    lost = ", ".join(f"{entry.pin} ({entry.role})" for entry in unseen)
+    kept = tuple(entry for entry in policy.pins if entry not in unseen)
+    return replace(policy, pins=kept), f"{lost} is compromised, and is not refused"
+
+
+def _for_leaves(policy: HostPolicy) -> tuple[HostPin, ...]:
+    """Return the policy's pins with the roles leaf and backup, which a leaf certificate can match.
+
+    An empty tuple if all pins that are not backups have the role of an authority.
+    """
+    roles = {entry.role for entry in policy.live_pins.values()} - {"backup"}
+    if roles and roles <= {"intermediate", "root"}:
+        return ()
+    return tuple(entry for entry in policy.pins if entry.role in {"leaf", "backup"})
+
+
+def _narrowed(policy: HostPolicy, kept: tuple[HostPin, ...]) -> str:
+    lost = [f"{entry.pin} ({entry.role})" for entry in policy.pins if entry not in kept]
+    left_out = f", and {', '.join(lost)} is left out" if lost else ""
+    return f'match = "any" becomes "leaf"{left_out}'
+
+
+class LeafOrAnchors(LeafOnly):
+    """Export limitation: the platform compares only the leaf, but can replace the system's roots.
+
+    If every anchor of ``trust`` (the policy's private trust anchors) is pinned, every verified
+    chain matches a pin: the anchors then replace the pins, and nothing is omitted.
+    """
+
+    summary = (
+        "pins of authorities, unless `trust` contains exactly their certificates: "
+        "only the leaf is compared"
+    )
+    root_sets = (
+        "A root set works only if `trust` contains exactly the certificates of its roots, or "
+        "`--ca-file` a bundle from which certpin takes them."
+    )
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Return a copy of the policy for a platform that compares only leaves.
+
+        All pins stay if every trust anchor is pinned; otherwise only the pins that a leaf can
+        match. Compromised pins of authorities never stay. Also return the omission as text. Raises
+        ``ConfigError`` if no pin would be left.
+        """
+        if _anchors_are_pinned(policy):
+            return without_unseen(policy)
+        try:
+            return super().project_policy(policy)
+        except ConfigError as exc:
+            raise ConfigError(
+                exc.problem,
+                key=exc.key,
+                fix="also pin the server's own key and a backup, or set `trust` to a file "
+                "with exactly the certificates of the pinned authorities, or name a bundle that "
+                "contains them: --ca-file FILE",
+            ) from exc
+
+
+def with_anchors(
+    policy: HostPolicy, certificates: Sequence[Certificate], source: str
+) -> tuple[HostPolicy, str]:
+    """Return a policy that trusts only authorities that it pins, and the pins that this leaves out.
+
+    Its trust anchors become those of ``certificates`` that have a pinned key. A policy is returned
+    unchanged if it has anchors already or pins a server's key. It is also returned unchanged if no
+    certificate has a pinned key: a limitation of the platform then refuses the policy.
+
+    Args:
+        policy: the policy.
+        certificates: the certificates of authorities. Only their keys are compared: neither their
+            dates nor their signatures are checked.
+        source: the name of the file with the certificates.
+
+    Returns:
+        The policy, and a clause that names its pins without a certificate; empty if there are none.
+    """
+    if policy.trust is not None or (policy.match != "ca" and _for_leaves(policy)):
+        return policy, ""
+    found = [each for each in certificates if not policy.live_pins.keys().isdisjoint(pins_of(each))]
+    if not found:
+        return policy, ""
+    anchors = TrustAnchors(tuple(dict.fromkeys(each.der for each in found)), source)
+    known = {pin for each in found for pin in pins_of(each)}
+    missing = [
+        f"{pin} ({entry.note or entry.role})"
+        for pin, entry in policy.live_pins.items()
+        if pin not in known
+    ]
+    verb, whose = ("has", "its") if len(missing) == 1 else ("have", "their")
+    lost = (
+        f"{', '.join(missing)} {verb} no certificate in {source!r}, so {whose} chains are refused"
+    )
+    return replace(policy, trust=anchors), lost if missing else ""
+
+
+def _anchors_are_pinned(policy: HostPolicy) -> bool:
+    if policy.trust is None:
+        return False
+    anchors = [pins_of(Certificate.from_der(der)) for der in policy.trust.der]
+    return all(policy.live_pins.keys() & set(each) for each in anchors)
+
+
+class AnchorsOnly(PolicyLimitation):
+    """Export limitation: the platform supports no pins, but only trust anchors.
+
+    The platform accepts every chain to the anchors in ``trust``. The file lists the pins as
+    comments. Nothing is omitted if every anchor is pinned.
+    """
+
+    aspect = "pins"
+    summary = "pins: every chain to an anchor of `trust` is accepted; `trust` is required"
+    root_sets = (
+        "A root set works as `trust` with exactly the certificates of its roots, or with "
+        "`--ca-file`, a bundle from which certpin takes them."
+    )
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Return the policy unchanged, and the omission as text.
+
+        There is an omission if the policy's trust anchors accept more chains than its pins do.
+        Raises ``ConfigError`` if the policy has no private trust anchors (``trust``).
+        """
+        if policy.trust is None:
+            raise ConfigError(
+                'it has trust = "system", which does not restrict the authorities',
+                key="trust",
+                fix='set trust to the certificate of the authority: trust = "root.pem"; if the '
+                "authority is pinned, name a bundle that contains it: --ca-file FILE",
+            )
+        if _anchors_are_pinned(policy) and policy.match != "leaf":
+            return policy, ""
+        return policy, f"every chain to {policy.trust.source!r} is accepted, pinned or not"

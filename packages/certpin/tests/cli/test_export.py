@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +18,7 @@ from certpin.pins import HostPattern, HostPin, HostPolicy
 from certpin.providers import load_providers, root_pins
 from tests.cli import _documented
 from tests.cli._pinfiles import write
+from tests.formats._sets import KEYS
 from tests.kit import policy
 
 if TYPE_CHECKING:
@@ -62,6 +65,34 @@ def test_certificates_of_a_root_set_are_taken_from_a_bundle(run: Run) -> None:
     assert run(*words, "--ca-file", "bundle.pem", "--check").code == 0
     assert run(*words, "--ca-file", "bundle.pem", "--strict").code == 1
     assert run("export", "go", "--out", "a", "--ca-file", "bundle.pem").code == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "pinned"),
+    [
+        ("trustkit-android", policy(HOST, mode="report", match="leaf")),
+        ("node", policy("*.bank.example", *KEYS[:2])),
+        ("apple", policy("*.bank.example", *KEYS[:2])),
+    ],
+)
+def test_the_fix_for_a_missing_backup_can_be_pasted(
+    run: Run, name: str, pinned: HostPolicy
+) -> None:
+    first, second = pinned.pins[0], replace(pinned.pins[1], role="root")
+    write(replace(pinned, pins=(first,) if pinned.mode == "report" else (first, second)))
+    refused = run("export", name)
+    assert refused.code == 2
+    assert "there is only one pin" in refused.err
+    [command] = re.findall(r"certpin (rotate start [^;]*);", refused.err)
+    assert run("rotate", "shipped", "3", "--offline").code == 0
+    assert run(*shlex.split(command)).code == 0
+    assert run("export", name).code == 0
+
+
+def test_the_host_in_the_fix_for_several_hosts_is_quoted(run: Run) -> None:
+    write(policy("*.bank.example", match="leaf"), LEAF)
+    done = run("export", "wget")
+    assert (done.code, done.err.endswith("--host '*.bank.example'\n")) == (2, True)
 
 
 def test_an_unchanged_file_is_not_written_again(run: Run) -> None:

@@ -81,6 +81,7 @@ def test_root_and_address_must_be_used_together(run: Run, half: tuple[str, str])
     [
         ("http://api.bank.example/", "updates come from an address such as https://"),
         ("https://pins.example/", "no policy covers pins.example"),
+        ("https://pins.example/", "certpin add pins.example --match leaf --backup-key FILE"),
         ("https://api.bank.example/$x/", "characters that need escapes in source code"),
         ("https://api.bank.example/'/", "characters that need escapes in source code"),
     ],

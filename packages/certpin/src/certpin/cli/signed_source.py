@@ -63,7 +63,7 @@ def _pinned_address(pins: PinSet, url: str) -> str:
         raise ConfigError(
             f"no policy covers {parsed.host}, and apps fetch signed sets over pinned connections",
             key="--signed-url",
-            fix=f"pin that server too: certpin add {parsed.host} --match leaf",
+            fix=f"pin that server too: certpin add {parsed.host} --match leaf --backup-key FILE",
         )
     return url.rstrip("/") + "/"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -154,6 +155,18 @@ def test_a_policy_reduced_to_a_single_pin_is_refused() -> None:
     mixed = HostPolicy(HostPattern.parse(HOST), (HostPin(KEYS[0]), HostPin(WHOLE[1])))
     with pytest.raises(ConfigError, match=rf"{HOST} cannot be exported: there is only one pin"):
         one(limits.KeysOnly("why"), mixed)
+
+
+@pytest.mark.parametrize(
+    "limit", [limits.LeafOnly("why"), limits.LeafOrAnchors("why"), limits.LeafOrAuthority("why")]
+)
+def test_a_host_with_one_pin_for_leaves_is_refused_with_that_pin(limit: Limitation) -> None:
+    both = policy(HOST, "leaf", "root")
+    said = f"only one pin that can match a leaf ({KEYS[0]}; the host has 2 pins)"
+    with pytest.raises(ConfigError, match=rf"{re.escape(said)}.*; why"):
+        one(limit, both)
+    left, _ = one(limit, replace(both, mode="report"))
+    assert left.live_pins.keys() == {KEYS[0]}
 
 
 def test_leaf_only_keeps_pins_that_a_leaf_can_match() -> None:

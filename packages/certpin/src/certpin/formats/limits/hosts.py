@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -39,7 +40,7 @@ class OneHost(Limitation):
             raise ConfigError(
                 f"there are {len(pins.policies)} hosts: {self.why}",
                 key="host",
-                fix=f"export each separately: --host {pins.policies[0].pattern}",
+                fix=f"export each separately: --host {shlex.quote(str(pins.policies[0].pattern))}",
             )
         return pins, ()
 

@@ -5,6 +5,7 @@ A backup pin is treated as the pin of a server's key, unless all other pins are 
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from certpin.pins import HostPin, HostPolicy
+
+
+_MATCHES_LEAF = "can match a leaf"
 
 
 class KeysOnly(PolicyLimitation):
@@ -38,7 +42,8 @@ class KeysOnly(PolicyLimitation):
                 fix="pin the key: certpin pin HOST prints both",
             )
         lost = [str(entry.pin) for entry in policy.pins if entry not in kept]
-        return replace(policy, pins=kept), f"{', '.join(lost)} is left out" if lost else ""
+        reduced = _with_pins(policy, kept, "is the pin of a key")
+        return reduced, f"{', '.join(lost)} is left out" if lost else ""
 
 
 class TwoPins(PolicyLimitation):
@@ -53,7 +58,7 @@ class TwoPins(PolicyLimitation):
             raise ConfigError(
                 "there is only one pin",
                 key="pin",
-                fix="add a backup: certpin add HOST --backup-key FILE",
+                fix=_backup_fix(policy),
             )
         return policy, ""
 
@@ -119,7 +124,7 @@ class LeafOnly(PolicyLimitation):
                 fix="also pin the server's own key, or choose a platform that compares the chain",
             )
         words = "; ".join(filter(None, (_narrowed(policy, kept), unseen)))
-        return replace(policy, match="leaf", pins=kept), words
+        return replace(_with_pins(policy, kept, _MATCHES_LEAF), match="leaf"), words
 
 
 class LeafOrAuthority(PolicyLimitation):
@@ -141,7 +146,40 @@ class LeafOrAuthority(PolicyLimitation):
         kept = _for_leaves(policy)
         if not kept:
             return replace(policy, match="ca"), 'match = "any" becomes "ca"'
-        return replace(policy, match="leaf", pins=kept), _narrowed(policy, kept)
+        reduced = replace(_with_pins(policy, kept, _MATCHES_LEAF), match="leaf")
+        return reduced, _narrowed(policy, kept)
+
+
+def _with_pins(policy: HostPolicy, kept: tuple[HostPin, ...], reason: str) -> HostPolicy:
+    """Return a copy of the policy with these of its pins.
+
+    Args:
+        policy: the policy.
+        kept: the pins that the platform can compare.
+        reason: a verb and its object: why only these are kept.
+
+    Raises:
+        ConfigError: the policy is enforced, and only one pin is left.
+    """
+    live = [entry for entry in kept if entry.pin in policy.live_pins]
+    if policy.mode == "enforce" and len(live) == 1:
+        raise ConfigError(
+            f"there is only one pin that {reason} ({live[0].pin}; the host has "
+            f"{len(policy.live_pins)} pins): if its key is lost or replaced, every client is "
+            "locked out",
+            key="pin",
+            fix=_backup_fix(policy),
+        )
+    return replace(policy, pins=kept)
+
+
+def _backup_fix(policy: HostPolicy) -> str:
+    host = shlex.quote(str(policy.pattern))
+    return (
+        f"add a backup: certpin rotate start --new backup.key --host {host}; "
+        'or write another [[host.pin]] table, with role = "backup" and the pin of a key that is '
+        "kept off the server (certpin pin FILE prints it)"
+    )
 
 
 def without_unseen(policy: HostPolicy) -> tuple[HostPolicy, str]:

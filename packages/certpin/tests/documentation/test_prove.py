@@ -55,7 +55,7 @@ exec "$folder/proof" "$2"
 
 
 def test_each_command_of_the_page_is_found() -> None:
-    assert len(COMMANDS) == SCRIPT.count("certpin prove") == 13
+    assert len(COMMANDS) == SCRIPT.count("certpin prove") == 14
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+# Their programs look for a file that the configuration names in the working folder, which is that
+# of the user: such names become paths.
+_IN_WORKING_FOLDER = {"curl", "wget"}
+
 
 @dataclass(frozen=True)
 class Target:
@@ -296,7 +300,11 @@ class Exports:
         for file in export.files:
             path = folder / file.path
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(file.text, encoding="utf-8")
+            text = file.text
+            if chosen.name in _IN_WORKING_FOLDER:
+                for other in export.files[1:]:
+                    text = text.replace(other.path, str(folder / other.path))
+            path.write_text(text, encoding="utf-8")
         return folder / export.files[0].path
 
     def _fitting(self, chosen: Format) -> PinSet:

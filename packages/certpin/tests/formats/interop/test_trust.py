@@ -46,6 +46,12 @@ _ANCHORED = [
 ]
 
 
+_ANYWHERE = [
+    pytest.param("curl", ("curl", "-sS", "--config", "{export:curl}", "{url}"), id="curl"),
+    pytest.param("wget", ("wget", "--config={export:wget}", "-qO-", "{url}"), id="wget"),
+]
+
+
 def content(
     lab: Lab, client: ClientUnderTest, anchor: Authority, roots: Authority, folder: Path
 ) -> bool:
@@ -86,6 +92,19 @@ def test_platform_roots_are_not_trusted_with_anchors(
     with Lab() as lab:
         roots = lab.authorities
         assert not content(lab, make(), roots.rogue, roots.root, tmp_path)
+
+
+@pytest.mark.peer("curl", "wget")
+@pytest.mark.parametrize(("name", "words"), _ANYWHERE)
+def test_a_client_elsewhere_finds_the_exported_anchor(
+    name: str, words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The programs look for the anchors in the working folder, which is that of the user."""
+    monkeypatch.chdir(tmp_path)
+    with Lab() as lab:
+        roots = lab.authorities
+        assert content(lab, Command(words), roots.root, roots.untrusted, tmp_path)
+    assert (tmp_path / f"exports/{name}/{name}-anchors.pem").exists()
 
 
 @pytest.mark.peer("wget")

@@ -66,8 +66,8 @@ MUTATIONS = [
     Mutation(
         "a rule that cannot be allowed",
         f"{_LINT}refused.py",
-        "    if document.refusal is not None:",
-        "    if False:",
+        "[] if document.refusal is None else [document.refusal]",
+        "[]",
         f"{_ENGINE}test_a_refusal_without_a_rule_is_reported",
     ),
     Mutation(

@@ -41,6 +41,16 @@ def test_every_refusal_of_clients_is_an_error_at_the_same_key(name: str) -> None
     assert document.pins is None
 
 
+def test_a_missing_key_is_named_with_its_fix(tmp_path: Path) -> None:
+    refused = [each for each in _lint("", tmp_path).findings if each.rule == "refused"]
+    assert [(each.message, each.fix) for each in refused] == [
+        ("`schema` is missing", "write schema = 1 as the first line")
+    ]
+    partial = _lint('schema = 1\nname = "bank"\n[[host]]\n[[host.pin]]\n', tmp_path)
+    messages = [each.message for each in partial.findings if each.rule == "refused"]
+    assert messages == ["`version` is missing", "`name` is missing", "`pin` is missing"]
+
+
 def test_every_mistake_of_a_file_is_reported_once(tmp_path: Path) -> None:
     text = (
         'schema = 1\nname = 1\nversion = 0\n\n[[host]]\nname = "**.co.uk"\nmode = "off"\n'

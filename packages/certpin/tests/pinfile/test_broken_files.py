@@ -56,9 +56,9 @@ FILES = {
         HEAD + "x = { " + '"a\\"." . ' * 64 + "x = 1 }\n", 4, "", "too many parts", "shorten"
     ),
     # The top.
-    "an empty file": Broken("", None, "schema", "missing", "a whole number"),
+    "an empty file": Broken("", None, "schema", "missing", "write schema = 1"),
     "no schema": Broken(
-        GOOD.replace("schema = 1\n", ""), None, "schema", "missing", "a whole number"
+        GOOD.replace("schema = 1\n", ""), None, "schema", "missing", "write schema = 1"
     ),
     "a schema in quotes": Broken(
         GOOD.replace("schema = 1", 'schema = "1"'),

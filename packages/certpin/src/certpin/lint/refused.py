@@ -19,6 +19,7 @@ from certpin.lint.rule import (
     Hit,
     LintRule,
 )
+from certpin.pinfile.file import MISSING
 from certpin.pins.hosts import is_public_suffix, is_report_address
 
 if TYPE_CHECKING:
@@ -45,10 +46,12 @@ if TYPE_CHECKING:
     good=f'{HEAD}{HOST}mode = "enforce"\n{PINS}',
 )
 def _refused(document: LintDocument, now: datetime) -> Iterator[Hit]:
-    for problem in document.problems:
-        yield Hit(problem.key, problem.problem, problem.fix)
-    if document.refusal is not None:
-        yield Hit(document.refusal.key, document.refusal.problem, document.refusal.fix)
+    refusals = [] if document.refusal is None else [document.refusal]
+    for problem in (*document.problems, *refusals):
+        message = problem.problem
+        if message == MISSING:  # no line of the file shows the key
+            message = f"`{problem.key.rpartition('.')[2]}` is missing"
+        yield Hit(problem.key, message, problem.fix)
 
 
 @partial(

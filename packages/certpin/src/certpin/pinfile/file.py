@@ -216,6 +216,9 @@ def let_others_run() -> None:
         time.sleep(_TURN)
 
 
+MISSING = "it is missing"  # the problem of a required key, which the error names
+
+
 class PinFileWarning(UserWarning):
     """The category of warnings about TOML keys that certpin does not know and ignores."""
 
@@ -386,7 +389,7 @@ class Table:
         if isinstance(value, kind):
             return value
         if value is None:
-            raise ConfigError("it is missing", key=self.under(name), fix=f"it must be {right}")
+            raise ConfigError(MISSING, key=self.under(name), fix=f"it must be {right}")
         raise self._wrong(name, right)
 
     def _wrong(self, name: str, right: str) -> ConfigError:

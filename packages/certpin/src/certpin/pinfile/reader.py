@@ -13,6 +13,7 @@ from certpin import pins
 from certpin.errors import ConfigError, InputError, PinFileError
 from certpin.pinfile.file import (
     LONGEST_MESSAGE,
+    MISSING,
     PinFileWarning,
     Table,
     let_others_run,
@@ -273,6 +274,8 @@ def refuse_other_schema(top: Table) -> None:
 
     The number of the schema is the key ``schema`` in ``top``, the top-level table.
     """
+    if "schema" not in top.data:
+        raise ConfigError(MISSING, key="schema", fix=f"write schema = {SCHEMA} as the first line")
     if (schema := top.integer("schema")) != SCHEMA:
         raise ConfigError(
             f"this certpin reads schema {SCHEMA}, and the file has {schema}",

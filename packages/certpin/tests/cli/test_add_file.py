@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,22 @@ def test_a_second_host_raises_the_version_and_keeps_comments_order_and_unknown_k
         "old.example",
         "localhost",
     ]
+
+
+@pytest.mark.parametrize("wildcard", ["*.bank.example", "**.bank.example"])
+def test_a_wildcard_is_refused_and_the_fix_makes_it(run: Run, wildcard: str) -> None:
+    pins = ("--pin", str(kit.NOBODY), "--backup-pin", str(kit.NOBODY_ELSE))
+    refused = run("add", wildcard, *pins)
+    assert (refused.code, f"{wildcard} is a wildcard" in refused.err) == (2, True)
+    [host] = re.findall(r"such as (\S+);", refused.err)
+    [name] = re.findall(r"name = \S+", refused.err)
+    [address] = re.findall(r"address = \S+", refused.err)
+    assert run("add", host, *pins).code == 0
+    text = Path("pins.toml").read_text().replace(f'name = "{host}"\n', f"{name.rstrip(',')}\n")
+    Path("pins.toml").write_text(f"{text}[[host.server]]\n{address}\n")
+    [policy] = PinSet.load("pins.toml").policies
+    assert (str(policy.pattern), policy.servers[0].address) == (wildcard, host)
+    assert run("lint").code == 0
 
 
 def test_an_existing_host_is_refused_and_the_file_is_unchanged(

@@ -154,6 +154,7 @@ def add(
     """  # noqa: D301  # click reads the \b itself
     from certpin.pins import HostPattern
 
+    _refuse_wildcard(host)
     match = match or ("ca" if providers else "any")
     _refuse_unsafe(backup, providers, known, match=match, **options)
     connection = replace(connection, strict=strict)
@@ -186,6 +187,28 @@ def add(
         print_json(result)
     else:
         _print_result(result, backup, f"certpin check{file_option(path)}")
+
+
+def _refuse_wildcard(host: str) -> None:
+    """Refuse a host pattern such as ``*.bank.example``: it names no server to connect to.
+
+    Raises:
+        ConfigError: the host is a pattern.
+        HostError: the host is an invalid pattern.
+    """
+    from certpin.errors import ConfigError
+    from certpin.pins import HostPattern
+
+    if not host.startswith(("*.", "**.")):
+        return
+    pattern = HostPattern.parse(host)
+    covered = f"www.{pattern.name}"
+    raise ConfigError(
+        f"{pattern} is a wildcard, and certpin add connects to one server",
+        key="HOST",
+        fix=f"add a host that it covers, such as {covered}; then edit its [[host]] table in the "
+        f'pin file: name = "{pattern}", and a table [[host.server]] with address = "{covered}"',
+    )
 
 
 def _refuse_unsafe(

@@ -49,5 +49,8 @@ GO = Format(
     ),
     write=write,
     read=read_table,
-    needs=("Go 1.21 or newer. It uses only the standard library.",),
+    needs=(
+        "Go 1.21 or newer. It uses only the standard library.",
+        "Request hosts by their ASCII names: `xn--bcher-kva.example`. `bücher.example` is refused.",
+    ),
 )

@@ -128,6 +128,36 @@ def test_several_files_are_not_written_into_a_folder_with_the_name_of_a_file(run
     assert run("export", "flutter", "--out", "lib/pins.dart/", "--vendored").code == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "out", "fix"),
+    [
+        ("go", "pins", "pins.go, or a folder: pins/"),
+        ("okhttp-kotlin", "a/Pinner.java", "a/Pinner.kt, or a folder: a/Pinner/"),
+        ("okhttp-java", "a/Pinner.txt", "a/Pinner.java, or a folder: a/Pinner/"),
+        ("envoy", "envoy.go", "envoy.yaml, or a folder: envoy/"),
+        ("flutter", "lib/pins.txt", "lib/pins, or, if it has this name, lib/pins.txt/"),
+        ("curl", "pins.curlrc", "pins, or, if it has this name, pins.curlrc/"),
+    ],
+)
+def test_a_file_with_the_extension_of_another_is_refused(
+    run: Run, name: str, out: str, fix: str
+) -> None:
+    done = run("export", name, "--out", out)
+    assert (done.code, done.err.endswith(f": {fix}\n")) == (2, True)
+    assert not Path(out).exists()
+    suggested = fix.rpartition(" ")[2]
+    assert run("export", name, "--out", suggested).code == 0
+    assert Path(suggested).is_dir()
+
+
+@pytest.mark.parametrize(
+    ("name", "out"), [("envoy", "listeners"), ("json", "pins.lock"), ("node", "pins.js")]
+)
+def test_other_names_of_a_file_are_taken(run: Run, name: str, out: str) -> None:
+    assert run("export", name, "--out", out).code == 0
+    assert Path(out).is_file()
+
+
 def test_the_next_step_of_a_copied_library_is_not_the_package(run: Run) -> None:
     done = run("export", "flutter", "--out", "lib/pinning", "--vendored")
     assert "Next:  Add the package crypto to pubspec.yaml" in done.out

@@ -23,6 +23,10 @@ _MARK = re.compile(r"(?:Made|Copied) by: certpin export ([a-z-]+)\.")
 _HEADER_LINES = 12  # XML has a declaration and a copyright before it
 _MARK_CHARACTERS = 16 * 1024  # more than the longest name of a pin set, escaped
 
+# The extensions by which compilers know the language of a file.
+_SCRIPTS = {".js", ".mjs", ".ts"}  # a project chooses between these
+_SOURCE_CODE = {".cs", ".dart", ".go", ".java", ".kt", ".swift", *_SCRIPTS}
+
 OutputState = Literal["printed", "written", "unchanged", "current", "differs", "missing"]
 
 
@@ -58,21 +62,39 @@ def output_files(chosen: Format, made: Export, out: str) -> list[OutputFile]:
         out: the value of ``--out``: a folder, or the name of the file if there is only one.
 
     Raises:
-        ConfigError: ``out`` is a file, or named like a file, and the format needs a folder.
+        ConfigError: ``out`` is a file, or named like a file, and the format needs a folder; or its
+            extension is not that of the format.
     """
     path = Path(out)
+    suffix = Path(made.files[0].path).suffix
     # A format with several files may still have one: `--out lib/pins.dart` names that file.
-    named = len(made.files) == 1 and path.suffix == Path(made.files[0].path).suffix
+    named = len(made.files) == 1 and path.suffix == suffix
     folder = chosen.folder and not named
     if not (folder or path.is_dir() or out.endswith(os.sep)):
+        if _is_wrong_suffix(path.suffix, suffix):
+            plain = path.with_suffix("")
+            fix = f"name a file: {plain}{suffix}, or a folder: {plain}{os.sep}"
+            problem = f"does not end with {suffix}, the extension of the format {chosen.name}"
+            raise _error(path, problem, printable(fix))
         return [OutputFile(path, made.files[0].text)]
     if path.exists() and not path.is_dir():
         raise _error(path, f"is a file, and {chosen.name} goes into a folder", "name a folder")
-    like_a_file = path.suffix and path.suffix == Path(made.files[0].path).suffix
-    if like_a_file and not path.exists() and not out.endswith(os.sep):
-        problem = f"names a file, and {chosen.name} writes {len(made.files)} files"
-        raise _error(path, problem, f"name a folder: {printable(str(path.with_suffix('')))}")
+    if path.suffix and not path.exists() and not out.endswith(os.sep):
+        count = f"{len(made.files)} files" if path.suffix == suffix else f"*{suffix}"
+        problem = f"names a file, and {chosen.name} writes {count}"
+        fix = f"name a folder: {path.with_suffix('')}, or, if it has this name, {path}{os.sep}"
+        raise _error(path, problem, printable(fix))
     return [OutputFile(path / file.path, file.text) for file in made.files]
+
+
+def _is_wrong_suffix(suffix: str, right: str) -> bool:
+    """Return True if a compiler would not read an exported file with this extension as it should.
+
+    Other files, such as those of proxies, may have any name but that of source code.
+    """
+    if right not in _SOURCE_CODE:
+        return suffix in _SOURCE_CODE
+    return suffix != right and not {suffix, right} <= _SCRIPTS
 
 
 def write_files(files: list[OutputFile]) -> list[OutputFile]:

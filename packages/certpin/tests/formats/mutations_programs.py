@@ -133,7 +133,7 @@ PEERS = {
             "      // It would start TLS in the tunnel of a proxy without a check.\n"
             "      ..findProxy = findNoProxy;\n",
             "      ..findProxy = ((url) => _connector.findProxy(url));\n",
-            f"{_DECISIVE}[proxy-3.7.3]",
+            f"{_DART_CLIENTS}[proxy-3.7.3]",
         ),
         Mutation(
             "Dart and isolates",

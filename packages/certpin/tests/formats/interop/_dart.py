@@ -13,6 +13,19 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from certpin.lab.attacks import CASES
+from certpin.lab.attacks.connections import CONNECTIONS
+from certpin.lab.attacks.ech import ECH
+from certpin.lab.attacks.exhaustion import EXHAUSTION
+from certpin.lab.attacks.handshakes import HANDSHAKES
+from certpin.lab.attacks.hosts import HOSTS
+from certpin.lab.attacks.http3 import HTTP3
+from certpin.lab.attacks.leaves import LEAVES
+from certpin.lab.attacks.lookalikes import LOOKALIKES
+from certpin.lab.attacks.post_quantum import POST_QUANTUM
+from certpin.lab.attacks.proxies import PROXIES
+from certpin.lab.attacks.revocation import REVOCATION
+from certpin.lab.attacks.roots import ROOTS
+from certpin.lab.attacks.weak_keys import WEAK_KEYS
 from certpin.lab.case import CONTROL, Expect
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
@@ -20,7 +33,6 @@ from certpin.lab.report.json import run_facts
 from certpin.lab.runner import prove
 from tests.formats.flutter import _vm
 from tests.formats.interop import _programs
-from tests.formats.interop._proofs import HOLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -47,17 +59,72 @@ INAPPLICABLE = {
     "compromised-intermediate": _LEAF_ONLY,
     "rot-compromised-sent": _LEAF_ONLY,
 }
-# One client runs those of the holes, because each start of the VM takes long.
-GIVEN = tuple(case for case in CASES if case.name not in INAPPLICABLE and case.name not in HOLES)
-HOLE_CASES = tuple(case for case in CASES if case.name in HOLES)
+# The cases that catch clients with one hole: they add nothing about a client without any check.
+_HOLES = frozenset(
+    case.name
+    for family in (
+        CONNECTIONS,
+        ECH,
+        EXHAUSTION,
+        HANDSHAKES,
+        HOSTS,
+        HTTP3,
+        LEAVES,
+        LOOKALIKES,
+        POST_QUANTUM,
+        PROXIES,
+        REVOCATION,
+        ROOTS,
+        WEAK_KEYS,
+    )
+    for case in family
+) | {
+    *("rogue-chain-as-long", "rogue-chain-longer", "rot-shorter-chain"),
+    "rot-renewed-other-extensions",
+    *("wrong-host-public-suffix", "cn-beside-other-san"),
+    *("name-constraints-widened", "extended-key-usage-empty"),
+}
+GIVEN = tuple(case for case in CASES if case.name not in INAPPLICABLE)
+MISTAKE_CASES = tuple(case for case in GIVEN if case.name not in _HOLES)
 # The cases that `certpin prove` reports as not run, and the reasons.
-NOT_RUN = {
+_NEVER_RUN = {
     "starttls-strip": "not for a client of HTTP",
     "starttls-injection": "not for a client of HTTP",
     "pool-reuse": "a pinned client makes no call without verification",
 }
+_REFUSED_NAME = "the client refuses this spelling of the host as unpinned, and doesn't connect"
+_TLS_PROXY = "`dart:io` has no proxies over TLS"
+_NO_ECH = "`dart:io` offers no ECH"
+NOT_RUN = _NEVER_RUN | {
+    "ech-rejected-then-rogue": _NO_ECH,
+    "ech-rejected-by-rogue": _NO_ECH,
+    "https-proxy-untrusted": _TLS_PROXY,
+    "https-proxy-wrong-name": _TLS_PROXY,
+    "https-proxy-untrusted-inside": _TLS_PROXY,
+    "https-proxy-rogue-inside": _TLS_PROXY,
+    "rogue-connection-5": "the clients make fewer connections",
+    "rogue-connection-6": "the clients make fewer connections",
+    "other-kind-of-connection": "all connections of a client are of one kind",
+    "rogue-trailing-dot": _REFUSED_NAME,
+    "rogue-unicode-host": _REFUSED_NAME,
+}
+_WITH_PROXY = "only for the client with a proxy"
+NOT_WITHOUT_PROXY = dict.fromkeys(
+    ("proxy-answers-403", "proxy-answers-502", "proxy-redirects", "proxy-asks-password"),
+    _WITH_PROXY,
+)
+_TWO_CONNECTIONS = "the WebSocket and the socket make fewer connections"
+NOT_IN_TWO_CONNECTIONS = dict.fromkeys(
+    ("rogue-connection-3", "rogue-connection-4"), _TWO_CONNECTIONS
+)
 WARNINGS = ("cn-only",)
-TOLD = ("weak-digest-md5", "weak-digest-sha1", "weak-key-rsa-1024")  # for the owner's policy
+# Those for the owner's policy.
+TOLD = (
+    *("weak-digest-md5", "weak-digest-sha1", "weak-key-rsa-1024"),
+    *("suite-3des", "suite-cbc", "suite-static-rsa", "dh-1024"),
+    *("must-staple", "revoked-crl", "revoked-staple"),
+)
+TOLD_WITHOUT_PINNED_KEY = ("weak-leaf-dsa", "weak-leaf-p192", "weak-leaf-rsa-1024")
 
 _PINS = ("--pins", "{pin},{backup}", "--pins2", "{pin2},{backup2}")
 _URLS = ("--url", "{url}", "--url2", "{url2}", "--compromised", "{compromised}")
@@ -67,8 +134,8 @@ _URLS = ("--url", "{url}", "--url2", "{url2}", "--compromised", "{compromised}")
 class DartClient:
     """A client of the Dart package in ``example/prove.dart``, and its ``certpin prove`` options.
 
-    ``own_check`` means that it has its own code path to the check of the pins. Without it, it
-    reaches the check as the first client does.
+    ``own_check`` means that it has its own code path to the check of the pins, or to its server.
+    Without it, it reaches the check as the first client does.
     """
 
     name: str
@@ -78,6 +145,18 @@ class DartClient:
     proxied: bool = False
     vms: tuple[DartVM, ...] = (_vm.NEWEST,)
     own_check: bool = False
+    connections: int = 4  # the most that one run makes, one after the other
+
+    @property
+    def not_run(self) -> dict[str, str]:
+        """The cases that ``certpin prove`` can't run with this client, and the reasons."""
+        more = {} if self.proxied else NOT_WITHOUT_PROXY
+        return NOT_RUN | more | (NOT_IN_TWO_CONNECTIONS if self.connections < 3 else {})
+
+    @property
+    def told(self) -> set[str]:
+        """The cases with a verdict that is not judged, because the owner's policy decides."""
+        return {*TOLD, *(TOLD_WITHOUT_PINNED_KEY if self.style is Style.CA else ())}
 
     def run(self, folder: Path, vm: DartVM, given: Sequence[Case] = GIVEN) -> dict[str, Any]:
         """Run this client over the given cases, and return the lab's report.
@@ -133,8 +212,8 @@ class DartClient:
 
 CLIENTS = (
     DartClient("http", "`PinnedHttpClient`", vms=tuple(_vm.VERSIONS), own_check=True),
-    DartClient("websocket", "`WebSocket.connect` with a `PinnedHttpClient`"),
-    DartClient("socket", "`PinnedSecureSocket.connect`", own_check=True),
+    DartClient("websocket", "`WebSocket.connect` with a `PinnedHttpClient`", connections=2),
+    DartClient("socket", "`PinnedSecureSocket.connect`", own_check=True, connections=2),
     DartClient(
         "anchors",
         "`PinnedHttpClient` with the pins in `trust`",
@@ -147,6 +226,7 @@ CLIENTS = (
         "`PinnedHttpClient` over a proxy (`findProxy`)",
         words=(*_PINS, "--proxy", "{proxy}"),
         proxied=True,
+        own_check=True,
     ),
     DartClient("isolate", "`HttpClient` in `PinnedHttpOverrides.runInIsolate`"),
 )
@@ -182,9 +262,9 @@ class Mistake:
     @property
     def telling(self) -> list[Case]:
         """The cases that the client fails, and a few that it must pass."""
-        return [case for case in GIVEN if case.name in self.fails or case.name in _PASSED]
+        return [case for case in MISTAKE_CASES if case.name in self.fails or case.name in _PASSED]
 
-    def run(self, folder: Path, given: Sequence[Case] = GIVEN) -> dict[str, Any]:
+    def run(self, folder: Path, given: Sequence[Case] = MISTAKE_CASES) -> dict[str, Any]:
         """Run the client over the given cases, and return the lab's report.
 
         Args:
@@ -310,7 +390,7 @@ MISTAKES = (
 DECISIVE_CASES = tuple(
     case
     for case in GIVEN
-    if case.name in {*_UNPINNED, *_PASSED, *_OTHER_CERTIFICATE, *_OTHER_TOP, *NOT_RUN}
+    if case.name in {*_UNPINNED, *_PASSED, *_OTHER_CERTIFICATE, *_OTHER_TOP, *_NEVER_RUN}
 )
 
 

@@ -9,9 +9,13 @@ from certpin.lab.case import CONTROL, Expect
 from tests.formats.interop._dart import (
     CLIENTS,
     INAPPLICABLE,
+    MISTAKE_CASES,
     MISTAKES,
+    NOT_IN_TWO_CONNECTIONS,
     NOT_RUN,
+    NOT_WITHOUT_PROXY,
     TOLD,
+    TOLD_WITHOUT_PINNED_KEY,
     attacks,
     outcomes,
 )
@@ -30,9 +34,7 @@ snapshot of [example/prove.dart](../../packages/certpin-dart/example/prove.dart)
 `certpin prove -- dart …` started the program for each case; on Dart {newest}, each run was a new
 isolate of one VM. The pins come from the words of the command. The name of the host is below
 `localhost`, so that the addresses of the matrix are those of this machine; the VM has its own
-`/etc/hosts`. The client with a proxy needs none of this. Only that client ran the cases that catch
-clients with one hole, such as
-[rogue-connection-3](attacks/rogue-connection-3.md): it failed none, and they are not counted here.
+`/etc/hosts`. The client with a proxy needs none of this.
 
 | client | Dart | pinned on | right | wrong | warnings | not run |
 |---|---|---|---|---|---|---|
@@ -40,7 +42,8 @@ clients with one hole, such as
 _AFTER_CLIENTS = """
 The warning, `cn-only`, comes from BoringSSL: it uses the common name if a certificate has no names
 in subjectAltName. The verdict on {told} is not counted, because it
-depends on your own policy. Not run, and so never counted as right:
+depends on your own policy, and neither is that on {told_ca} of the client
+that pins no key of the server. Not run, and so never counted as right:
 
 """
 _ANCHOR = """
@@ -51,10 +54,11 @@ anchor, `dart:io` does not read the copy that a server sends, and accepts the ca
 _MISTAKES = """
 ## What not to do in Dart
 
-These clients are not pinned, although four of them look so. They ran over the same matrix, on Dart
-{newest}; the tests check every verdict. *Accepted*: the attacker received the request, and the
-client reported success. *Leaked*: the client reported an error after the attacker had received the
-request.
+These clients are not pinned, although four of them look so. They ran over {cases} cases of the
+matrix, on Dart {newest}; the tests check every verdict. The cases that catch clients with one hole,
+such as [rogue-connection-3](attacks/rogue-connection-3.md), add nothing about these. *Accepted*:
+the attacker received the request, and the client reported success. *Leaked*: the client reported an
+error after the attacker had received the request.
 
 | client | pinned on | attacks | accepted | leaked | honest servers refused |
 |---|---|---|---|---|---|
@@ -127,17 +131,23 @@ def failed_lines(mistake: Mistake) -> list[str]:
     return [f"- {mistake.title}: {'; '.join(parts)}."]
 
 
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names[:-1]) + f" and `{names[-1]}`"
+
+
 def dart_text(client_rows: list[str], mistake_rows: list[str]) -> str:
     """Return both sections: the clients of the Dart package, and the clients with mistakes."""
-    left = "".join(f"- `{name}`: {why}.\n" for name, why in (NOT_RUN | INAPPLICABLE).items())
+    not_run = NOT_RUN | NOT_WITHOUT_PROXY | NOT_IN_TWO_CONNECTIONS | INAPPLICABLE
+    left = "".join(f"- `{name}`: {why}.\n" for name, why in not_run.items())
     failed = "".join(f"{line}\n" for each in MISTAKES for line in failed_lines(each))
-    told = ", ".join(f"`{name}`" for name in TOLD[:-1]) + f" and `{TOLD[-1]}`"
+    told, told_ca = map(_listed, (TOLD, TOLD_WITHOUT_PINNED_KEY))
     oldest, newest = (CLIENTS[0].vms[index].version for index in (0, -1))
     return "".join(
         [
             *(_CLIENTS.format(oldest=oldest, newest=newest), "\n".join(client_rows), "\n"),
-            *(_AFTER_CLIENTS.format(told=told), left, _ANCHOR),
-            *(_MISTAKES.format(newest=newest), "\n".join(mistake_rows), "\n"),
+            *(_AFTER_CLIENTS.format(told=told, told_ca=told_ca), left, _ANCHOR),
+            _MISTAKES.format(newest=newest, cases=len(MISTAKE_CASES)),
+            *("\n".join(mistake_rows), "\n"),
             *(_WHY, failed),
         ]
     )

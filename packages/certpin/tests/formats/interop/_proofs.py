@@ -8,19 +8,6 @@ from typing import TYPE_CHECKING
 
 from certpin.formats import FORMATS
 from certpin.lab.attacks import CASES
-from certpin.lab.attacks.connections import CONNECTIONS
-from certpin.lab.attacks.ech import ECH
-from certpin.lab.attacks.exhaustion import EXHAUSTION
-from certpin.lab.attacks.handshakes import HANDSHAKES
-from certpin.lab.attacks.hosts import HOSTS
-from certpin.lab.attacks.http3 import HTTP3
-from certpin.lab.attacks.leaves import LEAVES
-from certpin.lab.attacks.lookalikes import LOOKALIKES
-from certpin.lab.attacks.post_quantum import POST_QUANTUM
-from certpin.lab.attacks.proxies import PROXIES
-from certpin.lab.attacks.revocation import REVOCATION
-from certpin.lab.attacks.roots import ROOTS
-from certpin.lab.attacks.weak_keys import WEAK_KEYS
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
 from certpin.lab.runner import prove
@@ -29,7 +16,7 @@ from tests.formats.interop import _programs
 from tests.formats.interop._proxies import Proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from certpin.lab.client import ClientUnderTest
@@ -42,7 +29,7 @@ class Proof:
 
     ``make`` returns the client under test, for a folder of its own. ``fails`` has the verdict of
     each case that the client is expected to fail, including warnings. ``cases`` are the cases to
-    run; if it is empty, all but those in ``without``.
+    run; if it is empty, all.
     """
 
     format: str
@@ -53,7 +40,6 @@ class Proof:
     version: tuple[str, ...]  # the command that prints its version
     fails: Mapping[str, str] = field(default_factory=dict)
     cases: tuple[str, ...] = ()
-    without: Collection[str] = ()
     host: str = "api.bank.example"
 
     @property
@@ -68,11 +54,7 @@ class Proof:
             folder: a new folder for the client.
             jobs: the number of cases at a time.
         """
-        chosen = [
-            case
-            for case in CASES
-            if (not self.cases or case.name in self.cases) and case.name not in self.without
-        ]
+        chosen = [case for case in CASES if not self.cases or case.name in self.cases]
         with _ended(self.make(folder)) as client, Lab(self.host, self.style, stall=0.2) as lab:
             return prove(lab, client, chosen, jobs=jobs)
 
@@ -118,32 +100,6 @@ SUFFIX = {"wrong-host-public-suffix": "ACCEPT"}
 PURPOSES = {"extended-key-usage-empty": "ACCEPT"}
 SMALL_KEYS = {"weak-leaf-rsa-512": "ACCEPT"}
 OKHTTP = IPV6 | SUFFIX | {"rogue-trailing-dot": "ACCEPT"}
-# The cases that catch clients with one hole. The Dart VM starts too slowly to run them with each
-# client: one client runs them all (test_dart.py).
-HOLES = frozenset(
-    case.name
-    for family in (
-        CONNECTIONS,
-        ECH,
-        EXHAUSTION,
-        HANDSHAKES,
-        HOSTS,
-        HTTP3,
-        LEAVES,
-        LOOKALIKES,
-        POST_QUANTUM,
-        PROXIES,
-        REVOCATION,
-        ROOTS,
-        WEAK_KEYS,
-    )
-    for case in family
-) | {
-    *("rogue-chain-as-long", "rogue-chain-longer", "rot-shorter-chain"),
-    "rot-renewed-other-extensions",
-    *("wrong-host-public-suffix", "cn-beside-other-san"),
-    *("name-constraints-widened", "extended-key-usage-empty"),
-}
 JAVA = ("javac", "libokhttp-java")
 FEW = ("rogue-ca-in-store", "same-ca-new-key", "wrong-host-pinned-ca", "rot-backup-live")
 
@@ -211,7 +167,6 @@ PROOFS = (
             lambda _: _programs.dart(),
             ("dart", "--version"),
             NO_NAMES,
-            without=HOLES,
             host=_programs.LOCAL,
         )
         for style in (Style.LEAF, Style.CA)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from certpin.lab.runner import Run
 
-# A start of the Dart VM takes long, and the package has its own runs (test_dart.py).
+# The package has its own runs over all cases (test_dart.py).
 _FEWER = {
     proof.name: replace(proof, cases=tuple(case.name for case in DECISIVE_CASES))
     for proof in PROOFS

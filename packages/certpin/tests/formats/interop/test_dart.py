@@ -20,12 +20,12 @@ from tests.formats.interop._dart import (
     CLIENTS,
     DECISIVE_CASES,
     GIVEN,
-    HOLE_CASES,
     INAPPLICABLE,
     MISTAKES,
+    NOT_IN_TWO_CONNECTIONS,
     NOT_RUN,
+    NOT_WITHOUT_PROXY,
     PROGRAM,
-    TOLD,
     WARNINGS,
     DartClient,
     Mistake,
@@ -75,8 +75,8 @@ def test_the_client_fails_no_case(client: DartClient, vm: DartVM, kernels: Path)
     if not client.proxied:
         _need_names()
     report = client.run(kernels, vm)
-    _is_right(report, NAMES - INAPPLICABLE.keys())
-    assert outcomes(report)["told"] == set(TOLD)
+    _is_right(report, client, NAMES - INAPPLICABLE.keys())
+    assert outcomes(report)["told"] == client.told
     assert client_row(client, vm, report) in PAGE.splitlines()
 
 
@@ -85,45 +85,22 @@ def test_the_client_fails_no_decisive_case(client: DartClient, vm: DartVM, kerne
     if not client.proxied:
         _need_names()
     report = client.run(kernels, vm, given=DECISIVE_CASES)
-    _is_right(report, {case.name for case in DECISIVE_CASES})
+    _is_right(report, client, {case.name for case in DECISIVE_CASES})
 
 
-def _is_right(report: dict[str, Any], names: set[str]) -> None:
+def _is_right(report: dict[str, Any], client: DartClient, names: set[str]) -> None:
     """Check that these cases of a report have the right outcome.
 
-    The cases in ``WARNINGS``, ``NOT_RUN`` and ``TOLD`` must have the outcome of their list.
+    The cases in ``WARNINGS``, and in the client's lists of other cases, must have the outcome of
+    their list.
     """
     assert report["controlled"], report["summary"]
     found = outcomes(report)
     assert not found.keys() & {"wrong", "undecided"}, report["summary"]
     assert found["warning"] == set(WARNINGS)
-    assert found["not_run"] == NOT_RUN.keys()
-    assert found["right"] == names - NOT_RUN.keys() - {*WARNINGS, *TOLD}
+    assert found["not_run"] == client.not_run.keys() & names
+    assert found["right"] == names - client.not_run.keys() - {*WARNINGS, *client.told}
     assert report["exit_code"] == 0
-
-
-@pytest.mark.timeout(_WHOLE)
-@pytest.mark.parametrize(
-    "client",
-    [
-        pytest.param(client, id=client.name, marks=marks)
-        for client in CLIENTS
-        for chosen, marks in (
-            (client.proxied, _DART),
-            (client.style is Style.CA, [pytest.mark.gallery, *_RESOLVING]),
-        )
-        if chosen
-    ],
-)
-def test_a_client_fails_no_case_that_catches_clients_with_one_hole(
-    client: DartClient, kernels: Path
-) -> None:
-    if not client.proxied:
-        _need_names()
-    report = client.run(kernels, _vm.NEWEST, given=HOLE_CASES)
-    found = outcomes(report)
-    assert not found.keys() & {"wrong", "undecided", "warning"}, report["summary"]
-    assert len(found["right"]) > 30
 
 
 @pytest.mark.slow
@@ -132,7 +109,7 @@ def test_a_client_without_pins_of_keys_refuses_a_key_of_512_bits(kernels: Path) 
     """Dart's TLS library refuses such a key, and accepts one of 1024 bits."""
     _need_names()
     [client] = [each for each in CLIENTS if each.style is Style.CA]
-    weak = [case for case in HOLE_CASES if case.name.startswith("weak-leaf-rsa")]
+    weak = [case for case in GIVEN if case.name.startswith("weak-leaf-rsa")]
     report = client.run(kernels, _vm.NEWEST, given=weak)
     verdicts = {result["case"]: result["verdict"] for result in report["results"]}
     assert verdicts["weak-leaf-rsa-512"] == Verdict.REJECT
@@ -210,8 +187,9 @@ def test_wrong_words_are_not_a_refusal(kernels: Path) -> None:
 
 
 def test_every_case_that_is_not_run_has_a_reason() -> None:
-    assert NOT_RUN.keys() | INAPPLICABLE.keys() <= NAMES
-    for name, why in (NOT_RUN | INAPPLICABLE).items():
+    reasons = NOT_RUN | NOT_WITHOUT_PROXY | NOT_IN_TWO_CONNECTIONS | INAPPLICABLE
+    assert reasons.keys() <= NAMES
+    for name, why in reasons.items():
         assert f"- `{name}`: {why}." in PAGE
 
 

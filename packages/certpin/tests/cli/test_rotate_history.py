@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, get_args
 
 import pytest
 
+from certpin.pins import PinSet
 from certpin.rotation import Event, format_journal
 from certpin.rotation.journal import StepName
+from tests import kit
 from tests.cli import _documented
 from tests.cli._rotating import JOURNAL
 from tests.cli._terminal import on_terminal
@@ -82,6 +84,24 @@ def test_only_the_events_of_a_host_are_printed(run: Run) -> None:
     assert [event["pin"] for event in covered] == [str(pin("d"))]
     none = run("rotate", "history", "--host", "www.bank.example")
     assert none.out == "pins.journal.jsonl has no event of www.bank.example.\n"
+
+
+def test_a_version_with_another_pattern_is_compared_with_the_policies_of_its_hosts(
+    run: Run,
+) -> None:
+    old = kit.policy("*.bank.example", pin("a"), pin("b"))
+    new = kit.policy("**.bank.example", pin("a"), pin("c"))
+    write(
+        replace(PUBLISHED, pins=PinSet("bank", 1, (old,))),
+        replace(NEXT, pins=PinSet("bank", 2, (new,))),
+    )
+    _, second = run("rotate", "history").out.splitlines()
+    assert second.endswith(f"**.bank.example: +{pin('c')} -{pin('b')}")
+    versions = [
+        event["version"]
+        for event in run("rotate", "history", "--host", "**.bank.example", "--json").json["events"]
+    ]
+    assert versions == [1, 2]
 
 
 def test_contradictions_are_marked_at_their_events(run: Run) -> None:

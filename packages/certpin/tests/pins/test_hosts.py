@@ -204,6 +204,25 @@ def test_a_pattern_covers_what_it_says(pattern: str, host: str, covered: bool) -
     assert HostPattern.parse(pattern).matches(normalise(host)) is covered
 
 
+@pytest.mark.parametrize(
+    ("wide", "narrow", "covered"),
+    [
+        ("**.bank.example", "*.bank.example", True),
+        ("**.bank.example", "bank.example", True),
+        ("**.bank.example", "**.a.bank.example", True),
+        ("*.bank.example", "a.bank.example", True),
+        ("*.bank.example", "**.bank.example", False),
+        ("*.bank.example", "**.a.bank.example", False),
+        ("bank.example", "*.bank.example", False),
+        ("bank.example", "**.bank.example", False),
+    ],
+)
+def test_a_pattern_covers_another_one_with_all_its_hosts(
+    wide: str, narrow: str, covered: bool
+) -> None:
+    assert HostPattern.parse(wide).covers(HostPattern.parse(narrow)) is covered
+
+
 @given(st.sampled_from(get_args(Wildcard)), NAMES)
 def test_a_pattern_is_read_as_it_was_written(wildcard: Wildcard, name: str) -> None:
     pattern = HostPattern(wildcard, name)

@@ -84,6 +84,47 @@ def test_exact_names_precede_one_label_wildcards(host: str, pattern: str | None)
     assert (str(policy.pattern) if policy else None) == pattern
 
 
+@pytest.mark.parametrize(
+    ("patterns", "pattern", "owner", "found"),
+    [
+        # The apex is no host of "*.", although the pattern has its name.
+        (["bank.example"], "*.bank.example", ["*.bank.example"], [None]),
+        (["**.bank.example"], "*.bank.example", ["*.bank.example"], ["**.bank.example"]),
+        (["*.bank.example"], "**.bank.example", ["**.bank.example"], [None, "*.bank.example"]),
+        (["*.bank.example"], "a.bank.example", ["a.bank.example"], ["*.bank.example"]),
+        (["a.bank.example"], "*.bank.example", ["*.bank.example"], [None, "a.bank.example"]),
+        # Another policy of the owner covers that host.
+        (["a.bank.example"], "*.bank.example", ["*.bank.example", "a.bank.example"], [None]),
+        (["a.bank.example"], "*.bank.example", [], [None, "a.bank.example"]),
+        (["**.a.bank.example"], "*.bank.example", [], [None, "**.a.bank.example"]),
+        (["*.a.bank.example"], "*.bank.example", [], [None]),
+        (["*.a.bank.example"], "**.bank.example", [], [None, "*.a.bank.example"]),
+    ],
+)
+def test_the_policies_at_the_hosts_of_a_pattern_of_another_set(
+    patterns: list[str], pattern: str, owner: list[str], found: list[str | None]
+) -> None:
+    policies = _set(*patterns).policies_at(
+        HostPattern.parse(pattern), _set(*owner) if owner else None
+    )
+    assert {str(each.pattern) if each else None for each in policies} == set(found)
+    assert len(policies) == len(found)
+
+
+@given(SETS, SETS, st.data())
+def test_no_policy_of_a_host_of_a_pattern_is_missing(
+    patterns: list[str], others: list[str], data: st.DataObject
+) -> None:
+    pins, owner = _set(*patterns), _set(*others)
+    pattern = data.draw(st.sampled_from([policy.pattern for policy in owner.policies]))
+    found = pins.policies_at(pattern, owner)
+    assert len(set(found)) == len(found)
+    host = data.draw(HOSTS)
+    wanted = owner.policy_for(host)
+    if wanted is not None and wanted.pattern == pattern:
+        assert pins.policy_for(host) in found
+
+
 def test_an_address_has_its_own_policy_and_no_wildcard() -> None:
     pins = _set("192.0.2.1", "2001:db8::1", "**.bank.example")
     for host in ("192.0.2.1", "[2001:DB8::1]"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from tests._mutation import Mutation
 
 _SITUATION = "certpin/rotation/situation.py"
+_POLICY = "certpin/pins/policy.py"
 _GATE = "certpin/rotation/gate.py"
 _RULES = "certpin/rotation/rules.py"
 _HISTORY = "certpin/rotation/history.py"
@@ -221,10 +222,25 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "the older pattern of a host counts",
-        _SITUATION,
-        "return tuple(dict.fromkeys(map(pins.policy_for, covered))) or (policy_in(pins, pattern),)",
-        "return (policy_in(pins, pattern),)",
+        _POLICY,
+        "return found or (self._index.get(str(pattern)),)",
+        "return (self._index.get(str(pattern)),)",
         _IN_PROSPECT + "test_an_older_version_counts_whatever_its_pattern_is",
+    ),
+    Mutation(
+        "the older pattern of a host counts for adoption",
+        _SITUATION,
+        "for policy in self.pins.policies_at(pattern, draft)",
+        "for policy in self.pins.policies if policy.pattern == pattern",
+        _IN_ADOPTION + "test_adoption_agrees_with_the_gate_if_the_pattern_of_the_host_changes",
+    ),
+    Mutation(
+        "another policy of the draft decides nothing",
+        _POLICY,
+        "if owner.policy_for(host) is wanted}",
+        "}",
+        _IN_ADOPTION
+        + "test_a_host_with_another_policy_in_the_draft_decides_nothing_about_a_wildcard",
     ),
     Mutation(
         "a replaced key stays while it is not safe to take it out",

@@ -23,16 +23,23 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a compromised key locks out although another pin matches",
         _SCRIPT,
-        "return replace(policy, pins=entries, mode",
-        "return replace(policy, pins=tuple(e for e in entries if e.live), mode",
+        "return (replace(policy, pins=entries, mode",
+        "return (replace(policy, pins=tuple(e for e in entries if e.live), mode",
         _ENGINE + "test_a_compromised_key_locks_out_although_its_authority_is_pinned",
     ),
     Mutation(
         "a key counts in the position that is compared",
         _SCRIPT,
-        "return replace(policy, pins=entries, mode",
-        'return replace(policy, match="any", pins=entries, mode',
+        "return (replace(policy, pins=entries, mode",
+        'return (replace(policy, match="any", pins=entries, mode',
         _ENGINE + "test_a_leaf_that_is_not_compared_locks_out",
+    ),
+    Mutation(
+        "a version with another pattern counts",
+        _SCRIPT,
+        "for policy in situation.policies_of(version) if policy]",
+        "for policy in version.pins.policies if policy.pattern == situation.pattern]",
+        _ENGINE + "test_a_version_with_another_pattern_refuses_a_new_key_too",
     ),
     Mutation(
         "a published draft keeps its compromised keys",

@@ -8,10 +8,19 @@ from datetime import timedelta
 import pytest
 
 from certpin.pins import HostPattern, HostPolicy, PinSet, State
-from certpin.rotation import DeployedVersions, Situation, adoption, pin_state
-from certpin.rotation.situation import policy_in
+from certpin.rotation import (
+    DeployedVersions,
+    Situation,
+    Version,
+    adoption,
+    check_step,
+    pin_state,
+)
+from certpin.rotation.renewal import switch_date
+from tests import kit
 from tests.rotation._situations import (
     DAY,
+    HOST,
     NOW,
     PATTERN,
     TIMING,
@@ -126,7 +135,7 @@ def test_versions_without_the_host_or_in_report_mode_refuse_nothing() -> None:
 
 def test_a_host_is_found_in_an_older_version_with_a_wildcard() -> None:
     wide = HostPolicy(HostPattern.parse("*.bank.example"), tuple(entries(AB)))
-    assert policy_in(PinSet("bank", 1, (wide,)), PATTERN) == wide
+    assert PinSet("bank", 1, (wide,)).policies_at(PATTERN) == (wide,)
 
 
 def stands(known: Situation, name: str) -> State:
@@ -143,3 +152,39 @@ def test_early_states_follow_from_the_versions_not_from_the_file() -> None:
 @pytest.mark.parametrize("state", ["retiring", "removed", "compromised"])
 def test_late_states_are_those_of_the_file(state: State) -> None:
     assert stands(situation(pin_set({**ABC, "d": state}, 3), OLD, NEW), "d") == state
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        ("*.bank.example", "**.bank.example"),
+        ("**.bank.example", "*.bank.example"),
+        ("api.bank.example", "*.bank.example"),
+        ("*.bank.example", "api.bank.example"),
+    ],
+)
+def test_adoption_agrees_with_the_gate_if_the_pattern_of_the_host_changes(
+    older: str, newer: str
+) -> None:
+    before, after = kit.policy(older, pin("a")), kit.policy(newer, pin("a"), pin("c"))
+    after = replace(after, pins=(after.pins[0], replace(after.pins[1], state="published")))
+    first = Version(PinSet("bank", 1, (before,)), fetched=NOW - 200 * DAY)
+    second = Version(PinSet("bank", 2, (after,)), fetched=NOW - DAY)
+    deployed = DeployedVersions((first, second))
+    known = Situation(second.pins, after.pattern, deployed, (), TIMING, NOW)
+    (violation,) = check_step(known, "activate", pin("c"))
+    assert violation.invariant == "adopted"
+    found = adoption(known, pin("c"))
+    assert (found.adopted, found.refusing) == (False, (first,))
+    assert found.moment == NOW - DAY + TIMING.adopt == switch_date(known, pin("c")).moment
+    assert pin_state(known, pin("c")) == "published"
+    assert adoption(known, pin("a")).adopted
+
+
+def test_a_host_with_another_policy_in_the_draft_decides_nothing_about_a_wildcard() -> None:
+    own, rest = kit.policy(HOST, pin("own")), kit.policy("**.bank.example", pin("rest"))
+    pins = PinSet("bank", 1, (own, rest))
+    deployed = DeployedVersions((Version(pins, fetched=NOW - 9 * DAY),))
+    known = Situation(pins, rest.pattern, deployed, (), TIMING, NOW)
+    assert adoption(known, pin("rest")).adopted
+    assert not adoption(known, pin("own")).adopted

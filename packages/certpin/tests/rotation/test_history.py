@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.pins import HostPattern, Pin, State
+from certpin.pins import HostPattern, Pin, PinSet, State
 from certpin.rotation import AdoptionDelays, Event, History, after, contradictions
 from certpin.rotation.journal import in_order
 from certpin.rotation.situation import CLOCK_TOLERANCE
+from tests import kit
 from tests.rotation._situations import DAY, HOST, HOUR, NOW, PATTERN, pin, pin_set
 
 if TYPE_CHECKING:
@@ -84,6 +85,30 @@ def test_the_state_of_a_pin_is_that_of_its_last_step() -> None:
 
 def test_a_staged_pin_of_a_published_version_is_published() -> None:
     assert history(publish(1, {**AB, "c": "staged"})).past(PATTERN).states[pin("c")] == "published"
+
+
+@pytest.mark.parametrize(
+    ("published", "pattern", "known"),
+    [
+        ("*.bank.example", "**.bank.example", True),
+        ("**.bank.example", "*.bank.example", True),
+        ("*.bank.example", "api.bank.example", True),
+        ("bank.example", "*.bank.example", False),
+        ("api.bank.example", "*.bank.example", False),
+    ],
+)
+def test_pins_have_the_states_of_a_version_with_another_pattern(
+    published: str, pattern: str, known: bool
+) -> None:
+    first = replace(FIRST, pins=PinSet("bank", 1, (kit.policy(published, pin("a")),)))
+    assert (pin("a") in history(first).past(HostPattern.parse(pattern)).states) is known
+
+
+def test_pins_of_another_policy_of_a_version_have_no_state_at_a_wildcard() -> None:
+    one, other = kit.policy("**.bank.example", pin("a")), kit.policy("*.bank.example", pin("b"))
+    states = history(replace(FIRST, pins=PinSet("bank", 1, (one, other)))).past(one.pattern).states
+    assert pin("a") in states
+    assert pin("b") not in states
 
 
 def test_a_compromised_key_stays_compromised_at_every_host() -> None:

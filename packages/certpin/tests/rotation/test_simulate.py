@@ -13,8 +13,16 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from certpin.errors import InputError
-from certpin.pins import HostPin
-from certpin.rotation import AdoptionDelays, AppRelease, Situation, Step, Version, plan
+from certpin.pins import HostPin, PinSet
+from certpin.rotation import (
+    AdoptionDelays,
+    AppRelease,
+    DeployedVersions,
+    Situation,
+    Step,
+    Version,
+    plan,
+)
 from certpin.rotation.fleet import Fleet
 from certpin.rotation.simulate import chunk_size, simulate
 from certpin.rotation.simulate_script import (
@@ -25,6 +33,7 @@ from certpin.rotation.simulate_script import (
     moved_steps,
 )
 from certpin.support.text import LONGEST_DURATION
+from tests import kit
 from tests.rotation._situations import (
     DAY,
     HOUR,
@@ -268,6 +277,27 @@ def test_clients_of_a_binary_are_counted_and_at_least_one() -> None:
     assert (fleet.sizes.binaries, fleet.sizes.fetching) == ({1: 10, 2: 1}, 29)
     whole = replace(fleet, binaries=((1, Fraction(0)), (2, Fraction(1)))).sizes
     assert (whole.binaries, whole.fetching) == ({1: 0, 2: 40}, 0)
+
+
+@pytest.mark.parametrize("older", ["*.bank.example", "**.bank.example"])
+def test_a_version_with_another_pattern_refuses_a_new_key_too(older: str) -> None:
+    """The version that most clients hold has pins A and B, and the newer one A and C."""
+    before, after = kit.policy(older, pin("a")), kit.policy("**.bank.example", pin("a"), pin("c"))
+    first = Version(PinSet("bank", 1, (before,)), fetched=NOW - 200 * DAY, clients=1000)
+    second = Version(PinSet("bank", 2, (after,)), fetched=NOW - DAY)
+    deployed = DeployedVersions((first, second))
+    now = Situation(second.pins, after.pattern, deployed, (), TIMING, NOW)
+    outcome = simulate(build_script(now, [DatedStep(1, Step("serve", pin("c")), NOW)]), WORST)
+    assert causes(outcome) == {("serve", 1): 1000}
+
+
+def test_a_version_with_another_pattern_expires_too() -> None:
+    before = kit.policy("*.bank.example", pin("a"), expires=NOW + 5 * DAY)
+    first = Version(PinSet("bank", 1, (before,)), fetched=NOW - 200 * DAY)
+    draft = PinSet("bank", 2, (kit.policy("**.bank.example", pin("a")),))
+    pattern = draft.policies[0].pattern
+    now = Situation(draft, pattern, DeployedVersions((first,)), (), TIMING, NOW)
+    assert causes(simulate(build_script(now, []), USUAL)) == {("expiry", None): 1000}
 
 
 def test_expired_pins_are_a_separate_cause() -> None:

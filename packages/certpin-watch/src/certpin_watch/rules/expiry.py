@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from certpin.errors import CertificateParseError
 from certpin.rotation.fleet import clients_at_risk
 from certpin.rotation.rules import expiry
-from certpin.rotation.situation import policy_in
 from certpin.support.text import in_days, in_utc
 from certpin.x509 import name_of
 from certpin_watch.rules.pins import certificate_details
@@ -222,16 +221,17 @@ def _policy_versions(
     """Yield a host's policy in each version of the pin set that clients may still hold.
 
     Each item is the version's number, the policy in that version, and the number of clients that
-    hold the version (None if unknown). The version in the pin file comes first.
+    hold the version (None if unknown). The version in the pin file comes first. A policy with
+    another pattern is not among them: it is monitored separately, also if only a version has it.
     """
     situation = monitored.situation([])
     number = monitored.charge.pins.version
     same = [version for version in monitored.live_versions if version.number == number]
     yield number, monitored.policy, clients_at_risk(situation, same) if same else None
     for version in monitored.live_versions:
-        policy = policy_in(version.pins, monitored.policy.pattern)
-        if policy is not None and version.number != number:
-            yield version.number, policy, clients_at_risk(situation, [version])
+        for policy in version.pins.policies:
+            if policy.pattern == monitored.policy.pattern and version.number != number:
+                yield version.number, policy, clients_at_risk(situation, [version])
 
 
 def _pins_severity(monitored: PolicyEvidence, left: timedelta) -> Severity | None:

@@ -12,7 +12,6 @@ from certpin.providers import change_text, load_providers, policy_change
 from certpin.rotation.fleet import clients_at_risk
 from certpin.rotation.prospect import judge
 from certpin.rotation.rules import backup, served_chain, version_list
-from certpin.rotation.situation import policy_in
 from certpin.support.text import counted
 from certpin.x509 import name_of
 from certpin_watch.rules.rule import AlertRule, per_policy, policy_finding
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from certpin.pins import HostPolicy, Verdict
-    from certpin.rotation import Version
+    from certpin.rotation import Situation, Version
     from certpin.x509 import Certificate, Chain
     from certpin_watch.monitor.evidence import PolicyEvidence, ServerView
     from certpin_watch.rules.rule import AlertFinding
@@ -104,7 +103,7 @@ def _field_mismatch(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
         refusing = [
             version
             for version in monitored.live_versions
-            if not _equals_file(monitored, version)
+            if not _has_policy_of_file(situation, version)
             and served_chain(situation, [version]) is not None
         ]
         if not refusing:
@@ -129,12 +128,12 @@ def _field_mismatch(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
         )
 
 
-def _equals_file(monitored: PolicyEvidence, version: Version) -> bool:
-    """Return True if the policy in a deployed pin-set version equals the policy in the pin file.
+def _has_policy_of_file(situation: Situation, version: Version) -> bool:
+    """Return True if a deployed pin-set version has the same policy as the pin file.
 
     Such a version needs no separate check: the rule ``pin-mismatch`` checks the policy in the file.
     """
-    return policy_in(version.pins, monitored.policy.pattern) == monitored.policy
+    return situation.policy in situation.policies_of(version)
 
 
 @partial(
@@ -224,11 +223,12 @@ def expected_pins(monitored: PolicyEvidence) -> frozenset[Pin]:
     """
     watched, pattern = monitored.charge.watched, monitored.policy.pattern
     past = watched.history.past(pattern)
+    situation = monitored.situation([])
     deployed = (
         pin
         for version in monitored.live_versions
-        for policy in version.pins.policies
-        if policy.pattern == pattern
+        for policy in situation.policies_of(version)
+        if policy is not None
         for pin in policy.live_pins
     )
     named = {*monitored.policy.live_pins, *past.known, *deployed}

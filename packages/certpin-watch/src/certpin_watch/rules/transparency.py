@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import CertificateParseError, HostError
 from certpin.pins import HostPattern, Pin
-from certpin.pins.hosts import ANY_LABEL
 from certpin.pins.verdict import advice, missing_scts
 from certpin.rotation.fleet import clients_at_risk
 from certpin_watch.rules.pins import (
@@ -116,12 +115,7 @@ def _is_for(name: str, monitored: PolicyEvidence) -> bool:
         pattern = HostPattern.parse(name)
     except HostError:
         return False
-    policy, pins = monitored.policy, monitored.charge.pins
-    if not pattern.wildcard:
-        return pins.policy_for(pattern.name) is policy
-    if not policy.pattern.wildcard:
-        return pattern.matches(policy.pattern.name)
-    return pins.policy_for(f"{ANY_LABEL}.{pattern.name}") is policy
+    return monitored.policy in monitored.charge.pins.policies_at(pattern)
 
 
 def _observed_issuers(monitored: PolicyEvidence) -> set[str]:

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from certpin.lab.ct_log import LabLog, log_list, with_scts
-from certpin.pins import HostPin, Pin
+from certpin.pins import HostPattern, HostPin, Pin
 from certpin.providers import load_providers, root_pins
 from certpin.rotation import AdoptionDelays, Event
 from certpin.x509 import Chain
@@ -39,6 +39,7 @@ from tests.watch.rules._probes import (
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from certpin.pinfile import PinSet
     from certpin_watch.rules.rule import AlertFinding
 
 
@@ -46,6 +47,12 @@ def one(findings: list[AlertFinding], rule: str) -> AlertFinding:
     """Return the only finding of this rule; fail if there are none or several."""
     (finding,) = [finding for finding in findings if finding.rule == rule]
     return finding
+
+
+def under(pattern: str, content: PinSet) -> PinSet:
+    """Return a copy of a pin set of one host, with another host pattern."""
+    (policy,) = content.policies
+    return replace(content, policies=(replace(policy, pattern=HostPattern.parse(pattern)),))
 
 
 def test_a_correct_host_has_no_finding() -> None:
@@ -225,6 +232,19 @@ def test_deployed_pins_that_expire_are_found_with_their_clients() -> None:
     assert (finding.subject, finding.clients) == ("version 1", 7)
 
 
+@pytest.mark.parametrize("older", ["*.bank.test", "**.bank.test"])
+@pytest.mark.parametrize("newer", [made.HOST, "**.bank.test"])
+@pytest.mark.parametrize(("ends", "rule"), [(5 * DAY, "pins-expire"), (-DAY, "pins-expired")])
+def test_deployed_pins_of_any_pattern_that_expire_are_found_once(
+    older: str, newer: str, ends: timedelta, rule: str
+) -> None:
+    old = under(older, pins("leaf", expires=NOW + ends))
+    new = under(newer, pins("leaf", version=2))
+    events = [published(old, ago=30 * DAY, clients=7), published(new, ago=DAY, clients=90)]
+    finding = one(found([view()], new, events), rule)
+    assert (finding.host, finding.subject, finding.severity) == (older, "version 1", "critical")
+
+
 def test_pins_that_expire_before_the_next_can_be_adopted_fire_early() -> None:
     slow = published(pins("leaf", expires=NOW + 80 * DAY), ago=DAY)
     slow = replace(slow, timing=AdoptionDelays(opened=90 * DAY))
@@ -350,6 +370,15 @@ def test_a_changed_key_is_found_unless_file_or_journal_names_it() -> None:
     finding = one(found([changed]), "key-changed")
     assert finding.details["before"] == str(made.pin("leaf"))
     assert finding.details["after"] == str(made.pin("next"))
+
+
+def test_a_key_of_a_deployed_version_with_another_pattern_is_expected() -> None:
+    changed = view("next", before=path("leaf"), changed=NOW - DAY)
+    new = under("**.bank.test", pins("leaf"))
+    for pattern in ("**.bank.test", "*.bank.test"):
+        old = under(pattern, pins("leaf", "next"))
+        findings = found([changed], replace(new, version=2), [published(old, ago=DAY)])
+        assert "key-changed" not in {finding.rule for finding in findings}
 
 
 def test_a_compromised_key_is_not_expected() -> None:
@@ -496,6 +525,13 @@ def test_a_logged_certificate_is_for_the_hosts_that_its_names_match(
 ) -> None:
     findings = found([view()], logged=(logged("stranger", names=names),))
     assert bool(findings) == concerned
+
+
+def test_a_logged_wildcard_is_for_a_wildcard_policy_of_one_of_its_hosts() -> None:
+    content = under("**.api.bank.test", pins("leaf"))
+    for name, concerned in (("*.bank.test", True), ("*.shop.test", False)):
+        findings = found([view()], content, logged=(logged("stranger", names=(name,)),))
+        assert bool([each for each in findings if each.rule == "logged-key"]) == concerned
 
 
 def test_a_logged_certificate_of_another_issuer_is_found() -> None:

@@ -258,18 +258,9 @@ def policies_of_name(name: str, pins: PinSet) -> list[HostPolicy]:
     """
     from certpin.errors import HostError
     from certpin.pins import HostPattern
-    from certpin.pins.hosts import ANY_LABEL
 
     try:
         pattern = HostPattern.parse(name)
     except HostError:
         return []
-    found = pins.policy_for(f"{ANY_LABEL}.{pattern.name}" if pattern.wildcard else pattern.name)
-    below = [
-        policy
-        for policy in pins.policies
-        if pattern.wildcard
-        and policy.pattern.wildcard != "*."
-        and pattern.matches(policy.pattern.name)
-    ]
-    return [*([found] if found else []), *below]
+    return [policy for policy in pins.policies_at(pattern) if policy]

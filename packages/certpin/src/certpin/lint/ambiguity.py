@@ -67,13 +67,11 @@ def _overlapping_patterns(document: LintDocument, now: datetime) -> Iterator[Hit
 def _is_wider(other: HostEntry, host: HostEntry) -> bool:
     """Return True if the pattern of ``other`` covers every host name that ``host`` covers.
 
-    The caller has checked that ``other`` covers the name of ``host``; for a wildcard, this is the
-    name without ``*.`` or ``**.``. Return False if both patterns are the same.
+    Return False if both patterns are the same, or one of them is not a host pattern.
     """
     if other.pattern is None or host.pattern is None or other.pattern == host.pattern:
         return False
-    # A host and "*.parent" cover the name under a wildcard, but not the names below it.
-    return not host.pattern.wildcard or other.pattern.wildcard == "**."
+    return other.pattern.covers(host.pattern)
 
 
 @partial(

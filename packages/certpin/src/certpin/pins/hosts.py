@@ -104,6 +104,26 @@ class HostPattern:
             return bool(label and dot) and parent == self.name
         return host == self.name or host.endswith("." + self.name)
 
+    def examples(self) -> tuple[str, ...]:
+        """Return example hosts that the pattern covers, to compare patterns of different policies.
+
+        For a pattern without a wildcard, return its host. For ``*.``, return one subdomain. For
+        ``**.``, return the domain, a subdomain, and a subdomain of that subdomain, because other
+        patterns may cover only some of these.
+        """
+        if not self.wildcard:
+            return (self.name,)
+        one = f"{ANY_LABEL}.{self.name}"
+        two = f"{ANY_LABEL}.{one}"
+        return (one,) if self.wildcard == "*." else (self.name, one, two)
+
+    def covers(self, other: HostPattern) -> bool:
+        """Return True if the pattern covers every host that another pattern covers.
+
+        ``bank.example`` does not cover ``*.bank.example``, although both have the same name.
+        """
+        return all(map(self.matches, other.examples()))
+
     def __str__(self) -> str:
         return self.wildcard + self.name
 

@@ -465,6 +465,35 @@ class PinSet:
         """
         return self._cached(host)
 
+    def policies_at(
+        self, pattern: HostPattern, owner: PinSet | None = None
+    ) -> tuple[HostPolicy | None, ...]:
+        """Return the policies that this pin set has for the hosts of a pattern of another pin set.
+
+        There may be several if the two pin sets have different patterns. For example, the other one
+        may have a wildcard, and this one a policy for one of its hosts. Example hosts are compared
+        (``HostPattern.examples``), because the name in a wildcard may not be one of its hosts.
+
+        Args:
+            pattern: the host pattern, or a DNS name in a certificate, which may be a wildcard, too.
+            owner: the pin set with the policy for ``pattern``. A host for which it has another
+                policy is left out. If ``None``, all hosts that the pattern covers count.
+
+        Returns:
+            Each policy once; ``None`` among them if no policy covers some of the hosts.
+        """
+        if not pattern.wildcard:
+            return (self.policy_for(pattern.name),)
+        hosts = dict.fromkeys(pattern.examples())
+        for policy in (*self.policies, *(owner.policies if owner else ())):
+            if policy.pattern.name.endswith(pattern.name):  # the others cover no host of it
+                hosts |= dict.fromkeys(filter(pattern.matches, policy.pattern.examples()))
+        if owner is not None:
+            wanted = owner._index.get(str(pattern))
+            hosts = {host: None for host in hosts if owner.policy_for(host) is wanted}
+        found = tuple(dict.fromkeys(map(self.policy_for, hosts)))
+        return found or (self._index.get(str(pattern)),)
+
     @property
     def ct_logs(self) -> LogList | None:
         """The list of known logs for the hosts that require Certificate Transparency.

@@ -31,7 +31,6 @@ from certpin.rotation.situation import (
     PinHistory,
     ServerObservation,
     Version,
-    policy_in,
 )
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from certpin.pins import Pin, State
+    from certpin.pins import HostPin, Pin, PinSet, State
     from certpin.rotation.situation import AdoptionDelays
 
 # States that a publish turns into PUBLISHED; it keeps the other states of its pin set.
@@ -358,12 +357,23 @@ def _end(versions: list[Version], event: Event) -> None:
 def _states(events: Sequence[Event], pattern: HostPattern) -> Iterator[tuple[Pin, State, Event]]:
     for event in events:
         if event.step == "publish" and event.pins:
-            policy = policy_in(event.pins, pattern)
-            for entry in policy.pins if policy else ():
+            for entry in _published_pins(event.pins, pattern):
                 state = "published" if entry.state in _UNPUBLISHED else entry.state
                 yield entry.pin, state, event
         elif event.pin and event.host == str(pattern) and event.step in STATE_AFTER:
             yield event.pin, STATE_AFTER[event.step], event
+
+
+def _published_pins(pins: PinSet, pattern: HostPattern) -> Iterator[HostPin]:
+    """Yield the pins that a published version has for the hosts of a pattern.
+
+    If the version has other patterns, those are the pins of the policies for the example hosts.
+    Policies that it has only for some host below a wildcard don't count.
+    """
+    own = list(filter(None, pins.policies_at(pattern, pins)))
+    policies = own or filter(None, map(pins.policy_for, pattern.examples()))
+    for policy in dict.fromkeys(policies):
+        yield from policy.pins
 
 
 def _in_state(events: Sequence[Event], state: State) -> Iterator[Pin]:

@@ -125,7 +125,7 @@ def pin_state(situation: Situation, pin: Pin) -> State:
     if entry is None or declared not in {"generated", "staged", "published", "adopted"}:
         return declared
     latest = situation.deployed.latest
-    if latest is None or not latest.accepts(situation.pattern, pin):
+    if latest is None or not situation.is_accepted_by(latest, pin):
         return "staged"
     return "adopted" if adoption(situation, pin).adopted else "published"
 

@@ -290,7 +290,7 @@ def _steps(situation: Situation, to: Pin) -> list[Step]:
 
 def _is_published(situation: Situation, to: Pin) -> bool:
     latest = situation.deployed.latest
-    return latest is not None and latest.accepts(situation.pattern, to)
+    return latest is not None and situation.is_accepted_by(latest, to)
 
 
 def _clear_away(situation: Situation, old: tuple[Pin, ...]) -> list[Step]:

@@ -53,7 +53,7 @@ def switch_date(situation: Situation, pin: Pin) -> SwitchDate:
     if found.adopted:
         return SwitchDate(now=True)
     latest = situation.deployed.latest
-    is_out = latest is not None and latest.accepts(situation.pattern, pin)
+    is_out = latest is not None and situation.is_accepted_by(latest, pin)
     if latest is not None and is_out and not latest.pending:
         return SwitchDate(now=False, moment=found.moment, refusing=found.refusing)
     after = with_pushed(situation) if is_out else with_published(situation)

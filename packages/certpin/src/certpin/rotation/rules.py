@@ -22,7 +22,7 @@ from certpin.rotation.prospect import (
     trusts_differ,
     with_private_anchors,
 )
-from certpin.rotation.situation import Version, last_end, policy_in
+from certpin.rotation.situation import Version, last_end
 from certpin.rotation.violation import Violation
 from certpin.support.text import format_duration, in_utc
 
@@ -432,8 +432,8 @@ def _expires_late_enough(situation: Situation, version: Version, end: datetime) 
 
 
 def _live_pins(situation: Situation, version: Version) -> frozenset[Pin]:
-    policy = policy_in(version.pins, situation.pattern)
-    return frozenset(policy.live_pins) if policy else frozenset()
+    policies = filter(None, situation.policies_of(version))
+    return frozenset(pin for policy in policies for pin in policy.live_pins)
 
 
 def _why_not_adopted(situation: Situation, refusing: Sequence[Version]) -> str:

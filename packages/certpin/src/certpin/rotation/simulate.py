@@ -186,7 +186,7 @@ def _cohorts(script: Script, fleet: Fleet) -> Iterator[tuple[Cohort, Sequence[Re
     for app in script.apps:
         arrivals = app_cohort(app.entries, fetched if script.fetched else (), app.begin)
         by_number = {each.number: each for each in (*script.releases, *app.releases)}
-        by_number[0] = Release(0, 0, None)
+        by_number[0] = Release(0, 0, ())
         releases = [by_number[arrival.number] for arrival in arrivals]
         yield Cohort(sizes.apps.get(app.name, 0), arrivals), releases
 

@@ -18,7 +18,6 @@ from certpin.pins import HostPin, verify
 from certpin.rotation.arrivals import SECOND
 from certpin.rotation.fleet import fetch_order, is_unnamed, named_releases, seconds_of
 from certpin.rotation.prospect import UNPINNED, chain_with, stand_in
-from certpin.rotation.situation import policy_in
 from certpin.support.text import LONGEST_DURATION, format_duration, in_utc
 from certpin.x509 import Chain
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import timedelta
 
-    from certpin.pins import HostPolicy, PinSet
+    from certpin.pins import HostPolicy
     from certpin.rotation.plan import Step
     from certpin.rotation.releases import AppRelease
     from certpin.rotation.situation import Situation, Version
@@ -66,9 +65,9 @@ class Release:
     Attributes:
         number: the number of the version.
         at: when clients could first fetch the version.
-        policy: the host's policy in the version, for comparing pins. Its mode is ``report`` and it
-            never expires, so that it may also have a single pin. ``None`` if the version refuses
-            nothing.
+        policies: the host's policies in the version, for comparing pins; several if the version has
+            other patterns than the draft. Their mode is ``report`` and they never expire, so that
+            they may also have a single pin. Empty if the version refuses nothing.
         end: when its pins expire, so that clients with the version refuse every server; ``None`` if
             that never happens.
         by: the latest time at which all clients have the version, if the journal records that the
@@ -78,7 +77,7 @@ class Release:
 
     number: int
     at: int
-    policy: HostPolicy | None
+    policies: tuple[HostPolicy, ...]
     end: int | None = None
     by: int | None = None
     step: int | None = None
@@ -90,11 +89,11 @@ class Release:
             chains: the chain of each server; ``None`` for a chain that did not verify.
             at: the second, since the beginning of the simulation.
         """
-        if self.policy is None:
-            return False
         ended = self.end is not None and at >= self.end
         return ended or any(
-            verify(each, self.policy, _ANY, pins_only=True).is_finding for each in chains
+            verify(chain, policy, _ANY, pins_only=True).is_finding
+            for policy in self.policies
+            for chain in chains
         )
 
 
@@ -287,33 +286,34 @@ def bundled_releases(situation: Situation) -> tuple[Release, ...]:
 
 
 def release_of(version: Version, situation: Situation) -> Release:
-    """Return a version of the pin set as clients of one host hold it, with the host's policy."""
-    policy = policy_in(version.pins, situation.pattern)
+    """Return a version of the pin set as clients of one host hold it, with the host's policies."""
+    policies = [policy for policy in situation.policies_of(version) if policy]
     at = _seconds(version.fetched, situation) or 0
-    end = _refuses_from(version.pins, situation)
-    return Release(version.number, at, _compared(policy, policy.pins) if policy else None, end)
+    compared = [each for policy in policies for each in _compared(policy, policy.pins)]
+    return Release(version.number, at, tuple(compared), _refuses_from(policies, situation))
 
 
-def _compared(policy: HostPolicy, pins: Iterable[HostPin]) -> HostPolicy | None:
-    """Return a policy with these pins that only reports and never expires, for ``Release.policy``.
+def _compared(policy: HostPolicy, pins: Iterable[HostPin]) -> tuple[HostPolicy, ...]:
+    """Return a policy with these pins that only reports and never expires, for ``Release``.
 
-    ``None`` if the policy is not in mode ``enforce``: then its clients refuse nothing.
+    Return an empty tuple if the policy is not in mode ``enforce``: its clients refuse nothing.
     """
     if policy.mode != "enforce":
-        return None
+        return ()
     entries = tuple(pins)
     if not any(entry.live for entry in entries):  # a wrong order of steps may leave none
         entries = (*entries, HostPin(UNPINNED, "backup"))
-    return replace(policy, pins=entries, mode="report", expires=None)
+    return (replace(policy, pins=entries, mode="report", expires=None),)
 
 
-def _refuses_from(pins: PinSet, situation: Situation) -> int | None:
-    """Return the second from which clients refuse every server of the host for its expired pins.
+def _refuses_from(policies: Iterable[HostPolicy], situation: Situation) -> int | None:
+    """Return the second from which clients refuse every server of a host for its expired pins.
 
-    ``None`` if that never happens. The second counts from the beginning of the simulation.
+    If the policies expire at different times, the first one counts. ``None`` if no policy makes
+    clients refuse servers. The second counts from the beginning of the simulation.
     """
-    policy = policy_in(pins, situation.pattern)
-    return _seconds(policy.refuses_from, situation) if policy else None
+    ends = filter(None, (policy.refuses_from for policy in policies))
+    return _seconds(min(ends, default=None), situation)
 
 
 def _check(situation: Situation, ordered: Sequence[DatedStep]) -> None:
@@ -345,7 +345,7 @@ def _take(
 ) -> None:
     policy = situation.policy
     draft = {entry.pin: entry for entry in policy.pins}
-    end = _refuses_from(situation.pins, situation)
+    end = _refuses_from([policy], situation)
     number = situation.deployed.next_number(situation.pins)
     for dated in steps:
         at, pin = seconds_of(dated.at) - seconds_of(situation.now), dated.step.pin

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from certpin.errors import ConfigError, InputError
 from certpin.pins import pins_of
-from certpin.pins.hosts import ANY_LABEL, join_address
+from certpin.pins.hosts import join_address
 from certpin.rotation.releases import release_end
 from certpin.support.text import LONGEST_DURATION, format_duration, parse_duration
 
@@ -136,15 +136,23 @@ class Version:
         """The first time at which a client could hold this version; ``None`` if none can."""
         return min(filter(None, (self.fetched, self.bundled)), default=None)
 
-    def accepts(self, pattern: HostPattern, pin: Pin) -> bool:
-        """Return True if clients with this version accept a pinned key at a host.
+    def accepts(self, pattern: HostPattern, pin: Pin, draft: PinSet | None = None) -> bool:
+        """Return True if clients with this version accept a pinned key at all hosts of a pattern.
 
-        They accept it if the version's policy for the host has the pin, if it only reports, or if
-        the version has no policy for the host. Not checked: the position in the chain that may
-        match (``match``), and expiry.
+        They accept it at a host if the version's policy for the host has the pin, if it only
+        reports, or if the version has no policy for the host. Not checked: the position in the
+        chain that may match (``match``), and expiry.
+
+        Args:
+            pattern: the host pattern, which the version need not have.
+            pin: the pin of the key.
+            draft: the pin set with the policy for ``pattern``. A host that another of its policies
+                covers is left out.
         """
-        policy = policy_in(self.pins, pattern)
-        return policy is None or policy.mode == "report" or pin in policy.live_pins
+        return all(
+            policy is None or policy.mode == "report" or pin in policy.live_pins
+            for policy in self.pins.policies_at(pattern, draft)
+        )
 
 
 @dataclass(frozen=True)
@@ -265,32 +273,6 @@ class DeployedVersions:
     def _is_alive(self, version: Version, at: datetime, timing: AdoptionDelays) -> bool:
         since, until = version.since, self.end_of_life(version, timing)
         return since is not None and since <= at and (until is None or at < until)
-
-
-def policy_in(pins: PinSet, pattern: HostPattern) -> HostPolicy | None:
-    """Return a pin set's policy for a host pattern; ``None`` if it has none.
-
-    It is the policy with exactly this pattern. If there is none and the pattern is a single host,
-    it is the policy with a wildcard that covers the host.
-    """
-    for policy in pins.policies:
-        if policy.pattern == pattern:
-            return policy
-    return None if pattern.wildcard else pins.policy_for(pattern.name)
-
-
-def _examples(pattern: HostPattern) -> tuple[str, ...]:
-    """Return example hosts that a pattern covers, to compare patterns of different policies.
-
-    For a pattern without a wildcard, return its host. For ``*.``, return one subdomain. For
-    ``**.``, return the domain, a subdomain, and a subdomain of that subdomain, because other
-    patterns may cover only some of these.
-    """
-    if not pattern.wildcard:
-        return (pattern.name,)
-    one = f"{ANY_LABEL}.{pattern.name}"
-    two = f"{ANY_LABEL}.{one}"
-    return (one,) if pattern.wildcard == "*." else (pattern.name, one, two)
 
 
 # What servers presented: to a probe now, or earlier in the journal.
@@ -481,14 +463,19 @@ class Situation:
     @property
     def policy(self) -> HostPolicy:
         """The policy for the host pattern in the pin file that would be published next."""
-        found = policy_in(self.pins, self.pattern)
-        assert found is not None  # noqa: S101  # __post_init__ checked it
-        return found
+        return next(policy for policy in self.pins.policies if policy.pattern == self.pattern)
 
     @property
     def alive(self) -> tuple[Version, ...]:
         """The versions of the pin set that some client may hold now, lowest number first."""
         return self.deployed.alive(self.now, self.timing)
+
+    def is_accepted_by(self, version: Version, pin: Pin) -> bool:
+        """Return True if clients with a version accept a pinned key at the hosts of ``policy``.
+
+        See ``Version.accepts``, which has the conditions.
+        """
+        return version.accepts(self.pattern, pin, self.pins)
 
     def policies_of(self, version: Version) -> tuple[HostPolicy | None, ...]:
         """Return the policies that a version of the pin set has for the hosts of ``policy``.
@@ -501,13 +488,7 @@ class Situation:
             Each policy once; ``None`` among them if the version has no policy for some of the
             hosts.
         """
-        pins, pattern, wanted = version.pins, self.pattern, self.policy
-        if not pattern.wildcard:
-            return (pins.policy_for(pattern.name),)
-        patterns = [each.pattern for set_ in (pins, self.pins) for each in set_.policies]
-        hosts = {host for each in patterns for host in _examples(each) if pattern.matches(host)}
-        covered = [host for host in sorted(hosts) if self.pins.policy_for(host) is wanted]
-        return tuple(dict.fromkeys(map(pins.policy_for, covered))) or (policy_in(pins, pattern),)
+        return version.pins.policies_at(self.pattern, self.pins)
 
     def entry(self, pin: Pin) -> HostPin | None:
         """Return a pin's entry, with role and state, in the draft; ``None`` if it has none.
@@ -582,22 +563,18 @@ class Adoption:
 def adoption(situation: Situation, pin: Pin) -> Adoption:
     """Compute whether, and when, every version that some client may hold accepts a pin.
 
-    A version accepts a pin if its policy for the host has the pin or only reports, or if it has no
-    policy for the host. This says nothing about a whole chain, which `certpin.rotation.prospect`
+    A version accepts a pin if its policies for the hosts have the pin or only report, or if it has
+    no policy for them. This says nothing about a whole chain, which `certpin.rotation.prospect`
     checks.
     """
     deployed, timing, alive = situation.deployed, situation.timing, situation.alive
-    refusing = tuple(version for version in alive if not version.accepts(situation.pattern, pin))
+    refusing = tuple(version for version in alive if not situation.is_accepted_by(version, pin))
     if refusing or not alive:
         moment = last_end(situation, refusing) if refusing else None
         return Adoption(pin, adopted=False, moment=moment, refusing=refusing)
-    pattern = situation.pattern
-    accepting = [version.since for version in deployed.versions if version.accepts(pattern, pin)]
-    ended = [
-        deployed.end_of_life(version, timing)
-        for version in deployed.versions
-        if not version.accepts(pattern, pin)
-    ]
+    judged = [(each, situation.is_accepted_by(each, pin)) for each in deployed.versions]
+    accepting = [version.since for version, accepts in judged if accepts]
+    ended = [deployed.end_of_life(version, timing) for version, accepts in judged if not accepts]
     first = min(filter(None, accepting), default=None)
     since = max(filter(None, (first, *ended)), default=None)
     return Adoption(pin, adopted=True, moment=since)

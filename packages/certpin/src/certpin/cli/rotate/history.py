@@ -141,11 +141,12 @@ def _pin_changes(
 
     Only pins that clients accept are compared. ``name`` returns the text for a pin.
     """
-    from certpin.rotation.situation import policy_in
 
-    old = policy_in(before, pattern) if before else None
-    new = policy_in(after, pattern) if after else None
-    was, now = (old.live_pins if old else {}), (new.live_pins if new else {})
+    def live(pins: PinSet | None) -> list[Pin]:
+        found = pins.policies_at(pattern, after or before) if pins else ()
+        return list(dict.fromkeys(pin for each in found if each for pin in each.live_pins))
+
+    was, now = live(before), live(after)
     return [
         *(f"+{name(pin)}" for pin in now if pin not in was),
         *(f"-{name(pin)}" for pin in was if pin not in now),
@@ -158,11 +159,10 @@ def _concerns(event: Event, host: str) -> bool:
     An event without a host concerns all hosts; a published version concerns the hosts that it pins.
     """
     from certpin.pins import HostPattern
-    from certpin.rotation.situation import policy_in
 
     wanted = HostPattern.parse(host)
     if event.pins is not None:
-        return policy_in(event.pins, wanted) is not None
+        return any(event.pins.policies_at(wanted))
     if not event.host:
         return True
     pattern = HostPattern.parse(event.host)

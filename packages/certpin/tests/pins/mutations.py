@@ -1,4 +1,4 @@
-"""Code changes, each of which breaks a rule of Certificate Transparency.
+"""Code changes, each of which breaks a rule of Certificate Transparency or of `certpin diff`.
 
 ``tests/test_mutations.py`` applies each change, and requires that the named test fails.
 """
@@ -12,6 +12,7 @@ _VERDICT = "certpin/pins/verdict.py"
 _LIST, _SCT = "certpin/x509/log_list.py", "certpin/x509/sct.py"
 _READER = "certpin/pinfile/reader.py"
 _T, _L = "tests/pins/test_transparency.py::test_", "tests/x509/test_log_list.py::test_"
+_CHANGES, _C = "certpin/pins/changes.py", "tests/pins/test_changes.py::test_"
 _GATE = "tests/tls/test_rule_15_transparency.py::test_"
 _READING = "tests/pinfile/test_log_lists.py::test_"
 
@@ -212,5 +213,54 @@ MUTATIONS = [
         "if False:",
         f"{_READING}require_ct_needs_a_list",
         _READER,
+    ),
+    Mutation(
+        "diff: a removed wildcard is compared at the hosts below it",
+        _CHANGES,
+        "_removed(policy, new.policies_at(pattern, old), now)",
+        "_removed(policy, (new.policy_for(pattern.name),), now)",
+        f"{_C}patterns_are_compared_at_the_hosts_that_they_cover",
+    ),
+    Mutation(
+        "diff: an added wildcard is compared at the hosts below it",
+        _CHANGES,
+        "covering = old.policies_at(pattern, new)",
+        "covering = (old.policy_for(pattern.name),)",
+        f"{_C}patterns_are_compared_at_the_hosts_that_they_cover",
+    ),
+    Mutation(
+        "diff: a host that moved is compared as a whole",
+        _CHANGES,
+        "    if not _no_key_satisfies_both(old, new):\n        yield from _pins(old, new)\n",
+        "",
+        f"{_C}a_host_with_another_policy_is_compared_as_a_whole",
+    ),
+    Mutation(
+        "diff: the mode of the new set decides about a removed pin",
+        _CHANGES,
+        "dead.get(pin), new.mode)",
+        "dead.get(pin), old.mode)",
+        f"{_C}a_removed_pin_counts_in_the_mode_of_the_new_set",
+    ),
+    Mutation(
+        "diff: expired pins that clients begin to enforce break",
+        _CHANGES,
+        "if _refuses_all(new, now) and not (_refuses_all(old, now) and",
+        "if _refuses_all(new, now) and not (",
+        f"{_C}expired_pins_that_are_enforced_now_break",
+    ),
+    Mutation(
+        "diff: a new host with expired pins breaks",
+        _CHANGES,
+        "        if _refuses_all(policy, now):\n",
+        "        if False:\n",
+        f"{_C}a_new_host_with_expired_pins_breaks",
+    ),
+    Mutation(
+        "diff: another name needs another version",
+        _CHANGES,
+        "(old.name, old.debug) != (new.name, new.debug)",
+        "old.debug != new.debug",
+        f"{_C}another_name_needs_a_new_version",
     ),
 ]

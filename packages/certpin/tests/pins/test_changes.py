@@ -75,6 +75,12 @@ def test_another_name_is_a_change() -> None:
     assert only[0] == "careful"
 
 
+def test_another_name_needs_a_new_version() -> None:
+    found = changes(_set(), replace(_set(), name="other"), NOW)
+    assert [each.weight for each in found] == ["careful", "breaks"]
+    assert "the version is still 1" in found[1].text
+
+
 WWW = _policy("www.bank.example")
 WIDE = _policy("**.bank.example")
 WIDE_OTHER = _policy("**.bank.example", HostPin(THREE), HostPin(FOUR))
@@ -100,11 +106,98 @@ def test_hosts_come_and_go(
     assert words in text
 
 
+APEX = _policy("bank.example")
+SUB = _policy("*.bank.example")
+SUB_OTHER = _policy("*.bank.example", HostPin(THREE), HostPin(FOUR))
+DEEP = _policy("**.api.bank.example")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        # A wildcard is compared at the hosts below it: the apex is none of them.
+        ((APEX, SUB), (APEX,), [("breaks", "*.bank.example", "strict clients refuse it")]),
+        ((APEX,), (APEX, SUB_OTHER), [("safe", "*.bank.example", "it is new")]),
+        # A pattern takes the place of another one.
+        (
+            (WIDE,),
+            (SUB,),
+            [
+                ("breaks", "**.bank.example", "no policy covers some of its hosts now"),
+                ("careful", "**.bank.example", "*.bank.example covers some of its hosts now"),
+            ],
+        ),
+        (
+            (SUB,),
+            (WIDE,),
+            [
+                ("safe", "**.bank.example", "it is new"),
+                ("careful", "*.bank.example", "**.bank.example covers it now"),
+            ],
+        ),
+        (
+            (SUB_OTHER,),
+            (WIDE,),
+            [
+                ("safe", "**.bank.example", "it is new"),
+                ("breaks", "*.bank.example", "**.bank.example, which covers it now, has none"),
+            ],
+        ),
+        # Two patterns have only some hosts in common.
+        (
+            (SUB,),
+            (SUB, DEEP),
+            [
+                ("safe", "**.api.bank.example", "it is new"),
+                ("careful", "**.api.bank.example", "*.bank.example covered some of its hosts"),
+            ],
+        ),
+        (
+            (SUB_OTHER,),
+            (SUB_OTHER, DEEP),
+            [
+                ("safe", "**.api.bank.example", "it is new"),
+                ("breaks", "**.api.bank.example", "which covered some of its hosts"),
+            ],
+        ),
+    ],
+)
+def test_patterns_are_compared_at_the_hosts_that_they_cover(
+    old: Sequence[HostPolicy],
+    new: Sequence[HostPolicy],
+    found: Sequence[tuple[str, str, str]],
+) -> None:
+    other = _policy("api.shop.example")
+    every = changes(_set(other, *old), _set(other, *new, version=2), NOW)
+    assert [(each.weight, each.host) for each in every] == [each[:2] for each in found]
+    assert all(words in each.text for each, (_, _, words) in zip(every, found, strict=True))
+
+
+def test_a_host_with_another_policy_is_compared_as_a_whole() -> None:
+    own = _policy("www.bank.example", HostPin(TWO), HostPin(THREE), expires=PAST)
+    assert [weight for weight, _ in _found(_set(WIDE), _set(WIDE, own))] == [
+        "careful",  # it has its own policy
+        "safe",  # the pin that is active in both
+        "careful",  # a new pin
+        "breaks",  # its active pin is gone
+        "breaks",  # it is expired
+    ]
+
+
+@pytest.mark.parametrize("other", [HostPin(ONE), HostPin(THREE)])
+def test_a_policy_that_only_reports_locks_no_client_out_under_a_wider_one(other: HostPin) -> None:
+    wide = _policy("**.bank.example", HostPin(ONE), mode="report")
+    own = _policy("www.bank.example", other, mode="report")
+    for old, new in (((wide,), (wide, own)), ((wide, own), (wide,))):
+        assert {weight for weight, _ in _found(_set(*old), _set(*new))} == {"safe"}
+
+
 def _pins(*pins: tuple[Pin, str]) -> HostPolicy:
     return _policy(HOST, *(HostPin(pin, state=state) for pin, state in pins))  # type: ignore[arg-type]  # states
 
 
 BOTH = ((ONE, "active"), (TWO, "published"))
+EMERGENCY = ["safe", "safe", "breaks"]  # the backup is used, a new backup, the stolen key
 
 
 @pytest.mark.parametrize(
@@ -129,7 +222,8 @@ BOTH = ((ONE, "active"), (TWO, "published"))
         (BOTH, (*BOTH, (THREE, "compromised")), ["careful"]),
         ((*BOTH, (THREE, "removed")), (*BOTH, (THREE, "compromised")), ["careful"]),
         # Pins that move.
-        (BOTH, ((ONE, "active"), (TWO, "active")), ["careful"]),
+        (BOTH, ((ONE, "active"), (TWO, "active")), ["safe"]),
+        (BOTH, ((ONE, "compromised"), (TWO, "active"), (THREE, "published")), EMERGENCY),
         (BOTH, ((ONE, "active"), (TWO, "adopted")), ["safe"]),
         (((ONE, "active"), (TWO, "adopted")), ((ONE, "active"), (TWO, "active")), ["safe"]),
         (BOTH, ((ONE, "retiring"), (TWO, "published")), ["safe"]),
@@ -158,6 +252,25 @@ def test_a_change_in_report_mode_locks_no_client_out() -> None:
     )
 
 
+def test_a_removed_pin_counts_in_the_mode_of_the_new_set() -> None:
+    enforced = _policy(HOST, HostPin(TWO, "backup", "published"), HostPin(THREE))
+    reported = replace(_policy(), mode="report")
+    found = _found(_set(reported), _set(enforced))
+    assert ("breaks", f"{ONE} was removed while it was active: {_REFUSED}") in found
+    back = _found(_set(enforced), _set(reported))
+    text = f"{THREE} was removed; clients with the new set only report failures of the host"
+    assert ("safe", text) in back
+    assert "breaks" not in {weight for weight, _ in back}
+
+
+def test_no_common_pin_locks_no_client_out_if_the_new_set_only_reports() -> None:
+    new = _policy(HOST, HostPin(THREE), HostPin(FOUR, "backup", "published"), mode="report")
+    assert "breaks" not in _weights(_policy(), new)
+
+
+_REFUSED = "new clients refuse a server that still uses it"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "weight", "words"),
     [
@@ -184,8 +297,36 @@ def test_a_change_in_report_mode_locks_no_client_out() -> None:
             "careful",
             "no server is refused",
         ),
-        ({}, {"on_expiry": "fail-open"}, "careful", "weaker"),
-        ({"on_expiry": "report"}, {}, "careful", "clients refuse the host"),
+        (
+            {"expires": SOON},
+            {"expires": SOON, "on_expiry": "fail-open"},
+            "careful",
+            "no server is refused (fail-open: weaker)",
+        ),
+        (
+            {"expires": SOON, "on_expiry": "report"},
+            {"expires": SOON},
+            "careful",
+            "clients refuse the host",
+        ),
+        (
+            {"mode": "report", "expires": SOON, "on_expiry": "fail-open"},
+            {"mode": "report", "expires": SOON},
+            "safe",
+            "clients only report",
+        ),
+        (
+            {"expires": PAST, "on_expiry": "fail-open"},
+            {"expires": PAST},
+            "breaks",
+            "2027-01-01, which is past: clients refuse it at once",
+        ),
+        (
+            {"expires": PAST},
+            {"expires": PAST, "on_expiry": "fail-open"},
+            "careful",
+            "no server is refused",
+        ),
         ({}, {"trust": TrustAnchors((b"a",), "a.pem")}, "careful", "only a.pem"),
         ({"trust": TrustAnchors((b"a",))}, {}, "careful", "again (weaker)"),
         (
@@ -200,6 +341,24 @@ def test_a_change_in_report_mode_locks_no_client_out() -> None:
             "careful",
             "other anchors",
         ),
+        (
+            {"trust": TrustAnchors((b"a",))},
+            {"trust": TrustAnchors((b"a",), strict=True)},
+            "careful",
+            "strict_x509 is true now",
+        ),
+        (
+            {"trust": TrustAnchors((b"a", b"b"))},
+            {"trust": TrustAnchors((b"b", b"a"), strict=False)},
+            "careful",
+            "(weaker)",
+        ),
+        (
+            {"trust": TrustAnchors((b"a",), strict=True)},
+            {"trust": TrustAnchors((b"a",))},
+            "careful",
+            "strict_x509 is no longer set",
+        ),
         ({}, {"report_to": ("https://a.example",)}, "safe", "reported to https://a.example"),
         ({"report_to": ("https://a.example",)}, {}, "careful", "no longer reported"),
     ],
@@ -210,6 +369,28 @@ def test_a_setting_changes(
     ((found, text),) = _found(_set(_policy(**old)), _set(_policy(**new)))
     assert found == weight
     assert words in text
+
+
+def test_on_expiry_without_an_expiry_and_the_order_of_anchors_change_nothing() -> None:
+    assert _weights(_policy(), _policy(on_expiry="fail-open")) == []
+    one, two = (_policy(trust=TrustAnchors(der)) for der in ((b"a", b"b"), (b"b", b"a")))
+    assert _weights(one, two) == []
+
+
+def test_expired_pins_that_are_enforced_now_break() -> None:
+    old, new = _policy(mode="report", expires=PAST), _policy(expires=PAST)
+    assert _found(_set(old), _set(new)) == [
+        ("careful", "it is enforced now: failures that were reported are refused (stronger)"),
+        ("breaks", "the pins expire on 2027-01-01, which is past: clients refuse it at once"),
+    ]
+    assert _weights(new, replace(new, report_to=("https://a.example",))) == ["safe"]
+
+
+def test_a_new_host_with_expired_pins_breaks() -> None:
+    other, expired = _policy("api.shop.example"), _policy(expires=PAST)
+    assert [weight for weight, _ in _found(_set(other), _set(other, expired))] == ["safe", "breaks"]
+    opened = replace(expired, on_expiry="fail-open")
+    assert [weight for weight, _ in _found(_set(other), _set(other, opened))] == ["safe"]
 
 
 def test_reports_that_go_elsewhere_are_safe() -> None:

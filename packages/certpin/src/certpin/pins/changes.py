@@ -16,15 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
-    from certpin.pins.policy import (
-        HostPin,
-        HostPolicy,
-        Pin,
-        PinSet,
-    )
+    from certpin.pins.hosts import HostPattern
+    from certpin.pins.policy import HostPin, HostPolicy, Pin, PinSet
 
     Comparison = Callable[[HostPolicy, HostPolicy, datetime], Iterator["Finding"]]
 
@@ -82,7 +79,7 @@ def _set(old: PinSet, new: PinSet, *, changed: bool) -> Iterator[Change]:
             f"the version fell from {old.version} to {new.version}: no client accepts the new set"
         )
         yield Change("breaks", "", text)
-    elif new.version == old.version and (changed or old.debug != new.debug):
+    elif new.version == old.version and (changed or (old.name, old.debug) != (new.name, new.debug)):
         text = f"the version is still {new.version}: clients take it for their current set"
         yield Change("breaks", "", text)
 
@@ -97,49 +94,109 @@ def _debug(old: PinSet, new: PinSet) -> Iterator[Change]:
 
 
 def _hosts(old: PinSet, new: PinSet, now: datetime) -> Iterator[Change]:
-    before = {str(policy.pattern): policy for policy in old.policies}
-    after = {str(policy.pattern): policy for policy in new.policies}
+    before = {policy.pattern: policy for policy in old.policies}
+    after = {policy.pattern: policy for policy in new.policies}
     for pattern, policy in after.items():
         if pattern in before:
-            yield from _policy(before[pattern], policy, now)
+            findings = _policy(before[pattern], policy, now)
         else:
-            yield _added(pattern, policy, old)
+            covering = old.policies_at(pattern, new)
+            findings = _added(policy, covering, after.keys(), now)
+        yield from (Change(weight, str(pattern), text) for weight, text in findings)
     for pattern, policy in before.items():
         if pattern not in after:
-            yield _removed(pattern, policy, new)
+            findings = _removed(policy, new.policies_at(pattern, old), now)
+            yield from (Change(weight, str(pattern), text) for weight, text in findings)
 
 
-def _added(pattern: str, policy: HostPolicy, old: PinSet) -> Change:
-    wider = old.policy_for(policy.pattern.name)
-    if wider is None:
-        text = "it is new: strict clients refuse it until they have the new set"
-        return Change("safe", pattern, text)
-    if wider.live_pins.keys() & policy.live_pins.keys():
-        text = f"it has its own policy now, and was covered by {wider.pattern}"
-        return Change("careful", pattern, text)
-    text = f"it has its own policy now, without any pin of {wider.pattern}, which covered it"
-    return Change("breaks", pattern, text)
+def _added(
+    policy: HostPolicy,
+    covering: Sequence[HostPolicy | None],
+    kept: AbstractSet[HostPattern],
+    now: datetime,
+) -> Iterator[Finding]:
+    """Yield findings for the hosts of a pattern that only the new set has.
+
+    Args:
+        policy: the policy for the pattern.
+        covering: the policies that the old set has for its hosts; ``None`` for no policy.
+        kept: the patterns of the new set. ``_removed`` compares policies that are not kept.
+        now: the current time.
+    """
+    if None in covering:
+        yield "safe", "it is new: strict clients refuse it until they have the new set"
+        if _refuses_all(policy, now):
+            yield "breaks", _expired_text(policy)
+    covered = "it" if len(covering) == 1 else "some of its hosts"
+    for wider in covering:
+        if wider is None or wider.pattern not in kept:
+            continue
+        text = "it has its own policy now"
+        if _no_key_satisfies_both(wider, policy):
+            yield "breaks", f"{text}, without any pin of {wider.pattern}, which covered {covered}"
+        elif covered == "it":
+            yield _moved_weight(wider, policy), f"{text}, and was covered by {wider.pattern}"
+        else:
+            yield _moved_weight(wider, policy), f"{text}, and {wider.pattern} covered {covered}"
+        yield from _moved(wider, policy, now)
 
 
-def _removed(pattern: str, policy: HostPolicy, new: PinSet) -> Change:
-    wider = new.policy_for(policy.pattern.name)
-    if wider is None:
+def _removed(
+    policy: HostPolicy, covering: Sequence[HostPolicy | None], now: datetime
+) -> Iterator[Finding]:
+    """Yield findings for the hosts of a pattern that only the old set has.
+
+    Args:
+        policy: the policy for the pattern.
+        covering: the policies that the new set has for its hosts; ``None`` for no policy.
+        now: the current time.
+    """
+    is_partial = len(covering) > 1
+    if None in covering:
         text = "it was removed: strict clients refuse it, and others no longer pin it"
-        return Change("breaks", pattern, text)
-    if wider.live_pins.keys() & policy.live_pins.keys():
-        text = f"its policy was removed, and {wider.pattern} covers it now"
-        return Change("careful", pattern, text)
-    text = f"its policy was removed, and {wider.pattern}, which covers it now, has none of its pins"
-    return Change("breaks", pattern, text)
+        if is_partial:
+            text = (
+                "it was removed, and no policy covers some of its hosts now: strict clients refuse "
+                "these, and others no longer pin them"
+            )
+        yield "breaks", text
+    covered = "some of its hosts" if is_partial else "it"
+    for other in filter(None, covering):
+        text = f"its policy was removed, and {other.pattern}"
+        if _no_key_satisfies_both(policy, other):
+            yield "breaks", f"{text}, which covers {covered} now, has none of its pins"
+        else:
+            yield _moved_weight(policy, other), f"{text} covers {covered} now"
+        yield from _moved(policy, other, now)
 
 
-def _policy(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Change]:
-    host = str(new.pattern)
-    for weight, text in _pins(old, new):
-        yield Change(weight, host, text)
+def _moved_weight(old: HostPolicy, new: HostPolicy) -> Weight:
+    return "safe" if old.mode == new.mode == "report" else "careful"
+
+
+def _moved(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Finding]:
+    """Yield the further findings for hosts that a policy with another pattern covers now."""
+    if not _no_key_satisfies_both(old, new):
+        yield from _pins(old, new)
+    yield from _settings(old, new, now)
+
+
+def _policy(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Finding]:
+    if _no_key_satisfies_both(old, new):
+        yield "breaks", "no pin is in both sets: no key satisfies old and new clients"
+    yield from _pins(old, new)
+    yield from _settings(old, new, now)
+
+
+def _settings(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Finding]:
     for compare in _COMPARISONS:
-        for weight, text in compare(old, new, now):
-            yield Change(weight, host, text)
+        yield from compare(old, new, now)
+
+
+def _no_key_satisfies_both(old: HostPolicy, new: HostPolicy) -> bool:
+    """Return True if both policies enforce pins, and have no pin in common."""
+    enforced = old.mode == new.mode == "enforce"
+    return enforced and not old.live_pins.keys() & new.live_pins.keys()
 
 
 def _pins(old: HostPolicy, new: HostPolicy) -> Iterator[Finding]:
@@ -148,9 +205,6 @@ def _pins(old: HostPolicy, new: HostPolicy) -> Iterator[Finding]:
     A finding is a weight (``safe``, ``careful`` or ``breaks``) and its explanation.
     """
     before, after = old.live_pins, new.live_pins
-    enforced = "enforce" in {old.mode, new.mode}
-    if enforced and not before.keys() & after.keys():
-        yield "breaks", "no pin is in both sets: no key satisfies old and new clients"
     for pin, entry in after.items():
         if pin in before:
             yield from _pin_state(pin, before[pin], entry)
@@ -159,7 +213,7 @@ def _pins(old: HostPolicy, new: HostPolicy) -> Iterator[Finding]:
     dead = {entry.pin: entry for entry in new.pins if not entry.live}
     for pin, entry in before.items():
         if pin not in after:
-            yield _pin_removed(pin, entry, dead.get(pin), old.mode)
+            yield _pin_removed(pin, entry, dead.get(pin), new.mode)
     yield from _pins_compromised(old, new)
 
 
@@ -175,9 +229,13 @@ def _pin_added(pin: Pin, entry: HostPin, old: HostPolicy) -> Finding:
 
 
 def _pin_removed(pin: Pin, entry: HostPin, now: HostPin | None, mode: str) -> Finding:
+    """Return the finding for a pin that only the old set accepts.
+
+    Clients with the new set may refuse its key, so ``mode`` is that of the new set.
+    """
     how = f"is {now.state}" if now else "was removed"
     if mode == "report":
-        return "safe", f"{pin} {how}; failures of the host were only reported"
+        return "safe", f"{pin} {how}; clients with the new set only report failures of the host"
     if entry.state == "active":
         text = f"{pin} {how} while it was active: new clients refuse a server that still uses it"
         return "breaks", text
@@ -191,7 +249,7 @@ def _pin_state(pin: Pin, before: HostPin, after: HostPin) -> Iterator[Finding]:
         return
     text = f"{pin} was {before.state} and is {after.state}"
     if after.state == "active" and before.state in {"generated", "staged", "published"}:
-        yield "careful", f"{text}: clients with an older set still refuse it; {_NOT_YET}"
+        yield "safe", f"{text}: clients with the old set accept it, too"
     elif before.state == "lost":
         yield "careful", f"{text}: a key that turns up again may have been copied"
     else:
@@ -240,13 +298,28 @@ def _out_of_reach(policy: HostPolicy) -> bool:
 
 
 def _expiry(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Finding]:
+    if _refuses_all(new, now) and not (_refuses_all(old, now) and old.expires == new.expires):
+        yield "breaks", _expired_text(new)
+        return
     if old.expires != new.expires:
         yield _expiry_moved(old.expires, new, now)
-    if old.on_expiry != new.on_expiry:
-        if new.on_expiry == "fail-closed":
-            yield "careful", "after their expiry clients refuse the host, and no longer accept it"
-        else:
-            yield "careful", f"after their expiry no server is refused ({new.on_expiry}: weaker)"
+    if old.expires is None or new.expires is None or old.on_expiry == new.on_expiry:
+        return  # without an expiry, on_expiry has no effect
+    if new.mode == "report":
+        yield "safe", f"on_expiry is {new.on_expiry} now; clients only report failures of the host"
+    elif new.on_expiry == "fail-closed":
+        yield "careful", "after their expiry clients refuse the host, and no longer accept it"
+    else:
+        yield "careful", f"after their expiry no server is refused ({new.on_expiry}: weaker)"
+
+
+def _refuses_all(policy: HostPolicy, now: datetime) -> bool:
+    """Return True if clients refuse every connection now, because the pins have expired."""
+    return policy.refuses_from is not None and policy.expired(now)
+
+
+def _expired_text(policy: HostPolicy) -> str:
+    return f"the pins expire on {policy.expires:%Y-%m-%d}, which is past: clients refuse it at once"
 
 
 def _expiry_moved(before: datetime | None, new: HostPolicy, now: datetime) -> Finding:
@@ -256,28 +329,29 @@ def _expiry_moved(before: datetime | None, new: HostPolicy, now: datetime) -> Fi
             "the pins no longer expire: clients that are never updated keep them for ever",
         )
     date = f"{new.expires:%Y-%m-%d}"
-    if new.expired(now):
-        closed = new.refuses_from is not None
-        effect = "clients refuse it at once" if closed else "no server is refused any more"
-        return (
-            "breaks" if closed else "careful"
-        ), f"the pins expire on {date}, which is past: {effect}"
+    if new.expired(now):  # and clients accept every server: _expiry reports those that refuse
+        text = f"the pins expire on {date}, which is past: no server is refused any more"
+        return "careful", text
     if before is not None and new.expires > before:
         return "safe", f"the pins expire later, on {date}"
     return "careful", f"the pins expire on {date}, earlier than before"
 
 
 def _trust(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Finding]:
-    if old.trust == new.trust:
+    if old.trust is None or new.trust is None:
+        if old.trust is not None:
+            yield "careful", "the platform's roots are trusted for it again (weaker)"
+        if new.trust is not None:
+            text = f"only {new.trust.source} is trusted for it: the platform's roots are not"
+            yield "careful", text
         return
-    if new.trust is None:
-        yield "careful", "the platform's roots are trusted for it again (weaker)"
-    elif old.trust is None:
-        yield "careful", f"only {new.trust.source} is trusted for it: the platform's roots are not"
-    elif not set(old.trust.der) & set(new.trust.der):
+    before, after = set(old.trust.der), set(new.trust.der)
+    if not before & after:
         yield "breaks", f"{new.trust.source} has none of the anchors that were trusted for it"
-    else:
+    elif before != after:
         yield "careful", f"{new.trust.source} contains other anchors than before"
+    if old.trust.strict != new.trust.strict:
+        yield "careful", _STRICT[new.trust.strict]
 
 
 def _reports(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Finding]:
@@ -303,5 +377,12 @@ def _transparency(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[F
     else:
         yield "safe", "the list of logs is another one, and lacks none of the old one"
 
+
+_STRICT = {
+    True: "strict_x509 is true now: clients refuse chains that violate RFC 5280; certpin check "
+    "shows if a server presents one (stronger)",
+    False: "strict_x509 is false now: clients accept chains that violate RFC 5280 (weaker)",
+    None: "strict_x509 is no longer set: clients are as strict as their version of Python",
+}
 
 _COMPARISONS: tuple[Comparison, ...] = (_mode, _match, _expiry, _trust, _reports, _transparency)

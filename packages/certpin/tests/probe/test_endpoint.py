@@ -48,6 +48,20 @@ def test_split_address_refuses_other_text(text: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("http://[2001:db8::1]:8080/x", "[2001:db8::1]:443"),
+        ("http://api.bank.example/x", "api.bank.example:443"),
+    ],
+)
+def test_the_fix_for_an_address_without_tls_is_an_address(text: str, address: str) -> None:
+    with pytest.raises(HostError) as caught:
+        split_address(text)
+    assert caught.value.fix.endswith(f": {address}")
+    assert join_address(*split_address(address)) == address
+
+
 @given(st.text())
 def test_any_text_is_an_address_or_a_typed_error(text: str) -> None:
     try:

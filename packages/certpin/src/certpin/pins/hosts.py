@@ -311,7 +311,7 @@ def split_address(text: str, default_port: int = 443) -> tuple[str, int]:
     if parts.scheme == "http" and host and "@" not in text:
         raise HostError(
             f"{text[:80]!r} is an address without TLS: such a server has no certificate",
-            fix=f"write the host with its TLS port: {host[:80]}:443",
+            fix=f"write the host with its TLS port: {join_address(host[:80], 443)}",
         )
     if port == 0 or not host or parts.scheme not in {"", "https"} or "@" in parts.netloc:
         raise unreadable_address(text)

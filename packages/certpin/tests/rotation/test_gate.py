@@ -181,7 +181,11 @@ def test_a_lost_key_is_no_backup() -> None:
     lost: dict[str, State] = {"a": "active", "b": "lost"}
     violation = only(check_step(known(lost, 2), "publish"))
     assert violation.invariant == "backup"
-    assert "that is not lost" in violation.problem
+    assert "only one pin is of a key that is not lost" in violation.problem
+    assert "chain" not in violation.problem  # no server was contacted
+    stolen: dict[str, State] = {"a": "lost", "b": "lost"}
+    found = check_step(known(stolen, 2), "publish")
+    assert "every pin is lost" in next(each.problem for each in found if each.invariant == "backup")
     assert check_step(known({**lost, "c": "staged"}, 2), "publish") == ()
     recorded = PinHistory(lost=frozenset({pin("b")}))
     assert names(check_step(known(AB, 2, past=recorded), "publish")) == ["backup"]

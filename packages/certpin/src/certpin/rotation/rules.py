@@ -111,13 +111,27 @@ def backup(situation: Situation) -> Violation | None:
     usable = situation.usable
     if len(usable) >= 2 and usable - situation.served:
         return None
-    whose = "that is not lost " if usable < situation.policy.live_pins.keys() else ""
     return Violation(
         "backup",
-        f"every pin {whose}is in the chain that is served: if its key is lost, clients are locked "
-        "out",
+        _why_no_backup(situation),
         client_count(situation),
         fix="make a backup: certpin rotate start --new next-backup.key",
+    )
+
+
+def _why_no_backup(situation: Situation) -> str:
+    usable = situation.usable
+    if not usable:
+        return "every pin is lost or compromised: no server can use a key that clients accept"
+    if len(usable) == 1:
+        return (
+            "only one pin is of a key that is not lost or compromised: if that key is lost, "
+            "clients are locked out"
+        )
+    whose = "that is not lost " if usable < situation.policy.live_pins.keys() else ""
+    return (
+        f"every pin {whose}is in the chain that is served: if its key is lost, clients are locked "
+        "out"
     )
 
 

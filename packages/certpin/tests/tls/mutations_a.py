@@ -289,6 +289,13 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         4,
         _CHECK,
+        "            self._verified.move_to_end(id(session))",
+        "            # ",
+        _FOUR + "test_a_session_that_is_stored_again_is_not_the_oldest",
+    ),
+    Mutation(
+        4,
+        _CHECK,
         "return known.chain if _in_time(known.chain, now) else None",
         "return known.chain",
         _FOUR + "test_a_session_is_not_offered_after_a_certificate_of_its_chain_expired",

@@ -11,6 +11,7 @@ import pytest
 
 from certpin import PinMismatchError, PinnedSSLContext, UnverifiedSessionError
 from certpin.lab.lab_server import server_context
+from certpin.tls.check import SessionMemory, TargetHost
 from tests import kit
 from tests.tls._raw import TLSServer
 from tests.tls._wire import HOST, OTHER, Wire
@@ -61,6 +62,20 @@ def test_a_session_is_resumed_for_the_same_host_and_pins(
         assert wire.server.session_reused
         assert wire.client.pin_verdict.reason == "match"
         session = wire.session()
+
+
+def test_a_session_that_is_stored_again_is_not_the_oldest(
+    world: World, newest: ssl.TLSVersion
+) -> None:
+    session: Any = Wire(world.context(), _server(world.good, newest)).shake().session()
+    others: list[Any] = [object() for _ in range(256)]
+    target, memory = TargetHost(HOST, None, None), SessionMemory()
+    chain, now = (world.good.certificate.der,), datetime.now(UTC)
+    for each in (session, *others[:255], session, others[255]):
+        memory.remember(each, target, chain)
+    assert memory.recall(session, target, now) == chain
+    assert memory.recall(others[0], target, now) is None
+    assert memory.recall(others[1], target, now) == chain
 
 
 @OFFERS

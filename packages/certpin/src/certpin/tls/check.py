@@ -300,6 +300,7 @@ class SessionMemory:
         """Store the session of a connection with its target host and its verified chain."""
         with self._lock:
             self._verified[id(session)] = _Verified(session, target, chain)
+            self._verified.move_to_end(id(session))  # also one that was stored before is new again
             while len(self._verified) > _SESSIONS:
                 self._verified.popitem(last=False)
 

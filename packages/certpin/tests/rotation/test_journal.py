@@ -190,6 +190,11 @@ def test_an_invalid_line_is_an_error_with_its_number(what: str) -> None:
     assert caught.value.fix
 
 
+def test_a_number_that_is_too_large_is_refused_with_the_largest() -> None:
+    with pytest.raises(JournalError, match="whole number from 1 to 9223372036854775807"):
+        parse_journal(changed(ENDED, version=2**63))
+
+
 @given(st.text(max_size=200) | st.binary(max_size=200).map(lambda data: data.decode("latin-1")))
 def test_hostile_text_raises_journal_errors_only(text: str) -> None:
     with suppress(JournalError):

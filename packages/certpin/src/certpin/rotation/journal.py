@@ -429,7 +429,7 @@ def _number(shape: Shape | None, *, minimum: int) -> int | None:
     if shape is None:
         return None
     if not minimum <= (number := shape.integer()) <= MAX_VERSION:
-        raise FormatError(f"{shape.place} must be a whole number of at least {minimum}")
+        raise FormatError(f"{shape.place} must be a whole number from {minimum} to {MAX_VERSION}")
     return number
 
 

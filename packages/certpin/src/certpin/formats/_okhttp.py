@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError
-from certpin.formats.code import tokens
+from certpin.formats.code import is_mark, tokens
 from certpin.formats.header import read_header
 from certpin.formats.limits import (
     AnywhereInChain,
@@ -142,11 +142,7 @@ def _additions(pieces: list[Token]) -> Iterator[list[int]]:
 
 def _is_add(pieces: list[Token], place: int) -> bool:
     token = pieces[place]
-    return (token.kind, token.text) == ("word", "add") and _is_mark(pieces, place + 1, "(")
-
-
-def _is_mark(pieces: list[Token], place: int, mark: str) -> bool:
-    return place < len(pieces) and (pieces[place].kind, pieces[place].text) == ("mark", mark)
+    return (token.kind, token.text) == ("word", "add") and is_mark(pieces, place + 1, "(")
 
 
 def _arguments(pieces: list[Token], place: int) -> list[int]:

@@ -96,6 +96,11 @@ def _inside(literal: str, line: int) -> str:
     return inside
 
 
+def is_mark(pieces: list[Token], place: int, mark: str) -> bool:
+    """Return True if the token with the index ``place`` exists and is this punctuation mark."""
+    return place < len(pieces) and (pieces[place].kind, pieces[place].text) == ("mark", mark)
+
+
 def read_table(source: Source) -> ParsedFile:
     """Parse the table of policies in exported source code. Raises ``FormatError``."""
     name, version = read_header(source.text)

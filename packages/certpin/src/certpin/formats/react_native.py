@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import FormatError
 from certpin.formats import _domains
-from certpin.formats.code import tokens
+from certpin.formats.code import is_mark, tokens
 from certpin.formats.format import File, Format
 from certpin.formats.header import commented, read_header
 from certpin.formats.limits import (
@@ -88,7 +88,7 @@ def _entries(pieces: list[Token]) -> Iterator[tuple[str, dict[str, list[Token]]]
     for place, token in enumerate(pieces):
         if _begins(pieces, place):
             name, fields, values = token.text, {}, []
-        elif token.text in _FIELDS and _is(pieces, place + 1, ":"):
+        elif token.text in _FIELDS and is_mark(pieces, place + 1, ":"):
             values = fields.setdefault(token.text, [])
         elif token.kind != "mark":
             values.append(token)
@@ -99,11 +99,7 @@ def _entries(pieces: list[Token]) -> Iterator[tuple[str, dict[str, list[Token]]]
 
 def _begins(pieces: list[Token], place: int) -> bool:
     names = pieces[place].kind in {"string", "word"}
-    return names and _is(pieces, place + 1, ":") and _is(pieces, place + 2, "{")
-
-
-def _is(pieces: list[Token], place: int, mark: str) -> bool:
-    return place < len(pieces) and (pieces[place].kind, pieces[place].text) == ("mark", mark)
+    return names and is_mark(pieces, place + 1, ":") and is_mark(pieces, place + 2, "{")
 
 
 def _found(name: str, fields: dict[str, list[Token]]) -> Found:

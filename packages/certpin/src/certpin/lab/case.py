@@ -181,7 +181,8 @@ def pins_of_case(case: Case, pki: TestPKI) -> PinSet | None:
     return replace(pki.pins, policies=(policy, *others))
 
 
-def _good(pki: TestPKI) -> Scenario:
+def honest_scenario(pki: TestPKI) -> Scenario:
+    """Return the scenario of a case without an attack: the honest server, with its usual chain."""
     return Scenario.of(pki.honest)
 
 
@@ -194,7 +195,7 @@ CONTROL = Case(
     guards="that the client works: a client that refuses every server proves nothing",
     fix="check that the client trusts the lab's root and reaches the lab; read the "
     "client's own output",
-    scenario=_good,
+    scenario=honest_scenario,
 )
 
 

@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from certpin.errors import ConfigError, FormatError, InputError, JournalError
 from certpin.formats.json import from_json, to_json
-from certpin.formats.parsed import Shape
+from certpin.formats.parsed import Shape, timestamp
 from certpin.pins import HostPattern, Pin, normalise
 from certpin.pins.hosts import join_address, split_address
 from certpin.rotation.releases import AppRelease, check_name, format_curve, parse_curve
@@ -296,7 +296,7 @@ def format_event(event: Event) -> str:
     """
     fields: dict[str, Any] = {
         "schema": SCHEMA,
-        "time": _zulu(event.time),
+        "time": timestamp(event.time),
         "who": event.who,
         "step": event.step,
         "host": event.host or None,
@@ -468,8 +468,8 @@ def _release_fields(release: AppRelease) -> dict[str, Any]:
         "name": release.name,
         "updates": release.updates or None,
         "curve": format_curve(release.curve) if release.curve else None,
-        "end": _zulu(release.end) if release.end else None,
-        "forced": _zulu(release.forced) if release.forced else None,
+        "end": timestamp(release.end) if release.end else None,
+        "forced": timestamp(release.forced) if release.forced else None,
     }
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -492,10 +492,6 @@ def _release(shape: Shape, event: Event) -> AppRelease:
         raise
     except InputError as exc:
         raise FormatError(f"{shape.place}: {exc.problem}", fix=exc.fix) from exc
-
-
-def _zulu(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _text(shape: Shape | None) -> str:

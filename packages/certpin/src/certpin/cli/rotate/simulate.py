@@ -27,6 +27,7 @@ from certpin.cli.rotate.steps import (
     UsageOptions,
     delay_options,
     format_violation,
+    time_json,
     usage_options,
     with_delays,
 )
@@ -363,9 +364,9 @@ def _step_json(host: HostSimulation, dated: DatedStep) -> dict[str, Any]:
         "at": dated.at.isoformat(),
         "noticed": safety is not None,
         "locked_out": lockout.clients if lockout else 0,
-        "first": _iso(lockout.first if lockout else None),
-        "last": _iso(lockout.last if lockout else None),
-        "safe_from": _iso(safety.guaranteed if safety else None),
+        "first": time_json(lockout.first if lockout else None),
+        "last": time_json(lockout.last if lockout else None),
+        "safe_from": time_json(safety.guaranteed if safety else None),
     }
 
 
@@ -395,7 +396,3 @@ def _changed_hours(hours: Sequence[Hour]) -> Iterator[Hour]:
         if before is None or (hour.locked_out, hour.held) != (before.locked_out, before.held):
             yield hour
         before = hour
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None

@@ -20,6 +20,7 @@ from certpin.cli.rotate.steps import (
     UsageOptions,
     delay_options,
     format_violation,
+    time_json,
     usage_options,
     violation_json,
     with_delays,
@@ -413,16 +414,16 @@ def _status_json(
         "versions": [
             {
                 "version": version.number,
-                "fetched": _iso(version.fetched),
-                "bundled": _iso(version.bundled),
-                "ended": _iso(version.ended),
+                "fetched": time_json(version.fetched),
+                "bundled": time_json(version.bundled),
+                "ended": time_json(version.ended),
                 "waiting": version.pending,
                 "alive": version in alive,
-                "until": _iso(deployed.end_of_life(version, timing)),
+                "until": time_json(deployed.end_of_life(version, timing)),
                 "clients": version.clients,
                 "held": _clients_with(version, files, timing, now) if version in alive else 0,
-                "told": _iso(version.last_reported),
-                "gone": _iso(version.negligible_since),
+                "told": time_json(version.last_reported),
+                "gone": time_json(version.negligible_since),
             }
             for version in deployed.versions
         ],
@@ -473,7 +474,3 @@ def _pin_json(host: str, pin: PinStatus) -> dict[str, Any]:
             for step, violations in pin.steps
         ],
     }
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None

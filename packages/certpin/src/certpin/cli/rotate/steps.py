@@ -131,6 +131,11 @@ def format_violation(violation: Violation) -> str:
     return "\n".join([*lines, f"  fix: {violation.fix}"])
 
 
+def time_json(moment: datetime | None) -> str | None:
+    """Return a time as text for a JSON object; ``None`` without a time."""
+    return moment.isoformat() if moment else None
+
+
 def violation_json(host: str, violation: Violation) -> dict[str, Any]:
     """Return a violation of a rotation invariant at a host as a JSON object."""
     return {
@@ -138,7 +143,7 @@ def violation_json(host: str, violation: Violation) -> dict[str, Any]:
         "invariant": violation.invariant,
         "problem": violation.problem,
         "clients": violation.clients,
-        "safe_from": violation.safe_from.isoformat() if violation.safe_from else None,
+        "safe_from": time_json(violation.safe_from),
         "fix": violation.fix,
     }
 
@@ -207,7 +212,7 @@ class StepOutcome:
             "unknown": self.unknown,
             "next": self.next_command or None,
             "later": self.later_command or None,
-            "later_from": self.later.isoformat() if self.later else None,
+            "later_from": time_json(self.later),
             "events": [event_json(event) for event in self.events],
             "conclusions": [found.json() for found in self.conclusions],
         }

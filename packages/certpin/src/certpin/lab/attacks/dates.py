@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from certpin.lab.authority import Authority
-from certpin.lab.case import ALL_REJECT, Case, Expect, Expected, Family
+from certpin.lab.case import ALL_REJECT, Case, Expect, Expected, Family, honest_scenario
 from certpin.lab.scenario import Scenario, ServerStep
 
 if TYPE_CHECKING:
@@ -39,10 +39,6 @@ def _expired_intermediate(pki: TestPKI) -> Scenario:
 
 def _issued(pki: TestPKI, issuer: Authority, moment: datetime) -> Scenario:
     return Scenario.of(ServerStep.of(issuer.at(moment).issue(pki.host, key=pki.leaf.key)))
-
-
-def _honest(pki: TestPKI) -> Scenario:
-    return Scenario.legitimate(pki.leaf)
 
 
 _FIX = (
@@ -96,7 +92,7 @@ DATES = (
         reference="OWASP MASTG-TEST-0243",
         fix="choose the behaviour, and document it: on_expiry in pins.toml. Ship new pins "
         "long before, and monitor the date (certpin check)",
-        scenario=_honest,
+        scenario=honest_scenario,
         clock=_CLOCK,
     ),
 )

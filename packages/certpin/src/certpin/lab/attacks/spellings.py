@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
-from certpin.lab.case import ALL_ACCEPT, ALL_REJECT, ALL_WARN, CannotServeError, Case, Family
+from certpin.lab.case import (
+    ALL_ACCEPT,
+    ALL_REJECT,
+    ALL_WARN,
+    CannotServeError,
+    Case,
+    Family,
+    honest_scenario,
+)
 from certpin.lab.forge import forgeries
 from certpin.lab.scenario import Scenario, ServerStep
 from certpin.pins.hosts import is_address
@@ -102,10 +110,6 @@ def _address_as_name(pki: TestPKI) -> Scenario:
     return _with_san(pki, pki.host, x509.DNSName(pki.host))
 
 
-def _address(pki: TestPKI) -> Scenario:
-    return Scenario.legitimate(pki.leaf)
-
-
 _FIX_LIBRARY = "let a current TLS library compare names: remove code that compares"
 
 SPELLINGS = (
@@ -176,7 +180,7 @@ SPELLINGS = (
         reference="RFC 9525 section 6.4; RFC 5280 section 4.2.1.6",
         fix="compare addresses as bytes, not as text; look the pins up by the address without "
         "brackets",
-        scenario=_address,
+        scenario=honest_scenario,
         host=ipv6,
     ),
 )

@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from certpin.cli.client_command import check_placeholders
+from certpin.cli.prove import check_placeholders
 from certpin.lab import Authority, Identity, LabServer
 from certpin.lab.lab import remove_leftovers
 from certpin.lab.server.port import Port

@@ -263,4 +263,11 @@ MUTATIONS = [
         "old.debug != new.debug",
         f"{_C}another_name_needs_a_new_version",
     ),
+    Mutation(
+        "trust anchors: OpenSSL can load each",
+        "certpin/pins/policy.py",
+        "            require_loadable(certificates)\n",
+        "            pass\n",
+        "tests/pinfile/test_reading.py::test_an_anchor_that_openssl_cannot_read_is_refused",
+    ),
 ]

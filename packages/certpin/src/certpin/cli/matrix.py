@@ -1,17 +1,21 @@
-"""The output of ``certpin prove``: progress during the run, then the verdict, causes and cases.
+"""The output of ``certpin prove``: progress, then the verdict, causes and cases, and files.
 
 A case is one attack, or one legitimate change of a server, that a client was confronted with.
 """
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from certpin.cli.reply import fold, table_console
+from certpin.cli.main import stop_on_signals
+from certpin.cli.reply import fold, print_json, table_console
 from certpin.lab.case import Expect
 from certpin.lab.pki import LETTERS
 from certpin.lab.report.words import action, advice, details, explain, headline
@@ -20,7 +24,9 @@ from certpin.support.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
+    from certpin.lab.evidence.minisign import MinisignKey
     from certpin.lab.runner import Result, Run
 
 COLOURS = {
@@ -204,3 +210,72 @@ def _client_output(result: Result) -> list[str]:
     if not lines:
         return []
     return ["output of the client:", *(f"  {line}" for line in lines[-_OUTPUT_LINES:])]
+
+
+def print_result(run: Run, check: str, *, as_json: bool, quiet: bool, verbose: bool) -> None:
+    """Print the results of a run, and for a reader how to check the evidence."""
+    from certpin.lab.report.json import run_facts
+
+    if as_json:
+        print_json(run_facts(run))
+    else:
+        print_run(run, quiet=quiet, verbose=verbose)
+        if check and not quiet:
+            click.echo(check)
+
+
+def write_evidence(run: Run, folder: Path, key: MinisignKey | None, version: str) -> str:
+    """Write the evidence of a run to a folder.
+
+    Args:
+        run: the results of all cases for one client.
+        folder: the folder.
+        key: the key that signs the evidence; None for no signature.
+        version: the version of the client that was attacked.
+
+    Returns:
+        A text that says how to check the evidence.
+    """
+    from certpin.lab.evidence import folder as evidence
+    from certpin.pins import utc_now
+
+    with stop_on_signals():  # a stopped command removes its unfinished folder
+        manifest = evidence.write_evidence(
+            folder, run, key=key, client_version=version, environment=os.environ, now=utc_now()
+        )
+    place = printable(shlex.quote(str(folder)))
+    lines = [f"\nEvidence: {place}. Check it: cd {place} && sha256sum -c {evidence.SUMS}"]
+    if key:
+        lines.append(f"Check its signature: minisign -V -P {key.public} -m {evidence.SUMS}")
+    if manifest["pdf"]["missing"]:
+        lines.append(f"It has no PDF: {manifest['pdf']['missing']}.")
+    return "\n".join(lines)
+
+
+def write_reports(run: Run, files: dict[str, Any], location: Path) -> None:
+    """Write the reports of a run that the user asked for: each, even if another can't be written.
+
+    Args:
+        run: the results of all cases for one client.
+        files: the file for each format; None for a report that is not wanted.
+        location: the file of the user's repository to which findings in SARIF point.
+
+    Raises:
+        ConfigError: a file, or several, can't be written.
+    """
+    from certpin.errors import ConfigError
+    from certpin.lab.report import FORMATS
+    from certpin.lab.report.sarif import to_sarif
+
+    sarif = partial(to_sarif, location=location)
+    formats: dict[str, Callable[[Run], str]] = {**FORMATS, "sarif": sarif}
+    failures = []
+    for name, path in files.items():
+        if path is None:
+            continue
+        try:
+            path.write_text(formats[name](run), encoding="utf-8")
+        except OSError as exc:
+            failures.append(f"{printable(str(path))} cannot be written: {exc.strerror}")
+    if failures:
+        raise ConfigError("; ".join(failures), fix="name a file in a folder that you may write to")

@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from contextlib import closing
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from shutil import which
+from typing import TYPE_CHECKING, Literal
 
 import click
 from click.core import ParameterSource
 
 from certpin.cli.cases import case_file_option, case_option, foreign_option, with_foreign
 from certpin.cli.choices import CLIENT_SECONDS, LAB_PROTOCOLS, STALL_SECONDS, STYLES
-from certpin.cli.client_command import check_placeholders, check_program, default_route
 from certpin.cli.fuzzing import fuzz_certpin, fuzz_client, fuzz_options
-from certpin.cli.main import INCONCLUSIVE, report_error, stop_on_signals
+from certpin.cli.main import INCONCLUSIVE, report_error, stop_on_signals, unknown
 from certpin.cli.options import anchors_pem, ca_file_option, json_option
-from certpin.cli.reply import print_json, say
+from certpin.cli.reply import say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from certpin.cli.fuzzing import FuzzOptions
     from certpin.lab.case import Case
     from certpin.lab.evidence.minisign import MinisignKey
-    from certpin.lab.runner import Run
 
 _file = click.Path(dir_okay=False, path_type=Path)
 _MAX_REPEAT = 100
 _MIN_BOUND, _MAX_BOUND = 0.1, 50.0  # percent; 0.1 needs 2,995 refused connections
 _MAX_CHAINS = 1_000_000
+# A command that contains one of these connects to the lab without a proxy.
+_DIRECT = ("{address}", "{port}", "{endpoint}")
+# An argument that is no code: an option, a path, a URL.
+_PLAIN_WORD = re.compile(r"[\w./:;,=@+{}-]*", re.ASCII)
+_BRACED = re.compile(r"(?<!\{)\{([A-Za-z][\w:-]{0,80})\}(?!\})", re.ASCII)
 
 
 def _check_location(
@@ -275,10 +277,10 @@ def prove(
             "--case-file replaces the real server: leave out --pins and --upstream": case_file
             and (pin_file or upstream),
             "--via all needs {address}, {port} or {endpoint} in the command: without a proxy, the "
-            "client finds the lab by them": via == "all" and default_route(command) != "port",
+            "client finds the lab by them": via == "all" and _default_route(command) != "port",
         }
     )
-    from certpin.cli.matrix import RunProgress
+    from certpin.cli.matrix import RunProgress, print_result, write_evidence, write_reports
     from certpin.cli.output import check_folder
     from certpin.lab.case import LabError
     from certpin.lab.client import Command, EveryWay
@@ -298,13 +300,13 @@ def prove(
     check_placeholders(command)
     if fuzzing and not command:
         ctx.exit(fuzz_certpin(name, fuzzing))
-    check_program(command[0])
+    _check_program(command[0])
     real = (
         find_upstream(name, protocol, pin_file, upstream, anchors_pem(ca_file))
         if pin_file or upstream
         else None
     )
-    routes = ("connect", "port") if via == "all" else (via or default_route(command),)
+    routes = ("connect", "port") if via == "all" else (via or _default_route(command),)
     commands = [(WarmCommand if warm else Command)(command, route, timeout) for route in routes]
     client = EveryWay(commands) if len(commands) > 1 else commands[0]
     lab = Lab(
@@ -341,12 +343,12 @@ def prove(
     # left out because another failed: the run can have taken an hour.
     try:
         try:
-            _write(run, files, sarif_location or pin_file or Path("pins.toml"))
+            write_reports(run, files, sarif_location or pin_file or Path("pins.toml"))
         finally:
             if evidence:
-                check = _write_evidence(run, evidence, key, client_version)
+                check = write_evidence(run, evidence, key, client_version)
     finally:
-        _print(run, check, as_json=as_json, quiet=quiet, verbose=verbose)
+        print_result(run, check, as_json=as_json, quiet=quiet, verbose=verbose)
     ctx.exit(exit_code(run))
 
 
@@ -398,73 +400,70 @@ def _prepare_evidence(folder: Path, sign_key: Path | None) -> MinisignKey | None
     return load_key(sign_key, ask_passphrase) if sign_key else None
 
 
-def _print(run: Run, check: str, *, as_json: bool, quiet: bool, verbose: bool) -> None:
-    """Print the results of a run, and for a reader how to check the evidence."""
-    from certpin.cli.matrix import print_run
-    from certpin.lab.report.json import run_facts
+def _default_route(command: tuple[str, ...]) -> str:
+    """Return how the client reaches the lab if the user did not give ``--via``.
 
-    if as_json:
-        print_json(run_facts(run))
-    else:
-        print_run(run, quiet=quiet, verbose=verbose)
-        if check and not quiet:
-            click.echo(check)
-
-
-def _write_evidence(run: Run, folder: Path, key: MinisignKey | None, version: str) -> str:
-    """Write the evidence of a run to a folder.
-
-    Args:
-        run: the results of all cases for one client.
-        folder: the folder.
-        key: the key that signs the evidence; None for no signature.
-        version: the version of the client that was attacked.
-
-    Returns:
-        A text that says how to check the evidence.
+    The result is ``port`` (directly) if the command contains a placeholder for the lab's address or
+    port, else ``connect`` (through the lab's proxy).
     """
-    from certpin.lab.evidence.folder import SUMS, write_evidence
-    from certpin.pins import utc_now
-    from certpin.support.text import printable
-
-    with stop_on_signals():  # a stopped command removes its unfinished folder
-        manifest = write_evidence(
-            folder, run, key=key, client_version=version, environment=os.environ, now=utc_now()
-        )
-    place = printable(shlex.quote(str(folder)))
-    lines = [f"\nEvidence: {place}. Check it: cd {place} && sha256sum -c {SUMS}"]
-    if key:
-        lines.append(f"Check its signature: minisign -V -P {key.public} -m {SUMS}")
-    if manifest["pdf"]["missing"]:
-        lines.append(f"It has no PDF: {manifest['pdf']['missing']}.")
-    return "\n".join(lines)
+    named = any(name in word for word in command for name in _DIRECT)
+    return "port" if named else "connect"
 
 
-def _write(run: Run, files: dict[str, Any], location: Path) -> None:
-    """Write the reports of a run that the user asked for: each, even if another can't be written.
+def check_placeholders(command: tuple[str, ...]) -> None:
+    """Check that every placeholder in the command is known.
 
-    Args:
-        run: the results of all cases for one client.
-        files: the file for each format; None for a report that is not wanted.
-        location: the file of the user's repository to which findings in SARIF point.
+    The braces of a command may also be its own: a word with white space, quotes or other marks is
+    taken for code, and only a name that resembles a placeholder is refused.
 
     Raises:
-        ConfigError: a file, or several, can't be written.
+        click.UsageError: a format of ``{export:FORMAT}`` is unknown, or a name in braces resembles
+            a placeholder.
+    """
+    from certpin.formats import FORMATS
+    from certpin.lab.client import SUBSTITUTIONS, exports_in
+
+    for name in exports_in(command):
+        if name not in FORMATS:
+            problem = unknown("format", name, list(FORMATS), "`certpin export --list`")
+            raise click.UsageError(f"{{export:{name[:80]}}}: {problem}")
+    known = [*SUBSTITUTIONS, *(f"export:{name}" for name in FORMATS)]
+    for word in filter(_PLAIN_WORD.fullmatch, command):
+        for name in _BRACED.findall(word):
+            if name not in known and (near := _near(name, known)):
+                raise click.UsageError(
+                    f"{{{name}}} is not a placeholder. Did you mean {{{near}}}?\n  fix: correct "
+                    f"it; if the braces are the client's, write spaces into them: {{ {name} }}"
+                )
+
+
+def _near(name: str, known: list[str]) -> str:
+    """Return the placeholder that the user may have meant; an empty string if none is similar."""
+    from difflib import get_close_matches
+
+    name = name.lower()
+    begun = [each for each in known if name.startswith(each)]  # {cafile}, {hostname}
+    near = get_close_matches(name, known, n=1, cutoff=0.8) or sorted(begun, key=len)[-1:]
+    return next(iter(near or get_close_matches(name, known, n=1)), "")
+
+
+def _check_program(name: str) -> None:
+    """Check that the program of the client can be started.
+
+    Raises:
+        ConfigError: the program does not exist, or is not executable.
     """
     from certpin.errors import ConfigError
-    from certpin.lab.report import FORMATS
-    from certpin.lab.report.sarif import to_sarif
     from certpin.support.text import printable
 
-    sarif = partial(to_sarif, location=location)
-    formats: dict[str, Callable[[Run], str]] = {**FORMATS, "sarif": sarif}
-    failures = []
-    for name, path in files.items():
-        if path is None:
-            continue
-        try:
-            path.write_text(formats[name](run), encoding="utf-8")
-        except OSError as exc:
-            failures.append(f"{printable(str(path))} cannot be written: {exc.strerror}")
-    if failures:
-        raise ConfigError("; ".join(failures), fix="name a file in a folder that you may write to")
+    if "{" in name or which(name):  # a placeholder has its value during the run
+        return
+    if "/" not in name or not Path(name).is_file():
+        place = "" if "/" in name else " in PATH"
+        raise ConfigError(
+            f"there is no program {printable(name)}{place}",
+            key="COMMAND",
+            fix="check its name, or give its path, as in ./client",
+        )
+    script = f"chmod +x {shlex.quote(name)}, or name its interpreter before it: python {name}"
+    raise ConfigError(f"{printable(name)} is not executable", key="COMMAND", fix=printable(script))

@@ -19,7 +19,7 @@ from certpin.formats.header import header, read_header
 from certpin.formats.parsed import (
     Found,
     ParsedFile,
-    Weakness,
+    WeakSetting,
     pass_over,
     read_anchors,
 )
@@ -190,7 +190,7 @@ def _inside(config: Element, outer: _Scope) -> Iterator[tuple[Element, _Scope]]:
         yield from _inside(nested, scope)
 
 
-def _weaknesses(root: Element) -> Iterator[Weakness]:
+def _weaknesses(root: Element) -> Iterator[WeakSetting]:
     """Yield the settings of a release build that weaken the checks of connections.
 
     The settings in ``<debug-overrides>`` have no effect in a release build.
@@ -198,13 +198,13 @@ def _weaknesses(root: Element) -> Iterator[Weakness]:
     for config in root.children:
         if config.name == "base-config":
             if _permits_cleartext(config):
-                yield Weakness("cleartext", config.line)
+                yield WeakSetting("cleartext", config.line)
             yield from _weak_anchors(config, pinned=False)
         elif config.name == "domain-config":
             yield from _weak_domains(config, pinned=False, cleartext=0)
 
 
-def _weak_domains(config: Element, *, pinned: bool, cleartext: int) -> Iterator[Weakness]:
+def _weak_domains(config: Element, *, pinned: bool, cleartext: int) -> Iterator[WeakSetting]:
     """Yield the weaknesses in a ``<domain-config>`` and in those nested in it.
 
     Args:
@@ -217,7 +217,7 @@ def _weak_domains(config: Element, *, pinned: bool, cleartext: int) -> Iterator[
     if "cleartextTrafficPermitted" in config.attributes:
         cleartext = config.line if _permits_cleartext(config) else 0
     if pinned and cleartext:
-        yield Weakness("cleartext", cleartext)
+        yield WeakSetting("cleartext", cleartext)
     yield from _weak_anchors(config, pinned=pinned)
     for nested in config.children:
         if nested.name == "domain-config":
@@ -228,7 +228,7 @@ def _permits_cleartext(config: Element) -> bool:
     return config.attributes.get("cleartextTrafficPermitted", "").strip().lower() == "true"
 
 
-def _weak_anchors(config: Element, *, pinned: bool) -> Iterator[Weakness]:
+def _weak_anchors(config: Element, *, pinned: bool) -> Iterator[WeakSetting]:
     """Yield the weaknesses in the ``<trust-anchors>`` of an element.
 
     If pins apply (``pinned``), Android compares them with chains to the user's authorities too.
@@ -240,11 +240,11 @@ def _weak_anchors(config: Element, *, pinned: bool) -> Iterator[Weakness]:
     of_user = [each for each in certificates if each.attributes.get("src", "").strip() == "user"]
     for each in certificates:
         if each.attributes.get("overridePins", "").lower() == "true":
-            yield Weakness("pins-overridden", each.line)
+            yield WeakSetting("pins-overridden", each.line)
     if of_user and len(of_user) == len(certificates):
-        yield Weakness("only-user-authorities", of_user[0].line)
+        yield WeakSetting("only-user-authorities", of_user[0].line)
     elif of_user and not pinned:
-        yield Weakness("user-authorities", of_user[0].line)
+        yield WeakSetting("user-authorities", of_user[0].line)
 
 
 def _found(source: Source, pattern: str, line: int, scope: _Scope) -> Found:

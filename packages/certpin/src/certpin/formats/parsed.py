@@ -28,7 +28,6 @@ from certpin.pins import (
     TrustAnchors,
 )
 from certpin.pins.hosts import split_address
-from certpin.x509.certificate import read_trust_anchors
 from certpin.x509.log_list import LogList
 
 if TYPE_CHECKING:
@@ -206,7 +205,7 @@ def pins_from(texts: list[str]) -> tuple[Pin, ...]:
 def read_anchors(data: bytes, source: str = "") -> TrustAnchors:
     """Parse trust anchors in PEM or DER; ``source`` is their file. Raises ``FormatError``."""
     try:
-        return TrustAnchors(tuple(each.der for each in read_trust_anchors(data)), source=source)
+        return TrustAnchors.parse(data, source)
     except InputError as exc:
         raise FormatError(f"the trust anchors cannot be read: {exc.problem}") from exc
 
@@ -344,7 +343,7 @@ class ImportOptions:
 
 
 @dataclass(frozen=True)
-class Weakness:
+class WeakSetting:
     """A setting of a platform's file that weakens the checks of connections in a release.
 
     Attributes:
@@ -372,7 +371,7 @@ class ParsedFile:
     name: str = ""
     version: int = 1
     debug: TrustAnchors | None = None
-    weaknesses: tuple[Weakness, ...] = ()
+    weaknesses: tuple[WeakSetting, ...] = ()
 
     def pin_set(self, options: ImportOptions) -> PinSet:
         """Return the pin set that the file describes.

@@ -38,8 +38,8 @@ from certpin.pins import (
     State,
     TrustAnchors,
 )
-from certpin.x509 import quoted
-from certpin.x509.certificate import MAX_FILE_BYTES, read_trust_anchors
+from certpin.x509 import Certificate, quoted
+from certpin.x509.certificate import MAX_FILE_BYTES
 from certpin.x509.log_list import LogList
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.pinfile.file import UnknownKey
-    from certpin.x509 import Certificate
 
     # Returns the bytes of a file that a pin file names. Raises OSError.
     Files = Callable[[str], bytes]
@@ -216,8 +215,7 @@ def _trust_files(read: Files) -> TrustFiles:
 
     @cache
     def anchors(name: str) -> TrustAnchors:
-        certificates = read_trust_anchors(read(name))
-        return TrustAnchors(tuple(each.der for each in certificates), source=name)
+        return TrustAnchors.parse(read(name), name)
 
     return anchors
 
@@ -431,7 +429,7 @@ def anchor_certificates(files: Files, name: str, key: str) -> tuple[Certificate,
             OpenSSL can't read.
     """
     try:
-        return read_trust_anchors(files(name))
+        return tuple(map(Certificate.from_der, TrustAnchors.parse(files(name)).der))
     except (OSError, ValueError) as exc:
         raise _no_anchors(name, key, exc) from exc
 

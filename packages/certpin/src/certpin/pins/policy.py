@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from certpin.errors import ConfigError, PinParseError
+from certpin.errors import HAS_TLS, ConfigError, PinParseError
 from certpin.pins.hosts import (
     check_report_address,
     check_servers,
@@ -239,6 +239,26 @@ class TrustAnchors:
     der: tuple[bytes, ...]
     source: str = field(default="", compare=False)
     strict: bool | None = None
+
+    @classmethod
+    def parse(cls, data: bytes, source: str = "") -> TrustAnchors:
+        """Read the certificates of a file, PEM or DER, which must contain nothing else.
+
+        OpenSSL has to be able to load each. Without TLS, as in a browser (Pyodide), there is no
+        OpenSSL, and no connection to protect.
+
+        Raises:
+            CertificateParseError: a certificate can't be read, or the data has something else.
+            KeyParseError: the data has a key that can't be read.
+        """
+        from certpin.x509.certificate import read_certificates
+
+        certificates = read_certificates(data)
+        if HAS_TLS:
+            from certpin.x509.openssl import require_loadable
+
+            require_loadable(certificates)
+        return cls(tuple(each.der for each in certificates), source)
 
     @cached_property
     def digest(self) -> bytes:

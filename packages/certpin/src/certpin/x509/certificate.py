@@ -17,7 +17,7 @@ from functools import cached_property, lru_cache, partial
 from threading import Lock
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from certpin.errors import HAS_TLS, CertificateParseError, InputError, KeyParseError
+from certpin.errors import CertificateParseError, InputError, KeyParseError
 from certpin.support.text import printable
 from certpin.x509 import keys
 
@@ -361,23 +361,6 @@ def read_certificates(data: bytes) -> tuple[Certificate, ...]:
         raise CertificateParseError(
             "something in it is not a certificate", fix="keep keys and CSRs in other files"
         )
-    return certificates
-
-
-def read_trust_anchors(data: bytes) -> tuple[Certificate, ...]:
-    """Read the certificates of a file of trust anchors, and check that OpenSSL can load each.
-
-    Without TLS, as in a browser (Pyodide), there is no OpenSSL, and nothing to protect.
-
-    Raises:
-        CertificateParseError: as for ``read_certificates``, or OpenSSL can't read a certificate.
-        KeyParseError: a key in the file can't be read.
-    """
-    certificates = read_certificates(data)
-    if HAS_TLS:
-        from certpin.x509.openssl import require_loadable
-
-        require_loadable(certificates)
     return certificates
 
 

@@ -14,7 +14,8 @@
    alert is silenced.
 4. A silenced alert is recorded and sends no message. If the problem remains when the silence ends,
    a message is sent.
-5. If a rule could not be evaluated, its problems are neither present nor gone.
+5. If a rule could not be evaluated, its problems are neither present nor gone. The same is true for
+   the problems of hosts whose pins can't be read.
 6. If the clock was set back, stored times that are in the future count as now.
 7. Messages about an acknowledged alert are not repeated. If its severity rises, a message is sent
    at once, and the alert has to be acknowledged again.
@@ -230,13 +231,14 @@ def _gone(
     """Yield the changes of stored open alerts with a problem that no rule finds any more.
 
     An alert resolves when its problem has been gone for the hold time. If its rule could not be
-    evaluated, the problem doesn't count as gone. ``before`` has the stored alerts by key.
+    evaluated for its host, the problem doesn't count as gone. ``before`` has the stored alerts by
+    key.
     """
     present = {finding.key for finding in evaluation.findings}
     for known in before.values():
         if known.resolved_at is not None or known.key in present:
             continue
-        if known.rule in evaluation.skipped:
+        if not evaluation.covers(known.rule, known.pin_set, known.host):
             yield AlertChange(replace(known, gone_at=None), before=known)
         else:
             yield _hold_or_resolve(known, context)

@@ -230,7 +230,10 @@ def _on_one_line(problem: str) -> str:
     ("critical",),
     needs="probes",
     summary="a monitored pin file, or the journal beside it, cannot be read",
-    why="Its last readable content stays in force until a restart; then its hosts are not probed.",
+    why=(
+        "Its last readable content stays in force until a restart; then its hosts are not probed, "
+        "and their alerts keep their state."
+    ),
 )
 def _pin_file_unreadable(evidence: Evidence) -> Iterator[AlertFinding]:
     for problem in evidence.probes.problems:

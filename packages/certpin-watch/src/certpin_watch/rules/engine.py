@@ -26,6 +26,7 @@ from certpin_watch.settings import SEVERITIES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from certpin.pins import HostPattern
     from certpin_watch.rules.rule import Evidence, VersionHolders
 
 log = logging.getLogger("certpin.watch.alerts")
@@ -39,6 +40,7 @@ RULES: dict[str, AlertRule] = {
     if isinstance(rule, AlertRule)
 }
 MAX_FINDINGS = 20  # of a rule over reports, for one pattern of a pin set
+_UNREADABLE = "pin-file-unreadable"  # is about one file, and needs no other
 _MAX_NAME = 80  # characters of an unknown name in an error
 
 
@@ -53,12 +55,41 @@ class Evaluation:
             unknown.
         failures: the reason for each rule that raised an exception. The keys are texts such as
             ``the rule no-backup``.
+        readable: if a pin file can't be read, the pin sets that could be read, each with the host
+            patterns that it pins; else None. Alerts about all others keep their state.
+        of_locations: the rules that, without a host, are about a location: they depend on all hosts
+            that it has to probe.
     """
 
     findings: tuple[AlertFinding, ...] = ()
     skipped: frozenset[str] = frozenset()
     clients: Mapping[str, int | None] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
+    readable: frozenset[tuple[str, HostPattern]] | None = None
+    of_locations: frozenset[str] = frozenset()
+
+    def covers(self, rule: str, pin_set: str, host: str) -> bool:
+        """Return True if this evaluation would have found a problem that still exists.
+
+        It would not if the rule was skipped, or if the pins of the host may be in a pin file that
+        can't be read. After a restart, the content of such a file is unknown.
+
+        Args:
+            rule: the id of the rule that found the problem before.
+            pin_set: the name of the pin set; empty if the problem concerns none.
+            host: the host or host pattern; empty if the problem concerns none.
+        """
+        if rule in self.skipped:
+            return False
+        if self.readable is None:
+            return True
+        if not host and not pin_set:
+            return rule not in self.of_locations
+        return any(
+            (not pin_set or name == pin_set)
+            and (not host or str(pattern) == host or pattern.matches(host))
+            for name, pattern in self.readable
+        )
 
 
 def evaluate(evidence: Evidence, rules: Mapping[str, AlertRule] = RULES) -> Evaluation:
@@ -93,7 +124,22 @@ def evaluate(evidence: Evidence, rules: Mapping[str, AlertRule] = RULES) -> Eval
         unique.setdefault(finding.key, finding)
     holders = evidence.reports.holders
     clients = {key: affected_clients(finding, holders) for key, finding in unique.items()}
-    return Evaluation(tuple(unique.values()), frozenset(skipped), clients, failures)
+    return Evaluation(
+        tuple(unique.values()),
+        frozenset(skipped),
+        clients,
+        failures,
+        _readable(evidence),
+        frozenset(rule.id for rule in rules.values() if rule.needs == "probes") - {_UNREADABLE},
+    )
+
+
+def _readable(evidence: Evidence) -> frozenset[tuple[str, HostPattern]] | None:
+    """Return the pin sets and host patterns that are known; None if every pin file is readable."""
+    probes = evidence.probes
+    if not probes.problems:
+        return None
+    return frozenset((entry.charge.pins.name, entry.policy.pattern) for entry in probes.policies)
 
 
 def describe_failure(exc: Exception) -> str:

@@ -125,7 +125,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "an alert of a skipped rule does not resolve",
         "state.py",
-        "if known.rule in evaluation.skipped:",
+        "if not evaluation.covers(known.rule, known.pin_set, known.host):",
         "if False:",
         _STATE + "an_alert_of_a_skipped_rule_does_not_resolve",
     ),

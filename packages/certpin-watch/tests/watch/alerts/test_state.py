@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from certpin import HostPattern
 from certpin_watch.alerts.silences import MaintenanceWindow, Silencing
+from certpin_watch.rules.rule import AlertFinding
 from certpin_watch.store.alerts import SilenceRow
 from tests.watch.alerts._findings import HOST, NOW, SETTINGS, History, finding
 
@@ -83,6 +85,23 @@ def test_an_alert_of_a_skipped_rule_does_not_resolve() -> None:
         assert history.evaluate(NOW + n * HOLD, skipped=frozenset({"pin-mismatch"})) == []
     assert history.evaluate(NOW + 5 * HOLD) == []
     assert history.evaluate(NOW + 6 * HOLD) == ["resolved!"]
+
+
+def test_an_alert_keeps_its_state_while_the_pins_of_its_host_are_unreadable() -> None:
+    history, other = History(), HostPattern.parse("www.shop.example")
+    silent = AlertFinding("monitor-silent", "critical", "", "", "the monitor does not run")
+    disk = AlertFinding("disk-nearly-full", "warning", "", "", "the disk is nearly full")
+    history.evaluate(NOW, finding(), silent, disk)
+    unreadable = {
+        "readable": frozenset({("shop", other)}),
+        "of_locations": frozenset({"monitor-silent"}),
+    }
+    events = [history.evaluate(NOW + n * HOLD, **unreadable) for n in range(1, 5)]
+    assert events == [[], ["resolved!"], [], []]
+    assert [alert.rule for alert in history.alerts.values() if alert.resolved_at] == [disk.rule]
+    readable = {"readable": frozenset({("bank-app", HostPattern.parse(f"**.{HOST}"))})}
+    history.evaluate(NOW + 5 * HOLD, **readable)
+    assert history.evaluate(NOW + 6 * HOLD, **readable) == ["resolved!", "resolved!"]
 
 
 def test_a_silenced_alert_is_recorded_and_sent_when_the_silence_ends() -> None:

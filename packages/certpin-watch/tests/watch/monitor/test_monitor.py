@@ -12,11 +12,13 @@ from sqlalchemy import func, select
 
 from certpin.lab import Authority, LabServer
 from certpin.rotation.journal import Event, format_event
+from certpin_watch.alerts.run import Evaluator
 from certpin_watch.monitor import probing
 from certpin_watch.monitor.probing import Prober
 from certpin_watch.monitor.results import ProbeJob
 from certpin_watch.monitor.scheduler import Scheduler, run
 from certpin_watch.store import leases
+from certpin_watch.store.alerts import open_alerts
 from certpin_watch.store.tables.observations import CERTIFICATES, SIGHTINGS, VANTAGES
 from tests.probe.scan._servers import Server, say_nothing, tls
 from tests.servers.mail import smtp
@@ -304,6 +306,43 @@ def test_an_unreadable_pin_file_ends_no_sighting(
         scene.configure(host=[])
         scene.round()
     assert [row.latest for row in rows(scene.watch.store)] == [True]
+
+
+@pytest.mark.medium
+def test_a_restart_without_a_readable_pin_file_resolves_no_alert(
+    watch_over: WatchOver, intermediate: Authority
+) -> None:
+    leaf, other = intermediate.issue("localhost"), intermediate.issue("localhost")
+    with LabServer(other) as server:
+        host = [server_at(server.port)]
+        scene = watch_over(leaf, host=host)
+        scene.confirm()
+        Evaluator(scene.watch).evaluate()
+        pins = (scene.folder / "pins.toml").rename(scene.folder / "moved.toml")
+        scene.configure(host=host)  # a new process, which never read the file
+        evaluator = Evaluator(scene.watch)
+        for _ in range(4):
+            scene.pass_time(minutes=20)
+            scene.round()
+            evaluator.evaluate()
+        assert open_rules(scene) == ["pin-file-unreadable", "pin-mismatch"]
+        pins.rename(scene.folder / "pins.toml")
+        scene.pass_time(minutes=20)
+        scene.round()
+        evaluator.evaluate()
+        assert "pin-mismatch" in open_rules(scene)
+        scene.pin(other.pin, version=2)
+        for _ in range(3):
+            scene.pass_time(minutes=20)
+            scene.round()
+            evaluator.evaluate()
+    assert "pin-mismatch" not in open_rules(scene)
+    assert "pin-file-unreadable" not in open_rules(scene)
+
+
+def open_rules(scene: Scene) -> list[str]:
+    with scene.watch.store.read() as connection:
+        return sorted(alert.rule for alert in open_alerts(connection))
 
 
 def test_a_location_that_is_removed_from_the_settings_is_not_silent(

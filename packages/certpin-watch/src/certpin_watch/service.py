@@ -88,8 +88,8 @@ def make_ready(watch: Watch) -> None:
     for location in monitor.locations_without_worker(watch.settings.monitor, served):
         log.warning(
             "no worker has a token for the location %s, so that no host is probed from there\n"
-            "  fix: certpin watch token add NAME --worker %s",
-            *(location, location),
+            "  fix: certpin watch token add NAME --worker %s%s",
+            *(location, location, watch.settings.same_database),
         )
     check_listening(watch.settings, watch.store)
 

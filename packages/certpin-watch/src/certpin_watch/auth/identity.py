@@ -368,8 +368,8 @@ def check_listening(settings: ServiceSettings, store: Store) -> None:
         raise ConfigError(
             "other machines can reach the service, and need no password",
             key="listen",
-            fix="certpin watch user add NAME --role admin, or [access.oidc] in watch.toml; "
-            "or listen on 127.0.0.1 with no proxy in front",
+            fix=f"certpin watch user add NAME --role admin{settings.same_database}, "
+            "or [access.oidc] in watch.toml; or listen on 127.0.0.1 with no proxy in front",
         )
     if is_local_only(settings.listen[0]):
         return

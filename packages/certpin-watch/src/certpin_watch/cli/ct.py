@@ -12,7 +12,7 @@ import click
 
 from certpin.cli.options import json_option
 from certpin.cli.reply import print_json, say
-from certpin_watch.cli.options import store_options
+from certpin_watch.cli.options import refuse_empty, store_options
 
 if TYPE_CHECKING:
     from certpin_watch.store import Store
@@ -48,9 +48,13 @@ def ct(store: Store, as_json: bool) -> None:
     except InputError as exc:
         raise ConfigError(exc.problem, fix=exc.fix) from exc
     if entry is not None:
+        refuse_empty(store)
         with store.write() as connection:
             record_logged(connection, entry, now)
     if as_json:
         print_json({"noted": entry is not None})
     elif entry is None:
-        say("certpin", f"nothing to record: {os.environ.get('SUMMARY') or 'no event'}"[:400])
+        say(
+            "certpin",
+            f"nothing to record: {os.environ.get('SUMMARY') or os.environ['EVENT']}"[:400],
+        )

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from certpin.cli.reply import say
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
     from certpin_watch.settings import ServiceSettings
     from certpin_watch.store import Store
     from certpin_watch.store.accounts import Actor
-
-CONFIG = Path("watch.toml")
 
 settings_option = click.option(
     "--config",
@@ -93,13 +93,14 @@ def chosen_settings(config: Path | None, written: str | None) -> ServiceSettings
     """
     from certpin_watch.secret import resolve
     from certpin_watch.settings import ServiceSettings, load
+    from certpin_watch.settings.file import DEFAULT_FILE, STORE_OPTION
 
-    path = config or CONFIG
+    path = config or DEFAULT_FILE
     exists = config is not None or path.exists()
     settings = load(path, _check_rule) if exists else ServiceSettings()
     if written is None:
         return settings
-    return replace(settings, store=resolve(written, "--store"), folder=None, file=None)
+    return replace(settings, store=resolve(written, STORE_OPTION), folder=None, file=None)
 
 
 def _check_rule(name: str) -> None:
@@ -178,28 +179,63 @@ def naming_database(store: Store) -> Iterator[None]:
     except StoreError as exc:
         if not store.is_sqlite:
             raise
-        file = printable(str(store.engine.url.database))
+        file = printable(str(_file_of(store)))
         raise StoreError(f"{file}: {exc.problem}", reason=exc.reason, fix=exc.fix) from exc
 
 
 def require_database(store: Store) -> None:
     """Check that a database has the current schema, and isn't empty.
 
+    Raises:
+        ConfigError: the database is missing or empty.
+        StoreError: the database is unreachable, or its schema is not that of this version.
+    """
+    from certpin_watch.store import prepare
+
+    refuse_empty(store)
+    prepare(store)
+
+
+def refuse_empty(store: Store) -> None:
+    """Check that a database exists and isn't empty. It is not created.
+
     A command on an empty database would otherwise report that there are no problems.
 
     Raises:
-        ConfigError: the database is empty.
-        StoreError: the database is unreachable, or its schema is not that of this version.
+        ConfigError: the database is missing or empty.
+        StoreError: the database is unreachable.
     """
     from certpin.errors import ConfigError
-    from certpin_watch.store import SchemaState, prepare, schema_state
+    from certpin.support.text import printable
+    from certpin_watch.store import SchemaState, schema_state
 
     if schema_state(store).state is SchemaState.EMPTY:
+        file = f"{printable(str(_file_of(store)))}: " if store.is_sqlite else ""
         raise ConfigError(
-            "the monitoring service has never run on this database: it is empty",
+            f"{file}the monitoring service has never run on this database: it is empty",
             fix="name its settings with --config FILE, or the database with --store URL",
         )
-    prepare(store)
+
+
+def create_database(store: Store) -> None:
+    """Create the tables of a missing or empty database, or migrate an old SQLite file.
+
+    If a file is created, its path is printed: in the wrong folder, that is not the database of the
+    service.
+
+    Raises:
+        StoreError: the database can't be used.
+    """
+    from certpin.support.text import printable
+    from certpin_watch.store import prepare
+
+    migration = prepare(store)
+    if migration is not None and migration.before is None:
+        say("certpin", f"created the database {printable(str(_file_of(store).absolute()))}")
+
+
+def _file_of(store: Store) -> Path:
+    return Path(str(store.engine.url.database))
 
 
 def dialect_of(store: Store) -> str:

@@ -10,7 +10,13 @@ import click
 from certpin.cli.main import Group
 from certpin.cli.options import json_option
 from certpin.cli.reply import print_done, print_json
-from certpin_watch.cli.options import local_actor, store_options, time_text
+from certpin_watch.cli.options import (
+    create_database,
+    local_actor,
+    require_database,
+    store_options,
+    time_text,
+)
 
 if TYPE_CHECKING:
     from certpin_watch.store import Store
@@ -82,12 +88,11 @@ def add(
     from certpin.pins import utc_now
     from certpin_watch.auth.credentials import make_token
     from certpin_watch.permissions import worker_scope
-    from certpin_watch.store import prepare
     from certpin_watch.store.accounts import audit
 
     if worker:
         scopes = (worker_scope(worker),)
-    prepare(store)
+    create_database(store)
     now, actor = utc_now(), local_actor()
     until = now + timedelta(days=days) if days else None
     with store.write() as connection:
@@ -115,10 +120,9 @@ def list_tokens(store: Store, as_json: bool) -> None:
     Exit code 0: done. 2: usage, or a database that can't be used. 3: the database is away, busy,
     or its disk full.
     """  # noqa: D301  # click reads the \b itself
-    from certpin_watch.store import prepare
     from certpin_watch.store.accounts import all_tokens
 
-    prepare(store)
+    require_database(store)
     with store.read() as connection:
         tokens = all_tokens(connection)
     if as_json:
@@ -147,10 +151,9 @@ def revoke(store: Store, token_id: str, as_json: bool) -> None:
     or its disk full.
     """  # noqa: D301  # click reads the \b itself
     from certpin.pins import utc_now
-    from certpin_watch.store import prepare
     from certpin_watch.store.accounts import audit, revoke_token
 
-    prepare(store)
+    require_database(store)
     now = utc_now()
     with store.write() as connection:
         revoke_token(connection, token_id, now)

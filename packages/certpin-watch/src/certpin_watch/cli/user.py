@@ -10,7 +10,14 @@ import click
 from certpin.cli.main import Group
 from certpin.cli.options import json_option
 from certpin.cli.reply import print_done, print_json
-from certpin_watch.cli.options import local_actor, store_options, time_text, watch_options
+from certpin_watch.cli.options import (
+    create_database,
+    local_actor,
+    require_database,
+    store_options,
+    time_text,
+    watch_options,
+)
 
 if TYPE_CHECKING:
     from certpin_watch.context import Watch
@@ -62,10 +69,9 @@ def add(watch: Watch, name: str, role: str, as_json: bool) -> None:
     """  # noqa: D301  # click reads the \b itself
     from certpin.pins import utc_now
     from certpin_watch.auth.credentials import hash_new_password
-    from certpin_watch.store import prepare
     from certpin_watch.store.accounts import add_account, audit
 
-    prepare(watch.store)
+    create_database(watch.store)
     hashed = hash_new_password(_read_password(name), name, watch.settings.public_url)
     now = utc_now()
     with watch.store.write() as connection:
@@ -87,10 +93,9 @@ def list_accounts(store: Store, as_json: bool) -> None:
     Exit code 0: done. 2: usage, or a database that can't be used. 3: the database is away, busy,
     or its disk full.
     """  # noqa: D301  # click reads the \b itself
-    from certpin_watch.store import prepare
     from certpin_watch.store.accounts import all_accounts
 
-    prepare(store)
+    require_database(store)
     with store.read() as connection:
         accounts = all_accounts(connection)
     if as_json:
@@ -130,10 +135,9 @@ def remove(store: Store, name: str, as_json: bool) -> None:
     or its disk full.
     """  # noqa: D301  # click reads the \b itself
     from certpin.pins import utc_now
-    from certpin_watch.store import prepare
     from certpin_watch.store.accounts import audit, remove_account
 
-    prepare(store)
+    require_database(store)
     with store.write() as connection:
         remove_account(connection, name)
         audit(connection, local_actor(), "account.removed", name, at=utc_now())
@@ -159,10 +163,9 @@ def password(watch: Watch, name: str, as_json: bool) -> None:
     """  # noqa: D301  # click reads the \b itself
     from certpin.pins import utc_now
     from certpin_watch.auth.credentials import hash_new_password
-    from certpin_watch.store import prepare
     from certpin_watch.store.accounts import audit, set_password
 
-    prepare(watch.store)
+    require_database(watch.store)
     hashed = hash_new_password(_read_password(name), name, watch.settings.public_url)
     now = utc_now()
     with watch.store.write() as connection:
@@ -190,10 +193,9 @@ def change_role(store: Store, name: str, role: str, as_json: bool) -> None:
     or its disk full.
     """  # noqa: D301  # click reads the \b itself
     from certpin.pins import utc_now
-    from certpin_watch.store import prepare
     from certpin_watch.store.accounts import audit, set_role
 
-    prepare(store)
+    require_database(store)
     with store.write() as connection:
         set_role(connection, name, role)
         audit(connection, local_actor(), "account.role", f"{name}: {role}", at=utc_now())

@@ -31,6 +31,7 @@ CERTIFICATE, MALFORMED = "discovered_cert", "malformed_cert"
 _HEX = re.compile(r"[0-9a-fA-F]{64}")
 _MAX_BYTES = 1024 * 1024  # of the file with the chain
 _MAX_NAMES = 2000
+_FIX = "certspotter sets it: let certspotter run this command"
 _MAX_TEXT = 400  # characters
 _MAX_LIFETIME = timedelta(days=400)  # browsers accept no longer one
 
@@ -50,7 +51,8 @@ def read_event(environment: Mapping[str, str], now: datetime) -> LoggedRow | Non
         InputError: a variable has a value that certspotter doesn't set, or the file with the chain
             can't be read.
     """
-    event = environment.get("EVENT", "")
+    if not (event := environment.get("EVENT", "")):
+        raise InputError("the environment has no event: EVENT is not set", fix=_FIX)
     texts: dict[str, Any] = {
         "log": _printable(environment.get("LOG_URI", "")),
         "summary": _printable(environment.get("SUMMARY", "")),
@@ -127,9 +129,7 @@ def _read(path: Path) -> tuple[Certificate, ...]:
 def _digest(environment: Mapping[str, str], name: str) -> bytes:
     text = environment.get(name, "")
     if not _HEX.fullmatch(text):
-        raise InputError(
-            f"{name} is not a SHA-256", fix="certspotter sets it: let certspotter run this command"
-        )
+        raise InputError(f"{name} is not a SHA-256", fix=_FIX)
     return bytes.fromhex(text)
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from importlib.util import find_spec
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DEFAULT_PORT = 8460
+DEFAULT_FILE = Path("watch.toml")
+STORE_OPTION = "--store"
 DEFAULT_STORE = "sqlite:///watch.db"
 _TLS = ("tls_certificate", "tls_key")
 _TRUSTED = "tls=disable"  # in the address of a NATS server
@@ -150,6 +153,17 @@ class ServiceSettings:
     monitor: MonitorSettings = table_setting(MonitorSettings)
     retention: RetentionSettings = table_setting(RetentionSettings)
     telemetry: TelemetrySettings = table_setting(TelemetrySettings)
+
+    @property
+    def same_database(self) -> str:
+        """The options with which another command uses this database, for commands in errors.
+
+        The text is empty, or begins with a space. It repeats no address that ``--store`` named,
+        because it may contain a password.
+        """
+        if self.file is not None and self.file != DEFAULT_FILE:
+            return f" --config {shlex.quote(str(self.file))}"
+        return f" {STORE_OPTION} URL" if self.store.key == STORE_OPTION else ""
 
     @property
     def thresholds(self) -> Thresholds:

@@ -79,6 +79,38 @@ def test_invalid_password_creates_no_account(url: str, stdin: bytes) -> None:
     assert json.loads(_run(url, "user", "list", "--json").output)["users"] == []
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("token", "list"),
+        ("token", "revoke", "7f3a91c2"),
+        ("user", "list"),
+        ("user", "remove", "anna"),
+        ("user", "password", "anna"),
+        ("user", "role", "anna", "viewer"),
+        ("ct",),
+    ],
+)
+def test_a_missing_database_is_refused_and_not_created(
+    url: str, tmp_path: Path, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVENT", "malformed_cert")
+    done = _run(url, *words, stdin=PASSWORD)
+    assert done.exit_code == 2
+    assert f"{tmp_path / 'watch.db'}: the monitoring service has never run" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(
+    "words", [("token", "add", "x", "--scope", "read"), ("user", "add", "anna")]
+)
+def test_a_created_database_is_named(url: str, tmp_path: Path, words: tuple[str, ...]) -> None:
+    text = f"created the database {tmp_path / 'watch.db'}"
+    assert text in _run(url, *words, stdin=PASSWORD).stderr
+    assert text not in _run(url, *words, stdin=PASSWORD).stderr
+
+
 def test_password_is_never_an_argument(url: str) -> None:
     for words in (("user", "add"), ("user", "password")):
         assert _run(url, *words, "anna", PASSWORD).exit_code == 2

@@ -171,6 +171,17 @@ def test_other_machines_need_a_password(run: Run) -> None:
     assert not list(Path().glob("watch.db*"))
 
 
+def test_the_fix_of_a_refused_start_names_the_same_settings(run: Run, tmp_path: Path) -> None:
+    other = tmp_path / "the service"
+    other.mkdir()
+    file = other / "watch.toml"
+    file.write_text(f'listen = "0.0.0.0:{free_port()}"\n', encoding="utf-8")
+    done = run("serve", "--config", file)
+    assert f"certpin watch user add NAME --role admin --config '{file}', or" in done.err
+    done = run("serve", "--config", file, "--store", "sqlite:///new.db")
+    assert "certpin watch user add NAME --role admin --store URL, or" in done.err
+
+
 def test_a_missing_secret_stops_the_start(run: Run) -> None:
     text = (
         'public_url = "https://watch.bank.example"\n[access.oidc]\nissuer = "https://id.example"\n'

@@ -50,11 +50,14 @@ class ProcessHealth:
         failing: the names of the background tasks that failed and have not run well since.
         needs: maps the name of each dependency, such as "nats", to a function that returns True if
             the dependency is available.
+        troubles: maps the name of a dependency to a function that returns why it is unavailable, in
+            words for the pages, or an empty text. ``/readyz`` doesn't show them.
     """
 
     stopping: bool = False
     failing: set[str] = field(default_factory=set)
     needs: dict[str, Callable[[], bool]] = field(default_factory=dict)
+    troubles: dict[str, Callable[[], str]] = field(default_factory=dict)
 
     @property
     def lacking(self) -> list[str]:

@@ -110,6 +110,7 @@ async def serve(watch: Watch, stop: asyncio.Event, listening: Callable[[], None]
     current_default_thread_limiter().total_tokens = _PAGES_AT_ONCE
     async with open_intake(watch) as intake:
         health.needs["stream"] = intake.is_ready
+        health.troubles["stream"] = lambda: intake.trouble
         app = application(watch, Collector(watch, intake), health)
         with telemetry.exporting(settings.telemetry, COUNTERS) as traced:
             logged = log_requests(

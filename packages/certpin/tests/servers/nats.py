@@ -23,10 +23,13 @@ jetstream {{
   store_dir: "{directory}"
   max_file_store: {most}
 {sync}}}
-{tls}"""
+{tls}{authorization}"""
 # Each write is on the disk before it is acknowledged, so that it survives a power loss.
 _ALWAYS = "  sync_interval: always\n"
 _TLS = 'tls {{ cert_file: "{}", key_file: "{}", timeout: 10, handshake_first: true }}\n'
+
+
+_PASSWORD = "authorization {{ user: ann, password: {} }}\n"
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ def nats(
     disk: Disk | None = None,
     payload: int = 1024**2,
     tls: tuple[Path, Path] | None = None,
+    password: str = "",
 ) -> Iterator[Nats]:
     """Run a NATS server with JetStream while the block runs.
 
@@ -63,6 +67,7 @@ def nats(
         disk: a small disk for the data, instead of ``directory``.
         payload: the maximum size of a message, in bytes.
         tls: certificate and key (PEM); with them, a connection begins with the TLS handshake.
+        password: that of the user ``ann``; without it, the server needs no login.
     """
     require_module("nats")
     program = Path(sys.executable).with_name("nats-server")
@@ -78,6 +83,7 @@ def nats(
                 payload=payload,
                 sync=_ALWAYS if sync_always else "",
                 tls=_TLS.format(*tls) if tls else "",
+                authorization=_PASSWORD.format(password) if password else "",
             )
         )
         begin = disk.inside() if disk else []

@@ -85,6 +85,10 @@ class Intake(Protocol):
         Failures of the store don't count, because readiness checks the store separately.
         """
 
+    @property
+    def trouble(self) -> str:
+        """Why the intake is not ready; empty if it is ready, or the reason is unknown."""
+
 
 class StoreIntake:
     """The intake without NATS: commits batches of request bodies to the store, in one thread."""
@@ -107,6 +111,11 @@ class StoreIntake:
     def is_ready(self) -> bool:
         """Return True: this intake needs only the store, which readiness checks separately."""
         return True
+
+    @property
+    def trouble(self) -> str:
+        """An empty text: the pages report the failures of the store themselves."""
+        return ""
 
     def start(self) -> None:
         """Start to commit batches of request bodies, in the running event loop."""

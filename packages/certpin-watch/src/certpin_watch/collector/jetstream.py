@@ -21,7 +21,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 import time
 from hashlib import sha256
 from inspect import iscoroutinefunction
@@ -38,12 +37,17 @@ from nats.js.api import (
     StorageType,
     StreamConfig,
 )
-from nats.js.errors import APIError, BadRequestError, NotFoundError
+from nats.js.errors import BadRequestError, NotFoundError
 
 from certpin.errors import ConfigError
-from certpin.support.text import printable
 from certpin_watch.collector.decode import pack_batch
 from certpin_watch.collector.intake import Batcher, BatchLimits, NotDurableError
+from certpin_watch.collector.outage import (
+    ConsumerGoneError,
+    NotStoringError,
+    Outage,
+    UnsafeStreamError,
+)
 from certpin_watch.settings import nats_address
 
 if TYPE_CHECKING:
@@ -77,29 +81,6 @@ _MAX_BATCH = 100  # bodies in one message
 _MAX_BYTES = 512 * 1024  # of one message; a NATS server accepts 1 MB by default (max_payload)
 _PUBLISH = 5.0  # seconds in which JetStream must have stored a message
 _RETRY = 1.0  # seconds until the next attempt to find a server and a stream
-
-_log = logging.getLogger("certpin.watch.collector")
-
-
-class ConsumerGoneError(NatsError):
-    """The stream of reports, or the consumer that reads it, does not exist any more."""
-
-
-class UnsafeStreamError(NatsError):
-    """The NATS stream of reports has a configuration that could lose accepted reports."""
-
-    def __str__(self) -> str:
-        return (
-            "the stream of the reports would lose some: it has to be a work queue on files, "
-            "without max_age, and with discard new"
-        )
-
-
-class NotStoringError(NatsError):
-    """The NATS stream of reports exists, but the server does not confirm stored messages."""
-
-    def __str__(self) -> str:
-        return "it does not store messages: is its disk full?"
 
 
 class TlsClient(Client):
@@ -135,8 +116,8 @@ async def connect_client(address: str, **options: Any) -> Client:
     return client
 
 
-async def connect(address: Secret, name: str) -> Client:
-    """Open a connection to a NATS server. If it breaks, the client reconnects.
+async def connect(address: Secret, name: str, outage: Outage) -> Client:
+    """Open a connection to a NATS server. Until it succeeds, and if it breaks, the client retries.
 
     A message that is published while the connection is broken fails at once, because the sender of
     the report still has it and can send it again.
@@ -144,9 +125,7 @@ async def connect(address: Secret, name: str) -> Client:
     Args:
         address: the URL of the server, which may contain a password.
         name: a name for this connection, which the server shows.
-
-    Raises:
-        Exception: one of the types in ``FAILURES``, if the server can't be reached.
+        outage: records why an attempt failed, or why the connection broke.
     """
     return await connect_client(
         nats_address(address),
@@ -156,25 +135,9 @@ async def connect(address: Secret, name: str) -> Client:
         max_reconnect_attempts=-1,
         ping_interval=_PING,
         max_outstanding_pings=2,
-        error_cb=_log_error,
+        error_cb=outage.on_error,
+        reconnected_cb=outage.on_reconnected,
     )
-
-
-async def _log_error(exc: Exception) -> None:
-    _log.debug("NATS: %s", describe_failure(exc))
-
-
-def describe_failure(exc: BaseException) -> str:
-    """Return a description of a NATS error for the log.
-
-    It is JetStream's own description, or else the name of the error's type. It never contains the
-    server's address, which may have a password.
-    """
-    if isinstance(exc, UnsafeStreamError | NotStoringError):
-        return str(exc)
-    if isinstance(exc, APIError) and exc.description:
-        return printable(exc.description[:200])
-    return type(exc).__name__
 
 
 class PullConsumer:
@@ -356,6 +319,7 @@ class JetStreamIntake:
         self._client: Client | None = None
         self._stream: JetStreamContext | None = None
         self._missing = asyncio.Event()
+        self._outage = Outage(self._address, "reports are refused")
         self._doubted = False  # a message was not stored, and none has been stored since
         self._connector: asyncio.Task[None] | None = None
 
@@ -370,6 +334,11 @@ class JetStreamIntake:
     def is_ready(self) -> bool:
         """Return True if the connection is open, and the stream existed when it was last used."""
         return self._stream is not None and not self._missing.is_set() and self._is_connected()
+
+    @property
+    def trouble(self) -> str:
+        """Why the intake is not ready; empty if it is ready, or the reason is not known yet."""
+        return "" if self.is_ready() else self._outage.reason
 
     def _is_connected(self) -> bool:
         return self._client is not None and self._client.is_connected
@@ -395,25 +364,20 @@ class JetStreamIntake:
 
         The coroutine never returns.
         """
-        logged = ""
         while True:
             await self._missing.wait()
             try:
                 await self._connect()
             except Exception as exc:  # noqa: BLE001  # this task is the only one that tries again
-                if (reason := describe_failure(exc)) != logged:
-                    logged = reason
-                    _log.warning("reports wait, because NATS is not ready: %s", reason)
+                self._outage.record(exc)
                 await asyncio.sleep(_RETRY)
             else:
                 self._missing.clear()
-                if logged:
-                    logged = ""
-                    _log.info("the stream accepts reports again")
+                self._outage.end()
 
     async def _connect(self) -> None:
         if self._client is None:
-            self._client = await connect(self._address, "certpin collector")
+            self._client = await connect(self._address, "certpin collector", self._outage)
         # A packed body with its sample has less than twice the bytes of the body.
         self._batcher.limit_batches(self._client.max_payload // 2)
         stream = self._client.jetstream(timeout=_PUBLISH)

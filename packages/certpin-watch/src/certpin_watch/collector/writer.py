@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from nats.js import JetStreamContext
 
     from certpin_watch.collector.decode import ReceivedBody
+    from certpin_watch.collector.outage import Outage
     from certpin_watch.context import Watch
     from certpin_watch.store import Store
 
@@ -89,27 +90,28 @@ class _Writer:
         self._thread = thread
         self._needs = needs
         self._committer = Committer(watch, drop=True)
-        self._logged = ""
 
     async def run(self) -> None:
         """Count messages until the writer is stopped; connect again after each failure of NATS."""
-        from certpin_watch.collector.jetstream import FAILURES, describe_failure
+        from certpin_watch.collector.jetstream import FAILURES
+        from certpin_watch.collector.outage import Outage
 
+        assert self._watch.settings.nats is not None  # noqa: S101  # run() checked it
+        outage = Outage(self._watch.settings.nats, "the writer waits")
         while not self._stop.is_set():
             try:
-                await self._work()
+                await self._work(outage)
             except FAILURES as exc:
-                if (reason := describe_failure(exc)) != self._logged:
-                    self._logged = reason
-                    _log.warning("the writer waits for NATS: %s", reason)
+                outage.record(exc)
                 await pause(self._stop, _RETRY)
 
-    async def _work(self) -> None:
-        from certpin_watch.collector.jetstream import UnsafeStreamError, connect, ensure_stream
+    async def _work(self, outage: Outage) -> None:
+        from certpin_watch.collector.jetstream import connect, ensure_stream
+        from certpin_watch.collector.outage import UnsafeStreamError
 
         settings = self._watch.settings
         assert settings.nats is not None  # noqa: S101  # run() checked it
-        client = await self._unless_stopped(connect(settings.nats, "certpin writer"))
+        client = await self._unless_stopped(connect(settings.nats, "certpin writer", outage))
         if client is None:
             return
         try:
@@ -118,7 +120,7 @@ class _Writer:
                 await ensure_stream(stream, settings.collector)
             recording = asyncio.create_task(keep_recording_queue(self._watch, client))
             try:
-                await self._drain(client, stream)
+                await self._drain(client, stream, outage)
             finally:
                 recording.cancel()
                 await asyncio.gather(recording, return_exceptions=True)
@@ -141,13 +143,13 @@ class _Writer:
         await asyncio.gather(dial, return_exceptions=True)
         return None
 
-    async def _drain(self, client: Client, stream: JetStreamContext) -> None:
+    async def _drain(self, client: Client, stream: JetStreamContext, outage: Outage) -> None:
         from certpin_watch.collector.jetstream import PullConsumer, consumer_config
 
         settings = self._watch.settings.collector
         config = consumer_config(settings)
         consumer = await PullConsumer.open(client, stream, settings.stream, config)
-        self._logged = ""
+        outage.end()
         if self._needs is not None:
             self._needs["nats"] = lambda: client.is_connected
         while not self._stop.is_set():

@@ -49,24 +49,28 @@ def _disk_nearly_full(evidence: Evidence) -> Iterator[AlertFinding]:
     "reports-wait",
     ("warning",),
     needs="service",
-    summary="reports were accepted, but are not counted yet",
+    summary="reports were accepted, but are not counted yet, or can't be accepted",
     why=(
-        "The writer that moves reports from the queue into the store is slow, or not running: they "
-        "have waited for five minutes."
+        "The writer that moves reports from the queue into the store is slow, not running, or does "
+        "not reach NATS, for five minutes. While NATS is away, reports are refused."
     ),
 )
 def _reports_wait(evidence: Evidence) -> Iterator[AlertFinding]:
     queue = evidence.service.queue
-    if queue is None or queue.waits(datetime.fromtimestamp(evidence.now, UTC)) < _MAX_WAIT:
+    now = datetime.fromtimestamp(evidence.now, UTC)
+    if queue is None or queue.waits(now) < _MAX_WAIT:
         return
+    known = abs(now - queue.looked_at) < _MAX_WAIT
     yield AlertFinding(
         "reports-wait",
         "warning",
         "",
         "",
         f"reports have been waiting to be counted since {queue.since:%Y-%m-%d %H:%M} UTC "
-        f"({counted(queue.messages, 'message')} when a writer last checked): the pages show older "
-        "data",
+        f"({counted(queue.messages, 'message')}): the pages show older data"
+        if known
+        else f"no writer has read the queue of reports since {queue.looked_at:%Y-%m-%d %H:%M} UTC: "
+        "if NATS can't be reached, reports are refused; if no writer runs, they wait to be counted",
         "systemctl status certpin-watch",
         {"messages": queue.messages},
     )

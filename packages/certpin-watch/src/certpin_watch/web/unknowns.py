@@ -70,9 +70,11 @@ def _of_process(health: ProcessHealth | None) -> Iterator[str]:
     for name in sorted(health.failing):
         yield f"The background task {name} fails and is restarted: the log contains the reason."
     if "stream" in health.lacking:
+        trouble = health.troubles["stream"]() if "stream" in health.troubles else ""
+        reason = f" The last error of NATS: {trouble}." if trouble else ""
         yield (
             "Reports can't be accepted now: NATS is unavailable, or its stream is full or stores "
-            "nothing. Reports are refused, and clients keep theirs."
+            f"nothing. Reports are refused, and clients keep theirs.{reason}"
         )
 
 

@@ -16,7 +16,8 @@ from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from certpin.errors import ConfigError
-from certpin_watch.collector.jetstream import ConsumerGoneError, PullConsumer, connect_client
+from certpin_watch.collector.jetstream import PullConsumer, connect_client
+from certpin_watch.collector.outage import ConsumerGoneError
 from tests.servers._run import free_port, running, scratch
 from tests.servers.nats import nats as server
 from tests.watch.test_examples import EXAMPLES

@@ -19,13 +19,8 @@ from certpin_watch.collector import jetstream, writer
 from certpin_watch.collector.app import open_intake
 from certpin_watch.collector.decode import pack_batch, records_of, unpack_batch
 from certpin_watch.collector.intake import NotDurableError
-from certpin_watch.collector.jetstream import (
-    UnsafeStreamError,
-    _check_stream,
-    describe_failure,
-    ensure_stream,
-    subject,
-)
+from certpin_watch.collector.jetstream import _check_stream, ensure_stream, subject
+from certpin_watch.collector.outage import UnsafeStreamError, describe_failure
 from certpin_watch.counters import COUNTERS
 from certpin_watch.settings import CollectorSettings
 from certpin_watch.store.tables.observations import REPORT_GROUPS, REPORT_IDENTITIES

@@ -18,6 +18,7 @@ from certpin.errors import ConfigError
 from certpin_watch import service
 from certpin_watch.collector import writer
 from certpin_watch.collector.jetstream import connect, ensure_stream, subject
+from certpin_watch.collector.outage import Outage
 from certpin_watch.collector.writer import (
     QueueState,
     keep_recording_queue,
@@ -117,9 +118,10 @@ def test_queue_of_a_real_stream_is_recorded_repeatedly(
 
     async def work() -> None:
         with nats() as server:
-            there = ServiceSettings(nats=Secret(server.url), collector=CollectorSettings())
+            address = Secret(server.url)
+            there = ServiceSettings(nats=address, collector=CollectorSettings())
             watch = replace(Watch(there, sqlite_store, PinFiles([])))
-            client = await connect(Secret(server.url), "a test")
+            client = await connect(address, "a test", Outage(address, "a test waits"))
             stream = client.jetstream()
             await ensure_stream(stream, there.collector)
             assert await read_queue(client, there.collector.stream) == QueueState(0, None)

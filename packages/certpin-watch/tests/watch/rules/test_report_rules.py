@@ -228,9 +228,9 @@ def test_reports_wait_if_no_writer_counts_them() -> None:
     now, long = datetime.fromtimestamp(NOW, UTC), timedelta(minutes=6)
     (one,) = found("reports-wait", service=ServiceEvidence(queue=Queue(7, now, True, now - long)))
     assert "7 messages" in one.summary
-    assert found(
-        "reports-wait", service=ServiceEvidence(queue=Queue(0, now - long, True))
-    )  # no writer checks
+    (unread,) = found("reports-wait", service=ServiceEvidence(queue=Queue(0, now - long, True)))
+    assert "if NATS can't be reached, reports are refused" in unread.summary
+    assert "messages" not in unread.summary
     assert not found("reports-wait", service=ServiceEvidence(queue=Queue(7, now, False, now)))
     assert not found("reports-wait", service=ServiceEvidence())
 

@@ -1,0 +1,131 @@
+"""Why NATS cannot be used at present: its errors as text, and one line of the log for each cause.
+
+nats-py tries to connect again and again, and reports failures only to a callback. Without the log,
+an operator would see that reports are refused, and not why.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from nats.errors import AuthorizationError, UnexpectedEOF
+from nats.errors import Error as NatsError
+from nats.js.errors import APIError
+
+from certpin.probe import join_address
+from certpin.support.text import printable
+
+if TYPE_CHECKING:
+    from certpin_watch.secret import Secret
+
+_PORT = 4222  # of NATS
+_AUTHORIZATION = "authorization violation"  # the server's message, in lower case
+_CONNECTION_FIX = "start it; check the address in nats, its user and its password"
+_MAX_TEXT = 200  # characters of a message of the server
+
+_FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
+    (ConnectionRefusedError, "the connection is refused: nothing listens there"),
+    (socket.gaierror, "name resolution failed"),
+    ((UnexpectedEOF, ConnectionResetError), "the server closed the connection"),
+    (TimeoutError, "the server does not answer in time"),
+)
+
+_log = logging.getLogger("certpin.watch.collector")
+
+
+class ConsumerGoneError(NatsError):
+    """The stream of reports, or the consumer that reads it, does not exist any more."""
+
+
+class UnsafeStreamError(NatsError):
+    """The NATS stream of reports has a configuration that could lose accepted reports."""
+
+    def __str__(self) -> str:
+        return (
+            "the stream of the reports would lose some: it has to be a work queue on files, "
+            "without max_age, and with discard new"
+        )
+
+
+class NotStoringError(NatsError):
+    """The NATS stream of reports exists, but the server does not confirm stored messages."""
+
+    def __str__(self) -> str:
+        return "it does not store messages: is its disk full?"
+
+
+class Outage:
+    """The reason why NATS cannot be used at present. Each reason is logged once in an outage.
+
+    Args:
+        address: the URL of the server. Its user and password are never shown.
+        consequence: the effect of an outage, as the start of the line in the log.
+    """
+
+    def __init__(self, address: Secret, consequence: str) -> None:
+        self._address = address
+        self._consequence = consequence
+        self._logged: set[str] = set()
+        self.reason = ""
+
+    async def on_error(self, exc: Exception) -> None:
+        """Record an error that nats-py reports. Use it as ``error_cb`` of a client."""
+        self.record(exc)
+
+    async def on_reconnected(self) -> None:
+        """End the outage. Use it as ``reconnected_cb`` of a client."""
+        self.end()
+
+    def record(self, exc: BaseException) -> None:
+        """Record why NATS cannot be used, and log it if this outage did not have the reason yet."""
+        reason = describe_failure(exc)
+        self.reason = f"{reason} ({_server_of(self._address)})"
+        if reason in self._logged:
+            return
+        self._logged.add(reason)
+        is_connected = isinstance(exc, UnsafeStreamError | NotStoringError | APIError)
+        fix = "check its stream and its disk" if is_connected else _CONNECTION_FIX
+        _log.warning(
+            "%s, because NATS is not ready: %s\n  fix: %s", self._consequence, self.reason, fix
+        )
+
+    def end(self) -> None:
+        """Record that NATS works. A later failure is logged again."""
+        if self._logged:
+            _log.info("NATS is ready again")
+        self._logged.clear()
+        self.reason = ""
+
+
+def describe_failure(exc: BaseException) -> str:
+    """Return a description of a NATS error for the log and for pages.
+
+    It never contains a part of the server's address, which may have a password.
+    """
+    if isinstance(exc, UnsafeStreamError | NotStoringError):
+        return str(exc)
+    if isinstance(exc, APIError) and exc.description:
+        return printable(exc.description[:_MAX_TEXT])
+    if isinstance(exc, AuthorizationError) or _AUTHORIZATION in str(exc).lower():
+        return "the server refuses the user or the password of the address"
+    if type(exc) is NatsError:  # a message of the server
+        return printable(str(exc)[:_MAX_TEXT])
+    return _connection_failure(exc) or type(exc).__name__
+
+
+def _connection_failure(exc: BaseException) -> str:
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return f"the server's certificate is refused: {exc.verify_message}"
+    if isinstance(exc, ssl.SSLError):
+        return f"TLS failed: {printable(getattr(exc, 'reason', '') or 'unknown reason')}"
+    return next((text for types, text in _FAILURES if isinstance(exc, types)), "")
+
+
+def _server_of(address: Secret) -> str:
+    """Return host and port of the server, without the user and the password of the address."""
+    parts = urlsplit(address.reveal())
+    return join_address(parts.hostname or "", parts.port or _PORT)

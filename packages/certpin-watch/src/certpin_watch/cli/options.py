@@ -167,20 +167,24 @@ def opened_watch(settings: ServiceSettings) -> Iterator[Watch]:
 
 @contextmanager
 def naming_database(store: Store) -> Iterator[None]:
-    """Add the path of the SQLite file to a ``StoreError`` that the block raises.
+    """Add the name of the database to a ``StoreError`` that the block raises.
 
-    The error itself doesn't contain the path, because pages show errors of the store, too.
+    That is the path of the SQLite file, or host, port, database and user of PostgreSQL. The error
+    itself doesn't contain it, because pages show errors of the store, too.
     """
     from certpin.errors import StoreError
     from certpin.support.text import printable
+    from certpin_watch.store.unreachable import describe_server
 
     try:
         yield
     except StoreError as exc:
-        if not store.is_sqlite:
-            raise
-        file = printable(str(_file_of(store)))
-        raise StoreError(f"{file}: {exc.problem}", reason=exc.reason, fix=exc.fix) from exc
+        name = (
+            printable(str(_file_of(store)))
+            if store.is_sqlite
+            else describe_server(store.engine.url)
+        )
+        raise StoreError(f"{name}: {exc.problem}", reason=exc.reason, fix=exc.fix) from exc
 
 
 def require_database(store: Store) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy import create_engine, event, text
 from certpin.errors import ConfigError
 from certpin.support.text import printable
 from certpin_watch.addresses import is_local_only
+from certpin_watch.store.unreachable import check_options
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -187,6 +188,7 @@ def postgresql_engine(url: URL) -> Engine:
         raise ConfigError(
             "PostgreSQL needs a driver", key="store", fix="pip install 'certpin[cluster]'"
         ) from exc
+    check_options(url)
     event.listen(engine, "connect", _configure)
     return engine
 

@@ -19,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from certpin.errors import ConfigError, StoreError
 from certpin_watch.store.connections import BUSY, postgresql_engine, sqlite_engine
+from certpin_watch.store.unreachable import connection_problem, invalid_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -181,6 +182,7 @@ def pieces(keys: Iterable[Key], size: int) -> Iterator[list[Key]]:
 
 # For each reason: the problem and the fix. docs/operate/operations.md describes each of them.
 REASONS: dict[str, tuple[str, str]] = {
+    "address": ("an option in the address of the database has an invalid value", "correct store"),
     "away": (
         "the database cannot be reached, or refuses the login of this address",
         "start it; check the address in store, the user and the password; read its log",
@@ -275,9 +277,22 @@ def translated_errors() -> Iterator[None]:
         raise
     except DBAPIError as exc:
         _redact(exc)
-        raise store_error(reason_of(exc.orig)) from exc
+        raise _error_of(exc.orig) from exc
     except PoolTimeoutError as exc:
         raise store_error("busy") from exc
+
+
+def _error_of(exc: Any) -> StoreError:
+    """Return the ``StoreError`` for an exception of a driver, with its cause if that is known."""
+    reason = reason_of(exc)
+    if reason == "address":
+        problem, fix = REASONS[reason]
+        option = invalid_option(str(exc))
+        return StoreError(f"{problem}: {option}", reason=reason, fix=fix)
+    if reason == "away" and (found := connection_problem(str(exc))):
+        problem, fix = found
+        return StoreError(problem, reason=reason, fix=fix)
+    return store_error(reason)
 
 
 def reason_of(exc: Any) -> str:
@@ -291,6 +306,8 @@ def reason_of(exc: Any) -> str:
         return next((_SQLITE[key] for key in _SQLITE if name.startswith(key)), "failed")
     state = getattr(exc, "sqlstate", None)
     if state is None:
+        if invalid_option(str(exc)):
+            return "address"
         # libpq has no code for a server that is unreachable, refuses the login, or disconnects.
         return "away" if type(exc).__name__ in _WITHOUT_CODE else "failed"
     return _SQLSTATES.get(state) or _SQLSTATES.get(state[:2]) or "failed"

@@ -238,10 +238,12 @@ def test_unusable_tls_files_are_an_error(run: Run) -> None:
 
 
 def test_an_unreachable_store_is_reported_without_its_password(run: Run) -> None:
-    away = f"postgresql://anna:hunter2@127.0.0.1:{free_port()}/watch"
+    port = free_port()
+    away = f"postgresql://anna:hunter2@127.0.0.1:{port}/watch"
     done = run("serve", "--listen", f"127.0.0.1:{free_port()}", "--store", away)
     assert done.code == 3
-    assert "the database cannot be reached" in done.err
+    server = f"PostgreSQL at 127.0.0.1 port {port}, database watch, user anna"
+    assert f"{server}: the database cannot be reached: nothing listens" in done.err
     assert "hunter2" not in done.err
 
 

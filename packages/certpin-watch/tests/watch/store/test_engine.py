@@ -9,9 +9,10 @@ import traceback
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from sqlalchemy import create_engine, func, insert, select, text
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 
 from certpin.errors import ConfigError, StoreError
 from certpin_watch.store import engine, open_store
@@ -193,6 +194,58 @@ def test_an_unreachable_server_is_away_and_no_password_is_shown() -> None:
         refused = _refused(store)
     assert refused.reason == "away"
     assert SECRET not in "".join(traceback.format_exception(refused))
+
+
+@pytest.mark.parametrize(
+    ("message", "problem"),
+    [
+        ('FATAL:  password authentication failed for user "zoe"', "wrong user or password"),
+        ("fe_sendauth: no password supplied", "the address has no password"),
+        ('FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "zoe"', "pg_hba.conf is for"),
+        ('FATAL:  role "zoe" does not exist', "it has no such user"),
+        ('FATAL:  role "zoe" is not permitted to log in', "the database cannot be reached"),
+        ('FATAL:  database "bank" does not exist', "the server has no such database"),
+        ("server does not support SSL, but SSL was required", "the server has no TLS"),
+        ("SSL error: certificate verify failed", "sslrootcert does not verify"),
+        ('server certificate for "db" does not match host name "zoe"', "for another name"),
+        ("Connection refused", "nothing listens at its host and port"),
+        ("failed to resolve host 'zoe': [Errno -2]", "name resolution failed"),
+        ("connection timeout expired", "does not answer in time"),
+        ("FATAL:  the database system is starting up", "is starting"),
+        ("FATAL:  andere Sprache (zoe)", "cannot be reached, or refuses the login"),
+    ],
+)
+def test_a_failed_connection_has_its_cause_and_no_name(message: str, problem: str) -> None:
+    orig = psycopg.OperationalError(f"connection failed: {message}")
+    with pytest.raises(StoreError) as refused, engine.translated_errors():
+        raise OperationalError("", None, orig)
+    assert refused.value.reason == "away"
+    assert problem in refused.value.problem
+    assert refused.value.fix
+    assert "zoe" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("query", "problem"),
+    [
+        ("foo=1", "the option foo of the address: PostgreSQL has no such option"),
+        ("sslmode=verify-ful", "the option sslmode of the address: not one of disable, allow"),
+        ("sslmode=verify-full&sslrootcert=/nope", "sslrootcert of the address: there is no file"),
+    ],
+)
+def test_a_mistake_in_the_options_of_an_address_names_the_option(query: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem) as refused:
+        open_store(f"postgresql://watch:{SECRET}@127.0.0.1/watch?{query}")
+    assert SECRET not in "".join(traceback.format_exception(refused.value))
+
+
+@pytest.mark.parametrize("option", ["channel_binding=x", "connect_timeout=x", "keepalives_idle=x"])
+def test_an_invalid_value_of_an_option_is_not_temporary(postgres_port: int, option: str) -> None:
+    url = f"postgresql://postgres@127.0.0.1:{postgres_port}/postgres?{option}"
+    with closing(open_store(url)) as store:
+        refused = _refused(store)
+    assert refused.reason == "address"
+    assert option.partition("=")[0] in refused.problem
 
 
 def test_a_missing_database_is_away(new_database: Callable[[], str]) -> None:

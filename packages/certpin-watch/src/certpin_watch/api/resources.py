@@ -184,6 +184,11 @@ def _changes(request: ResourceRequest) -> list[sightings.Change]:
 
 def _series(request: ResourceRequest) -> failures.Series:
     by, bucket, lines = (request.query[name] for name in ("by", "bucket", "lines"))
+    count, most = failures.count_buckets(request.within, bucket), failures.MAX_POINTS
+    if count > most:
+        fix = "use bucket=day, or a shorter range" if bucket == "hour" else "use a shorter range"
+        detail = f"The range has {count} buckets, and a series has at most {most}: {fix}."
+        raise protocol.RefusedError(400, "Range too long", detail)
     return failures.series(
         request.connection, request.within, by=by, bucket=bucket, only=request.only, lines=lines
     )

@@ -15,6 +15,7 @@ from certpin_watch.api.resources import ACTIONS, RESOURCES
 from certpin_watch.api.routes import BASE
 from certpin_watch.permissions import WORKER_PATHS
 from certpin_watch.store.queries import reports
+from certpin_watch.store.queries.failures import MAX_POINTS
 from tests.watch.api._client import TOKEN, Api, app
 from tests.watch.store.queries import _world as world
 from tests.watch.store.queries._world import API, NEW, PAY
@@ -127,6 +128,8 @@ def test_a_page_continues_after_the_previous_one(api: Api) -> None:
         ("/hosts?cursor=%00", "text"),
         ("/alerts?state=everything", "one of"),
         ("/failures/series?by=key", "one of"),
+        ("/failures/series?since=2027-01-01T00:00:00Z&bucket=hour", "use bucket=day"),
+        ("/failures/series?since=2017-01-01T00:00:00Z&bucket=day", "use a shorter range"),
         ("/failures/groups?since=2027-03-01", "time zone"),
         ("/failures/groups?since=2028-03-01T00:00:00Z", "before"),
         ("/failures/groups?served=ABC", "SHA-256"),
@@ -272,3 +275,10 @@ def test_the_api_agrees_with_its_description(store: Store) -> None:
     assert {operation.path for operation in found} >= {resource.path for resource in RESOURCES}
     for operation in found:
         check(operation)()
+
+
+def test_a_series_of_750_buckets_is_complete(api: Api) -> None:
+    since = "since=2027-01-01T00:00:00Z&until=2027-02-01T06:00:00Z"
+    assert len(api.json(f"/failures/series?{since}")["begins"]) == MAX_POINTS
+    api.refused(f"/failures/series?{since.replace('06:', '07:')}", 400)
+    assert api.json("/failures/series?since=2027-01-01T00:00:00Z&bucket=day")["total"]

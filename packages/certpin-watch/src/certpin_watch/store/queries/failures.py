@@ -185,6 +185,12 @@ def series(
     )
 
 
+def count_buckets(within: Range, bucket: Bucket) -> int:
+    """Return the number of hours or days that a series over a range would have, without the cut."""
+    size = _SECONDS[bucket]
+    return -(-to_seconds(within.until) // size) - to_seconds(within.since) // size
+
+
 def breakdown(
     connection: Connection,
     within: Range,

@@ -385,3 +385,4 @@ def test_a_violation_names_the_clients_at_risk() -> None:
 def test_dates_round_up_because_an_earlier_time_may_be_unsafe() -> None:
     assert in_utc(NOW) == "2027-03-01 12:00 UTC"
     assert in_utc(NOW.replace(second=1)) == "2027-03-01 12:01 UTC"
+    assert in_utc(NOW.replace(second=59), down=True) == "2027-03-01 12:00 UTC"

@@ -255,4 +255,4 @@ def _with_next(situation: Situation, at: datetime) -> Situation:
 
 def _by(moment: datetime) -> str:
     """Return a deadline as text in UTC, rounded down to the minute, so that it is not too late."""
-    return in_utc(moment.replace(second=0, microsecond=0))
+    return in_utc(moment, down=True)

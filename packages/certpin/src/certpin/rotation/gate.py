@@ -475,7 +475,8 @@ def no_unlisted_server(situation: Situation) -> Violation | None:
     others = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
     return Violation(
         "unlisted",
-        f"{printable(last.server)} presented {last.leaf or 'a chain'} on {in_utc(last.time)}, and "
+        f"{printable(last.server)} presented {last.leaf or 'a chain'} on "
+        f"{in_utc(last.time, down=True)}, and "
         f"the pin file does not list it{others}: its present key is unknown",
         client_count(situation),
         fix="list it ([[host.server]]) or contact it (--connect); if it is switched off: certpin "

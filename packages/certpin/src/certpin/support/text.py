@@ -94,12 +94,16 @@ def format_duration(duration: timedelta) -> str:
     return "".join(parts) or "0s"
 
 
-def in_utc(moment: datetime) -> str:
+def in_utc(moment: datetime, *, down: bool = False) -> str:
     """Format a time for users in UTC to the minute, such as ``2027-06-01 12:00 UTC``.
 
-    The time is rounded up, because a step of a rotation may be unsafe before the exact time.
+    Args:
+        moment: the time. It is rounded up, because a step of a rotation may be unsafe before the
+            exact time.
+        down: round down. Use it for a time in the past, which must not appear to be in the future,
+            and for a deadline.
     """
     moment = moment.astimezone(UTC)
-    if moment.second or moment.microsecond:
-        moment = moment.replace(second=0, microsecond=0) + timedelta(minutes=1)
+    if not down and (moment.second or moment.microsecond):
+        moment += timedelta(minutes=1)
     return f"{moment:%Y-%m-%d %H:%M} UTC"

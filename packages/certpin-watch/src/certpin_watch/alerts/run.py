@@ -25,6 +25,7 @@ from certpin_watch.alerts.silences import Silencing, describe_cover, maintenance
 from certpin_watch.alerts.state import decide
 from certpin_watch.context import pause
 from certpin_watch.monitor.evidence import ProbeEvidence, gather_probes
+from certpin_watch.monitor.scheduler import first_round
 from certpin_watch.rules.engine import RULES, describe_failure, evaluate
 from certpin_watch.rules.rule import Evidence, ReportEvidence, ServiceEvidence
 from certpin_watch.store import alerts as alert_store
@@ -176,6 +177,7 @@ class Evaluator:
         self._lease: HeldLease | None = None
         self._history = FailureHistory()
         self._failures: dict[str, str] = {}
+        self._begun = watch.clock()
 
     def holds_lease(self, now: int) -> bool:
         """Return True if this process holds the lease for alerts.
@@ -253,8 +255,12 @@ class Evaluator:
             failures[_REPORTS] = describe_failure(exc)
             service = ServiceEvidence(failures=self._failures | failures)
             missing |= {"reports", "service"}
-        limits = self._watch.settings.alerts
-        return Evidence(now, limits, probes, reports, service, frozenset(missing))
+        settings = self._watch.settings
+        age = datetime.fromtimestamp(now, UTC) - self._begun
+        starting = age < first_round(settings.monitor)
+        return Evidence(
+            now, settings.alerts, probes, reports, service, frozenset(missing), starting
+        )
 
     def _write(self, lease: HeldLease, evaluation: Evaluation, now: int) -> int | None:
         settings = self._watch.settings.alerts

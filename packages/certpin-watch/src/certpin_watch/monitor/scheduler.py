@@ -15,6 +15,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -118,8 +119,7 @@ class Scheduler:
         self._settings = watch.settings.monitor
         self._prober = Prober(self._settings.window, self._seconds, halt.is_set)
         self._holder = f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:12]}"
-        # Two attempts and a pause, at most, lie between two results.
-        self._lease_for = max(_MIN_LEASE, int(6 * self._settings.timeout.total_seconds()))
+        self._lease_for = _lease_seconds(self._settings)
         self._lease: HeldLease | None = None
 
     def run_round(self) -> int:
@@ -201,6 +201,19 @@ class Scheduler:
 
     def _now(self) -> int:
         return int(self._seconds())
+
+
+def first_round(settings: MonitorSettings) -> timedelta:
+    """Return the time after which a new process has probed each target, or another process has.
+
+    The lease of a process that was killed ends first. Probes that were missed are due at once.
+    """
+    return max(settings.interval, timedelta(seconds=_lease_seconds(settings) + MAX_PAUSE))
+
+
+def _lease_seconds(settings: MonitorSettings) -> int:
+    # Two attempts and a pause, at most, lie between two results.
+    return max(_MIN_LEASE, int(6 * settings.timeout.total_seconds()))
 
 
 def _probe_keys(policies: Iterable[MonitoredPolicy]) -> set[ProbeKey]:

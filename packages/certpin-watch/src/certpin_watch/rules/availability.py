@@ -105,6 +105,7 @@ def _too_many_anchors(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
     "monitor-silent",
     ("critical",),
     needs="probes",
+    after_start=True,
     summary="the monitor does not run, so that no host is probed",
     why="No new problem is detected at all.",
 )
@@ -118,12 +119,13 @@ def _monitor_silent(evidence: Evidence) -> Iterator[AlertFinding]:
     locations = _used_locations(probes)
     if locations and all(_is_idle(probes, location) for location in locations):
         last = max(location.asked for location in locations)
+        since = in_utc(last, down=True)
         yield AlertFinding(
             rule="monitor-silent",
             severity="critical",
             host="",
             pin_set="",
-            summary=f"no host has been probed since {in_utc(last)}: the monitor does not run",
+            summary=f"no host has been probed since {since}: the monitor does not run",
             command="certpin serve",
             details={"asked": int(last.timestamp())},
         )
@@ -134,6 +136,7 @@ def _monitor_silent(evidence: Evidence) -> Iterator[AlertFinding]:
     "vantage-silent",
     ("critical", "warning"),
     needs="probes",
+    after_start=True,
     summary="no results arrive from a location, or none for a host that it has to probe",
     why=(
         "New problems there are not detected. Alerts about that location keep their state. "
@@ -146,7 +149,11 @@ def _vantage_silent(evidence: Evidence) -> Iterator[AlertFinding]:
     silent = [entry for entry in asked if _last_sign(entry) < probes.now - _patience(probes)]
     for location in silent:
         heard = location.heard
-        last = f"the last result arrived on {in_utc(heard)}" if heard else "none ever arrived"
+        last = (
+            f"the last result arrived on {in_utc(heard, down=True)}"
+            if heard
+            else "none ever arrived"
+        )
         is_local = location.name == probes.settings.location
         yield AlertFinding(
             rule="vantage-silent",
@@ -189,7 +196,7 @@ def _missing_results(
                         "vantage-silent",
                         "warning",
                         f"the location {vantage} has not probed {target.host}:{target.port} "
-                        f"since {in_utc(last)}",
+                        f"since {in_utc(last, down=True)}",
                         f"certpin check {monitored.file}",
                         subject=f"{vantage} {target.host}:{target.port} {target.way}",
                         vantage=vantage,

@@ -107,7 +107,7 @@ def evaluate(evidence: Evidence, rules: Mapping[str, AlertRule] = RULES) -> Eval
     skipped: set[str] = set()
     failures: dict[str, str] = {}
     for rule in rules.values():
-        if rule.needs in evidence.missing:
+        if rule.needs in evidence.missing or (rule.after_start and evidence.starting):
             skipped.add(rule.id)
             continue
         try:

@@ -91,6 +91,8 @@ class AlertRule:
             part is missing, the rule is not evaluated, and its alerts keep their state.
         summary: the condition under which it yields a finding, as a phrase.
         why: the consequence of that condition, in sentences.
+        after_start: True if the rule is not evaluated before a new process had the time for a
+            first round of probes. Until then, its alerts keep their state.
     """
 
     id: str
@@ -99,6 +101,7 @@ class AlertRule:
     needs: Source
     summary: str
     why: str
+    after_start: bool = False
 
 
 def per_policy(
@@ -329,6 +332,7 @@ class Evidence:
         service: the state of the monitoring service.
         missing: the names of the parts, such as "reports", that are empty because they could not be
             read.
+        starting: True if this process began so recently that it may not have probed yet.
     """
 
     now: int
@@ -337,6 +341,7 @@ class Evidence:
     reports: ReportEvidence = field(default_factory=ReportEvidence)
     service: ServiceEvidence = field(default_factory=ServiceEvidence)
     missing: frozenset[Source] = frozenset()
+    starting: bool = False
 
 
 def _covers(watched: MonitoredPinSet, host: str) -> bool:

@@ -269,6 +269,27 @@ def test_silence_counts_only_while_the_service_runs(
 
 
 @pytest.mark.medium
+@pytest.mark.parametrize("minutes", [120, 59])
+def test_a_start_after_a_pause_is_no_silence(
+    watch_over: WatchOver, intermediate: Authority, minutes: int
+) -> None:
+    """After 59 of 60 minutes, the last result is too old, and the monitor not yet idle."""
+    leaf = intermediate.issue("localhost")
+    with LabServer(leaf) as server:
+        scene = watch_over(leaf, host=[server_at(server.port)])
+        scene.confirm()
+        scene.pass_time(minutes=2)
+        scene.round()  # schedules, and probes nothing
+        scene.pass_time(minutes=minutes)
+        evaluator = Evaluator(scene.watch)
+        evaluator.evaluate()
+        assert open_rules(scene) == []
+        scene.pass_time(hours=2)  # nothing probes
+        evaluator.evaluate()
+    assert open_rules(scene) == ["monitor-silent"]
+
+
+@pytest.mark.medium
 def test_a_server_that_is_removed_from_the_settings_does_not_count(
     watch_over: WatchOver, intermediate: Authority
 ) -> None:

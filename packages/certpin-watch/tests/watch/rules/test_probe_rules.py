@@ -468,6 +468,13 @@ def test_a_wildcard_without_hosts_and_a_host_without_pins_are_found() -> None:
     assert ("not-probed", "warning") in rules(found([view()], settings=lost))
 
 
+def test_a_past_time_is_not_rounded_into_the_future() -> None:
+    ago = timedelta(hours=3, seconds=20)
+    stopped = location("local", asked=ago)
+    finding = one(found([view()], locations=(stopped,)), "monitor-silent")
+    assert f"{made.NOW - ago:%Y-%m-%d %H:%M} UTC" in finding.summary
+
+
 def test_a_silent_location_is_found_and_a_new_one_is_given_time() -> None:
     both = [view(target=made.EVERYWHERE), view(vantage="fra1")]
     quiet = location("fra1", heard=timedelta(hours=2))

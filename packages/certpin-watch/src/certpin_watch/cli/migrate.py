@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.main import PROBLEM_FOUND, SUCCESS
+from certpin.cli.main import PROBLEM_FOUND, SUCCESS, USAGE
 from certpin.cli.options import json_option
 from certpin.cli.reply import fold, print_json
 from certpin_watch.cli.options import dialect_of, store_options
 
 if TYPE_CHECKING:
     from certpin_watch.store import Store
+
+
+_CODES = {"current": SUCCESS, "newer": USAGE, "foreign": USAGE}  # no migration helps these two
 
 
 @click.command()
@@ -42,7 +45,7 @@ def migrate(ctx: click.Context, store: Store, check: bool, as_json: bool) -> Non
         print_json(facts)
     else:
         click.echo(fold(_text(facts), sys.stdout))
-    ctx.exit(SUCCESS if facts["state"] == "current" else PROBLEM_FOUND)
+    ctx.exit(_CODES.get(facts["state"], PROBLEM_FOUND))
 
 
 def _schema(store: Store) -> dict[str, Any]:

@@ -93,13 +93,8 @@ class ServerView:
     def options(self) -> str:
         """The command-line options that make ``certpin check`` connect to the same server."""
         target = self.target
-        words = ["--host", join_address(target.host, target.port)]
-        if self.edge or target.connect:
-            address, port = target.connect or (self.edge, target.port)
-            words += ["--connect", join_address(self.edge or address, port)]
-        if target.starttls:
-            words += ["--starttls", target.starttls]
-        return shlex.join(words)
+        host = join_address(target.host, target.port)
+        return shlex.join(["--host", host, *target.connect_options(self.edge)])
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,19 @@ class Target:
         )
         return ", ".join(filter(None, words))
 
+    def connect_options(self, edge: str = "") -> list[str]:
+        """Return the options that make a command, such as ``certpin pin``, connect to the server.
+
+        ``edge`` is the address to connect to, if each address of the host is probed separately.
+        """
+        words = []
+        if edge or self.connect:
+            address, port = self.connect or (edge, self.port)
+            words += ["--connect", join_address(edge or address, port)]
+        if self.starttls:
+            words += ["--starttls", self.starttls]
+        return words
+
     @property
     def key(self) -> tuple[str, int, str]:
         """The unique key of the target: host, port and ``way`` (how to connect and verify)."""

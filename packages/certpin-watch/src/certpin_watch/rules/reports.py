@@ -15,6 +15,7 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
+from certpin.probe import join_address
 from certpin.support.text import counted, printable
 from certpin_watch.rules.rule import HISTORY, AlertFinding, AlertRule
 from certpin_watch.store.identities import DAY, HOUR
@@ -36,6 +37,7 @@ _MAX_APP_VERSIONS = 10  # that a finding names
 _MIN_HOURS = 24  # of the week with reports: with less, silence means nothing
 _MAX_VALUES = 5
 _MAX_VALUE = 60  # characters
+_HTTPS = 443
 
 _NETWORK = {"network": "in the network"}
 _APP_VERSION = {"app_version": "with the app version"}
@@ -144,7 +146,7 @@ def _strange_chain(evidence: Evidence) -> Iterator[AlertFinding]:
             host,
             watched.pins.name,
             _strange_summary(evidence, groups, vouched, reach),
-            _command("pin", host),
+            _command("pin", *_server_words(evidence, host)),
             {
                 "clients": clients,
                 "reports": reach.reports,
@@ -220,7 +222,7 @@ def _strange_summary(
         _networks_text(reach.networks),
         _platform_text(groups),
         _shares(groups, _NETWORK | _APP_VERSION),
-        f"at most {100 * (reach.clients or 0) / reach.holders:.2g} % of all clients"
+        f"at most {_percent((reach.clients or 0) / reach.holders)} of all clients"
         if reach.holders
         else "",
     ]
@@ -486,6 +488,27 @@ def _max_clients(
     """
     holders = evidence.reports.count_holders(watched.pins.name)
     return None if holders is None else min(holders, _total(groups))
+
+
+def _percent(share: float) -> str:
+    """Return a share (1 is everything) as text: whole per cents, and two digits below ten."""
+    percent = min(100 * share, 100)
+    if 0 < percent < 0.01:
+        return "0.01 %"
+    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
+
+
+def _server_words(evidence: Evidence, host: str) -> list[str]:
+    """Return the arguments with which a command connects to the first probed server of a host.
+
+    That is the host itself if it is not probed.
+    """
+    targets = (target for policy in evidence.probes.policies for target in policy.charge.targets)
+    target = next((target for target in targets if target.host == host), None)
+    if target is None:
+        return [host]
+    address = host if target.port == _HTTPS else join_address(host, target.port)
+    return [address, *target.connect_options()]
 
 
 def _command(*words: str, pins: Path | None = None) -> str:

@@ -203,7 +203,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a rule without its evidence is skipped",
         _ALERT_RULES + "engine.py",
-        "if rule.needs in evidence.missing:",
+        "if rule.needs in evidence.missing or (rule.after_start and evidence.starting):",
         "if not rule.needs:",
         "tests/watch/rules/test_engine.py::test_rules_without_their_evidence_are_skipped",
     ),

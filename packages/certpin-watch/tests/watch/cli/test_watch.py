@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,6 +36,24 @@ def test_check_changes_nothing_and_reports_by_its_exit_code(run: Run) -> None:
     assert "Created" in run("watch", "migrate").out
     assert run("watch", "migrate", "--check").code == 0
     assert "nothing to do" in run("watch", "migrate").out
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(
+    ("statement", "state"),
+    [
+        ("UPDATE certpin_schema SET version_num = '9999'", "newer"),
+        ("DROP TABLE certpin_schema", "foreign"),
+    ],
+)
+def test_check_of_a_database_that_no_migration_helps_is_an_error(
+    run: Run, statement: str, state: str
+) -> None:
+    run("watch", "migrate")
+    with closing(sqlite3.connect("watch.db", isolation_level=None)) as connection:
+        connection.execute(statement)
+    done = run("watch", "migrate", "--check")
+    assert (done.code, f"The database is {state}" in done.out) == (2, True)
 
 
 @pytest.mark.medium

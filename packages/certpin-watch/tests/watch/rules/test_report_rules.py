@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec import structs
 
+from certpin.pins import HostServer
 from certpin.rotation import History
+from certpin_watch.monitor.evidence import PolicyEvidence, ProbeEvidence
+from certpin_watch.monitor.targets import monitored_policies
 from certpin_watch.rules.engine import RULES, affected_clients
 from certpin_watch.rules.reports import order
 from certpin_watch.rules.rule import (
@@ -21,7 +24,7 @@ from certpin_watch.rules.rule import (
     SignedRole,
     VersionHolders,
 )
-from certpin_watch.settings import AlertSettings
+from certpin_watch.settings import AlertSettings, MonitorSettings
 from certpin_watch.snapshot import MonitoredPinSet
 from certpin_watch.store.identities import DAY, HOUR
 from certpin_watch.store.queries.capacity import Queue, Sweep, Window
@@ -53,7 +56,10 @@ def held(clients: int, app_version: str = "3.1", version: int = 1) -> VersionHol
 
 
 def found(
-    rule: str, service: ServiceEvidence | None = None, **reports: Any
+    rule: str,
+    service: ServiceEvidence | None = None,
+    probes: ProbeEvidence | None = None,
+    **reports: Any,
 ) -> Sequence[AlertFinding]:
     """Return the findings of one alert rule, for this state of the service and these reports.
 
@@ -62,6 +68,7 @@ def found(
     given = Evidence(
         NOW,
         LIMITS,
+        probes or ProbeEvidence(),
         reports=ReportEvidence(**{"sets": (SET,)} | reports),
         service=service or ServiceEvidence(),
     )
@@ -124,6 +131,28 @@ def test_a_strange_chain_that_the_platform_refuses_is_described_as_such() -> Non
 
 
 STRANGE = frozenset({(HOST, CHAIN)})
+
+
+@pytest.mark.parametrize(
+    ("clients", "text"),
+    [(9, "100 %"), (10, "90 %"), (95, "9.5 %"), (900, "1 %"), (10**7, "0.01 %")],
+)
+def test_the_share_of_affected_clients_is_a_plain_number(clients: int, text: str) -> None:
+    (one,) = found("strange-chain", groups=(group(9),), strange=STRANGE, holders=(held(clients),))
+    assert f"at most {text} of all clients" in one.summary
+
+
+def test_the_command_for_a_strange_chain_names_the_probed_server() -> None:
+    servers = (HostServer.parse("10.0.0.5:8443", starttls="smtp"),)
+    pins = kit.pin_set(kit.policy(HOST, servers=servers))
+    now = datetime.fromtimestamp(NOW, UTC)
+    watched = replace(SET, pins=pins)
+    (charge,) = monitored_policies((watched,), MonitorSettings(), now)
+    probes = ProbeEvidence((PolicyEvidence(charge, (), MonitorSettings(), now),))
+    (one,) = found("strange-chain", probes=probes, groups=(group(9),), strange=STRANGE)
+    assert one.command == (f"certpin pin {HOST}:8443 --connect 10.0.0.5:8443 --starttls smtp")
+    (one,) = found("strange-chain", groups=(group(9),), strange=STRANGE)
+    assert one.command == f"certpin pin {HOST}"
 
 
 def networks_of(number: int, chain: bytes = CHAIN) -> dict[tuple[str, bytes], frozenset[str]]:

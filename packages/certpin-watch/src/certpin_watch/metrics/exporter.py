@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, get_args
 
 from prometheus_client import CollectorRegistry
@@ -88,6 +89,14 @@ class _StoreCollector(Collector):
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
         self._reports = ReportCounters()
+        with suppress(StoreError):  # the counters then begin at the first scrape
+            self._begin()
+
+    def _begin(self) -> None:
+        snapshot = self._watch.pin_files.snapshot()
+        with self._watch.store.read() as connection:
+            names = hosts.names(connection, snapshot)[:MAX_HOSTS]
+            self._reports.begin(connection, self._watch.clock(), names)
 
     def describe(self) -> list[Metric]:
         """Return an empty list. Without this method, registration would call ``collect``."""
@@ -125,7 +134,7 @@ class _RegistryCollector(Collector):
 
 
 class ReportCounters:
-    """Prometheus counters of the reports that were stored since the first scrape. Thread-safe.
+    """Prometheus counters of the reports that were stored since the process began. Thread-safe.
 
     The numbers come from the store, from which expired reports are deleted. Prometheus would take a
     counter that falls for a restarted one, and count all remaining reports again. So these counters
@@ -137,6 +146,19 @@ class ReportCounters:
         self._since: int | None = None  # the first hour that is still recounted from the store
         self._totals: Counter[Key] = Counter()
         self._last: Counter[tuple[int, Key]] = Counter()
+
+    def begin(self, connection: Connection, now: datetime, hosts: Sequence[str]) -> None:
+        """Count only reports that are stored from now on.
+
+        Without this call, that is so from the first call of ``families`` on.
+
+        Args:
+            connection: a read transaction.
+            now: the current time.
+            hosts: the monitored hosts.
+        """
+        with self._lock:
+            self._update(connection, to_seconds(now) // HOUR * HOUR, frozenset(hosts))
 
     def families(
         self, connection: Connection, now: datetime, hosts: Sequence[str]

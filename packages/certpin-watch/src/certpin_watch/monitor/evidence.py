@@ -24,7 +24,7 @@ from certpin_watch.store.queries import to_datetime
 from certpin_watch.store.queries.chains import load_chains
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from sqlalchemy import Connection
 
@@ -235,6 +235,11 @@ class ProbeEvidence:
     locations: tuple[LocationStatus, ...] = ()
     logged: tuple[LoggedCertificate, ...] = ()
     last_results: dict[tuple[str, int, str, str], datetime] = field(default_factory=dict)
+
+    @property
+    def targets(self) -> Iterator[Target]:
+        """The servers to probe, of all policies."""
+        return (target for monitored in self.policies for target in monitored.charge.targets)
 
 
 def gather_probes(watch: Watch, now: datetime) -> ProbeEvidence:

@@ -139,6 +139,18 @@ def distinct_targets(policies: Iterable[MonitoredPolicy]) -> tuple[Target, ...]:
     return tuple(by_key.values())
 
 
+def server_words(targets: Iterable[Target], host: str) -> list[str]:
+    """Return the arguments with which a command connects to the first of these servers of a host.
+
+    That is the host itself if no target has it.
+    """
+    target = next((target for target in targets if target.host == host), None)
+    if target is None:
+        return [host]
+    address = host if target.port == default_port("") else join_address(host, target.port)
+    return [address, *target.connect_options()]
+
+
 def _policies(watched: MonitoredPinSet, now: datetime) -> Iterator[tuple[PinSet, HostPolicy]]:
     """Yield the host policies of a monitored pin set, each with the version that contains it.
 

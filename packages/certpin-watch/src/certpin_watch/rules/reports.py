@@ -15,8 +15,8 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from certpin.probe import join_address
 from certpin.support.text import counted, printable
+from certpin_watch.monitor.targets import server_words
 from certpin_watch.rules.rule import HISTORY, AlertFinding, AlertRule
 from certpin_watch.store.identities import DAY, HOUR
 
@@ -37,7 +37,6 @@ _MAX_APP_VERSIONS = 10  # that a finding names
 _MIN_HOURS = 24  # of the week with reports: with less, silence means nothing
 _MAX_VALUES = 5
 _MAX_VALUE = 60  # characters
-_HTTPS = 443
 
 _NETWORK = {"network": "in the network"}
 _APP_VERSION = {"app_version": "with the app version"}
@@ -146,7 +145,7 @@ def _strange_chain(evidence: Evidence) -> Iterator[AlertFinding]:
             host,
             watched.pins.name,
             _strange_summary(evidence, groups, vouched, reach),
-            _command("pin", *_server_words(evidence, host)),
+            _command("pin", *server_words(evidence.probes.targets, host)),
             {
                 "clients": clients,
                 "reports": reach.reports,
@@ -496,19 +495,6 @@ def _percent(share: float) -> str:
     if 0 < percent < 0.01:
         return "0.01 %"
     return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
-
-
-def _server_words(evidence: Evidence, host: str) -> list[str]:
-    """Return the arguments with which a command connects to the first probed server of a host.
-
-    That is the host itself if it is not probed.
-    """
-    targets = (target for policy in evidence.probes.policies for target in policy.charge.targets)
-    target = next((target for target in targets if target.host == host), None)
-    if target is None:
-        return [host]
-    address = host if target.port == _HTTPS else join_address(host, target.port)
-    return [address, *target.connect_options()]
 
 
 def _command(*words: str, pins: Path | None = None) -> str:

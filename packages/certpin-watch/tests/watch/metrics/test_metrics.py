@@ -165,6 +165,15 @@ def test_counters_of_reports_start_at_0_and_only_rise(
 
 
 @pytest.mark.medium
+def test_reports_between_the_start_and_the_first_scrape_are_counted(
+    scraped: Scraped, sqlite_store: Store
+) -> None:
+    with sqlite_store.write() as connection:
+        world.insert_group(connection, 50, count=3)
+    assert scraped.value("certpin_pin_failures_total", host=API, decision="refuse") == 3
+
+
+@pytest.mark.medium
 def test_a_scraper_that_asks_for_openmetrics_gets_it(scraped: Scraped) -> None:
     from prometheus_client.openmetrics.parser import text_string_to_metric_families as strict
 

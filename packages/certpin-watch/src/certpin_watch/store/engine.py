@@ -6,6 +6,7 @@ host or a value, and the service's pages and logs must not show these.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from certpin.errors import ConfigError, StoreError
-from certpin_watch.store.connections import BUSY, postgresql_engine, sqlite_engine
+from certpin_watch.store.connections import BUSY, path_of, postgresql_engine, sqlite_engine
 from certpin_watch.store.unreachable import connection_problem, invalid_option
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine, Table
 
+
+_log = logging.getLogger("certpin.watch")
 
 Key = TypeVar("Key", bound="str | bytes | tuple[Any, ...]")
 
@@ -43,7 +46,9 @@ class Store:
         self.engine = engine
         self.health = StoreHealth()
         self._writing = threading.Lock()
-        if self.is_sqlite:
+        self._file = OpenFile(path_of(engine)) if self.is_sqlite else None
+        if self._file is not None:
+            event.listen(engine, "connect", self._file.note)
             event.listen(engine, "begin", _begin_in_sqlite)
 
     @property
@@ -58,7 +63,12 @@ class Store:
         Raises:
             StoreError: the database can't be read.
         """
-        with self.health.record_damage(), translated_errors(), self.engine.connect() as connection:
+        with (
+            self.health.record_damage(),
+            self._same_file(),
+            translated_errors(),
+            self.engine.connect() as connection,
+        ):
             connection.execution_options(**self._read_options)
             with connection.begin():
                 yield connection
@@ -74,8 +84,9 @@ class Store:
         """
         with (
             self.health.record_write(),
-            translated_errors(),
             self._sqlite_writer(),
+            self._same_file(),
+            translated_errors(),
             self.engine.begin() as connection,
         ):
             yield connection
@@ -90,6 +101,12 @@ class Store:
             return {"certpin_reads": True}
         # With READ COMMITTED, the default, each statement would see another moment.
         return {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+
+    @contextmanager
+    def _same_file(self) -> Iterator[None]:
+        if self._file is not None:
+            self._file.check()
+        yield
 
     @contextmanager
     def _sqlite_writer(self) -> Iterator[None]:
@@ -109,6 +126,45 @@ class Store:
             yield
         finally:
             self._writing.release()
+
+
+class OpenFile:
+    """The SQLite file that this process has open, to notice that its path has another one, or none.
+
+    SQLite itself would go on to write into a deleted file, and all that would be lost.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._opened: tuple[int, int] | None = None  # device and inode
+        self._logged = False
+
+    def note(self, *_: object) -> None:
+        """Remember the file at the path, when the first connection to it was made."""
+        if self._opened is None:
+            self._opened = self._identity()
+
+    def check(self) -> None:
+        """Check that the path still has the file that was opened.
+
+        Raises:
+            StoreError: the file was deleted, moved or replaced.
+        """
+        if self._opened is None or self._identity() == self._opened:
+            self._logged = False
+            return
+        error = store_error("replaced")
+        if not self._logged:
+            self._logged = True
+            _log.error("nothing is read or stored: %s", error)
+        raise error
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
 
 def open_store(url: str, *, folder: Path | None = None) -> Store:
@@ -201,6 +257,10 @@ REASONS: dict[str, tuple[str, str]] = {
     "refused": (
         "the user of the database lacks a permission",
         "check the permissions of the user in the address in store",
+    ),
+    "replaced": (
+        "the file of the database was deleted or replaced while this process had it open",
+        "restart the service; stop it before you restore a back-up",
     ),
     "schema": (
         "the tables of the database are not those of this version of certpin",

@@ -143,6 +143,30 @@ def test_a_relative_path_is_relative_to_the_folder_of_the_settings(tmp_path: Pat
     assert (tmp_path / "watch.db").exists()
 
 
+@pytest.mark.parametrize("change", ["delete", "replace", "move"])
+def test_a_file_that_is_gone_is_neither_read_nor_written(
+    sqlite_store: Store, caplog: pytest.LogCaptureFixture, change: str
+) -> None:
+    _add(sqlite_store)
+    path = path_of(sqlite_store.engine)
+    other = path.with_name("other.db")
+    other.touch()
+    moved = path.rename(path.with_name("moved.db"))
+    if change == "replace":
+        other.rename(path)
+    for _ in range(2):
+        assert _refused(sqlite_store).reason == "replaced"
+        with pytest.raises(StoreError):
+            _add(sqlite_store, name="lost")
+    assert path.exists() == (change == "replace")
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "deleted or replaced" in line
+    assert "fix: restart the service" in line
+    if change == "move":
+        moved.rename(path)
+        assert _count(sqlite_store) == 1
+
+
 def test_a_missing_folder_is_reported_as_unwritable(tmp_path: Path) -> None:
     path = tmp_path / "shut" / "watch.db"
     path.parent.mkdir()

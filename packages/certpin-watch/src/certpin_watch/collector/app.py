@@ -12,6 +12,7 @@ Clients are anonymous and need no login. A response contains nothing that the cl
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import OrderedDict
 from contextlib import asynccontextmanager
@@ -60,6 +61,8 @@ if TYPE_CHECKING:
     Message = MutableMapping[str, Any]
     Send = Callable[[Message], Awaitable[None]]
 
+_log = logging.getLogger("certpin.watch.collector")
+
 _JSON = JSON_TYPE.encode()
 _TYPES = {_JSON, b"application/reports+json"}
 _MAX_REMEMBERED = 10_000  # different bodies, for samples
@@ -79,6 +82,11 @@ _PREFLIGHT = {
         (b"access-control-max-age", b"86400"),
     ],
 }
+_DEFECT = RequestRefusedError(
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    "the collector failed unexpectedly: the report is not counted",
+    "read the log of the service, which has the reason",
+)
 _END = {"type": "http.response.body", "body": b""}
 
 
@@ -125,6 +133,9 @@ class Collector:
             status = await _refuse(send, _unavailable(exc))
         except GoneError:
             return
+        except Exception:  # noqa: BLE001  # a defect gets an answer, and is logged
+            _log.exception("the endpoint for reports failed")
+            status = await _refuse(send, _DEFECT)
         else:
             await send(answer)
             await send(_END)

@@ -40,6 +40,19 @@ def collector(recorder: RecordingIntake, tmp_path: Path) -> Collector:
     return _collector(recorder, tmp_path)
 
 
+def test_a_defect_is_logged_and_answered_as_json(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    collector = _collector(RecordingIntake(ValueError("hunter2")), tmp_path)
+    answer = post(collector, REPORT)
+    assert (answer.status, answer.headers["content-type"]) == (500, "application/json")
+    assert "failed unexpectedly" in answer.error
+    assert b"hunter2" not in answer.body
+    (record,) = caplog.records
+    assert record.levelname == "ERROR"
+    assert record.exc_info
+
+
 class Hanging(Request):
     """A client that sends its headers, but no body."""
 

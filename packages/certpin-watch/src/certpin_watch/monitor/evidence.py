@@ -56,6 +56,7 @@ class ServerView:
         problem: the reason if ``outcome`` is not "verified".
         code: OpenSSL's error number if the chain does not verify.
         since: when the current state was first observed.
+        last: when it was last observed.
         before: the verified chain before the current one; None if there was no other.
         changed: when the current verified chain was first observed after ``before``.
     """
@@ -70,6 +71,7 @@ class ServerView:
     problem: str = ""
     code: int = 0
     since: datetime = _LONG_AGO
+    last: datetime = _LONG_AGO
     before: Chain | None = None
     changed: datetime = _LONG_AGO
 
@@ -320,6 +322,7 @@ class _Views:
             problem=row.problem,
             code=row.code,
             since=to_datetime(row.first_at),
+            last=to_datetime(row.last_at),
             before=self._chains.get(before.verified) if before else None,
             changed=to_datetime(confirmed.changed_at),
         )

@@ -18,6 +18,7 @@ from certpin_watch.store.queries.sightings import HAS_EXPIRED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from certpin.pins import Pin
     from certpin.x509 import Chain
@@ -64,7 +65,8 @@ def _chain_unverified(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
     summary="a host presents different chains to different locations",
     why=(
         "One edge of a CDN is wrong, or an attacker is between a network and the server. If "
-        "clients accept all of the keys, this is information only: a rotation may be in progress."
+        "clients accept all of the keys, this is information only: a rotation may be in progress. "
+        "Locations that have not probed the server since its last change are not compared."
     ),
 )
 @per_policy
@@ -74,7 +76,23 @@ def _vantages_disagree(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
         if view.outcome != "unreachable":
             by_target[view.target.key].append(view)
     for views in by_target.values():
-        yield from _compare(monitored, views)
+        yield from _compare(monitored, _after_changes(views))
+
+
+def _after_changes(views: list[ServerView]) -> list[ServerView]:
+    """Return the states at locations that observed the server after its last change anywhere.
+
+    After a new key, the location that noticed it would otherwise disagree with all others, until
+    they probe the server again.
+    """
+    changed: dict[tuple[str, str], datetime] = {}
+    last: dict[str, datetime] = {}
+    for view in views:
+        place = (view.vantage, view.edge)  # with two states there, the server alternates
+        changed[place] = min(view.since, changed.get(place, view.since))
+        last[view.vantage] = max(view.last, last.get(view.vantage, view.last))
+    newest = max(changed.values())
+    return [view for view in views if last[view.vantage] >= newest]
 
 
 def _compare(monitored: PolicyEvidence, views: list[ServerView]) -> Iterator[AlertFinding]:
@@ -94,7 +112,7 @@ def _compare(monitored: PolicyEvidence, views: list[ServerView]) -> Iterator[Ale
             keys[view.vantage].add(leaf_pin(chain))
         accepted[view.vantage] = accepted.get(view.vantage, True) and is_accepted(monitored, view)
     if len(keys) < 2:
-        return
+        return  # one location, or no other was asked since the last change
     first = views[0]
     refusing = sorted(name for name, is_good in accepted.items() if not is_good)
     details = {name: sorted(map(str, pins)) for name, pins in sorted(keys.items())}

@@ -125,6 +125,7 @@ def view(name: str = "leaf", vantage: str = "local", **fields: Any) -> ServerVie
         "served": shown,
         "verified": shown,
         "since": NOW - DAY,
+        "last": NOW,
     }
     return ServerView(**(known | fields))
 

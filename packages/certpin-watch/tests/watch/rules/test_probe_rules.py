@@ -427,6 +427,25 @@ def test_locations_disagree_if_one_sees_a_chain_that_clients_refuse() -> None:
         assert finding.details["refused_from"] == ["fra1"]
 
 
+def test_locations_disagree_only_if_both_probed_after_the_last_change() -> None:
+    minute = timedelta(minutes=1)
+    changed = view("stranger", since=made.NOW - 2 * minute, target=made.EVERYWHERE)
+    before = view(vantage="fra1", last=made.NOW - 3 * minute)
+    assert "vantages-disagree" not in dict(rules(found([changed, before])))
+    after = view(vantage="fra1", last=made.NOW - minute)
+    assert "vantages-disagree" in dict(rules(found([changed, after])))
+
+
+def test_locations_disagree_although_one_sees_alternating_chains() -> None:
+    minute = timedelta(minutes=1)
+    alternating = [
+        view("stranger", since=made.NOW - minute, target=made.EVERYWHERE),
+        view(since=made.NOW - 20 * minute, target=made.EVERYWHERE),
+    ]
+    other = view(vantage="fra1", last=made.NOW - 10 * minute)
+    assert "vantages-disagree" in dict(rules(found([*alternating, other])))
+
+
 def test_locations_that_see_two_accepted_keys_are_information() -> None:
     looks = [view(target=made.EVERYWHERE), view("next", vantage="fra1")]
     assert rules(found(looks, pins("leaf", "next"))) == [("vantages-disagree", "info")]

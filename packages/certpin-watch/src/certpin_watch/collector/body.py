@@ -7,6 +7,7 @@ If a body exceeds a limit, or can't be read, ``RequestRefusedError`` is raised.
 from __future__ import annotations
 
 import asyncio
+import re
 import zlib
 from collections import Counter
 from http import HTTPStatus
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _GZIP = 16 + zlib.MAX_WBITS  # zlib's number for "a gzip header, and nothing else"
 _ENCODINGS = {"": "", "identity": "", "gzip": "gzip", "x-gzip": "gzip", "br": "br"}
+# An escape of a high surrogate without the low one behind it, in JSON.
+_HALF_PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})")
 _JSON: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
@@ -250,12 +253,19 @@ def parse(data: bytes, max_depth: int) -> Any:
         raise _too_deep(max_depth) from exc
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         raise bad_request(
-            f"the body is not JSON: {exc}", "send one JSON document in UTF-8"
+            f"the body is not JSON: {_json_problem(data, exc)}", "send one JSON document in UTF-8"
         ) from exc
     # No document is deeper than its number of brackets: few documents have to be walked.
     if data.count(b"{") + data.count(b"[") > max_depth and _is_deeper(document, max_depth):
         raise _too_deep(max_depth)
     return document
+
+
+def _json_problem(data: bytes, exc: Exception) -> str:
+    """Return why a body is not JSON. For half of a surrogate pair, msgspec's text may be wrong."""
+    if _HALF_PAIR.search(data):
+        return r"half of a surrogate pair, such as \ud800, is no character (RFC 8259, section 8.2)"
+    return str(exc)
 
 
 def _is_deeper(value: object, levels: int) -> bool:

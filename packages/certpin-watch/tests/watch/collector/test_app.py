@@ -158,6 +158,8 @@ def test_bad_headers_are_refused_before_the_body_is_read(
         (Request([b""]), 400, "not JSON"),
         (Request([b"{"]), 400, "not JSON"),
         (Request([b"\xff\xfe"]), 400, "not JSON"),
+        (Request([rb'{"a": "\ud800"}']), 400, "half of a surrogate pair"),
+        (Request([rb'{"a": "\ud83d\ude00"']), 400, "truncated"),
         (Request([b"[" * 50_000]), 400, "deep"),
         (Request([b'{"a":' * 17 + b"1" + b"}" * 17]), 400, "deep"),
         (Request([b"{}"]), 422, "not a report"),

@@ -58,6 +58,9 @@ _DEEP_KEY = re.compile(
 )
 
 
+_TOML_FIX = "see https://toml.io, or compare with a file that `certpin add` wrote"
+
+
 def read_text(path: Path) -> str:
     """Return the text of a pin file, with its line ends unchanged.
 
@@ -113,12 +116,13 @@ def read_regular(path: str | Path, limit: int, *, folder: int | None = None) -> 
     return b"".join(chunks)
 
 
-def load_toml(text: str, path: Path) -> dict[str, Any]:
-    """Parse the TOML text of a pin file.
+def load_toml(text: str, path: Path, *, fix: str = _TOML_FIX) -> dict[str, Any]:
+    """Parse the TOML text of a pin file, or of another file of certpin.
 
     Args:
         text: the content of the file.
         path: the path of the file, for errors.
+        fix: the fix of the error if the text is not TOML.
 
     Returns:
         The values of the top-level table.
@@ -132,7 +136,7 @@ def load_toml(text: str, path: Path) -> dict[str, Any]:
     try:
         return _parse(text)
     except (ValueError, RecursionError) as exc:  # ValueError: a number of 5000 digits
-        raise _not_toml(exc, path) from exc
+        raise _not_toml(exc, path, fix) from exc
 
 
 def _parse(text: str) -> dict[str, Any]:
@@ -194,13 +198,13 @@ def locate_errors(text: str, path: Path) -> Iterator[None]:
         raise PinFileError(exc.problem, path=path, line=line, key=exc.key, fix=exc.fix) from exc
 
 
-def _not_toml(exc: Exception, path: Path) -> PinFileError:
+def _not_toml(exc: Exception, path: Path, fix: str) -> PinFileError:
     place = re.search(r"at line (\d+)", str(exc))
     return PinFileError(
         f"it is not TOML: {str(exc)[:LONGEST_MESSAGE]}",
         path=path,
         line=int(place[1]) if place else None,
-        fix="see https://toml.io, or compare with a file that `certpin add` wrote",
+        fix=fix,
     )
 
 

@@ -114,8 +114,8 @@ def test_unprintable_characters_are_escaped() -> None:
         (certpin(**{"pin-set-version": 2**63}), "pin-set-version: this is not from 0 to"),
         (certpin(**{"pin-set-version": 1.5}), "pin-set-version: this is not a whole number"),
         (presence(id=None), "id: this is missing"),
-        (presence(**{"pin-set": ""}), "pin-set: the name or the version"),
-        (presence(**{"pin-set-version": 0}), "pin-set: the name or the version"),
+        (presence(**{"pin-set": ""}), "pin-set: the name of the set is missing"),
+        (presence(**{"pin-set-version": 0}), "pin-set-version: this is not from 1 to"),
     ],
 )
 def test_an_invalid_field_is_named(document: dict[str, Any], problem: str) -> None:

@@ -57,8 +57,10 @@ def _decode(document: dict[str, Any], received: datetime) -> tuple[Report | Pres
 def _presence(fields: Fields) -> Presence:
     version = fields.number("pin-set-version", MAX_VERSION)
     name = fields.text("pin-set")
-    if not (name and version):
-        fields.refuse("pin-set", "the name or the version of the set is missing")
+    if not name:
+        fields.refuse("pin-set", "the name of the set is missing")
+    if not version:
+        fields.refuse("pin-set-version", f"this is not from 1 to {MAX_VERSION}, or is missing")
     identity = _id(fields) or fields.refuse("id", "this is missing")
     return Presence(fields.time("date-time"), name, version, identity, _client(fields))
 

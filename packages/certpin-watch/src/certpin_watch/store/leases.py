@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection
 
+TRIAL = "trial"  # the name of the lease that `schema.check_tables` writes; it expires at once
 MARGIN = 5  # seconds by which clocks may differ
 _MAX_AHEAD = 600  # seconds after the end of a new lease in which one from a correct clock ends
 

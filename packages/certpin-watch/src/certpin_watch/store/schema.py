@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 VERSION_TABLE = "certpin_schema"
 _REVISIONS = Path(__file__).parent / "migrations"
 _SIDE_FILES = ("-journal", "-wal", "-shm")  # SQLite's files beside a database in use
-_TRIAL = "trial"  # the lease that check_tables writes; it expires at once
 
 
 class SchemaState(StrEnum):
@@ -184,7 +183,7 @@ def check_tables(store: Store, now: int) -> None:
                 newest = [key.desc() for key in checked.primary_key]
                 connection.execute(select(checked).order_by(*newest).limit(1)).first()
         with store.write() as connection:
-            leases.take(connection, _TRIAL, _TRIAL, now, 0)
+            leases.take(connection, leases.TRIAL, leases.TRIAL, now, 0)
     except StoreError as exc:
         if exc.reason != "busy":
             raise

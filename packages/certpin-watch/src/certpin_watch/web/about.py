@@ -45,10 +45,10 @@ UNITS: dict[str, dict[str, str]] = {
         "most_depth": "level",
         "most_reports": "report",
         "body_seconds": "second",
-        "rate": "requests/s",
-        "burst": "request",
+        "rate": "reports/s",
+        "burst": "report",
         "most_sources": "source",
-        "queue": "report",
+        "queue": "body",
         "queue_bytes": "byte",
         "ipv4_prefix": "bit",
         "ipv6_prefix": "bit",
@@ -138,7 +138,7 @@ def _with_unit(value: float, unit: str) -> str:
         return f"{100 * value:g} % {unit}"
     if unit in {"%", "times the usual"} or "/" in unit:
         return f"{value:g} {unit}"
-    return number(int(value), unit)
+    return number(int(value), unit, "bodies" if unit == "body" else "")
 
 
 def _text(value: object) -> str:

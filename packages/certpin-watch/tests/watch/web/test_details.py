@@ -14,7 +14,7 @@ from hypothesis import given, strategies
 
 import certpin_watch
 from certpin_watch.settings import ServiceSettings
-from certpin_watch.web.about import UNITS
+from certpin_watch.web.about import UNITS, setting_rows
 from certpin_watch.web.alerts import ELSEWHERE, KNOWN, chain_digests, details
 
 if TYPE_CHECKING:
@@ -107,6 +107,12 @@ def test_any_details_can_be_shown(found: object, name: str) -> None:
 def test_details_that_are_not_json_can_be_shown(text: str) -> None:
     details(text, NOW)
     assert chain_digests(text) == []
+
+
+def test_units_of_the_intake_are_those_of_its_settings() -> None:
+    rows = dict(setting_rows(ServiceSettings().collector, UNITS["collector"]))
+    found = [rows[name] for name in ("rate", "burst", "queue")]
+    assert found == ["100 reports/s", "1,000 reports", "5,000 bodies"]
 
 
 def test_every_number_in_the_settings_has_a_unit() -> None:

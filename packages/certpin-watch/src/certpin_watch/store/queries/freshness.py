@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 from certpin_watch.settings import DEFAULT_THRESHOLDS, Thresholds
 from certpin_watch.store.accounts import worker_tokens
 from certpin_watch.store.connections import risky_settings
+from certpin_watch.store.leases import TRIAL
 from certpin_watch.store.queries import to_datetime, to_datetime_or_none, to_seconds
 from certpin_watch.store.queries.capacity import (
     Part,
@@ -268,7 +269,8 @@ def _locations(
 
 def _leases(connection: Connection, now: datetime) -> tuple[Lease, ...]:
     others = ~LEASES.c.name.startswith(PROBES, autoescape=True)
-    chosen = select(LEASES).where(others).order_by(LEASES.c.name).limit(_MAX_LEASES)
+    tasks = LEASES.c.name != TRIAL
+    chosen = select(LEASES).where(others, tasks).order_by(LEASES.c.name).limit(_MAX_LEASES)
     rows = connection.execute(chosen)
     return tuple(
         Lease(row.name, row.holder, to_datetime(row.until), to_datetime(row.until) > now)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from certpin_watch.auth.credentials import make_token
 from certpin_watch.metrics.families import worker_contacts
 from certpin_watch.snapshot import PinFiles
+from certpin_watch.store import leases
 from certpin_watch.store.accounts import record_token_use, revoke_token
 from certpin_watch.store.probes import note_scheduled
 from certpin_watch.store.queries.freshness import freshness, workers
+from certpin_watch.store.schema import check_tables
 from certpin_watch.web import unknowns
 
 if TYPE_CHECKING:
@@ -47,6 +49,15 @@ def test_valid_tokens_of_workers_are_listed_with_their_last_contact(store: Store
     (sample,) = worker_contacts(fresh).samples
     assert sample.labels == {"worker": "fra1-a", "token": heard, "vantage": "fra1"}
     assert sample.value == NOW.timestamp()
+
+
+def test_the_trial_of_the_store_is_no_task(sqlite_store: Store) -> None:
+    with sqlite_store.write() as connection:
+        leases.take(connection, "monitor", "one", int(NOW.timestamp()), 60)
+    check_tables(sqlite_store, int(NOW.timestamp()))
+    with sqlite_store.read() as connection:
+        fresh = freshness(connection, PinFiles([]).snapshot(), NOW)
+    assert [lease.name for lease in fresh.leases] == ["monitor"]
 
 
 def test_a_silent_location_names_the_last_contact_of_its_workers(store: Store) -> None:

@@ -16,9 +16,11 @@ from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, TypeVarTuple, Unpack
 
 from certpin.errors import ConfigError
+from certpin.support.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from granian.server.embed import Server
 
@@ -52,6 +54,8 @@ def make_server(address: tuple[str, int], app: Any, tls: tuple[Any, Any] | None 
     secured: dict[str, Any] = {}
     if tls:
         certificate, key = tls
+        _check_readable(certificate, "tls_certificate")
+        _check_readable(key, "tls_key")
         # Old phones send reports, too: RFC 9325 section 3.1.1 still allows TLS 1.2.
         secured = {"ssl_cert": certificate, "ssl_key": key, "ssl_protocol_min": SSLProtocols.tls12}
     try:
@@ -75,6 +79,23 @@ def make_server(address: tuple[str, int], app: Any, tls: tuple[Any, Any] | None 
             f"certificate and key cannot be used: {exc}",
             key="tls_certificate",
             fix="use PEM files, the leaf first, that this user can read",
+        ) from exc
+
+
+def _check_readable(path: Path, name: str) -> None:
+    """Check that a file can be read. The error names it with its folder.
+
+    Raises:
+        ConfigError: it can't be read. ``name`` is the setting with its path.
+    """
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as exc:
+        raise ConfigError(
+            f"{printable(str(path.absolute()))} cannot be read: {exc.strerror or exc}",
+            key=name,
+            fix="check the path, which is relative to the folder of watch.toml, and permissions",
         ) from exc
 
 

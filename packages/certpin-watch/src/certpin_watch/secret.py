@@ -7,13 +7,16 @@ secrets that it uses: ``certpin watch migrate`` runs without the password of a c
 
 from __future__ import annotations
 
+import logging
 import os
+import stat
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError
+from certpin.support.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
     from certpin.pinfile.file import Table
 
 _MAX_BYTES = 64 * 1024
+_warned: set[Path] = set()  # files with a warning, which is logged once
+
+log = logging.getLogger("certpin.watch")
 
 
 @dataclass(frozen=True)
@@ -114,9 +120,22 @@ def _look_up(written: str, key: str) -> str:
 def _from_file(path: Path, key: str) -> str:
     try:
         with path.open("rb") as file:
+            _warn_if_readable(path, os.fstat(file.fileno()))
             text = file.read(_MAX_BYTES).decode().strip()
     except (OSError, ValueError) as exc:
         raise ConfigError(f"{path} cannot be read", key=key, fix="check the path") from exc
     if not text:
         raise ConfigError(f"{path} is empty", key=key, fix="write the secret into it")
     return text
+
+
+def _warn_if_readable(path: Path, found: os.stat_result) -> None:
+    """Log a warning if every user of this machine can read the file of a secret."""
+    is_open = stat.S_ISREG(found.st_mode) and found.st_mode & stat.S_IROTH and os.name == "posix"
+    if is_open and path not in _warned:
+        _warned.add(path)
+        name = printable(str(path))
+        log.warning(
+            "%s: every user of this machine can read the secret in it\n  fix: chmod 600 %s",
+            *(name, name),
+        )

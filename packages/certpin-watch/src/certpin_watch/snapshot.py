@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError, HostError
 from certpin.pinfile import PinSet
 from certpin.rotation import AdoptionDelays, History, journal_path, load_journal
+from certpin.support.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
-    from pathlib import Path
 
     from certpin.pins import HostPin, HostPolicy
     from certpin.rotation import DeployedVersions, Version
@@ -127,8 +128,16 @@ class PinFiles:
             pins = PinSet.load(path)
             self._sets[path] = MonitoredPinSet(path, pins, load_journal(journal_path(path)))
         except ConfigError as exc:
-            self._problems[path] = str(exc)
+            self._problems[path] = _with_folder(str(exc), path)
         self._marks[path] = mark
+
+
+def _with_folder(problem: str, path: Path) -> str:
+    """Add the current folder to an error about a relative path, which may be meant for another."""
+    if path.is_absolute():
+        return problem
+    text, fix, rest = problem.partition("\n  fix: ")
+    return f"{text} (in the folder {printable(str(Path.cwd()))}){fix}{rest}"
 
 
 def _mark(path: Path) -> object:

@@ -143,6 +143,40 @@ def test_a_secret_comes_from_the_environment_a_file_or_the_setting(
     assert read_secret(Table({"nats": "nats://127.0.0.1"}), "nats").reveal() == "nats://127.0.0.1"
 
 
+@pytest.mark.parametrize(("mode", "is_open"), [(0o644, True), (0o640, False), (0o600, False)])
+def test_a_secret_in_a_file_that_every_user_can_read_is_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int, is_open: bool
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text("hunter2\n", encoding="utf-8")
+    file.chmod(mode)
+    for _ in range(2):
+        assert resolve(f"file:{file}", "nats").reveal() == "hunter2"
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == is_open
+    assert "hunter2" not in caplog.text
+    assert not is_open or f"fix: chmod 600 {file}" in lines[0]
+
+
+def test_a_settings_file_that_cannot_be_used_has_its_fix(tmp_path: Path) -> None:
+    file = tmp_path / "watch.toml"
+    with pytest.raises(PinFileError, match="check the path in --config") as caught:
+        load(file, check_rule)
+    assert "No such file" in caught.value.problem
+    file.write_text("[monitor", encoding="utf-8")
+    with pytest.raises(PinFileError, match=r"docs/operate/service\.md"):
+        load(file, check_rule)
+
+
+def test_two_services_with_one_name_are_reported_at_the_second(tmp_path: Path) -> None:
+    file = tmp_path / "watch.toml"
+    table = '[[alerts.tell]]\nname = "chat"\nurl = "json://x"\n'
+    file.write_text(table * 2, encoding="utf-8")
+    with pytest.raises(PinFileError, match="two services are called chat") as caught:
+        load(file, check_rule)
+    assert caught.value.line == 5
+
+
 @pytest.mark.parametrize("written", ["env:NOT_THERE", "file:not-there", "file:empty"])
 def test_a_missing_secret_is_an_error_that_names_the_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certpin_watch.snapshot import PinFiles
@@ -10,8 +11,6 @@ from tests import kit
 from tests.cli._pinfiles import write
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pytest
 
 
@@ -27,6 +26,16 @@ def test_a_missing_file_is_read_once_it_exists(
     (pin_set,) = watched.snapshot().sets
     assert pin_set.pins.policies[0].pattern.name == "bank.example"
     assert watched.snapshot().problems == ()
+
+
+def test_a_missing_file_with_a_relative_path_is_reported_with_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (problem,) = PinFiles([Path("pins.toml")]).snapshot().problems
+    assert f"No such file or directory (in the folder {tmp_path})\n  fix: " in problem
+    (problem,) = PinFiles([tmp_path / "pins.toml"]).snapshot().problems
+    assert "in the folder" not in problem
 
 
 def test_a_broken_file_is_reported_and_keeps_its_last_good_content(

@@ -96,6 +96,8 @@ def _add(watch: Watch, texts: tuple[str, str, str, str], length: str) -> Silence
 
     rule, host, who, why = texts
     host = host.lower().rstrip(".")
+    if not why.strip():
+        raise InputError("a silence needs a reason", fix='--why "renewal, ticket 12"')
     now = watch.clock()
     until = now + parse_duration(length)
     if until - now < timedelta(minutes=1):

@@ -45,6 +45,7 @@ DEFAULT_STORE = "sqlite:///watch.db"
 _TLS = ("tls_certificate", "tls_key")
 _TRUSTED = "tls=disable"  # in the address of a NATS server
 _MAX_BYTES = 1024 * 1024
+_TOML_FIX = "see https://toml.io, or compare with the settings in docs/operate/service.md"
 
 
 def parse_listen(address: str, key: str = "listen") -> tuple[str, int]:
@@ -199,11 +200,17 @@ def load(path: Path, check_rule: Callable[[str], None]) -> ServiceSettings:
             data = file.read(_MAX_BYTES + 1)
         content = data.decode()
     except (OSError, UnicodeDecodeError) as exc:
-        raise PinFileError(f"it cannot be read: {exc}", path=path) from exc
+        raise PinFileError(
+            f"it cannot be read: {getattr(exc, 'strerror', None) or exc}",
+            path=path,
+            fix="check the path in --config; the user of the service must be able to read the file",
+        ) from exc
     if len(data) > _MAX_BYTES:
-        raise PinFileError(f"it has more than {_MAX_BYTES} bytes", path=path)
+        raise PinFileError(
+            f"it has more than {_MAX_BYTES} bytes", path=path, fix="name the settings file"
+        )
     with locate_errors(content, path):
-        settings = _read(Table(load_toml(content, path)), path)
+        settings = _read(Table(load_toml(content, path, fix=_TOML_FIX)), path)
         _check_rules(settings, check_rule)
         return settings
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
@@ -335,13 +334,15 @@ class AlertSettings:
         Raises:
             ConfigError: two services have the same name, or there are too many.
         """
-        names = Counter(service.name for service in values.get("tell", ()))
-        if duplicates := sorted(name for name, number in names.items() if number > 1):
-            raise ConfigError(
-                f"two services are called {duplicates[0]}",
-                key=table.under("tell"),
-                fix="give each its own name",
-            )
+        names: set[str] = set()
+        for number, service in enumerate(values.get("tell", ())):
+            if service.name in names:
+                raise ConfigError(
+                    f"two services are called {service.name}",
+                    key=f"{table.under('tell')}[{number}].name",
+                    fix="give each its own name",
+                )
+            names.add(service.name)
         if len(names) > _MAX_SERVICES:
             raise ConfigError(
                 f"there are more than {_MAX_SERVICES} services", key=table.under("tell")

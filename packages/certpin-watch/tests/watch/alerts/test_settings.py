@@ -37,7 +37,7 @@ def test_everything_has_a_default_and_can_be_set(monkeypatch: pytest.MonkeyPatch
         ({"tell": [{"url": "json://x", "severty": "info"}]}, "alerts.tell[0].severty"),
         ({"tell": [{"url": "json://x", "severity": "bad"}]}, "alerts.tell[0].severity"),
         ({"tell": [{"url": "json://x", "name": "a\n"}]}, "alerts.tell[0].name"),
-        ({"tell": [{"url": "json://x", "name": "a"}] * 2}, "alerts.tell"),
+        ({"tell": [{"url": "json://x", "name": "a"}] * 2}, "alerts.tell[1].name"),
         ({"tell": [{}]}, "alerts.tell[0].url"),
         ({"tell": [{"url": 5}]}, "alerts.tell[0].url"),
     ],

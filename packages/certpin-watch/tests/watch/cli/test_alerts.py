@@ -83,6 +83,13 @@ def test_alerts_test_reports_the_result_of_each_service(config: Path) -> None:
 
 
 @pytest.mark.medium
+def test_a_silence_without_a_reason_names_the_option(config: Path) -> None:
+    done = run(config, "silence", "--host", "api.bank.example")
+    assert done.code == 2
+    assert "a silence needs a reason" in done.err
+    assert 'fix: --why "renewal, ticket 12"' in done.err
+
+
 def test_silence_adds_lists_and_ends(config: Path) -> None:
     assert run(config, "silence").out == "There are no silences.\n"
     words = ("--host", "api.bank.example", "--for", "2h", "--why", "renewal", "--who", "ann")

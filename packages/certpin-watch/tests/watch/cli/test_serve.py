@@ -234,7 +234,13 @@ def test_unusable_tls_files_are_an_error(run: Run) -> None:
     Path("watch.toml").write_text(text, encoding="utf-8")
     done = run("serve", "--listen", f"127.0.0.1:{free_port()}")
     assert done.code == 2
-    assert "tls_certificate" in done.err
+    missing = f"{Path('chain.pem').absolute()} cannot be read: No such file or directory"
+    assert f"tls_certificate: {missing}" in done.err
+    for file in ("chain.pem", "key.pem"):
+        Path(file).write_text("no certificate", encoding="utf-8")
+    done = run("serve", "--listen", f"127.0.0.1:{free_port()}")
+    assert done.code == 2
+    assert "tls_certificate: certificate and key cannot be used" in done.err
 
 
 def test_an_unreachable_store_is_reported_without_its_password(run: Run) -> None:

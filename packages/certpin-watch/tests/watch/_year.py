@@ -269,7 +269,7 @@ def _alerts(connection: Connection, made: World, strange: bytes) -> None:
                 ALERT_EVENTS.insert().values(alert=number, at=moment, what=what, who=who, note=note)
             )
     connection.execute(SILENCES.insert().values(
-        rule="certificate-ends", host="cdn.bank.example", since=now - 7200, until=now + 9 * HOUR,
+        rule="certificate-expires", host="cdn.bank.example", since=now - 7200, until=now + 9 * HOUR,
         who="anna", why="renewed tonight, ticket 4711", ended_at=None,
     ))  # fmt: skip
 
@@ -277,18 +277,19 @@ def _alerts(connection: Connection, made: World, strange: bytes) -> None:
 _ALERTS = (
     ("strange-chain", "critical", FIRST[0],
      "Clients of api.bank.example in the network corp-guest receive a chain that no location sees.",
-     "certpin explain api.bank.example", 412, 5 * HOUR),
-    ("unpinned", "critical", FIRST[1],
+     "certpin pin api.bank.example", 412, 5 * HOUR),
+    ("pin-mismatch", "critical", FIRST[1],
      "Every location is served a key for login.bank.example that version 12 does not pin.",
-     "certpin rotate status login.bank.example", None, 3 * HOUR),
-    ("unreachable", "warning", FIRST[4], "legacy.bank.example refuses connections.",
-     "certpin pin legacy.bank.example", None, 5400),
-    ("certificate-ends", "warning", FIRST[2],
+     "certpin check pins.toml --host login.bank.example:443", None, 3 * HOUR),
+    ("host-unreachable", "warning", FIRST[4], "legacy.bank.example refuses connections.",
+     "certpin check pins.toml --host legacy.bank.example:443", None, 5400),
+    ("certificate-expires", "warning", FIRST[2],
      "The certificate of cdn.bank.example expires in 6 days.",
-     "certbot renew --cert-name cdn.bank.example", None, 2 * DAY),
-    ("vantage-silent", "info", "",
+     "certpin check pins.toml --host cdn.bank.example:443", None, 2 * DAY),
+    ("vantage-silent", "warning", "",
      "The location singapore has not probed push.bank.example for 3 days.",
-     "systemctl status certpin-worker", None, 3 * DAY),
-    *(("certificate-ends", "warning", host, f"The certificate of {host} expires in 13 days.",
-       "certbot renew", None, age * DAY) for age, host in enumerate(FIRST * 6, 8)),
+     "certpin check pins.toml", None, 3 * DAY),
+    *(("certificate-expires", "warning", host, f"The certificate of {host} expires in 13 days.",
+       f"certpin check pins.toml --host {host}:443", None, age * DAY)
+      for age, host in enumerate(FIRST * 6, 8)),
 )  # fmt: skip

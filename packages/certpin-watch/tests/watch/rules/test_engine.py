@@ -13,6 +13,7 @@ from certpin_watch.rules.rule import AlertFinding, AlertRule, Evidence, ServiceE
 from certpin_watch.settings import SEVERITIES, AlertSettings
 from scripts.docs.markdown import prose
 from scripts.docs.service import alert_rules_page
+from tests.watch._year import _ALERTS
 
 LIMITS = AlertSettings(few=5, networks=10, surge=4, silent=timedelta(hours=6), disk=5)
 
@@ -28,6 +29,10 @@ def rule(name: str, *findings: AlertFinding, broken: bool = False) -> AlertRule:
 
 def finding(severity: str, host: str = "api.bank.example") -> AlertFinding:
     return AlertFinding("one", severity, host, "bank", "a problem")  # type: ignore[arg-type]
+
+
+def test_the_alerts_of_the_test_data_are_of_real_rules() -> None:
+    assert all(severity in RULES[rule].severities for rule, severity, *_ in _ALERTS)
 
 
 @pytest.mark.parametrize("name", RULES)

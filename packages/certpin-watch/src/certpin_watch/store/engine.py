@@ -260,7 +260,7 @@ REASONS: dict[str, tuple[str, str]] = {
     ),
     "replaced": (
         "the file of the database was deleted or replaced while this process had it open",
-        "restart the service; stop it before you restore a back-up",
+        "restart the service; to restore a back-up, stop it first (docs/operate/operations.md)",
     ),
     "schema": (
         "the tables of the database are not those of this version of certpin",

@@ -74,6 +74,8 @@ class Request:
 class RecordingIntake:
     """An intake that records the bodies that it accepts, or raises ``refuse`` for each body."""
 
+    trouble = ""
+
     def __init__(self, refuse: Exception | None = None) -> None:
         self.accepted: list[ReceivedBody] = []
         self._refuse = refuse

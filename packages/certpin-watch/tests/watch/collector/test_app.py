@@ -101,6 +101,8 @@ def test_answer_waits_until_the_report_is_durable(tmp_path: Path) -> None:
     durable = asyncio.Event()
 
     class Slow:
+        trouble = ""
+
         async def accept(self, received: object) -> None:
             del received
             await durable.wait()

@@ -60,10 +60,13 @@ class Snapshot:
     Attributes:
         sets: the pin sets that could be read.
         problems: messages about pin files that could not be read.
+        is_complete: False if a pin file was never readable in this process, so that its hosts are
+            not known.
     """
 
     sets: tuple[MonitoredPinSet, ...] = ()
     problems: tuple[str, ...] = ()
+    is_complete: bool = True
 
     def policies_of(self, host: str) -> SetPolicies:
         """Return the host policies (pins and how they are enforced) that cover a host.
@@ -117,7 +120,8 @@ class PinFiles:
             for path in self.paths:
                 self._refresh(path)
             sets = tuple(self._sets[path] for path in self.paths if path in self._sets)
-            return Snapshot(sets, tuple(self._problems.values()))
+            is_complete = len(sets) == len(self.paths)
+            return Snapshot(sets, tuple(self._problems.values()), is_complete)
 
     def _refresh(self, path: Path) -> None:
         mark = (_mark(path), _mark(journal_path(path)))

@@ -224,6 +224,7 @@ class ProbeEvidence:
         settings: the settings of the monitor.
         now: the time for which the rules are evaluated.
         problems: messages about pin files that can't be read.
+        is_complete: False if the hosts of one of these pin files are not known.
         locations: the locations (machines) that probe hosts.
         logged: certificates in Certificate Transparency logs.
         last_results: the time of the last result for each target (host, port, way to connect) and
@@ -234,6 +235,7 @@ class ProbeEvidence:
     settings: MonitorSettings = field(default_factory=MonitorSettings)
     now: datetime = _LONG_AGO
     problems: tuple[str, ...] = ()
+    is_complete: bool = True
     locations: tuple[LocationStatus, ...] = ()
     logged: tuple[LoggedCertificate, ...] = ()
     last_results: dict[tuple[str, int, str, str], datetime] = field(default_factory=dict)
@@ -274,6 +276,7 @@ def gather_probes(watch: Watch, now: datetime) -> ProbeEvidence:
             settings=settings,
             now=now,
             problems=snapshot.problems,
+            is_complete=snapshot.is_complete,
             locations=tuple(_locations(connection, now)),
             logged=tuple(_logged(connection, now, settings)),
             last_results=views.last_results,

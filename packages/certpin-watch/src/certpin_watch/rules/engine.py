@@ -55,8 +55,8 @@ class Evaluation:
             unknown.
         failures: the reason for each rule that raised an exception. The keys are texts such as
             ``the rule no-backup``.
-        readable: if a pin file can't be read, the pin sets that could be read, each with the host
-            patterns that it pins; else None. Alerts about all others keep their state.
+        readable: if the content of a pin file is unknown, the pin sets of the others, each with the
+            host patterns that it pins; else None. Alerts about all others keep their state.
         of_locations: the rules that, without a host, are about a location: they depend on all hosts
             that it has to probe.
     """
@@ -135,9 +135,9 @@ def evaluate(evidence: Evidence, rules: Mapping[str, AlertRule] = RULES) -> Eval
 
 
 def _readable(evidence: Evidence) -> frozenset[tuple[str, HostPattern]] | None:
-    """Return the pin sets and host patterns that are known; None if every pin file is readable."""
+    """Return the pin sets and host patterns that are known; None if those of every file are."""
     probes = evidence.probes
-    if not probes.problems:
+    if probes.is_complete:
         return None
     return frozenset((entry.charge.pins.name, entry.policy.pattern) for entry in probes.policies)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from certpin import HostPattern
 from certpin_watch.alerts.silences import MaintenanceWindow, Silencing
@@ -92,14 +93,16 @@ def test_an_alert_keeps_its_state_while_the_pins_of_its_host_are_unreadable() ->
     silent = AlertFinding("monitor-silent", "critical", "", "", "the monitor does not run")
     disk = AlertFinding("disk-nearly-full", "warning", "", "", "the disk is nearly full")
     history.evaluate(NOW, finding(), silent, disk)
-    unreadable = {
+    unreadable: dict[str, Any] = {
         "readable": frozenset({("shop", other)}),
         "of_locations": frozenset({"monitor-silent"}),
     }
     events = [history.evaluate(NOW + n * HOLD, **unreadable) for n in range(1, 5)]
     assert events == [[], ["resolved!"], [], []]
     assert [alert.rule for alert in history.alerts.values() if alert.resolved_at] == [disk.rule]
-    readable = {"readable": frozenset({("bank-app", HostPattern.parse(f"**.{HOST}"))})}
+    readable: dict[str, Any] = {
+        "readable": frozenset({("bank-app", HostPattern.parse(f"**.{HOST}"))})
+    }
     history.evaluate(NOW + 5 * HOLD, **readable)
     assert history.evaluate(NOW + 6 * HOLD, **readable) == ["resolved!", "resolved!"]
 

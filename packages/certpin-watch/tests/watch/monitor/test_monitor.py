@@ -361,6 +361,28 @@ def test_a_restart_without_a_readable_pin_file_resolves_no_alert(
     assert "pin-file-unreadable" not in open_rules(scene)
 
 
+@pytest.mark.medium
+def test_a_running_service_evaluates_with_the_last_readable_pin_file(
+    watch_over: WatchOver, intermediate: Authority
+) -> None:
+    leaf = intermediate.issue("localhost")
+    with LabServer(leaf) as server:
+        scene = watch_over(leaf, host=[server_at(server.port)])
+        scene.confirm()
+        scene.found()
+        scene.pass_time(hours=2)
+        evaluator = Evaluator(scene.watch)
+        scene.pass_time(hours=1)
+        evaluator.evaluate()
+        assert open_rules(scene) == ["monitor-silent"]
+        (scene.folder / "pins.toml").unlink()
+        for _ in range(3):
+            scene.pass_time(minutes=20)
+            scene.round()
+            evaluator.evaluate()
+    assert open_rules(scene) == ["pin-file-unreadable"]
+
+
 def open_rules(scene: Scene) -> list[str]:
     with scene.watch.store.read() as connection:
         return sorted(alert.rule for alert in open_alerts(connection))

@@ -31,7 +31,9 @@ from certpin.rotation.rules import (
     not_from_one_vantage,
     not_last_backup,
     not_lost,
+    not_removed,
     not_served,
+    not_under_compromised,
     served_chain,
     served_keys_known,
     version_list,
@@ -130,7 +132,9 @@ def _step_rules(
         prospects = prospects or prospects_of_key(situation, pin)
         found = (
             not_compromised(situation, pin),
+            not_under_compromised(situation, prospects),
             not_lost(situation, pin),
+            not_removed(situation, pin),
             is_accepted(situation, pin, prospects),
             no_unlisted_server(situation) if _becomes_active(situation, pin) else None,
         )

@@ -23,10 +23,9 @@ from typing import TYPE_CHECKING, Literal
 
 from certpin.errors import CertificateParseError
 from certpin.pins import HostPin, Pin
-from certpin.rotation.fleet import client_count
 from certpin.rotation.gate import check_now, check_step
 from certpin.rotation.prospect import assumed_prospects, chain_with
-from certpin.rotation.rules import dropped_pins
+from certpin.rotation.rules import dropped_pins, not_removed
 from certpin.rotation.situation import Sighting, adoption
 from certpin.rotation.violation import Violation
 
@@ -248,14 +247,8 @@ def with_served(situation: Situation, pin: Pin) -> Situation:
 
 def _cannot_begin(situation: Situation, to: Pin) -> Iterator[Violation]:
     yield from check_step(situation, "stage", to)
-    entry = situation.entry(to)
-    if entry is not None and entry.state == "removed":
-        yield Violation(
-            "compromised",
-            f"{to} was removed, and a removed key is never used again",
-            client_count(situation),
-            fix="make a new key: certpin rotate start --new next.key",
-        )
+    if (removed := not_removed(situation, to)) is not None:
+        yield removed
     if not situation.alive:
         yield Violation(
             "adopted",

@@ -16,7 +16,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from certpin.pins import Pin, verify
+from certpin.pins import Pin, pins_of, verify
 from certpin.rotation.situation import CLOCK_TOLERANCE
 from certpin.x509 import Certificate, Chain
 from certpin.x509.chain import read_facts, ways_up
@@ -290,6 +290,23 @@ def conclusions(
     return [
         (version, "refused" if conclusion == "refused" else "open") for version, conclusion in found
     ]
+
+
+def known_authorities(situation: Situation, prospects: Sequence[Prospect]) -> frozenset[Pin]:
+    """Return the pins of the known certificates above the leaf, on every path to an anchor.
+
+    The paths are those that clients with the draft (the next version) may verify. Only chains that
+    a server sends as they are (``sent``) have known authorities.
+    """
+    given = [each for each in with_private_anchors(situation, prospects) if each.sent]
+    chains = [chain for each in given for chain in _chains(each, situation.policy) if chain]
+    return frozenset(
+        pin
+        for chain in chains
+        for certificate in chain.authorities
+        if not _is_stand_in(certificate)
+        for pin in pins_of(certificate)
+    )
 
 
 def lacks_path(

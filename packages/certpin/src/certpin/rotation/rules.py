@@ -16,6 +16,7 @@ from certpin.rotation.prospect import (
     conclude,
     conclusion_of,
     conclusions,
+    known_authorities,
     lacks_path,
     lacks_scts,
     refusal,
@@ -361,6 +362,36 @@ def not_compromised(situation: Situation, pin: Pin) -> Violation | None:
     return Violation(
         "compromised",
         f"{pin} is COMPROMISED: an attacker who has its key can read connections",
+        client_count(situation),
+        fix="make a new key: certpin rotate start --new next.key",
+    )
+
+
+def not_under_compromised(situation: Situation, prospects: Sequence[Prospect]) -> Violation | None:
+    """Return a violation if the key of an authority above the chain's leaf was compromised.
+
+    The versions that clients hold may still accept the chain; the next one refuses it.
+    """
+    stolen = known_authorities(situation, prospects) & situation.past.compromised
+    if not stolen:
+        return None
+    return Violation(
+        "compromised",
+        f"the chain has {min(map(str, stolen))}, which is COMPROMISED: an attacker who has the key "
+        "of an authority can issue certificates",
+        client_count(situation),
+        fix="get the certificate from another authority",
+    )
+
+
+def not_removed(situation: Situation, pin: Pin) -> Violation | None:
+    """Return a violation if the pin was removed: its key must not be used again."""
+    entry = situation.entry(pin)
+    if entry is None or entry.state != "removed":
+        return None
+    return Violation(
+        "compromised",
+        f"{pin} was removed, and a removed key is never used again",
         client_count(situation),
         fix="make a new key: certpin rotate start --new next.key",
     )

@@ -24,6 +24,7 @@ Invariant = Literal[
     "compromised",
     "lost",
     "vantage",
+    "certificate",
     "clock",
     "unlisted",
 ]

@@ -137,7 +137,7 @@ def test_a_wrong_algorithm(book: Book) -> None:
         book.days(100)
         theft = book.certpin("certpin rotate emergency api.key --stolen")
         useless = book.follow(theft, "rotate csr", code=2, show=True)
-        book.follow(useless, "rotate emergency", code=0)
+        book.follow(useless, "rotate emergency", code=1)
         theft = book.certpin("certpin rotate emergency api.key --stolen", code=1, show=True)
         book.follow(theft, "rotate start")
         book.follow(theft, "rotate switch")

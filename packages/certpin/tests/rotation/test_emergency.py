@@ -11,8 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certpin.rotation import NEXT_BACKUP, Event, PinHistory, Situation, Version, after, check_step
-from certpin.rotation.emergency import EmergencyPath, Fact, emergency_path
-from certpin.rotation.plan import at_time
+from certpin.rotation.emergency import EmergencyPath, EmergencyStep, Fact, emergency_path
+from certpin.rotation.plan import (
+    at_time,
+    with_published,
+    with_served,
+    with_staged,
+    with_state,
+)
 from certpin.rotation.prospect import assumed_prospects
 from tests.rotation._situations import (
     DAY,
@@ -30,6 +36,8 @@ from tests.rotation._situations import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from certpin.pins import State
 
 AB: dict[str, State] = {"a": "active", "b": "published"}
@@ -155,7 +163,7 @@ def test_a_key_in_a_chain_that_does_not_verify_is_taken_for_used() -> None:
 def test_a_server_may_run_on_with_a_lost_key_until_a_new_one_is_adopted() -> None:
     alone: dict[str, State] = {"a": "active", "b": "lost"}
     found = path("lost", states=alone, versions=(version(1, AB, ago=40 * DAY),), **_both_lost())
-    assert acts(found)[:4] == ["start", "publish", "request", "switch"]
+    assert acts(found)[:5] == ["start", "start", "publish", "request", "switch"]
     assert (switched(found).pin, switched(found).not_before) == (NEXT_BACKUP, NOW + TIMING.adopt)
     assert found.is_safe
 
@@ -223,7 +231,8 @@ def test_the_gate_allows_the_switch_of_a_safe_path_at_its_date_and_not_before(
     known = _recorded(fact, "a", drafted, tuple(versions))
     found = emergency_path(known, pin("a"), fact)
     switch = switched(found)
-    if switch.pin == NEXT_BACKUP or not found.is_safe:
+    publishes_first = "publish" in acts(found)[: found.steps.index(switch)]
+    if switch.pin == NEXT_BACKUP or not found.is_safe or publishes_first:
         return
     prospects = assumed_prospects(known, switch.pin)
     moment = switch.not_before or NOW
@@ -231,6 +240,120 @@ def test_the_gate_allows_the_switch_of_a_safe_path_at_its_date_and_not_before(
     if switch.not_before:
         early = replace(known, now=moment - timedelta(microseconds=1))
         assert check_step(early, "activate", switch.pin, prospects)
+
+
+def test_a_server_with_an_unpinned_key_is_led_to_the_backup_and_the_lockout_is_stated() -> None:
+    """The natural first reflex: the server got a new key at once, which no client accepts."""
+    found = path(seen=(sighting("new"),))
+    assert acts(found) == ["request", "switch", "install", "start", "publish", "revoke"]
+    assert (switched(found).pin, found.is_safe, found.in_use) == (pin("b"), True, False)
+    assert found.lockout is not None
+    assert found.lockout.clients == 7
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_with_both_keys_stolen_the_path_is_the_same_for_each(name: str) -> None:
+    both = PinHistory(compromised=frozenset({pin("a"), pin("b")}))
+    for seen in (SEEN, ()):
+        found = path(name=name, past=both, seen=seen)
+        assert (found.is_safe, switched(found).forced) == (False, True)
+    assert path(name="b", past=both).others == (pin("a"),)
+
+
+def test_the_key_of_an_authority_needs_a_certificate_of_another_one() -> None:
+    marked: dict[str, State] = {**AB, "ca": "compromised"}
+    found = path(name="ca", states=marked, seen=(sighting("a", "ca", "root"),))
+    assert (found.authority, switched(found).pin, found.is_safe) == (True, pin("a"), True)
+    assert acts(found) == ["request", "switch", "install", "publish", "revoke"]
+    assert not path(seen=(sighting("a", "ca"),)).authority
+
+
+def test_nothing_is_left_to_do_when_the_key_is_out_of_use_and_the_version_is_out() -> None:
+    states: dict[str, State] = {"b": "active", "a": "compromised", "c": "published"}
+    out = version(2, states, ago=DAY)
+    found = path(states=states, versions=(OUT, out), seen=(sighting("b"),))
+    assert (found.steps, found.is_safe) == ((), True)
+    assert found.exposure is not None
+    assert found.exposure.until == NOW - DAY + TIMING.adopt
+    gone: dict[str, State] = {**states, "a": "removed"}
+    for name in ("a", "x"):
+        done = path("lost", name, gone, (OUT, version(2, gone, ago=DAY)), seen=(sighting("b"),))
+        assert done.steps == ()
+
+
+def _marked(known: Situation) -> Situation:
+    """Return the situation with the marks of the pin file, as every command sets them."""
+    live = set(known.policy.live_pins)
+    for entry in known.policy.pins:
+        if entry.pin in known.past.compromised and entry.state != "compromised":
+            if entry.live and len(live) <= 2:
+                continue
+            live.discard(entry.pin)
+            known = with_state(known, entry.pin, "compromised")
+        elif entry.pin in known.past.lost and entry.usable:
+            known = with_state(known, entry.pin, "lost")
+    return known
+
+
+def _walked(known: Situation, steps: Iterable[EmergencyStep]) -> Situation:
+    """Take each step of a path. Fail if the gate refuses one that is not to be forced."""
+    count = len(known.policy.pins)
+    made = {NEXT_BACKUP: pin(f"new key {count}"), None: pin(f"new backup {count}")}
+    for step in steps:
+        key = made.get(step.pin, step.pin)
+        if step.act == "start" and key:
+            known = _marked(with_staged(known, key))
+        elif step.act == "switch" and key:
+            known = at_time(known, step.not_before or known.now)
+            refusals = check_step(known, "activate", key, assumed_prospects(known, key))
+            allowed = {"open-chain"} if step.chain else set()
+            assert step.forced or {each.invariant for each in refusals} <= allowed
+            known = with_state(known, key, "active")
+        elif step.act == "install" and key:
+            known = with_served(known, key)
+        elif step.act == "finish" and step.pin:
+            assert check_step(known, "remove", step.pin) == ()
+            known = with_state(known, step.pin, "removed")
+        elif step.act == "publish":
+            number = known.deployed.next_number(known.pins)
+            numbered = replace(known, pins=replace(known.pins, version=number))
+            assert check_step(numbered, "publish") == ()
+            known = with_published(known)
+    return known
+
+
+FACTS = st.dictionaries(st.sampled_from("abcx"), st.sampled_from(["stolen", "lost"]), min_size=1)
+
+
+@given(
+    served=st.lists(st.sampled_from("abcx"), min_size=1, max_size=2),
+    names=st.sampled_from(["ab", "abc"]),
+    ages=st.lists(st.integers(0, 30), min_size=1, max_size=2),
+    facts=FACTS,
+    taken=st.integers(0, 8),
+)
+def test_the_gate_accepts_every_step_of_the_path_in_its_order_and_then_nothing_is_left(
+    served: list[str], names: str, ages: list[int], facts: dict[str, Fact], taken: int
+) -> None:
+    """The command can be repeated at any time: it goes on from the steps that were taken."""
+    states: dict[str, State] = dict.fromkeys(names, "published")
+    states["a"] = "active"
+    outs = [
+        version(number, states, ago=ago * DAY, clients=number)
+        for number, ago in enumerate(sorted(ages, reverse=True), 1)
+    ]
+    past = PinHistory(
+        compromised=frozenset(pin(name) for name, fact in facts.items() if fact == "stolen"),
+        lost=frozenset(pin(name) for name, fact in facts.items() if fact == "lost"),
+    )
+    seen = tuple(sighting(name, vantage=f"server {name}") for name in served)
+    known = _marked(situation(pin_set(states, len(outs)), *outs, seen=seen, past=past))
+    for name, fact in facts.items():
+        first = emergency_path(known, pin(name), fact)
+        begun = _walked(known, first.steps[:taken])
+        rest = emergency_path(begun, pin(name), fact)
+        done = _walked(begun, rest.steps)
+        assert emergency_path(done, pin(name), fact).steps == (), (acts(first), acts(rest))
 
 
 def test_a_fact_is_recorded_after_the_newest_event_whatever_the_clock_says() -> None:

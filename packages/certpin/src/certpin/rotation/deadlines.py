@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from certpin.rotation.fleet import clients_at_risk
-from certpin.rotation.prospect import assumed_prospects, conclusion_of
+from certpin.rotation.prospect import Prospect, assumed_prospects, conclusion_of, stand_in
 from certpin.rotation.rules import number_list
 from certpin.rotation.situation import last_end
 from certpin.rotation.violation import clients_text
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.pins import Pin
-    from certpin.rotation.prospect import Prospect
     from certpin.rotation.situation import Situation, Version
 
 # How the next version reaches the clients of a version: they fetch it, or only an app brings it.
@@ -192,6 +191,9 @@ def key_exposure(
         prospects: the chains in which an attacker can present the key; by default, those with the
             key in the role that the pin file has for it.
     """
+    if not prospects and not _is_pinned(situation, pin):
+        # An attacker needs an accepted key, too, to use that of an authority that is not pinned.
+        prospects = (Prospect(stand_in(pin)),)
     prospects = prospects or assumed_prospects(situation, pin)
     accepting = [
         version
@@ -210,6 +212,12 @@ def key_exposure(
         left = [version for version in left if version not in ends[end]]
         begin = end or begin
     return KeyExposure(str(situation.pattern), pin, tuple(stages))
+
+
+def _is_pinned(situation: Situation, pin: Pin) -> bool:
+    """Return True if a version that some client may hold accepts a path with this pin."""
+    policies = [each for version in situation.alive for each in situation.policies_of(version)]
+    return any(policy and pin in policy.live_pins for policy in policies)
 
 
 def exposure_text(exposure: KeyExposure) -> tuple[str, ...]:

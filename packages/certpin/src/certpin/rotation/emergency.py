@@ -6,6 +6,11 @@ rules as every step of a rotation (``certpin.rotation.gate``):
     a key that servers use      switch to another key, install its certificate, publish
     a backup                    publish without it
     no backup is left           also start a new one
+    an authority's key          the certificate comes from another authority
+
+Servers are switched to another key, too, if clients refuse the chain that they present now, or if
+they use another key that was stolen or lost: the gate refuses every version until that is mended.
+A path without steps means that nothing is left to do.
 
 A policy that enforces pins has at least two, so the other pin was published together with the
 stolen one, and clients accept it already.
@@ -17,20 +22,31 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from certpin.errors import ConfigError
+from certpin.pins import Pin, pins_of
+from certpin.pins.policy import meaning
 from certpin.rotation.deadlines import key_exposure
+from certpin.rotation.fleet import clients_at_risk
 from certpin.rotation.gate import check_step
-from certpin.rotation.plan import NEXT_BACKUP, at_time, with_published, with_staged
+from certpin.rotation.plan import (
+    NEXT_BACKUP,
+    at_time,
+    is_push_pending,
+    is_served_everywhere,
+    with_published,
+    with_staged,
+)
 from certpin.rotation.prospect import assumed_prospects
-from certpin.rotation.rules import has_backup_without
+from certpin.rotation.rules import has_backup_without, served_chain, version_list
+from certpin.rotation.violation import Violation
+from certpin.x509.chain import read_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from certpin.pins import Pin
+    from certpin.pins import HostPin, PinSet
     from certpin.rotation.deadlines import KeyExposure
     from certpin.rotation.situation import Situation
-    from certpin.rotation.violation import Violation
 
 Fact = Literal["stolen", "lost"]
 EmergencyAct = Literal["start", "request", "switch", "install", "publish", "finish", "revoke"]
@@ -48,6 +64,7 @@ class EmergencyStep:
             taken at once.
         after_install: True if the step must wait until every server presents the new key.
         forced: True if the step locks clients out, and needs ``--force``.
+        chain: True if ``switch`` needs the file of the chain, to see that no stolen key is in it.
     """
 
     act: EmergencyAct
@@ -55,6 +72,7 @@ class EmergencyStep:
     not_before: datetime | None = None
     after_install: bool = False
     forced: bool = False
+    chain: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,9 +85,12 @@ class EmergencyPath:
         fact: ``stolen`` or ``lost``.
         in_use: True if servers present the key, or may present it because not all of them answered.
         serving: the servers that presented the key.
+        authority: True if it is the key of an authority in the chain of a server.
+        others: other keys that were stolen or lost, and that servers present or may present.
+        lockout: why clients are locked out already, before any step; ``None`` if they are not.
         exposure: the clients that accept the stolen key, and until when if the steps are taken
             without delay; ``None`` for a lost key, which no attacker has.
-        steps: the shortest path, in order.
+        steps: the shortest path, in order; empty if nothing is left to do.
         harm: the reason why even this path locks clients out, and their number; ``None`` if it
             locks no client out.
         spare_from: the time from which every client accepts the new backup, if the steps are taken
@@ -85,6 +106,9 @@ class EmergencyPath:
     steps: tuple[EmergencyStep, ...]
     harm: Violation | None = None
     spare_from: datetime | None = None
+    authority: bool = False
+    others: tuple[Pin, ...] = ()
+    lockout: Violation | None = None
 
     @property
     def is_safe(self) -> bool:
@@ -99,7 +123,8 @@ class EmergencyPath:
         """
         stages = self.exposure.stages if self.exposure else ()
         problem = "" if self.harm is None else self.harm.problem
-        return self.in_use, bool(self.serving), stages, self.steps, problem, self.spare_from
+        facts = self.in_use, bool(self.serving), self.authority, self.others, self.lockout
+        return facts, stages, self.steps, problem, self.spare_from
 
     @property
     def needs_backup(self) -> bool:
@@ -122,23 +147,64 @@ def emergency_path(
             servers may present an active key although no probe saw it.
     """
     situation = replace(situation, evidence=None)  # a wrong clock must not hide the way out
-    serving = situation.serving(pin)
     unseen = not situation.all_verified or not all_answered
-    in_use = bool(serving) or (unseen and _may_be_served(situation, pin))
-    choice = _next_key(situation, pin, fact) if in_use else None
+    in_use = _is_in_use(situation, pin, unseen=unseen)
+    others = tuple(
+        other
+        for other in sorted((situation.past.compromised | situation.past.lost) - {pin}, key=str)
+        if _is_in_use(situation, other, unseen=unseen, known=True)
+    )
+    lockout = served_chain(situation, situation.alive)
+    choice = None
+    if in_use or others or lockout is not None:
+        used = {*others, pin} if in_use else {*others}
+        choice = _next_key(situation, pin, can_wait=not used & situation.past.compromised)
     steps, out = _steps(situation, pin, fact, choice)
     exposure = key_exposure(situation, pin, published=out) if fact == "stolen" else None
+    harm = choice.harm if choice and not _is_done(situation, choice.pin) else _unrecorded(situation)
     return EmergencyPath(
         str(situation.pattern),
         pin,
         fact,
         in_use,
-        serving,
+        situation.serving(pin),
         exposure,
         tuple(steps),
-        choice.harm if choice else _unrecorded(situation),
-        _spare_from(situation, out) if any(step.act == "start" for step in steps) else None,
+        harm,
+        _spare_from(situation, choice, out) if any(step.act == "start" for step in steps) else None,
+        _is_authority(situation, pin),
+        others,
+        lockout,
     )
+
+
+def _is_in_use(situation: Situation, pin: Pin, *, unseen: bool, known: bool = False) -> bool:
+    """Return True if servers present a key, or may present it because one of them was not seen.
+
+    ``known`` is True if only a key with an entry in the pin file may be that of an unseen server.
+    """
+    if situation.serving(pin):
+        return True
+    may_be = situation.entry(pin) is not None or not known
+    return unseen and may_be and _may_be_served(situation, pin)
+
+
+def _is_authority(situation: Situation, pin: Pin) -> bool:
+    """Return True if the key is that of an authority in the verified path of a server."""
+    paths = [seen.chain for seen in situation.sightings if seen.chain]
+    return any(pin in pins_of(each) for path in paths for each in path.authorities)
+
+
+def _is_done(situation: Situation, pin: Pin) -> bool:
+    """Return True if every server uses a key already, as the pin file allows."""
+    entry = situation.entry(pin)
+    is_active = entry is not None and entry.state == "active"
+    return is_active and is_served_everywhere(situation, pin) and not _serves_stolen(situation)
+
+
+def _serves_stolen(situation: Situation) -> bool:
+    """Return True if the chain of a server has a stolen key, such as that of its authority."""
+    return bool(situation.served & situation.past.compromised)
 
 
 def _may_be_served(situation: Situation, pin: Pin) -> bool:
@@ -169,24 +235,33 @@ class _Candidate:
     publish_first: bool = False
 
 
-def _next_key(situation: Situation, pin: Pin, fact: Fact) -> _Candidate:
+def _next_key(situation: Situation, pin: Pin, *, can_wait: bool) -> _Candidate:
     """Return the best key to switch to: the one safe earliest, else with the fewest lockouts.
 
-    ``pin`` is the stolen or lost key, and ``fact`` is ``stolen`` or ``lost``.
+    Args:
+        situation: the facts about the host.
+        pin: the pin of the stolen or lost key.
+        can_wait: True if no server uses a stolen key: servers may then run on with their key, such
+            as a lost one in their memory, until clients accept a new key.
     """
-    choices = [
-        choice
-        for other in situation.policy.live_pins
-        if other != pin and other in situation.usable
-        for choice in [_choice(situation, other)]
+    keys = [
+        other for other in situation.policy.live_pins if other != pin and other in situation.usable
     ]
-    if fact == "lost":
-        # Servers may run on with the lost key in their memory until a new key is adopted.
-        choices += _after_publishing(situation)
+    choices = [_choice(situation, other) for other in keys]
+    if can_wait:
+        for other in (*keys, NEXT_BACKUP):
+            choices += _after_publishing(situation, other)
     choices.append(_choice(situation, NEXT_BACKUP))
     # A key that exists comes before the new leaf of a pinned authority.
-    choices.sort(key=lambda choice: situation.role_of(choice.pin) != "leaf")
-    return min(choices, key=_order)
+    choices.sort(
+        key=lambda choice: (
+            situation.role_of(choice.pin) != "leaf",
+            not is_served_everywhere(situation, choice.pin),
+        )
+    )
+    best = min(choices, key=_order)
+    stranded = _without_anchor(situation)
+    return best if best.harm is not None or stranded is None else replace(best, harm=stranded)
 
 
 def _order(choice: _Candidate) -> tuple[object, ...]:
@@ -212,6 +287,7 @@ def _choice(situation: Situation, pin: Pin) -> _Candidate:
     The safety rules (the gate) determine the time. If no time is safe, the candidate has the first
     violation of these rules instead, as its ``harm``.
     """
+    situation = _with_clean_chain(situation)
     prospects = assumed_prospects(situation, pin)
     violations = check_step(situation, "activate", pin, prospects)
     if not violations:
@@ -224,28 +300,109 @@ def _choice(situation: Situation, pin: Pin) -> _Candidate:
     return _Candidate(pin, harm=violations[0]) if later else _Candidate(pin, max(dates))
 
 
-def _after_publishing(situation: Situation) -> Iterator[_Candidate]:
-    """Yield a new backup key as a candidate, if servers can switch to it once its pin is published.
+def _after_publishing(situation: Situation, pin: Pin) -> Iterator[_Candidate]:
+    """Yield a key as a candidate, if servers can switch to it once the next version has its pin.
 
-    The candidate has the time from which the switch is safe. Nothing is yielded if no date is safe.
+    The candidate has the time from which the switch is safe. Nothing is yielded if no date is safe,
+    or if the latest version has the pin already.
     """
-    if NEXT_BACKUP in situation.policy.live_pins or not situation.alive:
+    latest = situation.deployed.latest
+    is_new = pin not in situation.policy.live_pins
+    if not situation.alive or latest is None or latest.accepts(situation.pattern, pin):
         return
     try:
-        published = with_published(with_staged(situation, NEXT_BACKUP))
+        published = with_published(with_staged(situation, pin) if is_new else situation)
     except ConfigError:
         return
-    choice = _choice(published, NEXT_BACKUP)
+    newest = published.deployed.latest
+    if newest is None or served_chain(published, [newest]) is not None:
+        return
+    choice = _choice(published, pin)
     if choice.harm is None:
         yield replace(choice, publish_first=True)
 
 
+def _needs_chain(situation: Situation) -> bool:
+    """Return True if it depends on the chain of a new certificate whether clients accept its key.
+
+    They refuse every path with a stolen key that may be an authority's.
+    """
+    return any(_may_be_above(situation, entry) for entry in situation.policy.pins)
+
+
+def _may_be_above(situation: Situation, entry: HostPin) -> bool:
+    return entry.role != "leaf" and entry.pin in situation.past.compromised
+
+
+def _with_clean_chain(situation: Situation) -> Situation:
+    """Return a copy of the situation in which no version refuses the authorities of a new chain.
+
+    The path requires a chain without a stolen key, and the gate verifies it when it exists.
+    """
+    versions = tuple(
+        replace(version, pins=_without_compromised(version.pins))
+        for version in situation.deployed.versions
+    )
+    deployed = replace(situation.deployed, versions=versions)
+    return replace(situation, deployed=deployed)
+
+
+def _without_compromised(pins: PinSet) -> PinSet:
+    policies = tuple(
+        replace(
+            policy,
+            pins=tuple(
+                replace(entry, state="removed")
+                if entry.state == "compromised" and entry.role != "leaf"
+                else entry
+                for entry in policy.pins
+            ),
+        )
+        for policy in pins.policies
+    )
+    return replace(pins, policies=policies)
+
+
+def _without_anchor(situation: Situation) -> Violation | None:
+    """Return a violation if some clients trust only roots with stolen keys.
+
+    They accept no certificate of another authority, and the next version refuses those of these.
+    """
+    stranded = [
+        version
+        for version in situation.alive
+        if any(
+            policy and policy.trust and all(_is_stolen(situation, der) for der in policy.trust.der)
+            for policy in situation.policies_of(version)
+        )
+    ]
+    if not stranded:
+        return None
+    return Violation(
+        "adopted",
+        f"the clients with {version_list(stranded)} trust only a stolen root",
+        clients_at_risk(situation, stranded),
+        fix="put another root into the trust file of the pin file",
+    )
+
+
+def _is_stolen(situation: Situation, der: bytes) -> bool:
+    root = read_facts(der).certificate
+    return root is not None and Pin.of_key(root.spki_sha256) in situation.past.compromised
+
+
 def _steps(
     situation: Situation, pin: Pin, fact: Fact, choice: _Candidate | None
-) -> tuple[list[EmergencyStep], datetime]:
-    """Return the emergency steps, and the earliest time at which the next version can be published.
+) -> tuple[list[EmergencyStep], datetime | None]:
+    """Return the emergency steps, and when the version that refuses the key can be published.
 
-    ``choice`` is the key that servers switch to; ``None`` if no server uses the stolen or lost key.
+    The steps are empty if nothing is left to do. The time is ``None`` if no version is needed.
+
+    Args:
+        situation: the facts about the host.
+        pin: the pin of the stolen or lost key.
+        fact: ``stolen`` or ``lost``.
+        choice: the key that servers switch to; ``None`` if they need no other key.
     """
     to = choice.pin if choice else None
     gone = {pin} | ({to} if to else set()) | _in_service(situation)
@@ -253,23 +410,48 @@ def _steps(
     if to == NEXT_BACKUP:
         steps.append(EmergencyStep("start", NEXT_BACKUP))
     out = situation.now
-    if choice and to:
+    backup: list[EmergencyStep] = []
+    if not has_backup_without(situation, gone):
+        backup.append(EmergencyStep("start"))
+    changed = bool(steps or backup) or _is_unpublished(situation, pin, fact)
+    if choice and to and not _is_done(situation, to):
         if choice.publish_first:
-            steps.append(EmergencyStep("publish"))
+            # A version without a backup is refused, so the backup goes out with the new key.
+            steps += [*backup, EmergencyStep("publish")]
+            backup, changed = [], False
         if situation.role_of(to) == "leaf":
             steps.append(EmergencyStep("request", to))
         date, harm = choice.not_before, choice.harm
-        steps.append(EmergencyStep("switch", to, date, forced=harm is not None))
+        needs_chain = _is_authority(situation, pin) or _needs_chain(situation)
+        chain = needs_chain and situation.role_of(to) == "leaf"
+        steps.append(EmergencyStep("switch", to, date, forced=harm is not None, chain=chain))
         steps.append(EmergencyStep("install", to))
         out = max(out, date) if date else out
-    if not has_backup_without(situation, gone):
-        steps.append(EmergencyStep("start"))
-    if fact == "lost" and situation.entry(pin) is not None:
-        steps.append(EmergencyStep("finish", pin, after_install=choice is not None))
-    steps.append(EmergencyStep("publish", after_install=choice is not None))
-    if fact == "stolen":
+    steps += backup
+    lost = _to_finish(situation, pin) if fact == "lost" else []
+    steps += [EmergencyStep("finish", each, after_install=choice is not None) for each in lost]
+    if lost or changed:
+        steps.append(EmergencyStep("publish", after_install=choice is not None))
+    if fact == "stolen" and steps:
         steps.append(EmergencyStep("revoke", pin))
-    return steps, out
+    return steps, out if lost or changed else None
+
+
+def _is_unpublished(situation: Situation, pin: Pin, fact: Fact) -> bool:
+    """Return True if clients can't fetch a version yet that has the draft, or refuses the key."""
+    latest = situation.deployed.latest
+    if latest is None or is_push_pending(situation):
+        return True
+    policies = situation.policies_of(latest)
+    if fact == "stolen" and any(each and pin in each.live_pins for each in policies):
+        return True
+    return meaning(situation.pins) != meaning(latest.pins)
+
+
+def _to_finish(situation: Situation, pin: Pin) -> list[Pin]:
+    """Return the pins of ``pin`` and of all lost keys that the pin file still accepts."""
+    lost = situation.past.lost | {pin}
+    return [entry.pin for entry in situation.policy.pins if entry.pin in lost and entry.live]
 
 
 def _in_service(situation: Situation) -> frozenset[Pin]:
@@ -285,11 +467,16 @@ def _in_service(situation: Situation) -> frozenset[Pin]:
     return situation.served | may_be
 
 
-def _spare_from(situation: Situation, out: datetime) -> datetime | None:
-    """Return the time from which every client accepts a backup that is published at ``out``.
+def _spare_from(
+    situation: Situation, choice: _Candidate | None, out: datetime | None
+) -> datetime | None:
+    """Return the time from which every client accepts a new backup.
 
+    It is published at ``out``, or now if servers switch to a key that has to be published first.
     Return ``None`` if the time is unknown.
     """
+    is_first = out is None or (choice is not None and choice.publish_first)
+    out = situation.now if out is None or is_first else out
     later = at_time(situation, out)
     try:
         published = with_published(with_staged(later, NEXT_BACKUP))

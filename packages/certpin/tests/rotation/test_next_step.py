@@ -135,6 +135,21 @@ def test_a_key_in_flight_has_the_date_of_its_adoption() -> None:
     )
 
 
+def test_a_key_that_servers_present_without_a_switch_is_recorded() -> None:
+    known = situation(pin_set(AB), OUT, seen=(sighting("b"),))
+    assert following(known) == NextStep("switch", pin("b"))
+
+
+def test_a_started_key_stays_the_next_one_when_it_is_adopted_unless_it_is_the_backup() -> None:
+    started = PinHistory(known=frozenset({pin("b"), pin("c")}))
+    old = version(1, ABC, ago=40 * DAY, clients=7)
+    known = situation(pin_set(ABC), old, seen=SEEN, past=started)
+    assert following(known) == NextStep("switch", pin("c"))
+    assert following(replace(known, past=PinHistory())) == NextStep("none")
+    alone = situation(pin_set(AB), OUT, seen=SEEN, past=started)
+    assert following(alone) == NextStep("none")
+
+
 def test_a_refused_chain_is_repaired_before_anything_else_is_begun() -> None:
     known = situation(pin_set(AB), OUT, seen=(*SEEN, sighting("x", vantage="192.0.2.8:443")))
     assert following(known) == NextStep("repair", servers=("192.0.2.8:443",))

@@ -9,9 +9,10 @@ the action (on the right) of the first condition that is true:
     servers may use a new key                   install its certificate on every server
     clients refuse the chain of a server        repair: let it present another
     the pins of the last version expire early   extend: publish a later `expires`
+    servers present a key without a `switch`    switch
     there is no backup                          start
     no server uses the old key any more         finish
-    a new key is not adopted yet                wait, then switch
+    a new key was started beside the backup     wait until it is adopted, then switch
 """
 
 from __future__ import annotations
@@ -24,7 +25,13 @@ from certpin.rotation.gate import check_step
 from certpin.rotation.journal import pin_state
 from certpin.rotation.plan import is_push_pending, with_published
 from certpin.rotation.prospect import assumed_prospects, refuses
-from certpin.rotation.renewal import in_flight, old_pins, switch_date
+from certpin.rotation.renewal import (
+    in_flight,
+    is_last_spare,
+    old_pins,
+    served_backups,
+    switch_date,
+)
 from certpin.rotation.rules import expiry, has_backup_without
 
 if TYPE_CHECKING:
@@ -88,6 +95,7 @@ def next_step(
         or _way_out(situation, differs=differs)
         or _installation(situation, activated)
         or _repair(situation)
+        or _unrecorded(situation)
         or _backup(situation)
         or _clearing(situation, activated)
         or _adoption(situation)
@@ -177,6 +185,18 @@ def _clearing(situation: Situation, activated: Mapping[Pin, datetime]) -> NextSt
     return NextStep("finish", pin, violations=check_step(situation, step, pin))
 
 
+def _unrecorded(situation: Situation) -> NextStep | None:
+    """Return the action ``switch`` for a key that servers present, and that is not ACTIVE yet.
+
+    ``None`` if there is no such key.
+    """
+    pin = next(iter(served_backups(situation)), None)
+    if pin is None:
+        return None
+    prospects = assumed_prospects(situation, pin)
+    return NextStep("switch", pin, violations=check_step(situation, "activate", pin, prospects))
+
+
 def _backup(situation: Situation) -> NextStep | None:
     used = situation.served or frozenset(
         entry.pin for entry in situation.policy.pins if entry.in_service
@@ -185,14 +205,28 @@ def _backup(situation: Situation) -> NextStep | None:
 
 
 def _adoption(situation: Situation) -> NextStep | None:
-    """Return the action ``switch`` to a new key that not all clients accept yet, with its date.
+    """Return the action ``switch`` to a new key, with its date if not all clients accept it yet.
 
-    If there are several such keys, the action is for one with an unknown date, or else for the one
-    with the latest date. ``None`` if there is no such key.
+    A new key was started, and a backup is left besides it: the last one is kept as the backup. If
+    there are several keys that wait, the action is for one with an unknown date, or else for the
+    one with the latest date. If none waits, it is for the last one of the pin file. ``None`` if
+    there is no such key.
     """
-    waiting = [pin for pin in in_flight(situation) if pin_state(situation, pin) == "published"]
+    waiting = [
+        pin
+        for pin in in_flight(situation)
+        if pin_state(situation, pin) == "published" and not is_last_spare(situation, pin)
+    ]
     if not waiting:
-        return None
+        ready = [
+            entry.pin
+            for entry in situation.policy.pins
+            if entry.role == "backup"
+            and entry.pin in situation.past.known
+            and pin_state(situation, entry.pin) == "adopted"
+            and not is_last_spare(situation, entry.pin)
+        ]
+        return NextStep("switch", ready[-1]) if ready else None
     dates = {pin: switch_date(situation, pin).moment for pin in waiting}
     pin = max(waiting, key=lambda each: (dates[each] is None, dates[each] or situation.now))
     prospects = assumed_prospects(situation, pin)

@@ -122,6 +122,16 @@ def in_flight(situation: Situation) -> tuple[Pin, ...]:
     )
 
 
+def served_backups(situation: Situation) -> tuple[Pin, ...]:
+    """Return the pins of keys that servers present although no ``switch`` was recorded for them."""
+    leaves = {seen.leaf for seen in situation.sightings if seen.chain}
+    return tuple(
+        entry.pin
+        for entry in situation.policy.pins
+        if entry.role == "backup" and entry.pin in leaves and entry.pin in situation.usable
+    )
+
+
 def is_last_spare(situation: Situation, pin: Pin) -> bool:
     """Return True if the draft has no backup left once servers use the key of ``pin`` and no other.
 

@@ -164,10 +164,15 @@ class NextText:
             "give it to the clients",
             "finish": f"take {name} out of the pin file",
             "start": "make a new backup: the pin file has none outside the keys in use",
-            "switch": f"servers may switch to {name}",
+            "switch": self._switch_text(name),
             "none": "nothing: start a key when the next rotation is due",
         }
         return texts[step.act]
+
+    def _switch_text(self, name: str) -> str:
+        if self.step.pin in self.situation.served:
+            return f"servers present {name}, and `switch` was not run for it: record that"
+        return f"servers may switch to {name}"
 
     @property
     def commands(self) -> list[str]:

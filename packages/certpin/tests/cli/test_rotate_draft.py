@@ -179,7 +179,7 @@ def test_a_compromised_key_is_never_used_again(out: Run) -> None:
     assert states()[-1] == "compromised"
     status = out("rotate", "status", *OFFLINE)
     assert "COMPROMISED: it is never used again" in status.out
-    assert out("rotate", "switch", str(pin), *OFFLINE).code == 2
+    assert out("rotate", "switch", str(pin), *OFFLINE).code == 1
     text = Path("pins.toml").read_text(encoding="utf-8").replace('"compromised"', '"staged"')
     Path("pins.toml").write_text(text, encoding="utf-8")
     done, _ = stepped(out, "shipped", next_number(), *OFFLINE)

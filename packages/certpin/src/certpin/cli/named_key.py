@@ -78,7 +78,7 @@ def resolve_key(text: str) -> KeyReference:
     path = Path(text)
     try:
         if not path.is_file():
-            return KeyReference(Pin.parse(text))
+            return KeyReference(_pin(text))
         items = read_items(read_file(path), ask_passphrase)
     except (OSError, ValueError) as exc:
         problem = exc.problem if isinstance(exc, InputError) else str(exc)
@@ -93,6 +93,23 @@ def resolve_key(text: str) -> KeyReference:
         return KeyReference(pin, note, key_type=items[0].key)
     leaf = certificates[0]
     return KeyReference(pin, note, (*leaf.dns_names, *leaf.addresses), certificates, leaf.key)
+
+
+def _pin(text: str) -> Pin:
+    """Return the pin that a text names.
+
+    Raises:
+        InputError: it is no pin, and so most likely the name of a file that does not exist.
+    """
+    from certpin.errors import FormatError, InputError
+    from certpin.pins import Pin
+
+    try:
+        return Pin.parse(text)
+    except InputError as exc:
+        if "sha256" in text.lower():
+            raise
+        raise FormatError("there is no such file, and it is no pin") from exc
 
 
 @contextmanager

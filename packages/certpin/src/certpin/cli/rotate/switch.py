@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
     from certpin.cli.named_key import KeyReference
     from certpin.pins import HostPolicy, Pin, Role, State
-    from certpin.rotation import Event, Prospect, Situation
+    from certpin.rotation import Event, Prospect, Situation, Violation
+
+_NEW = "get a new certificate"
 
 
 @click.command()
@@ -62,7 +64,8 @@ def switch(
     Refused until every version that a client may hold accepts the chain. In a deployment, and in
     the hook of an ACME client, run it before the step that installs the certificate, and name the
     file of the chain, such as fullchain.pem: then the whole chain is verified, for every host of
-    the pin file that the certificate is for. Given a certificate, a CSR, a key or a pin, it prints
+    the pin file that the certificate is for; a certificate for another host, or that is not valid
+    now, is refused. Given a certificate, a CSR, a key or a pin, it prints
     the conclusions that these allow; a step that depends on an open one is refused. If servers may
     use the key already, nothing is written, so every renewal can run it.
 
@@ -88,11 +91,10 @@ def switch(
         violations=violations,
         unknown=step.results.unknown,
         messages=_messages(step, changes),
-        conclusions=_conclusions(step),
+        conclusions=_conclusions(step, violations),
     )
     if changes:
-        following = "certpin rotate finish"
-        outcome.next_command = probes.next_command(following, path, pins, step.policies)
+        outcome.next_command = probes.next_command(_next(step), path, pins, step.policies)
     if not force.refuses(violations):
         for name, role in changes:
             step.files.editor.change_pin(name, step.pin, state="active", role=role)
@@ -186,12 +188,56 @@ class KeySwitch:
         """Return the rules against lockouts that the step would violate, each with its host."""
         from certpin.rotation import check_step
 
-        found = [
-            each
-            for policy, situation in self.situations()
-            for each in of_host(policy, check_step(situation, "activate", self.pin, self.prospects))
-        ]
+        found: list[HostViolation] = []
+        for policy, situation in self.situations():
+            if (wrong_name := self._wrong_name(policy, situation)) is not None:
+                # Its key has no place in the pins of this host, so no other rule helps.
+                found += of_host(policy, [wrong_name])
+                continue
+            dates = [each for each in [self._wrong_dates(situation)] if each is not None]
+            refusals = check_step(situation, "activate", self.pin, self.prospects)
+            found += of_host(policy, [*dates, *refusals])
         return found + self._of_dropped_hosts()
+
+    def _wrong_name(self, policy: HostPolicy, situation: Situation) -> Violation | None:
+        """Return a violation if the certificate names no host of a policy.
+
+        An authority's certificate without host names is the issuer of the one to install.
+        """
+        named = self.named
+        if not named.certificates or (named.certificates[0].is_authority and not named.names):
+            return None
+        covered = (each for name in named.names for each in policies_of_name(name, self.files.pins))
+        if policy in covered:
+            return None
+        from certpin.support.text import printable
+
+        names = ", ".join(map(printable, named.names[:3])) or "no host"
+        return _useless(
+            situation,
+            f"the certificate is for {names}, and not for {policy.pattern}",
+            "get a certificate for that host",
+        )
+
+    def _wrong_dates(self, situation: Situation) -> Violation | None:
+        """Return a violation if the certificate expired, or is not valid yet."""
+        from certpin.errors import CertificateParseError
+        from certpin.rotation import in_utc
+        from certpin.rotation.situation import CLOCK_TOLERANCE
+
+        if not self.named.certificates:
+            return None
+        leaf = self.named.certificates[0]
+        try:
+            begin, end = leaf.not_before, leaf.not_after
+        except CertificateParseError:
+            return _useless(situation, "the dates of the certificate can't be read", _NEW)
+        if end <= self.now:
+            return _useless(situation, f"the certificate expired on {in_utc(end)}", _NEW)
+        if begin - CLOCK_TOLERANCE > self.now:
+            problem = f"the certificate is not valid before {in_utc(begin)}"
+            return replace(_useless(situation, problem, "wait, or " + _NEW), safe_from=begin)
+        return None
 
     def _of_dropped_hosts(self) -> list[HostViolation]:
         """Return the violated rules at hosts that only published versions have, not the pin file.
@@ -249,14 +295,46 @@ def _require_states(step: KeySwitch, *, forced: bool) -> None:
     Raises:
         ConfigError: the state doesn't allow it.
     """
+    from certpin.errors import ConfigError
     from certpin.rotation.journal import pin_state, require_transition
 
     allowed: set[State] = {"staged", "published", "adopted", "active", "retiring"}
+    dead: set[State] = {"compromised", "lost", "removed"}
     if not forced:
-        allowed.add("generated")
+        allowed |= {"generated", *dead}  # the gate refuses the dead
     for _, situation in step.situations():
-        if (state := pin_state(situation, step.pin)) not in allowed:
+        state = pin_state(situation, step.pin)
+        if state in dead - allowed:
+            raise ConfigError(
+                f"{step.pin} is {state.upper()}: no server may use it, also not with --force",
+                key="state",
+                fix="make a new key: certpin rotate start --new next.key",
+            )
+        if state not in allowed:
             require_transition(step.pin, state, "active")
+
+
+def _next(step: KeySwitch) -> str:
+    """Return the command to run when every server has the key.
+
+    After a theft that is the next step of the way out: ``finish`` doesn't take out a stolen key.
+    """
+    for _, situation in step.situations():
+        stolen = situation.past.compromised
+        latest = situation.deployed.latest
+        before = situation.policies_of(latest) if latest else ()
+        accepted = {pin for policy in before if policy for pin in policy.live_pins}
+        for pin in sorted(stolen & (accepted | situation.policy.live_pins.keys()), key=str):
+            return f"certpin rotate emergency {pin} --stolen"
+    return "certpin rotate finish"
+
+
+def _useless(situation: Situation, problem: str, fix: str) -> Violation:
+    """Return the violation for a certificate that every client refuses, whatever its key is."""
+    from certpin.rotation import Violation
+    from certpin.rotation.fleet import client_count
+
+    return Violation("certificate", problem, client_count(situation), fix=fix)
 
 
 def _require_certifiable(step: KeySwitch) -> None:
@@ -277,13 +355,18 @@ def _require_certifiable(step: KeySwitch) -> None:
         require_certifiable(named.key_type, policy.pattern, policy.trust, policy.match, pin)
 
 
-def _conclusions(step: KeySwitch) -> list[HostConclusion]:
-    """Return for each host and version whether clients accept the chain, certificate or key."""
+def _conclusions(step: KeySwitch, violations: list[HostViolation]) -> list[HostConclusion]:
+    """Return for each host and version whether clients accept the chain, certificate or key.
+
+    Hosts are left out at which clients refuse the certificate whatever the pins say.
+    """
     from certpin.rotation.prospect import conclusions, prospects_of_key
 
+    useless = {each.host for each in violations if each.violation.invariant == "certificate"}
     return [
         HostConclusion(str(policy.pattern), version.number, conclusion)
         for policy, situation in step.situations()
+        if str(policy.pattern) not in useless
         for version, conclusion in conclusions(
             situation, step.prospects or prospects_of_key(situation, step.pin)
         )

@@ -139,7 +139,7 @@ class FinishRun:
             pattern: the pattern of the host's policy.
             named: the only key to take out; None for all that were replaced.
         """
-        from certpin.rotation.renewal import in_flight, old_pins, switch_date
+        from certpin.rotation.renewal import in_flight, old_pins, served_backups, switch_date
 
         policy, situation = self._situation(pattern)
         if named is None:
@@ -149,6 +149,11 @@ class FinishRun:
         for pin in found:
             self.take_out(pattern, pin, named=named is not None)
         _, situation = self._situation(pattern)
+        for pin in served_backups(situation) if named is None else ():
+            self.messages.append(
+                f"{pattern}: servers present {pin}, and certpin rotate switch was not run for it: "
+                f"run certpin rotate switch {pin}, then certpin rotate finish."
+            )
         for pin in in_flight(situation) if named is None else ():
             date = date_text(switch_date(situation, pin), self.files)
             self.messages.append(f"{pattern}: {pin} is not adopted yet. {date}")
@@ -221,6 +226,9 @@ class FinishRun:
             self.events.append((pattern, "unstage", pin))
             self.messages.append(f"{pattern}: {pin} is out of the pin file; no version has it.")
             return
+        if state == "compromised":
+            self._explain_stolen(policy, situation, pin)
+            return
         if state == "active":
             if self._refused(policy, self._check(pattern, pin, "retire")):
                 return
@@ -230,6 +238,27 @@ class FinishRun:
         if not self._refused(policy, self._check(pattern, pin, "remove")):
             _refuse_invalid(situation, pin)
             self._change(pattern, pin, "remove")
+
+    def _explain_stolen(self, policy: HostPolicy, situation: Situation, pin: Pin) -> None:
+        """Store why a stolen key is still in the pin file: its mark, and not a removal, ends it."""
+        from certpin.rotation import Violation
+        from certpin.rotation.fleet import client_count
+        from certpin.rotation.rules import not_served
+
+        entry = situation.entry(pin)
+        if entry is None or not entry.live:
+            self.messages.append(
+                f"{policy.pattern}: {pin} is COMPROMISED: the pin file refuses it already."
+            )
+            return
+        served = not_served(situation, pin)
+        lonely = Violation(
+            "last-backup",
+            f"{pin} is COMPROMISED, and the pin file can't refuse it before it has another backup",
+            client_count(situation),
+            fix=_ANOTHER,
+        )
+        self._refused(policy, [lonely] if served is None else [served, lonely])
 
     def _check(self, pattern: str, pin: Pin, step: GatedStep) -> list[Violation]:
         """Return why a step for a pin is unsafe after the removals so far; empty if it is safe."""

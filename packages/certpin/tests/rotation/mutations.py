@@ -30,6 +30,7 @@ _EMERGENCY = "certpin/rotation/emergency.py"
 _IN_EMERGENCY = "tests/rotation/test_emergency.py::"
 _NEXT_STEP = "certpin/rotation/next_step.py"
 _IN_NEXT_STEP = "tests/rotation/test_next_step.py::"
+_PATHS = "tests/cli/test_rotate_emergency_paths.py::"
 _IN_GATE = "tests/rotation/test_gate.py::"
 _IN_HISTORY = "tests/rotation/test_history.py::"
 _IN_JOURNAL = "tests/rotation/test_journal.py::"
@@ -510,6 +511,100 @@ MUTATIONS: list[Mutation] = [
         "if not has_backup_without(situation, gone):",
         "if False:",
         _IN_EMERGENCY + "test_with_the_minimum_of_two_pins_the_backup_goes_live",
+    ),
+    Mutation(
+        "clients that are locked out already need another key at the servers",
+        _EMERGENCY,
+        "if in_use or others or lockout is not None:",
+        "if in_use or others:",
+        _IN_EMERGENCY
+        + "test_a_server_with_an_unpinned_key_is_led_to_the_backup_and_the_lockout_is_stated",
+    ),
+    Mutation(
+        "another stolen key that servers use is replaced, too",
+        _EMERGENCY,
+        "if in_use or others or lockout is not None:",
+        "if in_use or lockout is not None:",
+        _IN_EMERGENCY + "test_with_both_keys_stolen_the_path_is_the_same_for_each",
+    ),
+    Mutation(
+        "a version without a backup is not on the path",
+        _EMERGENCY,
+        'steps += [*backup, EmergencyStep("publish")]',
+        'steps += [EmergencyStep("publish")]',
+        _IN_EMERGENCY
+        + "test_the_gate_accepts_every_step_of_the_path_in_its_order_and_then_nothing_is_left",
+    ),
+    Mutation(
+        "a key that is in the draft is not made again",
+        _EMERGENCY,
+        "for other in (*keys, NEXT_BACKUP):",
+        "for other in (NEXT_BACKUP,):",
+        _PATHS + "test_two_lost_keys_are_replaced_by_the_printed_commands",
+    ),
+    Mutation(
+        "a version that the draft already is needs no other number",
+        _EMERGENCY,
+        "    return meaning(situation.pins) != meaning(latest.pins)",
+        "    return True",
+        _IN_EMERGENCY
+        + "test_nothing_is_left_to_do_when_the_key_is_out_of_use_and_the_version_is_out",
+    ),
+    Mutation(
+        "clients that trust only a stolen root have no safe path",
+        _EMERGENCY,
+        "if best.harm is not None or stranded is None",
+        "if True",
+        _PATHS + "test_a_stolen_root_that_clients_only_trust_leaves_no_safe_path",
+    ),
+    Mutation(
+        "a stolen authority in a chain refuses it",
+        _RULES,
+        "    if not stolen:",
+        "    if True:",
+        _PATHS + "test_the_key_of_an_authority_is_replaced_under_another_one",
+    ),
+    Mutation(
+        "a certificate for another host is refused",
+        _SWITCH,
+        "        if policy in covered:",
+        "        if True:",
+        _PATHS + "test_a_certificate_that_every_client_refuses_is_not_installed",
+    ),
+    Mutation(
+        "an expired certificate is refused",
+        _SWITCH,
+        "        if end <= self.now:",
+        "        if False:",
+        _PATHS + "test_a_certificate_that_every_client_refuses_is_not_installed",
+    ),
+    Mutation(
+        "a certificate that is not valid yet is refused",
+        _SWITCH,
+        "        if begin - CLOCK_TOLERANCE > self.now:",
+        "        if False:",
+        _PATHS + "test_a_certificate_that_every_client_refuses_is_not_installed",
+    ),
+    Mutation(
+        "a host that is unknown is not recorded",
+        "certpin/cli/rotate/emergency_record.py",
+        "        if pins is not None:",
+        "        if False:",
+        _PATHS + "test_a_host_that_neither_file_knows_is_not_recorded",
+    ),
+    Mutation(
+        "a key that servers present without a switch is named",
+        _NEXT_STEP,
+        "        or _unrecorded(situation)\n",
+        "",
+        _IN_NEXT_STEP + "test_a_key_that_servers_present_without_a_switch_is_recorded",
+    ),
+    Mutation(
+        "the last backup is not announced as the next key",
+        _NEXT_STEP,
+        "and not is_last_spare(situation, pin)",
+        "and True",
+        _PATHS + "test_the_only_backup_is_not_announced_as_the_next_key",
     ),
     Mutation(
         "the fact is recorded before anything can fail",

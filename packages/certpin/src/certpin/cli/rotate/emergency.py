@@ -13,9 +13,15 @@ import click
 
 from certpin.cli.candidates import complete_files
 from certpin.cli.main import PROBLEM_FOUND, SUCCESS
-from certpin.cli.named_key import policies_of_name, resolve_key
 from certpin.cli.options import file_option, json_option, pin_file_option
 from certpin.cli.reply import fold, print_json, say
+from certpin.cli.rotate.emergency_record import (
+    affected_hosts,
+    append_record,
+    earlier_record,
+    load_pins,
+    named_key,
+)
 from certpin.cli.rotate.emergency_text import PathCommands, PathText
 from certpin.cli.rotate.files import RotationFiles, name_of, probe_for_reading, who_option
 from certpin.cli.servers import ProbeOptions, probe_options
@@ -25,8 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.cli.named_key import KeyReference
-    from certpin.pins import HostPolicy, PinSet
-    from certpin.rotation import Event, History
+    from certpin.pins import HostPolicy
+    from certpin.rotation import Event, Violation
     from certpin.rotation.emergency import EmergencyPath, Fact
     from certpin.rotation.journal import StepName
 
@@ -35,8 +41,8 @@ _STEPS: dict[Fact, StepName] = {"stolen": "compromise", "lost": "lose"}
 
 @click.command()
 @click.argument("key", metavar="KEY | CSR | CERT | PIN | URI", shell_complete=complete_files)
-@click.option("--stolen", "fact", flag_value="stolen", help="An attacker may have the key.")
-@click.option("--lost", "fact", flag_value="lost", help="The key is gone, and no attacker has it.")
+@click.option("--stolen", is_flag=True, help="An attacker may have the key.")
+@click.option("--lost", is_flag=True, help="The key is gone, and no attacker has it.")
 @pin_file_option
 @probe_options
 @who_option
@@ -45,7 +51,8 @@ _STEPS: dict[Fact, StepName] = {"stolen": "compromise", "lost": "lose"}
 def emergency(
     ctx: click.Context,
     key: str,
-    fact: Fact | None,
+    stolen: bool,
+    lost: bool,
     path: Path,
     probes: ProbeOptions,
     who: str | None,
@@ -68,9 +75,12 @@ def emergency(
     Exit code 0: recorded, and a safe path exists. 1: recorded, and no path is known that locks out
     no client: the least harmful path is printed. 2: not recorded.
     """  # noqa: D301  # click reads the \b itself
-    if fact is None:
+    if not stolen and not lost:
         raise click.UsageError("say what happened to the key: --stolen or --lost")
-    report = EmergencyReport(path, fact, _named(key, path), name_of(who))
+    if stolen and lost:
+        raise click.UsageError("if another person may have the key, it is --stolen and not --lost")
+    fact: Fact = "stolen" if stolen else "lost"
+    report = EmergencyReport(path, fact, named_key(key, path), name_of(who))
     report.record(probes.hosts)
     report.find_paths(probes)
     if as_json:
@@ -92,6 +102,7 @@ class EmergencyReport:
         hosts: the host patterns for which the fact is recorded.
         earlier: the journal event that had recorded the fact before this command; ``None`` if this
             command recorded it.
+        is_worse: True if the user gave ``--lost``, and the key was recorded as stolen before.
         marked: the hosts at which the pin file marks the key as stolen or lost.
         unmarked: the hosts at which the pin file can't mark the key yet, because only one other pin
             would be left, or because no version is recorded.
@@ -101,6 +112,8 @@ class EmergencyReport:
         problem: the reason why no path could be computed, as text; empty if the paths were
             computed.
         unknown: facts that could not be checked, as clauses.
+        clock: why the gate refuses every step because of this machine's clock, or of the journal's
+            newest entry; ``None`` if it doesn't.
     """
 
     path: Path
@@ -109,6 +122,7 @@ class EmergencyReport:
     who: str
     hosts: list[str] = field(default_factory=list)
     earlier: Event | None = None
+    is_worse: bool = False
     marked: list[str] = field(default_factory=list)
     unmarked: list[str] = field(default_factory=list)
     version: int | None = None
@@ -117,6 +131,14 @@ class EmergencyReport:
     texts: list[PathText] = field(default_factory=list)
     problem: str = ""
     unknown: list[str] = field(default_factory=list)
+    clock: Violation | None = None
+
+    @property
+    def journal(self) -> Path:
+        """The journal, beside the pin file."""
+        from certpin.rotation import journal_path
+
+        return journal_path(self.path)
 
     @property
     def is_safe(self) -> bool:
@@ -138,24 +160,26 @@ class EmergencyReport:
         """
         from certpin.errors import CertpinError
         from certpin.pins import utc_now
-        from certpin.rotation import Event, History, journal_path, load_journal
+        from certpin.rotation import Event, History, load_journal
 
-        journal, pins = journal_path(self.path), _load(self.path)
+        journal, pins = self.journal, load_pins(self.path)
         try:
             history = load_journal(journal)
         except CertpinError as exc:
             say("certpin: warning", f"the journal can't be read, and is appended to: {exc}")
             history = History()
-        self.hosts = _affected(pins, history, self.key, hosts)
-        self.earlier = _earlier(history, self.key, self.fact)
+        self.hosts = affected_hosts(self.path, pins, history, self.key, hosts)
+        self.earlier = earlier_record(history, self.key, self.fact)
         if self.earlier is not None:
+            self.is_worse = (self.fact, self.earlier.step) == ("lost", "compromise")
+            self.fact = "stolen" if self.is_worse else self.fact
             return
         now = utc_now()
         events = [
             Event(now, self.who, _STEPS[self.fact], host, self.key.pin, note=self.key.note)
             for host in self.hosts
         ]
-        _append(journal, history, events)
+        append_record(journal, history, events)
 
     def find_paths(self, probes: ProbeOptions) -> None:
         """Mark the key as lost or compromised in the pin file; find the next steps of each host.
@@ -176,6 +200,7 @@ class EmergencyReport:
 
     def _find_paths(self, probes: ProbeOptions) -> None:
         from certpin.rotation.emergency import emergency_path
+        from certpin.rotation.gate import clock_violations
 
         files = RotationFiles(self.path)  # marks the key in the draft
         policies = [each for each in files.pins.policies if str(each.pattern) in self.hosts]
@@ -193,8 +218,11 @@ class EmergencyReport:
         for policy in policies:
             situation = files.situation(policy, results.of(policy), now)
             found = emergency_path(situation, self.key.pin, self.fact, all_answered=all_answered)
+            if found.authority and self.fact == "stolen":
+                self._mark_authority(files, policy)
             self.paths.append(found)
             situations.append(situation)
+            self.clock = next(iter(clock_violations(situation)), self.clock)
         known = {str(policy.pattern) for policy in policies}
         if missing := [host for host in self.hosts if host not in known]:
             self.problem = (
@@ -220,6 +248,18 @@ class EmergencyReport:
                 files.editor.add_pin(str(policy.pattern), entry)
                 files.editor.set_version(files.next_version)
 
+    def _mark_authority(self, files: RotationFiles, policy: HostPolicy) -> None:
+        """Record in the pin file that the stolen key is an authority's, as a server's chain shows.
+
+        Clients refuse it above any certificate; the pin of a server's own key would have no effect
+        there.
+        """
+        entry = next((each for each in policy.pins if each.pin == self.key.pin), None)
+        if entry is not None and (entry.role, entry.state) == ("leaf", "compromised"):
+            pattern = str(policy.pattern)
+            files.editor.change_pin(pattern, self.key.pin, role="intermediate")
+            files.commit([])
+
     def _read_marks(self, policies: list[HostPolicy]) -> None:
         dead = {"compromised"} if self.fact == "stolen" else {"compromised", "lost", "removed"}
         for policy in policies:
@@ -235,6 +275,7 @@ class EmergencyReport:
             "file": str(self.path),
             "pin": str(self.key.pin),
             "fact": self.fact,
+            "journal": str(self.journal),
             "recorded": True,
             "recorded_before": self.earlier.time.isoformat() if self.earlier else None,
             "hosts": [text.json() for text in self.texts],
@@ -244,6 +285,7 @@ class EmergencyReport:
             "safe": self.is_safe,
             "problem": self.problem or None,
             "unknown": self.unknown,
+            "clock": self.clock.problem if self.clock is not None else None,
         }
 
     def print(self) -> None:
@@ -260,6 +302,13 @@ class EmergencyReport:
                 click.secho(", ".join(text.hosts), bold=True)
             for line in text.lines():
                 click.echo(fold(line, sys.stdout))
+        if self.clock is not None:
+            say(
+                "certpin: warning",
+                f"{self.clock.problem}. Until that is mended, every step above is refused: set the "
+                "clock, then let certpin rotate clock --reason TEXT"
+                f"{file_option(self.path)} correct the entries that are ahead",
+            )
         for unknown in self.unknown:
             click.echo(fold(f"Not known: {unknown}.", sys.stdout))
         if self.problem:
@@ -268,160 +317,31 @@ class EmergencyReport:
             click.echo(f"Next, when that is mended:  {again}")
 
     def _certain(self) -> list[str]:
+        from certpin.support.text import printable
+
         word = "COMPROMISED" if self.fact == "stolen" else "LOST"
         where = ", ".join(self.hosts)
         lines = [f"RECORDED: {self.key.pin} is {word} at {where}. No step lets servers use it."]
+        if self.is_worse:
+            lines.append(
+                "It was recorded as stolen, which is worse than lost: this is the path of a stolen "
+                "key."
+            )
         if self.earlier is not None:
             lines.append(
-                f"{_printable(self.earlier.who)} had recorded that on "
+                f"{printable(self.earlier.who)} had recorded that on "
                 f"{self.earlier.time:%Y-%m-%d %H:%M} UTC."
             )
         if self.marked:
             lines.append(f"{self.path} (version {self.version}) marks it too.")
         if self.unmarked:
+            has_start = any(path.needs_backup for path in self.paths)
+            where_backup = "the new backup below" if has_start else "another backup"
             why = (
-                "because only one other pin is left: it follows with the new backup below"
+                f"because only one other pin is left: it follows with {where_backup}"
                 if self.has_version
                 else "because no version is recorded: it follows when you have recorded one"
             )
             lines.append(f"{self.path} still accepts it, {why}.")
+        lines.append(f"The journal is {self.journal}.")
         return lines
-
-
-def _printable(text: str) -> str:
-    from certpin.support.text import printable
-
-    return printable(text)
-
-
-def _named(key: str, path: Path) -> KeyReference:
-    """Return the stolen or lost key that the user named by a pin, a file or a URI.
-
-    Raises:
-        ConfigError: the text names no key. The error lists the pins of the pin file.
-    """
-    from certpin.errors import CertpinError, ConfigError
-
-    try:
-        return resolve_key(key)
-    except CertpinError as exc:
-        pins = _load(path)
-        known = [
-            f"{entry.pin} ({entry.role}{', ' + _printable(entry.note) if entry.note else ''})"
-            for policy in (pins.policies if pins else ())
-            for entry in policy.pins
-        ]
-        listed = f"; the pins of {path}: {', '.join(dict.fromkeys(known))}" if known else ""
-        raise ConfigError(
-            f"NOT recorded: {getattr(exc, 'problem', exc)}",
-            key="KEY",
-            fix=f"if the file is gone, give the pin of the key{listed}",
-        ) from exc
-
-
-def _load(path: Path) -> PinSet | None:
-    """Return the pin set of the pin file; None if it can't be loaded."""
-    from certpin.errors import CertpinError
-    from certpin.pinfile import PinSet
-
-    try:
-        return PinSet.load(path)
-    except CertpinError:
-        return None
-
-
-def _affected(
-    pins: PinSet | None, history: History, key: KeyReference, hosts: Sequence[str]
-) -> list[str]:
-    """Return the host patterns for which the theft or loss of a key is recorded.
-
-    They are the first of these that exist: those of ``--host``; those that have the key in the pin
-    file, in a published version or in the journal; the pinned hosts in the key's certificate; all
-    hosts; the first name in the certificate.
-
-    Args:
-        pins: the pin file; None if it can't be loaded.
-        history: the journal.
-        key: the stolen or lost key.
-        hosts: the values of ``--host``.
-
-    Raises:
-        click.UsageError: no host is known.
-    """
-    from certpin.pins import HostPattern
-    from certpin.pins.hosts import split_address
-
-    policies = pins.policies if pins else ()
-    if hosts:
-        return list(dict.fromkeys(_pattern(host, pins) for host in hosts))
-    versions = [version.pins.policies for version in history.deployed.versions]
-    holding = [
-        str(policy.pattern)
-        for known in (policies, *versions)
-        for policy in known
-        if key.pin in {entry.pin for entry in policy.pins}
-    ]
-    recorded = [event.host for event in history.events if event.pin == key.pin and event.host]
-    certified = [
-        str(policy.pattern)
-        for name in key.names
-        for policy in (policies_of_name(name, pins) if pins else ())
-    ]
-    everything = [str(policy.pattern) for known in (policies, *versions) for policy in known]
-    found = [*holding, *recorded] or certified or everything
-    if not found and key.names:
-        found = [str(HostPattern.parse(split_address(name, 0)[0])) for name in key.names[:1]]
-    if not found:
-        raise click.UsageError("no host is known, so nothing is recorded: name it, with --host")
-    return list(dict.fromkeys(found))
-
-
-def _pattern(host: str, pins: PinSet | None) -> str:
-    from certpin.pins import HostPattern
-    from certpin.pins.hosts import split_address
-
-    if host.startswith("*"):
-        return str(HostPattern.parse(host))
-    name, _ = split_address(host, 0)
-    policy = pins.policy_for(name) if pins else None
-    return str(policy.pattern if policy else HostPattern.parse(name))
-
-
-def _earlier(history: History, key: KeyReference, fact: Fact) -> Event | None:
-    """Return the first journal event by which a theft or loss of a key is already recorded.
-
-    Return None if there is no such event. The event of a theft also counts for a lost key.
-    """
-    wanted = {"compromise"} if fact == "stolen" else {"lose", "compromise"}
-    events = [event for event in history.events if event.pin == key.pin]
-    return next((event for event in events if event.step in wanted), None)
-
-
-def _append(journal: Path, history: History, events: list[Event]) -> None:
-    """Append events to the journal, each with a time after the journal's newest entry.
-
-    A time is raised if needed, because the clock of this machine may be behind.
-
-    Raises:
-        JournalError: the journal can't be written.
-    """
-    from certpin.cli.rotate.files import append_lines
-    from certpin.errors import JournalError
-    from certpin.rotation import after, format_journal
-    from certpin.rotation.situation import CLOCK_TOLERANCE
-
-    dated = list(after(history.events, events, any_lag=True))
-    if dated[0].time - events[0].time > CLOCK_TOLERANCE:
-        say(
-            "certpin: warning",
-            f"the newest entry of {journal} is later than the clock of this machine: the fact is "
-            "recorded right after it",
-        )
-    try:
-        append_lines(journal, format_journal(dated))
-    except OSError as exc:
-        raise JournalError(
-            f"NOT recorded: it cannot be written: {exc.strerror or exc}",
-            path=journal,
-            fix=f"append this yourself:\n{format_journal(dated)}",
-        ) from exc

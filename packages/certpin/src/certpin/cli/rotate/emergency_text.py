@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from certpin.cli.named_key import noted_place
 from certpin.cli.options import file_option
-from certpin.cli.rotate.recording import is_signed_by_default, shipped_command
+from certpin.cli.rotate.recording import (
+    differs_from_latest,
+    is_signed_by_default,
+    shipped_command,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -60,10 +64,9 @@ class PathCommands:
         """The number of the next version of the pin file that goes out to clients."""
         return self.files.next_version
 
-    @property
-    def shipped(self) -> str:
-        """The command that records that an unsigned next version has been released to clients."""
-        return shipped_command(self.files, self.version)
+    def shipped(self, version: int) -> str:
+        """Return the command that records that an unsigned version has been released to clients."""
+        return shipped_command(self.files, version)
 
     @staticmethod
     def new_file(stem: str) -> str:
@@ -101,14 +104,29 @@ class PathText:
         exists, the numbered steps with their commands, and notes for the time after these steps.
         """
         yield from self._facts()
+        if self.path.lockout is not None:
+            lockout = self.path.lockout
+            yield f"LOCKED OUT NOW: {lockout.at_risk}: {lockout.problem}."
         if self.path.harm is not None:
             yield from self._harm()
+        if not self.path.steps:
+            yield self._done()
+            return
         yield self._heading()
         for number, (text, commands, _) in enumerate(self._steps(), 1):
             yield f"{number:>3}. {text}"
             for command in commands:
                 yield f"       {command}"
         yield from self._afterwards()
+
+    def _done(self) -> str:
+        """Return the text if no step is left."""
+        latest = self.situation.deployed.latest
+        out = f"version {latest.number} is out, and " if latest else ""
+        text = f"Nothing is left to do: {out}no server is known to use the {self.path.fact} key."
+        if self.path.fact == "lost":
+            return text
+        return f"{text} If its certificate is not revoked yet, let its authority revoke it."
 
     def _heading(self) -> str:
         if self.path.is_safe:
@@ -127,6 +145,8 @@ class PathText:
             "served_by": list(path.serving),
             "exposure": path.exposure.json() if path.exposure else None,
             "safe": path.is_safe,
+            "authority": path.authority,
+            "locked_out_now": path.lockout.clients if path.lockout is not None else 0,
             "locked_out": path.harm.clients if path.harm is not None else 0,
             "problem": problem.replace(str(NEXT_BACKUP), "a new key") or None,
             "steps": [
@@ -155,6 +175,11 @@ class PathText:
             yield "It is unknown whether servers use it: the path assumes that they do."
         else:
             yield "No server is known to use it."
+        if path.authority:
+            yield "It is the key of an authority: its owner can issue certificates for your hosts."
+        for other in path.others:
+            word = "stolen" if other in self.situation.past.compromised else "lost"
+            yield f"Servers use, or may use, {other}, which is {word}: the path replaces it, too."
         if path.exposure is None:
             return
         if not self.situation.alive:
@@ -164,7 +189,7 @@ class PathText:
             yield f"{sentence(text)}{self._if_followed(text)}."
 
     def _if_followed(self, text: str) -> str:
-        is_dated = " until " in text
+        is_dated = " until " in text and any(step.act == "publish" for step in self.path.steps)
         return f", if version {self.commands.version} goes out at once" if is_dated else ""
 
     def _harm(self) -> Iterator[str]:
@@ -188,8 +213,13 @@ class PathText:
     def _steps(self) -> Iterator[tuple[str, list[str], EmergencyStep]]:
         """Yield each step after the theft or loss: a sentence, its commands and the step itself."""
         key_file = self.commands.new_file("next.key")
+        version = self.commands.version
         for step in self.path.steps:
-            text, commands = self._step(step, key_file)
+            if step.act == "publish":
+                text, commands = self._publish(step, version)
+                version += 1
+            else:
+                text, commands = self._step(step, key_file)
             yield text, commands, step
 
     def _step(self, step: EmergencyStep, key_file: str) -> tuple[str, list[str]]:
@@ -198,12 +228,12 @@ class PathText:
             return makers[step.act](step, key_file)
         if step.act == "finish":
             when = "When every server presents it, take" if step.after_install else "Take"
-            command = self.commands.of(f"certpin rotate finish {self.path.pin}", self.hosts)
+            command = self.commands.of(f"certpin rotate finish {step.pin}", self.hosts)
             return f"{when} the lost key out of the pin file.", [command]
-        if step.act == "publish":
-            return self._publish(step)
         if step.act == "install":
             return "Install that certificate and its key on every server.", []
+        if self.path.authority:
+            return "Let the owner of the stolen authority's key know: its certificates end now.", []
         return "Let your authority revoke the certificate of the stolen key.", []
 
     def _start(self, step: EmergencyStep, key_file: str) -> tuple[str, list[str]]:
@@ -226,18 +256,29 @@ class PathText:
         else:
             entry = self.situation.entry(pin)
             place = noted_place(entry.note) if entry else ""
+        other = self._other_authority() if step.pin else ""
         if not place:
-            return f"Fetch {name}, and get a certificate for it.", []
+            is_used = pin is not None and self.situation.serving(pin)
+            fetched = "For" if is_used else "Fetch"
+            text = f"{fetched} {name}, {'' if is_used else 'and '}get a certificate"
+            return f"{text}{other}.", []
         out = self.commands.new_file("emergency.csr")
         names = " ".join(f"--host {shlex.quote(host)}" for host in self.hosts)
         command = f"certpin rotate csr {place} {names} --out {out}"
-        return f"Get a certificate for {name}.", [self.commands.whole_file(command)]
+        return f"Get a certificate for {name}{other}.", [self.commands.whole_file(command)]
+
+    def _other_authority(self) -> str:
+        """Return the words for a certificate that must not be below the stolen key, or none."""
+        if not self.path.authority:
+            return ""
+        words = " from another authority: clients refuse each path with the stolen key"
+        return f"{words}. Put its root into the trust file" if self.path.harm is not None else words
 
     def _switch(self, step: EmergencyStep, key_file: str) -> tuple[str, list[str]]:
         from certpin.rotation import in_utc
 
         pin, name = _known(step.pin), self._name(step.pin)
-        command = f"certpin rotate switch {pin or key_file}"
+        command = f"certpin rotate switch {'fullchain.pem' if step.chain else pin or key_file}"
         if step.forced:
             command += f" --force --reason 'the key was {self.path.fact}'"
         command = self.commands.of(command, self.hosts)
@@ -246,6 +287,8 @@ class PathText:
         if pin and self.situation.role_of(pin) != "leaf":
             text = f"Make a new key, and get its certificate from the pinned authority ({name})."
             return text, [command]
+        if step.chain:
+            return f"Let servers use {name}: name the file of the new chain.", [command]
         return f"Let servers use {name}.", [command]
 
     def _name(self, pin: Pin | None) -> str:
@@ -260,9 +303,13 @@ class PathText:
         kind = "the backup " if entry and entry.role == "backup" else ""
         return f"{kind}{known}{note}"
 
-    def _publish(self, step: EmergencyStep) -> tuple[str, list[str]]:
-        version = self.commands.version
+    def _publish(self, step: EmergencyStep, version: int) -> tuple[str, list[str]]:
+        """Return a sentence and commands: how a version gets to the clients."""
         when = "When every server presents it, give" if step.after_install else "Give"
+        latest = self.situation.deployed.latest
+        if latest is not None and latest.pending and not differs_from_latest(self.commands.files):
+            text = f"Push version {latest.number}, so that clients can fetch it."
+            return text, [self.commands.whole_file("certpin publish push")]
         if self.commands.signed:
             commands = ["certpin publish sign", "certpin publish push"]
             text = f"{when} version {version} to the clients."
@@ -270,7 +317,7 @@ class PathText:
         text = (
             f"{when} the pin file to the clients as version {version}, and record that it is out."
         )
-        return text, [self.commands.shipped]
+        return text, [self.commands.shipped(version)]
 
     def _afterwards(self) -> Iterator[str]:
         from certpin.rotation import in_utc

@@ -46,8 +46,10 @@ def history(ctx: click.Context, path: Path, host: str | None, as_json: bool) -> 
     certpin rotate history
     certpin rotate history --host api.bank.example --json
 
-    Exit code 0: printed. 1: events contradict each other. 2: the journal is invalid.
+    Exit code 0: printed. 1: events contradict each other. 2: the journal is invalid, or is missing
+    together with the pin file.
     """  # noqa: D301  # click reads the \b itself
+    from certpin.errors import ConfigError
     from certpin.rotation import journal_path, load_journal
     from certpin.rotation.history import contradicting
 
@@ -58,6 +60,12 @@ def history(ctx: click.Context, path: Path, host: str | None, as_json: bool) -> 
         marks.setdefault(id(event), []).append(text)
     shown = [event for event in known.events if host is None or _concerns(event, host)]
     texts = event_texts(known.events, _pin_name())
+    if not known.events and not path.exists() and not journal.exists():
+        raise ConfigError(
+            f"there is neither {path} nor {journal} here",
+            key="--file",
+            fix="run it in the folder of the pin file, or name the file with --file",
+        )
     rows = [(event, texts[id(event)], marks.get(id(event), [])) for event in shown]
     if as_json:
         print_json({"file": str(journal), "events": [_event_json(*row) for row in rows]})

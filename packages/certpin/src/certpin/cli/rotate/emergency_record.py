@@ -1,0 +1,200 @@
+"""Record a stolen or lost key in the journal: which key, at which hosts, and after which entry.
+
+Nothing here needs a valid pin file or a server, because the record comes first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from certpin.cli.named_key import policies_of_name, resolve_key
+from certpin.cli.reply import say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from certpin.cli.named_key import KeyReference
+    from certpin.pins import PinSet
+    from certpin.rotation import Event, History
+    from certpin.rotation.emergency import Fact
+
+
+def named_key(key: str, path: Path) -> KeyReference:
+    """Return the stolen or lost key that the user named by a pin, a file or a URI.
+
+    Raises:
+        ConfigError: the text names no key. The error lists the pins of the pin file.
+    """
+    from certpin.errors import CertpinError, ConfigError
+    from certpin.support.text import printable
+
+    try:
+        return resolve_key(key)
+    except CertpinError as exc:
+        pins = load_pins(path)
+        known = [
+            f"{entry.pin} ({entry.role}{', ' + printable(entry.note) if entry.note else ''})"
+            for policy in (pins.policies if pins else ())
+            for entry in policy.pins
+        ]
+        listed = f"; the pins of {path}: {', '.join(dict.fromkeys(known))}" if known else ""
+        raise ConfigError(
+            f"NOT recorded: {getattr(exc, 'problem', exc)}",
+            key="KEY",
+            fix=f"if the file is gone, give the pin of the key{listed}",
+        ) from exc
+
+
+def load_pins(path: Path) -> PinSet | None:
+    """Return the pin set of the pin file; None if it can't be loaded."""
+    from certpin.errors import CertpinError
+    from certpin.pinfile import PinSet
+
+    try:
+        return PinSet.load(path)
+    except CertpinError:
+        return None
+
+
+def affected_hosts(
+    path: Path,
+    pins: PinSet | None,
+    history: History,
+    key: KeyReference,
+    hosts: Sequence[str],
+) -> list[str]:
+    """Return the host patterns for which the theft or loss of a key is recorded.
+
+    They are the first of these that exist: those of ``--host``; those that have the key in the pin
+    file, in a published version or in the journal; the pinned hosts in the key's certificate; all
+    hosts; the first name in the certificate.
+
+    Args:
+        path: the path of the pin file.
+        pins: the pin file; None if it can't be loaded.
+        history: the journal.
+        key: the stolen or lost key.
+        hosts: the values of ``--host``.
+
+    Raises:
+        click.UsageError: no host is known, or a value of ``--host`` is not.
+    """
+    from certpin.pins import HostPattern
+    from certpin.pins.hosts import split_address
+
+    policies = pins.policies if pins else ()
+    versions = [version.pins.policies for version in history.deployed.versions]
+    if hosts:
+        named = list(dict.fromkeys(_pattern(host, pins) for host in hosts))
+        if pins is not None:
+            _require_hosts(
+                path, named, [pins, *(v.pins for v in history.deployed.versions)], history
+            )
+        return named
+    holding = [
+        str(policy.pattern)
+        for known in (policies, *versions)
+        for policy in known
+        if key.pin in {entry.pin for entry in policy.pins}
+    ]
+    recorded = [event.host for event in history.events if event.pin == key.pin and event.host]
+    certified = [
+        str(policy.pattern)
+        for name in key.names
+        for policy in (policies_of_name(name, pins) if pins else ())
+    ]
+    everything = [str(policy.pattern) for known in (policies, *versions) for policy in known]
+    found = [*holding, *recorded] or certified or everything
+    if not found and key.names:
+        found = [str(HostPattern.parse(split_address(name, 0)[0])) for name in key.names[:1]]
+    if not found and not path.exists():
+        raise click.UsageError(
+            f"NOT recorded: there is no {path} here. Run it in the folder of the pin file, or name "
+            "the file with --file; if it is gone, name the host with --host"
+        )
+    if not found:
+        raise click.UsageError("no host is known, so nothing is recorded: name it, with --host")
+    return list(dict.fromkeys(found))
+
+
+def _require_hosts(
+    path: Path, named: Sequence[str], known: Sequence[PinSet], history: History
+) -> None:
+    """Refuse a host that neither the pin file nor the journal has: a typo can't be taken back.
+
+    Args:
+        path: the pin file.
+        named: the host patterns of ``--host``.
+        known: the pin file, and the recorded versions.
+        history: the journal.
+
+    Raises:
+        click.UsageError: a host is unknown. Nothing is recorded.
+    """
+    from certpin.pins import HostPattern
+    from certpin.rotation.situation import policy_in
+
+    recorded = {event.host for event in history.events if event.host}
+    for host in named:
+        pattern = HostPattern.parse(host)
+        if host in recorded or any(policy_in(pins, pattern) for pins in known):
+            continue
+        hosts = dict.fromkeys(str(policy.pattern) for pins in known for policy in pins.policies)
+        raise click.UsageError(
+            f"NOT recorded: neither {path} nor its journal has the host {host}. They have: "
+            f"{', '.join(hosts)}"
+        )
+
+
+def _pattern(host: str, pins: PinSet | None) -> str:
+    from certpin.pins import HostPattern
+    from certpin.pins.hosts import split_address
+
+    if host.startswith("*"):
+        return str(HostPattern.parse(host))
+    name, _ = split_address(host, 0)
+    policy = pins.policy_for(name) if pins else None
+    return str(policy.pattern if policy else HostPattern.parse(name))
+
+
+def earlier_record(history: History, key: KeyReference, fact: Fact) -> Event | None:
+    """Return the first journal event by which a theft or loss of a key is already recorded.
+
+    Return None if there is no such event. The event of a theft also counts for a lost key.
+    """
+    wanted = {"compromise"} if fact == "stolen" else {"lose", "compromise"}
+    events = [event for event in history.events if event.pin == key.pin]
+    return next((event for event in events if event.step in wanted), None)
+
+
+def append_record(journal: Path, history: History, events: list[Event]) -> None:
+    """Append events to the journal, each with a time after the journal's newest entry.
+
+    A time is raised if needed, because the clock of this machine may be behind.
+
+    Raises:
+        JournalError: the journal can't be written.
+    """
+    from certpin.cli.rotate.files import append_lines
+    from certpin.errors import JournalError
+    from certpin.rotation import after, format_journal
+    from certpin.rotation.situation import CLOCK_TOLERANCE
+
+    dated = list(after(history.events, events, any_lag=True))
+    if dated[0].time - events[0].time > CLOCK_TOLERANCE:
+        say(
+            "certpin: warning",
+            f"the newest entry of {journal} is later than the clock of this machine: the fact is "
+            "recorded right after it",
+        )
+    try:
+        append_lines(journal, format_journal(dated))
+    except OSError as exc:
+        raise JournalError(
+            f"NOT recorded: it cannot be written: {exc.strerror or exc}",
+            path=journal,
+            fix=f"append this yourself:\n{format_journal(dated)}",
+        ) from exc

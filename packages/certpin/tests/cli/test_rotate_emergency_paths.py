@@ -1,0 +1,314 @@
+"""The commands that ``certpin rotate emergency`` prints: each is accepted, in its order.
+
+The served chains come from files, so that no server runs.
+"""
+
+from __future__ import annotations
+
+import shlex
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from certpin.lab import Authority
+from certpin.pinfile import PinSet
+from certpin.pins import utc_now
+from certpin.rotation import Event, format_journal
+from tests import kit
+from tests.cli._pinfiles import write
+from tests.cli._rotating import (
+    JOURNAL,
+    days_pass,
+    invariants,
+    journal,
+    next_number,
+    states,
+    stepped,
+)
+from tests.cli.conftest import HOST, Run
+
+if TYPE_CHECKING:
+    from certpin.lab import Identity
+    from tests.cli.conftest import Done
+
+DAY = timedelta(days=1)
+
+
+class Bank:
+    """A bank with its own root, whose only server has the key A, and with the backup B.
+
+    Attributes:
+        served: the options for a command that name the chain of the server.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.root = Authority("Root")
+        self.issuer = self.root.intermediate("Issuer")
+        self.a, self.b, self.n = (self.issuer.issue(HOST) for _ in range(3))
+        Path("root.pem").write_bytes(self.root.pem)
+        for name, identity in (("a", self.a), ("b", self.b), ("n", self.n)):
+            Path(f"{name}.key").write_bytes(identity.key_pem)
+            Path(f"{name}.pem").write_bytes(identity.chain_pem)
+        for name, authority in (("issuer", self.issuer), ("root", self.root)):
+            Path(f"{name}.key").write_bytes(authority.key_pem)
+        write(kit.policy(HOST, self.a.pin, self.b.pin), trust=Path("root.pem"))
+        self.install(self.a)
+        assert self("shipped", next_number(), "--clients", "1200").code == 0
+        days_pass(100)
+
+    def install(self, identity: Identity) -> None:
+        """Let the server present the certificate of ``identity``."""
+        Path("served.pem").write_bytes(identity.chain_pem + self.root.pem)
+
+    def __call__(self, command: str, *words: str) -> Done:
+        """Run a rotation command, which sees the chain of the server."""
+        connects = command not in {"start", "csr", "history"}
+        served = ("--offline", "--served", "served.pem") if connects else ()
+        return self.run("rotate", command, *words, *served)
+
+    def emergency(self, key: str, fact: str) -> tuple[Done, dict[str, Any]]:
+        """Report a key. Return the result, and the path of the host."""
+        done = self("emergency", key, fact, "--json")
+        return done, done.json["hosts"][0]
+
+    def follow(self, path: dict[str, Any]) -> None:
+        """Run every printed command in its order, and wait for its date. All must end with 0."""
+        made: Path | None = None
+        for step in path["steps"]:
+            if step["not_before"]:
+                days_pass(33)
+            if step["act"] == "install":
+                key = Path("next.key") if made else Path("b.key")
+                loaded = load_pem_private_key(key.read_bytes(), None)
+                self.install(self.issuer.issue(HOST, key=loaded))  # type: ignore[arg-type]
+            for command in step["commands"]:
+                _, _, name, *words = shlex.split(command)
+                done = self(name, *words)
+                assert done.code == 0, f"{command}: {done.out}{done.err}"
+            if step["act"] == "start" and Path("next.key").exists():
+                made = Path("next.key")
+
+
+@pytest.fixture
+def bank(run: Run) -> Bank:
+    return Bank(run)
+
+
+def acts(path: dict[str, Any]) -> list[str]:
+    return [step["act"] for step in path["steps"]]
+
+
+def test_a_server_with_an_unpinned_key_is_led_back_to_the_backup(bank: Bank) -> None:
+    bank.install(bank.n)
+    done, path = bank.emergency("a.key", "--stolen")
+    assert (done.code, path["locked_out_now"]) == (0, 1200)
+    assert acts(path) == ["request", "switch", "install", "start", "publish", "revoke"]
+    text = bank("emergency", "a.key", "--stolen").out
+    assert "LOCKED OUT NOW: 1200 clients: " in text
+    bank.follow(path)
+    done, path = bank.emergency("a.key", "--stolen")
+    assert (done.code, path["steps"], path["locked_out_now"]) == (0, [], 0)
+    text = bank("emergency", "a.key", "--stolen").out
+    assert "Nothing is left to do: version 4 is out" in text
+    assert "goes out at once" not in text
+
+
+def test_the_second_of_two_stolen_keys_gets_the_analysis_of_the_first(bank: Bank) -> None:
+    bank.emergency("a.key", "--stolen")
+    for key in ("b.key", "a.key"):
+        done, path = bank.emergency(key, "--stolen")
+        assert (done.code, path["safe"], path["locked_out"]) == (1, False, 1200)
+        assert acts(path)[:4] == ["start", "request", "switch", "install"]
+
+
+def test_two_lost_keys_are_replaced_by_the_printed_commands(bank: Bank) -> None:
+    bank.emergency("a.key", "--lost")
+    done, path = bank.emergency("b.key", "--lost")
+    assert done.code == 0
+    published = [step["commands"] for step in path["steps"] if step["act"] == "publish"]
+    assert published == [["certpin rotate shipped 4"], ["certpin rotate shipped 5"]]
+    assert bank("start", "--new", "next.key").code == 0
+    _, again = bank.emergency("b.key", "--lost")
+    assert acts(again)[:3] == ["start", "publish", "request"]
+    bank.follow(again)
+    assert bank.emergency("b.key", "--lost")[1]["steps"] == []
+    assert states()[:2] == ["removed", "removed"]
+
+
+def test_the_key_of_an_authority_is_replaced_under_another_one(bank: Bank) -> None:
+    done, path = bank.emergency("issuer.key", "--stolen")
+    assert (done.code, path["authority"], path["safe"]) == (0, True, True)
+    request, switch, *_ = path["steps"]
+    assert "from another authority" in request["text"]
+    assert switch["commands"] == ["certpin rotate switch fullchain.pem"]
+    refused, facts = stepped(bank.run, "switch", "b.pem", "--offline")
+    assert (refused.code, invariants(facts)) == (1, ["compromised"])
+    assert "another authority" in facts["breaches"][0]["fix"]
+    entry = PinSet.load("pins.toml").policies[0].pins[-1]
+    assert (entry.role, entry.state) == ("intermediate", "compromised")
+    other = bank.root.intermediate("Another issuer").issue(HOST, key=bank.a.key)
+    Path("fullchain.pem").write_bytes(other.chain_pem)
+    assert bank("switch", "fullchain.pem").code == 0
+    bank.install(other)
+    assert bank("shipped", "4").code == 0
+    assert bank.emergency("issuer.key", "--stolen")[1]["steps"] == []
+
+
+def test_a_stolen_root_that_clients_only_trust_leaves_no_safe_path(bank: Bank) -> None:
+    done, path = bank.emergency("root.key", "--stolen")
+    assert (done.code, path["locked_out"]) == (1, 1200)
+    assert "trust only a stolen root" in path["problem"]
+
+
+def test_after_the_switch_of_an_emergency_each_command_names_the_next_one(bank: Bank) -> None:
+    bank.emergency("a.key", "--stolen")
+    done, facts = stepped(bank.run, "switch", "b.key", "--offline")
+    assert (done.code, facts["next"]) == (0, f"certpin rotate emergency {bank.a.pin} --stolen")
+    early = bank("finish", "--json")
+    assert (early.code, invariants(early.json)) == (1, ["still-served", "last-backup"])
+    bank.install(bank.b)
+    lonely = bank("finish", "--json")
+    assert (lonely.code, invariants(lonely.json)) == (1, ["last-backup"])
+    assert "certpin rotate start --new" in lonely.json["breaches"][0]["fix"]
+    assert bank("start", "--new", "next-backup.key").code == 0
+    assert "refuses it already" in bank("finish", "a.key").out
+
+
+@pytest.mark.parametrize("fact", ["--stolen", "--lost"])
+def test_a_dead_key_is_refused_and_a_new_one_is_the_fix(bank: Bank, fact: str) -> None:
+    bank.emergency("b.key", fact)
+    done, facts = stepped(bank.run, "switch", "b.key", "--offline")
+    assert done.code == 1
+    assert "certpin rotate start --new" in facts["breaches"][0]["fix"]
+    forced = bank("switch", "b.key", "--force", "--reason", "we need it")
+    assert (forced.code, "certpin rotate start --new" in forced.err) == (2, True)
+
+
+def test_a_removed_key_is_refused_and_a_new_one_is_the_fix(bank: Bank) -> None:
+    bank("start", "--new", "other.key")
+    assert bank("finish", "b.key").code == 0
+    assert states()[1] == "removed"
+    done, facts = stepped(bank.run, "switch", "b.key", "--offline")
+    assert (done.code, facts["breaches"][0]["invariant"]) == (1, "compromised")
+    assert "certpin rotate start --new" in facts["breaches"][0]["fix"]
+
+
+def test_a_finished_key_that_is_lost_needs_no_version(bank: Bank) -> None:
+    for key in (bank.b.pin, bank.n.pin):
+        bank.run("rotate", "emergency", str(key), "--lost", "--offline")
+    bank.follow(bank.emergency("b.key", "--lost")[1])
+    assert bank.emergency("b.key", "--lost")[1]["steps"] == []
+    assert bank.emergency("n.key", "--lost")[1]["steps"] == []
+
+
+def test_a_theft_counts_more_than_a_loss(bank: Bank) -> None:
+    bank.emergency("a.key", "--stolen")
+    done = bank("emergency", "a.key", "--lost")
+    assert "is COMPROMISED at" in done.out
+    assert "which is worse than lost" in done.out
+    assert "may accept the key" in done.out
+    assert "revoke" in done.out
+    assert bank("emergency", "a.key", "--lost", "--stolen").code == 2
+    assert [event.step for event in journal()] == ["publish", "compromise"]
+
+
+def test_a_host_that_neither_file_knows_is_not_recorded(bank: Bank) -> None:
+    done = bank("emergency", "a.key", "--stolen", "--host", "api.bank.exampel")
+    assert (done.code, HOST in done.err, "NOT recorded" in done.err) == (2, True, True)
+    assert [event.step for event in journal()] == ["publish"]
+    Path("pins.toml").write_text("not TOML")
+    done = bank("emergency", "a.key", "--stolen", "--host", "api.bank.exampel")
+    assert (done.code, journal()[-1].step) == (1, "compromise")
+
+
+def test_in_another_folder_the_missing_pin_file_is_named(bank: Bank) -> None:
+    Path("elsewhere").mkdir()
+    words = ("--file", "elsewhere/pins.toml")
+    done = bank.run("rotate", "emergency", "a.key", "--stolen", *words)
+    assert (done.code, "there is no elsewhere/pins.toml" in done.err) == (2, True)
+    assert bank.run("rotate", "history", *words).code == 2
+    Path("pins.journal.jsonl").unlink()
+    assert bank.run("rotate", "history").code == 0
+
+
+def test_the_journal_with_the_record_is_named(bank: Bank) -> None:
+    assert "The journal is pins.journal.jsonl." in bank("emergency", "a.key", "--stolen").out
+
+
+@pytest.mark.parametrize("command", [("switch", "gone.key"), ("emergency", "gone.key", "--lost")])
+def test_a_missing_file_is_called_that(bank: Bank, command: tuple[str, ...]) -> None:
+    done = bank(*command)
+    assert (done.code, "there is no such file" in done.err) == (2, True)
+
+
+def test_a_clock_that_makes_the_gate_refuse_is_named_with_its_repair(bank: Bank) -> None:
+    future = Event(utc_now() + 3 * DAY, "anna", "stage", HOST, kit.NOBODY)
+    with JOURNAL.open("a", encoding="utf-8") as file:
+        file.write(format_journal([future]))
+    done = bank("emergency", "a.key", "--stolen")
+    assert "certpin rotate clock --reason" in done.err
+    assert bank.emergency("a.key", "--stolen")[0].json["clock"]
+
+
+@pytest.mark.parametrize(
+    ("names", "days", "problem"),
+    [
+        ((HOST,), -40, "expired on"),
+        ((HOST,), 90, "not valid before"),
+        (("other.example",), 0, f"is for other.example, and not for {HOST}"),
+    ],
+)
+@pytest.mark.parametrize("key", ["a", "n"])
+def test_a_certificate_that_every_client_refuses_is_not_installed(
+    bank: Bank, names: tuple[str, ...], days: float, problem: str, key: str
+) -> None:
+    issuer = bank.issuer.at(utc_now() + days * DAY)
+    loaded = getattr(bank, key).key
+    made = issuer.issue(*names, key=loaded, days=30)
+    Path("renewed.pem").write_bytes(made.chain_pem)
+    done, facts = stepped(bank.run, "switch", "renewed.pem", "--offline")
+    assert (done.code, facts["breaches"][0]["invariant"]) == (1, "certificate")
+    assert problem in facts["breaches"][0]["problem"]
+    if days == 0:
+        assert "certpin rotate start" not in done.err
+
+
+def test_status_keeps_the_planned_switch_and_knows_a_backup(bank: Bank) -> None:
+    bank("start", "--new", "next.key")
+    assert bank("shipped", "4").code == 0
+    following = bank("status", "--json").json["hosts"][0]["next"]
+    assert (following["act"], following["not_before"] is None) == ("switch", False)
+    days_pass(33)
+    following = bank("status", "--json").json["hosts"][0]["next"]
+    assert (following["act"], following["not_before"]) == ("switch", None)
+
+
+def test_the_only_backup_is_not_announced_as_the_next_key(bank: Bank) -> None:
+    bank.emergency("a.key", "--stolen")
+    bank("switch", "b.key")
+    bank.install(bank.b)
+    bank("start", "--new", "next-backup.key")
+    assert bank("shipped", "4").code == 0
+    assert bank("status", "--json").json["hosts"][0]["next"]["act"] == "none"
+    days_pass(33)
+    assert bank("status", "--json").json["hosts"][0]["next"]["act"] == "none"
+
+
+def test_a_key_that_servers_present_without_a_switch_is_named(bank: Bank) -> None:
+    bank("start", "--new", "next.key")
+    bank("shipped", "4")
+    days_pass(33)
+    loaded = load_pem_private_key(Path("next.key").read_bytes(), None)
+    bank.install(bank.issuer.issue(HOST, key=loaded))  # type: ignore[arg-type]  # P-256
+    following = bank("status", "--json").json["hosts"][0]["next"]
+    assert following["act"] == "switch"
+    assert "`switch` was not run" in following["text"]
+    assert "certpin rotate switch was not run for it" in bank("finish").out
+    (command,) = following["commands"]
+    assert bank(*shlex.split(command)[2:]).code == 0
+    assert bank("finish").code == 0
+    assert states()[0] == "removed"

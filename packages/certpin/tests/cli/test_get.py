@@ -256,3 +256,14 @@ def test_the_debug_override_prints_a_warning(run: Run, bank: Nginx, ca: Path) ->
     done = run("get", f"https://localhost:{bank.port}/", CERTPIN_DEBUG="1")
     assert done.code == 0
     assert done.err.startswith("certpin: warning: localhost: accepted by the debug override")
+
+
+def test_the_address_that_the_pin_file_lists_is_contacted(
+    run: Run, bank: Nginx, identity: Identity, ca: Path
+) -> None:
+    """The host has no address in DNS."""
+    write(kit.policy(HOST, identity.pin, kit.NOBODY), trust=ca)
+    with Path("pins.toml").open("a", encoding="utf-8") as file:
+        file.write(f'\n[[host.server]]\naddress = "127.0.0.1:{bank.port}"\n')
+    done = run("get", f"https://{HOST}:{bank.port}/")
+    assert (done.code, done.raw) == (0, f"hello from {HOST}\n".encode()), done.err

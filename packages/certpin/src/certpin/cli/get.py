@@ -66,8 +66,9 @@ def get(
 
     Use it to see whether a pinned client accepts your server, and instead of curl in scripts.
 
-    URL is an https URL with a host of the pin file. The request is sent only after a pin matched.
-    Redirects are not followed. The body of the response is written to standard output.
+    URL is an https URL with a host of the pin file. If the file lists servers of the host at that
+    port ([[host.server]]), the first of them is contacted. The request is sent only after a pin
+    matched. Redirects are not followed. The body of the response is written to standard output.
 
     \b
     certpin get https://api.bank.example/health
@@ -84,6 +85,7 @@ def get(
     pins = PinSet.load(path)
     _require_policy(pins, request, path)
     context = PinnedSSLContext(pins)
+    connect = _listed_address(pins, request) if connect is None else connect
     with closing(PinnedConnection(request, context, connect, timeout)) as connection:
         response, body = _exchange(connection, request)
     if as_json:
@@ -113,6 +115,21 @@ def _require_policy(pins: PinSet, request: Request, path: Path) -> None:
         address = shlex.quote(short_address(request.host, request.port))
         fix = f"certpin add {address}{file_option(path)} --backup-key FILE"
         raise unpinned_error(request.host, pins.name, fix=fix)
+
+
+def _listed_address(pins: PinSet, request: Request) -> str | None:
+    """Return the address of the first server that the pin file lists for the request's port.
+
+    Return None if it lists none: then the host's name is resolved.
+    """
+    from certpin.probe import endpoint_at, join_address, served_at
+
+    policy = pins.policy_for(request.host)
+    for name, server in served_at(policy) if policy and policy.servers else ():
+        endpoint = endpoint_at(name, server)
+        if name == request.host and not endpoint.starttls and endpoint.port == request.port:
+            return join_address(*endpoint.address)
+    return None
 
 
 def _exchange(connection: PinnedConnection, request: Request) -> tuple[HTTPResponse, bytes]:

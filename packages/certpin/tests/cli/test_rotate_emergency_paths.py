@@ -6,6 +6,7 @@ The served chains come from files, so that no server runs.
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,10 @@ class Bank:
             Path(f"{name}.pem").write_bytes(identity.chain_pem)
         for name, authority in (("issuer", self.issuer), ("root", self.root)):
             Path(f"{name}.key").write_bytes(authority.key_pem)
-        write(kit.policy(HOST, self.a.pin, self.b.pin), trust=Path("root.pem"))
+        policy = kit.policy(HOST, self.a.pin, self.b.pin)
+        leaf, backup = policy.pins
+        pins = (leaf, replace(backup, state="published"))
+        write(replace(policy, pins=pins), trust=Path("root.pem"))
         self.install(self.a)
         assert self("shipped", next_number(), "--clients", "1200").code == 0
         days_pass(100)
@@ -312,3 +316,18 @@ def test_a_key_that_servers_present_without_a_switch_is_named(bank: Bank) -> Non
     assert bank(*shlex.split(command)[2:]).code == 0
     assert bank("finish").code == 0
     assert states()[0] == "removed"
+
+
+def test_lint_never_advises_to_activate_a_stolen_key(bank: Bank) -> None:
+    bank("start", "--new", "next.key")
+    bank.emergency("a.key", "--stolen")
+    found = bank.run("lint", "--format", "json").json["findings"]
+    (fix,) = [each["fix"] for each in found if each["rule"] == "no-active-pin"]
+    assert "certpin rotate switch" in fix
+    assert 'state = "active"' not in fix
+
+
+def test_a_plan_prints_each_command_once(bank: Bank) -> None:
+    plan = bank("plan", "--to", "b.key").out
+    commands = [line for line in plan.splitlines() if "certpin rotate finish" in line]
+    assert len(commands) == 1

@@ -86,6 +86,7 @@ def test_a_refusal_says_what_to_do() -> None:
 
 def test_another_key_may_be_a_renewal_or_an_attack() -> None:
     fix = _refusal(_policy(_other())).fix
+    assert fix.index("install a certificate for a pinned key again") < fix.index("ship a pin set")
     assert "changed on purpose" in fix
     assert f"an attacker intercepts your connection to {HOST}" in fix
     assert f"certpin pin {HOST}" in fix

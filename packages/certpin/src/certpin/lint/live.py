@@ -48,6 +48,7 @@ _LONGEST_PROBLEM = 2000  # characters; the server chose some of them
         "answered, and the refusal is right: the view from one location proves neither."
     ),
     fix=(
+        "if the server got a new key by mistake, install a certificate for a pinned key again; "
         "compare from another network (certpin pin HOST); if the key was changed on purpose, "
         "ship a pin set that contains it"
     ),

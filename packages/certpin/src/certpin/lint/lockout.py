@@ -197,7 +197,19 @@ def _no_active_pin(document: LintDocument, now: datetime) -> Iterator[Hit]:
         states = {entry.state for entry in host.live.values()}
         if states and not states & _IN_USE and not host.unreadable:
             words = ", ".join(sorted(states))
-            yield Hit(f"{host.key}.pin", f"no pin of {host} is in service, only: {words}")
+            message = f"no pin of {host} is in service, only: {words}"
+            yield Hit(f"{host.key}.pin", message, _after_a_theft(host))
+
+
+def _after_a_theft(host: HostEntry) -> str:
+    """Return the fix if a server's key was stolen: the key that the server uses may be that one."""
+    states = {(entry.role, entry.state) for entry in host.pins}
+    if not any(role != "backup" and state == "compromised" for role, state in states):
+        return ""
+    return (
+        "let the server use another key: certpin rotate switch FILE makes its pin active; never "
+        "make the compromised one active again"
+    )
 
 
 @partial(

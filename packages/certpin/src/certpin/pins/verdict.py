@@ -356,9 +356,10 @@ def _when_whole_certificates(verdict: Verdict, host: str) -> str | None:
 
 def _otherwise(verdict: Verdict, host: str) -> str | None:
     return (
-        "if the server's key was changed on purpose, ship a pin set that holds the new one; "
-        f"if not, an attacker intercepts your connection to {host}: don't switch the check off. "
-        f"{_compare(verdict, host)}"
+        "if the server got a new key by mistake, install a certificate for a pinned key again; "
+        "if its key was changed on purpose, ship a pin set that holds the new one; "
+        f"if neither, an attacker intercepts your connection to {host}: don't switch the check "
+        f"off. {_compare(verdict, host)}"
     )
 
 

@@ -116,12 +116,14 @@ def _print_plan(host: str, made: Plan, commands: _Commands) -> None:
     from certpin.rotation import in_utc
 
     click.secho(f"{host}: to {made.to}", bold=True)
-    undated = "now"
+    undated, before = "now", ""
     for number, step in enumerate(made.steps, 1):
         click.echo(fold(f"{number:>3}. {_when(step, undated)}: {step_text(step)}", sys.stdout))
         undated = "then" if step.act == "serve" or step.not_before else undated
-        if command := commands.of(step, made):
+        command = commands.of(step, made)
+        if command and command != before:
             click.echo(f"       {command}")
+        before = command
     if made.renew_by:
         by = in_utc(made.renew_by)
         text = "with the same key and authority: it expires before servers may use the new key"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import click
 import pytest
 
 from certpin.cli.options import chain_fix
@@ -38,6 +39,15 @@ def test_unreadable_fields_are_marked_and_the_pins_are_printed(
     assert "(dates cannot be read)" in text
     assert "  pin          sha256/" in text
     assert "issuer" not in text
+
+
+@pytest.mark.parametrize(("names", "title"), [(["a.example"], "a.example"), ([], "(no subject)")])
+def test_an_empty_subject_is_replaced_by_the_names(
+    monkeypatch: pytest.MonkeyPatch, names: list[str], title: str
+) -> None:
+    monkeypatch.setattr(Certificate, "subject", "")
+    monkeypatch.setattr(Certificate, "names", names)
+    assert f"leaf: {title}" in click.unstyle(lines())
 
 
 @pytest.mark.parametrize(

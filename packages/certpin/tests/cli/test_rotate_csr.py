@@ -211,3 +211,11 @@ def test_a_pinned_key_that_no_authority_certifies_is_lost(run: Run) -> None:
 def _own_root() -> Path:
     Path("root.pem").write_bytes(Authority("Private Root").pem)
     return Path("root.pem")
+
+
+def test_a_host_that_the_pin_file_lacks_is_a_warning(run: Run) -> None:
+    pin = key_file()
+    write(kit.policy(HOST, pin, kit.NOBODY))
+    done = run("rotate", "csr", "next.key", "--host", "api.bank.exampel")
+    assert (done.code, f"has no host api.bank.exampel; it has {HOST}" in done.err) == (0, True)
+    assert "has no host" not in run("rotate", "csr", "next.key", "--host", HOST).err

@@ -324,10 +324,17 @@ def certificate_json(certificate: Certificate, now: datetime) -> dict[str, Any]:
     }
 
 
+def _title(fields: dict[str, Any]) -> str:
+    """Return the subject of a certificate; if it is empty, its names, which clients compare."""
+    if fields["subject"] is None:
+        return "(subject cannot be read)"
+    return fields["subject"] or ", ".join(fields["names"] or ()) or "(no subject)"
+
+
 def certificate_lines(certificate: Certificate, title: str, now: datetime) -> Iterable[str]:
     """Return a certificate as lines of text."""
     fields = certificate_json(certificate, now)
-    yield click.style(f"{title}: {fields['subject'] or '(subject cannot be read)'}", bold=True)
+    yield click.style(f"{title}: {_title(fields)}", bold=True)
     yield from _column(
         {
             "issuer": fields["issuer"],

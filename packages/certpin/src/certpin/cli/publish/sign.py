@@ -63,7 +63,6 @@ class _Places(click.types.StringParamType):
     "places",
     metavar="KEY | URI…",
     nargs=-1,
-    required=True,
     envvar=KEYS_VARIABLE,
     type=_Places(),
     shell_complete=complete_files,
@@ -120,6 +119,8 @@ def sign(
     Exit code 0: done. 1: the check refused the new version, and nothing was signed. 2: wrong usage,
     or an invalid file. 3: a server did not answer, and nothing was signed.
     """  # noqa: D301  # click reads the \b itself
+    if not places:
+        raise click.UsageError(f"give the keys that sign, or their files in {KEYS_VARIABLE}")
     renew = frozenset(renewed)
     with locked_context(path) as context, open_signers(places) as keys:
         checked, plan = planned(context, frozenset(keys), record, renew)

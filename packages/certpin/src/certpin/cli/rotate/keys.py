@@ -63,7 +63,7 @@ def csr(key: str, path: Path, hosts: tuple[str, ...], out: Path | None, as_json:
     with signer_of(key) as signer:
         pin = _signer_pin(signer)
         names = given_names(hosts) if hosts else _names_in_pin_file(path, pin)
-        _require_certifiable(path, names, signer)
+        _compare_with_pin_file(path, names, signer)
         request = new_request(signer, names)
     pem = request_pem(request)
     if out:
@@ -94,9 +94,10 @@ def _signer_pin(signer: Signer) -> Pin:
     return Pin.of_key(public_key(signer.spki).spki_sha256)
 
 
-def _require_certifiable(path: Path, names: list[str], signer: Signer) -> None:
-    """Refuse a pinned key of a type that public authorities don't certify, such as Ed25519.
+def _compare_with_pin_file(path: Path, names: list[str], signer: Signer) -> None:
+    """Warn of names that the pin file lacks, and refuse a pinned key that can't be certified.
 
+    That is a key of a type that public authorities don't certify, such as Ed25519.
     A key is accepted if its host has private trust anchors. If the pin file can't be read, every
     key is accepted: a certificate request can be made without a pin file.
 
@@ -113,6 +114,10 @@ def _require_certifiable(path: Path, names: list[str], signer: Signer) -> None:
     except (CertpinError, OSError):
         return
     pin, key_type = _signer_pin(signer), public_key(signer.spki).key
+    for name in names:
+        if not policies_of_name(name, pins):
+            known = ", ".join(str(policy.pattern) for policy in pins.policies)
+            say("certpin: warning", f"{path} has no host {name}; it has {known}")
     for policy in dict.fromkeys(each for name in names for each in policies_of_name(name, pins)):
         if pin in {entry.pin for entry in policy.pins}:
             require_certifiable(key_type, policy.pattern, policy.trust, policy.match, pin)

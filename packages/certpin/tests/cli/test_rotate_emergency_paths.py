@@ -39,7 +39,7 @@ DAY = timedelta(days=1)
 
 
 class Bank:
-    """A bank with its own root, whose only server has the key A, and with the backup B.
+    """A bank with its own root, one server with the key A, and the backup B.
 
     Attributes:
         served: the options for a command that name the chain of the server.
@@ -160,6 +160,12 @@ def test_the_key_of_an_authority_is_replaced_under_another_one(bank: Bank) -> No
     bank.install(other)
     assert bank("shipped", "4").code == 0
     assert bank.emergency("issuer.key", "--stolen")[1]["steps"] == []
+
+
+def test_without_servers_a_key_that_is_not_pinned_may_be_an_authoritys(bank: Bank) -> None:
+    for key, words in (("issuer.key", True), ("a.key", False)):
+        done = bank.run("rotate", "emergency", key, "--stolen", "--offline")
+        assert ("has to be of another one" in done.out) == words
 
 
 def test_a_stolen_root_that_clients_only_trust_leaves_no_safe_path(bank: Bank) -> None:

@@ -9,7 +9,7 @@ rules as every step of a rotation (``certpin.rotation.gate``):
     an authority's key          the certificate comes from another authority
 
 Servers are switched to another key, too, if clients refuse the chain that they present now, or if
-they use another key that was stolen or lost: the gate refuses every version until that is mended.
+they use another key that was stolen or lost: the gate refuses every version until that is fixed.
 A path without steps means that nothing is left to do.
 
 A policy that enforces pins has at least two, so the other pin was published together with the

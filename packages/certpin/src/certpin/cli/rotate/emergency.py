@@ -305,7 +305,7 @@ class EmergencyReport:
         if self.clock is not None:
             say(
                 "certpin: warning",
-                f"{self.clock.problem}. Until that is mended, every step above is refused: set the "
+                f"{self.clock.problem}. Until that is fixed, every step above is refused: set the "
                 "clock, then let certpin rotate clock --reason TEXT"
                 f"{file_option(self.path)} correct the entries that are ahead",
             )

@@ -164,15 +164,15 @@ class PathText:
             "backup_from": path.spare_from.isoformat() if path.spare_from else None,
         }
 
-    def _facts(self) -> Iterator[str]:
-        from certpin.rotation.deadlines import exposure_text
-        from certpin.support.text import sentence
-
+    def _use(self) -> Iterator[str]:
+        """Yield the lines about the servers that use the key, or another one that is not usable."""
         path = self.path
         if path.serving:
             yield f"Servers use it now: {', '.join(path.serving)}."
         elif path.in_use:
             yield "It is unknown whether servers use it: the path assumes that they do."
+            if not self._is_pinned():
+                yield "If it is the key of an authority, the certificate has to be of another one."
         else:
             yield "No server is known to use it."
         if path.authority:
@@ -180,6 +180,13 @@ class PathText:
         for other in path.others:
             word = "stolen" if other in self.situation.past.compromised else "lost"
             yield f"Servers use, or may use, {other}, which is {word}: the path replaces it, too."
+
+    def _facts(self) -> Iterator[str]:
+        from certpin.rotation.deadlines import exposure_text
+        from certpin.support.text import sentence
+
+        path = self.path
+        yield from self._use()
         if path.exposure is None:
             return
         if not self.situation.alive:
@@ -187,6 +194,12 @@ class PathText:
             return
         for text in exposure_text(path.exposure):
             yield f"{sentence(text)}{self._if_followed(text)}."
+
+    def _is_pinned(self) -> bool:
+        """Return True if a version that some client may hold has a pin of the key."""
+        known = self.situation
+        policies = [each for version in known.alive for each in known.policies_of(version)]
+        return any(policy and self.path.pin in policy.live_pins for policy in policies)
 
     def _if_followed(self, text: str) -> str:
         is_dated = " until " in text and any(step.act == "publish" for step in self.path.steps)
@@ -258,10 +271,9 @@ class PathText:
             place = noted_place(entry.note) if entry else ""
         other = self._other_authority() if step.pin else ""
         if not place:
-            is_used = pin is not None and self.situation.serving(pin)
-            fetched = "For" if is_used else "Fetch"
-            text = f"{fetched} {name}, {'' if is_used else 'and '}get a certificate"
-            return f"{text}{other}.", []
+            if pin is not None and self.situation.serving(pin):
+                return f"For {name}, get a certificate{other}.", []
+            return f"Fetch {name}, and get a certificate for it{other}.", []
         out = self.commands.new_file("emergency.csr")
         names = " ".join(f"--host {shlex.quote(host)}" for host in self.hosts)
         command = f"certpin rotate csr {place} {names} --out {out}"

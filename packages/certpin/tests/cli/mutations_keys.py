@@ -38,8 +38,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a new key is refused with the clients at risk",
         _SWITCH,
-        '        allowed.add("generated")\n',
-        "        pass\n",
+        'allowed |= {"generated", *dead}',
+        "allowed |= dead",
         _RENEWAL + "test_a_new_key_is_refused_with_the_clients_at_risk",
     ),
     Mutation(

@@ -688,7 +688,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a request is for a key that an authority certifies",
         "certpin/cli/rotate/keys.py",
-        "        _require_certifiable(path, names, signer)\n",
+        "        _compare_with_pin_file(path, names, signer)\n",
         "",
         "tests/cli/test_rotate_csr.py::test_a_pinned_key_that_no_authority_certifies_is_lost",
     ),

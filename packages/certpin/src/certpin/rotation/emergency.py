@@ -308,7 +308,7 @@ def _after_publishing(situation: Situation, pin: Pin) -> Iterator[_Candidate]:
     """
     latest = situation.deployed.latest
     is_new = pin not in situation.policy.live_pins
-    if not situation.alive or latest is None or latest.accepts(situation.pattern, pin):
+    if not situation.alive or latest is None or situation.is_accepted_by(latest, pin):
         return
     try:
         published = with_published(with_staged(situation, pin) if is_new else situation)

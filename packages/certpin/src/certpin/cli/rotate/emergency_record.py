@@ -135,12 +135,11 @@ def _require_hosts(
         click.UsageError: a host is unknown. Nothing is recorded.
     """
     from certpin.pins import HostPattern
-    from certpin.rotation.situation import policy_in
 
     recorded = {event.host for event in history.events if event.host}
     for host in named:
         pattern = HostPattern.parse(host)
-        if host in recorded or any(policy_in(pins, pattern) for pins in known):
+        if host in recorded or any(any(pins.policies_at(pattern)) for pins in known):
             continue
         hosts = dict.fromkeys(str(policy.pattern) for pins in known for policy in pins.policies)
         raise click.UsageError(

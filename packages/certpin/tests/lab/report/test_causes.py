@@ -228,6 +228,9 @@ def test_a_hole_is_none_of_a_client_without_verification() -> None:
     found = titles(accepted("untrusted-ca", "redirect-to-other-port"))
     assert "The client does not check its pins on another port of the host" not in found
     assert found[0] == "The client accepts certificates of authorities that it doesn't trust"
+    found = titles(accepted("same-ca-new-key", "redirect-to-other-port"))
+    assert "The client does not check its pins on another port of the host" not in found
+    assert found[0] == "The client accepts every certificate of the pinned authority"
 
 
 def test_the_proof_of_each_fault_has_cases_of_the_matrix() -> None:

@@ -181,9 +181,19 @@ def pins_of_case(case: Case, pki: TestPKI) -> PinSet | None:
     return replace(pki.pins, policies=(policy, *others))
 
 
-def honest_scenario(pki: TestPKI) -> Scenario:
-    """Return the scenario of a case without an attack: the honest server, with its usual chain."""
+def _good(pki: TestPKI) -> Scenario:
     return Scenario.of(pki.honest)
+
+
+def lab_leaf_scenario(pki: TestPKI) -> Scenario:
+    """Return the scenario of a case that changes the client's pins, anchors, clock or host.
+
+    The lab is the honest server itself.
+
+    Raises:
+        CannotServeError: the honest server is a real server: it has no certificate for such a case.
+    """
+    return Scenario.legitimate(pki.leaf)
 
 
 # The good control. Without it, a client that refuses every server would seem secure.
@@ -195,7 +205,7 @@ CONTROL = Case(
     guards="that the client works: a client that refuses every server proves nothing",
     fix="check that the client trusts the lab's root and reaches the lab; read the "
     "client's own output",
-    scenario=honest_scenario,
+    scenario=_good,
 )
 
 

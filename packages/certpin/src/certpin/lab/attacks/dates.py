@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from certpin.lab.authority import Authority
-from certpin.lab.case import ALL_REJECT, Case, Expect, Expected, Family, honest_scenario
+from certpin.lab.case import ALL_REJECT, Case, Expect, Expected, Family, lab_leaf_scenario
 from certpin.lab.scenario import Scenario, ServerStep
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ DATES = (
         reference="OWASP MASTG-TEST-0243",
         fix="choose the behaviour, and document it: on_expiry in pins.toml. Ship new pins "
         "long before, and monitor the date (certpin check)",
-        scenario=honest_scenario,
+        scenario=lab_leaf_scenario,
         clock=_CLOCK,
     ),
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from certpin.lab.attacks.paths import cross_signed
 from certpin.lab.authority import Authority
-from certpin.lab.case import ALL_ACCEPT, Case, Family, honest_scenario
+from certpin.lab.case import ALL_ACCEPT, Case, Family, lab_leaf_scenario
 from certpin.lab.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ ROOTS = (
         "allows any), and that I counts there as it does elsewhere",
         reference="RFC 5280 section 6.1.1 (d); OpenSSL, X509_V_FLAG_PARTIAL_CHAIN",
         fix=_FIX_TOP,
-        scenario=honest_scenario,
+        scenario=lab_leaf_scenario,
         anchors=_intermediate,
     ),
     Case(
@@ -120,7 +120,7 @@ ROOTS = (
         reference="RFC 5280 section 4.2.1.1; RFC 4158 section 3.5.12",
         fix="let the TLS library find the issuer by its key identifier and its signature, and not "
         "by its name only",
-        scenario=honest_scenario,
+        scenario=lab_leaf_scenario,
         anchors=_namesake,
     ),
 )

@@ -16,7 +16,7 @@ from certpin.lab.case import (
     CannotServeError,
     Case,
     Family,
-    honest_scenario,
+    lab_leaf_scenario,
 )
 from certpin.lab.forge import forgeries
 from certpin.lab.scenario import Scenario, ServerStep
@@ -180,7 +180,7 @@ SPELLINGS = (
         reference="RFC 9525 section 6.4; RFC 5280 section 4.2.1.6",
         fix="compare addresses as bytes, not as text; look the pins up by the address without "
         "brackets",
-        scenario=honest_scenario,
+        scenario=lab_leaf_scenario,
         host=ipv6,
     ),
 )

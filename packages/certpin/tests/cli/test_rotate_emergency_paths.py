@@ -117,7 +117,7 @@ def test_a_server_with_an_unpinned_key_is_led_back_to_the_backup(bank: Bank) -> 
     done, path = bank.emergency("a.key", "--stolen")
     assert (done.code, path["steps"], path["locked_out_now"]) == (0, [], 0)
     text = bank("emergency", "a.key", "--stolen").out
-    assert "Nothing is left to do: version 4 is out" in text
+    assert "Nothing is left to do, because version 4 is out" in text
     assert "goes out at once" not in text
 
 

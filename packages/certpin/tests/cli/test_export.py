@@ -136,7 +136,6 @@ def test_several_files_are_not_written_into_a_folder_with_the_name_of_a_file(run
         ("okhttp-java", "a/Pinner.txt", "a/Pinner.java, or a folder: a/Pinner/"),
         ("envoy", "envoy.go", "envoy.yaml, or a folder: envoy/"),
         ("flutter", "lib/pins.txt", "lib/pins, or, if it has this name, lib/pins.txt/"),
-        ("curl", "pins.curlrc", "pins, or, if it has this name, pins.curlrc/"),
     ],
 )
 def test_a_file_with_the_extension_of_another_is_refused(
@@ -156,6 +155,11 @@ def test_a_file_with_the_extension_of_another_is_refused(
 def test_other_names_of_a_file_are_taken(run: Run, name: str, out: str) -> None:
     assert run("export", name, "--out", out).code == 0
     assert Path(out).is_file()
+
+
+def test_the_folder_of_an_export_without_source_code_may_have_any_name(run: Run) -> None:
+    assert run("export", "curl", "--out", "deploy/pins.curl").code == 0
+    assert Path("deploy/pins.curl/curl-pins.conf").is_file()
 
 
 def test_the_next_step_of_a_copied_library_is_not_the_package(run: Run) -> None:

@@ -79,7 +79,9 @@ def output_files(chosen: Format, made: Export, out: str) -> list[OutputFile]:
         return [OutputFile(path, made.files[0].text)]
     if path.exists() and not path.is_dir():
         raise _error(path, f"is a file, and {chosen.name} goes into a folder", "name a folder")
-    if path.suffix and not path.exists() and not out.endswith(os.sep):
+    # The folder of an export that is no source code may have any name, such as pins.curl.
+    like_a_file = path.suffix == suffix or (path.suffix and suffix in _SOURCE_CODE)
+    if like_a_file and not path.exists() and not out.endswith(os.sep):
         count = f"{len(made.files)} files" if path.suffix == suffix else f"*{suffix}"
         problem = f"names a file, and {chosen.name} writes {count}"
         fix = f"name a folder: {path.with_suffix('')}, or, if it has this name, {path}{os.sep}"

@@ -123,7 +123,8 @@ class PathText:
         """Return the text if no step is left."""
         latest = self.situation.deployed.latest
         out = f"version {latest.number} is out, and " if latest else ""
-        text = f"Nothing is left to do, because {out}no server is known to use the {self.path.fact} key."
+        unused = f"no server is known to use the {self.path.fact} key"
+        text = f"Nothing is left to do, because {out}{unused}."
         if self.path.fact == "lost":
             return text
         return f"{text} If its certificate is not revoked yet, let its authority revoke it."

@@ -27,10 +27,12 @@ _AUTHORIZATION = "authorization violation"  # the server's message, in lower cas
 _CONNECTION_FIX = "start it; check the address in nats, its user and its password"
 _MAX_TEXT = 200  # characters of a message of the server
 
+_LOGIN = "the server refuses the user or the password of the address"
+_CLOSED = (UnexpectedEOF, ConnectionResetError)
 _FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
     (ConnectionRefusedError, "the connection is refused: nothing listens there"),
     (socket.gaierror, "name resolution failed"),
-    ((UnexpectedEOF, ConnectionResetError), "the server closed the connection"),
+    (_CLOSED, "the server closed the connection"),
     (TimeoutError, "the server does not answer in time"),
 )
 
@@ -82,6 +84,8 @@ class Outage:
 
     def record(self, exc: BaseException) -> None:
         """Record why NATS cannot be used, and log it if this outage did not have the reason yet."""
+        if _LOGIN in self._logged and isinstance(exc, _CLOSED):
+            return  # the server closes the connection after it has refused the login
         reason = describe_failure(exc)
         self.reason = f"{reason} ({_server_of(self._address)})"
         if reason in self._logged:
@@ -111,7 +115,7 @@ def describe_failure(exc: BaseException) -> str:
     if isinstance(exc, APIError) and exc.description:
         return printable(exc.description[:_MAX_TEXT])
     if isinstance(exc, AuthorizationError) or _AUTHORIZATION in str(exc).lower():
-        return "the server refuses the user or the password of the address"
+        return _LOGIN
     if type(exc) is NatsError:  # a message of the server
         return printable(str(exc)[:_MAX_TEXT])
     return _connection_failure(exc) or type(exc).__name__

@@ -7,7 +7,7 @@ import ssl
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from nats.errors import UnexpectedEOF
+from nats.errors import AuthorizationError, UnexpectedEOF
 from nats.js.errors import APIError
 
 from certpin_watch.collector import jetstream, writer
@@ -126,6 +126,16 @@ def test_each_reason_of_an_outage_is_logged_once(caplog: pytest.LogCaptureFixtur
     assert not outage.reason
     outage.record(ConnectionRefusedError())
     assert len(_warnings(caplog)) == 3
+
+
+def test_a_refused_login_is_not_called_a_closed_connection(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    outage = Outage(Secret("nats://nats.example"), "reports are refused")
+    outage.record(AuthorizationError())
+    outage.record(UnexpectedEOF())
+    assert len(_warnings(caplog)) == 1
+    assert outage.reason.startswith("the server refuses the user or the password")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -253,11 +254,18 @@ def test_each_mutation_names_a_test_and_text_of_the_source(warm: Warm) -> None:
         text = (warm.source / each.file).read_text(encoding="utf-8")
         assert text.count(each.old) == 1, f"{each.old!r} stands once in {each.file}"
     nodes = {_located(each.test) for each in mutations}
-    code, said = warm.run(60, "--collect-only", *{node.partition("::")[0] for node in nodes})
+    for node in nodes:
+        file, _, name = node.partition("[")[0].partition("::")
+        assert f"def {name}(" in _text(file), node
+    parameters = {node for node in nodes if "[" in node}
+    code, said = warm.run(60, "--collect-only", *{node.partition("::")[0] for node in parameters})
     assert code == pytest.ExitCode.OK, said
-    known = {line for line in said.splitlines() if "::" in line}
-    known |= {line.partition("[")[0] for line in known}
-    assert sorted(nodes - known) == []
+    assert sorted(parameters - set(said.splitlines())) == []
+
+
+@cache
+def _text(file: str) -> str:
+    return (REPOSITORY / file).read_text(encoding="utf-8")
 
 
 # Leaves an object with a destructor that raises after pytest has printed its summary.

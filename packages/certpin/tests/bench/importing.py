@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _ROUNDS = 21
 _ROUNDS_OF_HELP = 7  # there are many commands
+_AGAIN = 3  # so many are measured again: the largest of many figures is mostly noise
 # `import certpin` imports each name at its first use. This is an import that every user needs.
 _CERTPIN = "from certpin import PinSet, PinnedSSLContext"
 _CLICK = ("-c", "import click")
@@ -36,8 +37,10 @@ def figures() -> Iterator[Figure]:
     for word in ("--version", "--help"):
         yield Figure(f"certpin {word}, beside import click", _times_click(word), limit=1.5)
     ratios = {path: _times_click(*path, "--help", rounds=_ROUNDS_OF_HELP) for path in COMMANDS}
-    worst = max(ratios, key=ratios.__getitem__)
-    yield Figure(f"the slowest COMMAND --help: {' '.join(worst)}", ratios[worst], limit=2)
+    slowest = sorted(ratios, key=ratios.__getitem__)[-_AGAIN:]
+    exact = {path: _times_click(*path, "--help") for path in slowest}
+    worst = max(exact, key=exact.__getitem__)
+    yield Figure(f"the slowest COMMAND --help: {' '.join(worst)}", exact[worst], limit=2)
     yield Figure("  the median of all commands", statistics.median(ratios.values()))
 
 

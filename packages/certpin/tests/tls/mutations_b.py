@@ -158,6 +158,13 @@ MUTATIONS = [
     ),
     Mutation(
         11,
+        _TLS + "check.py",
+        "(self.in_force | self.withdrawn) - anchors",
+        "self.in_force - anchors",
+        _R11 + "after_several_swaps_the_anchor_is_still_refused",
+    ),
+    Mutation(
+        11,
         _TLS + "context.py",
         "    require_loadable(anchors)\n",
         "",

@@ -319,6 +319,15 @@ def test_after_a_swap_the_anchor_is_refused_for_hosts_without_pins(
     refused(context, charles.issue(UNPINNED), UNPINNED, match="debug override, which is over")
 
 
+def test_after_several_swaps_the_anchor_is_still_refused(
+    debugging: None, root: Authority, charles: Authority, mallory: Authority
+) -> None:
+    context = PinnedSSLContext(pins(root, charles), strict=False)
+    for version, anchors in ((2, ()), (3, (mallory,)), (4, ())):
+        context.swap(pins(root, *anchors, version=version))
+        refused(context, charles.issue(UNPINNED), UNPINNED, match="debug override, which is over")
+
+
 def test_after_a_swap_the_anchor_is_refused_although_the_policy_only_reports(
     debugging: None, root: Authority, charles: Authority
 ) -> None:

@@ -128,6 +128,10 @@ class DebugAnchors(NamedTuple):
     in_force: frozenset[bytes] = frozenset()
     withdrawn: frozenset[bytes] = frozenset()
 
+    def replaced_by(self, anchors: frozenset[bytes]) -> DebugAnchors:
+        """Return the debug anchors when these are in force: OpenSSL can't remove the others."""
+        return DebugAnchors(anchors, (self.in_force | self.withdrawn) - anchors)
+
 
 class PinState:
     """A pin set with a trust store for each of its ``trust`` settings, and debug anchors.

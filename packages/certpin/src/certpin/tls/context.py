@@ -168,9 +168,6 @@ class PinnedSSLContext(VerifyingContext):
     sslsocket_class = PinnedSSLSocket
     sslobject_class = PinnedSSLObject
 
-    # All that OpenSSL ever got: it can't remove an anchor.
-    _debug_anchors: frozenset[bytes] = frozenset()
-
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Create the object as ``ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)`` does.
 
@@ -190,7 +187,7 @@ class PinnedSSLContext(VerifyingContext):
         harden(self)
         self.load_default_certs()
         notifier = FailureNotifier(tuple(on_failure))
-        state = self._state_of(pins, _debug_anchors_of(pins))
+        state = self._state_of(pins, _debug_anchors_of(pins), DebugAnchors())
         self._enforcer = Enforcer(state, strict, clock, notifier)
         for hook in notifier.prompt:
             hook.attach(self)  # type: ignore[attr-defined]  # hooks of this kind have it
@@ -235,7 +232,7 @@ class PinnedSSLContext(VerifyingContext):
                 # host is not pinned, it would do so without a warning (rule 11).
                 loading = frozenset(anchor.sha256 for anchor in debug)
                 self._enforcer.state = self._enforcer.state.refusing(loading)
-            self._enforcer.state = self._state_of(pins, debug)
+            self._enforcer.state = self._state_of(pins, debug, self._enforcer.state.debug)
 
     def admit(self, host: str, *, encrypted: bool = True) -> None:
         """Check that a request to this host is allowed, before a client adapter connects.
@@ -490,23 +487,25 @@ class PinnedSSLContext(VerifyingContext):
             raise self._enforcer.refused(weakened_error(host, weakness))
         return self._verified_changes
 
-    def _state_of(self, pins: PinSet, debug: Sequence[Certificate]) -> PinState:
+    def _state_of(
+        self, pins: PinSet, debug: Sequence[Certificate], before: DebugAnchors
+    ) -> PinState:
         """Return what a context enforces for a pin set: its pins, trust stores and debug anchors.
 
         The caller then replaces the current state in one step (rule 10 of
-        docs/concepts/matching.md). The debug anchors are loaded into this context and its stores.
+        docs/concepts/matching.md). The debug anchors are loaded into this context and its stores;
+        ``before`` has those that were loaded earlier.
         """
         stores = {
             trust.digest: self._store_for(trust.digest, trust.der, trust.strict)
             for trust in (policy.trust for policy in pins.policies)
             if trust is not None
         }
-        in_force = frozenset(anchor.sha256 for anchor in debug)
-        self._debug_anchors |= in_force
         if debug:
             for context in (self, *stores.values()):
                 context.load_verify_locations(cadata=b"".join(anchor.der for anchor in debug))
-        return PinState(pins, stores, DebugAnchors(in_force, self._debug_anchors - in_force))
+        in_force = frozenset(anchor.sha256 for anchor in debug)
+        return PinState(pins, stores, before.replaced_by(in_force))
 
 
 def _debug_anchors_of(pins: PinSet) -> tuple[Certificate, ...]:

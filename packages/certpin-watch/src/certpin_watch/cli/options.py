@@ -174,13 +174,14 @@ def naming_database(store: Store) -> Iterator[None]:
     """
     from certpin.errors import StoreError
     from certpin.support.text import printable
+    from certpin_watch.store.connections import path_of
     from certpin_watch.store.unreachable import describe_server
 
     try:
         yield
     except StoreError as exc:
         name = (
-            printable(str(_file_of(store)))
+            printable(str(path_of(store.engine)))
             if store.is_sqlite
             else describe_server(store.engine.url)
         )
@@ -212,9 +213,10 @@ def refuse_empty(store: Store) -> None:
     from certpin.errors import ConfigError
     from certpin.support.text import printable
     from certpin_watch.store import SchemaState, schema_state
+    from certpin_watch.store.connections import path_of
 
     if schema_state(store).state is SchemaState.EMPTY:
-        file = f"{printable(str(_file_of(store)))}: " if store.is_sqlite else ""
+        file = f"{printable(str(path_of(store.engine)))}: " if store.is_sqlite else ""
         raise ConfigError(
             f"{file}the monitoring service has never run on this database: it is empty",
             fix="name its settings with --config FILE, or the database with --store URL",
@@ -232,14 +234,11 @@ def create_database(store: Store) -> None:
     """
     from certpin.support.text import printable
     from certpin_watch.store import prepare
+    from certpin_watch.store.connections import path_of
 
     migration = prepare(store)
     if migration is not None and migration.before is None:
-        say("certpin", f"created the database {printable(str(_file_of(store).absolute()))}")
-
-
-def _file_of(store: Store) -> Path:
-    return Path(str(store.engine.url.database))
+        say("certpin", f"created the database {printable(str(path_of(store.engine).absolute()))}")
 
 
 def dialect_of(store: Store) -> str:

@@ -342,21 +342,13 @@ def test_a_restart_without_a_readable_pin_file_resolves_no_alert(
         pins = (scene.folder / "pins.toml").rename(scene.folder / "moved.toml")
         scene.configure(host=host)  # a new process, which never read the file
         evaluator = Evaluator(scene.watch)
-        for _ in range(4):
-            scene.pass_time(minutes=20)
-            scene.round()
-            evaluator.evaluate()
+        go_on(scene, evaluator, rounds=4)
         assert open_rules(scene) == ["pin-file-unreadable", "pin-mismatch"]
         pins.rename(scene.folder / "pins.toml")
-        scene.pass_time(minutes=20)
-        scene.round()
-        evaluator.evaluate()
+        go_on(scene, evaluator, rounds=1)
         assert "pin-mismatch" in open_rules(scene)
         scene.pin(other.pin, version=2)
-        for _ in range(3):
-            scene.pass_time(minutes=20)
-            scene.round()
-            evaluator.evaluate()
+        go_on(scene, evaluator, rounds=3)
     assert "pin-mismatch" not in open_rules(scene)
     assert "pin-file-unreadable" not in open_rules(scene)
 
@@ -376,11 +368,16 @@ def test_a_running_service_evaluates_with_the_last_readable_pin_file(
         evaluator.evaluate()
         assert open_rules(scene) == ["monitor-silent"]
         (scene.folder / "pins.toml").unlink()
-        for _ in range(3):
-            scene.pass_time(minutes=20)
-            scene.round()
-            evaluator.evaluate()
+        go_on(scene, evaluator, rounds=3)
     assert open_rules(scene) == ["pin-file-unreadable"]
+
+
+def go_on(scene: Scene, evaluator: Evaluator, *, rounds: int) -> None:
+    """Probe and evaluate so many times, with 20 minutes before each."""
+    for _ in range(rounds):
+        scene.pass_time(minutes=20)
+        scene.round()
+        evaluator.evaluate()
 
 
 def open_rules(scene: Scene) -> list[str]:

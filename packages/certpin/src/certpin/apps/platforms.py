@@ -203,9 +203,10 @@ def _check_expiry(places: _WordPlaces, found: Found, now: datetime) -> list[Mist
 
 
 def without_pins_in_dart(findings: FileFindings) -> list[Mistake]:
-    """Return an app's mistakes, without ``platform-pins-ignored`` for files whose hosts Dart pins.
+    """Return an app's mistakes. ``platform-pins-ignored`` is left out for a file that Dart covers.
 
-    Dart pins a host if the app has certpin's export for it, and a client that enforces an export.
+    Dart covers a file if it pins all of the file's hosts: the app has certpin's export for them,
+    and a client that enforces an export.
 
     Args:
         findings: the results for all files of the app.

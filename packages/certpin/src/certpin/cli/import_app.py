@@ -241,12 +241,12 @@ def _trusting(targets: list[ProbeTarget], ca_file: Path | None) -> list[ProbeTar
     Raises:
         CertificateParseError: the file can't be read, or has no certificates.
     """
-    from certpin.formats.parsed import read_anchors
+    from certpin.pins import TrustAnchors
 
     pem = anchors_pem(ca_file)
     if pem is None:
         return targets
-    anchors = read_anchors(pem.encode())
+    anchors = TrustAnchors.parse(pem.encode())
     return [(replace(policy, trust=anchors), endpoint) for policy, endpoint in targets]
 
 

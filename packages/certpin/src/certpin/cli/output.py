@@ -150,9 +150,10 @@ def _refuse_foreign(file: OutputFile) -> None:
     builds, exported without a file name, would take the place of those for users.
     """
     existing = _read(file.path) or ""
-    if not existing.strip() or not _mark(file.text):
+    old, new = _mark(existing), _mark(file.text)
+    if not existing.strip() or not new:
         return
-    if not _mark(existing):
+    if not old:
         raise _error(
             file.path,
             "exists, and certpin did not make it",
@@ -160,10 +161,10 @@ def _refuse_foreign(file: OutputFile) -> None:
             "certpin import",
         )
     other = ""
-    if _mark(existing) != _mark(file.text):
-        other = f"certpin export {_mark(existing)}"
-    elif _pin_set(existing) not in {"", _pin_set(file.text)}:
-        other = f"the pin set {quoted(_pin_set(existing))}"
+    if old != new:
+        other = f"certpin export {old}"
+    elif (name := _pin_set(existing)) not in {"", _pin_set(file.text)}:
+        other = f"the pin set {quoted(name)}"
     if other:
         raise _error(
             file.path,

@@ -102,9 +102,8 @@ class Format:
     read: Callable[[Source], ParsedFile]
     needs: tuple[str, ...] = ()  # what the pins rely on at run time, sentences
     folder: bool = False  # whether the export can be several files
-    package: Callable[[str], str] | None = (
-        None  # the declaration of a package in source code, from its name
-    )
+    # The declaration of a package in source code, from its name.
+    package: Callable[[str], str] | None = None
     signed: Callable[[PinSet, SignedSource], tuple[File, ...]] | None = (
         None  # more files, for updates
     )

@@ -191,7 +191,7 @@ def key_exposure(
         prospects: the chains in which an attacker can present the key; by default, those with the
             key in the role that the pin file has for it.
     """
-    if not prospects and not _is_pinned(situation, pin):
+    if not prospects and not situation.is_pinned(pin):
         # An attacker needs an accepted key, too, to use that of an authority that is not pinned.
         prospects = (Prospect(stand_in(pin)),)
     prospects = prospects or assumed_prospects(situation, pin)
@@ -212,12 +212,6 @@ def key_exposure(
         left = [version for version in left if version not in ends[end]]
         begin = end or begin
     return KeyExposure(str(situation.pattern), pin, tuple(stages))
-
-
-def _is_pinned(situation: Situation, pin: Pin) -> bool:
-    """Return True if a version that some client may hold accepts a path with this pin."""
-    policies = [each for version in situation.alive for each in situation.policies_of(version)]
-    return any(policy and pin in policy.live_pins for policy in policies)
 
 
 def exposure_text(exposure: KeyExposure) -> tuple[str, ...]:

@@ -470,6 +470,11 @@ class Situation:
         """The versions of the pin set that some client may hold now, lowest number first."""
         return self.deployed.alive(self.now, self.timing)
 
+    def is_pinned(self, pin: Pin) -> bool:
+        """Return True if a version that some client may hold accepts a path with this pin."""
+        policies = [each for version in self.alive for each in self.policies_of(version)]
+        return any(policy and pin in policy.live_pins for policy in policies)
+
     def is_accepted_by(self, version: Version, pin: Pin) -> bool:
         """Return True if clients with a version accept a pinned key at the hosts of ``policy``.
 

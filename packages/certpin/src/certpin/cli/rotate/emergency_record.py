@@ -85,19 +85,16 @@ def affected_hosts(
     from certpin.pins import HostPattern
     from certpin.pins.hosts import split_address
 
-    policies = pins.policies if pins else ()
-    versions = [version.pins.policies for version in history.deployed.versions]
+    known = [*([pins] if pins else []), *(each.pins for each in history.deployed.versions)]
     if hosts:
         named = list(dict.fromkeys(_pattern(host, pins) for host in hosts))
         if pins is not None:
-            _require_hosts(
-                path, named, [pins, *(v.pins for v in history.deployed.versions)], history
-            )
+            _require_hosts(path, named, known, history)
         return named
+    policies = [policy for each in known for policy in each.policies]
     holding = [
         str(policy.pattern)
-        for known in (policies, *versions)
-        for policy in known
+        for policy in policies
         if key.pin in {entry.pin for entry in policy.pins}
     ]
     recorded = [event.host for event in history.events if event.pin == key.pin and event.host]
@@ -106,7 +103,7 @@ def affected_hosts(
         for name in key.names
         for policy in (policies_of_name(name, pins) if pins else ())
     ]
-    everything = [str(policy.pattern) for known in (policies, *versions) for policy in known]
+    everything = [str(policy.pattern) for policy in policies]
     found = [*holding, *recorded] or certified or everything
     if not found and key.names:
         found = [str(HostPattern.parse(split_address(name, 0)[0])) for name in key.names[:1]]

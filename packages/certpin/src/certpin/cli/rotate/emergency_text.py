@@ -172,7 +172,7 @@ class PathText:
             yield f"Servers use it now: {', '.join(path.serving)}."
         elif path.in_use:
             yield "It is unknown whether servers use it: the path assumes that they do."
-            if not self._is_pinned():
+            if not self.situation.is_pinned(path.pin):
                 yield "If it is the key of an authority, the certificate has to be of another one."
         else:
             yield "No server is known to use it."
@@ -195,12 +195,6 @@ class PathText:
             return
         for text in exposure_text(path.exposure):
             yield f"{sentence(text)}{self._if_followed(text)}."
-
-    def _is_pinned(self) -> bool:
-        """Return True if a version that some client may hold has a pin of the key."""
-        known = self.situation
-        policies = [each for version in known.alive for each in known.policies_of(version)]
-        return any(policy and self.path.pin in policy.live_pins for policy in policies)
 
     def _if_followed(self, text: str) -> str:
         is_dated = " until " in text and any(step.act == "publish" for step in self.path.steps)

@@ -233,7 +233,7 @@ class KeySwitch:
         except CertificateParseError:
             return _useless(situation, "the dates of the certificate can't be read", _NEW)
         if end <= self.now:
-            return _useless(situation, f"the certificate expired on {in_utc(end)}", _NEW)
+            return _useless(situation, f"the certificate expired on {in_utc(end, down=True)}", _NEW)
         if begin - CLOCK_TOLERANCE > self.now:
             problem = f"the certificate is not valid before {in_utc(begin)}"
             return replace(_useless(situation, problem, "wait, or " + _NEW), safe_from=begin)

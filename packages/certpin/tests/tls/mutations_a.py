@@ -239,9 +239,9 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         3,
         _GATE,
-        "            self._discard()\n",
-        "",
-        _UNWRAP + "test_a_refused_client_leaves_the_server_without_its_certificate",
+        "            self._refuse(exc)\n            self._discard()\n",
+        "            self._refuse(exc)\n",
+        "tests/tls/test_event_loops.py::test_tls_within_tls_is_checked_for_the_inner_host[evil]",
     ),
     Mutation(
         3,
@@ -460,6 +460,20 @@ MUTATIONS: list[Mutation] = [
         "            self.judge_early(self._raw)\n",
         "            pass\n",
         _CERTIFICATES + "test_the_certificate_is_sent_to_the_pinned_server",
+    ),
+    Mutation(
+        3,
+        _GATE,
+        "            if self._refusal is not None:  # TLS 1.2: the last flight waits",
+        "            if False:  # TLS 1.2: the last flight waits",
+        _CERTIFICATES + "test_a_rogue_gets_nothing_more_over_memory_bios",
+    ),
+    Mutation(
+        3,
+        _GATE,
+        "        self._discard()\n        interrupt, self._interrupt",
+        "        interrupt, self._interrupt",
+        _CERTIFICATES + "test_a_rogue_gets_nothing_more_over_memory_bios",
     ),
     Mutation(
         3,

@@ -5,10 +5,12 @@ The recording server asks for a certificate, and records each byte before and af
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import uvloop
 
 from certpin import PinMismatchError, PinnedSSLContext, WeakenedContextError
 from certpin.lab.lab_server import server_context
@@ -18,7 +20,7 @@ from certpin.x509.openssl import OpenSSLContext
 from tests import kit
 from tests.tls._handshakes import for_clients
 from tests.tls._servers import GREETING, RecordingServer, asking_for_certificate
-from tests.tls._wire import HOST, OTHER
+from tests.tls._wire import HOST, OTHER, Wire
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,6 +85,11 @@ def _assert_nothing_left(recording: Recording) -> None:
     assert _records(recording.raw) == _CLIENT_HELLO
 
 
+def _interrupt() -> Any:
+    """Replaces a context's clock: raises an exception in the middle of the pin check."""
+    raise KeyboardInterrupt
+
+
 _CLIENT_HELLO = [22]
 
 
@@ -106,6 +113,9 @@ def test_the_certificate_is_sent_to_the_pinned_server(
                 assert type(tls._sslobj).__name__ == "_SSLSocket"  # type: ignore[attr-defined]
             (recording,) = server.recordings()
         assert recording.client_certificate is not None
+        wire = Wire(context, _asking(world.good, world)).shake()
+        assert wire.server.getpeercert(binary_form=True)
+        assert type(wire.client._sslobj).__name__ == "_SSLSocket"
 
 
 def test_an_interrupt_after_the_refusal_sends_no_certificate(
@@ -131,6 +141,47 @@ def test_a_rogue_gets_the_client_hello_and_nothing_more(
     for context in contexts:
         with RecordingServer(_asking(world.evil, world)) as server:
             _assert_nothing_left(_refused(context, server, PinMismatchError))
+
+
+def test_a_rogue_gets_nothing_more_over_memory_bios(
+    world: World, contexts: list[PinnedSSLContext]
+) -> None:
+    for context in contexts:
+        wire = Wire(context, _asking(world.evil, world))
+        wire.until_checked()
+        for _ in range(2):
+            with pytest.raises(PinMismatchError):
+                wire.client.do_handshake()
+            assert wire.to_server.pending == 0
+
+
+@pytest.mark.parametrize(
+    "loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"]
+)
+def test_a_rogue_gets_nothing_more_from_an_event_loop(
+    world: World, contexts: list[PinnedSSLContext], loop: Any
+) -> None:
+    for context in contexts:
+        with RecordingServer(_asking(world.evil, world)) as server:
+            opened = asyncio.open_connection(*server.address, ssl=context, server_hostname=HOST)
+            with asyncio.Runner(loop_factory=loop) as runner, pytest.raises(PinMismatchError):
+                runner.run(opened)
+            _assert_nothing_left(server.recordings()[-1])
+
+
+def test_an_interrupt_over_memory_bios_is_raised_and_sends_no_certificate(
+    world: World, clients: tuple[Path, Path], version: ssl.TLSVersion
+) -> None:
+    context = PinnedSSLContext(world.pins(), clock=_interrupt)
+    context.maximum_version = version
+    context.load_cert_chain(*clients)
+    wire = Wire(context, _asking(world.good, world))
+    wire.until_checked()
+    with pytest.raises(KeyboardInterrupt):
+        wire.client.do_handshake()
+    with pytest.raises(ssl.SSLError, match="interrupted"):
+        wire.client.write(b"a secret")
+    assert wire.to_server.pending == 0
 
 
 def test_a_rogue_gets_no_certificate_after_a_hello_retry_request(
@@ -260,10 +311,7 @@ def test_a_swap_between_the_two_checks_takes_effect(
 def test_an_interrupt_during_the_check_is_raised_and_refuses(
     world: World, clients: tuple[Path, Path], version: ssl.TLSVersion
 ) -> None:
-    def interrupt() -> Any:
-        raise KeyboardInterrupt
-
-    context = PinnedSSLContext(world.pins(), clock=interrupt)
+    context = PinnedSSLContext(world.pins(), clock=_interrupt)
     context.maximum_version = version
     context.load_cert_chain(*clients)
     with RecordingServer(_asking(world.good, world)) as server:

@@ -345,7 +345,7 @@ class PinCheck:
     )
 
     finished: bool  # True once the connection was checked and let pass
-    guards_certificate: bool  # True if a client certificate may leave a socket
+    guards_certificate: bool  # True if the context has a client certificate
     socket: Callable[[], Any]  # a weak reference, if there is one
     target: TargetHost
     verdict: Verdict | None  # None until the check, and if no policy covers the host

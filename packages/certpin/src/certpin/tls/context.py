@@ -455,9 +455,9 @@ class PinnedSSLContext(VerifyingContext):
         if session is not None and not gate.may_resume(session):
             session = None
         store = target.store or self
+        gate.guards_certificate = self._has_certificate
         if outgoing is None:
             gate.socket = weakref.ref(below)
-            gate.guards_certificate = self._has_certificate
             raw = _openssl_socket(store, below, False, host, owner=gate, session=session)
         else:
             raw = _openssl_bio(store, below, outgoing, False, host, owner=gate, session=session)

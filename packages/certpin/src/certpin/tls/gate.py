@@ -10,12 +10,13 @@ the gate stays, and passes every call on.
 
 Before the check, the gate passes on only the names in ``_HARMLESS``.
 
-On a socket, OpenSSL sends the client's last flight before ``do_handshake`` returns (RFC 8446
-section 4.4, RFC 5246 section 7.3). The last flight is the client's last handshake messages, with a
-client certificate among them. So a context with a client certificate calls the gate when the
-server's part of the handshake is complete (``certpin.tls.context``), and a refusal shuts the socket
-down before the last flight is sent. Without a client certificate, the last flight contains no
-secret, so other contexts don't call the gate early.
+OpenSSL writes the client's last flight before ``do_handshake`` returns (RFC 8446 section 4.4), and
+in TLS 1.2 even before the handshake is complete (RFC 5246 section 7.3). The last flight is the
+client's last handshake messages, with a client certificate among them. So a context with a client
+certificate calls the gate when the server's part of the handshake is complete
+(``certpin.tls.context``). A refusal shuts the socket down before the last flight is sent, or
+discards it if it was written into a memory BIO. Without a client certificate, the last flight
+contains no secret, so other contexts don't call the gate early.
 
 The classes of pinned sockets and objects, which hold a gate, are at the end of this module. While
 there is no TLS, Python puts ``None`` into ``_sslobj``, and then sends and reads application bytes
@@ -132,12 +133,16 @@ class Gate(PinCheck):
         try:
             raw.do_handshake()
         except _WAITS:
+            if self._refusal is not None:  # TLS 1.2: the last flight waits in the memory BIO
+                self._raise_early_refusal()
             raise
         except OSError as exc:
             self._fail(exc)
             raise
         except BaseException:
             release_sigpipe()
+            if self._refusal is not None:
+                self._discard()
             raise
         if self.finished:
             return raw
@@ -175,28 +180,32 @@ class Gate(PinCheck):
             raise refusal from error
 
     def before_last_flight(self) -> None:
-        """Check the pins of a socket before the client sends its last handshake messages.
+        """Check the pins before the client sends its last handshake messages.
 
         These may contain a client certificate. OpenSSL calls this method, so it never raises: if
         the connection is refused, ``do_handshake`` raises the refusal later.
         """
-        if self._outgoing is not None or self._refusal is not None or self.finished:
-            return  # bytes in a memory BIO can be discarded after the handshake
+        if self._refusal is not None or self.finished:
+            return
         try:
             self.judge_early(self._raw)
         except BaseException as exc:  # noqa: BLE001  # do_handshake raises it
             self._refuse(exc)  # first: a signal handler may raise anywhere after it
             if not isinstance(exc, Exception):
                 self._interrupt = exc
-            hold_sigpipe()  # OpenSSL writes the last flight now, to a socket that is shut
+            if self._outgoing is None:
+                hold_sigpipe()  # OpenSSL writes the last flight now, to a socket that is shut
 
     def _raise_early_refusal(self) -> None:
+        """Raise the refusal of ``before_last_flight``, if there was one; discard the last flight."""
         release_sigpipe()
+        if self._refusal is None:
+            return
+        self._discard()
         interrupt, self._interrupt = self._interrupt, None
         if interrupt is not None:
             raise interrupt
-        if self._refusal is not None:
-            raise copy(self._refusal) from None
+        raise copy(self._refusal) from None
 
     def read(self, *args: Any) -> Any:
         """Return received application bytes, after the handshake and the pin check."""

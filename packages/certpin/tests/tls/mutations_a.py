@@ -239,6 +239,13 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         3,
         _GATE,
+        "        self._sslobj = _no_tls()",
+        "        self._sslobj = None",
+        _CLEAR + "test_nothing_goes_out_or_comes_in_while_another_thread_closes_the_socket",
+    ),
+    Mutation(
+        3,
+        _GATE,
         "            self._refuse(exc)\n            self._discard()\n",
         "            self._refuse(exc)\n",
         "tests/tls/test_event_loops.py::test_tls_within_tls_is_checked_for_the_inner_host[evil]",

@@ -12,6 +12,7 @@ import select
 import socket
 import ssl
 import struct
+import sys
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from certpin import PinnedSSLContext
 from certpin.lab.lab_server import server_context
 from tests.tls._operations import ALL, READING, SENDING
 from tests.tls._raw import CANARY, LOOPBACK, PATIENCE, Recorder, TLSServer
+from tests.tls._servers import RecordingServer
 from tests.tls._wire import HOST
 
 if TYPE_CHECKING:
@@ -115,6 +117,37 @@ def test_nothing_goes_out_or_comes_in_after_a_shutdown(
                 assert failure.value.errno == errno.ENOTCONN
         server.wait()
     assert [visit.heard for visit in server.visits] == [b""]
+
+
+def test_nothing_goes_out_or_comes_in_while_another_thread_closes_the_socket(world: World) -> None:
+    """The other thread's calls run here between the end of TLS and the close of the descriptor."""
+    # The end of a file that makefile() made would close the socket here.
+    calls = {name: call for name, call in (SENDING | READING).items() if "makefile" not in name}
+    errors: dict[str, str] = {}
+
+    def before_close(frame: Any, event: str, called: Any) -> None:
+        if event == "c_call" and called.__name__ == "close":
+            sys.setprofile(None)
+            for name, operation in calls.items():
+                try:
+                    operation(tls)
+                except OSError as exc:
+                    errors[name] = str(exc)
+
+    with RecordingServer(server_context(world.good)) as server:
+        tls = _wrap(world, server.connect(), eager=True)
+        tls.settimeout(0.05)
+        sys.setprofile(before_close)
+        try:
+            tls.close()
+        finally:
+            sys.setprofile(None)
+        (recording,) = server.recordings()
+    assert list(errors) == list(calls)
+    assert all(NO_TLS in error for error in errors.values())
+    assert CANARY not in recording.raw
+    with pytest.raises(OSError, match="Bad file descriptor"):  # as Python's own socket
+        tls.send(CANARY)
 
 
 def test_a_socket_that_is_still_connecting_sends_nothing(world: World) -> None:

@@ -197,7 +197,7 @@ class Gate(PinCheck):
                 hold_sigpipe()  # OpenSSL writes the last flight now, to a socket that is shut
 
     def _raise_early_refusal(self) -> None:
-        """Raise the refusal of ``before_last_flight``, if there was one; discard the last flight."""
+        """Raise the refusal of ``before_last_flight``, if any, and discard the last flight."""
         release_sigpipe()
         if self._refusal is None:
             return
@@ -456,6 +456,13 @@ class PinnedSSLSocket(Pinned, StdlibSocket):  # type: ignore[misc, override]
         """
         self._sslobj = NoTLS()
         _socket.socket.shutdown(self, how)
+
+    # Without globals, as Python's own method: they may be gone when the interpreter ends.
+    def _real_close(self, _no_tls: Any = NoTLS, _close: Any = _socket.socket.close) -> None:
+        # Not None yet: another thread could send clear text until the descriptor is closed.
+        self._sslobj = _no_tls()
+        _close(self)
+        self._sslobj = None
 
 
 class PinnedSSLObject(Pinned, StdlibObject):

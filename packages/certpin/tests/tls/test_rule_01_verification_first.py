@@ -44,6 +44,10 @@ def _no_hostname(context: ssl.SSLContext) -> None:
     context.check_hostname = False
 
 
+def _common_name(context: ssl.SSLContext) -> None:
+    context.hostname_checks_common_name = True  # RFC 9525 section 2
+
+
 def _flag(flag: int) -> Callable[[ssl.SSLContext], None]:
     def add(context: ssl.SSLContext) -> None:
         context.verify_flags |= flag
@@ -57,6 +61,7 @@ WEAKENED = pytest.mark.parametrize(
         pytest.param(_cert_none, id="CERT_NONE"),
         pytest.param(_cert_optional, id="CERT_OPTIONAL"),
         pytest.param(_no_hostname, id="check_hostname"),
+        pytest.param(_common_name, id="hostname_checks_common_name"),
         pytest.param(_flag(NO_CHECK_TIME), id="NO_CHECK_TIME"),
         pytest.param(_flag(USE_CHECK_TIME), id="USE_CHECK_TIME"),
         pytest.param(_flag(IGNORE_CRITICAL), id="IGNORE_CRITICAL"),
@@ -78,8 +83,13 @@ def _no_dates_by_object(context: ssl.SSLContext) -> None:
     object.__setattr__(context, "verify_flags", context.verify_flags | NO_CHECK_TIME)
 
 
+def _common_name_by_object(context: ssl.SSLContext) -> None:
+    object.__setattr__(context, "_host_flags", 0)
+
+
 UNSEEN = pytest.mark.parametrize(
-    "weaken", [_cert_none_by_property, _cert_none_by_object, _no_dates_by_object]
+    "weaken",
+    [_cert_none_by_property, _cert_none_by_object, _no_dates_by_object, _common_name_by_object],
 )
 TRUST = pytest.mark.parametrize("private", [False, True], ids=["platform", "trust file"])
 
@@ -164,6 +174,10 @@ def test_a_restored_context_connects_again(world: World) -> None:
     with pytest.raises(WeakenedContextError, match="check_hostname"):
         Wire(context, server_context(world.good))
     context.check_hostname = True
+    context.hostname_checks_common_name = True
+    with pytest.raises(WeakenedContextError, match="hostname_checks_common_name"):
+        Wire(context, server_context(world.good))
+    context.hostname_checks_common_name = False
     assert Wire(context, server_context(world.good)).shake().client.pin_verdict.reason == "match"
 
 

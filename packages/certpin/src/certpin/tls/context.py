@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 _openssl_socket: Any = OpenSSLContext._wrap_socket
 _openssl_bio: Any = OpenSSLContext._wrap_bio
 
-_VERIFYING = frozenset({"verify_mode", "check_hostname", "verify_flags"})
+# ``hostname_checks_common_name`` is a bit of ``_host_flags``.
+_VERIFYING = frozenset({"verify_mode", "check_hostname", "verify_flags", "_host_flags"})
 
 # Flags of OpenSSL that take dates or critical extensions out of the verification
 # (X509_V_FLAG_USE_CHECK_TIME, _IGNORE_CRITICAL, _NO_CHECK_TIME, openssl/x509_vfy.h).
@@ -50,6 +51,9 @@ UNSAFE_FLAGS = 0x2 | 0x10 | 0x200000
 
 # As a number, without the enumeration that Python makes of it, which takes twenty times as long.
 flags_of: Any = OpenSSLContext.verify_flags.__get__
+
+_NO_COMMON_NAME = 0x20  # X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, openssl/x509v3.h
+_host_flags_of: Any = OpenSSLContext._host_flags.__get__
 
 _HANDSHAKE = 22  # RFC 8446 section 5.1
 _LAST_OF_THE_SERVER = frozenset({14, 20})  # ServerHelloDone (TLS 1.2), Finished; section 4
@@ -98,6 +102,8 @@ class VerifyingContext(MirroredContext):
                 return f"verify_mode is {self.verify_mode!r}"
             if not self.check_hostname:
                 return "check_hostname is off"
+            if not _host_flags_of(self) & _NO_COMMON_NAME:
+                return "hostname_checks_common_name is on"
             if self.verify_flags & UNSAFE_FLAGS:
                 return f"verify_flags are {self.verify_flags!r}"
             self._verified_changes = self._verifying_changes
@@ -466,6 +472,7 @@ class PinnedSSLContext(VerifyingContext):
         if (
             changes != self._verifying_changes
             or not self.check_hostname
+            or not _host_flags_of(self) & _NO_COMMON_NAME
             or flags_of(self) & UNSAFE_FLAGS
         ):
             weakness = self._find_weakness() or "they were being changed"

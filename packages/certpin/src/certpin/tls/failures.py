@@ -451,8 +451,9 @@ def weakened_error(host: str, what: str) -> WeakenedContextError:
     return WeakenedContextError(
         f"{host} refused: the checks of chain, hostname and dates were weakened ({what})",
         host=host,
-        fix="remove verify=False, ssl=False, assert_hostname=False or cert_reqs='CERT_NONE' from "
-        "the client; for a private authority set `trust` in the pin file",
+        fix="remove verify=False, ssl=False, assert_hostname=False, cert_reqs='CERT_NONE' or the "
+        "change of this setting from the client; for a private authority set `trust` in the pin "
+        "file",
     )
 
 

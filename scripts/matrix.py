@@ -51,7 +51,7 @@ _COVERAGE = Path("build/coverage/all").absolute()  # the data; that of the piece
 _TESTS = (Path("packages/certpin/tests"), Path("packages/certpin-watch/tests"))
 # The tests of what depends on Python itself: its ssl, asyncio, http and processes.
 _DEPENDENT = ("clients", "lab/server", "probe", "support", "tls", "updates")
-_PIECES_WITH_PEERS = 12  # processes for the tests with other programs
+_PIECES_WITH_PEERS = 8  # processes for the tests with other programs
 _PIECES = 2  # processes for all other tests of a Python
 
 _PERCENT = re.compile(r"\[ *(\d+)%\]$")  # of its tests, as pytest prints it

@@ -112,12 +112,13 @@ def _ensure_downloaded(folder: Path, python: str, locks: Sequence[Path]) -> None
     say(f"downloading wheels into {folder}")
     shutil.rmtree(folder, ignore_errors=True)
     words = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--dest", str(folder)]
-    for lock in locks:
-        # This pip, because a Python that was unpacked from Debian's packages has none.
-        command = [sys.executable, *_PIP, "--python", python, "download", "--quiet", *words]
-        command += ["-r", str(lock)]
-        if not succeeds(command):
-            fail(f"the wheels of {lock} could not be downloaded", "try once more")
+    # One command: a package of several locks is looked up once. This pip, because a Python that was
+    # unpacked from Debian's packages has none.
+    command = [sys.executable, *_PIP, "--python", python, "download", "--quiet", *words]
+    command += [word for lock in locks for word in ("-r", str(lock))]
+    if not succeeds(command):
+        names = ", ".join(map(str, locks))
+        fail(f"the wheels of {names} could not be downloaded", "try once more")
     stamp.write_text(wanted)
 
 

@@ -89,15 +89,8 @@ MUTATIONS = [
     Mutation(
         8,
         "certpin/x509/openssl.py",
-        "            getattr(store, call.name)(*call.args)\n        return store",
+        "            certificate.load_into(store)\n        return store",
         "            pass\n        return store",
-        _R8 + "the_passphrase_of_a_client_key_is_applied_and_in_no_repr",
-    ),
-    Mutation(
-        8,
-        "certpin/x509/openssl.py",
-        'return f"{self.name}(…)"',
-        'return f"{self.name}{self.args}"',
         _R8 + "the_passphrase_of_a_client_key_is_applied_and_in_no_repr",
     ),
     Mutation(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import ssl
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin import CertificateParseError, PinnedSSLContext, TrustAnchors, UnverifiedChainError
 from certpin.lab import Authority, Identity
+from certpin.lab.authority import new_rsa_key
 from certpin.lab.lab_server import server_context
 from certpin.pinfile import PinSet
 from tests import kit
@@ -426,4 +430,97 @@ def test_a_wrong_passphrase_is_an_error_that_does_not_show_it(
     with pytest.raises((OSError, ValueError)) as caught:
         context.load_cert_chain(folder / "broken.pem", password="hunter2-hunter2")
     assert "hunter2" not in str(caught.value)
-    assert "broken" not in repr(context._calls)  # a failed setting is not tried again
+    assert not context._certificates  # a failed setting is not tried again
+
+
+def presented(context: ssl.SSLContext, private: Authority) -> bytes:
+    """Return the client certificate, as DER, that a server of the trust file gets."""
+    presented: Any = meet(context, private).server.getpeercert(binary_form=True)
+    assert isinstance(presented, bytes)
+    return presented
+
+
+def with_trust(pins: PinSet) -> PinSet:
+    return kit.pin_set(*pins.policies, version=2)
+
+
+@pytest.mark.parametrize("in_memory", [True, False], ids=["memory", "folder"])
+def test_files_of_a_client_certificate_may_go_once_they_are_loaded(
+    without_stores: PinnedSSLContext,
+    private: Authority,
+    pins: PinSet,
+    folder: Path,
+    in_memory: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not in_memory:
+        monkeypatch.setattr(os, "access", lambda *_: False)  # as for a hardened process (proc(5))
+    made = folder / "made"
+    made.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(made))
+    without_stores.load_cert_chain(folder / "client.pem", folder / "client.key")
+    for file in (folder / "client.pem", folder / "client.key"):
+        file.unlink()
+    without_stores.swap(with_trust(pins))
+    assert presented(without_stores, private)
+    assert not any(made.iterdir())
+
+
+def test_a_half_replaced_pair_does_not_stop_a_swap(
+    without_stores: PinnedSSLContext, private: Authority, pins: PinSet, folder: Path
+) -> None:
+    certificate(without_stores, folder)
+    loaded = ssl.PEM_cert_to_DER_cert((folder / "client.pem").read_text())
+    private.issue("client.example", change=for_clients).write(folder / "..", "client")
+    (folder / "../client.key").replace(folder / "client.key")
+    without_stores.swap(with_trust(pins))
+    assert presented(without_stores, private) == loaded
+
+
+def test_a_store_added_by_a_swap_presents_the_certificate_that_was_loaded_last(
+    without_stores: PinnedSSLContext, private: Authority, pins: PinSet, tmp_path: Path
+) -> None:
+    first, second = (private.issue("client.example", change=for_clients) for _ in range(2))
+    for number, each in enumerate([first, second, first]):
+        without_stores.load_cert_chain(*each.write(tmp_path, f"client-{number}"))
+    without_stores.swap(with_trust(pins))
+    assert presented(without_stores, private) == first.chain[0].public_bytes(Encoding.DER)
+    assert len(without_stores._certificates) == 1  # renewals replace each other
+
+
+def test_a_certificate_of_each_key_type_is_kept(
+    without_stores: PinnedSSLContext, private: Authority, pins: PinSet, tmp_path: Path
+) -> None:
+    curve = private.issue("client.example", change=for_clients)
+    numbers = private.issue("client.example", change=for_clients, key=new_rsa_key())
+    plain = ssl.create_default_context(cadata=private.certificate.der)
+    for name, each in (("curve", curve), ("numbers", numbers)):
+        files = each.write(tmp_path, name)
+        plain.load_cert_chain(*files)
+        without_stores.load_cert_chain(*files)
+    without_stores.swap(with_trust(pins))
+    assert presented(without_stores, private) == presented(plain, private)
+    assert len(without_stores._certificates) == 2
+
+
+def test_the_function_for_a_passphrase_is_called_once(
+    without_stores: PinnedSSLContext, private: Authority, pins: PinSet, folder: Path
+) -> None:
+    from cryptography.hazmat.primitives import serialization
+
+    identity = private.issue("client.example", change=for_clients)
+    locked = identity.key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"hunter2-hunter2"),
+    )
+    (folder / "locked.pem").write_bytes(identity.chain_pem + locked)
+    asked = iter(["hunter2-hunter2"])
+    without_stores.load_cert_chain(folder / "locked.pem", password=lambda: next(asked))
+    without_stores.swap(with_trust(pins))
+    assert presented(without_stores, private)
+
+
+def test_a_missing_client_certificate_is_named(context: PinnedSSLContext, folder: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"gone\.pem"):
+        context.load_cert_chain(folder / "gone.pem")

@@ -19,8 +19,11 @@ such contexts, and is configured like a single one.
 
 from __future__ import annotations
 
+import os
 import ssl
 import sys
+from contextlib import contextmanager
+from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,7 +31,7 @@ from certpin.errors import CertificateParseError
 from certpin.x509.certificate import Certificate, end_in_roots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 _openssl: Any = ssl._ssl  # type: ignore[attr-defined]  # typeshed leaves it out
@@ -247,8 +250,75 @@ class _Call(NamedTuple):
     name: str
     args: tuple[Any, ...]
 
-    def __repr__(self) -> str:
-        return f"{self.name}(…)"  # a passphrase may be among the arguments
+
+class _ClientCertificate:
+    """A client certificate with its key, in memory, to load it into several contexts.
+
+    The files are read once: later they may be gone, or have the next certificate. ``password`` is
+    that of ``ssl.SSLContext.load_cert_chain``; a function is called once.
+    """
+
+    def __init__(self, certfile: Any, keyfile: Any, password: Any) -> None:
+        self._chain = Path(os.fsdecode(certfile)).read_bytes()
+        self._key = None if keyfile is None else Path(os.fsdecode(keyfile)).read_bytes()
+        self._password = _once(password) if callable(password) else password
+
+    def load_into(self, context: ssl.SSLContext) -> None:
+        """Load it into a context. Raises ``ssl.SSLError`` if OpenSSL can't read it."""
+        with _as_file(self._chain) as certfile:
+            if self._key is None:
+                OpenSSLContext.load_cert_chain(context, certfile, None, self._password)
+                return
+            with _as_file(self._key) as keyfile:
+                OpenSSLContext.load_cert_chain(context, certfile, keyfile, self._password)
+
+    def key_type(self) -> str:
+        """Return the type of the key. A context has one certificate of each type.
+
+        It is the OID of the key's algorithm. If the certificate can't be read here, it is the
+        content, so that the certificate replaces no other.
+        """
+        from cryptography.x509 import load_pem_x509_certificate
+
+        try:
+            return load_pem_x509_certificate(self._chain).public_key_algorithm_oid.dotted_string
+        except ValueError:
+            return self._chain.hex()
+
+
+def _once(password: Any) -> Any:
+    """Return a function that calls ``password`` when it is called first, and keeps the result."""
+    kept: list[Any] = []
+
+    def call() -> Any:
+        if not kept:
+            kept.append(password())
+        return kept[0]
+
+    return call
+
+
+@contextmanager
+def _as_file(content: bytes) -> Iterator[str]:
+    """Yield the path of a file with this content, which may be a private key.
+
+    OpenSSL reads client certificates only from files. On Linux the file is in memory; elsewhere,
+    and if ``/proc`` can't be used, it is in a temporary folder that only this user can read.
+    """
+    if hasattr(os, "memfd_create"):
+        with os.fdopen(os.memfd_create("certpin"), "wb") as file:
+            file.write(content)
+            file.flush()
+            path = f"/proc/self/fd/{file.fileno()}"
+            if os.access(path, os.R_OK):
+                yield path
+                return
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(prefix="certpin-") as folder:  # mode 0700
+        found = Path(folder, "client.pem")
+        found.write_bytes(content)
+        yield str(found)
 
 
 class MirroredContext(OwnSSLContext):
@@ -265,6 +335,7 @@ class MirroredContext(OwnSSLContext):
         # A lock for changes of settings; no handshake ever waits for it.
         self._configuring = RLock()
         self._calls: list[_Call] = []
+        self._certificates: dict[str, _ClientCertificate] = {}  # by type of key, the newest last
         self._stores: dict[bytes, ssl.SSLContext] = {}
         self._has_certificate = False
 
@@ -293,6 +364,8 @@ class MirroredContext(OwnSSLContext):
             self._guard_certificate(store)
         for call in self._calls:
             getattr(store, call.name)(*call.args)
+        for certificate in self._certificates.values():
+            certificate.load_into(store)
         return store
 
     def _guard_certificate(self, context: ssl.SSLContext) -> None:
@@ -311,14 +384,11 @@ class MirroredContext(OwnSSLContext):
         call = _Call(name, args)
         with self._configuring:
             if call not in self._calls:
-                self._call_everywhere(call)
+                getattr(super(), name)(*args)
+                for store in self._stores.values():
+                    getattr(store, name)(*args)
                 self._calls = [each for each in self._calls if each.name != name]
                 self._calls.append(call)
-
-    def _call_everywhere(self, call: _Call) -> None:
-        getattr(super(), call.name)(*call.args)
-        for store in self._stores.values():
-            getattr(store, call.name)(*call.args)
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
@@ -352,15 +422,22 @@ class MirroredContext(OwnSSLContext):
         """Load a client certificate into this context and its stores, as in ``ssl.SSLContext``.
 
         A store is the inner context for a trust file. Before the certificate is loaded,
-        ``_guard_certificate`` is called for this context and each store.
+        ``_guard_certificate`` is called for this context and each store. The files are read once,
+        and kept in memory for later stores.
+
+        Raises:
+            OSError: a file can't be read.
+            ssl.SSLError: OpenSSL can't read the certificate or the key, or they don't match.
         """
-        call = _Call("load_cert_chain", (certfile, keyfile, password))
+        certificate = _ClientCertificate(certfile, keyfile, password)
+        kind = certificate.key_type()
         with self._configuring:
             for context in (self, *self._stores.values()):
                 self._guard_certificate(context)
-            # Always: the files may have changed. Kept beside others: one for each kind of key.
-            self._call_everywhere(call)
-            if call not in self._calls:
-                self._calls.append(call)
+            for context in (self, *self._stores.values()):
+                certificate.load_into(context)
+            # The newest is the last: OpenSSL prefers it to those with another type of key.
+            self._certificates.pop(kind, None)
+            self._certificates[kind] = certificate
             # Last: a connection that sees it was made with the callback.
             self._has_certificate = True

@@ -29,21 +29,39 @@ fi
 : "${chain:?no certificate: give CHAIN and KEY, or run this as the hook of an ACME client}"
 : "${CERTPIN_PINS:?set it to the pin file}" "${CERTPIN_INSTALL_TO:?set it to what the server reads}"
 
-# A server does not start with a key that is not that of its certificate.
-if [ -n "$key" ] &&
-    [ "$(openssl pkey -in "$key" -pubout)" != "$(openssl x509 -in "$chain" -noout -pubkey)" ]; then
-    echo "install-certificate.sh: $key is not the key of $chain: nothing was installed" >&2
+refuse() {
+    echo "install-certificate.sh: $1: nothing was installed" >&2
     exit 2
+}
+
+new=$(mktemp "$CERTPIN_INSTALL_TO.XXXXXX") # mode 600
+trap 'rm -f "$new"' EXIT
+trap 'exit 130' HUP INT TERM
+{
+    awk 1 <"$chain" # as cat, but with a newline at the end: the key begins on a line of its own
+    [ -z "$key" ] || awk '/^-----BEGIN .*PRIVATE KEY-----/,/^-----END /' <"$key"
+} >"$new"
+
+# A server does not start with a file that it cannot read. The tests come before the gate, which
+# writes into the journal that the server has the key.
+named=$(LC_ALL=C awk '{ n += gsub(/-----BEGIN [A-Z0-9 ]*CERTIFICATE-----/, "") } END { print n + 0 }' \
+    <"$chain")
+[ "$named" -gt 0 ] || refuse "$chain is not PEM (openssl pkcs12 and openssl x509 convert it)"
+loaded=$(openssl crl2pkcs7 -nocrl -certfile "$new" | openssl pkcs7 -print_certs |
+    grep -c '^-----BEGIN CERTIFICATE-----') || :
+[ "$loaded" = "$named" ] || refuse "openssl reads $loaded of the $named certificates of $chain"
+if [ -n "$key" ]; then
+    grep -q '^-----BEGIN .*PRIVATE KEY-----' "$new" || refuse "$key has no private key as PEM"
+    # Each in an assignment, so that `set -e` ends this if openssl cannot read it.
+    certified=$(openssl x509 -in "$new" -noout -pubkey)
+    held=$(openssl pkey -in "$new" -pubout)
+    [ "$held" = "$certified" ] || refuse "$key is not the key of $chain"
 fi
 
 # Ends with another code than 0, and `set -e` ends this, unless every client accepts the key.
 CERTPIN_WHO=${CERTPIN_WHO:-"acme on $(uname -n)"} \
     "${CERTPIN_COMMAND:-certpin}" rotate switch "$chain" --file "$CERTPIN_PINS"
 
-umask 077
-new=$(mktemp "$CERTPIN_INSTALL_TO.XXXXXX")
-trap 'rm -f "$new"' EXIT
-cat "$chain" ${key:+"$key"} >"$new"
 mv -f "$new" "$CERTPIN_INSTALL_TO"
 
 sh -c "${CERTPIN_RELOAD:-true}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from certpin.lab.authority import new_key
 from certpin.pinfile import PinSet
+from certpin.x509.certificate import read_items
 from tests.cli._acme import EACH, Site, new_site
 from tests.cli._rotating import journal, next_number
 from tests.servers.acme_clients import HOOK, HOST
@@ -125,6 +127,76 @@ def test_a_key_of_another_certificate_is_not_installed(by_hand: Identity) -> Non
     done = install("chain.pem", "backup.key")
     assert (done.returncode, "not the key of chain.pem" in done.stderr) == (2, True)
     assert not Path("server.pem").exists()
+
+
+def _files(identity: Identity) -> None:
+    """Write the key of the chain, and each damaged or converted form of chain and key."""
+    chain, key = identity.chain_pem, identity.key_pem
+    written = {
+        "server.key": key,
+        "bare.pem": chain.rstrip(b"\n"),
+        "bare.key": key.rstrip(b"\n"),
+        "crlf.pem": chain.replace(b"\n", b"\r\n"),
+        "both.pem": chain + key,
+        # What `cat leaf.pem ca.pem` makes of a leaf without a newline at its end.
+        "glued.pem": chain.replace(b"CERTIFICATE-----\n-----BEGIN", b"CERTIFICATE----------BEGIN"),
+        "short.pem": chain.replace(b"-----END CERTIFICATE-----\n", b"", 1),
+    }
+    for name, data in written.items():
+        Path(name).write_bytes(data)
+    for words in (
+        "pkcs12 -export -in chain.pem -inkey server.key -passout pass: -out chain.p12",
+        "x509 -in chain.pem -outform DER -out chain.der",
+        "pkey -in server.key -outform DER -out der.key",
+        "pkey -in server.key -pubout -out public.key",
+    ):
+        subprocess.run(["openssl", *words.split()], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("chain", "key"),
+    [
+        ("chain.pem", "server.key"),
+        ("bare.pem", "server.key"),
+        ("bare.pem", "bare.key"),
+        ("crlf.pem", "server.key"),
+        ("chain.pem", "both.pem"),  # the key from an installed file
+    ],
+)
+def test_a_server_can_load_what_is_installed(by_hand: Identity, chain: str, key: str) -> None:
+    _files(by_hand)
+    done = install(chain, key)
+    assert done.returncode == 0, done.stderr
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain("server.pem")
+    installed = [item.spki for item in read_items(Path("server.pem").read_bytes())]
+    given = [item.spki for item in read_items(by_hand.chain_pem)]
+    assert installed == [*given, given[0]]  # the last one is the key
+    assert list(Path().glob("server.pem.*")) == []
+
+
+@pytest.mark.parametrize(
+    ("chain", "key", "reason"),
+    [
+        ("chain.p12", "server.key", "chain.p12 is not PEM"),
+        ("chain.p12", "", "chain.p12 is not PEM"),
+        ("chain.der", "server.key", "chain.der is not PEM"),
+        ("server.key", "server.key", "server.key is not PEM"),
+        ("glued.pem", "server.key", "certificates of glued.pem"),
+        ("short.pem", "", "certificates of short.pem"),
+        ("chain.pem", "der.key", "der.key has no private key as PEM"),
+        ("chain.pem", "public.key", "public.key has no private key as PEM"),
+    ],
+)
+def test_a_file_that_no_server_can_load_is_not_installed(
+    by_hand: Identity, chain: str, key: str, reason: str
+) -> None:
+    """The hook refuses it before the gate, and so before the journal says that it is in use."""
+    _files(by_hand)
+    Path("server.pem").write_text("the file in use", encoding="utf-8")
+    done = install(chain, *([key] if key else []), CERTPIN_COMMAND="false")
+    assert (done.returncode, reason in done.stderr) == (2, True), done.stderr
+    assert Path("server.pem").read_text("utf-8") == "the file in use"
+    assert list(Path().glob("server.pem.*")) == []
 
 
 def test_with_a_key_on_a_token_only_the_chain_is_installed(by_hand: Identity) -> None:

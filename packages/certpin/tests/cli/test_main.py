@@ -251,6 +251,61 @@ def test_a_full_disk_is_reported(many_certificates: Path) -> None:
     )
 
 
+def in_shell(*words: str, redirected: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with ``words`` from a shell that closes or redirects its standard streams."""
+    script = f'"$@" {redirected}'
+    return subprocess.run(
+        ["sh", "-c", script, "sh", sys.executable, *words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("redirected", [">&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full"])
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [("pin root.pem", 0), ("lint bad.toml --json", 1), ("pin missing.pem", 2), ("get", 2)],
+)
+def test_streams_that_cannot_be_written_to_keep_the_exit_code(
+    run: Run, root: Authority, words: str, code: int, redirected: str
+) -> None:
+    """A job of cron may run without standard streams; an error has the exit code of the error."""
+    Path("root.pem").write_bytes(root.pem)
+    Path("bad.toml").write_text("schema = 1\n")
+    done = in_shell("-m", "certpin", *words.split(), redirected=redirected)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert (done.stdout == "") == (">&-" in redirected.split() or code == 2)
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("redirected", [">/dev/full", ">/dev/full 2>/dev/full"])
+def test_a_full_disk_is_inconclusive_with_or_without_its_message(redirected: str) -> None:
+    done = in_shell("-m", "certpin", "explain", "--json", redirected=redirected)
+    message = "" if "2>" in redirected else "certpin: No space left on device\n"
+    assert (done.returncode, done.stderr) == (3, message)
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.usefixtures("run")
+def test_no_file_gets_the_number_of_a_closed_stream(closed: str) -> None:
+    """Otherwise the output of another program, which inherits that number, goes into the file."""
+    code = (
+        "from certpin.cli.reply import open_missing_streams\n"
+        "open_missing_streams()\n"
+        "import os, sys\n"
+        "with open('used', 'w') as file:\n"
+        "    ours = [s.fileno() for s in (sys.stdin, sys.stdout, sys.stderr)]\n"
+        "    inherited = [os.get_inheritable(number) for number in range(3)]\n"
+        "    print(ours, inherited, file.fileno() > 2, file=file)\n"
+    )
+    assert in_shell("-c", code, redirected=closed).returncode == 0
+    assert Path("used").read_text() == "[0, 1, 2] [True, True, True] True\n"
+
+
 @pytest.mark.medium
 def test_a_character_outside_the_encoding_is_escaped(tmp_path: Path) -> None:
     path = tmp_path / "root.pem"

@@ -20,7 +20,14 @@ import click
 from certpin._version import __version__
 from certpin.cli.choices import COMPLETION_VARIABLE
 from certpin.cli.extras import load_extension
-from certpin.cli.reply import CommandReply, plain_warnings, say
+from certpin.cli.reply import (
+    CommandReply,
+    discard,
+    errors_optional,
+    open_missing_streams,
+    plain_warnings,
+    say,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -242,11 +249,13 @@ class CommandGroup(LazyGroup):
             return super().main(words, *more, **extra) or SUCCESS
         except click.ClickException as exc:
             if not reply.fail(exc, exc.format_message()):
-                exc.show()
+                with errors_optional():
+                    exc.show()
             return exc.exit_code
         except click.Abort as exc:
             if sys.stderr.isatty():
-                click.echo(err=True)  # the terminal shows ^C on this line
+                with errors_optional():
+                    click.echo(err=True)  # the terminal shows ^C on this line
             if not reply.fail(exc, "stopped"):
                 say("certpin", "stopped")
             return INTERRUPTED
@@ -290,6 +299,7 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> None:
     """Run certpin as the console script of the installed package."""
+    open_missing_streams()
     for stream in (sys.stdout, sys.stderr):
         # A character that the terminal's encoding lacks must not end the program.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -429,8 +439,7 @@ def _output_checked() -> Iterator[None]:
 
 def _without_output(exc: _OutputError) -> int:
     cause = exc.__cause__
-    with suppress(OSError):  # otherwise Python writes the rest again at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    discard(sys.stdout)
     if isinstance(cause, BrokenPipeError):
         return CLOSED
     say("certpin", str(getattr(cause, "strerror", None) or cause))

@@ -13,7 +13,7 @@ import os
 import sys
 import textwrap
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
@@ -45,8 +45,44 @@ def say(prefix: str, text: str) -> None:
         prefix: the start of the line, such as ``certpin`` or ``certpin: warning``.
         text: the message. It may have several lines and contain hostile text.
     """
-    click.secho(f"{prefix}: ", nl=False, err=True, bold=True, color=_colour())
-    click.echo(fold(text, sys.stderr, taken=len(prefix) + 2), err=True)
+    with errors_optional():
+        click.secho(f"{prefix}: ", nl=False, err=True, bold=True, color=_colour())
+        click.echo(fold(text, sys.stderr, taken=len(prefix) + 2), err=True)
+
+
+@contextmanager
+def errors_optional() -> Iterator[None]:
+    """Context manager: lose the messages that can't be written to standard error.
+
+    A full disk or a closed pipe there must not replace the exit code of the command.
+    """
+    try:
+        yield
+    except OSError:
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Lose the output that is still in a stream's buffer, and all later output.
+
+    Otherwise Python writes the rest again at its end, and ends with exit code 120.
+    """
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def open_missing_streams() -> None:
+    """Open the null device for each standard stream that the caller closed (``certpin check >&-``).
+
+    The stream is None then, and the next file or socket that is opened would get its number, so
+    that output of a library or another program would go into that file.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            number = os.open(os.devnull, os.O_RDWR)  # the lowest free number: that of the stream
+            os.set_inheritable(number, True)
+            stream = open(number, mode, closefd=False, encoding="utf-8")  # noqa: SIM115  # stays open
+            setattr(sys, name, stream)
 
 
 def fold(text: str, stream: TextIO, *, taken: int = 0) -> str:

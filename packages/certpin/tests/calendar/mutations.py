@@ -103,4 +103,12 @@ MUTATIONS = [
         "if certificate not in on_path:",
         f"{_T}test_other_certificates_that_a_server_sends_are_no_cross_signs",
     ),
+    Mutation(
+        "--host filters the events",
+        "certpin/cli/calendar.py",
+        "    pins = replace(pins, policies=servers.policies(pins))\n",
+        "",
+        "tests/cli/test_calendar.py::"
+        "test_only_the_events_of_the_chosen_hosts_are_listed_and_counted",
+    ),
 ]

@@ -74,6 +74,31 @@ def test_the_exit_code_is_1_if_an_event_is_at_most_days_ahead(
     assert run("calendar", "--offline", "--days", days).code == code
 
 
+@pytest.mark.parametrize(
+    ("host", "listed", "code"),
+    [
+        ("other.bank.example", {"other.bank.example"}, 0),
+        (HOST, {HOST}, 1),
+        ("*.private.example", {"*.private.example"}, 0),
+        (None, {HOST, "other.bank.example", "*.private.example"}, 1),
+    ],
+)
+@pytest.mark.parametrize("offline", [True, pytest.param(False, marks=pytest.mark.medium)])
+def test_only_the_events_of_the_chosen_hosts_are_listed_and_counted(
+    run: Run, host: str | None, listed: set[str], code: int, offline: bool
+) -> None:
+    soon = NOW + timedelta(days=5)
+    write(
+        kit.policy(HOST, expires=soon),
+        kit.policy("other.bank.example", expires=ENDS),
+        kit.policy("*.private.example", expires=ENDS),
+    )
+    words = [*(["--offline"] if offline else ["--connect", "127.0.0.1:1"]), "--days", "9"]
+    done = run("calendar", "--json", *words, *(["--host", host] if host else []))
+    assert {event["host"] for event in done.json["events"]} - {None} == listed
+    assert done.code == (code if offline else code or 3)
+
+
 @pytest.mark.medium
 def test_a_backup_that_no_authority_certifies_is_listed(run: Run, tmp_path: Path) -> None:
     pem, key = new_private_key("ed25519", None)
@@ -89,7 +114,9 @@ def test_a_backup_that_no_authority_certifies_is_listed(run: Run, tmp_path: Path
     ("words", "problem"),
     [
         (("--offline", "--ics", "--json"), "choose one"),
-        (("--offline", "--host", HOST), "connects to no server"),
+        (("--offline", "--connect", "127.0.0.1:1"), "connects to no server"),
+        (("--offline", "--starttls", "smtp"), "connects to no server"),
+        (("--offline", "--host", "other.example"), "no policy of the pin file covers it"),
         (("--offline", "--key", str(LEFT)), "a pin is a digest"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,8 @@ def calendar(
     without an announcement can't be listed.
 
     It connects to the servers as certpin check does, to see their chains. --offline reads only the
-    pin file and its trust files.
+    pin file and its trust files. With --host, only the events of these hosts are listed, and count
+    for the exit code.
 
     \b
     certpin calendar --offline
@@ -92,12 +94,11 @@ def calendar(
 
     if ics and as_json:
         raise click.UsageError("--ics and --json are two forms of the output: choose one")
-    if offline and servers.given:
-        raise click.UsageError(
-            "--offline connects to no server: omit --host, --connect, --starttls"
-        )
+    if offline and servers.connects:
+        raise click.UsageError("--offline connects to no server: omit --connect and --starttls")
     pins, now = PinSet.load(pin_file or path), utc_now()
     checkups = [] if offline else check_targets(servers.targets(pins), now, 0, timeout)
+    pins = replace(pins, policies=servers.policies(pins))
     data = load_data()
     verified, served = _chains(checkups)
     events = list_events(pins, verified, data, now, served=served, key_types=_key_types(keys))

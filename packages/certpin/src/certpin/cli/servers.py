@@ -117,7 +117,21 @@ class ServerOptions:
     @property
     def given(self) -> bool:
         """True if the user gave ``--host``, ``--connect`` or ``--starttls``."""
-        return bool(self._hosts or self._addresses or self._protocols)
+        return bool(self._hosts) or self.connects
+
+    @property
+    def connects(self) -> bool:
+        """True if the user gave ``--connect`` or ``--starttls``: how to connect to a server."""
+        return bool(self._addresses or self._protocols)
+
+    def policies(self, pins: PinSet) -> tuple[HostPolicy, ...]:
+        """Return the policies that ``--host`` selects, in the order of the file; by default all.
+
+        Raises:
+            HostError: a host is invalid.
+            click.UsageError: no policy covers a host.
+        """
+        return tuple(select_policies(pins, self._hosts))
 
     def targets(self, pins: PinSet) -> list[ProbeTarget]:
         """Return the servers to contact, each with its policy, in the order of the pin file.

@@ -111,4 +111,18 @@ MUTATIONS = [
         "tests/cli/test_calendar.py::"
         "test_only_the_events_of_the_chosen_hosts_are_listed_and_counted",
     ),
+    Mutation(
+        "a trust anchor on the path is no other authority",
+        _EVENTS,
+        "(certificate in anchors or self.data.root_of(pins_of(certificate)[0]))",
+        "self.data.root_of(pins_of(certificate)[0])",
+        f"{_T}test_an_anchor_on_the_path_is_listed_once_with_one_fix",
+    ),
+    Mutation(
+        "the next root of a pinned anchor is pinned too",
+        _EVENTS,
+        'self._expiry(anchor, "anchor", pinned=self._is_pinned(anchor))',
+        'self._expiry(anchor, "anchor", pinned=False)',
+        f"{_T}test_an_anchor_on_the_path_is_listed_once_with_one_fix",
+    ),
 ]

@@ -169,6 +169,22 @@ def test_trust_anchors_are_listed() -> None:
     assert _listed(policy)["anchor"].text == "the trust anchor expires: CN=Root"
 
 
+@pytest.mark.parametrize("pinned", [True, False])
+def test_an_anchor_on_the_path_is_listed_once_with_one_fix(pinned: bool) -> None:
+    pin = ROOT.pin if pinned else BANK.pin
+    policy = kit.policy("a.example", pin, trust=kit.anchors(ROOT, Authority("Next", now=NOW)))
+    events = list_events(kit.pin_set(policy), {"a.example": [CHAIN]}, EMPTY, NOW)
+    fixes = {each.text: each.fix for each in events if each.kind in {"authority", "anchor"}}
+    add = "add the certificate of the next root to the trust file, "
+    own = f"the {'pinned ' if pinned else ''}trust anchor expires: CN=Root"
+    assert fixes == {
+        "the authority expires: CN=Issuing": "nothing for pins: none depends on it. The server "
+        "must send its successor",
+        own: f"{add}{'pin that root beside this one, ' if pinned else ''}and ship it before",
+        "the trust anchor expires: CN=Next": f"{add}and ship it before",
+    }
+
+
 @pytest.mark.parametrize(
     ("policy", "chains", "how"),
     [

@@ -206,13 +206,16 @@ class _Host:
     def _authorities(self) -> Iterator[Certificate]:
         return (each for chain in self.chains for each in chain.authorities)
 
+    def _is_pinned(self, certificate: Certificate) -> bool:
+        return not self.policy.live_pins.keys().isdisjoint(pins_of(certificate))
+
     def events(self) -> Iterator[CalendarEvent]:
         yield from self._pins()
         yield from self._log_list()
         yield from self._certificates()
         yield from self._cross_signs()
         for anchor in self._anchors:
-            yield from self._expiry(anchor, "anchor", pinned=False)
+            yield from self._expiry(anchor, "anchor", pinned=self._is_pinned(anchor))
         for pin, how in self._public_roots().items():
             yield from self._root(pin, how)
         yield from self._announcements()
@@ -254,15 +257,15 @@ class _Host:
     def _certificates(self) -> Iterator[CalendarEvent]:
         """Yield an event for the expiry of each certificate in the verified chains.
 
-        Public roots are left out.
+        Public roots are left out, and trust anchors of the host, which have an event already.
         """
+        anchors = set(self._anchors)
         for chain in self.chains:
             for at, certificate in enumerate(chain.certificates):
-                if at and self.data.root_of(pins_of(certificate)[0]):
+                if at and (certificate in anchors or self.data.root_of(pins_of(certificate)[0])):
                     continue
                 kind: EventKind = "authority" if at else "certificate"
-                pinned = not self.policy.live_pins.keys().isdisjoint(pins_of(certificate))
-                yield from self._expiry(certificate, kind, pinned=pinned)
+                yield from self._expiry(certificate, kind, pinned=self._is_pinned(certificate))
 
     def _cross_signs(self) -> Iterator[CalendarEvent]:
         """Yield an event for the expiry of each cross-sign that the servers send.
@@ -300,8 +303,10 @@ class _Host:
                     "let the server omit it, or send a newer one to clients without the root",
                 ),
                 "anchor": (
-                    "the trust anchor",
-                    "add the certificate of the next root to the trust file, and ship it before",
+                    "the pinned trust anchor" if pinned else "the trust anchor",
+                    "add the certificate of the next root to the trust file, "
+                    + ("pin that root beside this one, " if pinned else "")
+                    + "and ship it before",
                 ),
             }[kind]
             text = f"{label} {verb}: {name_of(certificate)}"

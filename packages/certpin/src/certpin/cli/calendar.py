@@ -81,7 +81,7 @@ def calendar(
 
     \b
     certpin calendar --offline
-    certpin calendar --days 90                                   for CI
+    certpin calendar --days 10                                   for CI
     certpin calendar --ics > pins.ics
 
     Exit code 0: success. 1: an event is past, or at most DAYS ahead. 3: a host did not answer, so

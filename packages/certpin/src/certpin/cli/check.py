@@ -70,7 +70,7 @@ def check(
 
     \b
     certpin check
-    certpin check --days 21                                             before it is late
+    certpin check --days 10                                             before it is late
     certpin check --host api.bank.example --connect 192.0.2.7           a new server
 
     If the roots of a host's provider changed since its pins were written, it says so.

@@ -362,6 +362,16 @@ def test_the_formats_are_listed_and_an_unknown_one_names_the_list(run: Run) -> N
     assert "export" in COMMANDS
 
 
+@pytest.mark.parametrize("words", [("--list", "--json"), ("--json", "--list")])
+def test_the_formats_are_listed_as_json(run: Run, words: tuple[str, ...]) -> None:
+    done = run("export", *words)
+    assert (done.code, done.err, list(done.json)) == (0, "", ["formats"])
+    for entry in done.json["formats"]:
+        _documented.check("export format", entry)
+    assert [entry["format"] for entry in done.json["formats"]] == list(FORMATS)
+    assert {entry["use"] for entry in done.json["formats"]} == {f.use for f in FORMATS.values()}
+
+
 @pytest.mark.parametrize("name", ["wultra", "hpkp", "chromium"])
 def test_a_removed_format_is_refused_as_unknown(run: Run, name: str) -> None:
     for words in (["export", name], ["import", name, "file"]):

@@ -23,9 +23,12 @@ def _list_formats(ctx: click.Context, parameter: click.Parameter, wanted: bool) 
         return
     from certpin.formats import FORMATS
 
-    formatter = ctx.make_formatter()
-    formatter.write_dl([(known.name, known.title) for known in FORMATS.values()])
-    click.echo(formatter.getvalue(), nl=False)
+    if ctx.find_root().obj.json_requested:
+        print_json({"formats": [_format_json(known) for known in FORMATS.values()]})
+    else:
+        formatter = ctx.make_formatter()
+        formatter.write_dl([(known.name, known.title) for known in FORMATS.values()])
+        click.echo(formatter.getvalue(), nl=False)
     ctx.exit()
 
 
@@ -89,7 +92,7 @@ def _list_formats(ctx: click.Context, parameter: click.Parameter, wanted: bool) 
     is_eager=True,
     expose_value=False,
     callback=_list_formats,
-    help="List the formats.",
+    help="List the formats; with --json, also their files and uses.",
 )
 @json_option
 @click.pass_context
@@ -214,6 +217,16 @@ def _print_result(
 def _needs(chosen: Format, made: Export) -> list[str]:
     provided = any(pin.provider for policy in made.pins.policies for pin in policy.pins)
     return [*chosen.needs, *([chosen.root_sets] if provided else [])]
+
+
+def _format_json(known: Format) -> dict[str, Any]:
+    return {
+        "format": known.name,
+        "title": known.title,
+        "file": known.file,
+        "use": known.use,
+        "needs": list(known.needs),
+    }
 
 
 def _export_json(chosen: Format, made: Export, files: list[OutputFile], use: str) -> dict[str, Any]:

@@ -175,11 +175,16 @@ class CommandReply:
     Args:
         words: the arguments of the run. If ``--json`` is among them, errors are JSON even if the
             arguments can't be parsed.
+
+    Attributes:
+        json_requested: True if ``--json`` is among the arguments, for an option that ends the
+            command before all are parsed.
+        wanted: True once the command has read ``--json``.
     """
 
     def __init__(self, words: list[str]) -> None:
         self.command = ""
-        self._json_requested = "--json" in words[: words.index("--") if "--" in words else None]
+        self.json_requested = "--json" in words[: words.index("--") if "--" in words else None]
         self.wanted = False
         self._data: dict[str, Any] | None = None
         self._error: dict[str, Any] | None = None
@@ -206,7 +211,7 @@ class CommandReply:
         Return True if the error was stored; False if the output of the command is text, so that the
         caller must print the error.
         """
-        if not (self._json_requested or self.wanted or self._data is not None):
+        if not (self.json_requested or self.wanted or self._data is not None):
             return False
         kind = type(error).__name__
         fields = {name: getattr(error, name, None) or None for name in _ERROR_FIELDS}

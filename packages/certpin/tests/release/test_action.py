@@ -119,6 +119,19 @@ def test_a_missing_pin_file_fails(use: Use) -> None:
     assert "other.toml" in done.log
 
 
+@pytest.mark.parametrize(
+    "inputs",
+    [{"pin_file": "other.toml"}, {"command": "prove", "client": "x {url}", "pin_file": "other"}],
+)
+def test_the_sarif_file_of_an_earlier_step_is_not_an_output(
+    use: Use, tmp_path: Path, inputs: dict[str, str]
+) -> None:
+    (tmp_path / "my pins.sarif").write_text("{}")
+    done = use(sarif="my pins.sarif", **inputs)
+    assert (done.status, done.outputs["result"], done.outputs["sarif"]) == (2, "failed", "")
+    assert not (tmp_path / "my pins.sarif").exists()
+
+
 def test_a_pin_file_cannot_give_commands_to_the_runner(use: Use, tmp_path: Path) -> None:
     (tmp_path / "pins.toml").write_text("schema = 1\nname = '''x\n::warning::planted\n'''\n")
     done = use(command="lint")

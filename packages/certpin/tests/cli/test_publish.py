@@ -200,7 +200,12 @@ def test_a_passphrase_encrypts_them_and_is_needed_to_sign(
     record_signed()
     refused = run("publish", "sign", *KEYS)
     assert refused.code == 2
-    assert "passphrase" in refused.err
+    assert refused.err.startswith(f"certpin: {KEYS[0]}: its private key is encrypted\n")
+    assert "set CERTPIN_PASSPHRASE" in refused.err
+    wrong = run("publish", "sign", *KEYS, CERTPIN_PASSPHRASE="not so secret")
+    assert wrong.code == 2
+    assert f"{KEYS[0]}: the passphrase of its private key is wrong" in wrong.err
+    assert "not so secret" not in wrong.out + wrong.err
     signed = run("publish", "sign", *KEYS, **secret)
     assert signed.code == 0
     assert "very secret" not in signed.out + signed.err

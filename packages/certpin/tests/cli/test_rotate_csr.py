@@ -132,6 +132,13 @@ def test_an_encrypted_key_is_opened(run: Run) -> None:
     requested(run(*words, CERTPIN_PASSPHRASE=SECRET.decode()))
     wrong = run(*words, CERTPIN_PASSPHRASE="wrong battery")
     assert (wrong.code, "wrong battery" in wrong.err) == (2, False)
+    assert wrong.err.startswith("certpin: next.key: the passphrase of its private key is wrong")
+    missing = run(*words)
+    assert missing.code == 2
+    assert missing.err == (
+        "certpin: next.key: its private key is encrypted\n"
+        "  fix: set CERTPIN_PASSPHRASE, or use a terminal\n"
+    )
 
 
 @pytest.mark.parametrize("form", ["der", "pkcs12"])

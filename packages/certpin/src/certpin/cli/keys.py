@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from certpin.hsm import TokenKey
     from certpin.pins import HostPattern, Match, Pin, TrustAnchors
     from certpin.x509.keys import KeyAlgorithm
-    from certpin.x509.signing import Signer
+    from certpin.x509.signing import FileKey, Signer
 
 
 _KEY_TYPES = {"p256": "EC P-256", "p384": "EC P-384", "ed25519": "Ed25519"}
@@ -125,16 +125,35 @@ def signer_of(
         KeyParseError: the file has no private key.
         TokenError: the token or the key service can't be used.
     """
-    from certpin.x509.signing import file_key
-
     if key_place(key) == "file":
-        yield file_key(read_file(Path(key)), partial(passphrase_of, key))
+        yield key_of(key, read_file(Path(key)))
         return
     with open_by_uri(key, pin, for_server=for_server) as signer:
         yield signer
 
 
-def passphrase_of(place: str) -> bytes | None:
+def key_of(place: str, data: bytes) -> FileKey:
+    """Return the private key in the content of a file. An encrypted one is opened.
+
+    Args:
+        place: the path of the file, for errors and for the question about the passphrase.
+        data: the content of the file.
+
+    Raises:
+        KeyParseError: the file has no private key that certpin can use, or its passphrase is
+            missing or wrong.
+    """
+    from certpin.errors import KeyParseError
+    from certpin.support.text import printable
+    from certpin.x509.signing import file_key
+
+    try:
+        return file_key(data, partial(_passphrase_of, place))
+    except KeyParseError as exc:
+        raise KeyParseError(f"{printable(place)}: {exc.problem}", fix=exc.fix) from exc
+
+
+def _passphrase_of(place: str) -> bytes | None:
     """Return the passphrase of a key file, from the environment or the terminal.
 
     Return None if there is neither the environment variable nor a terminal. Before the user is

@@ -6,7 +6,6 @@ certpin uses one signature algorithm for each kind of key (``TokenKey.sign`` lis
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Protocol
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     SignerPublicKey = EllipticCurvePublicKey | RSAPublicKey | Ed25519PublicKey
 
+_HOW_TO_OPEN = "set CERTPIN_PASSPHRASE, or use a terminal"
 _USABLE = "P-256, P-384, RSA and Ed25519 keys are usable"
 
 _VERSION = b"\x02\x01\x00"  # v1(0)
@@ -101,9 +101,9 @@ def file_key(data: bytes, passphrase: Passphrase) -> FileKey:
         The key. Not checked: that it belongs to a certificate in the same file.
 
     Raises:
-        KeyParseError: the file has no private key that can be read, or certpin doesn't sign with
-            this kind of key. An RSA-PSS key is refused, because it would become a plain RSA key
-            with another pin.
+        KeyParseError: the file has no private key that can be read; the key is encrypted, and the
+            passphrase is missing or wrong; or certpin doesn't sign with this kind of key. An
+            RSA-PSS key is refused, because it would become a plain RSA key with another pin.
     """
     private = _load(data, passphrase)
     public: Any = private.public_key()
@@ -116,24 +116,55 @@ def file_key(data: bytes, passphrase: Passphrase) -> FileKey:
 def _load(data: bytes, passphrase: Passphrase) -> PrivateKeyTypes:
     """Return the private key in PEM, DER or PKCS#12 data.
 
-    The function ``passphrase`` is called only if the key can't be read without its result.
+    The function ``passphrase`` is called only if the key can't be read without its result: if it is
+    encrypted, or if the data may be PKCS#12, of which that isn't known.
     """
-    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
 
-    pem = serialization.load_pem_private_key
-    loaders: list[Any] = [serialization.load_der_private_key, _from_pkcs12]
-    for ask in (certificate.no_passphrase, passphrase):
-        secret = ask()
-        for load in [pem] if b"-----BEGIN " in data else loaders:
-            with suppress(ValueError, TypeError, UnsupportedAlgorithm):
-                private: PrivateKeyTypes = load(data, secret)
-                return private
+    pem = b"-----BEGIN " in data
+    plain: list[Any] = [
+        serialization.load_pem_private_key if pem else serialization.load_der_private_key
+    ]
+    loaders = plain if pem else [*plain, _from_pkcs12]
+    private, encrypted = _try(loaders, data, None)
+    secret = passphrase() if private is None and (encrypted or not pem) else None
+    if secret is not None:
+        private, _ = _try(loaders, data, secret)
+    if private is not None:
+        return private
+    if not encrypted:
+        raise KeyParseError(
+            "there is no private key in it that can be read",
+            fix="give the file of a private key, as PEM, DER or PKCS#12; for an encrypted one, "
+            + _HOW_TO_OPEN,
+        )
+    if secret is None:
+        raise KeyParseError("its private key is encrypted", fix=_HOW_TO_OPEN)
     raise KeyParseError(
-        "there is no private key in it that can be read",
-        fix="give the file of a private key, as PEM, DER or PKCS#12, and its passphrase if it has "
-        "one",
+        "the passphrase of its private key is wrong, or the key is damaged",
+        fix="check the passphrase",
     )
+
+
+def _try(
+    loaders: Sequence[Any], data: bytes, secret: bytes | None
+) -> tuple[PrivateKeyTypes | None, bool]:
+    """Return the private key that one of the loaders reads, and whether a key needs a passphrase.
+
+    The key is None if no loader can read it. PKCS#12 with a passphrase can't be distinguished from
+    other data.
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    encrypted = False
+    for load in loaders:
+        try:
+            return load(data, secret), encrypted
+        except TypeError:  # the loader needs a passphrase
+            encrypted = True
+        except (ValueError, UnsupportedAlgorithm):
+            continue
+    return None, encrypted
 
 
 def _from_pkcs12(data: bytes, secret: bytes | None) -> PrivateKeyTypes:

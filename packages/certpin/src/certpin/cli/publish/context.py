@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from certpin.cli.extras import extra_needed
-from certpin.cli.keys import new_key_file, new_passphrase, passphrase_of, signer_of
+from certpin.cli.keys import key_of, new_key_file, new_passphrase, signer_of
 from certpin.cli.options import PASSPHRASE_VARIABLE, ask_pin, key_place, read_file
 from certpin.cli.rotate.files import RotationFiles
 
@@ -232,7 +232,6 @@ class Keyring:
     def _take(self, place: str) -> SigningKey:
         from certpin.kms import open_service_key
         from certpin.publish.keys import KeySigner, held_elsewhere
-        from certpin.x509.signing import file_key
 
         where = key_place(place)
         if where == "token":
@@ -246,7 +245,7 @@ class Keyring:
         data = read_file(path)
         if (key := held_elsewhere(data)) is not None:
             return SigningKey(place, key, None)
-        signer = KeySigner(file_key(data, partial(passphrase_of, place)))
+        signer = KeySigner(key_of(place, data))
         return SigningKey(place, signer.public_key, signer)
 
     def _on_token(self, place: str) -> SigningKey:

@@ -74,6 +74,13 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         14,
+        "certpin/clients/_httpx_base.py",
+        "        raise copy(error) from error.__cause__\n",
+        "        pass\n",
+        "tests/clients/test_httpx.py::test_a_refusal_is_not_retried",
+    ),
+    Mutation(
+        14,
         _URLLIB3,
         "refuse_options(options, *_TLS_OPTIONS)",
         "",

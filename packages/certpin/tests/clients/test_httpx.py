@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import ssl
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,12 @@ import pytest
 import certpin
 from certpin.clients import httpx as pinned_httpx
 from certpin.clients import httpx2 as pinned_httpx2
+from certpin.lab.lab_server import server_context
+from tests.tls._servers import RecordingServer
 
 if TYPE_CHECKING:
+    from certpin import PinFailure
+    from certpin.lab import Authority
     from tests.clients.conftest import Bank
 
 pytestmark = pytest.mark.peer("nginx")
@@ -79,6 +84,62 @@ def test_a_plain_client_can_send_through_a_pinned_transport(
             client.get(bank.url("mitm"))
     assert caught.value.request.url.host == "mitm.test"
     assert isinstance(caught.value, certpin.PinMismatchError)
+
+
+@pytest.fixture
+def rogue(intermediate: Authority) -> RecordingServer:
+    """A server for ``mitm.test`` with an unpinned key. It counts its connections."""
+    return RecordingServer(server_context(intermediate.issue("mitm.test")))
+
+
+@of_each_library
+def test_a_refusal_is_not_retried(
+    library: Any, pinned: Any, bank: Bank, rogue: RecordingServer
+) -> None:
+    told: queue.Queue[PinFailure] = queue.Queue()
+    context = certpin.PinnedSSLContext(bank.pins, on_failure=[told.put])
+    transport = pinned.PinnedTransport(context, retries=3)
+    with rogue, library.Client(transport=transport) as client:
+        for _ in range(2):
+            with pytest.raises(library.ConnectError) as caught:
+                client.get(f"https://mitm.test:{rogue.port}/")
+            assert isinstance(caught.value, certpin.PinMismatchError)
+    assert len(rogue.recordings(0)) == 2
+    assert [told.get(timeout=10).host for _ in range(2)] == ["mitm.test"] * 2
+    assert told.empty()
+
+
+@of_each_library
+def test_a_refusal_of_an_asynchronous_client_is_not_retried(
+    library: Any, pinned: Any, bank: Bank, rogue: RecordingServer
+) -> None:
+    async def get() -> None:
+        transport = pinned.AsyncPinnedTransport(bank.pins, retries=3)
+        async with library.AsyncClient(transport=transport) as client:
+            await client.get(f"https://mitm.test:{rogue.port}/")
+
+    with rogue, pytest.raises(library.ConnectError) as caught:
+        asyncio.run(get())
+    assert isinstance(caught.value, certpin.PinMismatchError)
+    assert len(rogue.recordings(0)) == 1
+
+
+@of_each_library
+def test_another_failure_is_retried_even_while_the_caller_handles_a_refusal(
+    library: Any, pinned: Any, bank: Bank, rogue: RecordingServer
+) -> None:
+    assert rogue.context is not None
+    rogue.context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context = certpin.PinnedSSLContext(bank.pins)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    transport = pinned.PinnedTransport(context, retries=1)
+    with rogue, library.Client(transport=transport) as client:
+        try:
+            client.get(bank.url("unpinned"))
+        except certpin.PinError:
+            with pytest.raises(library.ConnectError):
+                client.get(f"https://mitm.test:{rogue.port}/")
+    assert len(rogue.recordings(0)) == 2
 
 
 @of_each_library

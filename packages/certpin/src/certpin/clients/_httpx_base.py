@@ -5,12 +5,14 @@ PinnedTransport(PinningTransport, httpx.HTTPTransport)``. The transport refuses 
 text, and raises refusals as an error that is both the library's and a ``PinError``. It can do so
 for all requests, because redirects, authentication flows and proxies also pass through it. After
 the handshake, the context must have checked the connection (rule 14 of docs/concepts/matching.md).
-The transport verifies this before the request is sent, in httpcore's ``trace`` extension.
+The transport verifies this before the request is sent, in httpcore's ``trace`` extension. There it
+also ends the request after a refusal, which httpcore would retry.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from certpin.clients._common import (
@@ -109,6 +111,22 @@ class _Connections:
             assert_pinned(tls, host, strict=self._context.strict)
 
 
+def _raise_refusal(event: str, info: dict[str, Any]) -> None:
+    """Raise the ``PinError`` if a trace event reports that it ended a TLS handshake.
+
+    httpcore makes a ``ConnectError`` of it, and would connect again if the transport has
+    ``retries``. A retry would contact an attacker again.
+    """
+    if not event.endswith(".start_tls.failed"):
+        return
+    # Only causes: the context may be an error that the caller was handling before.
+    error: BaseException | None = info["exception"]
+    while error is not None and not isinstance(error, PinError):
+        error = error.__cause__
+    if error is not None:
+        raise copy(error) from error.__cause__
+
+
 class PinningTransport(_Transport):
     """Base class that adds the pin checks to a synchronous transport of httpx or httpx2."""
 
@@ -130,6 +148,7 @@ class PinningTransport(_Transport):
                 raise
             if theirs is not None:
                 theirs(event, info)
+            _raise_refusal(event, info)
 
         with self._pinned(request), self._traced(request, trace):
             return base.handle_request(request)
@@ -156,6 +175,7 @@ class AsyncPinningTransport(_Transport):
                 raise
             if theirs is not None:
                 await theirs(event, info)
+            _raise_refusal(event, info)
 
         with self._pinned(request), self._traced(request, trace):
             return await base.handle_async_request(request)

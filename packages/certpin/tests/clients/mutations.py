@@ -1,5 +1,8 @@
 """Code changes that break rule 14 (each connection is checked by the pinned context itself).
 
+Some break another promise of client adapters: no retry after a refusal, and ALPN protocols that
+apply to one client only.
+
 ``test_mutations.py`` applies each change to a TLS context or a client adapter, and requires that
 the named test fails.
 """
@@ -9,9 +12,11 @@ from __future__ import annotations
 from tests._mutation import Mutation
 
 _CONTEXT = "certpin/tls/context.py"
+_ALPN = "certpin/tls/alpn.py"
 _URLLIB3 = "certpin/clients/_urllib3_base.py"
 
 _URLLIB3_TESTS = "tests/clients/test_urllib3.py::"
+_ALPN_TESTS = "tests/tls/test_alpn.py::"
 _COPIES = "tests/tls/test_rule_14_no_copies.py::test_a_way_to_copy_a_context_is_refused"
 
 MUTATIONS: list[Mutation] = [
@@ -78,6 +83,50 @@ MUTATIONS: list[Mutation] = [
         "        raise copy(error) from error.__cause__\n",
         "        pass\n",
         "tests/clients/test_httpx.py::test_a_refusal_is_not_retried",
+    ),
+    Mutation(
+        14,
+        "certpin/clients/_common.py",
+        "        self._protocols = protocols\n",
+        "        self._pinned.set_alpn_protocols(protocols)\n",
+        "tests/clients/test_sharing.py::test_a_client_with_http2_leaves_the_others_their_protocol",
+    ),
+    Mutation(
+        14,
+        _ALPN,
+        "        with alpn_lock.held:\n            while True:",
+        "        with suppress():\n            while True:",
+        _ALPN_TESTS + "test_no_other_thread_changes_the_protocols_while_openssl_copies_them",
+    ),
+    Mutation(
+        14,
+        _ALPN,
+        "if begun == alpn_lock.begun:",
+        "if True:",
+        _ALPN_TESTS + "test_a_connection_that_a_signal_handler_interrupts_has_its_own_protocols",
+    ),
+    Mutation(
+        14,
+        _ALPN,
+        "    _offered.set(None)",
+        "    _offered.set(offered)",
+        _ALPN_TESTS
+        + "test_a_connection_within_the_handshake_of_a_wrapper_has_the_protocols_of_its_context",
+    ),
+    Mutation(
+        14,
+        _ALPN,
+        'each connection sets its list again."""\n        self.held = RLock()\n',
+        'each connection sets its list again."""\n',
+        _ALPN_TESTS + "test_a_forked_process_does_not_wait_for_a_thread_of_its_parent",
+    ),
+    Mutation(
+        14,
+        _CONTEXT,
+        "        if self._is_handed:\n            begin =",
+        "        if raw is None:\n            begin =",
+        _ALPN_TESTS
+        + "test_a_connection_that_began_before_the_first_wrapper_does_not_get_its_protocols",
     ),
     Mutation(
         14,

@@ -178,6 +178,17 @@ def test_trust_variables_do_not_replace_the_trust_of_the_pins(
         assert client.get(bank.url("api")).is_success
 
 
+@of_each_library
+def test_the_repeated_settings_of_a_plain_client_are_stored_once(
+    library: Any, pinned: Any, bank: Bank
+) -> None:
+    context = certpin.PinnedSSLContext(bank.pins)
+    for _ in range(3):
+        with library.Client(verify=context) as client:
+            assert client.get(bank.url("api")).is_success
+    assert len(context._calls) == 1  # set_alpn_protocols
+
+
 @pytest.fixture
 def unpinned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let pinned contexts connect with TLS that they don't check, as if a library bypassed them."""

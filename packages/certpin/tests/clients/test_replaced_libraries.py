@@ -26,7 +26,7 @@ CHECKS = sorted(map(str, Path(__file__).parent.joinpath("replaced").glob("check_
 # The environment in which niquests, requests and urllib3 are tested like the others.
 SHARED = [
     str(Path(__file__).with_name(f"test_{name}.py"))
-    for name in ("conformance", "proxies", "requests", "urllib3")
+    for name in ("conformance", "proxies", "requests", "sharing", "urllib3")
 ]
 
 pytestmark = [pytest.mark.slow, pytest.mark.peer("nginx")]

@@ -102,14 +102,6 @@ def test_a_refusal_is_not_retried(bank: Bank) -> None:
     assert told.empty()
 
 
-def test_repeated_settings_are_stored_once(bank: Bank) -> None:
-    context = PinnedSSLContext(bank.pins)
-    for _ in range(3):
-        with PinnedPoolManager(context) as http:
-            http.request("GET", bank.url("api"))
-    assert len(context._calls) == 1  # set_alpn_protocols
-
-
 def test_settings_repeated_by_other_threads_weaken_nothing(
     bank: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:

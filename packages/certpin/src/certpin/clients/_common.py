@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import ssl
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from certpin.errors import ConfigError, MissingExtraError, PinError
 from certpin.tls import PinnedSSLContext
+from certpin.tls.alpn import offering
 from certpin.tls.failures import calling
+from certpin.x509.openssl import OwnSSLContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from typing import NoReturn
 
     from certpin.pins import PinSet
     from certpin.tls.failures import FailureHook
@@ -57,6 +61,53 @@ def context_of(pins: Pins, on_failure: Iterable[FailureHook] = ()) -> PinnedSSLC
             fix="PinnedSSLContext(pins, on_failure=…)",
         )
     return pins
+
+
+class HandedContext(OwnSSLContext):
+    """A wrapper of a pinned context for one client library, with its own ALPN protocols.
+
+    The pinned context makes every connection, with all of its settings except the ALPN protocols.
+    A setting that the library changes on the wrapper has no effect: it can't weaken the pinned
+    context.
+
+    For each connection, urllib3-future counts the roots of the connection's context, and loads the
+    platform's roots if there are none. A pinned context raises ``ContextCopyError`` if its roots
+    are counted, because libraries that copy a context begin with that call. The wrapper reports
+    that it has roots. Its certificate store stays empty.
+    """
+
+    def __new__(cls, pinned: PinnedSSLContext) -> Self:
+        """Make a wrapper of one pinned context."""
+        return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
+
+    def __init__(self, pinned: PinnedSSLContext) -> None:
+        self._pinned = pinned
+        self._protocols: list[str] = []
+        pinned._is_handed = True
+
+    def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
+        """Return a TLS socket of the pinned context, as ``ssl.SSLContext.wrap_socket`` does."""
+        with offering(self._protocols):
+            return self._pinned.wrap_socket(*args, **kwargs)
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        """Return an ``SSLObject`` that the pinned context makes. asyncio calls this method."""
+        with offering(self._protocols):
+            return self._pinned.wrap_bio(*args, **kwargs)
+
+    def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
+        """Set the ALPN protocols of connections that this wrapper begins."""
+        protocols = list(alpn_protocols)
+        super().set_alpn_protocols(protocols)  # raises an error for an invalid name
+        self._protocols = protocols
+
+    def cert_store_stats(self) -> dict[str, int]:
+        """Report that the store has one root, so that urllib3-future loads no roots."""
+        return {"x509": 1, "crl": 0, "x509_ca": 1}
+
+    def get_ca_certs(self, binary_form: bool = False) -> NoReturn:
+        """Raise ``ContextCopyError``, because a copy of the context would have no pins."""
+        self._pinned.get_ca_certs(binary_form)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from certpin.clients._common import (
+    HandedContext,
     admitted,
     both,
     context_of,
@@ -46,8 +47,9 @@ class _Transport:
     ) -> None:
         refuse_options(options, "verify", "cert")
         self.context = context_of(pins, on_failure)
+        self._handed = HandedContext(self.context)
         base: Any = super()
-        base.__init__(verify=self.context, **options)
+        base.__init__(verify=self._handed, **options)
 
     @contextmanager
     def _traced(self, request: Any, trace: Callable[..., Any]) -> Iterator[None]:
@@ -78,11 +80,12 @@ class _Transport:
 class _Connections:
     """Finds the new TLS connections of a request in httpcore's trace events, and checks them.
 
-    TLS to an ``https://`` proxy has another context, and is not checked.
+    TLS to an ``https://`` proxy has another context than ``handed``, and is not checked.
     """
 
-    def __init__(self, context: PinnedSSLContext) -> None:
+    def __init__(self, context: PinnedSSLContext, handed: HandedContext) -> None:
         self._context = context
+        self._handed = handed
         self._ours = False
 
     def made(self, event: str, info: dict[str, Any]) -> Any:
@@ -96,7 +99,7 @@ class _Connections:
             info: the arguments of the event, and its result.
         """
         if event.endswith(".start_tls.started"):
-            self._ours = info["ssl_context"] is self._context
+            self._ours = info["ssl_context"] is self._handed
         if event.endswith(".start_tls.complete") and self._ours:
             return info["return_value"]
         return None
@@ -137,7 +140,8 @@ class PinningTransport(_Transport):
         ``PinError``.
         """
         base: Any = super()
-        theirs, connections = request.extensions.get("trace"), _Connections(self.context)
+        theirs = request.extensions.get("trace")
+        connections = _Connections(self.context, self._handed)
 
         def trace(event: str, info: dict[str, Any]) -> None:
             stream = connections.made(event, info)
@@ -164,7 +168,8 @@ class AsyncPinningTransport(_Transport):
         ``PinError``.
         """
         base: Any = super()
-        theirs, connections = request.extensions.get("trace"), _Connections(self.context)
+        theirs = request.extensions.get("trace")
+        connections = _Connections(self.context, self._handed)
 
         async def trace(event: str, info: dict[str, Any]) -> None:
             stream = connections.made(event, info)

@@ -17,17 +17,22 @@ from __future__ import annotations
 import ssl
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from certpin.clients._common import admitted, both, context_of, refuse_options, refused_option
+from certpin.clients._common import (
+    HandedContext,
+    admitted,
+    both,
+    context_of,
+    refuse_options,
+    refused_option,
+)
 from certpin.errors import ConfigError, PinError, pin_error
 from certpin.tls import PinnedSSLContext, assert_pinned
 from certpin.tls.failures import calling
-from certpin.x509.openssl import OwnSSLContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from typing import NoReturn
 
     from certpin.clients._common import Pins
     from certpin.tls.failures import FailureHook
@@ -72,44 +77,6 @@ class RefusedError(Exception):
         self.error = error
 
 
-class HandedContext(OwnSSLContext):
-    """A wrapper of a pinned context that urllib3-future accepts.
-
-    For each connection, urllib3-future counts the roots of the connection's context, and loads the
-    platform's roots if there are none. A pinned context raises ``ContextCopyError`` if its roots
-    are counted, because libraries that copy a context begin with that call. The wrapper reports
-    that it has roots, and makes every connection with the pinned context. The wrapper's certificate
-    store stays empty.
-    """
-
-    def __new__(cls, pinned: PinnedSSLContext) -> Self:
-        """Make a wrapper of one pinned context."""
-        return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
-
-    def __init__(self, pinned: PinnedSSLContext) -> None:
-        self._pinned = pinned
-
-    def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
-        """Return a TLS socket of the pinned context, as ``ssl.SSLContext.wrap_socket`` does."""
-        return self._pinned.wrap_socket(*args, **kwargs)
-
-    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
-        """Return an ``SSLObject`` that the pinned context makes. asyncio calls this method."""
-        return self._pinned.wrap_bio(*args, **kwargs)
-
-    def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
-        """Set the ALPN protocols of the pinned context, as ``ssl.SSLContext`` does."""
-        self._pinned.set_alpn_protocols(alpn_protocols)
-
-    def cert_store_stats(self) -> dict[str, int]:
-        """Report that the store has one root, so that urllib3-future loads no roots."""
-        return {"x509": 1, "crl": 0, "x509_ca": 1}
-
-    def get_ca_certs(self, binary_form: bool = False) -> NoReturn:
-        """Raise ``ContextCopyError``, because a copy of the context would have no pins."""
-        self._pinned.get_ca_certs(binary_form)
-
-
 class _BaseConnection:
     """Base class of the pinned connections of urllib3 and niquests.
 
@@ -148,8 +115,7 @@ class _BaseConnection:
         host, port = self.host, self.port
         if self._tunnel_host:
             host, port = self._tunnel_host, self._tunnel_port or port
-        if self._http3 is not None:
-            self.ssl_context = HandedContext(context)
+        self.ssl_context = HandedContext(context)
         try:
             with calling(host, port):
                 yield

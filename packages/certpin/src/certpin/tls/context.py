@@ -1,9 +1,10 @@
 """``PinnedSSLContext``: an ``ssl.SSLContext`` that refuses connections its pin set doesn't allow.
 
-Three classes, each derived from the one before it. The rules are in docs/concepts/matching.md.
+Four classes, each derived from the one before it. The rules are in docs/concepts/matching.md.
 
 - ``MirroredContext`` (in ``certpin.x509.openssl``) has several trust stores, and applies each
   setting to all of them (rule 8).
+- ``AlpnContext`` (in ``certpin.tls.alpn``) has ALPN protocols for each client that shares it.
 - ``VerifyingContext`` detects that certificate verification was weakened (rules 1, 2, 3 and 7).
 - ``PinnedSSLContext`` begins connections and checks their pins (rules 1, 5, 9, 10 and 11).
 """
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from certpin.errors import ConfigError, HostError, PinError
 from certpin.pins import normalise, utc_now
+from certpin.tls.alpn import AlpnContext
 from certpin.tls.check import DebugAnchors, Enforcer, PinState
 from certpin.tls.failures import (
     DEBUG_VARIABLE,
@@ -27,7 +29,7 @@ from certpin.tls.failures import (
 )
 from certpin.tls.gate import Gate, Pinned, PinnedSSLObject, PinnedSSLSocket, green_class_for
 from certpin.x509 import Certificate
-from certpin.x509.openssl import MirroredContext, OpenSSLContext, harden, require_loadable
+from certpin.x509.openssl import OpenSSLContext, harden, require_loadable
 
 if TYPE_CHECKING:
     import socket
@@ -62,7 +64,7 @@ _LAST_OF_THE_SERVER = frozenset({14, 20})  # ServerHelloDone (TLS 1.2), Finished
 _CHECKING_CLASSES = frozenset({"sslsocket_class", "sslobject_class"})
 
 
-class VerifyingContext(MirroredContext):
+class VerifyingContext(AlpnContext):
     """A context that detects whether its certificate verification was weakened.
 
     A client library may change the verification settings of the context that it was given, also in
@@ -419,7 +421,7 @@ class PinnedSSLContext(VerifyingContext):
         """
         return self._guarded(server_side, server_hostname, owner, session, incoming, outgoing)
 
-    def _guarded(
+    def _guarded(  # noqa: C901  # for speed
         self,
         server_side: bool,
         host: str,
@@ -461,12 +463,21 @@ class PinnedSSLContext(VerifyingContext):
         if session is not None and not gate.may_resume(session):
             session = None
         store = target.store or self
+        raw: Any = None
         gate.guards_certificate = self._has_certificate
         if outgoing is None:
             gate.socket = weakref.ref(below)
-            raw = _openssl_socket(store, below, False, host, owner=gate, session=session)
-        else:
+            if not self._is_handed:
+                raw = _openssl_socket(store, below, False, host, owner=gate, session=session)
+        elif not self._is_handed:
             raw = _openssl_bio(store, below, outgoing, False, host, owner=gate, session=session)
+        # Again if that changed meanwhile: OpenSSL may have copied the ALPN list of another client.
+        if self._is_handed:
+            begin = _openssl_socket if outgoing is None else _openssl_bio
+            ends = (below,) if outgoing is None else (below, outgoing)
+            raw = self._begin_with_alpn(
+                begin, store, *ends, False, host, owner=gate, session=session
+            )
         # Rule 1, once OpenSSL has copied the settings: another thread may have changed them while
         # it did, or something may have changed them past this class.
         if (

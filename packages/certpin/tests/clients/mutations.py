@@ -92,6 +92,20 @@ MUTATIONS: list[Mutation] = [
         "tests/clients/test_sharing.py::test_a_client_with_http2_leaves_the_others_their_protocol",
     ),
     Mutation(
+        9,
+        "certpin/clients/_common.py",
+        "if request not in _admitted.get():",
+        "if not _admitted.get():",
+        "tests/clients/test_common.py::test_another_request_inside_the_block_is_checked",
+    ),
+    Mutation(
+        9,
+        "certpin/clients/_common.py",
+        "            current.clear()",
+        "            pass",
+        "tests/clients/test_common.py::test_a_task_of_the_block_is_checked_after_its_end",
+    ),
+    Mutation(
         14,
         _ALPN,
         "        with alpn_lock.held:\n            while True:",

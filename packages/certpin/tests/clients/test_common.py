@@ -6,13 +6,14 @@ import importlib
 import subprocess
 import sys
 import tomllib
+from contextvars import copy_context
 from pathlib import Path
 
 import pytest
 
 import certpin
-from certpin import clients
-from certpin.clients._common import both, context_of
+from certpin import PinnedSSLContext, clients
+from certpin.clients._common import admitted, both, context_of
 from tests import kit
 
 ROOT = Path(__file__).parents[4]
@@ -70,6 +71,35 @@ def test_a_pin_set_gets_a_strict_context_and_a_context_is_kept() -> None:
     assert made.strict
     assert made.pins is pins
     assert context_of(made) is made
+
+
+def test_another_request_inside_the_block_is_checked() -> None:
+    context = PinnedSSLContext(kit.pin_set(kit.policy("api.test")))
+    with admitted(context, "https", "api.test", None):
+        with admitted(context, "https", "api.test", 443):
+            pass
+        with (
+            pytest.raises(certpin.InsecureRequestError),
+            admitted(context, "http", "api.test", 443),
+        ):
+            pass
+        with pytest.raises(certpin.UnpinnedHostError), admitted(context, "https", "x.test", 443):
+            pass
+
+
+def test_a_task_of_the_block_is_checked_after_its_end() -> None:
+    """It inherits the variable of the block, but the pin set may have been replaced meanwhile."""
+    context = PinnedSSLContext(kit.pin_set(kit.policy("api.test", mode="report")), strict=False)
+    with admitted(context, "http", "api.test", 80):
+        task = copy_context()
+    context.swap(kit.pin_set(kit.policy("api.test"), version=2))
+
+    def request() -> None:
+        with admitted(context, "http", "api.test", 80):
+            pass
+
+    with pytest.raises(certpin.InsecureRequestError):
+        task.run(request)
 
 
 def test_a_merged_error_has_both_types() -> None:

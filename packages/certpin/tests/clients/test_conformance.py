@@ -107,6 +107,29 @@ def test_a_request_in_clear_text_is_refused(driver: Driver, bank: Bank) -> None:
 
 
 @driven
+def test_report_mode_reports_a_request_in_clear_text_once(driver: Driver, bank: Bank) -> None:
+    told: queue.Queue[PinFailure] = queue.Queue()
+    context = PinnedSSLContext(bank.pins, strict=False, on_failure=[told.put])
+    bodies = driver.get(context, bank.clear_text("report"), bank.url("report"))
+    assert bodies == ["hello in clear text\n", "hello from report.test\n"]
+    clear, encrypted = (told.get(timeout=10) for _ in range(2))
+    assert (clear.host, clear.decision, clear.reason) == (
+        *("report.test", "report"),
+        "InsecureRequestError",
+    )
+    assert (clear.port, clear.error, clear.verdict) == (bank.web.plain, None, None)
+    assert encrypted.reason == "mismatch"
+
+
+@driven
+def test_report_mode_does_not_allow_clear_text_to_a_strict_context(
+    driver: Driver, bank: Bank
+) -> None:
+    refusal(driver, certpin.InsecureRequestError, bank.pins, bank.clear_text("report"))
+    assert bank.arrived_in_clear_text() == []
+
+
+@driven
 def test_a_redirect_to_clear_text_is_refused_and_reported(driver: Driver, bank: Bank) -> None:
     told: queue.Queue[PinFailure] = queue.Queue()
     context = PinnedSSLContext(bank.pins, on_failure=[told.put])

@@ -103,9 +103,16 @@ MUTATIONS = [
     Mutation(
         9,
         _TLS + "check.py",
-        "if not encrypted and (self.strict or enforced):",
-        "if not encrypted and self.strict:",
+        'self.strict or (policy is not None and policy.mode == "enforce")',
+        "self.strict",
         _R9 + "without_strict_clear_text_is_refused_only_for_enforced_hosts",
+    ),
+    Mutation(
+        9,
+        _TLS + "check.py",
+        '            self._record(host, "report", InsecureRequestError.__name__, _NOTHING)',
+        "            pass",
+        _R9 + "in_report_mode_clear_text_passes_only_without_strict_and_is_logged",
     ),
     Mutation(
         10,

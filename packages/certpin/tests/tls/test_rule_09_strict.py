@@ -132,3 +132,21 @@ def test_without_strict_clear_text_is_refused_only_for_enforced_hosts(
     lenient.admit(OTHER, encrypted=False)
     with pytest.raises(InsecureRequestError):
         lenient.admit(HOST, encrypted=False)
+
+
+def test_in_report_mode_clear_text_passes_only_without_strict_and_is_logged(
+    trusted_root: Path, intermediate: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    pins = kit.pin_set(kit.policy(HOST, intermediate.pin, mode="report"))
+    with pytest.raises(InsecureRequestError):
+        PinnedSSLContext(pins).admit(HOST, encrypted=False)
+    caplog.clear()
+    context = PinnedSSLContext(pins, strict=False)
+    context.admit(HOST)
+    context.admit(OTHER, encrypted=False)
+    assert not caplog.records
+    context.admit(HOST, encrypted=False)
+    (record,) = caplog.records
+    fields = record.__dict__["certpin"]
+    assert (record.levelname, fields["host"]) == ("WARNING", HOST)
+    assert (fields["decision"], fields["reason"]) == ("report", "InsecureRequestError")

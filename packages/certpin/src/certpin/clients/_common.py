@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import ssl
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
@@ -15,7 +16,7 @@ from certpin.tls.failures import calling
 from certpin.x509.openssl import OwnSSLContext
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import NoReturn
 
     from certpin.pins import PinSet
@@ -28,6 +29,10 @@ Theirs = TypeVar("Theirs", bound=Exception)
 # niquests' schemes for server-sent events are "sse" with TLS and "psse" without.
 _ENCRYPTED = frozenset({"https", "wss", "sse"})
 _PORTS = {"https": 443, "wss": 443, "sse": 443, "http": 80, "ws": 80, "psse": 80}
+# The request of the innermost ``admitted``: context, host, port, and whether it is encrypted.
+_admitted: ContextVar[Sequence[tuple[PinnedSSLContext, str, int, bool]]] = ContextVar(
+    "certpin_admitted", default=()
+)
 # requests and niquests read these variables, and pinned clients ignore the bundles.
 _BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
@@ -114,7 +119,9 @@ class HandedContext(OwnSSLContext):
 def admitted(context: PinnedSSLContext, scheme: str, host: str, port: int | None) -> Iterator[None]:
     """Context manager: check that a request may be sent; the ``with`` block then sends it.
 
-    While the block runs, reports of failed pin checks name the port of the request's URL.
+    While the block runs, reports of failed pin checks name the port of the request's URL. A check
+    of the same request inside the block does nothing: an adapter of requests and its pool manager
+    both check, and a request in clear text must be reported once.
 
     Args:
         context: the pinned context.
@@ -129,9 +136,19 @@ def admitted(context: PinnedSSLContext, scheme: str, host: str, port: int | None
         PinError: ``host`` is not a host name or an address.
     """
     scheme = scheme.lower().partition("+")[0]  # niquests: wss+IMPLEMENTATION
-    with calling(host, _PORTS.get(scheme, 0) if port is None else port):
-        context.admit(host, encrypted=scheme in _ENCRYPTED)
-        yield
+    port, encrypted = _PORTS.get(scheme, 0) if port is None else port, scheme in _ENCRYPTED
+    request = (context, host, port, encrypted)
+    with calling(host, port):
+        if request not in _admitted.get():
+            context.admit(host, encrypted=encrypted)
+        current = [request]
+        token = _admitted.set(current)
+        try:
+            yield
+        finally:
+            current.clear()  # for a task that the block started, which may run longer
+            with suppress(ValueError):  # a coroutine that is closed in another context
+                _admitted.reset(token)
 
 
 def port_in(url: Any) -> int | None:

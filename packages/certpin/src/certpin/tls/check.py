@@ -22,7 +22,12 @@ from hashlib import sha256
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from certpin.errors import CertificateParseError, PinError, UnverifiedSessionError
+from certpin.errors import (
+    CertificateParseError,
+    InsecureRequestError,
+    PinError,
+    UnverifiedSessionError,
+)
 from certpin.pins import verify
 from certpin.tls.failures import (
     Met,
@@ -198,13 +203,15 @@ class Enforcer:
         """Raise ``PinError`` if a request to this host must not be sent. Called before connecting.
 
         Strict mode requires a policy for the host. A request in clear text (``encrypted`` is False)
-        is refused in strict mode, and if the host's policy enforces pins.
+        is refused in strict mode, and if the host's policy enforces pins. If the policy only
+        reports, the request is logged and reported as the error that it would have been.
         """
         policy = self.state.target(host).policy
-        enforced = policy is not None and policy.mode == "enforce"
-        if not encrypted and (self.strict or enforced):
+        if not encrypted and (self.strict or (policy is not None and policy.mode == "enforce")):
             raise self.refused(clear_text_error(host))
         self.target(self.state, host)
+        if not encrypted and policy is not None:
+            self._record(host, "report", InsecureRequestError.__name__, _NOTHING)
 
     def refused(self, error: PinError, met: Met = _NOTHING) -> PinError:
         """Log a refused connection, call the failure hooks, and return ``error`` to be raised.

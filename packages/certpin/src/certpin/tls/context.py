@@ -252,7 +252,7 @@ class PinnedSSLContext(VerifyingContext):
         Raises:
             UnpinnedHostError: No policy covers the host, in strict mode.
             InsecureRequestError: The request is in clear text, and the context is strict or the
-                host's policy enforces pins.
+                host's policy enforces pins. If the policy only reports, it is reported.
             PinError: ``host`` is not a host name or an address.
         """
         name = self._encode_hostname(host)

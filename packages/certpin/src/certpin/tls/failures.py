@@ -95,7 +95,8 @@ class PinFailure:
         reason: The reason in the verdict, such as ``mismatch``. If OpenSSL itself refused the
             chain, before any pin was compared: ``untrusted``, ``name``, ``date``, ``revoked`` or
             ``invalid``. If the debug override accepted a host without a policy: ``debug-anchor``.
-            If there is no verdict for another reason: the class name of the error.
+            If there is no verdict for another reason: the class name of the error, also of the
+            ``InsecureRequestError`` that a policy in mode ``report`` did not raise.
         at: The time of the failure, with a time zone.
         pin_set: The name of the pin set that was enforced.
         pin_set_version: The version of that pin set.

@@ -264,6 +264,25 @@ def test_a_failure_without_policy_goes_to_the_addresses_of_the_reporter(
     assert arrival.document["reason"] == "UnpinnedHostError"
 
 
+def test_a_request_in_clear_text_is_reported_without_chains(
+    tmp_path: Path, collector: Collector
+) -> None:
+    """Mode ``report`` let it pass."""
+    clear: dict[str, Any] = {
+        "decision": "report",
+        "reason": "InsecureRequestError",
+        "verdict": None,
+        "served": (),
+    }
+    with reporting(tmp_path) as reporter:
+        reporter(failure(collector.url, **clear))
+        (arrival,) = collector.arrived(1)
+    (report,) = decode(arrival.document, arrival.headers["content-type"], NOW)
+    assert isinstance(report, Report)
+    assert (report.decision, report.reason) == ("report", "InsecureRequestError")
+    assert report.served == report.verified == ()
+
+
 def test_an_address_in_clear_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not an https:// address"):
         Reporter(tmp_path, report_to=["http://pins.bank.example/"])

@@ -106,6 +106,13 @@ MUTATIONS: list[Mutation] = [
         "tests/clients/test_common.py::test_a_task_of_the_block_is_checked_after_its_end",
     ),
     Mutation(
+        9,
+        _URLLIB3,
+        "        with self._admitted_pool(request_context):\n            return base",
+        "        with nullcontext():\n            return base",
+        _URLLIB3_TESTS + "test_a_pool_that_is_made_from_its_context_is_refused_for_clear_text",
+    ),
+    Mutation(
         14,
         _ALPN,
         "        with alpn_lock.held:\n            while True:",

@@ -10,6 +10,7 @@ import pytest
 
 import certpin
 from certpin import PinnedSSLContext
+from certpin.clients.urllib3 import PinnedProxyManager
 from certpin.lab import Authority
 from tests import kit
 from tests.clients._drivers import DRIVERS, driven, refusal
@@ -159,3 +160,11 @@ def test_a_context_that_is_not_strict_pins_behind_a_proxy(
 ) -> None:
     context = PinnedSSLContext(others(), strict=False)
     refusal(driver, certpin.PinMismatchError, context, url, proxy=plain.url)
+
+
+def test_a_proxy_with_a_policy_forwards_clear_text_to_other_hosts(home: Bank, plain: Proxy) -> None:
+    """The policy is for TLS to the host of the proxy, and the request goes to another host."""
+    context = PinnedSSLContext(home.pins, strict=False)
+    with PinnedProxyManager(context, plain.url.replace("127.0.0.1", "localhost")) as http:
+        answer = http.request("GET", f"http://127.0.0.1:{home.web.plain}/")
+    assert answer.data == b"hello in clear text\n"

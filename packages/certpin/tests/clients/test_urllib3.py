@@ -81,6 +81,34 @@ def test_a_pool_that_loses_its_context_is_refused(bank: Bank) -> None:
             pool.urlopen("GET", "/")
 
 
+@pytest.mark.parametrize("manager", ["direct", "proxy"])
+def test_a_pool_that_is_made_from_its_context_is_refused_for_clear_text(
+    bank: Bank, manager: str
+) -> None:
+    http: urllib3.PoolManager = PinnedPoolManager(bank.pins)
+    if manager == "proxy":
+        http = PinnedProxyManager(bank.pins, "http://127.0.0.1:1")
+    with http:
+        for host, error in (
+            ("api.test", certpin.InsecureRequestError),
+            ("unpinned.test", certpin.UnpinnedHostError),
+        ):
+            scheme = "http" if error is certpin.InsecureRequestError else "https"
+            port = bank.web.plain if scheme == "http" else bank.web.port
+            with pytest.raises(urllib3.exceptions.SSLError) as caught:
+                http.connection_from_context({"scheme": scheme, "host": host, "port": port})
+            assert isinstance(caught.value, error)
+    assert bank.arrived_in_clear_text() == []
+
+
+def test_a_pool_that_is_made_from_its_context_is_pinned(bank: Bank) -> None:
+    target = {"scheme": "https", "host": "mitm.test", "port": bank.web.port}
+    with PinnedPoolManager(bank.pins) as http:
+        target["ssl_context"] = http.context
+        with pytest.raises(certpin.PinMismatchError):
+            http.connection_from_context(target).request("GET", "/")
+
+
 def test_options_that_change_nothing_are_taken(bank: Bank) -> None:
     with PinnedPoolManager(bank.pins, cert_reqs="CERT_REQUIRED", assert_hostname=None) as http:
         assert http.request("GET", bank.url("api")).status == 200

@@ -15,7 +15,7 @@ ways to bypass a context. This module closes them (rule 14 of docs/concepts/matc
 from __future__ import annotations
 
 import ssl
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ from certpin.tls.failures import calling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from certpin.clients._common import Pins
     from certpin.tls.failures import FailureHook
@@ -234,14 +235,31 @@ class _Manager:
         base.__init__(*args, ssl_context=self.context, **options)
         self.pool_classes_by_scheme = self.pool_classes_by_scheme | {"https": self._https}
 
-    def _admit(self, host: str | None, port: int | None, scheme: str | None, options: Any) -> None:
+    @contextmanager
+    def _admitted(
+        self, host: str | None, port: int | None, scheme: str | None, options: Any
+    ) -> Iterator[None]:
+        """Context manager: check that requests may be sent, before the block gets their pool."""
         refuse_tls_options(options or {})
         refuse_http3(options or {}, "preemptive_quic_cache")
         try:
             with admitted(self.context, scheme or "http", host or "", port):
-                pass
+                yield
         except PinError as exc:
             raise both(self._https._error(str(exc)), exc) from exc.__cause__
+
+    def _admitted_pool(self, key: Mapping[str, Any]) -> AbstractContextManager[None]:
+        """Do the same as ``_admitted`` for a pool that may not be of ``connection_from_host``.
+
+        ``key`` has the pool's scheme, host and port. A pool of connections to the proxy is for
+        requests in clear text to hosts that it doesn't name: ``connection_from_host`` checks these.
+        """
+        target = (key["scheme"], key["host"], key["port"])
+        proxy = getattr(self, "proxy", None)
+        if proxy is not None and target == (proxy.scheme, proxy.host, proxy.port):
+            return nullcontext()
+        scheme, host, port = target
+        return self._admitted(host, port, scheme, None)
 
 
 class PinningManager(_Manager):
@@ -261,9 +279,18 @@ class PinningManager(_Manager):
         error is both the library's ``SSLError`` and a ``PinError``; it is ``ConfigError`` if
         ``pool_kwargs`` contains an option that changes TLS.
         """
-        self._admit(host, port, scheme, pool_kwargs)
         base: Any = super()
-        return base.connection_from_host(host, port, scheme, pool_kwargs)
+        with self._admitted(host, port, scheme, pool_kwargs):
+            return base.connection_from_host(host, port, scheme, pool_kwargs)
+
+    def connection_from_pool_key(self, pool_key: Any, request_context: dict[str, Any]) -> Any:
+        """Return the connection pool for a key, or raise an error as ``connection_from_host`` does.
+
+        The library calls this method for every pool, also for ``connection_from_context``.
+        """
+        base: Any = super()
+        with self._admitted_pool(request_context):
+            return base.connection_from_pool_key(pool_key, request_context)
 
 
 class AsyncPinningManager(_Manager):
@@ -283,9 +310,18 @@ class AsyncPinningManager(_Manager):
         redirect. The error is both the library's ``SSLError`` and a ``PinError``; it is
         ``ConfigError`` if ``pool_kwargs`` contains an option that changes TLS.
         """
-        self._admit(host, port, scheme, pool_kwargs)
         base: Any = super()
-        return await base.connection_from_host(host, port, scheme, pool_kwargs)
+        with self._admitted(host, port, scheme, pool_kwargs):
+            return await base.connection_from_host(host, port, scheme, pool_kwargs)
+
+    async def connection_from_pool_key(self, pool_key: Any, request_context: dict[str, Any]) -> Any:
+        """Return the connection pool for a key, or raise an error as ``connection_from_host`` does.
+
+        The library calls this method for every pool, also for ``connection_from_context``.
+        """
+        base: Any = super()
+        with self._admitted_pool(request_context):
+            return await base.connection_from_pool_key(pool_key, request_context)
 
 
 def pin_socks_manager(manager: Any, like: Any) -> Any:

@@ -113,6 +113,14 @@ MUTATIONS: list[Mutation] = [
         _URLLIB3_TESTS + "test_a_pool_that_is_made_from_its_context_is_refused_for_clear_text",
     ),
     Mutation(
+        1,
+        _URLLIB3,
+        "        self.ssl_context = HandedContext(context)\n",
+        "",
+        "tests/clients/test_plain_libraries.py::"
+        "test_the_adapters_keep_a_context_as_it_is_beside_pyopenssl",
+    ),
+    Mutation(
         14,
         _ALPN,
         "        with alpn_lock.held:\n            while True:",

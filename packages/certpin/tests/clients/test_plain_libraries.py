@@ -16,13 +16,16 @@ import requests
 import urllib3
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
+from urllib3.contrib import pyopenssl
 
 import certpin
 from certpin import PinnedSSLContext
+from certpin.clients.requests import PinnedSession
+from certpin.clients.urllib3 import PinnedPoolManager
 from tests.clients._loops import run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.clients.conftest import Bank
 
@@ -149,3 +152,38 @@ def test_only_aiohttp_allows_another_context_for_a_request(bank: Bank) -> None:
     """The reason for ``PinnedConnector``: a context can't notice that it was not used."""
     with_aiohttp(PinnedSSLContext(bank.pins), bank.url("mitm"), ssl=False)
     assert len(bank.arrived("mitm")) == 1
+
+
+@pytest.fixture
+def injected() -> Iterator[None]:
+    """Let urllib3 use pyOpenSSL. It then switches ``check_hostname`` off on every context."""
+    pyopenssl.inject_into_urllib3()
+    try:
+        yield
+    finally:
+        pyopenssl.extract_from_urllib3()
+
+
+@pytest.mark.parametrize("client", [PinnedPoolManager, PinnedSession])
+def test_the_adapters_keep_a_context_as_it_is_beside_pyopenssl(
+    client: Any, bank: Bank, injected: None
+) -> None:
+    context = PinnedSSLContext(bank.pins)
+    with client(context) as http:
+        http.request("GET", bank.url("api"))
+        for name, error in (
+            ("mitm", certpin.PinMismatchError),
+            ("misnamed", certpin.UnverifiedChainError),
+        ):
+            with pytest.raises(error):
+                http.request("GET", bank.url(name))
+            assert bank.arrived(name) == []
+    with_httpx(context, bank.url("api"))
+    assert bank.arrived("api") == ["https HTTP/1.1 GET /"] * 2
+
+
+def test_a_plain_pool_beside_pyopenssl_is_refused(bank: Bank, injected: None) -> None:
+    with pytest.raises(urllib3.exceptions.HTTPError) as caught:
+        with_urllib3(PinnedSSLContext(bank.pins), bank.url("api"))
+    assert isinstance(certpin.pin_error(caught.value), certpin.WeakenedContextError)
+    assert bank.arrived("api") == []

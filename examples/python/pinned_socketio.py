@@ -24,7 +24,8 @@ def main(host: str, port: int) -> None:
         require_pins(session.context, host, port)
         client = socketio.Client(
             http_session=session,
-            websocket_extra_options={"sslopt": {"context": session.context}},
+            # Without redirects: one to ws:// would send headers and cookies in clear text.
+            websocket_extra_options={"sslopt": {"context": session.context}, "redirect_limit": 0},
             reconnection=False,
         )
         client.connect(f"https://{host}:{port}")

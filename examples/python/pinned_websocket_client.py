@@ -11,7 +11,10 @@ import certpin
 def main(host: str, port: int) -> None:
     context = certpin.PinnedSSLContext(certpin.PinSet.from_env())
     url = f"wss://{host}:{port}/"
-    with closing(websocket.create_connection(url, sslopt={"context": context})) as connection:
+    # Without redirects: one to ws:// would send headers and cookies in clear text.
+    with closing(
+        websocket.create_connection(url, sslopt={"context": context}, redirect_limit=0)
+    ) as connection:
         connection.send("hello")
         print(connection.recv())
 

@@ -16,6 +16,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from websocket import WebSocketException
 
 import certpin
 from certpin import clients
@@ -33,6 +34,7 @@ from tests.servers.postgres import postgres
 from tests.servers.redis import redis
 from tests.servers.tap import tap
 from tests.servers.websocket import websocket
+from tests.tls._servers import RecordingServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -244,6 +246,21 @@ def test_a_database_without_tls_does_not_get_the_password(
     del caught
     gc.collect()
     assert wire.sent == [b""]
+
+
+@pytest.mark.peer("nginx")
+def test_a_websocket_does_not_follow_a_redirect_to_clear_text(
+    shown: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_pins(tmp_path, shown.identity.pin, monkeypatch)
+    with RecordingServer(None) as clear_text:
+        away = f"return 302 ws://localhost:{clear_text.port}/;"
+        identities, folders = {"localhost": shown.identity}, {"localhost": tmp_path}
+        with nginx(identities, folders=folders, lines=away) as server:
+            with pytest.raises(WebSocketException, match="Redirect limit"):
+                main_of("websocket_client")("localhost", server.port)
+            assert server.arrived("localhost") == ["https HTTP/1.1 GET /"]
+    assert clear_text.recordings(0) == []
 
 
 def table_of_the_documentation() -> str:

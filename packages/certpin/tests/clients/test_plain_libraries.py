@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import http.client
 import ssl
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -22,11 +24,16 @@ import certpin
 from certpin import PinnedSSLContext
 from certpin.clients.requests import PinnedSession
 from certpin.clients.urllib3 import PinnedPoolManager
+from tests import kit
 from tests.clients._loops import run
+from tests.servers.mosquitto import mosquitto
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
+    from certpin import PinFailure
+    from certpin.lab import Authority
     from tests.clients.conftest import Bank
 
     # Gets a URL with a context, and with the library's options for a request.
@@ -187,3 +194,33 @@ def test_a_plain_pool_beside_pyopenssl_is_refused(bank: Bank, injected: None) ->
         with_urllib3(PinnedSSLContext(bank.pins), bank.url("api"))
     assert isinstance(certpin.pin_error(caught.value), certpin.WeakenedContextError)
     assert bank.arrived("api") == []
+
+
+@pytest.mark.peer("mosquitto")
+@pytest.mark.filterwarnings(
+    # paho-mqtt leaves the socket of any failed handshake to the garbage collector.
+    r"ignore:Exception ignored .* <certpin\.tls\.gate\.PinnedSSLSocket"
+    ":pytest.PytestUnraisableExceptionWarning"
+)
+def test_a_hook_stops_the_loop_of_paho_that_drops_the_refusal(
+    intermediate: Authority, tmp_path: Path
+) -> None:
+    """The advice of the documentation: the loop would connect again for ever."""
+    client = Client(CallbackAPIVersion.VERSION2)
+    stopped = threading.Event()
+
+    def stop(failure: PinFailure) -> None:
+        if failure.decision == "refuse":
+            client.loop_stop()
+            stopped.set()
+
+    pins = kit.pin_set(kit.policy("localhost"))
+    client.tls_set_context(PinnedSSLContext(pins, on_failure=[stop]))
+    with mosquitto(*intermediate.issue("localhost").write(tmp_path, "broker")) as port:
+        client.connect_async("localhost", port)
+        client.loop_start()
+        assert stopped.wait(timeout=10)
+        assert client._thread is None
+        with pytest.raises(certpin.PinMismatchError):
+            client.connect("localhost", port)
+    gc.collect()

@@ -12,10 +12,12 @@ import certpin
 from certpin import PinnedSSLContext
 from certpin.clients.aiohttp import PinnedConnector
 from tests.clients._loops import run
+from tests.servers.proxy import https_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from certpin.lab import Authority
     from tests.clients.conftest import Bank
 
 pytestmark = pytest.mark.peer("nginx")
@@ -111,3 +113,22 @@ def test_a_connection_that_the_context_did_not_check_is_closed(
         run(work)
     assert isinstance(caught.value, certpin.UncheckedConnectionError)
     assert bank.arrived("api") == []
+
+
+@pytest.mark.peer("tinyproxy", "libnginx-mod-stream")
+def test_a_tls_proxy_of_the_environment_is_ignored_and_the_pins_apply(
+    bank: Bank, intermediate: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The documented limit of aiohttp: it connects directly."""
+
+    async def get(name: str) -> int:
+        connector = PinnedConnector(bank.pins)
+        async with aiohttp.ClientSession(connector=connector, trust_env=True) as session:
+            return (await session.get(bank.url(name))).status
+
+    with https_proxy(intermediate.issue("127.0.0.1")) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url)
+        assert run(lambda: get("api")) == 200
+        with pytest.raises(certpin.PinMismatchError):
+            run(lambda: get("mitm"))
+        assert proxy.asked() == []

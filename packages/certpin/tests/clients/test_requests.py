@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import copy
+import pickle
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -11,7 +13,7 @@ import certpin
 from certpin.clients.requests import PinnedAdapter, PinnedSession
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.clients.conftest import Bank
 
@@ -95,3 +97,14 @@ def test_options_of_the_adapter_are_passed_on(bank: Bank) -> None:
     assert behind.connection_pool_kw["maxsize"] == 5
     assert "Proxy-Authorization" in behind.proxy_headers
     assert adapter.proxy_manager_for("http://user:secret@127.0.0.1:1") is behind
+
+
+@pytest.mark.parametrize(
+    "take", [pickle.dumps, copy.copy, copy.deepcopy], ids=["pickle", "copy", "deepcopy"]
+)
+def test_a_session_is_not_copied_without_its_pins(
+    session: PinnedSession, take: Callable[[Any], object]
+) -> None:
+    for each in (session, session.get_adapter("https://api.test/")):
+        with pytest.raises(certpin.ConfigError, match="copied or pickled"):
+            take(each)

@@ -19,16 +19,32 @@ from certpin.clients._common import (
     refuse_options,
 )
 from certpin.clients._urllib3_base import pin_socks_manager
-from certpin.errors import pin_error
+from certpin.errors import ConfigError, pin_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import NoReturn
 
     from certpin.clients._common import Pins
     from certpin.tls.failures import FailureHook
 
 
-class PinningAdapter:
+class NotCopied:
+    """Base class of sessions and adapters that can't be copied or pickled.
+
+    requests and niquests would restore a copy without its pins.
+    """
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        """Raise ``ConfigError``. ``pickle``, ``copy`` and ``deepcopy`` call this method."""
+        raise ConfigError(
+            "a pinned session cannot be copied or pickled",
+            key="pickle",
+            fix="create one in each process, from the pin file",
+        )
+
+
+class PinningAdapter(NotCopied):
     """Base class that gives an adapter of requests or niquests pinned connection pools.
 
     ``_managers`` are the classes of the pinned pool managers, without and with a proxy. ``_error``

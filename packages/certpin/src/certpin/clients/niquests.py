@@ -26,7 +26,7 @@ from certpin.clients._common import (
     refuse_options,
     refused_option,
 )
-from certpin.clients._requests_base import PinningAdapter
+from certpin.clients._requests_base import NotCopied, PinningAdapter
 from certpin.clients._urllib3_base import (
     AsyncPinningConnection,
     AsyncPinningManager,
@@ -36,7 +36,6 @@ from certpin.clients._urllib3_base import (
     PinningPool,
     refuse_http3,
 )
-from certpin.errors import ConfigError
 
 try:
     from niquests import AsyncSession, Session
@@ -51,7 +50,6 @@ except ModuleNotFoundError as exc:
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import NoReturn
 
     from certpin.clients._common import Pins
     from certpin.tls.failures import FailureHook
@@ -121,10 +119,6 @@ class _Adapter(PinningAdapter):
         """Do nothing, because niquests would load a CA bundle into each connection's context."""
         return False
 
-    def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        """Raise ``ConfigError``, because niquests would restore a pickled adapter without pins."""
-        raise _not_pickled()
-
 
 class PinnedAdapter(_Adapter, HTTPAdapter):
     """A niquests ``HTTPAdapter`` that enforces pins: ``PinnedAdapter(pins, **options)``.
@@ -186,7 +180,7 @@ class AsyncPinnedAdapter(_Adapter, AsyncHTTPAdapter):
             return await super().send(request, stream, timeout, True, None, proxies, **options)
 
 
-class _Session:
+class _Session(NotCopied):
     """Base class of the synchronous and the asynchronous pinned session for niquests.
 
     ``_pinned_adapter`` is the class of the session's pinned adapters, and ``_plain_adapter`` the
@@ -226,10 +220,6 @@ class _Session:
         if not isinstance(adapter, self._pinned_adapter):
             raise refused_option("mount", adapter)
         return adapter
-
-    def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        """Raise ``ConfigError``, because niquests would restore a pickled session without pins."""
-        raise _not_pickled()
 
 
 class PinnedSession(_Session, Session):
@@ -272,11 +262,3 @@ def _safe(options: dict[str, Any]) -> dict[str, Any]:
     The caller can turn the revocation checks on with ``revocation_configuration``.
     """
     return {"revocation_configuration": None, **options, "disable_http3": True}
-
-
-def _not_pickled() -> ConfigError:
-    return ConfigError(
-        "a pinned session cannot be copied or pickled",
-        key="pickle",
-        fix="create one in each process, from the pin file",
-    )

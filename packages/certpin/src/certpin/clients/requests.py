@@ -21,7 +21,7 @@ try:
     from requests.adapters import HTTPAdapter
     from requests.exceptions import SSLError
 
-    from certpin.clients._requests_base import PinningAdapter
+    from certpin.clients._requests_base import NotCopied, PinningAdapter
     from certpin.clients.urllib3 import PinnedPoolManager, PinnedProxyManager
 except ModuleNotFoundError as exc:
     raise missing_library("requests", exc) from exc
@@ -75,7 +75,7 @@ class PinnedAdapter(PinningAdapter, HTTPAdapter):
             return super().send(request, stream, timeout, True, None, proxies)
 
 
-class PinnedSession(Session):
+class PinnedSession(NotCopied, Session):
     """A ``requests.Session`` that sends only through pinned adapters: ``PinnedSession(pins)``.
 
     Other options are passed to its adapter (``PinnedAdapter``). If ``mount()`` gets an adapter that

@@ -8,13 +8,18 @@ import sys
 import tomllib
 from contextvars import copy_context
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import certpin
 from certpin import PinnedSSLContext, clients
+from certpin.clients import aiohttp, httpx, httpx2, requests, stdlib, urllib3
 from certpin.clients._common import admitted, both, context_of
 from tests import kit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parents[4]
 
@@ -71,6 +76,36 @@ def test_a_pin_set_gets_a_strict_context_and_a_context_is_kept() -> None:
     assert made.strict
     assert made.pins is pins
     assert context_of(made) is made
+
+
+MAKERS: dict[str, Callable[..., Any]] = {
+    "context": PinnedSSLContext,
+    "httpx": httpx.PinnedClient,
+    "httpx-async": httpx.AsyncPinnedClient,
+    "httpx-transport": httpx.PinnedTransport,
+    "httpx2": httpx2.PinnedClient,
+    "requests": requests.PinnedSession,
+    "requests-adapter": requests.PinnedAdapter,
+    "urllib3": urllib3.PinnedPoolManager,
+    "aiohttp": aiohttp.PinnedConnector,
+    "stdlib": stdlib.opener,
+}
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+@pytest.mark.parametrize("path", ["svc.toml", Path("svc.toml")], ids=["str", "Path"])
+def test_a_path_in_the_place_of_pins_is_refused(make: Callable[..., Any], path: object) -> None:
+    with pytest.raises(certpin.ConfigError, match="not a PinSet") as caught:
+        make(path)
+    assert "certpin.PinSet.load('svc.toml')" in caught.value.fix
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_an_asynchronous_hook_is_refused(make: Callable[..., Any]) -> None:
+    async def hook(failure: certpin.PinFailure) -> None: ...
+
+    with pytest.raises(certpin.ConfigError, match="asynchronous"):
+        make(kit.pin_set(kit.policy("api.test")), on_failure=[hook])
 
 
 def test_another_request_inside_the_block_is_checked() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
+from certpin.errors import ConfigError
 from certpin.support.hooks import Hooks
 
 if TYPE_CHECKING:
@@ -56,3 +58,29 @@ def test_an_event_that_comes_when_the_wait_has_just_ended_is_not_lost(short_idle
     hooks._waiting = Late()
     hooks.notify(7)
     assert heard.get(timeout=PATIENCE) == 7
+
+
+class _Hook:
+    """An object with an asynchronous call, and an asynchronous method."""
+
+    async def __call__(self, event: int) -> None: ...
+
+    async def method(self, event: int) -> None: ...
+
+
+async def _function(event: int) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [_function, partial(_function), _Hook(), _Hook().method],
+    ids=["function", "partial", "object", "method"],
+)
+def test_an_asynchronous_hook_is_refused(hook: Callable[[int], object]) -> None:
+    with pytest.raises(ConfigError, match="asynchronous, and would never run") as caught:
+        calling(print, hook)
+    assert "plain function" in caught.value.fix
+
+
+def test_a_class_and_a_builtin_are_hooks() -> None:
+    calling(_Hook, print, queue.Queue[int]().put)  # type: ignore[arg-type]  # makes objects only

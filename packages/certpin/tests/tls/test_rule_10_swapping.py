@@ -57,6 +57,13 @@ def test_a_swap_to_a_lower_version_is_refused(
     connect(context, server)
 
 
+def test_a_swap_to_a_path_is_refused(trusted_root: Path, server: Identity) -> None:
+    context = PinnedSSLContext(pinned_to(server.pin))
+    with pytest.raises(ConfigError, match=r"PinSet\.load\('pins\.toml'\)"):
+        context.swap("pins.toml")  # type: ignore[arg-type]
+    connect(context, server)
+
+
 def test_the_same_version_with_other_content_is_refused(
     trusted_root: Path, server: Identity
 ) -> None:

@@ -426,6 +426,18 @@ def test_the_log_has_every_event(world: World, caplog: pytest.LogCaptureFixture)
     assert records[3].certpin["reason"] == "http"  # type: ignore[attr-defined]
 
 
+def test_an_asynchronous_hook_is_refused(world: World) -> None:
+    async def hook(_: UpdateEvent) -> None: ...
+
+    with pytest.raises(ConfigError, match="asynchronous, and would never run"):
+        world.updater(on_event=[hook])
+
+
+def test_a_path_in_the_place_of_pins_is_refused(world: World) -> None:
+    with pytest.raises(ConfigError, match=r"PinSet\.load\('svc\.toml'\)"):
+        world.updater(pins="svc.toml")
+
+
 @pytest.mark.parametrize("how", ["raise", "exit", "block"])
 def test_a_slow_or_failing_hook_delays_no_update(world: World, how: str) -> None:
     let_go = threading.Event()

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import queue
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from certpin.errors import ConfigError
+
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 Event = TypeVar("Event")
 
 _WAITING = 256  # events that are queued for the hooks
 _IDLE = 5  # seconds without an event, after which the thread ends
+
+
+def refuse_coroutines(hooks: Iterable[object], what: str) -> None:
+    """Raise ``ConfigError`` if a hook is asynchronous: a call would only make a coroutine.
+
+    Args:
+        hooks: the functions, or objects with a method ``__call__``.
+        what: the noun for an event, such as ``update``.
+    """
+    for hook in hooks:
+        method = getattr(type(hook), "__call__", None)  # noqa: B004  # the function itself
+        if inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(method):
+            raise ConfigError(
+                f"{hook!r} is asynchronous, and would never run",
+                key=f"{what} hook",
+                fix="give a plain function; it runs in a separate thread, from which "
+                "asyncio.run_coroutine_threadsafe(…, loop) reaches an event loop",
+            )
 
 
 class Hooks(Generic[Event]):
@@ -30,6 +51,9 @@ class Hooks(Generic[Event]):
         hooks: functions that are called with each event.
         what: the noun for an event in log messages, such as ``update``.
         logger: a function that returns the logger.
+
+    Raises:
+        ConfigError: a hook is asynchronous.
     """
 
     def __init__(
@@ -38,6 +62,7 @@ class Hooks(Generic[Event]):
         what: str,
         logger: Callable[[], logging.Logger],
     ) -> None:
+        refuse_coroutines(hooks, what)
         self._hooks = hooks
         self._what = what
         self._logger = logger

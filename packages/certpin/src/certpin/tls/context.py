@@ -25,6 +25,7 @@ from certpin.tls.failures import (
     FailureNotifier,
     copied_error,
     no_host_error,
+    require_pin_set,
     weakened_error,
 )
 from certpin.tls.gate import Gate, Pinned, PinnedSSLObject, PinnedSSLSocket, green_class_for
@@ -171,6 +172,9 @@ class PinnedSSLContext(VerifyingContext):
         clock: Returns the current time with a time zone.
         on_failure: Functions that are called with a ``PinFailure`` for each failure, in a separate
             thread. A ``Reporter`` among them sends it to the policy's ``report_to``.
+
+    Raises:
+        ConfigError: ``pins`` is no ``PinSet``, or a function in ``on_failure`` is asynchronous.
     """
 
     sslsocket_class = PinnedSSLSocket
@@ -191,6 +195,7 @@ class PinnedSSLContext(VerifyingContext):
         clock: Callable[[], datetime] = utc_now,
         on_failure: Iterable[FailureHook] = (),
     ) -> None:
+        require_pin_set(pins)
         super().__init__()
         harden(self)
         self.load_default_certs()
@@ -220,10 +225,11 @@ class PinnedSSLContext(VerifyingContext):
                 it.
 
         Raises:
-            ConfigError: the version of ``pins`` is lower than the current one, or the same with
-                other content.
+            ConfigError: ``pins`` is no ``PinSet``, or its version is lower than the current one, or
+                the same with other content.
             CertificateParseError: OpenSSL can't read a trust anchor. The current pins stay.
         """
+        require_pin_set(pins)
         with self._configuring:
             current = self.pins
             back = pins.version < current.version or (

@@ -17,10 +17,12 @@ import warnings
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from certpin.errors import (
     CertificateParseError,
+    ConfigError,
     ContextCopyError,
     HostError,
     InsecureRequestError,
@@ -29,9 +31,9 @@ from certpin.errors import (
     UnverifiedChainError,
     WeakenedContextError,
 )
-from certpin.pins import normalise
+from certpin.pins import PinSet, normalise
 from certpin.pins.hosts import short_address
-from certpin.support.hooks import Hooks
+from certpin.support.hooks import Hooks, refuse_coroutines
 from certpin.support.text import printable
 from certpin.x509 import Certificate, name_of, quoted, shorten
 
@@ -149,9 +151,13 @@ class FailureNotifier:
     A hook with ``never_waits = True`` only queues the failure. Such a hook is called at once and in
     this thread, so that it has the failure even if the app exits because of the failure. ``prompt``
     has these hooks.
+
+    Raises:
+        ConfigError: a hook is asynchronous.
     """
 
     def __init__(self, hooks: tuple[FailureHook, ...]) -> None:
+        refuse_coroutines(hooks, "failure")
         self.prompt = tuple(hook for hook in hooks if getattr(hook, "never_waits", False) is True)
         others = tuple(hook for hook in hooks if hook not in self.prompt)
         self._hooks = Hooks(others, "failure", _logger)
@@ -465,6 +471,17 @@ def copied_error(how: str) -> ContextCopyError:
         fix="use the client of certpin.clients for your library (niquests, urllib3, requests …); "
         "context.trusted_roots() returns the roots, for purposes other than connecting",
     )
+
+
+def require_pin_set(value: object) -> None:
+    """Raise ``ConfigError`` if a caller gave another object, such as a path, as a pin set."""
+    if not isinstance(value, PinSet):
+        path = str(value) if isinstance(value, str | PathLike) else "pins.toml"
+        raise ConfigError(
+            f"this is not a PinSet, but of type {type(value).__name__}",
+            key="pins",
+            fix=f"certpin.PinSet.load({path!r}) reads a pin file",
+        )
 
 
 def no_host_error() -> PinError:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from certpin.errors import ConfigError, MissingExtraError, PinError
 from certpin.tls import PinnedSSLContext
-from certpin.tls.alpn import offering
 from certpin.tls.failures import calling
-from certpin.x509.openssl import OwnSSLContext
+from certpin.x509.openssl import OwnSSLContext, offering
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -4,7 +4,7 @@ Four classes, each derived from the one before it. The rules are in docs/concept
 
 - ``MirroredContext`` (in ``certpin.x509.openssl``) has several trust stores, and applies each
   setting to all of them (rule 8).
-- ``AlpnContext`` (in ``certpin.tls.alpn``) has ALPN protocols for each client that shares it.
+- ``AlpnContext`` (beside it) has ALPN protocols for each client that shares it.
 - ``VerifyingContext`` detects that certificate verification was weakened (rules 1, 2, 3 and 7).
 - ``PinnedSSLContext`` begins connections and checks their pins (rules 1, 5, 9, 10 and 11).
 """
@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from certpin.errors import ConfigError, HostError, PinError
 from certpin.pins import normalise, utc_now
-from certpin.tls.alpn import AlpnContext
 from certpin.tls.check import DebugAnchors, Enforcer, PinState
 from certpin.tls.failures import (
     DEBUG_VARIABLE,
@@ -30,7 +29,7 @@ from certpin.tls.failures import (
 )
 from certpin.tls.gate import Gate, Pinned, PinnedSSLObject, PinnedSSLSocket, green_class_for
 from certpin.x509 import Certificate
-from certpin.x509.openssl import OpenSSLContext, harden, require_loadable
+from certpin.x509.openssl import AlpnContext, OpenSSLContext, harden, require_loadable
 
 if TYPE_CHECKING:
     import socket

@@ -34,7 +34,7 @@ _PARTS = {
     "lock": ["lock"],
     "oldest-pip": ["oldest-pip"],
     "lowest": ["core", "extras", "python", "test"],
-    "niquests": ["core", "niquests", "requests", "urllib3"],
+    "niquests": ["core", "niquests", "requests", "updates", "urllib3"],
     "pre-commit": ["pre-commit"],
     "pythons": ["core", "python", *DEPENDENT],
     "release": ["release"],

@@ -39,8 +39,8 @@ def main() -> None:
     docs = [_needs("core", "extras"), "--group", "docs"]
     _compile("docs", [*docs, "--constraint", test, *more])
     _compile("build", ["--group", "build", *more])
-    niquests = [_needs("core", "niquests", "requests", "urllib3"), "--group", "niquests"]
-    _compile("niquests", [*niquests, "--constraint", test, *more])
+    niquests = _needs("core", "niquests", "requests", "updates", "urllib3")
+    _compile("niquests", [niquests, "--group", "niquests", "--constraint", test, *more])
     clouds = [_needs("core", "azurekms", "gcpkms", "publish", "updates"), "--group", "clouds"]
     _compile("clouds", [*clouds, "--constraint", test, *more])
     _compile("pre-commit", ["--group", "pre-commit", "--constraint", test, *more])

@@ -2,7 +2,8 @@
 
 urllib3-future replaces urllib3, and rtls or utls replaces ``ssl``. They can't be in the
 common environment, so these tests run in another one (requirements/niquests.txt): the files
-``replaced/check_*.py``, which pytest does not collect here, and the tests of all clients.
+``replaced/check_*.py``, which pytest does not collect here, the tests of all clients, and those of
+the connection of signed updates.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ CHECKS = sorted(map(str, Path(__file__).parent.joinpath("replaced").glob("check_
 SHARED = [
     str(Path(__file__).with_name(f"test_{name}.py"))
     for name in ("conformance", "proxies", "requests", "sharing", "urllib3")
+]
+# The updater's connection, and tuf, which imports urllib3.
+UPDATES = [
+    str(Path(__file__).parents[1] / "updates" / name)
+    for name in ("test_channel.py", "test_channel_http.py")
 ]
 
 pytestmark = [pytest.mark.slow, pytest.mark.peer("nginx")]
@@ -64,6 +70,11 @@ def test_pins_are_enforced_with_every_tls_backend(backend: str) -> None:
 @pytest.mark.timeout(300)
 def test_niquests_and_urllib3_future_pass_the_tests_of_all_clients() -> None:
     run_there("rtls", SHARED)
+
+
+@pytest.mark.timeout(300)
+def test_signed_updates_work_beside_urllib3_future() -> None:
+    run_there("rtls", UPDATES)
 
 
 # A session, and two requests with it. The name is resolved without a name server.

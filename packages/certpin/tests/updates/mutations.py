@@ -12,6 +12,7 @@ _SUPPORT = "certpin/support/"
 _ATTACKS = "tests/updates/test_attacks.py::test_"
 _CACHE = "tests/updates/test_cache.py::test_"
 _CHANNEL = "tests/updates/test_channel.py::test_"
+_HTTP = "tests/updates/test_channel_http.py::test_"
 _CONTENT = "tests/updates/test_content.py::test_"
 _CRASHES = "tests/updates/test_crashes.py::test_"
 _STATES = "tests/updates/test_states.py::test_"
@@ -226,8 +227,8 @@ MUTATIONS: list[Mutation] = [
     mutation(
         "no compression is requested",
         "fetch.py",
-        '_HEADERS = {"Accept-Encoding": "identity"}',
-        '_HEADERS = {"Accept-Encoding": "gzip"}',
+        '"Accept-Encoding": "identity"',
+        '"Accept-Encoding": "gzip"',
         _CHANNEL + "the_request_refuses_compression_and_reveals_nothing",
     ),
     mutation(
@@ -246,10 +247,59 @@ MUTATIONS: list[Mutation] = [
     ),
     mutation(
         "a time-out for each wait",
-        "fetch.py",
-        "        connection.timeout = self._deadline.left\n",
-        "        connection.timeout = 15\n",
+        _SUPPORT + "network.py",
+        "                sock.settimeout(self.left)\n",
+        "                sock.settimeout(15)\n",
         _CHANNEL + "a_silent_server_times_out",
+    ),
+    mutation(
+        "a body that is too short is an error",
+        "fetch.py",
+        "        if not chunk and response.length:\n",
+        "        if False:\n",
+        _HTTP + "a_body_that_ends_too_early_is_refused",
+    ),
+    mutation(
+        "the rest of an error page is not the next response",
+        "fetch.py",
+        "            if not response.isclosed():\n",
+        "            if False:\n",
+        _CHANNEL + "an_endless_error_page_is_refused",
+    ),
+    mutation(
+        "a connection that the server closed is opened again",
+        "fetch.py",
+        "            if not reused or isinstance(exc, TimeoutError):\n",
+        "            if True:\n",
+        _HTTP + "a_connection_that_the_server_closes_is_made_again",
+    ),
+    mutation(
+        "a new connection that the server closes is an error",
+        "fetch.py",
+        "            if not reused or isinstance",
+        "            if isinstance",
+        _HTTP + "a_request_is_repeated_once_if_the_connection_was_used_before",
+    ),
+    mutation(
+        "a request is not repeated after a time-out",
+        "fetch.py",
+        "            if not reused or isinstance(exc, TimeoutError):\n",
+        "            if not reused:\n",
+        _HTTP + "a_request_that_times_out_is_not_repeated",
+    ),
+    mutation(
+        "control characters of the server are escaped",
+        "fetch.py",
+        '{exc!r}" if isinstance(exc, HTTPException) else',
+        '{exc}" if isinstance(exc, HTTPException) else',
+        _HTTP + "control_characters_of_a_server_are_escaped",
+    ),
+    mutation(
+        "the protocol is negotiated",
+        "checker.py",
+        '    context.set_alpn_protocols(["http/1.1"])\n',
+        "",
+        _HTTP + "the_protocol_is_negotiated",
     ),
     mutation(
         "only https",

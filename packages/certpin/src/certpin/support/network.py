@@ -2,8 +2,8 @@
 
 ``Deadline`` is a time limit for one exchange over the network, HTTP or not. Another thread can
 cancel the exchange. ``exchange`` sends one HTTP request with it: no redirects, no proxies, no
-cookies, a bounded body. ``DaemonPool`` runs calls that block, and never delays the end of the
-program.
+cookies, a bounded body; a ``Connection`` sends several. ``DaemonPool`` runs calls that block, and
+never delays the end of the program.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from email.message import Message
 
 _HTTP, _HTTPS = 80, 443
@@ -66,7 +66,7 @@ def exchange(  # noqa: PLR0913  # the parts of a request
         raise ValueError("https needs a context that verifies the server")
     port = url.port or (_HTTPS if secure else _HTTP)
     used = context if secure else None
-    connection = _Connection(host or url.hostname or "", port, deadline, used, connect)
+    connection = Connection(host or url.hostname or "", port, deadline, used, connect)
     target = (url.path or "/") + (f"?{url.query}" if url.query else "")
     sent = {"Accept-Encoding": "identity", "Connection": "close", **(headers or {})}
     with deadline.enforced():
@@ -97,11 +97,17 @@ class BodyTooLargeError(http.client.HTTPException):
     """The body of an HTTP response is larger than the caller allows."""
 
 
-class _Connection(http.client.HTTPConnection):
-    """An HTTP connection with a deadline.
+class Connection(http.client.HTTPConnection):
+    """An HTTP connection with a deadline, for one request or several.
 
-    ``context`` is its TLS context; None for clear text. ``address`` is the address and port to
-    connect to; None for ``host`` and ``port``.
+    Its total time is limited only within ``deadline.enforced()``.
+
+    Args:
+        host: the host, for which the TLS context verifies the server.
+        port: the port.
+        deadline: the time limit of everything that the connection is used for.
+        context: the TLS context; None for clear text.
+        address: another address and port to connect to; None for ``host`` and ``port``.
     """
 
     def __init__(
@@ -110,7 +116,7 @@ class _Connection(http.client.HTTPConnection):
         port: int,
         deadline: Deadline,
         context: ssl.SSLContext | None,
-        address: tuple[str, int] | None,
+        address: tuple[str, int] | None = None,
     ) -> None:
         super().__init__(host, port)
         self._deadline = deadline
@@ -119,6 +125,11 @@ class _Connection(http.client.HTTPConnection):
         self.default_port = _HTTP if context is None else _HTTPS  # not written in the Host header
 
     def connect(self) -> None:
+        """Connect, by TLS if there is a context. ``http.client`` calls it with a request, too.
+
+        Raises:
+            OSError: there was no connection in time, or the server was not verified.
+        """
         sock = self._deadline.connect(*(self._address or (self.host, self.port)))
         if self._tls is not None:
             sock = self._tls.wrap_socket(sock, server_hostname=self.host)
@@ -166,15 +177,12 @@ class Deadline:
         """
         return not self._cut.wait(seconds) and time.monotonic() < self._until
 
-    def connect(
-        self, host: str, port: int, options: Iterable[tuple[Any, ...]] = ()
-    ) -> socket.socket:
+    def connect(self, host: str, port: int) -> socket.socket:
         """Connect by TCP to the first address of a host that answers, and return the socket.
 
         Args:
             host: a name or an address. The time limit does not apply to name resolution.
             port: the port.
-            options: for each socket, the arguments of ``setsockopt()``.
 
         Raises:
             OSError: no address answered, or the deadline has passed (``TimeoutError``).
@@ -188,8 +196,6 @@ class Deadline:
             sock = socket.socket(family, kind, protocol)
             try:
                 self._hold(sock)
-                for option in options:
-                    sock.setsockopt(*option)
                 sock.settimeout(self.left)
                 sock.connect(address)
             except OSError as exc:

@@ -291,8 +291,8 @@ class Enforced:
         self._bundled = self.context.pins
         self._bundled_root = root  # the version of the bundled root
         own = _required(self._bundled, host)
-        self._by_bundled = PinnedSSLContext(own, clock=clock)
-        self._by_newest = PinnedSSLContext(own, clock=clock)
+        self._by_bundled = _channel_context(own, clock)
+        self._by_newest = _channel_context(own, clock)
         self._forked = False
         self._forgotten = False  # True if the newest set has no pins for the host
 
@@ -331,8 +331,8 @@ class Enforced:
 
     def _renew(self) -> None:
         self._forked = False
-        self._by_bundled = PinnedSSLContext(self._by_bundled.pins, clock=self._clock)
-        self._by_newest = PinnedSSLContext(self._by_newest.pins, clock=self._clock)
+        self._by_bundled = _channel_context(self._by_bundled.pins, self._clock)
+        self._by_newest = _channel_context(self._by_newest.pins, self._clock)
 
     def adopt(self, signed: SignedSet) -> bool:
         """Make the app's SSL context enforce a signed pin set. Return True if the pins changed.
@@ -362,6 +362,13 @@ class Enforced:
         self._forgotten = own is None
         if own is not None:
             self._by_newest.swap(own, recover=recover)
+
+
+def _channel_context(pins: PinSet, clock: Callable[[], datetime]) -> PinnedSSLContext:
+    context = PinnedSSLContext(pins, clock=clock)
+    # RFC 7301: a server that has several protocols on one port must not choose another one.
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def _own(pins: PinSet, host: str) -> PinSet | None:

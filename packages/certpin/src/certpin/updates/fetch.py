@@ -28,20 +28,18 @@ from tuf.api.exceptions import (
     SlowRetrievalError,
 )
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
-from urllib3.connection import HTTPSConnection
-from urllib3.exceptions import HTTPError
-from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
+from certpin._version import __version__
 from certpin.errors import PinError
+from certpin.support.network import Connection
 from certpin.updates import trust
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Iterator, Sequence
     from datetime import datetime
+    from http.client import HTTPResponse
 
     from tuf.api.metadata import TargetFile
-    from urllib3.response import BaseHTTPResponse
 
     from certpin.support.network import Deadline
     from certpin.tls import PinnedSSLContext
@@ -51,25 +49,20 @@ if TYPE_CHECKING:
 
 
 _CHUNK = 64 * 1024
-# RFC 9110 section 12.5.3: no compression, because decompressed data could be endless.
-_HEADERS = {"Accept-Encoding": "identity"}
+_HEADERS = {
+    # RFC 9110 section 12.5.3: no compression, because decompressed data could be endless.
+    "Accept-Encoding": "identity",
+    "User-Agent": f"certpin/{__version__}",  # some firewalls refuse a request without one
+}
 _MAX_ERROR_PAGE = 16 * 1024  # bytes of an error page that are read to keep the connection
-
-
-class _UpdateConnection(HTTPSConnection):
-    """An HTTPS connection to the update server with a time limit for connecting and reading.
-
-    ``deadline`` limits the time of the whole update check, not of a single read.
-    """
-
-    deadline: Deadline
-
-    def _new_conn(self) -> socket.socket:
-        return self.deadline.connect(self.host, self.port, self.socket_options or ())
 
 
 class Channel(FetcherInterface):
     """Downloads the files of one update check over one connection, which is opened on first use.
+
+    The connection is the standard library's: urllib3 may be replaced by urllib3-future, which
+    changes SSL contexts (docs/decisions, 36). If the server closes it between two requests, another
+    one is opened.
 
     ``tuf.ngclient`` uses it as its fetcher, so all errors are a ``DownloadError`` of tuf.
 
@@ -93,7 +86,7 @@ class Channel(FetcherInterface):
         self._limits = limits
         self._contexts = contexts
         self._deadline = deadline
-        self._connection: _UpdateConnection | None = None
+        self._connection: Connection | None = None
 
     def close(self) -> None:
         """Close the connection, if one is open."""
@@ -129,60 +122,74 @@ class Channel(FetcherInterface):
     def _fetch(self, url: str) -> Iterator[bytes]:
         """Request a file by its path on the update server, and yield its content in chunks."""
         try:
-            response = self._request(url)
-            while chunk := response.read1(_CHUNK, decode_content=False):
-                yield chunk
-                self._require_time()
+            with self._request(url) as response:
+                self._require_file(url, response)
+                while chunk := self._read(url, response):
+                    yield chunk
         except DownloadHTTPError:
             raise
         except DownloadError:
             self.close()
             raise
-        except (OSError, HTTPError, HTTPException, ValueError) as exc:
+        except (OSError, HTTPException, ValueError) as exc:
             self.close()
             self._require_time()
             raise _failed(url, exc) from exc
 
-    def _request(self, path: str) -> BaseHTTPResponse:
+    def _request(self, path: str) -> HTTPResponse:
+        reused = self._connection is not None and self._connection.sock is not None
+        try:
+            return self._send(path)
+        except OSError as exc:
+            # The server may close an idle connection at any time (RFC 9112 section 9.5). Depending
+            # on the moment, that is a ConnectionError or one of several SSLErrors.
+            if not reused or isinstance(exc, TimeoutError):
+                raise
+        self.close()
+        return self._send(path)
+
+    def _send(self, path: str) -> HTTPResponse:
         connection = self._connected()
-        connection.timeout = self._deadline.left
-        connection.request("GET", path, headers=_HEADERS, preload_content=False)
-        response = connection.getresponse()
+        connection.request("GET", path, headers=_HEADERS)
+        return connection.getresponse()
+
+    def _require_file(self, path: str, response: HTTPResponse) -> None:
         if response.status != HTTPStatus.OK:
-            if len(response.read(_MAX_ERROR_PAGE, decode_content=False)) == _MAX_ERROR_PAGE:
+            response.read(_MAX_ERROR_PAGE)
+            if not response.isclosed():
                 self.close()
             raise _refused(path, response.status)
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise DownloadError(f"{path} is compressed, which was not requested")
-        return response
+
+    def _read(self, path: str, response: HTTPResponse) -> bytes:
+        """Return the next bytes of a body; none at its end."""
+        chunk = response.read(_CHUNK)
+        self._require_time()  # the deadline ends a connection, which looks like the end of a body
+        if not chunk and response.length:
+            raise DownloadError(f"{path} ended {response.length} bytes too early")
+        return chunk
 
     def _require_time(self) -> None:
         if self._deadline.passed:
             raise SlowRetrievalError("the time for a refresh is up")
 
-    def _connected(self) -> _UpdateConnection:
+    def _connected(self) -> Connection:
         self._require_time()
-        if self._connection is None or not self._connection.is_connected:
-            self.close()
+        if self._connection is None or self._connection.sock is None:
             self._connection = self._connect()
         return self._connection
 
-    def _connect(self) -> _UpdateConnection:
+    def _connect(self) -> Connection:
         *others, last = self._contexts
         for context in others:
             with suppress(PinError):
                 return self._connect_with(context)
         return self._connect_with(last)
 
-    def _connect_with(self, context: PinnedSSLContext) -> _UpdateConnection:
-        host, port, _ = self._address
-        connection = _UpdateConnection(host, port, timeout=self._deadline.left, ssl_context=context)
-        connection.deadline = self._deadline
-        try:
-            connection.connect()
-        except BaseException:
-            connection.close()
-            raise
+    def _connect_with(self, context: PinnedSSLContext) -> Connection:
+        connection = Connection(self._address.host, self._address.port, self._deadline, context)
+        connection.connect()
         return connection
 
 
@@ -193,9 +200,10 @@ def _refused(path: str, status: int) -> DownloadError:
 
 
 def _failed(path: str, exc: Exception) -> DownloadError:
-    if isinstance(exc, TimeoutError | HTTPTimeoutError):
+    if isinstance(exc, TimeoutError):
         return SlowRetrievalError(f"{path}: nothing came in time")
-    return DownloadError(f"{path}: {exc}")
+    # The text of an HTTPException may contain a line of the server.
+    return DownloadError(f"{path}: {exc!r}" if isinstance(exc, HTTPException) else f"{path}: {exc}")
 
 
 class UpdateSource(NamedTuple):

@@ -23,10 +23,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from tuf.api.exceptions import RepositoryError
-from urllib3.connection import HTTPConnection
 
 from certpin.errors import UpdateError
-from certpin.support.network import Deadline
+from certpin.support.network import Connection, Deadline
 from certpin.updates import Limits, trust
 from certpin.updates.cache import Store
 from certpin.updates.fetch import Channel, UpdateSource, fetch_target, follow
@@ -113,11 +112,8 @@ def _is(info: TargetFile, data: bytes) -> bool:
 class _PlainChannel(Channel):
     """The connection of an update client to its server, in clear text instead of TLS."""
 
-    def _connect(self) -> HTTPConnection:  # type: ignore[override]  # without TLS
-        host, port, _ = self._address
-        connection = HTTPConnection(host, port, timeout=self._deadline.left)
-        connection.connect()
-        return connection
+    def _connect(self) -> Connection:
+        return Connection(self._address.host, self._address.port, self._deadline, None)
 
 
 class _TargetsElsewhere(Address):

@@ -159,6 +159,28 @@ MUTATIONS: list[Mutation] = [
         _IN_ADMISSION + "test_a_csr_that_cannot_be_read_is_refused[too large]",
     ),
     Mutation(
+        "a CSR has one list of extensions",
+        _REQUEST,
+        "    if kinds.count(_EXTENSION_REQUEST) > 1 or not",
+        "    if not",
+        "tests/x509/test_request.py::test_names_in_more_than_one_place_are_refused[two requests]",
+    ),
+    Mutation(
+        "a CSR has no attribute of Microsoft that names hosts",
+        _REQUEST,
+        "    if kinds.count(_EXTENSION_REQUEST) > 1 or not _OF_MICROSOFT.isdisjoint(kinds):\n",
+        "    if kinds.count(_EXTENSION_REQUEST) > 1:\n",
+        "tests/x509/test_request.py::test_names_in_more_than_one_place_are_refused",
+    ),
+    Mutation(
+        "each attribute of a CSR has one value",
+        _REQUEST,
+        "for each in parsed.attributes]",
+        "for each in ()]",
+        "tests/x509/test_request.py::"
+        "test_an_attribute_that_programs_read_in_different_ways_is_refused",
+    ),
+    Mutation(
         "common names count",
         _REQUEST,
         "        *(str(each.value) for each in common),\n",

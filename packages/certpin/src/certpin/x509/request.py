@@ -21,6 +21,11 @@ _ONLY_BLOCK = re.compile(
     rb"-----END (NEW )?CERTIFICATE REQUEST-----\s*"
 )
 
+_EXTENSION_REQUEST = "1.2.840.113549.1.9.14"  # single-valued (RFC 2985 section 5.4.2)
+# Microsoft's attributes from which an authority can take names, too ([MS-WCCE] section 2.2.2.7):
+# extensions, and pairs of names and values such as SAN.
+_OF_MICROSOFT = frozenset({"1.3.6.1.4.1.311.2.1.14", "1.3.6.1.4.1.311.13.2.1"})
+
 
 @dataclass(frozen=True)
 class SigningRequest:
@@ -45,7 +50,7 @@ def read_request(pem: bytes) -> SigningRequest:
 
     Raises:
         CertificateParseError: the data is not exactly one CSR, is larger than a certificate may be,
-            or has a wrong signature.
+            has a wrong signature, or can name hosts in several places.
     """
     from cryptography import x509
 
@@ -57,6 +62,7 @@ def read_request(pem: bytes) -> SigningRequest:
         raise CertificateParseError("this is not one certificate request in PEM")
     try:
         parsed = x509.load_pem_x509_csr(pem)
+        kinds = [each.oid.dotted_string for each in parsed.attributes]
         names, is_signed = _names(parsed), parsed.is_signature_valid
         der = _der(parsed)
     except Exception as exc:
@@ -64,6 +70,14 @@ def read_request(pem: bytes) -> SigningRequest:
         raise CertificateParseError("the certificate request cannot be read") from exc
     if not is_signed:
         raise CertificateParseError("the signature of the certificate request is wrong")
+    # Programs disagree on which of several attributes count: Go's takes the extensions of all
+    # PKCS#9's, cryptography those of the first of either kind. cryptography itself refuses an
+    # attribute with several values, and an extension that is there twice.
+    if kinds.count(_EXTENSION_REQUEST) > 1 or not _OF_MICROSOFT.isdisjoint(kinds):
+        raise CertificateParseError(
+            "the certificate request can name hosts in more than one place",
+            fix="make it with one extensionRequest attribute (PKCS#9), and none of Microsoft's",
+        )
     return SigningRequest(certificate_request(der), names)
 
 

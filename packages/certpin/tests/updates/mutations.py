@@ -337,6 +337,20 @@ MUTATIONS: list[Mutation] = [
         _CHANNEL + "a_set_with_a_wrong_pin_of_the_server_can_be_replaced",
     ),
     mutation(
+        "a compromised key is refused on the channel",
+        "fetch.py",
+        "                self._require_uncompromised(connection, context)\n",
+        "                pass\n",
+        _CHANNEL + "a_key_that_the_newest_set_marks_compromised_is_refused",
+    ),
+    mutation(
+        "no other refusal of the newest set counts for the bundled one",
+        "fetch.py",
+        '            if verdict.reason == "compromised-key":\n',
+        "            if True:\n",
+        _CHANNEL + "a_set_with_a_wrong_pin_of_the_server_can_be_replaced",
+    ),
+    mutation(
         "the set in force pins the channel too",
         "checker.py",
         "else (self._by_newest, self._by_bundled)",

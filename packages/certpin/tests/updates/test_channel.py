@@ -18,6 +18,7 @@ from tests import kit
 from tests.updates._publisher import CHANNEL, HOST, pin_file
 
 if TYPE_CHECKING:
+    from certpin import Pin
     from certpin.lab import Authority, Identity
     from tests.updates._server import Handler
     from tests.updates.conftest import World
@@ -85,6 +86,48 @@ def test_the_set_in_force_pins_a_changed_key_of_the_server(world: World, renewed
     world.repository.publish(pin_file(4, {CHANNEL: renewed.pin, HOST: kit.NOBODY_ELSE}))
     assert app.refresh().version == 4
     assert world.updater().refresh().version == 4  # from the folder, too
+
+
+def compromised(*pins: Pin) -> str:
+    """Return lines of a pin file that mark pins of the host compromised."""
+    entry = '\n[[host.pin]]\npin = "{}"\nstate = "compromised"'
+    return "".join(entry.format(pin) for pin in pins)
+
+
+def test_a_key_that_the_newest_set_marks_compromised_is_refused(
+    world: World, renewed: Identity
+) -> None:
+    """The bundled set still pins it. The server recovers with any other key that is pinned."""
+    hosts = {CHANNEL: renewed.pin, HOST: kit.NOBODY_ELSE}
+    world.repository.publish(pin_file(3, hosts, localhost=compromised(world.identity.pin)))
+    app = world.updater()
+    assert app.refresh().version == 3
+    world.server.taken()
+    for each in (app, world.updater()):  # the second reads the set from the folder
+        with pytest.raises(UpdateError) as caught:
+            each.refresh()
+        assert caught.value.reason == "pins"
+        assert "contains a key marked compromised" in caught.value.problem
+    assert world.server.taken() == []
+    world.server.use(renewed)
+    assert app.refresh().version == 3
+
+
+def test_a_compromised_authority_is_refused_although_its_trust_file_was_replaced(
+    world: World, rogue: Authority, root: Authority
+) -> None:
+    """The newest set doesn't verify the path, so that only the bundled set sees that key."""
+    world.server.use(rogue.issue(CHANNEL, key=world.identity.key))
+    old, new = ('trust = "ca.pem"', f'trust = "ca.pem"{compromised(rogue.pin)}')
+    bundled = PinSet.parse(world.text(1, localhost=old), files={"ca.pem": rogue.pem})
+    world.repository.publish(world.text(3, localhost=new), {"ca.pem": root.pem})
+    app = world.updater(pins=bundled)
+    assert app.refresh().version == 3
+    with pytest.raises(UpdateError) as caught:
+        app.refresh()
+    assert caught.value.reason == "pins"
+    world.server.use(world.identity)
+    assert app.refresh().version == 3
 
 
 def test_a_report_only_set_does_not_open_the_channel(world: World, renewed: Identity) -> None:

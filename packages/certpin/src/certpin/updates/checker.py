@@ -6,7 +6,7 @@ the log and to the app's hooks.
 The connection to the update server is pinned too. It accepts the pins of the bundled pin set and
 those of the newest signed one, because a published pin set with wrong or missing pins for this
 server must not prevent later updates. For the same reason the pins for this server never expire,
-whatever the pin file says.
+whatever the pin file says. A key that the newest set marks compromised is not accepted.
 """
 
 from __future__ import annotations

@@ -31,7 +31,9 @@ from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from certpin._version import __version__
 from certpin.errors import PinError
+from certpin.pins import utc_now, verify
 from certpin.support.network import Connection
+from certpin.tls import assert_pinned
 from certpin.updates import trust
 
 if TYPE_CHECKING:
@@ -71,7 +73,7 @@ class Channel(FetcherInterface):
         limits: the maximum sizes of the files.
         contexts: SSL contexts with different pins for the server. They are tried in this order
             until one accepts the server, because wrong pins in the newest pin set must not prevent
-            later updates.
+            later updates. None accepts a key that an earlier one marks compromised.
         deadline: the time limit of the whole check.
     """
 
@@ -181,16 +183,36 @@ class Channel(FetcherInterface):
         return self._connection
 
     def _connect(self) -> Connection:
-        *others, last = self._contexts
-        for context in others:
+        *newer, last = self._contexts
+        for context in newer:
             with suppress(PinError):
                 return self._connect_with(context)
-        return self._connect_with(last)
+        connection = self._connect_with(last)
+        try:
+            for context in newer:
+                self._require_uncompromised(connection, context)
+        except PinError:
+            connection.close()
+            raise
+        return connection
 
     def _connect_with(self, context: PinnedSSLContext) -> Connection:
         connection = Connection(self._address.host, self._address.port, self._deadline, context)
         connection.connect()
         return connection
+
+    def _require_uncompromised(self, connection: Connection, context: PinnedSSLContext) -> None:
+        """Raise ``PinMismatchError`` if a context's pins mark a key of the server compromised.
+
+        The path is the one that another context verified: this context may have refused the server
+        for its trust anchors, before it compared a key.
+        """
+        host = self._address.host
+        accepted, policy = assert_pinned(connection, host), context.pins.policy_for(host)
+        if accepted is not None and policy is not None:
+            verdict = verify(accepted.chain, policy, utc_now(), pins_only=True)
+            if verdict.reason == "compromised-key":
+                verdict.raise_for_refusal(host)
 
 
 def _refused(path: str, status: int) -> DownloadError:

@@ -16,6 +16,7 @@ _CACHE = "tests/updates/test_cache.py::test_"
 _CONFORMANCE = "tests/updates/conformance/test_conformance.py::test_"
 _CASE = _CONFORMANCE + "the_client_does_what_the_specification_says"
 _CRASHES = "tests/updates/test_crashes.py::test_"
+_UPDATER = "tests/updates/test_updater.py::test_"
 
 MUTATIONS: list[Mutation] = [
     mutation(
@@ -38,6 +39,20 @@ MUTATIONS: list[Mutation] = [
         "                store.put_aside()\n",
         "                pass\n",
         _CACHE + "a_damaged_file_is_moved_aside_and_reported",
+    ),
+    mutation(
+        "a cached set that can't be enforced is not moved aside",
+        "checker.py",
+        'frozenset({"storage", "context"})',
+        'frozenset({"storage"})',
+        _UPDATER + "a_cached_set_that_the_context_cannot_enforce_is_kept",
+    ),
+    mutation(
+        "an error of the context is none of the cache",
+        "checker.py",
+        "        except OSError as exc:  # which would otherwise be one of the cache\n",
+        "        except ZeroDivisionError as exc:\n",
+        _UPDATER + "a_set_that_the_context_cannot_enforce_is_refused",
     ),
     mutation(
         "a newer set of the app holds",

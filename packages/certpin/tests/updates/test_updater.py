@@ -7,6 +7,7 @@ import gc
 import logging
 import queue
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -344,27 +345,42 @@ def test_the_context_of_the_app_is_not_replaced(world: World) -> None:
     assert (context.pins.version, context.strict) == (2, False)
 
 
-def test_a_set_with_anchors_that_openssl_rejects_is_refused(
-    world: World, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [ssl.SSLError("no"), PermissionError(13, "no")])
+def test_a_set_that_the_context_cannot_enforce_is_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: OSError
 ) -> None:
-    """If the swap fails, the app keeps version 1 and caches nothing.
-
-    The swap is atomic: it fails in the context of the updater's own connection first.
-    """
-    import ssl
-
+    """If the swap fails, the app keeps version 1 and caches nothing."""
     app = world.updater()
 
-    def fail(self: PinnedSSLContext, pins: object) -> None:
-        raise ssl.SSLError("no")
+    def fail(*_: object, **__: object) -> None:
+        raise error
 
     with monkeypatch.context() as patched:
         patched.setattr(PinnedSSLContext, "swap", fail)
-        with pytest.raises(UpdateError):
+        with pytest.raises(UpdateError, match="can't enforce the newest pins") as caught:
             app.refresh()
+    assert caught.value.reason == "context"
     assert app.context.pins.version == 1
     assert not (world.cache / "last-known-good.json").exists()
     assert app.refresh().version == 2
+
+
+def test_a_cached_set_that_the_context_cannot_enforce_is_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is wrong with the cache: only the files of the app's context are."""
+    world.updater().refresh()
+
+    def fail(*_: object, **__: object) -> None:
+        raise PermissionError(13, "no")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PinnedSSLContext, "swap", fail)
+        status = world.updater().status
+    assert status.version == 1
+    assert status.cache_error is not None
+    assert status.cache_error.reason == "context"
+    assert world.updater().status.version == 2
 
 
 @pytest.mark.parametrize("what", ["nothing", "json", "timestamp", "unsigned"])

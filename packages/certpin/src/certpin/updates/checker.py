@@ -37,8 +37,10 @@ if TYPE_CHECKING:
     from certpin.updates.status import UpdateHook, What
     from certpin.updates.trust import SignedSet
 
+# Local faults: the cached pin set may be valid.
+_LOCAL_REASONS = frozenset({"storage", "context"})
 # Ordinary network and disk faults. Other reasons mean an attack or a mistake in publishing.
-_NETWORK_REASONS = frozenset({"network", "slow", "http", "storage", "busy", "closed"})
+_ORDINARY_REASONS = frozenset({"network", "slow", "http", "busy", "closed"}) | _LOCAL_REASONS
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ class Checker:
             with update_errors():
                 return self._adopt(self._read_cached())
         except UpdateError as exc:
-            if exc.reason != "storage":
+            if exc.reason not in _LOCAL_REASONS:
                 store.put_aside()
             self._cache_failed(exc)
         return False
@@ -352,10 +354,20 @@ class Enforced:
         )
         if other:
             self._coming = signed
-            self.context.swap(signed.pins, recover=signed.recovers)  # fails if it can't be enforced
-            self._follow(signed.pins, recover=signed.recovers)
+            self._swap(signed.pins, recover=signed.recovers)
         self.known = signed
         return other
+
+    def _swap(self, pins: PinSet, *, recover: bool) -> None:
+        try:
+            self.context.swap(pins, recover=recover)
+            self._follow(pins, recover=recover)
+        except OSError as exc:  # which would otherwise be one of the cache
+            raise UpdateError(
+                f"the app's SSL context can't enforce the newest pins: {exc}",
+                reason="context",
+                fix="check the files that the app sets in its context; the next check tries again",
+            ) from exc
 
     def _follow(self, pins: PinSet, *, recover: bool) -> None:
         own = _own(pins, self._host)
@@ -422,7 +434,7 @@ def _level(event: UpdateEvent) -> int:
         return logging.DEBUG
     if event.error is None:
         return logging.INFO
-    return logging.WARNING if event.error.reason in _NETWORK_REASONS else logging.ERROR
+    return logging.WARNING if event.error.reason in _ORDINARY_REASONS else logging.ERROR
 
 
 def _message(event: UpdateEvent) -> str:

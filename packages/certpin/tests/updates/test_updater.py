@@ -15,6 +15,7 @@ import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,7 +26,6 @@ from tests.updates._publisher import CHANNEL, pin_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from certpin.lab import Authority
     from tests.updates._server import Handler
@@ -395,6 +395,13 @@ def test_an_invalid_root_is_a_configuration_error(world: World, what: str) -> No
         world.updater(root=root)
     assert caught.value.key == "root"
     assert "1.root.json" in caught.value.fix
+
+
+@pytest.mark.parametrize("given", ["1.root.json", Path("1.root.json"), '{"signed": {}}', None])
+def test_a_root_must_be_the_bytes_of_a_file(world: World, given: object) -> None:
+    with pytest.raises(ConfigError, match="not the content of a file") as caught:
+        world.updater(root=given)
+    assert (caught.value.key, "read_bytes()" in caught.value.fix) == ("root", True)
 
 
 def test_hooks_get_every_event(world: World) -> None:

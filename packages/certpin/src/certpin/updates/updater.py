@@ -60,7 +60,8 @@ class PinUpdater(Forked):
         on_event: hooks that are called with each ``UpdateEvent``, in a separate thread.
 
     Raises:
-        ConfigError: the host of ``url`` is not pinned, or ``root`` is not valid root metadata.
+        ConfigError: the host of ``url`` is not pinned, or ``root`` is not valid root metadata, for
+            example because it is the path of the file.
     """
 
     def __init__(  # noqa: PLR0913  # keywords, each of which is a setting of an updater
@@ -259,8 +260,14 @@ class PinUpdater(Forked):
             self._spawn(first=False)
 
 
-def _root_version(root: bytes) -> int:
+def _root_version(root: object) -> int:
     """Return the version of the bundled root metadata. Raises ``ConfigError`` if it is invalid."""
+    if not isinstance(root, bytes):
+        raise ConfigError(
+            f"this is not the content of a file, but of the type {type(root).__name__}",
+            key="root",
+            fix='read the file: root=Path("1.root.json").read_bytes()',
+        )
     try:
         with update_errors():
             return trust.follow_roots(root, ())[-1].version

@@ -448,7 +448,7 @@ class MirroredContext(OwnSSLContext):
 
 
 # A client library sets ALPN protocols (RFC 7301) on its context before each connection: ``h2`` and
-# ``http/1.1`` by httpx, ``http/1.1`` by urllib3. OpenSSL copies the context's list when it makes the
+# ``http/1.1`` by httpx, ``http/1.1`` by urllib3. OpenSSL copies the list when it makes the
 # object of a connection. If the libraries that share a pinned context shared this list too, a
 # server could choose HTTP/2 for a client that speaks only HTTP/1.1. So a client adapter gives its
 # library a wrapper (``HandedContext`` in ``certpin.clients``) that has its own list, and offers it

@@ -432,19 +432,28 @@ class UpdateError(CertpinError):
         return _rebuild, (type(self), (self.problem,), {"reason": self.reason, "fix": self.fix})
 
 
-def pin_error(exc: BaseException | None) -> PinError | None:
+def pin_error(
+    exc: BaseException | None, *, handled: BaseException | None = None
+) -> PinError | None:
     """Return the ``PinError`` inside an error of a client library; ``None`` if there is none.
 
     Searches causes, contexts, arguments, exception groups, and the attributes in which libraries
     store wrapped errors.
+
+    Args:
+        exc: the error of the library.
+        handled: the exception that was being handled (``sys.exception()``) before the library was
+            called. Python makes it the context of each new error, but the library did not raise it.
     """
     pending: list[object] = [exc]
-    seen: set[int] = set()
+    seen = {id(handled)}
     while pending:
         current = pending.pop(0)
+        if id(current) in seen:
+            continue
         if isinstance(current, PinError):
             return current
-        if isinstance(current, BaseException) and id(current) not in seen:
+        if isinstance(current, BaseException):
             seen.add(id(current))
             pending += _inside(current)
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import queue
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -50,6 +51,20 @@ def test_another_spelling_of_a_host_has_the_same_pins(driver: Driver, bank: Bank
     assert body == "hello from api.test\n"
     refusal(driver, certpin.PinMismatchError, bank.pins, bank.url("Mitm").replace("test", "test."))
     assert bank.arrived("mitm") == []
+
+
+@driven
+def test_a_failure_of_the_network_while_a_refusal_is_handled_is_no_refusal(
+    driver: Driver, bank: Bank
+) -> None:
+    """Python makes the handled refusal the context of the new error (``pin_error``)."""
+    with socket.socket() as deaf, pytest.raises(Exception) as caught:  # noqa: PT011, PT012
+        deaf.bind(("127.0.0.1", 0))  # and it doesn't listen
+        try:
+            driver.get(bank.pins, bank.url("mitm"))
+        except certpin.PinMismatchError:
+            driver.get(bank.pins, f"https://api.test:{deaf.getsockname()[1]}/")
+    assert not isinstance(caught.value, certpin.PinError)
 
 
 @driven

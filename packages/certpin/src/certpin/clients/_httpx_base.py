@@ -11,6 +11,7 @@ also ends the request after a refusal, which httpcore would retry.
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from copy import copy
 from typing import TYPE_CHECKING, Any
@@ -65,12 +66,13 @@ class _Transport:
     def _pinned(self, request: Any) -> Iterator[None]:
         # It would verify another host than that of the URL, and the pool's key is the URL's host.
         refuse_options(request.extensions, "sni_hostname")
+        handled = sys.exception()
         try:
             url = request.url
             with admitted(self.context, url.scheme, url.host, url.port):
                 yield
         except (self._error, PinError) as exc:
-            error = pin_error(exc)
+            error = pin_error(exc, handled=handled)
             if error is None:
                 raise
             kind: Any = self._error

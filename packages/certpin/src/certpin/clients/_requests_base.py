@@ -6,6 +6,7 @@ comes before the library's own adapter in a list of bases.
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -110,12 +111,13 @@ class PinningAdapter(NotCopied):
         """
         refuse_bundle(verify)
         refuse_options({"cert": cert}, "cert")
+        handled = sys.exception()
         try:
             url = urlsplit(str(request.url or ""))
             with admitted(self.context, url.scheme, url.hostname or "", port_in(url)):
                 yield
         except OSError as exc:
-            error = pin_error(exc)
+            error = pin_error(exc, handled=handled)
             if error is None:
                 raise
             raise both(self._error(str(error), request=request), error) from error.__cause__

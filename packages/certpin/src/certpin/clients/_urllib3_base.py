@@ -15,6 +15,7 @@ ways to bypass a context. This module closes them (rule 14 of docs/concepts/matc
 from __future__ import annotations
 
 import ssl
+import sys
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -174,12 +175,13 @@ class _BasePool:
 
     @contextmanager
     def _refusing(self) -> Iterator[None]:
+        handled = sys.exception()
         try:
             yield
         except RefusedError as exc:
             error = exc.error
         except Exception as exc:  # happy eyeballs of urllib3-future wrap it
-            found = pin_error(exc)
+            found = pin_error(exc, handled=handled)
             if found is None:
                 raise
             error = found

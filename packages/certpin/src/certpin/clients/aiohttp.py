@@ -12,6 +12,7 @@ can't notice this. So the connector raises ``ConfigError`` for ``ssl=False``,
 from __future__ import annotations
 
 import ssl
+import sys
 from typing import TYPE_CHECKING, Any
 
 from certpin.clients._common import (
@@ -77,6 +78,7 @@ class PinnedConnector(TCPConnector):
             raise refused_option("ssl", req.ssl)
         if req.server_hostname not in (None, req.url.raw_host):
             raise refused_option("server_hostname", req.server_hostname)
+        handled = sys.exception()
         try:
             url = req.url
             with admitted(self.context, url.scheme, url.raw_host or "", url.port):
@@ -85,7 +87,7 @@ class PinnedConnector(TCPConnector):
                     self._require_checked(connection, url.raw_host or "")
                 return connection
         except (ClientConnectionError, PinError) as exc:
-            error = pin_error(exc)
+            error = pin_error(exc, handled=handled)
             if error is None:
                 raise
             theirs = ClientConnectorCertificateError(req.connection_key, error)

@@ -9,6 +9,7 @@ A refusal raises an error that is both a ``urllib.error.URLError`` and the ``Pin
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from http.client import HTTPSConnection
 from typing import TYPE_CHECKING, Any
@@ -104,12 +105,12 @@ class _ClearTextHandler(request.HTTPHandler):
 
 @contextmanager
 def _pinned(context: PinnedSSLContext, req: request.Request) -> Iterator[None]:
-    url = urlsplit(req.full_url)
+    url, handled = urlsplit(req.full_url), sys.exception()
     try:
         with admitted(context, url.scheme, url.hostname or "", port_in(url)):
             yield
     except (URLError, PinError) as exc:
-        error = pin_error(exc)
+        error = pin_error(exc, handled=handled)
         if error is None:
             raise
         raise both(URLError(error), error) from error.__cause__

@@ -10,11 +10,14 @@ from tests._mutation import Mutation
 
 _CHECKUP = "certpin/probe/checkup.py"
 _CONTENT = "certpin/publish/content.py"
+_DIAL = "certpin/probe/dial.py"
 _EDITOR = "certpin/pinfile/editor.py"
+_GONE = "certpin/cli/rotate/gone.py"
 _POLICY = "certpin/pins/policy.py"
 _SERVERS = "certpin/pins/hosts.py"
 _CLI_SERVERS = "certpin/cli/servers.py"
 
+_ADDRESSES = "tests/cli/test_addresses.py::"
 _COMMANDS = "tests/cli/test_servers.py::"
 _FILE = "tests/pinfile/test_servers.py::"
 _MODEL = "tests/pins/test_servers.py::"
@@ -77,5 +80,54 @@ MUTATIONS: list[Mutation] = [
         "if leaf_only:",
         "tests/probe/test_checkup.py::"
         "test_only_a_pinned_leaf_proves_that_the_server_left_out_its_intermediates",
+    ),
+    Mutation(
+        "a server is contacted at every address of its name",
+        _DIAL,
+        "if found[1:] else (endpoint,)",
+        "if False else (endpoint,)",
+        _ADDRESSES + "test_a_key_at_the_second_address_of_a_name_is_not_taken_out",
+    ),
+    Mutation(
+        "IPv6 addresses are contacted too",
+        _DIAL,
+        "for *_, address in resolved))",
+        'for *_, address in resolved if ":" not in address[0]))',
+        _ADDRESSES + "test_a_machine_without_ipv6_checks_the_other_addresses",
+    ),
+    Mutation(
+        "a name with too many addresses is not checked in part",
+        _DIAL,
+        "if len(found) > _MAX_ADDRESSES:",
+        "if False:",
+        _ADDRESSES + "test_a_name_with_too_many_addresses_is_not_checked_in_part",
+    ),
+    Mutation(
+        "a missing family is no excuse if the server answers nowhere",
+        _DIAL,
+        "answered and all(",
+        "all(",
+        _ADDRESSES + "test_a_missing_family_is_a_failure_if_the_server_answers_nowhere",
+    ),
+    Mutation(
+        "a refused connection is not a missing family",
+        _DIAL,
+        "cause.errno in _NO_FAMILY",
+        "True",
+        _ADDRESSES + "test_an_address_that_does_not_answer_is_reported",
+    ),
+    Mutation(
+        "a key stays if an address is out of reach",
+        _CLI_SERVERS,
+        "for address in answers.unreachable\n",
+        "for address in ()\n",
+        _ADDRESSES + "test_no_key_is_taken_out_by_a_machine_without_ipv6",
+    ),
+    Mutation(
+        "a server that is gone answers at no address",
+        _GONE,
+        "ask_each_address(endpoint, lambda each: observe(each, context, timeout=timeout))",
+        "ServerAnswers({endpoint: observe(endpoint, context, timeout=timeout)})",
+        _ADDRESSES + "test_a_server_is_gone_only_if_no_address_presents_its_keys",
     ),
 ]

@@ -172,14 +172,21 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "observations are journaled again after a day",
         _GATE,
-        "and now - last.time < _OBSERVED_AGAIN",
+        " and now - known[server].time < _OBSERVED_AGAIN",
         "",
         _IN_SERVERS + "test_an_observation_is_journaled_when_it_changes_something",
     ),
     Mutation(
+        "the key that was recorded last stays while an address presents it",
+        _GATE,
+        "sorted(situation.sightings, key=is_known)",
+        "situation.sightings",
+        _IN_SERVERS + "test_addresses_with_different_keys_are_one_server_in_the_journal",
+    ),
+    Mutation(
         "a file is no server",
         _GATE,
-        "if each.server and not (",
+        "if server and not (",
         "if not (",
         _IN_SERVERS + "test_a_chain_from_a_file_is_no_observation_of_a_server",
     ),
@@ -221,8 +228,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "an answer that is no TLS is no proof of an end",
         _GONE,
-        "except DialError:\n        return None",
-        "except ProbeError:\n        return None",
+        "if isinstance(found, DialError):",
+        "if isinstance(found, ProbeError):",
         _IN_GONE + "test_a_server_that_answers_without_a_chain_may_not_be_gone",
     ),
     Mutation(

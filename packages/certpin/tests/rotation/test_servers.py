@@ -245,3 +245,20 @@ def test_an_observation_has_the_problem_of_the_chain() -> None:
     bad = Sighting("eu", None, chain("x"), "192.0.2.1:443", "certificate has expired")
     (event,) = new_observations(ready(EU, seen=(bad,)), "ada")
     assert (event.pin, event.problem) == (pin("x"), "certificate has expired")
+
+
+def test_addresses_with_different_keys_are_one_server_in_the_journal() -> None:
+    """Otherwise each run would record another key, or addresses that DNS replaces."""
+    found = tuple(
+        replace(sighting(leaf), vantage=f"at {leaf}", server="192.0.2.1:443") for leaf in "aba"
+    )
+    assert new_observations(ready(EU, seen=found, observed=(seen("192.0.2.1:443"),)), "ada") == (
+        *new_observations(ready(EU, seen=found[:1], observed=(seen("192.0.2.1:443"),)), "ada"),
+    )
+    last = replace(seen("192.0.2.1:443", "b"), time=NOW)
+    assert new_observations(ready(EU, seen=found, observed=(last,)), "ada") == ()
+    states = server_states(known(EU, seen=found, observed=(last,)))
+    assert [(each.server, each.leaf, each.region, each.listed) for each in states] == [
+        ("at a", pin("a"), "eu", True),
+        ("at b", pin("b"), "eu", True),
+    ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import sys
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +15,17 @@ import click
 
 from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import chain_fix, json_option, pin_file_option, timeout_option
-from certpin.cli.reply import fold, print_json, run_parallel, table_console
-from certpin.cli.servers import contexts_for, server_options
+from certpin.cli.reply import fold, print_json, table_console
+from certpin.cli.servers import ask_servers, no_family, server_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from certpin.cli.servers import ProbeTarget, ServerOptions
+    from certpin.pins import HostPolicy
     from certpin.pins.transparency import Transparency
-    from certpin.probe import ContextCache
+    from certpin.probe import Observation, ServerAnswers
     from certpin.probe.checkup import Checkup
 
 _COLOURS = {"holds": "green", "finding": "red", "inconclusive": "yellow"}
@@ -131,27 +132,25 @@ def check_targets(
         timeout: seconds for each step of a connection.
 
     Returns:
-        One result for each target, in the order of ``targets``. A failed connection is a result
-        too.
+        One result for each address of each server, in the order of ``targets``. A failed
+        connection is a result too.
     """
-    contexts = contexts_for(targets)
-    jobs = [partial(_check_target, target, contexts, now, days, timeout) for target in targets]
-    return run_parallel(jobs, "connecting")
+    from certpin.probe import observe
+
+    answers = ask_servers(
+        targets, lambda context, _, endpoint: observe(endpoint, context, timeout=timeout)
+    )
+    return [checkup for each in answers for checkup in _checkups(*each, now, days)]
 
 
-def _check_target(
-    target: ProbeTarget,
-    contexts: ContextCache,
-    now: datetime,
-    days: int,
-    timeout: float,
-) -> Checkup:
+def _checkups(
+    policy: HostPolicy, answers: ServerAnswers[Observation] | None, now: datetime, days: int
+) -> Iterator[Checkup]:
     from certpin.errors import DialError, ProbeError
-    from certpin.probe import HTTPS, observe
+    from certpin.probe import HTTPS
     from certpin.probe.checkup import Checkup, check_up
 
-    policy, endpoint = target
-    if endpoint is None:
+    if answers is None:
         error = DialError(
             "a wildcard names no host",
             host=str(policy.pattern),
@@ -159,12 +158,14 @@ def _check_target(
             fix="add the servers of hosts that it covers to the pin file ([[host.server]]), or "
             "name such hosts: --host HOST",
         )
-        return Checkup(policy, error.host, error.port, error=error)
-    try:
-        observation = observe(endpoint, contexts.get(policy.trust), timeout=timeout)
-    except ProbeError as exc:
-        return Checkup(policy, endpoint.name, endpoint.port, error=exc, region=endpoint.region)
-    return check_up(policy, observation, now, least_days=days)
+        yield Checkup(policy, error.host, error.port, error=error)
+        return
+    for endpoint, found in answers.by_address.items():
+        if isinstance(found, ProbeError):
+            checkup = Checkup(policy, endpoint.name, endpoint.port, error=found, endpoint=endpoint)
+        else:
+            checkup = check_up(policy, found, now, least_days=days)
+        yield replace(checkup, unreachable=answers.unreachable)
 
 
 def _exit_code(checkups: list[Checkup]) -> int:
@@ -188,7 +189,8 @@ def checkup_json(checkup: Checkup, now: datetime) -> dict[str, Any]:
         "policy": str(checkup.policy.pattern),
         "mode": checkup.policy.mode,
         "status": checkup.status,
-        "address": observation.address if observation else None,
+        "address": checkup.address,
+        "unreachable": list(checkup.unreachable),
         "verified": path is not None if observation else None,
         "chain_pins": [str(pins_of(certificate)[0]) for certificate in path] if path else None,
         "matched": str(matched.pin) if matched else None,
@@ -261,7 +263,9 @@ def _name(checkup: Checkup) -> str:
     from certpin.pins.hosts import short_address
 
     name = short_address(checkup.host, checkup.port)
-    return f"{name} ({checkup.region})" if checkup.region else name
+    region = f" ({checkup.region})" if checkup.region else ""
+    resolved = checkup.endpoint.resolved if checkup.endpoint else ""
+    return f"{name}{region} at {resolved}" if resolved else f"{name}{region}"
 
 
 def _details(checkups: Sequence[Checkup]) -> Iterator[str]:
@@ -272,6 +276,9 @@ def _details(checkups: Sequence[Checkup]) -> Iterator[str]:
         if verdict is not None and verdict.reason in _EXPLAINED:
             yield "\n" + explain(verdict, checkup.host)
             yield f"  fix: {advice(verdict, checkup.host)}"
+    unreachable = {(each.host, address): None for each in checkups for address in each.unreachable}
+    for host, address in unreachable:
+        yield f"\n{host} was not asked at {address}: {no_family(address)}"
     for fix, hosts in _fixes(checkups).items():
         more = [f"and {len(hosts) - _MAX_HOSTS} more"] if len(hosts) > _MAX_HOSTS else []
         yield f"\n{', '.join(hosts[:_MAX_HOSTS] + more)}: {fix}"

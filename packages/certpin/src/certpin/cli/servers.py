@@ -11,7 +11,7 @@ import shlex
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import click
 
@@ -22,14 +22,17 @@ from certpin.cli.reply import run_parallel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
+    from ssl import SSLContext
 
     from certpin.errors import ProbeError
     from certpin.pins import HostPolicy, HostServer, PinSet
-    from certpin.probe import ContextCache, Endpoint, Observation
+    from certpin.probe import Endpoint, ServerAnswers
     from certpin.rotation import Sighting
 
     # The endpoint is None for a wildcard without servers, if no host was named for it.
     ProbeTarget = tuple[HostPolicy, Endpoint | None]
+
+Result = TypeVar("Result")
 
 _ALL = ""  # an option without HOST= is for every host
 
@@ -196,17 +199,34 @@ server_options = option_group(
 )
 
 
-def contexts_for(targets: Sequence[ProbeTarget]) -> ContextCache:
-    """Make the TLS contexts for all servers before any of them is contacted.
+def ask_servers(
+    targets: Sequence[ProbeTarget], ask: Callable[[SSLContext, HostPolicy, Endpoint], Result]
+) -> list[tuple[HostPolicy, ServerAnswers[Result] | None]]:
+    """Contact servers in parallel, each at every IP address of its name.
 
-    Return a cache that contains the contexts.
+    Each address can be another machine with another key.
+
+    Args:
+        targets: the servers, with their policies.
+        ask: contacts a server at one address, with a TLS context for its policy. It may raise
+            ``ProbeError``.
+
+    Returns:
+        The policies and answers, in the order of ``targets``. A wildcard without servers has no
+        answers.
     """
-    from certpin.probe import ContextCache
+    from certpin.probe import ContextCache, ask_each_address
 
     contexts = ContextCache()
     for policy, _ in targets:
-        contexts.get(policy.trust)
-    return contexts
+        contexts.get(policy.trust)  # before any server is contacted
+    jobs = [
+        partial(ask_each_address, endpoint, partial(ask, contexts.get(policy.trust), policy))
+        for policy, endpoint in targets
+        if endpoint
+    ]
+    found = iter(run_parallel(jobs, "connecting"))
+    return [(policy, next(found) if endpoint else None) for policy, endpoint in targets]
 
 
 @dataclass
@@ -218,7 +238,8 @@ class ProbeResults:
         unknown: what could not be checked, such as the keys of a server that did not answer; as
             sentences without full stops.
         error: the first failed connection; None if none failed.
-        unanswered: the host patterns of the policies with a server that did not answer.
+        unanswered: the host patterns of the policies with a server that did not answer, or with an
+            address that this machine can't reach.
     """
 
     sightings: dict[str, list[Sighting]] = field(default_factory=dict)
@@ -233,6 +254,25 @@ class ProbeResults:
     def add(self, policy: HostPolicy, sighting: Sighting) -> None:
         """Add a chain that a server of a policy presents."""
         self.sightings.setdefault(str(policy.pattern), []).append(sighting)
+
+    def add_answers(self, policy: HostPolicy, answers: ServerAnswers[Sighting]) -> None:
+        """Add the chains that a server presents at its addresses, and the gaps in that."""
+        from certpin.errors import ProbeError
+
+        unknown = []
+        for endpoint, found in answers.by_address.items():
+            if isinstance(found, ProbeError):
+                self.error = self.error or found
+                unknown.append(f"which keys {endpoint} serves: {found.problem}")
+            else:
+                self.add(policy, found)
+        unknown += [
+            f"which keys {endpoint} serves at {address}: {no_family(address)}"
+            for endpoint in list(answers.by_address)[:1]
+            for address in answers.unreachable
+        ]
+        self.unknown += unknown
+        self.unanswered |= {str(policy.pattern)} if unknown else set()
 
 
 @dataclass(frozen=True)
@@ -301,27 +341,16 @@ class ProbeOptions:
         return results
 
     def _connect(self, results: ProbeResults, pins: PinSet, policies: Sequence[HostPolicy]) -> None:
-        from certpin.errors import ProbeError
-        from certpin.rotation import Sighting
-
         targets = [target for target in self._targets(pins) if target[0] in policies]
         self._refuse_left_out_servers(targets, policies)
-        contexts = contexts_for(targets)
-        jobs = [partial(_probe, *target, contexts, self.timeout) for target in targets]
-        for (policy, _), answer in zip(targets, run_parallel(jobs, "connecting"), strict=True):
-            if isinstance(answer, Sighting):
-                results.add(policy, answer)
-            elif isinstance(answer, ProbeError):
-                results.error = results.error or answer
-                results.unanswered.add(str(policy.pattern))
-                results.unknown.append(
-                    f"which keys {answer.host}:{answer.port} serves: {answer.problem}"
-                )
-            else:
+        for policy, answers in ask_servers(targets, partial(_probe, self.timeout)):
+            if answers is None:
                 results.unknown.append(
                     f"which keys {policy.pattern} serves: a wildcard names no host; "
                     "add its servers to the pin file, or name hosts that it covers with --host"
                 )
+            else:
+                results.add_answers(policy, answers)
 
     def next_command(
         self,
@@ -435,6 +464,11 @@ def split_assignment(text: str) -> tuple[str, str]:
     return (normalise(host) if equals else _ALL), value
 
 
+def no_family(address: str) -> str:
+    """Return why this machine can't reach an IP address of a server, as a clause."""
+    return f"this machine has no {'IPv6' if ':' in address else 'IPv4'}"
+
+
 def _servers(host: str, port: int, known: Iterable[tuple[str, HostServer]]) -> list[HostServer]:
     """Return the servers to contact for a host that the user named.
 
@@ -490,22 +524,13 @@ def _rounds(connects: tuple[str, ...]) -> list[tuple[str, ...]]:
     ]
 
 
-def _probe(
-    policy: HostPolicy, endpoint: Endpoint | None, contexts: ContextCache, timeout: float
-) -> Sighting | ProbeError | None:
-    from certpin.errors import ProbeError
+def _probe(timeout: float, context: SSLContext, policy: HostPolicy, endpoint: Endpoint) -> Sighting:
     from certpin.pins import utc_now
     from certpin.probe import join_address, observe, server_time
     from certpin.rotation import ServerDate, Sighting, server_name
     from certpin.support.text import printable
 
-    if endpoint is None:
-        return None
-    context = contexts.get(policy.trust)
-    try:
-        observation: Observation = observe(endpoint, context, timeout=timeout)
-    except ProbeError as exc:
-        return exc
+    observation = observe(endpoint, context, timeout=timeout)
     date = server_time(observation, context, timeout=timeout)
     region = f" ({printable(endpoint.region)})" if endpoint.region else ""
     name = f"{endpoint}{region} at {join_address(observation.address, endpoint.address[1])}"

@@ -25,7 +25,7 @@ _MAX_REQUEST = 64 * 1024
 class LabServer:
     """A small HTTPS server that answers each request with ``body``, and records received data.
 
-    It is a context manager: it listens on 127.0.0.1 from entry to exit, and leaves no connection
+    It is a context manager: it listens on ``address`` from entry to exit, and leaves no connection
     and no thread behind. ``received`` holds the application data of every connection, in the order
     of arrival. The data is empty if the client left during the handshake, or sent nothing.
 
@@ -33,9 +33,17 @@ class LabServer:
         identity: the certificate chain and the key.
         body: the body of each answer.
         port: the port; by default a free one.
+        address: the loopback address (IPv4).
     """
 
-    def __init__(self, identity: Identity, body: bytes = b"hello\n", *, port: int = 0) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        body: bytes = b"hello\n",
+        *,
+        port: int = 0,
+        address: str = "127.0.0.1",
+    ) -> None:
         self.received: list[bytes] = []
         self._body = body
         self._heard = threading.Condition()
@@ -43,7 +51,7 @@ class LabServer:
         self._context = server_context(identity)
         # socketserver expects a class, but only calls it, so a method works.
         handler: Any = self._serve
-        self._server = _ThreadingServer(("127.0.0.1", port), handler)
+        self._server = _ThreadingServer((address, port), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     @property

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from certpin.errors import ProbeError
     from certpin.pins import HostPolicy, TrustAnchors, Verdict
-    from certpin.probe.dial import Observation
+    from certpin.probe.dial import Endpoint, Observation
     from certpin.x509 import Chain
 
 Status = Literal["holds", "finding", "inconclusive"]
@@ -44,7 +44,8 @@ class Checkup:
         verdict: the decision of the pins; ``None`` if the chain did not verify.
         findings: the problems, as sentences.
         error: the error that prevented receiving a chain; ``None`` if a chain was received.
-        region: the label of the server in the pin file.
+        endpoint: the server that was contacted; ``None`` for a wildcard without servers.
+        unreachable: the server's addresses of a family, such as IPv6, that this machine lacks.
         fix: advice, if the chain ends at no trust anchor of the policy; else empty.
     """
 
@@ -55,8 +56,21 @@ class Checkup:
     verdict: Verdict | None = None
     findings: tuple[str, ...] = ()
     error: ProbeError | None = None
-    region: str = ""
+    endpoint: Endpoint | None = None
+    unreachable: tuple[str, ...] = ()
     fix: str = ""
+
+    @property
+    def region(self) -> str:
+        """The label of the server in the pin file; empty without one."""
+        return self.endpoint.region if self.endpoint else ""
+
+    @property
+    def address(self) -> str | None:
+        """The IP address that answered, or the one of several that did not; else ``None``."""
+        if self.observation:
+            return self.observation.address
+        return (self.endpoint and self.endpoint.resolved) or None
 
     @property
     def status(self) -> Status:
@@ -105,7 +119,7 @@ def check_up(
             this release of certpin.
     """
     endpoint = observation.endpoint
-    checkup = Checkup(policy, endpoint.name, endpoint.port, observation, region=endpoint.region)
+    checkup = Checkup(policy, endpoint.name, endpoint.port, observation, endpoint=endpoint)
     if observation.verified is None:
         problem, fix = _unverified(policy, observation)
         return replace(checkup, findings=(problem,), fix=fix)

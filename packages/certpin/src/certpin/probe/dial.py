@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import socket
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from certpin.errors import CertificateParseError, DialError, HandshakeError
-from certpin.pins.hosts import HostServer, join_address
+from certpin.errors import CertificateParseError, DialError, HandshakeError, ProbeError
+from certpin.pins.hosts import HostServer, is_address, join_address
 from certpin.probe.starttls import PROTOCOLS, negotiate
-from certpin.support.network import Deadline, exchange
+from certpin.support.network import DaemonPool, Deadline, exchange
 from certpin.x509 import Chain
 from certpin.x509.certificate import read_certificates
 from certpin.x509.openssl import OwnSSLContext, harden, served_chain, trust_alone, verified_chain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from email.message import Message
 
     from certpin.pins import HostPolicy, TrustAnchors
 
+Result = TypeVar("Result")
+
 HTTPS = 443
 DIAL_TIMEOUT = 10.0  # seconds for each of: connecting, STARTTLS, the handshake
+
+# Addresses of one name that are contacted. A DNS answer of 512 bytes holds 30, and those of large
+# networks have 8 of each family; the limit bounds the connections that an answer can cause.
+_MAX_ADDRESSES = 64
+
+# The machine has no address or no route of the family, such as IPv6.
+_NO_FAMILY = frozenset({errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 _DATE_STEPS = 2  # of a request for a server's time: the handshake and the response
 _MAX_AGE_DIGITS = 10  # RFC 9111 section 1.2.2: a larger number of seconds is an overflow
@@ -78,6 +89,8 @@ class Endpoint:
         starttls: the protocol that upgrades to TLS, a key of ``probe.starttls.PROTOCOLS`` such as
             ``smtp``; ``None`` if TLS begins at once.
         region: the label of the server in the pin file.
+        resolved: the IP address to connect to, of those that the server's name has; empty to
+            connect to the first that answers.
     """
 
     host: str
@@ -86,11 +99,18 @@ class Endpoint:
     server_name: str | None = None
     starttls: str | None = None
     region: str = field(default="", compare=False)
+    resolved: str = ""
+
+    @property
+    def server(self) -> tuple[str, int]:
+        """The address and port of the server: ``connect`` if set, else ``host`` and ``port``."""
+        return self.connect or (self.host, self.port)
 
     @property
     def address(self) -> tuple[str, int]:
-        """The address and port to connect to: ``connect`` if set, else ``host`` and ``port``."""
-        return self.connect or (self.host, self.port)
+        """The address and port to connect to: those of the server, with ``resolved`` if set."""
+        address, port = self.server
+        return self.resolved or address, port
 
     @property
     def name(self) -> str:
@@ -127,6 +147,98 @@ def served_at(policy: HostPolicy) -> tuple[tuple[str, HostServer], ...]:
     servers = policy.servers or (HostServer(),)
     named = ((server.name_for(policy.pattern), server) for server in servers)
     return tuple((name, server) for name, server in named if name is not None)
+
+
+def _each_address(endpoint: Endpoint) -> tuple[Endpoint, ...]:
+    """Return an endpoint for each IP address of a server, because each may present another key.
+
+    Return the endpoint itself if there is only one address. No time limit applies.
+
+    Raises:
+        DialError: the name can't be resolved.
+        ProbeError: the name has more than ``_MAX_ADDRESSES`` addresses.
+    """
+    name, port = endpoint.server
+    if endpoint.resolved or is_address(name):
+        return (endpoint,)
+    try:
+        resolved = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as exc:
+        raise _dial_error(endpoint, exc) from exc
+    found = tuple(dict.fromkeys(str(address[0]) for *_, address in resolved))
+    if len(found) > _MAX_ADDRESSES:
+        raise ProbeError(
+            f"{name} has {len(found)} addresses, and at most {_MAX_ADDRESSES} are contacted",
+            host=endpoint.host,
+            port=endpoint.port,
+            fix="list its servers by address in the pin file ([[host.server]]), or name the one to "
+            "contact: --connect ADDRESS",
+        )
+    return tuple(replace(endpoint, resolved=each) for each in found) if found[1:] else (endpoint,)
+
+
+@dataclass(frozen=True)
+class ServerAnswers(Generic[Result]):
+    """The answers of a server at its IP addresses.
+
+    Attributes:
+        by_address: for each address, as an endpoint, the answer, or why there was none.
+        unreachable: addresses of one family, such as IPv6, to which this machine has no network;
+            the server answered at an address of the other family. Whether they answer is unknown.
+    """
+
+    by_address: Mapping[Endpoint, Result | ProbeError]
+    unreachable: tuple[str, ...] = ()
+
+
+def ask_each_address(
+    endpoint: Endpoint, ask: Callable[[Endpoint], Result]
+) -> ServerAnswers[Result]:
+    """Contact a server at every IP address of its name, in parallel.
+
+    Args:
+        endpoint: the server.
+        ask: contacts the server at one address. If it raises ``ProbeError``, that is the answer.
+    """
+    try:
+        endpoints = _each_address(endpoint)
+    except ProbeError as exc:
+        return ServerAnswers({endpoint: exc})
+    with DaemonPool(len(endpoints), "certpin-addresses") as pool:
+        pending = [pool.submit(partial(_answer, ask, each)) for each in endpoints]
+        found = [future.result() for future in pending]
+    return _without_missing_family(dict(zip(endpoints, found, strict=True)))
+
+
+def _answer(ask: Callable[[Endpoint], Result], endpoint: Endpoint) -> Result | ProbeError:
+    try:
+        return ask(endpoint)
+    except ProbeError as exc:
+        return exc
+
+
+def _without_missing_family(
+    answers: Mapping[Endpoint, Result | ProbeError],
+) -> ServerAnswers[Result]:
+    """Separate the addresses that can't be reached, because this machine has no IPv6 or no IPv4.
+
+    Only if the server answered at an address of the other family: otherwise each error counts.
+
+    Args:
+        answers: the answer, or the error, at each address of a server.
+    """
+    for is_v6 in (False, True):
+        family = {each: answers[each] for each in answers if (":" in each.resolved) == is_v6}
+        others = {each: answers[each] for each in answers if each not in family}
+        answered = any(not isinstance(answer, ProbeError) for answer in others.values())
+        if answered and all(map(_lacks_family, family.values())):
+            return ServerAnswers(others, tuple(each.resolved for each in family))
+    return ServerAnswers(answers)
+
+
+def _lacks_family(answer: object) -> bool:
+    cause = answer.__cause__ if isinstance(answer, DialError) else None
+    return isinstance(cause, OSError) and cause.errno in _NO_FAMILY
 
 
 @dataclass(frozen=True)
@@ -241,13 +353,17 @@ def _connect(endpoint: Endpoint, timeout: float) -> socket.socket:
     try:
         return socket.create_connection(endpoint.address, timeout)
     except (OSError, UnicodeError) as exc:
-        address, port = endpoint.address
-        raise DialError(
-            f"no connection to {address} port {port}: {describe_error(exc)}",
-            host=endpoint.host,
-            port=endpoint.port,
-            fix="check name and port, and that this network may reach it",
-        ) from exc
+        raise _dial_error(endpoint, exc) from exc
+
+
+def _dial_error(endpoint: Endpoint, exc: Exception) -> DialError:
+    address, port = endpoint.address
+    return DialError(
+        f"no connection to {address} port {port}: {describe_error(exc)}",
+        host=endpoint.host,
+        port=endpoint.port,
+        fix="check name and port, and that this network may reach it",
+    )
 
 
 def _handshake(endpoint: Endpoint, context: ssl.SSLContext, plain: socket.socket) -> ssl.SSLSocket:

@@ -417,12 +417,18 @@ def server_states(situation: Situation) -> tuple[ServerStatus, ...]:
     """Return the status of each server of a host, so that a user can compare the keys of regions.
 
     Returns:
-        The servers that the pin file lists, in its order, then the others by name. A chain from a
-        file (``--served``) counts as a server that isn't listed. A listed server that was never
-        seen has no time; for a server that did not answer, the status is from its last observation
+        The servers that the pin file lists, in its order, then the others by name. A server with
+        different keys at its IP addresses has a status for each address. A chain from a file
+        (``--served``) counts as a server that isn't listed. A listed server that was never seen
+        has no time; for a server that did not answer, the status is from its last observation
         in the journal.
     """
-    regions = listed_servers(situation.policy)
+    divided = _divided(situation)
+    regions = {
+        name: region
+        for server, region in listed_servers(situation.policy).items()
+        for name in divided.get(server, [server])
+    }
     found = {
         name: ServerStatus(name, region, None, None, "", None, current=False, listed=True)
         for name, region in regions.items()
@@ -430,12 +436,25 @@ def server_states(situation: Situation) -> tuple[ServerStatus, ...]:
     others = {
         seen.server: _status(situation, regions, seen, current=False)
         for seen in observed_here(situation)
+        if seen.server not in divided
     }
     for each in situation.sightings:
-        name = each.server or each.vantage
+        name = each.vantage if each.server in divided else each.server or each.vantage
         seen = ServerObservation(situation.pattern, name, situation.now, each.leaf, each.problem)
         others[name] = _status(situation, regions, seen, current=True)
     return tuple((found | dict(sorted(others.items()))).values())
+
+
+def _divided(situation: Situation) -> dict[str, list[str]]:
+    """Return the servers with different keys at their addresses, and those addresses (vantages)."""
+    answers: dict[str, dict[str, tuple[Pin | None, str]]] = {}
+    for each in situation.sightings:
+        answers.setdefault(each.server, {})[each.vantage] = each.leaf, each.problem
+    return {
+        server: list(found)
+        for server, found in answers.items()
+        if server and len(set(found.values())) > 1
+    }
 
 
 def listed_servers(policy: HostPolicy) -> dict[str, str]:
@@ -491,7 +510,8 @@ def no_unlisted_server(situation: Situation) -> Violation | None:
 def new_observations(situation: Situation, who: str) -> tuple[Event, ...]:
     """Return the journal entries for the servers that answered a probe.
 
-    A server with the same key and problem as in its last entry gets a new entry only once a day.
+    A server with the same key and problem as in its last entry gets a new entry only once a day. If
+    its IP addresses present different keys, that of the last entry is recorded, or else any.
 
     Args:
         situation: the facts about the host, with its probe results (``sightings``).
@@ -499,15 +519,17 @@ def new_observations(situation: Situation, who: str) -> tuple[Event, ...]:
     """
     host, now = str(situation.pattern), situation.now
     known = {each.server: each for each in situation.observed if each.host == situation.pattern}
-    found: dict[str, Event] = {}
-    for each in situation.sightings:
-        last = known.get(each.server)
-        same = last is not None and (last.leaf, last.problem) == (each.leaf, each.problem)
-        if each.server and not (last and same and now - last.time < _OBSERVED_AGAIN):
-            found[each.server] = Event(
-                now, who, "observe", host, each.leaf, server=each.server, problem=each.problem
-            )
-    return tuple(found.values())
+
+    def is_known(sighting: Sighting) -> bool:
+        last = known.get(sighting.server)
+        return last is not None and (last.leaf, last.problem) == (sighting.leaf, sighting.problem)
+
+    latest = {each.server: each for each in sorted(situation.sightings, key=is_known)}
+    return tuple(
+        Event(now, who, "observe", host, each.leaf, server=server, problem=each.problem)
+        for server, each in latest.items()
+        if server and not (is_known(each) and now - known[server].time < _OBSERVED_AGAIN)
+    )
 
 
 def _covers(situation: Situation, seen: ServerObservation) -> bool:

@@ -391,8 +391,9 @@ def server_name(endpoint: Endpoint, pattern: HostPattern) -> str:
 
     If the TLS name is neither that address nor the host of the pattern, it comes first, as in
     ``www.bank.example at 192.0.2.7:443``. This happens with a wildcard pattern and ``--connect``.
+    The IP addresses of a name are one server in the journal, because DNS may replace them.
     """
-    host, port = endpoint.address
+    host, port = endpoint.server
     address = join_address(host, port)
     return address if endpoint.name in {host, pattern.name} else f"{endpoint.name} at {address}"
 

@@ -59,8 +59,9 @@ def finish(
 
     Run it when every server presents the new chain.
 
-    A key is replaced if servers switched to another one after it. All servers are contacted: a key
-    that one of them still presents stays, and so does the last backup. Each safe removal is done;
+    A key is replaced if servers switched to another one after it. All servers are contacted, at
+    each IP address of their names: a key that one of them still presents stays, and so does the
+    last backup. Each safe removal is done;
     an unsafe one is printed with its reason, and with its date if waiting helps. Clients accept the
     old key until they have the next version.
 
@@ -298,7 +299,8 @@ class FinishRun:
                 "unseen",
                 f"a server of {pattern} did not answer: it is unknown whether it presents {pin}",
                 client_count(situation),
-                fix="repeat it when the server answers, or give its chain: --served FILE",
+                fix="repeat it when the server answers, or give its chain: --served FILE; for an "
+                "address that this machine can't reach, repeat it on a machine with IPv4 and IPv6",
             )
         ]
 

@@ -12,6 +12,7 @@ from certpin.cli.rotate.steps import ForceOptions, HostViolation, StepOutcome
 from certpin.cli.servers import ProbeOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from certpin.pins import HostPolicy, Pin
@@ -54,9 +55,9 @@ def gone(
     longer lists blocks the steps after that: it may present a key that clients are about to lose.
     Name it as the refusal does, ADDRESS:PORT.
 
-    It is contacted once more: a server that still presents a key of the host is not gone. If the
-    pin file lists the server, take it out of the file first. If a later command sees the server
-    again, it counts again.
+    It is contacted once more, at each IP address of its name: a server that still presents a key
+    of the host is not gone. If the pin file lists the server, take it out of the file first. If a
+    later command sees the server again, it counts again.
 
     \b
     certpin rotate gone 192.0.2.7:443 --reason "region us is shut down"
@@ -75,9 +76,7 @@ def gone(
     seen = _observed(files, server)
     _refuse_listed(files, server)
     violations = [
-        violation
-        for each in seen
-        if (violation := _still_there(files, each, starttls, timeout)) is not None
+        violation for each in seen for violation in _still_there(files, each, starttls, timeout)
     ]
     hosts = [str(each.host) for each in seen]
     outcome = StepOutcome("gone", path, hosts, forced=force, violations=violations)
@@ -134,8 +133,10 @@ def _refuse_listed(files: RotationFiles, server: str) -> None:
 
 def _still_there(
     files: RotationFiles, seen: ServerObservation, starttls: str | None, timeout: float
-) -> HostViolation | None:
-    """Contact a server; return a violation if it still serves the host or its chain is unreadable.
+) -> Iterator[HostViolation]:
+    """Contact a server at each of its addresses.
+
+    Yield a violation for each address with a chain of the host, or with an unreadable chain.
 
     Args:
         files: the pin file and the journal.
@@ -145,7 +146,7 @@ def _still_there(
     """
     from certpin.errors import DialError, ProbeError
     from certpin.pins import pins_of
-    from certpin.probe import ContextCache, observe
+    from certpin.probe import ContextCache, ask_each_address, observe
     from certpin.rotation import Violation
     from certpin.rotation.fleet import deployed_sizes
     from certpin.support.text import printable
@@ -154,28 +155,29 @@ def _still_there(
     policy = files.pins.policy_for(endpoint.name)
     context = ContextCache().get(policy.trust if policy else None)
     clients = deployed_sizes(files.deployed).total
-    try:
-        found = observe(endpoint, context, timeout=timeout)
-    except DialError:
-        return None
-    except ProbeError as exc:
-        violation = Violation(
-            "unseen",
-            f"{seen.server} answers, and its chain can't be read: {printable(exc.problem)}",
-            clients,
-            fix="switch it off, or name its protocol: --starttls PROTOCOL",
-        )
-        return HostViolation(str(seen.host), violation)
-    if found.verified is None and not _pins_of(found) & _known_pins(files, seen, policy):
-        return None  # the address belongs to another server now
-    presents = pins_of(found.served.certificates[0])[0]
-    violation = Violation(
-        "still-served",
-        f"{seen.server} still presents a chain of {seen.host}, with {presents}",
-        clients,
-        fix="switch it off, or list it in the pin file ([[host.server]])",
-    )
-    return HostViolation(str(seen.host), violation)
+    answers = ask_each_address(endpoint, lambda each: observe(each, context, timeout=timeout))
+    for each, found in answers.by_address.items():
+        name = f"{seen.server} at {each.resolved}" if each.resolved else seen.server
+        if isinstance(found, DialError):
+            continue
+        if isinstance(found, ProbeError):
+            violation = Violation(
+                "unseen",
+                f"{name} answers, and its chain can't be read: {printable(found.problem)}",
+                clients,
+                fix="switch it off, or name its protocol: --starttls PROTOCOL",
+            )
+        elif found.verified is None and not _pins_of(found) & _known_pins(files, seen, policy):
+            continue  # the address belongs to another server now
+        else:
+            presents = pins_of(found.served.certificates[0])[0]
+            violation = Violation(
+                "still-served",
+                f"{name} still presents a chain of {seen.host}, with {presents}",
+                clients,
+                fix="switch it off, or list it in the pin file ([[host.server]])",
+            )
+        yield HostViolation(str(seen.host), violation)
 
 
 def _pins_of(found: Observation) -> frozenset[Pin]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,10 +11,9 @@ import pytest
 from tests import kit
 from tests.cli._pinfiles import dead, write
 from tests.cli.conftest import HOST, Run, checked
+from tests.servers.nginx import Nginx, nginx
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from certpin.lab import Authority, Identity
 
 pytestmark = pytest.mark.peer("nginx")
@@ -162,3 +162,18 @@ def test_expired_pins_are_a_finding_with_any_on_expiry(
     host = checked(run, *connect_args)
     assert host["pin_days_left"] == -1
     assert host["findings"] == ["the pins have expired"]
+
+
+def test_a_mismatch_of_one_server_is_compared_at_that_server(
+    run: Run, bank: Nginx, ca: Path, identity: Identity, intermediate: Authority
+) -> None:
+    with nginx({HOST: intermediate.issue(HOST)}) as other:
+        write(kit.policy(HOST, identity.pin, kit.NOBODY), trust=ca)
+        with Path("pins.toml").open("a", encoding="utf-8") as file:
+            for port, region in ((bank.port, "eu"), (other.port, "us")):
+                address = f'address = "127.0.0.1:{port}"'
+                file.write(f'[[host.server]]\n{address}\nregion = "{region}"\n')
+        text = " ".join(run("check").out.split())
+    command = f"certpin pin {HOST}:{other.port} --connect 127.0.0.1 --ca-file {ca}"
+    assert text.endswith(f"Compare from another network: {command}")
+    assert f"{HOST}:{other.port} (us) refused: no certificate" in text

@@ -36,7 +36,8 @@ def connect_args(identity: Identity) -> Iterator[tuple[str, ...]]:
 @pytest.fixture
 def mismatch(run: Run, ca: Path) -> None:
     """Write a pin file with pins that the server's chain does not match."""
-    write(kit.policy(HOST), trust=ca)
+    Path("root.pem").write_bytes(ca.read_bytes())
+    write(kit.policy(HOST), trust=Path("root.pem"))
 
 
 def lines(text: str) -> list[str]:
@@ -53,7 +54,8 @@ def test_a_refusal_is_folded_and_pins_are_not_split(
     assert code == 1
     assert max(map(len, lines(text))) <= columns
     assert str(kit.NOBODY) in text
-    assert " ".join(text.split()).endswith(f"Compare from another network: certpin pin {HOST}")
+    command = f"certpin pin {HOST} --ca-file root.pem"
+    assert " ".join(text.split()).endswith(f"Compare from another network: {command}")
 
 
 @pytest.mark.medium
@@ -81,7 +83,9 @@ def test_a_pipe_gets_no_folding_colour_or_progress_bar(
     assert ESCAPE not in out + err
     assert "connecting" not in out + err
     (advice,) = [line for line in (out + err).splitlines() if "fix:" in line]
-    assert advice.endswith(f"certpin pin {HOST}")
+    address, _, port = connect_args[1].partition(":")
+    contacted = f"{HOST}:{port} --connect {address}" if words == ["check"] else HOST
+    assert advice.endswith(f"certpin pin {contacted} --ca-file root.pem")
 
 
 @pytest.mark.medium

@@ -10,8 +10,9 @@ from cryptography import x509
 
 from certpin.errors import PinError
 from certpin.lab import Authority
-from certpin.pins import HostPin, HostPolicy, Pin, pins_of, verify
+from certpin.pins import HostPin, HostPolicy, Pin, TrustAnchors, pins_of, verify
 from certpin.pins.hosts import HostServer
+from certpin.pins.verdict import advice
 from certpin.x509 import Certificate, Chain, name_of
 from tests import kit
 from tests.x509._tree import changed, parse, with_content
@@ -94,7 +95,36 @@ def test_another_key_may_be_a_renewal_or_an_attack() -> None:
 
 def test_the_command_to_compare_has_the_port_of_the_pin_file() -> None:
     fix = _refusal(_policy(_other(), servers=(HostServer("192.0.2.7", 8443),))).fix
-    assert fix.endswith(f"certpin pin {HOST}:8443")
+    assert fix.endswith(f"certpin pin {HOST}:8443 --connect 192.0.2.7")
+
+
+@pytest.mark.parametrize(
+    ("server", "words"),
+    [
+        (HostServer(HOST, 443), ""),
+        (HostServer("2001:db8::1", 443), " --connect '[2001:db8::1]'"),
+        (HostServer(port=443, starttls="smtp"), ":443 --starttls smtp"),
+        (
+            HostServer("mx.bank.example", starttls="smtp"),
+            " --connect mx.bank.example --starttls smtp",
+        ),
+    ],
+)
+def test_the_command_to_compare_contacts_the_same_server(server: HostServer, words: str) -> None:
+    policy = _policy(_other(), servers=(HostServer(port=1), HostServer(port=2)))
+    assert advice(verify(CHAIN, policy, NOW), HOST, server).endswith(f"certpin pin {HOST}{words}")
+
+
+def test_the_command_to_compare_contacts_each_server_if_the_used_one_is_unknown() -> None:
+    servers = (HostServer(port=8443), HostServer(port=9443))
+    fix = _refusal(_policy(_other(), servers=servers)).fix
+    assert fix.endswith(f"Compare from another network: certpin check --host {HOST}")
+
+
+def test_the_command_to_compare_trusts_the_authorities_of_the_pin_file() -> None:
+    trust = TrustAnchors((ROOT.certificate.der,), source="my ca.pem")
+    fix = _refusal(_policy(_other(), trust=trust)).fix
+    assert fix.endswith(f"certpin pin {HOST} --ca-file 'my ca.pem'")
 
 
 def test_a_refusal_by_expired_pins_names_the_date() -> None:

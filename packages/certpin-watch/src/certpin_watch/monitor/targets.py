@@ -62,6 +62,14 @@ class Target:
         )
         return ", ".join(filter(None, words))
 
+    def server(self, edge: str = "") -> HostServer:
+        """Return the server that is contacted, in the form of the pin file.
+
+        ``edge`` is the address, if each address of the host is probed separately.
+        """
+        address, port = self.connect or (self.host, self.port)
+        return HostServer(edge or address, port, self.starttls or None)
+
     def connect_options(self, edge: str = "") -> list[str]:
         """Return the options that make a command, such as ``certpin pin``, connect to the server.
 

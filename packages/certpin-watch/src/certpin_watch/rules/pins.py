@@ -58,7 +58,7 @@ def _pin_mismatch(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
             since=int(view.since.timestamp()),
             version=number,
             clients=clients_at_risk(monitored.situation([view]), holders) if holders else None,
-            advice=advice(verdict, view.target.host),
+            advice=advice(verdict, view.target.host, view.target.server(view.edge)),
             chain=chain_details(chain),
         )
 

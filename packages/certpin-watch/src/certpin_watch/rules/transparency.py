@@ -164,7 +164,7 @@ def _too_few_scts(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
             since=int(view.since.timestamp()),
             version=monitored.charge.pins.version,
             clients=clients_at_risk(monitored.situation([view]), holders) if holders else None,
-            advice=advice(verdict, view.target.host),
+            advice=advice(verdict, view.target.host, view.target.server(view.edge)),
             chain=chain_details(chain),
         )
 

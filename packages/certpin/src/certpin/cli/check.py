@@ -269,13 +269,15 @@ def _name(checkup: Checkup) -> str:
 
 
 def _details(checkups: Sequence[Checkup]) -> Iterator[str]:
+    from certpin.pins import HostServer
     from certpin.pins.verdict import advice, explain
 
     for checkup in checkups:
-        verdict = checkup.verdict
+        verdict, endpoint = checkup.verdict, checkup.endpoint
         if verdict is not None and verdict.reason in _EXPLAINED:
-            yield "\n" + explain(verdict, checkup.host)
-            yield f"  fix: {advice(verdict, checkup.host)}"
+            server = HostServer(*endpoint.address, endpoint.starttls) if endpoint else None
+            yield "\n" + explain(verdict, _name(checkup))
+            yield f"  fix: {advice(verdict, checkup.host, server)}"
     unreachable = {(each.host, address): None for each in checkups for address in each.unreachable}
     for host, address in unreachable:
         yield f"\n{host} was not asked at {address}: {no_family(address)}"

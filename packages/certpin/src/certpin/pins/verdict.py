@@ -18,11 +18,12 @@ Pure: the same arguments give the same verdict. ``verify`` takes five steps, in 
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from certpin.errors import PinMismatchError, PinSetExpiredError, TransparencyError
-from certpin.pins.hosts import short_address
+from certpin.pins.hosts import HostServer, bracketed, join_address, short_address
 from certpin.pins.policy import Pin, pins_of
 from certpin.pins.transparency import check_transparency
 from certpin.support.text import printable
@@ -195,9 +196,16 @@ def explain(verdict: Verdict, host: str) -> str:
     return "\n".join([_headline(verdict, host), *path, *_pinned(policy)])
 
 
-def advice(verdict: Verdict, host: str) -> str:
-    """Return advice on how to fix a refused connection, for the operator who reads the error."""
-    return next(filter(None, (hint(verdict, host) for hint in _HINTS)))
+def advice(verdict: Verdict, host: str, server: HostServer | None = None) -> str:
+    """Return advice on how to fix a refused connection, for the operator who reads the error.
+
+    Args:
+        verdict: the decision to refuse.
+        host: the host.
+        server: the server that was contacted; None if unknown.
+    """
+    compare = f"Compare from another network: {_compare(verdict.policy, host, server)}"
+    return next(filter(None, (hint(verdict, host, compare) for hint in _HINTS)))
 
 
 def missing_scts(verdict: Verdict) -> str:
@@ -277,29 +285,27 @@ def _pinned(policy: HostPolicy) -> Iterator[str]:
         yield f"    {entry.pin}  {entry.role}, {entry.state}{note}"
 
 
-def _when_expired(verdict: Verdict, host: str) -> str | None:
+def _when_expired(verdict: Verdict, host: str, compare: str) -> str | None:
     if verdict.reason != "expired":
         return None
     return "ship a newer pin set; if its pins are still in use, set a later `expires`"
 
 
-def _when_no_chain(verdict: Verdict, host: str) -> str | None:
+def _when_no_chain(verdict: Verdict, host: str, compare: str) -> str | None:
     if verdict.reason != "no-chain":
         return None
     return "connect with certificates: no anonymous suites, no pre-shared keys, no other sessions"
 
 
-def _when_too_few_scts(verdict: Verdict, host: str) -> str | None:
+def _when_too_few_scts(verdict: Verdict, host: str, compare: str) -> str | None:
     if verdict.reason != "too-few-scts":
         return None
     if _has_unknown_logs(verdict):
         return scts_fix(verdict)
-    return (
-        f"{scts_fix(verdict)}. If yours did not, treat it as an attack. {_compare(verdict, host)}"
-    )
+    return f"{scts_fix(verdict)}. If yours did not, treat it as an attack. {compare}"
 
 
-def _when_compromised(verdict: Verdict, host: str) -> str | None:
+def _when_compromised(verdict: Verdict, host: str, compare: str) -> str | None:
     served = next(
         (pin for pin in _pins_on_path(verdict) if pin in verdict.policy.compromised), None
     )
@@ -311,7 +317,7 @@ def _when_compromised(verdict: Verdict, host: str) -> str | None:
     )
 
 
-def _when_removed(verdict: Verdict, host: str) -> str | None:
+def _when_removed(verdict: Verdict, host: str, compare: str) -> str | None:
     removed = {entry.pin for entry in verdict.policy.pins if entry.state == "removed"}
     served = next((pin for pin in _pins_on_path(verdict) if pin in removed), None)
     if served is None:
@@ -322,7 +328,7 @@ def _when_removed(verdict: Verdict, host: str) -> str | None:
     )
 
 
-def _when_out_of_reach(verdict: Verdict, host: str) -> str | None:
+def _when_out_of_reach(verdict: Verdict, host: str, compare: str) -> str | None:
     live = verdict.policy.live_pins
     if not any(pin in live for pin in _pins_on_path(verdict)):
         return None
@@ -332,7 +338,7 @@ def _when_out_of_reach(verdict: Verdict, host: str) -> str | None:
     )
 
 
-def _when_another_root(verdict: Verdict, host: str) -> str | None:
+def _when_another_root(verdict: Verdict, host: str, compare: str) -> str | None:
     roots = [entry for entry in verdict.policy.pins if entry.role == "root" and entry.live]
     if not roots or verdict.chain is None:
         return None
@@ -341,36 +347,55 @@ def _when_another_root(verdict: Verdict, host: str) -> str | None:
         f"the path ended at the root {name_of(root)!r}, and another root is pinned. With a "
         "cross-signed intermediate there is more than one path: pin this root too, or let `trust` "
         "name a file with only the pinned root. If you know neither root, "
-        f"treat it as an attack. {_compare(verdict, host)}"
+        f"treat it as an attack. {compare}"
     )
 
 
-def _when_whole_certificates(verdict: Verdict, host: str) -> str | None:
+def _when_whole_certificates(verdict: Verdict, host: str, compare: str) -> str | None:
     if any(pin.kind == "sha256" for pin in verdict.policy.live_pins):
         return None
     return (
         "whole certificates are pinned (cert-sha256), and each renewal invalidates such a pin: "
-        f"pin the key instead. {_compare(verdict, host)}"
+        f"pin the key instead. {compare}"
     )
 
 
-def _otherwise(verdict: Verdict, host: str) -> str | None:
+def _otherwise(verdict: Verdict, host: str, compare: str) -> str | None:
     return (
         "if the server got a new key by mistake, install a certificate for a pinned key again; "
         "if its key was changed on purpose, ship a pin set that holds the new one; "
         f"if neither, an attacker intercepts your connection to {host}: don't switch the check "
-        f"off. {_compare(verdict, host)}"
+        f"off. {compare}"
     )
 
 
-def _compare(verdict: Verdict, host: str) -> str:
-    """Return the advice to run ``certpin pin`` for a host in another network.
+def _compare(policy: HostPolicy, host: str, server: HostServer | None) -> str:
+    """Return the command that shows the keys that a server presents in another network.
 
-    The user compares the printed pins with those of this network, to detect a man in the middle.
-    The command contains the port of the policy's first server, unless the port is 443.
+    The user compares the printed pins with those of this network, to detect a man in the middle. If
+    it is unknown which of several servers was contacted, the command contacts all of them.
+
+    Args:
+        policy: the policy of the host.
+        host: the host.
+        server: the server that was contacted; None if unknown.
     """
-    port = next((server.port for server in verdict.policy.servers), None)
-    return f"Compare from another network: certpin pin {short_address(host, port)}"
+    if server is None:
+        pattern, names = policy.pattern, {host, policy.pattern.name}
+        known = [each for each in policy.servers if each.name_for(pattern) in names]
+        if len(known) > 1:
+            return f"certpin check --host {host}"
+        server = known[0] if known else HostServer()
+    words = [short_address(host, server.port)]
+    if server.starttls and server.port:  # 443 is not the default
+        words = [join_address(host, server.port)]
+    if server.address not in {"", host}:
+        words += ["--connect", bracketed(server.address)]
+    if server.starttls:
+        words += ["--starttls", server.starttls]
+    if policy.trust and policy.trust.source:
+        words += ["--ca-file", printable(policy.trust.source)]
+    return shlex.join(["certpin", "pin", *words])
 
 
 def _pins_on_path(verdict: Verdict) -> Iterator[Pin]:
@@ -379,7 +404,7 @@ def _pins_on_path(verdict: Verdict) -> Iterator[Pin]:
 
 
 # The first that returns a text is the advice. The last one always does.
-_HINTS: tuple[Callable[[Verdict, str], str | None], ...] = (
+_HINTS: tuple[Callable[[Verdict, str, str], str | None], ...] = (
     _when_expired,
     _when_no_chain,
     _when_too_few_scts,

@@ -177,3 +177,15 @@ def test_a_mismatch_of_one_server_is_compared_at_that_server(
     command = f"certpin pin {HOST}:{other.port} --connect 127.0.0.1 --ca-file {ca}"
     assert text.endswith(f"Compare from another network: {command}")
     assert f"{HOST}:{other.port} (us) refused: no certificate" in text
+
+
+def test_a_fix_names_each_server_that_it_is_for(run: Run, ca: Path, identity: Identity) -> None:
+    write(kit.policy(HOST, identity.pin, kit.NOBODY), trust=ca)
+    with Path("pins.toml").open("a", encoding="utf-8") as file:
+        file.writelines(
+            f'[[host.server]]\naddress = "127.0.0.1:{port}"\nregion = "{region}"\n'
+            for port, region in ((1, "eu"), (2, "us"))
+        )
+    done = run("check")
+    assert done.code == 3
+    assert f"{HOST}:1 (eu), {HOST}:2 (us): check name and port" in " ".join(done.out.split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,10 +13,9 @@ from tests import kit
 from tests.cli import _documented
 from tests.cli._pinfiles import dead, write
 from tests.cli.conftest import HOST, Run
+from tests.servers.nginx import Nginx, nginx
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from certpin.lab import Identity
 
 pytestmark = pytest.mark.peer("nginx")
@@ -98,7 +98,7 @@ def test_with_one_answer_the_missing_ones_are_notes(
     rules, code, _ = _found(run, *connect_args)
     assert (rules, code) == ({"leaf-only-short-lived", "not-asked"}, 0)
     out = run("lint", "--live", *connect_args).out
-    assert "1 of 2 hosts answered, and only this machine asked" in out
+    assert "1 of 2 servers answered, and only this machine asked" in out
 
 
 def test_an_error_has_precedence_over_missing_answers(run: Run, ca: Path) -> None:
@@ -132,3 +132,24 @@ def test_a_man_in_the_middle_is_reported_with_its_authority_and_the_expected_anc
         assert "man in the middle" in text
         assert "--ca-file" not in text
         assert "intermediate certificates" not in text
+
+
+def test_a_finding_is_at_the_server_that_causes_it(
+    run: Run, bank: Nginx, ca: Path, identity: Identity, intermediate: Authority
+) -> None:
+    with nginx({HOST: intermediate.issue(HOST)}) as other:
+        write(kit.policy(HOST, identity.pin, kit.NOBODY), trust=ca)
+        text = Path("pins.toml").read_text(encoding="utf-8")
+        for port, region in ((bank.port, "eu"), (other.port, "us"), (1, "ap")):
+            text += f'[[host.server]]\naddress = "127.0.0.1:{port}"\nregion = "{region}"\n'
+        Path("pins.toml").write_text(text, encoding="utf-8")
+        found = run("lint", "--live", "--json").json["findings"]
+        github = run("lint", "--live", "--format", "github").out
+    lines = [n for n, line in enumerate(text.splitlines(), 1) if line == "[[host.server]]"]
+    places = {each["rule"]: (each["key"], each["line"]) for each in found}
+    messages = {each["rule"]: each["message"] for each in found}
+    assert places["live-mismatch"] == ("host[0].server[1]", lines[1])
+    assert places["not-asked"] == ("host[0].server[2]", lines[2])
+    assert f"{HOST}:{other.port} (us) serves" in messages["live-mismatch"]
+    assert messages["not-asked"].startswith(f"{HOST}:1 (ap) could not be asked")
+    assert f"line={lines[1]},title=certpin live-mismatch::" in github

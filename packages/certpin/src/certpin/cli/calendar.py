@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.check import check_targets
+from certpin.cli.check import check_targets, checkup_name
 from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import json_option, pin_file_option, timeout_option
 from certpin.cli.reply import fold, print_json, say
@@ -102,7 +102,9 @@ def calendar(
     data = load_data()
     verified, served = _chains(checkups)
     events = list_events(pins, verified, data, now, served=served, key_types=_key_types(keys))
-    unanswered = [f"{each.host}: {problem}" for each in checkups if (problem := _problem(each))]
+    unanswered = [
+        f"{checkup_name(each)}: {problem}" for each in checkups if (problem := _problem(each))
+    ]
     if ics:
         text = to_ical(events, pins.name, now)
         sys.stdout.buffer.write(text.encode())  # CRLF on every platform

@@ -250,7 +250,7 @@ def print_checklist(checkups: Sequence[Checkup], now: datetime) -> None:
 def _row(checkup: Checkup, now: datetime) -> tuple[str, ...]:
     fields = checkup_json(checkup, now)
     return (
-        _name(checkup),
+        checkup_name(checkup),
         checkup.status,
         fields["matched_role"] or "-",
         _days(fields["certificate_days_left"]),
@@ -259,7 +259,8 @@ def _row(checkup: Checkup, now: datetime) -> tuple[str, ...]:
     )
 
 
-def _name(checkup: Checkup) -> str:
+def checkup_name(checkup: Checkup) -> str:
+    """Return the name of a server for messages: host, port, region, and the address of several."""
     from certpin.pins.hosts import short_address
 
     name = short_address(checkup.host, checkup.port)
@@ -276,7 +277,7 @@ def _details(checkups: Sequence[Checkup]) -> Iterator[str]:
         verdict, endpoint = checkup.verdict, checkup.endpoint
         if verdict is not None and verdict.reason in _EXPLAINED:
             server = HostServer(*endpoint.address, endpoint.starttls) if endpoint else None
-            yield "\n" + explain(verdict, _name(checkup))
+            yield "\n" + explain(verdict, checkup_name(checkup))
             yield f"  fix: {advice(verdict, checkup.host, server)}"
     unreachable = {(each.host, address): None for each in checkups for address in each.unreachable}
     for host, address in unreachable:
@@ -287,11 +288,11 @@ def _details(checkups: Sequence[Checkup]) -> Iterator[str]:
 
 
 def _fixes(checkups: Sequence[Checkup]) -> dict[str, list[str]]:
-    """Return the advice on how to fix problems: a map from each text to the hosts it is for."""
+    """Return the advice on how to fix problems: a map from each text to the servers it is for."""
     fixes: dict[str, list[str]] = {}
     for checkup in checkups:
         if fix := _fix(checkup):
-            fixes.setdefault(fix, []).append(checkup.host)
+            fixes.setdefault(fix, []).append(checkup_name(checkup))
     return fixes
 
 

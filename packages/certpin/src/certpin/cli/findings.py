@@ -153,7 +153,7 @@ def _live_summary(document: LintDocument) -> str:
     if document.live is None:
         return ""
     answered = sum(not asked.error for asked in document.live)
-    summary = f"; {answered} of {len(document.live)} hosts answered, and only this machine asked"
+    summary = f"; {answered} of {len(document.live)} servers answered, and only this machine asked"
     return f"{summary}: another network may see other certificates"
 
 

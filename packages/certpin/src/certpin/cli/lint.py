@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.check import check_targets
+from certpin.cli.check import check_targets, checkup_name
 from certpin.cli.choices import ADOPTION_DAYS, LINT_FORMATS, SEVERITIES
 from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS, unknown
 from certpin.cli.options import chain_fix, json_option, pin_file_option, timeout_option
@@ -163,15 +163,29 @@ def _live_result(checkup: Checkup) -> LiveResult:
     from certpin.lint import LiveResult
 
     pattern = str(checkup.policy.pattern)
+    asked = LiveResult(pattern, checkup_name(checkup), server=_server_index(checkup))
     if checkup.observation is None:
-        error = checkup.error.problem if checkup.error else "no answer"
-        return LiveResult(pattern, checkup.host, error=error)
+        return replace(asked, error=checkup.error.problem if checkup.error else "no answer")
     observation = checkup.observation
-    served = observation.served.certificates
+    asked = replace(asked, served=observation.served.certificates)
     if observation.verified:
-        return LiveResult(pattern, checkup.host, served, observation.verified.certificates)
+        return replace(asked, path=observation.verified.certificates)
     fix = checkup.fix or chain_fix(observation)
-    return LiveResult(pattern, checkup.host, served, problem=checkup.findings[0], fix=fix)
+    return replace(asked, problem=checkup.findings[0], fix=fix)
+
+
+def _server_index(checkup: Checkup) -> int | None:
+    """Return the index of the contacted server in the host's policy; None if it has no such one."""
+    from certpin.probe import endpoint_at
+
+    policy, endpoint = checkup.policy, checkup.endpoint
+    for index, server in enumerate(policy.servers):
+        name = server.name_for(policy.pattern)
+        if endpoint is None or name != endpoint.host:
+            continue
+        if endpoint_at(name, server).server == endpoint.server:
+            return index
+    return None
 
 
 def gather_exports(named: Sequence[str], pins: PinSet | None) -> tuple[ExportedFile, ...] | None:

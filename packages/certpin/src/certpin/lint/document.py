@@ -132,6 +132,10 @@ class HostEntry:
         names = [name for entry in self.usable.values() for name in entry.provider]
         return len(set(names)) < len(names)
 
+    def place(self, result: LiveResult) -> str:
+        """Return the TOML key of the server that presented a chain, or else of the host's name."""
+        return f"{self.key}.name" if result.server is None else self.servers[result.server][0]
+
     @property
     def unreadable(self) -> int:
         """The number of this host's live pins that can't be parsed. Clients accept live pins."""
@@ -148,9 +152,11 @@ class HostEntry:
 class LiveResult:
     """The chain that one server of a host presented to this machine, or the error.
 
-    ``pattern`` is the pattern of the host's policy. ``path`` is the verified chain, leaf first. If
-    the served chain did not verify, ``path`` is ``None``, ``problem`` is the reason, and ``fix``
-    the recommended change. If no chain was received, ``error`` is the reason.
+    ``pattern`` is the pattern of the host's policy. ``host`` is the server's name for messages: the
+    host, with its port, region and IP address as far as they matter. ``server`` is its index among
+    the host's servers in the pin file; ``None`` if it is not one of them. ``path`` is the verified
+    chain, leaf first. If the served chain did not verify, ``path`` is ``None``, ``problem`` is the
+    reason, and ``fix`` the recommended change. If no chain was received, ``error`` is the reason.
     """
 
     pattern: str
@@ -160,6 +166,7 @@ class LiveResult:
     problem: str = ""
     error: str = ""
     fix: str = ""
+    server: int | None = None
 
     @cached_property
     def path_pins(self) -> dict[Pin, Certificate]:

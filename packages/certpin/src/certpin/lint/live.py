@@ -66,7 +66,7 @@ def _live_mismatch(document: LintDocument, now: datetime) -> Iterator[Hit]:
                 else "in mode enforce clients would be locked out"
             )
             message = f"no pin matches the chain that {result.host} serves: {effect}"
-            yield Hit(f"{host.key}.name", message)
+            yield Hit(host.place(result), message)
 
 
 def _admitted_pins(path: tuple[Certificate, ...], match: str) -> Iterator[Pin]:
@@ -98,7 +98,7 @@ def _live_unverified(document: LintDocument, now: datetime) -> Iterator[Hit]:
     for host, result in document.live_results():
         if result.path is None and result.problem:
             message = f"{result.host}: {result.problem[:_LONGEST_PROBLEM]}"
-            yield Hit(f"{host.key}.name", message, result.fix)
+            yield Hit(host.place(result), message, result.fix)
 
 
 @partial(
@@ -232,7 +232,7 @@ def _renewal_overdue(document: LintDocument, now: datetime) -> Iterator[Hit]:
         if dates is not None and dates[1] - now < (dates[1] - dates[0]) / 6:
             days = (dates[1] - now).days
             yield Hit(
-                f"{host.key}.name", f"the certificate of {result.host} expires in {days} days"
+                host.place(result), f"the certificate of {result.host} expires in {days} days"
             )
 
 
@@ -287,7 +287,7 @@ def _not_asked(document: LintDocument, now: datetime) -> Iterator[Hit]:
     for host, result in document.live_results():
         if result.error:
             message = f"{result.host} could not be asked: {result.error[:200]}"
-            yield Hit(f"{host.key}.name", message)
+            yield Hit(host.place(result), message)
 
 
 @partial(

@@ -112,7 +112,7 @@ def _places(document: LintDocument) -> Iterator[tuple[str, str, Pin]]:
     for host, result in document.verified_results():
         for key, whole in map(pins_of, result.path or ()):
             if host.live.keys().isdisjoint({key, whole}):
-                yield f"{host.key}.name", f"the chain of {result.host} contains", key
+                yield host.place(result), f"the chain of {result.host} contains", key
 
 
 def _pinned(host: HostEntry) -> Iterator[tuple[str, str, Pin]]:
@@ -159,4 +159,4 @@ def _expired_cross_sign(document: LintDocument, now: datetime) -> Iterator[Hit]:
                     f"{result.host} sends a cross-sign of {name_of(certificate)} that {verb} on "
                     f"{dates[1]:%Y-%m-%d}"
                 )
-                yield Hit(f"{host.key}.name", message)
+                yield Hit(host.place(result), message)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.lab import Authority
-from certpin.probe import Endpoint, observe, probe_context, server_time, url_time
+from certpin.probe import Endpoint, dial, observe, probe_context, server_time, url_time
+from certpin.support.network import Deadline
 from tests.servers.listeners import dated, silent
 
 if TYPE_CHECKING:
@@ -59,6 +60,24 @@ def test_a_server_without_http_has_no_time(files: tuple[Path, Path, str]) -> Non
     context = probe_context(root)
     with silent(certificate, key) as port:
         assert server_time(observe(Endpoint("localhost", port), context), context) is None
+
+
+@pytest.mark.parametrize(("timeout", "limit"), [(60, 2), (0.5, 0.5)])
+def test_a_server_without_http_delays_a_command_by_two_seconds_at_most(
+    files: tuple[Path, Path, str], monkeypatch: pytest.MonkeyPatch, timeout: float, limit: float
+) -> None:
+    certificate, key, root = files
+    context, limits = probe_context(root), []
+
+    def deadline(step: float, total: float) -> Deadline:
+        limits.append((step, total))
+        return Deadline(step, total)
+
+    monkeypatch.setattr(dial, "Deadline", deadline)
+    with dated(certificate, key, _HEADER) as port:
+        seen = observe(Endpoint("localhost", port), context)
+        assert server_time(seen, context, timeout=timeout) == _NOON
+    assert limits == [(limit, limit)]
 
 
 _HEADER = "Mon, 01 Mar 2027 12:00:00 GMT"

@@ -38,7 +38,9 @@ _MAX_ADDRESSES = 64
 # The machine has no address or no route of the family, such as IPv6.
 _NO_FAMILY = frozenset({errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
-_DATE_STEPS = 2  # of a request for a server's time: the handshake and the response
+# Seconds for a server's time: a new connection and an HTTP response. A server without HTTP never
+# sends it, and a command goes on without it.
+_DATE_TIMEOUT = 2.0
 _MAX_AGE_DIGITS = 10  # RFC 9111 section 1.2.2: a larger number of seconds is an overflow
 
 _CACHED_CONTEXTS = 64  # each holds its anchors, which an attacker may have chosen
@@ -424,11 +426,11 @@ def server_time(
     Args:
         observation: the server, and whether its chain verified.
         context: the TLS context with which the server was observed.
-        timeout: seconds for each of connecting, the handshake and the response.
+        timeout: seconds for the connection and the response together; more than 2 count as 2.
 
     Returns:
-        The time, to the second; None if the server uses STARTTLS, does not answer by HTTP, or sends
-        no valid date.
+        The time, to the second; None if the server uses STARTTLS, does not answer by HTTP in time,
+        or sends no valid date.
     """
     endpoint = observation.endpoint
     if endpoint.starttls:
@@ -452,7 +454,7 @@ def url_time(
     Args:
         url: the URL. A response with any status is accepted.
         context: the TLS context that verifies the server.
-        timeout: seconds for each of connecting, the handshake and the response.
+        timeout: seconds for the connection and the response together; more than 2 count as 2.
 
     Returns:
         The time, to the second; None if the server does not answer, its chain does not verify, or
@@ -469,7 +471,8 @@ def _time_at(
     host: str = "",
     connect: tuple[str, int] | None = None,
 ) -> datetime | None:
-    deadline = Deadline(timeout, timeout * _DATE_STEPS)
+    timeout = min(timeout, _DATE_TIMEOUT)
+    deadline = Deadline(timeout, timeout)
     try:
         answer = exchange("HEAD", url, deadline, context, host=host, connect=connect)
         found = parsedate_to_datetime(answer.headers.get("Date", "")) + _age(answer.headers)

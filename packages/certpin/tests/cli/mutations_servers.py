@@ -12,6 +12,7 @@ _CHECKUP = "certpin/probe/checkup.py"
 _CONTENT = "certpin/publish/content.py"
 _DIAL = "certpin/probe/dial.py"
 _EDITOR = "certpin/pinfile/editor.py"
+_EMERGENCY = "certpin/cli/rotate/emergency.py"
 _GONE = "certpin/cli/rotate/gone.py"
 _POLICY = "certpin/pins/policy.py"
 _SERVERS = "certpin/pins/hosts.py"
@@ -122,6 +123,20 @@ MUTATIONS: list[Mutation] = [
         "for address in answers.unreachable\n",
         "for address in ()\n",
         _ADDRESSES + "test_no_key_is_taken_out_by_a_machine_without_ipv6",
+    ),
+    Mutation(
+        "a stolen key may be in use at an address that was not asked",
+        _EMERGENCY,
+        "not (probes.offline or results.unanswered)",
+        "not probes.offline and results.error is None",
+        _ADDRESSES + "test_a_stolen_key_may_be_in_use_at_an_address_out_of_reach",
+    ),
+    Mutation(
+        "a server is not gone because this machine has no IPv6",
+        _GONE,
+        "for address in answers.unreachable:",
+        "for address in ():",
+        _ADDRESSES + "test_a_server_is_gone_only_if_no_address_presents_its_keys",
     ),
     Mutation(
         "a server that is gone answers at no address",

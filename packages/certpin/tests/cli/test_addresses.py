@@ -227,4 +227,21 @@ def test_a_server_is_gone_only_if_no_address_presents_its_keys(
         assert (refused.code, invariants(facts)) == (1, ["still-served"])
         assert TWO in facts["breaches"][0]["problem"]
         two.use(stranger)
+        resolve(ONE, V6)
+        refused, facts = stepped(run, *gone)
+        assert (refused.code, invariants(facts)) == (1, ["unseen"])
+        resolve(ONE, TWO)
         assert stepped(run, *gone)[0].code == 0
+
+
+def test_a_stolen_key_may_be_in_use_at_an_address_out_of_reach(
+    run: Run, resolve: Callable[..., None], renewed: Identity, identity: Identity
+) -> None:
+    resolve(ONE)
+    with LabServer(renewed) as server:
+        listed(server.port)
+        words = ("rotate", "emergency", str(identity.pin), "--stolen", "--json")
+        (here,) = run(*words).json["hosts"]
+        resolve(ONE, V6)
+        (anywhere,) = run(*words).json["hosts"]
+    assert (here["in_use"], anywhere["in_use"]) == (False, True)

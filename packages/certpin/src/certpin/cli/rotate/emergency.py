@@ -213,7 +213,7 @@ class EmergencyReport:
         self._read_marks(policies)
         results, now = probe_for_reading(files, probes, files.pins, policies)
         self.unknown = results.unknown
-        all_answered = not probes.offline and results.error is None
+        all_answered = not (probes.offline or results.unanswered)
         commands, situations = PathCommands(files, probes), []
         for policy in policies:
             situation = files.situation(policy, results.of(policy), now)

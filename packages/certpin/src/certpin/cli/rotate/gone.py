@@ -9,7 +9,7 @@ import click
 from certpin.cli.options import json_option, pin_file_option, timeout_option
 from certpin.cli.rotate.files import RotationFiles, name_of, who_option
 from certpin.cli.rotate.steps import ForceOptions, HostViolation, StepOutcome
-from certpin.cli.servers import ProbeOptions
+from certpin.cli.servers import ProbeOptions, no_family
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,6 +156,10 @@ def _still_there(
     context = ContextCache().get(policy.trust if policy else None)
     clients = deployed_sizes(files.deployed).total
     answers = ask_each_address(endpoint, lambda each: observe(each, context, timeout=timeout))
+    for address in answers.unreachable:
+        problem = f"{seen.server} was not asked at {address}: {no_family(address)}"
+        violation = Violation("unseen", problem, clients, fix="repeat it on a machine that has it")
+        yield HostViolation(str(seen.host), violation)
     for each, found in answers.by_address.items():
         name = f"{seen.server} at {each.resolved}" if each.resolved else seen.server
         if isinstance(found, DialError):

@@ -3,7 +3,10 @@ import 'dart:io';
 import 'dart:typed_data';
 
 import 'package:certpin/updates.dart';
+import 'package:certpin/src/exceptions.dart';
 import 'package:certpin/src/policy.dart';
+import 'package:certpin/src/report.dart';
+import 'package:certpin/src/updates/fetch.dart';
 import 'package:certpin/src/updates/metadata.dart';
 import 'package:certpin/src/updates/pins.dart';
 import 'package:certpin/src/updates/refresh.dart';
@@ -129,6 +132,34 @@ void main() {
       final app = updates(other, _Memory());
       await expectLater(app.refresh(), throwsA(_because('pins')));
       expect(app.version, 1);
+      expect(server.bodies, isEmpty);
+    });
+
+    test('a key that the current set marks compromised serves none', () async {
+      final key = await own.pin();
+      final other = await Identity.make(folder, 'localhost');
+      final spare = await other.pin();
+      // With the second, the chain is refused before a key is compared.
+      for (final trusted in [own, other]) {
+        final current = pinned(trusted, [spare], compromised: [key]);
+        final fetcher = SignedFetcher(
+          Uri.parse('${server.url('/pins/')}'),
+          current: current,
+          bundled: bundled,
+          app: const ReportedApp(),
+          findProxy: null,
+          now: DateTime.now,
+        );
+        addTearDown(fetcher.close);
+        await expectLater(
+          fetcher.fetch(const Wanted('metadata/1.root.json', 100, false)),
+          throwsA(isA<PinMismatchException>().having(
+            (error) => error.isCompromised,
+            'isCompromised',
+            isTrue,
+          )),
+        );
+      }
       expect(server.bodies, isEmpty);
     });
 

@@ -6,6 +6,7 @@ import 'dart:typed_data';
 
 import '../connector.dart';
 import '../exceptions.dart';
+import '../hosts.dart';
 import '../pinned_http_client.dart';
 import '../policy.dart';
 import '../report.dart';
@@ -16,18 +17,21 @@ import 'metadata.dart';
 final class SignedFetcher {
   /// Creates a fetcher for [base], which ends with a slash.
   ///
-  /// It tries the current pins first, then those of the app: a set with wrong
-  /// pins for the update server must not prevent the next update. So a key that
-  /// only the current set marks compromised can still serve updates, which are
-  /// signed: it can delay them, but not change them.
+  /// It tries the [current] pins first, then those of the app ([bundled]): a
+  /// set with wrong pins for the update server must not prevent the next
+  /// update. A key that the current set marks compromised is never accepted.
   SignedFetcher(
-    this.base,
-    List<PinSet> pins, {
+    this.base, {
+    required PinSet current,
+    required PinSet bundled,
     required ReportedApp app,
     required FindProxy? findProxy,
     required DateTime Function() now,
   }) : _clients = [
-          for (final each in pins)
+          for (final each in [
+            current,
+            _refusing(bundled, policyFor(current.policies, base.host)),
+          ])
             PinnedHttpClient(each, app: app, now: now)
               ..autoUncompress = false
               ..findProxy = findProxy,
@@ -95,4 +99,28 @@ final class SignedFetcher {
       ..headers.set(HttpHeaders.acceptEncodingHeader, 'identity');
     return request.close();
   }
+}
+
+/// Returns [pins], whose policies also refuse the compromised keys of [policy].
+PinSet _refusing(PinSet pins, HostPolicy? policy) {
+  final compromised = policy?.compromised ?? const <String>[];
+  return PinSet(
+    name: pins.name,
+    version: pins.version,
+    policies: [
+      for (final each in pins.policies)
+        HostPolicy(
+          pattern: each.pattern,
+          mode: each.mode,
+          match: each.match,
+          pins: each.pins,
+          compromised: [...each.compromised, ...compromised],
+          expires: each.expires,
+          onExpiry: each.onExpiry,
+          trust: each.trust,
+          reportTo: each.reportTo,
+        ),
+    ],
+    debugAnchors: pins.debugAnchors,
+  );
 }

@@ -164,7 +164,8 @@ final class PinUpdates implements PinSet {
       final trust = _trust ??= _begun();
       fetcher = SignedFetcher(
         Uri.parse(source.url),
-        [pinsInForce(trust), bundled],
+        current: pinsInForce(trust),
+        bundled: bundled,
         app: app,
         findProxy: findProxy,
         now: now,

@@ -98,6 +98,13 @@ MUTATIONS: list[Mutation] = [
         "      _inner.connectionFactory = factory;",
     ),
     _rule(
+        "a key that the current set marks compromised serves no update",
+        "updates/fetch.dart",
+        "policy?.compromised ?? const <String>[]",
+        "const <String>[]",
+        _OTHERS,
+    ),
+    _rule(
         "an update is no longer than it may be",
         "updates/fetch.dart",
         "if (held.length + piece.length > wanted.limit) {",

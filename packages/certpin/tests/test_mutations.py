@@ -40,6 +40,7 @@ LISTS = (
     "tests.hsm.mutations",
     "tests.kms.mutations",
     "tests.calendar.mutations",
+    "tests.rotation.mutations_chains",
     "tests.rotation.mutations_time",
     "tests.cli.mutations_doctor",
     "tests.cli.mutations_keys",

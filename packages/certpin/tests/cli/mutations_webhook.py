@@ -126,8 +126,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a path above a CSR begins at its issuer",
         _PROSPECT,
-        "known if prospect.issued else prospect.authorities",
-        "known",
+        "if prospect.leaf and prospect.issued else above",
+        "if prospect.leaf else above",
         _IN_ADMISSION + "test_a_new_key_under_a_pinned_root_is_allowed",
     ),
     Mutation(

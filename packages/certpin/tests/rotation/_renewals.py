@@ -54,6 +54,7 @@ RENEWALS = 50  # of each site: 1,000 together
 CLIENTS = 40  # of each site
 # How long the users of a site leave its app closed, in days: T_adopt is a day more.
 _OPENED = (1, 5, 12, 30, 60)
+_AUTHORITY_DAYS = 20 * 365  # longer than a simulation
 _NOTICE = 90 * DAY  # between a provider's announcement of a root and its first certificate
 
 
@@ -379,7 +380,8 @@ class ProviderSite(Site):
         The intermediate is one of those below the provider's current root.
         """
         _, intermediates = self._root_after(0)
-        chain = self.chance.choice(intermediates).issue(HOST.name).chain
+        issuer = self.chance.choice(intermediates).at(self.now)
+        chain = issuer.issue(HOST.name, days=self.lifetime / DAY).chain
         self._ordered = _read(chain)
         return self._ordered
 
@@ -466,9 +468,17 @@ _AUTHORITY = Pin.of_key(hashlib.sha256(b"authority").digest())
 
 def _provider_roots() -> tuple[tuple[Authority, tuple[Authority, ...]], ...]:
     """Return nine roots of a provider, each with its three intermediates."""
-    roots = [Authority(f"Provider Root {number}") for number in range(9)]
+    roots = [
+        Authority(f"Provider Root {number}", now=BEGIN, days=_AUTHORITY_DAYS) for number in range(9)
+    ]
     return tuple(
-        (root, tuple(root.intermediate(f"{name} of {number}") for name in "ABC"))
+        (
+            root,
+            tuple(
+                Authority(f"{name} of {number}", issuer=root, days=_AUTHORITY_DAYS)
+                for name in "ABC"
+            ),
+        )
         for number, root in enumerate(roots)
     )
 

@@ -270,7 +270,7 @@ def test_a_refusal_says_why_the_pin_is_not_adopted() -> None:
 
 
 def test_the_fix_of_a_refused_chain_names_the_pin_that_start_takes() -> None:
-    root = Authority("Root")
+    root = Authority("Root", now=NOW)
     issuer = root.intermediate("Issuer")
     leaf = issuer.issue("api.bank.example")
     sent = Prospect(

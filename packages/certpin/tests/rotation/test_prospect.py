@@ -125,7 +125,7 @@ def policy_of(*pins: Pin, **fields: Any) -> HostPolicy:
 
 @pytest.fixture(scope="module")
 def root() -> Authority:
-    return Authority("root")
+    return Authority("root", now=NOW)
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,7 @@ def test_a_pinned_leaf_is_refused_if_only_authorities_are_compared(
 def test_clients_with_anchors_of_their_own_refuse_another_authority(
     root: Authority, ca: Authority
 ) -> None:
-    identity, other = ca.issue(HOST), Authority("other")
+    identity, other = ca.issue(HOST), Authority("other", now=NOW)
     own = policy_of(identity.pin, trust=kit.anchors(other))
     assert conclude([sent(identity, root)], [own], NOW) == "refused"
     assert conclude([sent(identity, root)], [policy_of(identity.pin)], NOW) == "accepted"
@@ -179,7 +179,7 @@ def _backup() -> tuple[HostPin, ...]:
 
 def test_each_path_of_a_cross_signed_authority_has_to_be_accepted(root: Authority) -> None:
     """Some clients build a path to the authority's old root, and others to its new root."""
-    other, ca = Authority("other"), root.intermediate("ca")
+    other, ca = Authority("other", now=NOW), root.intermediate("ca")
     crossed = Authority("ca", issuer=other, key=ca.key)
     identity = ca.issue(HOST)
     leaf, above = _certificates(identity)
@@ -192,7 +192,7 @@ def test_each_path_of_a_cross_signed_authority_has_to_be_accepted(root: Authorit
 
 def test_a_chain_with_a_forged_signature_has_no_path(root: Authority, ca: Authority) -> None:
     """The chain has the pinned authority's certificate, but its key did not sign the leaf."""
-    forger = Authority("ca", issuer=Authority("root"))
+    forger = Authority("ca", issuer=Authority("root", now=NOW))
     leaf, _ = _certificates(forger.issue(HOST))
     forged = Prospect(leaf, (ca.certificate,), sent=True)
     policy = policy_of(ca.pin, trust=kit.anchors(root))
@@ -246,7 +246,7 @@ def test_a_path_with_a_certificate_that_cannot_be_read_is_refused(
 
 
 def test_a_cross_signed_way_to_an_unknown_root_counts(root: Authority) -> None:
-    other, ca = Authority("other"), root.intermediate("ca")
+    other, ca = Authority("other", now=NOW), root.intermediate("ca")
     crossed = Authority("ca", issuer=other, key=ca.key)
     leaf, above = _certificates(ca.issue(HOST))
     roots = (root.certificate.der,)
@@ -342,6 +342,6 @@ def test_the_gate_lets_a_good_renewal_pass(root: Authority, ca: Authority, match
     assert check_step(known, "activate", identity.pin, [sent(identity, root)]) == ()
     (violation,) = check_step(known, "activate", identity.pin)
     assert violation.invariant == "open-chain"
-    stranger = Authority("stranger").issue(HOST)
+    stranger = Authority("stranger", now=NOW).issue(HOST)
     (violation,) = check_step(known, "activate", stranger.pin, [sent(stranger, root)])
     assert violation.invariant == "open-chain"

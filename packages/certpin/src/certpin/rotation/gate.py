@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 from certpin.pins.hosts import split_address
 from certpin.probe import endpoint_at, served_at
+from certpin.rotation.faults import is_valid_chain
 from certpin.rotation.fleet import client_count
 from certpin.rotation.journal import Event, pin_state
 from certpin.rotation.prospect import prospects_of_key
@@ -131,6 +132,7 @@ def _step_rules(
     elif step in {"activate", "serve"}:
         prospects = prospects or prospects_of_key(situation, pin)
         found = (
+            is_valid_chain(situation, prospects),
             not_compromised(situation, pin),
             not_under_compromised(situation, prospects),
             not_lost(situation, pin),

@@ -6,8 +6,10 @@ authority has not issued the certificate yet, ``conclude`` verifies each chain t
 allows. If all results are equal, the conclusion is certain. Otherwise the conclusion is ``open``,
 and no step of a rotation may rely on it.
 
-Names and dates of the certificates are not checked. Expired pins are left to the rule ``expiry`` of
-the gate (the safety rules of a rotation), because they make clients refuse every chain.
+``conclude`` checks no names, dates and extensions: plans and old versions ask about other times.
+``certpin.rotation.faults`` checks dates and extensions on every path, for the day on which a chain
+is installed. Expired pins are left to the rule ``expiry`` of the gate (the safety rules of a
+rotation), because they make clients refuse every chain.
 """
 
 from __future__ import annotations
@@ -362,20 +364,42 @@ def _chains(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chain | N
     if not prospect.sent:
         yield from _completions(prospect, policy)
         return
-    known = (prospect.leaf, *prospect.authorities) if prospect.leaf else prospect.authorities
-    first, *others = known if prospect.issued else prospect.authorities
-    trust = policy.trust if policy else None
-    anchors = trust.der if trust else prospect.roots
-    ways = ways_up(first.der, (*(each.der for each in others), *anchors), _MAX_WAYS)
-    ended = [way[: at + 1] for way in ways for at, der in enumerate(way) if der in anchors]
-    for way in dict.fromkeys(ended):
+    _, ended, others = paths_of(prospect, policy)
+    for way in ended:
         yield from _ended(_known(prospect, way), policy)
-    if not ways or (trust and not ended):  # too many ways to look at, or none to an anchor
+    if not (ended or others):  # too many ways to look at, or none to an anchor
         yield None
-    elif not trust:
-        for way in ways:
-            if way[-1] not in anchors:
-                yield from _without_anchor(prospect, policy, way)
+    for way in others:
+        yield from _without_anchor(prospect, policy, way)
+
+
+def sent_certificates(prospect: Prospect) -> list[Certificate]:
+    """Return the certificates of the known chain, without a leaf that was not issued yet."""
+    above = list(prospect.authorities)
+    return [prospect.leaf, *above] if prospect.leaf and prospect.issued else above
+
+
+def anchors_of(prospect: Prospect, policy: HostPolicy | None) -> tuple[bytes, ...]:
+    """Return the known anchors of clients with a policy, as DER."""
+    return policy.trust.der if policy and policy.trust else prospect.roots
+
+
+def paths_of(
+    prospect: Prospect, policy: HostPolicy | None
+) -> tuple[list[tuple[bytes, ...]], list[tuple[bytes, ...]], list[tuple[bytes, ...]]]:
+    """Return the paths upwards from the first certificate that a server sends, each as DER.
+
+    Returns:
+        All paths, as long as possible; the parts of them that end at an anchor; and, for clients
+        that trust the platform's roots, those that end at no known anchor.
+    """
+    first, *others = (each.der for each in sent_certificates(prospect))
+    anchors = anchors_of(prospect, policy)
+    ways = ways_up(first, (*others, *anchors), _MAX_WAYS)
+    ended = [way[: at + 1] for way in ways for at, der in enumerate(way) if der in anchors]
+    has_trust = policy is not None and policy.trust is not None
+    open_ways = [] if has_trust else [way for way in ways if way[-1] not in anchors]
+    return list(ways), list(dict.fromkeys(ended)), open_ways
 
 
 def _without_anchor(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from certpin.pins import Pin
 from certpin.pins.verdict import missing_scts, scts_fix
+from certpin.rotation.faults import chain_fault
 from certpin.rotation.fleet import client_count, clients_at_risk
 from certpin.rotation.prospect import (
     conclude,
@@ -248,6 +249,7 @@ def refused_by_version(
         version
         for version, policy in policies
         if conclude(prospects, [policy], situation.now) != "accepted"
+        or any(chain_fault(each, policy, situation.now) for each in prospects)
     ]
     if not refusing:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from certpin.pins import HostPolicy, Pin, Role, State
     from certpin.rotation import Event, Prospect, Situation, Violation
 
-_NEW = "get a new certificate"
-
 
 @click.command()
 @click.argument("key", metavar="KEY | CSR | CERT | PIN | URI", shell_complete=complete_files)
@@ -64,8 +62,9 @@ def switch(
     Refused until every version that a client may hold accepts the chain. In a deployment, and in
     the hook of an ACME client, run it before the step that installs the certificate, and name the
     file of the chain, such as fullchain.pem: then the whole chain is verified, for every host of
-    the pin file that the certificate is for; a certificate for another host, or that is not valid
-    now, is refused. Given a certificate, a CSR, a key or a pin, it prints
+    the pin file that the certificate is for. A certificate for another host is refused, and a chain
+    with a certificate that is not valid now, or may not be used there, such as an intermediate
+    without keyCertSign. Given a certificate, a CSR, a key or a pin, it prints
     the conclusions that these allow; a step that depends on an open one is refused. If servers may
     use the key already, nothing is written, so every renewal can run it.
 
@@ -194,9 +193,8 @@ class KeySwitch:
                 # Its key has no place in the pins of this host, so no other rule helps.
                 found += of_host(policy, [wrong_name])
                 continue
-            dates = [each for each in [self._wrong_dates(situation)] if each is not None]
             refusals = check_step(situation, "activate", self.pin, self.prospects)
-            found += of_host(policy, [*dates, *refusals])
+            found += of_host(policy, refusals)
         return found + self._of_dropped_hosts()
 
     def _wrong_name(self, policy: HostPolicy, situation: Situation) -> Violation | None:
@@ -213,31 +211,15 @@ class KeySwitch:
         from certpin.support.text import printable
 
         names = ", ".join(map(printable, named.names[:3])) or "no host"
-        return _useless(
-            situation,
+        from certpin.rotation import Violation
+        from certpin.rotation.fleet import client_count
+
+        return Violation(
+            "certificate",
             f"the certificate is for {names}, and not for {policy.pattern}",
-            "get a certificate for that host",
+            client_count(situation),
+            fix="get a certificate for that host",
         )
-
-    def _wrong_dates(self, situation: Situation) -> Violation | None:
-        """Return a violation if the certificate expired, or is not valid yet."""
-        from certpin.errors import CertificateParseError
-        from certpin.rotation import in_utc
-        from certpin.rotation.situation import CLOCK_TOLERANCE
-
-        if not self.named.certificates:
-            return None
-        leaf = self.named.certificates[0]
-        try:
-            begin, end = leaf.not_before, leaf.not_after
-        except CertificateParseError:
-            return _useless(situation, "the dates of the certificate can't be read", _NEW)
-        if end <= self.now:
-            return _useless(situation, f"the certificate expired on {in_utc(end, down=True)}", _NEW)
-        if begin - CLOCK_TOLERANCE > self.now:
-            problem = f"the certificate is not valid before {in_utc(begin)}"
-            return replace(_useless(situation, problem, "wait, or " + _NEW), safe_from=begin)
-        return None
 
     def _of_dropped_hosts(self) -> list[HostViolation]:
         """Return the violated rules at hosts that only published versions have, not the pin file.
@@ -327,14 +309,6 @@ def _next(step: KeySwitch) -> str:
         for pin in sorted(stolen & (accepted | situation.policy.live_pins.keys()), key=str):
             return f"certpin rotate emergency {pin} --stolen"
     return "certpin rotate finish"
-
-
-def _useless(situation: Situation, problem: str, fix: str) -> Violation:
-    """Return the violation for a certificate that every client refuses, whatever its key is."""
-    from certpin.rotation import Violation
-    from certpin.rotation.fleet import client_count
-
-    return Violation("certificate", problem, client_count(situation), fix=fix)
 
 
 def _require_certifiable(step: KeySwitch) -> None:

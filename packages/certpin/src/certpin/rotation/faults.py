@@ -1,0 +1,142 @@
+"""The faults for which clients refuse a chain that a server will present, whatever is pinned.
+
+A chain may have several paths to an anchor. OpenSSL takes one of them, and tries no other one if a
+certificate on it has a fault. ``certpin.x509.validation`` finds the fault of one path, and
+``certpin.rotation.prospect`` compares the pins.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from certpin.rotation.fleet import client_count
+from certpin.rotation.prospect import anchors_of, paths_of, sent_certificates
+from certpin.rotation.situation import CLOCK_TOLERANCE
+from certpin.rotation.violation import Violation
+from certpin.x509 import Certificate, end_in_roots
+from certpin.x509.chain import read_facts
+from certpin.x509.validation import path_fault
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from certpin.pins import HostPolicy
+    from certpin.rotation.prospect import Prospect
+    from certpin.rotation.situation import Situation
+    from certpin.x509.validation import PathFault
+
+
+def is_valid_chain(situation: Situation, prospects: Sequence[Prospect]) -> Violation | None:
+    """Return a violation if clients refuse the certificates of a chain, whatever keys are pinned.
+
+    That is so if a certificate of its path to an anchor is not valid now, or may not be used as it
+    is used there.
+
+    Args:
+        situation: the facts about the host before the server presents the chain.
+        prospects: the chains that the server may present, as far as they are known.
+    """
+    alive = situation.alive
+    policies = [each for version in alive for each in situation.policies_of(version)]
+    for policy in policies or [situation.policy]:
+        for prospect in prospects:
+            fault = chain_fault(prospect, policy, situation.now)
+            if fault is not None:
+                return Violation(
+                    "certificate",
+                    fault.problem,
+                    client_count(situation),
+                    safe_from=fault.valid_from,
+                    fix=fault.fix,
+                )
+    return None
+
+
+def chain_fault(prospect: Prospect, policy: HostPolicy | None, now: datetime) -> PathFault | None:
+    """Return why clients with a policy refuse the certificates of a chain, whatever is pinned.
+
+    The reason is a fault that `path_fault` finds. It counts if every path has one, or the path that
+    OpenSSL takes: OpenSSL doesn't try another one if that path has a fault.
+
+    Args:
+        prospect: the chain. Only one that a server sends as it is (``sent``) is checked.
+        policy: the policy of the clients; ``None`` for clients without one.
+        now: the time at which the chain is presented. Five minutes of tolerance are allowed for a
+            clock that is behind.
+
+    Returns:
+        The fault; ``None`` if there is none, or no path at all.
+    """
+    if not prospect.sent:
+        return None
+    ways, ended, open_ways = paths_of(prospect, policy)
+    faults = {way: _way_fault(prospect, policy, way, now) for way in (*ended, *open_ways)}
+    taken = _taken_way(prospect, policy, ways, now)
+    if taken in faults and faults[taken] is not None:
+        return faults[taken]
+    if None in faults.values():
+        return None
+    return next(iter(faults.values()), None)
+
+
+def _way_fault(
+    prospect: Prospect, policy: HostPolicy | None, way: tuple[bytes, ...], now: datetime
+) -> PathFault | None:
+    from certpin.x509.openssl import STRICT_BY_DEFAULT
+
+    certificates = [facts.certificate for facts in map(read_facts, way)]
+    path = [each for each in certificates if each is not None]
+    if len(path) < len(way):
+        return None  # `conclude` refuses a path with a certificate that can't be parsed
+    strict = policy.trust.strict if policy and policy.trust else None
+    is_whole = way[-1] in anchors_of(prospect, policy) or read_facts(way[-1]).is_self_issued
+    return path_fault(
+        path,
+        now + CLOCK_TOLERANCE,
+        now,
+        has_leaf=prospect.leaf is not None and prospect.issued,
+        is_whole=is_whole,
+        strict=STRICT_BY_DEFAULT if strict is None else strict,
+    )
+
+
+def _taken_way(
+    prospect: Prospect, policy: HostPolicy | None, ways: list[tuple[bytes, ...]], now: datetime
+) -> tuple[bytes, ...]:
+    """Return the path that OpenSSL builds; empty if it is unknown.
+
+    At each certificate it takes an issuer among the anchors before one that was sent, and one that
+    is valid now before others (crypto/x509/x509_vfy.c, build_chain). It ends at the first anchor
+    only if ``trust_alone`` lets a path end at an intermediate.
+    """
+    anchors = anchors_of(prospect, policy)
+    order = {
+        der: at
+        for at, der in enumerate((*anchors, *(each.der for each in sent_certificates(prospect))))
+    }
+    remaining, depth = ways, 1
+    while any(len(way) > depth for way in remaining):
+        remaining = [way for way in remaining if len(way) > depth]
+        following = min(
+            (way[depth] for way in remaining),
+            key=lambda der: (der not in anchors, not _is_valid(der, now), order[der]),
+        )
+        remaining = [way for way in remaining if way[depth] == following]
+        depth += 1
+    way = remaining[0] if remaining else ()
+    ends = [at for at, der in enumerate(way) if der in anchors]
+    if not ends:
+        return way
+    is_partial = (
+        policy is not None
+        and policy.trust is not None
+        and not end_in_roots(map(Certificate.from_der, anchors))
+    )
+    return way[: (ends[0] if is_partial else ends[-1]) + 1]
+
+
+def _is_valid(der: bytes, now: datetime) -> bool:
+    facts = read_facts(der)
+    begin, end = facts.not_before, facts.not_after
+    return begin is not None and end is not None and begin <= now + CLOCK_TOLERANCE and now < end

@@ -1,0 +1,131 @@
+"""Mutations of the rules about the certificates of a chain: each edit breaks one rule.
+
+``tests/test_mutations.py`` applies them one by one, and checks that the named test then fails.
+"""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_VALIDATION = "certpin/x509/validation.py"
+_CONSTRAINTS = "certpin/x509/name_constraints.py"
+_FAULTS = "certpin/rotation/faults.py"
+_GATE = "certpin/rotation/gate.py"
+_LIKE_OPENSSL = (
+    "tests/x509/test_validation.py::test_a_path_has_a_fault_if_openssl_refuses_it[{}-False]"
+)
+_STRICT = "tests/x509/test_validation.py::test_a_path_has_a_fault_if_openssl_refuses_it[{}-True]"
+_IN_VALIDATION = "tests/x509/test_validation.py::"
+_IN_FAULTS = "tests/rotation/test_faults.py::"
+_WITH_A_CLIENT = _IN_FAULTS + "test_the_gate_decides_about_a_chain_as_a_client_does[{}]"
+
+# Each rule: its name, the source without it, and the chain of the test that then fails.
+_RULES = [
+    ("dates", "if not_after <= end:", "if False:", "issuer expired"),
+    ("dates that begin", "if not_before > begin:", "if False:", "issuer early"),
+    ("strength of keys", "            self._weakness(),\n", "", "short issuer"),
+    (
+        "critical extensions",
+        "            self._unknown_extension(),\n",
+        "",
+        "leaf unknown critical",
+    ),
+    (
+        "authorities",
+        "            self._authority_problem() if self.depth else None,\n",
+        "",
+        "issuer cannot sign",
+    ),
+    (
+        "CA:FALSE",
+        "constraints is not None and not constraints.ca",
+        "False",
+        "issuer no authority signs",
+    ),
+    (
+        "basicConstraints",
+        "if constraints is None and not (",
+        "if False and not (",
+        "issuer no basic",
+    ),
+    ("purpose", "            self._purpose_problem(),\n", "", "leaf client only"),
+    (
+        "keyUsage of the leaf",
+        "if usage is not None and not (",
+        "if False and not (",
+        "leaf signs certificates only",
+    ),
+    ("length of the path", "            self._length_problem(),\n", "", "length 0, one below"),
+    ("key identifiers", "            self._identifier_problem(),\n", "", "leaf of another issuer"),
+    ("nameConstraints", "            self._constraint_problem(),\n", "", "permitted other name"),
+]
+
+MUTATIONS: list[Mutation] = [
+    *(
+        Mutation(f"a path: {name}", _VALIDATION, old, new, _LIKE_OPENSSL.format(chain))
+        for name, old, new, chain in _RULES
+    ),
+    Mutation(
+        "a path: strict rules",
+        _VALIDATION,
+        "        if strict:  #",
+        "        if False:  #",
+        _STRICT.format("issuer no usage"),
+    ),
+    Mutation(
+        "a path: a digest that clients refuse",
+        _VALIDATION,
+        "digest is None or digest.digest_size >= _LEAST_DIGEST_BYTES",
+        "True",
+        _IN_VALIDATION + "test_a_signature_with_sha1_is_a_fault_below_the_root_only",
+    ),
+    Mutation(
+        "a path: an extension that can't be read",
+        _VALIDATION,
+        'found = ("has an extension that can\'t be read", None)',
+        "found = None",
+        _IN_VALIDATION + "test_an_extension_that_cannot_be_read_is_a_fault",
+    ),
+    Mutation(
+        "names: excluded",
+        _CONSTRAINTS,
+        "if any(_matches(name, base) for base in excluded):",
+        "if False:",
+        _LIKE_OPENSSL.format("excluded name"),
+    ),
+    Mutation(
+        "names: whole labels",
+        _CONSTRAINTS,
+        'base if base.startswith(".") else f".{base}"',
+        "base",
+        _LIKE_OPENSSL.format("permitted part of a label"),
+    ),
+    Mutation(
+        "names: another type fails closed",
+        _CONSTRAINTS,
+        "if (permitted or excluded) and not _is_compared(name):",
+        "if not _is_compared(name):\n            continue\n        if False:",
+        _LIKE_OPENSSL.format("constraint on mail, other mail"),
+    ),
+    Mutation(
+        "the gate checks the certificates of a chain",
+        _GATE,
+        "            is_valid_chain(situation, prospects),\n",
+        "",
+        _WITH_A_CLIENT.format("issuer expired"),
+    ),
+    Mutation(
+        "the path that OpenSSL takes has to be valid",
+        _FAULTS,
+        "if taken in faults and faults[taken] is not None:",
+        "if False:",
+        _IN_FAULTS + "test_of_two_issuers_openssl_takes_the_first_that_is_valid_now",
+    ),
+    Mutation(
+        "OpenSSL takes an issuer that is valid now",
+        _FAULTS,
+        "der not in anchors, not _is_valid(der, now), order[der]",
+        "der not in anchors, order[der]",
+        _IN_FAULTS + "test_of_two_issuers_openssl_takes_the_first_that_is_valid_now",
+    ),
+]

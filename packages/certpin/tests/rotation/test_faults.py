@@ -1,0 +1,144 @@
+"""The gate refuses a chain exactly if a client of certpin refuses it in a real handshake."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from certpin import PinnedSSLContext
+from certpin.lab import Authority
+from certpin.rotation import Prospect, Version, check_step
+from certpin.x509.certificate import read_certificates
+from tests import kit
+from tests.rotation._situations import DAY, situation
+from tests.x509._authorities import CHAINS, HOST, basic, changed, refusal_of_openssl, valid
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from certpin.lab import Identity
+    from certpin.pins import TrustAnchors
+    from certpin.rotation import Violation
+    from tests.x509._authorities import Change
+
+
+# `ways_up` takes each self-issued certificate for a root, so this chain has no path to an anchor.
+_NO_PATH = {"length 0, self-issued below"}
+
+
+def refusals_of_gate(
+    identity: Identity, trust: TrustAnchors, folder: Path
+) -> tuple[Violation, ...]:
+    """Ask the gate about a chain with the pinned key, and compare with a client's handshake.
+
+    Return the violations of the gate.
+    """
+    pins = kit.pin_set(kit.policy(HOST, identity.pin, trust=trust))
+    now = datetime.now(UTC)
+    known = situation(replace(pins, version=2), Version(pins, fetched=now - 90 * DAY), now=now)
+    leaf, *above = read_certificates(identity.chain_pem)
+    found = check_step(known, "activate", identity.pin, [Prospect(leaf, tuple(above), sent=True)])
+    refusal = refusal_of_openssl(identity, PinnedSSLContext(pins), folder)
+    assert bool(found) == bool(refusal), (found, refusal)
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(CHAINS.keys() - _NO_PATH))
+def test_the_gate_decides_about_a_chain_as_a_client_does(name: str, tmp_path: Path) -> None:
+    identity, root = CHAINS[name]()
+    found = refusals_of_gate(identity, kit.anchors(root), tmp_path)
+    assert {each.invariant for each in found} <= {"certificate"}
+    assert all(each.fix for each in found)
+
+
+def test_the_violation_names_the_certificate_and_its_mend(tmp_path: Path) -> None:
+    identity, root = CHAINS["issuer expired"]()
+    (found,) = refusals_of_gate(identity, kit.anchors(root), tmp_path)
+    assert found.problem.startswith("the authority CN=Issuer in its chain expired on ")
+    assert "send the authority's present certificate" in found.fix
+    identity, root = CHAINS["leaf early"]()
+    (found,) = refusals_of_gate(identity, kit.anchors(root), tmp_path)
+    assert found.safe_from == identity.certificate.not_before
+
+
+def test_an_expired_certificate_beside_a_valid_path_does_no_harm(tmp_path: Path) -> None:
+    """As with the certificate of ISRG Root X1 that an expired root had signed."""
+    root = Authority("Root")
+    old = Authority("Old root", change=valid(-99, -1))
+    crossed = Authority("Root", issuer=old, key=root.key, change=valid(-99, -1))
+    issuer = root.intermediate("Issuer")
+    expired = Authority("Issuer", issuer=root, key=issuer.key, change=valid(-99, -1))
+    identity = issuer.issue(HOST)
+    leaf, good = identity.chain
+    for above in itertools.permutations([good, crossed.x509, expired.x509]):
+        sent = replace(identity, chain=(leaf, *above))
+        for anchors in ((root,), (root, old), (old, root)):
+            assert not refusals_of_gate(sent, kit.anchors(*anchors), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "is_harmless"),
+    [
+        (valid(-99, -1), {True, False}),
+        (changed(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])), {False}),
+        (changed(basic(ca=False)), {False}),
+    ],
+)
+def test_of_two_issuers_openssl_takes_the_first_that_is_valid_now(
+    change: Change, is_harmless: set[bool], tmp_path: Path
+) -> None:
+    """If the path that it takes has another flaw, OpenSSL doesn't try the other one."""
+    root = Authority("Root")
+    issuer = root.intermediate("Issuer")
+    flawed = Authority("Issuer", issuer=root, key=issuer.key, change=change)
+    identity = issuer.issue(HOST)
+    leaf, good = identity.chain
+    after = replace(identity, chain=(leaf, good, flawed.x509))
+    before = replace(identity, chain=(leaf, flawed.x509, good))
+    assert not refusals_of_gate(after, kit.anchors(root), tmp_path)
+    found = refusals_of_gate(before, kit.anchors(root), tmp_path)
+    assert (not found) in is_harmless
+    trusted = kit.anchors(root, issuer)
+    assert not refusals_of_gate(before, trusted, tmp_path)
+
+
+def test_a_root_that_expired_is_taken_if_its_intermediate_was_sent_first(tmp_path: Path) -> None:
+    new, old = Authority("New"), Authority("Old", change=valid(-99, -1))
+    by_new = new.intermediate("Issuer")
+    by_old = Authority("Issuer", issuer=old, key=by_new.key)
+    identity = by_new.issue(HOST)
+    leaf, good = identity.chain
+    trust = kit.anchors(old, new)
+    first = replace(identity, chain=(leaf, by_old.x509, good))
+    (found,) = refusals_of_gate(first, trust, tmp_path)
+    assert found.problem.startswith("the root CN=Old in its chain expired on ")
+    last = replace(identity, chain=(leaf, good, by_old.x509))
+    assert not refusals_of_gate(last, trust, tmp_path)
+
+
+def test_a_path_to_an_intermediate_as_the_anchor_ends_there(tmp_path: Path) -> None:
+    root = Authority("Root", change=valid(-99, -1))
+    issuer = root.intermediate("Issuer")
+    assert not refusals_of_gate(issuer.issue(HOST), kit.anchors(issuer), tmp_path)
+    both = refusals_of_gate(issuer.issue(HOST), kit.anchors(issuer, root), tmp_path)
+    assert [each.invariant for each in both] == ["certificate"]
+
+
+def test_clients_of_the_platform_are_judged_by_the_known_part_of_the_path() -> None:
+    root = Authority("Root")
+    now = datetime.now(UTC)
+    for change, invariants in ((valid(-9, 99), set()), (valid(-99, -1), {"certificate"})):
+        issuer = root.intermediate("Issuer", change=change)
+        identity = issuer.issue(HOST)
+        own = kit.pin_set(kit.policy(HOST, identity.pin))
+        known = situation(replace(own, version=2), Version(own, fetched=now - 90 * DAY), now=now)
+        for roots in ((), (root.certificate.der,)):
+            chain = Prospect(identity.certificate, (issuer.certificate,), sent=True, roots=roots)
+            found = check_step(known, "activate", identity.pin, [chain])
+            assert {each.invariant for each in found} == invariants

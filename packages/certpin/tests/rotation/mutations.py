@@ -31,6 +31,7 @@ _IN_EMERGENCY = "tests/rotation/test_emergency.py::"
 _NEXT_STEP = "certpin/rotation/next_step.py"
 _IN_NEXT_STEP = "tests/rotation/test_next_step.py::"
 _PATHS = "tests/cli/test_rotate_emergency_paths.py::"
+_AUTHORITY_PATHS = "tests/cli/test_rotate_emergency_authority.py::"
 _IN_GATE = "tests/rotation/test_gate.py::"
 _IN_HISTORY = "tests/rotation/test_history.py::"
 _IN_JOURNAL = "tests/rotation/test_journal.py::"
@@ -570,6 +571,20 @@ MUTATIONS: list[Mutation] = [
         "        if policy in covered:",
         "        if True:",
         _PATHS + "test_a_certificate_that_every_client_refuses_is_not_installed",
+    ),
+    Mutation(
+        "after a theft the backup of an authority is an authority",
+        "certpin/cli/rotate/emergency_text.py",
+        'if self.situation.policy.match == "ca":',
+        "if False:",
+        _AUTHORITY_PATHS + "test_each_printed_command_is_accepted_and_the_emergency_ends",
+    ),
+    Mutation(
+        "after a theft the chain of an authority is judged, not its key",
+        "certpin/cli/rotate/emergency_text.py",
+        'if self.situation.role_of(step.pin or NEXT_BACKUP) != "leaf":',
+        "if False:",
+        _AUTHORITY_PATHS + "test_each_printed_command_is_accepted_and_the_emergency_ends",
     ),
     Mutation(
         "a host that is unknown is not recorded",

@@ -6,6 +6,7 @@ import os
 import shlex
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from certpin.cli.named_key import noted_place
@@ -21,9 +22,14 @@ if TYPE_CHECKING:
 
     from certpin.cli.rotate.files import RotationFiles
     from certpin.cli.servers import ProbeOptions
-    from certpin.pins import Pin
+    from certpin.pins import HostPin, Pin
     from certpin.rotation import Situation
     from certpin.rotation.emergency import EmergencyPath, EmergencyStep
+
+
+# Certificates that the user gets: of the pinned authority, of the next one and of a backup.
+_AUTHORITY, _NEW_AUTHORITY = "authority.pem", "new-authority.pem"
+_OTHER_AUTHORITY = "other-authority.pem"
 
 
 @dataclass(frozen=True)
@@ -245,6 +251,12 @@ class PathText:
         return "Let your authority revoke the certificate of the stolen key.", []
 
     def _start(self, step: EmergencyStep, key_file: str) -> tuple[str, list[str]]:
+        if self.situation.policy.match == "ca":
+            what = "the new backup" if step.pin is None else "the next issuer"
+            text = f"Choose another authority as {what}, and name its certificate{self._in_trust()}"
+            file = _OTHER_AUTHORITY if step.pin is None else _NEW_AUTHORITY
+            command = f"certpin rotate start {file}"
+            return f"{text}.", [self.commands.of(command, self.hosts, connects=False)]
         if step.pin is None:
             file = self.commands.new_file("next-backup.key")
             text = "Make a new backup, off the servers."
@@ -252,6 +264,11 @@ class PathText:
             file, text = key_file, "Make a new key."
         command = f"certpin rotate start --new {file}"
         return text, [self.commands.of(command, self.hosts, connects=False)]
+
+    def _in_trust(self) -> str:
+        """Return the words for an authority that clients have to trust, if they trust only some."""
+        trust = self.situation.policy.trust
+        return "; clients have to trust it (`trust` in the pin file)" if trust else ""
 
     def _request(self, step: EmergencyStep, key_file: str) -> tuple[str, list[str]]:
         """Return a sentence and commands: how to get a certificate for the next key of the servers.
@@ -282,18 +299,29 @@ class PathText:
         return f"{words}. Put its root into the trust file" if self.path.harm is not None else words
 
     def _switch(self, step: EmergencyStep, key_file: str) -> tuple[str, list[str]]:
-        from certpin.rotation import in_utc
+        from certpin.rotation import NEXT_BACKUP, in_utc
 
         pin, name = _known(step.pin), self._name(step.pin)
+        force = f" --force --reason 'the key was {self.path.fact}'" if step.forced else ""
         command = f"certpin rotate switch {'fullchain.pem' if step.chain else pin or key_file}"
-        if step.forced:
-            command += f" --force --reason 'the key was {self.path.fact}'"
-        command = self.commands.of(command, self.hosts)
+        command = self.commands.of(command + force, self.hosts)
+        if self.situation.role_of(step.pin or NEXT_BACKUP) != "leaf":
+            when = f"Not before {in_utc(step.not_before)}: make" if step.not_before else "Make"
+            source = f"the pinned authority ({name})" if pin else "the new authority"
+            entry = self.situation.entry(pin) if pin else None
+            file = _certificate_file(entry) if entry else _NEW_AUTHORITY
+            # `switch` refuses the pin of an authority: it doesn't show which root certified it.
+            commands = [
+                self.commands.of(f"certpin rotate switch {each}{force}", self.hosts)
+                for each in ("fullchain.pem", file)
+            ]
+            text = (
+                f"{when} a new key, get its certificate from {source}, check the chain, and record "
+                "the authority with its certificate."
+            )
+            return text, commands
         if step.not_before:
             return f"Not before {in_utc(step.not_before)}: let servers use {name}.", [command]
-        if pin and self.situation.role_of(pin) != "leaf":
-            text = f"Make a new key, and get its certificate from the pinned authority ({name})."
-            return text, [command]
         if step.chain:
             return f"Let servers use {name}: name the file of the new chain.", [command]
         return f"Let servers use {name}.", [command]
@@ -343,6 +371,19 @@ class PathText:
         if path.needs_backup:
             date = f"until {in_utc(path.spare_from)}" if path.spare_from else "until it is adopted"
             yield f"No backup can be used {date}: take care of the key in use."
+
+
+def _certificate_file(entry: HostPin) -> str:
+    """Return the file with the certificate of an authority that a pin's note names, or a name."""
+    from certpin.errors import InputError
+    from certpin.x509.certificate import read_certificates
+
+    place = noted_place(entry.note)
+    try:
+        read_certificates(b"".join(Path(each).read_bytes() for each in shlex.split(place)))
+    except (OSError, InputError):  # it is a private key, or on a token, or not named
+        return _AUTHORITY
+    return place
 
 
 def _known(pin: Pin | None) -> Pin | None:

@@ -1,0 +1,132 @@
+"""The commands that ``certpin rotate emergency`` prints for a host that pins authorities."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from certpin.lab import Authority
+from certpin.pinfile import PinSet
+from certpin.pins import HostPin
+from tests import kit
+from tests.cli._pinfiles import write
+from tests.cli._rotating import days_pass, next_number, states
+from tests.cli.conftest import HOST, Run
+
+if TYPE_CHECKING:
+    from certpin.lab import Identity
+    from tests.cli.conftest import Done
+
+
+class Clinic:
+    """A host with ``match = "ca"``: it pins its issuer, and another root as the backup."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.root, self.other = Authority("Root"), Authority("Other root")
+        self.issuer = self.root.intermediate("Issuer")
+        self.third = Authority("Third root")
+        self.fourth = Authority("Fourth root")
+        roots = (self.root, self.other, self.third, self.fourth)
+        Path("trust.pem").write_bytes(b"".join(each.pem for each in roots))
+        for name in ("root", "issuer", "other", "third"):
+            Path(f"{name}.pem").write_bytes(getattr(self, name).pem)
+        pins = (
+            HostPin(self.issuer.pin, "intermediate", "active"),
+            HostPin(self.other.pin, "backup", "published", note="key file other.pem"),
+        )
+        policy = replace(kit.policy(HOST, self.issuer.pin, self.other.pin), pins=pins, match="ca")
+        write(policy, trust=Path("trust.pem"))
+        self.install(self.issuer.issue(HOST), self.root)
+        assert self("shipped", next_number(), "--clients", "1200").code == 0
+        days_pass(100)
+
+    def install(self, identity: Identity, root: Authority) -> None:
+        """Let the server present a certificate below ``root``."""
+        Path("served.pem").write_bytes(identity.chain_pem + root.pem)
+
+    def __call__(self, command: str, *words: str) -> Done:
+        served = () if command == "start" else ("--offline", "--served", "served.pem")
+        return self.run("rotate", command, *words, *served)
+
+    def emergency(self, key: str, fact: str = "--stolen") -> tuple[Done, dict[str, Any]]:
+        done = self("emergency", key, fact, "--json")
+        return done, done.json["hosts"][0]
+
+    def follow(self, path: dict[str, Any], to: Authority, backup: Authority) -> None:
+        """Run every printed command in its order, with the files that the user gets.
+
+        Args:
+            path: the path of the host.
+            to: the authority that issues the next certificate of the server.
+            backup: the authority that becomes the backup.
+        """
+        new = to.issue(HOST)
+        Path("fullchain.pem").write_bytes(new.chain_pem)
+        Path("authority.pem").write_bytes(to.pem)
+        Path("new-authority.pem").write_bytes(to.pem)
+        Path("other-authority.pem").write_bytes(backup.pem)
+        for step in path["steps"]:
+            if step["not_before"]:
+                days_pass(33)
+            if step["act"] == "install":
+                self.install(new, to)
+            for command in step["commands"]:
+                _, _, name, *words = shlex.split(command)
+                done = self(name, *words)
+                assert done.code == 0, f"{command}: {done.out}{done.err}"
+
+
+@pytest.fixture
+def clinic(run: Run) -> Clinic:
+    return Clinic(run)
+
+
+def test_each_printed_command_is_accepted_and_the_emergency_ends(clinic: Clinic) -> None:
+    done, path = clinic.emergency("issuer.pem")
+    assert (done.code, path["safe"], path["authority"]) == (0, True, True)
+    acts = [step["act"] for step in path["steps"]]
+    assert acts == ["switch", "install", "start", "publish", "revoke"]
+    assert "get its certificate from the pinned authority" in path["steps"][0]["text"]
+    assert "clients have to trust it" in path["steps"][2]["text"]
+    clinic.follow(path, clinic.other, clinic.third)
+    done, path = clinic.emergency("issuer.pem")
+    assert (done.code, path["steps"]) == (0, [])
+    assert states() == ["compromised", "active", "published"]
+    assert clinic("status", "--json").json["hosts"][0]["next"]["act"] == "none"
+    latest = PinSet.load("pins.toml").policies[0]
+    assert clinic.issuer.pin in latest.compromised
+    lint = clinic.run("lint", "--format", "json")
+    assert [each["rule"] for each in lint.json["findings"]] == ["no-expiry"]
+
+
+def test_if_no_authority_is_left_a_new_one_is_started_first(clinic: Clinic) -> None:
+    clinic.emergency("other.pem", "--lost")
+    done, path = clinic.emergency("issuer.pem", "--lost")
+    assert done.code == 0
+    commands = [command for step in path["steps"] for command in step["commands"]]
+    assert "certpin rotate start new-authority.pem" in commands
+    assert not any("--new" in command for command in commands)
+    assert any("the next issuer" in step["text"] for step in path["steps"])
+    clinic.follow(path, clinic.third, clinic.fourth)
+    done, path = clinic.emergency("issuer.pem", "--lost")
+    assert (done.code, path["steps"]) == (0, [])
+    assert states() == ["removed", "removed", "active", "published"]
+
+
+@pytest.mark.parametrize(("content", "named"), [("pem", "other.pem"), ("key_pem", "authority.pem")])
+def test_the_certificate_that_the_note_of_the_backup_names_is_printed(
+    clinic: Clinic, content: str, named: str
+) -> None:
+    """A private key has no certificate, and without it `switch` is refused."""
+    file = Path("pins.toml")
+    note = 'role = "backup"\nnote = "key file other.pem"'
+    file.write_text(file.read_text().replace('role = "backup"', note))
+    Path("other.pem").write_bytes(getattr(clinic.other, content))
+    _, path = clinic.emergency("issuer.pem")
+    expected = ["certpin rotate switch fullchain.pem", f"certpin rotate switch {named}"]
+    assert path["steps"][0]["commands"] == expected

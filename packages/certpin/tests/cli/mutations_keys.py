@@ -14,11 +14,34 @@ _NAMED = "certpin/cli/named_key.py"
 _CSR = "certpin/cli/rotate/keys.py"
 _SIGNING = "certpin/x509/signing.py"
 
+_ADD = "tests/cli/test_add.py::"
 _BACKUP = "tests/cli/test_backup.py::"
 _RENEWAL = "tests/cli/test_rotate_renewal.py::"
 _REQUESTS = "tests/cli/test_rotate_csr.py::"
 
 MUTATIONS: list[Mutation] = [
+    Mutation(
+        "a backup of an authority is an authority",
+        _KEYS,
+        "    if fault is not None:",
+        "    if False:",
+        _ADD + "test_with_match_ca_the_backup_is_an_authority_that_clients_trust",
+    ),
+    Mutation(
+        "a backup of an authority leads to an anchor of the host",
+        _KEYS,
+        "    if not any(der in trust.der for way in ways for der in way):",
+        "    if False:",
+        _ADD + "test_with_match_ca_the_backup_is_an_authority_that_clients_trust",
+    ),
+    Mutation(
+        "start refuses an authority that clients don't trust",
+        "certpin/cli/rotate/start.py",
+        "        require_matchable(certificates, policy.pattern, policy.trust, policy.match)\n",
+        "",
+        "tests/cli/test_rotate_emergency_authority.py::"
+        "test_start_refuses_an_authority_that_clients_do_not_trust",
+    ),
     Mutation(
         "a renewal that changes nothing writes nothing",
         _SWITCH,

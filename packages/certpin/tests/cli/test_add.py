@@ -195,6 +195,31 @@ def test_with_match_ca_a_self_signed_certificate_is_refused(run: Run, tmp_path: 
     assert "--match leaf" in done.err
 
 
+def test_with_match_ca_the_backup_is_an_authority_that_clients_trust(
+    run: Run, target: str, ca: Path, root: Authority, intermediate: Authority
+) -> None:
+    other = Authority("Other root")
+    below = other.intermediate("Below")
+    options = ("--match", "ca", "--backup-pin", "backup.pem", "--ca-file")
+    refused = {
+        intermediate.issue("localhost").chain_pem: "is no authority: its basicConstraints",
+        other.pem: "CN=Other root leads to none of them",
+        below.pem: "to that file first: CN=Other root",
+        below.pem + other.pem: "to that file first: CN=Other root",
+    }
+    for content, problem in refused.items():
+        Path("backup.pem").write_bytes(content)
+        done = run("add", target, *options, ca)
+        assert (done.code, Path("pins.toml").exists()) == (2, False)
+        assert problem in done.err
+    Path("backup.pem").write_bytes(root.intermediate("Second").pem)
+    assert run("add", target, *options, ca).code == 0
+    Path("pins.toml").unlink()
+    Path("backup.pem").write_bytes(below.pem)
+    Path("both.pem").write_bytes(ca.read_bytes() + other.pem)
+    assert run("add", target, *options, "both.pem").code == 0
+
+
 def test_a_new_key_is_no_backup_of_an_authority(run: Run) -> None:
     done = run("add", "nobody.invalid", "--match", "ca", *KEY)
     assert done.code == 2

@@ -104,6 +104,19 @@ def test_each_printed_command_is_accepted_and_the_emergency_ends(clinic: Clinic)
     assert [each["rule"] for each in lint.json["findings"]] == ["no-expiry"]
 
 
+def test_start_refuses_an_authority_that_clients_do_not_trust(clinic: Clinic) -> None:
+    stranger = Authority("Stranger")
+    for content, problem in (
+        (stranger.pem, "CN=Stranger leads to none of them"),
+        (clinic.other.issue(HOST).chain_pem, "is no authority"),
+    ):
+        Path("new.pem").write_bytes(content)
+        done = clinic("start", "new.pem")
+        assert (done.code, problem in done.err) == (2, True)
+    Path("new.pem").write_bytes(clinic.other.intermediate("Below").pem)
+    assert clinic("start", "new.pem").code == 0
+
+
 def test_if_no_authority_is_left_a_new_one_is_started_first(clinic: Clinic) -> None:
     clinic.emergency("other.pem", "--lost")
     done, path = clinic.emergency("issuer.pem", "--lost")

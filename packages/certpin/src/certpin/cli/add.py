@@ -19,7 +19,12 @@ from certpin.cli.authority_pins import (
     without_backup,
 )
 from certpin.cli.choices import MATCHES, MODES
-from certpin.cli.keys import backup_options, certifiable_unknown, require_certifiable
+from certpin.cli.keys import (
+    backup_options,
+    certifiable_unknown,
+    require_certifiable,
+    require_matchable,
+)
 from certpin.cli.options import (
     ConnectionOptions,
     anchors_pem,
@@ -166,6 +171,7 @@ def add(
     editor = _editor(path, name, pattern, backup)
     anchors = _trust_anchors(connection.ca_file, connection.strict)
     require_certifiable(backup.key_type, pattern, anchors, match)
+    require_matchable(backup.certificates, pattern, anchors, match)
     if not backup.is_given and options["mode"] == "enforce" and match != "ca":
         raise without_backup(host, None if known else _chain_if_verified(host, connection))
     first = (

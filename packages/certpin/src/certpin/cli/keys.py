@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from functools import cached_property, partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,9 +37,12 @@ if TYPE_CHECKING:
     from certpin.errors import ConfigError
     from certpin.hsm import TokenKey
     from certpin.pins import HostPattern, Match, Pin, TrustAnchors
+    from certpin.x509 import Certificate
     from certpin.x509.keys import KeyAlgorithm
     from certpin.x509.signing import FileKey, Signer
 
+
+_MAX_WAYS = 64  # from an authority to the roots: a real file has one or two
 
 _KEY_TYPES = {"p256": "EC P-256", "p384": "EC P-384", "ed25519": "Ed25519"}
 
@@ -83,6 +87,69 @@ def require_certifiable(
             if pinned is None
             else f"record that no server can use it: certpin rotate emergency {pinned} --lost",
         )
+
+
+def require_matchable(
+    certificates: tuple[Certificate, ...],
+    pattern: HostPattern,
+    trust: TrustAnchors | None,
+    match: Match,
+) -> None:
+    """Refuse the certificate of a backup that no chain of the host can ever contain.
+
+    That is the certificate of no authority if clients compare only authorities, and then also that
+    of an authority that leads to no trust anchor of the host. Without a certificate nothing is
+    refused: a pin and a key don't show whose they are.
+
+    Args:
+        certificates: the certificates in the file that the user named, the backup first; empty if
+            the user named none.
+        pattern: the host.
+        trust: the host's own trust anchors; None for the platform's.
+        match: which certificates of a chain may match a pin: ``leaf``, ``ca`` or ``any``.
+
+    Raises:
+        ConfigError: clients would never accept a chain because of this certificate.
+    """
+    from certpin.errors import ConfigError
+    from certpin.pins import utc_now
+    from certpin.x509 import Certificate, name_of
+    from certpin.x509.chain import ways_up
+    from certpin.x509.validation import path_fault
+
+    if not certificates or match != "ca":
+        return
+    backup, now = certificates[0], utc_now()
+    name = name_of(backup)
+    fault = path_fault(
+        [backup], datetime.max.replace(tzinfo=UTC), now, has_leaf=False, is_whole=backup.self_issued
+    )
+    if fault is not None:
+        raise ConfigError(
+            f"the clients of {pattern} compare only authorities (match = ca), and would never "
+            f"accept the pin of {name}: {fault.problem}",
+            key="match",
+            fix="name the certificate of another authority",
+        )
+    if trust is None:
+        return
+    others = (*(each.der for each in certificates[1:]), *trust.der)
+    ways = ways_up(backup.der, others, _MAX_WAYS)
+    if not any(der in trust.der for way in ways for der in way):
+        top = Certificate.from_der(max(ways, key=len)[-1]) if ways else backup
+        raise ConfigError(
+            f"{pattern} trusts only the authorities of its trust file, and {name} leads to none of "
+            "them: its clients would refuse every chain with it",
+            key="trust",
+            fix=f"add the certificate of its root to that file first: {_root_to_add(top)}",
+        )
+
+
+def _root_to_add(top: Certificate) -> str:
+    """Return words for the root above a certificate, or the certificate itself if it is one."""
+    from certpin.x509 import name_of, shorten
+
+    return name_of(top) if top.self_issued else shorten(top.issuer)
 
 
 def certifiable_unknown(pin: Pin, key_type: str, trust: TrustAnchors | None, match: Match) -> str:
@@ -229,6 +296,11 @@ class Backup:
         return self.place is not None or self.given is not None
 
     @property
+    def certificates(self) -> tuple[Certificate, ...]:
+        """The certificates in the file that the user named as the backup; usually none."""
+        return self._reference.certificates if self._reference else ()
+
+    @property
     def note(self) -> str:
         """The ``note`` for the pin file that names the key's file or URI; empty for a pin."""
         from certpin.support.text import printable
@@ -351,7 +423,8 @@ _OPTIONS = (
         metavar="PIN|FILE|URI",
         shell_complete=complete_files,
         help="Pin this key, which already exists elsewhere: its pin, or a file that contains it (a "
-        "public key, a CSR, a certificate), or its URI on a token.",
+        "public key, a CSR, a certificate), or its URI on a token. With --match ca, the "
+        "certificate of another authority that the host trusts.",
     ),
     key_type_option,
     ask_passphrase_option,

@@ -18,6 +18,7 @@ from certpin.cli.keys import (
     key_type_option,
     new_passphrase,
     require_certifiable,
+    require_matchable,
     signer_of,
 )
 from certpin.cli.named_key import KeyReference, policies_for_step, resolve_key, serving_note
@@ -272,16 +273,13 @@ class _Start:
         return policies_for_step(pins, probes, named)
 
     def _refuse_uncompared(self, policy: HostPolicy) -> None:
-        """Raise an error for a server's key at a host with clients that compare only authorities.
+        """Raise an error for a key that clients of a host would never accept because of its pin.
 
         Clients with ``match = ca`` never compare the pin of a server's key.
         """
         from certpin.errors import ConfigError
 
-        if policy.match != "ca":
-            return
-        certificates = () if self.key.made else self.key.named.certificates
-        if self.key.made or (certificates and not certificates[0].is_authority):
+        if policy.match == "ca" and self.key.made:
             raise ConfigError(
                 f"the clients of {policy.pattern} compare only authorities (match = ca): they "
                 "would never accept a server's key for its pin",
@@ -289,6 +287,8 @@ class _Start:
                 fix="a new key under a pinned authority needs no pin: certpin rotate switch "
                 "checks its chain; to change the authority, name its certificate",
             )
+        certificates = () if self.key.made else self.key.named.certificates
+        require_matchable(certificates, policy.pattern, policy.trust, policy.match)
 
     def _is_missing(self, situation: Situation, pin: Pin) -> bool:
         """Return True if the host's policy lacks the pin, so that it must be added.

@@ -20,6 +20,7 @@ _SHIPPED = "certpin/cli/rotate/shipped.py"
 _SWITCH = "certpin/cli/rotate/switch.py"
 _PUSH = "certpin/cli/publish/push.py"
 
+_IN_NEXT_STEP = "tests/rotation/test_next_step.py::"
 _IN_CLOCK = "tests/rotation/test_clock.py::"
 _IN_CORRECTIONS = "tests/rotation/test_corrections.py::"
 _IN_SERVERS = "tests/rotation/test_servers.py::"
@@ -29,6 +30,20 @@ _IN_TIME = "tests/cli/test_rotate_time.py::"
 _IN_PUSH = "tests/cli/test_publish_push.py::"
 
 MUTATIONS: list[Mutation] = [
+    Mutation(
+        "no next action is safe while the clock is wrong",
+        "certpin/rotation/next_step.py",
+        "    if found.act in _REFUSED_BY_CLOCK and not found.violations:",
+        "    if False:",
+        _IN_NEXT_STEP + "test_no_action_is_safe_while_the_clock_is_wrong",
+    ),
+    Mutation(
+        "a wrong clock does not hide an emergency",
+        "certpin/rotation/next_step.py",
+        "    if found.act in _REFUSED_BY_CLOCK and not found.violations:",
+        "    if not found.violations:",
+        _IN_NEXT_STEP + "test_a_wrong_clock_does_not_hide_an_emergency",
+    ),
     Mutation(
         "a step follows the newest entry",
         _GATE,

@@ -9,6 +9,7 @@ import pytest
 
 from certpin.rotation import PinHistory, Situation, Version
 from certpin.rotation.next_step import NextStep, next_step
+from certpin.rotation.situation import ServerDate, TimeEvidence
 from tests.rotation._situations import (
     DAY,
     NOW,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 AB: dict[str, State] = {"a": "active", "b": "published"}
 ABC: dict[str, State] = {**AB, "c": "published"}
+A_AND_CA: dict[str, State] = {"a": "active", "ca": "active"}
 OUT = version(1, AB, ago=40 * DAY, clients=7)
 SEEN = (sighting("a"),)
 
@@ -110,9 +112,8 @@ def test_a_lost_backup_is_replaced_before_it_is_finished() -> None:
 
 
 def test_without_a_backup_one_is_started() -> None:
-    states: dict[str, State] = {"a": "active", "ca": "active"}
     known = situation(
-        pin_set(states), version(1, states, ago=40 * DAY), seen=(sighting("a", "ca"),)
+        pin_set(A_AND_CA), version(1, A_AND_CA, ago=40 * DAY), seen=(sighting("a", "ca"),)
     )
     assert following(known) == NextStep("start")
     assert following(replace(known, sightings=())) == NextStep("start")
@@ -148,6 +149,36 @@ def test_a_started_key_stays_the_next_one_when_it_is_adopted_unless_it_is_the_ba
     assert following(replace(known, past=PinHistory())) == NextStep("none")
     alone = situation(pin_set(AB), OUT, seen=SEEN, past=started)
     assert following(alone) == NextStep("none")
+
+
+@pytest.mark.parametrize(
+    ("states", "versions", "act"),
+    [
+        (ABC, (version(1, ABC, ago=40 * DAY, clients=7),), "switch"),
+        (ABC, (OUT, version(2, ABC, ago=DAY)), "switch"),
+        (A_AND_CA, (version(1, A_AND_CA, ago=40 * DAY),), "start"),
+    ],
+)
+def test_no_action_is_safe_while_the_clock_is_wrong(
+    states: dict[str, State], versions: tuple[Version, ...], act: str
+) -> None:
+    """The gate would refuse the command of the action, and its date may be wrong."""
+    past = PinHistory(known=frozenset({pin("b"), pin("c")}))
+    seen = (sighting("a", "ca") if act == "start" else sighting("a"),)
+    pins = pin_set(states, len(versions))
+    right = ServerDate("api.bank.example", NOW, NOW)
+    for server, invariants in ((right, set()), (replace(right, date=NOW - 30 * DAY), {"clock"})):
+        evidence = TimeEvidence(dates=(server,))
+        found = following(situation(pins, *versions, seen=seen, past=past, evidence=evidence))
+        assert found.act == act
+        assert {each.invariant for each in found.violations} == invariants
+
+
+def test_a_wrong_clock_does_not_hide_an_emergency() -> None:
+    evidence = TimeEvidence(dates=(ServerDate("api.bank.example", NOW - 30 * DAY, NOW),))
+    past = PinHistory(compromised=frozenset({pin("a")}))
+    known = situation(pin_set(AB), OUT, seen=SEEN, past=past, evidence=evidence)
+    assert following(known) == NextStep("emergency", pin("a"))
 
 
 def test_a_refused_chain_is_repaired_before_anything_else_is_begun() -> None:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from certpin.errors import ConfigError
-from certpin.rotation.gate import check_step
+from certpin.rotation.gate import check_step, clock_violations
 from certpin.rotation.journal import pin_state
 from certpin.rotation.plan import is_push_pending, with_published
 from certpin.rotation.prospect import assumed_prospects, refuses
@@ -57,6 +57,10 @@ NextAct = Literal[
 ]
 
 
+# The actions with a command that the gate refuses if the clock of this machine is wrong.
+_REFUSED_BY_CLOCK = {"publish", "install", "extend", "finish", "start", "switch"}
+
+
 @dataclass(frozen=True)
 class NextStep:
     """The next safe action of a rotation at a host.
@@ -67,8 +71,8 @@ class NextStep:
         not_before: before this time the action locks clients out; ``None`` if it may be taken now.
         servers: for ``install``, the servers that do not present the key yet; for ``repair``, the
             servers with a chain that clients refuse.
-        violations: the safety rules that the action would break now, if waiting does not help;
-            empty if the action is safe.
+        violations: the safety rules that the action would break now, if waiting does not help,
+            and those about a wrong clock; empty if the action is safe.
     """
 
     act: NextAct
@@ -90,7 +94,7 @@ def next_step(
         differs: True if the pin file differs from the latest version in a way that clients would
             notice.
     """
-    return (
+    found = (
         _emergency(situation)
         or _way_out(situation, differs=differs)
         or _installation(situation, activated)
@@ -101,6 +105,9 @@ def next_step(
         or _adoption(situation)
         or NextStep("none")
     )
+    if found.act in _REFUSED_BY_CLOCK and not found.violations:
+        return replace(found, violations=clock_violations(situation))
+    return found
 
 
 def _emergency(situation: Situation) -> NextStep | None:
@@ -226,7 +233,11 @@ def _adoption(situation: Situation) -> NextStep | None:
             and pin_state(situation, entry.pin) == "adopted"
             and not is_last_spare(situation, entry.pin)
         ]
-        return NextStep("switch", ready[-1]) if ready else None
+        if not ready:
+            return None
+        prospects = assumed_prospects(situation, ready[-1])
+        violations = check_step(situation, "activate", ready[-1], prospects)
+        return NextStep("switch", ready[-1], violations=violations)
     dates = {pin: switch_date(situation, pin).moment for pin in waiting}
     pin = max(waiting, key=lambda each: (dates[each] is None, dates[each] or situation.now))
     prospects = assumed_prospects(situation, pin)

@@ -117,6 +117,20 @@ def test_start_refuses_an_authority_that_clients_do_not_trust(clinic: Clinic) ->
     assert clinic("start", "new.pem").code == 0
 
 
+def test_status_and_finish_lead_to_another_authority_as_the_backup(clinic: Clinic) -> None:
+    new = clinic.other.issue(HOST)
+    assert clinic("switch", "other.pem").code == 0
+    clinic.install(new, clinic.other)
+    refused = clinic("finish", str(clinic.issuer.pin))
+    assert (refused.code, "certpin rotate start other-authority.pem" in refused.err) == (1, True)
+    assert "--new" not in refused.err
+    clinic.emergency("issuer.pem", "--lost")
+    following = clinic("status", "--json").json["hosts"][0]["next"]
+    assert following["commands"] == ["certpin rotate start other-authority.pem"]
+    Path("other-authority.pem").write_bytes(clinic.third.pem)
+    assert clinic(*shlex.split(following["commands"][0])[2:]).code == 0
+
+
 def test_if_no_authority_is_left_a_new_one_is_started_first(clinic: Clinic) -> None:
     clinic.emergency("other.pem", "--lost")
     done, path = clinic.emergency("issuer.pem", "--lost")

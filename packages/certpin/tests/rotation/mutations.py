@@ -580,6 +580,13 @@ MUTATIONS: list[Mutation] = [
         _AUTHORITY_PATHS + "test_each_printed_command_is_accepted_and_the_emergency_ends",
     ),
     Mutation(
+        "the next backup of a host that pins authorities is an authority",
+        "certpin/rotation/violation.py",
+        "if match == 'ca' else",
+        "if False else",
+        _AUTHORITY_PATHS + "test_status_and_finish_lead_to_another_authority_as_the_backup",
+    ),
+    Mutation(
         "after a theft the chain of an authority is judged, not its key",
         "certpin/cli/rotate/emergency_text.py",
         'if self.situation.role_of(step.pin or NEXT_BACKUP) != "leaf":',

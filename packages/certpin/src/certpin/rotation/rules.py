@@ -25,7 +25,7 @@ from certpin.rotation.prospect import (
     with_private_anchors,
 )
 from certpin.rotation.situation import Version, last_end
-from certpin.rotation.violation import Violation
+from certpin.rotation.violation import Violation, new_backup_command
 from certpin.support.text import format_duration, in_utc
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def backup(situation: Situation) -> Violation | None:
         "backup",
         _why_no_backup(situation),
         client_count(situation),
-        fix="make a backup: certpin rotate start --new next-backup.key",
+        fix=f"make a backup: {new_backup_command(situation.policy.match)}",
     )
 
 
@@ -327,7 +327,7 @@ def not_last_backup(situation: Situation, pin: Pin) -> Violation | None:
         "last-backup",
         f"{pin} is the last pin outside the chain that is served",
         client_count(situation),
-        fix="make another first: certpin rotate start --new next-backup.key",
+        fix=f"make another first: {new_backup_command(situation.policy.match)}",
     )
 
 

@@ -10,6 +10,8 @@ from certpin.support.text import counted
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from certpin.pins import Match
+
 Invariant = Literal[
     "served-chain",
     "backup",
@@ -36,6 +38,17 @@ def clients_text(count: int | None) -> str:
     ``None`` gives ``an unknown number of clients``.
     """
     return "an unknown number of clients" if count is None else counted(count, "client")
+
+
+def new_backup_command(match: Match, key_file: str = "next-backup.key") -> str:
+    """Return the command that starts a new backup of a host.
+
+    Args:
+        match: which certificates of a chain the host's clients compare. If they compare only
+            authorities, the backup is another authority.
+        key_file: the file for a new key.
+    """
+    return f"certpin rotate start {'other-authority.pem' if match == 'ca' else f'--new {key_file}'}"
 
 
 @dataclass(frozen=True)

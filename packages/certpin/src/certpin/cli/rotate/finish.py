@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     Step = Literal["retire", "remove", "unstage"]
 
-_ANOTHER = "make another backup first: certpin rotate start --new next-backup.key"
-
 
 @click.command()
 @click.argument(
@@ -257,7 +255,7 @@ class FinishRun:
             "last-backup",
             f"{pin} is COMPROMISED, and the pin file can't refuse it before it has another backup",
             client_count(situation),
-            fix=_ANOTHER,
+            fix=_another(policy),
         )
         self._refused(policy, [lonely] if served is None else [served, lonely])
 
@@ -310,6 +308,12 @@ class FinishRun:
         return policy, self.files.situation(policy, self.results.of(policy), self.now)
 
 
+def _another(policy: HostPolicy) -> str:
+    from certpin.rotation.violation import new_backup_command
+
+    return f"make another backup first: {new_backup_command(policy.match)}"
+
+
 def _lonely(situation: Situation, step: GatedStep, pin: Pin) -> tuple[Violation, ...]:
     """Return a violation if removing a pin would leave an enforcing policy with fewer than two."""
     from certpin.rotation import Violation
@@ -323,7 +327,7 @@ def _lonely(situation: Situation, step: GatedStep, pin: Pin) -> tuple[Violation,
             "last-backup",
             f"without {pin}, {policy.pattern} has only one pin",
             client_count(situation),
-            fix=_ANOTHER,
+            fix=_another(policy),
         ),
     )
 
@@ -333,4 +337,4 @@ def _refuse_invalid(situation: Situation, pin: Pin) -> None:
     from certpin.errors import ConfigError
 
     for violation in _lonely(situation, "remove", pin):
-        raise ConfigError(violation.problem, key="pin", fix=_ANOTHER)
+        raise ConfigError(violation.problem, key="pin", fix=violation.fix)

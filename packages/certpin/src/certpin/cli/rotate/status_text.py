@@ -177,6 +177,8 @@ class NextText:
     @property
     def commands(self) -> list[str]:
         """The commands that take the step, ready to paste; empty if certpin has none for it."""
+        from certpin.rotation.violation import new_backup_command
+
         step, whole = self.step, file_option(self.files.path)
         if step.act == "push":
             return [f"certpin publish push{whole}"]
@@ -187,7 +189,7 @@ class NextText:
         commands = {
             "emergency": f"certpin rotate emergency {step.pin} --{self._fact()}",
             "finish": f"certpin rotate finish {step.pin}",
-            "start": "certpin rotate start --new next.key",
+            "start": new_backup_command(self.situation.policy.match, "next.key"),
             "switch": f"certpin rotate switch {self._switched}",
         }
         if step.act not in commands:

@@ -82,7 +82,9 @@ def test_an_encrypted_key_needs_its_passphrase(form: str) -> None:
         assert (secret is None or not known) == ("set CERTPIN_PASSPHRASE" in caught.value.fix)
 
 
-@pytest.mark.parametrize("data", [b"-----BEGIN X-----\n", KEY.spki, b""])
+@pytest.mark.parametrize(
+    "data", [b"-----BEGIN X-----\n", KEY.spki, b""], ids=["PEM", "public key", "nothing"]
+)
 def test_a_file_without_a_private_key_is_not_called_encrypted(data: bytes) -> None:
     with pytest.raises(KeyParseError, match="there is no private key in it"):
         file_key(data, no_passphrase)

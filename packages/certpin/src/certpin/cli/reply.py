@@ -75,11 +75,13 @@ def open_missing_streams() -> None:
     """Open the null device for each standard stream that the caller closed (``certpin check >&-``).
 
     The stream is None then, and the next file or socket that is opened would get its number, so
-    that output of a library or another program would go into that file.
+    that output of a library or another program would go into that file. To read from a closed
+    standard input stays an error.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            number = os.open(os.devnull, os.O_RDWR)  # the lowest free number: that of the stream
+            # The lowest free number: that of the stream.
+            number = os.open(os.devnull, os.O_WRONLY)
             os.set_inheritable(number, True)
             stream = open(number, mode, closefd=False, encoding="utf-8")  # noqa: SIM115  # stays open
             setattr(sys, name, stream)

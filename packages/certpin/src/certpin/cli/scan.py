@@ -136,6 +136,7 @@ def _open_source(files: ExitStack, source: str) -> BinaryIO:
 
     try:
         if source == "-":
+            os.read(_STANDARD_INPUT, 0)  # raises an error if it was closed
             return files.enter_context(os.fdopen(_STANDARD_INPUT, "rb", closefd=False))
         return files.enter_context(Path(source).open("rb"))
     except OSError as exc:

@@ -5,6 +5,7 @@ The lab repeats attacks until a requested bound is reached.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING
@@ -12,12 +13,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.lab.case import Expect
-from certpin.lab.client import Call
+from certpin.lab.client import Call, Command
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
+from certpin.lab.report.json import run_facts
+from certpin.lab.report.words import exit_code, summary
 from certpin.lab.runner import hostile_refusals, prove, repeat_attacks, skip_bound
 from certpin.lab.verdict import NOT_OFFERED, Outcome, Verdict
 from tests.lab._clients import BY_NAME, pinned, request, right_client, trusting
+from tests.lab.attacks._calls import connected
 from tests.lab.report import _runs
 
 if TYPE_CHECKING:
@@ -45,10 +49,38 @@ def test_refused_connections_of_attackers_are_counted_in_all_attempts() -> None:
     assert hostile_refusals([twice, _runs.met(UNTRUSTED, gives=False)]) == 3
 
 
+def test_connections_of_one_attempt_count_as_one_refusal() -> None:
+    """A client can open connections on which it decides nothing."""
+    refused = _runs.met(ROGUE, gives=False)
+    [attempt] = refused.attempts
+    many = replace(attempt, connections=attempt.connections * 20)
+    assert hostile_refusals([replace(refused, attempts=(many, attempt))]) == 2
+
+
+@pytest.mark.parametrize(
+    "outcome", [outcome for outcome in Outcome if outcome is not Outcome.RIGHT]
+)
+def test_only_right_results_have_refusals(outcome: Outcome) -> None:
+    """A client that died, was stopped, or never met the attack has refused nothing."""
+    assert hostile_refusals([replace(_runs.met(ROGUE, gives=False), outcome=outcome)]) == 0
+
+
 def test_connections_that_gave_data_or_may_be_accepted_are_not_counted() -> None:
     assert hostile_refusals([_runs.met(ROGUE, gives=True)]) == 0
     allowed = replace(_runs.met(ROGUE, gives=False), expect=Expect.EITHER)
     assert hostile_refusals([allowed]) == 0
+
+
+def test_a_request_that_may_reach_the_attacker_is_no_refusal() -> None:
+    """In the case ``pool-reuse``, the right client sends only its lax request to the attacker."""
+    case = BY_NAME["pool-reuse"]
+    scenario = case.scenario(_runs.pki())
+    lax, strict = (
+        _runs.seen(step, f"GET /{path} HTTP/1.1\r\n\r\n".encode())
+        for step, path in zip(scenario.first, ("lax", _runs.CANARY), strict=True)
+    )
+    result = _runs.result(case, _runs.attempt(scenario, lax, strict))
+    assert (result.outcome, hostile_refusals([result])) == (Outcome.RIGHT, 0)
 
 
 @pytest.mark.parametrize("problem", ["no shared cipher", f"{NOT_OFFERED} 3DES"])
@@ -110,6 +142,40 @@ def test_rounds_end_if_no_further_attack_is_refused() -> None:
 
 def _must_not_run(_: Sequence[Case]) -> list[Result]:
     raise AssertionError("an attack was repeated")
+
+
+@pytest.mark.medium
+def test_connections_without_a_request_do_not_lower_the_bound() -> None:
+    def with_probes(target: Target) -> str:
+        for _ in range(5):
+            with connected(target, trusting(target)):
+                pass
+        return request(target, pinned(target))
+
+    with Lab() as lab:
+        run = prove(lab, Call(with_probes), [ROGUE])
+    assert [len(result.attempts[0].connections) for result in run.results] == [6, 6, 6]
+    assert hostile_refusals(run.results) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "end", ["os.kill(os.getpid(), signal.SIGSEGV)", "sys.stdin.close(); signal.pause()"]
+)
+def test_a_client_that_dies_or_hangs_has_no_bound(end: str) -> None:
+    """It met the attacker and sent nothing, but that is no decision of the client."""
+    code = (
+        "import os, signal, sys, urllib.request\n"
+        f"try: print(urllib.request.urlopen(sys.argv[1]).read())\nexcept OSError: {end}\n"
+    )
+    client = Command((sys.executable, "-c", code, "{url}"), "connect", 2)
+    with Lab(style=Style.NONE) as lab:
+        run = prove(lab, client, [UNTRUSTED], bound=0.95)
+    assert run.results[1].outcome is Outcome.UNDECIDED
+    assert any(seen.hostile for seen in run.results[1].attempts[0].connections)
+    assert run_facts(run)["skip_bound"] is None
+    assert not [line for line in summary(run) if "95 %" in line]
+    assert exit_code(run) == 3
 
 
 @pytest.mark.medium

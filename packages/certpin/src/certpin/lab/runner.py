@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from certpin.lab.client import ClientUnderTest
     from certpin.lab.lab import CaseServer, Lab
     from certpin.lab.pki import Style
+    from certpin.lab.verdict import Connection
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,7 @@ def repeat_attacks(
     """Repeat attacks that the client refused, until enough are refused or one gets through.
 
     Each round repeats the attacks that were refused every time, or as many of them as are needed.
-    If no attack is refused in a round, no further round follows.
+    If the number of refusals doesn't rise in a round, no further round follows.
 
     Args:
         results: the results of the cases. The result of a repeated attack is replaced: it has the
@@ -247,7 +248,7 @@ def repeat_attacks(
 
 
 def _was_refused(result: Result) -> bool:
-    return result.outcome is Outcome.RIGHT and hostile_refusals([result]) > 0
+    return hostile_refusals([result]) > 0
 
 
 def _joined(before: Result, again: Result) -> Result:
@@ -264,31 +265,40 @@ def _joined(before: Result, again: Result) -> Result:
 
 
 def hostile_refusals(results: Iterable[Result]) -> int:
-    """Return the number of connections with an attacker that the client refused.
+    """Return the number of attempts in which the client refused a connection with an attacker.
 
-    A refused connection is one on which the attacker answered and got no data. All attempts at
-    cases that the client must refuse are counted. A connection on which client and server had no
-    common TLS parameters doesn't count, because the attacker had no certificate to show.
+    An attempt is one run of the client. It counts once, because a client can open several
+    connections and check only one: the others would lower the bound without a decision. Only right
+    results of cases that the client must refuse are counted, so that a client that died or was
+    stopped has refused nothing.
     """
     return sum(
-        seen.hostile and seen.hello is not None and not seen.said and not disagrees(seen.problem)
+        any(map(_got_nothing, attempt.connections))
         for result in results
-        if result.expect is Expect.REJECT
+        if result.expect is Expect.REJECT and result.outcome is Outcome.RIGHT
         for attempt in result.attempts
-        for seen in attempt.connections
     )
+
+
+def _got_nothing(seen: Connection) -> bool:
+    """Return True if an attacker showed a certificate on this connection, and got no data.
+
+    If client and server had no common TLS parameters, the attacker had no certificate to show.
+    """
+    return seen.hostile and seen.hello is not None and not seen.said and not disagrees(seen.problem)
 
 
 def skip_bound(refused: int) -> float:
     """Return the largest share of checks that a client may skip at random, with 95 % confidence.
 
-    A client that skips a share p of its checks, independently of each other, refuses n connections
-    with the probability (1 - p)ⁿ. The bound is the p for which this probability is 5 %: 59 refusals
-    exclude 5 %, and 149 exclude 2 %.
+    A client that skips a share p of its checks, independently of each other, refuses the attacker
+    in n runs with at most the probability (1 - p)ⁿ, because it checks at least one connection of
+    each. The bound is the p for which this probability is 5 %: 59 refusals exclude 5 %, and 149
+    exclude 2 %.
 
     Args:
-        refused: the number of refused connections, if no connection was accepted. 0 excludes
-            nothing.
+        refused: the number of runs in which the client refused the attacker, if it accepted none
+            (``hostile_refusals``). 0 excludes nothing.
     """
     return 1.0 - math.pow(_DOUBT, 1 / refused) if refused else 1.0
 

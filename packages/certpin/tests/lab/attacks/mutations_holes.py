@@ -293,8 +293,21 @@ MUTATIONS = [
         "only refused connections count",
         "seen.hostile and seen.hello is not None and not seen.said",
         "seen.hostile and seen.hello is not None",
-        "tests/lab/test_bound.py::"
-        "test_connections_that_gave_data_or_may_be_accepted_are_not_counted",
+        "tests/lab/test_bound.py::test_a_request_that_may_reach_the_attacker_is_no_refusal",
+    ),
+    _in(
+        "certpin/lab/runner.py",
+        "connections without a decision don't lower the bound",
+        "        any(map(_got_nothing, attempt.connections))\n",
+        "        sum(map(_got_nothing, attempt.connections))\n",
+        "tests/lab/test_bound.py::test_connections_of_one_attempt_count_as_one_refusal",
+    ),
+    _in(
+        "certpin/lab/runner.py",
+        "a client that died has refused nothing",
+        " and result.outcome is Outcome.RIGHT\n        for attempt",
+        "\n        for attempt",
+        "tests/lab/test_bound.py::test_only_right_results_have_refusals[undecided]",
     ),
     _in(
         "certpin/lab/runner.py",

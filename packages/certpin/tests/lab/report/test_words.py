@@ -42,8 +42,8 @@ def test_a_run_without_a_finding_says_what_its_refusals_exclude() -> None:
     twice = replace(refused, attempts=refused.attempts * 2)
     run = _runs.run((twice, _runs.met(UNTRUSTED, gives=False), _runs.met(HONEST, gives=True)))
     assert (
-        "3 hostile connections refused, none accepted: with 95 % confidence, it skips its checks "
-        "on fewer than 63.2 % of its connections (--bound lowers that)."
+        "It refused an attacker in 3 runs, and accepted none: with 95 % confidence, it skips its "
+        "checks on fewer than 63.2 % of its connections (--bound lowers that)."
     ) in summary(run)
 
 

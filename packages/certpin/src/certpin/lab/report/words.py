@@ -174,8 +174,8 @@ def _confidence(run: Run) -> list[str]:
     """Return sentences that state an upper bound on the connections whose checks the client skips.
 
     The bound is a share of the connections in percent, with 95 % confidence. It follows from the
-    number of refused attacks. Another sentence is added if the user's ``--bound`` was not reached.
-    Empty if the run proves nothing or has a wrong result.
+    number of runs in which the client refused an attacker. Another sentence is added if the user's
+    ``--bound`` was not reached. Empty if the run proves nothing or has a wrong result.
     """
     refused = hostile_refusals(run.results)
     if not run.controlled or run.count(Outcome.WRONG):
@@ -185,8 +185,9 @@ def _confidence(run: Run) -> list[str]:
         return missed
     share = f"{100 * skip_bound(refused):.1f} %"
     line = (
-        f"{counted(refused, 'hostile connection')} refused, none accepted: with 95 % confidence, "
-        f"it skips its checks on fewer than {share} of its connections (--bound lowers that)."
+        f"It refused an attacker in {counted(refused, 'run')}, and accepted none: with 95 % "
+        f"confidence, it skips its checks on fewer than {share} of its connections (--bound lowers "
+        "that)."
     )
     return [line, *missed]
 

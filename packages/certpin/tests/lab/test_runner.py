@@ -14,9 +14,11 @@ from certpin.lab.client import Call
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Authorities, Style
 from certpin.lab.runner import ATTEMPTS, about, prove
+from certpin.lab.trial import Trial
 from certpin.lab.verdict import Outcome, Verdict
 from certpin.pins import utc_now
-from tests.lab._clients import BY_NAME, request, right_client, trusting
+from tests.lab._clients import BY_NAME, pinned, request, right_client, trusting
+from tests.lab.attacks._calls import connected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +59,25 @@ def test_the_good_control_runs_first_and_last(lab: Lab) -> None:
     assert client.cases == ["control-good", "untrusted-ca", "rogue-ca-in-store", "control-good"]
     assert [result.case.name for result in run.results] == client.cases
     assert run.controlled
+
+
+def probe_and_request(target: Target) -> str:
+    """Open a connection, send nothing on it, and send the request on another one."""
+    with connected(target, trusting(target)):
+        pass
+    return request(target, pinned(target))
+
+
+@pytest.mark.medium
+def test_a_probe_in_the_good_control_is_remembered(lab: Lab) -> None:
+    """The attack meets the client's only probe, so that this run shows no other one."""
+    case = BY_NAME["bad-then-good"]
+    control, result, _ = prove(lab, Call(probe_and_request), [case]).results
+    assert control.outcome is Outcome.RIGHT
+    assert (result.verdict, result.outcome) == (Verdict.INCONCLUSIVE, Outcome.UNDECIDED)
+    assert "on which it sends nothing" in result.why
+    trial = Trial(lab)
+    assert trial.attack(Call(probe_and_request), case).verdict is Verdict.INCONCLUSIVE
 
 
 @pytest.mark.medium

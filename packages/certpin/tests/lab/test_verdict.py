@@ -16,6 +16,7 @@ from certpin.lab.verdict import (
     Verdict,
     agree,
     judge,
+    opens_probes,
     outcome,
     settle,
 )
@@ -182,6 +183,60 @@ def test_only_hostile_connections_count_in_an_attack() -> None:
     good, bad = met(HONEST, data=b"GET /canary-1"), met()
     assert verdict(CONTENT, good, bad, scenario=scenario) is Verdict.REJECT
     assert verdict(CONTENT, good, met(data=b"x"), scenario=scenario) is Verdict.ACCEPT
+
+
+def unused(
+    *connections: Connection,
+    ending: Ending = CONTENT,
+    first: tuple[ServerStep, ...] = (HOSTILE, HONEST),
+    opens_probes: bool = True,
+) -> Verdict | None:
+    """Return the verdict on a client that opened connections without use in the good control."""
+    attempt = Attempt(ending, Scenario(first), connections, opens_probes=opens_probes)
+    return judge(attempt).verdict
+
+
+def test_an_attack_that_may_have_met_a_probe_is_inconclusive() -> None:
+    later = met(HONEST, data=b"GET /")
+    assert unused(met(), later) is Verdict.INCONCLUSIVE
+    assert unused(met(), met(HONEST, passed=1)) is Verdict.INCONCLUSIVE
+    assert unused(met(alert="bad_certificate"), met(), later) is Verdict.INCONCLUSIVE
+    # The run itself may show probes too.
+    assert unused(met(), met(HONEST), later, opens_probes=False) is Verdict.INCONCLUSIVE
+
+
+def test_a_client_that_opens_no_probes_has_refused() -> None:
+    assert unused(met(), met(HONEST, data=b"GET /"), opens_probes=False) is Verdict.REJECT
+
+
+def test_a_refusal_that_a_probe_would_not_show_counts() -> None:
+    later = met(HONEST, data=b"GET /")
+    assert unused(met(alert="bad_certificate"), later) is Verdict.REJECT
+    assert unused(met(problem="no shared cipher"), later) is Verdict.REJECT
+    assert unused(met(), later, ending=REFUSED) is Verdict.REJECT
+    assert unused(met()) is Verdict.REJECT, "no request needed the connection"
+    assert unused(met(), met(HONEST)) is Verdict.REJECT
+    before = (HONEST, HOSTILE, HONEST)
+    assert unused(later, met(), first=before) is Verdict.REJECT, "it made its request before"
+    assert unused(later, met(), met(HONEST, data=b"x"), first=before) is Verdict.INCONCLUSIVE
+    assert unused(met(data=b"GET /"), later) is Verdict.ACCEPT
+    assert unused(met(), met(), first=(HOSTILE,)) is Verdict.REJECT, "every connection is attacked"
+
+
+def test_an_attack_on_a_later_connection_needs_a_request_on_an_earlier_one() -> None:
+    swapped = (HONEST, HOSTILE)
+    assert unused(met(HONEST), met(), ending=REFUSED, first=swapped) is None
+    assert unused(met(HONEST, data=b"x"), met(), ending=REFUSED, first=swapped) is Verdict.REJECT
+    assert unused(met(HONEST), met(data=b"x"), first=swapped) is Verdict.ACCEPT
+
+
+def test_probes_are_found_in_the_good_control() -> None:
+    def probing(*connections: Connection) -> bool:
+        return opens_probes([Attempt(CONTENT, Scenario.of(HONEST), connections)])
+
+    assert not probing(met(HONEST, data=b"x"), met(HONEST, passed=1))
+    assert not probing(met(HONEST, unclear=True, answered=9), Connection(via="connect"))
+    assert probing(met(HONEST), met(HONEST, data=b"x"))
 
 
 def test_an_attack_that_the_client_never_met_has_no_verdict() -> None:

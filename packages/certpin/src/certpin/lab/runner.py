@@ -28,6 +28,7 @@ from certpin.lab.verdict import (
     Verdict,
     disagrees,
     judge,
+    opens_probes,
     outcome,
     settle,
 )
@@ -188,7 +189,7 @@ def prove(  # noqa: PLR0913  # keywords, each of which is a setting of a run
         def run_case(case: Case) -> Result:
             if problem := conditions.problem(case):
                 return not_run(case, lab.style, problem)
-            return try_case(lab, client, case, repeat)
+            return try_case(lab, client, case, repeat, control=results[0])
 
         with client_pool(client.stop, jobs) as pool:
             for result in pool.map(run_case, chosen):
@@ -363,12 +364,20 @@ class Preconditions:
         )
 
 
-def try_case(lab: Lab, client: ClientUnderTest, case: Case, repeat: int = 1) -> Result:
+def try_case(
+    lab: Lab,
+    client: ClientUnderTest,
+    case: Case,
+    repeat: int = 1,
+    *,
+    control: Result | None = None,
+) -> Result:
     """Run one case, and return its result.
 
     If ``repeat`` is 1, and the verdict is not the expected one, the case is run again, up to
     ``ATTEMPTS`` times in total, because no finding may be based on one run. If ``repeat`` is
-    larger, the case is run that often.
+    larger, the case is run that often. ``control`` is the result of the good control, if it was
+    run: it shows whether the client opens connections that it doesn't use.
 
     Returns:
         The result. A case that the lab can't serve is ``Outcome.NOT_RUN``, with the reason.
@@ -377,8 +386,9 @@ def try_case(lab: Lab, client: ClientUnderTest, case: Case, repeat: int = 1) -> 
     if expect is Expect.UNDEFINED:
         return not_run(case, lab.style, f"does not apply to a client of the style {lab.style}")
     attempts: list[Attempt] = []
+    probing = control is not None and opens_probes(control.attempts)
     try:
-        judgements = _judgements(lab, client, case, attempts, repeat)
+        judgements = _judgements(lab, client, case, attempts, repeat, probing=probing)
     except CannotServeError as exc:
         return not_run(case, lab.style, str(exc))
     judgement, found = settle(expect, judgements, repeated=repeat > 1)
@@ -410,17 +420,25 @@ def _by_way(attempts: Sequence[Attempt], judgements: Sequence[Judgement]) -> str
 
 
 def _judgements(
-    lab: Lab, client: ClientUnderTest, case: Case, attempts: list[Attempt], repeat: int
+    lab: Lab,
+    client: ClientUnderTest,
+    case: Case,
+    attempts: list[Attempt],
+    repeat: int,
+    *,
+    probing: bool,
 ) -> list[Judgement]:
     """Run the client against a case until no further attempt is needed.
 
-    Return the judgement of each attempt. Each attempt is also added to ``attempts``.
+    Return the judgement of each attempt. Each attempt is also added to ``attempts``. ``probing`` is
+    True if the client opened connections in the good control that it didn't use.
     """
     expect = case.expected.of(lab.style)
     judgements: list[Judgement] = []
     while not _enough(expect, judgements, repeat):
         try:
-            attempts.append(_attempt(lab.case_server(case), client, lab.canary))
+            attempt = _attempt(lab.case_server(case), client, lab.canary)
+            attempts.append(replace(attempt, opens_probes=probing))
         except CannotServeError:
             if not judgements:
                 raise

@@ -84,7 +84,7 @@ class Trial:
         self._conditions = self._conditions or runner.Preconditions(self.lab, client)
         if problem := self._conditions.problem(case):
             return runner.not_run(case, self.lab.style, problem)
-        return runner.try_case(self.lab, client, case)
+        return runner.try_case(self.lab, client, case, control=control)
 
     def control(self, client: ClientUnderTest) -> Result:
         """Run the good control, in which an honest server answers, and return its result."""

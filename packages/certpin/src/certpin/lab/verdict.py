@@ -175,6 +175,7 @@ class Attempt:
     pins: PinSet | None = None  # None if the client has no pins, or they are unknown
     seconds: float = field(default=0.0, compare=False)
     requests: tuple[ProxyHead, ...] = ()  # to the lab's proxy
+    opens_probes: bool = False  # in the good control, the client opened connections without use
 
 
 class Verdict(StrEnum):
@@ -217,7 +218,22 @@ class Judgement:
 
 
 def judge(attempt: Attempt) -> Judgement:
-    """Return the verdict on one run of the client against a case, from its evidence."""
+    """Return the verdict on one run of the client against a case, from its evidence.
+
+    A refusal doesn't count if the attack may have met a connection that the client never used.
+    """
+    judgement = judge_connections(attempt)
+    if judgement.verdict is not Verdict.REJECT:
+        return judgement
+    return _unused(attempt) or judgement
+
+
+def judge_connections(attempt: Attempt) -> Judgement:
+    """Return the verdict on a run, for a client of which the lab sees only its connections.
+
+    Such a client is an app on a device. It has no exit status, and connects for other purposes too:
+    a connection that it closed and a later one may belong to different requests.
+    """
     ending = attempt.ending
     met = [
         connection
@@ -254,6 +270,61 @@ def is_judged(scenario: Scenario, seen: Connection) -> bool:
     nothing about it.
     """
     return seen.exposed or (not scenario.attacks and seen.step in scenario.first)
+
+
+def _unused(attempt: Attempt) -> Judgement | None:
+    """Return a judgement if the attack may have met a connection that the client opened as a probe.
+
+    A probe is a connection without a request. The client decides nothing on it, so the attack is
+    spent without a test. None if the host under test has no honest steps beside the attack.
+
+    A client that refuses after the handshake, and then repeats its request, also leaves a
+    connection without a request. It counts as a refusal if the client opens no other such
+    connection, neither in this run nor in the good control.
+    """
+    steps = attempt.scenario.first
+    if all(step.role is not Role.HONEST for step in steps):
+        return None
+    seen = [connection for connection in attempt.connections if connection.step in steps]
+    attacked = [number for number, connection in enumerate(seen) if connection.hostile]
+    if not attacked:
+        return None
+    if steps[0].role is Role.HONEST and not any(map(_is_used, seen[: attacked[0]])):
+        return Judgement(None, "the client sent nothing to the honest server before the attack")
+    silent = [number for number in attacked if _is_silent(seen[number])]
+    probing = attempt.opens_probes or any(map(_is_probe, seen))
+    if probing and silent and attempt.ending.content and any(map(_is_used, seen[silent[0] + 1 :])):
+        return Judgement(
+            Verdict.INCONCLUSIVE,
+            "the client opens connections on which it sends nothing, and the attack may have met "
+            "one of them: the client then succeeded with the honest server (let it open no "
+            "connection without a request, or report a refusal by its exit status)",
+        )
+    return None
+
+
+def opens_probes(attempts: Sequence[Attempt]) -> bool:
+    """Return True if a client opened connections to honest servers on which it sent nothing.
+
+    ``attempts`` are the runs of the client against the good control.
+    """
+    return any(_is_probe(seen) for attempt in attempts for seen in attempt.connections)
+
+
+def _is_used(seen: Connection) -> bool:
+    """Return True if an honest server got a request on this connection."""
+    sent = seen.data or seen.passed or (seen.unclear and seen.answered)
+    return bool(sent) and not seen.hostile
+
+
+def _is_probe(seen: Connection) -> bool:
+    """Return True if the client began TLS with an honest server, and sent no request."""
+    return seen.step is not None and not seen.hostile and not _is_used(seen)
+
+
+def _is_silent(seen: Connection) -> bool:
+    """Return True if the client neither used nor visibly refused a connection with an attacker."""
+    return not (seen.clear or seen.data or seen.alert or disagrees(seen.problem))
 
 
 def _unproxied(attempt: Attempt) -> str:

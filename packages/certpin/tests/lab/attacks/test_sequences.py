@@ -114,7 +114,67 @@ def test_later_good_connection_does_not_excuse_a_bad_one() -> None:
             ask(first, target.host, target.canary)
 
     found = results(client, Style.LEAF, "bad-then-good", "swap-on-reconnect", "retry-x5", *MILD)
-    assert wrong(found) == {"bad-then-good": "ACCEPT"}
+    assert wrong(found) == {"bad-then-good": "ACCEPT", "swap-on-reconnect": "None"}
+    assert "sent nothing to the honest server before" in found["swap-on-reconnect"].why
+
+
+# Connections without a request.
+
+NUMBERED = [f"rogue-connection-{number}" for number in range(2, 7)]
+
+
+def _first_only(target: Target, calls: int) -> None:
+    """Check pins on the first request only."""
+    call(target, pinned(target))
+    for _ in range(calls - 1):
+        call(target, trusting(target))
+
+
+def test_probes_do_not_hide_pins_that_are_checked_once() -> None:
+    """Each attack meets a connection without a request, and proves nothing."""
+
+    def client(target: Target) -> None:
+        for _ in range(10):
+            with connected(target, trusting(target)):
+                pass
+        _first_only(target, 3)
+
+    found = results(client, Style.LEAF, "swap-on-reconnect", "bad-then-good", "retry-x5", *NUMBERED)
+    undecided = dict.fromkeys(["bad-then-good", "retry-x5"], "INCONCLUSIVE")
+    unmet = dict.fromkeys(["swap-on-reconnect", *NUMBERED], "None")
+    assert wrong(found) == {**undecided, **unmet}
+    without = results(lambda target: _first_only(target, 6), Style.LEAF, *NUMBERED)
+    assert wrong(without) == dict.fromkeys(NUMBERED, "ACCEPT")
+
+
+def test_probes_between_requests_do_not_hide_them_either() -> None:
+    def client(target: Target) -> None:
+        for number in range(3):
+            call(target, trusting(target) if number else pinned(target))
+            with connected(target, trusting(target)):
+                pass
+
+    found = results(client, Style.LEAF, *NUMBERED)
+    through, spent = dict.fromkeys(NUMBERED[1::2], "ACCEPT"), dict.fromkeys(NUMBERED[:3:2])
+    assert wrong(found) == {**through, **dict.fromkeys(spent, "INCONCLUSIVE")}
+    assert found["rogue-connection-6"].verdict is Verdict.REJECT, "no request follows"
+
+
+@pytest.mark.parametrize("tls", ["1.2", "1.3"])
+def test_a_refusal_after_the_handshake_and_a_second_try_are_right(tls: str) -> None:
+    """The refused connection looks like a probe, but the client opens no others."""
+
+    def client(target: Target) -> str:
+        for _ in range(6):
+            with contextlib.suppress(ssl.SSLError), connected(target, trusting(target)) as sock:
+                check_pin(sock, target.pin)
+                return ask(sock, target.host, target.canary)
+        raise ssl.SSLError("never the pinned key")
+
+    found = results(client, Style.LEAF, "bad-then-good", "retry-x5", tls=tls)
+    assert not wrong(found)
+    refused = _attempt(found["bad-then-good"]).connections[0]
+    assert (refused.secured, refused.alert, refused.data) == (True, "", b"")
 
 
 # Retries.

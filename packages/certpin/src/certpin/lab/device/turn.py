@@ -22,7 +22,7 @@ from certpin.lab.verdict import (
     Verdict,
     disagrees,
     is_judged,
-    judge,
+    judge_connections,
 )
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ class Turn:
         said = tuple(visit.seen for visit in self.visits if self._is_evidence(visit))
         if not said:
             return Judgement(Verdict.INCONCLUSIVE, "none of its connections gave a signal")
-        judgement = judge(Attempt(Ending(0), self.scenario, said))
+        judgement = judge_connections(Attempt(Ending(0), self.scenario, said))
         if judgement.verdict is Verdict.REJECT and not self._heard_out(self._counted()):
             return Judgement(Verdict.INCONCLUSIVE, "too few of its connections gave a signal")
         if judgement.verdict is None and self.case.exercise:

@@ -241,6 +241,22 @@ def test_a_closed_pipe_ends_with_141(words: str) -> None:
 
 
 @pytest.mark.medium
+@pytest.mark.usefixtures("run")
+def test_a_pipe_that_is_closed_before_a_table_is_printed_ends_with_141() -> None:
+    """rich prints the table of ``check`` before the command prints anything else."""
+    Path("pins.toml").write_text(PINS.replace('colour = "blue"\n', ""))
+    reading, writing = os.pipe()
+    os.close(reading)
+    with socket.socket() as unused:  # bound, and refuses connections
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        process = program("check", "--connect", address, stdout=writing)
+        os.close(writing)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (141, "")
+
+
+@pytest.mark.medium
 def test_a_full_disk_is_reported(many_certificates: Path) -> None:
     with Path("/dev/full").open("w") as full:
         process = program("pin", many_certificates, stdout=full)

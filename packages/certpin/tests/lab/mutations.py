@@ -282,6 +282,14 @@ _HTML = "tests/lab/report/test_html.py::"
 
 _REPORTS = [
     Mutation(
+        "a closed pipe is no finding",
+        "certpin/cli/reply.py",
+        "            raise BrokenPipeError\n",
+        "            raise SystemExit(1)\n",
+        "tests/cli/test_main.py::"
+        "test_a_pipe_that_is_closed_before_a_table_is_printed_ends_with_141",
+    ),
+    Mutation(
         "nothing of an honest server leaked",
         "certpin/lab/report/html_case.py",
         "        if not seen.exposed:\n",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ssl
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib import request
 
+from certpin.cli.reply import table_console
 from certpin.clients.stdlib import opener
 from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.case import Expect
@@ -92,7 +92,6 @@ def _read(director: request.OpenerDirector, target: Target) -> str:
 
 def print_comparison(rows: Sequence[CaseComparison]) -> None:
     """Print a table of the cases, grouped by kind of attack, with the results of both clients."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -105,7 +104,7 @@ def print_comparison(rows: Sequence[CaseComparison]) -> None:
             if family_of(row.pinned) is family:
                 cells = (Text(*_outcome_text(row.unpinned)), Text(*_outcome_text(row.pinned)))
                 table.add_row(Text(f"  {row.pinned.case.presents}"), *cells)
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    table_console(width=120).print(table)
 
 
 def totals(rows: Sequence[CaseComparison]) -> dict[str, int]:

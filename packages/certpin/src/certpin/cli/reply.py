@@ -108,11 +108,22 @@ def fold(text: str, stream: TextIO, *, taken: int = 0) -> str:
     )
 
 
-def table_console(*, quiet: bool = False) -> Console:
-    """Return a rich console to print tables with. In a file or a pipe, each row is one line."""
+def table_console(*, width: int = _UNBOUNDED) -> Console:
+    """Return a rich console for standard output.
+
+    A closed pipe raises ``BrokenPipeError``, as with ``click.echo``.
+
+    Args:
+        width: the columns in a file or a pipe; by default, each row of a table is one line.
+    """
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else _UNBOUNDED, quiet=quiet)
+    class OutputConsole(Console):
+        def on_broken_pipe(self) -> None:
+            # rich raises SystemExit(1), which means that certpin found a problem.
+            raise BrokenPipeError
+
+    return OutputConsole(width=None if sys.stdout.isatty() else width)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import click
 
 from certpin.cli.matrix import COLOURS, SHOULD
-from certpin.cli.reply import fold, print_event, print_last
+from certpin.cli.reply import fold, print_event, print_last, table_console
 from certpin.lab.device.page import HOST
 from certpin.lab.report.causes import cause_lines, find_causes
 from certpin.lab.report.words import OUTCOMES, explain
@@ -318,11 +318,10 @@ class TableScreen:
     """
 
     def __init__(self, lab: DeviceLab) -> None:
-        from rich.console import Console
         from rich.live import Live
 
         self._lab = lab
-        self._console = Console()
+        self._console = table_console()
         self._shown: list[HostProgress] = []
         self._live = Live(console=self._console, transient=True, auto_refresh=False)
 

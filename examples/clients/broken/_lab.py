@@ -31,6 +31,7 @@ class Target:
     proxy: int = 0  # the port of the HTTP proxy
     tls_proxy: bool = False  # whether the proxy is reached by TLS (https://)
     case: str = ""
+    certificate: str = ""  # the pinned certificate, as PEM
 
 
 def from_environment() -> Target:
@@ -45,6 +46,7 @@ def from_environment() -> Target:
         int(os.environ["CERTPIN_LAB_PROXY"].rpartition(":")[2]),
         os.environ["CERTPIN_LAB_PROXY"].startswith("https:"),
         os.environ["CERTPIN_LAB_CASE"],
+        Path(os.environ["CERTPIN_LAB_CERT"]).read_text(encoding="utf-8"),
     )
 
 

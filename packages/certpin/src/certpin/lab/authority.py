@@ -289,9 +289,16 @@ class Authority:
 
     def sign(self, builder: x509.CertificateBuilder) -> x509.Certificate:
         """Return the certificate that a builder describes, signed with the key of the authority."""
-        # The others, such as Ed25519 and ML-DSA, sign the data itself.
-        hashed = isinstance(self.key, (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey))
-        return builder.sign(self.key, hashes.SHA256() if hashed else None)
+        return builder.sign(self.key, _digest(self.key))
+
+
+def _digest(key: CertificateIssuerPrivateKeyTypes) -> hashes.SHA256 | hashes.SHA384 | None:
+    """Return the hash function with which a key signs certificates; None if it signs the data."""
+    if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP384R1):
+        return hashes.SHA384()  # CA/B Forum Baseline Requirements 7.1.3.2.2
+    # The others, such as Ed25519 and ML-DSA, sign the data itself.
+    hashed = isinstance(key, (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey))
+    return hashes.SHA256() if hashed else None
 
 
 def _as_authority(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from certpin.lab import pki
@@ -14,15 +16,18 @@ from certpin.lab.authority import Authority, new_key
 from certpin.lab.case import CannotServeError
 from certpin.lab.forge import large_rsa_key
 from certpin.lab.lab import Lab
-from certpin.lab.pki import Style, imitable_key, similar_key
+from certpin.lab.pki import Authorities, Style, TestPKI, imitable_key, similar_key
 from certpin.lab.runner import prove
 from certpin.lab.verdict import Verdict
 from certpin.x509 import Certificate
-from tests.lab._clients import BY_NAME, right_client
+from tests.lab._clients import BY_NAME, right_client, trusting
+from tests.lab.attacks._calls import ask, check_pin, connected, results, wrong
 from tests.lab.attacks._forged import HOST, Forged, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from certpin.lab.target import Target
 
 pytestmark = pytest.mark.medium
 
@@ -31,6 +36,7 @@ _ROGUE = (
     *("rogue-empty-subject", "rogue-no-common-name", "rogue-many-names", "rogue-odd-extensions"),
     *("rogue-version-1", "rogue-authority-as-server", "rogue-chain-as-long", "rogue-chain-longer"),
     *("second-host-key", "similar-pin", "exhausting-name-constraints"),
+    *("same-issuer-and-serial", "rogue-wildcard", "rogue-without-purposes"),
 )
 
 
@@ -83,6 +89,92 @@ def test_the_certificates_have_the_declared_form() -> None:
     odd = Forged("rogue-odd-extensions").leaf.extensions.get_extension_for_class(san).value
     assert odd.get_values_for_type(x509.DNSName) == [HOST]
     assert len(list(odd)) == 6
+
+
+def _has_purposes(leaf: x509.Certificate) -> bool:
+    return any(isinstance(each.value, x509.ExtendedKeyUsage) for each in leaf.extensions)
+
+
+def test_ordinary_fields_have_the_declared_form() -> None:
+    wildcard = Forged("rogue-wildcard")
+    assert wildcard.dns_names == ["*.bank.example"]
+    assert isinstance(wildcard.leaf.signature_hash_algorithm, hashes.SHA384)
+    far = Forged("rogue-without-purposes").leaf
+    assert not _has_purposes(far)
+    assert far.not_valid_after_utc.year >= 2050
+    same = Forged("same-issuer-and-serial")
+    real = same.pki.leaf.chain[0]
+    assert (same.leaf.issuer, same.leaf.serial_number) == (real.issuer, real.serial_number)
+    # The forged certificates of other cases have none of these fields.
+    usual = Forged("rogue-ca-in-store").leaf
+    assert isinstance(usual.signature_hash_algorithm, hashes.SHA256)
+    assert _has_purposes(usual)
+    assert usual.not_valid_after_utc.year < 2050
+    assert usual.serial_number != real.serial_number
+
+
+@pytest.mark.peer("openssl")
+@pytest.mark.parametrize("host", [HOST, "192.0.2.1", "shop.example"])
+def test_only_pins_refuse_certificates_with_ordinary_fields(host: str) -> None:
+    for name in ("rogue-wildcard", "rogue-without-purposes", "same-issuer-and-serial"):
+        forged = Forged(name, host)
+        assert verify([*forged.chain, forged.pki.rogue.x509], forged.pki, name=host) != ""
+        forged.pki.root = forged.pki.rogue
+        assert forged.openssl() == ""
+        assert name != "rogue-wildcard" or any("*" in each for each in forged.dns_names)
+
+
+# Each hole of a client depends on one field, and the cases combine fields.
+_EXCEPTIONS: dict[str, tuple[str, Callable[[x509.Certificate, x509.Certificate], bool]]] = {
+    "the serial number": (
+        "same-issuer-and-serial",
+        lambda leaf, pinned: leaf.serial_number == pinned.serial_number,
+    ),
+    "issuer and serial number": (
+        "same-issuer-and-serial",
+        lambda leaf, pinned: (
+            (leaf.issuer, leaf.serial_number) == (pinned.issuer, pinned.serial_number)
+        ),
+    ),
+    "a wildcard": ("rogue-wildcard", lambda leaf, _: b"*." in leaf.tbs_certificate_bytes),
+    "SHA-384": (
+        "rogue-wildcard",
+        lambda leaf, _: not isinstance(leaf.signature_hash_algorithm, hashes.SHA256),
+    ),
+    "no purposes": ("rogue-without-purposes", lambda leaf, _: not _has_purposes(leaf)),
+    "a late date": (
+        "rogue-without-purposes",
+        lambda leaf, _: leaf.not_valid_after_utc.year >= 2050,
+    ),
+}
+
+
+@pytest.mark.parametrize("field", _EXCEPTIONS)
+def test_a_client_with_an_exception_for_one_field_is_found(field: str) -> None:
+    case, excepts = _EXCEPTIONS[field]
+
+    def client(target: Target) -> str:
+        pinned = x509.load_pem_x509_certificate(target.certificate.read_bytes())
+        with connected(target, trusting(target)) as tls:
+            leaf = x509.load_der_x509_certificate(tls.getpeercert(binary_form=True) or b"")
+            if not excepts(leaf, pinned):
+                check_pin(tls, target.pin)
+            return ask(tls, target.host, target.canary)
+
+    others = {"rogue-wildcard", "rogue-without-purposes", "same-issuer-and-serial"} - {case}
+    found = results(client, Style.LEAF, case, "rogue-ca-in-store", *others)
+    assert wrong(found) == {case: "ACCEPT"}
+
+
+def test_the_issuer_of_a_real_server_must_be_known() -> None:
+    class Alone(TestPKI):
+        @property
+        def real_chain(self) -> tuple[x509.Certificate, ...]:
+            return self.leaf.chain[:1]
+
+    pki = Alone(Authorities(datetime.now(UTC)), HOST, "cdn.bank.example", Style.LEAF)
+    with pytest.raises(CannotServeError, match="no certificate of its issuer"):
+        BY_NAME["same-issuer-and-serial"].scenario(pki)
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,8 @@ def broken(name: str) -> Call:
         pins = frozenset() if file_only else frozenset({target.pin, target.backup})
         words = (target.host, target.port, str(target.ca), pins, target.canary, str(target.pins))
         proxy = (target.proxy_port, target.tls_proxy)
-        return program.main(_parts["_lab"].Target(*words, *proxy, target.case))
+        certificate = "" if file_only else target.certificate.read_text("utf-8")
+        return program.main(_parts["_lab"].Target(*words, *proxy, target.case, certificate))
 
     return Call(call)
 

@@ -180,6 +180,20 @@ HOLES = {
         ("rogue-version-1",),
         "The client does not check its pins if the certificate has no extensions",
     ),
+    "serial_number_compared": Hole(
+        ("same-issuer-and-serial",),
+        "The client recognises the server's certificate by its issuer and serial number",
+    ),
+    "wildcards_unchecked": Hole(
+        ("rogue-wildcard",),
+        "The client does not check its pins if the certificate has a wildcard, or is signed with "
+        "SHA-384",
+    ),
+    "purposes_needed": Hole(
+        ("rogue-without-purposes",),
+        "The client does not check its pins if the certificate has no purposes, or expires after "
+        "2049",
+    ),
     "constraints_given_up": Hole(
         ("exhausting-name-constraints",),
         "The client does not check its pins in chains with many name constraints",

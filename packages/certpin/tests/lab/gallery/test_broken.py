@@ -97,8 +97,11 @@ ANOTHER_KEY = IN_THE_MIDDLE | {
     "rogue-rsa-8192",
     "rogue-rsa-pss",
     "rogue-version-1",
+    "rogue-wildcard",
+    "rogue-without-purposes",
     "rot-new-key-pinned-ca",
     "same-ca-new-key",
+    "same-issuer-and-serial",
     "second-host-key",
     "similar-pin",
 }

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from certpin.lab.attacks.spellings import LONGEST_NAME
-from certpin.lab.authority import Identity, rsa_key_of
+from certpin.lab.authority import Authority, Identity, rsa_key_of
 from certpin.lab.case import PINS_REJECT_MAYBE_ALL, CannotServeError, Case, Family
 from certpin.lab.forge import forgeries, large_rsa_key, pss_identity, version_1
 from certpin.lab.pki import SAFE_PRIMES
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 # OpenSSL reads certificates of up to 100 KiB in one handshake (SSL_CTX_set_max_cert_list), so that
 # every name is read; the case ``exhausting-names`` exceeds that.
 _MANY_NAMES = 2_000
+# Dates after 2049 are encoded as GeneralizedTime (RFC 5280 section 4.1.2.5).
+_LONG_LIFE = 10_950  # days: 30 years
 _PRIVATE_OID = x509.ObjectIdentifier("2.25.305419896305419896305419897")  # from a UUID (X.667)
 
 
@@ -130,11 +132,35 @@ def _authority_as_server(pki: TestPKI) -> Scenario:
     return Scenario.of(ServerStep.of(Identity(authority.key, (authority.x509,))))
 
 
+def _wildcard(pki: TestPKI) -> Scenario:
+    """Return a scenario with an attacker's leaf that has a wildcard, and a signature with SHA-384.
+
+    A client's exception for one of the two is found, because the other one doesn't matter.
+    """
+    parent = pki.host.partition(".")[2]
+    whole = is_address(pki.host) or "." not in parent  # no client accepts a wildcard for this host
+    names = (pki.host, f"*.{_OTHER_DOMAIN}") if whole else (f"*.{parent}",)
+    key = ec.generate_private_key(ec.SECP384R1())
+    issuer = Authority("Rogue intermediate P-384", issuer=pki.rogue, key=key)
+    return Scenario.of(ServerStep.of(issuer.issue(*names)))
+
+
+def _without_purposes(pki: TestPKI) -> Scenario:
+    """Return a scenario with an attacker's leaf without purposes, which expires after 2049.
+
+    Apple's platforms refuse both, so neither hides the other.
+    """
+    identity = pki.rogue.issue(pki.host, days=_LONG_LIFE)
+    without = (x509.ExtendedKeyUsage,)
+    return Scenario.of(ServerStep.of(forgeries.change_server(identity, pki.rogue, without=without)))
+
+
 _FIX = (
     "treat every error of the check as a refusal: take the SPKI bytes as they are in the "
     "certificate (certpin.Certificate, SecCertificateCopyKey is not enough), instead of decoding "
     "keys and fields, and let no exception reach a handler that accepts"
 )
+_OTHER_DOMAIN = "shop.example"
 _ORGANISATION = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Example Bank")])
 _HEADERS = (
     "that a pin check doesn't depend on the kind of the key: code for iOS that puts fixed ASN.1 "
@@ -244,5 +270,21 @@ LEAVES = (
         "nothing, and accept",
         _authority_as_server,
         "CA/B Forum Baseline Requirements 7.1.2.7.8",
+    ),
+    _leaf(
+        "rogue-wildcard",
+        "with a wildcard that covers the host, and a signature with SHA-384",
+        "that no exception for a kind of name or of signature skips the pins: an attacker chooses "
+        "the fields of its certificate",
+        _wildcard,
+        "RFC 9525 section 6.3; RFC 5758 section 3.2",
+    ),
+    _leaf(
+        "rogue-without-purposes",
+        "without purposes (extendedKeyUsage), which expires after 2049",
+        "that code which reads an extension or a date doesn't skip the pins if it is missing, or "
+        "has another encoding",
+        _without_purposes,
+        "RFC 5280 sections 4.2.1.12 and 4.1.2.5",
     ),
 )

@@ -1,10 +1,22 @@
-"""Cases of keys that are almost pinned: a key of another host, a key with a similar pin."""
+"""Cases of certificates that are almost pinned.
+
+They have the key of another host, a key with a similar pin, or the issuer and serial number of the
+pinned certificate.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.lab.case import PINS_REJECT, Case, Family
+from certpin.lab.authority import Identity, new_key
+from certpin.lab.case import (
+    PINS_REJECT,
+    PINS_REJECT_MAYBE_ALL,
+    CannotServeError,
+    Case,
+    Family,
+)
+from certpin.lab.forge import reissue
 from certpin.lab.pki import similar_key
 from certpin.lab.scenario import Scenario, ServerStep
 
@@ -20,6 +32,20 @@ def _similar_pin(pki: TestPKI) -> Scenario:
     policy = pki.pins.policy_for(pki.host) if pki.pins else None
     pin = policy.pins[0].pin if policy else pki.leaf.pin
     return Scenario.of(ServerStep.of(pki.rogue.issue(pki.host, key=similar_key(pin.digest))))
+
+
+def _same_issuer_and_serial(pki: TestPKI) -> Scenario:
+    """Return a scenario with copies of the real certificates, below a root that the client trusts.
+
+    All their fields are those of the real ones, except for the keys and signatures.
+    """
+    leaf, *issuers = pki.real_chain
+    if not issuers:
+        raise CannotServeError("the real server sends no certificate of its issuer")
+    key, signer = new_key(), new_key()
+    issuer = reissue(issuers[0], signer.public_key(), pki.rogue.x509, pki.rogue.key)
+    forged = reissue(leaf, key.public_key(), issuer, signer, serial=leaf.serial_number)
+    return Scenario.of(ServerStep.of(Identity(key, (forged, issuer))))
 
 
 LOOKALIKES = (
@@ -44,5 +70,17 @@ LOOKALIKES = (
         reference="CWE-1023: incomplete comparison",
         fix="compare all 32 bytes of the digest; don't cut pins for logs and then compare those",
         scenario=_similar_pin,
+    ),
+    Case(
+        name="same-issuer-and-serial",
+        family=Family.AUTHORITY,
+        presents="R2→I′→L′, with the name of I, and the serial number and all other fields of L",
+        # Libraries with a store of known certificates (NSS) may refuse a second one.
+        expected=PINS_REJECT_MAYBE_ALL,
+        guards="that a certificate is recognised by its key: an authority chooses the issuer's "
+        "name and the serial number freely, and so does an attacker",
+        reference="RFC 5280 section 4.1.2.2: unique only for one authority",
+        fix="compare the digest of the key, and no names, numbers or key identifiers",
+        scenario=_same_issuer_and_serial,
     ),
 )

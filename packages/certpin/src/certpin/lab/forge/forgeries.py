@@ -35,6 +35,8 @@ def reissue(
     issuer: x509.Certificate | None,
     signer: CertificateIssuerPrivateKeyTypes,
     subject: x509.Name | None = None,
+    *,
+    serial: int | None = None,
 ) -> x509.Certificate:
     """Return a copy of a certificate for another key, with a valid signature of an issuer.
 
@@ -47,9 +49,10 @@ def reissue(
         issuer: the certificate of the issuer; None for a self-issued copy.
         signer: the private key that signs the copy.
         subject: the subject of the copy; None keeps that of the certificate.
+        serial: the serial number of the copy; None for a random one.
     """
     above = issuer or certificate
-    builder = _begin(certificate, subject or certificate.subject, above.subject, key)
+    builder = _begin(certificate, subject or certificate.subject, above.subject, key, serial)
     for extension in certificate.extensions:
         if not isinstance(extension.value, AuthorityKeyIdentifier):
             builder = builder.add_extension(extension.value, extension.critical)
@@ -81,18 +84,23 @@ def namesake_of_issuer(
 
 
 def _begin(
-    dated: x509.Certificate, subject: x509.Name, issuer: x509.Name, key: CertificatePublicKeyTypes
+    dated: x509.Certificate,
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: CertificatePublicKeyTypes,
+    serial: int | None = None,
 ) -> x509.CertificateBuilder:
-    """Return a certificate builder with this subject, issuer and key.
+    """Return a certificate builder with this subject, issuer, key and serial number.
 
-    The validity dates are those of the certificate ``dated``.
+    The validity dates are those of the certificate ``dated``. The serial number is random if
+    ``serial`` is None.
     """
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key)
-        .serial_number(x509.random_serial_number())
+        .serial_number(serial or x509.random_serial_number())
         .not_valid_before(dated.not_valid_before_utc)
         .not_valid_after(dated.not_valid_after_utc)
     )

@@ -80,7 +80,8 @@ _GROUPS: tuple[tuple[MasvsReference, str], ...] = (
         redirect-to-unpinned-host second-host-key similar-pin rogue-ed25519 rogue-p384 rogue-p521
         rogue-rsa-pss rogue-rsa-8192 rogue-ml-dsa rogue-empty-subject rogue-no-common-name
         rogue-many-names
-        rogue-odd-extensions rogue-version-1 rogue-authority-as-server rogue-chain-as-long
+        rogue-odd-extensions rogue-version-1 rogue-authority-as-server rogue-wildcard
+        rogue-without-purposes same-issuer-and-serial rogue-chain-as-long
         rogue-chain-longer exhausting-names exhausting-name-constraints rogue-connection-2
         rogue-connection-3 rogue-connection-4 rogue-connection-5 rogue-connection-6
         other-kind-of-connection redirect-to-other-port rogue-tls-1.2 rogue-tls-1.3 rogue-http-1.1

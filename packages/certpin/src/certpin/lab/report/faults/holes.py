@@ -60,6 +60,26 @@ SKIPPED = (
         ("similar-pin",),
     ),
     hole(
+        "The client recognises the server's certificate by its issuer and serial number",
+        "compare the digest of the key only",
+        remedies.PIN,
+        ("same-issuer-and-serial",),
+    ),
+    hole(
+        "The client does not check its pins if the certificate has a wildcard, or is signed with "
+        "SHA-384",
+        "make no exceptions: an attacker chooses the fields of its certificate",
+        remedies.FAIL_CLOSED,
+        ("rogue-wildcard",),
+    ),
+    hole(
+        "The client does not check its pins if the certificate has no purposes, or expires after "
+        "2049",
+        "refuse a certificate that can't be read; a pin needs only its key",
+        remedies.FAIL_CLOSED,
+        ("rogue-without-purposes",),
+    ),
+    hole(
         "The client does not check the pins of keys of a kind that it doesn't know",
         "compute the digest of the whole SubjectPublicKeyInfo as it is in the certificate",
         remedies.KEY,

@@ -82,7 +82,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a path: an extension that can't be read",
         _VALIDATION,
-        'found = ("has an extension that can\'t be read", None)',
+        'found = _Problem("has an extension that can\'t be read")',
         "found = None",
         _IN_VALIDATION + "test_an_extension_that_cannot_be_read_is_a_fault",
     ),

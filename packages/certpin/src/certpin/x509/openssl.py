@@ -151,13 +151,14 @@ _STRICT_RULES = {
 }
 
 
-_PIN_FILE_SETTING = (
+# What makes certpin accept such a chain.
+PIN_FILE_SETTING = (
     "let the pin file name the authority's certificate (`trust`), and set `strict_x509 = false` "
     "for this host"
 )
 
 
-def strict_advice(code: int, setting: str = _PIN_FILE_SETTING) -> str:
+def strict_advice(code: int, setting: str = PIN_FILE_SETTING) -> str:
     """Return advice for a verification error that only ``VERIFY_X509_STRICT`` causes.
 
     Args:

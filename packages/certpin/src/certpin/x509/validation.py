@@ -21,11 +21,12 @@ Not checked: signatures, host names, revocation and certificate policies. ``ways
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from certpin.errors import CertificateParseError
 from certpin.x509.certificate import name_of, without_deprecations
 from certpin.x509.name_constraints import constraint_problem
+from certpin.x509.openssl import PIN_FILE_SETTING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -115,20 +116,34 @@ def path_fault(
         try:
             found = next(check.problems(begin, end, strict=strict and not is_alone), None)
         except (CertificateParseError, ValueError, TypeError):
-            found = ("has an extension that can't be read", None)
+            found = _Problem("has an extension that can't be read")
         if found is not None:
-            problem, valid_from = found
-            text = f"{check.name} {problem}"
-            return PathFault(certificate, text, _fix(check, valid_from), valid_from)
+            text = f"{check.name} {found.text}"
+            return PathFault(certificate, text, _fix(check, found), found.valid_from)
     return None
 
 
-def _fix(check: _Check, valid_from: datetime | None) -> str:
+class _Problem(NamedTuple):
+    """A problem of a certificate, as the end of a sentence.
+
+    ``valid_from`` is the time from which it has the problem no longer. ``is_strict`` is True if
+    only clients that require the rules of ``VERIFY_X509_STRICT`` refuse it.
+    """
+
+    text: str
+    valid_from: datetime | None = None
+    is_strict: bool = False
+
+
+def _fix(check: _Check, problem: _Problem) -> str:
     if check.is_anchor:
-        return "use a certificate of another root, or get a new certificate of this root"
-    other = "; send the authority's present certificate, or use another authority"
-    fix = _NEW if check.depth == 0 else f"{_NEW} with its chain{other}"
-    return f"wait, or {fix}" if valid_from else fix
+        fix = "use a certificate of another root, or get a new certificate of this root"
+    else:
+        other = "; send the authority's present certificate, or use another authority"
+        fix = _NEW if check.depth == 0 else f"{_NEW} with its chain{other}"
+    if problem.is_strict:
+        return f"{fix}; or {PIN_FILE_SETTING}"
+    return f"wait, or {fix}" if problem.valid_from else fix
 
 
 @dataclass(frozen=True)
@@ -161,10 +176,8 @@ class _Check:
     def _parsed(self) -> x509.Certificate:
         return self.certificate.parsed
 
-    def problems(
-        self, begin: datetime, end: datetime, *, strict: bool
-    ) -> Iterator[tuple[str, datetime | None]]:
-        """Yield each problem of the certificate, with the time from which it has the problem not.
+    def problems(self, begin: datetime, end: datetime, *, strict: bool) -> Iterator[_Problem]:
+        """Yield each problem of the certificate.
 
         Raises:
             CertificateParseError: a field can't be read.
@@ -172,9 +185,9 @@ class _Check:
         """
         not_before, not_after = self.certificate.not_before, self.certificate.not_after
         if not_after <= end:
-            yield f"expired on {not_after:%Y-%m-%d %H:%M} UTC", None
+            yield _Problem(f"expired on {not_after:%Y-%m-%d %H:%M} UTC")
         if not_before > begin:
-            yield f"is not valid before {not_before:%Y-%m-%d %H:%M} UTC", not_before
+            yield _Problem(f"is not valid before {not_before:%Y-%m-%d %H:%M} UTC", not_before)
         found = (
             self._weakness(),
             self._unknown_extension(),
@@ -184,9 +197,10 @@ class _Check:
             self._identifier_problem(),
             self._constraint_problem(),
         )
-        yield from ((problem, None) for problem in found if problem)
+        yield from (_Problem(text) for text in found if text)
         if strict:  # `strict_advice` in certpin.x509.openssl has the same sections
-            yield from ((f"breaks {rule}", None) for rule in self._strict_problems())
+            for rule in self._strict_problems():
+                yield _Problem(f"breaks {rule}", is_strict=True)
 
     def _weakness(self) -> str | None:
         from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa

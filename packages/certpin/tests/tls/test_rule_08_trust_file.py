@@ -8,7 +8,11 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+)
 
 from certpin import CertificateParseError, PinnedSSLContext, TrustAnchors, UnverifiedChainError
 from certpin.lab import Authority, Identity
@@ -403,20 +407,23 @@ def test_verification_is_not_mirrored(context: PinnedSSLContext) -> None:
     assert store.verify_mode == ssl.CERT_REQUIRED
 
 
+def write_locked(folder: Path, private: Authority) -> Path:
+    """Write a client certificate with an encrypted key, and return the path of the file."""
+    identity = private.issue("client.example", change=for_clients)
+    locked = identity.key.private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"hunter2-hunter2")
+    )
+    path = folder / "locked.pem"
+    path.write_bytes(identity.chain_pem + locked)
+    return path
+
+
 def test_the_passphrase_of_a_client_key_is_applied_and_in_no_repr(
     trusted_root: Path, private: Authority, root: Authority, pins: PinSet, folder: Path
 ) -> None:
-    from cryptography.hazmat.primitives import serialization
-
-    identity = private.issue("client.example", change=for_clients)
-    locked = identity.key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.BestAvailableEncryption(b"hunter2-hunter2"),
-    )
-    (folder / "locked.pem").write_bytes(identity.chain_pem + locked)
+    locked = write_locked(folder, private)
     context = PinnedSSLContext(kit.pin_set(kit.policy(PUBLIC, root.pin)))
-    context.load_cert_chain(folder / "locked.pem", password="hunter2-hunter2")
+    context.load_cert_chain(locked, password="hunter2-hunter2")
     context.swap(kit.pin_set(*pins.policies, version=2))
     assert has_certificate(meet(context, private), folder)
     for shown in (context, context._stores, context._enforcer, vars(context)):
@@ -506,17 +513,9 @@ def test_a_certificate_of_each_key_type_is_kept(
 def test_the_function_for_a_passphrase_is_called_once(
     without_stores: PinnedSSLContext, private: Authority, pins: PinSet, folder: Path
 ) -> None:
-    from cryptography.hazmat.primitives import serialization
-
-    identity = private.issue("client.example", change=for_clients)
-    locked = identity.key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.BestAvailableEncryption(b"hunter2-hunter2"),
-    )
-    (folder / "locked.pem").write_bytes(identity.chain_pem + locked)
+    locked = write_locked(folder, private)
     asked = iter(["hunter2-hunter2"])
-    without_stores.load_cert_chain(folder / "locked.pem", password=lambda: next(asked))
+    without_stores.load_cert_chain(locked, password=lambda: next(asked))
     without_stores.swap(with_trust(pins))
     assert presented(without_stores, private)
 

@@ -157,3 +157,14 @@ def test_the_certificate_that_the_note_of_the_backup_names_is_printed(
     _, path = clinic.emergency("issuer.pem")
     expected = ["certpin rotate switch fullchain.pem", f"certpin rotate switch {named}"]
     assert path["steps"][0]["commands"] == expected
+
+
+def test_a_refused_authority_and_a_plan_lead_to_another_authority(clinic: Clinic) -> None:
+    plan = clinic("plan", "--to", "other.pem")
+    assert "certpin rotate start other-authority.pem" in plan.out
+    assert "--new" not in plan.out
+    for fact in ("--lost", "--stolen"):
+        clinic.emergency("issuer.pem", fact)
+        refused = clinic("switch", "issuer.pem")
+        assert refused.code in {1, 2}
+        assert "start another: certpin rotate start other-authority.pem" in refused.err

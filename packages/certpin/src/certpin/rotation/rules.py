@@ -365,7 +365,7 @@ def not_compromised(situation: Situation, pin: Pin) -> Violation | None:
         "compromised",
         f"{pin} is COMPROMISED: an attacker who has its key can read connections",
         client_count(situation),
-        fix="make a new key: certpin rotate start --new next.key",
+        fix=f"start another: {new_backup_command(situation.policy.match, 'next.key')}",
     )
 
 
@@ -395,7 +395,7 @@ def not_removed(situation: Situation, pin: Pin) -> Violation | None:
         "compromised",
         f"{pin} was removed, and a removed key is never used again",
         client_count(situation),
-        fix="make a new key: certpin rotate start --new next.key",
+        fix=f"start another: {new_backup_command(situation.policy.match, 'next.key')}",
     )
 
 
@@ -411,7 +411,7 @@ def not_lost(situation: Situation, pin: Pin) -> Violation | None:
         "lost",
         f"{pin} is LOST: its key no longer exists, and one that turns up may have been copied",
         client_count(situation),
-        fix="make a new key: certpin rotate start --new next.key",
+        fix=f"start another: {new_backup_command(situation.policy.match, 'next.key')}",
     )
 
 

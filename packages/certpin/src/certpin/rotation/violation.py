@@ -40,6 +40,10 @@ def clients_text(count: int | None) -> str:
     return "an unknown number of clients" if count is None else counted(count, "client")
 
 
+# The file with the certificate of a backup whose key is that of an authority.
+OTHER_AUTHORITY = "other-authority.pem"
+
+
 def new_backup_command(match: Match, key_file: str = "next-backup.key") -> str:
     """Return the command that starts a new backup of a host.
 
@@ -48,7 +52,7 @@ def new_backup_command(match: Match, key_file: str = "next-backup.key") -> str:
             authorities, the backup is another authority.
         key_file: the file for a new key.
     """
-    return f"certpin rotate start {'other-authority.pem' if match == 'ca' else f'--new {key_file}'}"
+    return f"certpin rotate start {OTHER_AUTHORITY if match == 'ca' else f'--new {key_file}'}"
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 # Certificates that the user gets: of the pinned authority, of the next one and of a backup.
 _AUTHORITY, _NEW_AUTHORITY = "authority.pem", "new-authority.pem"
-_OTHER_AUTHORITY = "other-authority.pem"
 
 
 @dataclass(frozen=True)
@@ -251,10 +250,12 @@ class PathText:
         return "Let your authority revoke the certificate of the stolen key.", []
 
     def _start(self, step: EmergencyStep, key_file: str) -> tuple[str, list[str]]:
+        from certpin.rotation.violation import OTHER_AUTHORITY
+
         if self.situation.policy.match == "ca":
             what = "the new backup" if step.pin is None else "the next issuer"
             text = f"Choose another authority as {what}, and name its certificate{self._in_trust()}"
-            file = _OTHER_AUTHORITY if step.pin is None else _NEW_AUTHORITY
+            file = OTHER_AUTHORITY if step.pin is None else _NEW_AUTHORITY
             command = f"certpin rotate start {file}"
             return f"{text}.", [self.commands.of(command, self.hosts, connects=False)]
         if step.pin is None:

@@ -193,7 +193,9 @@ class _Commands:
         import shlex
 
         from certpin.rotation import NEXT_BACKUP
+        from certpin.rotation.violation import OTHER_AUTHORITY, new_backup_command
 
+        match = self.policy.match
         if step.act == "serve":
             return ""
         if step.act == "push":
@@ -203,9 +205,10 @@ class _Commands:
             end = "" if self.signed else self.release
             return self._with_options(f"certpin {command}", self.pins.policies) + end
         if step.act == "generate":
-            command = f"certpin rotate start --new {_BACKUP_FILE}"
+            command = new_backup_command(match, _BACKUP_FILE)
             return self._with_options(command, [self.policy], connects=False)
-        names = {NEXT_BACKUP: _BACKUP_FILE, made.to: self.key}
+        backup = OTHER_AUTHORITY if match == "ca" else _BACKUP_FILE
+        names = {NEXT_BACKUP: backup, made.to: self.key}
         name = names.get(step.pin, str(step.pin)) if step.pin else ""
         command = f"certpin rotate {_COMMANDS[step.act]} {shlex.quote(name)}"
         return self._with_options(command, [self.policy], connects=step.act != "stage")

@@ -279,6 +279,7 @@ def _require_states(step: KeySwitch, *, forced: bool) -> None:
     """
     from certpin.errors import ConfigError
     from certpin.rotation.journal import pin_state, require_transition
+    from certpin.rotation.violation import new_backup_command
 
     allowed: set[State] = {"staged", "published", "adopted", "active", "retiring"}
     dead: set[State] = {"compromised", "lost", "removed"}
@@ -290,7 +291,7 @@ def _require_states(step: KeySwitch, *, forced: bool) -> None:
             raise ConfigError(
                 f"{step.pin} is {state.upper()}: no server may use it, also not with --force",
                 key="state",
-                fix="make a new key: certpin rotate start --new next.key",
+                fix=f"start another: {new_backup_command(situation.policy.match, 'next.key')}",
             )
         if state not in allowed:
             require_transition(step.pin, state, "active")

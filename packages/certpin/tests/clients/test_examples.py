@@ -16,7 +16,6 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from websocket import WebSocketException
 
 import certpin
 from certpin import clients
@@ -252,6 +251,8 @@ def test_a_database_without_tls_does_not_get_the_password(
 def test_a_websocket_does_not_follow_a_redirect_to_clear_text(
     shown: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from websocket import WebSocketException
+
     set_pins(tmp_path, shown.identity.pin, monkeypatch)
     with RecordingServer(None) as clear_text:
         away = f"return 302 ws://localhost:{clear_text.port}/;"

@@ -139,6 +139,13 @@ MUTATIONS: list[Mutation] = [
         _ADDRESSES + "test_a_server_is_gone_only_if_no_address_presents_its_keys",
     ),
     Mutation(
+        "a server that could not be asked is not gone",
+        _GONE,
+        "if isinstance(found, DialError) and not could_not_ask(found):",
+        "if isinstance(found, DialError):",
+        _ADDRESSES + "test_a_server_that_this_machine_could_not_ask_is_not_gone",
+    ),
+    Mutation(
         "a server that is gone answers at no address",
         _GONE,
         "ask_each_address(endpoint, lambda each: observe(each, context, timeout=timeout))",

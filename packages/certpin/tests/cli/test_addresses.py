@@ -245,3 +245,55 @@ def test_a_stolen_key_may_be_in_use_at_an_address_out_of_reach(
         resolve(ONE, V6)
         (anywhere,) = run(*words).json["hosts"]
     assert (here["in_use"], anywhere["in_use"]) == (False, True)
+
+
+def test_an_address_that_does_not_answer_is_led_to_another_key(
+    run: Run, resolve: Callable[..., None], renewed: Identity, identity: Identity
+) -> None:
+    """The other address uses the next key already; this one may still use the stolen one."""
+    resolve(ONE)
+    with LabServer(renewed) as server:
+        listed(server.port)
+        words = ("rotate", "emergency", str(identity.pin), "--stolen", "--json")
+        (here,) = run(*words).json["hosts"]
+        resolve(ONE, TWO)
+        (partly,) = run(*words).json["hosts"]
+    assert "switch" not in [step["act"] for step in here["steps"]]
+    acts = [step["act"] for step in partly["steps"]]
+    assert acts.index("switch") < acts.index("install") < acts.index("publish")
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ("create_connection", OSError(errno.ENETUNREACH, "Network is unreachable")),
+        ("getaddrinfo", socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")),
+    ],
+    ids=["no route", "no resolver"],
+)
+def test_a_server_that_this_machine_could_not_ask_is_not_gone(
+    run: Run,
+    resolve: Callable[..., None],
+    ca: Path,
+    identity: Identity,
+    failure: tuple[str, OSError],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    call, error = failure
+
+    def failing(*_: object, **__: object) -> Any:
+        raise error
+
+    resolve(ONE)
+    write(kit.policy(HOST, identity.pin, kit.NOBODY), trust=ca)
+    with LabServer(identity) as server:
+        listed(server.port)
+        assert run("rotate", "shipped", next_number(), *QUICK).code == 0
+        port = server.port
+    listed(443)
+    gone = ("gone", f"{HOST}:{port}", "--reason", "switched off")
+    with monkeypatch.context() as patched:
+        patched.setattr(socket, call, failing)
+        refused, facts = stepped(run, *gone)
+    assert (refused.code, invariants(facts)) == (1, ["unseen"])
+    assert stepped(run, *gone)[0].code == 0  # the connection is refused

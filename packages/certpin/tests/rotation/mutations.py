@@ -516,7 +516,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "clients that are locked out already need another key at the servers",
         _EMERGENCY,
-        "if in_use or others or lockout is not None:",
+        "if suspects or lockout is not None:",
         "if in_use or others:",
         _IN_EMERGENCY
         + "test_a_server_with_an_unpinned_key_is_led_to_the_backup_and_the_lockout_is_stated",
@@ -524,7 +524,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "another stolen key that servers use is replaced, too",
         _EMERGENCY,
-        "if in_use or others or lockout is not None:",
+        "if suspects or lockout is not None:",
         "if in_use or lockout is not None:",
         _IN_EMERGENCY + "test_with_both_keys_stolen_the_path_is_the_same_for_each",
     ),

@@ -38,6 +38,9 @@ _MAX_ADDRESSES = 64
 # The machine has no address or no route of the family, such as IPv6.
 _NO_FAMILY = frozenset({errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
+# The name has no address. Other failures of the resolver pass.
+_NO_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
+
 # Seconds for a server's time: a new connection and an HTTP response. A server without HTTP never
 # sends it, and a command goes on without it.
 _DATE_TIMEOUT = 2.0
@@ -241,6 +244,17 @@ def _without_missing_family(
 def _lacks_family(answer: object) -> bool:
     cause = answer.__cause__ if isinstance(answer, DialError) else None
     return isinstance(cause, OSError) and cause.errno in _NO_FAMILY
+
+
+def could_not_ask(error: DialError) -> bool:
+    """Return True if a failure is one of this machine, and says nothing about the server.
+
+    The machine has no address or route of the family, or the name could not be resolved for now.
+    """
+    cause = error.__cause__
+    if isinstance(cause, socket.gaierror):
+        return cause.errno not in _NO_NAME
+    return _lacks_family(error)
 
 
 @dataclass(frozen=True)

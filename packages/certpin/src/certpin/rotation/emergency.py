@@ -133,7 +133,7 @@ class EmergencyPath:
 
 
 def emergency_path(
-    situation: Situation, pin: Pin, fact: Fact, *, all_answered: bool = True
+    situation: Situation, pin: Pin, fact: Fact, *, all_answered: bool = True, silent: bool = False
 ) -> EmergencyPath:
     """Return the shortest path after a key was stolen or lost that locks no client out.
 
@@ -145,6 +145,8 @@ def emergency_path(
         fact: ``stolen`` or ``lost``.
         all_answered: False if a server of the host was not contacted, or did not answer: then
             servers may present an active key although no probe saw it.
+        silent: True if a server was contacted and did not answer. Even if all others use the next
+            key already, the path then leads this one to it.
     """
     situation = replace(situation, evidence=None)  # a wrong clock must not hide the way out
     unseen = not situation.all_verified or not all_answered
@@ -155,13 +157,15 @@ def emergency_path(
         if _is_in_use(situation, other, unseen=unseen, known=True)
     )
     lockout = served_chain(situation, situation.alive)
+    suspects = {pin, *others} if in_use else {*others}
     choice = None
-    if in_use or others or lockout is not None:
-        used = {*others, pin} if in_use else {*others}
-        choice = _next_key(situation, pin, can_wait=not used & situation.past.compromised)
-    steps, out = _steps(situation, pin, fact, choice)
+    if suspects or lockout is not None:
+        choice = _next_key(situation, pin, can_wait=not suspects & situation.past.compromised)
+    assumed = silent and not all(situation.serving(each) for each in suspects)
+    done = choice is not None and not assumed and _is_done(situation, choice.pin)
+    steps, out = _steps(situation, pin, fact, choice, done=done)
     exposure = key_exposure(situation, pin, published=out) if fact == "stolen" else None
-    harm = choice.harm if choice and not _is_done(situation, choice.pin) else _unrecorded(situation)
+    harm = choice.harm if choice and not done else _unrecorded(situation)
     return EmergencyPath(
         str(situation.pattern),
         pin,
@@ -392,7 +396,7 @@ def _is_stolen(situation: Situation, der: bytes) -> bool:
 
 
 def _steps(
-    situation: Situation, pin: Pin, fact: Fact, choice: _Candidate | None
+    situation: Situation, pin: Pin, fact: Fact, choice: _Candidate | None, *, done: bool
 ) -> tuple[list[EmergencyStep], datetime | None]:
     """Return the emergency steps, and when the version that refuses the key can be published.
 
@@ -403,6 +407,8 @@ def _steps(
         pin: the pin of the stolen or lost key.
         fact: ``stolen`` or ``lost``.
         choice: the key that servers switch to; ``None`` if they need no other key.
+        done: True if every server uses that key already, and none may use another stolen or lost
+            one.
     """
     to = choice.pin if choice else None
     gone = {pin} | ({to} if to else set()) | _in_service(situation)
@@ -414,7 +420,7 @@ def _steps(
     if not has_backup_without(situation, gone):
         backup.append(EmergencyStep("start"))
     changed = bool(steps or backup) or _is_unpublished(situation, pin, fact)
-    if choice and to and not _is_done(situation, to):
+    if choice and to and not done:
         if choice.publish_first:
             # A version without a backup is refused, so the backup goes out with the new key.
             steps += [*backup, EmergencyStep("publish")]

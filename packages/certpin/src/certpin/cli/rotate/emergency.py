@@ -217,7 +217,13 @@ class EmergencyReport:
         commands, situations = PathCommands(files, probes), []
         for policy in policies:
             situation = files.situation(policy, results.of(policy), now)
-            found = emergency_path(situation, self.key.pin, self.fact, all_answered=all_answered)
+            found = emergency_path(
+                situation,
+                self.key.pin,
+                self.fact,
+                all_answered=all_answered,
+                silent=not all_answered and not probes.offline,
+            )
             if found.authority and self.fact == "stolen":
                 self._mark_authority(files, policy)
             self.paths.append(found)

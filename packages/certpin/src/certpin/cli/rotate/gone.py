@@ -146,7 +146,7 @@ def _still_there(
     """
     from certpin.errors import DialError, ProbeError
     from certpin.pins import pins_of
-    from certpin.probe import ContextCache, ask_each_address, observe
+    from certpin.probe import ContextCache, ask_each_address, could_not_ask, observe
     from certpin.rotation import Violation
     from certpin.rotation.fleet import deployed_sizes
     from certpin.support.text import printable
@@ -162,9 +162,16 @@ def _still_there(
         yield HostViolation(str(seen.host), violation)
     for each, found in answers.by_address.items():
         name = f"{seen.server} at {each.resolved}" if each.resolved else seen.server
-        if isinstance(found, DialError):
+        if isinstance(found, DialError) and not could_not_ask(found):
             continue
-        if isinstance(found, ProbeError):
+        if isinstance(found, DialError):
+            violation = Violation(
+                "unseen",
+                f"{name} was not asked: {printable(found.problem)}",
+                clients,
+                fix="repeat it later, or on a machine that reaches this address",
+            )
+        elif isinstance(found, ProbeError):
             violation = Violation(
                 "unseen",
                 f"{name} answers, and its chain can't be read: {printable(found.problem)}",

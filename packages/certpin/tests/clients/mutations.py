@@ -115,7 +115,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         1,
         _URLLIB3,
-        "        self.ssl_context = HandedContext(context)\n",
+        "        self.ssl_context = self._wrapper(context)\n",
         "",
         "tests/clients/test_plain_libraries.py::"
         "test_the_adapters_keep_a_context_as_it_is_beside_pyopenssl",

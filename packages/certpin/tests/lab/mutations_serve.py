@@ -144,8 +144,8 @@ _EDGES = [
     ),
     Mutation(
         "no key on a disk",
-        "certpin/lab/server/tls.py",
-        'descriptor = _memory(data) if hasattr(os, "memfd_create") else _pipe(data)',
+        "certpin/support/memory_files.py",
+        "descriptor = _open(content)",
         "descriptor = os.open(__import__('tempfile').mkstemp()[1], os.O_RDWR)",
         "tests/lab/test_loading.py::test_loading_keys_creates_no_file",
     ),

@@ -193,3 +193,22 @@ os._exit(0 if alpn_lock.held.acquire(blocking=False) else 1)
 def test_a_forked_process_does_not_wait_for_a_thread_of_its_parent() -> None:
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", _FORK], check=False, timeout=30)
     assert done.returncode == 0
+
+
+def test_no_other_context_waits_for_the_settings_of_this_one(world: World) -> None:
+    """The lock of all contexts is taken last: the settings may wait for a user's passphrase."""
+    context = world.context()
+    lock, held_before = context._configuring, []
+    last: Any = alpn_lock.held
+
+    class Watched:
+        def __enter__(self) -> None:
+            held_before.append(last._is_owned())
+            lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            lock.release()
+
+    context._configuring = Watched()  # type: ignore[assignment]
+    context.set_alpn_protocols(["h2"])
+    assert held_before[0] is False

@@ -451,17 +451,28 @@ def with_trust(pins: PinSet) -> PinSet:
     return kit.pin_set(*pins.policies, version=2)
 
 
-@pytest.mark.parametrize("in_memory", [True, False], ids=["memory", "folder"])
-def test_files_of_a_client_certificate_may_go_once_they_are_loaded(
+def forbidden(*_: object) -> int:
+    raise PermissionError
+
+
+@pytest.mark.parametrize(
+    ("name", "replacement"),
+    [
+        pytest.param("access", os.access, id="memory"),
+        pytest.param("access", lambda *_: False, id="hardened process"),  # proc(5)
+        pytest.param("memfd_create", forbidden, id="no files in memory"),  # vm.memfd_noexec=2
+    ],
+)
+def test_files_of_a_client_certificate_may_go_once_they_are_loaded(  # noqa: PLR0917
     without_stores: PinnedSSLContext,
     private: Authority,
     pins: PinSet,
     folder: Path,
-    in_memory: bool,
+    name: str,
+    replacement: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if not in_memory:
-        monkeypatch.setattr(os, "access", lambda *_: False)  # as for a hardened process (proc(5))
+    monkeypatch.setattr(os, name, replacement)
     made = folder / "made"
     made.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(made))
@@ -510,9 +521,17 @@ def test_a_certificate_of_each_key_type_is_kept(
     assert len(without_stores._certificates) == 2
 
 
+@pytest.mark.parametrize("in_memory", [True, False], ids=["memory", "pipe"])
 def test_the_function_for_a_passphrase_is_called_once(
-    without_stores: PinnedSSLContext, private: Authority, pins: PinSet, folder: Path
+    without_stores: PinnedSSLContext,
+    private: Authority,
+    pins: PinSet,
+    folder: Path,
+    in_memory: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if not in_memory:
+        monkeypatch.setattr(os, "memfd_create", forbidden)
     locked = write_locked(folder, private)
     asked = iter(["hunter2-hunter2"])
     without_stores.load_cert_chain(locked, password=lambda: next(asked))

@@ -47,6 +47,7 @@ _TLS_OPTIONS = (
     *("ciphers", "ssl_backend"),
     *("ssl_maximum_version", "ssl_minimum_version", "ssl_version"),
 )
+_SHARED = "_wrapper_for_urllib3"  # an attribute of a pinned context
 _REQUIRED = frozenset({None, ssl.CERT_REQUIRED, "CERT_REQUIRED", "REQUIRED"})
 
 
@@ -103,6 +104,20 @@ class _BaseConnection:
         base.__init__(*args, **options)
         self.ssl_context = ssl_context
 
+    def _wrapper(self, context: PinnedSSLContext) -> HandedContext:
+        """Return the wrapper of a pinned context for this connection.
+
+        All connections of urllib3 share one, because they offer the same ALPN protocols: to make
+        one takes as long as a sixth of a handshake. Those of urllib3-future may differ.
+        """
+        if self._http3 is not None:
+            return HandedContext(context)
+        wrapper = vars(context).get(_SHARED)
+        if wrapper is None:
+            wrapper = HandedContext(context)
+            setattr(context, _SHARED, wrapper)
+        return wrapper
+
     @contextmanager
     def _pinned(self) -> Iterator[None]:
         """Context manager: require that the ``with`` block connects with the pinned context.
@@ -117,7 +132,7 @@ class _BaseConnection:
         host, port = self.host, self.port
         if self._tunnel_host:
             host, port = self._tunnel_host, self._tunnel_port or port
-        self.ssl_context = HandedContext(context)
+        self.ssl_context = self._wrapper(context)
         try:
             with calling(host, port):
                 yield

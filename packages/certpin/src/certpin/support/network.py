@@ -196,6 +196,8 @@ class Deadline:
             sock = socket.socket(family, kind, protocol)
             try:
                 self._hold(sock)
+                # Otherwise a request waits until the server confirms the handshake.
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 sock.settimeout(self.left)
                 sock.connect(address)
             except OSError as exc:

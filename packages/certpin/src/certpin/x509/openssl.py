@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from certpin.errors import CertificateParseError
 from certpin.support.forks import Forked, register
+from certpin.support.memory_files import as_file
 from certpin.x509.certificate import Certificate, end_in_roots
 
 if TYPE_CHECKING:
@@ -265,17 +266,13 @@ class _ClientCertificate:
 
     def __init__(self, certfile: Any, keyfile: Any, password: Any) -> None:
         self._chain = Path(os.fsdecode(certfile)).read_bytes()
-        self._key = None if keyfile is None else Path(os.fsdecode(keyfile)).read_bytes()
+        self._key = self._chain if keyfile is None else Path(os.fsdecode(keyfile)).read_bytes()
         self._password = _once(password) if callable(password) else password
 
     def load_into(self, context: ssl.SSLContext) -> None:
         """Load it into a context. Raises ``ssl.SSLError`` if OpenSSL can't read it."""
-        with _as_file(self._chain) as certfile:
-            if self._key is None:
-                OpenSSLContext.load_cert_chain(context, certfile, None, self._password)
-                return
-            with _as_file(self._key) as keyfile:
-                OpenSSLContext.load_cert_chain(context, certfile, keyfile, self._password)
+        with as_file(self._chain) as certfile, as_file(self._key) as keyfile:
+            OpenSSLContext.load_cert_chain(context, certfile, keyfile, self._password)
 
     def key_type(self) -> str:
         """Return the type of the key. A context has one certificate of each type.
@@ -301,29 +298,6 @@ def _once(password: Any) -> Any:
         return kept[0]
 
     return call
-
-
-@contextmanager
-def _as_file(content: bytes) -> Iterator[str]:
-    """Yield the path of a file with this content, which may be a private key.
-
-    OpenSSL reads client certificates only from files. On Linux the file is in memory; elsewhere,
-    and if ``/proc`` can't be used, it is in a temporary folder that only this user can read.
-    """
-    if hasattr(os, "memfd_create"):
-        with os.fdopen(os.memfd_create("certpin"), "wb") as file:
-            file.write(content)
-            file.flush()
-            path = f"/proc/self/fd/{file.fileno()}"
-            if os.access(path, os.R_OK):
-                yield path
-                return
-    from tempfile import TemporaryDirectory
-
-    with TemporaryDirectory(prefix="certpin-") as folder:  # mode 0700
-        found = Path(folder, "client.pem")
-        found.write_bytes(content)
-        yield str(found)
 
 
 class MirroredContext(OwnSSLContext):
@@ -507,7 +481,8 @@ class AlpnContext(MirroredContext):
         The connections of client adapters that set their own protocols are not affected.
         """
         protocols = list(alpn_protocols)
-        with alpn_lock.held:
+        # In this order: a thread that waits for the settings of a context must not hold up others.
+        with self._configuring, alpn_lock.held:
             super().set_alpn_protocols(protocols)
             self._alpn_protocols = protocols
 

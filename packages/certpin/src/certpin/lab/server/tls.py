@@ -6,20 +6,19 @@ killed process must not leave a key on the disk.
 
 from __future__ import annotations
 
-import os
 import ssl
-import threading
 import warnings
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 from certpin.lab.case import CannotServeError
 from certpin.lab.server.stapling import StaplingTls
 from certpin.lab.server.weak_tls import NotOfferedError, WeakTls
+from certpin.support.memory_files import as_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from certpin.lab.scenario import ServerStep, TLSSettings
     from certpin.lab.server.protocols import Application
@@ -286,7 +285,7 @@ def _set_up(
     try:
         context.set_ciphers((settings.ciphers or "DEFAULT") + _LAX)
         if settings.dh_params:
-            with _as_file(settings.dh_params.encode()) as group:
+            with as_file(settings.dh_params.encode()) as group:
                 context.load_dh_params(group)
     except ssl.SSLError as exc:
         raise _will_not(exc) from exc
@@ -303,42 +302,10 @@ def load(context: ssl.SSLContext, chain_pem: bytes, key_pem: bytes) -> None:
 
     Raises ``ssl.SSLError`` if one of them is invalid, or they don't belong together.
     """
-    with _as_file(chain_pem) as chain, _as_file(key_pem) as key:
+    with as_file(chain_pem) as chain, as_file(key_pem) as key:
         try:
             context.load_cert_chain(chain, key)
         except ssl.SSLError:
             raise
         except OSError as exc:  # Python raises it for junk from a pipe
             raise ssl.SSLError("no certificate, or no key") from exc
-
-
-@contextmanager
-def _as_file(data: bytes) -> Iterator[str]:
-    """Context manager: yield a path from which OpenSSL can read these bytes once."""
-    descriptor = _memory(data) if hasattr(os, "memfd_create") else _pipe(data)
-    try:
-        yield f"/dev/fd/{descriptor}"
-    finally:
-        os.close(descriptor)
-
-
-def _memory(data: bytes) -> int:
-    """Return the descriptor of a memory file with these bytes (Linux)."""
-    descriptor = os.memfd_create("certpin-lab")
-    os.write(descriptor, data)
-    return descriptor
-
-
-def _pipe(data: bytes) -> int:
-    """Return the descriptor of a pipe from which these bytes can be read.
-
-    A thread writes the bytes, because they may be more than the pipe's buffer holds.
-    """
-    reader, writer = os.pipe()
-    threading.Thread(target=_fill, args=(writer, data), daemon=True).start()
-    return reader
-
-
-def _fill(writer: int, data: bytes) -> None:
-    with suppress(BrokenPipeError), os.fdopen(writer, "wb") as file:
-        file.write(data)

@@ -34,6 +34,7 @@ refuse() {
     exit 2
 }
 
+[ ! -d "$CERTPIN_INSTALL_TO" ] || refuse "$CERTPIN_INSTALL_TO is a folder: name a file"
 new=$(mktemp "$CERTPIN_INSTALL_TO.XXXXXX") # mode 600
 trap 'rm -f "$new"' EXIT
 trap 'exit 130' HUP INT TERM
@@ -50,12 +51,13 @@ named=$(LC_ALL=C awk '{ n += gsub(/-----BEGIN [A-Z0-9 ]*CERTIFICATE-----/, "") }
 loaded=$(openssl crl2pkcs7 -nocrl -certfile "$new" | openssl pkcs7 -print_certs |
     grep -c '^-----BEGIN CERTIFICATE-----') || :
 [ "$loaded" = "$named" ] || refuse "openssl reads $loaded of the $named certificates of $chain"
-if [ -n "$key" ]; then
-    grep -q '^-----BEGIN .*PRIVATE KEY-----' "$new" || refuse "$key has no private key as PEM"
+if grep -q '^-----BEGIN .*PRIVATE KEY-----' "$new"; then # perhaps in the chain's own file
     # Each in an assignment, so that `set -e` ends this if openssl cannot read it.
     certified=$(openssl x509 -in "$new" -noout -pubkey)
     held=$(openssl pkey -in "$new" -pubout)
-    [ "$held" = "$certified" ] || refuse "$key is not the key of $chain"
+    [ "$held" = "$certified" ] || refuse "${key:-the key in it} is not the key of $chain"
+elif [ -n "$key" ]; then
+    refuse "$key has no private key as PEM"
 fi
 
 # Ends with another code than 0, and `set -e` ends this, unless every client accepts the key.

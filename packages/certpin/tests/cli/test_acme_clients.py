@@ -138,6 +138,7 @@ def _files(identity: Identity) -> None:
         "bare.key": key.rstrip(b"\n"),
         "crlf.pem": chain.replace(b"\n", b"\r\n"),
         "both.pem": chain + key,
+        "wrong.pem": chain + Path("backup.key").read_bytes(),
         # What `cat leaf.pem ca.pem` makes of a leaf without a newline at its end.
         "glued.pem": chain.replace(b"CERTIFICATE-----\n-----BEGIN", b"CERTIFICATE----------BEGIN"),
         "short.pem": chain.replace(b"-----END CERTIFICATE-----\n", b"", 1),
@@ -185,6 +186,7 @@ def test_a_server_can_load_what_is_installed(by_hand: Identity, chain: str, key:
         ("short.pem", "", "certificates of short.pem"),
         ("chain.pem", "der.key", "der.key has no private key as PEM"),
         ("chain.pem", "public.key", "public.key has no private key as PEM"),
+        ("wrong.pem", "", "the key in it is not the key of wrong.pem"),
     ],
 )
 def test_a_file_that_no_server_can_load_is_not_installed(
@@ -204,6 +206,13 @@ def test_with_a_key_on_a_token_only_the_chain_is_installed(by_hand: Identity) ->
     assert done.returncode == 0, done.stderr
     assert Path("server.pem").read_bytes() == by_hand.chain_pem
     assert Path("server.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_nothing_is_installed_into_a_folder(by_hand: Identity) -> None:
+    Path("folder").mkdir()
+    done = install("chain.pem", "server.key", CERTPIN_INSTALL_TO="folder", CERTPIN_COMMAND="false")
+    assert (done.returncode, "folder is a folder: name a file" in done.stderr) == (2, True)
+    assert list(Path("folder").iterdir()) == []
 
 
 @pytest.mark.parametrize("missing", ["CERTPIN_PINS", "CERTPIN_INSTALL_TO"])

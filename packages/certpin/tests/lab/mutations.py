@@ -35,9 +35,23 @@ _VERDICTS = [
     Mutation(
         "every silent connection",
         _JUDGE,
-        "if probing and silent and attempt.ending.content",
-        "if probing and len(silent) == len(attacked) and attempt.ending.content",
+        "if not (probing and silent and attempt.ending.content)",
+        "if not (probing and len(silent) == len(attacked) and attempt.ending.content)",
         f"{_J}test_an_attack_that_may_have_met_a_probe_is_inconclusive",
+    ),
+    Mutation(
+        "a spare connection after the last request",
+        _JUDGE,
+        "    since = 0 if len(silent) == len(attacked) else silent[0] + 1\n",
+        "    since = silent[0] + 1\n",
+        f"{_J}test_an_attack_after_the_last_request_may_have_met_a_spare_connection",
+    ),
+    Mutation(
+        "a visible refusal after the last request",
+        _JUDGE,
+        "    since = 0 if len(silent) == len(attacked) else silent[0] + 1\n",
+        "    since = 0\n",
+        f"{_J}test_an_attack_after_the_last_request_may_have_met_a_spare_connection",
     ),
     Mutation(
         "probes in the run itself",
@@ -49,8 +63,8 @@ _VERDICTS = [
     Mutation(
         "a second try after a refusal",
         _JUDGE,
-        "    if probing and silent and",
-        "    if silent and",
+        "    if not (probing and silent and",
+        "    if not (silent and",
         f"{_J}test_a_client_that_opens_no_probes_has_refused",
     ),
     Mutation(

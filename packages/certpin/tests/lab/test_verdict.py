@@ -216,11 +216,25 @@ def test_a_refusal_that_a_probe_would_not_show_counts() -> None:
     assert unused(met(), later, ending=REFUSED) is Verdict.REJECT
     assert unused(met()) is Verdict.REJECT, "no request needed the connection"
     assert unused(met(), met(HONEST)) is Verdict.REJECT
-    before = (HONEST, HOSTILE, HONEST)
-    assert unused(later, met(), first=before) is Verdict.REJECT, "it made its request before"
-    assert unused(later, met(), met(HONEST, data=b"x"), first=before) is Verdict.INCONCLUSIVE
     assert unused(met(data=b"GET /"), later) is Verdict.ACCEPT
     assert unused(met(), met(), first=(HOSTILE,)) is Verdict.REJECT, "every connection is attacked"
+
+
+def test_an_attack_after_the_last_request_may_have_met_a_spare_connection() -> None:
+    swapped, asked = (HONEST, HOSTILE, HOSTILE), met(HONEST, data=b"GET /")
+    assert unused(asked, met(), first=swapped) is Verdict.INCONCLUSIVE
+    assert unused(met(HONEST, passed=1), met(), met(), first=swapped) is Verdict.INCONCLUSIVE
+    # The run itself may show probes too.
+    probed = (asked, met(HONEST), met())
+    steps = (HONEST, HONEST, HOSTILE)
+    assert unused(*probed, first=steps, opens_probes=False) is Verdict.INCONCLUSIVE
+    assert unused(asked, met(), first=swapped, opens_probes=False) is Verdict.REJECT
+    assert unused(asked, met(), ending=REFUSED, first=swapped) is Verdict.REJECT
+    # One visible refusal is enough if no request follows.
+    refused = met(alert="bad_certificate")
+    assert unused(asked, refused, met(), first=swapped) is Verdict.REJECT
+    assert unused(asked, met(), refused, first=swapped) is Verdict.REJECT
+    assert unused(asked, met(), asked, first=(HONEST, HOSTILE, HONEST)) is Verdict.INCONCLUSIVE
 
 
 def test_an_attack_on_a_later_connection_needs_a_request_on_an_earlier_one() -> None:

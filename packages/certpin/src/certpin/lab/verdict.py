@@ -281,6 +281,9 @@ def _unused(attempt: Attempt) -> Judgement | None:
     A client that refuses after the handshake, and then repeats its request, also leaves a
     connection without a request. It counts as a refusal if the client opens no other such
     connection, neither in this run nor in the good control.
+
+    A client with probes that made its request before the attack, and reports success, refused only
+    if it sent an alert to an attacker.
     """
     steps = attempt.scenario.first
     if all(step.role is not Role.HONEST for step in steps):
@@ -293,11 +296,16 @@ def _unused(attempt: Attempt) -> Judgement | None:
         return Judgement(None, "the client sent nothing to the honest server before the attack")
     silent = [number for number in attacked if _is_silent(seen[number])]
     probing = attempt.opens_probes or any(map(_is_probe, seen))
-    if probing and silent and attempt.ending.content and any(map(_is_used, seen[silent[0] + 1 :])):
+    if not (probing and silent and attempt.ending.content):
+        return None
+    # Without a visible refusal, a request before the attack counts too: the attack may have met a
+    # spare connection.
+    since = 0 if len(silent) == len(attacked) else silent[0] + 1
+    if any(map(_is_used, seen[since:])):
         return Judgement(
             Verdict.INCONCLUSIVE,
             "the client opens connections on which it sends nothing, and the attack may have met "
-            "one of them: the client then succeeded with the honest server (let it open no "
+            "one of them: a request succeeded with the honest server (let it open no "
             "connection without a request, or report a refusal by its exit status)",
         )
     return None

@@ -16,6 +16,7 @@ from certpin import PinSet
 from certpin.lab.attacks.sequences import SEQUENCES
 from certpin.lab.case import Family
 from certpin.lab.pki import Style
+from certpin.lab.runner import hostile_refusals
 from certpin.lab.verdict import Outcome, Verdict
 from tests.lab._clients import pinned, trusting
 from tests.lab.attacks._calls import ask, call, check_pin, connected, results, wrong
@@ -155,9 +156,31 @@ def test_probes_between_requests_do_not_hide_them_either() -> None:
                 pass
 
     found = results(client, Style.LEAF, *NUMBERED)
-    through, spent = dict.fromkeys(NUMBERED[1::2], "ACCEPT"), dict.fromkeys(NUMBERED[:3:2])
+    through, spent = dict.fromkeys(NUMBERED[1::2], "ACCEPT"), dict.fromkeys(NUMBERED[::2])
     assert wrong(found) == {**through, **dict.fromkeys(spent, "INCONCLUSIVE")}
-    assert found["rogue-connection-6"].verdict is Verdict.REJECT, "no request follows"
+
+
+def test_a_spare_connection_after_the_last_request_does_not_pass() -> None:
+    """The attack meets only the spare connection, on which the client decides nothing."""
+
+    def client(target: Target) -> None:
+        with connected(target, pinned(target)) as sock:
+            ask(sock, target.host, target.canary)
+            with connected(target, trusting(target)):
+                pass
+
+    names = ["swap-on-reconnect", "rogue-connection-2"]
+    found = results(client, Style.LEAF, *names)
+    assert wrong(found) == dict.fromkeys(names, "INCONCLUSIVE")
+    assert hostile_refusals(found.values()) == 0
+
+    def checking(target: Target) -> None:
+        with connected(target, pinned(target)) as sock:
+            ask(sock, target.host, target.canary)
+            with connected(target, pinned(target)):
+                pass
+
+    assert not wrong(results(checking, Style.LEAF, *names)), "it reports the refusal"
 
 
 @pytest.mark.parametrize("tls", ["1.2", "1.3"])

@@ -122,6 +122,13 @@ MUTATIONS: list[Mutation] = [
         _IN_FAULTS + "test_of_two_issuers_openssl_takes_the_first_that_is_valid_now",
     ),
     Mutation(
+        "the path that OpenSSL takes has to lead to an anchor",
+        _FAULTS,
+        "if good and not set(taken).intersection(anchors_of(prospect, policy)):",
+        "if False:",
+        _IN_FAULTS + "test_the_issuer_that_is_sent_first_has_to_lead_to_an_anchor",
+    ),
+    Mutation(
         "OpenSSL takes an issuer that is valid now",
         _FAULTS,
         "der not in anchors, not _is_valid(der, now), order[der]",

@@ -122,12 +122,53 @@ def test_a_root_that_expired_is_taken_if_its_intermediate_was_sent_first(tmp_pat
     assert not refusals_of_gate(last, trust, tmp_path)
 
 
+@pytest.mark.parametrize("is_cross", [True, False])
+def test_the_issuer_that_is_sent_first_has_to_lead_to_an_anchor(
+    is_cross: bool, tmp_path: Path
+) -> None:
+    """OpenSSL tries no other one. A root that is not trusted is such an issuer, too."""
+    new, other = Authority("New"), Authority("Other")
+    issuer = new.intermediate("Issuer")
+    dead = Authority("Issuer", issuer=other if is_cross else None, key=issuer.key)
+    identity = issuer.intermediate("Below").issue(HOST)
+    leaf, below, good = identity.chain
+    first = replace(identity, chain=(leaf, below, dead.x509, good))
+    (found,) = refusals_of_gate(first, kit.anchors(new), tmp_path)
+    name = "Other" if is_cross else "Issuer"
+    assert f"CN=Issuer in its chain, issued by {name}, leads to no trust anchor" in found.problem
+    assert found.fix.startswith("send the certificate of this authority that leads to a")
+    last = replace(identity, chain=(leaf, below, good, dead.x509))
+    assert not refusals_of_gate(last, kit.anchors(new), tmp_path)
+    assert not refusals_of_gate(first, kit.anchors(new, issuer), tmp_path)
+
+
 def test_a_path_to_an_intermediate_as_the_anchor_ends_there(tmp_path: Path) -> None:
     root = Authority("Root", change=valid(-99, -1))
     issuer = root.intermediate("Issuer")
     assert not refusals_of_gate(issuer.issue(HOST), kit.anchors(issuer), tmp_path)
     both = refusals_of_gate(issuer.issue(HOST), kit.anchors(issuer, root), tmp_path)
     assert [each.invariant for each in both] == ["certificate"]
+
+
+def test_clients_of_the_platform_need_a_known_root_on_the_path_that_openssl_takes() -> None:
+    """If no root is known here, all paths end below a root that other machines may know."""
+    new, other = Authority("New"), Authority("Other")
+    issuer = new.intermediate("Issuer")
+    dead = Authority("Issuer", issuer=other, key=issuer.key).certificate
+    identity = issuer.issue(HOST)
+    own = kit.pin_set(kit.policy(HOST, identity.pin))
+    now = datetime.now(UTC)
+    known = situation(replace(own, version=2), Version(own, fetched=now - 90 * DAY), now=now)
+    good = issuer.certificate
+    for above, roots, is_refused in (
+        ((dead, good), (new,), True),
+        ((good, dead), (new,), False),
+        ((dead, good), (new, other), False),
+        ((dead, good), (), False),
+    ):
+        ders = tuple(root.certificate.der for root in roots)
+        chain = Prospect(identity.certificate, above, sent=True, roots=ders)
+        assert bool(check_step(known, "activate", identity.pin, [chain])) == is_refused
 
 
 def test_clients_of_the_platform_are_judged_by_the_known_part_of_the_path() -> None:

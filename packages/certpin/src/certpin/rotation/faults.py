@@ -14,8 +14,9 @@ from certpin.rotation.prospect import anchors_of, paths_of, sent_certificates
 from certpin.rotation.situation import CLOCK_TOLERANCE
 from certpin.rotation.violation import Violation
 from certpin.x509 import Certificate, end_in_roots
-from certpin.x509.chain import read_facts
-from certpin.x509.validation import path_fault
+from certpin.x509.certificate import name_of
+from certpin.x509.chain import read_facts, short_name
+from certpin.x509.validation import PathFault, path_fault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from certpin.pins import HostPolicy
     from certpin.rotation.prospect import Prospect
     from certpin.rotation.situation import Situation
-    from certpin.x509.validation import PathFault
 
 
 def is_valid_chain(situation: Situation, prospects: Sequence[Prospect]) -> Violation | None:
@@ -57,7 +57,8 @@ def chain_fault(prospect: Prospect, policy: HostPolicy | None, now: datetime) ->
     """Return why clients with a policy refuse the certificates of a chain, whatever is pinned.
 
     The reason is a fault that `path_fault` finds. It counts if every path has one, or the path that
-    OpenSSL takes: OpenSSL doesn't try another one if that path has a fault.
+    OpenSSL takes: OpenSSL doesn't try another one if that path has a fault. Nor does it if that
+    path leads to no trust anchor, so this is a fault, too, if another path leads to one.
 
     Args:
         prospect: the chain. Only one that a server sends as it is (``sent``) is checked.
@@ -75,6 +76,9 @@ def chain_fault(prospect: Prospect, policy: HostPolicy | None, now: datetime) ->
     taken = _taken_way(prospect, policy, ways, now)
     if taken in faults and faults[taken] is not None:
         return faults[taken]
+    good = [way for way in ended if faults[way] is None]
+    if good and not set(taken).intersection(anchors_of(prospect, policy)):
+        return _dead_end(taken, good)
     if None in faults.values():
         return None
     return next(iter(faults.values()), None)
@@ -98,6 +102,29 @@ def _way_fault(
         has_leaf=prospect.leaf is not None and prospect.issued,
         is_whole=is_whole,
         strict=STRICT_BY_DEFAULT if strict is None else strict,
+    )
+
+
+def _dead_end(taken: tuple[bytes, ...], good: list[tuple[bytes, ...]]) -> PathFault:
+    """Return the fault of the path that OpenSSL takes if it leads to no anchor, and others do.
+
+    The fault names the last issuer that is sent before the one on a good path.
+
+    Args:
+        taken: the path that OpenSSL takes.
+        good: the paths to an anchor that have no fault.
+    """
+    first = max(
+        next(at for at, (der, other) in enumerate(zip(taken, way, strict=False)) if der != other)
+        for way in good
+    )
+    certificate = Certificate.from_der(taken[first])
+    issuer = short_name(read_facts(taken[first]).issuer)
+    return PathFault(
+        certificate,
+        f"the authority {name_of(certificate)} in its chain, issued by {issuer}, leads to no trust "
+        "anchor, and clients take it because it is sent first",
+        "send the certificate of this authority that leads to a trust anchor first, or only it",
     )
 
 

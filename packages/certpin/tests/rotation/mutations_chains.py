@@ -80,6 +80,13 @@ MUTATIONS: list[Mutation] = [
         _IN_VALIDATION + "test_a_signature_with_sha1_is_a_fault_below_the_root_only",
     ),
     Mutation(
+        "a path: explicit curve parameters",
+        _VALIDATION,
+        "if not is_alone and not has_named_curve(self.certificate.spki):",
+        "if False:",
+        _IN_VALIDATION + "test_an_ec_key_with_explicit_curve_parameters_is_refused",
+    ),
+    Mutation(
         "a path: an extension that can't be read",
         _VALIDATION,
         'found = _Problem("has an extension that can\'t be read")',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -40,6 +41,18 @@ if TYPE_CHECKING:
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
 _OLD_ROOT = "[req]\ndistinguished_name=dn\nprompt=no\n[dn]\nCN=Old Root\n"
+_EXPLICIT_ROOT = """[req]
+distinguished_name=dn
+x509_extensions=v3
+prompt=no
+[dn]
+CN=Root
+[v3]
+basicConstraints=critical,CA:TRUE
+keyUsage=critical,digitalSignature,keyCertSign
+subjectKeyIdentifier=hash
+subjectAltName=DNS:api.bank.example
+"""
 # sha256WithRSAEncryption and sha1WithRSAEncryption (RFC 8017 appendix A.2.4).
 _SHA256_RSA, _SHA1_RSA = (bytes.fromhex(f"2a864886f70d0101{last}") for last in ("0b", "05"))
 
@@ -97,6 +110,23 @@ def test_a_root_of_version_1_is_an_authority_and_an_intermediate_is_not(tmp_path
     fault = path_fault([identity.certificate, root.certificate], NOW + DAY, NOW, is_whole=False)
     assert fault is not None
     assert "has no basicConstraints" in fault.problem
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_an_ec_key_with_explicit_curve_parameters_is_refused(strict: bool, tmp_path: Path) -> None:
+    (tmp_path / "root.cnf").write_text(_EXPLICIT_ROOT)
+    made = openssl(
+        *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+        *("-pkeyopt", "ec_param_enc:explicit", "-nodes", "-keyout", "-"),
+        *("-config", tmp_path / "root.cnf"),
+    )
+    root = Authority.load(made, NOW)
+    fault = assert_like_openssl(root.issue(HOST), root, strict, tmp_path)
+    assert fault is not None
+    assert "explicit curve parameters" in fault.problem
+    assert "strict_x509" not in fault.fix
+    alone = replace(root.issue(HOST), key=root.key, chain=(root.x509,))
+    assert assert_like_openssl(alone, root, strict, tmp_path) is None
 
 
 def test_a_signature_with_sha1_is_a_fault_below_the_root_only() -> None:

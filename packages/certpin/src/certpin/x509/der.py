@@ -18,7 +18,8 @@ from cryptography.hazmat import asn1
 
 # No `from __future__ import annotations` here: the parser reads the annotations as objects.
 
-# The contents of their OIDs (RFC 8017 appendix C).
+# The contents of their OIDs (RFC 8017 appendix C, RFC 5480 section 2.1.1).
+_EC = bytes.fromhex("2a8648ce3d0201")
 _RSA = bytes.fromhex("2a864886f70d010101")
 _RSA_PSS = bytes.fromhex("2a864886f70d01010a")
 
@@ -167,6 +168,18 @@ def describe_key(spki: bytes) -> str:
     if isinstance(key, ec.EllipticCurvePublicKey):
         return f"EC {_CURVES.get(key.curve.name, key.curve.name)}"
     return type(key).__name__.removesuffix("PublicKey").replace("MLDSA", "ML-DSA-")
+
+
+def has_named_curve(spki: bytes) -> bool:
+    """Return False if a key is an EC key, and its parameters are not the OID of a curve.
+
+    RFC 5480 section 2.1.1 forbids other parameters: a forger could choose the generator of the
+    curve (CVE-2020-0601).
+
+    Raises ``ValueError`` if the bytes are no SubjectPublicKeyInfo.
+    """
+    algorithm, *parameters = asn1.decode_der(_SubjectPublicKeyInfo, spki).algorithm
+    return bytes(algorithm.data) != _EC or [each.tag_bytes for each in parameters] == [_OID]
 
 
 def _oid_of(spki: bytes) -> str:

@@ -132,7 +132,7 @@ def _der(certificates: Any) -> tuple[bytes, ...]:
 STRICT_BY_DEFAULT = sys.version_info >= (3, 13)
 
 # The X509_V_ERR_… of openssl/x509_vfy.h that only VERIFY_X509_STRICT causes, and the section of
-# RFC 5280 (of RFC 5480 for the last) that each enforces.
+# RFC 5280 that each enforces. OpenSSL 3 refuses explicit curve parameters (94) without it, too.
 _STRICT_RULES = {
     80: "RFC 5280 section 4.2.1.9",  # PATHLEN_INVALID_FOR_NON_CA
     81: "RFC 5280 section 4.2.1.9",  # PATHLEN_WITHOUT_KU_KEY_CERT_SIGN
@@ -148,7 +148,6 @@ _STRICT_RULES = {
     91: "RFC 5280 section 4.2.1.2",  # SUBJECT_KEY_IDENTIFIER_CRITICAL
     92: "RFC 5280 section 4.2.1.3",  # CA_CERT_MISSING_KEY_USAGE
     93: "RFC 5280 section 4.1.2.1",  # EXTENSIONS_REQUIRE_VERSION_3
-    94: "RFC 5480 section 2.1.1",  # EC_KEY_EXPLICIT_PARAMS
 }
 
 
@@ -167,7 +166,7 @@ def strict_advice(code: int, setting: str = PIN_FILE_SETTING) -> str:
         setting: an instruction for the user that makes certpin accept such a chain.
 
     Returns:
-        A text with the broken rule of an RFC and the instruction; empty for other errors.
+        A text with the broken rule of RFC 5280 and the instruction; empty for other errors.
     """
     if code not in _STRICT_RULES:
         return ""

@@ -5,7 +5,8 @@
 certificate of the path, the trust anchor included, is checked in this order:
 
     1. its dates
-    2. its key and its signature are as strong as OpenSSL's security level 2 requires
+    2. its key has a named curve, if it is an EC key; its key and its signature are as strong as
+       OpenSSL's security level 2 requires
     3. it has no unknown critical extension, and none that can't be read
     4. an authority may issue certificates (basicConstraints, keyUsage, the purpose sslserver)
     5. it is for TLS servers (extendedKeyUsage, keyUsage)
@@ -205,6 +206,12 @@ class _Check:
     def _weakness(self) -> str | None:
         from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 
+        from certpin.x509.der import has_named_curve
+
+        # OpenSSL doesn't check the curve of a server's certificate that is its own trust anchor.
+        is_alone = self.is_anchor and not self.depth
+        if not is_alone and not has_named_curve(self.certificate.spki):
+            return "has an EC key with explicit curve parameters, which clients refuse"
         parsed = self._parsed
         with without_deprecations():
             key = parsed.public_key()

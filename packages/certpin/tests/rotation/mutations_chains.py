@@ -136,6 +136,13 @@ MUTATIONS: list[Mutation] = [
         _IN_FAULTS + "test_the_issuer_that_is_sent_first_has_to_lead_to_an_anchor",
     ),
     Mutation(
+        "OpenSSL takes an issuer that fits the key identifier",
+        _FAULTS,
+        "list(map(_fitting, ways))",
+        "ways",
+        _IN_FAULTS + "test_an_issuer_that_fits_and_whose_own_issuer_does_not_is_taken",
+    ),
+    Mutation(
         "OpenSSL takes an issuer that is valid now",
         _FAULTS,
         "der not in anchors, not _is_valid(der, now), order[der]",

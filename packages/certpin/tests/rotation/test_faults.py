@@ -142,6 +142,47 @@ def test_the_issuer_that_is_sent_first_has_to_lead_to_an_anchor(
     assert not refusals_of_gate(first, kit.anchors(new, issuer), tmp_path)
 
 
+def _naming(issuer: Authority) -> Change:
+    """Return a change to the authorityKeyIdentifier that OpenSSL's `keyid,issuer:always` makes."""
+    key = x509.SubjectKeyIdentifier.from_public_key(issuer.key.public_key())
+    above = x509.DirectoryName(issuer.x509.issuer)
+    serial = issuer.x509.serial_number
+    return changed(x509.AuthorityKeyIdentifier(key.digest, [above], serial), critical=False)
+
+
+def test_an_issuer_that_does_not_fit_the_key_identifier_is_no_issuer(tmp_path: Path) -> None:
+    """As with a root that was signed again with its key, and is in the trust file twice."""
+    old = Authority("Root")
+    new = Authority("Root", key=old.key)
+    identity = new.issue(HOST, change=_naming(new))
+    for anchors in ((old, new), (new, old)):
+        assert not refusals_of_gate(identity, kit.anchors(*anchors), tmp_path)
+    found = refusals_of_gate(identity, kit.anchors(old), tmp_path)
+    assert ["another issuer in its authorityKeyId" in each.problem for each in found] == [True]
+    key = changed(x509.SubjectKeyIdentifier(b"another key"), critical=False)
+    other = Authority("Root", key=old.key, change=key)
+    for anchors in ((other, new), (new, other)):
+        assert not refusals_of_gate(new.issue(HOST), kit.anchors(*anchors), tmp_path)
+
+
+def test_an_issuer_that_fits_and_whose_own_issuer_does_not_is_taken(tmp_path: Path) -> None:
+    root = Authority("Root")
+    issuer = root.intermediate("Issuer")
+    again = Authority("Issuer", issuer=root, key=issuer.key)
+    stray = Authority("Issuer", issuer=root, key=issuer.key, change=_naming(issuer))
+    identity = again.issue(HOST, change=_naming(again))
+    leaf, good = identity.chain
+    for above in itertools.permutations([good, issuer.x509]):
+        sent = replace(identity, chain=(leaf, *above))
+        assert not refusals_of_gate(sent, kit.anchors(root), tmp_path)
+        assert not refusals_of_gate(sent, kit.anchors(issuer, root), tmp_path)
+    identity = again.issue(HOST)
+    for above in itertools.permutations([good, stray.x509]):
+        sent = replace(identity, chain=(identity.chain[0], *above))
+        found = refusals_of_gate(sent, kit.anchors(root), tmp_path)
+        assert bool(found) == (above[0] is stray.x509)
+
+
 def test_a_path_to_an_intermediate_as_the_anchor_ends_there(tmp_path: Path) -> None:
     root = Authority("Root", change=valid(-99, -1))
     issuer = root.intermediate("Issuer")

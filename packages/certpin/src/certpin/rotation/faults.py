@@ -7,8 +7,10 @@ certificate on it has a fault. ``certpin.x509.validation`` finds the fault of on
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from certpin.errors import CertificateParseError
 from certpin.rotation.fleet import client_count
 from certpin.rotation.prospect import anchors_of, paths_of, sent_certificates
 from certpin.rotation.situation import CLOCK_TOLERANCE
@@ -16,7 +18,7 @@ from certpin.rotation.violation import Violation
 from certpin.x509 import Certificate, end_in_roots
 from certpin.x509.certificate import name_of
 from certpin.x509.chain import read_facts, short_name
-from certpin.x509.validation import PathFault, path_fault
+from certpin.x509.validation import PathFault, names_issuer, path_fault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +75,7 @@ def chain_fault(prospect: Prospect, policy: HostPolicy | None, now: datetime) ->
         return None
     ways, ended, open_ways = paths_of(prospect, policy)
     faults = {way: _way_fault(prospect, policy, way, now) for way in (*ended, *open_ways)}
-    taken = _taken_way(prospect, policy, ways, now)
+    taken = _taken_way(prospect, policy, list(map(_fitting, ways)), now)
     if taken in faults and faults[taken] is not None:
         return faults[taken]
     good = [way for way in ended if faults[way] is None]
@@ -82,6 +84,22 @@ def chain_fault(prospect: Prospect, policy: HostPolicy | None, now: datetime) ->
     if None in faults.values():
         return None
     return next(iter(faults.values()), None)
+
+
+def _fitting(way: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """Return a path up to the first certificate that names another issuer than the next one.
+
+    OpenSSL takes no issuer that doesn't fit the authorityKeyIdentifier, such as an older
+    certificate of a root that was signed again with its key.
+    """
+    try:
+        certificates = map(Certificate.from_der, way)
+        for at, (below, above) in enumerate(pairwise(certificates), start=1):
+            if not names_issuer(below, above):
+                return way[:at]
+    except (CertificateParseError, ValueError, TypeError):
+        pass  # `path_fault` refuses an extension that can't be read
+    return way
 
 
 def _way_fault(

@@ -290,30 +290,10 @@ class _Check:
         return f"allows {limit} authorities below it (pathLenConstraint), and {count} are there"
 
     def _identifier_problem(self) -> str | None:
-        """Return a problem if the authorityKeyIdentifier names another certificate than the next.
-
-        OpenSSL then doesn't take the next one for the issuer (X509_check_akid).
-        """
-        from cryptography import x509
-
-        identifier = _value(self._parsed, x509.AuthorityKeyIdentifier)
-        if not self.above or identifier is None:
+        """Return a problem if the authorityKeyIdentifier names another issuer."""
+        if not self.above or names_issuer(self.certificate, self.above[0]):
             return None
-        issuer = self.above[0].parsed
-        subject = _value(issuer, x509.SubjectKeyIdentifier)
-        key, serial = identifier.key_identifier, identifier.authority_cert_serial_number
-        names = [
-            name.value
-            for name in identifier.authority_cert_issuer or ()
-            if isinstance(name, x509.DirectoryName)
-        ]
-        if (
-            (key is not None and subject is not None and key != subject.digest)
-            or (serial is not None and serial != issuer.serial_number)
-            or (names and names[0] != issuer.issuer)
-        ):
-            return "names another issuer in its authorityKeyIdentifier than the chain has"
-        return None
+        return "names another issuer in its authorityKeyIdentifier than the chain has"
 
     def _constraint_problem(self) -> str | None:
         """Return the nameConstraints that the certificate violates (RFC 5280 section 6.1.3 (b)).
@@ -390,6 +370,38 @@ class _Check:
             yield "RFC 5280 section 4.2.1.1: no authorityKeyIdentifier"
         if self._may_issue and _value(self._parsed, x509.SubjectKeyIdentifier) is None:
             yield "RFC 5280 section 4.2.1.2: an authority without subjectKeyIdentifier"
+
+
+def names_issuer(certificate: Certificate, issuer: Certificate) -> bool:
+    """Return False if the authorityKeyIdentifier of a certificate names another issuer.
+
+    OpenSSL then looks for another one (X509_check_akid; RFC 5280 section 4.2.1.1).
+
+    Args:
+        certificate: the certificate.
+        issuer: a certificate with the issuer's name and key.
+
+    Raises:
+        CertificateParseError: a field can't be read.
+        ValueError: an extension can't be read.
+    """
+    from cryptography import x509
+
+    identifier = _value(certificate.parsed, x509.AuthorityKeyIdentifier)
+    if identifier is None:
+        return True
+    subject = _value(issuer.parsed, x509.SubjectKeyIdentifier)
+    key, serial = identifier.key_identifier, identifier.authority_cert_serial_number
+    names = [
+        name.value
+        for name in identifier.authority_cert_issuer or ()
+        if isinstance(name, x509.DirectoryName)
+    ]
+    return not (
+        (key is not None and subject is not None and key != subject.digest)
+        or (serial is not None and serial != issuer.parsed.serial_number)
+        or (names and names[0] != issuer.parsed.issuer)
+    )
 
 
 def _extensions(parsed: x509.Certificate) -> x509.Extensions:

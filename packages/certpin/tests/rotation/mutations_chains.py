@@ -94,6 +94,13 @@ MUTATIONS: list[Mutation] = [
         _IN_VALIDATION + "test_an_extension_that_cannot_be_read_is_a_fault",
     ),
     Mutation(
+        "a path: an algorithm that certpin doesn't know",
+        _VALIDATION,
+        'found = _Problem("has a key or a signature that certpin can\'t read")',
+        "found = None",
+        _IN_VALIDATION + "test_an_algorithm_that_certpin_does_not_know_is_a_fault",
+    ),
+    Mutation(
         "names: excluded",
         _CONSTRAINTS,
         "if any(_matches(name, base) for base in excluded):",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -55,6 +56,7 @@ subjectAltName=DNS:api.bank.example
 """
 # sha256WithRSAEncryption and sha1WithRSAEncryption (RFC 8017 appendix A.2.4).
 _SHA256_RSA, _SHA1_RSA = (bytes.fromhex(f"2a864886f70d0101{last}") for last in ("0b", "05"))
+_P256 = bytes.fromhex("2a8648ce3d030107")  # secp256r1 (RFC 5480 section 2.1.1.1)
 
 
 @pytest.mark.parametrize("strict", [False, True])
@@ -178,3 +180,18 @@ def test_an_extension_that_cannot_be_read_is_a_fault() -> None:
     fault = path_fault(path_of(identity, root), NOW, NOW)
     assert fault is not None
     assert "can't be read" in fault.problem
+
+
+def test_an_algorithm_that_certpin_does_not_know_is_a_fault() -> None:
+    """Only an OID is changed: of the curve of the key, or of the signature's algorithm."""
+    root = Authority("Root", key=new_rsa_key())
+    leaf = root.issue(HOST, key=ec.generate_private_key(ec.SECP256R1())).certificate
+    of_key = leaf.der.replace(_P256, _P256[:-1] + b"\x7f")
+    of_signature = leaf.der.replace(_SHA256_RSA, _SHA256_RSA[:-1] + b"\x7f")
+    assert leaf.der not in {of_key, of_signature}
+    for der in (of_key, of_signature):
+        fault = path_fault([Certificate.from_der(der), root.certificate], NOW, NOW)
+        assert fault is not None
+        assert fault.problem == "the certificate has a key or a signature that certpin can't read"
+    anchor = root.certificate.der.replace(_SHA256_RSA, _SHA256_RSA[:-1] + b"\x7f")
+    assert path_fault([leaf, Certificate.from_der(anchor)], NOW, NOW) is None

@@ -24,6 +24,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from cryptography.exceptions import UnsupportedAlgorithm
+
 from certpin.errors import CertificateParseError
 from certpin.x509.certificate import name_of, without_deprecations
 from certpin.x509.name_constraints import constraint_problem
@@ -116,6 +118,8 @@ def path_fault(
         check = _Check(certificate, at + first, below, path[at + 1 :], is_anchor)
         try:
             found = next(check.problems(begin, end, strict=strict and not is_alone), None)
+        except UnsupportedAlgorithm:
+            found = _Problem("has a key or a signature that certpin can't read")
         except (CertificateParseError, ValueError, TypeError):
             found = _Problem("has an extension that can't be read")
         if found is not None:
@@ -219,8 +223,10 @@ class _Check:
             return f"has a key of {key.key_size} bits, which clients refuse: too short"
         if isinstance(key, ec.EllipticCurvePublicKey) and key.key_size < _LEAST_CURVE_BITS:
             return f"has a key of {key.key_size} bits, which clients refuse: too short"
+        if self.is_anchor:
+            return None  # nothing depends on its signature
         digest = parsed.signature_hash_algorithm
-        if self.is_anchor or digest is None or digest.digest_size >= _LEAST_DIGEST_BYTES:
+        if digest is None or digest.digest_size >= _LEAST_DIGEST_BYTES:
             return None
         return f"is signed with {digest.name.upper()}, which clients refuse"
 

@@ -131,14 +131,14 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the path that OpenSSL takes has to be valid",
         _FAULTS,
-        "if taken in faults and faults[taken] is not None:",
-        "if False:",
+        "fault = faults.get(taken)",
+        "fault = None",
         _IN_FAULTS + "test_of_two_issuers_openssl_takes_the_first_that_is_valid_now",
     ),
     Mutation(
         "the path that OpenSSL takes has to lead to an anchor",
         _FAULTS,
-        "if good and not set(taken).intersection(anchors_of(prospect, policy)):",
+        "if good and not has_anchor:",
         "if False:",
         _IN_FAULTS + "test_the_issuer_that_is_sent_first_has_to_lead_to_an_anchor",
     ),
@@ -148,6 +148,13 @@ MUTATIONS: list[Mutation] = [
         "list(map(_fitting, ways))",
         "ways",
         _IN_FAULTS + "test_an_issuer_that_fits_and_whose_own_issuer_does_not_is_taken",
+    ),
+    Mutation(
+        "OpenSSL checks the issuers that are sent above a trusted certificate",
+        _FAULTS,
+        "first = 1 if _has_leaf(prospect) else 0",
+        "first = 0",
+        _IN_FAULTS + "test_a_certificate_that_is_an_anchor_does_not_hide_the_issuers_that_are_sent",
     ),
     Mutation(
         "OpenSSL takes an issuer that is valid now",

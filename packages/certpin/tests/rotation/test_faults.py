@@ -13,17 +13,26 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from certpin import PinnedSSLContext
 from certpin.lab import Authority
+from certpin.pins import TrustAnchors
 from certpin.rotation import Prospect, Version, check_step
 from certpin.x509.certificate import read_certificates
 from tests import kit
 from tests.rotation._situations import DAY, situation
-from tests.x509._authorities import CHAINS, HOST, basic, changed, refusal_of_openssl, valid
+from tests.x509._authorities import (
+    CHAINS,
+    HOST,
+    all_of,
+    basic,
+    changed,
+    refusal_of_openssl,
+    valid,
+    without,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.lab import Identity
-    from certpin.pins import TrustAnchors
     from certpin.rotation import Violation
     from tests.x509._authorities import Change
 
@@ -189,6 +198,34 @@ def test_a_path_to_an_intermediate_as_the_anchor_ends_there(tmp_path: Path) -> N
     assert not refusals_of_gate(issuer.issue(HOST), kit.anchors(issuer), tmp_path)
     both = refusals_of_gate(issuer.issue(HOST), kit.anchors(issuer, root), tmp_path)
     assert [each.invariant for each in both] == ["certificate"]
+
+
+@pytest.mark.parametrize("of_issuer", [True, False])
+@pytest.mark.parametrize(
+    "change",
+    [
+        valid(-99, -1),
+        changed(basic(ca=False)),
+        without(x509.AuthorityKeyIdentifier),
+        all_of(),
+    ],
+    ids=["expired", "no authority", "no identifier", "unchanged"],
+)
+def test_a_certificate_that_is_an_anchor_does_not_hide_the_issuers_that_are_sent(
+    change: Change, of_issuer: bool, tmp_path: Path
+) -> None:
+    root = Authority("Root")
+    issuer = root.intermediate("Issuer", change=change if of_issuer else all_of())
+    identity = issuer.issue(HOST, change=all_of() if of_issuer else change)
+    for above in ((issuer,), (issuer, root)):
+        sent = replace(identity, chain=(identity.chain[0], *(each.x509 for each in above)))
+        for anchors in ((), (root,)):
+            trust = TrustAnchors((identity.certificate.der, *kit.anchors(*anchors).der))
+            for strict in (True, False):
+                found = refusals_of_gate(sent, replace(trust, strict=strict), tmp_path)
+                alone = replace(identity, chain=identity.chain[:1])
+                is_mend = not refusals_of_gate(alone, replace(trust, strict=strict), tmp_path)
+                assert all(("send only the cert" in each.fix) == is_mend for each in found)
 
 
 def test_clients_of_the_platform_need_a_known_root_on_the_path_that_openssl_takes() -> None:

@@ -7,6 +7,7 @@ certificate on it has a fault. ``certpin.x509.validation`` finds the fault of on
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -74,16 +75,26 @@ def chain_fault(prospect: Prospect, policy: HostPolicy | None, now: datetime) ->
     if not prospect.sent:
         return None
     ways, ended, open_ways = paths_of(prospect, policy)
-    faults = {way: _way_fault(prospect, policy, way, now) for way in (*ended, *open_ways)}
     taken = _taken_way(prospect, policy, list(map(_fitting, ways)), now)
-    if taken in faults and faults[taken] is not None:
-        return faults[taken]
+    has_anchor = not set(taken).isdisjoint(anchors_of(prospect, policy))
+    known = dict.fromkeys((*ended, *open_ways, *([taken] if has_anchor else ())))
+    faults = {way: _way_fault(prospect, policy, way, now) for way in known}
+    fault = faults.get(taken)
+    if fault is not None:
+        if _has_leaf(prospect) and taken[:1] in faults and faults[taken[:1]] is None:
+            fix = f"send only the certificate, which is a trust anchor itself, or {fault.fix}"
+            return replace(fault, fix=fix)
+        return fault
     good = [way for way in ended if faults[way] is None]
-    if good and not set(taken).intersection(anchors_of(prospect, policy)):
+    if good and not has_anchor:
         return _dead_end(taken, good)
     if None in faults.values():
         return None
     return next(iter(faults.values()), None)
+
+
+def _has_leaf(prospect: Prospect) -> bool:
+    return prospect.leaf is not None and prospect.issued
 
 
 def _fitting(way: tuple[bytes, ...]) -> tuple[bytes, ...]:
@@ -112,12 +123,14 @@ def _way_fault(
     if len(path) < len(way):
         return None  # `conclude` refuses a path with a certificate that can't be parsed
     strict = policy.trust.strict if policy and policy.trust else None
-    is_whole = way[-1] in anchors_of(prospect, policy) or read_facts(way[-1]).is_self_issued
+    anchors = anchors_of(prospect, policy)
+    ends = (way[0], way[-1]) if _has_leaf(prospect) else way[-1:]
+    is_whole = not set(ends).isdisjoint(anchors) or read_facts(way[-1]).is_self_issued
     return path_fault(
         path,
         now + CLOCK_TOLERANCE,
         now,
-        has_leaf=prospect.leaf is not None and prospect.issued,
+        has_leaf=_has_leaf(prospect),
         is_whole=is_whole,
         strict=STRICT_BY_DEFAULT if strict is None else strict,
     )
@@ -153,7 +166,8 @@ def _taken_way(
 
     At each certificate it takes an issuer among the anchors before one that was sent, and one that
     is valid now before others (crypto/x509/x509_vfy.c, build_chain). It ends at the first anchor
-    only if ``trust_alone`` lets a path end at an intermediate.
+    only if ``trust_alone`` lets a path end at an intermediate. A server's certificate that is an
+    anchor ends no path: OpenSSL adds the issuers that are sent, and looks for it afterwards.
     """
     anchors = anchors_of(prospect, policy)
     order = {
@@ -170,7 +184,8 @@ def _taken_way(
         remaining = [way for way in remaining if way[depth] == following]
         depth += 1
     way = remaining[0] if remaining else ()
-    ends = [at for at, der in enumerate(way) if der in anchors]
+    first = 1 if _has_leaf(prospect) else 0
+    ends = [at for at, der in enumerate(way) if at >= first and der in anchors]
     if not ends:
         return way
     is_partial = (

@@ -182,6 +182,28 @@ def test_an_extension_that_cannot_be_read_is_a_fault() -> None:
     assert "can't be read" in fault.problem
 
 
+def test_a_repeated_extension_and_a_rare_name_are_faults() -> None:
+    """`cryptography` raises errors of its own for them, which are no ``ValueError``."""
+    root = Authority("Root")
+    first, second = (
+        x509.UnrecognizedExtension(x509.ObjectIdentifier(f"1.2.3.{each}"), b"\5\0")
+        for each in (4, 5)
+    )
+    leaf = root.issue(
+        HOST, change=lambda it: it.add_extension(first, False).add_extension(second, False)
+    ).certificate
+    # An ediPartyName with an empty partyName.
+    party = x509.UnrecognizedExtension(
+        x509.IssuerAlternativeName.oid, bytes.fromhex("3006a504a1020c00")
+    )
+    named = root.issue(HOST, change=changed(party, critical=False)).certificate
+    one, two = bytes.fromhex("06032a0304"), bytes.fromhex("06032a0305")
+    for der in (leaf.der.replace(two, one), named.der):
+        fault = path_fault([Certificate.from_der(der), root.certificate], NOW, NOW)
+        assert fault is not None
+        assert "can't be read" in fault.problem
+
+
 def test_an_algorithm_that_certpin_does_not_know_is_a_fault() -> None:
     """Only an OID is changed: of the curve of the key, or of the signature's algorithm."""
     root = Authority("Root", key=new_rsa_key())

@@ -7,11 +7,11 @@ certificate on it has a fault. ``certpin.x509.validation`` finds the fault of on
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from certpin.errors import CertificateParseError
 from certpin.rotation.fleet import client_count
 from certpin.rotation.prospect import anchors_of, paths_of, sent_certificates
 from certpin.rotation.situation import CLOCK_TOLERANCE
@@ -103,13 +103,11 @@ def _fitting(way: tuple[bytes, ...]) -> tuple[bytes, ...]:
     OpenSSL takes no issuer that doesn't fit the authorityKeyIdentifier, such as an older
     certificate of a root that was signed again with its key.
     """
-    try:
+    with suppress(Exception):  # of many types: `path_fault` refuses what can't be read
         certificates = map(Certificate.from_der, way)
         for at, (below, above) in enumerate(pairwise(certificates), start=1):
             if not names_issuer(below, above):
                 return way[:at]
-    except (CertificateParseError, ValueError, TypeError):
-        pass  # `path_fault` refuses an extension that can't be read
     return way
 
 

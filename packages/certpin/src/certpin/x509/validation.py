@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from certpin.errors import CertificateParseError
 from certpin.x509.certificate import name_of, without_deprecations
 from certpin.x509.name_constraints import constraint_problem
 from certpin.x509.openssl import PIN_FILE_SETTING
@@ -120,7 +119,7 @@ def path_fault(
             found = next(check.problems(begin, end, strict=strict and not is_alone), None)
         except UnsupportedAlgorithm:
             found = _Problem("has a key or a signature that certpin can't read")
-        except (CertificateParseError, ValueError, TypeError):
+        except Exception:  # noqa: BLE001  # cryptography raises many types for hostile fields
             found = _Problem("has an extension that can't be read")
         if found is not None:
             text = f"{check.name} {found.text}"

@@ -157,6 +157,13 @@ MUTATIONS: list[Mutation] = [
         _IN_FAULTS + "test_a_certificate_that_is_an_anchor_does_not_hide_the_issuers_that_are_sent",
     ),
     Mutation(
+        "a path ends at a root if the trust anchors end in roots",
+        _FAULTS,
+        "has_anchor = not roots.isdisjoint(taken)",
+        "pass",
+        _IN_FAULTS + "test_an_intermediate_as_the_anchor_needs_its_root_beside_one_of_this_name",
+    ),
+    Mutation(
         "OpenSSL takes an issuer that is valid now",
         _FAULTS,
         "der not in anchors, not _is_valid(der, now), order[der]",

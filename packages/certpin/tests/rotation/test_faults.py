@@ -228,6 +228,20 @@ def test_a_certificate_that_is_an_anchor_does_not_hide_the_issuers_that_are_sent
                 assert all(("send only the cert" in each.fix) == is_mend for each in found)
 
 
+def test_an_intermediate_as_the_anchor_needs_its_root_beside_one_of_this_name(
+    tmp_path: Path,
+) -> None:
+    """OpenSSL then accepts no path that ends at an intermediate."""
+    root, renewed = Authority("Root"), Authority("Root")
+    issuer = root.intermediate("Issuer")
+    identity = issuer.issue(HOST)
+    (found,) = refusals_of_gate(identity, kit.anchors(issuer, renewed), tmp_path)
+    assert "its chain ends at CN=Issuer, and no root Root" in found.problem
+    assert "let `trust` name the root" in found.fix
+    assert not refusals_of_gate(identity, kit.anchors(issuer, renewed, root), tmp_path)
+    assert not refusals_of_gate(identity, kit.anchors(issuer), tmp_path)
+
+
 def test_clients_of_the_platform_need_a_known_root_on_the_path_that_openssl_takes() -> None:
     """If no root is known here, all paths end below a root that other machines may know."""
     new, other = Authority("New"), Authority("Other")

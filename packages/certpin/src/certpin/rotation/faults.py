@@ -76,6 +76,7 @@ def chain_fault(prospect: Prospect, policy: HostPolicy | None, now: datetime) ->
         return None
     ways, ended, open_ways = paths_of(prospect, policy)
     taken = _taken_way(prospect, policy, list(map(_fitting, ways)), now)
+    roots = _required_roots(policy)
     has_anchor = not set(taken).isdisjoint(anchors_of(prospect, policy))
     known = dict.fromkeys((*ended, *open_ways, *([taken] if has_anchor else ())))
     faults = {way: _way_fault(prospect, policy, way, now) for way in known}
@@ -86,11 +87,12 @@ def chain_fault(prospect: Prospect, policy: HostPolicy | None, now: datetime) ->
             return replace(fault, fix=fix)
         return fault
     good = [way for way in ended if faults[way] is None]
+    if roots:
+        has_anchor = not roots.isdisjoint(taken)
     if good and not has_anchor:
-        return _dead_end(taken, good)
-    if None in faults.values():
-        return None
-    return next(iter(faults.values()), None)
+        good = [way for way in good if not roots or way[-1] in roots]
+        return _dead_end(taken, good) if good else _without_root(taken)
+    return None if None in faults.values() else next(iter(faults.values()), None)
 
 
 def _has_leaf(prospect: Prospect) -> bool:
@@ -144,7 +146,7 @@ def _dead_end(taken: tuple[bytes, ...], good: list[tuple[bytes, ...]]) -> PathFa
         good: the paths to an anchor that have no fault.
     """
     first = max(
-        next(at for at, (der, other) in enumerate(zip(taken, way, strict=False)) if der != other)
+        next((at for at, pair in enumerate(zip(taken, way, strict=False)) if pair[0] != pair[1]), 0)
         for way in good
     )
     certificate = Certificate.from_der(taken[first])
@@ -154,6 +156,31 @@ def _dead_end(taken: tuple[bytes, ...], good: list[tuple[bytes, ...]]) -> PathFa
         f"the authority {name_of(certificate)} in its chain, issued by {issuer}, leads to no trust "
         "anchor, and clients take it because it is sent first",
         "send the certificate of this authority that leads to a trust anchor first, or only it",
+    )
+
+
+def _required_roots(policy: HostPolicy | None) -> set[bytes]:
+    """Return the roots at which a path has to end; empty if it may end at each anchor.
+
+    See ``trust_alone``: the other trust anchors have an issuer with the name of one of them.
+    """
+    if policy is None or policy.trust is None:
+        return set()
+    anchors = policy.trust.der
+    is_partial = not end_in_roots(map(Certificate.from_der, anchors))
+    return set() if is_partial else {der for der in anchors if read_facts(der).is_self_issued}
+
+
+def _without_root(taken: tuple[bytes, ...]) -> PathFault:
+    """Return the fault of a path to an anchor that is no root, and has no trusted issuer."""
+    certificate = Certificate.from_der(taken[-1])
+    issuer = short_name(read_facts(taken[-1]).issuer)
+    return PathFault(
+        certificate,
+        f"its chain ends at {name_of(certificate)}, and no root {issuer} that clients trust is its "
+        "issuer",
+        "use a certificate of another root, or let `trust` name the root that issued this "
+        "authority",
     )
 
 
@@ -186,11 +213,8 @@ def _taken_way(
     ends = [at for at, der in enumerate(way) if at >= first and der in anchors]
     if not ends:
         return way
-    is_partial = (
-        policy is not None
-        and policy.trust is not None
-        and not end_in_roots(map(Certificate.from_der, anchors))
-    )
+    has_trust = policy is not None and policy.trust is not None
+    is_partial = has_trust and not _required_roots(policy)
     return way[: (ends[0] if is_partial else ends[-1]) + 1]
 
 

@@ -42,8 +42,6 @@ PLUGINS = [importlib.import_module(name) for name in ("pytest_timeout", "_hypoth
 
 def main() -> None:
     """Load the packages that tests need, then run the jobs from stdin until stdin ends."""
-    # It is for this process: programs that tests start find the modules beside them, as usual.
-    os.environ.pop("PYTHONSAFEPATH", None)
     for name in LIBRARIES:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)

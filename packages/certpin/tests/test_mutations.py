@@ -156,9 +156,10 @@ class Warm:
     def _start(self) -> None:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(_OURS)}
         self._python = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("_warm.py")],
+            # An option, which the programs that tests start don't inherit, unlike PYTHONSAFEPATH.
+            [sys.executable, "-P", Path(__file__).with_name("_warm.py")],
             cwd=self.source.parent,  # certpin and the tests are not found from here
-            env=inherited | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONSAFEPATH": "1"},
+            env=inherited | {"PYTHONDONTWRITEBYTECODE": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -234,30 +234,37 @@ def test_a_server_is_gone_only_if_no_address_presents_its_keys(
         assert stepped(run, *gone)[0].code == 0
 
 
-def test_a_stolen_key_may_be_in_use_at_an_address_out_of_reach(
+@pytest.fixture
+def emergency(
     run: Run, resolve: Callable[..., None], renewed: Identity, identity: Identity
-) -> None:
-    resolve(ONE)
-    with LabServer(renewed) as server:
-        listed(server.port)
-        words = ("rotate", "emergency", str(identity.pin), "--stolen", "--json")
-        (here,) = run(*words).json["hosts"]
-        resolve(ONE, V6)
-        (anywhere,) = run(*words).json["hosts"]
+) -> Callable[[str], tuple[dict[str, Any], dict[str, Any]]]:
+    """Return a function that records the theft of the old key, and returns the paths out of it.
+
+    The first path is for the one address that presents the new key already, and the second for that
+    address and another one.
+    """
+
+    def paths(other: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        resolve(ONE)
+        with LabServer(renewed) as server:
+            listed(server.port)
+            words = ("rotate", "emergency", str(identity.pin), "--stolen", "--json")
+            (one,) = run(*words).json["hosts"]
+            resolve(ONE, other)
+            (both,) = run(*words).json["hosts"]
+        return one, both
+
+    return paths
+
+
+def test_a_stolen_key_may_be_in_use_at_an_address_out_of_reach(emergency: Any) -> None:
+    here, anywhere = emergency(V6)
     assert (here["in_use"], anywhere["in_use"]) == (False, True)
 
 
-def test_an_address_that_does_not_answer_is_led_to_another_key(
-    run: Run, resolve: Callable[..., None], renewed: Identity, identity: Identity
-) -> None:
+def test_an_address_that_does_not_answer_is_led_to_another_key(emergency: Any) -> None:
     """The other address uses the next key already; this one may still use the stolen one."""
-    resolve(ONE)
-    with LabServer(renewed) as server:
-        listed(server.port)
-        words = ("rotate", "emergency", str(identity.pin), "--stolen", "--json")
-        (here,) = run(*words).json["hosts"]
-        resolve(ONE, TWO)
-        (partly,) = run(*words).json["hosts"]
+    here, partly = emergency(TWO)
     assert "switch" not in [step["act"] for step in here["steps"]]
     acts = [step["act"] for step in partly["steps"]]
     assert acts.index("switch") < acts.index("install") < acts.index("publish")

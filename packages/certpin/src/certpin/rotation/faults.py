@@ -75,8 +75,9 @@ def chain_fault(prospect: Prospect, policy: HostPolicy | None, now: datetime) ->
     if not prospect.sent:
         return None
     ways, ended, open_ways = paths_of(prospect, policy)
-    taken = _taken_way(prospect, policy, list(map(_fitting, ways)), now)
     roots = _required_roots(policy)
+    is_partial = policy is not None and policy.trust is not None and not roots
+    taken = _taken_way(prospect, policy, list(map(_fitting, ways)), now, is_partial=is_partial)
     has_anchor = not set(taken).isdisjoint(anchors_of(prospect, policy))
     known = dict.fromkeys((*ended, *open_ways, *([taken] if has_anchor else ())))
     faults = {way: _way_fault(prospect, policy, way, now) for way in known}
@@ -185,14 +186,20 @@ def _without_root(taken: tuple[bytes, ...]) -> PathFault:
 
 
 def _taken_way(
-    prospect: Prospect, policy: HostPolicy | None, ways: list[tuple[bytes, ...]], now: datetime
+    prospect: Prospect,
+    policy: HostPolicy | None,
+    ways: list[tuple[bytes, ...]],
+    now: datetime,
+    *,
+    is_partial: bool,
 ) -> tuple[bytes, ...]:
     """Return the path that OpenSSL builds; empty if it is unknown.
 
     At each certificate it takes an issuer among the anchors before one that was sent, and one that
     is valid now before others (crypto/x509/x509_vfy.c, build_chain). It ends at the first anchor
-    only if ``trust_alone`` lets a path end at an intermediate. A server's certificate that is an
-    anchor ends no path: OpenSSL adds the issuers that are sent, and looks for it afterwards.
+    only if ``trust_alone`` lets a path end at an intermediate (``is_partial``). A server's
+    certificate that is an anchor ends no path: OpenSSL adds the issuers that are sent, and looks
+    for it afterwards.
     """
     anchors = anchors_of(prospect, policy)
     order = {
@@ -213,8 +220,6 @@ def _taken_way(
     ends = [at for at, der in enumerate(way) if at >= first and der in anchors]
     if not ends:
         return way
-    has_trust = policy is not None and policy.trust is not None
-    is_partial = has_trust and not _required_roots(policy)
     return way[: (ends[0] if is_partial else ends[-1]) + 1]
 
 

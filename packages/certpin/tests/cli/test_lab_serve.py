@@ -13,10 +13,12 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 
 from certpin import PinnedSSLContext, PinSet
+from certpin.cli.lab.serve import _run
 from tests.cli import _documented
 from tests.cli._lab import Serving, from_lab, use_up
 from tests.cli._terminal import on_terminal
@@ -73,6 +75,14 @@ def test_a_pinned_app_passes(lab: Serving) -> None:
     ]
     (host,) = events[1]["hosts"]
     assert (host["controlled"], host["finished"], host["right"]) == (True, True, 1)
+
+
+def test_open_requests_are_answered_before_the_lab_stops() -> None:
+    lab = Mock(finished=True)
+    lab.next.return_value = None
+    _run(lab, Mock())
+    called = [name for name, _, _ in lab.method_calls]
+    assert called.index("let_answer") < called.index("stop")
 
 
 @pytest.mark.peer("curl")

@@ -225,9 +225,16 @@ _REAL = [
     Mutation(
         "the last answer",
         f"{_S}schedule.py",
-        "            self._passing.add(visit)\n",
+        "            self._answering.add(visit)\n",
         "            pass\n",
         f"{_U}the_last_answer_arrives_before_the_lab_ends",
+    ),
+    Mutation(
+        "the lab stops after its answers",
+        "certpin/cli/lab/serve.py",
+        "        lab.let_answer()\n",
+        "",
+        "tests/cli/test_lab_serve.py::test_open_requests_are_answered_before_the_lab_stops",
     ),
     Mutation(
         "a refusal that passed through is seen",

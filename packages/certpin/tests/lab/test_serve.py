@@ -16,6 +16,7 @@ from certpin.lab.pki import Style
 from certpin.lab.verdict import Outcome, Verdict
 from tests.lab._device import (
     HOST,
+    PATIENCE,
     call,
     case_run,
     cases,
@@ -187,6 +188,24 @@ def test_a_port_that_is_taken_is_named() -> None:
         lab._address = ("127.0.0.1", taken.getsockname()[1])
         with pytest.raises(LabError, match="cannot listen on port"), lab:
             pass
+
+
+def test_a_lab_that_is_finished_still_answers_an_open_request() -> None:
+    """The lab has its last result before it has answered; the tunnel would lose the answer."""
+    with device_lab([]) as lab:
+        fetch(lab.port, pinned(lab))
+        with (
+            connect(lab.port, HOST) as sock,
+            pinned(lab).wrap_socket(sock, server_hostname=HOST) as tls,
+        ):
+            answering = [lab.schedule.is_answering]
+            tls.sendall(b"GET / HTTP/1.1\r\nHost: bank\r\n\r\n")
+            assert b"lab-answer" in tls.recv(4096)
+            answering.append(lab.schedule.is_answering)
+            finished = lab.finished
+        lab.let_answer(PATIENCE)
+        answering.append(lab.schedule.is_answering)
+    assert (finished, answering) == (True, [False, True, False])
 
 
 def test_finished_hosts_are_still_served() -> None:

@@ -195,13 +195,14 @@ class DeviceLab:
         return self._loop.call(lambda: self.schedule.finished) and self._news.empty()
 
     def let_answer(self, patience: float = _LAST_ANSWER) -> None:
-        """Wait until all connections that the lab relays to the hosts' real servers have ended.
+        """Wait until all connections have ended on which the app may still wait for an answer.
 
-        The lab may have its last result while the app still sends data to its real server. This
-        wait lets the app get the answer. It takes at most ``patience`` seconds.
+        The lab has its last result as soon as the app has sent data: before it, or the real server,
+        has answered. The tunnel would lose the answer, and the app would wait for it in vain. This
+        wait takes at most ``patience`` seconds.
         """
         end = time.monotonic() + patience
-        while self._loop.call(lambda: self.schedule.awaits_servers) and time.monotonic() < end:
+        while self._loop.call(lambda: self.schedule.is_answering) and time.monotonic() < end:
             time.sleep(_POLL_INTERVAL)
 
     def stop(self) -> list[HostProgress]:

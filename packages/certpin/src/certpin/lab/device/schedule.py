@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from certpin.lab.case import CONTROL, CannotServeError
 from certpin.lab.device.queue import CaseQueue
-from certpin.lab.device.turn import Turn, Visit
+from certpin.lab.device.turn import ClientSignal, Turn, Visit
 from certpin.lab.pki import Style, TestPKI, made_once
-from certpin.lab.scenario import INTERRUPTED, Opening
+from certpin.lab.scenario import INTERRUPTED
 from certpin.lab.server.relay import UPSTREAM
 from certpin.lab.server.session import Destination
 from certpin.lab.upstream import UpstreamPKI
@@ -105,7 +105,7 @@ class Schedule:
         self.queues = {host: self._queue_of(host, style, chosen, on_result) for host in hosts}
         self._resting = {host: self._prepare(host, CONTROL) for host in hosts}
         self._lured: dict[str, Turn] = {}  # by host, the latest turn that redirected clients
-        self._passing: set[Visit] = set()  # currently relayed to a real server
+        self._answering: set[Visit] = set()  # whose clients may wait for an answer
 
     def _pki(self, host: str, style: Style) -> TestPKI:
         second, upstream = _second(self.hosts, host), self._upstreams.get(host)
@@ -138,9 +138,13 @@ class Schedule:
         return all(queue.finished for queue in self.queues.values())
 
     @property
-    def awaits_servers(self) -> bool:
-        """True if a connection is being relayed to the real server of a host under test."""
-        return bool(self._passing)
+    def is_answering(self) -> bool:
+        """True if a client of a host under test may still wait for an answer.
+
+        That is a client with an open connection on which it sent data to the lab, or to its real
+        server.
+        """
+        return bool(self._answering)
 
     def admit(self, seen: Connection, *, plain: bool = False) -> Visit:
         """Assign a new connection to the active turn of the requested host.
@@ -173,9 +177,9 @@ class Schedule:
             self.queues[visit.turn.hosts[0]].update(visit.turn)
         if ended:
             visit.turn.drop(visit)
-            self._passing.discard(visit)
-        elif visit.seen.step and visit.seen.step.opening is Opening.RELAY:
-            self._passing.add(visit)
+            self._answering.discard(visit)
+        elif visit.signal is ClientSignal.SENT_DATA:
+            self._answering.add(visit)
 
     def stop(self) -> None:
         """Stop the queues of all hosts.

@@ -213,7 +213,9 @@ class Repository:
         metadata: Metadata[Any] = Metadata(signed)
         for signer in signers:
             metadata.sign(signer, append=True)
-        self.path(role).write_bytes(metadata.to_bytes())
+        written = self.folder / "metadata" / "written"
+        written.write_bytes(metadata.to_bytes())
+        written.replace(self.path(role))  # a client that reads meanwhile gets no part of it
 
 
 def _info(name: str, data: bytes, custom: Any) -> TargetFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import fcntl
 import json
 import os
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import timedelta
@@ -26,7 +28,7 @@ from tests.updates.test_attacks import Judge
 from tests.updates.test_updater import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from certpin.updates import PinUpdater
     from certpin.updates.fetch import UpdateSource
@@ -39,18 +41,51 @@ PATIENCE = 60  # seconds
 GOOD = "last-known-good.json"
 
 
-def in_a_child(work: Callable[[], object]) -> int:
-    """Run a function in a forked process; return its wait status, which is 0 if it succeeded."""
+def forked(work: Callable[[], object]) -> int:
+    """Run a function in a forked process, and return the process ID.
+
+    The wait status of the process is 0 if the function succeeded.
+    """
     child = os.fork()
     if child == 0:
-        signal.alarm(PATIENCE)  # a child that hangs ends by itself
+        faulthandler.dump_traceback_later(PATIENCE, exit=True)  # a child that hangs ends by itself
         status = 1
         try:
             work()
             status = 0
+        except BaseException:
+            traceback.print_exc(file=sys.__stderr__)
+            raise
         finally:
             os._exit(status)
-    return os.waitpid(child, 0)[1]
+    return child
+
+
+def in_a_child(work: Callable[[], object]) -> int:
+    """Run a function in a forked process; return its wait status, which is 0 if it succeeded."""
+    return os.waitpid(forked(work), 0)[1]
+
+
+def forked_together(works: Iterable[Callable[[], object]]) -> list[int]:
+    """Run each function in a forked process; none begins before all processes exist.
+
+    Otherwise a fork could happen while the test's server uses OpenSSL in another thread: a lock of
+    OpenSSL that this thread holds stays locked in the child for ever.
+
+    Returns:
+        The process IDs.
+    """
+    begun, begin = os.pipe()
+
+    def run(work: Callable[[], object]) -> None:
+        os.close(begin)
+        os.read(begun, 1)  # returns once the parent has closed the other end
+        work()
+
+    children = [forked(partial(run, work)) for work in works]
+    os.close(begin)
+    os.close(begun)
+    return children
 
 
 # Python's audit events for changes of the disk, which are raised before the change.
@@ -389,17 +424,14 @@ def test_processes_that_share_a_folder_all_follow(
     if not locks:
         monkeypatch.setattr("certpin.support.locks._fcntl", None)
     apps = [world.updater() for _ in range(4)]
-    with ThreadPoolExecutor(4) as pool:
-        children = [
-            pool.submit(in_a_child, partial(follow_until, app, 12, locks=locks)) for app in apps
-        ]
-        for version in range(3, 13):
-            if version % 4 == 0:
-                world.repository.rotate("targets", "online")
-            world.publish(version)
-            if locks:
-                assert world.updater().refresh().version == version
-        assert [each.result(PATIENCE) for each in children] == [0] * 4
+    children = forked_together(partial(follow_until, app, 12, locks=locks) for app in apps)
+    for version in range(3, 13):
+        if version % 4 == 0:
+            world.repository.rotate("targets", "online")
+        world.publish(version)
+        if locks:
+            assert world.updater().refresh().version == version
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
     app = world.updater()
     assert (app.status.version, app.status.cache_error) == (12, None)
 

@@ -135,6 +135,7 @@ def test_evidence_is_complete_signed_and_without_secrets(run: Run) -> None:
         (("--evidence", "new", "--sign-key", "notes/mine.txt"), "is not a secret key of minisign"),
         (("--sign-key", "company.key"), "--sign-key needs --evidence DIR"),
         (("--client-version", "1"), "--client-version needs --evidence DIR"),
+        (("--html", "a", "--junit", "./a"), "--html, --junit and --sarif need different files"),
     ],
 )
 def test_evidence_that_cannot_be_written_is_an_error_before_the_run(

@@ -63,7 +63,7 @@ def _chosen_cases(
         from certpin.lab import load_cases
         from certpin.support.text import printable
 
-        own, listing = load_cases(file), f"the names in {printable(str(file))}"
+        own, listing = load_cases(file), printable(str(file))
         chosen = [find_case(name, own, listing) for name in names] or list(own)
         return list(dict.fromkeys(chosen))
     chosen = [find_case(name) for name in names] or list(CASES)

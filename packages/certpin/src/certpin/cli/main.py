@@ -353,7 +353,8 @@ def unknown(kind: str, name: str, known: Collection[str], listing: str = "") -> 
         known: all known names; or a dict from names to help texts. With a dict, a command is also
             suggested if its help contains the unknown name as a word: ``list`` finds the command
             with the help "List the attacks".
-        listing: a command that lists the names, if there are too many for the message; else empty.
+        listing: a command or a file that lists the names, if there are too many for the message;
+            else empty.
     """
     from difflib import get_close_matches
 

@@ -21,6 +21,8 @@ from certpin.cli.options import anchors_pem, ca_file_option, json_option
 from certpin.cli.reply import say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from certpin.cli.fuzzing import FuzzOptions
     from certpin.lab.case import Case
     from certpin.lab.evidence.minisign import MinisignKey
@@ -272,6 +274,7 @@ def prove(
         {
             "--quiet and --verbose contradict each other: use one of them": quiet and verbose,
             "--sarif-location needs --sarif FILE": sarif_location and not files["sarif"],
+            "--html, --junit and --sarif need different files": _is_repeated(files.values()),
             "--sign-key needs --evidence DIR": sign_key and not evidence,
             "--client-version needs --evidence DIR": client_version and not evidence,
             "--case-file replaces the real server: leave out --pins and --upstream": case_file
@@ -368,6 +371,12 @@ def _fuzzing(
     if not ctx.params["command"]:
         raise click.MissingParameter(ctx=ctx, param_hint="'COMMAND...'", param_type="argument")
     return None
+
+
+def _is_repeated(files: Iterable[Path | None]) -> bool:
+    """Return True if two of the files are the same one."""
+    given = [file.resolve() for file in files if file]
+    return len({*given}) < len(given)
 
 
 def _refuse_if(problems: dict[str, object]) -> None:

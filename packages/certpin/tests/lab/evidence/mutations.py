@@ -147,6 +147,20 @@ MUTATIONS = [
         f"{_M}test_secrets_are_the_hidden_arguments_their_parts_and_secret_variables",
     ),
     Mutation(
+        "abbreviations of password",
+        _MASK,
+        '    r"|PASS$|PASS_|(?<!^)(?<!OLD)PWD$|_(?:KEY|PIN|PAT|PW|DSN)$",\n',
+        '    r"|_(?:KEY|PIN)$",\n',
+        f"{_M}test_names_that_abbreviate_password_are_secret[DB_PASS]",
+    ),
+    Mutation(
+        "passwords in URLs",
+        _MASK,
+        "    values += [text for value in variables.values() for text in _credentials(value)]\n",
+        "",
+        f"{_M}test_passwords_in_urls_are_secret_whatever_the_name",
+    ),
+    Mutation(
         "data in clear text is masked",
         _MASK,
         "        clear=data(seen.clear),\n",

@@ -87,6 +87,26 @@ def test_secrets_are_the_hidden_arguments_their_parts_and_secret_variables() -> 
     assert found == sorted(found, key=lambda text: (-len(text), text))
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["DB_PASS", "SMTPPASS", "PASS_DB", "MYSQL_PWD", "DBPWD", "GH_PAT", "DB_PW", "SENTRY_DSN"],
+)
+def test_names_that_abbreviate_password_are_secret(name: str) -> None:
+    assert secrets_in((), {name: "wert1234"}, ()) == ["d2VydDEyMzQ=", "wert1234"]
+
+
+@pytest.mark.parametrize("name", ["PWD", "OLDPWD", "PASSAGE", "PATH", "LANG", "UNAUTHORIZED"])
+def test_names_that_only_resemble_password_are_no_secret(name: str) -> None:
+    assert secrets_in((), {name: "wert1234"}, ()) == []
+
+
+def test_passwords_in_urls_are_secret_whatever_the_name() -> None:
+    found = secrets_in((), {"DATABASE_URL": "postgres://admin:p%40ss-word@db.example/bank"}, ())
+    basic = base64.b64encode(b"admin:p@ss-word").decode()
+    assert {"p%40ss-word", "p@ss-word", "admin:p@ss-word", basic} <= set(found)
+    assert not {"postgres", "db.example", "bank"} & set(found)
+
+
 def test_texts_that_a_report_needs_are_no_secrets() -> None:
     words = ("client", "api.bank.example")
     assert "api.bank.example" in secrets_in(words, {}, ())

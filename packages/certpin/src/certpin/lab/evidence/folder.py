@@ -1,7 +1,7 @@
 """The evidence folder: the reports of a lab run, the list of their digests, and its signature.
 
 The folder is written under a temporary name, and renamed when it is complete. So a folder with the
-right name is never half-written. Apart from the times, the same run gives the same bytes.
+right name is never half-written.
 """
 
 from __future__ import annotations

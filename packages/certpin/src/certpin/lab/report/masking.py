@@ -11,6 +11,7 @@ import base64
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from certpin.lab.client import EXPORT_FORMAT, SUBSTITUTIONS
 
@@ -79,9 +80,12 @@ _RELEVANT = re.compile(
     re.IGNORECASE,
 )
 _SECRET_NAME = re.compile(
-    r"TOKEN|SECRET|PASSW|PASSPHRASE|PRIVATE|CREDENTIAL|COOKIE|SESSION|(?<!UN)AUTH|API_?KEY|_KEY$|_PIN$",
+    r"TOKEN|SECRET|PASSW|PASSPHRASE|PRIVATE|CREDENTIAL|COOKIE|SESSION|(?<!UN)AUTH|API_?KEY"
+    r"|PASS$|PASS_|(?<!^)(?<!OLD)PWD$|_(?:KEY|PIN|PAT|PW|DSN)$",
     re.IGNORECASE,
 )
+# The user name and password in a URL (RFC 3986 section 3.2.1), as in DATABASE_URL or HTTPS_PROXY.
+_USERINFO = re.compile(r"://([^/?#@\s]+:([^/?#@\s]+))@")
 _SHORTEST = 6  # characters of a secret: replacing a shorter text would damage unrelated words
 _LONGEST_SWITCH = 5  # characters of a value such as 0, true or 1.3, which is no secret
 
@@ -110,9 +114,9 @@ def secrets_in(
     """Return the texts that must not appear in evidence, the longest first.
 
     They are the hidden arguments of the command, their parts (the value of a header, a password
-    after a colon), their Base64 (HTTP Basic authentication), and the values of environment
-    variables with a name such as ``API_TOKEN``. Texts of fewer than 6 characters are left out: they
-    could be any word.
+    after a colon), their Base64 (HTTP Basic authentication), the values of environment variables
+    with a name such as ``API_TOKEN``, and the passwords in URLs of all variables. Texts of fewer
+    than 6 characters are left out: they could be any word.
 
     Args:
         words: the client's command, as the user wrote it.
@@ -124,6 +128,7 @@ def secrets_in(
         word for word, shown in zip(words, safe_arguments(words), strict=True) if HIDDEN in shown
     ]
     values = [value for name, value in variables.items() if _SECRET_NAME.search(name)]
+    values += [text for value in variables.values() for text in _credentials(value)]
     parts = {part for word in hidden for part in re.split(r"[\s=:;,&?@/\"'{}]+", word)}
     whole = {*hidden, *values}
     encoded = {base64.b64encode(text.encode(errors="surrogateescape")).decode() for text in whole}
@@ -131,6 +136,12 @@ def secrets_in(
     found = {text for text in whole | parts | encoded if len(text) >= _SHORTEST}
     found = {text for text in found if not any(text.lower() in needed for needed in known)}
     return sorted(found, key=lambda text: (-len(text), text))
+
+
+def _credentials(value: str) -> list[str]:
+    """Return ``user:password`` and the password of each URL in a text; decoded forms too."""
+    found = [text for pair in _USERINFO.findall(value) for text in pair]
+    return [*found, *map(unquote, found)]
 
 
 def mask_run(run: Run, secrets: Sequence[str]) -> Run:

@@ -159,8 +159,9 @@ def _one_chain(document: LintDocument, now: datetime) -> Iterator[Hit]:
         "backup on purpose, no backup is left."
     ),
     fix=(
-        "make a new backup (certpin rotate start --new FILE), and give this pin its "
-        'present role (role = "leaf")'
+        "make a new backup (certpin rotate start --new FILE; of a host with "
+        'match = "ca", another authority: certpin rotate start CERTIFICATE), and give this pin the '
+        "role of its certificate"
     ),
     source="RFC 7469 section 4.3",
     bad=f"{HEAD}{HOST}{SERVED}{BACKUP}"

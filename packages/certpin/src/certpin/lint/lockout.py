@@ -149,8 +149,9 @@ def _roles_of_one_chain(document: LintDocument, now: datetime) -> Iterator[Hit]:
         "accept no remaining key. The root set of a provider is its own backup."
     ),
     fix=(
-        "add a key that no server uses (certpin rotate start --new FILE), or mark the "
-        'unused pin as such (role = "backup")'
+        "add a key that no server uses (certpin rotate start --new FILE; of a host with "
+        'match = "ca", another authority: certpin rotate start CERTIFICATE), or mark the unused '
+        'pin as such (role = "backup")'
     ),
     source="RFC 7469 sections 2.5 and 4.3",
     bad=f'{HEAD}{HOST}\n[[host.pin]]{HERE}\npin = "sha256/ONE"\nrole = "leaf"\n'

@@ -144,4 +144,11 @@ MUTATIONS: list[Mutation] = [
         "    except ZeroDivisionError as exc:\n",
         f"{_CASE}[instead of a timestamp an empty signed part]",
     ),
+    mutation(
+        "the cached number of a root is not trusted",
+        "trust.py",
+        "known = min(max(stored.root, 1), roots[-1].version)",
+        "known = stored.root",
+        _CACHE + "a_number_of_a_root_that_does_not_exist_is_harmless[0]",
+    ),
 ]

@@ -417,6 +417,14 @@ def test_a_flipped_bit_is_refused_or_harmless(stored: Stored, place: float, bit:
     only_good(stored, bytes(data))
 
 
+@pytest.mark.parametrize("number", [-1, 0, 2, 10**30])
+def test_a_number_of_a_root_that_does_not_exist_is_harmless(stored: Stored, number: int) -> None:
+    """The number is not signed; the limit for jumps of the version depends on it."""
+    data = stored.data.replace(b'"root": 1,', b'"root": %d,' % number)
+    assert data != stored.data
+    assert stored.believed(decode(data)) == stored.good
+
+
 @given(places=st.tuples(any_place, any_place), other=st.binary(max_size=40))
 def test_a_replaced_part_is_refused_or_harmless(
     stored: Stored, places: tuple[float, float], other: bytes

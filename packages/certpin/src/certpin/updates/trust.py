@@ -243,7 +243,9 @@ def verify(roots: Sequence[Root], stored: CachedSet, name: str, limits: Limits) 
     """
     try:
         verified = verify_metadata(roots[-1], stored.signed, name, limits)
-        return verify_files(replace(verified, root=stored.root), stored.files)
+        # The stored number is not signed: it can't be that of a root that doesn't exist.
+        known = min(max(stored.root, 1), roots[-1].version)
+        return verify_files(replace(verified, root=known), stored.files)
     except UnsignedMetadataError:
         older = [root for root in roots[:-1] if root.version == stored.root]
         if not older:

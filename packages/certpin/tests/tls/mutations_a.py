@@ -415,9 +415,23 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         14,
         "certpin/tls/assertion.py",
-        "if not gate and not isinstance(tls._sslobj, OpenSSLSocket):",
-        "if False:",
+        "not (gate or isinstance(tls._sslobj, OpenSSLSocket)):",
+        "False:",
         _FOURTEEN + "test_a_connection_is_not_pinned_after_tls_was_closed",
+    ),
+    Mutation(
+        14,
+        "certpin/tls/assertion.py",
+        'getattr(tls, "_is_closing", False)',
+        "False",
+        _FOURTEEN + "test_an_object_is_not_pinned_from_the_begin_of_its_closing",
+    ),
+    Mutation(
+        14,
+        "certpin/tls/assertion.py",
+        "if callable(ask) and ask():",
+        "if False:",
+        _FOURTEEN + "test_a_connection_of_asyncio_is_not_pinned_after_it_was_closed",
     ),
     Mutation(
         14,

@@ -13,6 +13,7 @@ import aiohttp
 import httpx
 import pytest
 import urllib3
+import uvloop
 
 from certpin import (
     HostError,
@@ -112,6 +113,55 @@ def test_a_connection_is_not_pinned_after_tls_was_closed(
         tls.shutdown(socket.SHUT_WR)
         with pytest.raises(UncheckedConnectionError, match="TLS was closed"):
             assert_pinned(tls)
+
+
+def test_an_object_is_not_pinned_from_the_begin_of_its_closing(world: World) -> None:
+    wire = Wire(world.context(), server_context(world.good))
+    with pytest.raises(ssl.SSLError, match="before the pins were checked"):
+        wire.client.unwrap()
+    wire.shake()
+    with suppress(ssl.SSLWantReadError):
+        wire.client.read(1)  # the tickets
+    assert assert_pinned(wire.client) is not None
+    with pytest.raises(ssl.SSLWantReadError):  # the server has not confirmed
+        wire.client.unwrap()
+    with pytest.raises(UncheckedConnectionError, match="TLS was closed"):
+        assert_pinned(wire.client)
+    wire.server.unwrap()
+    wire.client.unwrap()
+    with pytest.raises(UncheckedConnectionError, match="TLS was closed"):
+        assert_pinned(wire.client)
+    assert wire.client.pin_checked
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(
+    "loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"]
+)
+@pytest.mark.parametrize("end", ["close", "abort"])
+def test_a_connection_of_asyncio_is_not_pinned_after_it_was_closed(
+    world: World, server: RecordingServer, loop: Any, end: str
+) -> None:
+    async def run() -> None:
+        reader, writer = await asyncio.open_connection(
+            *server.address, ssl=world.context(), server_hostname=HOST
+        )
+        await reader.readexactly(len(_ANSWER))
+        transport, tls = writer.transport, writer.get_extra_info("ssl_object")
+        assert assert_pinned(writer, HOST) is assert_pinned(tls, HOST)
+        getattr(transport, end)()
+        for connection in (writer, transport):
+            with pytest.raises(UncheckedConnectionError, match=r"is closed\n  fix: connect again"):
+                assert_pinned(connection, HOST)
+        with suppress(OSError):
+            await writer.wait_closed()
+        closed = (writer, transport, tls) if end == "close" else (writer, transport)
+        for connection in closed:
+            with pytest.raises(UncheckedConnectionError, match="closed"):
+                assert_pinned(connection, HOST)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(run())
 
 
 def _own_object(world: World, server: RecordingServer) -> object:

@@ -59,7 +59,8 @@ def assert_pinned(
 
     Raises:
         UncheckedConnectionError: There is no TLS, the TLS is not that of a ``PinnedSSLContext``,
-            the handshake is not finished, TLS was closed, or the check was for another host.
+            the handshake is not finished, TLS or the connection was closed or begins to close, or
+            the check was for another host.
         UnpinnedHostError: The context checked the connection, but no policy covers the host.
         PinError: The connection was refused.
         HostError: ``host`` is not a host name or address.
@@ -86,11 +87,19 @@ def _tls_of(connection: object) -> object:
     """Return the TLS object inside a library's connection.
 
     If the connection has no TLS object, return the innermost object that was found in it.
+
+    Raises ``UncheckedConnectionError`` if an asyncio transport or writer is closed, or closes.
     """
     current: Any = connection
     for _ in range(_LONGEST):
         if isinstance(current, _TLS) or _gate_of(current):
             break
+        ask = getattr(current, "is_closing", None)  # asyncio, uvloop: without a word to TLS
+        if callable(ask) and ask():
+            raise UncheckedConnectionError(
+                f"this connection is not pinned: {type(current).__name__} is closed",
+                fix="connect again",
+            )
         following = _inner(current)
         if following is None:
             break
@@ -135,7 +144,7 @@ def _finished_check(tls: Any) -> PinCheck:
     host = check.target.host
     if not check.finished:
         raise _unchecked(host, "its pins were not checked yet", "call do_handshake() first")
-    if not gate and not isinstance(tls._sslobj, OpenSSLSocket):
+    if getattr(tls, "_is_closing", False) or not (gate or isinstance(tls._sslobj, OpenSSLSocket)):
         raise _unchecked(host, "its TLS was closed", "connect again")
     return check
 

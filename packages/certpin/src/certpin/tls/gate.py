@@ -300,6 +300,7 @@ class Pinned(_Base):
     """
 
     _check: PinCheck | None = None  # set when the gate is made
+    _is_closing = False  # whether this side has begun to close TLS, after the check
 
     _context: ssl.SSLContext
 
@@ -336,6 +337,15 @@ class Pinned(_Base):
     def session(self, session: ssl.SSLSession | None) -> None:
         setter: Any = super(Pinned, type(self)).session
         setter.fset(self, session)
+
+    def unwrap(self) -> Any:
+        """Close TLS, as Python's own method does. Raises ``SSLError`` before the pin check.
+
+        From the first call on, ``assert_pinned`` refuses the connection: the server may never
+        confirm the closing, and a TLS object over memory BIOs looks the same after it.
+        """
+        self._is_closing = self.pin_checked
+        return super().unwrap()
 
 
 class NoTLS:

@@ -42,6 +42,7 @@ def test_another_key_under_a_trusted_root_is_refused_before_any_request(
     error = refusal(driver, certpin.PinMismatchError, bank.pins, bank.url("mitm"))
     assert error.host == "mitm.test"
     assert str(kit.NOBODY) in str(error)
+    assert f"certpin pin mitm.test:{bank.web.port}" in error.fix
     assert bank.arrived("mitm") == []
 
 

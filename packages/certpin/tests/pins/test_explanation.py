@@ -121,6 +121,24 @@ def test_the_command_to_compare_contacts_each_server_if_the_used_one_is_unknown(
     assert fix.endswith(f"Compare from another network: certpin check --host {HOST}")
 
 
+@pytest.mark.parametrize(
+    ("servers", "port", "words"),
+    [
+        ((), 8443, f"pin {HOST}:8443"),
+        ((), 443, f"pin {HOST}"),
+        ((), 0, f"pin {HOST}"),
+        ((HostServer(port=9443),), 3128, f"pin {HOST}:9443"),  # 3128: of a proxy
+    ],
+)
+def test_the_command_to_compare_has_the_port_of_the_connection_if_no_server_is_listed(
+    servers: tuple[HostServer, ...], port: int, words: str
+) -> None:
+    verdict = verify(CHAIN, _policy(_other(), servers=servers), NOW)
+    with pytest.raises(PinError) as caught:
+        verdict.raise_for_refusal(HOST, port)
+    assert caught.value.fix.endswith(f"Compare from another network: certpin {words}")
+
+
 def test_the_command_to_compare_trusts_the_authorities_of_the_pin_file() -> None:
     trust = TrustAnchors((ROOT.certificate.der,), source="my ca.pem")
     fix = _refusal(_policy(_other(), trust=trust)).fix

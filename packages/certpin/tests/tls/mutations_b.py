@@ -73,6 +73,21 @@ MUTATIONS = [
         _R7 + "a_cross_signed_path_to_another_root_is_explained",
     ),
     Mutation(
+        12,
+        _TLS + "check.py",
+        "raise_for_refusal(self.target.host, self._port())",
+        "raise_for_refusal(self.target.host)",
+        "tests/clients/test_conformance.py::"
+        "test_another_key_under_a_trusted_root_is_refused_before_any_request",
+    ),
+    Mutation(
+        12,
+        _TLS + "failures.py",
+        "compare_advice(policy, host, port=met.port)",
+        'f"certpin pin {host}:{met.port}"',
+        _UNVERIFIED + "the_command_to_compare_contacts_the_server_of_the_pin_file",
+    ),
+    Mutation(
         8,
         _TLS + "check.py",
         "self._stores[trust.digest] if trust else None",

@@ -21,6 +21,7 @@ from certpin import (
 )
 from certpin.lab import Authority
 from certpin.lab.lab_server import server_context
+from certpin.pins import HostServer
 from certpin.reports.codecs.nel import REASONS
 from certpin.tls.failures import Called, Met, Unverified, calling, explain_refusal, reason_of
 from tests import kit
@@ -248,6 +249,17 @@ def test_the_fix_depends_on_openssls_error(
     with pytest.raises(UnverifiedChainError) as caught:
         Wire(context, server_context(make(world))).shake()
     assert fix in caught.value.fix
+
+
+def test_the_command_to_compare_contacts_the_server_of_the_pin_file(world: World) -> None:
+    anchors = TrustAnchors((world.root.certificate.der,), source="ca.pem")
+    servers = (HostServer(port=5433, starttls="postgres"),)
+    policy = world.policy(trust=anchors, servers=servers)
+    openssl = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    openssl.verify_code, openssl.verify_message = 20, "unable to get local issuer certificate"
+    error = explain_refusal(HOST, policy, Met(port=5433), openssl)
+    command = f"certpin pin {HOST}:5433 --starttls postgres --ca-file ca.pem"
+    assert error.fix.endswith(f"Compare from another network: {command}")
 
 
 def test_hostile_certificates_change_neither_the_errors_length_nor_its_type(world: World) -> None:

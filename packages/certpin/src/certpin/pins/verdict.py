@@ -80,8 +80,12 @@ class Verdict:
         """True if the connection should be reported: the decision is ``refuse`` or ``report``."""
         return self.decision != "accept"
 
-    def raise_for_refusal(self, host: str) -> None:
-        """Raise an error if the decision is to refuse. ``host`` is the name in the error's message.
+    def raise_for_refusal(self, host: str, port: int = 0) -> None:
+        """Raise an error if the decision is to refuse.
+
+        Args:
+            host: the name in the error's message.
+            port: the port of the connection, for the advice; 0 if unknown.
 
         Raises:
             PinSetExpiredError: the pins have expired.
@@ -91,7 +95,8 @@ class Verdict:
         if self.decision != "refuse":
             return
         kind = _ERRORS.get(self.reason, PinMismatchError)
-        raise kind(explain(self, host), verdict=self, host=host, fix=advice(self, host))
+        fix = advice(self, host, port=port)
+        raise kind(explain(self, host), verdict=self, host=host, fix=fix)
 
     def __bool__(self) -> NoReturn:
         raise TypeError("a verdict is not true or false: use its decision")
@@ -196,15 +201,16 @@ def explain(verdict: Verdict, host: str) -> str:
     return "\n".join([_headline(verdict, host), *path, *_pinned(policy)])
 
 
-def advice(verdict: Verdict, host: str, server: HostServer | None = None) -> str:
+def advice(verdict: Verdict, host: str, server: HostServer | None = None, *, port: int = 0) -> str:
     """Return advice on how to fix a refused connection, for the operator who reads the error.
 
     Args:
         verdict: the decision to refuse.
         host: the host.
         server: the server that was contacted; None if unknown.
+        port: the port of the connection; 0 if unknown.
     """
-    compare = f"Compare from another network: {_compare(verdict.policy, host, server)}"
+    compare = compare_advice(verdict.policy, host, server, port=port)
     return next(filter(None, (hint(verdict, host, compare) for hint in _HINTS)))
 
 
@@ -369,8 +375,10 @@ def _otherwise(verdict: Verdict, host: str, compare: str) -> str | None:
     )
 
 
-def _compare(policy: HostPolicy, host: str, server: HostServer | None) -> str:
-    """Return the command that shows the keys that a server presents in another network.
+def compare_advice(
+    policy: HostPolicy, host: str, server: HostServer | None = None, *, port: int = 0
+) -> str:
+    """Return advice to compare the keys that a server presents in another network, as a command.
 
     The user compares the printed pins with those of this network, to detect a man in the middle. If
     it is unknown which of several servers was contacted, the command contacts all of them.
@@ -379,13 +387,15 @@ def _compare(policy: HostPolicy, host: str, server: HostServer | None) -> str:
         policy: the policy of the host.
         host: the host.
         server: the server that was contacted; None if unknown.
+        port: the port of the connection, for a policy without servers; 0 if unknown.
     """
     if server is None:
         pattern, names = policy.pattern, {host, policy.pattern.name}
         known = [each for each in policy.servers if each.name_for(pattern) in names]
         if len(known) > 1:
-            return f"certpin check --host {host}"
-        server = known[0] if known else HostServer()
+            return f"{_COMPARE}: certpin check --host {host}"
+        # The port of a socket's peer may be that of a proxy, so a listed server precedes it.
+        server = known[0] if known else HostServer(port=port or None)
     words = [short_address(host, server.port)]
     if server.starttls and server.port:  # 443 is not the default
         words = [join_address(host, server.port)]
@@ -395,7 +405,10 @@ def _compare(policy: HostPolicy, host: str, server: HostServer | None) -> str:
         words += ["--starttls", server.starttls]
     if policy.trust and policy.trust.source:
         words += ["--ca-file", printable(policy.trust.source)]
-    return shlex.join(["certpin", "pin", *words])
+    return f"{_COMPARE}: {shlex.join(['certpin', 'pin', *words])}"
+
+
+_COMPARE = "Compare from another network"
 
 
 def _pins_on_path(verdict: Verdict) -> Iterator[Pin]:

@@ -438,7 +438,7 @@ class PinCheck:
             if verdict is None:
                 self._pass_unpinned(chain, raw)
             elif verdict.reason != "match":
-                verdict.raise_for_refusal(self.target.host)
+                verdict.raise_for_refusal(self.target.host, self._port())
                 enforcer.passed(verdict, self.target.host, self._met(raw))
         except CertificateParseError as exc:
             raise enforcer.refused(not_der_error(self.target.host), self._met(raw)) from exc
@@ -468,7 +468,10 @@ class PinCheck:
         return refusal
 
     def _met(self, raw: Any) -> Met:
-        return Met(_served(raw), self._called.port_of(self.target.host, self.socket()))
+        return Met(_served(raw), self._port())
+
+    def _port(self) -> int:
+        return self._called.port_of(self.target.host, self.socket())
 
     def _follow_swap(self, state: PinState, raw: Any) -> None:
         """Use the new pins for this check if the pin set was replaced since this connection began.

@@ -32,7 +32,7 @@ from certpin.errors import (
     WeakenedContextError,
 )
 from certpin.pins import PinSet, normalise
-from certpin.pins.hosts import short_address
+from certpin.pins.verdict import compare_advice
 from certpin.support.hooks import Hooks, refuse_coroutines
 from certpin.support.text import printable
 from certpin.x509 import Certificate, name_of, quoted, shorten
@@ -326,7 +326,12 @@ def explain_refusal(
         "\n".join(lines),
         host=host,
         fix=strict_advice(error.verify_code)
-        or _fix(reason_of(error.verify_code), short_address(host, met.port), issuer, anchors),
+        or _fix(
+            reason_of(error.verify_code),
+            issuer,
+            anchors,
+            compare_advice(policy, host, port=met.port),
+        ),
         code=error.verify_code,
         message=message,
         issuer=issuer,
@@ -376,8 +381,7 @@ def _anchor_lines(policy: HostPolicy, anchors: tuple[str, ...]) -> Iterator[str]
         yield f"    {name}"
 
 
-def _fix(reason: Unverified, target: str, issuer: str, anchors: tuple[str, ...]) -> str:
-    compare = f"Compare from another network: certpin pin {target}"
+def _fix(reason: Unverified, issuer: str, anchors: tuple[str, ...], compare: str) -> str:
     if reason == "date":
         return "check the clock of this machine; if it is right, renew the server's certificate"
     if reason == "name":

@@ -212,7 +212,7 @@ class Channel(FetcherInterface):
         if accepted is not None and policy is not None:
             verdict = verify(accepted.chain, policy, utc_now(), pins_only=True)
             if verdict.reason == "compromised-key":
-                verdict.raise_for_refusal(host)
+                verdict.raise_for_refusal(host, self._address.port)
 
 
 def _refused(path: str, status: int) -> DownloadError:

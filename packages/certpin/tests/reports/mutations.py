@@ -97,6 +97,13 @@ MUTATIONS: list[Mutation] = [
         _IN_REPORTER + "retry_after_holds_for_the_next_process",
     ),
     _rule(
+        "a refused body is sent again without gzip",
+        _REPORTER + "request.py",
+        "if not packed or redirected or status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:",
+        "if status != HTTPStatus.UNSUPPORTED_MEDIA_TYPE or not packed:",
+        _IN_REPORTER + "a_server_without_gzip_gets_plain_reports",
+    ),
+    _rule(
         "a pinned collector is pinned for reports",
         _REPORTER + "request.py",
         "for context in (self._given, *self._contexts()):",

@@ -60,19 +60,27 @@ def test_a_clock_that_was_set_back_suppresses_no_report() -> None:
         (204, True, "sent"),
         (301, True, "refused"),
         (308, True, "refused"),
-        (400, True, "refused"),
-        (404, True, "refused"),
+        (400, True, "plain"),
+        (400, False, "refused"),
+        (403, True, "plain"),
         (408, True, "later"),
         (413, True, "refused"),
         (415, True, "plain"),
         (415, False, "refused"),
+        (422, True, "plain"),
         (429, True, "later"),
-        (500, True, "later"),
+        (500, True, "plain"),
+        (500, False, "later"),
+        (502, True, "later"),
         (503, True, "later"),
     ],
 )
 def test_each_status_has_its_outcome(status: int, packed: bool, expected: str) -> None:
     assert outcome(PostResult(status), packed=packed) == expected
+
+
+def test_a_pause_that_the_server_asks_for_is_kept_before_it_gets_a_plain_body() -> None:
+    assert outcome(PostResult(500, "60"), packed=True) == "later"
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,7 @@ def test_a_report_is_sent_only_over_verified_tls(
 def test_temporary_errors_are_retried_and_permanent_ones_are_not(
     tmp_path: Path, collector: Collector, caplog: pytest.LogCaptureFixture
 ) -> None:
-    collector.answers += [Answer(503), Answer(429), Answer(408), Answer(204), Answer(410)]
+    collector.answers += map(Answer, (503, 429, 408, 204, 410, 410))
     with reporting(tmp_path, settings=QUICK) as reporter:
         reporter(failure(collector.url))
         documents = [json.dumps(each.document) for each in collector.arrived(4)]
@@ -184,16 +184,24 @@ def test_temporary_errors_are_retried_and_permanent_ones_are_not(
         with caplog.at_level(logging.WARNING, "certpin.reports"):
             reporter(failure(collector.url, reason="expired"))
             assert reporter.flush(PATIENCE)
-        assert len(collector.arrived()) == 5
+        assert len(collector.arrived()) == 6
     assert caplog.messages == ["127.0.0.1 refuses a report (410)"]
 
 
-def test_a_server_without_gzip_gets_the_plain_report(tmp_path: Path, collector: Collector) -> None:
-    collector.answers.append(Answer(415))
+@pytest.mark.parametrize("status", [400, 415, 422, 500])
+def test_a_server_without_gzip_gets_plain_reports(
+    tmp_path: Path, collector: Collector, status: int
+) -> None:
+    collector.answers.append(Answer(status))
     with reporting(tmp_path) as reporter:
         reporter(failure(collector.url))
         packed, plain = collector.arrived(2)
+        reporter(failure(collector.url, reason="expired"))
+        (*_, following) = collector.arrived(3)
+        assert reporter.flush(PATIENCE)
+    assert packed.headers["content-encoding"] == "gzip"
     assert "content-encoding" not in plain.headers
+    assert "content-encoding" not in following.headers
     assert packed.document == plain.document
 
 

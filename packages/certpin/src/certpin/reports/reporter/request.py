@@ -1,8 +1,8 @@
 """Send one report as an HTTP request: choose the TLS context, post, and interpret the response.
 
-The body is compressed with gzip. Only the status and ``Retry-After`` of the response are read. No
-redirect is followed, no proxy of the environment is used, no cookie is kept, and no header
-identifies the device.
+The body is compressed with gzip, unless the collector accepts only others. Only the status and
+``Retry-After`` of the response are read. No redirect is followed, no proxy of the environment is
+used, no cookie is kept, and no header identifies the device.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     # Returns the context that verifies the TLS of a normalised host.
     ContextFor = Callable[[str], ssl.SSLContext]
 
-# sent: the collector stored it. refused: it never will. plain: repeat without gzip. later: repeat
-# after a pause.
+# sent: the collector stored it. refused: it never will. plain: repeat at once without gzip. later:
+# repeat after a pause.
 Outcome = Literal["sent", "refused", "plain", "later"]
 
 MAX_RETRY_AFTER = 24 * 3600.0  # seconds: a server that asks for more is broken
@@ -168,7 +168,9 @@ def outcome(result: PostResult, *, packed: bool) -> Outcome:
 
     - ``sent``: the collector has stored the report.
     - ``refused``: the collector will never accept the report. Redirects are refusals, too.
-    - ``plain``: repeat the request without compression, after status 415 (RFC 7694 section 3).
+    - ``plain``: repeat the request once without compression. A server that doesn't read gzip should
+      respond with 415 (RFC 7694 section 3). Many parse the body as JSON and respond with 400, 422
+      or 500, so each other refusal, and 500, may have that reason. 413 can't: it would get more.
     - ``later``: repeat the request after a pause. Of the 4xx codes, only 408 and 429 are temporary
       (RFC 9110 section 15.5.9, RFC 6585 section 4).
 
@@ -179,13 +181,16 @@ def outcome(result: PostResult, *, packed: bool) -> Outcome:
     status = result.status
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return "sent"
-    if status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE and packed:
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR and packed and not result.retry_after:
         return "plain"
     if status in {0, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}:
         return "later"
     if status < HTTPStatus.OK or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return "later"
-    return "refused"
+    redirected = status < HTTPStatus.BAD_REQUEST
+    if not packed or redirected or status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return "refused"
+    return "plain"
 
 
 def retry_after_seconds(result: PostResult, now: datetime) -> float:

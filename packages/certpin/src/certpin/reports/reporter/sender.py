@@ -51,10 +51,12 @@ def sending() -> bool:
 class _AddressState:
     """The number of failed requests to one collector's URL, and the times when it may be contacted.
 
-    Times are seconds of the monotonic clock.
+    Times are seconds of the monotonic clock. ``packed`` is False if the collector accepted a report
+    only without compression.
     """
 
     def __init__(self) -> None:
+        self.packed = True
         self.failures = 0
         self.backoff_until = 0.0
         self.retry_after_until = 0.0
@@ -188,9 +190,10 @@ class Sender:
             wait = max(state.wait(urgent=urgent), shared)
             if wait > 0:
                 return wait
-            result = self._send(report, packed=True)
-            if outcome(result, packed=True) == "plain":
+            result = self._send(report, packed=state.packed)
+            if outcome(result, packed=state.packed) == "plain":
                 result = self._send(report, packed=False)
+                state.packed = outcome(result, packed=False) != "sent"
             if outcome(result, packed=False) == "later":
                 return self._postpone(state, result, report)
             state.failures = 0

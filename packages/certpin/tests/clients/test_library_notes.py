@@ -1,0 +1,70 @@
+"""Libraries that retry, drop or never notice a refusal, and the advice of python-clients.md."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+import certpin
+from certpin import PinnedSSLContext
+from tests import kit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from certpin.lab import Authority, Identity
+
+_PATIENCE = 20  # seconds
+_PASSWORD = "correct horse"
+
+
+class Shown(NamedTuple):
+    """The certificate and key that a test's server presents, and their PEM files."""
+
+    identity: Identity
+    files: tuple[Path, Path]
+
+
+@pytest.fixture
+def shown(trusted_root: Path, intermediate: Authority, tmp_path: Path) -> Shown:
+    identity = intermediate.issue("localhost")
+    return Shown(identity, identity.write(tmp_path, "server"))
+
+
+def other_pins(version: int = 1) -> certpin.PinSet:
+    """Return a pin set that refuses the server."""
+    return kit.pin_set(kit.policy("localhost"), version=version)
+
+
+def refusing(*hooks: Any) -> PinnedSSLContext:
+    return PinnedSSLContext(other_pins(), on_failure=hooks)
+
+
+@pytest.mark.medium
+def test_asyncpg_ignores_the_context_on_a_unix_socket(tmp_path: Path) -> None:
+    """The reason to pass the host of a TCP connection: without ``host``, sockets are tried first.
+
+    The server requests the password in clear text, as an attacker with a socket in ``/tmp`` would.
+    """
+    import asyncpg
+
+    received = bytearray()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received.extend(await reader.read(4096))
+        writer.write(b"R" + (8).to_bytes(4) + (3).to_bytes(4))  # AuthenticationCleartextPassword
+        received.extend(await reader.read(4096))
+        writer.close()
+
+    async def work() -> None:
+        async with await asyncio.start_unix_server(serve, tmp_path / ".s.PGSQL.5432"):
+            with pytest.raises(Exception, match="closed") as caught:
+                await asyncpg.connect(
+                    host=str(tmp_path), user="ann", password=_PASSWORD, ssl=refusing()
+                )
+        assert certpin.pin_error(caught.value) is None
+
+    asyncio.run(work())
+    assert _PASSWORD.encode() in received

@@ -10,6 +10,7 @@ import pytest
 import certpin
 from certpin import PinnedSSLContext
 from tests import kit
+from tests.servers.nats import nats as nats_server
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +41,64 @@ def other_pins(version: int = 1) -> certpin.PinSet:
 
 def refusing(*hooks: Any) -> PinnedSSLContext:
     return PinnedSSLContext(other_pins(), on_failure=hooks)
+
+
+async def _over_nats(context: PinnedSSLContext, port: int, **options: Any) -> Any:
+    import nats
+
+    return await nats.connect(
+        f"tls://localhost:{port}",
+        tls=context,
+        tls_hostname="localhost",
+        tls_handshake_first=True,
+        **options,
+    )
+
+
+@pytest.mark.slow
+def test_an_error_callback_ends_the_connect_of_nats_that_would_wait_for_ever(shown: Shown) -> None:
+    errors: list[Exception] = []
+
+    async def error_cb(error: Exception) -> None:
+        errors.append(error)
+        if certpin.pin_error(error):
+            raise error
+
+    async def work(port: int) -> None:
+        with pytest.raises(certpin.PinMismatchError):
+            await _over_nats(refusing(), port, allow_reconnect=False)
+        with pytest.raises(certpin.PinMismatchError):
+            await _over_nats(refusing(), port, error_cb=error_cb)
+
+    with nats_server(tls=shown.files) as server:
+        asyncio.run(asyncio.wait_for(work(server.port), _PATIENCE))
+    (error,) = errors
+    assert isinstance(error, certpin.PinMismatchError)
+
+
+@pytest.mark.slow
+def test_the_error_callback_of_nats_gets_the_refusal_of_a_reconnect(shown: Shown) -> None:
+    refused = asyncio.Event()
+
+    async def error_cb(error: Exception) -> None:
+        if certpin.pin_error(error):
+            refused.set()
+            raise error
+
+    async def work() -> None:
+        context = PinnedSSLContext(kit.pin_set(kit.policy("localhost", shown.identity.pin)))
+        with nats_server(tls=shown.files) as server:
+            client = await _over_nats(
+                context, server.port, error_cb=error_cb, reconnect_time_wait=0.02
+            )
+            await client.flush()
+            context.swap(other_pins(version=2))
+        with nats_server(tls=shown.files, port=server.port):
+            await asyncio.wait_for(refused.wait(), _PATIENCE)
+            with pytest.raises(certpin.PinMismatchError):
+                await client._reconnection_task
+
+    asyncio.run(work())
 
 
 @pytest.mark.medium

@@ -6,15 +6,20 @@ import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+import websockets
+from websockets.client import process_exception
 
 import certpin
 from certpin import PinnedSSLContext
 from tests import kit
 from tests.servers.nats import nats as nats_server
+from tests.servers.websocket import websocket
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from certpin import PinFailure
     from certpin.lab import Authority, Identity
 
 _PATIENCE = 20  # seconds
@@ -99,6 +104,30 @@ def test_the_error_callback_of_nats_gets_the_refusal_of_a_reconnect(shown: Shown
                 await client._reconnection_task
 
     asyncio.run(work())
+
+
+def test_websockets_ends_its_loop_at_a_refusal_if_process_exception_says_so(shown: Shown) -> None:
+    """The default takes each ``OSError`` as one of the network, and connects again for ever."""
+    refusals: list[PinFailure] = []
+
+    def fatal(error: Exception) -> Exception | None:
+        return certpin.pin_error(error) or process_exception(error)
+
+    async def work(port: int) -> None:
+        connections: AsyncIterator[Any] = websockets.connect(
+            f"wss://localhost:{port}/",
+            ssl=refusing(refusals.append),
+            process_exception=fatal,
+            proxy=None,
+        ).__aiter__()
+        with pytest.raises(certpin.PinMismatchError) as caught:
+            await anext(connections)
+        assert process_exception(caught.value) is None
+
+    with websocket(*shown.files) as port:
+        asyncio.run(work(port))
+    assert fatal(ValueError()) is not None
+    assert fatal(ConnectionResetError()) is None
 
 
 @pytest.mark.medium

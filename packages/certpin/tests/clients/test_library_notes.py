@@ -12,7 +12,9 @@ from websockets.client import process_exception
 import certpin
 from certpin import PinnedSSLContext
 from tests import kit
+from tests.servers._run import free_port
 from tests.servers.nats import nats as nats_server
+from tests.servers.postgres import postgres
 from tests.servers.websocket import websocket
 
 if TYPE_CHECKING:
@@ -128,6 +130,26 @@ def test_websockets_ends_its_loop_at_a_refusal_if_process_exception_says_so(show
         asyncio.run(work(port))
     assert fatal(ValueError()) is not None
     assert fatal(ConnectionResetError()) is None
+
+
+@pytest.mark.slow
+def test_asyncpg_drops_the_refusal_of_all_hosts_but_the_last(shown: Shown) -> None:
+    import asyncpg
+
+    async def work(port: int) -> None:
+        for ports in ([port, free_port()], [port]):
+            with pytest.raises(OSError, match=r"refused|failed") as caught:
+                await asyncpg.connect(
+                    host=["localhost"] * len(ports),
+                    port=ports,
+                    user="postgres",
+                    password=_PASSWORD,
+                    ssl=refusing(),
+                )
+            assert (certpin.pin_error(caught.value) is None) == (len(ports) > 1)
+
+    with postgres(*shown.files) as port:
+        asyncio.run(work(port))
 
 
 @pytest.mark.medium

@@ -11,11 +11,13 @@ from websockets.client import process_exception
 
 import certpin
 from certpin import PinnedSSLContext
+from certpin.lab.lab_server import server_context
 from tests import kit
 from tests.servers._run import free_port
 from tests.servers.nats import nats as nats_server
 from tests.servers.postgres import postgres
 from tests.servers.websocket import websocket
+from tests.tls._servers import RecordingServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -178,3 +180,20 @@ def test_asyncpg_ignores_the_context_on_a_unix_socket(tmp_path: Path) -> None:
 
     asyncio.run(work())
     assert _PASSWORD.encode() in received
+
+
+def test_start_tls_of_asyncio_needs_the_name_of_the_server(shown: Shown) -> None:
+    async def upgrade(context: PinnedSSLContext, port: int, **options: Any) -> Any:
+        _, writer = await asyncio.open_connection("localhost", port)
+        try:
+            await writer.start_tls(context, **options)
+            return certpin.assert_pinned(writer, "localhost")
+        finally:
+            writer.transport.abort()
+
+    pinned = PinnedSSLContext(kit.pin_set(kit.policy("localhost", shown.identity.pin)))
+    with RecordingServer(server_context(shown.identity)) as server:
+        with pytest.raises(certpin.PinError, match="no server name"):
+            asyncio.run(upgrade(pinned, server.port))
+        verdict = asyncio.run(upgrade(pinned, server.port, server_hostname="localhost"))
+    assert verdict.reason == "match"

@@ -229,6 +229,14 @@ class RefusalVerdict(Protocol):
     def chain(self) -> Any:
         """The verified chain, a ``certpin.x509.Chain``, or None."""
 
+    @property
+    def certificate(self) -> Any:
+        """The ``certpin.x509.Certificate`` with the compromised key, or with the pin; or None."""
+
+    @property
+    def transparency(self) -> Any:
+        """The result for each SCT, if the reason is ``too-few-scts``; None otherwise."""
+
 
 class _VerdictError(PinError):
     """The base class of the errors for connections that the pin check refused.

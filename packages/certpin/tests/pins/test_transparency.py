@@ -340,6 +340,7 @@ def test_the_error_names_the_logs_and_the_fix() -> None:
     assert "Log A 2027 (certpin lab): counts" in text
     assert f"the log {B.entry.log_id.hex()[:16]}…: it is not in the list of logs" in text
     assert "take the current log list" in caught.value.fix
+    assert [each.problem == "" for each in caught.value.verdict.transparency.scts] == [True, False]
     again = pickle.loads(pickle.dumps(caught.value))
     assert again.verdict == verdict
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from certpin.cli.choices import LAB_PROTOCOLS
 from tests.documentation._blocks import blocks
 from tests.lab.own._own import GOOD, OTHER_ROOT, toml, write_files
 
@@ -356,6 +357,7 @@ def test_plain(certpin_lab):
     [
         ('certpin(cases=["nonsense"])', "*no case 'nonsense'*"),
         ('certpin(style="root")', "*no style 'root': one of none, leaf, ca*"),
+        ('certpin(protocol="SMTP")', f"*no protocol 'SMTP': one of {', '.join(LAB_PROTOCOLS)}*"),
         ('certpin(nonsense="1")', "*takes no more*"),
     ],
 )
@@ -363,6 +365,16 @@ def test_an_invalid_marker_is_reported(run: Run, marker: str, says: str) -> None
     done = run(f"@pytest.mark.{marker}\ndef test_it(attack):\n    attack(pinned)\n")
     assert done.ret != pytest.ExitCode.OK
     (done.stderr if done.ret == pytest.ExitCode.USAGE_ERROR else done.stdout).fnmatch_lines([says])
+
+
+@pytest.mark.parametrize("fixture", ["attack", "mitm", "certpin_lab"])
+def test_an_invalid_protocol_in_the_ini_file_is_reported(
+    run: Run, pytester: pytest.Pytester, fixture: str
+) -> None:
+    pytester.makeini("[pytest]\ncertpin_protocol = wss\ncertpin_cases = untrusted-ca")
+    done = run(f"def test_it({fixture}):\n    pass\n")
+    said = f"*no protocol 'wss': one of {', '.join(LAB_PROTOCOLS)}*"
+    done.stdout.fnmatch_lines([said])
 
 
 def test_a_projects_fixture_of_the_same_name_is_used(run: Run) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _OPTIONS = {
     "style": ("leaf", "how clients are pinned: none, leaf or ca"),
     "host": ("api.bank.example", "the host that clients call"),
-    "protocol": ("http", "what clients speak"),
+    "protocol": ("http", "the protocol of clients: http, imap, imaps, postgres, smtp, smtps"),
 }
 _MARKERS = (
     "certpin(style, host, protocol, cases, case_file): the kind of client, and its cases",
@@ -115,7 +115,11 @@ def _cases(settings: _Settings) -> list[str]:
         listing = settings.case_file or "certpin lab attacks"
         raise pytest.UsageError(f"no case {unknown[0]!r}: see {listing}")
     every = list(known) if settings.case_file else None
-    return list(settings.cases) or every or meaningful(_style(settings.style), settings.protocol)
+    return (
+        list(settings.cases)
+        or every
+        or meaningful(_style(settings.style), _protocol(settings.protocol))
+    )
 
 
 @cache
@@ -142,6 +146,14 @@ def _style(name: str) -> Any:
         raise pytest.UsageError(f"no style {name!r}: one of {', '.join(Style)}") from None
 
 
+def _protocol(name: str) -> str:
+    from certpin.lab.server.protocols import PROTOCOLS
+
+    if name not in PROTOCOLS:
+        raise pytest.UsageError(f"no protocol {name!r}: one of {', '.join(sorted(PROTOCOLS))}")
+    return name
+
+
 @pytest.fixture(scope="session")
 def _certpin_labs() -> Iterator[Callable[[_Settings], Lab]]:
     """Yield a function that returns the lab (the test servers) for a kind of client.
@@ -154,7 +166,7 @@ def _certpin_labs() -> Iterator[Callable[[_Settings], Lab]]:
 
         @cache
         def begin(style: str, host: str, protocol: str) -> Lab:
-            return stack.enter_context(Lab(host, _style(style), protocol=protocol))
+            return stack.enter_context(Lab(host, _style(style), protocol=_protocol(protocol)))
 
         yield lambda wanted: begin(wanted.style, wanted.host, wanted.protocol)
 

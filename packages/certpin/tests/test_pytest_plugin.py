@@ -166,6 +166,7 @@ def test_it(attack):
         [
             "*InconclusiveError: untrusted-ca*",
             "*the good control failed*never connected*",
+            "*fix: let the client trust `target.ca`*certpin_environment*",
             "*no network here*",
         ]
     )
@@ -194,7 +195,12 @@ def test_the_control_ran_first_and_last():
 """
     )
     done.assert_outcomes(passed=2, failed=1)
-    done.stdout.fnmatch_lines(["*InconclusiveError: the good control no longer holds at the end*"])
+    done.stdout.fnmatch_lines(
+        [
+            "*InconclusiveError: the good control no longer holds at the end*",
+            "*fix: let the client trust `target.ca`*certpin_environment*",
+        ]
+    )
 
 
 def test_each_client_has_a_separate_control(run: Run) -> None:
@@ -262,6 +268,29 @@ def test_it(attack):
 """
     )
     done.assert_outcomes(passed=3)
+
+
+@pytest.mark.parametrize("client", ["ask_async", "lambda target: ask_async(target)"])
+def test_a_coroutine_function_that_is_called_as_a_function_is_an_error(
+    run: Run, client: str
+) -> None:
+    done = run(
+        f"""
+async def ask_async(target):
+    raise AssertionError
+
+@pytest.mark.certpin(cases=["untrusted-ca"])
+def test_it(attack):
+    attack({client})
+""",
+        "-W",
+        "error",
+    )
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines(
+        ["*TypeError: the client is a coroutine function*", "*fix: *attack.call_async(client)*"]
+    )
+    done.stdout.no_fnmatch_line("*never awaited*")
 
 
 @pytest.mark.peer("curl")

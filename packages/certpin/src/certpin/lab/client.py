@@ -6,6 +6,7 @@ certificate with its key. The lab's keys stay in memory.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -314,7 +315,12 @@ class Call:
     function: Callable[[Target], object]
 
     def run(self, target: Target) -> Ending:
-        """Call the function, and return how it ended: a failure if it raised an exception."""
+        """Call the function, and return how it ended: a failure if it raised an exception.
+
+        Raises:
+            CannotServeError: the case moves the clock, or the function raised the error.
+            TypeError: the function returned a coroutine, which would never run.
+        """
         if target.clock or target.time:
             raise CannotServeError(
                 "the clock of a function in this process cannot be moved",
@@ -326,6 +332,12 @@ class Call:
             raise
         except Exception as exc:  # noqa: BLE001  # a client may raise anything
             return Ending(1, f"{type(exc).__name__}: {exc}"[-_KEPT:])
+        if inspect.iscoroutine(answer):
+            answer.close()
+            raise TypeError(
+                "the client is a coroutine function, which attack(client) does not run\n"
+                "  fix: asyncio.run(attack.call_async(client)), or await it in a coroutine"
+            )
         return Ending(0, "" if answer is None else str(answer)[-_KEPT:])
 
     def stop(self) -> None:

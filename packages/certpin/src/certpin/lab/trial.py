@@ -6,7 +6,7 @@ The good control (an honest server, which the client must accept) is run first a
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from certpin.lab import runner
@@ -30,6 +30,12 @@ if TYPE_CHECKING:
     from certpin.lab.verdict import Attempt, Connection
 
 BY_NAME = {case.name: case for case in (CONTROL, *CASES, *OPTIONAL_CASES)}
+# The good control with a fix for tests; other reports are for users of the command line.
+_CONTROL = replace(
+    CONTROL,
+    fix="let the client trust `target.ca` and connect to `target.url` through `target.proxy`, or "
+    "set its environment with `certpin_environment(target)`; its output is below",
+)
 _SHOWN = 400  # bytes of leaked data that the message of a failed test shows
 
 
@@ -70,7 +76,8 @@ class Trial:
         """Run one case, and return its result.
 
         The good control (the case with an honest server) is run first, if it was not run yet. If
-        the client did not accept the honest server, the result is undecided.
+        the client did not accept the honest server, the result is undecided, and explains the good
+        control instead of the case.
         """
         if self._control is None:
             self.control(client)
@@ -78,9 +85,8 @@ class Trial:
         assert control is not None  # noqa: S101  # the line above made it
         if control.outcome is not Outcome.RIGHT:
             why = f"the good control failed, so that nothing is proven: {control.why}"
-            expect = case.expected.of(self.lab.style)
             undecided = (Verdict.INCONCLUSIVE, Outcome.UNDECIDED)
-            return runner.Result(case, expect, *undecided, why, control.attempts)
+            return runner.Result(_CONTROL, control.expect, *undecided, why, control.attempts)
         self._conditions = self._conditions or runner.Preconditions(self.lab, client)
         if problem := self._conditions.problem(case):
             return runner.not_run(case, self.lab.style, problem)
@@ -206,6 +212,7 @@ class Attack:
             InconclusiveError: the result proves nothing, for example because the client refused an
                 honest server.
             RuntimeError: the attack was called before.
+            TypeError: the client is a coroutine function; use ``call_async``.
         """
         __tracebackhide__ = True
         self._use()
@@ -256,11 +263,12 @@ class Attack:
         if result.outcome is Outcome.WRONG:
             raise WrongVerdictError(failure_text(result))
         if result.outcome is Outcome.UNDECIDED:
-            raise InconclusiveError(failure_text(result))
+            tried = "" if result.case is self._case else f"{self._case.name}: "
+            raise InconclusiveError(tried + failure_text(result))
         if control and control.outcome is not Outcome.RIGHT:
             raise InconclusiveError(
                 "the good control no longer holds at the end, so that what this client refused "
-                f"before proves nothing\n{failure_text(control)}"
+                f"before proves nothing\n{failure_text(replace(control, case=_CONTROL))}"
             )
         if result.outcome is Outcome.NOT_RUN:
             self._skip(f"{result.case.name} was not run: {result.why}")

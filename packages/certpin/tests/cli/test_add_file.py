@@ -100,6 +100,40 @@ def test_for_an_existing_host_the_fix_starts_the_key(run: Run, target: str, ca: 
     assert run(*start.split()[1:]).code == 0
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "tables"),
+    [
+        (
+            ("mail.test:8443",),
+            ("mail.test:8025", "--starttls", "smtp"),
+            ['address = "mail.test:8025"\nstarttls = "smtp"'],
+        ),
+        (
+            ("mail.test",),
+            ("mail.test", "--starttls", "smtp"),
+            ['starttls = "smtp"', 'address = "mail.test:443"'],
+        ),
+        (("mail.test:8443",), ("mail.test:8443",), []),
+        (("mail.test", "--starttls", "smtp"), ("mail.test:25", "--starttls", "smtp"), []),
+        (("mail.test:8443",), ("mail.test",), []),
+        (("mail.test",), ("mail.test:443",), []),
+    ],
+)
+def test_for_another_server_of_a_host_the_fix_lists_it(
+    run: Run, first: tuple[str, ...], second: tuple[str, ...], tables: list[str]
+) -> None:
+    pins = ("--pin", str(kit.NOBODY), "--backup-pin", str(kit.NOBODY_ELSE))
+    assert run("add", *first, *pins).code == 0
+    before = len(PinSet.load("pins.toml").policies[0].servers)
+    done = run("add", *second, *pins)
+    assert (done.code, "to add another key: certpin rotate start" in done.err) == (2, True)
+    found = re.findall(r"\[\[host\.server\]\] with (.+?)[;,]", done.err)
+    assert [each.replace(" and ", "\n") for each in found] == tables
+    with Path("pins.toml").open("a") as file:
+        file.writelines(f"\n[[host.server]]\n{table}\n" for table in tables)
+    assert len(PinSet.load("pins.toml").policies[0].servers) == before + len(tables)
+
+
 def test_an_existing_file_keeps_its_name(run: Run, target: str, ca: Path) -> None:
     run("add", "nobody.invalid", "--pin", str(kit.NOBODY), "--mode", "report")
     done = run("add", target, "--ca-file", ca, *KEY, "--name", "other")

@@ -168,7 +168,7 @@ def add(
         raise click.UsageError(f"{option} is for a host with its own authority: add --ca-file FILE")
     endpoint = connection.endpoint(host)
     pattern = HostPattern.parse(endpoint.name)
-    editor = _editor(path, name, pattern, backup)
+    editor = _editor(path, name, pattern, backup, endpoint)
     anchors = _trust_anchors(connection.ca_file, connection.strict)
     require_certifiable(backup.key_type, pattern, anchors, match)
     require_matchable(backup.certificates, pattern, anchors, match)
@@ -259,7 +259,15 @@ def _refuse_unsafe(
         raise click.UsageError("--expires is in the past: every client would be locked out at once")
 
 
-def _editor(path: Path, name: str | None, pattern: HostPattern, backup: Backup) -> PinFileEditor:
+def _editor(
+    path: Path, name: str | None, pattern: HostPattern, backup: Backup, endpoint: Endpoint
+) -> PinFileEditor:
+    """Return an editor for the pin file, which may be new.
+
+    Raises:
+        ConfigError: the file has a policy for the host.
+        PinFileError: the file is invalid.
+    """
     from certpin.errors import ConfigError
     from certpin.pinfile.editor import PinFileEditor
 
@@ -269,12 +277,41 @@ def _editor(path: Path, name: str | None, pattern: HostPattern, backup: Backup) 
         raise click.UsageError(f"--name is for a new file, and {path} already exists")
     editor = PinFileEditor.open(path)
     if editor.has_host(str(pattern)):
+        fix = _rotate_command(path, pattern, backup)
+        known = next(each for each in editor.check().policies if each.pattern == pattern)
         raise ConfigError(
             f"{pattern} already has a policy in {editor.path}",
             key="host",
-            fix=_rotate_command(path, pattern, backup),
+            fix=_server_advice(known, endpoint) + fix,
         )
     return editor
+
+
+def _server_advice(policy: HostPolicy, endpoint: Endpoint) -> str:
+    """Return advice to list another server of a host that is pinned already, for a ``fix:``.
+
+    It is empty if the user named no port, address or protocol, or those of a listed server.
+    """
+    from certpin.pins import HostServer
+    from certpin.probe import HTTPS, endpoint_at
+
+    host, entries = policy.pattern.name, _server_entries(endpoint)
+    listed = policy.servers or (HostServer(),)
+    if not entries or endpoint_at(host, *entries) in {endpoint_at(host, each) for each in listed}:
+        return ""
+    tables = [_server_words(policy, each) for each in entries]
+    if not policy.servers:  # the one that is checked now
+        tables.append(_server_words(policy, HostServer(port=HTTPS)))
+    return (
+        "if this server uses a pinned key, list it below the [[host]] table: "
+        f"{', and '.join(tables)}; "
+    )
+
+
+def _server_words(policy: HostPolicy, server: HostServer) -> str:
+    values = {"address": server.address_text(policy.pattern), "starttls": server.starttls}
+    words = [f'{key} = "{value}"' for key, value in values.items() if value]
+    return f"[[host.server]] with {' and '.join(words)}"
 
 
 def _rotate_command(path: Path, pattern: HostPattern, backup: Backup) -> str:

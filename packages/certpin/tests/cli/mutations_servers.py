@@ -26,6 +26,20 @@ _SIGNED = "tests/publish/test_sign.py::"
 
 MUTATIONS: list[Mutation] = [
     Mutation(
+        "a server is listed once, with or without its port",
+        _SERVERS,
+        "contacted = replace(server, address=address, port=port)",
+        "contacted = replace(server)",
+        _MODEL + "test_servers_that_cannot_be_contacted_are_refused",
+    ),
+    Mutation(
+        "a fix for another server lists it",
+        "certpin/cli/add.py",
+        "fix=_server_advice(known, endpoint) + fix,",
+        "fix=fix,",
+        "tests/cli/test_add_file.py::test_for_another_server_of_a_host_the_fix_lists_it",
+    ),
+    Mutation(
         "servers are not signed",
         _CONTENT,
         "without_servers(text, path).encode()",

@@ -160,6 +160,14 @@ PEERS = {
             "",
             f"{_CLIENTS}[nginx, nginx, ca]",
         ),
+        Mutation(
+            "nginx and sessions of other locations",
+            f"{_F}nginx.py",
+            "proxy_ssl_session_reuse off;\n",
+            "",
+            "tests/formats/interop/test_sessions.py::"
+            "test_nginx_resumes_no_session_of_a_location_with_other_trust",
+        ),
     ],
     "haproxy": [
         Mutation(

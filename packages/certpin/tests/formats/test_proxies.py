@@ -29,6 +29,7 @@ def test_nginx_verifies_the_chain_and_the_name_of_its_upstream() -> None:
         f"proxy_ssl_name {HOST};\n"
         "proxy_ssl_server_name on;\n"
         "proxy_ssl_protocols TLSv1.2 TLSv1.3;\n"
+        "proxy_ssl_session_reuse off;\n"
     )
 
 

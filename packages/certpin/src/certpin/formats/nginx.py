@@ -23,7 +23,8 @@ _ANCHORS = re.compile(
 )
 _NAME = re.compile(r"^[ \t]*+(?:proxy|grpc|uwsgi)_ssl_name[ \t]++\"?([^\s;\"$]++)", re.MULTILINE)
 
-# The default depth, 1, refuses a chain with two intermediates.
+# The default depth, 1, refuses a chain with two intermediates. nginx resumes sessions that other
+# locations, with other anchors, opened to the same server, and then checks no chain.
 _DIRECTIVES = """\
 proxy_ssl_verify on;
 proxy_ssl_verify_depth 5;
@@ -31,6 +32,7 @@ proxy_ssl_trusted_certificate {bundle};
 proxy_ssl_name {name};
 proxy_ssl_server_name on;
 proxy_ssl_protocols TLSv1.2 TLSv1.3;
+proxy_ssl_session_reuse off;
 """
 
 

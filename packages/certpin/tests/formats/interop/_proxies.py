@@ -36,14 +36,17 @@ http {{
   scgi_temp_path {name}.tmp;
   server {{
     listen 127.0.0.1:{port};
+{locations}
+  }}
+}}
+"""
+_LOCATION = """\
     location / {{
       include {export};
       proxy_pass https://127.0.0.1:{lab};
       proxy_set_header Host {host};
       proxy_http_version 1.1;
     }}
-  }}
-}}
 """
 _HAPROXY = """\
 defaults
@@ -97,7 +100,7 @@ class Proxy:
         with running(words, port, cwd=export.parent, env=variables) as process:
             self._running.add(process)
             try:
-                return _ask(port, f"/{target.canary}")
+                return ask(port, f"/{target.canary}")
             finally:
                 self._running.discard(process)
 
@@ -113,7 +116,7 @@ class Proxy:
         config = export.with_name(f"{name}.cfg")
         words: list[str | Path] = [require(self.name)]
         if self.name == "nginx":
-            text = _NGINX.format(export=export.name, **values)
+            text = nginx_conf(name, port, _LOCATION.format(export=export.name, **values))
             words += ["-p", export.parent, "-c", config]
         else:
             text = _HAPROXY.format(export=export.read_text(encoding="utf-8"), **values)
@@ -122,7 +125,19 @@ class Proxy:
         return words
 
 
-def _ask(port: int, path: str) -> Ending:
+def nginx_conf(name: str, port: int, locations: str) -> str:
+    """Return a configuration of nginx with one server on the loopback, which runs in one process.
+
+    Args:
+        name: the name of its files, without extension.
+        port: its port.
+        locations: the ``location`` blocks of the server.
+    """
+    return _NGINX.format(name=name, port=port, locations=locations)
+
+
+def ask(port: int, path: str) -> Ending:
+    """Send a request to a proxy on the loopback. A status of 500 or more counts as a refusal."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=_PATIENCE)
     try:
         connection.request("GET", path)

@@ -39,6 +39,27 @@ MUTATIONS = [
         f"{_PROXIES}test_addresses_are_refused",
     ),
     Mutation(
+        "nginx's anchors are those of the location",
+        f"{_F}nginx.py",
+        "        valid = {**outer, **own}\n",
+        "        valid = {**own, **outer}\n",
+        f"{_PROXIES}test_each_connection_has_the_anchors_that_are_in_force_for_it[nginx]",
+    ),
+    Mutation(
+        "HAProxy's anchors are those of the server",
+        f"{_F}haproxy.py",
+        '        common = defaults.get("".join(origin[:1]), {})\n',
+        '        common = defaults.get("", {})\n',
+        f"{_PROXIES}test_each_connection_has_the_anchors_that_are_in_force_for_it[haproxy]",
+    ),
+    Mutation(
+        "different anchors of one host",
+        f"{_F}_proxy.py",
+        "        if known.anchors != each.anchors:\n",
+        "        if False:\n",
+        f"{_PROXIES}test_different_anchors_of_one_host_are_refused[named-nginx]",
+    ),
+    Mutation(
         "HAProxy has one name",
         f"{_F}haproxy.py",
         '        NoWildcard("HAProxy verifies only the name in its line"),\n',

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from certpin.errors import ConfigError, FormatError
 from certpin.formats import FORMATS
 from certpin.pins import pins_of
+from tests.formats._files import digests, load, refusal
 from tests.formats._sets import KEYS, anchors, authorities
 from tests.formats._text import exported, imported
 from tests.kit import pin_set, policy
@@ -98,6 +101,82 @@ def test_other_files_get_the_pins_of_their_anchors(name: str) -> None:
     assert only.trust == anchors()[1]
 
 
+TWO = {
+    "nginx": """
+        server {
+            proxy_ssl_trusted_certificate own.pem;
+            location /a/ { proxy_ssl_name a.bank.example; proxy_pass "https://${upstream}"; }
+            location ~ "^/b\\.\\"{2}" {
+                proxy_pass https://b; # }
+                grpc_ssl_trusted_certificate unused.pem;
+                proxy_ssl_name b.bank.example; proxy_ssl_trusted_certificate other.pem;
+            }
+            location /plain/ { proxy_pass http://c; }
+        }
+    """,
+    "haproxy": """
+        defaults secure
+            default-server ssl verify required ca-file own.pem  # verifyhost c.bank.example
+        defaults
+            default-server ssl ca-file unused.pem
+        frontend web from secure
+            bind :80
+        backend a from secure
+            server one 192.0.2.7:443 verifyhost "a.bank.example"
+            server two 192.0.2.8:443 verifyhost 'a.bank.example'
+        listen b from secure
+            default-server ca-file unused.pem
+            default-server ca-file other.pem verifyhost b.bank.example
+            server-template b 2 b.bank.example:443
+    """,
+}
+
+PEMS = {f"{file}.pem": each.pem for file, each in zip(("own", "other"), authorities(), strict=True)}
+
+
+@BOTH
+def test_each_connection_has_the_anchors_that_are_in_force_for_it(name: str) -> None:
+    found = load(name, TWO[name], PEMS, mode="report")
+    first, second = (each.pin for each in authorities())
+    assert digests(found) == {"a.bank.example": {first}, "b.bank.example": {second}}
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("names", "instead", "host"),
+    [
+        (r"a\.bank", "b.bank", "b.bank.example"),
+        (r"(proxy_ssl_name|verifyhost) \S+", "", "a connection without a host name"),
+    ],
+    ids=["named", "unnamed"],
+)
+def test_different_anchors_of_one_host_are_refused(
+    name: str, names: str, instead: str, host: str
+) -> None:
+    error = refusal(name, re.sub(names, instead, TWO[name]), beside=PEMS, host=HOST)
+    assert re.search(rf"line \d+: {host} has other trust anchors than in line \d+", str(error))
+
+
+@BOTH
+def test_an_export_beside_other_connections_is_refused(name: str) -> None:
+    text = exported(name, PLAIN) + TWO[name]
+    assert "an export of certpin is a part of" in str(refusal(name, text, beside=PEMS))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("location / {\n proxy_ssl_name x;", "line 1: the block is not closed"),
+        ("a b;\n}", "line 2: unexpected }"),
+        ("a {" * 60 + "}" * 60, "line 1: unexpected {"),
+        ("a 'b;\n", "line 1: the quote ' is not closed"),
+    ],
+)
+def test_damaged_configurations_of_nginx_are_refused(text: str, problem: str) -> None:
+    with pytest.raises(FormatError, match=problem):
+        imported("nginx", text, HOST)
+
+
 @BOTH
 def test_a_file_without_anchors_has_no_pins(name: str) -> None:
     with pytest.raises(FormatError, match="the file contains no pins"):
@@ -107,12 +186,21 @@ def test_a_file_without_anchors_has_no_pins(name: str) -> None:
 @BOTH
 def test_only_files_in_the_same_folder_are_read(name: str) -> None:
     text = FOREIGN[name].replace("own.pem", "/etc/passwd")
-    with pytest.raises(FormatError, match="is not in the same folder"):
+    with pytest.raises(FormatError, match="is not a plain file name"):
         imported(name, text)
 
 
 @BOTH
-@pytest.mark.parametrize("junk", ["default-server" + " ca-file" * 100_000, "server " * 100_000])
+@pytest.mark.parametrize(
+    "junk",
+    [
+        "default-server" + " ca-file" * 100_000,
+        "server " * 100_000,
+        "a ${" * 100_000,
+        '"\\' * 100_000,
+        "a {}" * 100_000,
+    ],
+)
 def test_long_lines_take_linear_time(name: str, junk: str) -> None:
     with pytest.raises(FormatError):
         imported(name, f"proxy_ssl_trusted_certificate{' ' * 1_000_000}\n{junk}", HOST)

@@ -95,8 +95,9 @@ def beside(name: str) -> str:
 
     Raises ``FormatError`` if it is a path, because a path could lead to another folder.
     """
-    if not _BUNDLE.fullmatch(name):
-        raise FormatError(
-            f"{name[:80]!r} is not in the same folder", fix="move the file into the same folder"
-        )
-    return name
+    if _BUNDLE.fullmatch(name):
+        return name
+    raise FormatError(
+        f"{name[:80]!r} is not a plain file name: only files beside the imported one are read",
+        fix="copy the file beside a copy of this one, and write only its name: anchors.pem",
+    )

@@ -8,8 +8,10 @@ the import. nginx and HAProxy do not compare the IP addresses of a certificate (
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
+from certpin.errors import FormatError
 from certpin.formats._lines import beside
 from certpin.formats.header import commented, read_header
 from certpin.formats.limits import (
@@ -28,6 +30,8 @@ from certpin.pins import Match, pins_of
 from certpin.x509 import Certificate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from certpin.formats.parsed import Source
     from certpin.formats.projection import Limitation
     from certpin.pins import Pin, PinSet, TrustAnchors
@@ -65,42 +69,67 @@ def comments(pins: PinSet, name: str) -> str:
     return f"{head}# for {policy.pattern} (match {policy.match})\n{listed}"
 
 
-def read(source: Source, anchors: re.Pattern[str], host: re.Pattern[str]) -> ParsedFile:
-    """Parse certpin's comments, and the directives for trust anchors and the host name.
+@dataclass(frozen=True)
+class Connection:
+    """The verification of a program's connections to one host, as its configuration describes it.
 
-    If certpin did not write the file, the result pins the keys of the trust anchors, which accepts
-    the chains that the program accepts.
+    Attributes:
+        host: the name that the program verifies; empty if the configuration contains none.
+        anchors: the name of the file of trust anchors.
+        line: the line of these settings, for errors.
+    """
+
+    host: str
+    anchors: str
+    line: int
+
+
+def read(source: Source, connections: Iterable[Connection]) -> ParsedFile:
+    """Return the settings of each host in a configuration, from certpin's comments if it has any.
+
+    Without the comments, the result pins the keys of the trust anchors, which accepts the chains
+    that the program accepts.
 
     Args:
         source: the file.
-        anchors: matches the directive that names the file of trust anchors.
-        host: matches the directive that names the host.
+        connections: the connections that the file configures.
 
     Raises:
-        FormatError: the comments or the anchors are invalid.
+        FormatError: the comments or the anchors are invalid, or the anchors of a host are
+            ambiguous.
     """
     name, version = read_header(source.text)
-    trust = _anchors(source, anchors)
-    if trust is None:
-        return ParsedFile((), name, version)
-    said = _FOR.search(source.text)
-    named = host.search(source.text)
+    distinct = _distinct(connections)
+    said = _FOR.findall(source.text)
+    if said and len(said) + len(distinct) > 2:
+        raise FormatError(
+            "an export of certpin is a part of the file, beside other connections",
+            fix="import the file that certpin exported, without the rest of the configuration",
+        )
     pins = pins_from(_PIN.findall(source.text))
-    match: Match = choice({"match": [said[2]]}, "match", get_args(Match), "any") if said else "ca"
-    pattern = said[1] if said else named[1] if named else ""
-    found = Found(pattern, pins or _pins_of(trust), match=match, trust=trust)
-    return ParsedFile((found,), name, version)
+    match: Match = (
+        choice({"match": [said[0][1]]}, "match", get_args(Match), "any") if said else "ca"
+    )
+    found = []
+    for each in distinct:
+        trust = read_anchors(source.beside(beside(each.anchors)), each.anchors)
+        pattern = said[0][0] if said else each.host
+        found.append(Found(pattern, pins or _pins_of(trust), match=match, trust=trust))
+    return ParsedFile(tuple(found), name, version)
 
 
-def _anchors(source: Source, pattern: re.Pattern[str]) -> TrustAnchors | None:
-    """Return the trust anchors in the file that the last matching directive names.
-
-    Return None if the configuration has no such directive. ``pattern`` matches the directive.
-    """
-    named = pattern.findall(source.text)
-    if not named:
-        return None
-    return read_anchors(source.beside(beside(named[-1])), named[-1])
+def _distinct(connections: Iterable[Connection]) -> list[Connection]:
+    """Return the first connection of each host. Raises ``FormatError`` if their anchors differ."""
+    first: dict[str, Connection] = {}
+    for each in connections:
+        known = first.setdefault(each.host, each)
+        if known.anchors != each.anchors:
+            host = each.host[:260] or "a connection without a host name"
+            raise FormatError(
+                f"line {each.line}: {host} has other trust anchors than in line {known.line}",
+                fix="import a copy of the file with one of them, or name the host of each",
+            )
+    return list(first.values())
 
 
 def _pins_of(trust: TrustAnchors) -> tuple[Pin, ...]:

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 _BUNDLE = "curl-anchors.pem"
 _NO_FOLDER = "/dev/null"  # it contains no file
 _CA_FILE = re.compile(r'^cacert = "([^"\r\n]++)"$', re.MULTILINE)
-_NO_HOST = re.compile(r"(?!)()")  # no setting names the host
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
@@ -60,7 +59,8 @@ def read(source: Source) -> ParsedFile:
     found = _lines.read_lines(source, "pinnedpubkey", "cacert")
     if found.hosts or not is_exported(source.text):
         return found
-    return _proxy.read(source, _CA_FILE, _NO_HOST)
+    file = _CA_FILE.search(source.text)  # no setting names the host
+    return _proxy.read(source, [_proxy.Connection("", file[1], 0)] if file else [])
 
 
 CURL = Format(

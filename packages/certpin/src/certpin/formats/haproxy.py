@@ -6,6 +6,7 @@ See the HAProxy Configuration Manual, section 5.2 (server options).
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from certpin.formats import _proxy
@@ -14,13 +15,18 @@ from certpin.formats.format import File, Format
 from certpin.formats.limits import NoWildcard
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from certpin.formats.parsed import ParsedFile, Source
     from certpin.pins import PinSet
 
 _BUNDLE = "haproxy-anchors.pem"
-_SERVER = r"^[ \t]*+(?:default-)?server[ \t][^\n#]*?[ \t]"
-_ANCHORS = re.compile(rf"{_SERVER}ca-file[ \t]++(\S++)", re.MULTILINE)
-_NAME = re.compile(rf"{_SERVER}verifyhost[ \t]++(\S++)", re.MULTILINE)
+# A word may contain quoted parts, such as in sni str("api.bank.example").
+_WORD = re.compile(r"""#.*|((?:"[^"]*"|'[^']*'|[^\s#"'])+)""")
+_SECTIONS = {"global", "defaults", "frontend", "backend", "listen"}
+# The words before the parameters.
+_SERVERS = {"default-server": 1, "server": 3, "server-template": 4}
+_PARAMETERS = {"ca-file", "verifyhost"}
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
@@ -37,11 +43,59 @@ def write(pins: PinSet) -> tuple[File, ...]:
 
 
 def read(source: Source) -> ParsedFile:
-    """Parse ``ca-file`` and ``verifyhost`` in a ``server`` line, and certpin's comments.
+    """Parse ``ca-file`` and ``verifyhost`` in ``server`` lines, and certpin's comments.
 
     Raises ``FormatError``.
     """
-    return _proxy.read(source, _ANCHORS, _NAME)
+    return _proxy.read(source, _connections(source.text))
+
+
+def _connections(text: str) -> Iterator[_proxy.Connection]:
+    """Yield the verification of each server, with the parameters of its ``default-server`` lines.
+
+    A section that has only such lines, as an exported file, is one server.
+    """
+    defaults: dict[str, dict[str, str]] = {}  # by the name of the section; "" for the last one
+    for head, lines in _sections(text):
+        origin = head[head.index("from") + 1 :] if "from" in head else []
+        common = defaults.get("".join(origin[:1]), {})
+        servers, last = [], 0
+        for line, words in lines:
+            parameters = common | _parameters(words[_SERVERS[words[0]] :])
+            if words[0] == "default-server":
+                common, last = parameters, line
+            else:
+                servers.append((line, parameters))
+        if head[0] == "defaults":
+            defaults |= {"": common, "".join(head[1:2]): common}
+        elif last and not servers:
+            servers.append((last, common))
+        for line, found in servers:
+            if "ca-file" in found:
+                yield _proxy.Connection(found.get("verifyhost", ""), found["ca-file"], line)
+
+
+def _sections(text: str) -> Iterator[tuple[list[str], list[tuple[int, list[str]]]]]:
+    """Yield the first line of each section, and its lines about servers, with their numbers.
+
+    A line is a list of words. Lines before the first section are in one of the type ``listen``.
+    """
+    head = ["listen"]
+    lines: list[tuple[int, list[str]]] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        found = (match[1] for match in _WORD.finditer(line))
+        words = [re.sub("[\"']", "", word) for word in found if word]
+        if words and words[0] in _SECTIONS:
+            yield head, lines
+            head, lines = words, []
+        elif words and words[0] in _SERVERS:
+            lines.append((number, words))
+    yield head, lines
+
+
+def _parameters(words: list[str]) -> dict[str, str]:
+    """Return the parameters of a server that the import uses, with their values."""
+    return {name: value for name, value in pairwise(words) if name in _PARAMETERS}
 
 
 HAPROXY = Format(

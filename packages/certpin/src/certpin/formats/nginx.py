@@ -6,22 +6,35 @@ They are the directives ``proxy_ssl_*`` of ngx_http_proxy_module.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from certpin.errors import FormatError
 from certpin.formats import _proxy
 from certpin.formats._lines import bundle
 from certpin.formats.format import File, Format
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from certpin.formats.parsed import ParsedFile, Source
     from certpin.pins import PinSet
 
 _BUNDLE = "nginx-anchors.pem"
-_ANCHORS = re.compile(
-    r"^[ \t]*+(?:proxy|grpc|uwsgi)_ssl_trusted_certificate[ \t]++\"?([^\s;\"]++)\"?[ \t]*+;",
-    re.MULTILINE,
+# A word ends at a space, a semicolon or a block, but not in a variable such as ${name}.
+_TOKEN = re.compile(
+    r"""
+      (?P<space>  [ \t\r\n]++ | \#[^\n]*+ )
+    | (?P<mark>   [;{}] )
+    | (?P<quoted> "[^"\\]*+(?:\\.[^"\\]*+)*+" | '[^'\\]*+(?:\\.[^'\\]*+)*+' )
+    | (?P<open>   ["'] )
+    | (?P<word>   [^ \t\r\n;{]++(?:(?<=\$)\{[^ \t\r\n;{]*+)*+ )
+    """,
+    re.VERBOSE | re.DOTALL,
 )
-_NAME = re.compile(r"^[ \t]*+(?:proxy|grpc|uwsgi)_ssl_name[ \t]++\"?([^\s;\"$]++)", re.MULTILINE)
+_MAX_DEPTH = 50  # blocks in blocks; a real configuration has at most six
+# The modules that connect to upstream servers, and their addresses with TLS.
+_MODULES = {"proxy": "https://", "grpc": "grpcs://", "uwsgi": "suwsgi://"}
 
 # The default depth, 1, refuses a chain with two intermediates. nginx resumes sessions that other
 # locations, with other anchors, opened to the same server, and then checks no chain.
@@ -51,7 +64,94 @@ def read(source: Source) -> ParsedFile:
 
     Raises ``FormatError``.
     """
-    return _proxy.read(source, _ANCHORS, _NAME)
+    outermost = _parse(source.text)
+    found = [each for module in _MODULES for each in outermost.connections(module, {})]
+    return _proxy.read(source, found)
+
+
+@dataclass
+class _Block:
+    """A block of the configuration, such as a location; or the whole file.
+
+    Attributes:
+        line: the line in which it begins.
+        directives: the last words of each directive, by its name.
+        blocks: the blocks inside it.
+    """
+
+    line: int = 1
+    directives: dict[str, str] = field(default_factory=dict)
+    blocks: list[_Block] = field(default_factory=list)
+
+    def connections(self, module: str, outer: Mapping[str, str]) -> list[_proxy.Connection]:
+        """Return the verification of each block that connects to upstream servers.
+
+        A block that has only directives of TLS, such as an exported file, is returned if no block
+        inside it is.
+
+        Args:
+            module: the module, such as ``proxy``.
+            outer: the directives that the block inherits.
+        """
+        prefix = f"{module}_ssl_"
+        own = {name: word for name, word in self.directives.items() if name.startswith(prefix)}
+        valid = {**outer, **own}
+        inner = [each for block in self.blocks for each in block.connections(module, valid)]
+        connecting = {
+            each
+            for each, scheme in _MODULES.items()
+            if self.directives.get(f"{each}_pass", "").startswith(scheme)
+        }
+        anchors = valid.get(f"{prefix}trusted_certificate")
+        used = module in connecting or (own and not inner and not connecting)
+        if anchors is None or not used:
+            return inner
+        name = valid.get(f"{prefix}name", "")
+        return [*inner, _proxy.Connection("" if "$" in name else name, anchors, self.line)]
+
+
+def _parse(text: str) -> _Block:
+    """Parse a configuration, or a part of one. Raises ``FormatError`` if it is damaged."""
+    blocks = [_Block()]
+    words: list[str] = []
+    for line, piece, is_word in _tokens(text):
+        if is_word:
+            words.append(piece)
+            continue
+        if piece == "{":
+            blocks.append(_Block(line))
+            blocks[-2].blocks.append(blocks[-1])
+        elif piece == "}":
+            blocks.pop()
+        elif len(words) > 1:
+            blocks[-1].directives[words[0]] = words[1]
+        words = []
+        if not 0 < len(blocks) <= _MAX_DEPTH:
+            raise _damaged(line, f"unexpected {piece}")
+    if len(blocks) > 1:
+        raise _damaged(blocks[-1].line, "the block is not closed")
+    return blocks[0]
+
+
+def _tokens(text: str) -> Iterator[tuple[int, str, bool]]:
+    """Yield the words and marks of a configuration: line, text, and True for a word.
+
+    Raises ``FormatError`` if a quote is not closed.
+    """
+    line = 1
+    for match in _TOKEN.finditer(text):
+        kind, piece = match.lastgroup, match[0]
+        if kind == "open":
+            raise _damaged(line, f"the quote {piece} is not closed")
+        if kind != "space":
+            yield line, piece[1:-1] if kind == "quoted" else piece, kind != "mark"
+        line += piece.count("\n")
+
+
+def _damaged(line: int, problem: str) -> FormatError:
+    return FormatError(
+        f"line {line}: {problem}", fix="import a file with complete directives and blocks of nginx"
+    )
 
 
 NGINX = Format(

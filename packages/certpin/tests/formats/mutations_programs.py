@@ -131,6 +131,13 @@ MUTATIONS = [
         "if found.hosts:",
         "tests/formats/test_curl.py::test_a_foreign_ca_file_is_no_pin",
     ),
+    Mutation(
+        "curl's sections are of different URLs",
+        f"{_F}curl.py",
+        "if separator := _NEXT.search(source.text):",
+        "if separator := None:",
+        "tests/formats/test_curl.py::test_the_pins_of_several_urls_are_refused[next]",
+    ),
 ]
 
 _DART = "certpin/formats/flutter/dart/src/"

@@ -89,6 +89,13 @@ def test_a_foreign_ca_file_is_no_pin() -> None:
         CURL.load(Source(text, lambda _: authorities()[0].pem), ImportOptions(host=HOST))
 
 
+@pytest.mark.parametrize("separator", ["next", "  --next\r", "-:", "next ="])
+def test_the_pins_of_several_urls_are_refused(separator: str) -> None:
+    text = f"pinnedpubkey = {SPELLED}\n{separator}\npinnedpubkey = {SPELLED}\n"
+    with pytest.raises(FormatError, match="line 2: the options after `next`"):
+        CURL.load(Source(text.encode(), nothing), ImportOptions(host=HOST))
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from certpin.errors import FormatError
 from certpin.formats import _lines, _proxy
 from certpin.formats.format import File, Format
 from certpin.formats.header import is_exported
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 _BUNDLE = "curl-anchors.pem"
 _NO_FOLDER = "/dev/null"  # it contains no file
 _CA_FILE = re.compile(r'^cacert = "([^"\r\n]++)"$', re.MULTILINE)
+# Options before it have no effect on the URLs after it.
+_NEXT = re.compile(r"^[ \t]*+(?:-:|(?:--)?next(?=[\s=:]|$))", re.MULTILINE)
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
@@ -54,8 +57,15 @@ def read(source: Source) -> ParsedFile:
     """Parse the settings ``pinnedpubkey`` and ``cacert``. Raises ``FormatError``.
 
     If the file has no pins, ``cacert`` is used only if certpin exported the file. In a file from
-    elsewhere, ``cacert`` without pins is ignored, because curl may trust other roots too.
+    elsewhere, ``cacert`` without pins is ignored, because curl may trust other roots too. A file
+    with several sections (``next``) is refused, because each has the pins of another host.
     """
+    if separator := _NEXT.search(source.text):
+        line = source.text.count("\n", 0, separator.start()) + 1
+        raise FormatError(
+            f"line {line}: the options after `next` are for other URLs than those before it",
+            fix="import each section from a copy of the file without the others",
+        )
     found = _lines.read_lines(source, "pinnedpubkey", "cacert")
     if found.hosts or not is_exported(source.text):
         return found

@@ -97,7 +97,7 @@ def test_the_host_in_the_fix_for_several_hosts_is_quoted(run: Run) -> None:
 
 def test_an_unchanged_file_is_not_written_again(run: Run) -> None:
     done = run("export", "curl", "--out", ".")
-    assert done.out.startswith("written    curl-pins.conf\nNext:  curl --config curl-pins.conf")
+    assert done.out.startswith("written    curl-pins.conf\nNext:  curl --disable --config ")
     before = Path("curl-pins.conf").stat().st_mtime_ns
     done = run("export", "curl", "--out", ".")
     assert done.out.startswith("unchanged  curl-pins.conf\nNote:")

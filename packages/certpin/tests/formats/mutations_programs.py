@@ -171,6 +171,15 @@ PEERS = {
             f"{_DECISIVE}[isolate-3.7.3]",
         ),
     ],
+    "curl": [
+        Mutation(
+            "curl verifies, whatever the settings of the user",
+            f"{_F}curl.py",
+            "text + _VERIFY",
+            "text",
+            f"{_TRUST}test_curl_verifies_the_chain_whatever_the_settings_of_the_user",
+        ),
+    ],
     "wget": [
         Mutation(
             "wget and redirects",

@@ -31,7 +31,7 @@ def test_the_exported_options() -> None:
     assert file.text == (
         '# certpin pin set "test", version 4\n'
         "# Made by: certpin export curl. Do not edit: change the pin file, and export it again.\n"
-        f'# for {HOST}\nproto = "=https"\npinnedpubkey = "{SPELLED}"\n'
+        f'# for {HOST}\nproto = "=https"\npinnedpubkey = "{SPELLED}"\nno-insecure\n'
     )
 
 
@@ -54,7 +54,7 @@ def test_a_root_set_is_a_ca_file_without_pins_of_the_leaf() -> None:
     first, second = (each.pin for each in authorities())
     assert options.text.endswith(
         f"# for {HOST} (match ca)\n# pin {first}\n# pin {second}\n"
-        'proto = "=https"\ncacert = "curl-anchors.pem"\ncapath = "/dev/null"\n'
+        'proto = "=https"\ncacert = "curl-anchors.pem"\ncapath = "/dev/null"\nno-insecure\n'
     )
     assert pem.text == "".join(each.pem.decode() for each in authorities())
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _BUNDLE = "curl-anchors.pem"
 _NO_FOLDER = "/dev/null"  # it contains no file
+_VERIFY = "no-insecure\n"  # curl reads ~/.curlrc, too
 _CA_FILE = re.compile(r'^cacert = "([^"\r\n]++)"$', re.MULTILINE)
 # Options before it have no effect on the URLs after it.
 _NEXT = re.compile(r"^[ \t]*+(?:-:|(?:--)?next(?=[\s=:]|$))", re.MULTILINE)
@@ -50,7 +51,7 @@ def write(pins: PinSet) -> tuple[File, ...]:
         text = _lines.lines(pins, CURL.name, settings)
     else:
         text = _proxy.comments(pins, CURL.name) + _lines.setting_lines(settings)
-    return (File(CURL.file, text), *_lines.bundle(policy, _BUNDLE))
+    return (File(CURL.file, text + _VERIFY), *_lines.bundle(policy, _BUNDLE))
 
 
 def read(source: Source) -> ParsedFile:
@@ -76,7 +77,8 @@ def read(source: Source) -> ParsedFile:
 CURL = Format(
     name="curl",
     title="curl",
-    use="curl --config curl-pins.conf https://HOST/ (in its folder if there are anchors).",
+    use="curl --disable --config curl-pins.conf https://HOST/ (in its folder if there are "
+    "anchors).",
     file="curl-pins.conf",
     limits=(
         NoCompromised("curl has no option to refuse keys"),
@@ -91,6 +93,10 @@ CURL = Format(
     ),
     write=write,
     read=read,
-    needs=("Use the file only for its host: curl checks the pins for every host that it calls.",),
+    needs=(
+        "Use the file only for its host: curl checks the pins for every host that it calls.",
+        "`--disable` must be the first option: otherwise curl also reads `~/.curlrc`.",
+        "With a curl of GnuTLS, `ca-native` there would add the system's roots to the anchors.",
+    ),
     folder=True,
 )

@@ -94,6 +94,14 @@ def test_platform_roots_are_not_trusted_with_anchors(
         assert not content(lab, make(), roots.rogue, roots.root, tmp_path)
 
 
+@pytest.mark.peer("curl")
+def test_curl_verifies_the_chain_whatever_the_settings_of_the_user(tmp_path: Path) -> None:
+    line = 'echo insecure > .curlrc && CURL_HOME=. curl -sS --config "$1" "$2"'
+    with Lab() as lab:
+        roots = lab.authorities
+        assert not content(lab, beside("curl", line), roots.rogue, roots.root, tmp_path)
+
+
 @pytest.mark.peer("curl", "wget")
 @pytest.mark.parametrize(("name", "words"), _ANYWHERE)
 def test_a_client_elsewhere_finds_the_exported_anchor(

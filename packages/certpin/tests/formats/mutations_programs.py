@@ -60,6 +60,13 @@ MUTATIONS = [
         f"{_PROXIES}test_different_anchors_of_one_host_are_refused[named-nginx]",
     ),
     Mutation(
+        "nginx and HAProxy need roots",
+        f"{_F}_proxy.py",
+        '        RootsOnly(f"{program} refuses chains that end at another certificate"),\n',
+        "",
+        f"{_PROXIES}test_anchors_without_their_roots_are_refused[nginx]",
+    ),
+    Mutation(
         "HAProxy has one name",
         f"{_F}haproxy.py",
         '        NoWildcard("HAProxy verifies only the name in its line"),\n',
@@ -234,7 +241,7 @@ PEERS = {
         Mutation(
             "Node.js and anchors",
             f"{_F}node.mjs",
-            "      ...(policy.trust ? { ca: policy.trust, secureContext: undefined } : {}),\n",
+            "      ...(policy.trust ? anchors(policy.trust) : {}),\n",
             "",
             f"{_TRUST}test_platform_roots_are_not_trusted_with_anchors[node]",
         ),

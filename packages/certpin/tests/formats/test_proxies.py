@@ -12,6 +12,7 @@ from certpin.pins import pins_of
 from tests.formats._files import digests, load, refusal
 from tests.formats._sets import KEYS, anchors, authorities
 from tests.formats._text import exported, imported
+from tests.kit import anchors as made_anchors
 from tests.kit import pin_set, policy
 
 HOST = "api.bank.example"
@@ -65,6 +66,13 @@ def test_addresses_are_refused(name: str, host: str) -> None:
 def test_trust_anchors_are_required(name: str) -> None:
     with pytest.raises(ConfigError, match="does not restrict the authorities"):
         FORMATS[name].export(pin_set(policy(HOST, *KEYS[:2])))
+
+
+@BOTH
+def test_anchors_without_their_roots_are_refused(name: str) -> None:
+    below = made_anchors(authorities()[0].intermediate("Intermediate"))
+    with pytest.raises(ConfigError, match=r"is not a root \(self-signed\)"):
+        FORMATS[name].export(pin_set(policy(HOST, *KEYS[:2], trust=below)))
 
 
 @BOTH

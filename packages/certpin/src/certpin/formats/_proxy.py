@@ -24,6 +24,7 @@ from certpin.formats.limits import (
     NoReports,
     NoTransparency,
     OneHost,
+    RootsOnly,
 )
 from certpin.formats.parsed import Found, ParsedFile, choice, pins_from, read_anchors
 from certpin.pins import Match, pins_of
@@ -54,6 +55,7 @@ def limits(program: str) -> tuple[Limitation, ...]:
         NoReports(f"{program} logs failures and sends no reports"),
         NoTransparency(f"{program} checks no SCTs"),
         NamesOnly(f"{program} does not compare IP addresses with a certificate"),
+        RootsOnly(f"{program} refuses chains that end at another certificate"),
         AnchorsOnly(f"{program} supports trusted authorities, but no pins"),
     )
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from certpin.formats._program import TableSyntax, program
 from certpin.formats.code import read_table
 from certpin.formats.format import File, Format
-from certpin.formats.limits import NoDebug, NoReports, NoTransparency
+from certpin.formats.limits import NoDebug, NoReports, NoTransparency, RootsOnly
 
 if TYPE_CHECKING:
     from certpin.pins import PinSet
@@ -49,11 +49,9 @@ DOTNET = Format(
         NoDebug("debug builds can use another handler"),
         NoReports("the handler raises Failed, and sends no reports itself"),
         NoTransparency("SslStream checks no SCTs"),
+        RootsOnly(".NET refuses chains that end at another certificate"),
     ),
     write=write,
     read=read_table,
-    needs=(
-        ".NET 8 or newer (C# 12). certpin's tests parse this file, but do not run it.",
-        "Trust anchors must be root certificates: .NET trusts no others.",
-    ),
+    needs=(".NET 8 or newer (C# 12). certpin's tests parse this file, but do not run it.",),
 )

@@ -56,7 +56,7 @@ class PinnedAgent extends https.Agent {
       rejectUnauthorized: true, // overrides NODE_TLS_REJECT_UNAUTHORIZED
       session: undefined,
       minVersion: "TLSv1.2",
-      ...(policy.trust ? { ca: policy.trust, secureContext: undefined } : {}),
+      ...(policy.trust ? anchors(policy.trust) : {}),
       checkServerIdentity: (name, certificate) => {
         const problem = tls.checkServerIdentity(host, certificate);
         if (problem) return problem;
@@ -156,6 +156,11 @@ function sha256(data) {
 function above(name) {
   const dot = name.indexOf(".");
   return dot < 0 ? "" : name.slice(dot + 1);
+}
+
+// An anchor may be an intermediate, as in certpin's clients.
+function anchors(pem) {
+  return { ca: pem, allowPartialTrustChain: true, secureContext: undefined };
 }
 
 // Normalises a host: lower case, no trailing dot, canonical addresses as in a URL.

@@ -45,6 +45,7 @@ NODE = Format(
     read=read_table,
     needs=(
         "Node.js 18 or newer, and requests through `node:https`. `fetch` does not support agents.",
+        "Node.js 20.18 or 22.9 if `trust` has no root: an older one refuses every chain.",
         "A library that follows redirects also needs `refusingAgent()` for `http://`.",
     ),
 )

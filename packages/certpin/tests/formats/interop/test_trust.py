@@ -86,6 +86,15 @@ def test_an_exported_anchor_is_trusted(make: Callable[[], ClientUnderTest], tmp_
 
 
 @pytest.mark.parametrize("make", _ANCHORED)
+def test_an_intermediate_is_an_anchor_if_its_root_is_none(
+    make: Callable[[], ClientUnderTest], tmp_path: Path
+) -> None:
+    with Lab() as lab:
+        roots = lab.authorities
+        assert content(lab, make(), roots.intermediate, roots.untrusted, tmp_path)
+
+
+@pytest.mark.parametrize("make", _ANCHORED)
 def test_platform_roots_are_not_trusted_with_anchors(
     make: Callable[[], ClientUnderTest], tmp_path: Path
 ) -> None:

@@ -11,8 +11,8 @@ from certpin.errors import ConfigError
 from certpin.formats import limits
 from certpin.formats.projection import project
 from certpin.pins import HostPattern, HostPin, HostPolicy
-from tests.formats._sets import KEYS, REPORTS
-from tests.kit import NOBODY, NOBODY_ELSE, pin_set, policy
+from tests.formats._sets import KEYS, REPORTS, authorities
+from tests.kit import NOBODY, NOBODY_ELSE, anchors, pin_set, policy
 
 if TYPE_CHECKING:
     from certpin.formats.projection import Limitation
@@ -98,3 +98,15 @@ def test_unverifiable_hosts_are_refused(limit: Limitation, host: str) -> None:
 def test_a_name_passes(limit: Limitation) -> None:
     pins = pin_set(policy("api.bank.example", NOBODY, NOBODY_ELSE))
     assert limit.apply(pins) == (pins, ())
+
+
+def test_anchors_without_their_roots_are_refused_if_chains_must_end_at_a_root() -> None:
+    root = authorities()[0]
+    intermediate = root.intermediate("Intermediate")
+    limit = limits.RootsOnly("why")
+    below = policy(HOST, trust=anchors(intermediate))
+    with pytest.raises(ConfigError, match="is not a root \\(self-signed\\); why") as caught:
+        one(limit, below)
+    assert caught.value.fix.startswith("add the root that issued it to the file of `trust`")
+    for fine in (policy(HOST), policy(HOST, trust=anchors(root, intermediate))):
+        assert one(limit, fine) == (fine, [])

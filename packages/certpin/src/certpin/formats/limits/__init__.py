@@ -35,6 +35,7 @@ from certpin.formats.limits.policy import (
     NoTrust,
     PlainAddresses,
     PlatformTransparency,
+    RootsOnly,
 )
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "OneHost",
     "PlainAddresses",
     "PlatformTransparency",
+    "RootsOnly",
     "TwoPins",
     "United",
     "with_anchors",

@@ -9,6 +9,8 @@ from urllib.parse import quote
 
 from certpin.errors import ConfigError
 from certpin.formats.projection import Limitation, Omission, PolicyLimitation, Projection
+from certpin.x509 import Certificate
+from certpin.x509.certificate import end_in_roots
 from certpin.x509.log_list import PLATFORM_LOGS
 
 if TYPE_CHECKING:
@@ -121,6 +123,30 @@ class NoTrust(PolicyLimitation):
         if policy.trust is None:
             return policy, ""
         return replace(policy, trust=None), f"trust = {policy.trust.source!r} is left out"
+
+
+class RootsOnly(PolicyLimitation):
+    """Export limitation: on the platform, every chain must end at a root.
+
+    certpin's clients also accept an intermediate or the server's own certificate as an anchor, if
+    no root of it is among the anchors.
+    """
+
+    aspect = "trust"
+    summary = "`trust` without the root (self-signed) certificates of its anchors: refused"
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Return the policy unchanged.
+
+        Raises ``ConfigError`` if the platform would refuse every chain of one of its anchors.
+        """
+        if policy.trust and not end_in_roots(map(Certificate.from_der, policy.trust.der)):
+            raise ConfigError(
+                f"an anchor in {policy.trust.source!r} is not a root (self-signed)",
+                key="trust",
+                fix="add the root that issued it to the file of `trust`; with --ca-file, pin it",
+            )
+        return policy, ""
 
 
 class NoTransparency(PolicyLimitation):

@@ -11,6 +11,13 @@ _F, _T = "certpin/formats/", "tests/formats/test_"
 
 _READERS = [
     Mutation(
+        "the pins of every pattern that covers a host",
+        f"{_F}format.py",
+        "return united.apply(pins)[0] if united else pins",
+        "return pins",
+        f"{_T}okhttp.py::test_a_host_gets_the_pins_of_every_pattern_that_covers_it[ktor]",
+    ),
+    Mutation(
         "no Certificate Transparency of a private authority",
         f"{_F}limits/policy.py",
         "        if policy.trust is not None:\n            return replace(policy, ct_logs=None)",

@@ -13,6 +13,7 @@ from certpin.errors import ConfigError
 from certpin.formats import FORMATS, Source, _okhttp
 from certpin.formats.okhttp_java import OKHTTP_JAVA
 from certpin.formats.okhttp_kotlin import OKHTTP_KOTLIN
+from tests.formats._files import digests, load
 from tests.formats._sets import KEYS
 from tests.formats.interop import _programs
 from tests.kit import pin_set, policy
@@ -60,6 +61,24 @@ def test_other_code_is_read(name: str) -> None:
     """.replace('add("other")', "add(other)")
     [only] = FORMATS[name].load(Source(code.encode(), str.encode)).policies
     assert (str(only.pattern), set(only.live_pins)) == ("**.bank.example", set(KEYS[:2]))
+
+
+@pytest.mark.parametrize("name", ["okhttp-java", "okhttp-kotlin", "ktor"])
+def test_a_host_gets_the_pins_of_every_pattern_that_covers_it(name: str) -> None:
+    code = "".join(
+        f'.add("{pattern}", "{first}", "{second}")'
+        for pattern, first, second in (
+            ("api.bank.example", *KEYS[:2]),
+            ("*.bank.example", *KEYS[2:4]),
+            ("**.pay.bank.example", *KEYS[4:6]),
+        )
+    )
+    assert digests(load(name, code)) == {
+        "api.bank.example": set(KEYS[:4]),
+        "*.bank.example": set(KEYS[2:4]),
+        "**.pay.bank.example": set(KEYS[4:6]),
+        "pay.bank.example": set(KEYS[2:6]),
+    }
 
 
 @pytest.mark.parametrize(

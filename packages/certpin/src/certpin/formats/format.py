@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError, FormatError
-from certpin.formats.limits import AnchorsOnly, LeafOrAnchors, with_anchors
+from certpin.formats.limits import AnchorsOnly, LeafOrAnchors, United, with_anchors
 from certpin.formats.parsed import ImportOptions
 from certpin.formats.projection import Omission, project
 from certpin.pins import HostPattern
@@ -210,12 +210,17 @@ class Format:
     def load(self, source: Source, options: ImportOptions | None = None) -> PinSet:
         """Return the pin set in a platform's file.
 
+        If the platform accepts the pins of every pattern that covers a host, each policy gets those
+        of broader patterns, because certpin's clients use only the most specific policy.
+
         ``options`` has the user's values for settings that the file lacks. Raises ``FormatError``
         if the file is not of this format, and ``ConfigError`` if the pin set is unsafe.
         """
         if len(source.data) > MAX_SOURCE_BYTES:
             raise FormatError(f"the file has more than {MAX_SOURCE_BYTES} bytes")
-        return self.read(source).pin_set(options or ImportOptions())
+        pins = self.read(source).pin_set(options or ImportOptions())
+        united = next((limit for limit in self.limits if isinstance(limit, United)), None)
+        return united.apply(pins)[0] if united else pins
 
 
 def only(pins: PinSet, patterns: Iterable[str]) -> PinSet:

@@ -11,6 +11,13 @@ _F, _T = "certpin/formats/", "tests/formats/test_"
 
 _READERS = [
     Mutation(
+        "comments in comments of Kotlin",
+        f"{_F}_okhttp.py",
+        "nested=True",
+        "nested=False",
+        f"{_T}okhttp.py::test_pins_in_nested_comments_of_kotlin_are_not_read[ktor]",
+    ),
+    Mutation(
         "the pins of every pattern that covers a host",
         f"{_F}format.py",
         "return united.apply(pins)[0] if united else pins",

@@ -13,7 +13,7 @@ from certpin.errors import ConfigError
 from certpin.formats import FORMATS, Source, _okhttp
 from certpin.formats.okhttp_java import OKHTTP_JAVA
 from certpin.formats.okhttp_kotlin import OKHTTP_KOTLIN
-from tests.formats._files import digests, load
+from tests.formats._files import digests, load, refusal
 from tests.formats._sets import KEYS
 from tests.formats.interop import _programs
 from tests.kit import pin_set, policy
@@ -61,6 +61,21 @@ def test_other_code_is_read(name: str) -> None:
     """.replace('add("other")', "add(other)")
     [only] = FORMATS[name].load(Source(code.encode(), str.encode)).policies
     assert (str(only.pattern), set(only.live_pins)) == ("**.bank.example", set(KEYS[:2]))
+
+
+@pytest.mark.parametrize("name", ["okhttp-kotlin", "ktor"])
+def test_pins_in_nested_comments_of_kotlin_are_not_read(name: str) -> None:
+    live = f'.add("api.bank.example", "{KEYS[0]}", "{KEYS[1]}")'
+    dead = f'.add("api.bank.example", "{KEYS[2]}")'
+    for comment in (f"/* /** old */ {dead} */", f"/*/* */*/ /*/ {dead} */"):
+        assert digests(load(name, comment + live)) == {"api.bank.example": set(KEYS[:2])}
+    error = refusal(name, f"\n/* /* */ {live}")
+    assert "line 2: the literal or comment /* is not closed" in str(error)
+
+
+def test_comments_of_java_end_at_their_first_end() -> None:
+    code = f'/* /* */ .add("api.bank.example", "{KEYS[0]}", "{KEYS[1]}") /* */'
+    assert digests(load("okhttp-java", code)) == {"api.bank.example": set(KEYS[:2])}
 
 
 @pytest.mark.parametrize("name", ["okhttp-java", "okhttp-kotlin", "ktor"])

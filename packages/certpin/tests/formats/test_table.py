@@ -51,6 +51,13 @@ def test_only_the_rows_of_the_table_are_read() -> None:
     assert (second.pins, second.report_to) == ((KEYS[2],), (REPORTS[0],))
 
 
+def test_a_comment_of_dart_can_contain_comments() -> None:
+    row = f"pattern: 'x.example', pins: ['{KEYS[0]}']"
+    text = f"[ /* /* old */ ({row}), */ ({row.replace('x.', 'y.')}) ]"
+    assert [each.pattern for each in read_table(source(text), nested=True).hosts] == ["y.example"]
+    assert [each.pattern for each in read_table(source(text)).hosts] == ["x.example", "y.example"]
+
+
 @pytest.mark.parametrize(
     "spelling", ["Pattern = 'x.example', Pins = ['{}']", 'pattern:"x.example",pins:["{}"]']
 )

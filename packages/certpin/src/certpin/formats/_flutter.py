@@ -81,7 +81,7 @@ def label(pins: PinSet) -> str:
 def read(source: Source) -> ParsedFile:
     """Parse the pin set in a Dart file with the constant ``pins``. Raises ``FormatError``."""
     try:
-        reading = read_table(source)
+        reading = read_table(source, nested=True)
         debug = _read_debug(source.text)
     except FormatError as exc:
         if is_exported(source.text):
@@ -134,7 +134,7 @@ def _read_debug(text: str) -> TrustAnchors | None:
     if _DEBUG not in text:
         return None  # saves a second pass for most files
     named = False
-    for token in tokens(text):
+    for token in tokens(text, nested=True):
         if named and token.kind == "string":
             return read_anchors(token.text.encode())
         named = named or (token.kind, token.text) == ("word", _DEBUG)

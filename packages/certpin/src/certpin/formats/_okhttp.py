@@ -108,14 +108,22 @@ def address(pattern: str) -> str:
     return f"[{pattern}]" if ":" in pattern else pattern
 
 
-def read(source: Source) -> ParsedFile:
-    """Parse every ``.add("host", "sha256/…", …)`` in Kotlin or Java code. Raises ``FormatError``.
+def read_kotlin(source: Source) -> ParsedFile:
+    """Parse every ``.add("host", "sha256/…", …)`` in Kotlin code. Raises ``FormatError``.
 
     Warns about every other call of ``add``, and about pins outside of such calls.
     """
+    return _read(source, list(tokens(source.text, nested=True)))
+
+
+def read_java(source: Source) -> ParsedFile:
+    """Parse Java code as ``read_kotlin`` parses Kotlin. Raises ``FormatError``."""
+    return _read(source, list(tokens(source.text)))
+
+
+def _read(source: Source, pieces: list[Token]) -> ParsedFile:
     name, version = read_header(source.text)
     by_pattern: dict[str, list[str]] = {}
-    pieces = list(tokens(source.text))
     read_at: set[int] = set()
     for strings in _additions(pieces):
         pattern, *pins = [pieces[place].text for place in strings]

@@ -45,6 +45,8 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
 
+_COMMENT_MARK = re.compile(r"/\*|\*/")
+
 _FIELDS = (
     *("pattern", "mode", "match", "pins", "compromised"),
     *("expires", "onExpiry", "trust", "reportTo"),
@@ -61,15 +63,22 @@ class Token:
     line: int
 
 
-def tokens(text: str) -> Iterator[Token]:
+def tokens(text: str, *, nested: bool = False) -> Iterator[Token]:
     """Yield the tokens of source code.
+
+    Args:
+        text: the source code.
+        nested: True if a block comment can contain others, as in Kotlin and Dart.
 
     Raises:
         FormatError: a string contains escapes, or a string or comment is not closed.
     """
-    line = 1
-    for match in _TOKEN.finditer(text):
+    line, place = 1, 0
+    while match := _TOKEN.match(text, place):
         kind, piece = match.lastgroup, match[0]
+        if nested and piece.startswith("/*"):
+            piece = text[place : _end_of_comment(text, place, line)]
+        place += len(piece)
         if kind == "string":
             yield Token("string", _inside(match["string"], line), line)
         elif kind == "word":
@@ -79,6 +88,19 @@ def tokens(text: str) -> Iterator[Token]:
         elif kind == "open":  # continuing would search for the end repeatedly
             raise FormatError(f"line {line}: the literal or comment {piece} is not closed")
         line += piece.count("\n")
+
+
+def _end_of_comment(text: str, place: int, line: int) -> int:
+    """Return the index after the comment that begins at ``place``, in line ``line``.
+
+    Raises ``FormatError`` if it is not closed.
+    """
+    depth = 0
+    for mark in _COMMENT_MARK.finditer(text, place):
+        depth += 1 if mark[0] == "/*" else -1
+        if depth == 0:
+            return mark.end()
+    raise FormatError(f"line {line}: the literal or comment /* is not closed")
 
 
 def _inside(literal: str, line: int) -> str:
@@ -101,16 +123,18 @@ def is_mark(pieces: list[Token], place: int, mark: str) -> bool:
     return place < len(pieces) and (pieces[place].kind, pieces[place].text) == ("mark", mark)
 
 
-def read_table(source: Source) -> ParsedFile:
-    """Parse the table of policies in exported source code. Raises ``FormatError``."""
+def read_table(source: Source, *, nested: bool = False) -> ParsedFile:
+    """Parse the table of policies in exported source code. Raises ``FormatError``.
+
+    ``nested`` is True if a block comment can contain others.
+    """
     name, version = read_header(source.text)
-    hosts = tuple(found(each) for each in _rows(source.text))
+    hosts = tuple(found(each) for each in _rows(list(tokens(source.text, nested=nested))))
     return ParsedFile(hosts, name, version)
 
 
-def _rows(text: str) -> Iterator[Row]:
-    """Yield the fields of each policy in the text of an exported source file."""
-    pieces = list(tokens(text))
+def _rows(pieces: list[Token]) -> Iterator[Row]:
+    """Yield the fields of each policy in the tokens of an exported source file."""
     place = 0
     while place < len(pieces):
         if _field(pieces, place) == "pattern" and pieces[place + 2].kind == "string":

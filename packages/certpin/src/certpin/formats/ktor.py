@@ -37,7 +37,7 @@ KTOR = Format(
     limits=_okhttp.LIMITS,
     package=_okhttp.kotlin_package,
     write=write,
-    read=_okhttp.read,
+    read=_okhttp.read_kotlin,
     needs=(
         "`--package` with the package of your sources, if they have one.",
         "The OkHttp engine (`io.ktor:ktor-client-okhttp`, JVM and Android), OkHttp 4.3 or newer.",

@@ -47,6 +47,6 @@ OKHTTP_JAVA = Format(
     limits=_okhttp.LIMITS,
     package=_okhttp.java_package,
     write=write,
-    read=_okhttp.read,
+    read=_okhttp.read_java,
     needs=_okhttp.NEEDS,
 )

@@ -37,6 +37,6 @@ OKHTTP_KOTLIN = Format(
     limits=_okhttp.LIMITS,
     package=_okhttp.kotlin_package,
     write=write,
-    read=_okhttp.read,
+    read=_okhttp.read_kotlin,
     needs=_okhttp.NEEDS,
 )

@@ -102,6 +102,13 @@ MUTATIONS = [
         f"{_PROGRAMS}test_dotnet_refuses_chains_that_dotnet_refuses",
     ),
     Mutation(
+        ".NET and a stricter version",
+        f"{_F}dotnet.cs",
+        "configured == SslProtocols.None ? Protocols : configured;",
+        "Protocols;",
+        f"{_PROGRAMS}test_dotnet_lowers_no_stricter_version_of_the_app",
+    ),
+    Mutation(
         "an export of the case's host",
         "certpin/lab/target.py",
         "            pins = only(pins, [str(policy.pattern)])\n",
@@ -244,6 +251,14 @@ PEERS = {
             "      ...(policy.trust ? anchors(policy.trust) : {}),\n",
             "",
             f"{_TRUST}test_platform_roots_are_not_trusted_with_anchors[node]",
+        ),
+        Mutation(
+            "Node.js and a stricter version",
+            f"{_F}node.mjs",
+            'minVersion: minVersion === "TLSv1.3" ? minVersion : "TLSv1.2"',
+            'minVersion: "TLSv1.2"',
+            "tests/formats/interop/test_versions.py::"
+            "test_node_lowers_no_stricter_version_of_the_app",
         ),
         Mutation(
             "Node.js and the most specific",

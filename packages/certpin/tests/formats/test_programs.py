@@ -144,6 +144,19 @@ def test_dotnet_refuses_chains_that_dotnet_refuses() -> None:
     assert text.count("RemoteCertificateValidationCallback =") == 1
 
 
+def test_dotnet_lowers_no_stricter_version_of_the_app() -> None:
+    text = exported("dotnet", FULL)
+    handler = text.partition("SocketsHttpHandler HandlerOf(")[2]
+    lines = [line.strip() for line in handler.splitlines() if "EnabledSslProtocols" in line]
+    ending = "configured == SslProtocols.None ? Protocols : configured;"
+    assert lines[0].startswith(
+        "SslProtocols configured = handler.SslOptions.EnabledSslProtocols & Protocols;"
+    )
+    assert lines[1:] == [f"handler.SslOptions.EnabledSslProtocols = {ending}"]
+    assert handler.index("_configure?.Invoke(handler);") < handler.index("EnabledSslProtocols")
+    assert "Protocols = SslProtocols.Tls12 | SslProtocols.Tls13;" in text
+
+
 @pytest.mark.until_python("3.14")
 def test_ktor_export_parses() -> None:
     text = exported("ktor", FULL)

@@ -46,6 +46,8 @@ public sealed class PinnedHandler : HttpMessageHandler
         //= policies
     ];
 
+    private const SslProtocols Protocols = SslProtocols.Tls12 | SslProtocols.Tls13;
+
     private readonly Dictionary<string, HttpMessageInvoker> _byHost = [];
     private readonly Action<SocketsHttpHandler>? _configure;
 
@@ -105,7 +107,8 @@ public sealed class PinnedHandler : HttpMessageHandler
         _configure?.Invoke(handler);
         handler.AllowAutoRedirect = false;
         handler.SslOptions.AllowTlsResume = false;
-        handler.SslOptions.EnabledSslProtocols = SslProtocols.Tls12 | SslProtocols.Tls13;
+        SslProtocols configured = handler.SslOptions.EnabledSslProtocols & Protocols; // none: the system's choice
+        handler.SslOptions.EnabledSslProtocols = configured == SslProtocols.None ? Protocols : configured;
         handler.SslOptions.CertificateChainPolicy = policy.Trust is null ? null : Anchors(policy.Trust);
         handler.SslOptions.RemoteCertificateValidationCallback =
             (_, _, chain, errors) => Verify(host, policy, chain, errors);

@@ -46,16 +46,17 @@ class PinnedAgent extends https.Agent {
       callback(this.#failed(new PinError("unpinned", host)));
       return undefined;
     }
-    return super.createConnection({ ...options, ...this.#tls(host, policy) }, callback);
+    const required = this.#tls(host, policy, options.minVersion);
+    return super.createConnection({ ...options, ...required }, callback);
   }
 
-  #tls(host, policy) {
+  #tls(host, policy, minVersion = tls.DEFAULT_MIN_VERSION) {
     return {
       host,
       servername: net.isIP(host) ? "" : host, // a Host header must not change the verified name
       rejectUnauthorized: true, // overrides NODE_TLS_REJECT_UNAUTHORIZED
       session: undefined,
-      minVersion: "TLSv1.2",
+      minVersion: minVersion === "TLSv1.3" ? minVersion : "TLSv1.2",
       ...(policy.trust ? anchors(policy.trust) : {}),
       checkServerIdentity: (name, certificate) => {
         const problem = tls.checkServerIdentity(host, certificate);

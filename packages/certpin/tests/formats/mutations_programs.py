@@ -109,6 +109,20 @@ MUTATIONS = [
         f"{_PROGRAMS}test_dotnet_lowers_no_stricter_version_of_the_app",
     ),
     Mutation(
+        "nginx verifies nothing by default",
+        f"{_F}nginx.py",
+        'valid.get(f"{prefix}verify") == "on"',
+        'valid.get(f"{prefix}verify") != "off"',
+        "tests/formats/test_passed_over.py::test_skipped_settings_are_reported[nginx-16]",
+    ),
+    Mutation(
+        "Envoy accepts what it didn't verify",
+        f"{_F}envoy.py",
+        "    if pins:\n        _report_unverified(validation)\n",
+        "",
+        "tests/formats/test_passed_over.py::test_skipped_settings_are_reported[envoy-22]",
+    ),
+    Mutation(
         "an export of the case's host",
         "certpin/lab/target.py",
         "            pins = only(pins, [str(policy.pattern)])\n",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.formats import FORMATS, FormatWarning, Source
-from tests.formats._sets import KEYS
+from certpin.formats import FORMATS, FormatWarning, ImportOptions, Source
+from tests.formats._sets import KEYS, authorities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +59,30 @@ def apple(flags: str = "") -> str:
 OKHTTP = f'CertificatePinner.Builder().add("bank.example", "{KEYS[0]}", "{KEYS[1]}")'
 
 
+NGINX = """\
+proxy_ssl_verify on;
+location / {
+    proxy_pass https://bank.example;
+    proxy_ssl_trusted_certificate own.pem;
+    proxy_ssl_name bank.example;
+}
+"""
+HAPROXY = """\
+backend bank
+    default-server ssl ca-file own.pem
+    server one 192.0.2.7:443 verify required verifyhost bank.example
+"""
+SPELLED = f'pinnedpubkey = "{";".join(str(pin).replace("/", "//", 1) for pin in KEYS[:2])}"\n'
+ENVOY = f"""\
+"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
+sni: bank.example
+common_tls_context:
+  validation_context:
+    trusted_ca: {{filename: /etc/ssl/certs/ca-certificates.crt}}
+    verify_certificate_spki: ["{HASHES[0]}", "{HASHES[1]}"]
+"""
+
+
 TOLD = [
     (
         "android",
@@ -79,8 +103,23 @@ TOLD = [
     ("apple", apple(), "keys unrelated to pins: CFBundleName"),
     ("okhttp-kotlin", OKHTTP + f'.add(HOST, "{KEYS[2]}")', "a call of add with arguments"),
     ("okhttp-kotlin", OKHTTP + f'; val backup = "{KEYS[2]}"', "which is not in a call of add"),
+    ("nginx", NGINX.replace(" on;", " off;"), "line 2: proxy_ssl_verify is not on"),
+    ("nginx", NGINX.partition("\n")[2], "line 1: proxy_ssl_verify is not on"),
+    ("haproxy", HAPROXY.replace("required", "none"), "line 3: verify none, so HAProxy"),
+    ("curl", SPELLED + "insecure", "insecure, so curl verifies no chain"),
+    ("curl", "--no-insecure\n-k\n" + SPELLED, "insecure, so curl verifies no chain"),
+    ("wget", SPELLED + "Check-Certificate = OFF", "check_certificate = OFF, so wget"),
+    ("wget", SPELLED + "check_certificate = quiet", "check_certificate = quiet, so wget"),
+    ("envoy", f"{ENVOY}    trust_chain_verification: ACCEPT_UNTRUSTED", "trust_chain_verification"),
+    ("envoy", f"{ENVOY}    allow_expired_certificate: true", "allow_expired_certificate"),
 ]
 QUIETLY = [
+    ("nginx", NGINX),
+    ("haproxy", HAPROXY),
+    ("curl", SPELLED + "insecure\nno-insecure\nproxy-insecure"),
+    ("wget", SPELLED + "check_certificate = on"),
+    ("envoy", f"{ENVOY}    trust_chain_verification: VERIFY_TRUST_CHAIN"),
+    ("envoy", f"{ENVOY}    allow_expired_certificate: false"),
     ("android", android()),
     ("trustkit-android", android(QUIET)),
     ("trustkit-ios", ios("<key>TSKDisableDefaultReportUri</key><true/>")),
@@ -94,7 +133,9 @@ def _ids(rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 def load(name: str, text: str) -> None:
-    FORMATS[name].load(Source(text.encode(), str.encode))
+    pem = b"".join(each.pem for each in authorities())
+    options = ImportOptions(host="bank.example" if name in {"curl", "wget"} else "")
+    FORMATS[name].load(Source(text.encode(), lambda _: pem), options)
 
 
 @pytest.mark.parametrize(("name", "text", "told"), TOLD, ids=_ids(TOLD))

@@ -88,6 +88,7 @@ FOREIGN = {
     "nginx": """
         location / {
             proxy_pass https://api.bank.example;
+            proxy_ssl_verify on;
             proxy_ssl_trusted_certificate old.pem;
             proxy_ssl_trusted_certificate  "own.pem" ;
             proxy_ssl_name api.bank.example;
@@ -113,6 +114,7 @@ TWO = {
     "nginx": """
         server {
             proxy_ssl_trusted_certificate own.pem;
+            proxy_ssl_verify on;
             location /a/ { proxy_ssl_name a.bank.example; proxy_pass "https://${upstream}"; }
             location ~ "^/b\\.\\"{2}" {
                 proxy_pass https://b; # }

@@ -68,8 +68,8 @@ def read_lines(source: Source, pinned: str, anchors: str) -> ParsedFile:
         FormatError: a value is invalid, or the file of the anchors can't be read.
     """
     name, version = read_header(source.text)
-    pins = [part.strip() for part in (_setting(source.text, pinned) or "").split(";")]
-    file = _setting(source.text, anchors)
+    pins = [part.strip() for part in (setting(source.text, pinned) or "").split(";")]
+    file = setting(source.text, anchors)
     found = Found(
         pattern_of(source.text),
         pins_from([part for part in pins if part]),
@@ -79,7 +79,7 @@ def read_lines(source: Source, pinned: str, anchors: str) -> ParsedFile:
     return ParsedFile((found,) if found.pins else (), name, version)
 
 
-def _setting(text: str, name: str) -> str | None:
+def setting(text: str, name: str) -> str | None:
     """Return the last value of the setting ``name`` in a configuration file; None if it has none.
 
     ``=``, ``:`` or a space may precede the value.

@@ -26,7 +26,7 @@ from certpin.formats.limits import (
     OneHost,
     RootsOnly,
 )
-from certpin.formats.parsed import Found, ParsedFile, choice, pins_from, read_anchors
+from certpin.formats.parsed import Found, ParsedFile, choice, pass_over, pins_from, read_anchors
 from certpin.pins import Match, pins_of
 from certpin.x509 import Certificate
 
@@ -79,18 +79,20 @@ class Connection:
         host: the name that the program verifies; empty if the configuration contains none.
         anchors: the name of the file of trust anchors.
         line: the line of these settings, for errors.
+        unverified: why the program does not verify the chain; empty if it does.
     """
 
     host: str
     anchors: str
     line: int
+    unverified: str = ""
 
 
 def read(source: Source, connections: Iterable[Connection]) -> ParsedFile:
     """Return the settings of each host in a configuration, from certpin's comments if it has any.
 
     Without the comments, the result pins the keys of the trust anchors, which accepts the chains
-    that the program accepts.
+    that the program accepts. Warns about each connection that the program does not verify.
 
     Args:
         source: the file.
@@ -124,6 +126,8 @@ def _distinct(connections: Iterable[Connection]) -> list[Connection]:
     """Return the first connection of each host. Raises ``FormatError`` if their anchors differ."""
     first: dict[str, Connection] = {}
     for each in connections:
+        if each.unverified:
+            pass_over(f"line {each.line}: {each.unverified}")
         known = first.setdefault(each.host, each)
         if known.anchors != each.anchors:
             host = each.host[:260] or "a connection without a host name"

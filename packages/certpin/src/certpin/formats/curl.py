@@ -24,6 +24,7 @@ from certpin.formats.limits import (
     NoTransparency,
     OneHost,
 )
+from certpin.formats.parsed import pass_over
 
 if TYPE_CHECKING:
     from certpin.formats.parsed import ParsedFile, Source
@@ -33,6 +34,7 @@ _BUNDLE = "curl-anchors.pem"
 _NO_FOLDER = "/dev/null"  # it contains no file
 _VERIFY = "no-insecure\n"  # curl reads ~/.curlrc, too
 _CA_FILE = re.compile(r'^cacert = "([^"\r\n]++)"$', re.MULTILINE)
+_INSECURE = re.compile(r"^[ \t]*+(?:-k|(?:--)?(no-)?insecure(?=[\s=:]|$))", re.MULTILINE)
 # Options before it have no effect on the URLs after it.
 _NEXT = re.compile(r"^[ \t]*+(?:-:|(?:--)?next(?=[\s=:]|$))", re.MULTILINE)
 
@@ -59,7 +61,8 @@ def read(source: Source) -> ParsedFile:
 
     If the file has no pins, ``cacert`` is used only if certpin exported the file. In a file from
     elsewhere, ``cacert`` without pins is ignored, because curl may trust other roots too. A file
-    with several sections (``next``) is refused, because each has the pins of another host.
+    with several sections (``next``) is refused, because each has the pins of another host. Warns if
+    curl verifies no chain.
     """
     if separator := _NEXT.search(source.text):
         line = source.text.count("\n", 0, separator.start()) + 1
@@ -67,6 +70,8 @@ def read(source: Source) -> ParsedFile:
             f"line {line}: the options after `next` are for other URLs than those before it",
             fix="import each section from a copy of the file without the others",
         )
+    if any(not match[1] for match in list(_INSECURE.finditer(source.text))[-1:]):
+        pass_over("insecure, so curl verifies no chain")
     found = _lines.read_lines(source, "pinnedpubkey", "cacert")
     if found.hosts or not is_exported(source.text):
         return found

@@ -25,7 +25,7 @@ from certpin.formats.limits import (
     NoTransparency,
     OneHost,
 )
-from certpin.formats.parsed import Found, ParsedFile, Shape, pem, pins_from, read_anchors
+from certpin.formats.parsed import Found, ParsedFile, Shape, pass_over, pem, pins_from, read_anchors
 from certpin.pins.hosts import is_address
 from certpin.support.yaml import load_yaml
 
@@ -114,6 +114,8 @@ def _lists(policy: HostPolicy) -> str:
 def read(source: Source) -> ParsedFile:
     """Parse every ``UpstreamTlsContext`` with pins in a complete or partial Envoy configuration.
 
+    Warns about settings with which Envoy accepts chains that it did not verify.
+
     Raises ``FormatError``, and ``ConfigError`` if PyYAML is not installed.
     """
     name, version = read_header(source.text)
@@ -135,13 +137,26 @@ def _found(context: Shape, pattern: str, source: Source) -> Found:
     }
     pins = [f"sha256/{each}" for each in texts["spki"].texts()]
     pins += [f"cert-sha256/{each}" for each in texts["hash"].texts()]
+    trust = _trust(validation, source)
+    if pins:
+        _report_unverified(validation)
     sni = context.get("sni")
     return Found(
         pattern or (sni.text() if sni else ""),
         pins_from(pins),
         match="leaf",
-        trust=_trust(validation, source),
+        trust=trust,
     )
+
+
+def _report_unverified(validation: Shape) -> None:
+    """Warn about settings with which Envoy accepts chains that it did not verify."""
+    verification = validation.get("trust_chain_verification")
+    if verification is not None and verification.text() not in {"VERIFY_TRUST_CHAIN", "0"}:
+        pass_over("trust_chain_verification, so Envoy also accepts chains that do not verify")
+    expired = validation.get("allow_expired_certificate")
+    if expired is not None and expired.text().lower() == "true":
+        pass_over("allow_expired_certificate, so Envoy also accepts expired certificates")
 
 
 def _trust(validation: Shape, source: Source) -> TrustAnchors | None:

@@ -26,7 +26,7 @@ _WORD = re.compile(r"""#.*|((?:"[^"]*"|'[^']*'|[^\s#"'])+)""")
 _SECTIONS = {"global", "defaults", "frontend", "backend", "listen"}
 # The words before the parameters.
 _SERVERS = {"default-server": 1, "server": 3, "server-template": 4}
-_PARAMETERS = {"ca-file", "verifyhost"}
+_PARAMETERS = {"ca-file", "verify", "verifyhost"}
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
@@ -72,7 +72,10 @@ def _connections(text: str) -> Iterator[_proxy.Connection]:
             servers.append((last, common))
         for line, found in servers:
             if "ca-file" in found:
-                yield _proxy.Connection(found.get("verifyhost", ""), found["ca-file"], line)
+                host, anchors = found.get("verifyhost", ""), found["ca-file"]
+                verifies = found.get("verify", "required") == "required"
+                problem = "" if verifies else "verify none, so HAProxy verifies no chain"
+                yield _proxy.Connection(host, anchors, line, problem)
 
 
 def _sections(text: str) -> Iterator[tuple[list[str], list[tuple[int, list[str]]]]]:

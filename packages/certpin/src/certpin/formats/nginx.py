@@ -107,7 +107,10 @@ class _Block:
         if anchors is None or not used:
             return inner
         name = valid.get(f"{prefix}name", "")
-        return [*inner, _proxy.Connection("" if "$" in name else name, anchors, self.line)]
+        verifies = valid.get(f"{prefix}verify") == "on"  # the default is off
+        problem = "" if verifies else f"{prefix}verify is not on, so nginx verifies no chain"
+        host = "" if "$" in name else name
+        return [*inner, _proxy.Connection(host, anchors, self.line, problem)]
 
 
 def _parse(text: str) -> _Block:

@@ -17,11 +17,13 @@ from certpin.formats.limits import (
     NoTransparency,
     OneHost,
 )
+from certpin.formats.parsed import pass_over
 
 if TYPE_CHECKING:
     from certpin.formats.parsed import ParsedFile, Source
     from certpin.pins import PinSet
 
+_ON = {"on", "yes", "1"}
 _BUNDLE = "wget-anchors.pem"
 
 
@@ -43,8 +45,12 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def read(source: Source) -> ParsedFile:
     """Parse the settings ``pinnedpubkey`` and ``ca_certificate``. Raises ``FormatError``.
 
-    wget ignores case, dashes and underscores in the names of settings.
+    wget ignores case, dashes and underscores in the names of settings. Warns if wget verifies no
+    chain.
     """
+    checks = _lines.setting(source.text, "check[-_]?certificate")
+    if checks is not None and checks.lower() not in _ON:
+        pass_over(f"check_certificate = {checks[:20]}, so wget verifies no chain")
     return _lines.read_lines(source, "pinned[-_]?pubkey", "ca[-_]?certificate")
 
 

@@ -316,6 +316,26 @@ def test_only_the_selected_policy_is_exported(run: Run) -> None:
     assert (done.code, "no policy of the pin file covers it" in done.err) == (2, True)
 
 
+def test_only_the_named_host_of_a_wildcard_is_exported(run: Run) -> None:
+    write(policy("*.pay.example", match="leaf"))
+    done = run("export", "go", "--host", "eu.pay.example:8443")
+    assert (done.code, 'pattern: "eu.pay.example"' in done.out) == (0, True)
+    assert "*.pay.example" not in done.out
+    assert run("export", "curl", "--out", ".", "--host", "eu.pay.example").code == 0
+    assert run("lint", "--exported", "curl=curl-pins.conf").code == 0
+
+
+def test_a_wildcard_is_not_exported_without_the_hosts_that_it_covers(run: Run) -> None:
+    wide = policy("**.bank.example", match="leaf")
+    words = ("export", "android", "--out", "app", "--host", "**.bank.example")
+    write(wide, policy(HOST, *KEYS[:2]))
+    done = run(*words, "--strict")
+    assert (done.code, f"{HOST}: it is left out, so the pins of" in done.err) == (1, True)
+    write(wide, policy(HOST, mode="report"))
+    done = run(*words)
+    assert (done.code, f'{HOST} has mode = "report" and is left out' in done.err) == (2, True)
+
+
 def test_several_files_need_a_folder(run: Run, ca: Path) -> None:
     write(LEAF, trust=ca)
     done = run("export", "curl")

@@ -11,6 +11,29 @@ _F, _T = "certpin/formats/", "tests/formats/test_"
 
 _READERS = [
     Mutation(
+        "no pins on a report-only host that is left out",
+        f"{_F}selection.py",
+        '        if policy.mode == "report":\n            raise',
+        "        if False:\n            raise",
+        f"{_T}selection.py::"
+        "test_a_wildcard_without_a_report_only_host_below_it_is_refused[okhttp-java]",
+    ),
+    Mutation(
+        "the hosts that --host leaves out",
+        "certpin/cli/export.py",
+        "[policy for policy in pins.policies if policy not in wanted.policies]",
+        "[]",
+        "tests/cli/test_export.py::"
+        "test_a_wildcard_is_not_exported_without_the_hosts_that_it_covers",
+    ),
+    Mutation(
+        "a host without the others of its wildcard",
+        f"{_F}selection.py",
+        "replace(policy, pattern=pattern, servers=())",
+        "policy",
+        f"{_T}selection.py::test_a_host_that_a_wildcard_covers_gets_a_copy_of_its_policy",
+    ),
+    Mutation(
         "comments in comments of Kotlin",
         f"{_F}_okhttp.py",
         "nested=True",

@@ -137,6 +137,7 @@ def export(
     from certpin.cli.signed_source import signed_source
     from certpin.formats import FORMATS, only
     from certpin.pinfile import PinSet
+    from certpin.pins.hosts import split_address
 
     pins = PinSet.load(path)
     if release:
@@ -144,10 +145,18 @@ def export(
     if checking and out is None:
         raise click.UsageError("--check compares with existing files: name them with --out")
     chosen = FORMATS[name]
-    wanted = only(pins, [str(policy.pattern) for policy in select_policies(pins, hosts)])
+    select_policies(pins, hosts)  # refuses hosts that no policy covers
+    wanted = only(pins, [text if text[:1] == "*" else split_address(text, 0)[0] for text in hosts])
     source = signed_source(wanted, signed_root, signed_url)
     authorities = _authority_file(ca_file) if ca_file else None
-    made = chosen.export(wanted, package, source, vendored=vendored, ca_file=authorities)
+    made = chosen.export(
+        wanted,
+        package,
+        source,
+        vendored=vendored,
+        ca_file=authorities,
+        left_out=[policy for policy in pins.policies if policy not in wanted.policies],
+    )
     for omission in made.omissions:
         say("certpin: error" if strict else "certpin: warning", str(omission))
     if strict and made.omissions:

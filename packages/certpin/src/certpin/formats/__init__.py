@@ -14,7 +14,7 @@ from certpin.formats.dotnet import DOTNET
 from certpin.formats.envoy import ENVOY
 from certpin.formats.flutter import FLUTTER
 from certpin.formats.flutter_pins import FLUTTER_PINS
-from certpin.formats.format import AuthorityFile, Export, File, Format, SignedSource, only
+from certpin.formats.format import AuthorityFile, Export, File, Format, SignedSource
 from certpin.formats.go import GO
 from certpin.formats.haproxy import HAPROXY
 from certpin.formats.json import JSON
@@ -26,6 +26,7 @@ from certpin.formats.okhttp_kotlin import OKHTTP_KOTLIN
 from certpin.formats.parsed import FormatWarning, ImportOptions, Source
 from certpin.formats.projection import Omission, project
 from certpin.formats.react_native import REACT_NATIVE
+from certpin.formats.selection import only
 from certpin.formats.trustkit_android import TRUSTKIT_ANDROID
 from certpin.formats.trustkit_ios import TRUSTKIT_IOS
 from certpin.formats.wget import WGET

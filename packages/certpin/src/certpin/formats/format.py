@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError, FormatError
-from certpin.formats.limits import AnchorsOnly, LeafOrAnchors, United, with_anchors
+from certpin.formats.limits import AnchorsOnly, LeafOrAnchors, OneHost, United, with_anchors
 from certpin.formats.parsed import ImportOptions
 from certpin.formats.projection import Omission, project
-from certpin.pins import HostPattern
+from certpin.formats.selection import covered_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from certpin.formats.parsed import ParsedFile, Source
     from certpin.formats.projection import Limitation
-    from certpin.pins import PinSet
+    from certpin.pins import HostPolicy, PinSet
     from certpin.x509 import Certificate
 
 # Far larger than any real pin list: the list that is built into a browser is below 1 MiB.
@@ -129,6 +129,7 @@ class Format:
         *,
         vendored: bool = False,
         ca_file: AuthorityFile | None = None,
+        left_out: Iterable[HostPolicy] = (),
     ) -> Export:
         """Return a pin set as files for this platform, and the settings that they omit.
 
@@ -139,6 +140,8 @@ class Format:
             vendored: True to also return a copy of the library that the exported code imports.
             ca_file: certificates of pinned authorities. Policies that pin only authorities then
                 trust exactly those with a pinned key.
+            left_out: the policies of the pin file that ``pins`` does not contain. The platform
+                applies an exported wildcard to their hosts too, unless the files are for one host.
 
         Raises:
             ConfigError: the export would be unsafe, or the platform supports no packages or not
@@ -147,6 +150,8 @@ class Format:
         """
         pins, missing = (pins, ()) if ca_file is None else self._anchored(pins, ca_file)
         projected, omissions = project(pins, self.limits)
+        if not any(isinstance(limit, OneHost) for limit in self.limits):
+            omissions = (*omissions, *covered_by(projected, pins, left_out))
         omissions = (*missing, *omissions)
         files = self.write(projected)
         if signed:
@@ -221,22 +226,3 @@ class Format:
         pins = self.read(source).pin_set(options or ImportOptions())
         united = next((limit for limit in self.limits if isinstance(limit, United)), None)
         return united.apply(pins)[0] if united else pins
-
-
-def only(pins: PinSet, patterns: Iterable[str]) -> PinSet:
-    """Return the pin set reduced to the policies with the given host patterns.
-
-    If no patterns are given, return the whole pin set.
-
-    Raises:
-        ConfigError: a pattern has no policy.
-    """
-    wanted = {str(HostPattern.parse(pattern)) for pattern in patterns}
-    if missing := wanted - {str(policy.pattern) for policy in pins.policies}:
-        raise ConfigError(
-            f"no policy has the pattern {min(missing)}",
-            key="host",
-            fix="write it exactly as in the pin file",
-        )
-    kept = [policy for policy in pins.policies if not wanted or str(policy.pattern) in wanted]
-    return replace(pins, policies=tuple(kept))

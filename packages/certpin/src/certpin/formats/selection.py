@@ -1,0 +1,94 @@
+"""Select the policies of a pin set to export, and check the hosts that are left out."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from certpin.errors import ConfigError
+from certpin.formats.limits.hosts import broader
+from certpin.formats.projection import Omission
+from certpin.pins import HostPattern
+from certpin.pins.policy import policy_meaning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from certpin.pins import HostPolicy, PinSet
+
+
+def only(pins: PinSet, patterns: Iterable[str]) -> PinSet:
+    """Return the pin set reduced to the given host patterns, in the order of the policies.
+
+    A host that only a wildcard covers gets the wildcard's policy, only for this host. If no
+    patterns are given, return the whole pin set.
+
+    Raises:
+        ConfigError: a pattern has no policy.
+    """
+    wanted = dict.fromkeys(map(HostPattern.parse, patterns))
+    if not wanted:
+        return pins
+    chosen: dict[HostPattern, list[HostPolicy]] = {}
+    for pattern in wanted:
+        policy = _policy(pins, pattern)
+        narrowed = (
+            replace(policy, pattern=pattern, servers=()) if policy.pattern != pattern else policy
+        )
+        chosen.setdefault(policy.pattern, []).append(narrowed)
+    kept = [each for policy in pins.policies for each in chosen.get(policy.pattern, [])]
+    return replace(pins, policies=tuple(kept))
+
+
+def _policy(pins: PinSet, pattern: HostPattern) -> HostPolicy:
+    policy = next((known for known in pins.policies if known.pattern == pattern), None)
+    if policy is None and not pattern.wildcard:
+        policy = pins.policy_for(pattern.name)
+    if policy is None:
+        raise ConfigError(
+            f"no policy has the pattern {pattern}",
+            key="host",
+            fix="write it exactly as in the pin file",
+        )
+    return policy
+
+
+def covered_by(
+    projected: PinSet, pins: PinSet, left_out: Iterable[HostPolicy]
+) -> Iterator[Omission]:
+    """Yield an omission for each policy that an export leaves out, and to whose hosts it applies.
+
+    Args:
+        projected: the exported pin set.
+        pins: the same policies before the limitations of the platform.
+        left_out: the policies that are not exported.
+
+    Raises:
+        ConfigError: pins would be enforced on a host with ``mode = "report"``.
+    """
+    exported = {policy.pattern for policy in projected.policies}
+    meanings = {policy.pattern: policy_meaning(policy) for policy in pins.policies}
+    for policy in left_out:
+        above = next((each for each in _covering(policy.pattern) if each in exported), None)
+        if above is None:
+            continue
+        host = str(policy.pattern)
+        if policy.mode == "report":
+            raise ConfigError(
+                f'{host} has mode = "report" and is left out, but the pins of {above} would apply '
+                "to it",
+                key="mode",
+                fix=f"also export it: --host {shlex.quote(host)}; or replace the wildcard by "
+                "individual hosts",
+            )
+        if meanings.get(above) != policy_meaning(policy):
+            yield Omission("overlap", host, f"it is left out, so the pins of {above} apply to it")
+
+
+def _covering(pattern: HostPattern) -> Iterator[HostPattern]:
+    """Yield the patterns that cover a host of ``pattern``: itself, and broader or crossing ones."""
+    yield pattern
+    yield from broader(pattern)
+    if pattern.wildcard == "**.":  # its apex
+        yield HostPattern("*.", pattern.name.partition(".")[2])

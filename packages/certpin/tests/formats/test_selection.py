@@ -1,0 +1,78 @@
+"""Which policies are exported, and which exported wildcards apply to the other hosts."""
+
+from __future__ import annotations
+
+import pytest
+
+from certpin.errors import ConfigError
+from certpin.formats import FORMATS, only
+from certpin.pins import HostServer
+from tests.formats._files import PINS, two
+from tests.kit import pin_set, policy
+
+WIDE = two("**.bank.example")
+API = policy("api.bank.example", *PINS[2:4])
+SILENT = policy("api.bank.example", *PINS[:2], mode="report")
+
+
+def test_a_host_that_a_wildcard_covers_gets_a_copy_of_its_policy() -> None:
+    served = two("**.bank.example", servers=(HostServer("eu.bank.example"),))
+    pins = pin_set(API, served)
+    [found] = only(pins, ["WWW.bank.example"]).policies
+    assert (found, found.servers) == (two("www.bank.example"), ())
+    for pattern in ("api.bank.example", "**.bank.example"):
+        assert [str(each.pattern) for each in only(pins, [pattern]).policies] == [pattern]
+    several = only(pins, ["b.bank.example", "**.bank.example", "api.bank.example", "bank.example"])
+    assert [str(each.pattern) for each in several.policies] == [
+        *("api.bank.example", "b.bank.example", "**.bank.example", "bank.example")
+    ]
+    assert only(pins, []) == pins
+
+
+@pytest.mark.parametrize("pattern", ["pay.example", "*.bank.example"])
+def test_a_pattern_without_a_policy_is_refused(pattern: str) -> None:
+    with pytest.raises(ConfigError, match="no policy has the pattern"):
+        only(pin_set(WIDE), [pattern])
+
+
+@pytest.mark.parametrize("name", ["android", "okhttp-java", "flutter", "json"])
+def test_a_wildcard_without_a_report_only_host_below_it_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match='mode = "report" and is left out') as caught:
+        FORMATS[name].export(pin_set(WIDE), left_out=[SILENT])
+    assert str(caught.value.fix).startswith("also export it: --host api.bank.example; or")
+
+
+@pytest.mark.parametrize("name", ["android", "okhttp-java", "flutter", "json"])
+def test_a_host_with_other_pins_below_an_exported_wildcard_is_reported(name: str) -> None:
+    made = FORMATS[name].export(pin_set(WIDE), left_out=[API, two("pay.bank.example")])
+    [omission] = [each for each in made.omissions if each.aspect == "overlap"]
+    assert omission.host == "api.bank.example"
+    assert omission.problem == "it is left out, so the pins of **.bank.example apply to it"
+
+
+@pytest.mark.parametrize(
+    ("name", "exported", "left_out"),
+    [
+        ("apple", "*.bank.example", "bank.example"),  # the platform's flag covers the apex too
+        ("json", "*.bank.example", "**.api.bank.example"),
+        ("json", "**.bank.example", "*.api.bank.example"),
+    ],
+)
+def test_a_wildcard_can_cover_only_a_part_of_the_other_hosts(
+    name: str, exported: str, left_out: str
+) -> None:
+    other = policy(left_out, *PINS[2:4])
+    made = FORMATS[name].export(pin_set(two(exported)), left_out=[other])
+    assert [each.host for each in made.omissions if each.aspect == "overlap"] == [left_out]
+
+
+def test_other_hosts_have_no_effect() -> None:
+    for exported in (API, two("*.api.bank.example")):
+        made = FORMATS["json"].export(pin_set(exported), left_out=[WIDE, two("pay.example")])
+        assert not made.omissions
+    # These settings are used for the connections to one host.
+    assert (
+        not FORMATS["wget"]
+        .export(pin_set(two("*.bank.example", match="leaf")), left_out=[SILENT])
+        .omissions
+    )

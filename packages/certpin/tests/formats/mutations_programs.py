@@ -116,7 +116,7 @@ MUTATIONS = [
         "tests/formats/test_passed_over.py::test_skipped_settings_are_reported[nginx-16]",
     ),
     Mutation(
-        "Envoy accepts what it didn't verify",
+        "Envoy accepts unverified chains",
         f"{_F}envoy.py",
         "    if pins:\n        _report_unverified(validation)\n",
         "",

@@ -79,8 +79,15 @@ def test_a_ca_file_changes_no_policy_with_anchors_or_with_the_pin_of_a_server() 
 
 
 def test_a_platform_that_compares_the_chain_needs_no_ca_file() -> None:
-    with pytest.raises(ConfigError, match="takes no certificates of authorities"):
+    with pytest.raises(ConfigError, match="okhttp-java compares the whole chain"):
         FORMATS["okhttp-java"].export(root_set(), ca_file=BUNDLE)
+
+
+@pytest.mark.parametrize("name", ["node", "wget", "envoy"])
+def test_a_platform_that_always_compares_the_leaf_takes_no_ca_file(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name} always compares the leaf") as caught:
+        FORMATS[name].export(root_set(), ca_file=BUNDLE)
+    assert str(caught.value.fix).startswith("pin the server's own key, or choose curl")
 
 
 def test_a_foreign_ca_file_is_no_pin() -> None:

@@ -119,6 +119,18 @@ def test_only_files_in_the_same_folder_are_read() -> None:
         imported("envoy", CLUSTERS.replace("own.pem", "/etc/passwd"))
 
 
+@pytest.mark.parametrize(
+    "name", ["combined_validation_context", "validation_context_sds_secret_config"]
+)
+def test_settings_in_another_place_are_refused(name: str) -> None:
+    text = CLUSTERS.replace(
+        "validation_context: {trusted_ca: {filename: /etc", f"{name}: {{x: {{y: /etc"
+    )
+    assert text != CLUSTERS
+    with pytest.raises(FormatError, match=f"{name} takes settings from another place"):
+        imported("envoy", text, own=authorities()[0].pem)
+
+
 def test_a_context_without_verification_is_refused() -> None:
     text = CLUSTERS.replace("trusted_ca: {filename: own.pem}", "allow_expired_certificate: true")
     with pytest.raises(FormatError, match="Envoy would verify nothing"):

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from certpin.errors import FormatError
 from certpin.formats.header import commented, header, quoted, read_header
+from tests.formats._text import exported, imported
 from tests.kit import pin_set, policy
 
-PINS = pin_set(policy("api.bank.example"))
+PINS = pin_set(policy("api.bank.example", match="leaf"))
 ENDS = ("*/", "-->", "--", "\n", "\r", "\u2028", "'", "`", "#", "%", "$", "<", ">", "&", "?>", "]]")
 
 
@@ -48,3 +49,12 @@ def test_a_file_without_header_has_no_name() -> None:
 def test_a_damaged_header_is_refused(line: str) -> None:
     with pytest.raises(FormatError, match="the header line is damaged"):
         read_header(line)
+
+
+def test_a_version_that_no_pin_file_can_have_is_refused() -> None:
+    text = exported("wget", replace(PINS, version=2**63 - 1))
+    assert imported("wget", text).version == 2**63 - 1
+    with pytest.raises(
+        FormatError, match="the version of the pin set is above 9223372036854775807"
+    ):
+        imported("wget", text.replace(str(2**63 - 1), str(2**63)))

@@ -62,6 +62,8 @@ _MATCHERS = """\
 
 
 _NOTHING = Shape([])
+# A secret discovery service (SDS) has some or all of the settings.
+_ELSEWHERE = ("combined_validation_context", "validation_context_sds_secret_config")
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
@@ -131,7 +133,14 @@ def _is_context(value: Shape) -> bool:
 
 
 def _found(context: Shape, pattern: str, source: Source) -> Found:
-    validation = context.need("common_tls_context").need("validation_context")
+    common = context.need("common_tls_context")
+    for name in _ELSEWHERE:
+        if common.get(name) is not None:
+            raise FormatError(
+                f"{name} takes settings from another place, which are not in this file",
+                fix="import a copy of the file in which validation_context has all of them",
+            )
+    validation = common.need("validation_context")
     texts = {
         kind: validation.get(f"verify_certificate_{kind}") or _NOTHING for kind in ("spki", "hash")
     }

@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError, FormatError
-from certpin.formats.limits import AnchorsOnly, LeafOrAnchors, OneHost, United, with_anchors
+from certpin.formats.limits import (
+    AnchorsOnly,
+    LeafOnly,
+    LeafOrAnchors,
+    OneHost,
+    United,
+    with_anchors,
+)
 from certpin.formats.parsed import ImportOptions
 from certpin.formats.projection import Omission, project
 from certpin.formats.selection import covered_by
@@ -173,11 +180,13 @@ class Format:
             ConfigError: the platform compares the chain, or can't be given anchors.
         """
         if not any(isinstance(limit, (LeafOrAnchors, AnchorsOnly)) for limit in self.limits):
-            raise ConfigError(
-                f"the format {self.name} takes no certificates of authorities",
-                key="--ca-file",
-                fix="leave it out; it is for platforms that compare only the leaf, such as curl",
-            )
+            if any(isinstance(limit, LeafOnly) for limit in self.limits):
+                reason = "always compares the leaf, also if it trusts only these authorities"
+                fix = "pin the server's own key, or choose curl, Flutter, nginx or HAProxy"
+            else:
+                reason = "compares the whole chain, and needs no certificates"
+                fix = "leave it out"
+            raise ConfigError(f"the format {self.name} {reason}", key="--ca-file", fix=fix)
         found = [with_anchors(each, file.certificates, file.name) for each in pins.policies]
         lost = [
             Omission("pins", str(policy.pattern), problem) for policy, problem in found if problem

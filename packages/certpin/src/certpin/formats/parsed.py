@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
+_MAX_VERSION = 2**63 - 1  # as in the pin file
+
 
 class FormatWarning(UserWarning):
     """Warning: an import skipped a setting, because a pin file cannot express it."""
@@ -382,6 +384,10 @@ class ParsedFile:
         policies = tuple(found.policy(options) for found in self.hosts)
         if not policies:
             raise FormatError("the file contains no pins", fix="check that it is the right file")
+        if self.version > _MAX_VERSION:
+            raise FormatError(
+                f"the version of the pin set is above {_MAX_VERSION}", fix="write a smaller version"
+            )
         name = options.name or self.name or policies[0].pattern.name
         return PinSet(name, self.version, policies, self.debug)
 

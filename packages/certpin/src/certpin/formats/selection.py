@@ -57,7 +57,7 @@ def _policy(pins: PinSet, pattern: HostPattern) -> HostPolicy:
 def covered_by(
     projected: PinSet, pins: PinSet, left_out: Iterable[HostPolicy]
 ) -> Iterator[Omission]:
-    """Yield an omission for each policy that an export leaves out, and to whose hosts it applies.
+    """Yield an omission for each policy that is left out, if an exported one covers its hosts.
 
     Args:
         projected: the exported pin set.

@@ -296,8 +296,10 @@ class Table:
     def integer(self, name: str) -> int:
         """Return the integer with the required TOML key ``name``. It has at most 64 bits."""
         value = self._typed(name, int, None, "a whole number")
-        if isinstance(value, bool) or not -(2**63) <= value < 2**63:
+        if isinstance(value, bool):
             raise self._wrong(name, "a whole number")
+        if not -(2**63) <= value < 2**63:
+            raise self._wrong(name, f"a whole number up to {2**63 - 1}")
         return value
 
     def flag(self, name: str, *, default: bool) -> bool:

@@ -374,8 +374,8 @@ def _fuzzing(
 
 
 def _is_repeated(files: Iterable[Path | None]) -> bool:
-    """Return True if two of the files are the same one."""
-    given = [file.resolve() for file in files if file]
+    """Return True if two of the files are the same one, and no device such as ``/dev/null``."""
+    given = [file.resolve() for file in files if file and not file.is_char_device()]
     return len({*given}) < len(given)
 
 

@@ -105,6 +105,20 @@ _PROGRAMMES = [
         f"{_P}late_data_turns_a_refusal_into_a_finding",
     ),
     Mutation(
+        "an accepted attack isn't run again",
+        f"{_S}queue.py",
+        "        if self.current and self.current.case is case:\n            self.current = None\n",
+        "",
+        f"{_P}late_data_ends_a_run_that_repeats_the_attack",
+    ),
+    Mutation(
+        "a later refusal doesn't replace an accepted attack",
+        f"{_S}queue.py",
+        "[turn for turn in self._doubtful if turn.case is not case]",
+        "[*self._doubtful]",
+        f"{_P}late_data_drops_a_repeated_refusal_that_is_not_confirmed",
+    ),
+    Mutation(
         "the control comes first",
         f"{_S}queue.py",
         "CONTROL if not self._trusted else self._queue.pop(0)",

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from certpin.lab.attacks import CONTROL
 from certpin.lab.device.queue import plan
 from certpin.lab.scenario import Answer, Scenario
 from certpin.lab.verdict import Outcome
 from tests.lab._serving import BOTH, HONEST, HOSTILE, ONE, OTHER, RENEWED, SWAPPED, Rehearsal, case
+
+if TYPE_CHECKING:
+    from certpin.lab.device.turn import Visit
 
 
 def test_controls_are_between_the_cases_and_at_the_end() -> None:
@@ -141,6 +146,42 @@ def test_late_data_turns_a_refusal_into_a_finding() -> None:
     lab.gives(late)
     assert lab.verdicts() == {"one": "ACCEPT"}
     assert [result.outcome for _, result in lab.reported] == [Outcome.RIGHT, Outcome.WRONG]
+
+
+def _repeated_with_one_open() -> tuple[Rehearsal, Visit]:
+    """Return a lab that repeats the case ``one``, and a connection to its first run that is open.
+
+    The first run was refused, and the control after it failed, and then succeeded.
+    """
+    lab = Rehearsal(ONE)
+    lab.gives_once()
+    late = lab.call()
+    lab.refuses_once()
+    lab.refuses_once()  # the control
+    lab.gives_once()
+    return lab, late
+
+
+def test_late_data_ends_a_run_that_repeats_the_attack() -> None:
+    lab, late = _repeated_with_one_open()
+    again = lab.call()
+    assert again.turn.case is ONE
+    lab.gives(late)
+    assert lab.verdicts() == {"one": "ACCEPT"}
+    lab.refuses(again)
+    assert lab.call().turn.case is CONTROL
+    lab.gives_once()
+    assert lab.verdicts() == {"one": "ACCEPT"}
+    assert [result.outcome for _, result in lab.reported] == [Outcome.WRONG]
+
+
+def test_late_data_drops_a_repeated_refusal_that_is_not_confirmed() -> None:
+    lab, late = _repeated_with_one_open()
+    lab.refuses_once()
+    lab.gives(late)
+    assert lab.schedule.queues["a.example"].in_doubt == 0
+    lab.schedule.stop()
+    assert lab.verdicts() == {"one": "ACCEPT"}
 
 
 def test_a_sequence_waits_for_its_second_connection() -> None:

@@ -210,15 +210,24 @@ class CaseQueue:
         judgement = turn.judgement()
         if judgement.verdict is not Verdict.ACCEPT or is_control(turn):
             return
-        if turn in self._doubtful:
-            self._doubtful.remove(turn)
         before = self.results.get(turn.case.name)
         if before is None or before.verdict is not Verdict.ACCEPT:
-            self._queue = [case for case in self._queue if case is not turn.case]
             self._settle(turn, judgement)
 
     def _settle(self, turn: Turn, judgement: Judgement) -> None:
+        if judgement.verdict is Verdict.ACCEPT:
+            self._drop_runs(turn.case)
         self._note(self._result(turn, judgement))
+
+    def _drop_runs(self, case: Case) -> None:
+        """Drop every other run of an accepted case, so that no later verdict replaces ACCEPT.
+
+        An attack that got through once is a finding, even if the client refuses it in another run.
+        """
+        self._queue = [queued for queued in self._queue if queued is not case]
+        self._doubtful = [turn for turn in self._doubtful if turn.case is not case]
+        if self.current and self.current.case is case:
+            self.current = None
 
     def _result(self, turn: Turn, judgement: Judgement) -> Result:
         expect = turn.case.expected.of(self.style)

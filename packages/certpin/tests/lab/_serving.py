@@ -67,6 +67,16 @@ class Rehearsal:
         seen.step = visit.turn.case_run.next_step(host, host, kind=kind)
         return visit
 
+    def asks_in_clear(
+        self, head: bytes = b"GET / HTTP/1.1\r\n\r\n", host: str = "a.example"
+    ) -> Visit:
+        """Send a request in clear text, and return the lab's record of its connection."""
+        visit = self.schedule.admit(Connection(target=host))
+        visit.seen.clear = head
+        self.schedule.update(visit)
+        self.schedule.update(visit, ended=True)
+        return visit
+
     def gives(self, visit: Visit) -> None:
         visit.seen.data = b"GET / HTTP/1.1\r\n\r\n"
         self.schedule.update(visit)

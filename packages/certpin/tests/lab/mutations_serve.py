@@ -62,7 +62,7 @@ _TURNS = [
     Mutation(
         "unrelated clear text is no evidence",
         f"{_S}turn.py",
-        "return visit.seen.hello is not None or self.redirects",
+        "return visit.seen.hello is not None or visit.attack is self",
         "return True",
         f"{_P}unrelated_clear_text_gives_no_verdict",
     ),
@@ -259,4 +259,57 @@ _REAL = [
     ),
 ]
 
-MUTATIONS = [*_WORDS, *_TURNS, *_PROGRAMMES, *_EDGES, *_REAL]
+_C = "tests/lab/test_serve_clear_text.py::test_"
+_CLEAR_TEXT = [
+    Mutation(
+        "a fallback to clear text is a finding",
+        f"{_S}clear_text.py",
+        "        if self._attack and not usual:\n",
+        "        if False:\n",
+        f"{_C}a_refused_request_that_is_repeated_in_clear_text_is_a_finding",
+    ),
+    Mutation(
+        "usual clear text is no fallback",
+        f"{_S}clear_text.py",
+        "        if self._attack and not usual:\n",
+        "        if self._attack:\n",
+        f"{_C}clear_text_before_every_request_is_no_finding_of_a_case",
+    ),
+    Mutation(
+        "usual clear text has the usual credentials",
+        f"{_S}clear_text.py",
+        "self._usual is not None and credentials <= self._usual",
+        "self._usual is not None",
+        f"{_C}clear_text_that_gains_a_credential_is_a_fallback",
+    ),
+    Mutation(
+        "a fallback from the honest server is not usual",
+        f"{_S}clear_text.py",
+        "        if not (self._attack or self._failed):\n",
+        "        if not self._attack:\n",
+        f"{_C}clear_text_after_a_failed_control_is_not_the_usual_clear_text",
+    ),
+    Mutation(
+        "a redirect into clear text is recognised by its URL",
+        f"{_S}clear_text.py",
+        "            if turn.token in clear:\n",
+        "            if False:\n",
+        f"{_C}the_url_of_a_redirect_is_recognised_beside_the_usual_clear_text",
+    ),
+    Mutation(
+        "only redirects into clear text attract clear text",
+        f"{_S}turn.py",
+        "step.answer is Answer.REDIRECT_PLAIN",
+        "step.answer in _REDIRECTS",
+        f"{_C}a_redirect_that_stays_in_tls_attracts_no_clear_text",
+    ),
+    Mutation(
+        "clear text ends no case",
+        f"{_S}turn.py",
+        "if visit.signal and not visit.in_clear]",
+        "if visit.signal]",
+        f"{_C}clear_text_does_not_end_a_case",
+    ),
+]
+
+MUTATIONS = [*_WORDS, *_TURNS, *_PROGRAMMES, *_EDGES, *_REAL, *_CLEAR_TEXT]

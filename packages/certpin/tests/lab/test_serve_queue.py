@@ -225,20 +225,14 @@ def test_a_client_that_follows_into_clear_text_is_noticed_although_it_comes_late
     lab = Rehearsal(case("astray", astray))
     for _ in range(5):
         lab.gives_once()
-    from certpin.lab.verdict import Connection
-
-    late = lab.schedule.admit(Connection(target="a.example", clear=b"GET /"), plain=True)
-    lab.schedule.update(late)
+    lab.asks_in_clear()
     assert lab.verdicts() == {"astray": "ACCEPT"}
 
 
 def test_unrelated_clear_text_gives_no_verdict() -> None:
-    from certpin.lab.verdict import Connection
-
     lab = Rehearsal(ONE)
     lab.gives_once()
-    visit = lab.schedule.admit(Connection(target="a.example", clear=b"GET /"), plain=True)
-    lab.schedule.update(visit)
+    lab.asks_in_clear()
     assert lab.refuses_once().turn.case is ONE
     lab.gives_once()
     assert lab.verdicts() == {"one": "REJECT"}

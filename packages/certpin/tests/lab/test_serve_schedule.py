@@ -48,6 +48,7 @@ class Devices(RuleBasedStateMachine):
         self.began: dict[int, tuple[Visit, Turn, Case]] = {}
         self.turns: list[Turn] = []  # in the order of their first connection
         self.over: dict[int, int] = {}  # the number of turns begun when each turn was over
+        self.fallbacks: list[Visit] = []
 
     @rule(target=visits, host=st.sampled_from(HOSTS))
     def call(self, host: str) -> Visit:
@@ -95,6 +96,19 @@ class Devices(RuleBasedStateMachine):
             self.lab.refuses(visit)
             self.lab.leaves(visit)
 
+    @rule(host=st.sampled_from(HOSTS))
+    def fall_back(self, host: str) -> None:
+        """Let a client refuse a connection, and repeat its request in clear text."""
+        visit = self.visit(host)
+        self.lab.refuses(visit)
+        self.lab.leaves(visit)
+        clear = self.lab.asks_in_clear(host=host)
+        self.fallbacks.append(clear)
+        if visit.seen.exposed:
+            assert clear.attack is visit.turn
+            results = self.lab.schedule.queues[visit.turn.hosts[0]].results
+            assert results[visit.turn.case.name].verdict is Verdict.ACCEPT
+
     def behave(self, host: str) -> None:
         visit = self.visit(host)
         step = visit.seen.step
@@ -113,6 +127,9 @@ class Devices(RuleBasedStateMachine):
         said = defaultdict(list)
         for visit, turn, played in self.began.values():
             said[turn.hosts[0], played.name].append(visit)
+        for visit in self.fallbacks:
+            if visit.attack:
+                said[visit.attack.hosts[0], visit.attack.case.name].append(visit)
         for host, result in self.lab.reported:
             words = [(visit.signal, visit.seen.exposed) for visit in said[host, result.case.name]]
             attacks = result.case.scenario(None).attacks  # type: ignore[arg-type]

@@ -494,7 +494,9 @@ def _gave(attempt: Attempt, judged: Sequence[Connection]) -> str:
     if said and any(seen.step and seen.step is attempt.scenario.tls_proxy for seen in judged):
         return "the client requested a tunnel from a proxy without a valid certificate"
     if said and not (attempt.scenario.canary_only and attempt.canary):
-        return f"{len(said)} bytes of the client's data arrived"
+        in_clear = all(connection.clear == connection.said for connection in judged)
+        how = " in clear text" if in_clear else ""
+        return f"{len(said)} bytes of the client's data arrived{how}"
     answered_elsewhere = any(
         connection.step and connection not in judged for connection in attempt.connections
     )

@@ -17,7 +17,7 @@ from certpin.lab.report.causes import cause_lines, find_causes
 from certpin.lab.report.words import OUTCOMES, explain
 from certpin.lab.verdict import NEEDS_ATTENTION, Outcome
 from certpin.pins.hosts import join_address
-from certpin.support.text import printable
+from certpin.support.text import counted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -253,6 +253,8 @@ def _host_json(progress: HostProgress) -> dict[str, Any]:
         "warnings": counts[Outcome.WARNING],
         "undecided": counts[Outcome.UNDECIDED],
         "not_run": counts[Outcome.NOT_RUN],
+        "clear_text": progress.clear_text,
+        "credentials": list(progress.credentials),
     }
 
 
@@ -276,12 +278,14 @@ def tunnel_lines(lab: DeviceLab) -> list[str]:
 def summary(hosts: Sequence[HostProgress]) -> list[str]:
     """Return the final lines of the output of ``certpin lab serve``.
 
-    For each host, they have the number of cases that were run and that were wrong, the likely
-    causes of wrong reactions, and the cases with a warning or an undecided result.
+    For each host, they have the number of cases that were run and that were wrong, the requests in
+    clear text without an attack, the likely causes of wrong reactions, and the cases with a warning
+    or an undecided result.
     """
     lines = [""]
     for progress in hosts:
         lines.append(_headline(progress))
+        lines += [f"  {line}" for line in _clear_text(progress)]
         lines += [f"  {line}" for line in cause_lines(find_causes(progress.results))]
         for result in progress.results:
             if result.outcome in NEEDS_ATTENTION and result.outcome is not Outcome.WRONG:
@@ -289,6 +293,20 @@ def summary(hosts: Sequence[HostProgress]) -> list[str]:
                 lines += [f"    {line}" for line in explain(result)]
     lines += ["", "Now remove the lab's roots and its proxy from the device."]
     return [fold(line, sys.stdout) for line in lines]
+
+
+def _clear_text(progress: HostProgress) -> list[str]:
+    """Return a sentence about requests in clear text that belong to no attack; empty without any.
+
+    It changes no verdict: each verdict is about a server that the app calls with TLS.
+    """
+    if not progress.clear_text:
+        return []
+    sent = " and ".join(progress.credentials)
+    what = f", with {sent}" if sent else ""
+    requests = f"{counted(progress.clear_text, 'request')} to {progress.host}{what}"
+    risk = "anyone in its network can read and change them"
+    return [f"In clear text, without an attack, the app sent {requests}: {risk}."]
 
 
 def _headline(progress: HostProgress) -> str:

@@ -34,9 +34,8 @@ class DeviceSession(CaseRun):
     turn begins meanwhile.
     """
 
-    def __init__(self, schedule: Schedule, *, plain: bool = False) -> None:
+    def __init__(self, schedule: Schedule) -> None:
         super().__init__(Scenario(()), _NOWHERE, ("", ""))
-        self.plain = plain  # whether it is a clear-text request to a proxy
         self.visit: Visit | None = None
         self._schedule = schedule
 
@@ -51,7 +50,7 @@ class DeviceSession(CaseRun):
         TLS, such as STARTTLS. ``seen`` is the evidence of the connection. A session calls this
         method before any other.
         """
-        self.visit = self._schedule.admit(seen, plain=self.plain)
+        self.visit = self._schedule.admit(seen)
         vars(self).update(vars(self._case_run))
         return self._case_run.clear_application(seen)
 
@@ -81,7 +80,7 @@ class DeviceSession(CaseRun):
         return self.visit.turn.case_run
 
 
-_HTTP, _HTTPS = 80, 443
+_HTTPS = 443
 
 
 class ObservedConnection:
@@ -179,7 +178,7 @@ def proxied_connection(schedule: Schedule, reached: Destination) -> ObservedConn
     Returns:
         The handler, which does no I/O; None if the connection must be relayed.
     """
-    session = DeviceSession(schedule, plain=reached.plain or reached.port == _HTTP)
+    session = DeviceSession(schedule)
     if schedule.tests(reached.host):
         inner = Session(session, via=reached.via, target=reached.host, port=reached.port)
         return ObservedConnection(session, inner)
@@ -195,7 +194,7 @@ def routed_connection(schedule: Schedule, destination: Destination) -> RoutedCon
         schedule: assigns the connection to a case.
         destination: the host and port to which the client connected.
     """
-    session = DeviceSession(schedule, plain=destination.port == _HTTP)
+    session = DeviceSession(schedule)
     return RoutedConnection(session, Routed(session, destination))
 
 

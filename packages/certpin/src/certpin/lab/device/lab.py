@@ -56,6 +56,8 @@ class HostProgress:
         results: the results so far.
         cases: the number of cases.
         finished: True if all cases have a result.
+        clear_text: the number of requests in clear text that belong to no attack.
+        credentials: descriptions of the credentials in these requests, without their values.
         real: True if the host has a real server, to which the lab relays.
     """
 
@@ -68,6 +70,8 @@ class HostProgress:
     results: tuple[Result, ...]
     cases: int
     finished: bool
+    clear_text: int
+    credentials: tuple[str, ...]
     real: bool  # whether the host has a real server
 
 
@@ -232,7 +236,7 @@ class DeviceLab:
 
     def _progress_of(self, host: str) -> HostProgress:
         queue = self.schedule.queues[host]
-        turn = queue.current
+        turn, clear_text = queue.current, self.schedule.clear_text[host]
         return HostProgress(
             host,
             turn.case.name if turn else "",
@@ -243,6 +247,8 @@ class DeviceLab:
             tuple(queue.results.values()),
             len(queue.cases),
             queue.finished,
+            clear_text.requests,
+            tuple(sorted(clear_text.credentials)),
             self.real,
         )
 

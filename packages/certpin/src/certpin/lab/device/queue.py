@@ -232,7 +232,8 @@ class CaseQueue:
     def _result(self, turn: Turn, judgement: Judgement) -> Result:
         expect = turn.case.expected.of(self.style)
         judgement, found = settle(expect, [judgement])
-        return Result(turn.case, expect, judgement.verdict, found, judgement.why)
+        evidence = turn.clear_text_evidence
+        return Result(turn.case, expect, judgement.verdict, found, judgement.why, evidence)
 
     def _note(self, result: Result) -> None:
         self.results[result.case.name] = result

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from certpin.lab.case import CONTROL, CannotServeError
+from certpin.lab.device.clear_text import ClearText
 from certpin.lab.device.queue import CaseQueue
 from certpin.lab.device.turn import ClientSignal, Turn, Visit
 from certpin.lab.pki import Style, TestPKI, made_once
@@ -105,6 +106,7 @@ class Schedule:
         self.queues = {host: self._queue_of(host, style, chosen, on_result) for host in hosts}
         self._resting = {host: self._prepare(host, CONTROL) for host in hosts}
         self._lured: dict[str, Turn] = {}  # by host, the latest turn that redirected clients
+        self.clear_text = {host: ClearText() for host in hosts}
         self._answering: set[Visit] = set()  # whose clients may wait for an answer
 
     def _pki(self, host: str, style: Style) -> TestPKI:
@@ -146,7 +148,7 @@ class Schedule:
         """
         return bool(self._answering)
 
-    def admit(self, seen: Connection, *, plain: bool = False) -> Visit:
+    def admit(self, seen: Connection) -> Visit:
         """Assign a new connection to the active turn of the requested host.
 
         A turn is the run of one case for one host.
@@ -154,12 +156,11 @@ class Schedule:
         Args:
             seen: the evidence of the connection. So far, it has only the requested host, in
                 ``target``.
-            plain: True for a request in clear text.
 
         Returns:
             The connection as a ``Visit`` of this turn.
         """
-        turn = self._turn(seen.target, plain=plain)
+        turn = self._turn(seen.target)
         if turn in self._resting.values():
             return Visit(turn, seen)  # its signal is not needed
         return turn.begin(seen)
@@ -173,10 +174,15 @@ class Schedule:
             ended: True if the connection is over. If both are False, bytes arrived.
         """
         changed = visit.update_signal(hung_up=hung_up, ended=ended)
+        clear_text = self.clear_text.get(visit.seen.target)
+        if clear_text and clear_text.update(visit, changed=changed) and visit.attack:
+            self.queues[visit.attack.hosts[0]].update(visit.attack)
         if visit.turn.case_run.error or changed:
             self.queues[visit.turn.hosts[0]].update(visit.turn)
         if ended:
             visit.turn.drop(visit)
+            if visit.attack:
+                visit.attack.drop(visit)
             self._answering.discard(visit)
         elif visit.signal is ClientSignal.SENT_DATA:
             self._answering.add(visit)
@@ -190,10 +196,7 @@ class Schedule:
         for queue in self.queues.values():
             queue.stop()
 
-    def _turn(self, host: str, *, plain: bool) -> Turn:
-        lured = self._lured.get(host)
-        if lured and plain:
-            return lured
+    def _turn(self, host: str) -> Turn:
         if host not in self.queues:
             leading = [turn for turn in self._lured.values() if host in turn.hosts]
             return leading[-1]

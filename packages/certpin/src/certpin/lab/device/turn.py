@@ -108,6 +108,15 @@ class Visit:
     signal: ClientSignal | None = None
     hung_up: bool = False
     ended: bool = False
+    # For a request in clear text: whether it was assigned to an attack, or to none, and the turn of
+    # the attack that led to it.
+    is_assigned: bool = False
+    attack: Turn | None = None
+
+    @property
+    def in_clear(self) -> bool:
+        """True if the client sent data without TLS."""
+        return self.seen.hello is None and bool(self.seen.clear)
 
     def update_signal(self, *, hung_up: bool = False, ended: bool = False) -> bool:
         """Derive the signal again from the evidence. Return True if it changed.
@@ -141,9 +150,12 @@ class Turn:
         self.scenario = scenario
         answer_context = AnswerContext(f"lab-answer-{secrets.token_hex(8)}")
         answer_context.set_hosts(hosts)
+        answer_context.plain += answer_context.token  # so that a request shows who redirected it
+        self.token = answer_context.token.encode()
         self.case_run = CaseRun(scenario, answer_context, hosts, clients=clients)
         self.visits: list[Visit] = []
         self.redirects = any(step.answer in _REDIRECTS for step in scenario.steps)
+        self.leads_into_clear = any(step.answer is Answer.REDIRECT_PLAIN for step in scenario.steps)
 
     @property
     def wide(self) -> bool:
@@ -159,6 +171,15 @@ class Turn:
         visit = Visit(self, seen)
         self.visits.append(visit)
         return visit
+
+    def add_fallback(self, visit: Visit) -> None:
+        """Make a request in clear text evidence of this turn, because its attack led to it.
+
+        ``visit`` is the connection, which may belong to a later turn.
+        """
+        visit.attack = self
+        if visit not in self.visits:
+            self.visits.append(visit)
 
     def drop(self, visit: Visit) -> None:
         """Remove an ended connection from the turn, to limit memory.
@@ -186,9 +207,19 @@ class Turn:
             return True
         if sum(visit.signal is ClientSignal.NONE for visit in self.visits) >= _MAX_UNCLEAR:
             return True
-        if sum(visit.signal is not None for visit in self.visits) >= _MAX_VISITS:
+        unclear = [visit for visit in self.visits if visit.signal and not visit.in_clear]
+        if len(unclear) >= _MAX_VISITS:
             return True
         return self._heard_out(said)
+
+    @property
+    def clear_text_evidence(self) -> tuple[Attempt, ...]:
+        """The evidence of data in clear text, which shows the cause of a finding.
+
+        Empty if the attack of this turn got no data in clear text.
+        """
+        seen = tuple(visit.seen for visit in self.visits if visit.in_clear and visit.attack is self)
+        return (Attempt(Ending(0), self.scenario, seen),) if seen else ()
 
     def judgement(self) -> Judgement:
         """Return how the app reacted to the case in its connections so far, with the reason.
@@ -232,12 +263,12 @@ class Turn:
     def _is_evidence(self, visit: Visit) -> bool:
         """Return True if a connection is evidence for the verdict.
 
-        A connection without a ClientHello is evidence only if the case redirects the client,
-        because the redirect may lead to clear text.
+        A connection without a ClientHello is evidence only if the attack of this turn led to it: a
+        redirect into clear text, or a refusal after which the client fell back to clear text.
         """
         if visit.signal in {None, ClientSignal.NONE, ClientSignal.NO_HELLO}:
             return False
-        return visit.seen.hello is not None or self.redirects
+        return visit.seen.hello is not None or visit.attack is self
 
     def _counted(self) -> list[Visit]:
         """Return the connections of this turn (the run of a case) on which its verdict is based."""

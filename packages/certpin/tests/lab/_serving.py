@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from certpin.lab.case import ALL_ACCEPT, ALL_REJECT, Case, Expected, Family
 from certpin.lab.device.schedule import Schedule
 from certpin.lab.pki import Authorities, Style
-from certpin.lab.scenario import Role, Scenario, ServerStep
+from certpin.lab.scenario import Answer, Role, Scenario, ServerStep
 from certpin.lab.server.records import ClientHello
 from certpin.lab.verdict import Connection
 
@@ -42,6 +42,10 @@ OTHER = case("other", Scenario.of(HOSTILE))
 RENEWED = case("renewed", Scenario.of(HONEST), ALL_ACCEPT)
 SWAPPED = case("swapped", Scenario.of(HONEST, HOSTILE))
 BOTH = case("both", Scenario.of(HONEST, second=(HOSTILE,)))
+PORTED = case(
+    "ported",
+    Scenario((HONEST.but(answer=Answer.REDIRECT_PORT),), other_port=(HOSTILE,), lures=True),
+)
 
 
 class Rehearsal:
@@ -57,14 +61,14 @@ class Rehearsal:
             lambda host, found: self.reported.append((host, found)),
         )
 
-    def call(self, host: str = "a.example", kind: str = "") -> Visit:
+    def call(self, host: str = "a.example", kind: str = "", port: int = 443) -> Visit:
         """Begin a connection to the host, and return the lab's record of it.
 
         ``kind`` identifies the client's TLS library and settings (``ClientHello.kind``).
         """
         seen = Connection(target=host, hello=ClientHello(host))
         visit = self.schedule.admit(seen)
-        seen.step = visit.turn.case_run.next_step(host, host, kind=kind)
+        seen.step = visit.turn.case_run.next_step(host, host, port=port, kind=kind)
         return visit
 
     def asks_in_clear(

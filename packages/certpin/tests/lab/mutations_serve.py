@@ -259,6 +259,31 @@ _REAL = [
     ),
 ]
 
+_PARALLEL = "tests/lab/test_serve_parallel.py::test_"
+_CALLS = [
+    Mutation(
+        "parallel requests count once",
+        f"{_S}turn.py",
+        "[visit.after + 1 for visit in self.visits if visit.is_answered]",
+        "[0, *(visit.after + 1 for visit in self.visits if visit.is_call)]",
+        f"{_PARALLEL}parallel_requests_all_have_time_to_follow[4]",
+    ),
+    Mutation(
+        "requests with an answer end no case that redirects",
+        f"{_S}turn.py",
+        "            reached = [visit for visit in reached if not visit.is_call]\n",
+        "            pass\n",
+        f"{_PARALLEL}parallel_requests_all_have_time_to_follow[20]",
+    ),
+    Mutation(
+        "a request follows another's answer",
+        f"{_S}turn.py",
+        "            calls = [visit.after + 1 for visit in self.visits if visit.is_call]\n",
+        "            calls = [sum(visit.is_call for visit in self.visits)]\n",
+        f"{_PARALLEL}parallel_requests_all_have_time_to_follow[4]",
+    ),
+]
+
 _C = "tests/lab/test_serve_clear_text.py::test_"
 _CLEAR_TEXT = [
     Mutation(
@@ -312,4 +337,4 @@ _CLEAR_TEXT = [
     ),
 ]
 
-MUTATIONS = [*_WORDS, *_TURNS, *_PROGRAMMES, *_EDGES, *_REAL, *_CLEAR_TEXT]
+MUTATIONS = [*_WORDS, *_TURNS, *_PROGRAMMES, *_EDGES, *_REAL, *_CALLS, *_CLEAR_TEXT]

@@ -314,8 +314,8 @@ MUTATIONS = [
     _in(
         "certpin/lab/device/turn.py",
         "a device has time for a connection of another kind",
-        "if self.scenario.lures or self.scenario.other_kind:",
-        "if self.scenario.lures:",
+        "return self.scenario.lures or bool(self.scenario.other_kind)",
+        "return self.scenario.lures",
         "tests/lab/test_serve_kinds.py::test_a_websocket_without_pins_is_found",
     ),
     _in(

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import CONTROL
-from certpin.lab.scenario import Answer, AnswerContext, Role
+from certpin.lab.scenario import KEEPING, Answer, AnswerContext, Role
 from certpin.lab.server.session import CaseRun
 from certpin.lab.verdict import (
     Attempt,
@@ -112,6 +112,21 @@ class Visit:
     # the attack that led to it.
     is_assigned: bool = False
     attack: Turn | None = None
+    after: int = 0  # answered calls, one after the other, that were over before this one began
+
+    @property
+    def is_call(self) -> bool:
+        """True if the client sent data to an honest server."""
+        return self.signal is ClientSignal.SENT_DATA and not self.seen.exposed
+
+    @property
+    def is_answered(self) -> bool:
+        """True if the client has the answer to a call: the lab sent it, and closed the connection.
+
+        With an answer that keeps the connection open, the call is answered at once.
+        """
+        step = self.seen.step
+        return self.is_call and (self.ended or (step is not None and step.answer in KEEPING))
 
     @property
     def in_clear(self) -> bool:
@@ -154,6 +169,7 @@ class Turn:
         self.token = answer_context.token.encode()
         self.case_run = CaseRun(scenario, answer_context, hosts, clients=clients)
         self.visits: list[Visit] = []
+        self._answered_calls = 0  # one after the other
         self.redirects = any(step.answer in _REDIRECTS for step in scenario.steps)
         self.leads_into_clear = any(step.answer is Answer.REDIRECT_PLAIN for step in scenario.steps)
 
@@ -168,9 +184,14 @@ class Turn:
 
         ``seen`` is the evidence of the connection, which is updated while the connection is open.
         """
-        visit = Visit(self, seen)
+        self._count_calls()
+        visit = Visit(self, seen, after=self._answered_calls)
         self.visits.append(visit)
         return visit
+
+    def _count_calls(self) -> None:
+        calls = [visit.after + 1 for visit in self.visits if visit.is_answered]
+        self._answered_calls = max([self._answered_calls, *calls])
 
     def add_fallback(self, visit: Visit) -> None:
         """Make a request in clear text evidence of this turn, because its attack led to it.
@@ -187,6 +208,7 @@ class Turn:
         Only a connection without a signal (a reaction of the client) is removed, or one of more
         than 64 with the same signal.
         """
+        self._count_calls()
         same = [
             other
             for other in self.visits
@@ -207,8 +229,10 @@ class Turn:
             return True
         if sum(visit.signal is ClientSignal.NONE for visit in self.visits) >= _MAX_UNCLEAR:
             return True
-        unclear = [visit for visit in self.visits if visit.signal and not visit.in_clear]
-        if len(unclear) >= _MAX_VISITS:
+        reached = [visit for visit in self.visits if visit.signal and not visit.in_clear]
+        if self._may_follow:
+            reached = [visit for visit in reached if not visit.is_call]
+        if len(reached) >= _MAX_VISITS:
             return True
         return self._heard_out(said)
 
@@ -245,20 +269,25 @@ class Turn:
         Each step that matters for the verdict needs a connection. A step is how the lab serves one
         connection. If the case redirects the client, or attacks only connections of another TLS
         client than the first, one connection that is evidence suffices. Without such a connection,
-        three answered requests suffice.
+        three requests suffice, each of which began after the answer to the previous one: a client
+        with parallel requests follows a redirect only after their answers.
 
         Args:
             said: the connections that are evidence for the verdict.
         """
-        if self.scenario.lures or self.scenario.other_kind:
-            calls = sum(
-                visit.signal is ClientSignal.SENT_DATA
-                for visit in self.visits
-                if not visit.seen.exposed
-            )
-            return bool(said) or calls >= _MAX_CALLS
+        if self._may_follow:
+            calls = [visit.after + 1 for visit in self.visits if visit.is_call]
+            return bool(said) or max([self._answered_calls, *calls]) >= _MAX_CALLS
         first, second = self.scenario.first, self.scenario.second
         return self._enough(first, said, second=False) and self._enough(second, said, second=True)
+
+    @property
+    def _may_follow(self) -> bool:
+        """True if an honest server precedes the attack, and the client may never meet the attack.
+
+        The attack is the target of a redirect, or on connections of another TLS client.
+        """
+        return self.scenario.lures or bool(self.scenario.other_kind)
 
     def _is_evidence(self, visit: Visit) -> bool:
         """Return True if a connection is evidence for the verdict.
@@ -301,7 +330,7 @@ class Turn:
         ``visit`` is the earlier connection.
         """
         later = self.visits[self.visits.index(visit) + 1 :]
-        return any(_gave(visit) and not visit.seen.exposed for visit in later)
+        return any(visit.is_call for visit in later)
 
     def _at_second(self, visit: Visit) -> bool:
         """Return True if the client requested the second host of the case on this connection."""

@@ -46,6 +46,14 @@ PORTED = case(
     "ported",
     Scenario((HONEST.but(answer=Answer.REDIRECT_PORT),), other_port=(HOSTILE,), lures=True),
 )
+UNPINNED = case(
+    "unpinned",
+    Scenario(
+        (HONEST.but(answer=Answer.REDIRECT_UNPINNED),),
+        unpinned=(HOSTILE.but(role=Role.UNPINNED),),
+        lures=True,
+    ),
+)
 
 
 class Rehearsal:
@@ -67,7 +75,7 @@ class Rehearsal:
         ``kind`` identifies the client's TLS library and settings (``ClientHello.kind``).
         """
         seen = Connection(target=host, hello=ClientHello(host))
-        visit = self.schedule.admit(seen)
+        visit = self.schedule.admit(seen, port)
         seen.step = visit.turn.case_run.next_step(host, host, port=port, kind=kind)
         return visit
 

@@ -276,6 +276,27 @@ _CALLS = [
         f"{_PARALLEL}parallel_requests_all_have_time_to_follow[20]",
     ),
     Mutation(
+        "the other port belongs to the case that redirected",
+        f"{_S}schedule.py",
+        "            self._led[turn.hosts[0], OTHER_PORT] = turn\n",
+        "            pass\n",
+        f"{_PARALLEL}a_redirect_to_another_port_that_is_followed_late_is_noticed",
+    ),
+    Mutation(
+        "each host has its host without pins",
+        f"{_S}schedule.py",
+        "{sha256(self.host.encode()).hexdigest()[:12]}.",
+        "",
+        f"{_PARALLEL}redirects_of_two_hosts_to_a_host_without_pins_are_kept_apart",
+    ),
+    Mutation(
+        "the latest run that redirected",
+        f"{_S}schedule.py",
+        "            self._led[turn.hosts[2], 0] = turn\n",
+        "            self._led.setdefault((turn.hosts[2], 0), turn)\n",
+        f"{_PARALLEL}a_second_redirect_of_a_host_is_followed_to_the_second_run",
+    ),
+    Mutation(
         "a request follows another's answer",
         f"{_S}turn.py",
         "            calls = [visit.after + 1 for visit in self.visits if visit.is_call]\n",
@@ -325,7 +346,7 @@ _CLEAR_TEXT = [
         "only redirects into clear text attract clear text",
         f"{_S}turn.py",
         "step.answer is Answer.REDIRECT_PLAIN",
-        "step.answer in _REDIRECTS",
+        "step.answer is not Answer.OK",
         f"{_C}a_redirect_that_stays_in_tls_attracts_no_clear_text",
     ),
     Mutation(

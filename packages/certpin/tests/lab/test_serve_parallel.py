@@ -1,4 +1,4 @@
-"""Cases that redirect an app with parallel requests: they wait until it can follow."""
+"""Cases that redirect an app: they wait until it can follow, and its next connection is theirs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from certpin.lab.attacks import CONTROL
 from certpin.lab.scenario import OTHER_PORT, Answer, Scenario
-from tests.lab._serving import HONEST, HOSTILE, ONE, PORTED, Rehearsal, case
+from tests.lab._serving import HONEST, HOSTILE, ONE, PORTED, UNPINNED, Rehearsal, case
 
 if TYPE_CHECKING:
     from certpin.lab.device.turn import Visit
@@ -54,6 +54,45 @@ def test_parallel_requests_that_never_follow_have_refused_after_three_rounds(cou
     assert {visit.turn.case for visit in visits} == {PORTED}
     assert lab.gives_once().turn.case is CONTROL
     assert lab.verdicts() == {"ported": "REJECT"}
+
+
+def test_a_redirect_to_another_port_that_is_followed_late_is_noticed() -> None:
+    lab = Rehearsal(PORTED, ONE)
+    lab.gives_once()
+    first = lab.gives_once()
+    lab.gives_once()
+    lab.gives_once()
+    assert lab.refuses_once().turn.case is ONE
+    late = lab.call(port=OTHER_PORT)
+    assert (late.turn, late.seen.step) == (first.turn, HOSTILE)
+    lab.gives(late)
+    assert lab.verdicts() == {"ported": "ACCEPT"}
+
+
+def test_redirects_of_two_hosts_to_a_host_without_pins_are_kept_apart() -> None:
+    lab = Rehearsal(UNPINNED, hosts=("a.example", "b.example"))
+    turns = {}
+    for host in ("a.example", "b.example"):
+        lab.gives_once(host)
+        turns[host] = lab.gives_once(host).turn
+    for host, turn in turns.items():
+        unpinned = turn.hosts[2]
+        assert lab.schedule.tests(unpinned)
+        followed = lab.call(unpinned)
+        assert followed.turn is turn
+        lab.gives(followed)
+        assert lab.verdicts(host) == {"unpinned": "ACCEPT"}
+
+
+def test_a_second_redirect_of_a_host_is_followed_to_the_second_run() -> None:
+    lab = Rehearsal(UNPINNED)
+    lab.gives_once()
+    first, *_ = [lab.gives_once().turn for _ in range(3)]
+    lab.refuses_once()  # the control
+    lab.gives_once()
+    second = lab.gives_once().turn
+    assert (second.case, second is first) == (UNPINNED, False)
+    assert lab.call(second.hosts[2]).turn is second
 
 
 def test_parallel_requests_to_the_second_host_are_one_chance_to_share_a_connection() -> None:

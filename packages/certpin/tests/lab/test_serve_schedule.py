@@ -19,9 +19,20 @@ from hypothesis.stateful import (
 
 from certpin.lab.attacks import CONTROL
 from certpin.lab.device.turn import ClientSignal
-from certpin.lab.scenario import Role, Scenario
+from certpin.lab.scenario import OTHER_PORT, Role, Scenario
 from certpin.lab.verdict import Verdict
-from tests.lab._serving import BOTH, HOSTILE, ONE, OTHER, RENEWED, SWAPPED, Rehearsal, case
+from tests.lab._serving import (
+    BOTH,
+    HOSTILE,
+    ONE,
+    OTHER,
+    PORTED,
+    RENEWED,
+    SWAPPED,
+    UNPINNED,
+    Rehearsal,
+    case,
+)
 
 if TYPE_CHECKING:
     from certpin.lab.case import Case
@@ -29,9 +40,10 @@ if TYPE_CHECKING:
 
 HOSTS = ("a.example", "b.example")
 TWICE = case("twice", Scenario.of(HOSTILE, HOSTILE))
-CASES = (ONE, SWAPPED, RENEWED, TWICE, OTHER, BOTH)
+CASES = (ONE, PORTED, SWAPPED, RENEWED, TWICE, OTHER, BOTH, UNPINNED)
+REDIRECTS = (PORTED, UNPINNED)  # a client that doesn't follow has refused
 # The cases that an app may never meet if it stops between its connections.
-OF_SEVERAL = (SWAPPED, TWICE, BOTH)
+OF_SEVERAL = (SWAPPED, TWICE, BOTH, *REDIRECTS)
 _REFUSALS = {ClientSignal.REFUSED, ClientSignal.CLOSED}
 
 
@@ -59,10 +71,13 @@ class Devices(RuleBasedStateMachine):
         on = {queue.current for queue in self.lab.schedule.queues.values()}
         assert visit.turn in on or self.lab.schedule.queues[host].turn() is None
         assert host in visit.turn.hosts
+        self.remember(visit)
+        return visit
+
+    def remember(self, visit: Visit) -> None:
         self.began[id(visit)] = (visit, visit.turn, visit.turn.case)
         if visit.turn not in self.turns:
             self.turns.append(visit.turn)
-        return visit
 
     @rule(visit=visits)
     def give(self, visit: Visit) -> None:
@@ -109,6 +124,24 @@ class Devices(RuleBasedStateMachine):
             results = self.lab.schedule.queues[visit.turn.hosts[0]].results
             assert results[visit.turn.case.name].verdict is Verdict.ACCEPT
 
+    @rule(host=st.sampled_from(HOSTS), times=st.integers(1, 5))
+    def follow(self, host: str, times: int) -> None:
+        """Let a client send parallel requests, and then follow a redirect, without checks."""
+        visits = [self.visit(host) for _ in range(times)]
+        for act in (self.lab.gives, self.lab.leaves):
+            for visit in visits:
+                act(visit)
+        turn = visits[-1].turn
+        if turn.hosts[0] != host or turn.case not in REDIRECTS:
+            return
+        to, port = (host, OTHER_PORT) if turn.case is PORTED else (turn.hosts[2], 443)
+        followed = self.lab.call(to, port=port)
+        self.remember(followed)
+        assert followed.turn is turn
+        self.lab.gives(followed)
+        results = self.lab.schedule.queues[host].results
+        assert results[turn.case.name].verdict is Verdict.ACCEPT
+
     def behave(self, host: str) -> None:
         visit = self.visit(host)
         step = visit.seen.step
@@ -137,7 +170,8 @@ class Devices(RuleBasedStateMachine):
             if result.verdict is Verdict.ACCEPT:
                 assert ClientSignal.SENT_DATA in counted
             if result.verdict is Verdict.REJECT:
-                assert counted & _REFUSALS
+                stayed = result.case in REDIRECTS and (ClientSignal.SENT_DATA, False) in words
+                assert stayed or counted & _REFUSALS
 
     @invariant()
     def an_accepted_attack_stays_a_finding(self) -> None:

@@ -34,10 +34,11 @@ class DeviceSession(CaseRun):
     turn begins meanwhile.
     """
 
-    def __init__(self, schedule: Schedule) -> None:
+    def __init__(self, schedule: Schedule, port: int) -> None:
         super().__init__(Scenario(()), _NOWHERE, ("", ""))
         self.visit: Visit | None = None
         self._schedule = schedule
+        self._port = port  # that the client requested
 
     def tests(self, host: str) -> bool:
         """Return True if the lab itself serves ``host``, instead of relaying connections."""
@@ -50,7 +51,7 @@ class DeviceSession(CaseRun):
         TLS, such as STARTTLS. ``seen`` is the evidence of the connection. A session calls this
         method before any other.
         """
-        self.visit = self._schedule.admit(seen)
+        self.visit = self._schedule.admit(seen, self._port)
         vars(self).update(vars(self._case_run))
         return self._case_run.clear_application(seen)
 
@@ -178,7 +179,7 @@ def proxied_connection(schedule: Schedule, reached: Destination) -> ObservedConn
     Returns:
         The handler, which does no I/O; None if the connection must be relayed.
     """
-    session = DeviceSession(schedule)
+    session = DeviceSession(schedule, reached.port)
     if schedule.tests(reached.host):
         inner = Session(session, via=reached.via, target=reached.host, port=reached.port)
         return ObservedConnection(session, inner)
@@ -194,7 +195,7 @@ def routed_connection(schedule: Schedule, destination: Destination) -> RoutedCon
         schedule: assigns the connection to a case.
         destination: the host and port to which the client connected.
     """
-    session = DeviceSession(schedule)
+    session = DeviceSession(schedule, destination.port)
     return RoutedConnection(session, Routed(session, destination))
 
 

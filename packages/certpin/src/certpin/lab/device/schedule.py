@@ -6,6 +6,7 @@ the redirect belongs to this case too.
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -18,7 +19,7 @@ from certpin.lab.device.clear_text import ClearText
 from certpin.lab.device.queue import CaseQueue
 from certpin.lab.device.turn import ClientSignal, Turn, Visit
 from certpin.lab.pki import Style, TestPKI, made_once
-from certpin.lab.scenario import INTERRUPTED
+from certpin.lab.scenario import INTERRUPTED, OTHER_PORT, Answer
 from certpin.lab.server.relay import UPSTREAM
 from certpin.lab.server.session import Destination
 from certpin.lab.upstream import UpstreamPKI
@@ -60,6 +61,14 @@ class DevicePKI(TestPKI):
     def leaf(self) -> Identity:
         """R→I→L: the chain of the honest server, from root R to its leaf L."""
         return self.intermediate.issue(self.host, key=server_key(self.root, f"leaf:{self.host}"))
+
+    @property
+    def unpinned(self) -> str:
+        """The name of a third host, for which the client has no pins.
+
+        It differs for each host under test, so that it shows which case redirected the client.
+        """
+        return f"{sha256(self.host.encode()).hexdigest()[:12]}.{super().unpinned}"
 
     @made_once
     def second_leaf(self) -> Identity:
@@ -105,7 +114,8 @@ class Schedule:
         chosen = tuple(cases)
         self.queues = {host: self._queue_of(host, style, chosen, on_result) for host in hosts}
         self._resting = {host: self._prepare(host, CONTROL) for host in hosts}
-        self._lured: dict[str, Turn] = {}  # by host, the latest turn that redirected clients
+        # By host and port (0 for any), the latest turn that redirected a client there.
+        self._led: dict[tuple[str, int], Turn] = {}
         self.clear_text = {host: ClearText() for host in hosts}
         self._answering: set[Visit] = set()  # whose clients may wait for an answer
 
@@ -130,9 +140,7 @@ class Schedule:
 
         The lab relays connections to all other hosts.
         """
-        if host in self.queues:
-            return True
-        return any(host in turn.hosts for turn in self._lured.values())
+        return host in self.queues or (host, 0) in self._led
 
     @property
     def finished(self) -> bool:
@@ -148,7 +156,7 @@ class Schedule:
         """
         return bool(self._answering)
 
-    def admit(self, seen: Connection) -> Visit:
+    def admit(self, seen: Connection, port: int = 0) -> Visit:
         """Assign a new connection to the active turn of the requested host.
 
         A turn is the run of one case for one host.
@@ -156,11 +164,12 @@ class Schedule:
         Args:
             seen: the evidence of the connection. So far, it has only the requested host, in
                 ``target``.
+            port: the requested port; 0 if it is unknown.
 
         Returns:
             The connection as a ``Visit`` of this turn.
         """
-        turn = self._turn(seen.target)
+        turn = self._turn(seen.target, port)
         if turn in self._resting.values():
             return Visit(turn, seen)  # its signal is not needed
         return turn.begin(seen)
@@ -174,6 +183,8 @@ class Schedule:
             ended: True if the connection is over. If both are False, bytes arrived.
         """
         changed = visit.update_signal(hung_up=hung_up, ended=ended)
+        if changed and visit.signal is ClientSignal.SENT_DATA:
+            self._note_redirect(visit)
         clear_text = self.clear_text.get(visit.seen.target)
         if clear_text and clear_text.update(visit, changed=changed) and visit.attack:
             self.queues[visit.attack.hosts[0]].update(visit.attack)
@@ -196,19 +207,23 @@ class Schedule:
         for queue in self.queues.values():
             queue.stop()
 
-    def _turn(self, host: str) -> Turn:
-        if host not in self.queues:
-            leading = [turn for turn in self._lured.values() if host in turn.hosts]
-            return leading[-1]
+    def _note_redirect(self, visit: Visit) -> None:
+        """Store the turn (the run of a case) that redirects a client to another host or port."""
+        turn, step = visit.turn, visit.seen.step
+        if step and step.answer is Answer.REDIRECT_UNPINNED:
+            self._led[turn.hosts[2], 0] = turn
+        if step and step.answer is Answer.REDIRECT_PORT:
+            self._led[turn.hosts[0], OTHER_PORT] = turn
+
+    def _turn(self, host: str, port: int) -> Turn:
+        led = self._led.get((host, port)) or self._led.get((host, 0))
+        if led:
+            return led
         wide = self._wide()
         if wide and host in wide.hosts[:2]:
             return wide
         turn = self.queues[host].turn(wide=wide is None)
-        if turn is None:
-            return self._resting[host]
-        if turn.redirects:
-            self._lured[host] = turn
-        return turn
+        return turn or self._resting[host]
 
     def _wide(self) -> Turn | None:
         """Return the active turn of a case about two hosts, or None if there is none.

@@ -93,7 +93,6 @@ _MAX_UNCLEAR = 3
 _MAX_VISITS = 12
 _KEPT = 64  # visits of a turn with the same signal that are kept
 _MAX_CALLS = 3  # of a client that was redirected, and calls the same host again instead
-_REDIRECTS = {answer for answer in Answer if answer.value.startswith("redirect-")}
 
 
 @dataclass(eq=False)
@@ -170,7 +169,6 @@ class Turn:
         self.case_run = CaseRun(scenario, answer_context, hosts, clients=clients)
         self.visits: list[Visit] = []
         self._answered_calls = 0  # one after the other
-        self.redirects = any(step.answer in _REDIRECTS for step in scenario.steps)
         self.leads_into_clear = any(step.answer is Answer.REDIRECT_PLAIN for step in scenario.steps)
 
     @property

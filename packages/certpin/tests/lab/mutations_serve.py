@@ -305,6 +305,17 @@ _CALLS = [
     ),
 ]
 
+_SCREEN = "tests/cli/test_lab_screen.py::test_"
+_OUTPUT = [
+    Mutation(
+        "the latest control counts",
+        "certpin/cli/lab/screen.py",
+        '    if progress.accepts:\n        return "accepted"\n',
+        '    if progress.controlled:\n        return "accepted"\n',
+        f"{_SCREEN}a_pipe_gets_a_line_when_the_reaction_to_the_honest_server_changes",
+    ),
+]
+
 _C = "tests/lab/test_serve_clear_text.py::test_"
 _CLEAR_TEXT = [
     Mutation(
@@ -358,4 +369,4 @@ _CLEAR_TEXT = [
     ),
 ]
 
-MUTATIONS = [*_WORDS, *_TURNS, *_PROGRAMMES, *_EDGES, *_REAL, *_CALLS, *_CLEAR_TEXT]
+MUTATIONS = [*_WORDS, *_TURNS, *_PROGRAMMES, *_EDGES, *_REAL, *_CALLS, *_OUTPUT, *_CLEAR_TEXT]

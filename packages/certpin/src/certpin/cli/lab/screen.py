@@ -174,6 +174,7 @@ class LineScreen:
 
     def __init__(self, lab: DeviceLab) -> None:
         self._lab = lab
+        self._controls: dict[str, str] = {}  # by host, the latest printed state
 
     def begin(self) -> None:
         """Print how to connect the device."""
@@ -184,12 +185,19 @@ class LineScreen:
         """Print the result of a case as one line."""
         did = str(result.verdict or "-")
         name = result.case.name
-        line = f"{host}  {name}  {did}  {OUTCOMES[result.outcome]}: {result.why}"
-        click.echo(fold(line, sys.stdout))
-        sys.stdout.flush()
+        self._print(f"{host}  {name}  {did}  {OUTCOMES[result.outcome]}: {result.why}")
 
     def refresh(self) -> None:
-        """Do nothing: this output has no live display."""
+        """Print a line for each host if the app began or stopped to accept its honest server."""
+        for progress in self._lab.progress():
+            state = _control(progress)
+            if progress.control and state != self._controls.get(progress.host):
+                self._controls[progress.host] = state
+                self._print(f"{progress.host}  honest server  {state}")
+
+    def _print(self, line: str) -> None:
+        click.echo(fold(line, sys.stdout))
+        sys.stdout.flush()
 
     def end(self, hosts: Sequence[HostProgress]) -> None:
         """Print the results of every host."""
@@ -245,6 +253,7 @@ def _host_json(progress: HostProgress) -> dict[str, Any]:
     return {
         "host": progress.host,
         "controlled": progress.controlled,
+        "accepts": progress.accepts,
         "finished": progress.finished,
         "cases": progress.cases,
         "settled": len(progress.results),
@@ -326,7 +335,13 @@ def _headline(progress: HostProgress) -> str:
     left = progress.cases - len(progress.results)
     skipped = f", {len(progress.results) - len(tried)} can't be tried here" if tried else ""
     rest = f", {left} not run" if left else ""
-    return f"{host}: {len(tried)} of {progress.cases} cases tried, {wrong} wrong{skipped}{rest}"
+    found = f"{host}: {len(tried)} of {progress.cases} cases tried, {wrong} wrong{skipped}{rest}"
+    if progress.accepts:
+        return found
+    return (
+        f"{found}. The app no longer accepts the honest server ({progress.control.why}): its "
+        "latest refusals prove nothing. Check that it works without the lab."
+    )
 
 
 class TableScreen:
@@ -438,7 +453,9 @@ def _finished_count(progress: HostProgress) -> str:
 def _control(progress: HostProgress) -> str:
     if progress.control is None:
         return "no connection yet"
-    if progress.control.why and not progress.controlled:
-        fix = "does it work without the lab?" if progress.real else "does it trust the lab's roots?"
-        return f"refused: {fix}"
-    return "accepted"
+    if progress.accepts:
+        return "accepted"
+    if progress.controlled:
+        return "no longer accepted: does it work without the lab?"
+    fix = "does it work without the lab?" if progress.real else "does it trust the lab's roots?"
+    return f"refused: {fix}"

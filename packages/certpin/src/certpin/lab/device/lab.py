@@ -20,6 +20,7 @@ from certpin.lab.device.page import Page, pin_file
 from certpin.lab.device.schedule import Schedule
 from certpin.lab.server.port import Loop, Port
 from certpin.lab.server.relay import is_local, parse_address, relay
+from certpin.lab.verdict import Verdict
 
 if TYPE_CHECKING:
     import asyncio
@@ -73,6 +74,11 @@ class HostProgress:
     clear_text: int
     credentials: tuple[str, ...]
     real: bool  # whether the host has a real server
+
+    @property
+    def accepts(self) -> bool:
+        """True if the app accepted the honest server when it met it last."""
+        return self.control is not None and self.control.verdict is Verdict.ACCEPT
 
 
 class DeviceLab:

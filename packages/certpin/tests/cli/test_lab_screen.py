@@ -8,6 +8,7 @@ from unittest.mock import Mock
 import pytest
 
 from certpin.cli.lab.screen import LineScreen, _control, summary
+from certpin.cli.lab.serve import exit_code
 from certpin.lab.attacks import CONTROL
 from certpin.lab.case import Expect
 from certpin.lab.device.lab import HostProgress
@@ -76,3 +77,32 @@ def test_a_pipe_gets_a_line_when_the_reaction_to_the_honest_server_changes(
         f"{HOST}  honest server  no longer accepted: does it work without the lab?",
         f"{HOST}  honest server  accepted",
     ]
+
+
+NOT_RUN = Result(ONE, Expect.REJECT, None, Outcome.NOT_RUN, "the app would have to call 192.0.2.1")
+WRONG = Result(ONE, Expect.REJECT, Verdict.ACCEPT, Outcome.WRONG, "9 bytes arrived")
+FINISHED = replace(ACCEPTS, finished=True)
+UNTRIED = replace(FINISHED, results=(NOT_RUN,))
+
+
+@pytest.mark.parametrize(
+    ("hosts", "code"),
+    [
+        ([FINISHED], 0),
+        ([replace(FINISHED, results=(RIGHT, NOT_RUN))], 0),
+        ([UNTRIED], 3),
+        ([FINISHED, UNTRIED], 3),
+        ([ACCEPTS], 3),
+        ([replace(FINISHED, results=(WRONG,)), UNTRIED], 1),
+    ],
+)
+def test_the_exit_code_is_3_if_no_case_of_a_host_could_be_run(
+    hosts: list[HostProgress], code: int
+) -> None:
+    assert exit_code(hosts) == code
+
+
+def test_the_summary_says_that_no_attack_was_run() -> None:
+    lines = " ".join(" ".join(summary([UNTRIED])).split())
+    assert "No attack was run. Run more cases: this run proves nothing about attacks." in lines
+    assert "No attack" not in " ".join(summary([FINISHED]))

@@ -314,6 +314,13 @@ _OUTPUT = [
         '    if progress.controlled:\n        return "accepted"\n',
         f"{_SCREEN}a_pipe_gets_a_line_when_the_reaction_to_the_honest_server_changes",
     ),
+    Mutation(
+        "without a case nothing is proven",
+        "certpin/cli/lab/serve.py",
+        "host.finished and host.tried for",
+        "host.finished for",
+        f"{_SCREEN}the_exit_code_is_3_if_no_case_of_a_host_could_be_run[hosts2-3]",
+    ),
 ]
 
 _C = "tests/lab/test_serve_clear_text.py::test_"

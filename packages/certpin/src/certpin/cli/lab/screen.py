@@ -14,7 +14,7 @@ from certpin.cli.matrix import COLOURS, SHOULD
 from certpin.cli.reply import fold, print_event, print_last, table_console
 from certpin.lab.device.page import HOST
 from certpin.lab.report.causes import cause_lines, find_causes
-from certpin.lab.report.words import OUTCOMES, explain
+from certpin.lab.report.words import MORE_CASES, NO_ATTACK, OUTCOMES, explain
 from certpin.lab.verdict import NEEDS_ATTENTION, Outcome
 from certpin.pins.hosts import join_address
 from certpin.support.text import counted, printable
@@ -330,12 +330,14 @@ def _headline(progress: HostProgress) -> str:
             f"{host}: the app never accepted the honest server ({progress.control.why}). "
             f"Nothing is proven: check {check}."
         )
-    tried = [result for result in progress.results if result.outcome is not Outcome.NOT_RUN]
+    tried = progress.tried
     wrong = sum(result.outcome is Outcome.WRONG for result in tried)
     left = progress.cases - len(progress.results)
     skipped = f", {len(progress.results) - len(tried)} can't be tried here" if tried else ""
     rest = f", {left} not run" if left else ""
     found = f"{host}: {len(tried)} of {progress.cases} cases tried, {wrong} wrong{skipped}{rest}"
+    if progress.accepts and not tried:
+        return f"{found}. {NO_ATTACK}. {MORE_CASES}"
     if progress.accepts:
         return found
     return (

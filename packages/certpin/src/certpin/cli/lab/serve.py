@@ -228,7 +228,7 @@ def exit_code(progress: Sequence[HostProgress]) -> int:
     """Return the exit code of ``certpin lab serve``.
 
     The code is 1 if the app reacted wrongly to a case, else 3 if a result is missing or undecided,
-    else 0.
+    or if no case of a host could be run, else 0.
 
     Args:
         progress: the results of each host.
@@ -238,7 +238,7 @@ def exit_code(progress: Sequence[HostProgress]) -> int:
     outcomes = {result.outcome for host in progress for result in host.results}
     if Outcome.WRONG in outcomes:
         return PROBLEM_FOUND
-    complete = all(host.finished for host in progress)
+    complete = all(host.finished and host.tried for host in progress)
     return SUCCESS if complete and Outcome.UNDECIDED not in outcomes else INCONCLUSIVE
 
 

@@ -20,7 +20,7 @@ from certpin.lab.device.page import Page, pin_file
 from certpin.lab.device.schedule import Schedule
 from certpin.lab.server.port import Loop, Port
 from certpin.lab.server.relay import is_local, parse_address, relay
-from certpin.lab.verdict import Verdict
+from certpin.lab.verdict import Outcome, Verdict
 
 if TYPE_CHECKING:
     import asyncio
@@ -79,6 +79,11 @@ class HostProgress:
     def accepts(self) -> bool:
         """True if the app accepted the honest server when it met it last."""
         return self.control is not None and self.control.verdict is Verdict.ACCEPT
+
+    @property
+    def tried(self) -> tuple[Result, ...]:
+        """The results of the cases that the lab could run."""
+        return tuple(each for each in self.results if each.outcome is not Outcome.NOT_RUN)
 
 
 class DeviceLab:

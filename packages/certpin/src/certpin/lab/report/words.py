@@ -61,6 +61,9 @@ _PARAMETER = re.compile(
 )
 _JSON_WEB_TOKEN = re.compile(rb"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.")  # RFC 7519: {"… in Base64
 
+NO_ATTACK = "No attack was run"
+MORE_CASES = "Run more cases: this run proves nothing about attacks."
+
 # The limits of every result, however good.
 LIMITS = (
     "It covers the connections that this command made, and no other code of the client.",
@@ -110,7 +113,7 @@ def advice(run: Run) -> str:
     if counts.undecided:
         return "Decide these cases: run them again with --repeat 3, or a longer --timeout."
     if not counts.attacks:
-        return "Run more cases: this run proves nothing about attacks."
+        return MORE_CASES
     first = "Nothing must be fixed; read the warnings." if counts.warnings else "Nothing to fix."
     return f"{first} Run this again with each release build of the client."
 
@@ -404,7 +407,7 @@ def _beside(counts: CaseCounts) -> list[str]:
 
 def _nothing_through(counts: CaseCounts) -> str:
     if not counts.attacks:
-        return "No attack was run"
+        return NO_ATTACK
     if counts.attacks == 1:
         return "The one attack did not get through"
     return f"None of the {counts.attacks} attacks got through"

@@ -293,6 +293,8 @@ def test_wireguard_works_or_names_its_requirements(data: Path) -> None:
         (("--host", "a..b"), "a..b"),
         (("--host", HOST, "--listen", "somewhere"), "give an IP address of this machine"),
         (("--host", HOST, "--case", "nosuch"), "there is no case"),
+        (("--host", HOST, "--host", "Second.certpin.lab"), "second.certpin.lab belongs to the lab"),
+        (("--host", "certpin.lab"), "certpin.lab belongs to the lab"),
     ],
 )
 def test_an_invalid_option_is_a_usage_error(run: Run, words: tuple[str, ...], said: str) -> None:

@@ -323,6 +323,17 @@ _OUTPUT = [
     ),
 ]
 
+_NAMES = [
+    Mutation(
+        "the names of the lab are not tested",
+        "certpin/cli/lab/serve.py",
+        "    for host in filter(is_own, hosts):\n",
+        "    for host in ():\n",
+        "tests/cli/test_lab_serve.py::test_an_invalid_option_is_a_usage_error"
+        "[words4-second.certpin.lab belongs to the lab]",
+    ),
+]
+
 _C = "tests/lab/test_serve_clear_text.py::test_"
 _CLEAR_TEXT = [
     Mutation(
@@ -376,4 +387,14 @@ _CLEAR_TEXT = [
     ),
 ]
 
-MUTATIONS = [*_WORDS, *_TURNS, *_PROGRAMMES, *_EDGES, *_REAL, *_CALLS, *_OUTPUT, *_CLEAR_TEXT]
+MUTATIONS = [
+    *_WORDS,
+    *_TURNS,
+    *_PROGRAMMES,
+    *_EDGES,
+    *_REAL,
+    *_CALLS,
+    *_OUTPUT,
+    *_NAMES,
+    *_CLEAR_TEXT,
+]

@@ -25,10 +25,23 @@ _POLL_INTERVAL = 0.25  # seconds
 
 
 def _hosts(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> list[str]:
-    """Return the values of ``--host``, each once, as normalised host names."""
+    """Return the values of ``--host``, each once, as normalised host names.
+
+    Raises:
+        ConfigError: a name belongs to the lab.
+    """
+    from certpin.errors import ConfigError
+    from certpin.lab.device.page import is_own
     from certpin.pins import normalise
 
-    return list(dict.fromkeys(map(normalise, names)))
+    hosts = list(dict.fromkeys(map(normalise, names)))
+    for host in filter(is_own, hosts):
+        raise ConfigError(
+            f"{host} belongs to the lab, as all names below certpin.lab",
+            key="--host",
+            fix="name another --host: one that the app calls",
+        )
+    return hosts
 
 
 def _address(ctx: click.Context, parameter: click.Parameter, text: str) -> str:

@@ -41,6 +41,14 @@ _REAL = """\
 <li><a href="/roots.pem">The same as PEM</a>, to build into a debug version of the app</li>"""
 
 
+def is_own(host: str) -> bool:
+    """Return True if a host name is that of the lab, or below it: the lab uses such names itself.
+
+    ``host`` is a normalised name.
+    """
+    return host == HOST or host.endswith(f".{HOST}")
+
+
 @dataclass(frozen=True)
 class Page:
     """The lab's web page, and the files that it links to. All of these files are public.

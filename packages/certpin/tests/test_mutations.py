@@ -244,6 +244,7 @@ def test_removing_a_rule_fails_the_test_of_that_rule(mutation: Mutation, warm: W
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # hundreds of tests; each has its own limit
 @pytest.mark.parametrize(
     "core",
     [pytest.param(True, id="core"), pytest.param(False, id="rest", marks=pytest.mark.mutation)],

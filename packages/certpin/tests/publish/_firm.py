@@ -103,7 +103,7 @@ class Firm:
         }
         keys = {kind: [key(name).public_key for name in some] for kind, some in names.items()}
         end = self.now.replace(hour=0) + self.settings.life("root") + DAY
-        first = roots.first_root(keys, thresholds or {}, end)
+        first = roots.first_root(keys, thresholds or {}, end, "bank")
         folder.write(self.folder, SigningResult(drafts={"root": Metadata(first)}))
 
     def publish(self, version: int, written: str | None = None) -> None:

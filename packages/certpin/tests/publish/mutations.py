@@ -43,6 +43,13 @@ MUTATIONS: list[Mutation] = [
         _DRAFTS + "a_threshold_of_true_is_refused",
     ),
     _rule(
+        "a root to sign names its pin set",
+        "roots.py",
+        "    if root.unrecognized_fields.get(PIN_SET_FIELD) != name:\n",
+        "    if False:\n",
+        _DRAFTS + "a_draft_of_a_root_keeps_the_rules",
+    ),
+    _rule(
         "a former online key gets no other role",
         "roots.py",
         "    yield from _wrong_moves(root, before)\n",

@@ -12,6 +12,7 @@ from tuf.api.metadata import Metadata
 
 from certpin.errors import ConfigError
 from certpin.pins import Pin
+from certpin.updates.trust import PIN_SET_FIELD
 from tests.publish._firm import DAY, Client, Firm, forged, ident, key, midnight
 from tests.updates._publisher import HOST, pin_file
 
@@ -122,7 +123,9 @@ def test_a_draft_of_a_root_keeps_the_rules(firm: Firm) -> None:
         ({"consistent_snapshot": False}, "does not write"),
         ({"consistent_snapshot": "yes"}, "does not write"),
         ({"spec_version": "1.999"}, "does not write"),
-        ({"unrecognized_fields": {"x": 1}}, "does not write"),
+        ({"unrecognized_fields": {PIN_SET_FIELD: "bank", "x": 1}}, "does not write"),
+        ({"unrecognized_fields": {}}, "does not name the pin set 'bank'"),
+        ({"unrecognized_fields": {PIN_SET_FIELD: "casino"}}, "does not name the pin set 'bank'"),
     ]:
         before = (firm.folder / "drafts" / "root.json").read_bytes()
         forged(firm, "root", **changed)  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ from certpin.errors import ConfigError, PinFileError
 from certpin.publish import folder
 from certpin.publish.settings import DEFAULT_DAYS, PublishSettings, load, text_of
 from certpin.publish.sign import SigningResult
+from certpin.publish.state import verify_contents
 from tests.publish._firm import DAY, Client, Firm, ident
 from tests.updates.test_crashes import in_a_child
 
@@ -238,6 +239,11 @@ def test_a_root_that_does_not_follow_is_refused(firm: Firm, tmp_path: Path) -> N
     shutil.copy(other.metadata("2.root.json"), firm.metadata("2.root.json"))
     with pytest.raises(PinFileError, match=r"2\.root\.json does not follow"):
         firm.sign("online")
+
+
+def test_a_root_of_another_pin_set_is_refused(firm: Firm) -> None:
+    with pytest.raises(PinFileError, match="root 1 is of the pin set 'bank', not 'casino'"):
+        verify_contents(folder.read(firm.folder), "casino", firm.folder)
 
 
 def test_a_timestamp_without_a_root_is_refused(firm: Firm) -> None:

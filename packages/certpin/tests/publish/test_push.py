@@ -14,7 +14,7 @@ from certpin.publish.remote_state import read_roots
 from certpin.publish.storage import FolderStorage
 from certpin.updates import Limits
 from tests.publish._delivering import Delivered, Noted, delivering
-from tests.updates._publisher import HOST, Repository, pin_file
+from tests.updates._publisher import HOST, Repository, naming, pin_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -127,6 +127,12 @@ def test_an_expired_set_is_not_pushed(world: Delivered) -> None:
 
 def test_a_set_that_differs_from_the_pin_file_is_not_pushed(world: Delivered) -> None:
     assert refusal(world, name="shop").reason == "refused"
+
+
+def test_a_root_of_another_pin_set_is_not_pushed(world: Delivered) -> None:
+    world.repository.publish_root(world.repository.keys["root"], change=naming("casino"))
+    world.repository.publish_online()
+    assert "2.root.json does not follow from those before" in refusal(world).problem
 
 
 def test_a_push_without_a_signed_set_is_refused(world: Delivered) -> None:

@@ -60,7 +60,7 @@ def fetched(shelf: Shelf) -> tuple[int, int, int, int]:
     Raises:
         UpdateError: the client refuses the files.
     """
-    chain = follow(read_roots(shelf.read, LIMITS))
+    chain = follow(read_roots(shelf.read, LIMITS), "bank")
     shown = read_newest(shelf.read, LIMITS)
     assert shown is not None
     found = verify_newest(shelf.read, chain[-1:], shown, "bank", LIMITS)

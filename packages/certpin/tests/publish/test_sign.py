@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from securesystemslib.signer import Signature
+from tuf.api.metadata import Metadata
 
 from certpin.errors import ConfigError
 from certpin.lab.ct_log import LabLog, log_list
@@ -17,6 +18,7 @@ from certpin.publish.keys import KeySigner
 from certpin.publish.settings import PublishSettings
 from certpin.publish.sign import sign
 from certpin.updates import Limits
+from certpin.updates.trust import PIN_SET_FIELD
 from certpin.x509.keys import new_private_key
 from certpin.x509.log_list import LogList
 from certpin.x509.signing import file_key
@@ -516,3 +518,20 @@ def test_the_expiry_dates_follow_the_settings(new: Firm) -> None:
         drafted = role in {"root", "targets"}
         end = new.now + number * DAY
         assert found.expires == (midnight(end + DAY) if drafted else end)
+
+
+def test_a_root_without_the_name_of_its_pin_set_is_followed_by_one_with_it(
+    new: Firm, tmp_path: Path
+) -> None:
+    """Another TUF tool has made the first root."""
+    new.begin()
+    forged(new, "root", unrecognized_fields={})
+    first = Metadata.from_bytes((new.folder / "drafts" / "root.json").read_bytes())
+    first.sign(key("root"))
+    path = new.metadata("1.root.json")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(first.to_bytes())
+    new.sign(*ALL, renew="root")
+    second = Metadata.from_bytes(new.metadata("2.root.json").read_bytes())
+    assert second.signed.unrecognized_fields == {PIN_SET_FIELD: "bank"}
+    assert Client(new, tmp_path / "client").follow() == 1

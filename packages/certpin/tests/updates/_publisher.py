@@ -17,7 +17,7 @@ from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Tar
 from tests import kit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from certpin import Pin
@@ -216,6 +216,16 @@ class Repository:
         written = self.folder / "metadata" / "written"
         written.write_bytes(metadata.to_bytes())
         written.replace(self.path(role))  # a client that reads meanwhile gets no part of it
+
+
+def naming(name: object) -> Callable[[Any], None]:
+    """Return a change of a root that gives it the name of a pin set; ``None`` for no name."""
+
+    def change(root: Any) -> None:
+        if name is not None:
+            root.unrecognized_fields["x-certpin-pin-set"] = name
+
+    return change
 
 
 def _info(name: str, data: bytes, custom: Any) -> TargetFile:

@@ -15,6 +15,7 @@ _CHANNEL = "tests/updates/test_channel.py::test_"
 _HTTP = "tests/updates/test_channel_http.py::test_"
 _CONTENT = "tests/updates/test_content.py::test_"
 _CRASHES = "tests/updates/test_crashes.py::test_"
+_SETS = "tests/updates/test_pin_sets.py::test_"
 _STATES = "tests/updates/test_states.py::test_"
 _STOLEN = "tests/updates/test_stolen_keys.py::test_"
 _UPDATER = "tests/updates/test_updater.py::test_"
@@ -34,6 +35,41 @@ MUTATIONS: list[Mutation] = [
         "    require_signed(root, new)\n",
         "",
         _CACHE + "a_root_that_does_not_follow_is_refused",
+    ),
+    mutation(
+        "a root is not of another pin set",
+        "trust.py",
+        "    require_pin_set(new.signed, root, name)\n",
+        "",
+        _SETS + "a_cached_root_of_another_pin_set_is_deleted",
+    ),
+    mutation(
+        "the root in the app is of its pin set",
+        "trust.py",
+        "    require_pin_set(first.signed, None, name)\n",
+        "",
+        _SETS + "the_root_in_the_app_has_to_be_of_its_pin_set",
+    ),
+    mutation(
+        "a root with the name of its pin set is followed by none without",
+        "trust.py",
+        "known = (root, before) if before else (root,)",
+        "known = (root,)",
+        _SETS + "a_root_of_another_pin_set_is_refused[bank-None-True]",
+    ),
+    mutation(
+        "a downloaded root of another pin set is not stored",
+        "fetch.py",
+        "                trust.require_pin_set(root, self._newest, self._name)\n",
+        "",
+        _SETS + "a_root_of_another_pin_set_is_refused",
+    ),
+    mutation(
+        "a cached root of another pin set is not begun with",
+        "fetch.py",
+        "    source.store.drop_roots(newest.version)\n",
+        "",
+        _SETS + "a_cached_root_of_another_pin_set_is_deleted",
     ),
     mutation(
         "the cache's metadata is signed",

@@ -22,14 +22,14 @@ MUTATIONS: list[Mutation] = [
     mutation(
         "a refresh begins with the newest root",
         "fetch.py",
-        "bootstrap=source.store.newest_root(source.root),",
-        "bootstrap=source.root,",
+        "bootstrap = source.store.newest_root(source.root, source.name)",
+        "bootstrap = source.root",
         _CONFORMANCE + "a_refresh_ends_after_the_largest_number_of_roots",
     ),
     mutation(
         "a refresh begins with a root that follows",
         "cache.py",
-        "chain[len(follow_roots(bundled, later())) - 1]",
+        "chain[len(follow_roots(bundled, later(), name)) - 1]",
         "[*chain, *later()][-1]",
         _CONFORMANCE + "a_cached_root_that_does_not_follow_is_not_begun_with",
     ),

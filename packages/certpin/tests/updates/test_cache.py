@@ -376,7 +376,7 @@ class Stored:
         self.repository.publish(pin_file(2, {CHANNEL: kit.NOBODY_ELSE, HOST: kit.NOBODY_ELSE}))
         roles = ("timestamp", "snapshot", "targets")
         signed = SignedMetadata(*(self.repository.path(role).read_bytes() for role in roles))
-        self.roots = follow_roots(self.repository.first_root, ())
+        self.roots = follow_roots(self.repository.first_root, (), "bank")
         self.good = self.believed(CachedSet(1, signed, self.repository.files))
         self.data = encode(self.good)
 

@@ -214,9 +214,9 @@ def test_a_root_that_reaches_its_threshold_with_one_key_is_refused(world: World)
 
     repository.publish_root(repository.keys["root"], change=need_two)
     first, second = repository.first_root, repository.path("root").read_bytes()
-    assert len(trust.follow_roots(first, [second])) == 1
+    assert len(trust.follow_roots(first, [second], "bank")) == 1
     with pytest.raises(UnsignedMetadataError):
-        trust.follow_roots(second, [])
+        trust.follow_roots(second, [], "bank")
 
 
 def test_a_superseded_set_does_not_allow_a_lower_version(world: World) -> None:

@@ -44,7 +44,7 @@ def believed(repository: Repository, stored: CachedSet) -> Any:
         (metadata / f"{version}.root.json").read_bytes()
         for version in range(2, repository.versions["root"] + 1)
     ]
-    roots = follow_roots(repository.first_root, later)
+    roots = follow_roots(repository.first_root, later, "bank")
     return verify(roots, stored, "bank", Limits())
 
 
@@ -131,21 +131,21 @@ def test_roots_are_followed_up_to_the_first_that_does_not_follow(bank: Repositor
     two, three, four = (path.read_bytes() for path in files)
     chains = {(two, three, four): 4, (two, four): 2, (three,): 1, (two, two, three): 2, (b"",): 1}
     for later, newest in chains.items():
-        assert follow_roots(bank.first_root, later)[-1].version == newest
+        assert follow_roots(bank.first_root, later, "bank")[-1].version == newest
 
 
 def test_a_root_signed_only_by_its_predecessor_does_not_follow(bank: Repository) -> None:
     old = bank.keys["root"]
     bank.keys["root"] = [CryptoSigner.generate_ecdsa()]
     bank.publish_root(old)
-    assert follow_roots(bank.first_root, [bank.path("root").read_bytes()])[-1].version == 1
+    assert follow_roots(bank.first_root, [bank.path("root").read_bytes()], "bank")[-1].version == 1
 
 
 def test_a_first_root_must_sign_itself(bank: Repository) -> None:
     data = json.loads(bank.first_root)
     data["signed"]["version"] = 2
     with pytest.raises(RepositoryError):
-        follow_roots(json.dumps(data).encode(), ())
+        follow_roots(json.dumps(data).encode(), (), "bank")
 
 
 def test_an_expired_timestamp_replayed_is_a_freeze(world: World) -> None:

@@ -21,6 +21,10 @@ const int maxRotations = 256;
 /// targets keys cannot exhaust the version numbers.
 const int maxJump = 1000;
 
+/// The signed field of a root with the name of its pin set. Other TUF tools
+/// write none, and ignore it.
+const String pinSetField = 'x-certpin-pin-set';
+
 /// The target that contains the pins.
 const String pinsName = 'pins.json';
 

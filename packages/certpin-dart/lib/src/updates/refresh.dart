@@ -124,7 +124,8 @@ void _takeRoot(
 ) {
   final trust = refresh.trust;
   if (bytes != null) {
-    trust.roots.add(nextRoot(trust.roots.last, bytes, verifier));
+    final name = trust.bundled.name;
+    trust.roots.add(nextRoot(trust.roots.last, bytes, name, verifier));
     refresh.followed += 1;
   }
   if (bytes == null || refresh.followed >= maxRotations) {

@@ -19,7 +19,7 @@ const int _schema = 1;
 
 /// Returns the state of an app before its first refresh.
 Trust newTrust(PinSet bundled, Uint8List root, SignatureVerifier verifier) {
-  final roots = <Metadata>[firstRoot(root, verifier)];
+  final roots = <Metadata>[firstRoot(root, bundled.name, verifier)];
   return Trust(bundled, roots, null, null, null, null);
 }
 
@@ -66,7 +66,8 @@ void restore(Trust trust, String text, SignatureVerifier verifier) {
   for (final root in textsOf(listAt(kept, 'roots'))) {
     final bytes = _bytes(root);
     if (readMetadata('root', bytes).version > trust.roots.last.version) {
-      trust.roots.add(nextRoot(trust.roots.last, bytes, verifier));
+      final name = trust.bundled.name;
+      trust.roots.add(nextRoot(trust.roots.last, bytes, name, verifier));
     }
   }
   trust.timestamp = _seen(kept, 'timestamp');

@@ -12,25 +12,44 @@ import 'metadata.dart';
 import 'pins.dart';
 import 'roles.dart';
 
-/// Verifies the root in the app, which is signed by its own keys.
-Metadata firstRoot(Uint8List bytes, SignatureVerifier verifier) {
+/// Verifies the root in the app, which is signed by its own keys. It must not
+/// name another pin set than the one in the app.
+Metadata firstRoot(Uint8List bytes, String name, SignatureVerifier verifier) {
   final root = readMetadata('root', bytes);
   requireSigned(root, 'root', root, verifier);
+  _requirePinSet(root, root, name);
   return root;
 }
 
-/// Verifies the next root: one version higher, and signed by the thresholds of
-/// both the previous root and itself (5.3.4, 5.3.5).
+/// Verifies the next root: one version higher, signed by the thresholds of both
+/// the previous root and itself (5.3.4, 5.3.5), and of the same pin set.
 Metadata nextRoot(
   Metadata before,
   Uint8List bytes,
+  String name,
   SignatureVerifier verifier,
 ) {
   final root = readMetadata('root', bytes);
   requireSigned(before, 'root', root, verifier);
   _requireVersion(root, before.version + 1);
   requireSigned(root, 'root', root, verifier);
+  _requirePinSet(root, before, name);
   return root;
+}
+
+/// Throws if a root is of another pin set: two pin sets may have the same root
+/// key, and the targets keys of one must not sign pins for the other.
+///
+/// A root without a name is accepted, because other TUF tools write none,
+/// unless the root before it has one.
+void _requirePinSet(Metadata root, Metadata before, String name) {
+  if (!root.signed.containsKey(pinSetField) &&
+      !before.signed.containsKey(pinSetField)) {
+    return;
+  }
+  if (root.signed[pinSetField] != name) {
+    throw PinUpdateException('refused', 'its root is not of the pin set $name');
+  }
 }
 
 /// Verifies a timestamp that is not older than the last one (5.4.2, 5.4.3). An

@@ -46,7 +46,7 @@ def signed_source(pins: PinSet, root: Path | None, url: str) -> SignedSource | N
         raise click.UsageError("--signed-root and --signed-url must be used together")
     address = _pinned_address(pins, url)
     data = _read(root)
-    _require_dart_keys(_verified(root, data))
+    _require_dart_keys(_verified(root, data, pins.name))
     return SignedSource(address, data)
 
 
@@ -77,13 +77,13 @@ def _read(root: Path) -> bytes:
     return data
 
 
-def _verified(path: Path, data: bytes) -> Root:
+def _verified(path: Path, data: bytes, name: str) -> Root:
     with extra_needed("updates", "--signed-root"):
         from tuf.api.exceptions import RepositoryError
 
         from certpin.updates.trust import follow_roots
     try:
-        [root] = follow_roots(data, ())
+        [root] = follow_roots(data, (), name)
     except RepositoryError as exc:
         raise _refused(path, str(exc) or "it cannot be read") from exc
     return root

@@ -234,8 +234,8 @@ def _verified_local(site: Storage, name: str | None) -> Local:
             reason=UNSIGNED,
             fix="sign the pin file with a targets key: certpin publish sign",
         )
-    chain = follow(roots)
     wanted = str(newest.name) if name is None else name
+    chain = follow(roots, wanted)
     signed = verify_newest(site.read, chain[-1:], newest, wanted, LIMITS)
     return Local(chain, tuple(roots), newest, signed)
 

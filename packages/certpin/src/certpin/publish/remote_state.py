@@ -95,11 +95,12 @@ def read_roots(read: Read, limits: Limits) -> list[bytes]:
     return list(_roots(read, limits))
 
 
-def follow(data: Sequence[bytes]) -> tuple[Root, ...]:
+def follow(data: Sequence[bytes], name: str) -> tuple[Root, ...]:
     """Parse root metadata, and require that each root is a valid successor of the one before it.
 
     Args:
         data: the bytes of the roots, from version 1 on.
+        name: the name of the pin set, which no root may contradict.
 
     Returns:
         The parsed roots, in ascending order of versions.
@@ -108,7 +109,7 @@ def follow(data: Sequence[bytes]) -> tuple[Root, ...]:
         UpdateError: a root is invalid, or allows metadata without a version in its file name.
     """
     with update_errors():
-        chain = follow_roots(data[0], data[1:])
+        chain = follow_roots(data[0], data[1:], name)
         if chain[0].version != 1 or len(chain) < len(data):
             raise RepositoryError(f"{root_path(len(chain) + 1)} does not follow from those before")
         if not chain[-1].consistent_snapshot:

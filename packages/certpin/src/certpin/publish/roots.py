@@ -19,7 +19,7 @@ from tuf.api.serialization.json import CanonicalJSONSerializer
 
 from certpin.errors import ConfigError
 from certpin.publish.keys import public_key_of
-from certpin.updates.trust import dart_shortage
+from certpin.updates.trust import PIN_SET_FIELD, dart_shortage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -43,7 +43,10 @@ SLACK = timedelta(days=1)  # tolerated between the clocks of two signers of a dr
 
 
 def first_root(
-    keys: Mapping[Kind, Sequence[Key]], thresholds: Mapping[Kind, int], expires: datetime
+    keys: Mapping[Kind, Sequence[Key]],
+    thresholds: Mapping[Kind, int],
+    expires: datetime,
+    name: str,
 ) -> Root:
     """Return version 1 of the root metadata, unsigned.
 
@@ -51,8 +54,10 @@ def first_root(
         keys: the keys of each kind: root, targets and online.
         thresholds: the number of keys of each kind that must sign; 1 for a kind that is missing.
         expires: the time at which the root expires.
+        name: the name of the pin set.
     """
-    root = Root(1, expires=expires, consistent_snapshot=True)
+    fields = {PIN_SET_FIELD: name}
+    root = Root(1, expires=expires, consistent_snapshot=True, unrecognized_fields=fields)
     for kind in KINDS:
         for key in keys[kind]:
             _add(root, key, kind)
@@ -60,11 +65,15 @@ def first_root(
     return root
 
 
-def next_root(root: Root, expires: datetime) -> Root:
-    """Return a copy of root metadata with the next version, a new expiry and the same keys."""
+def next_root(root: Root, expires: datetime, name: str) -> Root:
+    """Return a copy of root metadata with the next version, a new expiry and the same keys.
+
+    It gets the name of the pin set, ``name``, if another TUF tool made a root without one.
+    """
     new = deepcopy(root)
     new.version += 1
     new.expires = expires
+    new.unrecognized_fields[PIN_SET_FIELD] = name
     return new
 
 
@@ -98,7 +107,9 @@ def with_key(
     return new
 
 
-def check(root: Root, before: Root | None, now: datetime, settings: PublishSettings) -> None:
+def check(
+    root: Root, before: Root | None, now: datetime, settings: PublishSettings, name: str
+) -> None:
     """Raise an error unless root metadata may be signed as the successor of another root.
 
     Args:
@@ -107,11 +118,12 @@ def check(root: Root, before: Root | None, now: datetime, settings: PublishSetti
         now: the current time.
         settings: the settings in ``publish.toml``: the lifetime of roots, and whether Flutter apps
             use the pin set.
+        name: the name of the pin set, which the root must have.
 
     Raises:
         ConfigError: for example, the version, the expiry, a key or a threshold is invalid.
     """
-    for problem, fix in _wrong(root, before, now, settings):
+    for problem, fix in _wrong(root, before, now, settings, name):
         raise ConfigError(
             f"root {root.version} must not be signed: {problem}", key="drafts/root.json", fix=fix
         )
@@ -166,12 +178,14 @@ def _found(begin: str, known: Sequence[str], kind: Kind) -> str:
 
 
 def _wrong(
-    root: Root, before: Root | None, now: datetime, settings: PublishSettings
+    root: Root, before: Root | None, now: datetime, settings: PublishSettings, name: str
 ) -> Iterator[tuple[str, str]]:
     again = "take drafts/root.json away, and make it again: certpin publish add-key"
     number = before.version + 1 if before else 1
     if root.version != number:
         yield f"its number has to be {number}", again
+    if root.unrecognized_fields.get(PIN_SET_FIELD) != name:
+        yield f"it does not name the pin set {name!r}", again
     if not now < root.expires <= now + settings.life("root") + SLACK:
         yield (
             f"its date {root.expires:%Y-%m-%d} is past, or is later than publish.toml lets it be",
@@ -179,7 +193,7 @@ def _wrong(
         )
     if any(public_key_of(key) is None or key.keyid != keyid for keyid, key in root.keys.items()):
         yield "a key in it is invalid, or has the ID of another key", again
-    if not _is_ours(root):
+    if not _is_ours(root, name):
         yield "it has entries that certpin does not write", again
     yield from _wrong_roles(root)
     yield from _wrong_moves(root, before)
@@ -188,18 +202,19 @@ def _wrong(
         yield problem, f"{fix}, write flutter = false into publish/publish.toml"
 
 
-def _is_ours(root: Root) -> bool:
+def _is_ours(root: Root, name: str) -> bool:
     """Return True if certpin would write the same bytes for this root's keys, thresholds and dates.
 
     Comparing parsed values is not enough: Python treats true and 1 as equal, but clients in other
     languages don't. A client that can't read a root can't follow any later one either.
     """
     new = Root(int(root.version), root.spec_version, root.expires, consistent_snapshot=True)
+    new.unrecognized_fields[PIN_SET_FIELD] = name
     try:
-        for name, role in root.roles.items():
+        for role_name, role in root.roles.items():
             for keyid in role.keyids:
-                new.add_key(root.keys[keyid], name)
-            new.roles[name].threshold = int(role.threshold)
+                new.add_key(root.keys[keyid], role_name)
+            new.roles[role_name].threshold = int(role.threshold)
     except KeyError:
         return False
     return is_spec_version(root.spec_version) and same_bytes(root, new)

@@ -312,7 +312,7 @@ def _require_followed(plan: SigningPlan, done: SigningResult) -> Root:
             raise RepositoryError(f"{path} has {len(data)} bytes; {LIMITS.of(path)} are taken")
     new = [data for path, data in done.site if path.endswith(".root.json")]
     files = [*plan.policy.state.root_files, *new]
-    chain = trust.follow_roots(files[0], files[1:])
+    chain = trust.follow_roots(files[0], files[1:], plan.policy.state.name)
     if len(chain) != len(files):
         raise RepositoryError("a root does not follow the one before")
     return chain[-1]

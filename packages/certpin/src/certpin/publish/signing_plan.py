@@ -187,12 +187,12 @@ def _next_root(
         draft.signed.expires = policy.expiry("root")
         draft.signatures.clear()
     elif not draft and current and mine and ("root" in renew or "root" in reasons):
-        draft = Metadata(roots.next_root(current, policy.expiry("root")))
+        draft = Metadata(roots.next_root(current, policy.expiry("root"), policy.state.name))
     if not draft:
         return None
     reasons.setdefault("root", "other keys are to sign" if current else "it is the first")
     try:
-        roots.check(draft.signed, current, policy.now, policy.settings)
+        roots.check(draft.signed, current, policy.now, policy.settings, policy.state.name)
     except ConfigError as exc:
         if mine:
             raise
@@ -430,10 +430,10 @@ def draft_new_key(
         base = draft.signed
     else:
         assert current is not None  # noqa: S101  # a state has one or the other
-        base = roots.next_root(current, policy.expiry("root"))
+        base = roots.next_root(current, policy.expiry("root"), policy.state.name)
     new = roots.with_key(base, key, kind, replaced=replaced, threshold=threshold)
     new.expires = policy.expiry("root")
-    roots.check(new, current, policy.now, policy.settings)
+    roots.check(new, current, policy.now, policy.settings, policy.state.name)
     return Metadata(new)
 
 

@@ -56,6 +56,7 @@ class FolderState:
     """The verified contents of the folder ``publish/``.
 
     Attributes:
+        name: the name of the pin set that the files belong to.
         root_files: the bytes of all roots in ascending order of versions.
         roots: all parsed roots in the same order.
         current: the signed pin set in ``site/``; ``None`` if there is none. Its ``superseded`` is
@@ -66,6 +67,7 @@ class FolderState:
         unreadable: the error for each draft that can't be read, by TUF role.
     """
 
+    name: str
     root_files: tuple[bytes, ...] = ()
     roots: tuple[Root, ...] = ()
     current: SignedSet | None = None
@@ -132,7 +134,7 @@ def verify_contents(found: FolderContents, name: str, folder: Path) -> FolderSta
         PinFileError: a file is missing or invalid. The error names it.
     """
     with pin_file_errors(folder / "site" / "metadata"):
-        roots = _roots(found.roots)
+        roots = _roots(found.roots, name)
         current = _current(roots, found, name)
     drafts: dict[str, Metadata[Any]] = {}
     unreadable: dict[str, PinFileError] = {}
@@ -149,7 +151,7 @@ def verify_contents(found: FolderContents, name: str, folder: Path) -> FolderSta
             path=folder,
             fix="restore the committed files (git checkout), or begin with certpin publish init",
         )
-    return FolderState(found.roots, roots, current, found.taken, drafts, unreadable)
+    return FolderState(name, found.roots, roots, current, found.taken, drafts, unreadable)
 
 
 @contextmanager
@@ -193,10 +195,10 @@ def _inner(data: bytes) -> Any:
     return Metadata.from_bytes(data).signed
 
 
-def _roots(files: tuple[bytes, ...]) -> tuple[Root, ...]:
+def _roots(files: tuple[bytes, ...], name: str) -> tuple[Root, ...]:
     if not files:
         return ()
-    roots = trust.follow_roots(files[0], files[1:])
+    roots = trust.follow_roots(files[0], files[1:], name)
     if len(roots) != len(files) or roots[0].version != 1:
         raise RepositoryError(f"{len(roots) + 1}.root.json does not follow the root before it")
     return roots

@@ -116,20 +116,22 @@ class Store:
         with suppress(OSError):
             (self.folder / _GOOD).replace(self.folder / f"{_GOOD}.bad")
 
-    def follow(self, bundled: bytes) -> tuple[Root, ...]:
+    def follow(self, bundled: bytes, name: str) -> tuple[Root, ...]:
         """Return the bundled root metadata, followed by its valid successors in the cache.
 
-        The bundled root is the TUF root metadata that the app contains. Raises ``RepositoryError``
-        or ``DeserializationError`` of tuf if it is invalid.
+        The bundled root is the TUF root metadata that the app contains; ``name`` is the name of the
+        bundled pin set. Raises ``RepositoryError`` or ``DeserializationError`` of tuf if the
+        bundled root is invalid.
         """
-        chain = follow_roots(bundled, ())
-        return follow_roots(bundled, self._roots(chain[0].version + 1))
+        chain = follow_roots(bundled, (), name)
+        return follow_roots(bundled, self._roots(chain[0].version + 1), name)
 
-    def newest_root(self, bundled: bytes) -> bytes:
+    def newest_root(self, bundled: bytes, name: str) -> bytes:
         """Return the newest valid root metadata as bytes: the bundled one, or a cached successor.
 
-        The bundled root is the TUF root metadata that the app contains. Raises ``RepositoryError``
-        or ``DeserializationError`` of tuf if it is invalid.
+        The bundled root is the TUF root metadata that the app contains; ``name`` is the name of the
+        bundled pin set. Raises ``RepositoryError`` or ``DeserializationError`` of tuf if the
+        bundled root is invalid.
         """
         chain = [bundled]
 
@@ -138,8 +140,18 @@ class Store:
                 chain.append(data)
                 yield data
 
-        (first,) = follow_roots(bundled, ())
-        return chain[len(follow_roots(bundled, later())) - 1]
+        (first,) = follow_roots(bundled, (), name)
+        return chain[len(follow_roots(bundled, later(), name)) - 1]
+
+    def drop_roots(self, above: int) -> None:
+        """Delete the cached root metadata with a higher version than ``above``.
+
+        ``tuf.ngclient`` would load them, although ``follow`` has refused them.
+        """
+        known = {f"{version}.root.json" for version in range(1, above + 1)}
+        for path in self.metadata.glob("root_history/*.root.json"):
+            if path.name not in known:
+                path.unlink()
 
     def has_root(self, version: int) -> bool:
         """Return True if root metadata with this version number is in the metadata folder."""

@@ -172,7 +172,7 @@ class Checker:
         kept = source.store.load()
         if kept is None:
             return None
-        roots = source.store.follow(source.root)
+        roots = source.store.follow(source.root, source.name)
         stored = trust.verify(roots, kept, source.name, source.limits)
         return trust.mark_recovery(stored, self.enforced.known, roots[-1])
 
@@ -212,7 +212,7 @@ class Checker:
         if known is None or known.superseded or not store.has_root(known.verified.root + 1):
             return
         with suppress(UpdateError), update_errors():
-            root = store.follow(self._source.root)[-1]
+            root = store.follow(self._source.root, self._source.name)[-1]
             self.enforced.known = trust.under_root(root, known, self._source.limits)
 
     def _commit(self, found: SignedSet, deadline: Deadline) -> bool:
@@ -267,7 +267,7 @@ class Enforced:
     fetched.
 
     Args:
-        pins: the pin set bundled with the app, or an SSL context that enforces it.
+        context: the app's SSL context, which enforces the pin set bundled with the app.
         host: the host name of the update server, which the bundled pin set must pin.
         clock: returns the current time with a time zone.
         root: the version of the bundled root metadata.
@@ -281,11 +281,9 @@ class Enforced:
     """
 
     def __init__(
-        self, pins: PinSet | PinnedSSLContext, host: str, clock: Callable[[], datetime], root: int
+        self, context: PinnedSSLContext, host: str, clock: Callable[[], datetime], root: int
     ) -> None:
-        self.context = (
-            pins if isinstance(pins, PinnedSSLContext) else PinnedSSLContext(pins, clock=clock)
-        )
+        self.context = context
         self.known: SignedSet | None = None
         self._coming: SignedSet | None = None  # the known set, or the one that is about to be
         self._host = host

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from http.client import HTTPResponse
 
-    from tuf.api.metadata import TargetFile
+    from tuf.api.metadata import Root, TargetFile
 
     from certpin.support.network import Deadline
     from certpin.tls import PinnedSSLContext
@@ -295,7 +295,7 @@ def _has_newer_root(source: UpdateSource, channel: Channel) -> bool:
     Status 403 also means that the file is missing, as in ``tuf.ngclient``, because object storage
     returns it for a missing file if clients can't list files.
     """
-    version = source.store.follow(source.root)[-1].version + 1
+    version = source.store.follow(source.root, source.name)[-1].version + 1
     try:
         channel.download_bytes(f"{source.address.metadata}{version}.root.json", source.limits.root)
     except DownloadHTTPError as exc:
@@ -330,21 +330,52 @@ def follow(source: UpdateSource, channel: FetcherInterface) -> None:
         targets_max_length=limits.targets,
     )
     source.store.metadata.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Not the bundled one: tuf.ngclient counts rotations from here, so that a client could never get
+    # past the largest number of them.
+    bootstrap = source.store.newest_root(source.root, source.name)
+    newest = source.store.follow(source.root, source.name)[-1]
+    source.store.drop_roots(newest.version)
     Updater(
         str(source.store.metadata),
         source.address.metadata,
-        fetcher=channel,
+        fetcher=_RootFilter(channel, newest, source.name),
         config=config,
-        # Not the bundled one: tuf.ngclient counts rotations from here, so that a client could never
-        # get past the largest number of them.
-        bootstrap=source.store.newest_root(source.root),
+        bootstrap=bootstrap,
     ).refresh()
+
+
+class _RootFilter(FetcherInterface):
+    """Downloads files for ``tuf.ngclient``, and refuses root metadata of another pin set.
+
+    ``tuf.ngclient`` knows no pin sets: it would store such a root, and follow it.
+
+    Args:
+        channel: downloads the files.
+        newest: the newest verified root metadata.
+        name: the name of the bundled pin set.
+    """
+
+    def __init__(self, channel: FetcherInterface, newest: Root, name: str) -> None:
+        self._channel, self._newest, self._name = channel, newest, name
+
+    @contextmanager
+    def download_file(self, url: str, max_length: int) -> Iterator[IO[bytes]]:
+        with self._channel.download_file(url, max_length) as file:
+            if url.endswith(".root.json"):
+                root = trust.read_metadata("root", file.read()).signed
+                trust.require_pin_set(root, self._newest, self._name)
+                self._newest = root  # tuf.ngclient verifies it before it requests another file
+                file.seek(0)
+            yield file
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        return self._channel.fetch(url)
 
 
 def _fetch_set(
     source: UpdateSource, channel: Channel, known: SignedSet | None, now: datetime
 ) -> SignedSet:
-    roots = source.store.follow(source.root)
+    roots = source.store.follow(source.root, source.name)
     verified = trust.verify_metadata(roots[-1], source.store.read(), source.name, source.limits)
     if now >= verified.until:
         raise ExpiredMetadataError(f"it was good until {verified.until:%Y-%m-%d %H:%M} UTC")

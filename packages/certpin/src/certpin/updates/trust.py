@@ -4,7 +4,8 @@ Data from the update server and data from the cache pass the same steps (section
 1.0.31):
 
 1. The root is the one bundled with the app, or follows from it: each version is one higher, and is
-   signed as both the previous version and the new one require (5.3.4, 5.3.5).
+   signed as both the previous version and the new one require (5.3.4, 5.3.5). No root names another
+   pin set: two pin sets may have the same root key.
 2. Timestamp, snapshot and targets are signed as the newest root requires (5.4.2, 5.5.3, 5.6.3), and
    belong together: the timestamp names the snapshot, and the snapshot names the targets (5.5.2,
    5.5.4, 5.6.2, 5.6.4).
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
 
 
 PIN_FILE = "pins.toml"
+# The signed field of a root with the name of its pin set. TUF lets clients ignore unknown fields
+# (TUF 1.0.31, 4.1), so other TUF clients can read such a root.
+PIN_SET_FIELD = "x-certpin-pin-set"
 # The number of versions that a new pin set may be ahead of the one in force under the same root. A
 # stolen targets key can't use up all numbers, and three sets a day make a thousand in a year.
 LARGEST_JUMP = 1000
@@ -130,7 +134,7 @@ class SignedSet:
         return same and not self.superseded and now < self.verified.until
 
 
-def follow_roots(bundled: bytes, later: Iterable[bytes]) -> tuple[Root, ...]:
+def follow_roots(bundled: bytes, later: Iterable[bytes], name: str) -> tuple[Root, ...]:
     """Return the bundled root metadata, and its valid successors up to the first invalid one.
 
     Each successor has the next version number, and is signed as both the previous version and the
@@ -139,16 +143,18 @@ def follow_roots(bundled: bytes, later: Iterable[bytes]) -> tuple[Root, ...]:
     Args:
         bundled: the root metadata bundled with the app.
         later: the root metadata of the next versions, in ascending order.
+        name: the name of the pin set, which no root may contradict (``require_pin_set``).
 
     Raises:
         RepositoryError: the bundled root is invalid (of tuf).
     """
     first: Metadata[Root] = read_metadata(Root.type, bundled)
     require_signed(first.signed, first)
+    require_pin_set(first.signed, None, name)
     chain = [first.signed]
     for data in later:
         try:
-            chain.append(_following(chain[-1], data))
+            chain.append(_following(chain[-1], data, name))
         except RepositoryError:
             break
     return tuple(chain)
@@ -343,12 +349,39 @@ def read_metadata(role: str, data: bytes) -> Metadata[Any]:
     return metadata
 
 
-def _following(root: Root, data: bytes) -> Root:
+def require_pin_set(root: Root, before: Root | None, name: str) -> None:
+    """Require that root metadata belongs to the pin set ``name``.
+
+    Two pin sets can have the same root key. Without this rule, a root of one is a valid successor
+    of a root of the other, and its targets keys could sign pins for both.
+
+    A root without a name is accepted, because other TUF tools write none, unless the root before it
+    has one.
+
+    Args:
+        root: the root metadata.
+        before: the root metadata of the previous version; ``None`` if ``root`` is the first.
+        name: the name of the pin set.
+
+    Raises:
+        RepositoryError: the root belongs to another pin set, or names none although ``before`` does
+            (of tuf).
+    """
+    known = (root, before) if before else (root,)
+    if not any(PIN_SET_FIELD in each.unrecognized_fields for each in known):
+        return
+    said = root.unrecognized_fields.get(PIN_SET_FIELD)
+    if said != name:
+        raise RepositoryError(f"root {root.version} is of the pin set {said!r}, not {name!r}")
+
+
+def _following(root: Root, data: bytes, name: str) -> Root:
     new: Metadata[Root] = read_metadata(Root.type, data)
     require_signed(root, new)
     if new.signed.version != root.version + 1:
         raise BadVersionNumberError(f"root {new.signed.version} follows {root.version}")
     require_signed(new.signed, new)
+    require_pin_set(new.signed, root, name)
     return new.signed
 
 

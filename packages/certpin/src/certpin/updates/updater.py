@@ -18,6 +18,7 @@ from certpin.errors import ConfigError, UpdateError
 from certpin.pins import utc_now
 from certpin.support.forks import Forked, register
 from certpin.support.network import Deadline
+from certpin.tls import PinnedSSLContext
 from certpin.updates import trust
 from certpin.updates.cache import Store
 from certpin.updates.checker import Checker, Enforced, Notifier, closed
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.pins import PinSet
-    from certpin.tls import PinnedSSLContext
     from certpin.updates.status import UpdateHook, UpdateStatus
 
 _CLOSE_TIMEOUT = 2.0  # seconds that close() waits for a thread: name resolution can't be cancelled
@@ -78,9 +78,12 @@ class PinUpdater(Forked):
         self._settings = settings or UpdateSettings()
         self._clock = clock
         place = parse_folder_url(url)
-        enforced = Enforced(pins, place.host, clock, _root_version(root))
+        context = (
+            pins if isinstance(pins, PinnedSSLContext) else PinnedSSLContext(pins, clock=clock)
+        )
+        name = context.pins.name
+        enforced = Enforced(context, place.host, clock, _root_version(root, name))
         limits = self._settings.limits
-        name = enforced.context.pins.name
         source = UpdateSource(name, root, place, limits, Store(Path(cache), limits))
         timing = self._settings.timing
         self._checker = Checker(source, enforced, clock, Notifier(on_event), timing.roots)
@@ -260,8 +263,11 @@ class PinUpdater(Forked):
             self._spawn(first=False)
 
 
-def _root_version(root: object) -> int:
-    """Return the version of the bundled root metadata. Raises ``ConfigError`` if it is invalid."""
+def _root_version(root: object, name: str) -> int:
+    """Return the version of the bundled root metadata.
+
+    Raises ``ConfigError`` if it is invalid, or not of the pin set ``name``.
+    """
     if not isinstance(root, bytes):
         raise ConfigError(
             f"this is not the content of a file, but of the type {type(root).__name__}",
@@ -270,7 +276,7 @@ def _root_version(root: object) -> int:
         )
     try:
         with update_errors():
-            return trust.follow_roots(root, ())[-1].version
+            return trust.follow_roots(root, (), name)[-1].version
     except UpdateError as exc:
         raise ConfigError(
             f"this is no root metadata that updates could begin with: {exc.problem}",

@@ -84,7 +84,7 @@ class Judge(FetcherInterface):
             (history / f"{version}.root.json").read_bytes()
             for version in range(2, len(list(history.iterdir())) + 1)
         ]
-        root = follow_roots(self._root, later)[-1]
+        root = follow_roots(self._root, later, self.pins.name)[-1]
         verified = verify_metadata(root, signed, self.pins.name, _LIMITS)
         fetched = {name: self._target(name, info) for name, info in verified.targets.items()}
         found = mark_recovery(verify_files(verified, fetched), self._known, root)

@@ -148,4 +148,26 @@ MUTATIONS: list[Mutation] = [
         "      if (text == null) {\n        return;\n      }\n      final trust = _begun();\n",
         "tests/formats/flutter/test_package.py::test_the_other_tests_of_the_package_pass[3.7.3]",
     ),
+    _rule(
+        "a root is not of another pin set",
+        "updates/trust.dart",
+        "  _requirePinSet(root, before, name);\n",
+        "",
+        _SIGNED + "a_root_of_another_pin_set_is_refused[bank-casino]",
+    ),
+    _rule(
+        "the root in the app is of its pin set",
+        "updates/trust.dart",
+        "  _requirePinSet(root, root, name);\n",
+        "",
+        _SIGNED + "the_root_in_the_app_is_of_its_pin_set",
+    ),
+    _rule(
+        "a root with the name of its pin set is followed by none without",
+        "updates/trust.dart",
+        "  if (!root.signed.containsKey(pinSetField) &&\n"
+        "      !before.signed.containsKey(pinSetField)) {\n",
+        "  if (!root.signed.containsKey(pinSetField)) {\n",
+        _SIGNED + "a_root_of_another_pin_set_is_refused[bank-None]",
+    ),
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from tests.formats.flutter import signed_cases, signed_vectors
 from tests.formats.flutter._app import App, verdict
 from tests.formats.flutter._bridge import PinUpdateException
+from tests.updates._publisher import naming
+from tests.updates.test_pin_sets import begin, take_over
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -209,6 +211,44 @@ def test_replaced_keys_cannot_freeze_the_versions(bank: Bank) -> None:
     bank.repository.publish_online()
     assert verdict(app, shown(bank), bank.now) == ("rollback", 2)
     bank.repository.rotate("online")
+    bank.publish(3)
+    assert verdict(app, shown(bank), bank.now) == ("", 3)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [("bank", "casino"), ("bank", None), ("bank", ["bank"]), (None, "casino")]
+)
+def test_a_root_of_another_pin_set_is_refused(bank: Bank, ours: object, theirs: object) -> None:
+    """Two pin sets may have the same root key: the targets keys of one sign nothing for the other.
+
+    An app must not restore such a root from its storage, either.
+    """
+    begin(bank.repository, ours)
+    bank.publish(2)
+    app, before = app_of(bank), shown(bank)
+    app.refresh(before, bank.now)
+    take_over(bank.repository, theirs)
+    foreign = bank.repository.path("root").read_bytes()
+    bank.publish(3)
+    assert verdict(app, shown(bank), bank.now) == ("refused", 2)
+    app.start()
+    app.refresh(before, bank.now)
+    kept = json.loads(app.stored)
+    kept["roots"].append(b64encode(foreign).decode())
+    app.stored = json.dumps(kept)
+    with pytest.raises(PinUpdateException, match="not of the pin set bank"):
+        app.start()
+
+
+def test_the_root_in_the_app_is_of_its_pin_set(bank: Bank) -> None:
+    begin(bank.repository, "casino")
+    with pytest.raises(PinUpdateException, match="not of the pin set bank"):
+        app_of(bank)
+
+
+def test_a_root_may_get_the_name_of_its_pin_set(bank: Bank) -> None:
+    app = app_of(bank)
+    bank.repository.publish_root(bank.repository.keys["root"], change=naming("bank"))
     bank.publish(3)
     assert verdict(app, shown(bank), bank.now) == ("", 3)
 

@@ -69,7 +69,7 @@ class ConformanceClient:
         """
         with self._shown():
             follow(self._source, self._channel)
-            root = self._store.follow(self._source.root)[-1]
+            root = self._store.follow(self._source.root, self._source.name)[-1]
             targets, _ = trust.verify_roles(root, self._store.read())
             return targets
 

@@ -109,7 +109,8 @@ def init(
 ) -> None:
     """Make the keys and the first root, which apps include.
 
-    Run it once for each app.
+    Run it once for each app. Apps may share a root key: each root names its pin set, and clients
+    follow no root of another one.
 
     Writes publish/ beside the pin file: publish.toml, and site/metadata/1.root.json. If another
     person has a root key, it writes a draft of the root that needs that person's signature. New
@@ -153,11 +154,13 @@ def init(
     with Keyring(ask=ask_passphrase) as keyring:
         keys = {kind: [keyring.take(place) for place in some] for kind, some in places.items()}
         public = {kind: [taken.key for taken in some] for kind, some in keys.items()}
-        policy = SigningPolicy(FolderState(), ours, now, ConfigError("no version is published yet"))
-        root = roots.first_root(public, thresholds, policy.expiry("root"))
+        policy = SigningPolicy(
+            FolderState(pins.name), ours, now, ConfigError("no version is published yet")
+        )
+        root = roots.first_root(public, thresholds, policy.expiry("root"), pins.name)
         why_not = _why_not_flutter(pins) or dart_shortage(root)
         ours = replace(ours, flutter=not why_not)
-        roots.check(root, None, now, ours)
+        roots.check(root, None, now, ours, pins.name)
         signers = {taken.key.keyid: taken.signer for taken in keys["root"] if taken.signer}
         _write(here, ours, sign(SigningPlan(policy, Metadata(root)), signers, frozenset()))
     print_result(open_context(path), keys, why_not, as_json=as_json)

@@ -73,8 +73,29 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "clients can go from the stored set to the local one",
         "push.py",
-        "        require_following(local.signed.pins, remote.signed.pins)\n",
+        "        require_following(local.signed.pins, known)\n",
         "        pass\n",
+        _PUSH + "two_signers_of_different_sets_conflict_without_a_shared_number",
+    ),
+    _rule(
+        "versions signed by replaced targets keys don't count",
+        "push.py",
+        "known = shipped if _is_recovery(local, remote) else stored",
+        "known = stored",
+        _STOLEN + "versions_of_stolen_targets_keys_end_with_the_keys",
+    ),
+    _rule(
+        "the version in an app counts also after a theft",
+        "push.py",
+        "known = shipped if _is_recovery(local, remote) else stored",
+        "known = None if _is_recovery(local, remote) else stored",
+        _STOLEN + "the_shipped_version_stays_the_lowest",
+    ),
+    _rule(
+        "versions of targets keys that are in force count",
+        "push.py",
+        "known = shipped if _is_recovery(local, remote) else stored",
+        "known = shipped",
         _PUSH + "two_signers_of_different_sets_conflict_without_a_shared_number",
     ),
     _rule(

@@ -1,13 +1,15 @@
-"""Pushing after the online key was stolen and replaced."""
+"""Pushing after the online key, or the targets keys too, were stolen and replaced."""
 
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from tuf.api.metadata import Metadata, MetaFile
 
+from certpin import UpdateError
+from certpin.publish.push import prepare
 from tests.publish._delivering import Delivered, delivering
 from tests.publish.test_push import fork, refusal
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.lab import Identity
+    from certpin.updates import PinUpdater
 
 
 pytestmark = pytest.mark.slow  # each signs a folder, and pushes it
@@ -138,3 +141,58 @@ def test_the_current_set_is_not_undone_whatever_the_stored_timestamp(
     thief.outrun()
     world.repository.restore(before)
     assert refusal(world).reason == "ahead"
+
+
+class Robbed(NamedTuple):
+    """A publisher after a theft of targets keys and online key, with an installed app.
+
+    The attacker has pushed the versions 900 and 1800, and the app has followed both.
+    """
+
+    world: Delivered
+    app: PinUpdater
+
+
+@pytest.fixture
+def robbed(world: Delivered, tmp_path: Path) -> Robbed:
+    world.push()
+    app = world.updater(cache=world.cache.parent / "app-installed")
+    app.refresh()
+    before = world.repository.copy(tmp_path / "team")
+    versions = dict(world.repository.versions)
+    for version in (900, 1800):
+        world.publish(version)
+        world.push()
+        assert app.refresh().version == version
+    world.repository.restore(before)
+    world.repository.versions = versions
+    return Robbed(world, app)
+
+
+def test_versions_of_stolen_targets_keys_end_with_the_keys(robbed: Robbed) -> None:
+    """The team continues with version 3: it can't exceed the attacker's under the new root.
+
+    The attacker's files have the numbers that the team would use next, which are skipped.
+    """
+    world = robbed.world
+    world.repository.rotate("targets", "online")
+    world.publish(3)
+    found = refusal(world)
+    assert (found.reason, "--renew targets" in found.fix) == ("conflict", True)
+    world.repository.versions |= {"targets": 3, "snapshot": 3}
+    world.publish(3)
+    assert "version 1800 is signed only by targets keys that were replaced" in world.push().damage
+    assert robbed.app.refresh().version == 3
+    assert world.both_follow() == 3
+    world.publish(4)
+    assert world.push().damage == ""
+
+
+def test_the_shipped_version_stays_the_lowest(robbed: Robbed) -> None:
+    world = robbed.world
+    world.repository.rotate("targets", "online")
+    world.repository.versions |= {"targets": 3, "snapshot": 3}
+    world.publish(3)
+    with pytest.raises(UpdateError, match="version 3 of the pin set was signed, and 5 is in force"):
+        prepare(world.site, world.storage, now=world.now, shipped=world.bundled(5))
+    assert prepare(world.site, world.storage, now=world.now, shipped=world.bundled(3)).uploads

@@ -1,4 +1,4 @@
-"""Two pin sets whose roots have the same root key: neither has a say in the other's pins."""
+"""Two pin sets with the same root key: the keys of one don't sign pins of the other."""
 
 from __future__ import annotations
 

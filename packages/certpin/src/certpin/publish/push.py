@@ -14,8 +14,10 @@ storage that clients fetch from. A push is refused unless these conditions hold:
 
 A stored timestamp, or a target file (named by its hash), that clients refuse is replaced. So is
 metadata that only replaced keys have signed: an attacker with a stolen key can use versions that
-can't be exceeded, and clients forget them with the key (TUF 1.0.31, 5.3.11). Its numbered files are
-left in place, because caches keep them for a year; the local files take other numbers.
+can't be exceeded, and clients forget them with the key (TUF 1.0.31, 5.3.11). If the newest root has
+replaced the targets keys of the stored pin set, the lower bound is the version in the apps, as for
+clients (``trust.mark_recovery``). Numbered files are left in place, because caches keep them for a
+year; the local files take other numbers.
 
 Target files are uploaded first and the timestamp last, because clients begin with it: if a push is
 interrupted, the stored timestamp still refers to complete files. Clients request a new root by its
@@ -46,7 +48,7 @@ from certpin.publish.remote_state import (
 from certpin.publish.storage import STORAGE, FolderStorage
 from certpin.support.text import printable
 from certpin.updates.settings import target_path
-from certpin.updates.trust import require_following, verify_metadata
+from certpin.updates.trust import mark_recovery, require_following, verify_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
 
     from tuf.api.metadata import Root
 
+    from certpin.pins import PinSet as AnyPinSet
     from certpin.publish.remote_state import NewestMetadata
     from certpin.publish.storage import Storage
     from certpin.updates.trust import SignedSet, VerifiedMetadata
@@ -106,7 +109,12 @@ def push(
 
 
 def prepare(
-    site: Path, storage: Storage, *, name: str | None = None, now: datetime | None = None
+    site: Path,
+    storage: Storage,
+    *,
+    name: str | None = None,
+    now: datetime | None = None,
+    shipped: AnyPinSet | None = None,
 ) -> Pushed:
     """Read the signed files and the storage, and plan the uploads without changing anything.
 
@@ -115,6 +123,7 @@ def prepare(
         storage: the destination.
         name: the expected name of the pin set, or None to accept any.
         now: the current time.
+        shipped: the newest pin set that an app was shipped with; ``None`` if none is known.
 
     Returns:
         The planned push.
@@ -124,7 +133,8 @@ def prepare(
     """
     local = _read_local(FolderStorage(site), name, now or utc_now())
     remote = _read_remote(FolderStorage(site), storage, local)
-    return Pushed(local, plan_uploads(local, remote), remote.damage or find_outrun(local, remote))
+    uploads = plan_uploads(local, remote, shipped)
+    return Pushed(local, uploads, remote.damage or find_outrun(local, remote))
 
 
 def upload(pushed: Pushed, storage: Storage, advance: Callable[[], None] = lambda: None) -> None:
@@ -319,12 +329,13 @@ class Remote(NamedTuple):
     damage: str = ""
 
 
-def plan_uploads(local: Local, remote: Remote) -> tuple[str, ...]:
+def plan_uploads(local: Local, remote: Remote, shipped: AnyPinSet | None = None) -> tuple[str, ...]:
     """Return the paths of the local files to upload to the storage, in the order of upload.
 
     Args:
         local: the signed pin set in ``publish/site/``.
         remote: the files in the storage.
+        shipped: the newest pin set that an app was shipped with; ``None`` if none is known.
 
     Raises:
         UpdateError: the push must not happen: the storage has other roots, a pin set with another
@@ -335,6 +346,7 @@ def plan_uploads(local: Local, remote: Remote) -> tuple[str, ...]:
     _require_same_pin_set(local, remote)
     _require_numbers_free(local, remote)
     _require_not_newer(local, remote)
+    _require_followed(local, remote, shipped)
     uploads = [path for path, data in files.items() if remote.files.get(path) != data]
     if _only_timestamp_first(local, remote):
         uploads.remove(TIMESTAMP)
@@ -350,10 +362,14 @@ def find_outrun(local: Local, remote: Remote) -> str:
     The newest root has replaced these keys, so the metadata may be an attacker's.
 
     Returns:
-        A clause with role and version of the metadata; empty if the storage has no such metadata.
+        A clause with the version of the pin set, or with role and version of the metadata; empty if
+        the storage has no such metadata.
     """
     if remote.signed is None or remote.newest is None:
         return ""
+    if _is_recovery(local, remote) and remote.signed.pins.version > local.signed.pins.version:
+        number = remote.signed.pins.version
+        return f"version {number} is signed only by targets keys that were replaced since"
     for role, theirs in remote.newest.signed._asdict().items():
         number = getattr(remote.newest, role)
         above = number >= getattr(local.newest, role) and theirs != getattr(
@@ -362,6 +378,11 @@ def find_outrun(local: Local, remote: Remote) -> str:
         if above and not is_signed(local.chain[-1], role, theirs):
             return f"{role} {number} is signed only by keys that were replaced since"
     return ""
+
+
+def _is_recovery(local: Local, remote: Remote) -> bool:
+    """Return True if the newest root has replaced the targets keys that signed the stored set."""
+    return mark_recovery(local.signed, remote.signed, local.chain[-1]).recovers
 
 
 def _only_timestamp_first(local: Local, remote: Remote) -> bool:
@@ -458,10 +479,21 @@ def _require_not_newer(local: Local, remote: Remote) -> None:
         _require_not_above("snapshot", theirs.snapshot, ours.snapshot)
     if counts or is_signed(root, "targets", theirs.signed.targets):
         _require_not_above("targets", theirs.targets, ours.targets)
-    if remote.signed is None:
+
+
+def _require_followed(local: Local, remote: Remote, shipped: AnyPinSet | None) -> None:
+    """Raise ``UpdateError`` unless clients may go from the pin set in the storage to the local one.
+
+    If the newest root has replaced the targets keys that signed the stored pin set, they may go to
+    any version that isn't older than ``shipped``, the pin set in the app. This is a part of
+    condition 4 of this module.
+    """
+    stored = remote.signed.pins if remote.signed else None
+    known = shipped if _is_recovery(local, remote) else stored
+    if known is None:
         return
     try:
-        require_following(local.signed.pins, remote.signed.pins)
+        require_following(local.signed.pins, known)
     except UpdateError as exc:
         raise UpdateError(
             f"no client could follow: {exc.problem}", reason="ahead", fix=exc.fix

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.errors import UpdateError
+    from certpin.pins import PinSet
     from certpin.publish.push import Pushed
     from certpin.publish.settings import PublishSettings
     from certpin.rotation import DeployedVersions
@@ -119,7 +120,8 @@ def _pushed(files: RotationFiles, url: str, settings: PublishSettings, *, dry: b
 
     beside = files.path.parent
     storage = open_storage(url, beside, settings.storage)
-    pushed = prepare(beside / FOLDER / "site", storage, name=files.pins.name, now=utc_now())
+    site, name = beside / FOLDER / "site", files.pins.name
+    pushed = prepare(site, storage, name=name, now=utc_now(), shipped=_shipped(files))
     is_first = waits_for_push(files.deployed, pushed)  # refuse before anything is done
     if is_first and not dry:
         _require_clock(files)
@@ -127,6 +129,12 @@ def _pushed(files: RotationFiles, url: str, settings: PublishSettings, *, dry: b
         with progress(len(pushed.uploads), "push") as advance:
             upload(pushed, storage, advance)
     return pushed
+
+
+def _shipped(files: RotationFiles) -> PinSet | None:
+    """Return the newest pin set that an app was shipped with, or None if the journal has none."""
+    shipped = [each.pins for each in files.deployed.versions if each.bundled is not None]
+    return max(shipped, key=lambda pins: pins.version, default=None)
 
 
 def _record(files: RotationFiles, outcome: PushOutcome, who: str | None) -> None:

@@ -18,6 +18,7 @@ from certpin.lab import Authority
 from certpin.pinfile import PinSet
 from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, utc_now
 from certpin.publish.settings import load
+from certpin.updates import Limits
 from certpin.x509.certificate import read_certificates
 from certpin.x509.keys import new_private_key
 from tests import kit
@@ -553,6 +554,34 @@ def test_a_version_that_only_signers_refuse_is_not_recorded(begun: Run) -> None:
     _edited("version = 3", "version = 4")
     assert begun("publish", "sign", *KEYS, "--offline").code == 2
     assert len(journal()) == recorded
+
+
+@pytest.mark.parametrize("keys", [("targets.key",), ("targets.key", "online.key")])
+def test_a_mistyped_version_is_not_recorded(begun: Run, keys: tuple[str, ...]) -> None:
+    """The journal is append-only: a recorded number can't be corrected."""
+    assert begun("publish", "sign", *KEYS).code == 0
+    recorded = len(journal())
+    _edited("version = 3", "version = 20261201")
+    done = begun("publish", "sign", *keys, "--offline")
+    assert (done.code, "write version = 4 into the pin file" in " ".join(done.err.split())) == (
+        2,
+        True,
+    )
+    assert len(journal()) == recorded
+    _edited("version = 20261201", "version = 4")
+    assert documented(begun, "sign", *KEYS[1:], "--offline")["version"] == 4
+
+
+def test_nothing_is_recorded_if_clients_would_refuse_the_result(
+    begun: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert begun("publish", "sign", *KEYS).code == 0
+    recorded, before = len(journal()), site_files()
+    _edited("version = 3", "version = 4")
+    monkeypatch.setattr("certpin.publish.sign.LIMITS", Limits(targets=100))
+    done = begun("publish", "sign", *KEYS, "--offline")
+    assert (done.code, "nothing was written" in " ".join(done.err.split())) == (2, True)
+    assert (len(journal()), site_files()) == (recorded, before)
 
 
 def test_the_keys_may_be_named_in_the_environment(begun: Run) -> None:

@@ -196,6 +196,30 @@ def test_a_version_is_proposed_signed_merged_and_delivered(team: Team) -> None:
 
 
 @pytest.mark.slow
+def test_a_version_too_far_ahead_is_refused(team: Team) -> None:
+    """Another tool has recorded the version: `propose` refuses it, too."""
+    proposed(team)
+    team.sign("bob")
+    assert team.ci("merge", BRANCH).returncode == 0
+    clone = team.at("alice")
+    team.git("switch", "--quiet", "main")
+    team.git("pull", "--quiet")
+    text = (clone / "pins.toml").read_text(encoding="utf-8")
+    (clone / "pins.toml").write_text(text.replace("version = 3", "version = 20261201"))
+    done = team.run("publish", "propose", "--offline", team.key("alice"))
+    assert (done.code, "more than 1000 above version 3" in " ".join(done.err.split())) == (2, True)
+    pins = PinSet.load(clone / "pins.toml")
+    record = Event(utc_now(), "eve", "publish", version=pins.version, pins=pins, signed=True)
+    with (clone / "pins.journal.jsonl").open("a", encoding="utf-8") as journal:
+        journal.write(format_event(record))
+    team.git("switch", "--quiet", "--create", "far")
+    team.git("commit", "--quiet", "--all", "--message", "Far")
+    done = team.run("publish", "review", "main", "far", "--json")
+    assert (done.code, done.json["accepted"]) == (1, False)
+    assert "more than 1000 above version 3" in done.json["problem"]
+
+
+@pytest.mark.slow
 def test_a_timestamp_of_ci_does_not_stop_a_signing_event(team: Team) -> None:
     proposed(team)
     team.sign("bob")

@@ -50,6 +50,29 @@ MUTATIONS: list[Mutation] = [
         _DRAFTS + "a_draft_of_a_root_keeps_the_rules",
     ),
     _rule(
+        "no version too far ahead is signed or recorded",
+        "signing_plan.py",
+        "        _require_step(plan, policy.offer)\n",
+        "",
+        "tests/cli/test_publish.py::test_a_mistyped_version_is_not_recorded[keys0]",
+    ),
+    _rule(
+        "a version far ahead is not published without its root",
+        "signing_plan.py",
+        " or _is_jump(plan, content)",
+        "",
+        _SIGN + "a_version_far_ahead_needs_a_new_root_in_the_same_publication",
+    ),
+    Mutation(
+        "nothing is recorded that clients would refuse",
+        "certpin/cli/publish/sign.py",
+        "    done = signed_with(plan, keys, renew)  "
+        "# first: the journal's entries can't be removed\n",
+        "    if checked:\n        context.files.commit([checked.event])\n"
+        "    done = signed_with(plan, keys, renew)\n",
+        "tests/cli/test_publish.py::test_nothing_is_recorded_if_clients_would_refuse_the_result",
+    ),
+    _rule(
         "a former online key gets no other role",
         "roots.py",
         "    yield from _wrong_moves(root, before)\n",

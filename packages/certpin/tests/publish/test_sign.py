@@ -18,7 +18,7 @@ from certpin.publish.keys import KeySigner
 from certpin.publish.settings import PublishSettings
 from certpin.publish.sign import sign
 from certpin.updates import Limits
-from certpin.updates.trust import PIN_SET_FIELD
+from certpin.updates.trust import LARGEST_JUMP, PIN_SET_FIELD
 from certpin.x509.keys import new_private_key
 from certpin.x509.log_list import LogList
 from certpin.x509.signing import file_key
@@ -390,6 +390,31 @@ def test_no_lower_version_is_signed(firm: Firm, client: Client) -> None:
         firm.sign("targets", "online")
     firm.sign("online")
     assert client.follow() == 5
+
+
+@pytest.mark.parametrize("signers", [("targets",), ("targets", "online")])
+def test_a_version_too_far_ahead_is_not_signed(firm: Firm, signers: tuple[str, ...]) -> None:
+    firm.publish(2 + LARGEST_JUMP)
+    with pytest.raises(ConfigError, match="more than 1000 above version 1") as caught:
+        firm.sign(*signers)
+    assert "write version = 2" in caught.value.fix
+    assert "more than 1000 above version 1" in next(iter(firm.pending)).problem
+    firm.sign("online")  # the daily job continues
+    firm.publish(1 + LARGEST_JUMP)
+    firm.published = {version: firm.published[version] for version in (1, 1 + LARGEST_JUMP)}
+    firm.sign("targets", "online")
+
+
+def test_a_version_far_ahead_needs_a_new_root_in_the_same_publication(
+    firm: Firm, client: Client
+) -> None:
+    """The advice if the journal has recorded such a version."""
+    firm.add_key("root2", "root")
+    firm.publish(5000)
+    firm.sign("targets", "online")
+    assert client.follow() == 1
+    firm.sign("root", "root2", "online")
+    assert client.follow() == 5000
 
 
 def test_no_other_content_is_signed_under_the_same_version(firm: Firm, client: Client) -> None:

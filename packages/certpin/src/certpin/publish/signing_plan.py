@@ -21,7 +21,7 @@ from certpin.publish import roots
 from certpin.publish.content import Content, require_published
 from certpin.publish.roots import same_bytes
 from certpin.publish.state import is_complete, signers
-from certpin.updates.trust import read_metadata
+from certpin.updates.trust import LARGEST_JUMP, read_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -91,8 +91,9 @@ class SigningPlan:
         root: the draft of the next root; ``None`` if none is needed.
         targets: the draft of the next targets metadata; ``None`` if none is needed.
         content: the pin set and the files that the targets metadata must list.
-        next_alone: True if the targets are signed again only for the keys of the next root: then
-            they must not go to ``publish/site/`` without that root.
+        next_alone: True if the targets are signed again only for the keys of the next root, or if
+            clients take their version only under another root: then they must not go to
+            ``publish/site/`` without that root.
         reasons: by TUF role, the reason why its metadata has to be signed.
         problems: by TUF role, the reason why its metadata must not be signed.
     """
@@ -143,7 +144,7 @@ def prepare(
     plan = SigningPlan(policy, root, reasons=reasons, problems=problems)
     _require_known(plan, keys)
     content, targets = targets_of(plan, keys, renew)
-    alone = reasons.get("targets") == OTHER_KEYS
+    alone = reasons.get("targets") == OTHER_KEYS or _is_jump(plan, content)
     return replace(plan, targets=targets, content=content, next_alone=alone)
 
 
@@ -285,7 +286,7 @@ def targets_of(
     """
     policy, mine = plan.policy, bool(keys & plan.may_sign("targets"))
     try:
-        content = _wanted(policy)
+        content = _wanted(plan)
         draft = _drafted_targets(policy, content) if content else None
     except ConfigError as exc:
         if mine:
@@ -309,7 +310,7 @@ def targets_of(
     return content, draft
 
 
-def _wanted(policy: SigningPolicy) -> Content | None:
+def _wanted(plan: SigningPlan) -> Content | None:
     """Return the pin set that must be signed: the newest version that was released for signing.
 
     The rotation journal, a file beside the pin file, lists these versions. The pin set is read from
@@ -317,15 +318,17 @@ def _wanted(policy: SigningPolicy) -> Content | None:
     if no version was released.
 
     Raises:
-        ConfigError: the pin set differs from the one that was released under this version, or the
-            signed pin set is newer than the journal.
+        ConfigError: the pin set differs from the one that was released under this version, its
+            version is too high, or the signed pin set is newer than the journal.
     """
+    policy = plan.policy
     current, latest = policy.state.current, policy.latest
     if latest is not None and (current is None or latest > current.pins.version):
         if isinstance(policy.offer, ConfigError):
             raise policy.offer
         require_published(policy.offer.pins, policy.published[latest])
         _require_same_name(policy.offer, current)
+        _require_step(plan, policy.offer)
         return policy.offer
     if current is None:
         return None
@@ -350,6 +353,33 @@ def _require_same_name(content: Content, current: SignedSet | None) -> None:
             key="name",
             fix="give it its name back, or publish it from a separate folder",
         )
+
+
+def _is_jump(plan: SigningPlan, content: Content | None) -> bool:
+    """Return True if clients take the version of the content only together with another root."""
+    current = plan.policy.state.current
+    if content is None or current is None or current.superseded:
+        return False
+    return content.pins.version > current.pins.version + LARGEST_JUMP
+
+
+def _require_step(plan: SigningPlan, content: Content) -> None:
+    """Raise ``ConfigError`` if clients would refuse the step to the version of the content.
+
+    It is checked for each signer, and before the journal records the version: the journal is
+    append-only, so that the number of a recorded version can't be corrected.
+    """
+    current = plan.policy.state.current
+    if current is None or plan.root is not None or not _is_jump(plan, content):
+        return
+    new, known = content.pins.version, current.pins.version
+    raise ConfigError(
+        f"version {new} is more than {LARGEST_JUMP} above version {known}, which is signed: "
+        "clients refuse that under one root",
+        key="version",
+        fix=f"write version = {known + 1} into the pin file; if the journal has version {new} "
+        "already, sign it together with a new root: certpin publish sign KEY… --renew root",
+    )
 
 
 def _reason(plan: SigningPlan, content: Content, renew: frozenset[str]) -> str:

@@ -179,13 +179,17 @@ def carry_out(
         plan: the metadata to sign.
         keys: the signers, by key ID.
         renew: the TUF roles to sign again although their metadata has not expired.
+
+    Raises:
+        ConfigError: clients would refuse the signed files; nothing was written or recorded.
+        JournalError: the journal can't be written; nothing else was written.
     """
     from certpin.publish import folder
     from certpin.publish.sign import sign as signed_with
 
-    if checked:  # before anything is signed, so that no signed version lacks its record
+    done = signed_with(plan, keys, renew)  # first: the journal's entries can't be removed
+    if checked:  # before anything is written, so that no signed version lacks its record
         context.files.commit([checked.event])
-    done = signed_with(plan, keys, renew)
     folder.write(context.folder, done)
     return done
 

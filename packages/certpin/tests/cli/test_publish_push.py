@@ -261,6 +261,19 @@ def test_hostile_names_in_the_storage_are_escaped(bank: Repository, run: Run) ->
     assert json.loads(run("publish", "push", "--json").out)["reason"] == "foreign"
 
 
+@pytest.mark.parametrize("role", ["timestamp", "snapshot"])
+def test_metadata_of_a_fast_clock_is_not_pushed(bank: Repository, run: Run, role: str) -> None:
+    bank.days[role] += 80
+    bank.publish_online()
+    refused = run("publish", "push")
+    assert (refused.code, WWW.exists()) == (2, False)
+    assert f"{role} 2 expires on" in refused.err
+    assert f"--renew {role}" in " ".join(refused.err.split())
+    bank.days[role] -= 80
+    bank.publish_online()
+    assert run("publish", "push").code == 0
+
+
 @pytest.mark.parametrize("apart", [DAY, -DAY])
 def test_a_push_with_a_wrong_clock_is_refused(
     bank: Repository, run: Run, monkeypatch: pytest.MonkeyPatch, apart: timedelta
@@ -273,6 +286,11 @@ def test_a_push_with_a_wrong_clock_is_refused(
     assert (refused.code, WWW.exists(), waiting()) == (2, False, [True])
     assert "that of pins.bank.example" in refused.err
     assert run("publish", "push", "--dry-run").code == 0
+    monkeypatch.setattr(push, "repository_dates", lambda *_, **__: ())
+    assert run("publish", "push").code == 0
+    bank.publish_timestamp()
+    monkeypatch.setattr(push, "repository_dates", lambda *_, **__: dates)
+    assert run("publish", "push").code == 2  # a renewal, too
 
 
 def test_a_push_before_the_newest_entry_is_refused(bank: Repository, run: Run) -> None:

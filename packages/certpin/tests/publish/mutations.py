@@ -73,6 +73,13 @@ MUTATIONS: list[Mutation] = [
         "tests/cli/test_publish.py::test_nothing_is_recorded_if_clients_would_refuse_the_result",
     ),
     _rule(
+        "a clock that is behind replaces no timestamp",
+        "sign.py",
+        "    _require_clock(policy, renew)\n",
+        "",
+        _SIGN + "a_clock_that_is_behind_signs_no_timestamp",
+    ),
+    _rule(
         "a former online key gets no other role",
         "roots.py",
         "    yield from _wrong_moves(root, before)\n",

@@ -212,4 +212,18 @@ MUTATIONS: list[Mutation] = [
         "is_first = True  # refuse",
         _COMMAND + "a_version_without_a_journal_entry_is_refused",
     ),
+    Mutation(
+        "metadata that a fast clock signed is not pushed",
+        "certpin/cli/publish/push.py",
+        "        _require_lifetimes(pushed, settings)\n",
+        "",
+        _COMMAND + "metadata_of_a_fast_clock_is_not_pushed[timestamp]",
+    ),
+    Mutation(
+        "the clock is compared before each push",
+        "certpin/cli/publish/push.py",
+        "    if not dry and (is_first or pushed.uploads):\n",
+        "    if not dry and is_first:\n",
+        _COMMAND + "a_push_with_a_wrong_clock_is_refused[apart0]",
+    ),
 ]

@@ -392,6 +392,36 @@ def test_no_lower_version_is_signed(firm: Firm, client: Client) -> None:
     assert client.follow() == 5
 
 
+def test_a_clock_that_is_behind_signs_no_timestamp(firm: Firm, client: Client) -> None:
+    """The new one would replace a valid one, and could have expired already."""
+    before = firm.metadata("timestamp.json").read_bytes()
+    firm.now -= 10 * DAY
+    with pytest.raises(ConfigError, match="the clock of this machine is behind") as caught:
+        firm.sign("online")
+    assert "--renew timestamp" in caught.value.fix
+    assert firm.metadata("timestamp.json").read_bytes() == before
+    firm.now += 10 * DAY
+    firm.sign("online")
+    assert client.follow() == 1
+
+
+def test_metadata_that_a_fast_clock_signed_is_replaced(firm: Firm, client: Client) -> None:
+    firm.now += 80 * DAY
+    firm.sign("targets", "online")
+    firm.now -= 80 * DAY
+    with pytest.raises(ConfigError, match=r"timestamp 2 expires on .* later than one that is"):
+        firm.sign("online")
+    with pytest.raises(ConfigError, match=r"snapshot 2 expires on .* later than one that is"):
+        firm.sign("online", renew="timestamp")
+    firm.sign("online", renew="timestamp snapshot")
+    assert firm.state.timestamp is not None
+    assert firm.state.snapshot is not None
+    assert firm.state.timestamp.expires == firm.now + 3 * DAY
+    assert firm.state.snapshot.expires == firm.now + 14 * DAY
+    assert client.follow() == 1
+    firm.sign("online")
+
+
 @pytest.mark.parametrize("signers", [("targets",), ("targets", "online")])
 def test_a_version_too_far_ahead_is_not_signed(firm: Firm, signers: tuple[str, ...]) -> None:
     firm.publish(2 + LARGEST_JUMP)

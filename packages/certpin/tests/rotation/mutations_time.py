@@ -292,7 +292,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a push needs a right clock",
         _PUSH,
-        "if is_first and not dry:",
+        "if not dry and (is_first or pushed.uploads):",
         "if False:",
         _IN_PUSH + "test_a_push_with_a_wrong_clock_is_refused",
     ),

@@ -18,6 +18,7 @@ from tuf.api.metadata import Metadata, MetaFile, Snapshot, Timestamp
 from certpin.errors import CertpinError, ConfigError
 from certpin.publish.content import LIMITS, Content
 from certpin.publish.state import is_complete, signers
+from certpin.rotation.situation import CLOCK_TOLERANCE
 from certpin.updates import trust
 from certpin.updates.refusals import as_update_error
 from certpin.updates.settings import target_path
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from tuf.api.metadata import Root, Targets
 
     from certpin.publish.keys import KeySigner
-    from certpin.publish.signing_plan import SigningPlan
+    from certpin.publish.signing_plan import SigningPlan, SigningPolicy
 
     Keyring = Mapping[str, KeySigner]
 
@@ -193,6 +194,7 @@ def _move(
     and timestamp, and signs them with the online key.
     """
     policy, state = plan.policy, plan.policy.state
+    _require_clock(policy, renew)
     online = keyring[choice.root.roles["timestamp"].keyids[0]]
     if choice.new_targets is not None and plan.content is not None:
         done.site += [*_target_files(plan.content)]
@@ -218,6 +220,27 @@ def _move(
     done.site.append(
         ("metadata/timestamp.json", _signed_online(timestamp, online, choice.root, done))
     )
+
+
+def _require_clock(policy: SigningPolicy, renew: frozenset[str]) -> None:
+    """Raise ``ConfigError`` if the current timestamp or snapshot expires later than a new one.
+
+    If this machine's clock is behind, the new metadata could have expired already. If it was ahead
+    at the last signature, an attacker could hold back files for longer than the lifetime of the
+    role. This function can't decide between the two, so the user has to renew the role explicitly.
+    """
+    for role in ("timestamp", "snapshot"):
+        known = getattr(policy.state, role)
+        if known is None or role in renew:
+            continue
+        if known.expires > policy.expiry(role) + CLOCK_TOLERANCE:
+            raise ConfigError(
+                f"{role} {known.version} expires on {known.expires:%Y-%m-%d %H:%M} UTC, later than "
+                "one that is signed now: the clock of this machine is behind, or it was ahead then",
+                key="clock",
+                fix="set the clock; if it is right, or if publish.toml had a longer lifetime for "
+                f"{role}, replace the file: certpin publish sign KEY --renew {role}",
+            )
 
 
 def _target_files(content: Content) -> Iterator[tuple[str, bytes]]:

@@ -77,11 +77,12 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
 
 
 def _require_clock(files: RotationFiles) -> None:
-    """Raise an error if this machine's clock is wrong, before the time of a push is recorded.
+    """Raise an error if this machine's clock is wrong, before a push.
 
     The clock is compared with the newest entry of the journal, and with the time of the server from
     which clients fetch. certpin counts the wait until all clients have a version from the recorded
-    time of its push. If the clock is behind, certpin would end this wait too early.
+    time of its push. If the clock is behind, certpin would end this wait too early. The clock also
+    gave the signed metadata their expiry dates.
 
     Raises:
         JournalError: the newest entry of the journal is later than the clock.
@@ -96,6 +97,30 @@ def _require_clock(files: RotationFiles) -> None:
     dates = repository_dates(files, offline=False, timeout=PROBE_SECONDS)
     if problem := clock_problem(time_evidence(files.newest, (), dates)):
         raise ConfigError(problem, key="clock", fix="set the clock of this machine")
+
+
+def _require_lifetimes(pushed: Pushed, settings: PublishSettings) -> None:
+    """Raise ``ConfigError`` if timestamp or snapshot expire later than ``publish.toml`` says.
+
+    The clock was ahead when they were signed. An attacker who has these files can hold back newer
+    ones until they expire.
+    """
+    from certpin.errors import ConfigError
+    from certpin.pins import utc_now
+    from certpin.rotation.situation import CLOCK_TOLERANCE
+    from certpin.updates.trust import read_metadata
+
+    for role in ("timestamp", "snapshot"):
+        signed = read_metadata(role, getattr(pushed.local.newest.signed, role)).signed
+        if signed.expires > utc_now() + settings.life(role) + CLOCK_TOLERANCE:
+            raise ConfigError(
+                f"{role} {signed.version} expires on {signed.expires:%Y-%m-%d %H:%M} UTC, in more "
+                f"than the {settings.days[role]} days of publish.toml: the clock was ahead when it "
+                "was signed, or is behind now",
+                key="clock",
+                fix="set the clock; if it is right, or if publish.toml had a longer lifetime for "
+                f"{role}, sign again (certpin publish sign KEY --renew {role}), and push",
+            )
 
 
 def _url(settings: PublishSettings, file: Path) -> str:
@@ -123,8 +148,9 @@ def _pushed(files: RotationFiles, url: str, settings: PublishSettings, *, dry: b
     site, name = beside / FOLDER / "site", files.pins.name
     pushed = prepare(site, storage, name=name, now=utc_now(), shipped=_shipped(files))
     is_first = waits_for_push(files.deployed, pushed)  # refuse before anything is done
-    if is_first and not dry:
+    if not dry and (is_first or pushed.uploads):
         _require_clock(files)
+        _require_lifetimes(pushed, settings)
     if not dry:
         with progress(len(pushed.uploads), "push") as advance:
             upload(pushed, storage, advance)

@@ -71,9 +71,10 @@ class _Places(click.types.StringParamType):
 @click.option(
     "--renew",
     "renewed",
-    type=click.Choice(["root", "targets", "snapshot"]),
+    type=click.Choice(["root", "targets", "snapshot", "timestamp"]),
     multiple=True,
-    help="Sign this role again, although it does not expire soon. May be repeated.",
+    help="Sign this role again, although it does not expire soon. May be repeated. For timestamp: "
+    "also if the current one expires later.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask on the terminal before root or targets.")
 @record_options

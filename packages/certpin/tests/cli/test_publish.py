@@ -150,8 +150,11 @@ def test_a_publisher_from_the_first_key_to_a_lost_one(begun: Run) -> None:
     assert [entry["role"] for entry in signed["signed"]] == ["targets", "snapshot", "timestamp"]
     assert (signed["waits"], signed["next"]) == ([], "certpin publish push")
     assert follow() == 3
-    status = documented(begun, "status")
+    done = begun("publish", "status", "--json")
+    _documented.check("publish status", done.json)
+    status = done.json
     assert (status["published"], status["signed"], status["pushed"]) == (3, 3, False)
+    assert (done.code, status["delivered"]) == (1, False)
     (first,) = [role["keys"][0]["key"] for role in status["roles"] if role["role"] == "root"]
     added = documented(begun, "add-key", "new-root.key", "--role", "root", "--replace", first[:12])
     assert (added["made"], added["root"]) == (True, 2)
@@ -395,6 +398,7 @@ def test_a_terminal_is_asked_before_signing(begun: Run) -> None:
 @pytest.mark.medium
 def test_status_warns_before_expiry(begun: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     documented(begun, "sign", *KEYS)
+    documented(begun, "push")
     assert begun("publish", "status").code == 0
     assert begun("publish", "status", "--within", "2").code == 0
     assert begun("publish", "status", "--within", "3").code == 1
@@ -410,6 +414,7 @@ def test_status_warns_before_expiry(begun: Run, monkeypatch: pytest.MonkeyPatch)
     later(monkeypatch, days=5)
     assert "EXPIRED on" in begun("publish", "status").out
     documented(begun, "sign", "online.key")
+    documented(begun, "push")
     assert begun("publish", "status").code == 0
 
 
@@ -421,6 +426,7 @@ def test_a_conflict_in_a_draft_does_not_stop_the_daily_job(begun: Run) -> None:
     draft.write_text("<<<<<<< HEAD\n" + draft.read_text())
     signed = documented(begun, "sign", "online.key")
     assert [entry["role"] for entry in signed["signed"]] == ["timestamp"]
+    documented(begun, "push")
     status = documented(begun, "status")
     (problem,) = [wait["problem"] for wait in status["waits"]]
     assert "drafts/root.json: this draft cannot be read" in problem

@@ -226,4 +226,18 @@ MUTATIONS: list[Mutation] = [
         "    if not dry and is_first:\n",
         _COMMAND + "a_push_with_a_wrong_clock_is_refused[apart0]",
     ),
+    Mutation(
+        "a signed timestamp that was not pushed is a problem",
+        "certpin/cli/publish/status.py",
+        "unrecorded or delivery.delivered is False or any(",
+        "unrecorded or any(",
+        "tests/cli/test_publish_status.py::test_a_timestamp_that_was_not_pushed_is_pending",
+    ),
+    Mutation(
+        "an unreadable destination is inconclusive",
+        "certpin/cli/publish/status.py",
+        "INCONCLUSIVE if delivery.failed else SUCCESS",
+        "SUCCESS",
+        "tests/cli/test_publish_status.py::test_an_unreadable_destination_is_inconclusive",
+    ),
 ]

@@ -1,6 +1,6 @@
 """``certpin publish status``: print when signatures expire, and which signatures are missing.
 
-It also prints whether the signed version was uploaded.
+It also prints whether the signed files were uploaded.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.main import PROBLEM_FOUND, SUCCESS
+from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.publish.context import PublishContext, kind_of, open_context, wait_json, wait_text
+from certpin.cli.publish.destination import Delivery, read_delivery
 from certpin.cli.reply import fold, print_json
 
 if TYPE_CHECKING:
@@ -31,28 +32,41 @@ if TYPE_CHECKING:
     help="Warn this many days before a signature expires; by default when a third of its lifetime "
     "is left.",
 )
+@click.option("--offline", is_flag=True, help="Don't read the destination of push.")
 @json_option
 @click.pass_context
-def status(ctx: click.Context, path: Path, within: int | None, as_json: bool) -> None:
+def status(
+    ctx: click.Context, path: Path, within: int | None, offline: bool, as_json: bool
+) -> None:
     """Show roles, keys and dates, and pending signatures and pushes.
 
     Run it each day, from cron or CI.
+
+    It reads the timestamp and the newest root from url in publish/publish.toml, or from fetch_url,
+    and compares them with the signed ones: a job may sign each day, and never push. If publish.toml
+    has neither, the command can't know that, and prints so.
 
     \b
     certpin publish status
     certpin publish status --within 14
 
-    Exit code 0: nothing expires soon. 1: a signature expires soon, or has expired.
+    Exit code 0: nothing expires soon, and the signed files were pushed. 1: a signature expires soon
+    or has expired, or a push is pending. 3: the destination could not be read.
     """  # noqa: D301  # click reads the \b itself
     context = open_context(path)
     roles = [
         _role(context.policy, name, within) for name in ("root", "targets", "snapshot", "timestamp")
     ]
+    delivery = read_delivery(context, offline=offline)
     if as_json:
-        print_json(_status_json(context, roles))
+        print_json(_status_json(context, roles, delivery))
     else:
-        _print(context, roles)
-    ctx.exit(PROBLEM_FOUND if any(role["ends_soon"] for role in roles) else SUCCESS)
+        _print(context, roles, delivery)
+    has_url = context.policy.settings.url is not None  # without one, the user copies the files
+    unrecorded = has_url and context.pushed is False
+    if unrecorded or delivery.delivered is False or any(role["ends_soon"] for role in roles):
+        ctx.exit(PROBLEM_FOUND)
+    ctx.exit(INCONCLUSIVE if delivery.failed else SUCCESS)
 
 
 def _role(policy: SigningPolicy, name: str, within: int | None) -> dict[str, Any]:
@@ -95,7 +109,9 @@ def _role(policy: SigningPolicy, name: str, within: int | None) -> dict[str, Any
     }
 
 
-def _status_json(context: PublishContext, roles: list[dict[str, Any]]) -> dict[str, Any]:
+def _status_json(
+    context: PublishContext, roles: list[dict[str, Any]], delivery: Delivery
+) -> dict[str, Any]:
     policy = context.policy
     current = policy.state.current
     return {
@@ -105,12 +121,15 @@ def _status_json(context: PublishContext, roles: list[dict[str, Any]]) -> dict[s
         "published": policy.latest,
         "signed": current.pins.version if current else None,
         "pushed": context.pushed,
+        "destination": delivery.where,
+        "delivered": delivery.delivered,
+        "delivery_problem": delivery.problem or None,
         "roles": roles,
         "waits": [wait_json(wait) for wait in context.pending],
     }
 
 
-def _print(context: PublishContext, roles: list[dict[str, Any]]) -> None:
+def _print(context: PublishContext, roles: list[dict[str, Any]], delivery: Delivery) -> None:
     policy = context.policy
     for role in roles:
         _print_role(role)
@@ -121,8 +140,20 @@ def _print(context: PublishContext, roles: list[dict[str, Any]]) -> None:
         out = {True: "", False: ", and not pushed yet: certpin publish push", None: ""}
         version = f"{current.pins.name} version {current.pins.version}"
         click.echo(fold(f"{version} is signed{out[context.pushed]}.", sys.stdout))
+        click.echo(fold(_delivery_text(delivery), sys.stdout))
     for wait in context.pending:
         click.echo(fold(wait_text(wait), sys.stdout))
+
+
+def _delivery_text(delivery: Delivery) -> str:
+    from certpin.support.text import printable
+
+    problem = printable(delivery.problem)
+    if delivery.delivered is None:
+        return f"Not known: whether the timestamp was pushed: {problem}."
+    if not delivery.delivered:
+        return f"At {delivery.where}, {problem}: certpin publish push"
+    return f"At {delivery.where}, {problem}." if problem else f"It is at {delivery.where}."
 
 
 def _print_role(role: dict[str, Any]) -> None:

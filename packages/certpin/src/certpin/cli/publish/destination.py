@@ -1,0 +1,136 @@
+"""Find out if the place from which clients fetch has the signed timestamp and the newest root.
+
+A daily job that signs and doesn't push leaves clients with metadata that expires, although all
+dates in ``publish/site`` are right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http.client import HTTPException
+from typing import TYPE_CHECKING
+
+from certpin.cli.choices import PROBE_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from certpin.cli.publish.context import PublishContext
+
+    # A file by its path and the largest number of bytes that is accepted; None if it is missing.
+    Read = Callable[[str, int], bytes | None]
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The comparison of the signed files with the files at the destination.
+
+    Attributes:
+        where: the URL or folder that was read; ``None`` if none could be read.
+        delivered: True if it has the signed timestamp and the newest root, or newer ones; ``None``
+            if it was not read, or if nothing is signed.
+        problem: the reason if ``delivered`` is not True; empty otherwise, and if nothing is signed.
+        failed: True if a destination is set, and could not be read.
+    """
+
+    where: str | None = None
+    delivered: bool | None = None
+    problem: str = ""
+    failed: bool = False
+
+
+def read_delivery(context: PublishContext, *, offline: bool) -> Delivery:
+    """Read timestamp and root from ``url``, or else from ``fetch_url``, and compare them.
+
+    ``url`` comes first, because a cache in front of ``fetch_url`` may return an older timestamp.
+
+    Args:
+        context: the pin file and the folder ``publish``.
+        offline: True to read no destination.
+    """
+    from certpin.errors import ConfigError, UpdateError
+
+    if context.policy.state.current is None:
+        return Delivery()
+    if offline:
+        return Delivery(problem="the destination was not read (--offline)")
+    problem = "publish.toml has neither url nor fetch_url"
+    failed = False
+    for where, open_reader in _readers(context):
+        failed = True
+        try:
+            return _compare(context, where, open_reader())
+        except (ConfigError, UpdateError) as exc:
+            problem = f"{where} can't be read: {exc.problem}"
+    return Delivery(problem=problem, failed=failed)
+
+
+def _readers(context: PublishContext) -> Iterator[tuple[str, Callable[[], Read]]]:
+    from certpin.publish.storage import open_storage
+
+    settings, beside = context.policy.settings, context.path.parent
+    if settings.url is not None:
+        url = settings.url
+        yield url, lambda: open_storage(url, beside, settings.storage).read
+    if settings.fetch_url is not None:
+        yield settings.fetch_url, lambda: _https_reader(context)
+
+
+def _compare(context: PublishContext, where: str, read: Read) -> Delivery:
+    """Raises ``UpdateError`` if the destination can't be read."""
+    from certpin.publish.content import LIMITS
+    from certpin.publish.remote_state import TIMESTAMP, root_path, signed_version
+
+    state = context.policy.state
+    current, root = state.current, state.root
+    assert current is not None  # noqa: S101  # read_delivery checks it
+    assert root is not None  # noqa: S101  # a signed set has a root
+    found = read(TIMESTAMP, LIMITS.timestamp)
+    if found is None:
+        return Delivery(where, delivered=False, problem="no timestamp is there")
+    assert state.timestamp is not None  # noqa: S101  # as above
+    ours, theirs = state.timestamp.version, signed_version(root, found)
+    if theirs is not None and theirs > ours:
+        problem = f"timestamp {theirs} is there, which is newer: get it (git pull)"
+        return Delivery(where, delivered=True, problem=problem)
+    if found != current.verified.signed.timestamp:
+        there = "another timestamp" if theirs is None else f"timestamp {theirs}"
+        problem = f"{there} is there, and timestamp {ours} is signed"
+        return Delivery(where, delivered=False, problem=problem)
+    if read(root_path(root.version), LIMITS.root) != state.root_files[-1]:
+        return Delivery(where, delivered=False, problem=f"root {root.version} is not there")
+    return Delivery(where, delivered=True)
+
+
+def _https_reader(context: PublishContext) -> Read:
+    """Return a function that reads a file below ``fetch_url``, as clients do, but without pins.
+
+    The function raises ``UpdateError`` if the server does not answer.
+    """
+    from http import HTTPStatus
+    from urllib.parse import urlsplit
+
+    from certpin.errors import UpdateError
+    from certpin.probe import ContextCache
+    from certpin.publish.storage import STORAGE
+    from certpin.support.network import Deadline, exchange
+
+    url = context.policy.settings.fetch_url
+    assert url is not None  # noqa: S101  # _readers checks it
+    policy = context.files.pins.policy_for(urlsplit(url).hostname or "")
+    tls = ContextCache().get(policy.trust if policy else None)
+
+    def read(path: str, max_bytes: int) -> bytes | None:
+        deadline = Deadline(PROBE_SECONDS, PROBE_SECONDS)
+        address = f"{url.rstrip('/')}/{path}"
+        try:
+            answer = exchange("GET", address, deadline, tls, max_bytes=max_bytes)
+        except (OSError, HTTPException) as exc:
+            raise UpdateError(str(exc) or type(exc).__name__, reason=STORAGE) from exc
+        if answer.status in {HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN}:
+            return None
+        if answer.status != HTTPStatus.OK:
+            raise UpdateError(f"the answer has status {answer.status}", reason=STORAGE)
+        return answer.body
+
+    return read

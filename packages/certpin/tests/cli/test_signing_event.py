@@ -403,6 +403,26 @@ def test_a_branch_with_only_a_stale_draft_is_refused(team: Team) -> None:
 
 
 @pytest.mark.slow
+def test_a_branch_that_conflicts_with_its_base_is_refused(team: Team) -> None:
+    proposed(team)
+    clone = team.at("alice")
+    team.git("switch", "--quiet", "--create", "changed", "origin/main")
+    pins, journal = clone / "pins.toml", clone / "pins.journal.jsonl"
+    pins.write_text(pins.read_text(encoding="utf-8").replace("version = 3", "version = 4"))
+    journal.write_text("a line that another branch has added\n", encoding="utf-8")
+    team.git("add", "--all")
+    team.git("commit", "--quiet", "--message", "Another change")
+    team.git("push", "--quiet", "origin", "HEAD:main")
+    code, facts = review(team)
+    assert (code, facts["accepted"]) == (1, False)
+    assert facts["problem"] == "the branch conflicts with its base in pins.journal.jsonl"
+    assert "git rebase" in facts["fix"]
+    refused = team.ci("review", BRANCH)
+    assert refused.returncode == 1
+    assert "conflicts with its base" in " ".join(refused.stdout.split())
+
+
+@pytest.mark.slow
 def test_a_branch_is_not_checked_out_before_its_commits_are_accepted(
     team: Team, tmp_path: Path
 ) -> None:

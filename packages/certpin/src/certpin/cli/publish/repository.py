@@ -28,6 +28,7 @@ _MOST_BYTES = 256 * 1024 * 1024  # as a journal may have (certpin.rotation.journ
 _NO_BLOB = re.compile(rb"0+")
 _CHANGE = re.compile(rb":([0-7]{6}) ([0-7]{6}) ([0-9a-f]{40,64}) ([0-9a-f]{40,64}) [A-Z][0-9]*")
 _SUBMODULE = "160000"
+_MOST_NAMES = 5  # of files in an error
 _SHORT = 12  # hexadecimal digits of a commit's name
 
 
@@ -110,13 +111,26 @@ class Repository:
             self.run("worktree", "add", "--quiet", "--detach", folder, base)
             try:
                 if branch:
-                    # A merge wants a committer, although it makes no commit here.
-                    who = ("-c", "user.name=certpin", "-c", "user.email=certpin@localhost")
-                    merge = ("merge", "--quiet", "--no-commit", "--no-ff", branch)
-                    self.run("-C", folder, *who, *merge)
+                    self._merge(folder, branch)
                 yield Path(folder) / self._prefix / self.pin_file.name
             finally:
                 self.run("worktree", "remove", "--force", folder)
+
+    def _merge(self, folder: str, branch: str) -> None:
+        # A merge wants a committer, although it makes no commit here.
+        who = ("-c", "user.name=certpin", "-c", "user.email=certpin@localhost")
+        try:
+            self.run("-C", folder, *who, "merge", "--quiet", "--no-commit", "--no-ff", branch)
+        except ConfigError as exc:
+            unmerged = self.run("-C", folder, "diff", "--name-only", "--diff-filter=U").splitlines()
+            if not unmerged:
+                raise
+            more = f" and {len(unmerged) - _MOST_NAMES} more" if len(unmerged) > _MOST_NAMES else ""
+            raise ConfigError(
+                f"the branch conflicts with its base in {', '.join(unmerged[:_MOST_NAMES])}{more}",
+                key="branch",
+                fix="rebase it (git rebase), or propose again: certpin publish propose",
+            ) from exc
 
     def require_new(self, branch: str) -> None:
         """Require that a new branch can get this name.
@@ -219,6 +233,7 @@ class Repository:
         if done.returncode:
             from certpin.support.text import printable
 
-            said = printable(done.stderr.decode(errors="replace").strip()[:500])
+            output = done.stderr.strip() or done.stdout  # git prints conflicts to stdout
+            said = printable(output.decode(errors="replace").strip()[:500])
             raise ConfigError(f"git {' '.join(words)[:80]}: {said}", key="git")
         return done.stdout

@@ -244,6 +244,37 @@ def test_sign_requires_the_other_signer_first(run: Run) -> None:
     assert [path.name for path in (FOLDER / "drafts").iterdir()] == []
 
 
+@pytest.mark.medium
+def test_the_online_key_is_the_next_one_if_only_its_signature_is_missing(run: Run) -> None:
+    write(kit.policy(HOST))
+    words = (*INIT, "--targets-key", "more.key", "--targets-threshold", "2", "--url", "www")
+    documented(run, "init", *words)
+    signed = documented(run, "sign", "targets.key", "--offline")
+    assert signed["next"] is None  # another signer's
+    signed = documented(run, "sign", "more.key")
+    assert signed["next"] == "certpin publish sign"
+    assert [wait["role"] for wait in signed["waits"]] == ["timestamp"]
+    refused = run("publish", "push")
+    assert refused.code == 1
+    assert "with targets keys and the online key" in " ".join(refused.err.split())
+    assert documented(run, "sign", "online.key")["next"] == "certpin publish push"
+    assert documented(run, "push")["waits"] == []
+
+
+@pytest.mark.medium
+def test_a_push_reports_a_version_that_waits_for_the_online_key(begun: Run) -> None:
+    documented(begun, "sign", *KEYS)
+    out(begun, NEW)
+    documented(begun, "sign", "targets.key")
+    pushed = begun("publish", "push", "--json")
+    assert (pushed.code, pushed.json["version"]) == (0, 3)
+    assert [wait["why"] for wait in pushed.json["waits"]] == ["targets 2 are signed"]
+    warning = " ".join(begun("publish", "push").err.split())
+    assert "does not have the newest metadata: timestamp 2 waits for the key" in warning
+    documented(begun, "sign", "online.key")
+    assert documented(begun, "push")["waits"] == []
+
+
 def _again(run: Run, words: tuple[str, ...]) -> str:
     shutil.rmtree(FOLDER)
     return run("publish", "init", *words).out

@@ -19,14 +19,13 @@ from certpin.errors import ConfigError
 from certpin.pinfile import PinSet
 from certpin.publish import content, folder, roots
 from certpin.publish.keys import KeySigner
+from certpin.publish.pending import PendingSignature, pending
 from certpin.publish.settings import PublishSettings
 from certpin.publish.sign import SigningResult, sign
 from certpin.publish.signing_plan import (
-    PendingSignature,
     SigningPlan,
     SigningPolicy,
     draft_new_key,
-    pending,
     prepare,
 )
 from certpin.publish.state import FolderState, verify_contents

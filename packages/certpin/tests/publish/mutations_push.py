@@ -240,4 +240,12 @@ MUTATIONS: list[Mutation] = [
         "SUCCESS",
         "tests/cli/test_publish_status.py::test_an_unreadable_destination_is_inconclusive",
     ),
+    Mutation(
+        "a push reports a signed version that it does not have",
+        _PUBLISH + "pending.py",
+        "    return tuple(_online(plan)) if complete else ()\n",
+        "    return ()\n",
+        "tests/cli/test_publish.py"
+        "::test_a_push_reports_a_version_that_waits_for_the_online_key",
+    ),
 ]

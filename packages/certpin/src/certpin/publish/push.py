@@ -242,7 +242,8 @@ def _verified_local(site: Storage, name: str | None) -> Local:
         raise UpdateError(
             f"nothing is signed in {site.where} yet",
             reason=UNSIGNED,
-            fix="sign the pin file with a targets key: certpin publish sign",
+            fix="sign it with targets keys and the online key (certpin publish sign KEY…); certpin "
+            "publish status lists the missing signatures",
         )
     wanted = str(newest.name) if name is None else name
     chain = follow(roots, wanted)

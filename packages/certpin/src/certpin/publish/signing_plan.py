@@ -20,11 +20,11 @@ from certpin.errors import ConfigError
 from certpin.publish import roots
 from certpin.publish.content import Content, require_published
 from certpin.publish.roots import same_bytes
-from certpin.publish.state import is_complete, signers
+from certpin.publish.state import is_complete
 from certpin.updates.trust import LARGEST_JUMP, read_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     from securesystemslib.signer import Key
@@ -465,80 +465,3 @@ def draft_new_key(
     new.expires = policy.expiry("root")
     roots.check(new, current, policy.now, policy.settings, policy.state.name)
     return Metadata(new)
-
-
-@dataclass(frozen=True)
-class PendingSignature:
-    """TUF metadata that needs signatures before clients can fetch it.
-
-    Attributes:
-        role: the TUF role of the metadata.
-        version: the version of the metadata; 0 if it must not be signed.
-        why: the reason why the metadata has to be signed.
-        root: the version of the root that lists the keys; 0 if the metadata must not be signed.
-        missing: the number of signatures that are missing.
-        keys: the IDs of the keys that may sign.
-        problem: the reason why the metadata must not be signed; empty if it may be signed.
-    """
-
-    role: str
-    version: int
-    why: str
-    root: int = 0
-    missing: int = 0
-    keys: tuple[str, ...] = ()
-    problem: str = ""
-
-
-def pending(plan: SigningPlan) -> tuple[PendingSignature, ...]:
-    """Return the metadata that needs signatures, for ``certpin publish status``.
-
-    ``plan`` must be the result of ``prepare`` with an empty set of keys.
-    """
-    state = plan.policy.state
-    found = [
-        PendingSignature(role, 0, plan.reasons.get(role, ""), problem=str(problem.args[0]))
-        for role, problem in plan.problems.items()
-    ]
-    if "root" in plan.reasons and "root" not in plan.problems:
-        number = state.root.version + 1 if state.root else 1
-        for root in plan.candidates:
-            found += _missing(plan, "root", plan.root, root, number)
-    if "targets" in plan.reasons:
-        number = plan.targets.signed.version if plan.targets else state.free("targets")
-        for root in plan.candidates:
-            found += _missing(plan, "targets", plan.targets, root, number)
-    return (*found, *_online(plan))
-
-
-def _missing(
-    plan: SigningPlan, role: str, draft: Metadata[Any] | None, root: Root, number: int
-) -> Iterator[PendingSignature]:
-    signed = signers(draft, root) if draft else frozenset[str]()
-    missing = root.roles[role].threshold - len(signed)
-    if missing > 0:
-        keys = tuple(key for key in root.roles[role].keyids if key not in signed)
-        yield PendingSignature(role, number, plan.reasons[role], root.version, missing, keys)
-
-
-def _online(plan: SigningPlan) -> Iterator[PendingSignature]:
-    """Yield the timestamp as pending if the online key must sign a new timestamp.
-
-    A new timestamp is needed to publish drafts (new metadata) that have enough signatures, after a
-    change of the root, or because the current timestamp expires soon.
-    """
-    policy, state = plan.policy, plan.policy.state
-    if state.root is None:
-        return
-    root, why = state.root, ""
-    if state.timestamp and policy.ends_soon("timestamp", state.timestamp.expires):
-        why = f"it ends on {state.timestamp.expires:%Y-%m-%d %H:%M} UTC"
-    if state.current and state.current.superseded:
-        why = "the root has changed"
-    if plan.targets and any(is_complete(plan.targets, candidate) for candidate in plan.candidates):
-        why = f"targets {plan.targets.signed.version} are signed"
-    if plan.root and all(is_complete(plan.root, candidate) for candidate in plan.candidates):
-        root, why = plan.root.signed, f"root {plan.root.signed.version} is signed"
-    if why:
-        keys = tuple(root.roles["timestamp"].keyids)
-        yield PendingSignature("timestamp", state.free("timestamp"), why, root.version, 1, keys)

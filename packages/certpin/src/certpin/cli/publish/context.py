@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from certpin.errors import ConfigError
     from certpin.hsm import TokenKey
     from certpin.publish.keys import KeySigner
-    from certpin.publish.signing_plan import PendingSignature, SigningPlan, SigningPolicy
+    from certpin.publish.pending import PendingSignature
+    from certpin.publish.signing_plan import SigningPlan, SigningPolicy
 
 ask_new_passphrase = click.option(
     "--ask-passphrase",
@@ -85,7 +86,7 @@ class PublishContext:
     @cached_property
     def pending(self) -> tuple[PendingSignature, ...]:
         """The metadata files that need signatures, each with the keys that must still sign it."""
-        from certpin.publish.signing_plan import pending
+        from certpin.publish.pending import pending
 
         return pending(self.plan)
 

@@ -26,7 +26,7 @@ class Delivery:
     """The comparison of the signed files with the files at the destination.
 
     Attributes:
-        where: the URL or folder that was read; ``None`` if none could be read.
+        where: the URL or folder that was read; ``None`` if neither could be read.
         delivered: True if it has the signed timestamp and the newest root, or newer ones; ``None``
             if it was not read, or if nothing is signed.
         problem: the reason if ``delivered`` is not True; empty otherwise, and if nothing is signed.

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.cli.rotate.steps import HostViolation
-    from certpin.publish.signing_plan import PendingSignature, SigningPlan
+    from certpin.publish.pending import PendingSignature
+    from certpin.publish.signing_plan import SigningPlan
 
 
 @click.command()

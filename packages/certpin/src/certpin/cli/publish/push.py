@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import click
 from certpin.cli.choices import PROBE_SECONDS
 from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS, report_error
 from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.publish.context import tuf_needed
+from certpin.cli.publish.context import open_context, tuf_needed, wait_json, wait_text
 from certpin.cli.reply import fold, print_json, progress, say
 from certpin.cli.rotate.files import RotationFiles, name_of, repository_dates, who_option
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from certpin.errors import UpdateError
     from certpin.pins import PinSet
+    from certpin.publish.pending import PendingSignature
     from certpin.publish.push import Pushed
     from certpin.publish.settings import PublishSettings
     from certpin.rotation import DeployedVersions
@@ -68,6 +70,7 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
     with folder.held(here):
         settings, files = load(here / folder.SETTINGS), RotationFiles(path)
         outcome = PushOutcome(files, _url(settings, here / folder.SETTINGS), dry)
+        outcome.waits = _waits(path)
         try:
             outcome.pushed = _pushed(files, outcome.where, settings, dry=dry)
             _record(files, outcome, who)
@@ -97,6 +100,19 @@ def _require_clock(files: RotationFiles) -> None:
     dates = repository_dates(files, offline=False, timeout=PROBE_SECONDS)
     if problem := clock_problem(time_evidence(files.newest, (), dates)):
         raise ConfigError(problem, key="clock", fix="set the clock of this machine")
+
+
+def _waits(path: Path) -> tuple[PendingSignature, ...]:
+    """Return the timestamp if only the online key's signature of new metadata is missing.
+
+    Files that can't be read are not reported: ``certpin publish status`` reports them.
+    """
+    from certpin.errors import CertpinError
+    from certpin.publish.pending import pending_publication
+
+    with suppress(CertpinError):
+        return pending_publication(open_context(path).plan)
+    return ()
 
 
 def _require_lifetimes(pushed: Pushed, settings: PublishSettings) -> None:
@@ -209,6 +225,8 @@ class PushOutcome:
         pushed: the upload; None if it failed, even if some files were uploaded.
         recorded: the time of the push, if this run recorded it in the journal; else None.
         failed: the error; None if the push succeeded.
+        waits: the timestamp, if only the online key's signature of new metadata is missing, so that
+            the push does not have the new metadata.
     """
 
     files: RotationFiles
@@ -217,6 +235,7 @@ class PushOutcome:
     pushed: Pushed | None = None
     recorded: datetime | None = None
     failed: UpdateError | None = None
+    waits: tuple[PendingSignature, ...] = ()
 
     def show(self, ctx: click.Context, *, as_json: bool) -> None:
         """Print the outcome of the push, and end the command with its exit code."""
@@ -224,6 +243,11 @@ class PushOutcome:
             say(
                 "certpin: warning",
                 f"clients refuse the previously uploaded files: {self.pushed.damage}",
+            )
+        for wait in self.waits:
+            say(
+                "certpin: warning",
+                f"this push does not have the newest metadata: {wait_text(wait)}",
             )
         if as_json:
             print_json(self.json())
@@ -250,6 +274,7 @@ class PushOutcome:
             "damage": (self.pushed.damage or None) if self.pushed else None,
             "done": not self.dry and self.failed is None,
             "recorded": self.recorded is not None,
+            "waits": [wait_json(wait) for wait in self.waits],
             "reason": self.failed.reason if self.failed else None,
             "problem": self.failed.problem if self.failed else None,
             "fix": self.failed.fix if self.failed else None,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from certpin.cli.publish.context import PublishContext
     from certpin.errors import ConfigError
     from certpin.publish.event import SigningEvent
-    from certpin.publish.signing_plan import PendingSignature
+    from certpin.publish.pending import PendingSignature
 
 _OFFLINE = {"root", "targets"}  # the roles that people sign
 

@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from certpin.pins import HostPattern, HostPolicy
     from certpin.pins.policy import TrustAnchors
     from certpin.publish.keys import KeySigner
+    from certpin.publish.pending import PendingSignature
     from certpin.publish.sign import SigningResult
-    from certpin.publish.signing_plan import PendingSignature, SigningPlan, SigningPolicy
+    from certpin.publish.signing_plan import SigningPlan, SigningPolicy
 
 
 KEYS_VARIABLE = "CERTPIN_SIGNING_KEYS"
@@ -366,7 +367,7 @@ def _show(
     as_json: bool,
 ) -> None:
     pending, warned = context.pending, list(_warnings(context))
-    next_command = f"certpin publish push{file_option(context.path)}" if done.site else None
+    next_command = _next_command(context, pending, done)
     if as_json:
         recorded = checked is not None
         print_json(_json(context, done, pending, warned, next_command, checked, recorded=recorded))
@@ -383,6 +384,19 @@ def _show(
         click.echo(f"Next:  {next_command}")
     elif any(wait.role != "timestamp" and not wait.problem for wait in pending):
         click.echo(f"The other signers:  certpin publish sign{file_option(context.path)}")
+
+
+def _next_command(
+    context: PublishContext, pending: tuple[PendingSignature, ...], done: SigningResult
+) -> str | None:
+    """Return the command that comes next; None if it is another signer's, or if there is none."""
+    from certpin.publish.remote_state import TIMESTAMP
+
+    if TIMESTAMP in dict(done.site):  # the first root is written without one
+        return f"certpin publish push{file_option(context.path)}"
+    if pending and all(wait.role == "timestamp" for wait in pending):
+        return f"certpin publish sign{file_option(context.path)}"
+    return None
 
 
 def _state_lines(

@@ -196,6 +196,28 @@ def test_a_version_is_proposed_signed_merged_and_delivered(team: Team) -> None:
 
 
 @pytest.mark.slow
+def test_two_people_sign_in_their_clones_without_a_branch(team: Team) -> None:
+    """As in "Several people" of docs/guides/updates.md, with its line in ``.gitattributes``."""
+    page = (ROOT / "docs/guides/updates.md").read_text(encoding="utf-8")
+    (line,) = [line for line in page.splitlines() if "merge=union" in line]
+    clone = team.at("alice")
+    (clone / ".gitattributes").write_text(line + "\n", encoding="utf-8")
+    team.git("add", "--all")
+    team.git("commit", "--quiet", "--message", "Attributes")
+    team.git("push", "--quiet", "origin", "HEAD:main")
+    for name in ("alice", "bob"):
+        team.at(name)
+    for name in ("alice", "bob"):
+        team.at(name)
+        assert team.run("publish", "sign", "--offline", team.key(name)).code == 0
+        team.git("add", "--all")
+        team.git("commit", "--quiet", "--message", "Sign")
+    team.git("pull", "--quiet", "--no-rebase", str(team.here / "alice"), "HEAD")
+    done = team.run("publish", "sign", team.key("online"), "--json")
+    assert (done.code, done.json["version"]) == (0, 3), done.err
+
+
+@pytest.mark.slow
 def test_a_version_too_far_ahead_is_refused(team: Team) -> None:
     """Another tool has recorded the version: `propose` refuses it, too."""
     proposed(team)

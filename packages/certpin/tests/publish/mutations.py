@@ -80,6 +80,13 @@ MUTATIONS: list[Mutation] = [
         _SIGN + "a_clock_that_is_behind_signs_no_timestamp",
     ),
     _rule(
+        "a conflict in a signed file is named",
+        "folder.py",
+        "    if data is not None and data.startswith(_CONFLICT):\n",
+        "    if False:\n",
+        "tests/publish/test_folder.py::test_a_conflict_in_a_signed_file_is_named[timestamp.json]",
+    ),
+    _rule(
         "a former online key gets no other role",
         "roots.py",
         "    yield from _wrong_moves(root, before)\n",

@@ -245,7 +245,6 @@ MUTATIONS: list[Mutation] = [
         _PUBLISH + "pending.py",
         "    return tuple(_online(plan)) if complete else ()\n",
         "    return ()\n",
-        "tests/cli/test_publish.py"
-        "::test_a_push_reports_a_version_that_waits_for_the_online_key",
+        "tests/cli/test_publish.py::test_a_push_reports_a_version_that_waits_for_the_online_key",
     ),
 ]

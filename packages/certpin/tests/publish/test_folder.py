@@ -202,6 +202,22 @@ def test_a_damaged_site_is_refused(firm: Firm, name: str, damage: bytes) -> None
 
 
 @pytest.mark.parametrize(
+    "name", ["timestamp.json", "1.root.json", "1.snapshot.json", "1.targets.json"]
+)
+def test_a_conflict_in_a_signed_file_is_named(firm: Firm, name: str) -> None:
+    """Two people have signed in two clones. It is no sign of an attack."""
+    path = firm.metadata(name)
+    ours = path.read_bytes()
+    path.write_bytes(b"<<<<<<< HEAD\n" + ours + b"\n=======\n" + ours + b"\n>>>>>>> theirs\n")
+    with pytest.raises(PinFileError, match="git has left a conflict in it") as caught:
+        firm.sign("online")
+    assert caught.value.path == str(path)
+    assert f"git checkout --ours {path}" in caught.value.fix
+    path.write_bytes(ours)
+    firm.sign("online")
+
+
+@pytest.mark.parametrize(
     "place", ["metadata/1.snapshot.json", "metadata/1.targets.json", "targets"]
 )
 def test_a_missing_file_is_reported(firm: Firm, place: str) -> None:

@@ -50,6 +50,7 @@ _PUT = {
 }
 _LONGEST_SIGNATURE = 4096  # bytes; one of RSA with 8192 bits has 2048 as hexadecimal digits
 _MOST_SIGNATURES = 256
+_CONFLICT = b"<<<<<<< "  # metadata is one line, so git's marker comes first
 
 
 def read(folder: Path) -> FolderContents:
@@ -140,7 +141,7 @@ def _signed(site: Path) -> tuple[SignedMetadata | None, Mapping[str, bytes]]:
     The metadata is timestamp, snapshot and targets. Return ``(None, {})`` if there is no timestamp.
     """
     metadata = site / "metadata"
-    timestamp = _read(metadata / "timestamp.json", LIMITS.timestamp)
+    timestamp = _read_signed(metadata / "timestamp.json", LIMITS.timestamp)
     if timestamp is None:
         return None, {}
     with pin_file_errors(metadata):
@@ -165,7 +166,7 @@ def _target(site: Path, name: str, digest: str) -> bytes:
 
 def _roots(metadata: Path) -> Iterator[bytes]:
     for number in count(1):
-        data = _read(metadata / f"{number}.root.json", LIMITS.root)
+        data = _read_signed(metadata / f"{number}.root.json", LIMITS.root)
         if data is None:
             return
         yield data
@@ -202,9 +203,26 @@ def _names(folder: Path) -> list[str]:
 
 
 def _needed(path: Path, limit: int) -> bytes:
-    data = _read(path, limit)
+    data = _read_signed(path, limit)
     if data is None:
         raise PinFileError("it is missing", path=path, fix="bring it back: git checkout")
+    return data
+
+
+def _read_signed(path: Path, limit: int) -> bytes | None:
+    """Return the bytes of a file in ``publish/site/``, or None if it is missing.
+
+    Raises:
+        PinFileError: the file can't be read, is longer than ``limit`` bytes, or has a conflict.
+    """
+    data = _read(path, limit)
+    if data is not None and data.startswith(_CONFLICT):
+        raise PinFileError(
+            "git has left a conflict in it",
+            path=path,
+            fix=f"take the whole file of one side (git checkout --ours {path}, or --theirs), "
+            "and sign again: certpin publish sign KEY",
+        )
     return data
 
 

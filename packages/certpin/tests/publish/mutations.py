@@ -87,6 +87,13 @@ MUTATIONS: list[Mutation] = [
         "tests/publish/test_folder.py::test_a_conflict_in_a_signed_file_is_named[timestamp.json]",
     ),
     _rule(
+        "a role is not left out of a renewal without a word",
+        "signing_plan.py",
+        "    _require_renewable(plan, keys, renew)\n",
+        "",
+        _SIGN + "a_role_is_not_renewed_without_its_keys[targets-keys1]",
+    ),
+    _rule(
         "a former online key gets no other role",
         "roots.py",
         "    yield from _wrong_moves(root, before)\n",

@@ -392,6 +392,25 @@ def test_no_lower_version_is_signed(firm: Firm, client: Client) -> None:
     assert client.follow() == 5
 
 
+@pytest.mark.parametrize(
+    ("role", "keys"),
+    [
+        ("root", ("targets", "online")),
+        ("targets", ("root", "online")),
+        ("snapshot", ("root", "targets")),
+        ("timestamp", ("root", "targets")),
+    ],
+)
+def test_a_role_is_not_renewed_without_its_keys(
+    firm: Firm, role: str, keys: tuple[str, ...]
+) -> None:
+    before = sorted(path.name for path in (firm.site / "metadata").iterdir())
+    with pytest.raises(ConfigError, match=f"none of the given keys may sign {role}"):
+        firm.sign(*keys, renew=role)
+    assert sorted(path.name for path in (firm.site / "metadata").iterdir()) == before
+    firm.sign(*ALL, renew=role)
+
+
 def test_a_clock_that_is_behind_signs_no_timestamp(firm: Firm, client: Client) -> None:
     """The new one would replace a valid one, and could have expired already."""
     before = firm.metadata("timestamp.json").read_bytes()

@@ -136,13 +136,15 @@ def prepare(
         The drafts to sign.
 
     Raises:
-        ConfigError: a key is unknown, or metadata that these keys would sign must not be signed.
+        ConfigError: a key is unknown, none of the keys may sign a role in ``renew``, or metadata
+            that these keys would sign must not be signed.
     """
     problems: dict[str, ConfigError] = {}
     reasons: dict[str, str] = {}
     root = _root(policy, keys, renew, reasons, problems)
     plan = SigningPlan(policy, root, reasons=reasons, problems=problems)
     _require_known(plan, keys)
+    _require_renewable(plan, keys, renew)
     content, targets = targets_of(plan, keys, renew)
     alone = reasons.get("targets") == OTHER_KEYS or _is_jump(plan, content)
     return replace(plan, targets=targets, content=content, next_alone=alone)
@@ -253,6 +255,18 @@ def _require_known(plan: SigningPlan, keys: frozenset[str]) -> None:
             fix="see certpin publish status for those that do; certpin publish add-key brings "
             "another one in",
         )
+
+
+def _require_renewable(plan: SigningPlan, keys: frozenset[str], renew: frozenset[str]) -> None:
+    for role in sorted(renew):
+        online = role in {"snapshot", "timestamp"}
+        may_sign = _keys(plan.candidates, role) if online else plan.may_sign(role)
+        if not keys & may_sign:
+            raise ConfigError(
+                f"none of the given keys may sign {role}",
+                key="--renew",
+                fix=f"give a key of {role} too; certpin publish status lists them",
+            )
 
 
 def _signing(state: FolderState, candidates: Any, role: str) -> frozenset[str]:

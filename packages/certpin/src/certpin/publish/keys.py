@@ -33,10 +33,15 @@ class KeySigner(TUFSigner):
     """Signs TUF metadata with a private key of certpin: from a file, a token or a key service.
 
     ``sign`` raises the errors of that private key, such as a token's.
+
+    Args:
+        signer: the private key.
+        place: the key's file or URI as the user named it, for errors; empty if there is none.
     """
 
-    def __init__(self, signer: Signer) -> None:
+    def __init__(self, signer: Signer, place: str = "") -> None:
         self._signer = signer
+        self.place = place
         self._key = tuf_key(signer.public_key)
 
     @property

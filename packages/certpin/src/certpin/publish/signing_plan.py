@@ -121,7 +121,10 @@ class SigningPlan:
 
 
 def prepare(
-    policy: SigningPolicy, keys: frozenset[str], renew: frozenset[str] = frozenset()
+    policy: SigningPolicy,
+    keys: frozenset[str],
+    renew: frozenset[str] = frozenset(),
+    places: Mapping[str, str] | None = None,
 ) -> SigningPlan:
     """Decide which metadata the keys ``keys`` have to sign, and draft it if there is no draft yet.
 
@@ -131,6 +134,7 @@ def prepare(
         policy: the data that decide which metadata has to be signed.
         keys: the IDs of the keys that are available for signing; empty to only report the state.
         renew: the TUF roles to sign again although their metadata has not expired.
+        places: the files or URIs of keys by key ID, as the user named them, for errors.
 
     Returns:
         The drafts to sign.
@@ -143,7 +147,7 @@ def prepare(
     reasons: dict[str, str] = {}
     root = _root(policy, keys, renew, reasons, problems)
     plan = SigningPlan(policy, root, reasons=reasons, problems=problems)
-    _require_known(plan, keys)
+    _require_known(plan, keys, places or {})
     _require_renewable(plan, keys, renew)
     content, targets = targets_of(plan, keys, renew)
     alone = reasons.get("targets") == OTHER_KEYS or _is_jump(plan, content)
@@ -244,13 +248,15 @@ def with_version(
     return replace(policy, published=published, latest=max(published), offer=offer)
 
 
-def _require_known(plan: SigningPlan, keys: frozenset[str]) -> None:
+def _require_known(plan: SigningPlan, keys: frozenset[str], places: Mapping[str, str]) -> None:
     known = frozenset[str]().union(*(_keys(plan.candidates, role) for role in _ROLES))
     for key in sorted(keys - known):
         if "root" in plan.problems:
             raise plan.problems["root"]
         raise ConfigError(
-            f"the key {key} signs nothing here",
+            f"the key {places[key]} ({key}) signs nothing here"
+            if key in places
+            else f"the key {key} signs nothing here",
             key="KEY",
             fix="see certpin publish status for those that do; certpin publish add-key brings "
             "another one in",

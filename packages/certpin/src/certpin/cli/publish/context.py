@@ -189,7 +189,8 @@ def open_signers(places: Sequence[str]) -> Iterator[dict[str, KeySigner]]:
     with ExitStack() as stack:
         found: dict[str, KeySigner] = {}
         for place in dict.fromkeys(places):
-            signer = KeySigner(stack.enter_context(signer_of(place, pin, for_server=False)))
+            private_key = stack.enter_context(signer_of(place, pin, for_server=False))
+            signer = KeySigner(private_key, place)
             found[signer.public_key.keyid] = signer
         yield found
 

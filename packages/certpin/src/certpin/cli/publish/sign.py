@@ -125,7 +125,8 @@ def sign(
         raise click.UsageError(f"give the keys that sign, or their files in {KEYS_VARIABLE}")
     renew = frozenset(renewed)
     with locked_context(path) as context, open_signers(places) as keys:
-        checked, plan = planned(context, frozenset(keys), record, renew)
+        named = {keyid: signer.place for keyid, signer in keys.items()}
+        checked, plan = planned(context, frozenset(keys), record, renew, named)
         if plan is None:
             _show_refusal(context, checked, as_json=as_json)
             ctx.exit(PROBLEM_FOUND)
@@ -139,6 +140,7 @@ def planned(
     keys: frozenset[str],
     record: RecordOptions,
     renew: frozenset[str] = frozenset(),
+    places: Mapping[str, str] | None = None,
 ) -> tuple[CheckedVersion | None, SigningPlan | None]:
     """Check the pin file's version, and plan which metadata these keys sign.
 
@@ -147,6 +149,7 @@ def planned(
         keys: the IDs of the keys.
         record: the options for the check of a new version and for its entry in the journal.
         renew: the TUF roles to sign again although their metadata has not expired.
+        places: the files or URIs of keys by key ID, as the user named them, for errors.
 
     Returns:
         A tuple: the version with the result of its check, or ``None`` if the version needs no check
@@ -163,7 +166,7 @@ def planned(
     if checked and record.force.refuses(checked.violations):
         return checked, None
     policy = _with_checked(context, checked) if checked else context.policy
-    return checked, prepare(policy, keys, renew)
+    return checked, prepare(policy, keys, renew, places)
 
 
 def carry_out(

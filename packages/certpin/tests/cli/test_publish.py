@@ -334,6 +334,20 @@ def test_a_second_init_is_refused(begun: Run) -> None:
     assert Path("root.key").read_bytes() == before
 
 
+def test_a_second_pin_file_in_the_folder_is_refused(begun: Run) -> None:
+    documented(begun, "sign", *KEYS)
+    text = Path("pins.toml").read_text(encoding="utf-8")
+    Path("b.toml").write_text(text.replace('name = "bank"', 'name = "casino"'), encoding="utf-8")
+    before = site_files()
+    for words in (["status"], ["sign", *KEYS], ["init", *INIT], ["add-key", "k", "--role", "root"]):
+        done = begun("publish", *words, "--file", "b.toml")
+        said = " ".join(done.err.split())
+        assert done.code == 2
+        assert "belongs to the pin set 'bank', and b.toml is 'casino'" in said
+        assert "put b.toml into another folder" in said
+    assert site_files() == before
+
+
 def test_without_init_every_command_names_it(run: Run) -> None:
     write(kit.policy(HOST))
     for words in (["status"], ["sign", "root.key"], ["add-key", "new.key", "--role", "root"]):

@@ -30,8 +30,9 @@ from certpin.pinfile.file import left_overs, put
 from certpin.publish.content import LIMITS
 from certpin.publish.state import FolderContents, pin_file_errors
 from certpin.support import locks
+from certpin.support.text import printable
 from certpin.updates.settings import target_path
-from certpin.updates.trust import SignedMetadata, is_plain, read_metadata
+from certpin.updates.trust import PIN_SET_FIELD, SignedMetadata, is_plain, read_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -74,6 +75,37 @@ def read(folder: Path) -> FolderContents:
         {role: data for role, data in drafts.items() if data is not None},
         _signatures(folder / "drafts"),
     )
+
+
+def require_owner(folder: Path, pin_file: Path, name: str) -> None:
+    """Raise ``ConfigError`` if the first root in the folder ``publish/`` names another pin set.
+
+    The user may have put two pin files into one folder, or renamed the pin set. The root is not
+    verified, and a root without a name is accepted: this function only explains the mistake.
+
+    Args:
+        folder: the folder ``publish/``.
+        pin_file: the pin file beside it.
+        name: the name of the pin set in the pin file.
+    """
+    owner = _owner(folder)
+    if isinstance(owner, str) and owner != name:
+        shown = printable(owner)[:80]
+        raise ConfigError(
+            f"{folder} belongs to the pin set {shown!r}, and {pin_file.name} is {name!r}",
+            key="name",
+            fix=f"put {pin_file.name} into another folder, and run certpin publish init there; if "
+            f'you have renamed the pin set, write name = "{shown}" again',
+        )
+
+
+def _owner(folder: Path) -> object:
+    """Return the name of the pin set in the first root, or in its draft; None without a name."""
+    for place in (folder / "site/metadata/1.root.json", folder / "drafts/root.json"):
+        with suppress(Exception):  # other functions report an invalid root
+            root = read_metadata("root", _read(place, LIMITS.root) or b"").signed
+            return root.unrecognized_fields.get(PIN_SET_FIELD)
+    return None
 
 
 def write(folder: Path, done: Done) -> None:

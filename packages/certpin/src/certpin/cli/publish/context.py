@@ -111,6 +111,7 @@ def open_context(path: Path) -> PublishContext:
     here = path.parent / folder.FOLDER
     ours = settings.load(here / folder.SETTINGS)
     files = RotationFiles(path)
+    folder.require_owner(here, path, files.pins.name)
     offer: content.Content | ConfigError
     try:
         offer = content.read(path, flutter=ours.flutter)

@@ -141,7 +141,7 @@ def init(
 
     pins = PinSet.load(path)
     here = path.parent / folder.FOLDER
-    _refuse_known(here)
+    _refuse_known(here, path, pins.name)
     ours = settings.PublishSettings(url, _days(expires))
     places: dict[Kind, Sequence[str]] = {
         "root": root_keys,
@@ -190,10 +190,12 @@ def _days(words: Sequence[str]) -> Mapping[str, int]:
     return days
 
 
-def _refuse_known(here: Path) -> None:
+def _refuse_known(here: Path, path: Path, name: str) -> None:
     from certpin.errors import ConfigError
+    from certpin.publish.folder import require_owner
 
     if here.exists():
+        require_owner(here, path, name)
         raise ConfigError(
             f"{here} already exists",
             key="publish",

@@ -165,6 +165,17 @@ def test_an_untrusted_chain_is_refused_although_its_pin_matches(
     assert world.server.taken() == []
 
 
+def test_a_certificate_that_is_not_valid_yet_points_to_the_clock(
+    world: World, intermediate: Authority
+) -> None:
+    """The clock of the client may be behind."""
+    later = intermediate.at(intermediate.now + timedelta(days=14))
+    world.server.use(later.issue(CHANNEL, key=world.identity.key))
+    error = refusal(world)
+    assert (error.reason, "not yet valid" in error.problem) == ("certificate", True)
+    assert "check this machine's clock" in error.fix
+
+
 def test_a_trust_file_of_the_bundled_set_holds_for_the_channel(
     world: World, rogue: Authority
 ) -> None:

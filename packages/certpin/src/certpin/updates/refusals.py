@@ -126,8 +126,8 @@ _EXPLANATIONS: tuple[tuple[type[Exception], _Explanation], ...] = (
 _UNVERIFIED = _Explanation(
     "certificate",
     "the certificate of the updates' server does not verify",
-    "renew it, or name its authority (trust, in the pin file); if it is valid, an attacker "
-    "intercepts the connection",
+    "check this machine's clock; renew the certificate, or name its authority (trust, in the pin "
+    "file); if it is valid now, an attacker intercepts the connection",
 )
 _UNKNOWN = _Explanation("unexpected", "the update failed with an unexpected error", "report it")
 

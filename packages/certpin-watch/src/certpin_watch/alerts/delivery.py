@@ -48,7 +48,8 @@ TIMED_OUT = "it gave no answer in time"
 def is_wanted(settings: NotificationSettings, alert: AlertRow, what: What) -> bool:
     """Return True if a notification service gets a message about an event, by its settings.
 
-    The settings are compared with the alert's rule, host and severity. If the event is "resolved",
+    The settings are compared with the alert's rule, host and severity. An alert about a wildcard
+    is also for a service that names a host below the wildcard. If the event is "resolved",
     the setting ``resolved`` must be on, and the highest severity of the alert's messages is
     compared. A service gets no messages about its own failures.
 
@@ -65,8 +66,17 @@ def is_wanted(settings: NotificationSettings, alert: AlertRow, what: What) -> bo
     return (
         not is_worse(settings.severity, severity)
         and (not settings.rules or alert.rule in settings.rules)
-        and (not settings.hosts or any(covers(entry, alert.host) for entry in settings.hosts))
+        and (not settings.hosts or any(_concerns(alert, entry) for entry in settings.hosts))
     )
+
+
+def _concerns(alert: AlertRow, entry: str) -> bool:
+    """Return True if an alert concerns a host or pattern in the settings of a service.
+
+    An alert of the monitor has the host pattern of the pin file. So an alert about
+    ``*.bank.example`` also concerns each host that this pattern covers.
+    """
+    return covers(entry, alert.host) or covers(alert.host, entry)
 
 
 class Notifier:

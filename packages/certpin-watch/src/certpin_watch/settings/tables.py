@@ -275,6 +275,7 @@ class NotificationSettings:
         url: the address in the notation of apprise, or of Alertmanager: a secret.
         severity: the lowest severity that is sent: ``critical``, ``warning`` or ``info``.
         hosts: hosts and patterns (``*.bank.example``); by default all, also alerts without a host.
+            A host below a wildcard of the pin file gets the alerts of the whole wildcard.
         rules: the rules whose alerts are sent; by default all.
         resolved: send a message when an alert is resolved, too.
     """

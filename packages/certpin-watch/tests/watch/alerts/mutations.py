@@ -115,6 +115,13 @@ MUTATIONS: list[Mutation] = [
         _DELIVERY + "a_service_for_critical_alerts_gets_the_end_of_one_that_became_a_warning",
     ),
     _rule(
+        "an alert about a wildcard reaches a service of a host below it",
+        "delivery.py",
+        " or covers(alert.host, entry)",
+        "",
+        _DELIVERY + "an_alert_about_a_wildcard_is_sent_for_a_host_below_it",
+    ),
+    _rule(
         "signs that services act on are replaced for Alertmanager",
         "services.py",
         '"summary": harmless(alert.summary, _MAX_ANNOTATION)',

@@ -17,14 +17,17 @@ import pytest
 from sqlalchemy import select
 
 from certpin.errors import ConfigError
-from certpin_watch.alerts.delivery import Notifier
+from certpin_watch.alerts.delivery import Notifier, is_wanted
 from certpin_watch.alerts.services import AppriseService
+from certpin_watch.alerts.silences import Silencing
+from certpin_watch.alerts.state import decide
+from certpin_watch.rules.engine import Evaluation
 from certpin_watch.secret import Secret
 from certpin_watch.settings import NotificationSettings
 from certpin_watch.store.alerts import open_alerts
 from certpin_watch.store.queries import alerts as queries
 from certpin_watch.store.tables.service import TELLINGS
-from tests.watch.alerts._findings import HOST, NOW, finding
+from tests.watch.alerts._findings import HOST, NOW, SETTINGS, finding
 from tests.watch.alerts._hook import hook
 from tests.watch.alerts.conftest import Stage, service_at
 
@@ -305,6 +308,26 @@ def test_services_get_the_alerts_that_their_settings_select(
         titles = [body["title"].partition(":")[0] for body in webhook.bodies]
         assert sorted(titles) == expected
         webhook.bodies.clear()
+
+
+@pytest.mark.parametrize(
+    ("entry", "host", "is_sent"),
+    [
+        ("www.bank.example", "*.bank.example", True),
+        ("a.www.bank.example", "**.bank.example", True),
+        ("*.bank.example", "**.bank.example", True),
+        ("**.bank.example", "*.bank.example", True),
+        ("www.bank.example", "api.bank.example", False),
+        ("www.bank.example", "*.other.example", False),
+        ("www.bank.example", "", False),
+    ],
+)
+def test_an_alert_about_a_wildcard_is_sent_for_a_host_below_it(
+    entry: str, host: str, is_sent: bool
+) -> None:
+    settings = NotificationSettings("team", Secret("json://127.0.0.1"), hosts=(entry,))
+    (change,) = decide((), Evaluation((finding(host=host),)), Silencing(), NOW, SETTINGS)
+    assert is_wanted(settings, change.alert, "opened") == is_sent
 
 
 @pytest.mark.medium

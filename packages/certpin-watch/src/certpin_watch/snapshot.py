@@ -107,14 +107,15 @@ class PinFiles:
         self.paths = tuple(paths)
         self._lock = threading.Lock()
         self._marks: dict[Path, tuple[object, ...]] = {}
+        self._named: dict[Path, tuple[Path, ...]] = {}
         self._sets: dict[Path, MonitoredPinSet] = {}
         self._problems: dict[Path, str] = {}
 
     def snapshot(self) -> Snapshot:
         """Return the content of all monitored pin files, and messages about invalid files.
 
-        For an invalid file, the last valid content is returned. Only files that changed are read
-        again. Never raises.
+        For an invalid file, the last valid content is returned. A valid file is read again only if
+        it changed, its journal, or a file that it names. Never raises.
         """
         with self._lock:
             for path in self.paths:
@@ -124,13 +125,17 @@ class PinFiles:
             return Snapshot(sets, tuple(self._problems.values()), is_complete)
 
     def _refresh(self, path: Path) -> None:
-        mark = (_mark(path), _mark(journal_path(path)))
-        if self._marks.get(path) == mark:
+        # The mark is made before the files are read. So a change during the reading is noticed at
+        # the next call, as are files that the pin file names only since this change.
+        files = (path, journal_path(path), *self._named.get(path, ()))
+        mark = tuple(map(_mark, files))
+        if self._marks.get(path) == mark and path not in self._problems:
             return
         self._problems.pop(path, None)
         try:
             pins = PinSet.load(path)
             self._sets[path] = MonitoredPinSet(path, pins, load_journal(journal_path(path)))
+            self._named[path] = tuple(path.parent / name for name in _named_files(pins))
         except ConfigError as exc:
             self._problems[path] = _with_folder(str(exc), path)
         self._marks[path] = mark
@@ -144,8 +149,17 @@ def _with_folder(problem: str, path: Path) -> str:
     return f"{text} (in the folder {printable(str(Path.cwd()))}){fix}{rest}"
 
 
+def _named_files(pins: PinSet) -> list[str]:
+    """Return the names of the files that a pin file names: trust anchors, and the list of logs."""
+    anchors = (*(policy.trust for policy in pins.policies), pins.debug)
+    return sorted({entry.source for entry in (*anchors, pins.ct_logs) if entry is not None})
+
+
 def _mark(path: Path) -> object:
-    """Return the time, size and inode of a file, to detect that the file changed.
+    """Return the times, size and inode of a file, to detect that the file changed.
+
+    The time of the last change of the inode is included: with new permissions, a file may have
+    become readable.
 
     Return None if the file is missing.
     """
@@ -153,7 +167,7 @@ def _mark(path: Path) -> object:
         stat = path.stat()
     except OSError:
         return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
 
 
 @dataclass

@@ -6,7 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from certpin_watch.snapshot import PinFiles
+from certpin.errors import PinFileError
+from certpin.lab import Authority
+from certpin.pinfile import PinSet
+from certpin_watch.snapshot import PinFiles, anchors_of
 from tests import kit
 from tests.cli._pinfiles import write
 
@@ -54,6 +57,60 @@ def test_a_broken_file_is_reported_and_keeps_its_last_good_content(
     path.write_text(good)
     os.utime(path, ns=(1, 1))
     assert watched.snapshot().problems == ()
+
+
+def _refuse(path: Path) -> PinSet:
+    """Fail as for a file that may not be read: tests may run as a user who may read every file."""
+    raise PinFileError("Permission denied", path=str(path))
+
+
+def test_a_file_with_a_problem_is_always_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cause may be elsewhere, such as the permissions of a folder: the file doesn't change."""
+    monkeypatch.chdir(tmp_path)
+    write(kit.policy("bank.example"))
+    watched = PinFiles([tmp_path / "pins.toml"])
+    with monkeypatch.context() as patch:
+        patch.setattr(PinSet, "load", _refuse)
+        assert "Permission denied" in watched.snapshot().problems[0]
+    snapshot = watched.snapshot()
+    assert (len(snapshot.sets), snapshot.problems) == (1, ())
+
+
+def test_a_file_with_other_permissions_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(kit.policy("bank.example"))
+    path = tmp_path / "pins.toml"
+    watched = PinFiles([path])
+    assert watched.snapshot().problems == ()
+    before = path.stat().st_ctime_ns
+    while path.stat().st_ctime_ns == before:  # until the clock of the file system ticks
+        path.chmod(0o600)
+    monkeypatch.setattr(PinSet, "load", _refuse)
+    assert "Permission denied" in watched.snapshot().problems[0]
+
+
+def test_anchors_that_arrive_later_or_change_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(kit.policy("bank.example"), trust=Path("anchors.pem"))
+    watched = PinFiles([tmp_path / "pins.toml"])
+    snapshot = watched.snapshot()
+    assert "anchors.pem" in snapshot.problems[0]
+    anchors = tmp_path / "anchors.pem"
+    for root in (Authority("First Root"), Authority("Second Root")):
+        anchors.write_bytes(root.pem)
+        snapshot = watched.snapshot()
+        assert snapshot.problems == ()
+        assert anchors_of(snapshot.policies_of("bank.example")) == (root.certificate.der,)
+    anchors.unlink()
+    broken = watched.snapshot()
+    assert "anchors.pem" in broken.problems[0]
+    assert broken.sets == snapshot.sets
 
 
 def test_an_unreadable_journal_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

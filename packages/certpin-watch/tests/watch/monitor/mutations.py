@@ -19,7 +19,30 @@ def _store_rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation
     return Mutation(rule, f"certpin_watch/store/{file}", old, new, _TESTS + test)
 
 
+def _snapshot_rule(rule: str, old: str, new: str, test: str) -> Mutation:
+    node = f"tests/watch/test_snapshot.py::test_{test}"
+    return Mutation(rule, "certpin_watch/snapshot.py", old, new, node)
+
+
 MUTATIONS: list[Mutation] = [
+    _snapshot_rule(
+        "a pin file with a problem is read again",
+        " and path not in self._problems:",
+        ":",
+        "a_file_with_a_problem_is_always_read_again",
+    ),
+    _snapshot_rule(
+        "a pin file with other permissions is read again",
+        "stat.st_mtime_ns, stat.st_ctime_ns,",
+        "stat.st_mtime_ns,",
+        "a_file_with_other_permissions_is_read_again",
+    ),
+    _snapshot_rule(
+        "a change of trust anchors is noticed",
+        ", *self._named.get(path, ()))",
+        ")",
+        "anchors_that_arrive_later_or_change_are_read_again",
+    ),
     _rule(
         "a process without the lease stores nothing",
         "scheduler.py",

@@ -59,7 +59,7 @@ class FailureHistory:
     Attributes:
         counted_at: the hour in which the cache was filled (its first second, Unix time).
         hours: the numbers of failure reports, by host and hour.
-        heard: the hours in which any report arrived.
+        heard: the hours with any report, in the week before the last of them.
         patterns: the host patterns for which reports were counted.
     """
 
@@ -171,13 +171,16 @@ def _failure_hours(
 ) -> tuple[Hours, frozenset[int]]:
     """Return the number of failure reports by host and hour, and the hours with any report.
 
-    The numbers of the current and the previous hour are read from the store, those of the hours
-    before come from the cache ``history``. ``now`` is the Unix time.
+    The numbers are those of the last week. The hours with any report are those of the week before
+    the last report, however long ago that is. The data of the current and the previous hour is read
+    from the store, that of the hours before comes from the cache ``history``. ``now`` is the Unix
+    time.
     """
     this = now - now % HOUR
     if history.counted_at != this:
         since = this - HISTORY - HOUR
-        history.hours, history.heard = _count(connection, history.patterns, since, this - HOUR)
+        history.hours, _ = _count(connection, history.patterns, since, this - HOUR)
+        history.heard = reports.hours_with_reports(connection, this - HOUR, HISTORY)
         history.counted_at = this
     recent, heard = _count(connection, history.patterns, this - HOUR, this + HOUR)
     hosts = history.hours.keys() | recent.keys()

@@ -394,9 +394,11 @@ def _reports_silent(evidence: Evidence) -> Iterator[AlertFinding]:
     """Yield a finding if no report arrived for an unusually long time.
 
     The time without reports must be longer than the setting ``silent``, and longer than twice the
-    longest gap between reports in the week before.
+    longest gap between reports in the week before the last report. That week doesn't move while no
+    report arrives, so that the problem is only gone when one does.
     """
-    heard = [hour for hour in evidence.reports.heard if hour <= evidence.now]
+    past = [hour for hour in evidence.reports.heard if hour <= evidence.now]
+    heard = [hour for hour in past if hour >= past[-1] - HISTORY]
     if len(heard) < _MIN_HOURS or heard[-1] - heard[0] < DAY:
         return
     longest = max(after - before for before, after in pairwise(heard))

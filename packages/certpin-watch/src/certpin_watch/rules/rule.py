@@ -229,7 +229,8 @@ class ReportEvidence:
         groups: the failure reports of the last day, identical ones counted together.
         holders: the number of clients that hold each version of a pin set.
         hours: the number of failure reports by host and hour (its first second), over seven days.
-        heard: the hours (their first second) in which any report arrived.
+        heard: the hours (their first second) in which any report arrived, in the week before the
+            last report or longer.
         accepted: the pairs in which the chain matches the pins of a live version.
         strange: the pairs in which the chain matches no live version. Pairs that are neither here
             nor in ``accepted`` were not checked.

@@ -122,6 +122,13 @@ MUTATIONS: list[Mutation] = [
         _DELIVERY + "an_alert_about_a_wildcard_is_sent_for_a_host_below_it",
     ),
     _rule(
+        "silence of clients doesn't end because the regular week is over",
+        "evidence.py",
+        "reports.hours_with_reports(connection, this - HOUR, HISTORY)",
+        "_",
+        _GATHER + "the_regular_week_is_the_one_before_the_last_report",
+    ),
+    _rule(
         "signs that services act on are replaced for Alertmanager",
         "services.py",
         '"summary": harmless(alert.summary, _MAX_ANNOTATION)',

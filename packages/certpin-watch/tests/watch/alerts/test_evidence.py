@@ -94,6 +94,23 @@ def report(store: Store, served: tuple[bytes, ...], count: int = 10, **more: Any
         connection.execute(insert(REPORT_GROUPS).values(key=key, **values))
 
 
+def test_the_regular_week_is_the_one_before_the_last_report(store: Store, good: Identity) -> None:
+    here = stage(store, watched(good.pin))
+    this = NOW - NOW % HOUR
+    last = this - 30 * DAY
+    for hour in (last - 8 * DAY, last - 7 * DAY, last - HOUR, last):
+        report(store, ders(good), hour=hour)
+    history = FailureHistory()
+    with store.read() as connection:
+        found = gather_reports(connection, here.watch, history, NOW)
+    assert found.heard == (last - 7 * DAY, last - HOUR, last)
+    assert found.hours == {}
+    report(store, ders(good), hour=this)
+    with store.read() as connection:
+        found = gather_reports(connection, here.watch, history, NOW)
+    assert found.heard[-2:] == (last, this)
+
+
 def test_reports_are_counted_and_their_chains_checked(
     store: Store, good: Identity, root: Authority
 ) -> None:

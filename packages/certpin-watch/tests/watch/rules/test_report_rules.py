@@ -251,6 +251,16 @@ def test_reports_are_silent_if_they_used_to_arrive_regularly() -> None:
     assert not found("reports-silent", heard=tuple(hour + 4 * HOUR for hour in heard))
     assert not found("reports-silent", heard=heard[::8])
     assert not found("reports-silent", heard=())
+    assert not found("reports-silent", heard=(*heard, THIS))
+    before = tuple(hour - 1000 * HOUR for hour in heard)
+    assert not found("reports-silent", heard=(*before, *heard[-20:])), "no regular week"
+
+
+def test_reports_stay_silent_until_one_arrives() -> None:
+    heard = tuple(range(THIS - 1000 * HOUR, THIS - 800 * HOUR, HOUR))
+    (one,) = found("reports-silent", heard=heard)
+    assert "for 800 hours; the longest gap of the week before was 1." in one.summary
+    assert not found("reports-silent", heard=(*heard, THIS))
 
 
 def test_reports_wait_if_no_writer_counts_them() -> None:

@@ -341,6 +341,19 @@ def failures_by_hour(
         yield host, hour, int(count)
 
 
+def hours_with_reports(connection: Connection, until: int, span: int) -> frozenset[int]:
+    """Return the hours with any report, up to the last one and at most ``span`` seconds before it.
+
+    Only hours that begin before ``until`` count. Each hour is its first second in Unix time.
+    """
+    hour = REPORT_GROUPS.c.hour
+    last = connection.scalar(select(func.max(hour)).where(hour < until))
+    if last is None:
+        return frozenset()
+    rows = connection.scalars(select(hour).where(hour >= last - span, hour <= last).distinct())
+    return frozenset(rows)
+
+
 def observed_chains(connection: Connection, hosts: Iterable[str]) -> frozenset[HostChain]:
     """Return every chain that probes observed at these hosts, as pairs of host and digest.
 

@@ -277,7 +277,7 @@ def _alerts(connection: Connection, made: World, strange: bytes) -> None:
 _ALERTS = (
     ("strange-chain", "critical", FIRST[0],
      "Clients of api.bank.example in the network corp-guest receive a chain that no location sees.",
-     "certpin pin api.bank.example", 412, 5 * HOUR),
+     "certpin check pins.toml --host api.bank.example", 412, 5 * HOUR),
     ("pin-mismatch", "critical", FIRST[1],
      "Every location is served a key for login.bank.example that version 12 does not pin.",
      "certpin check pins.toml --host login.bank.example:443", None, 3 * HOUR),

@@ -16,7 +16,6 @@ import click
 import pytest
 import yaml
 
-from certpin.cli.main import cli
 from certpin.pins import normalise
 from certpin_watch import settings
 from certpin_watch.api.resources import RESOURCES
@@ -26,6 +25,7 @@ from scripts.docs.markdown import prose
 from scripts.docs.service import TABLES, api_page, descriptions, settings_page
 from tests.documentation._blocks import blocks
 from tests.servers._run import require
+from tests.watch._commands import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,24 +53,6 @@ SECRETS |= {"WATCH_CHAT": "json://127.0.0.1", "WATCH_PAGER": "json://127.0.0.1"}
 
 # Options are checked when a command runs; here they are only parsed.
 _CALL = re.compile(r"(?:^|[ /(])certpin +((?:serve|watch|check|rotate|add|lint|publish)\b.*)")
-
-
-def parse(words: list[str]) -> None:
-    """Parse a command with the real command line, without running it.
-
-    Raises:
-        click.ClickException: there is no such command or option.
-    """
-    command: click.Command = cli
-    above, name, rest = None, "certpin", list(words)
-    while isinstance(command, click.Group):
-        above = click.Context(command, parent=above, info_name=name)
-        name, *rest = rest or [""]
-        found = command.get_command(above, name)
-        if found is None:
-            raise click.UsageError(f"there is no command {name!r}", above)
-        command = found
-    command.make_context(name, rest, parent=above)
 
 
 def _documents(path: Path) -> list[Any]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from certpin_watch.monitor.evidence import LocationStatus, PolicyEvidence, ProbeEvidence
     from certpin_watch.rules.rule import Evidence
 
+_JOURNAL = ".journal.jsonl"  # of pins.toml: pins.journal.jsonl
 _JOB_ROOM = 64 * 1024  # bytes of a job for everything but its anchors
 
 
@@ -251,7 +252,15 @@ def _pin_file_unreadable(evidence: Evidence) -> Iterator[AlertFinding]:
             host="",
             pin_set="",
             summary=f"a monitored file cannot be used: {_on_one_line(problem)}",
-            command=f"certpin lint {shlex.quote(path)}",
+            command=_file_command(path),
             subject=path,
             details={"problem": problem},
         )
+
+
+def _file_command(path: str) -> str:
+    """Return the command that reads a pin file, or the journal beside it, and reports its fault."""
+    pins = path.removesuffix(_JOURNAL)
+    if pins != path:
+        return f"certpin rotate status --file {shlex.quote(pins + '.toml')}"
+    return f"certpin lint {shlex.quote(path)}"

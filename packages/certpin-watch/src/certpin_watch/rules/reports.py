@@ -22,7 +22,6 @@ from certpin_watch.store.identities import DAY, HOUR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from certpin_watch.rules.rule import Evidence, ReportedFailures
     from certpin_watch.settings import Severity
@@ -79,7 +78,7 @@ def _failures_surge(evidence: Evidence) -> Iterator[AlertFinding]:
             watched.pins.name,
             f"{counted(now, 'failure')} in an hour, {usual} {'is' if usual == 1 else 'are'} usual"
             + (f"; in the last day {shares}" if shares else ""),
-            _command("check", host, pins=watched.path),
+            _check_command(evidence, watched, host),
             {
                 "hour": now,
                 "usual": usual,
@@ -145,7 +144,7 @@ def _strange_chain(evidence: Evidence) -> Iterator[AlertFinding]:
             host,
             watched.pins.name,
             _strange_summary(evidence, groups, vouched, reach),
-            _command("pin", *server_words(evidence.probes.targets, host)),
+            _check_command(evidence, watched, host),
             {
                 "clients": clients,
                 "reports": reach.reports,
@@ -313,7 +312,7 @@ def _old_app(
         f"{', '.join(map(printable, versions))}; newer ones are not. "
         f"{counted(_total(groups), 'report')} in a day; their pins or anchors are too old for the "
         "chain that the server presents",
-        _command("rotate", "status", pins=watched.path),
+        f"certpin rotate status --file {shlex.quote(str(watched.path))}",
         {
             "clients": sum(known) if known else None,
             "app": app[:_MAX_VALUE],
@@ -370,7 +369,7 @@ def _would_lock_out(evidence: Evidence) -> Iterator[AlertFinding]:
             watched.pins.name,
             f"{counted(_total(groups), 'connection')} in a day would have been refused if the "
             "pins were enforced" + (f"; {shares}" if shares else ""),
-            _command("check", host, pins=watched.path),
+            _check_command(evidence, watched, host),
             {
                 "clients": _max_clients(evidence, groups, watched),
                 "reports": _total(groups),
@@ -499,6 +498,10 @@ def _percent(share: float) -> str:
     return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
 
 
-def _command(*words: str, pins: Path | None = None) -> str:
-    file = ["--file", str(pins)] if pins else []
-    return shlex.join(["certpin", *words, *file])
+def _check_command(evidence: Evidence, watched: MonitoredPinSet, host: str) -> str:
+    """Return the ``certpin check`` command that probes a host and compares its chain with the pins.
+
+    Like the monitor, it verifies the chain with the anchors in the pin file (``trust``).
+    """
+    server = server_words(evidence.probes.targets, host)
+    return shlex.join(["certpin", "check", str(watched.path), "--host", *server])

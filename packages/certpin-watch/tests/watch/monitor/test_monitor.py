@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import socket
 import threading
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,17 @@ from certpin.lab import Authority, LabServer
 from certpin.rotation.journal import Event, format_event
 from certpin_watch.alerts.run import Evaluator
 from certpin_watch.monitor import probing
+from certpin_watch.monitor.evidence import gather_probes
 from certpin_watch.monitor.probing import Prober
 from certpin_watch.monitor.results import ProbeJob
 from certpin_watch.monitor.scheduler import Scheduler, run
+from certpin_watch.rules.engine import RULES
+from certpin_watch.rules.rule import Evidence, ReportedFailures, ReportEvidence
+from certpin_watch.settings import AlertSettings
 from certpin_watch.store import leases
 from certpin_watch.store.alerts import open_alerts
 from certpin_watch.store.tables.observations import CERTIFICATES, SIGHTINGS, VANTAGES
+from tests.cli.conftest import invoke
 from tests.probe.scan._servers import Server, say_nothing, tls
 from tests.servers.mail import smtp
 from tests.servers.nginx import nginx
@@ -60,6 +66,33 @@ def test_a_good_host_has_one_sighting_and_no_finding(
     assert scene.found() == []
     with scene.watch.store.read() as connection:
         assert connection.scalar(select(func.count()).select_from(CERTIFICATES)) == 3
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("rule", ["failures-surge", "strange-chain", "would-lock-out"])
+def test_the_command_of_a_rule_over_reports_finds_the_healthy_server(
+    watch_over: WatchOver, intermediate: Authority, rule: str
+) -> None:
+    """The server has the certificate of a private authority, which the pin file trusts."""
+    leaf, chain, now = intermediate.issue("localhost"), b"c" * 32, 1_800_000_000
+    with LabServer(leaf) as server:
+        scene = watch_over(leaf, host=[server_at(server.port)])
+        probed = gather_probes(scene.watch, scene.watch.clock())
+        decision = "report" if rule == "would-lock-out" else "refuse"
+        strange = {("localhost", chain)} if rule == "strange-chain" else set()
+        place = ("localhost", chain, b"", "bank", 1, "bank", "3.1", "carrier")
+        reports = ReportEvidence(
+            sets=scene.watch.pin_files.snapshot().sets,
+            groups=(ReportedFailures(*place, decision, "mismatch", 99),),
+            hours={"localhost": {now - now % 3600: 99}},
+            strange=frozenset(strange),
+        )
+        evidence = Evidence(now, AlertSettings(few=5), probed, reports)
+        (finding,) = RULES[rule].check(evidence)
+        done = invoke(*shlex.split(finding.command)[1:], "--json")
+    assert done.code == 0, done.out
+    (host,) = done.json["hosts"]
+    assert host["status"] == "holds"
 
 
 @pytest.mark.medium

@@ -28,6 +28,7 @@ from certpin_watch.rules.rule import Evidence
 from certpin_watch.settings import AlertSettings, MonitorSettings
 from certpin_watch.snapshot import MonitoredPinSet
 from tests import kit
+from tests.watch._commands import check_next_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -179,13 +180,15 @@ def found(*args: Any, **fields: Any) -> list[AlertFinding]:
 def findings_of(evidence: ProbeEvidence) -> list[AlertFinding]:
     """Return the findings of all alert rules for these probe results.
 
-    Also check that no rule raises an exception, and that each finding has a declared severity.
+    Also check that no rule raises an exception, and that each finding has a declared severity and a
+    command that exists.
     """
     limits = AlertSettings(few=5, networks=10, surge=4, silent=timedelta(hours=6), disk=5)
     evaluation = evaluate(Evidence(int(evidence.now.timestamp()), limits, evidence))
     assert not evaluation.failures
     for finding in evaluation.findings:
         assert finding.severity in RULES[finding.rule].severities
+        check_next_command(finding.command)
     return list(evaluation.findings)
 
 

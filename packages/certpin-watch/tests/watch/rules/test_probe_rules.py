@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from certpin.lab.ct_log import LabLog, log_list, with_scts
 from certpin.pins import HostPattern, HostPin, Pin
 from certpin.providers import load_providers, root_pins
-from certpin.rotation import AdoptionDelays, Event
+from certpin.rotation import AdoptionDelays, Event, journal_path
 from certpin.x509 import Chain
 from certpin_watch.monitor.targets import Target
 from certpin_watch.settings import SEVERITIES, HostSettings, MonitorSettings
@@ -527,6 +528,9 @@ def test_a_pin_file_that_cannot_be_read_is_critical() -> None:
     )
     assert finding.severity == "critical"
     assert (finding.subject, finding.command) == ("/etc/pins.toml", "certpin lint /etc/pins.toml")
+    journal = journal_path(Path("/etc/pins.toml"))
+    finding = one(found([view()], problems=(f"{journal}:1: it is broken",)), "pin-file-unreadable")
+    assert finding.command == "certpin rotate status --file /etc/pins.toml"
 
 
 def test_a_logged_certificate_with_an_unpinned_key_is_found() -> None:
@@ -577,7 +581,8 @@ def test_a_logged_entry_has_a_finding_for_a_limited_time_and_a_malformed_one_is_
 
 def test_findings_are_sorted_by_severity_can_be_json_and_keep_their_key() -> None:
     findings = found(
-        [view("stranger"), failing(62, "Hostname mismatch", vantage="fra1")], problems=("x: y",)
+        [view("stranger"), failing(62, "Hostname mismatch", vantage="fra1")],
+        problems=("x.toml: y",),
     )
     order = [SEVERITIES.index(finding.severity) for finding in findings]
     assert order == sorted(order)

@@ -29,6 +29,7 @@ from certpin_watch.snapshot import MonitoredPinSet
 from certpin_watch.store.identities import DAY, HOUR
 from certpin_watch.store.queries.capacity import Queue, Sweep, Window
 from tests import kit
+from tests.watch._commands import check_next_command
 from tests.watch.alerts._findings import HOST, NOW, finding
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def found(
 ) -> Sequence[AlertFinding]:
     """Return the findings of one alert rule, for this state of the service and these reports.
 
-    Also check that the findings have the rule's name and a declared severity.
+    Also check that the findings have the rule's name, a declared severity, and a command that
+    exists.
     """
     given = Evidence(
         NOW,
@@ -75,6 +77,8 @@ def found(
     findings = list(RULES[rule].check(given))
     assert {finding.rule for finding in findings} <= {rule}
     assert {finding.severity for finding in findings} <= set(RULES[rule].severities)
+    for one in findings:
+        check_next_command(one.command)
     return findings
 
 
@@ -150,9 +154,11 @@ def test_the_command_for_a_strange_chain_names_the_probed_server() -> None:
     (charge,) = monitored_policies((watched,), MonitorSettings(), now)
     probes = ProbeEvidence((PolicyEvidence(charge, (), MonitorSettings(), now),))
     (one,) = found("strange-chain", probes=probes, groups=(group(9),), strange=STRANGE)
-    assert one.command == (f"certpin pin {HOST}:8443 --connect 10.0.0.5:8443 --starttls smtp")
+    assert one.command == (
+        f"certpin check pins.toml --host {HOST}:8443 --connect 10.0.0.5:8443 --starttls smtp"
+    )
     (one,) = found("strange-chain", groups=(group(9),), strange=STRANGE)
-    assert one.command == f"certpin pin {HOST}"
+    assert one.command == f"certpin check pins.toml --host {HOST}"
 
 
 def networks_of(number: int, chain: bytes = CHAIN) -> dict[tuple[str, bytes], frozenset[str]]:

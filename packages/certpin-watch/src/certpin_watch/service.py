@@ -63,15 +63,16 @@ log = logging.getLogger("certpin.watch")
 
 
 def make_ready(watch: Watch) -> None:
-    """Check that the service may start: secrets, addresses, database schema, and access control.
+    """Check that the service may start: secrets, names of pin sets, addresses, schema, and access.
 
     If the checks succeed, a missing database is created, and an old SQLite file migrated.
 
     Raises:
-        ConfigError: a setting is invalid or unsafe.
+        ConfigError: a setting is invalid or unsafe, or two pin files have one name.
         StoreError: the store is unreachable.
     """
     look_up_all(watch.settings)
+    watch.pin_files.check_names()
     if watch.settings.nats is not None:
         nats_address(watch.settings.nats)
     telemetry.parse_headers(watch.settings.telemetry.headers)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from certpin.errors import ConfigError, HostError
+from certpin.errors import ConfigError, HostError, PinFileError
 from certpin.pinfile import PinSet
 from certpin.rotation import AdoptionDelays, History, journal_path, load_journal
 from certpin.support.text import printable
@@ -97,19 +97,24 @@ def live_pins(policies: SetPolicies) -> tuple[HostPin, ...]:
     return tuple(entry for _, policy in policies for entry in policy.pins if entry.live)
 
 
+class SharedNameError(PinFileError):
+    """A monitored pin file has the name of another one. ``path`` is the pin file."""
+
+
 class PinFiles:
     """Reads the monitored pin files. For an invalid file, its last valid content is used.
 
-    Threads may share an instance.
+    Alerts, pages, metrics and reports refer to a pin set by its name. So a file with the name of
+    another one is invalid, too. Threads may share an instance.
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
-        self.paths = tuple(paths)
+        self.paths = tuple(dict.fromkeys(paths))
         self._lock = threading.Lock()
         self._marks: dict[Path, tuple[object, ...]] = {}
         self._named: dict[Path, tuple[Path, ...]] = {}
         self._sets: dict[Path, MonitoredPinSet] = {}
-        self._problems: dict[Path, str] = {}
+        self._problems: dict[Path, ConfigError] = {}
 
     def snapshot(self) -> Snapshot:
         """Return the content of all monitored pin files, and messages about invalid files.
@@ -122,7 +127,20 @@ class PinFiles:
                 self._refresh(path)
             sets = tuple(self._sets[path] for path in self.paths if path in self._sets)
             is_complete = len(sets) == len(self.paths)
-            return Snapshot(sets, tuple(self._problems.values()), is_complete)
+            problems = (_with_folder(str(exc), path) for path, exc in self._problems.items())
+            return Snapshot(sets, tuple(problems), is_complete)
+
+    def check_names(self) -> None:
+        """Check that no two of the pin files that can be read have one name.
+
+        Raises:
+            SharedNameError: two have.
+        """
+        self.snapshot()
+        with self._lock:
+            for problem in self._problems.values():
+                if isinstance(problem, SharedNameError):
+                    raise problem
 
     def _refresh(self, path: Path) -> None:
         # The mark is made before the files are read. So a change during the reading is noticed at
@@ -134,11 +152,22 @@ class PinFiles:
         self._problems.pop(path, None)
         try:
             pins = PinSet.load(path)
+            self._require_own_name(path, pins.name)
             self._sets[path] = MonitoredPinSet(path, pins, load_journal(journal_path(path)))
             self._named[path] = tuple(path.parent / name for name in _named_files(pins))
         except ConfigError as exc:
-            self._problems[path] = _with_folder(str(exc), path)
+            self._problems[path] = exc
         self._marks[path] = mark
+
+    def _require_own_name(self, path: Path, name: str) -> None:
+        for other, known in self._sets.items():
+            if other != path and known.pins.name == name:
+                raise SharedNameError(
+                    f"{printable(str(other))} has the name {printable(name)}, too",
+                    path=path,
+                    key="name",
+                    fix="give each monitored pin file its own name",
+                )
 
 
 def _with_folder(problem: str, path: Path) -> str:

@@ -6,15 +6,20 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from certpin.errors import PinFileError
 from certpin.lab import Authority
 from certpin.pinfile import PinSet
-from certpin_watch.snapshot import PinFiles, anchors_of
+from certpin_watch.context import Watch
+from certpin_watch.service import make_ready
+from certpin_watch.settings import ServiceSettings
+from certpin_watch.snapshot import PinFiles, SharedNameError, anchors_of
 from tests import kit
 from tests.cli._pinfiles import write
 
 if TYPE_CHECKING:
-    import pytest
+    from certpin_watch.store import Store
 
 
 def test_a_missing_file_is_read_once_it_exists(
@@ -111,6 +116,44 @@ def test_anchors_that_arrive_later_or_change_are_read_again(
     broken = watched.snapshot()
     assert "anchors.pem" in broken.problems[0]
     assert broken.sets == snapshot.sets
+
+
+def test_pin_files_with_one_name_are_refused_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sqlite_store: Store
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(kit.policy("bank.example"))
+    write(kit.policy("shop.example"), path="shop.toml")
+    files = PinFiles([tmp_path / "pins.toml", tmp_path / "shop.toml"])
+    with pytest.raises(SharedNameError) as refused:
+        make_ready(Watch(ServiceSettings(), sqlite_store, files))
+    assert refused.value.path == str(tmp_path / "shop.toml")
+    assert f"name: {tmp_path / 'pins.toml'} has the name bank, too" in str(refused.value)
+    twice = PinFiles([tmp_path / "pins.toml", tmp_path / "pins.toml"])
+    twice.check_names()
+    assert len(twice.snapshot().sets) == 1
+
+
+def test_a_pin_file_that_gets_the_name_of_another_keeps_its_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(kit.policy("bank.example"))
+    write(kit.policy("shop.example"), path="shop.toml")
+    shop = tmp_path / "shop.toml"
+    same = shop.read_text()
+    shop.write_text(same.replace('"bank"', '"shop"'))
+    watched = PinFiles([tmp_path / "pins.toml", shop])
+    watched.check_names()
+    good = watched.snapshot()
+    assert good.problems == ()
+    shop.write_text(same.replace("shop.example", "new.example"))
+    (problem,) = watched.snapshot().problems
+    assert problem.startswith(f"{shop}: name: {tmp_path / 'pins.toml'} has the name bank, too")
+    assert watched.snapshot().sets == good.sets
+    (tmp_path / "pins.toml").write_text(same.replace('"bank"', '"other"'))
+    assert watched.snapshot().problems == ()
+    assert [entry.pins.name for entry in watched.snapshot().sets] == ["other", "bank"]
 
 
 def test_an_unreadable_journal_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

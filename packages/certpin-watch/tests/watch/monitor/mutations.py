@@ -43,6 +43,19 @@ MUTATIONS: list[Mutation] = [
         ")",
         "anchors_that_arrive_later_or_change_are_read_again",
     ),
+    _snapshot_rule(
+        "each pin file has its own name",
+        "            self._require_own_name(path, pins.name)\n",
+        "",
+        "a_pin_file_that_gets_the_name_of_another_keeps_its_content",
+    ),
+    Mutation(
+        "pin files with one name are refused at the start",
+        "certpin_watch/service.py",
+        "    watch.pin_files.check_names()\n",
+        "",
+        "tests/watch/test_snapshot.py::test_pin_files_with_one_name_are_refused_at_the_start",
+    ),
     _rule(
         "a process without the lease stores nothing",
         "scheduler.py",

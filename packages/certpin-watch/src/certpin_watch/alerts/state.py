@@ -17,8 +17,8 @@
 5. If a rule could not be evaluated, its problems are neither present nor gone. The same is true for
    the problems of hosts whose pins can't be read.
 6. If the clock was set back, stored times that are in the future count as now.
-7. Messages about an acknowledged alert are not repeated. If its severity rises, a message is sent
-   at once, and the alert has to be acknowledged again.
+7. Messages about an acknowledged alert are not repeated. If its severity rises, even to one of an
+   earlier message, a message is sent at once, and the alert has to be acknowledged again.
 """
 
 from __future__ import annotations
@@ -192,6 +192,9 @@ def _continue(
         gone_at=None,
         quiet=quiet,
     )
+    # No repeated message says that the severity fell, so a later rise has to be sent.
+    if known.acknowledged_at is not None and is_worse(known.peak, finding.severity):
+        alert = replace(alert, peak=finding.severity)
     events = _events(alert, known, context)
     if "repeated" in events:
         alert = replace(alert, repeats=alert.repeats + 1)

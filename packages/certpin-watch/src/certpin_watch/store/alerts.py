@@ -54,7 +54,8 @@ class AlertRow:
         gone_at: when the problem was no longer detected; None if it is still detected.
         told_at: when a message about the alert was last due; None if none was.
         told_clients: the number of affected clients at ``told_at``.
-        peak: the severity at ``told_at``; for a silenced alert, the worst one since then.
+        peak: the severity at ``told_at``; for a silenced alert, the worst one since then; for an
+            acknowledged alert, the lowest one since then.
         highest: the highest severity that a message about the alert had.
         quiet: why no messages are sent: "silenced" or "maintenance"; empty if they are sent.
         flaps: how often the problem returned soon after its alert resolved.

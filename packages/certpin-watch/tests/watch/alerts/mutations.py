@@ -108,6 +108,13 @@ MUTATIONS: list[Mutation] = [
         _STATE + "an_acknowledged_alert_is_not_repeated_until_its_severity_rises",
     ),
     _rule(
+        "a second rise in severity of an acknowledged alert is sent",
+        "state.py",
+        "        alert = replace(alert, peak=finding.severity)\n",
+        "        pass\n",
+        _STATE + "an_acknowledged_alert_that_falls_and_rises_again_is_sent",
+    ),
+    _rule(
         "a service that got a message gets the end",
         "state.py",
         "if is_worse(alert.severity, alert.highest) else alert.highest",

@@ -203,6 +203,18 @@ def test_an_acknowledged_alert_is_not_repeated_until_its_severity_rises() -> Non
     assert (worse.state, worse.acknowledged_by) == ("open", "")
 
 
+def test_an_acknowledged_alert_that_falls_and_rises_again_is_sent() -> None:
+    history = History()
+    assert history.evaluate(NOW, finding()) == ["opened!"]
+    (key, alert) = next(iter(history.alerts.items()))
+    history.alerts[key] = replace(alert, acknowledged_at=NOW + 60, acknowledged_by="anna")
+    assert history.evaluate(NOW + 120, finding(severity="warning")) == []
+    assert history.alerts[key].state == "acknowledged"
+    assert history.evaluate(NOW + 2 * REPEAT, finding(severity="warning")) == []
+    assert history.evaluate(NOW + 2 * REPEAT + 60, finding()) == ["escalated!"]
+    assert history.alerts[key].state == "open"
+
+
 def test_a_problem_that_is_gone_makes_its_alert_recovering() -> None:
     history = History()
     history.evaluate(NOW, finding())

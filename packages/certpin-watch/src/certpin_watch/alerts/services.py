@@ -31,6 +31,7 @@ from urllib.parse import unquote, urlsplit
 from certpin.errors import ConfigError
 from certpin.probe import join_address
 from certpin.support.network import Deadline, exchange
+from certpin.support.text import printable
 from certpin_watch.alerts.message import (
     clients_text,
     command_line,
@@ -56,7 +57,6 @@ _PORT = 9093
 _TIMEOUT = 15.0  # seconds for each step of a request
 _TOTAL_TIMEOUT = 60.0  # seconds for a whole request
 _MAX_ANNOTATION = 600  # characters
-_MAX_LABEL = 200
 
 _LOGGERS = (
     *("apprise", "urllib3", "urllib3.connectionpool", "urllib3.util.retry", "requests", "smtplib"),
@@ -316,6 +316,10 @@ def _alertmanager_request(settings: NotificationSettings) -> tuple[str, dict[str
 def alertmanager_json(alert: AlertRow, now: int, url: str) -> dict[str, Any]:
     """Return an alert as JSON for Alertmanager's API v2 (``postableAlert``).
 
+    Labels are data that routes and silences compare: they are neither cut nor made harmless, as
+    texts for people are. Hosts are normalised names or patterns, and pin sets are those of the
+    monitored files.
+
     ``now`` is the Unix time, and ``url`` the base address of the web pages, or empty.
     """
     labels = {
@@ -335,7 +339,7 @@ def alertmanager_json(alert: AlertRow, now: int, url: str) -> dict[str, Any]:
     }
     ends = now + _EXPIRY_SECONDS if alert.resolved_at is None else alert.resolved_at
     return {
-        "labels": {name: harmless(value, _MAX_LABEL) for name, value in labels.items() if value},
+        "labels": {name: printable(value) for name, value in labels.items() if value},
         "annotations": {name: value for name, value in annotations.items() if value},
         "startsAt": _iso(alert.opened_at),
         # Alertmanager refuses an alert that ends before it starts.

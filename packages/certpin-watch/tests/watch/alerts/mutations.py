@@ -108,6 +108,13 @@ MUTATIONS: list[Mutation] = [
         _STATE + "an_acknowledged_alert_is_not_repeated_until_its_severity_rises",
     ),
     _rule(
+        "a label for Alertmanager has no control characters",
+        "services.py",
+        "{name: printable(value) for name",
+        "{name: value for name",
+        "tests/watch/alerts/test_alertmanager.py::test_the_labels_for_alertmanager_are_not_changed",
+    ),
+    _rule(
         "a second rise in severity of an acknowledged alert is sent",
         "state.py",
         "        alert = replace(alert, peak=finding.severity)\n",

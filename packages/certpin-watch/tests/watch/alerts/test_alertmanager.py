@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import urllib.request
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,14 @@ import pytest
 
 from certpin.errors import ConfigError
 from certpin_watch.alerts.message import Message
-from certpin_watch.alerts.services import RESEND_SECONDS, make_services
+from certpin_watch.alerts.services import RESEND_SECONDS, alertmanager_json, make_services
+from certpin_watch.alerts.silences import Silencing
+from certpin_watch.alerts.state import decide
+from certpin_watch.rules.engine import Evaluation
 from certpin_watch.secret import Secret
 from certpin_watch.settings import AlertSettings, NotificationSettings
 from tests.servers._run import free_port, require, running
-from tests.watch.alerts._findings import HOST, finding
+from tests.watch.alerts._findings import HOST, NOW, SETTINGS, finding
 from tests.watch.alerts.conftest import Stage
 
 if TYPE_CHECKING:
@@ -95,6 +99,23 @@ def test_a_real_alertmanager_has_an_alert_until_it_resolves(
     stage.evaluate()
     asyncio.run(stage.notify())
     assert receiver.alerts == []
+
+
+@pytest.mark.parametrize(
+    ("host", "label"),
+    [
+        ("*.wild.example", "*.wild.example"),
+        ("**.wild.example", "**.wild.example"),
+        (f"{'a' * 60}.{'b' * 60}.{'c' * 60}.wild.example",) * 2,
+        ("a\n\u202eb", r"a\n\u202eb"),
+    ],
+)
+def test_the_labels_for_alertmanager_are_not_changed(host: str, label: str) -> None:
+    one = replace(finding(host=host), pin_set="bank <app> @team")
+    (change,) = decide((), Evaluation((one,)), Silencing(), NOW, SETTINGS)
+    labels = alertmanager_json(replace(change.alert, id=12_345), NOW, "")["labels"]
+    assert labels["host"] == label
+    assert (labels["pin_set"], labels["id"]) == ("bank <app> @team", "12345")
 
 
 def test_open_alerts_are_sent_again_each_minute_if_they_were_sent_before(

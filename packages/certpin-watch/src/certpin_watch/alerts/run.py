@@ -178,6 +178,7 @@ class Evaluator:
         self._history = FailureHistory()
         self._failures: dict[str, str] = {}
         self._begun = watch.clock()
+        self._last_at = int(self._begun.timestamp())
 
     def holds_lease(self, now: int) -> bool:
         """Return True if this process holds the lease for alerts.
@@ -202,9 +203,24 @@ class Evaluator:
         term = max(_LEASE_SECONDS, 4 * every)
         with self._watch.store.write() as connection:
             self._lease = take(connection, _LEASE, self._holder, now, term)
+        self._note_time(now, term)
         if self._lease is None:
             return None
         return self._write(self._lease, self._evaluate(now), now)
+
+    def _note_time(self, now: int, longest: int) -> None:
+        """Treat a jump of the time as a start of this process.
+
+        The clock was set, the machine was suspended, or the store was away. Then the monitor did
+        not probe either, and it needs the time for a first round: it is not silent.
+
+        Args:
+            now: the Unix time.
+            longest: the seconds since the last call that are no jump.
+        """
+        if not 0 <= now - self._last_at <= longest:
+            self._begun = datetime.fromtimestamp(now, UTC)
+        self._last_at = now
 
     def release(self) -> None:
         """Release the lease for alerts, which one process at a time holds.

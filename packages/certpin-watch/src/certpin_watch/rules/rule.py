@@ -92,7 +92,8 @@ class AlertRule:
         summary: the condition under which it yields a finding, as a phrase.
         why: the consequence of that condition, in sentences.
         after_start: True if the rule is not evaluated before a new process had the time for a
-            first round of probes. Until then, its alerts keep their state.
+            first round of probes, also after a jump of the time. Until then, its alerts keep their
+            state.
     """
 
     id: str
@@ -333,7 +334,8 @@ class Evidence:
         service: the state of the monitoring service.
         missing: the names of the parts, such as "reports", that are empty because they could not be
             read.
-        starting: True if this process began so recently that it may not have probed yet.
+        starting: True if this process began so recently that it may not have probed yet, or
+            continued so recently after a jump of the time.
     """
 
     now: int

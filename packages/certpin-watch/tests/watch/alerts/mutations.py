@@ -115,6 +115,14 @@ MUTATIONS: list[Mutation] = [
         "tests/watch/alerts/test_alertmanager.py::test_the_labels_for_alertmanager_are_not_changed",
     ),
     _rule(
+        "after a jump of the time, the monitor has the time for a first round",
+        "run.py",
+        "            self._begun = datetime.fromtimestamp(now, UTC)\n",
+        "            pass\n",
+        "tests/watch/alerts/test_run.py::test_"
+        "after_a_jump_of_the_time_the_monitor_is_silent_only_if_it_does_not_probe",
+    ),
+    _rule(
         "a second rise in severity of an acknowledged alert is sent",
         "state.py",
         "        alert = replace(alert, peak=finding.severity)\n",

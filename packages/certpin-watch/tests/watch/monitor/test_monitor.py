@@ -317,8 +317,7 @@ def test_a_start_after_a_pause_is_no_silence(
         evaluator = Evaluator(scene.watch)
         evaluator.evaluate()
         assert open_rules(scene) == []
-        scene.pass_time(hours=2)  # nothing probes
-        evaluator.evaluate()
+        evaluate_for(scene, evaluator, minutes=120)  # nothing probes
     assert open_rules(scene) == ["monitor-silent"]
 
 
@@ -397,8 +396,7 @@ def test_a_running_service_evaluates_with_the_last_readable_pin_file(
         scene.found()
         scene.pass_time(hours=2)
         evaluator = Evaluator(scene.watch)
-        scene.pass_time(hours=1)
-        evaluator.evaluate()
+        evaluate_for(scene, evaluator, minutes=60)
         assert open_rules(scene) == ["monitor-silent"]
         (scene.folder / "pins.toml").unlink()
         go_on(scene, evaluator, rounds=3)
@@ -408,8 +406,15 @@ def test_a_running_service_evaluates_with_the_last_readable_pin_file(
 def go_on(scene: Scene, evaluator: Evaluator, *, rounds: int) -> None:
     """Probe and evaluate so many times, with 20 minutes before each."""
     for _ in range(rounds):
-        scene.pass_time(minutes=20)
+        evaluate_for(scene, evaluator, minutes=20)
         scene.round()
+        evaluator.evaluate()
+
+
+def evaluate_for(scene: Scene, evaluator: Evaluator, *, minutes: int) -> None:
+    """Evaluate each minute: a longer time between two evaluations counts as a jump of the time."""
+    for _ in range(minutes):
+        scene.pass_time(minutes=1)
         evaluator.evaluate()
 
 

@@ -17,7 +17,13 @@ from certpin.rotation.rules import expiry
 from certpin.support.text import in_days, in_utc
 from certpin.x509 import name_of
 from certpin_watch.rules.pins import certificate_details
-from certpin_watch.rules.rule import AlertFinding, AlertRule, per_policy, policy_finding
+from certpin_watch.rules.rule import (
+    AlertFinding,
+    AlertRule,
+    client_details,
+    per_policy,
+    policy_finding,
+)
 from certpin_watch.store.queries.sightings import HAS_EXPIRED, warning_period
 
 if TYPE_CHECKING:
@@ -180,7 +186,7 @@ def _pins_expired(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
             subject=f"version {number}",
             version=number,
             expires=int(policy.expires.timestamp()),
-            clients=clients,
+            **client_details(clients, [number]),
         )
 
 
@@ -211,7 +217,7 @@ def _pins_expire(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
                 subject=f"version {number}",
                 version=number,
                 expires=int(end.timestamp()),
-                clients=clients,
+                **client_details(clients, [number]),
             )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from certpin.pins import Pin
 from certpin.pins.verdict import advice
@@ -14,7 +14,7 @@ from certpin.rotation.prospect import judge
 from certpin.rotation.rules import backup, served_chain, version_list
 from certpin.support.text import counted
 from certpin.x509 import name_of
-from certpin_watch.rules.rule import AlertRule, per_policy, policy_finding
+from certpin_watch.rules.rule import AlertRule, client_details, per_policy, policy_finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 )
 @per_policy
 def _pin_mismatch(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
-    number, holders = monitored.charge.pins.version, version_holders(monitored)
+    number = monitored.charge.pins.version
     for view, chain in monitored.verified:
         verdict = match(monitored, monitored.policy, chain)
         if verdict.matched:
@@ -57,7 +57,7 @@ def _pin_mismatch(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
             address=view.edge or view.address,
             since=int(view.since.timestamp()),
             version=number,
-            clients=clients_at_risk(monitored.situation([view]), holders) if holders else None,
+            **holder_details(monitored, view),
             advice=advice(verdict, view.target.host, view.target.server(view.edge)),
             chain=chain_details(chain),
         )
@@ -71,6 +71,16 @@ def version_holders(monitored: PolicyEvidence) -> list[Version]:
     """
     number = monitored.charge.pins.version
     return [version for version in monitored.live_versions if version.number == number]
+
+
+def holder_details(monitored: PolicyEvidence, view: ServerView) -> dict[str, Any]:
+    """Return the details about the clients that hold the version in the pin file.
+
+    If the version isn't in the journal, clients may hold it all the same.
+    """
+    holders = version_holders(monitored)
+    clients = clients_at_risk(monitored.situation([view]), holders) if holders else None
+    return client_details(clients, [monitored.charge.pins.version])
 
 
 def refusal_outcome(monitored: PolicyEvidence) -> tuple[Severity, str]:
@@ -108,9 +118,10 @@ def _field_mismatch(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
         ]
         if not refusing:
             continue
+        numbers = [version.number for version in refusing]
         clients = clients_at_risk(situation, refusing)
-        number = "an unknown number of clients" if clients is None else counted(clients, "client")
-        verb = "is" if clients in {None, 1} else "are"
+        number = "clients" if clients is None else counted(clients, "client")
+        verb = "is" if clients == 1 else "are"
         yield policy_finding(
             monitored,
             "field-mismatch",
@@ -122,8 +133,7 @@ def _field_mismatch(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
             vantage=view.vantage,
             address=view.edge or view.address,
             since=int(view.since.timestamp()),
-            versions=[version.number for version in refusing],
-            clients=clients,
+            **{"versions": numbers} | client_details(clients, numbers),
             chain=chain_details(chain),
         )
 

@@ -151,6 +151,17 @@ def policy_finding(
     )
 
 
+def client_details(clients: int | None, versions: Iterable[int]) -> dict[str, Any]:
+    """Return the details from which the number of clients that a finding affects is derived.
+
+    Args:
+        clients: the number of clients according to the journal; None if it doesn't know it. Then
+            the engine counts the clients that reported one of the versions.
+        versions: the numbers of the pin-set versions that these clients hold.
+    """
+    return {"versions": list(versions)} if clients is None else {"clients": clients}
+
+
 class ReportedFailures(NamedTuple):
     """A group of identical failure reports of the last day.
 

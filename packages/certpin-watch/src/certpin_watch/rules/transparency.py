@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 from certpin.errors import CertificateParseError, HostError
 from certpin.pins import HostPattern, Pin
 from certpin.pins.verdict import advice, missing_scts
-from certpin.rotation.fleet import clients_at_risk
 from certpin_watch.rules.pins import (
     chain_details,
     expected_pins,
+    holder_details,
     match,
     refusal_outcome,
-    version_holders,
 )
 from certpin_watch.rules.rule import AlertFinding, AlertRule, per_policy, policy_finding
 
@@ -150,7 +149,6 @@ def _too_few_scts(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
         severity, outcome = refusal_outcome(monitored)
         if verdict.decision == "report" and monitored.policy.mode == "enforce":
             severity, outcome = "warning", "clients only report it, because the log list is too old"
-        holders = version_holders(monitored)
         yield policy_finding(
             monitored,
             "too-few-scts",
@@ -163,7 +161,7 @@ def _too_few_scts(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
             address=view.edge or view.address,
             since=int(view.since.timestamp()),
             version=monitored.charge.pins.version,
-            clients=clients_at_risk(monitored.situation([view]), holders) if holders else None,
+            **holder_details(monitored, view),
             advice=advice(verdict, view.target.host, view.target.server(view.edge)),
             chain=chain_details(chain),
         )

@@ -17,7 +17,9 @@ from certpin.providers import load_providers, root_pins
 from certpin.rotation import AdoptionDelays, Event, journal_path
 from certpin.x509 import Chain
 from certpin_watch.monitor.targets import Target
-from certpin_watch.settings import SEVERITIES, HostSettings, MonitorSettings
+from certpin_watch.rules.engine import RULES, evaluate
+from certpin_watch.rules.rule import Evidence, ReportEvidence, VersionHolders
+from certpin_watch.settings import SEVERITIES, AlertSettings, HostSettings, MonitorSettings
 from tests import kit
 from tests.watch.rules import _probes as made
 from tests.watch.rules._probes import (
@@ -67,6 +69,29 @@ def test_an_unpinned_key_is_critical_and_its_chain_is_described() -> None:
     assert finding.command == "certpin check pins.toml --host api.bank.test:443"
     assert finding.details["chain"][0]["pin"] == str(made.pin("stranger"))
     assert "ship a pin set that holds the new one" in finding.details["advice"]
+
+
+@pytest.mark.parametrize("journal", ["empty", "of another version", "without numbers"])
+def test_clients_that_report_the_version_of_the_pin_file_are_counted(journal: str) -> None:
+    """The journal may lack the version of the pin file, or the number of its clients."""
+    events = {
+        "empty": [],
+        "of another version": [published(pins("stranger"), ago=DAY, clients=40)],
+        "without numbers": [published(pins("leaf", version=2), ago=DAY)],
+    }
+    evidence = Evidence(
+        int(NOW.timestamp()),
+        AlertSettings(),
+        probes([view("stranger")], pins("leaf", version=2), events[journal]),
+        ReportEvidence(
+            holders=tuple(
+                VersionHolders("bank", version, "app", "1", clients)
+                for version, clients in ((1, 7), (2, 300))
+            )
+        ),
+    )
+    evaluation = evaluate(evidence, {"pin-mismatch": RULES["pin-mismatch"]})
+    assert list(evaluation.clients.values()) == [300]
 
 
 def test_an_edge_with_an_unpinned_key_is_named_with_its_address() -> None:

@@ -31,9 +31,23 @@ log = logging.getLogger("certpin.watch.requests")
 def configure(settings: LogSettings) -> None:
     """Send the records of all loggers to standard error, as text or as JSON (``[log]``)."""
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter() if settings.format == "json" else logging.Formatter(_TEXT))
+    handler.setFormatter(JsonFormatter() if settings.format == "json" else TextFormatter(_TEXT))
     logging.basicConfig(handlers=[handler])
     logging.getLogger("certpin.watch").setLevel(logging.INFO)
+
+
+def _time(record: logging.LogRecord) -> str:
+    at = datetime.fromtimestamp(record.created, UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class TextFormatter(logging.Formatter):
+    """Formats a log record as text, with the time in UTC (RFC 3339), as the pages show it."""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        """Return the time of the record."""
+        del datefmt
+        return _time(record)
 
 
 class JsonFormatter(logging.Formatter):
@@ -45,9 +59,8 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line of JSON."""
-        at = datetime.fromtimestamp(record.created, UTC)
         line: dict[str, Any] = {
-            "time": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "time": _time(record),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -92,6 +93,23 @@ def test_requests_are_logged_on_demand_without_secrets(lines: io.StringIO) -> No
     assert line["logger"] == "certpin.watch.requests"
     assert "\n" not in line["path"]
     assert "hunter2" not in lines.getvalue()
+
+
+@pytest.mark.usefixtures("lines")  # which restores the level of the logger
+def test_a_line_of_text_has_its_time_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    handlers: list[logging.Handler] = []
+    monkeypatch.setattr(logging, "basicConfig", lambda **given: handlers.extend(given["handlers"]))
+    logs.configure(LogSettings())
+    record = logging.LogRecord("certpin.watch", logging.WARNING, "", 0, "it failed", (), None)
+    record.created = 1_800_000_000.25
+    monkeypatch.setenv("TZ", "Pacific/Auckland")
+    time.tzset()
+    try:
+        text = handlers[0].format(record)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert text == "2027-01-15T08:00:00.250Z WARNING certpin.watch: it failed"
 
 
 def test_an_exception_is_one_line(lines: io.StringIO) -> None:

@@ -18,6 +18,7 @@ _PROSPECT = "certpin/rotation/prospect.py"
 _SWITCH = "certpin/cli/rotate/switch.py"
 _START = "certpin/cli/rotate/start.py"
 _FINISH = "certpin/cli/rotate/finish.py"
+_FILES = "certpin/cli/rotate/files.py"
 _RECORDING = "certpin/cli/rotate/recording.py"
 _IN_START = "tests/cli/test_rotate_start.py::"
 _IN_FINISH = "tests/cli/test_rotate_finish.py::"
@@ -38,6 +39,7 @@ _IN_JOURNAL = "tests/rotation/test_journal.py::"
 _IN_PLAN = "tests/rotation/test_plan.py::"
 _IN_PROSPECT = "tests/rotation/test_prospect.py::"
 _DRAFT = "tests/cli/test_rotate_draft.py::"
+_CRASHES = "tests/cli/test_rotate_crashes.py::"
 
 MUTATIONS: list[Mutation] = [
     Mutation(
@@ -615,6 +617,20 @@ MUTATIONS: list[Mutation] = [
         _PATHS + "test_the_only_backup_is_not_announced_as_the_next_key",
     ),
     Mutation(
+        "a failed append leaves no part of a line in the journal",
+        _FILES,
+        "            file.truncate(size)\n",
+        "",
+        _CRASHES + "test_a_full_disk_leaves_no_part_of_a_line_in_the_journal",
+    ),
+    Mutation(
+        "an interrupted append takes back the change of the pin file",
+        _FILES,
+        "        except BaseException as exc:  # also Ctrl-C",
+        "        except OSError as exc:",
+        _CRASHES + "test_ctrl_c_during_the_write_of_the_journal_takes_the_step_back",
+    ),
+    Mutation(
         "the fact is recorded before anything can fail",
         "certpin/cli/rotate/emergency.py",
         "    report.record(probes.hosts)\n    report.find_paths(probes)",
@@ -624,7 +640,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "the pin file marks a key that the journal records as stolen",
-        "certpin/cli/rotate/files.py",
+        _FILES,
         '                yield entry.pin, "compromised"',
         "                pass",
         "tests/cli/test_rotate_emergency.py"

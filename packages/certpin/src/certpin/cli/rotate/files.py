@@ -180,11 +180,15 @@ class RotationFiles:
         try:
             new = after(self.history.events, [*self.observations, *events])
             append_lines(self.journal, format_journal(new))
-        except OSError as exc:
+        except BaseException as exc:  # also Ctrl-C
             if changed:
                 write_atomically(self.path, self._before)
+            if not isinstance(exc, OSError):
+                raise
             raise JournalError(
-                f"it cannot be written: {exc.strerror or exc}", path=self.journal
+                f"it cannot be written: {exc.strerror or exc}",
+                path=self.journal,
+                fix="free space on its disk and check its rights, then repeat the step",
             ) from exc
 
     def require_time(self, now: datetime) -> None:
@@ -217,14 +221,25 @@ def append_lines(path: Path, lines: str) -> None:
     """Append whole lines to a file, and make sure that they are on the disk (fsync).
 
     If the last line of the file has no line end, a line end is added first.
+
+    Raises:
+        OSError: the lines can't be written. The file has none of them: half a line of a journal
+            would stop all commands that read it.
     """
-    with path.open("ab+") as file:
-        if file.tell():
+    with path.open("ab+", buffering=0) as file:  # a buffer would be written again by close()
+        size = file.tell()
+        data = lines.encode()
+        if size:
             file.seek(-1, os.SEEK_END)
-            lines = lines if file.read(1) == b"\n" else "\n" + lines
-        file.write(lines.encode())
-        file.flush()
-        os.fsync(file.fileno())
+            data = data if file.read(1) == b"\n" else b"\n" + data
+        try:
+            while data:
+                data = data[file.write(data) :]  # a full disk can take a part of them
+            os.fsync(file.fileno())
+        except BaseException:
+            file.truncate(size)
+            os.fsync(file.fileno())
+            raise
 
 
 # The states COMPROMISED and LOST in the pin file, as the journal records them.

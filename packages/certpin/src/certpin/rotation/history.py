@@ -38,11 +38,25 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from certpin.pins import HostPin, Pin, PinSet, State
+    from certpin.pins import HostPin, HostPolicy, Pin, PinSet, State
     from certpin.rotation.situation import AdoptionDelays
 
 # States that a publish turns into PUBLISHED; it keeps the other states of its pin set.
 _UNPUBLISHED = {"generated", "staged"}
+
+# The steps that lead from a pin's state in the journal to its later state in the pin file.
+_MISSING: dict[tuple[State | None, State], tuple[StepName, ...]] = {
+    (None, "staged"): ("stage",),
+    ("generated", "staged"): ("stage",),
+    ("staged", "active"): ("activate",),
+    ("published", "active"): ("activate",),
+    ("retiring", "active"): ("activate",),
+    ("active", "retiring"): ("retire",),
+    ("active", "removed"): ("retire", "remove"),
+    ("retiring", "removed"): ("remove",),
+    ("published", "removed"): ("remove",),
+    ("lost", "removed"): ("remove",),
+}
 
 _UNKNOWN_VERSION: dict[StepName, str] = {
     "ended": "recorded the end of version {}, which was never published",
@@ -139,6 +153,49 @@ class History:
             for event in self.events
             if event.step == "activate" and event.host == host and event.pin
         }
+
+    def missing_steps(self, policy: HostPolicy) -> dict[Pin, tuple[StepName, ...]]:
+        """Return the steps that the pin file has, and the journal lacks.
+
+        The states of the pins in the file follow from these steps. A crash after the write of the
+        pin file leaves such steps (decision 22).
+
+        Args:
+            policy: a policy in the pin file.
+
+        Returns:
+            The missing steps by pin, without the pins that lack none.
+        """
+        last = {pin: state for pin, state, _ in _states(self.events, policy.pattern)}
+        found: dict[Pin, tuple[StepName, ...]] = {}
+        for entry in policy.pins:
+            steps = _MISSING.get((last.get(entry.pin), entry.state), ())
+            if last.get(entry.pin) == entry.state == "active":
+                steps = ("activate",) if self._lacks_switch(policy.pattern, entry) else ()
+            if steps:
+                found[entry.pin] = steps
+        return found
+
+    def _lacks_switch(self, pattern: HostPattern, entry: HostPin) -> bool:
+        """Return True if an ACTIVE pin was a backup, and no ``activate`` is recorded for it.
+
+        The steps of a pattern that covers the same hosts count. A pin that had its role in its
+        first version needs no step.
+        """
+        if entry.role == "backup":
+            return False
+        was_backup = False
+        for event in self.events:
+            if event.pins:
+                pins = _published_pins(event.pins, pattern)
+                was_backup |= any(p.pin == entry.pin and p.role == "backup" for p in pins)
+            elif event.pin == entry.pin and event.step in {"stage", "activate"}:
+                other = HostPattern.parse(event.host)
+                if other.covers(pattern) or pattern.covers(other):
+                    if event.step == "activate":
+                        return False
+                    was_backup = True
+        return was_backup
 
     def since(self, pattern: HostPattern, pin: Pin) -> dict[State, datetime]:
         """Return when a pin of a host last entered each of its states: a dict of times by state."""

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     )
 
 _MAX_NAME = 100  # characters of a person's name; a login name has 32
+# The command of each step that a crash can leave without its line in the journal.
+_COMMANDS = {"stage": "start", "activate": "switch", "retire": "finish", "remove": "finish"}
 _MIN_PINS = 2  # of an enforced host, as the pin file requires
 
 
@@ -69,6 +71,7 @@ class RotationFiles:
         self.contradictions = contradictions(self.history)
         for contradiction in self.contradictions:
             say("certpin: warning", f"{self.journal}: {contradiction}")
+        self._warn_unrecorded()
         self._mark_unusable()
 
     @property
@@ -203,6 +206,21 @@ class RotationFiles:
 
         if problem := behind_journal(self.evidence, now):
             raise JournalError(problem, path=self.journal, fix=REPAIR)
+
+    def _warn_unrecorded(self) -> None:
+        """Warn of steps that the pin file has, and the journal lacks, as after a crash."""
+        from certpin.cli.options import file_option
+
+        if not self.deployed.versions:
+            return
+        for policy in self.pins.policies:
+            for pin, steps in self.history.missing_steps(policy).items():
+                say(
+                    "certpin: warning",
+                    f"{policy.pattern}: {self.path} has the step {steps[-1]} of {pin}, and "
+                    f"{self.journal} lacks it: repeat certpin rotate {_COMMANDS[steps[-1]]} {pin}"
+                    f"{file_option(self.path)}",
+                )
 
     def _mark_unusable(self) -> None:
         """Mark keys in the draft as COMPROMISED or LOST if the journal records a theft or loss.

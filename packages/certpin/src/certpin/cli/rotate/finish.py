@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     Step = Literal["retire", "remove", "unstage"]
 
+_REMOVALS: tuple[Literal["retire", "remove"], ...] = ("retire", "remove")
+
 
 @click.command()
 @click.argument(
@@ -100,12 +102,19 @@ def finish(
 def _require_known(files: RotationFiles, policies: list[HostPolicy], pin: Pin) -> None:
     from certpin.errors import ConfigError
 
-    if not any(pin == entry.pin for policy in policies for entry in policy.pins):
+    in_file = any(pin == entry.pin for policy in policies for entry in policy.pins)
+    if not in_file and not any(_is_left_staged(files, policy, pin) for policy in policies):
         raise ConfigError(
             f"{files.path} does not have {pin}",
             key="KEY",
             fix="certpin rotate status lists its pins",
         )
+
+
+def _is_left_staged(files: RotationFiles, policy: HostPolicy, pin: Pin) -> bool:
+    """Return True if only the journal has a pin as STAGED, as after a crash of ``finish KEY``."""
+    in_file = any(pin == entry.pin for entry in policy.pins)
+    return not in_file and files.history.past(policy.pattern).states.get(pin) == "staged"
 
 
 @dataclass
@@ -140,11 +149,12 @@ class FinishRun:
         """
         from certpin.rotation.renewal import in_flight, old_pins, served_backups, switch_date
 
+        recorded = self._record_missing(pattern, named)
         policy, situation = self._situation(pattern)
         if named is None:
             found = old_pins(situation, self.files.history.activated(policy.pattern))
         else:
-            found = (named,) if situation.entry(named) else ()
+            found = (named,) if situation.entry(named) and named not in recorded else ()
         for pin in found:
             self.take_out(pattern, pin, named=named is not None)
         _, situation = self._situation(pattern)
@@ -156,6 +166,37 @@ class FinishRun:
         for pin in in_flight(situation) if named is None else ():
             date = date_text(switch_date(situation, pin), self.files)
             self.messages.append(f"{pattern}: {pin} is not adopted yet. {date}")
+
+    def _record_missing(self, pattern: str, named: Pin | None) -> set[Pin]:
+        """Prepare the events of removals that the pin file has, and the journal lacks.
+
+        Args:
+            pattern: the pattern of the host's policy.
+            named: the only key to look at; None for all.
+
+        Returns:
+            The pins for which nothing is left to do.
+        """
+        done: set[Pin] = set()
+        policy, _ = self._situation(pattern)
+        for pin, steps in self.files.history.missing_steps(policy).items():
+            missing = [step for step in _REMOVALS if step in steps]
+            if not missing or named not in {None, pin}:
+                continue
+            if not self._refused(policy, self._check(pattern, pin, "retire")):
+                self.events += [(pattern, step, pin) for step in missing]
+                done |= {pin} if "remove" in missing else set()
+                self.messages.append(
+                    f"{pattern}: {pin} is {steps[-1]}d in the pin file already; the journal now "
+                    "has this step, too."
+                )
+        if named is not None and _is_left_staged(self.files, policy, named):
+            self.events.append((pattern, "unstage", named))
+            self.messages.append(
+                f"{pattern}: {named} is out of the pin file already; the journal now has this "
+                "step, too."
+            )
+        return done
 
     def outcome(self, policies: list[HostPolicy], who: str) -> StepOutcome:
         """Write the pin file and the journal, and return the outcome for the user.

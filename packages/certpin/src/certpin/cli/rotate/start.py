@@ -236,11 +236,14 @@ class _Start:
         pin = self.key.named.pin
         violations: list[HostViolation] = []
         added: list[str] = []
+        unrecorded: list[str] = []
         for policy in policies:
             situation = self.files.situation(policy, (), self.now)
             violations += of_host(policy, check_step(situation, "stage", pin))
             if self._is_missing(situation, pin):
                 added.append(str(policy.pattern))
+            elif self._is_unrecorded(situation, pin):
+                unrecorded.append(str(policy.pattern))
         outcome = StepOutcome(
             "start",
             self.files.path,
@@ -250,10 +253,10 @@ class _Start:
             violations=violations,
         )
         if not self.force.refuses(violations):
-            outcome.events = self._write(added, violations, policies)
+            outcome.events = self._write(added, unrecorded, violations, policies)
             outcome.done = True
             outcome.version = self.files.pins.version
-            self._describe(outcome, added, policies)
+            self._describe(outcome, added, policies, recorded=bool(unrecorded))
         return outcome
 
     def _policies(self) -> list[HostPolicy]:
@@ -309,13 +312,22 @@ class _Start:
             require_transition(pin, state, "staged")
         return True
 
+    def _is_unrecorded(self, situation: Situation, pin: Pin) -> bool:
+        """Return True if the pin file has the pin, and the journal lacks the step after a crash."""
+        return "stage" in self.files.history.missing_steps(situation.policy).get(pin, ())
+
     def _write(
-        self, added: list[str], violations: list[HostViolation], policies: list[HostPolicy]
+        self,
+        added: list[str],
+        unrecorded: list[str],
+        violations: list[HostViolation],
+        policies: list[HostPolicy],
     ) -> list[Event]:
         """Write key, certificate request, pin file and journal: all, or none on failure.
 
         Args:
             added: the patterns of the hosts that get the pin.
+            unrecorded: the patterns of the hosts that have the pin, and no step in the journal.
             violations: the rotation invariants that the step violates; if there are any, the events
                 record that the step was forced.
             policies: all policies that the step is for; the request names their hosts.
@@ -331,7 +343,7 @@ class _Start:
         events = [
             Event(self.now, self.who, step, name, named.pin, note=named.note, reason=reason)
             for step in steps
-            for name in added
+            for name in [*added, *unrecorded]
             if not self._was_published(name)
         ]
         if added:
@@ -340,7 +352,7 @@ class _Start:
             self.files.editor.add_pin(name, HostPin(named.pin, "backup", "staged", named.note))
         request = self.key.request(self._names(policies)) if self.csr else ""
         with self.key.written(), self._request_written(request):
-            if added:
+            if added or unrecorded:
                 self.files.commit(events)
         return events
 
@@ -372,13 +384,16 @@ class _Start:
                 self.csr.unlink()
             raise
 
-    def _describe(self, outcome: StepOutcome, added: list[str], policies: list[HostPolicy]) -> None:
+    def _describe(
+        self, outcome: StepOutcome, added: list[str], policies: list[HostPolicy], *, recorded: bool
+    ) -> None:
         """Add to the outcome the sentences for the user, and the next commands with their dates.
 
         Args:
             outcome: the result of the run.
             added: the patterns of the hosts that got the pin.
             policies: all policies that the step is for.
+            recorded: True if the journal lacked the step at a host, and now has it.
         """
         from certpin.rotation.renewal import is_last_spare, latest_of, switch_date
         from certpin.support.text import printable
@@ -391,7 +406,8 @@ class _Start:
         if added:
             outcome.messages.append(f"{pin} is in {version}, for {', '.join(added)}.")
         else:
-            outcome.messages.append(f"{pin} is in {version} already: nothing was changed.")
+            change = "the journal now has this step, too" if recorded else "nothing was changed"
+            outcome.messages.append(f"{pin} is in {version} already: {change}.")
         outcome.messages += self.key.advice()
         if self.csr:
             outcome.messages.append(
@@ -423,11 +439,13 @@ class _Start:
 
 
 def _is_lost_in_merge(situation: Situation, pin: Pin) -> bool:
-    """Return True if the pin file lacks a pin that the journal has as PUBLISHED at this host.
+    """Return True if the pin file lacks a pin that the journal has as STAGED or PUBLISHED here.
 
-    A git merge can remove a pin by mistake; then it may be added again.
+    A git merge can remove a pin by mistake; then it may be added again. So can a crash of
+    ``rotate finish KEY`` remove a STAGED pin without its step in the journal.
     """
-    return situation.entry(pin) is None and situation.past.states.get(pin) == "published"
+    recorded = situation.past.states.get(pin)
+    return situation.entry(pin) is None and recorded in {"staged", "published"}
 
 
 def _used_pins(policy: HostPolicy) -> frozenset[Pin]:

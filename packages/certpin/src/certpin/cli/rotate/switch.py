@@ -374,7 +374,9 @@ def _result(step: KeySwitch, changes: list[tuple[str, Role]]) -> str:
 def _changes(step: KeySwitch) -> list[tuple[str, Role]]:
     """Return the host patterns at which the pin becomes ACTIVE, each with the pin's role.
 
-    For a leaf's pin, policies that compare only authorities are left out: it has no effect there.
+    This includes a pin that is ACTIVE in the pin file, if the journal lacks its step after a crash.
+    For a leaf's pin, policies that compare only authorities are left out: it has no effect
+    there.
     """
     found = []
     is_leaf = any(prospect.leaf for prospect in step.prospects)
@@ -384,6 +386,7 @@ def _changes(step: KeySwitch) -> list[tuple[str, Role]]:
         entry, role = situation.entry(step.pin), situation.role_of(step.pin)
         if step.prospects and not is_leaf:
             role = "root" if step.named.certificates[0].self_issued else "intermediate"
-        if entry and (entry.state, entry.role) != ("active", role):
+        is_missing = step.pin in step.files.history.missing_steps(policy)
+        if entry and ((entry.state, entry.role) != ("active", role) or is_missing):
             found.append((str(policy.pattern), role))
     return found

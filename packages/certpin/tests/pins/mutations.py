@@ -257,6 +257,27 @@ MUTATIONS = [
         f"{_C}a_new_host_with_expired_pins_breaks",
     ),
     Mutation(
+        "diff: a narrower match that leaves out every key in use breaks",
+        _CHANGES,
+        "    elif out := _left_out(old, new):",
+        "    elif out := _left_out(old, new)[:0]:",
+        f"{_C}a_narrower_match_breaks_if_it_leaves_out_every_pin_in_use",
+    ),
+    Mutation(
+        "diff: a backup doesn't replace a key in use",
+        _CHANGES,
+        'each.role in reached and each.state == "active" for',
+        'each.role in {*reached, "backup"} and each.state == "active" for',
+        f"{_C}a_narrower_match_breaks_if_it_leaves_out_every_pin_in_use",
+    ),
+    Mutation(
+        "diff: match refuses nothing in report mode",
+        _CHANGES,
+        '    elif new.mode == "report":\n        text = f\'match',
+        "    elif False:\n        text = f'match",
+        f"{_C}a_narrower_match_locks_no_client_out_if_the_new_set_only_reports",
+    ),
+    Mutation(
         "diff: another name needs another version",
         _CHANGES,
         "(old.name, old.debug) != (new.name, new.debug)",

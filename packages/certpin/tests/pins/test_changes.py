@@ -15,6 +15,8 @@ from certpin.pins.changes import WEIGHTS, changes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from certpin.pins import Mode, State
+
 NOW = datetime(2027, 3, 1, tzinfo=UTC)
 ONE, TWO, THREE, FOUR = (Pin("sha256", bytes(range(at, at + 32))) for at in range(4))
 PAST, SOON, LATER = (datetime(year, 1, 1, tzinfo=UTC) for year in (2027, 2028, 2029))
@@ -369,6 +371,39 @@ def test_a_setting_changes(
     ((found, text),) = _found(_set(_policy(**old)), _set(_policy(**new)))
     assert found == weight
     assert words in text
+
+
+@pytest.mark.parametrize(
+    ("leaf", "weight"), [("generated", "breaks"), ("retiring", "breaks"), ("active", "careful")]
+)
+@pytest.mark.parametrize("state", ["active", "retiring"])
+def test_a_narrower_match_breaks_if_it_leaves_out_every_pin_in_use(
+    leaf: State, weight: str, state: State
+) -> None:
+    old = _policy(
+        HOST,
+        HostPin(ONE, "root", state),
+        HostPin(TWO, "leaf", leaf),
+        HostPin(THREE, "backup", "active"),
+    )
+    ((found, text),) = _found(_set(old), _set(replace(old, match="leaf")))
+    assert found == weight
+    assert (f"leaves out {ONE}, and" in text) is (weight == "breaks")
+
+
+def test_a_narrower_match_of_keys_that_no_server_uses_does_not_break() -> None:
+    old = _policy(HOST, HostPin(ONE, "root", "staged"), HostPin(TWO, "leaf", "staged"))
+    assert _weights(old, replace(old, match="leaf")) == ["careful"]
+
+
+@pytest.mark.parametrize("mode", ["enforce", "report"])
+def test_a_narrower_match_locks_no_client_out_if_the_new_set_only_reports(mode: Mode) -> None:
+    old = _policy(HOST, HostPin(ONE, "root"), HostPin(TWO, "root"), mode=mode)
+    found = _found(_set(old), _set(replace(old, match="leaf", mode="report")))
+    assert ("safe" in found[-1][0], "only report failures" in found[-1][1]) == (True, True)
+    assert "breaks" not in {weight for weight, _ in found}
+    enforced = replace(old, match="leaf", mode="enforce")
+    assert "breaks" in _weights(replace(old, mode="report"), enforced)
 
 
 def test_on_expiry_without_an_expiry_and_the_order_of_anchors_change_nothing() -> None:

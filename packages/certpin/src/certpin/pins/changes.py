@@ -284,17 +284,43 @@ def _match(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Finding]
         return
     if new.match == "any":
         yield "safe", f"a pin may be anywhere on the path, not only at the {old.match} (wider)"
-    elif _out_of_reach(new):
+    elif new.mode == "report":
+        text = f'match = "{new.match}" instead of "{old.match}": pins elsewhere are excluded'
+        yield "safe", f"{text}; clients with the new set only report failures of the host"
+    elif _none_can_match(new):
         yield "breaks", f'match = "{new.match}" leaves out every pin by its role: none can match'
+    elif out := _left_out(old, new):
+        pins = ", ".join(map(str, out))
+        text = f'match = "{new.match}" leaves out {pins}, and no other pin is active'
+        yield "breaks", f"{text}: new clients refuse a server that still uses it"
     else:
         text = f'match = "{new.match}" instead of "{old.match}": pins elsewhere are excluded'
         yield "careful", f"{text} (narrower)"
 
 
-def _out_of_reach(policy: HostPolicy) -> bool:
+_REACHED: dict[str, frozenset[str]] = {  # the roles of the certificates that match compares
+    "leaf": frozenset({"leaf"}),
+    "ca": frozenset({"intermediate", "root"}),
+    "any": frozenset({"leaf", "intermediate", "root"}),
+}
+
+
+def _none_can_match(policy: HostPolicy) -> bool:
     roles = {entry.role for entry in policy.live_pins.values()} - {"backup"}
-    reached = {"leaf"} if policy.match == "leaf" else {"intermediate", "root"}
-    return bool(roles) and not roles & reached
+    return bool(roles) and not roles & _REACHED[policy.match]
+
+
+def _left_out(old: HostPolicy, new: HostPolicy) -> list[Pin]:
+    """Return the pins of keys in use that match no more; empty if another active pin still matches.
+
+    Backups don't count as the other pin: servers don't use their keys yet.
+    """
+    reached = _REACHED[new.match]
+    if any(each.role in reached and each.state == "active" for each in new.live_pins.values()):
+        return []
+    before = {pin for pin, each in old.live_pins.items() if each.role in _REACHED[old.match]}
+    used = {pin: each for pin, each in new.live_pins.items() if each.in_service}
+    return [pin for pin, each in used.items() if pin in before and each.role not in reached]
 
 
 def _expiry(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Finding]:

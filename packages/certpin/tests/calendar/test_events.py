@@ -162,6 +162,8 @@ def test_the_end_of_the_pins_says_what_clients_do() -> None:
     )
     past = _listed(kit.policy("a.example", BANK.pin, expires=NOW, on_expiry="report"))["pins"]
     assert past.text == "the pins expired: clients then report and no longer refuse"
+    trial = _listed(kit.policy("a.example", BANK.pin, expires=end, mode="report"))["pins"]
+    assert trial.text == "the pins expire: clients then report every connection, and refuse none"
 
 
 def test_trust_anchors_are_listed() -> None:

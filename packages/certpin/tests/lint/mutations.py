@@ -15,6 +15,13 @@ _LIVE, _EXAMPLES = f"{_T}test_live.py::", f"{_T}test_examples.py::"
 
 MUTATIONS = [
     Mutation(
+        "the end of a trial locks no client out",
+        f"{_LINT}expiry.py",
+        ' or host.mode == "report":\n            continue',
+        ":\n            continue",
+        f"{_CASES}test_rule_finds_nothing[the last days of a trial, which refuses no connection]",
+    ),
+    Mutation(
         "an old list of logs",
         f"{_LINT}transparency.py",
         "    if logs.stale(now, _WARN_AFTER):",

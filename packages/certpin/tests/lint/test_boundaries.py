@@ -241,6 +241,10 @@ FINDS_NOT = {
     "the apex and its names": ("duplicate-host", f"{host('bank.example')}{PINS}{ALL}{PINS}"),
     "a second before expiry": ("expired", f"{HEAD}{NAME}expires = 2027-03-01T00:00:01Z\n{PINS}"),
     "expired pins": ("expires-too-soon", f"{HEAD}{NAME}expires = 2027-03-01\n{PINS}"),
+    "the last days of a trial, which refuses no connection": (
+        "expires-too-soon",
+        f'{HEAD}{NAME}mode = "report"\nexpires = 2027-03-15\n{TO}{PINS}',
+    ),
     "a day more than the adoption": (
         "expires-too-soon",
         f"{HEAD}{NAME}expires = 2027-04-01\n{PINS}",
@@ -361,3 +365,19 @@ def test_a_list_that_cannot_be_read_is_one_mistake(tmp_path: Path) -> None:
     text = f'{HEAD}ct_logs = "none.json"\n{HOST}{REQUIRED}{PINS}'
     document, _ = _examples.document(text, tmp_path)
     assert [each.key for each in lint(document, NOW).findings] == ["ct_logs"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "effect"),
+    [
+        ("", "every client refuses it"),
+        ('mode = "report"\n', "clients report every connection, and refuse none"),
+        ('mode = "report"\non_expiry = "fail-open"\n', "pins are no longer checked"),
+    ],
+)
+def test_expired_pins_are_reported_with_what_clients_do(
+    keys: str, effect: str, tmp_path: Path
+) -> None:
+    document, _ = _examples.document(f"{HEAD}{NAME}{keys}expires = 2027-02-01\n{PINS}", tmp_path)
+    (found,) = (each for each in lint(document, NOW).findings if each.rule == "expired")
+    assert found.message.endswith(f"expired on 2027-02-01: {effect}")

@@ -46,6 +46,7 @@ _EFFECTS = {
     "fail-open": "clients then check no pins",
     "report": "clients then report and no longer refuse",
 }
+_TRIAL_EFFECT = "clients then report every connection, and refuse none"
 _STILL_MOVING = timedelta(days=365)
 # Of older Androids, few clients have the TLS versions of today's servers.
 _OLDEST_ANDROID = "4.4"
@@ -225,12 +226,14 @@ class _Host:
         policy = self.policy
         if policy.expires is not None:
             verb = "expired" if policy.expired(self.now) else "expire"
+            is_trial = policy.mode == "report" and policy.on_expiry == "fail-closed"
+            effect = _TRIAL_EFFECT if is_trial else _EFFECTS[policy.on_expiry]
             yield CalendarEvent(
                 policy.expires.date(),
                 "pins",
                 self.name,
                 "expires",
-                f"the pins {verb}: {_EFFECTS[policy.on_expiry]}",
+                f"the pins {verb}: {effect}",
                 "check that the pins still match (certpin check), give the host a later expires, "
                 "raise the version, and ship it",
             )

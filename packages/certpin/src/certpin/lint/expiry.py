@@ -19,6 +19,7 @@ _EFFECTS = {
     "fail-open": "pins are no longer checked",
     "report": "clients report and no longer refuse",
 }
+_TRIAL_EFFECT = "clients report every connection, and refuse none"
 _LONGEST = timedelta(days=731)
 
 
@@ -42,7 +43,8 @@ _LONGEST = timedelta(days=731)
 def _expired(document: LintDocument, now: datetime) -> Iterator[Hit]:
     for host in document.hosts:
         if host.expires and host.expires.tzinfo and host.expires <= now:
-            effect = _EFFECTS[host.on_expiry]
+            is_trial = host.mode == "report" and host.on_expiry == "fail-closed"
+            effect = _TRIAL_EFFECT if is_trial else _EFFECTS[host.on_expiry]
             message = f"the pins of {host} expired on {host.expires:%Y-%m-%d}: {effect}"
             yield Hit(f"{host.key}.expires", message)
 
@@ -56,7 +58,8 @@ def _expired(document: LintDocument, now: datetime) -> Iterator[Hit]:
         "A client gets a new pin set only after T_adopt: the sum of the cache times of the CDN and "
         "of the client, the poll interval, the time until the user opens the app again, and the "
         "difference of clocks. If the pins expire earlier, slow clients are locked out (or, with "
-        "fail-open, unprotected). Give the time that your clients need with --adoption-days."
+        "fail-open, unprotected). Give the time that your clients need with --adoption-days. Hosts "
+        'with mode = "report" are left out: their expiry only ends a trial.'
     ),
     fix=(
         "ship a pin set with a later expires now, or state how fast your clients update: "
@@ -68,7 +71,7 @@ def _expired(document: LintDocument, now: datetime) -> Iterator[Hit]:
 )
 def _expires_too_soon(document: LintDocument, now: datetime) -> Iterator[Hit]:
     for host in document.hosts:
-        if not host.expires or not host.expires.tzinfo:
+        if not host.expires or not host.expires.tzinfo or host.mode == "report":
             continue
         left = host.expires - now
         if timedelta(0) < left <= timedelta(days=document.adoption_days):

@@ -33,6 +33,21 @@ MUTATIONS: list[Mutation] = [
         _MODEL + "test_servers_that_cannot_be_contacted_are_refused",
     ),
     Mutation(
+        "a replaced file keeps its owner",
+        "certpin/pinfile/file.py",
+        "            if before:\n",
+        "            if False:\n",
+        "tests/pinfile/test_editor.py::test_a_file_keeps_its_owner_and_group",
+    ),
+    Mutation(
+        "a file is not replaced by one that its owner can't read",
+        "certpin/support/ownership.py",
+        "    if before.st_mode & stat.S_IROTH or",
+        "    if True or",
+        "tests/pinfile/test_editor.py"
+        "::test_a_file_that_its_owner_could_not_read_any_more_is_left[384-True-True]",
+    ),
+    Mutation(
         "a fix for another server lists it",
         "certpin/cli/add.py",
         "fix=_server_advice(known, endpoint) + fix,",

@@ -331,6 +331,62 @@ def _editor(path: Path) -> PinFileEditor:
     return editor
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o640])
+def test_a_file_keeps_its_owner_and_group(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "pins.toml"
+    path.write_text(GOOD, encoding="utf-8")
+    path.chmod(mode)
+    other = (12345, 12346) if os.geteuid() == 0 else (os.getuid(), os.getgroups()[-1])
+    os.chown(path, *other)
+    edit = PinFileEditor.open(path)
+    edit.set_version(4)
+    edit.save()
+    kept = path.stat()
+    assert (kept.st_uid, kept.st_gid, stat.S_IMODE(kept.st_mode)) == (*other, mode)
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_member", "refused"),
+    [
+        (0o600, True, True),
+        (0o640, False, True),
+        (0o640, True, False),  # as in a folder of a team
+        (0o644, False, False),
+    ],
+)
+def test_a_file_that_its_owner_could_not_read_any_more_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, mode: int, is_member: bool, refused: bool
+) -> None:
+    """The editing user isn't the owner, and may set only the group."""
+    path = tmp_path / "pins.toml"
+    path.write_text(GOOD, encoding="utf-8")
+    path.chmod(mode)
+    real = os.fstat
+
+    def of_another_user(descriptor: int) -> os.stat_result:
+        found = real(descriptor)
+        return os.stat_result((*found[:4], found.st_uid + 1, *found[5:]))
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    groups = [path.stat().st_gid] if is_member else []
+    monkeypatch.setattr(os, "fstat", of_another_user)
+    monkeypatch.setattr(os, "fchown", refuse)
+    monkeypatch.setattr(os, "getgrouplist", lambda *_: groups)
+    edit = PinFileEditor.open(path)
+    edit.set_version(4)
+    if not refused:
+        edit.save()
+        assert "version = 4" in path.read_text(encoding="utf-8")
+        return
+    with pytest.raises(PinFileError, match="could not read it any more") as caught:
+        edit.save()
+    assert caught.value.fix == "run it as the owner of the file, or as root"
+    assert path.read_text(encoding="utf-8") == GOOD
+    assert [each.name for each in tmp_path.iterdir()] == ["pins.toml"]
+
+
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o644])
 def test_a_file_keeps_its_mode(tmp_path: Path, mode: int) -> None:
     path = tmp_path / "pins.toml"

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from certpin.errors import ConfigError, PinFileError
 from certpin.pinfile.places import KEY_PART, line_of
 from certpin.pinfile.spelling import closest_key, misspelt_key_error
+from certpin.support.ownership import OwnerLostError, keep_owner
 from certpin.x509 import quoted
 
 if TYPE_CHECKING:
@@ -433,7 +434,7 @@ _TYPE_NAMES: dict[type, str] = {dict: "a table", list: "a list", int: "a number"
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a temporary file, and rename it to ``path``. An existing file's permissions are kept.
+    """Write a temporary file, and rename it to ``path``. Permissions and owner of a file are kept.
 
     If ``path`` is a symbolic link, its target is replaced, not the link.
 
@@ -448,8 +449,11 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     except UnicodeEncodeError as exc:
         raise PinFileError("it cannot be written as UTF-8", path=path) from exc
     except OSError as exc:
+        lost = isinstance(exc, OwnerLostError)
         raise PinFileError(
-            f"it cannot be written: {exc.strerror or exc}", path=path, fix="check path and rights"
+            f"it cannot be written: {exc.strerror or exc}",
+            path=path,
+            fix="run it as the owner of the file, or as root" if lost else "check path and rights",
         ) from exc
 
 
@@ -462,18 +466,22 @@ def put(path: Path, data: bytes, *, new_mode: int = _NEW_FILE_MODE) -> None:
         path: the file. If it is a symbolic link, the link is replaced, not its target.
         data: the new content.
         new_mode: the permissions if the file does not exist yet. An existing file keeps its
-            permissions.
+            permissions, owner and group.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: the file cannot be written; or its owner and group can't be kept, and one of them,
+            such as a service, could not read it any more.
     """
     import tempfile  # takes longer to import than to read a pin file
     from pathlib import Path
 
-    mode = path.stat().st_mode & 0o777 if path.exists() else new_mode
+    before = path.stat() if path.exists() else None
+    mode = before.st_mode & 0o777 if before else new_mode
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            if before:
+                keep_owner(descriptor, before)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -22,6 +22,20 @@ MUTATIONS = [
         f"{_CASES}test_rule_finds_nothing[the last days of a trial, which refuses no connection]",
     ),
     Mutation(
+        "a time of the pin file is one in UTC",
+        "certpin/pinfile/file.py",
+        "            return utc_moment(value, self.under(name))\n",
+        "            return value\n",
+        f"{_CASES}test_a_date_is_that_of_utc",
+    ),
+    Mutation(
+        "an expiry of a policy is stored in UTC",
+        "certpin/pins/policy.py",
+        '            object.__setattr__(self, "expires", utc_moment(self.expires, "expires"))\n',
+        "",
+        "tests/pins/test_policy.py::test_an_expiry_is_stored_in_utc",
+    ),
+    Mutation(
         "an old list of logs",
         f"{_LINT}transparency.py",
         "    if logs.stale(now, _WARN_AFTER):",

@@ -381,3 +381,17 @@ def test_expired_pins_are_reported_with_what_clients_do(
     document, _ = _examples.document(f"{HEAD}{NAME}{keys}expires = 2027-02-01\n{PINS}", tmp_path)
     (found,) = (each for each in lint(document, NOW).findings if each.rule == "expired")
     assert found.message.endswith(f"expired on 2027-02-01: {effect}")
+
+
+def test_a_date_is_that_of_utc(tmp_path: Path) -> None:
+    text = f"{HEAD}{NAME}expires = 2027-02-01T00:30:00+10:00\n{PINS}"
+    document, _ = _examples.document(text, tmp_path)
+    (found,) = (each for each in lint(document, NOW).findings if each.rule == "expired")
+    assert "expired on 2027-01-31" in found.message
+
+
+def test_a_date_outside_of_the_years_of_utc_is_refused(tmp_path: Path) -> None:
+    text = f"{HEAD}{NAME}expires = 9999-12-31T23:59:59-05:00\n{PINS}"
+    document, _ = _examples.document(text, tmp_path)
+    messages = [each.message for each in lint(document, NOW).findings]
+    assert any("not in the years 1 to 9999 in UTC" in message for message in messages)

@@ -147,6 +147,14 @@ FILES = {
         _after(HOST_TWO + "expires = 2027-06-01T00:00:00\n" + PINS_TWO),
         *(17, "host[1].expires", "no time zone", "add Z for UTC"),
     ),
+    "an expiry after the year 9999 in UTC": Broken(
+        _after(HOST_TWO + "expires = 9999-12-31T23:59:59-05:00\n" + PINS_TWO),
+        *(17, "host[1].expires", "is not in the years 1 to 9999 in UTC", "as in 2027-06-01"),
+    ),
+    "an expiry before the year 1 in UTC": Broken(
+        _after(HOST_TWO + "expires = 0001-01-01T00:00:00+05:00\n" + PINS_TWO),
+        *(17, "host[1].expires", "is not in the years 1 to 9999 in UTC", "as in 2027-06-01"),
+    ),
     "an expiry that is a time": Broken(
         _after(HOST_TWO + "expires = 12:00:00\n" + PINS_TWO),
         *(17, "host[1].expires", "12:00:00 is not allowed", "as in 2027-06-01"),

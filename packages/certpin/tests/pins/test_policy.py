@@ -144,6 +144,15 @@ def test_reports_go_nowhere_else(address: str) -> None:
     assert repr(address) in error.problem
 
 
+def test_an_expiry_is_stored_in_utc() -> None:
+    zone = timezone(timedelta(hours=10))
+    found = _policy(expires=datetime(2027, 6, 1, 0, 30, tzinfo=zone)).expires
+    assert found is not None
+    assert found.isoformat() == "2027-05-31T14:30:00+00:00"
+    with pytest.raises(ConfigError, match="not in the years 1 to 9999"):
+        _policy(expires=datetime(1, 1, 1, tzinfo=zone))
+
+
 def test_a_policy_without_a_date_never_expires() -> None:
     assert not _policy().expired(datetime.max.replace(tzinfo=UTC))
 

@@ -22,6 +22,7 @@ from certpin.errors import ConfigError, PinFileError
 from certpin.pinfile.places import KEY_PART, line_of
 from certpin.pinfile.spelling import closest_key, misspelt_key_error
 from certpin.support.ownership import OwnerLostError, keep_owner
+from certpin.support.text import utc_moment
 from certpin.x509 import quoted
 
 if TYPE_CHECKING:
@@ -348,12 +349,16 @@ class Table:
     def moment(self, name: str) -> datetime | None:
         """Return the date and time with the TOML key ``name``; ``None`` if the key is missing.
 
-        A date without a time becomes the start of that day in UTC. Not checked: that a time has a
-        zone.
+        A date without a time becomes the start of that day in UTC. A time with another zone is
+        returned in UTC. Not checked: that a time has a zone.
+
+        Raises ``ConfigError`` if the value is not a date, or its year in UTC is not 1 to 9999.
         """
         value = self._data.get(name)
-        if value is None or isinstance(value, datetime):
-            return value
+        if value is None:
+            return None
+        if isinstance(value, datetime):
+            return utc_moment(value, self.under(name))
         if isinstance(value, date):
             return _first_moment(value)
         raise self._wrong(name, "a date without quotes, as in 2027-06-01")

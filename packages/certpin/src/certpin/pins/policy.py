@@ -19,6 +19,7 @@ from certpin.pins.hosts import (
     is_public_suffix,
     normalise,
 )
+from certpin.support.text import utc_moment
 from certpin.x509 import quoted
 
 if TYPE_CHECKING:
@@ -281,7 +282,8 @@ class HostPolicy:
         mode: ``enforce`` refuses a connection without a matching pin, ``report`` only reports it.
         match: the certificates of the path to compare: the ``leaf``, those above (``ca``), or
             ``any``.
-        expires: the time from which the pins are expired, with a time zone; ``None`` for never.
+        expires: the time from which the pins are expired, with a time zone; ``None`` for never. It
+            is stored in UTC.
         on_expiry: the decision of clients after that time: ``fail-closed``, ``fail-open`` or
             ``report``.
         trust: the only trust anchors; ``None`` for the platform's roots.
@@ -313,10 +315,12 @@ class HostPolicy:
         _check_pins(self)
         _check_pattern(self.pattern)
         check_servers(self.pattern, self.servers)
-        if self.expires is not None and self.expires.utcoffset() is None:
-            raise ConfigError(
-                "the time has no time zone", key="expires", fix="write a date, or add Z for UTC"
-            )
+        if self.expires is not None:
+            if self.expires.utcoffset() is None:
+                raise ConfigError(
+                    "the time has no time zone", key="expires", fix="write a date, or add Z for UTC"
+                )
+            object.__setattr__(self, "expires", utc_moment(self.expires, "expires"))
         for address in self.report_to:
             check_report_address(address)
 

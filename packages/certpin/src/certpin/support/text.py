@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-from certpin.errors import InputError
+from certpin.errors import ConfigError, InputError
 
 # A longer delay is a mistake, and dates end in the year 9999.
 LONGEST_DURATION = timedelta(days=3650)
@@ -92,6 +92,31 @@ def format_duration(duration: timedelta) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0s"
+
+
+def utc_moment(moment: datetime, key: str) -> datetime:
+    """Return a time with its offset from UTC changed to UTC; a time without a zone as it is.
+
+    Dates are printed and compared in UTC. Some times of the years 1 and 9999 are outside of these
+    years in UTC.
+
+    Args:
+        moment: the time.
+        key: the TOML key of the time, for the error.
+
+    Raises:
+        ConfigError: in UTC the time is before the year 1, or after the year 9999.
+    """
+    if moment.tzinfo is None or moment.tzinfo is UTC:
+        return moment
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as exc:
+        raise ConfigError(
+            f"{moment.isoformat()} is not in the years 1 to 9999 in UTC",
+            key=key,
+            fix="write a date, as in 2027-06-01",
+        ) from exc
 
 
 def in_utc(moment: datetime, *, down: bool = False) -> str:

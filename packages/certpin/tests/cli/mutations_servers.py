@@ -55,6 +55,13 @@ MUTATIONS: list[Mutation] = [
         "tests/cli/test_add_file.py::test_for_another_server_of_a_host_the_fix_lists_it",
     ),
     Mutation(
+        "comments below a server are not signed",
+        _EDITOR,
+        "            while end < len(kept) and _COMMENT.match(kept[end]):\n",
+        "            while False:\n",
+        _FILE + "test_a_comment_below_a_server_is_not_published",
+    ),
+    Mutation(
         "servers are not signed",
         _CONTENT,
         "without_servers(text, path).encode()",

@@ -110,6 +110,21 @@ def test_servers_and_their_comments_survive_every_change() -> None:
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_a_comment_below_a_server_is_not_published(newline: str) -> None:
+    server = '\n[[host.server]]\naddress = "10.0.0.1:443"\n# standby 10.0.0.2\n  # and 10.0.0.3\n'
+    after = f"\n# ours\n{HOST.strip()}"
+    for text, published in (
+        (HEAD + HOST + PINS + server, HEAD + HOST + PINS),
+        (HEAD + HOST + server + PINS, HEAD + HOST + PINS),
+        (HEAD + HOST + server + PINS.lstrip("\n"), HEAD + HOST + PINS.lstrip("\n")),
+        (HEAD + HOST + server + server + PINS, HEAD + HOST + PINS),
+        (HEAD + HOST + PINS + server + after, HEAD + HOST + PINS + after),
+    ):
+        found = without_servers(text.replace("\n", newline), PATH)
+        assert found == published.replace("\n", newline)
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
 def test_the_published_text_lacks_only_the_servers(newline: str) -> None:
     text, plain = FULL.replace("\n", newline), (HEAD + HOST + PINS).replace("\n", newline)
     assert without_servers(text, PATH) == plain
@@ -117,7 +132,7 @@ def test_the_published_text_lacks_only_the_servers(newline: str) -> None:
 
 
 def test_servers_of_the_last_host_are_removed_with_the_tables_inside_them() -> None:
-    text = HEAD + HOST + PINS + SERVERS + '\n[host.server.mine]\nsecret = "10.9.9.9"\n# the end\n'
+    text = HEAD + HOST + PINS + SERVERS + '\n[host.server.mine]\nsecret = "10.9.9.9"\n\n# the end\n'
     published = without_servers(text, PATH)
     assert "10." not in published
     assert published.endswith("# the end\n")

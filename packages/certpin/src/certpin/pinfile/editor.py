@@ -467,18 +467,21 @@ class _Lines:
     def without_tables(self, name: str) -> str:
         """Return the text without each table of this name, its sub-tables and its comments.
 
-        A comment above a table belongs to the table if no empty line is between them.
+        A comment above or below a table belongs to the table if no empty line is between them, also
+        if the next table follows the comment at once: it may name a server.
         """
         kept = list(self._lines)
         for found, span in reversed(list(self._tables())):
             if found != name and not found.startswith(f"{name}."):
                 continue
-            first = span.first
+            first, end = span.first, span.end
+            while end < len(kept) and _COMMENT.match(kept[end]):
+                end += 1
             while first and _COMMENT.match(kept[first - 1]):
                 first -= 1
             if first and not kept[first - 1].strip():
                 first -= 1
-            del kept[first : span.end]
+            del kept[first:end]
         return "\n".join(kept)
 
     def with_value(self, span: _Span, key: str, value: str) -> str:

@@ -35,8 +35,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a replaced file keeps its owner",
         "certpin/pinfile/file.py",
-        "            if before:\n",
-        "            if False:\n",
+        "            if before and _owner(before) != _owner(os.fstat(descriptor)):",
+        "            if False:",
         "tests/pinfile/test_editor.py::test_a_file_keeps_its_owner_and_group",
     ),
     Mutation(

@@ -485,7 +485,7 @@ def put(path: Path, data: bytes, *, new_mode: int = _NEW_FILE_MODE) -> None:
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            if before:
+            if before and _owner(before) != _owner(os.fstat(descriptor)):  # never on Windows
                 keep_owner(descriptor, before)
             file.write(data)
             file.flush()
@@ -497,6 +497,10 @@ def put(path: Path, data: bytes, *, new_mode: int = _NEW_FILE_MODE) -> None:
             Path(name).unlink()
         raise
     sync_folder(path.parent)
+
+
+def _owner(file: os.stat_result) -> tuple[int, int]:
+    return file.st_uid, file.st_gid
 
 
 def left_overs(folder: Path, known: re.Pattern[str], *, recursive: bool = True) -> Iterator[Path]:

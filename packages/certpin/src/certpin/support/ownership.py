@@ -19,9 +19,6 @@ def keep_owner(descriptor: int, before: os.stat_result) -> None:
         OwnerLostError: this user may not do that, and the owner or the group could not read the
             new file.
     """
-    new = os.fstat(descriptor)
-    if (new.st_uid, new.st_gid) == (before.st_uid, before.st_gid):  # always on Windows
-        return
     for owner in ((-1, before.st_gid), (before.st_uid, -1)):  # a member may set only the group
         with suppress(OSError):
             os.fchown(descriptor, *owner)

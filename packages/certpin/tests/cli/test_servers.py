@@ -169,9 +169,13 @@ def test_a_command_that_connects_nowhere_selects_by_the_same_names(
 ) -> None:
     names = ("*.shops.example", "a.example")
     write(*(kit.policy(host, identity.pin, match="leaf") for host in names))
-    for host in ("*.shops.example", "one.shops.example", "one.shops.example:8443"):
+    for host, pattern in (
+        ("*.shops.example", "*.shops.example"),
+        ("one.shops.example", "one.shops.example"),
+        ("one.shops.example:8443", "one.shops.example"),
+    ):
         done = run("export", "json", "--host", host)
-        assert [host["pattern"] for host in json.loads(done.out)["hosts"]] == ["*.shops.example"]
+        assert [host["pattern"] for host in json.loads(done.out)["hosts"]] == [pattern]
 
 
 def test_the_real_server_of_a_lab_is_that_of_the_pin_file(

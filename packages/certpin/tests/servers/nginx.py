@@ -124,7 +124,9 @@ class Nginx:
         The keys are name, method, uri, host, body and test (the value of a header).
         """
         self.arrived("")
-        lines = (self.log.parent / "details.log").read_text().splitlines()
+        # nginx writes the bytes of a request that is not UTF-8 as they are.
+        text = (self.log.parent / "details.log").read_text("utf-8", errors="surrogateescape")
+        lines = text.split("\n")[:-1]
         found: list[dict[str, Any]] = [json.loads(line) for line in lines]
         return [each for each in found if not each["uri"].startswith("/mark-")]
 

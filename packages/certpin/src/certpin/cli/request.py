@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 import click
 
 from certpin.probe import split_address
+from certpin.tls.failures import calling
 
 if TYPE_CHECKING:
     from certpin.tls import PinnedSSLContext
@@ -112,9 +113,10 @@ class PinnedConnection(http.client.HTTPSConnection):
         plain = socket.create_connection(self._address, self.timeout)
         try:
             # A response that an attacker truncates must not look complete (RFC 9112 section 9.8).
-            self.sock = self._pinned.wrap_socket(
-                plain, server_hostname=self.host, suppress_ragged_eofs=False
-            )
+            with calling(self.host, self.port):
+                self.sock = self._pinned.wrap_socket(
+                    plain, server_hostname=self.host, suppress_ragged_eofs=False
+                )
         except BaseException:
             plain.close()
             raise

@@ -7,7 +7,6 @@ dates in ``publish/site`` are right.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from http.client import HTTPException
 from typing import TYPE_CHECKING
 
 from certpin.cli.choices import PROBE_SECONDS
@@ -108,6 +107,7 @@ def _https_reader(context: PublishContext) -> Read:
     The function raises ``UpdateError`` if the server does not answer.
     """
     from http import HTTPStatus
+    from http.client import HTTPException
     from urllib.parse import urlsplit
 
     from certpin.errors import UpdateError

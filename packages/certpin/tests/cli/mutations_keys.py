@@ -14,12 +14,40 @@ _NAMED = "certpin/cli/named_key.py"
 _CSR = "certpin/cli/rotate/keys.py"
 _SIGNING = "certpin/x509/signing.py"
 
+_NAMES = "certpin/pins/certificate_names.py"
+
 _ADD = "tests/cli/test_add.py::"
 _BACKUP = "tests/cli/test_backup.py::"
 _RENEWAL = "tests/cli/test_rotate_renewal.py::"
 _REQUESTS = "tests/cli/test_rotate_csr.py::"
 
+_UNMATCHED = "tests/pins/test_certificate_names.py::test_a_name_that_no_client_matches_is_left_out"
+
 MUTATIONS: list[Mutation] = [
+    Mutation(
+        "a DNS name is no address", _NAMES, " and not is_address(lower)", "", f"{_UNMATCHED}[::1]"
+    ),
+    Mutation(
+        "a DNS name in its canonical form only",
+        _NAMES,
+        "normalise(name) == lower and",
+        "normalise(name) and",
+        f"{_UNMATCHED}[bank.example.]",
+    ),
+    Mutation(
+        "a wildcard as OpenSSL matches it",
+        _NAMES,
+        'return HostPattern("*.", parent) if _PARENT.fullmatch(parent) else None',
+        'return HostPattern("*.", parent)',
+        f"{_UNMATCHED}[*.example]",
+    ),
+    Mutation(
+        "a wildcard is for no label with an underscore",
+        _NAMED,
+        "if policy.pattern.wildcard or name_matches(",
+        "if True or name_matches(",
+        "tests/cli/test_rotate_names.py::test_a_name_counts_only_in_the_form_that_clients_match",
+    ),
     Mutation(
         "a backup of an authority is an authority",
         _KEYS,
@@ -118,7 +146,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a certificate is checked for each of its hosts",
         _NAMED,
-        "if chosen := certified or holding:",
+        "if chosen := certified or meant or holding:",
         "if chosen := holding:",
         _RENEWAL + "test_a_certificate_for_a_host_without_its_pin_is_refused",
     ),

@@ -570,7 +570,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a certificate for another host is refused",
         _SWITCH,
-        "        if policy in covered:",
+        "        if policy in named.policies(self.files.pins):",
         "        if True:",
         _PATHS + "test_a_certificate_that_every_client_refuses_is_not_installed",
     ),

@@ -385,13 +385,15 @@ ISSUER_FLAWS = [
 ROOT_FLAWS = [*ISSUER_FLAWS, changed(basic(True), critical=False)]
 
 
-def refusal_of_openssl(identity: Identity, client: ssl.SSLContext, folder: Path) -> str:
+def refusal_of_openssl(
+    identity: Identity, client: ssl.SSLContext, folder: Path, host: str = HOST
+) -> str:
     """Make a handshake in memory. Return why the client refused the chain; empty if it did not."""
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.set_ciphers("DEFAULT:@SECLEVEL=0")
     server.load_cert_chain(*identity.write(folder))
     c_in, c_out, s_in, s_out = (ssl.MemoryBIO() for _ in range(4))
-    of_client = client.wrap_bio(c_in, c_out, server_hostname=HOST)
+    of_client = client.wrap_bio(c_in, c_out, server_hostname=host)
     of_server = server.wrap_bio(s_in, s_out, server_side=True)
     for _ in range(4):
         try:

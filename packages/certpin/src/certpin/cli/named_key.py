@@ -41,7 +41,8 @@ class KeyReference:
     Attributes:
         pin: the pin of the key.
         note: a text for the pin file that says where the key is stored; empty for a pin.
-        names: the DNS names and IP addresses of the key's certificate; empty without a certificate.
+        names: the DNS names and IP addresses of the key's certificate, also those that no client
+            matches; empty without a certificate.
         certificates: the certificates in the key's file, the certificate of the key first; empty
             if there are none.
         key_type: the type of the key, such as ``EC P-256``; empty for a pin.
@@ -52,6 +53,28 @@ class KeyReference:
     names: tuple[str, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     key_type: str = ""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts, or patterns of hosts, for which clients accept the key's certificate."""
+        from certpin.pins.certificate_names import certified_hosts
+
+        return tuple(map(str, certified_hosts(self.certificates[0]))) if self.certificates else ()
+
+    def policies(self, pins: PinSet) -> list[HostPolicy]:
+        """Return the policies of all hosts for which clients accept the key's certificate.
+
+        Args:
+            pins: the pin set with the policies.
+        """
+        from certpin.pins.certificate_names import name_matches
+
+        found = dict.fromkeys(each for host in self.hosts for each in policies_of_name(host, pins))
+        return [
+            policy
+            for policy in found
+            if policy.pattern.wildcard or name_matches(policy.pattern.name, self.certificates[0])
+        ]
 
 
 def resolve_key(text: str) -> KeyReference:
@@ -213,7 +236,8 @@ def policies_for_step(
     """Return the policies of the pin file that a ``certpin rotate`` command is for.
 
     If the user gave ``--host``, they are the policies of these hosts. Otherwise they are the
-    policies of the hosts in the key's certificate; if there are none, the policies that contain the
+    policies of the hosts for which clients accept the key's certificate; if there are none, those
+    of the hosts that it names in a wrong form; if there are none, the policies that contain the
     key's pin; if there are none, the only policy of the file.
 
     Args:
@@ -229,9 +253,10 @@ def policies_for_step(
     if probes.hosts:
         return probes.selected(pins)
     if key:
-        certified = {policy for name in key.names for policy in policies_of_name(name, pins)}
+        certified = set(key.policies(pins))
+        meant = {policy for name in key.names for policy in policies_of_name(name, pins)}
         holding = {p for p in pins.policies if key.pin in {entry.pin for entry in p.pins}}
-        if chosen := certified or holding:
+        if chosen := certified or meant or holding:
             return [policy for policy in pins.policies if policy in chosen]
     if len(pins.policies) == 1:
         return list(pins.policies)
@@ -268,10 +293,15 @@ def dropped_policies(
 
 
 def policies_of_name(name: str, pins: PinSet) -> list[HostPolicy]:
-    """Return the policies of all hosts that a name in a certificate covers (RFC 6125, 6.4.3).
+    """Return the policies of all hosts that a name covers (RFC 6125, 6.4.3).
 
     For one host, a client uses the most specific policy. Return an empty list for a name that is
     not a host, such as one with a wildcard in the middle.
+
+    Args:
+        name: the name, in any form. Clients may not match it in a certificate in this form: see
+            ``KeyReference.policies``.
+        pins: the pin set with the policies.
     """
     from certpin.errors import HostError
     from certpin.pins import HostPattern

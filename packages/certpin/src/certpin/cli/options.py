@@ -325,11 +325,16 @@ def _missing_issuer(observation: Observation) -> str:
 
 def _other_name(observation: Observation) -> str:
     from certpin.errors import CertificateParseError
+    from certpin.pins import HostPattern
+    from certpin.pins.certificate_names import name_fault
     from certpin.probe import join_address
 
     name = observation.endpoint.name
     try:
-        names = ", ".join(observation.served.leaf.names) or "none"
+        leaf = observation.served.leaf
+        names = ", ".join(leaf.names) or "none"
+        if fault := name_fault(HostPattern.parse(name), leaf):
+            return f"the certificate is not for {name}: {fault.problem}; {fault.fix}"
     except CertificateParseError:
         names = "unreadable"
     return (

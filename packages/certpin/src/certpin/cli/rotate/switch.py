@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from certpin.cli.candidates import complete_files
-from certpin.cli.named_key import (
-    dropped_policies,
-    policies_for_step,
-    policies_of_name,
-    resolve_key,
-)
+from certpin.cli.named_key import dropped_policies, policies_for_step, resolve_key
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.rotate.files import RotationFiles, name_of, probe_for_step, who_option
 from certpin.cli.rotate.steps import (
@@ -205,21 +200,22 @@ class KeySwitch:
         named = self.named
         if not named.certificates or (named.certificates[0].is_authority and not named.names):
             return None
-        covered = (each for name in named.names for each in policies_of_name(name, self.files.pins))
-        if policy in covered:
+        if policy in named.policies(self.files.pins):
             return None
+        from certpin.pins.certificate_names import name_fault
+        from certpin.rotation import Violation
+        from certpin.rotation.fleet import client_count
         from certpin.support.text import printable
 
         names = ", ".join(map(printable, named.names[:3])) or "no host"
-        from certpin.rotation import Violation
-        from certpin.rotation.fleet import client_count
-
-        return Violation(
-            "certificate",
-            f"the certificate is for {names}, and not for {policy.pattern}",
-            client_count(situation),
-            fix="get a certificate for that host",
-        )
+        problem = f"the certificate is for {names}, and not for {policy.pattern}"
+        fix = "get a certificate for that host"
+        if fault := name_fault(policy.pattern, named.certificates[0]):
+            problem, fix = (
+                f"the certificate is not for {policy.pattern}: {fault.problem}",
+                fault.fix,
+            )
+        return Violation("certificate", problem, client_count(situation), fix=fix)
 
     def _of_dropped_hosts(self) -> list[HostViolation]:
         """Return the violated rules at hosts that only published versions have, not the pin file.
@@ -230,10 +226,8 @@ class KeySwitch:
         from certpin.rotation.rules import refused_by_version
 
         (_, situation), *_ = self.situations()
-        names = self.named.names
-        covered = {
-            policy: None for name in names for policy in policies_of_name(name, self.files.pins)
-        }
+        names = self.named.hosts
+        covered = self.named.policies(self.files.pins)
         situations = [self.files.situation(policy, (), self.now) for policy in covered]
         found = []
         for name in names:

@@ -21,7 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from certpin.errors import CertificateParseError, HostError
 from certpin.lab.scenario import INTERRUPTED, PUBLIC_NAME, Opening
 from certpin.pins import Pin
-from certpin.probe.scan import name_matches
+from certpin.pins.certificate_names import name_matches
 from certpin.x509.chain import Signature
 
 if TYPE_CHECKING:

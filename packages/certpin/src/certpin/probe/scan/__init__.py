@@ -6,7 +6,6 @@ from certpin.probe.scan.attempt import ScanResult
 from certpin.probe.scan.records import (
     ScannedEndpoints,
     invalid_host_record,
-    name_matches,
     record,
     record_line,
 )
@@ -17,7 +16,6 @@ __all__ = [
     "ScanResult",
     "ScannedEndpoints",
     "invalid_host_record",
-    "name_matches",
     "record",
     "record_line",
     "scan",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from array import array
 from bisect import bisect_left
 from functools import lru_cache
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from certpin.errors import CertificateParseError, InputError
 from certpin.pins import Pin
-from certpin.pins.hosts import is_address
+from certpin.pins.certificate_names import name_matches
 from certpin.probe.dial import Endpoint
 
 if TYPE_CHECKING:
@@ -33,11 +32,6 @@ _FIELDS = (
 _RECORD_START = b'{"schema":1,"command":"scan","host":"'
 _EMPTY_RECORD: dict[str, Any] = _HEAD | dict.fromkeys(_FIELDS)
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-# The label that OpenSSL lets a wildcard match, and the rest of the name: at least two labels, and
-# no underscore in either (wildcard_match and valid_star, crypto/x509/v3_utl.c).
-_LABEL = re.compile(r"[a-z0-9-]+")
-_PARENT = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+")
 
 
 def record_line(fields: dict[str, Any]) -> str:
@@ -71,26 +65,6 @@ def invalid_host_record(text: str, error: HostError) -> dict[str, Any]:
     return _EMPTY_RECORD | found | {"error": _error_fields(error)}
 
 
-def name_matches(host: str, leaf: Certificate) -> bool:
-    """Return True if a certificate is valid for a normalised host, as OpenSSL decides (RFC 9525).
-
-    Only the subjectAltName counts: a certificate with only a common name is valid for no host.
-
-    Args:
-        host: a normalised name or IP address.
-        leaf: the certificate of the server.
-
-    Raises:
-        CertificateParseError: the subjectAltName can't be read.
-    """
-    if is_address(host):
-        return host in leaf.addresses
-    names = _lower_case_names(leaf)
-    label, _, parent = host.partition(".")
-    wild = bool(_LABEL.fullmatch(label) and _PARENT.fullmatch(parent))
-    return host in names or (wild and f"*.{parent}" in names)
-
-
 def _error_fields(error: ProbeError | HostError | CertificateParseError) -> dict[str, str]:
     return {"kind": type(error).__name__, "problem": error.problem}
 
@@ -120,11 +94,6 @@ def _leaf_fields(leaf: Certificate) -> dict[str, Any]:
 @lru_cache(maxsize=256)
 def _pins(chain: Chain) -> list[str]:
     return [str(Pin.of_key(each.spki_sha256)) for each in chain.certificates]
-
-
-@lru_cache(maxsize=1024)
-def _lower_case_names(leaf: Certificate) -> frozenset[str]:
-    return frozenset(map(str.lower, leaf.dns_names))
 
 
 class ScannedEndpoints:

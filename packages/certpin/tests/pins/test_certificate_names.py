@@ -20,10 +20,10 @@ from certpin.lab import Identity
 from certpin.lab.authority import new_key
 from certpin.lab.lab_server import server_context
 from certpin.pins import normalise
-from certpin.probe.scan import name_matches
+from certpin.pins.certificate_names import certified_hosts, name_matches
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _HOSTNAME_MISMATCH, _IP_ADDRESS_MISMATCH = 62, 64  # X509_V_ERR_…, openssl/x509_vfy.h
 _key = cache(new_key)
@@ -120,6 +120,38 @@ def test_name_matches_agrees_with_openssl(case: tuple[list[x509.GeneralName], li
     for host in hosts:
         answers = both_say(sans, host)
         assert answers is None or answers[0] is answers[1], host
+
+
+@given(cases())
+def test_certified_hosts_are_those_that_match(
+    case: tuple[list[x509.GeneralName], list[str]],
+) -> None:
+    """Except for a wildcard and a label with an underscore, which OpenSSL doesn't match."""
+    sans, hosts = case
+    leaf = certificate(sans).certificate
+    patterns = certified_hosts(leaf)
+    for host in _normalised(hosts):
+        is_certified = any(
+            pattern.matches(host) for pattern in patterns if not pattern.wildcard or "_" not in host
+        )
+        assert is_certified is name_matches(host, leaf), host
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("127.0.0.1", "::1", "bank.example.", "*.bank.example.", "**.bank.example", "*.example"),
+        *("a*.bank.example", "*", "a..b", ""),
+    ],
+)
+def test_a_name_that_no_client_matches_is_left_out(name: str) -> None:
+    assert certified_hosts(certificate([x509.DNSName(name)]).certificate) == ()
+
+
+def _normalised(texts: Sequence[str]) -> Iterator[str]:
+    for text in texts:
+        with suppress(HostError):
+            yield normalise(text)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,133 @@
+"""The hosts for which clients accept a certificate, by the names in its subjectAltName.
+
+The rules are those of RFC 9525, as OpenSSL applies them with Python's settings:
+
+1. Only the subjectAltName counts: a common name is no host.
+2. An IP address has to be there as an IP address (iPAddress), and not as a DNS name.
+3. A DNS name is compared byte by byte, without regard to ASCII case. So it has to be there with
+   A-labels and without a trailing dot, as clients look it up.
+4. A wildcard is the whole first label, and covers exactly one label of letters, digits and hyphens.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from certpin.errors import HostError
+from certpin.pins.hosts import HostPattern, is_address, normalise
+
+if TYPE_CHECKING:
+    from certpin.x509 import Certificate
+
+# The label that OpenSSL lets a wildcard match, and the rest of the name: at least two labels, and
+# no underscore in either (wildcard_match and valid_star, crypto/x509/v3_utl.c).
+_LABEL = re.compile(r"[a-z0-9-]+")
+_PARENT = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+")
+
+
+def name_matches(host: str, leaf: Certificate) -> bool:
+    """Return True if a certificate is valid for a normalised host, as OpenSSL decides (RFC 9525).
+
+    Only the subjectAltName counts: a certificate with only a common name is valid for no host.
+
+    Args:
+        host: a normalised name or IP address.
+        leaf: the certificate of the server.
+
+    Raises:
+        CertificateParseError: the subjectAltName can't be read.
+    """
+    if is_address(host):
+        return host in leaf.addresses
+    names = _lower_case_names(leaf)
+    label, _, parent = host.partition(".")
+    wild = bool(_LABEL.fullmatch(label) and _PARENT.fullmatch(parent))
+    return host in names or (wild and f"*.{parent}" in names)
+
+
+def certified_hosts(leaf: Certificate) -> tuple[HostPattern, ...]:
+    """Return the hosts for which clients accept a certificate, in the order of its names.
+
+    Names that no client matches are left out, such as ``DNS:127.0.0.1`` and ``DNS:localhost.``.
+    OpenSSL doesn't accept a wildcard for each host that its pattern covers: see ``name_matches``.
+
+    Args:
+        leaf: the certificate of the server.
+
+    Raises:
+        CertificateParseError: the subjectAltName can't be read.
+    """
+    names = [pattern for name in leaf.dns_names if (pattern := _pattern_of_name(name))]
+    addresses = [HostPattern("", address) for address in leaf.addresses]
+    return tuple(dict.fromkeys([*names, *addresses]))
+
+
+@dataclass(frozen=True)
+class NameFault:
+    """A name of a certificate that no client matches, because of its form.
+
+    Attributes:
+        problem: the problem, as a clause that begins with "it".
+        fix: the certificate to get instead.
+    """
+
+    problem: str
+    fix: str
+
+
+def name_fault(pattern: HostPattern, leaf: Certificate) -> NameFault | None:
+    """Return the name by which a certificate means a host, but in a form that no client matches.
+
+    Args:
+        pattern: the host, or the pattern of hosts, for which clients refuse the certificate.
+        leaf: the certificate of the server.
+
+    Returns:
+        The fault of the first such name; None if there is none.
+
+    Raises:
+        CertificateParseError: the subjectAltName can't be read.
+    """
+    for name in leaf.dns_names:
+        try:
+            meant = HostPattern.parse(name)
+        except HostError:
+            continue
+        if _pattern_of_name(name) or not (meant.covers(pattern) or pattern.covers(meant)):
+            continue
+        if is_address(meant.name):
+            return NameFault(
+                f"it has {meant} as a DNS name, and clients compare an IP address only with the "
+                "entries of the type iPAddress",
+                f"get a certificate with subjectAltName = IP:{meant}",
+            )
+        entries = [f"DNS:{meant}"]
+        if meant.wildcard == "**.":
+            entries = [f"DNS:{meant.name}", f"DNS:*.{meant.name}"]
+        return NameFault(
+            f"it has the DNS name {name[:80]!a}, and no client matches a name in this form",
+            f"get a certificate with subjectAltName = {', '.join(entries)}",
+        )
+    return None
+
+
+def _pattern_of_name(name: str) -> HostPattern | None:
+    """Return the hosts that a DNS name of a certificate is for; None if no client matches it."""
+    lower = name.lower()
+    if lower.startswith("*."):
+        parent = lower.removeprefix("*.")
+        return HostPattern("*.", parent) if _PARENT.fullmatch(parent) else None
+    try:
+        is_usable = normalise(name) == lower and not is_address(lower)
+    except HostError:
+        return None
+    return HostPattern("", lower) if is_usable else None
+
+
+# Many hosts share a certificate.
+@lru_cache(maxsize=1024)
+def _lower_case_names(leaf: Certificate) -> frozenset[str]:
+    return frozenset(map(str.lower, leaf.dns_names))

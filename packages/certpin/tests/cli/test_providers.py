@@ -16,13 +16,14 @@ from certpin.pinfile.editor import PinFileEditor
 from certpin.pins import HostPattern, HostPolicy
 from certpin.providers import ProviderData, load_providers, root_pins
 from tests.cli import _documented
-from tests.cli._rotating import QUICK, days_pass, journal
+from tests.cli._rotating import QUICK, days_pass, journal, next_number
 from tests.providers import _data
 from tests.providers._data import EDITION, TODAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from certpin.pins import State
     from tests.cli.conftest import Done, Run
 
 OLD = date(2026, 1, 1)
@@ -234,3 +235,45 @@ def test_check_reports_a_changed_set_and_finds_no_problem(
     assert f"{changed}; no longer used: Root 7: certpin providers update" in done.out
     done = run("check", *written, "--json")
     assert done.json["providers"] == [f"{changed}; no longer used: Root 7"]
+
+
+@pytest.mark.parametrize(
+    ("state", "fix"), [("removed", "delete its entry"), ("compromised", "pin another provider")]
+)
+def test_a_root_with_a_dead_entry_leaves_the_set_incomplete(
+    run: Run, written: tuple[str, ...], state: State, fix: str
+) -> None:
+    """As after the host has left a provider, to which it now returns."""
+    more = root_pins([_data.provider("two", _data.root(3), _data.root(4))], TODAY)
+    editor = PinFileEditor.open(Path("pins.toml"))
+    for entry in more:
+        editor.add_pin("localhost", replace(entry, state=state, note=""))
+    editor.save()
+    words = ("--host", "localhost", "--provider", "two", "--force", "--reason", "test")
+    done = updated(run, *words)
+    found = done.json["hosts"][0]["not_accepted"]
+    assert (done.code, {each["state"] for each in found}) == (1, {state})
+    assert [each["name"] for each in found] == ["Root 3", "Root 4"]
+    assert all(fix in each["fix"] for each in found)
+    again = run("providers", "update", *words)
+    assert again.code == 1
+    assert f"  ! {_data.pin(3)}  Root 3: {state.upper()}, so clients don't accept it" in again.out
+
+
+def test_a_root_goes_in_again_after_its_removed_entry_was_deleted(
+    run: Run, written: tuple[str, ...], root: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("rotate", "shipped", "3", *QUICK, "--offline").code == 0
+    days_pass(30)
+    assert updated(run, *written).code == 0
+    known = replace(_data.root(1), pin=root.pin, name="Test Root")
+    use(monkeypatch, _data.data(_data.provider("one", known, _data.root(2), GONE)))
+    assert updated(run, *written).code == 1
+    editor = PinFileEditor.open(Path("pins.toml"))
+    editor.remove_pin("localhost", GONE.pin)
+    editor.save()
+    done = updated(run, *written)
+    assert (done.code, done.json["hosts"][0]["not_accepted"]) == (0, [])
+    assert {each.state for each in PinSet.load("pins.toml").policies[0].pins} == {"active"}
+    done = run("rotate", "shipped", next_number(), *written)
+    assert done.code == 0, done.err

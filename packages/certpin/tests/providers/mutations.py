@@ -39,9 +39,23 @@ MUTATIONS = [
     Mutation(
         "outdated data changes nothing",
         _SETS,
-        "self.dropped) and not self.newer",
-        "self.dropped)",
+        "bool(self.not_accepted)) and not self.newer",
+        "bool(self.not_accepted))",
         f"{_T}test_sets.py::test_a_policy_of_a_later_edition_is_never_changed",
+    ),
+    Mutation(
+        "a root with a dead entry makes a set incomplete",
+        _SETS,
+        "    dead = [each for each in entries if each.pin in wanted and not each.live]",
+        "    dead: list[HostPin] = []",
+        f"{_T}test_sets.py::test_a_dead_entry_of_a_set_is_not_added_again_and_makes_it_incomplete",
+    ),
+    Mutation(
+        "an update to an incomplete set ends with a problem",
+        _UPDATE,
+        "    is_problem = is_incomplete or (",
+        "    is_problem = (",
+        f"{_UPDATE_TESTS}test_a_root_with_a_dead_entry_leaves_the_set_incomplete",
     ),
     Mutation(
         "pins of unknown providers stay",

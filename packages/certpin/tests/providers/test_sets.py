@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
 from certpin.pins import HostPattern, HostPin, HostPolicy
 from certpin.providers import change_text, complete_sets, policy_change, root_pins, set_change
 from tests.providers._data import EDITION, TODAY, data, pin, provider, root
+
+if TYPE_CHECKING:
+    from certpin.pins import State
 
 DATA = data()
 ONE, TWO, CDN = (DATA.providers[name] for name in ("one", "two", "cdn"))
@@ -64,10 +68,24 @@ def test_a_pin_without_provider_is_never_dropped() -> None:
     assert not set_change((*OF_ONE, own), EDITION, DATA, TODAY).is_change
 
 
-def test_a_removed_pin_of_a_set_is_not_added_again() -> None:
+@pytest.mark.parametrize("state", ["removed", "compromised"])
+def test_a_dead_entry_of_a_set_is_not_added_again_and_makes_it_incomplete(state: State) -> None:
     kept, gone = OF_ONE
-    change = set_change((kept, replace(gone, state="removed")), EDITION, DATA, TODAY)
-    assert not change.is_change
+    dead = replace(gone, state=state)
+    change = set_change((kept, dead), EDITION, DATA, TODAY)
+    assert (change.added, change.not_accepted, change.has_edits) == ((), (dead,), False)
+    assert change.is_change
+    assert change_text(change, EDITION) == (
+        "the roots of one are not all in the set (data of 2026-11-28): "
+        f"not accepted by clients: Root 2 ({state})"
+    )
+
+
+def test_dead_roots_of_a_provider_to_add_are_not_accepted() -> None:
+    left = [replace(each, state="removed", note="") for each in OF_ONE]
+    assert not set_change(left, EDITION, DATA, TODAY).is_change
+    change = set_change(left, EDITION, DATA, TODAY, ["one"])
+    assert [each.note for each in change.not_accepted] == ["Root 1", "Root 2"]
 
 
 def test_a_root_that_another_named_provider_uses_too_is_relabelled() -> None:

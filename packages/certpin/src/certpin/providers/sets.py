@@ -7,7 +7,7 @@ root's key is held by the user, who so can't lose it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from certpin.pins import HostPin
@@ -53,6 +53,8 @@ class SetChange:
         providers: the names of the providers in the policy, in the order of its pins, and then the
             names of the providers to add.
         added: pins of roots that the policy lacks.
+        not_accepted: pins of roots for which the policy has a dead entry (removed or compromised),
+            with the state of that entry. The set is incomplete without them.
         relabelled: the new entries of live pins for which the data names other providers than the
             policy does.
         dropped: live pins of roots that have expired, or from which no provider of the policy
@@ -64,6 +66,7 @@ class SetChange:
 
     providers: tuple[str, ...] = ()
     added: tuple[HostPin, ...] = ()
+    not_accepted: tuple[HostPin, ...] = ()
     relabelled: tuple[HostPin, ...] = ()
     dropped: tuple[HostPin, ...] = ()
     unknown: tuple[str, ...] = ()
@@ -72,7 +75,12 @@ class SetChange:
     @property
     def is_change(self) -> bool:
         """True if the pins of the policy differ from the data, and the data is not outdated."""
-        return bool(self.added or self.relabelled or self.dropped) and not self.newer
+        return (self.has_edits or bool(self.not_accepted)) and not self.newer
+
+    @property
+    def has_edits(self) -> bool:
+        """True if ``certpin providers update`` can change pins of the policy."""
+        return bool(self.added or self.relabelled or self.dropped)
 
 
 def set_change(
@@ -101,9 +109,11 @@ def set_change(
     wanted = {each.pin: each for each in root_pins(known, day)}
     present = {each.pin: each for each in entries}
     live = [each for each in entries if each.live]
+    dead = [each for each in entries if each.pin in wanted and not each.live]
     return SetChange(
         named,
         tuple(each for pin, each in wanted.items() if pin not in present),
+        tuple(replace(wanted[each.pin], state=each.state) for each in dead),
         tuple(
             wanted[each.pin]
             for each in live
@@ -175,5 +185,9 @@ def change_text(change: SetChange, edition: date) -> str:
         )
         if entries
     ]
+    if change.not_accepted:
+        dead = (f"{each.note} ({each.state})" for each in change.not_accepted)
+        parts.append(f"not accepted by clients: {', '.join(dead)}")
     names = ", ".join(change.providers)
-    return f"the roots of {names} changed (data of {edition}): {'; '.join(parts)}"
+    how = "changed" if change.has_edits else "are not all in the set"
+    return f"the roots of {names} {how} (data of {edition}): {'; '.join(parts)}"

@@ -71,9 +71,12 @@ def update(
     certpin providers update
     certpin providers update --host www.bank.example --provider google
 
-    Exit code 0: done, or nothing to do. 1: a removal is not safe yet, and the rest was done; or,
-    with --check, there are changes. 2: wrong usage, or an invalid file. 3: a server did not answer,
-    and nothing was changed.
+    A root with an entry that is removed or compromised stays so: clients don't accept it, and the
+    set is incomplete. The output says what to do.
+
+    Exit code 0: done, or nothing to do. 1: a removal is not safe yet, or a set is incomplete, and
+    the rest was done; or, with --check, there are changes. 2: wrong usage, or an invalid file. 3: a
+    server did not answer, and nothing was changed.
     """  # noqa: D301  # click reads the \b itself
     from certpin.pins import utc_now
     from certpin.providers import load_providers
@@ -91,7 +94,9 @@ def update(
         ctx.exit(PROBLEM_FOUND if any(each.change.is_change for each in changes) else SUCCESS)
     violations = _apply(files, data, changes, probes, force, who) if changes else []
     _show(files, data, changes, violations, as_json=as_json, applied=True)
-    ctx.exit(PROBLEM_FOUND if violations and not force.force else SUCCESS)
+    is_incomplete = any(each.change.not_accepted for each in changes)
+    is_problem = is_incomplete or (violations and not force.force)
+    ctx.exit(PROBLEM_FOUND if is_problem else SUCCESS)
 
 
 @dataclass
@@ -303,9 +308,23 @@ def _lines(
         for entry in each.change.dropped:
             stays = "" if entry in each.removed or not applied else ": stays, see above"
             yield f"  - {entry.pin}  {entry.note}{stays}"
-    if changed and applied:
+        for entry in each.change.not_accepted:
+            state = entry.state.upper()
+            yield f"  ! {entry.pin}  {entry.note}: {state}, so clients don't accept it"
+            yield f"    fix: {_fix(entry)}"
+    if applied and any(each.change.has_edits for each in changed):
         yield f"Version {files.pins.version} of {files.path} has them."
         yield f"Next:  {way_out_command(files)}"
+
+
+def _fix(dead: HostPin) -> str:
+    """Return what to do about a root of a set with a dead entry in the pin file."""
+    if dead.state == "removed":
+        return "delete its entry in the pin file, and run this command again: it adds the root"
+    return (
+        "none for this set, which is incomplete: clients refuse each certificate below this root; "
+        "pin another provider, too"
+    )
 
 
 def _change_json(each: _HostChange) -> dict[str, Any]:
@@ -315,6 +334,15 @@ def _change_json(each: _HostChange) -> dict[str, Any]:
         "providers": list(change.providers),
         "edition": edition.isoformat() if edition else None,
         "added": [pin_json(entry) for entry in change.added],
+        "not_accepted": [
+            {
+                "pin": str(entry.pin),
+                "name": entry.note or None,
+                "state": entry.state,
+                "fix": _fix(entry),
+            }
+            for entry in change.not_accepted
+        ],
         "relabelled": [pin_json(entry) for entry in change.relabelled],
         "dropped": [
             {"pin": str(entry.pin), "name": entry.note or None, "removed": entry in each.removed}

@@ -37,10 +37,6 @@ if TYPE_CHECKING:
     from tests.x509._authorities import Change
 
 
-# `ways_up` takes each self-issued certificate for a root, so this chain has no path to an anchor.
-_NO_PATH = {"length 0, self-issued below"}
-
-
 def refusals_of_gate(
     identity: Identity, trust: TrustAnchors, folder: Path
 ) -> tuple[Violation, ...]:
@@ -58,7 +54,7 @@ def refusals_of_gate(
     return found
 
 
-@pytest.mark.parametrize("name", sorted(CHAINS.keys() - _NO_PATH))
+@pytest.mark.parametrize("name", sorted(CHAINS))
 def test_the_gate_decides_about_a_chain_as_a_client_does(name: str, tmp_path: Path) -> None:
     identity, root = CHAINS[name]()
     found = refusals_of_gate(identity, kit.anchors(root), tmp_path)
@@ -275,3 +271,31 @@ def test_clients_of_the_platform_are_judged_by_the_known_part_of_the_path() -> N
             chain = Prospect(identity.certificate, (issuer.certificate,), sent=True, roots=roots)
             found = check_step(known, "activate", identity.pin, [chain])
             assert {each.invariant for each in found} == invariants
+
+
+_NO_IDENTIFIERS = without(x509.SubjectKeyIdentifier, x509.AuthorityKeyIdentifier)
+
+
+@pytest.mark.parametrize("change", [lambda each: each, _NO_IDENTIFIERS])
+@pytest.mark.parametrize(
+    "anchors", ["old", "new", "old new", "new old", "signed", "signed new", "new signed"]
+)
+@pytest.mark.parametrize("sent", ["", "signed", "new", "signed old", "new signed", "old signed"])
+@pytest.mark.parametrize("has_issuer", [False, True])
+def test_a_new_key_of_a_root_that_the_old_key_signed_is_no_root(
+    change: Change, anchors: str, sent: str, has_issuer: bool, tmp_path: Path
+) -> None:
+    """Each combination of the old root, the new root, and the new key signed with the old one.
+
+    Without key identifiers, OpenSSL takes the last for a root, too.
+    """
+    old = Authority("Root", change=change)
+    new = Authority("Root", change=change)
+    signed = Authority("Root", issuer=old, key=new.key, change=change)
+    made = {"old": old, "new": new, "signed": signed}
+    issuer = Authority("Issuer", issuer=new, change=change) if has_issuer else new
+    leaf = issuer.issue(HOST, change=change)
+    above = [issuer.x509] if has_issuer else []
+    above += [made[name].x509 for name in sent.split()]
+    identity = replace(leaf, chain=(leaf.chain[0], *above))
+    refusals_of_gate(identity, kit.anchors(*(made[name] for name in anchors.split())), tmp_path)

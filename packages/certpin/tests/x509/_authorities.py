@@ -197,6 +197,12 @@ def _identifier_of(serial: int, name: str) -> x509.AuthorityKeyIdentifier:
     return x509.AuthorityKeyIdentifier(None, names, serial)
 
 
+def _rollover(change: Change = lambda each: each) -> tuple[Identity, Authority]:
+    """The authority's new key is certified by its old key, under the same name (RFC 4210, 4.4)."""
+    new = Authority("Root", issuer=ROOT, change=change)
+    return new.intermediate("Issuer").issue(HOST), ROOT
+
+
 CHAINS: dict[str, Callable[[], tuple[Identity, Authority]]] = {
     "good": leaf(lambda each: each),
     # dates
@@ -263,6 +269,14 @@ CHAINS: dict[str, Callable[[], tuple[Identity, Authority]]] = {
         changed(_identifier_of(ROOT.x509.serial_number, "Other"), critical=False)
     ),
     "no identifiers": _without_names_of_keys,
+    # a new key of the root, signed with its old one
+    "rollover": _rollover,
+    "rollover expired": lambda: _rollover(valid(-9, -1)),
+    "rollover no authority": lambda: _rollover(changed(basic(False))),
+    "rollover of the issuer": lambda: (
+        Authority("Issuer", issuer=ROOT.intermediate("Issuer")).issue(HOST),
+        ROOT,
+    ),
     # the length of the path
     "length 0, one below": lambda: _deep(0),
     "length 1, one below": lambda: _deep(1),

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from certpin.errors import CertificateParseError
 from certpin.lab import Authority
 from certpin.support.text import printable
-from certpin.x509 import Certificate, Chain, end_in_roots
+from certpin.x509 import Certificate, Chain, end_in_roots, is_self_signed
 from certpin.x509.certificate import (
     _CACHED_CERTIFICATES,
     _certificate,
@@ -309,6 +309,15 @@ def test_anchors_end_in_roots_if_each_leads_to_one_of_them(authority: Authority)
     assert not end_in_roots([one])
     assert not end_in_roots([two, root])
     assert not end_in_roots([root, Authority("Other").intermediate("Lonely").certificate])
+
+
+def test_a_new_key_that_the_old_one_signed_is_no_root(authority: Authority) -> None:
+    signed = Authority("Root", issuer=Authority("Root")).certificate
+    assert signed.self_issued
+    assert not is_self_signed(signed)
+    assert not end_in_roots([signed])
+    assert end_in_roots([signed, Authority("Root").certificate])
+    assert is_self_signed(authority.certificate)
 
 
 def test_dns_names_are_unchanged(authority: Authority) -> None:

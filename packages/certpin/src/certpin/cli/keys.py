@@ -113,7 +113,7 @@ def require_matchable(
     """
     from certpin.errors import ConfigError
     from certpin.pins import utc_now
-    from certpin.x509 import Certificate, name_of
+    from certpin.x509 import Certificate, is_self_signed, name_of
     from certpin.x509.chain import ways_up
     from certpin.x509.validation import path_fault
 
@@ -121,9 +121,8 @@ def require_matchable(
         return
     backup, now = certificates[0], utc_now()
     name = name_of(backup)
-    fault = path_fault(
-        [backup], datetime.max.replace(tzinfo=UTC), now, has_leaf=False, is_whole=backup.self_issued
-    )
+    is_root, end = is_self_signed(backup), datetime.max.replace(tzinfo=UTC)
+    fault = path_fault([backup], end, now, has_leaf=False, is_whole=is_root)
     if fault is not None:
         raise ConfigError(
             f"the clients of {pattern} compare only authorities (match = ca), and would never "
@@ -147,9 +146,9 @@ def require_matchable(
 
 def _root_to_add(top: Certificate) -> str:
     """Return words for the root above a certificate, or the certificate itself if it is one."""
-    from certpin.x509 import name_of, shorten
+    from certpin.x509 import is_self_signed, name_of, shorten
 
-    return name_of(top) if top.self_issued else shorten(top.issuer)
+    return name_of(top) if is_self_signed(top) else shorten(top.issuer)
 
 
 def certifiable_unknown(pin: Pin, key_type: str, trust: TrustAnchors | None, match: Match) -> str:

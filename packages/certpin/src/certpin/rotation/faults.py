@@ -19,7 +19,8 @@ from certpin.rotation.violation import Violation
 from certpin.x509 import Certificate, end_in_roots
 from certpin.x509.certificate import name_of
 from certpin.x509.chain import read_facts, short_name
-from certpin.x509.validation import PathFault, names_issuer, path_fault
+from certpin.x509.issuers import names_issuer
+from certpin.x509.validation import PathFault, path_fault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,7 +127,7 @@ def _way_fault(
     strict = policy.trust.strict if policy and policy.trust else None
     anchors = anchors_of(prospect, policy)
     ends = (way[0], way[-1]) if _has_leaf(prospect) else way[-1:]
-    is_whole = not set(ends).isdisjoint(anchors) or read_facts(way[-1]).is_self_issued
+    is_whole = not set(ends).isdisjoint(anchors) or read_facts(way[-1]).is_self_signed
     return path_fault(
         path,
         now + CLOCK_TOLERANCE,
@@ -169,7 +170,7 @@ def _required_roots(policy: HostPolicy | None) -> set[bytes]:
         return set()
     anchors = policy.trust.der
     is_partial = not end_in_roots(map(Certificate.from_der, anchors))
-    return set() if is_partial else {der for der in anchors if read_facts(der).is_self_issued}
+    return set() if is_partial else {der for der in anchors if read_facts(der).is_self_signed}
 
 
 def _without_root(taken: tuple[bytes, ...]) -> PathFault:
@@ -202,10 +203,8 @@ def _taken_way(
     for it afterwards.
     """
     anchors = anchors_of(prospect, policy)
-    order = {
-        der: at
-        for at, der in enumerate((*anchors, *(each.der for each in sent_certificates(prospect))))
-    }
+    sent = (each.der for each in sent_certificates(prospect))
+    order = {der: at for at, der in enumerate(dict.fromkeys((*anchors, *sent)))}
     remaining, depth = ways, 1
     while any(len(way) > depth for way in remaining):
         remaining = [way for way in remaining if len(way) > depth]

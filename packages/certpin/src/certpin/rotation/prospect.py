@@ -247,12 +247,12 @@ def lacks_scts(
 def _knows_scts(chain: Chain) -> bool:
     """Return True if a chain has the certificate and its issuer, so that SCTs can be verified.
 
-    A chain of a single certificate counts only if the certificate is self-issued: a file with only
+    A chain of a single certificate counts only if the certificate is self-signed: a file with only
     the leaf doesn't show the issuer.
     """
     if any(map(_is_stand_in, chain.certificates[:2])):
         return False
-    return bool(chain.authorities) or read_facts(chain.leaf.der).is_self_issued
+    return bool(chain.authorities) or read_facts(chain.leaf.der).is_self_signed
 
 
 def conclusion_of(
@@ -408,18 +408,18 @@ def _without_anchor(
     """Yield the possible chains that begin with ``way``, for clients with the platform's roots.
 
     ``way`` has the known certificates from the leaf upwards, without a known root at its end.
-    Unless its last certificate is self-issued, each chain continues with a placeholder for the
+    Unless its last certificate is self-signed, each chain continues with a placeholder for the
     unknown certificates above: an unpinned one, or one for an authority that ``policy`` pins or
     marks compromised. Yield ``None`` if no such client can build a path, or if a certificate can't
     be parsed.
     """
     top = read_facts(way[-1])
     has_leaf = prospect.leaf is not None and prospect.issued
-    is_only_itself = top.is_self_issued and len(way) == 1 and has_leaf
+    is_only_itself = top.is_self_signed and len(way) == 1 and has_leaf
     known = _known(prospect, way)
     if way[-1] in prospect.private or is_only_itself:
         yield None  # no client of a platform trusts it
-    elif known is None or top.is_self_issued:
+    elif known is None or top.is_self_signed:
         yield from _ended(known, policy)
     else:
         yield from _completions(known, policy)

@@ -230,19 +230,6 @@ class Chain:
         return self.certificates[1:]
 
 
-def end_in_roots(anchors: Iterable[Certificate]) -> bool:
-    """Return True if each trust anchor is self-issued, or issued by another of these anchors.
-
-    If not, OpenSSL has to accept paths that end at an intermediate (PARTIAL_CHAIN).
-
-    Raises:
-        CertificateParseError: the subject or issuer of an anchor can't be read.
-    """
-    anchors = tuple(anchors)
-    subjects = {anchor.subject for anchor in anchors}
-    return all(anchor.self_issued or anchor.issuer in subjects for anchor in anchors)
-
-
 @lru_cache(maxsize=_CACHED_CERTIFICATES)
 def _certificate(der: bytes) -> Certificate:
     from certpin.x509.der import certificate_spki

@@ -11,7 +11,7 @@ import re
 from base64 import b64encode
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from certpin.errors import CertificateParseError
 from certpin.x509.certificate import Certificate, Value, without_deprecations
+from certpin.x509.issuers import is_self_signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +66,13 @@ class CertificateFacts:
         """True if subject and issuer can be read and are the same name (RFC 5280 section 3.2)."""
         return self.issuer is not None and self.issuer == self.subject
 
+    @cached_property
+    def is_self_signed(self) -> bool:
+        """True if the certificate ends its path: see ``certpin.x509.issuers.is_self_signed``."""
+        if self.certificate is None or not self.is_self_issued:
+            return False
+        return is_self_signed(self.certificate)
+
 
 @lru_cache(maxsize=1024)
 def read_facts(der: bytes) -> CertificateFacts:
@@ -94,7 +102,7 @@ class Signature(StrEnum):
     The values are texts for users. ``GOOD`` and ``BAD`` mean a valid and an invalid signature, and
     ``UNCHECKED`` means that certpin can't verify it. ``MISSING`` means that the issuer is neither
     among the certificates that the server sent nor trusted. ``ITSELF`` means that the certificate
-    is self-issued; its signature is not verified.
+    is self-signed (``is_self_signed``); its signature is not verified.
     """
 
     GOOD = "signed by the key above"
@@ -188,7 +196,7 @@ def ways_up(der: bytes, others: tuple[bytes, ...], limit: int) -> tuple[tuple[by
     waiting: list[tuple[bytes, ...]] = [(der,)]
     while waiting:
         way = waiting.pop()
-        is_top = read_facts(way[-1]).is_self_issued
+        is_top = read_facts(way[-1]).is_self_signed
         above = [] if is_top else [each for each in others if each not in way]
         longer = [(*way, each) for each in above if signs(each, way[-1])]
         waiting += longer
@@ -237,7 +245,7 @@ def _above(der: bytes, others: list[bytes]) -> tuple[bytes | None, Signature]:
     child = read_facts(der)
     if child.issuer is None:
         return None, Signature.UNCHECKED
-    if child.is_self_issued:
+    if child.is_self_signed:
         return None, Signature.ITSELF
     named = [each for each in others if read_facts(each).subject == child.issuer]
     signed = [(each, _signature(child, read_facts(each))) for each in named]

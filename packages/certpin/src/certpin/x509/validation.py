@@ -22,11 +22,12 @@ Not checked: signatures, host names, revocation and certificate policies. ``ways
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from certpin.x509.certificate import name_of, without_deprecations
+from certpin.x509.issuers import extension_of, extension_value, extensions_of, names_issuer
 from certpin.x509.name_constraints import constraint_problem
 from certpin.x509.openssl import PIN_FILE_SETTING
 
@@ -68,8 +69,6 @@ _LEAST_RSA_BITS = 2048
 _LEAST_CURVE_BITS = 224
 _LEAST_DIGEST_BYTES = 28
 _NEW = "get a new certificate"
-
-_Extension = TypeVar("_Extension", bound="x509.ExtensionType")
 
 
 @dataclass(frozen=True)
@@ -230,7 +229,7 @@ class _Check:
         return f"is signed with {digest.name.upper()}, which clients refuse"
 
     def _unknown_extension(self) -> str | None:
-        for extension in _extensions(self._parsed):
+        for extension in extensions_of(self._parsed):
             oid = extension.oid.dotted_string
             if oid == _PROXY:
                 return "is a proxy certificate (RFC 3820), which clients refuse"
@@ -242,8 +241,8 @@ class _Check:
         """Return why the certificate may not issue others (RFC 5280 section 6.1.4 (k), (n))."""
         from cryptography import x509
 
-        usage = _value(self._parsed, x509.KeyUsage)
-        constraints = _value(self._parsed, x509.BasicConstraints)
+        usage = extension_value(self._parsed, x509.KeyUsage)
+        constraints = extension_value(self._parsed, x509.BasicConstraints)
         if constraints is not None and not constraints.ca:
             return "is no authority: its basicConstraints say CA:FALSE"
         if usage is not None and not usage.key_cert_sign:
@@ -266,14 +265,14 @@ class _Check:
         """
         from cryptography import x509
 
-        purposes = _value(self._parsed, x509.ExtendedKeyUsage)
+        purposes = extension_value(self._parsed, x509.ExtendedKeyUsage)
         if purposes is not None and _FOR_SERVERS.isdisjoint(
             purpose.dotted_string for purpose in purposes
         ):
             return "is not for TLS servers: its extendedKeyUsage lacks serverAuth"
         if self.depth:
             return None
-        usage = _value(self._parsed, x509.KeyUsage)
+        usage = extension_value(self._parsed, x509.KeyUsage)
         if usage is not None and not (
             usage.digital_signature or usage.key_encipherment or usage.key_agreement
         ):
@@ -287,7 +286,7 @@ class _Check:
         """Return a problem if too many authorities are below (RFC 5280 section 4.2.1.9)."""
         from cryptography import x509
 
-        constraints = _value(self._parsed, x509.BasicConstraints)
+        constraints = extension_value(self._parsed, x509.BasicConstraints)
         limit = constraints.path_length if constraints is not None else None
         count = sum(not each.self_issued for each in self.below)
         if limit is None or count <= limit:
@@ -310,7 +309,7 @@ class _Check:
         if self.depth and self.certificate.self_issued and not self.is_anchor:
             return None
         for authority in self.above:
-            constraints = _value(authority.parsed, x509.NameConstraints)
+            constraints = extension_value(authority.parsed, x509.NameConstraints)
             problem = constraint_problem(self._parsed, constraints) if constraints else ""
             if problem:
                 return f"{problem} of the authority {name_of(authority)}"
@@ -326,15 +325,15 @@ class _Check:
     def _may_issue(self) -> bool:
         from cryptography import x509
 
-        constraints = _value(self._parsed, x509.BasicConstraints)
+        constraints = extension_value(self._parsed, x509.BasicConstraints)
         return constraints is not None and constraints.ca
 
     def _strict_authority(self) -> Iterator[str]:
         from cryptography import x509
 
-        usage = _value(self._parsed, x509.KeyUsage)
+        usage = extension_value(self._parsed, x509.KeyUsage)
         signs = usage is None or usage.key_cert_sign
-        constraints = _extension(self._parsed, x509.BasicConstraints)
+        constraints = extension_of(self._parsed, x509.BasicConstraints)
         if constraints is None:
             if self.depth:
                 yield "RFC 5280 section 4.2.1.9: an authority without basicConstraints"
@@ -350,8 +349,8 @@ class _Check:
     def _strict_names(self) -> Iterator[str]:
         from cryptography import x509
 
-        usage = _value(self._parsed, x509.KeyUsage)
-        names = _extension(self._parsed, x509.SubjectAlternativeName)
+        usage = extension_value(self._parsed, x509.KeyUsage)
+        names = extension_of(self._parsed, x509.SubjectAlternativeName)
         needs_subject = self._may_issue or (usage is not None and usage.crl_sign) or names is None
         has_subject = bool(list(self._parsed.subject))
         if not list(self._parsed.issuer):
@@ -367,74 +366,21 @@ class _Check:
         from cryptography import x509
 
         if self._parsed.version is not x509.Version.v3:
-            if list(_extensions(self._parsed)):
+            if list(extensions_of(self._parsed)):
                 yield "RFC 5280 section 4.1.2.1: extensions without version 3"
             return
-        identifier = _value(self._parsed, x509.AuthorityKeyIdentifier)
+        identifier = extension_value(self._parsed, x509.AuthorityKeyIdentifier)
         if not self.is_anchor and (identifier is None or identifier.key_identifier is None):
             yield "RFC 5280 section 4.2.1.1: no authorityKeyIdentifier"
-        if self._may_issue and _value(self._parsed, x509.SubjectKeyIdentifier) is None:
+        if self._may_issue and extension_value(self._parsed, x509.SubjectKeyIdentifier) is None:
             yield "RFC 5280 section 4.2.1.2: an authority without subjectKeyIdentifier"
-
-
-def names_issuer(certificate: Certificate, issuer: Certificate) -> bool:
-    """Return False if the authorityKeyIdentifier of a certificate names another issuer.
-
-    OpenSSL then looks for another one (X509_check_akid; RFC 5280 section 4.2.1.1).
-
-    Args:
-        certificate: the certificate.
-        issuer: a certificate with the issuer's name and key.
-
-    Raises:
-        CertificateParseError: a field can't be read.
-        ValueError: an extension can't be read.
-    """
-    from cryptography import x509
-
-    identifier = _value(certificate.parsed, x509.AuthorityKeyIdentifier)
-    if identifier is None:
-        return True
-    subject = _value(issuer.parsed, x509.SubjectKeyIdentifier)
-    key, serial = identifier.key_identifier, identifier.authority_cert_serial_number
-    names = [
-        name.value
-        for name in identifier.authority_cert_issuer or ()
-        if isinstance(name, x509.DirectoryName)
-    ]
-    return not (
-        (key is not None and subject is not None and key != subject.digest)
-        or (serial is not None and serial != issuer.parsed.serial_number)
-        or (names and names[0] != issuer.parsed.issuer)
-    )
-
-
-def _extensions(parsed: x509.Certificate) -> x509.Extensions:
-    with without_deprecations():
-        return parsed.extensions
-
-
-def _extension(
-    parsed: x509.Certificate, kind: type[_Extension]
-) -> x509.Extension[_Extension] | None:
-    from cryptography import x509
-
-    try:
-        return _extensions(parsed).get_extension_for_class(kind)
-    except x509.ExtensionNotFound:
-        return None
-
-
-def _value(parsed: x509.Certificate, kind: type[_Extension]) -> _Extension | None:
-    found = _extension(parsed, kind)
-    return None if found is None else found.value
 
 
 def _netscape_type(parsed: x509.Certificate) -> int | None:
     """Return the bits of Netscape's certificate type, an old extension; ``None`` without it."""
     from cryptography import x509
 
-    for extension in _extensions(parsed):
+    for extension in extensions_of(parsed):
         if extension.oid.dotted_string == _NETSCAPE_TYPE:
             assert isinstance(extension.value, x509.UnrecognizedExtension)  # noqa: S101  # its type
             _tag, _length, _unused, *bits = extension.value.value  # a BIT STRING of one byte

@@ -10,6 +10,7 @@ import pytest
 from certpin.errors import ConfigError
 from certpin.formats import limits
 from certpin.formats.projection import project
+from certpin.lab import Authority
 from certpin.pins import HostPattern, HostPin, HostPolicy
 from tests.formats._sets import KEYS, REPORTS, authorities
 from tests.kit import NOBODY, NOBODY_ELSE, anchors, pin_set, policy
@@ -104,9 +105,11 @@ def test_anchors_without_their_roots_are_refused_if_chains_must_end_at_a_root() 
     root = authorities()[0]
     intermediate = root.intermediate("Intermediate")
     limit = limits.RootsOnly("why")
-    below = policy(HOST, trust=anchors(intermediate))
-    with pytest.raises(ConfigError, match="is not a root \\(self-signed\\); why") as caught:
-        one(limit, below)
-    assert caught.value.fix.startswith("add the root that issued it to the file of `trust`")
+    renewed = Authority("One", issuer=root)  # its new key, signed with the old one
+    for anchor in (intermediate, renewed):
+        below = policy(HOST, trust=anchors(anchor))
+        with pytest.raises(ConfigError, match="is not a root \\(self-signed\\); why") as caught:
+            one(limit, below)
+        assert caught.value.fix.startswith("add the root that issued it to the file of `trust`")
     for fine in (policy(HOST), policy(HOST, trust=anchors(root, intermediate))):
         assert one(limit, fine) == (fine, [])

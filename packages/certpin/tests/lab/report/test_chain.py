@@ -57,6 +57,15 @@ def test_the_honest_chain_leads_to_the_trusted_root_and_has_no_flaw() -> None:
     assert not [flaws(SCENE, path, n) for n in range(3) if flaws(SCENE, path, n)]
 
 
+def test_a_new_key_of_a_root_that_the_old_one_signed_leads_to_the_old_root() -> None:
+    old = Authority("Root")
+    new = Authority("Root", issuer=old)
+    (path,) = chain_paths(_der(new.issue(_runs.HOST)), (old.certificate.der,))
+    links = [place.above for place in path.certificates]
+    assert links == [Signature.GOOD, Signature.GOOD, Signature.ITSELF]
+    assert path.trusted
+
+
 def test_untrusted_authority_is_drawn_as_missing() -> None:
     chain = _der(PKI.untrusted.issue(_runs.HOST))
     assert "its issuer is not trusted" in _found(chain)

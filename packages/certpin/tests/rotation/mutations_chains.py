@@ -23,7 +23,7 @@ _WITH_A_CLIENT = _IN_FAULTS + "test_the_gate_decides_about_a_chain_as_a_client_d
 _RULES = [
     ("dates", "if not_after <= end:", "if False:", "issuer expired"),
     ("dates that begin", "if not_before > begin:", "if False:", "issuer early"),
-    ("strength of keys", "            self._weakness(),\n", "", "short issuer"),
+    ("strength of keys", "            self._unusable_key(),\n", "", "short issuer"),
     (
         "critical extensions",
         "            self._unknown_extension(),\n",
@@ -78,6 +78,27 @@ MUTATIONS: list[Mutation] = [
         "digest is None or digest.digest_size >= _LEAST_DIGEST_BYTES",
         "True",
         _IN_VALIDATION + "test_a_signature_with_sha1_is_a_fault_below_the_root_only",
+    ),
+    Mutation(
+        "a path: a curve that clients don't offer in TLS",
+        _VALIDATION,
+        "key.curve.name in _TLS_CURVES",
+        "True",
+        _WITH_A_CLIENT.format("leaf secp256k1"),
+    ),
+    Mutation(
+        "a path: DSA, which clients don't offer in TLS",
+        _VALIDATION,
+        "is_offered = not isinstance(key, dsa.DSAPublicKey) and (",
+        "is_offered = (",
+        _WITH_A_CLIENT.format("leaf DSA"),
+    ),
+    Mutation(
+        "a path: an authority's key signs in no handshake",
+        _VALIDATION,
+        "if not self.depth and not is_offered:",
+        "if not is_offered:",
+        _WITH_A_CLIENT.format("issuer secp256k1"),
     ),
     Mutation(
         "a path: explicit curve parameters",

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID as Purpose
 from cryptography.x509.oid import NameOID
 
 from certpin.lab import Authority
-from certpin.lab.authority import new_rsa_key
+from certpin.lab.authority import new_key, new_rsa_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -175,6 +175,18 @@ def _weak(top: int = 2048, middle: int = 2048, below: int = 2048) -> tuple[Ident
     first = Authority("Root", key=new_rsa_key(top))
     second = Authority("Issuer", issuer=first, key=new_rsa_key(middle))
     return second.issue(HOST, key=new_rsa_key(below)), first
+
+
+def _of_keys(leaf_key: Any, issuer_key: Any = None) -> Any:
+    def make() -> tuple[Identity, Authority]:
+        middle = Authority("Issuer", issuer=ROOT, key=issuer_key and issuer_key())
+        return middle.issue(HOST, key=leaf_key()), ROOT
+
+    return make
+
+
+def _on(curve: ec.EllipticCurve) -> Callable[[], ec.EllipticCurvePrivateKey]:
+    return lambda: ec.generate_private_key(curve)
 
 
 def _without_names_of_keys() -> tuple[Identity, Authority]:
@@ -345,6 +357,18 @@ CHAINS: dict[str, Callable[[], tuple[Identity, Authority]]] = {
     "short issuer": lambda: _weak(middle=1024),
     "short leaf": lambda: _weak(below=1024),
     "RSA": _weak,
+    # keys for which clients offer no algorithm
+    "leaf P-384": _of_keys(_on(ec.SECP384R1())),
+    "leaf P-521": _of_keys(_on(ec.SECP521R1())),
+    "leaf P-224": _of_keys(_on(ec.SECP224R1())),
+    "leaf secp256k1": _of_keys(_on(ec.SECP256K1())),
+    "leaf Ed25519": _of_keys(ed25519.Ed25519PrivateKey.generate),
+    "leaf Ed448": _of_keys(ed448.Ed448PrivateKey.generate),
+    "leaf DSA": _of_keys(lambda: dsa.generate_private_key(2048)),
+    "issuer P-224": _of_keys(new_key, _on(ec.SECP224R1())),
+    "issuer secp256k1": _of_keys(new_key, _on(ec.SECP256K1())),
+    "issuer brainpool": _of_keys(new_key, _on(ec.BrainpoolP256R1())),
+    "issuer Ed25519": _of_keys(new_key, ed25519.Ed25519PrivateKey.generate),
     # a server that is its own root
     "self-signed": lambda: _self_signed(lambda each: each),
     "self-signed, bare": lambda: _self_signed(
@@ -357,6 +381,13 @@ CHAINS: dict[str, Callable[[], tuple[Identity, Authority]]] = {
     ),
     "self-signed, signs certificates only": lambda: _self_signed(changed(usage("key_cert_sign"))),
 }
+
+
+if ssl.OPENSSL_VERSION_INFO >= (3, 2):  # with RFC 8734
+    CHAINS |= {
+        f"leaf {curve.name}": _of_keys(_on(curve))
+        for curve in (ec.BrainpoolP256R1(), ec.BrainpoolP384R1(), ec.BrainpoolP512R1())
+    }
 
 
 def _unchanged(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
@@ -402,7 +433,10 @@ ROOT_FLAWS = [*ISSUER_FLAWS, changed(basic(True), critical=False)]
 def refusal_of_openssl(
     identity: Identity, client: ssl.SSLContext, folder: Path, host: str = HOST
 ) -> str:
-    """Make a handshake in memory. Return why the client refused the chain; empty if it did not."""
+    """Make a handshake in memory. Return why the client refused the chain; empty if it did not.
+
+    A client that offers no algorithm for the server's key refuses the chain, too.
+    """
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.set_ciphers("DEFAULT:@SECLEVEL=0")
     server.load_cert_chain(*identity.write(folder))
@@ -419,7 +453,13 @@ def refusal_of_openssl(
         else:
             return ""
         s_in.write(c_out.read())
-        with suppress(ssl.SSLWantReadError):
+        try:
             of_server.do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError as exc:
+            if exc.reason != "NO_SHARED_CIPHER":
+                raise
+            return str(exc)
         c_in.write(s_out.read())
     raise AssertionError("the handshake did not end")

@@ -6,7 +6,7 @@ certificate of the path, the trust anchor included, is checked in this order:
 
     1. its dates
     2. its key has a named curve, if it is an EC key; its key and its signature are as strong as
-       OpenSSL's security level 2 requires
+       OpenSSL's security level 2 requires; the leaf's key is of a type that clients offer in TLS
     3. it has no unknown critical extension, and none that can't be read
     4. an authority may issue certificates (basicConstraints, keyUsage, the purpose sslserver)
     5. it is for TLS servers (extendedKeyUsage, keyUsage)
@@ -69,6 +69,15 @@ _LEAST_RSA_BITS = 2048
 _LEAST_CURVE_BITS = 224
 _LEAST_DIGEST_BYTES = 28
 _NEW = "get a new certificate"
+
+# The curves of the signature algorithms that OpenSSL's clients offer by default (RFC 8446 section
+# 4.2.3). Those of brainpool are offered by OpenSSL 3.2 and newer, in TLS 1.3 only (RFC 8734).
+_TLS_CURVES = frozenset(
+    {
+        *("secp256r1", "secp384r1", "secp521r1"),
+        *("brainpoolP256r1", "brainpoolP384r1", "brainpoolP512r1"),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -192,7 +201,8 @@ class _Check:
         if not_before > begin:
             yield _Problem(f"is not valid before {not_before:%Y-%m-%d %H:%M} UTC", not_before)
         found = (
-            self._weakness(),
+            self._unusable_key(),
+            self._weak_digest(),
             self._unknown_extension(),
             self._authority_problem() if self.depth else None,
             self._purpose_problem(),
@@ -205,7 +215,7 @@ class _Check:
             for rule in self._strict_problems():
                 yield _Problem(f"breaks {rule}", is_strict=True)
 
-    def _weakness(self) -> str | None:
+    def _unusable_key(self) -> str | None:
         from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 
         from certpin.x509.der import has_named_curve
@@ -214,16 +224,27 @@ class _Check:
         is_alone = self.is_anchor and not self.depth
         if not is_alone and not has_named_curve(self.certificate.spki):
             return "has an EC key with explicit curve parameters, which clients refuse"
-        parsed = self._parsed
+        parsed = self._parsed  # before the context manager, which reading it enters, too
         with without_deprecations():
             key = parsed.public_key()
         if isinstance(key, rsa.RSAPublicKey | dsa.DSAPublicKey) and key.key_size < _LEAST_RSA_BITS:
             return f"has a key of {key.key_size} bits, which clients refuse: too short"
         if isinstance(key, ec.EllipticCurvePublicKey) and key.key_size < _LEAST_CURVE_BITS:
             return f"has a key of {key.key_size} bits, which clients refuse: too short"
+        is_offered = not isinstance(key, dsa.DSAPublicKey) and (
+            not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name in _TLS_CURVES
+        )
+        if not self.depth and not is_offered:
+            return (
+                f"has a key of the type {self.certificate.key}, which clients don't offer in TLS, "
+                "unlike P-256, P-384 and RSA"
+            )
+        return None
+
+    def _weak_digest(self) -> str | None:
         if self.is_anchor:
             return None  # nothing depends on its signature
-        digest = parsed.signature_hash_algorithm
+        digest = self._parsed.signature_hash_algorithm
         if digest is None or digest.digest_size >= _LEAST_DIGEST_BYTES:
             return None
         return f"is signed with {digest.name.upper()}, which clients refuse"

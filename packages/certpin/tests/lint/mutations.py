@@ -52,9 +52,16 @@ MUTATIONS = [
     Mutation(
         "a private authority without a log",
         f"{_LINT}transparency.py",
-        "if host.require_ct and host.trust is not None:",
+        "if host.require_ct and host.trust is not None and not _is_public(document, host.trust):",
         "if False:",
         f"{_EXAMPLES}test_bad_example_has_one_finding_at_the_marked_line[ct-private-authority]",
+    ),
+    Mutation(
+        "a public root in a trust file",
+        f"{_LINT}transparency.py",
+        " and not _is_public(document, host.trust)",
+        "",
+        "tests/lint/test_roots.py::test_a_public_root_in_a_trust_file_is_no_private_authority",
     ),
     Mutation(
         "a private log",

@@ -54,6 +54,13 @@ def test_a_removal_is_not_known_before_its_day(tmp_path: Path) -> None:
     assert _rules(trusted, _removed(TODAY + DAY)) == []
 
 
+def test_a_public_root_in_a_trust_file_is_no_private_authority(tmp_path: Path) -> None:
+    text = f'{HEAD}ct_logs = "logs.json"\n{HOST}trust = "bank-root.pem"\nrequire_ct = true\n{PINS}'
+    trusted, _ = _examples.document(text, tmp_path)
+    assert _rules(trusted, RootData({})) == ["ct-private-authority"]
+    assert _rules(trusted, _removed(TODAY + DAY)) == []
+
+
 LEAVES = datetime(2027, 4, 15, tzinfo=UTC)
 
 

@@ -7,13 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from certpin.lint.rule import HEAD, HERE, HOST, PINS, Hit, LintRule
+from certpin.pins import pins_of
 from certpin.x509.log_list import STALE_AFTER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from certpin.lint.document import LintDocument
+    from certpin.lint.document import AnchorFile, LintDocument
 
 _WARN_AFTER = STALE_AFTER - timedelta(days=10)
 _LOGS = 'ct_logs = "logs.json"\n'
@@ -68,8 +69,14 @@ def _ct_private_authority(document: LintDocument, now: datetime) -> Iterator[Hit
     if document.ct_logs is None or document.ct_logs.has_private_log():
         return
     for host in document.hosts:
-        if host.require_ct and host.trust is not None:
+        if host.require_ct and host.trust is not None and not _is_public(document, host.trust):
             message = f"no log of the list takes certificates of {host.trust.name}"
             yield Hit(
                 f"{host.key}.require_ct", f"{host} requires Certificate Transparency: {message}"
             )
+
+
+def _is_public(document: LintDocument, trust: AnchorFile) -> bool:
+    """Return True if a trust file has a public root: public logs take certificates below it."""
+    pins = (pin for certificate in trust.certificates for pin in pins_of(certificate))
+    return any(document.roots.root_of(pin) for pin in pins)

@@ -57,6 +57,13 @@ MUTATIONS = [
         f"{_EXAMPLES}test_bad_example_has_one_finding_at_the_marked_line[ct-private-authority]",
     ),
     Mutation(
+        "a longer wildcard precedes a shorter one",
+        "certpin/pins/hosts.py",
+        'found = [host, f"**.{host}", f"*.{parent}"]',
+        'found = [host, f"*.{parent}", f"**.{host}"]',
+        f"{_CASES}test_rule_finds_a_mistake[reports to a name under the longer of two wildcards]",
+    ),
+    Mutation(
         "a public root in a trust file",
         f"{_LINT}transparency.py",
         " and not _is_public(document, host.trust)",

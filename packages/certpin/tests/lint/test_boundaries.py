@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 REPORT = f'{NAME}mode = "report"\nexpires = 2027-05-01\n'
 TO = 'report_to = ["https://pins.other.example/"]\n'
+REPORT_HERE = 'report_to = ["https://pins.bank.example/"]\n'
 THIRD = '\n[[host.pin]]\npin = "sha256/THREE"\n'
 WWW = f'\n[[host]]\nname = "www.bank.example"\n{EXPIRES}'
 LOGS, OLD_LOGS = 'ct_logs = "logs.json"\n', 'ct_logs = "old-logs.json"\n'
@@ -125,6 +126,11 @@ FINDS = {
     "reports to a name under a wildcard": (
         "report-loop",
         f'{HEAD}{ALL}report_to = ["https://Pins.Bank.example:8443/x"]\n{AUTHORITY}{BACKUP}',
+    ),
+    "reports to a name under the longer of two wildcards": (
+        "report-loop",
+        f"{HEAD}{REPORT}{AUTHORITY}{BACKUP}".replace("api.", "*.")
+        + f"{ALL}{REPORT_HERE}{AUTHORITY}{BACKUP}".replace("**.", "**.pins."),
     ),
     "reports to an address of this machine": (
         "report-to-this-machine",

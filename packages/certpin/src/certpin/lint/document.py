@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from certpin.errors import CertificateParseError
 from certpin.pinfile.places import Places
 from certpin.pins import HostPin, pins_of
+from certpin.pins.hosts import covering_patterns
 from certpin.roots import RootData, load_data
 
 if TYPE_CHECKING:
@@ -253,12 +254,7 @@ class LintDocument:
 
         The run time depends on the number of labels in the name, and not on the number of hosts.
         """
-        _, _, parent = name.partition(".")
-        candidates = [name, f"*.{parent}", f"**.{name}"]
-        while parent:
-            candidates.append(f"**.{parent}")
-            _, _, parent = parent.partition(".")
-        found = (self.by_pattern.get(each) for each in candidates)
+        found = (self.by_pattern.get(each) for each in covering_patterns(name))
         return (host for host in found if host is not None)
 
     def live_results(self) -> Iterator[tuple[HostEntry, LiveResult]]:

@@ -128,6 +128,25 @@ class HostPattern:
         return self.wildcard + self.name
 
 
+def covering_patterns(host: str) -> tuple[str, ...]:
+    """Return every pattern that covers a host, as text, the most specific first.
+
+    An exact name precedes wildcards, a longer name in a wildcard precedes a shorter one, and ``*.``
+    precedes ``**.`` over the same name. The number of patterns is that of labels, and a bit more.
+
+    Args:
+        host: a normalised name or IP address.
+    """
+    if is_address(host):
+        return (host,)
+    _, _, parent = host.partition(".")
+    found = [host, f"**.{host}", f"*.{parent}"]
+    while parent:
+        found.append(f"**.{parent}")
+        _, _, parent = parent.partition(".")
+    return tuple(found)
+
+
 def _address(host: str) -> str | None:
     text = host
     if host.startswith("[") and host.endswith("]"):

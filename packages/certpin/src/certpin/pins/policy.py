@@ -15,7 +15,7 @@ from certpin.errors import HAS_TLS, ConfigError, PinParseError
 from certpin.pins.hosts import (
     check_report_address,
     check_servers,
-    is_address,
+    covering_patterns,
     is_public_suffix,
     normalise,
 )
@@ -477,9 +477,8 @@ class PinSet:
     def policy_for(self, host: str) -> HostPolicy | None:
         """Return the most specific policy that covers a host, or ``None`` if no policy does.
 
-        An exact name precedes ``*.``, which precedes ``**.``, and a longer suffix precedes a
-        shorter one. The cost is one dictionary lookup per label, whatever the number of hosts;
-        results are cached.
+        The order of patterns is that of ``covering_patterns`` in ``certpin.pins.hosts``. The cost
+        is one dictionary lookup per label, whatever the number of hosts; results are cached.
 
         Args:
             host: a host in any spelling.
@@ -533,17 +532,10 @@ class PinSet:
     def _find(self, host: str) -> HostPolicy | None:
         host = normalise(host)
         exact = self._index.get(host)
-        if exact is not None or not self._has_wildcards or is_address(host):
+        if exact is not None or not self._has_wildcards:
             return exact
-        return self._wildcard_for(host)
-
-    def _wildcard_for(self, host: str) -> HostPolicy | None:
-        _, _, parent = host.partition(".")
-        candidates = [f"**.{host}", f"*.{parent}"]
-        while parent:
-            candidates.append(f"**.{parent}")
-            _, _, parent = parent.partition(".")
-        return next((self._index[key] for key in candidates if key in self._index), None)
+        found = (key for key in covering_patterns(host) if key in self._index)
+        return next((self._index[key] for key in found), None)
 
     @cached_property
     def _has_wildcards(self) -> bool:

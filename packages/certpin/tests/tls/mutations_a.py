@@ -380,6 +380,13 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         5,
         "certpin/pins/hosts.py",
+        'if ":" in before_zone:',
+        'if ":" in text:',
+        "tests/pins/test_hosts.py::test_text_that_is_not_a_host_is_refused",
+    ),
+    Mutation(
+        5,
+        "certpin/pins/hosts.py",
         "idna.encode(label, uts46=True)",
         'label.encode("idna")',
         _FIVE + "test_idna_2003_would_select_another_host",

@@ -153,8 +153,9 @@ def _address(host: str) -> str | None:
         text = host[1:-1]
         if ":" not in text:
             raise _refused(host)
-    if ":" in text:
-        text = text.partition("%")[0]
+    before_zone = text.partition("%")[0]
+    if ":" in before_zone:  # only IPv6 has zones
+        text = before_zone
     if ":" not in text and not text[-1:].isdigit():
         return None  # a name; checked first, because most hosts are names
     import ipaddress  # on first need

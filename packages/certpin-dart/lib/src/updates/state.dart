@@ -107,6 +107,15 @@ SignedSet _good(
   throw const PinUpdateException('signature', 'no root vouches for it');
 }
 
+/// Returns the number of the root under which the stored set was fetched. It is
+/// not signed, so it can't be that of a root that doesn't exist: the limit for
+/// jumps of the version depends on it.
+int _rootOf(Trust trust, Map<String, Object?> kept) {
+  final number = countAt(kept, 'root');
+  final newest = trust.roots.last.version;
+  return number < newest ? number : newest;
+}
+
 SignedSet _under(
   Metadata root,
   Trust trust,
@@ -127,7 +136,7 @@ SignedSet _under(
   return SignedSet(
     pins,
     promise,
-    countAt(kept, 'root'),
+    _rootOf(trust, kept),
     first,
     second,
     third,

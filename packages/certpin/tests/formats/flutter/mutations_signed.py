@@ -170,4 +170,11 @@ MUTATIONS: list[Mutation] = [
         "  if (!root.signed.containsKey(pinSetField)) {\n",
         _SIGNED + "a_root_of_another_pin_set_is_refused[bank-None]",
     ),
+    _rule(
+        "a stored number of a root is not trusted",
+        "updates/state.dart",
+        "number < newest ? number : newest",
+        "number",
+        _SIGNED + "a_stored_number_of_a_root_that_does_not_exist_lifts_no_limit",
+    ),
 ]

@@ -253,6 +253,17 @@ def test_a_root_may_get_the_name_of_its_pin_set(bank: Bank) -> None:
     assert verdict(app, shown(bank), bank.now) == ("", 3)
 
 
+def test_a_stored_number_of_a_root_that_does_not_exist_lifts_no_limit(bank: Bank) -> None:
+    app = app_of(bank)
+    app.refresh(shown(bank), bank.now)
+    kept = json.loads(app.stored)
+    kept["good"]["root"] = 7
+    app.stored = json.dumps(kept)
+    app.start()
+    bank.publish(1003)
+    assert verdict(app, shown(bank), bank.now) == ("jump", 2)
+
+
 @pytest.mark.parametrize("restarted", [False, True])
 def test_versions_of_stolen_targets_keys_end_with_the_keys(bank: Bank, restarted: bool) -> None:
     app = app_of(bank)

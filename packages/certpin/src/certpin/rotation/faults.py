@@ -17,9 +17,8 @@ from certpin.rotation.prospect import anchors_of, paths_of, sent_certificates
 from certpin.rotation.situation import CLOCK_TOLERANCE
 from certpin.rotation.violation import Violation
 from certpin.x509 import Certificate, end_in_roots
-from certpin.x509.certificate import name_of
+from certpin.x509.certificate import name_of, names_issuer
 from certpin.x509.chain import read_facts, short_name
-from certpin.x509.issuers import names_issuer
 from certpin.x509.validation import PathFault, path_fault
 
 if TYPE_CHECKING:

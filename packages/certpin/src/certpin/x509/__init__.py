@@ -10,11 +10,12 @@ from certpin.x509.certificate import (
     MAX_SHOWN_NAME,
     Certificate,
     Chain,
+    end_in_roots,
+    is_self_signed,
     name_of,
     quoted,
     shorten,
 )
-from certpin.x509.issuers import end_in_roots, is_self_signed
 from certpin.x509.log_list import CTLog, LogList
 
 __all__ = [

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from certpin.errors import CertificateParseError
-from certpin.x509.certificate import Certificate, Value, without_deprecations
-from certpin.x509.issuers import is_self_signed
+from certpin.x509.certificate import Certificate, Value, is_self_signed, without_deprecations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +67,7 @@ class CertificateFacts:
 
     @cached_property
     def is_self_signed(self) -> bool:
-        """True if the certificate ends its path: see ``certpin.x509.issuers.is_self_signed``."""
+        """True if the certificate ends its path: see ``certpin.x509.is_self_signed``."""
         if self.certificate is None or not self.is_self_issued:
             return False
         return is_self_signed(self.certificate)

@@ -33,8 +33,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from certpin.errors import CertificateParseError
 from certpin.support.forks import Forked, register
 from certpin.support.memory_files import as_file
-from certpin.x509.certificate import Certificate
-from certpin.x509.issuers import end_in_roots
+from certpin.x509.certificate import Certificate, end_in_roots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

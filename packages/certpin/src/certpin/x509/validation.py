@@ -26,8 +26,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from certpin.x509.certificate import name_of, without_deprecations
-from certpin.x509.issuers import extension_of, extension_value, extensions_of, names_issuer
+from certpin.x509.certificate import (
+    extension_of,
+    extension_value,
+    extensions_of,
+    name_of,
+    names_issuer,
+    without_deprecations,
+)
 from certpin.x509.name_constraints import constraint_problem
 from certpin.x509.openssl import PIN_FILE_SETTING
 

@@ -9,8 +9,7 @@ from urllib.parse import quote
 
 from certpin.errors import ConfigError
 from certpin.formats.projection import Limitation, Omission, PolicyLimitation, Projection
-from certpin.x509 import Certificate
-from certpin.x509.issuers import end_in_roots
+from certpin.x509 import Certificate, end_in_roots
 from certpin.x509.log_list import PLATFORM_LOGS
 
 if TYPE_CHECKING:

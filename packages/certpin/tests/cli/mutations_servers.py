@@ -41,7 +41,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a file is not replaced by one that its owner can't read",
-        "certpin/support/ownership.py",
+        "certpin/support/files.py",
         "    if before.st_mode & stat.S_IROTH or",
         "    if True or",
         "tests/pinfile/test_editor.py"

@@ -158,7 +158,7 @@ _EDGES = [
     ),
     Mutation(
         "no key on a disk",
-        "certpin/support/memory_files.py",
+        "certpin/support/files.py",
         "descriptor = _open(content)",
         "descriptor = os.open(__import__('tempfile').mkstemp()[1], os.O_RDWR)",
         "tests/lab/test_loading.py::test_loading_keys_creates_no_file",

@@ -169,7 +169,7 @@ def test_a_file_system_without_locks_is_supported(
     monkeypatch.setattr(fcntl, "flock", unsupported)
     with folder.held(firm.folder):
         pass
-    monkeypatch.setattr("certpin.support.locks._fcntl", None)
+    monkeypatch.setattr("certpin.support.files._fcntl", None)
     with folder.held(firm.folder):
         pass
 

@@ -128,7 +128,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "one process sends a report",
         _REPORTER + "queue.py",
-        "            if not locks.try_lock(descriptor):\n                return False\n",
+        "            if not try_lock(descriptor):\n                return False\n",
         "",
         _IN_QUEUE + "two_senders_never_claim_the_same_report",
     ),

@@ -85,7 +85,7 @@ MUTATIONS: list[Mutation] = [
     mutation(
         "one process at a time",
         "cache.py",
-        "while self._held is not None and not locks.try_lock(self._held):",
+        "while self._held is not None and not try_lock(self._held):",
         "while False:",
         _CRASHES + "waiting_for_another_process_times_out",
     ),

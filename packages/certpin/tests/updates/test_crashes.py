@@ -422,7 +422,7 @@ def test_processes_that_share_a_folder_all_follow(
     Without locks, the last process that writes to the cache determines its content.
     """
     if not locks:
-        monkeypatch.setattr("certpin.support.locks._fcntl", None)
+        monkeypatch.setattr("certpin.support.files._fcntl", None)
     apps = [world.updater() for _ in range(4)]
     children = forked_together(partial(follow_until, app, 12, locks=locks) for app in apps)
     for version in range(3, 13):

@@ -19,7 +19,7 @@ from sqlalchemy import column, inspect, select, table, text
 
 from certpin.errors import ConfigError, StoreError
 from certpin.pinfile.file import sync_folder
-from certpin.support import locks
+from certpin.support.files import try_lock
 from certpin.support.text import printable
 from certpin_watch.store import leases
 from certpin_watch.store.connections import BUSY, path_of
@@ -390,7 +390,7 @@ def _lock_part(part: Path, target: Path) -> int:
         descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with suppress(OSError):
         # Another process may have renamed the part after it was opened here.
-        if locks.try_lock(descriptor) and os.fstat(descriptor).st_ino == part.stat().st_ino:
+        if try_lock(descriptor) and os.fstat(descriptor).st_ino == part.stat().st_ino:
             return descriptor
     os.close(descriptor)
     raise StoreError(

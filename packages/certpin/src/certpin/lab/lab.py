@@ -35,7 +35,7 @@ from certpin.lab.server.tls_proxy import TlsProxied
 from certpin.lab.target import Exports, Target
 from certpin.lab.upstream import UpstreamAuthorities, UpstreamPKI
 from certpin.lab.verdict import KEPT, ProxyHead
-from certpin.support import locks
+from certpin.support.files import try_lock, wait_for_lock
 
 if TYPE_CHECKING:
     import asyncio
@@ -546,7 +546,7 @@ def scratch() -> Iterator[Path]:
     folder = tempfile.TemporaryDirectory(prefix=_PREFIX)
     begun = Path(folder.name, "begun.lock")
     with begun.open("wb") as lock, folder as name:  # the lock outlives the folder
-        locks.lock(lock.fileno())
+        wait_for_lock(lock.fileno())
         begun.rename(begun.with_name(_LOCK))  # a file with this name is always locked first
         yield Path(name)
 
@@ -565,7 +565,7 @@ def _removed(folder: Path) -> bool:
         if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
             return False
         with open(folder / _LOCK, "rb", opener=_unfollowed) as lock:
-            if not locks.try_lock(lock.fileno()):
+            if not try_lock(lock.fileno()):
                 return False  # it is still running
             shutil.rmtree(folder)
     except OSError:  # it belongs to another user, or another run is removing it

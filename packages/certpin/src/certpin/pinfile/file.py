@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from certpin.errors import ConfigError, PinFileError
 from certpin.pinfile.places import KEY_PART, line_of
 from certpin.pinfile.spelling import closest_key, misspelt_key_error
-from certpin.support.ownership import OwnerLostError, keep_owner
+from certpin.support.files import OwnerLostError, keep_owner
 from certpin.support.text import utc_moment
 from certpin.x509 import quoted
 

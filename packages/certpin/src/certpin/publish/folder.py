@@ -29,7 +29,7 @@ from certpin.errors import ConfigError, PinFileError
 from certpin.pinfile.file import left_overs, put
 from certpin.publish.content import LIMITS
 from certpin.publish.state import FolderContents, pin_file_errors
-from certpin.support import locks
+from certpin.support.files import has_locks, try_lock
 from certpin.support.text import printable
 from certpin.updates.settings import target_path
 from certpin.updates.trust import PIN_SET_FIELD, SignedMetadata, is_plain, read_metadata
@@ -148,7 +148,7 @@ def held(folder: Path) -> Iterator[None]:
         ConfigError: another command is using the folder.
         PinFileError: the folder can't be read.
     """
-    if not locks.available():
+    if not has_locks():
         yield
         return
     try:
@@ -158,7 +158,7 @@ def held(folder: Path) -> Iterator[None]:
             f"it cannot be used: {exc.strerror}", path=folder, fix="certpin publish init makes it"
         ) from exc
     try:
-        if not locks.try_lock(descriptor):
+        if not try_lock(descriptor):
             raise ConfigError(
                 "another command is at work in this folder", key=str(folder), fix="try again"
             )

@@ -32,7 +32,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from certpin.errors import UpdateError
 from certpin.pinfile.file import put
-from certpin.support import locks
+from certpin.support.files import has_locks, try_lock, unlock_and_close
 from certpin.updates.trust import CachedSet, SignedMetadata, follow_roots
 
 if TYPE_CHECKING:
@@ -357,17 +357,17 @@ class FolderLock:
         """
         self._held = self._open()
         try:
-            while self._held is not None and not locks.try_lock(self._held):
+            while self._held is not None and not try_lock(self._held):
                 if not may_wait(_PAUSE):
                     raise _busy()
             yield
         finally:
             held, self._held = self._held, None
             if held is not None:
-                locks.unlock_and_close(held)
+                unlock_and_close(held)
 
     def _open(self) -> int | None:
-        if locks.available():
+        if has_locks():
             with suppress(OSError):
                 self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW

@@ -31,8 +31,8 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from certpin.errors import CertificateParseError
+from certpin.support.files import as_file
 from certpin.support.forks import Forked, register
-from certpin.support.memory_files import as_file
 from certpin.x509.certificate import Certificate, end_in_roots
 
 if TYPE_CHECKING:

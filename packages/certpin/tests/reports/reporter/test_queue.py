@@ -195,7 +195,7 @@ def test_a_system_without_locks_that_keeps_open_files_sends_once(
 
     Until then, the report is not offered for sending again.
     """
-    monkeypatch.setattr("certpin.support.locks._fcntl", None)
+    monkeypatch.setattr("certpin.support.files._fcntl", None)
     found = queue(tmp_path)
     put(found, 1)
     (name,) = found.names(NOW)

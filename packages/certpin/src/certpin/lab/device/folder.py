@@ -31,7 +31,7 @@ from certpin.lab.authority import Authority, new_rsa_key
 from certpin.lab.case import LabError
 from certpin.lab.device.tunnel import TunnelKeys
 from certpin.lab.pki import Authorities
-from certpin.support import locks
+from certpin.support.files import wait_for_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +118,7 @@ class LabFolder:
             self._check(self._folder, "the folder")
             if new:
                 os.fchmod(self._folder, 0o700)  # a umask may have removed the owner's rights
-            locks.lock(self._folder)  # if two labs start together, only one creates the roots
+            wait_for_lock(self._folder)  # if two labs start together, only one creates the roots
             self._write("README.txt", REMOVAL.encode(), 0o644)
         except BaseException:
             os.close(self._folder)

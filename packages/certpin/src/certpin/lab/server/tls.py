@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 from certpin.lab.case import CannotServeError
 from certpin.lab.server.stapling import StaplingTls
 from certpin.lab.server.weak_tls import NotOfferedError, WeakTls
-from certpin.support.memory_files import as_file
+from certpin.support.files import as_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from certpin.pins.hosts import is_report_address
 from certpin.reports.reporter.request import MAX_RETRY_AFTER
-from certpin.support import locks
+from certpin.support.files import try_lock, unlock_and_close
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +102,7 @@ class ReportFolder:
             yield None if descriptor is None else self._content(name, descriptor)
         finally:
             if descriptor is not None:
-                locks.unlock_and_close(descriptor)
+                unlock_and_close(descriptor)
             if name in self._undeleted:
                 self._undeleted.discard(name)
                 self.remove(name)
@@ -122,7 +122,7 @@ class ReportFolder:
 
     def _lock(self, name: str, descriptor: int) -> bool:
         with suppress(OSError):
-            if not locks.try_lock(descriptor):
+            if not try_lock(descriptor):
                 return False
             # The previous owner of the lock may have sent and deleted the file.
             return (self._path / name).stat().st_ino == os.fstat(descriptor).st_ino

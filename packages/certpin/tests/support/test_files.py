@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from certpin.support import locks
+from certpin.support.files import has_locks, try_lock, unlock_and_close, wait_for_lock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,20 +19,20 @@ def _opened(tmp_path: Path) -> int:
 
 def test_one_opening_has_the_lock_until_it_is_released(tmp_path: Path) -> None:
     first, second = _opened(tmp_path), _opened(tmp_path)
-    assert locks.try_lock(first)
-    assert not locks.try_lock(second)
-    locks.unlock_and_close(first)
-    assert locks.try_lock(second)
-    locks.unlock_and_close(second)
+    assert try_lock(first)
+    assert not try_lock(second)
+    unlock_and_close(first)
+    assert try_lock(second)
+    unlock_and_close(second)
 
 
 def test_a_forked_child_that_keeps_the_file_does_not_keep_a_released_lock(tmp_path: Path) -> None:
     held = _opened(tmp_path)
-    assert locks.try_lock(held)
+    assert try_lock(held)
     inherited = os.dup(held)  # a child has the same opening of the file
-    locks.unlock_and_close(held)
+    unlock_and_close(held)
     other = _opened(tmp_path)
-    assert locks.try_lock(other)
+    assert try_lock(other)
     os.close(other)
     os.close(inherited)
 
@@ -40,11 +40,11 @@ def test_a_forked_child_that_keeps_the_file_does_not_keep_a_released_lock(tmp_pa
 def test_a_system_without_locks_grants_them_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locks, "_fcntl", None)
-    assert not locks.available()
+    monkeypatch.setattr("certpin.support.files._fcntl", None)
+    assert not has_locks()
     first, second = _opened(tmp_path), _opened(tmp_path)
-    assert locks.try_lock(first)
-    assert locks.try_lock(second)
-    locks.lock(first)
-    locks.unlock_and_close(first)
-    locks.unlock_and_close(second)
+    assert try_lock(first)
+    assert try_lock(second)
+    wait_for_lock(first)
+    unlock_and_close(first)
+    unlock_and_close(second)

@@ -1,0 +1,148 @@
+"""Files: locks between processes, bytes in place of a file, and the owner of a replaced file.
+
+Locks are those of flock(2); the operating system releases them at exit. They are advisory: they
+have no effect on programs that don't lock the file too. On a system without ``fcntl``, and on a
+file system without locks, every lock is granted. Callers replace each file as a whole and verify
+its content when they read it. So without locks, the worst case is that one of two concurrent
+updates is lost.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_DESCRIPTORS = Path("/dev/fd")
+
+_fcntl: Any = import_module("fcntl") if find_spec("fcntl") else None  # none on Windows
+
+
+def has_locks() -> bool:
+    """Return True if this system has file locks. If not, callers need no lock file."""
+    return _fcntl is not None
+
+
+def try_lock(descriptor: int) -> bool:
+    """Try to lock an open file or folder, without waiting.
+
+    Returns:
+        True if it is locked now, or locks are not available; False if another process, or another
+        open descriptor in this process, has locked it.
+    """
+    if _fcntl is not None:
+        try:
+            _fcntl.flock(descriptor, _fcntl.LOCK_EX | _fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True  # this file system has no locks
+    return True
+
+
+def wait_for_lock(descriptor: int) -> None:
+    """Lock an open file or folder. Waits until no other process has locked it."""
+    if _fcntl is not None:
+        with suppress(OSError):  # this file system has no locks
+            _fcntl.flock(descriptor, _fcntl.LOCK_EX)
+
+
+def unlock_and_close(descriptor: int) -> None:
+    """Release the lock of an open file, and close the file.
+
+    To close the file is not enough if the process has forked: a child that inherited the file would
+    keep the lock. A child that closes an inherited file without unlocking it does not release the
+    lock of its parent.
+    """
+    if _fcntl is not None:
+        with suppress(OSError):
+            _fcntl.flock(descriptor, _fcntl.LOCK_UN)
+    os.close(descriptor)
+
+
+@contextmanager
+def as_file(content: bytes) -> Iterator[str]:
+    """Yield the path of a file with this content, which may be a private key. It is read once.
+
+    The file is in memory (Linux), or a pipe. Only a system that has no paths for its descriptors,
+    such as Windows, or a process that may not use them gets a file on a disk: in a temporary folder
+    that only this user can read, until the block ends.
+    """
+    if _DESCRIPTORS.is_dir():
+        descriptor = _open(content)
+        try:
+            path = str(_DESCRIPTORS / str(descriptor))
+            if os.access(path, os.R_OK):  # not in a process that is not dumpable (proc(5))
+                yield path
+                return
+        finally:
+            os.close(descriptor)
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(prefix="certpin-") as folder:  # mode 0700
+        file = Path(folder, "content")
+        file.write_bytes(content)
+        yield str(file)
+
+
+def _open(content: bytes) -> int:
+    """Return a descriptor from which the content can be read: of a file in memory, or a pipe."""
+    if hasattr(os, "memfd_create"):
+        # Forbidden by vm.memfd_noexec=2, by seccomp filters, and missing in old kernels.
+        with suppress(OSError):
+            descriptor = os.memfd_create("certpin")
+            os.write(descriptor, content)
+            return descriptor
+    reader, writer = os.pipe()
+    # In a thread: the content may be more than the buffer of the pipe holds.
+    threading.Thread(target=_fill, args=(writer, content), daemon=True).start()
+    return reader
+
+
+def _fill(writer: int, content: bytes) -> None:
+    with suppress(BrokenPipeError), os.fdopen(writer, "wb") as file:
+        file.write(content)
+
+
+class OwnerLostError(PermissionError):
+    """A file would no longer belong to its owner or group, who could then not read it."""
+
+
+def keep_owner(descriptor: int, before: os.stat_result) -> None:
+    """Give a new file the owner and the group of the file that it replaces.
+
+    Raises:
+        OwnerLostError: this user may not do that, and the owner or the group could not read the
+            new file.
+    """
+    for owner in ((-1, before.st_gid), (before.st_uid, -1)):  # a member may set only the group
+        with suppress(OSError):
+            os.fchown(descriptor, *owner)
+    new = os.fstat(descriptor)
+    has_group = new.st_gid == before.st_gid
+    group_reads = bool(before.st_mode & stat.S_IRGRP)
+    owner_reads = new.st_uid == before.st_uid or (
+        has_group and group_reads and _is_member(before.st_uid, before.st_gid)
+    )
+    if before.st_mode & stat.S_IROTH or (owner_reads and (has_group or not group_reads)):
+        return
+    raise OwnerLostError(errno.EPERM, "its owner or group could not read it any more")
+
+
+def _is_member(user: int, group: int) -> bool:
+    import pwd  # not on Windows
+
+    try:
+        entry = pwd.getpwuid(user)
+    except KeyError:
+        return False
+    return group in os.getgrouplist(entry.pw_name, entry.pw_gid)

@@ -152,8 +152,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the path that OpenSSL takes has to be valid",
         _FAULTS,
-        "fault = faults.get(taken)",
-        "fault = None",
+        "taken, now) or faults.get(taken)",
+        "taken, now)",
         _IN_FAULTS + "test_of_two_issuers_openssl_takes_the_first_that_is_valid_now",
     ),
     Mutation(
@@ -206,17 +206,24 @@ MUTATIONS: list[Mutation] = [
         "tests/x509/test_certificate.py::test_a_new_key_that_the_old_one_signed_is_no_root",
     ),
     Mutation(
+        "OpenSSL chooses an issuer before it verifies the signature",
+        _FAULTS,
+        "fault = _other_key(prospect, policy, taken, now) or",
+        "fault =",
+        _IN_FAULTS + "test_a_new_key_of_a_root_that_the_old_key_signed_is_no_root",
+    ),
+    Mutation(
         "OpenSSL takes trust anchors in the order of the trust file",
         _FAULTS,
-        "enumerate(dict.fromkeys((*anchors, *sent)))",
-        "enumerate((*anchors, *sent))",
+        "issuers = dict.fromkeys((*anchors, *sent))",
+        "issuers = (*anchors, *sent)",
         _IN_FAULTS + "test_a_new_key_of_a_root_that_the_old_key_signed_is_no_root",
     ),
     Mutation(
         "OpenSSL takes an issuer that is valid now",
         _FAULTS,
-        "der not in anchors, not _is_valid(der, now), order[der]",
-        "der not in anchors, order[der]",
+        "(der not in anchors, not _is_valid(der, now), at)",
+        "(der not in anchors, False, at)",
         _IN_FAULTS + "test_of_two_issuers_openssl_takes_the_first_that_is_valid_now",
     ),
 ]

@@ -81,7 +81,7 @@ def chain_fault(prospect: Prospect, policy: HostPolicy | None, now: datetime) ->
     has_anchor = not set(taken).isdisjoint(anchors_of(prospect, policy))
     known = dict.fromkeys((*ended, *open_ways, *([taken] if has_anchor else ())))
     faults = {way: _way_fault(prospect, policy, way, now) for way in known}
-    fault = faults.get(taken)
+    fault = _other_key(prospect, policy, taken, now) or faults.get(taken)
     if fault is not None:
         if _has_leaf(prospect) and taken[:1] in faults and faults[taken[:1]] is None:
             fix = f"send only the certificate, which is a trust anchor itself, or {fault.fix}"
@@ -201,16 +201,11 @@ def _taken_way(
     certificate that is an anchor ends no path: OpenSSL adds the issuers that are sent, and looks
     for it afterwards.
     """
-    anchors = anchors_of(prospect, policy)
-    sent = (each.der for each in sent_certificates(prospect))
-    order = {der: at for at, der in enumerate(dict.fromkeys((*anchors, *sent)))}
+    anchors, preference = anchors_of(prospect, policy), _preference(prospect, policy, now)
     remaining, depth = ways, 1
     while any(len(way) > depth for way in remaining):
         remaining = [way for way in remaining if len(way) > depth]
-        following = min(
-            (way[depth] for way in remaining),
-            key=lambda der: (der not in anchors, not _is_valid(der, now), order[der]),
-        )
+        following = min((way[depth] for way in remaining), key=preference.__getitem__)
         remaining = [way for way in remaining if way[depth] == following]
         depth += 1
     way = remaining[0] if remaining else ()
@@ -219,6 +214,58 @@ def _taken_way(
     if not ends:
         return way
     return way[: (ends[0] if is_partial else ends[-1]) + 1]
+
+
+def _preference(
+    prospect: Prospect, policy: HostPolicy | None, now: datetime
+) -> dict[bytes, tuple[bool, bool, int]]:
+    """Return the rank of each possible issuer: OpenSSL takes the one with the lowest rank."""
+    anchors = anchors_of(prospect, policy)
+    sent = (each.der for each in sent_certificates(prospect))
+    issuers = dict.fromkeys((*anchors, *sent))
+    return {
+        der: (der not in anchors, not _is_valid(der, now), at) for at, der in enumerate(issuers)
+    }
+
+
+def _other_key(
+    prospect: Prospect, policy: HostPolicy | None, taken: tuple[bytes, ...], now: datetime
+) -> PathFault | None:
+    """Return the fault of a path if OpenSSL takes an issuer with the right name and another key.
+
+    OpenSSL chooses an issuer before it verifies a signature, by its name and key identifiers
+    (crypto/x509/x509_vfy.c, build_chain). Without identifiers, two issuers of one name both fit.
+
+    Args:
+        prospect: the chain.
+        policy: the policy of the clients; ``None`` for clients without one.
+        taken: the path that OpenSSL takes if it chooses only issuers that have signed.
+        now: the time at which the chain is presented.
+    """
+    preference = _preference(prospect, policy, now)
+    for below, above in pairwise(taken):
+        fitting = [der for der in preference if der != below and _is_named(der, below)]
+        if min(fitting, key=preference.__getitem__, default=above) != above:
+            certificate = Certificate.from_der(below)
+            issuer = short_name(read_facts(below).issuer)
+            return PathFault(
+                certificate,
+                f"two authorities have the name {issuer}, and clients take the one that did not "
+                f"sign {name_of(certificate)}",
+                "remove that authority from the chain or from the file of `trust`, or use "
+                "certificates with key identifiers",
+            )
+    return None
+
+
+def _is_named(issuer: bytes, der: bytes) -> bool:
+    """Return True if a certificate names another as its issuer, whoever has signed it."""
+    above, below = read_facts(issuer), read_facts(der)
+    if below.issuer is None or below.issuer != above.subject:
+        return False
+    with suppress(Exception):  # of many types: `path_fault` refuses what can't be read
+        return names_issuer(Certificate.from_der(der), Certificate.from_der(issuer))
+    return False
 
 
 def _is_valid(der: bytes, now: datetime) -> bool:

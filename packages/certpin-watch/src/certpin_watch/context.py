@@ -1,11 +1,11 @@
-"""The object with settings, store, pin files and clock (``Watch``), and an interruptible pause."""
+"""The object with settings, store, pin files and clock (``Watch``), and the ends of tasks."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from certpin.pins import utc_now
 
@@ -39,3 +39,19 @@ async def pause(stop: asyncio.Event, seconds: float) -> None:
     """Sleep for a number of seconds, or until ``stop`` is set."""
     with suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), seconds)
+
+
+_CANCEL_AGAIN = 0.1  # seconds
+
+
+async def end_task(task: asyncio.Task[Any]) -> None:
+    """Cancel a task until it has ended. Its result or exception is dropped.
+
+    A cancellation can be lost: ``asyncio.wait_for`` swallows it before Python 3.12, if the future
+    ends at the same time (CPython's issue 81839), and a library that connects again and again then
+    never ends.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=_CANCEL_AGAIN)
+    await asyncio.gather(task, return_exceptions=True)

@@ -48,6 +48,7 @@ from certpin_watch.collector.outage import (
     Outage,
     UnsafeStreamError,
 )
+from certpin_watch.context import end_task
 from certpin_watch.settings import nats_address
 
 if TYPE_CHECKING:
@@ -353,8 +354,7 @@ class JetStreamIntake:
         """Publish the queued request bodies, stop the tasks and close the connection."""
         await self._batcher.close()
         if self._connector is not None:
-            self._connector.cancel()
-            await asyncio.gather(self._connector, return_exceptions=True)
+            await end_task(self._connector)
         if self._client is not None:
             with contextlib.suppress(*FAILURES):
                 await self._client.close()

@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from certpin.errors import CertpinError, FormatError
 from certpin_watch.collector.decode import unpack_batch
 from certpin_watch.collector.intake import Committer, NotDurableError
-from certpin_watch.context import pause
+from certpin_watch.context import end_task, pause
 from certpin_watch.counters import COUNTERS
 from certpin_watch.settings import require_nats
 from certpin_watch.store.reports import delete_empty_queues, record_queue
@@ -122,8 +122,7 @@ class _Writer:
             try:
                 await self._drain(client, stream, outage)
             finally:
-                recording.cancel()
-                await asyncio.gather(recording, return_exceptions=True)
+                await end_task(recording)
         finally:
             await client.close()
 
@@ -139,8 +138,7 @@ class _Writer:
         stopped.cancel()
         if dial.done():
             return dial.result()
-        dial.cancel()
-        await asyncio.gather(dial, return_exceptions=True)
+        await end_task(dial)
         return None
 
     async def _drain(self, client: Client, stream: JetStreamContext, outage: Outage) -> None:

@@ -45,8 +45,8 @@ MUTATIONS: list[Mutation] = [
     ),
     _snapshot_rule(
         "each pin file has its own name",
-        "            self._require_own_name(path, pins.name)\n",
-        "",
+        "            if same:\n",
+        "            if False:\n",
         "a_pin_file_that_gets_the_name_of_another_keeps_its_content",
     ),
     Mutation(
@@ -293,5 +293,12 @@ MUTATIONS: list[Mutation] = [
         "or not event.is_due(today, days):",
         "or not event.is_due(today):",
         "tests/watch/rules/test_probe_rules.py::test_a_pinned_root_that_leaves_a_store_soon_is_a_warning",
+    ),
+    Mutation(
+        "a task is cancelled until it ends",
+        "certpin_watch/context.py",
+        "    while not task.done():\n",
+        "    if not task.done():\n",
+        "tests/watch/test_context.py::test_a_task_ends_although_its_library_loses_cancellations",
     ),
 ]

@@ -109,7 +109,10 @@ class PinFiles:
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
-        self.paths = tuple(dict.fromkeys(paths))
+        unique: dict[Path, Path] = {}
+        for path in paths:
+            unique.setdefault(path.resolve(), path)
+        self.paths = tuple(unique.values())
         self._lock = threading.Lock()
         self._marks: dict[Path, tuple[object, ...]] = {}
         self._named: dict[Path, tuple[Path, ...]] = {}
@@ -123,8 +126,7 @@ class PinFiles:
         it changed, its journal, or a file that it names. Never raises.
         """
         with self._lock:
-            for path in self.paths:
-                self._refresh(path)
+            self._refresh()
             sets = tuple(self._sets[path] for path in self.paths if path in self._sets)
             is_complete = len(sets) == len(self.paths)
             problems = (_with_folder(str(exc), path) for path, exc in self._problems.items())
@@ -142,32 +144,45 @@ class PinFiles:
                 if isinstance(problem, SharedNameError):
                     raise problem
 
-    def _refresh(self, path: Path) -> None:
+    def _refresh(self) -> None:
+        """Read the files that changed. Their names are compared when all are read."""
+        found = {path: new for path in self.paths if (new := self._read(path))}
+        names = {path: known.pins.name for path, known in (self._sets | found).items()}
+        for at, (path, new) in enumerate(found.items()):
+            others = [*(known for known in names if known not in found), *[*found][:at]]
+            same = [other for other in others if names[other] == names[path]]
+            if same:
+                self._problems[path] = _shared_name(path, same[0], names[path])
+            else:
+                self._sets[path] = new
+
+    def _read(self, path: Path) -> MonitoredPinSet | None:
+        """Return the content of a file that changed; None if it did not, or if it is invalid."""
         # The mark is made before the files are read. So a change during the reading is noticed at
         # the next call, as are files that the pin file names only since this change.
         files = (path, journal_path(path), *self._named.get(path, ()))
         mark = tuple(map(_mark, files))
         if self._marks.get(path) == mark and path not in self._problems:
-            return
+            return None
         self._problems.pop(path, None)
+        self._marks[path] = mark
         try:
             pins = PinSet.load(path)
-            self._require_own_name(path, pins.name)
-            self._sets[path] = MonitoredPinSet(path, pins, load_journal(journal_path(path)))
-            self._named[path] = tuple(path.parent / name for name in _named_files(pins))
+            found = MonitoredPinSet(path, pins, load_journal(journal_path(path)))
         except ConfigError as exc:
             self._problems[path] = exc
-        self._marks[path] = mark
+            return None
+        self._named[path] = tuple(path.parent / name for name in _named_files(pins))
+        return found
 
-    def _require_own_name(self, path: Path, name: str) -> None:
-        for other, known in self._sets.items():
-            if other != path and known.pins.name == name:
-                raise SharedNameError(
-                    f"{printable(str(other))} has the name {printable(name)}, too",
-                    path=path,
-                    key="name",
-                    fix="give each monitored pin file its own name",
-                )
+
+def _shared_name(path: Path, other: Path, name: str) -> SharedNameError:
+    return SharedNameError(
+        f"{printable(str(other))} has the name {printable(name)}, too",
+        path=path,
+        key="name",
+        fix="give each monitored pin file its own name",
+    )
 
 
 def _with_folder(problem: str, path: Path) -> str:

@@ -134,6 +134,22 @@ def test_pin_files_with_one_name_are_refused_at_the_start(
     assert len(twice.snapshot().sets) == 1
 
 
+def test_pin_files_may_swap_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(kit.policy("bank.example"))
+    bank, shop = tmp_path / "pins.toml", tmp_path / "shop.toml"
+    one = bank.read_text(encoding="utf-8")
+    other = one.replace('"bank"', '"shop"')
+    shop.write_text(other, encoding="utf-8")
+    watched = PinFiles([bank, shop, Path("pins.toml")])  # one file twice
+    assert [each.pins.name for each in watched.snapshot().sets] == ["bank", "shop"]
+    bank.write_text(other + "# swapped", encoding="utf-8")
+    shop.write_text(one + "# swapped", encoding="utf-8")
+    found = watched.snapshot()
+    assert found.problems == ()
+    assert [each.pins.name for each in found.sets] == ["shop", "bank"]
+
+
 def test_a_pin_file_that_gets_the_name_of_another_keeps_its_content(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

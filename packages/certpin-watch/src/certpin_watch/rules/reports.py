@@ -386,7 +386,8 @@ def _would_lock_out(evidence: Evidence) -> Iterator[AlertFinding]:
     summary="reports used to arrive regularly, and no longer do",
     why=(
         "Either there are no failures, or reports cannot reach the collector. The pause is longer "
-        "than `silent`, and than twice the longest gap of a regular week."
+        "than `silent`, and than twice the longest gap of a regular week. The alert stays until a "
+        "report arrives, or until the counts of that week are deleted (`[retention]`)."
     ),
 )
 def _reports_silent(evidence: Evidence) -> Iterator[AlertFinding]:

@@ -26,13 +26,6 @@ _SIGNED = "tests/publish/test_sign.py::"
 
 MUTATIONS: list[Mutation] = [
     Mutation(
-        "a server is listed once, with or without its port",
-        _SERVERS,
-        "contacted = replace(server, address=address, port=port)",
-        "contacted = replace(server)",
-        _MODEL + "test_servers_that_cannot_be_contacted_are_refused",
-    ),
-    Mutation(
         "a replaced file keeps its owner",
         "certpin/pinfile/file.py",
         "            if before and _owner(before) != _owner(os.fstat(descriptor)):",

@@ -71,13 +71,6 @@ def test_a_host_without_servers_is_served_at_its_own_name() -> None:
         ("*.bank.example", (HostServer(),), "server[0].address"),
         ("*.bank.example", (HostServer("w.bank.example"), HERE), "server[1].address"),
         ("a.example", (HERE, HostServer(), HERE), "server[2]"),
-        ("a.example", (HostServer("b.example"), HostServer("b.example", 443)), "server[1]"),
-        ("a.example", (HostServer(), HostServer("a.example", 443)), "server[1]"),
-        (
-            "a.example",
-            (HostServer("b.example", 25, "smtp"), HERE, HostServer("b.example", starttls="smtp")),
-            "server[2]",
-        ),
         ("a.example", (HostServer(region="e" * 65),), "server[0].region"),
         ("a.example", (HostServer(region="eu\x1b[2J"),), "server[0].region"),
     ],
@@ -88,18 +81,6 @@ def test_servers_that_cannot_be_contacted_are_refused(
     with pytest.raises(ConfigError) as refused:
         kit.policy(pattern, servers=servers)
     assert (refused.value.key, bool(refused.value.fix)) == (key, True)
-
-
-def test_servers_with_another_port_protocol_or_region_are_others() -> None:
-    servers = (
-        HostServer(),
-        HostServer(port=25),
-        HostServer(starttls="smtp"),
-        HostServer("b.example", 25),
-        HostServer("b.example", region="eu"),
-        HostServer("b.example", region="us"),
-    )
-    assert kit.policy("a.example", servers=servers).servers == servers
 
 
 @pytest.mark.parametrize("text", ["", "a b", "https://a.example:8443", "a.example/x", "a:0", "a@b"])

@@ -8,7 +8,7 @@ even if their servers differ, and neither published sets nor exports contain ser
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Literal
 
@@ -217,24 +217,7 @@ def _suffix_rules() -> frozenset[str]:
 
 StartTLS = Literal["smtp", "imap", "pop3", "ftp", "ldap", "xmpp", "postgres", "mysql"]
 
-_HTTPS = 443
-# The registered ports of the services that begin TLS by STARTTLS.
-_STARTTLS_PORTS = {
-    "ftp": 21,
-    "imap": 143,
-    "ldap": 389,
-    "mysql": 3306,
-    "pop3": 110,
-    "postgres": 5432,
-    "smtp": 25,
-    "xmpp": 5222,
-}
 _MAX_REGION = 64  # characters
-
-
-def default_port(starttls: str | None) -> int:
-    """Return the port to use if none is given: 443, or the port of the STARTTLS protocol."""
-    return _STARTTLS_PORTS[starttls] if starttls else _HTTPS
 
 
 @dataclass(frozen=True)
@@ -300,8 +283,7 @@ def check_servers(pattern: HostPattern, servers: Iterable[HostServer]) -> None:
 
     Raises:
         ConfigError: no server name (SNI) is known for a server, because the pattern is a wildcard
-            that doesn't cover its address; a region is invalid; or a server is listed twice, with
-            its address and port written out or not.
+            that doesn't cover its address; a region is invalid; or a server is listed twice.
     """
     seen: set[HostServer] = set()
     for index, server in enumerate(servers):
@@ -318,11 +300,9 @@ def check_servers(pattern: HostPattern, servers: Iterable[HostServer]) -> None:
                 key=f"{key}.region",
                 fix=f"write at most {_MAX_REGION} printable characters",
             )
-        address, port = server.address or pattern.name, server.port or default_port(server.starttls)
-        contacted = replace(server, address=address, port=port)
-        if contacted in seen:
+        if server in seen:
             raise ConfigError("this server is listed twice", key=key, fix="remove one of the two")
-        seen.add(contacted)
+        seen.add(server)
 
 
 def split_address(text: str, default_port: int = 443) -> tuple[str, int]:

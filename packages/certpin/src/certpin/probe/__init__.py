@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from certpin.pins.hosts import default_port, join_address, split_address
+from certpin.pins.hosts import join_address, split_address
 from certpin.probe.dial import (
     DIAL_TIMEOUT,
     HTTPS,
@@ -12,6 +12,7 @@ from certpin.probe.dial import (
     ServerAnswers,
     ask_each_address,
     could_not_ask,
+    default_port,
     describe_error,
     endpoint_at,
     observe,

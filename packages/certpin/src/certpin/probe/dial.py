@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from certpin.errors import CertificateParseError, DialError, HandshakeError, ProbeError
-from certpin.pins.hosts import HostServer, default_port, is_address, join_address
+from certpin.pins.hosts import HostServer, is_address, join_address
 from certpin.probe.starttls import PROTOCOLS, negotiate
 from certpin.support.network import DaemonPool, Deadline, exchange
 from certpin.x509 import Chain
@@ -124,6 +124,11 @@ class Endpoint:
 
     def __str__(self) -> str:
         return join_address(self.host, self.port)
+
+
+def default_port(starttls: str | None) -> int:
+    """Return the port to use if none is given: 443, or the port of the STARTTLS protocol."""
+    return PROTOCOLS[starttls].port if starttls else HTTPS
 
 
 def endpoint_at(host: str, server: HostServer) -> Endpoint:

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from certpin.errors import StartTLSError
-from certpin.pins.hosts import default_port
 
 if TYPE_CHECKING:
     import socket
@@ -66,18 +65,15 @@ class Protocol:
     Attributes:
         name: the name of the protocol, such as ``smtp``.
         script: a generator function that conducts the client's part of the dialogue before TLS.
+        port: the registered port of the service.
         tls_port: the registered port on which TLS begins at once; ``None`` if there is no such
             port.
     """
 
     name: str
     script: Callable[[Wire], Steps[None]]
+    port: int
     tls_port: int | None = None
-
-    @property
-    def port(self) -> int:
-        """The registered port of the service."""
-        return default_port(self.name)
 
 
 class Wire:

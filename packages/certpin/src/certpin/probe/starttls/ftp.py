@@ -22,4 +22,4 @@ def _script(wire: Wire) -> Steps[None]:
         wire.refused(f"declined AUTH TLS: {answer}")
 
 
-FTP = Protocol("ftp", _script, tls_port=990)
+FTP = Protocol("ftp", _script, port=21, tls_port=990)

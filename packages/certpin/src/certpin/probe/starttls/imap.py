@@ -49,4 +49,4 @@ def _words(line: bytes) -> tuple[bytes, bytes]:
     return first, rest.split(b" ")[0].upper()
 
 
-IMAP = Protocol("imap", _script, tls_port=993)
+IMAP = Protocol("imap", _script, port=143, tls_port=993)

@@ -112,4 +112,4 @@ def _octets_of_length(wire: Wire, first: int) -> int:
     return first - 0x80
 
 
-LDAP = Protocol("ldap", _script, tls_port=636)
+LDAP = Protocol("ldap", _script, port=389, tls_port=636)

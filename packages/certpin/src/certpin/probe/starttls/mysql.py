@@ -68,4 +68,4 @@ def _capabilities(wire: Wire, packet: bytes) -> int:
     return int.from_bytes(packet[flags : flags + 2], "little")
 
 
-MYSQL = Protocol("mysql", _script)
+MYSQL = Protocol("mysql", _script, port=3306)

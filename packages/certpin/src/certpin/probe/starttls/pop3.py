@@ -34,4 +34,4 @@ def _status(wire: Wire) -> Steps[bytes]:
     return line
 
 
-POP3 = Protocol("pop3", _script, tls_port=995)
+POP3 = Protocol("pop3", _script, port=110, tls_port=995)

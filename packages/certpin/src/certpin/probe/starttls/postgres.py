@@ -30,4 +30,4 @@ def _script(wire: Wire) -> Steps[None]:
         wire.garbled(f"answered {quote(answer)} instead of S or N")
 
 
-POSTGRES = Protocol("postgres", _script)
+POSTGRES = Protocol("postgres", _script, port=5432)

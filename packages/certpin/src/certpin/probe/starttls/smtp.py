@@ -33,4 +33,4 @@ def _script(wire: Wire) -> Steps[None]:
         wire.refused(f"declined STARTTLS: {answer}")
 
 
-SMTP = Protocol("smtp", _script, tls_port=465)
+SMTP = Protocol("smtp", _script, port=25, tls_port=465)

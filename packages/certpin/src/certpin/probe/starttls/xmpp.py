@@ -146,4 +146,4 @@ def _parse(wire: Wire, token: bytes) -> _Tag:
     return _Tag(token[:start], match[2], attributes, closes, empty)
 
 
-XMPP = Protocol("xmpp", _script, tls_port=5223)
+XMPP = Protocol("xmpp", _script, port=5222, tls_port=5223)

@@ -75,8 +75,8 @@ MUTATIONS = [
     Mutation(
         12,
         _TLS + "check.py",
-        "raise_for_refusal(self.target.host, self._port())",
-        "raise_for_refusal(self.target.host)",
+        "raise_for_refusal(host, self._called.known_port(host))",
+        "raise_for_refusal(host)",
         "tests/clients/test_conformance.py::"
         "test_another_key_under_a_trusted_root_is_refused_before_any_request",
     ),
@@ -307,8 +307,8 @@ MUTATIONS = [
     Mutation(
         12,
         _TLS + "check.py",
-        "            if policy is not None:\n                refusal = explain_refusal",
-        "            if False:\n                refusal = explain_refusal",
+        "            if policy is not None:\n                port =",
+        "            if False:\n                port =",
         _UNVERIFIED + "the_error_names_the_served_issuer_and_the_anchors_of_the_pin_file",
     ),
     Mutation(

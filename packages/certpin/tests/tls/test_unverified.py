@@ -19,7 +19,7 @@ from certpin import (
     UnverifiedChainError,
     pin_error,
 )
-from certpin.lab import Authority
+from certpin.lab import Authority, LabServer
 from certpin.lab.lab_server import server_context
 from certpin.pins import HostServer
 from certpin.reports.codecs.nel import REASONS
@@ -273,3 +273,24 @@ def test_hostile_certificates_change_neither_the_errors_length_nor_its_type(worl
         assert len(str(error).splitlines()) < 20
         assert len(str(error)) < 4000
         assert ("and 490 more" in str(error)) is (len(served) == 500)
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("trusted", [True, False])
+def test_the_fix_does_not_name_the_port_of_a_peer_which_may_be_a_proxy(trusted: bool) -> None:
+    root = Authority("Root")
+    trust = kit.anchors(root if trusted else Authority("Another Root"))
+    context = PinnedSSLContext(kit.pin_set(kit.policy("localhost", trust=trust)))
+    with LabServer(root.issue("localhost")) as server:
+        address = ("127.0.0.1", server.port)
+        with socket.create_connection(address) as sock, pytest.raises(PinError) as caught:
+            context.wrap_socket(sock, server_hostname="localhost")
+        with (
+            socket.create_connection(address) as sock,
+            calling("localhost", 8443),
+            pytest.raises(PinError) as with_adapter,
+        ):
+            context.wrap_socket(sock, server_hostname="localhost")
+    assert "certpin pin localhost" in str(caught.value)
+    assert f":{server.port}" not in str(caught.value)
+    assert "certpin pin localhost:8443" in str(with_adapter.value)

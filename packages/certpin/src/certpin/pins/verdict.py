@@ -394,7 +394,6 @@ def compare_advice(
         known = [each for each in policy.servers if each.name_for(pattern) in names]
         if len(known) > 1:
             return f"{_COMPARE}: certpin check --host {host}"
-        # The port of a socket's peer may be that of a proxy, so a listed server precedes it.
         server = known[0] if known else HostServer(port=port or None)
     words = [short_address(host, server.port)]
     if server.starttls and server.port:  # 443 is not the default

@@ -438,7 +438,8 @@ class PinCheck:
             if verdict is None:
                 self._pass_unpinned(chain, raw)
             elif verdict.reason != "match":
-                verdict.raise_for_refusal(self.target.host, self._port())
+                host = self.target.host
+                verdict.raise_for_refusal(host, self._called.known_port(host))
                 enforcer.passed(verdict, self.target.host, self._met(raw))
         except CertificateParseError as exc:
             raise enforcer.refused(not_der_error(self.target.host), self._met(raw)) from exc
@@ -463,15 +464,13 @@ class PinCheck:
         with suppress(Exception):  # a failure to explain must not hide the refusal
             met = self._met(raw)
             if policy is not None:
-                refusal = explain_refusal(host, policy, met, error)
+                port = self._called.known_port(host)
+                refusal = explain_refusal(host, policy, met._replace(port=port), error)
             self._enforcer.unverified(host, reason_of(error.verify_code), met, refusal)
         return refusal
 
     def _met(self, raw: Any) -> Met:
-        return Met(_served(raw), self._port())
-
-    def _port(self) -> int:
-        return self._called.port_of(self.target.host, self.socket())
+        return Met(_served(raw), self._called.port_of(self.target.host, self.socket()))
 
     def _follow_swap(self, state: PinState, raw: Any) -> None:
         """Use the new pins for this check if the pin set was replaced since this connection began.

@@ -212,14 +212,16 @@ class Called(NamedTuple):
     host: str = ""
     port: int = 0
 
+    def known_port(self, host: str) -> int:
+        """Return the port of the HTTP request to a normalised host; 0 without an adapter."""
+        return self.port if self.port and self._is(host) else 0
+
     def port_of(self, host: str, sock: object = None) -> int:
         """Return the port of a connection to a normalised host; 0 if the port is unknown.
 
         ``sock`` is the socket of the connection, if it has one.
         """
-        if self.port and self._is(host):
-            return self.port
-        return _peer_port(sock)
+        return self.known_port(host) or _peer_port(sock)
 
     def _is(self, host: str) -> bool:
         """Return True if a normalised host is the host of the current HTTP request.
@@ -306,7 +308,8 @@ def explain_refusal(
     Args:
         host: the normalised host.
         policy: the policy of the host. Its ``trust`` has the expected anchors.
-        met: the certificates that the server sent, and the port. The certificates may be hostile.
+        met: the certificates that the server sent, which may be hostile, and the port of the
+            request; 0 if it is unknown, because the port of a socket's peer may be a proxy's.
         error: the error that OpenSSL raised.
     """
     # Here, because a Python without TLS loads this module.

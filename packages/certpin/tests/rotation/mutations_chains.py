@@ -187,15 +187,15 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a new key that the old one signed is no root",
         "certpin/x509/certificate.py",
-        "        return names_issuer(certificate, certificate)",
-        "        return True",
+        "        return names_issuer(certificate, certificate) and",
+        "        return True or",
         _IN_FAULTS + "test_a_new_key_of_a_root_that_the_old_key_signed_is_no_root",
     ),
     Mutation(
         "without key identifiers, such a certificate is a root for OpenSSL",
         "certpin/x509/certificate.py",
-        "        return names_issuer(certificate, certificate)",
-        "        return False",
+        "        return names_issuer(certificate, certificate) and",
+        "        return False and",
         _IN_FAULTS + "test_a_new_key_of_a_root_that_the_old_key_signed_is_no_root",
     ),
     Mutation(
@@ -225,5 +225,19 @@ MUTATIONS: list[Mutation] = [
         "(der not in anchors, not _is_valid(der, now), at)",
         "(der not in anchors, False, at)",
         _IN_FAULTS + "test_of_two_issuers_openssl_takes_the_first_that_is_valid_now",
+    ),
+    Mutation(
+        "OpenSSL takes no issuer whose type of key can't make the signature",
+        _FAULTS,
+        "names_issuer(*pair) and signature_fits(*pair)",
+        "names_issuer(*pair)",
+        _IN_FAULTS + "test_openssl_takes_only_issuers_whose_type_of_key_fits_the_signature",
+    ),
+    Mutation(
+        "a certificate that its key can't have signed is no root",
+        "certpin/x509/certificate.py",
+        "and signature_fits(certificate, certificate)",
+        "",
+        _IN_FAULTS + "test_openssl_takes_only_issuers_whose_type_of_key_fits_the_signature",
     ),
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from certpin import PinnedSSLContext
@@ -273,6 +274,7 @@ def test_clients_of_the_platform_are_judged_by_the_known_part_of_the_path() -> N
             assert {each.invariant for each in found} == invariants
 
 
+_RSA_KEY = rsa.generate_private_key(65537, 2048)
 _NO_IDENTIFIERS = without(x509.SubjectKeyIdentifier, x509.AuthorityKeyIdentifier)
 
 
@@ -302,3 +304,19 @@ def test_a_new_key_of_a_root_that_the_old_key_signed_is_no_root(
     identity = replace(leaf, chain=(leaf.chain[0], *above))
     trust = kit.anchors(*(made[name] for name in anchors.split()))
     refusals_of_gate(identity, replace(trust, strict=strict), tmp_path)
+
+
+@pytest.mark.parametrize("anchors", ["old", "new", "old new", "new old", "signed", "signed new"])
+@pytest.mark.parametrize("sent", ["", "signed", "new", "signed old", "new signed", "old signed"])
+def test_openssl_takes_only_issuers_whose_type_of_key_fits_the_signature(
+    anchors: str, sent: str, tmp_path: Path
+) -> None:
+    """The old root has an RSA key, and the new one an EC key; without key identifiers."""
+    old = Authority("Root", key=_RSA_KEY, change=_NO_IDENTIFIERS)
+    new = Authority("Root", change=_NO_IDENTIFIERS)
+    signed = Authority("Root", issuer=old, key=new.key, change=_NO_IDENTIFIERS)
+    made = {"old": old, "new": new, "signed": signed}
+    leaf = new.issue(HOST, change=_NO_IDENTIFIERS)
+    identity = replace(leaf, chain=(leaf.chain[0], *(made[name].x509 for name in sent.split())))
+    trust = kit.anchors(*(made[name] for name in anchors.split()))
+    refusals_of_gate(identity, replace(trust, strict=False), tmp_path)

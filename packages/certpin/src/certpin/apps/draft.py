@@ -15,7 +15,7 @@ from certpin.apps.model import Unknown
 from certpin.errors import ConfigError
 from certpin.formats.parsed import imported_state
 from certpin.pins import HostPin, HostPolicy, PinSet, TrustAnchors, pins_of
-from certpin.x509 import name_of
+from certpin.x509 import is_self_signed, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -228,7 +228,7 @@ class Draft:
 def _role(index: int, certificate: Certificate) -> Role:
     if index == 0:
         return "leaf"
-    return "root" if certificate.self_issued else "intermediate"
+    return "root" if is_self_signed(certificate) else "intermediate"
 
 
 def _too_few(hosts: list[DraftHost]) -> ConfigError:

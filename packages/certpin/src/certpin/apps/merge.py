@@ -25,7 +25,7 @@ from certpin.errors import CertificateParseError, ConfigError, FormatError, Host
 from certpin.pins import HostPattern, HostServer, pins_of
 from certpin.pins.hosts import split_address
 from certpin.support.text import encodable, printable
-from certpin.x509 import name_of
+from certpin.x509 import is_self_signed, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -186,7 +186,7 @@ class _Merge:
     def _pin_authorities(self, host: DraftHost) -> None:
         """Pin the keys of a host's trust anchors, because the host has no other pins."""
         for certificate, where in host.anchors.items():
-            role: Role = "root" if certificate.self_issued else "intermediate"
+            role: Role = "root" if is_self_signed(certificate) else "intermediate"
             host.add(pins_of(certificate)[0], where, role, key_type=certificate.key)
 
     def _hosts_of(

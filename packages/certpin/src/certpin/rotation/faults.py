@@ -17,7 +17,7 @@ from certpin.rotation.prospect import anchors_of, paths_of, sent_certificates
 from certpin.rotation.situation import CLOCK_TOLERANCE
 from certpin.rotation.violation import Violation
 from certpin.x509 import Certificate, end_in_roots
-from certpin.x509.certificate import name_of, names_issuer
+from certpin.x509.certificate import name_of, names_issuer, signature_fits
 from certpin.x509.chain import read_facts, short_name
 from certpin.x509.validation import PathFault, path_fault
 
@@ -264,7 +264,8 @@ def _is_named(issuer: bytes, der: bytes) -> bool:
     if below.issuer is None or below.issuer != above.subject:
         return False
     with suppress(Exception):  # of many types: `path_fault` refuses what can't be read
-        return names_issuer(Certificate.from_der(der), Certificate.from_der(issuer))
+        pair = Certificate.from_der(der), Certificate.from_der(issuer)
+        return names_issuer(*pair) and signature_fits(*pair)
     return False
 
 

@@ -312,12 +312,41 @@ def names_issuer(certificate: Certificate, issuer: Certificate) -> bool:
     )
 
 
+# The beginnings of the object identifiers of the signatures of each type of key.
+_SIGNATURES = {
+    "RSA": ("1.2.840.113549.1.1.",),
+    "EC": ("1.2.840.10045.4.",),
+    "DSA": ("1.2.840.10040.4.3", "2.16.840.1.101.3.4.3."),
+    "Ed25519": ("1.3.101.112",),
+    "Ed448": ("1.3.101.113",),
+}
+
+
+def signature_fits(certificate: Certificate, issuer: Certificate) -> bool:
+    """Return False if a certificate has a signature that the issuer's type of key can't make.
+
+    OpenSSL 3 then looks for another issuer (check_sig_alg_match, crypto/x509/v3_purp.c).
+
+    Args:
+        certificate: the certificate.
+        issuer: a certificate with the issuer's name.
+
+    Raises:
+        CertificateParseError: a field can't be read.
+    """
+    known = _SIGNATURES.get(issuer.key.partition(" ")[0])
+    return known is None or certificate.parsed.signature_algorithm_oid.dotted_string.startswith(
+        known
+    )
+
+
 def is_self_signed(certificate: Certificate) -> bool:
     """Return True if OpenSSL takes a certificate for self-signed, and so for the end of its path.
 
-    Its subject is its issuer, and its authorityKeyIdentifier names no other key (EXFLAG_SS,
-    crypto/x509/v3_purp.c). A certificate with which an authority replaces its key is self-issued,
-    too, but signed with the old key (RFC 4210 section 4.4, "new with old"): its path continues.
+    Its subject is its issuer, its authorityKeyIdentifier names no other key, and its key can have
+    made its signature (EXFLAG_SS, crypto/x509/v3_purp.c); the signature itself is not verified. A
+    certificate with which an authority replaces its key is self-issued, too, but signed with the
+    old key (RFC 4210 section 4.4, "new with old"): its path continues.
 
     Args:
         certificate: the certificate. If its identifiers can't be read, they name no other key.
@@ -328,7 +357,7 @@ def is_self_signed(certificate: Certificate) -> bool:
     if not certificate.self_issued:
         return False
     try:
-        return names_issuer(certificate, certificate)
+        return names_issuer(certificate, certificate) and signature_fits(certificate, certificate)
     except Exception:  # noqa: BLE001  # cryptography raises many types for hostile fields
         return True
 

@@ -372,6 +372,8 @@ def _changes(step: KeySwitch) -> list[tuple[str, Role]]:
     For a leaf's pin, policies that compare only authorities are left out: it has no effect
     there.
     """
+    from certpin.x509 import is_self_signed
+
     found = []
     is_leaf = any(prospect.leaf for prospect in step.prospects)
     for policy, situation in step.situations():
@@ -379,7 +381,7 @@ def _changes(step: KeySwitch) -> list[tuple[str, Role]]:
             continue
         entry, role = situation.entry(step.pin), situation.role_of(step.pin)
         if step.prospects and not is_leaf:
-            role = "root" if step.named.certificates[0].self_issued else "intermediate"
+            role = "root" if is_self_signed(step.named.certificates[0]) else "intermediate"
         is_missing = step.pin in step.files.history.missing_steps(policy)
         if entry and ((entry.state, entry.role) != ("active", role) or is_missing):
             found.append((str(policy.pattern), role))

@@ -254,3 +254,11 @@ def test_a_push_of_an_unpublished_version_is_a_contradiction() -> None:
     assert contradictions(history(FIRST, pushed)) == (
         "ben recorded a push of version 9, which was never published",
     )
+
+
+def test_a_host_that_the_journal_does_not_know_lacks_no_step() -> None:
+    """``certpin add`` writes a staged backup into the pin file, and nothing into the journal."""
+    added = kit.policy("new.example", pin("a"), pin("b"))
+    leaf, backup = added.pins
+    added = replace(added, pins=(leaf, replace(backup, state="staged")))
+    assert history(FIRST).missing_steps(added) == {}

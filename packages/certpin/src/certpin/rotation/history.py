@@ -167,6 +167,8 @@ class History:
             The missing steps by pin, without the pins that lack none.
         """
         last = {pin: state for pin, state, _ in _states(self.events, policy.pattern)}
+        if not last:
+            return {}  # certpin add writes a staged backup, and nothing into the journal
         found: dict[Pin, tuple[StepName, ...]] = {}
         for entry in policy.pins:
             steps = _MISSING.get((last.get(entry.pin), entry.state), ())

@@ -252,7 +252,7 @@ def test_the_online_key_is_the_next_one_if_only_its_signature_is_missing(run: Ru
     signed = documented(run, "sign", "targets.key", "--offline")
     assert signed["next"] is None  # another signer's
     signed = documented(run, "sign", "more.key")
-    assert signed["next"] == "certpin publish sign"
+    assert signed["next"] == "certpin publish sign KEY"
     assert [wait["role"] for wait in signed["waits"]] == ["timestamp"]
     refused = run("publish", "push")
     assert refused.code == 1
@@ -339,7 +339,11 @@ def test_a_second_pin_file_in_the_folder_is_refused(begun: Run) -> None:
     text = Path("pins.toml").read_text(encoding="utf-8")
     Path("b.toml").write_text(text.replace('name = "bank"', 'name = "casino"'), encoding="utf-8")
     before = site_files()
-    for words in (["status"], ["sign", *KEYS], ["init", *INIT], ["add-key", "k", "--role", "root"]):
+    Path("publish/publish.toml").write_text('url = "site-copy"\n', encoding="utf-8")
+    for words in (
+        *(["status"], ["sign", *KEYS], ["init", *INIT], ["add-key", "k", "--role", "root"]),
+        ["push"],
+    ):
         done = begun("publish", *words, "--file", "b.toml")
         said = " ".join(done.err.split())
         assert done.code == 2

@@ -112,6 +112,12 @@ TOLD = [
     ("wget", SPELLED + "check_certificate = quiet", "check_certificate = quiet, so wget"),
     ("envoy", f"{ENVOY}    trust_chain_verification: ACCEPT_UNTRUSTED", "trust_chain_verification"),
     ("envoy", f"{ENVOY}    allow_expired_certificate: true", "allow_expired_certificate"),
+    ("curl", "-sk\n" + SPELLED, "insecure, so curl verifies no chain"),
+    (
+        "haproxy",
+        "global\n    ssl-server-verify none\n" + HAPROXY.replace("verify required ", ""),
+        "verify none, so HAProxy",
+    ),
 ]
 QUIETLY = [
     ("nginx", NGINX),

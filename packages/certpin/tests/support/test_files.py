@@ -1,16 +1,25 @@
-"""Locks on open file descriptors, on systems with and without ``fcntl``."""
+"""Locks on open file descriptors, with and without ``fcntl``; and owners of replaced files."""
 
 from __future__ import annotations
 
 import os
+import stat
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from certpin.support.files import has_locks, try_lock, unlock_and_close, wait_for_lock
+import pytest
+
+from certpin.support.files import (
+    OwnerLostError,
+    has_locks,
+    keep_owner,
+    try_lock,
+    unlock_and_close,
+    wait_for_lock,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 def _opened(tmp_path: Path) -> int:
@@ -48,3 +57,40 @@ def test_a_system_without_locks_grants_them_all(
     wait_for_lock(first)
     unlock_and_close(first)
     unlock_and_close(second)
+
+
+@pytest.mark.parametrize(
+    ("user", "group", "mode", "refused"),
+    [
+        (0, 0, 0o600, False),  # root reads every file
+        (0, 0, 0o640, False),
+        (7001, 0, 0o600, True),
+        (0, 7002, 0o640, True),  # the group can't read it any more
+        (0, 7002, 0o600, False),
+        (7001, 7002, 0o644, False),
+    ],
+)
+def test_a_file_that_its_readers_would_lose_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    user: int,
+    group: int,
+    mode: int,
+    refused: bool,
+) -> None:
+    """``user`` and ``group`` of the replaced file; 0 for root, and for the group of the new one."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    path = tmp_path / "new"
+    path.touch()
+    found = path.stat()
+    new = os.stat_result((*found[:4], 7000, *found[5:]))
+    monkeypatch.setattr(os, "fchown", refuse)
+    with path.open("wb") as file:
+        monkeypatch.setattr(os, "fstat", lambda _: new)
+        kept = (stat.S_IFREG | mode, *found[1:4], user, group or found.st_gid, *found[6:])
+        with pytest.raises(OwnerLostError) if refused else nullcontext():
+            keep_owner(file.fileno(), os.stat_result(kept))

@@ -34,7 +34,7 @@ _BUNDLE = "curl-anchors.pem"
 _NO_FOLDER = "/dev/null"  # it contains no file
 _VERIFY = "no-insecure\n"  # curl reads ~/.curlrc, too
 _CA_FILE = re.compile(r'^cacert = "([^"\r\n]++)"$', re.MULTILINE)
-_INSECURE = re.compile(r"^[ \t]*+(?:-k|(?:--)?(no-)?insecure(?=[\s=:]|$))", re.MULTILINE)
+_INSECURE = re.compile(r"^[ \t]*+(?:-[A-Za-z]*k|(?:--)?(no-)?insecure(?=[\s=:]|$))", re.MULTILINE)
 # Options before it have no effect on the URLs after it.
 _NEXT = re.compile(r"^[ \t]*+(?:-:|(?:--)?next(?=[\s=:]|$))", re.MULTILINE)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _BUNDLE = "haproxy-anchors.pem"
 # A word may contain quoted parts, such as in sni str("api.bank.example").
 _WORD = re.compile(r"""#.*|((?:"[^"]*"|'[^']*'|[^\s#"'])+)""")
+_NO_VERIFY = re.compile(r"^[ \t]*+ssl-server-verify[ \t]++none\b", re.MULTILINE)  # global
 _SECTIONS = {"global", "defaults", "frontend", "backend", "listen"}
 # The words before the parameters.
 _SERVERS = {"default-server": 1, "server": 3, "server-template": 4}
@@ -55,6 +56,7 @@ def _connections(text: str) -> Iterator[_proxy.Connection]:
 
     A section that has only such lines, as an exported file, is one server.
     """
+    required = "none" if _NO_VERIFY.search(text) else "required"
     defaults: dict[str, dict[str, str]] = {}  # by the name of the section; "" for the last one
     for head, lines in _sections(text):
         origin = head[head.index("from") + 1 :] if "from" in head else []
@@ -73,7 +75,7 @@ def _connections(text: str) -> Iterator[_proxy.Connection]:
         for line, found in servers:
             if "ca-file" in found:
                 host, anchors = found.get("verifyhost", ""), found["ca-file"]
-                verifies = found.get("verify", "required") == "required"
+                verifies = found.get("verify", required) == "required"
                 problem = "" if verifies else "verify none, so HAProxy verifies no chain"
                 yield _proxy.Connection(host, anchors, line, problem)
 

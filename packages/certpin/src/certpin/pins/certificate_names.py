@@ -104,14 +104,20 @@ def name_fault(pattern: HostPattern, leaf: Certificate) -> NameFault | None:
                 "entries of the type iPAddress",
                 f"get a certificate with subjectAltName = IP:{meant}",
             )
-        entries = [f"DNS:{meant}"]
-        if meant.wildcard == "**.":
-            entries = [f"DNS:{meant.name}", f"DNS:*.{meant.name}"]
         return NameFault(
             f"it has the DNS name {name[:80]!a}, and no client matches a name in this form",
-            f"get a certificate with subjectAltName = {', '.join(entries)}",
+            f"get a certificate with {_entries(pattern, meant)}",
         )
     return None
+
+
+def _entries(pattern: HostPattern, meant: HostPattern) -> str:
+    """Return the names that a certificate needs for a host or a pattern, in words."""
+    if not pattern.wildcard:
+        return f"subjectAltName = DNS:{pattern}"
+    if meant.wildcard == "**.":
+        return f"subjectAltName = DNS:{meant.name}, DNS:*.{meant.name}"
+    return "the names of the hosts themselves: clients accept no such wildcard"
 
 
 def _pattern_of_name(name: str) -> HostPattern | None:

@@ -130,7 +130,8 @@ def keep_owner(descriptor: int, before: os.stat_result) -> None:
     new = os.fstat(descriptor)
     has_group = new.st_gid == before.st_gid
     group_reads = bool(before.st_mode & stat.S_IRGRP)
-    owner_reads = new.st_uid == before.st_uid or (
+    # root reads every file.
+    owner_reads = before.st_uid in {0, new.st_uid} or (
         has_group and group_reads and _is_member(before.st_uid, before.st_gid)
     )
     if before.st_mode & stat.S_IROTH or (owner_reads and (has_group or not group_reads)):

@@ -107,6 +107,19 @@ def test_passwords_in_urls_are_secret_whatever_the_name() -> None:
     assert not {"postgres", "db.example", "bank"} & set(found)
 
 
+@pytest.mark.parametrize(
+    ("url", "password"),
+    [
+        ("redis://:hunter2secret@redis:6379/0", "hunter2secret"),
+        ("postgres://u:p@ssw0rd-long@h/db", "p@ssw0rd-long"),
+        ("amqp://a:first-one@b;amqp://c:second-one@d", "second-one"),
+    ],
+)
+def test_passwords_in_urls_may_have_no_user_or_odd_characters(url: str, password: str) -> None:
+    assert password in secrets_in((), {"URL": url}, ())
+    assert secrets_in((), {"URL": "http://h.example:80/long-path@y"}, ()) == []
+
+
 def test_texts_that_a_report_needs_are_no_secrets() -> None:
     words = ("client", "api.bank.example")
     assert "api.bank.example" in secrets_in(words, {}, ())

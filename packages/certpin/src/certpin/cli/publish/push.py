@@ -69,6 +69,7 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
     here = path.parent / folder.FOLDER
     with folder.held(here):
         settings, files = load(here / folder.SETTINGS), RotationFiles(path)
+        folder.require_owner(here, path, files.pins.name)
         outcome = PushOutcome(files, _url(settings, here / folder.SETTINGS), dry)
         outcome.waits = _waits(path)
         try:

@@ -85,7 +85,7 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 # The user name and password in a URL (RFC 3986 section 3.2.1), as in DATABASE_URL or HTTPS_PROXY.
-_USERINFO = re.compile(r"://([^/?#@\s]+:([^/?#@\s]+))@")
+_USERINFO = re.compile(r"://([^/?#@:\s]*:([^/?#\s]+))@")
 _SHORTEST = 6  # characters of a secret: replacing a shorter text would damage unrelated words
 _LONGEST_SWITCH = 5  # characters of a value such as 0, true or 1.3, which is no secret
 

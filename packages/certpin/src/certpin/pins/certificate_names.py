@@ -117,6 +117,8 @@ def _entries(pattern: HostPattern, meant: HostPattern) -> str:
         return f"subjectAltName = DNS:{pattern}"
     if meant.wildcard == "**.":
         return f"subjectAltName = DNS:{meant.name}, DNS:*.{meant.name}"
+    if _pattern_of_name(str(meant)):
+        return f"subjectAltName = DNS:{meant}"
     return "the names of the hosts themselves: clients accept no such wildcard"
 
 

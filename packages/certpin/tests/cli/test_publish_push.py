@@ -12,12 +12,13 @@ from fsspec import register_implementation  # type: ignore[import-untyped]
 from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
 
 from certpin.cli.publish import push
+from certpin.errors import UpdateError
 from certpin.pins import utc_now
-from certpin.rotation import ServerDate, format_journal
+from certpin.rotation import Event, ServerDate, format_journal
 from tests import kit
 from tests.cli import _documented
 from tests.cli._pinfiles import write
-from tests.cli._rotating import JOURNAL, days_pass, history, journal, record_signed
+from tests.cli._rotating import APP, JOURNAL, days_pass, history, journal, record_signed
 from tests.cli._terminal import on_terminal
 from tests.cli.conftest import HOST, Run
 from tests.updates._publisher import DAY, Repository
@@ -25,6 +26,7 @@ from tests.updates._publisher import DAY, Repository
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from certpin.pins import PinSet
     from tests.cli.conftest import Done
 
 SITE = Path("publish/site")
@@ -298,3 +300,26 @@ def test_a_push_before_the_newest_entry_is_refused(bank: Repository, run: Run) -
     refused = run("publish", "push")
     assert (refused.code, WWW.exists()) == (2, False)
     assert "certpin rotate clock" in refused.err
+
+
+def test_the_version_in_the_apps_is_the_lower_bound(
+    bank: Repository, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`prepare` compares it if the newest root has replaced the keys of the stored pin set."""
+    bounds: list[int | None] = []
+
+    def stopped(*_: object, shipped: PinSet | None, **__: object) -> None:
+        bounds.append(shipped.version if shipped else None)
+        raise UpdateError("stopped", reason="test")
+
+    monkeypatch.setattr("certpin.publish.push.prepare", stopped)
+    assert run("publish", "push").code == 1
+    assert run("rotate", "shipped", "3", *APP, "--offline").code == 0
+    assert run("publish", "push").code == 1
+    assert bounds == [None, 3]
+
+
+def test_a_warning_about_the_journal_is_printed_once(bank: Repository, run: Run) -> None:
+    unknown = Event(utc_now(), "ann", "ended", version=9)
+    JOURNAL.write_text(JOURNAL.read_text() + format_journal([unknown]))
+    assert run("publish", "push").err.count("version 9, which was never published") == 1

@@ -365,6 +365,13 @@ _CLEAR_TEXT = [
         f"{_C}clear_text_after_a_failed_control_is_not_the_usual_clear_text",
     ),
     Mutation(
+        "clear text after a redirect into clear text is not usual",
+        f"{_S}clear_text.py",
+        " or turn in self._redirecting:",
+        ":",
+        f"{_C}clear_text_with_another_url_after_a_redirect_is_not_the_usual_clear_text",
+    ),
+    Mutation(
         "a redirect into clear text is recognised by its URL",
         f"{_S}clear_text.py",
         "            if turn.token in clear:\n",

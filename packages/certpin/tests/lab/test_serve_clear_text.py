@@ -104,6 +104,15 @@ def test_the_url_of_a_redirect_is_recognised_beside_the_usual_clear_text() -> No
     assert lab.verdicts() == {"astray": "ACCEPT"}
 
 
+def test_clear_text_with_another_url_after_a_redirect_is_not_the_usual_clear_text() -> None:
+    lab = Rehearsal(ASTRAY, ONE)
+    lab.gives_once()
+    lab.gives_once()
+    lab.asks_in_clear(STATUS)
+    assert lab.verdicts() == {"astray": "ACCEPT"}
+    assert _unassigned(lab) == 0
+
+
 def test_a_redirect_that_stays_in_tls_attracts_no_clear_text() -> None:
     lab = Rehearsal(BESIDE, ONE)
     lab.gives_once()

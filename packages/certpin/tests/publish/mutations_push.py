@@ -247,4 +247,18 @@ MUTATIONS: list[Mutation] = [
         "    return ()\n",
         "tests/cli/test_publish.py::test_a_push_reports_a_version_that_waits_for_the_online_key",
     ),
+    Mutation(
+        "push knows the version in the apps",
+        "certpin/cli/publish/push.py",
+        "shipped=_shipped(files)",
+        "shipped=None",
+        "tests/cli/test_publish_push.py::test_the_version_in_the_apps_is_the_lower_bound",
+    ),
+    Mutation(
+        "the lower bound is a version in an app",
+        "certpin/cli/publish/push.py",
+        "if each.bundled is not None]",
+        "if each.bundled is None]",
+        "tests/cli/test_publish_push.py::test_the_version_in_the_apps_is_the_lower_bound",
+    ),
 ]

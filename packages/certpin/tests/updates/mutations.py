@@ -58,6 +58,13 @@ MUTATIONS: list[Mutation] = [
         _SETS + "a_root_of_another_pin_set_is_refused[bank-None-True]",
     ),
     mutation(
+        "roots of one refresh follow each other",
+        "fetch.py",
+        "                self._newest = root  # tuf",
+        "                # tuf",
+        _SETS + "no_root_without_a_name_follows_one_with_a_name_in_one_refresh",
+    ),
+    mutation(
         "a downloaded root of another pin set is not stored",
         "fetch.py",
         "                trust.require_pin_set(root, self._newest, self._name)\n",

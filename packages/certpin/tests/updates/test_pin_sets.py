@@ -69,6 +69,17 @@ def test_a_root_of_another_pin_set_is_refused(
 
 
 @pytest.mark.medium
+def test_no_root_without_a_name_follows_one_with_a_name_in_one_refresh(world: World) -> None:
+    app = world.updater()
+    for name in ("bank", None):
+        world.repository.publish_root(world.repository.keys["root"], change=naming(name))
+    world.publish(3)
+    assert "root 3 is of the pin set None" in refused(app).problem
+    stored = (world.cache / "metadata" / "root_history").glob("*.root.json")
+    assert {path.name for path in stored} == {"1.root.json", "2.root.json"}
+
+
+@pytest.mark.medium
 def test_a_cached_root_of_another_pin_set_is_deleted(world: World) -> None:
     """Its author may have had access to the cache. ``tuf.ngclient`` would begin with it."""
     begin(world.repository, "bank")

@@ -333,7 +333,7 @@ def follow(source: UpdateSource, channel: FetcherInterface) -> None:
     # Not the bundled one: tuf.ngclient counts rotations from here, so that a client could never get
     # past the largest number of them.
     bootstrap = source.store.newest_root(source.root, source.name)
-    newest = source.store.follow(source.root, source.name)[-1]
+    newest = trust.read_metadata("root", bootstrap).signed
     source.store.drop_roots(newest.version)
     Updater(
         str(source.store.metadata),

@@ -91,11 +91,12 @@ class PublishContext:
         return pending(self.plan)
 
 
-def open_context(path: Path) -> PublishContext:
+def open_context(path: Path, files: RotationFiles | None = None) -> PublishContext:
     """Read the folder ``publish``, the pin file and the journal, and verify the metadata.
 
     Args:
         path: the pin file.
+        files: the pin file and the journal, if the caller has read them.
 
     Raises:
         PinFileError: a file is invalid.
@@ -110,7 +111,7 @@ def open_context(path: Path) -> PublishContext:
 
     here = path.parent / folder.FOLDER
     ours = settings.load(here / folder.SETTINGS)
-    files = RotationFiles(path)
+    files = files or RotationFiles(path)
     folder.require_owner(here, path, files.pins.name)
     offer: content.Content | ConfigError
     try:

@@ -71,7 +71,7 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
         settings, files = load(here / folder.SETTINGS), RotationFiles(path)
         folder.require_owner(here, path, files.pins.name)
         outcome = PushOutcome(files, _url(settings, here / folder.SETTINGS), dry)
-        outcome.waits = _waits(path)
+        outcome.waits = _waits(files)
         try:
             outcome.pushed = _pushed(files, outcome.where, settings, dry=dry)
             _record(files, outcome, who)
@@ -103,7 +103,7 @@ def _require_clock(files: RotationFiles) -> None:
         raise ConfigError(problem, key="clock", fix="set the clock of this machine")
 
 
-def _waits(path: Path) -> tuple[PendingSignature, ...]:
+def _waits(files: RotationFiles) -> tuple[PendingSignature, ...]:
     """Return the timestamp if only the online key's signature of new metadata is missing.
 
     Files that can't be read are not reported: ``certpin publish status`` reports them.
@@ -112,7 +112,7 @@ def _waits(path: Path) -> tuple[PendingSignature, ...]:
     from certpin.publish.pending import pending_publication
 
     with suppress(CertpinError):
-        return pending_publication(open_context(path).plan)
+        return pending_publication(open_context(files.path, files).plan)
     return ()
 
 

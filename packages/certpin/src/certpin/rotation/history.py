@@ -135,11 +135,24 @@ class History:
         for pin, state, _ in _states(self.events, pattern):
             if states.get(pin) != "compromised":
                 states[pin] = state
+        return PinHistory(states, self._known, self._compromised, self._lost)
+
+    # The same for all hosts.
+
+    @cached_property
+    def _known(self) -> frozenset[Pin]:
         from_owner = {"generate", "stage"}
-        known = {event.pin for event in self.events if event.pin and event.step in from_owner}
-        compromised = frozenset(_in_state(self.events, "compromised"))
-        lost = frozenset(_in_state(self.events, "lost")) - compromised
-        return PinHistory(states, frozenset(known), compromised, lost)
+        return frozenset(
+            event.pin for event in self.events if event.pin and event.step in from_owner
+        )
+
+    @cached_property
+    def _compromised(self) -> frozenset[Pin]:
+        return frozenset(_in_state(self.events, "compromised"))
+
+    @cached_property
+    def _lost(self) -> frozenset[Pin]:
+        return frozenset(_in_state(self.events, "lost")) - self._compromised
 
     def activated(self, pattern: HostPattern) -> dict[Pin, datetime]:
         """Return when servers were last allowed to use each pin of a host, as a dict by pin.

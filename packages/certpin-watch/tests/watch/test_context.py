@@ -1,4 +1,4 @@
-"""The end of a task whose library loses a cancellation."""
+"""Tasks are ended although a library loses a cancellation."""
 
 from __future__ import annotations
 

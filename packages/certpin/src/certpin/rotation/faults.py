@@ -259,7 +259,7 @@ def _other_key(
 
 
 def _is_named(issuer: bytes, der: bytes) -> bool:
-    """Return True if a certificate names another as its issuer, whoever has signed it."""
+    """Return True if a certificate names another as its issuer. Its signature is not verified."""
     above, below = read_facts(issuer), read_facts(der)
     if below.issuer is None or below.issuer != above.subject:
         return False

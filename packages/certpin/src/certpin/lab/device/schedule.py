@@ -117,7 +117,7 @@ class Schedule:
         # By host and port (0 for any), the latest turn that redirected a client there.
         self._led: dict[tuple[str, int], Turn] = {}
         self.clear_text = {host: ClearText() for host in hosts}
-        self._answering: set[Visit] = set()  # whose clients may wait for an answer
+        self._answering: set[Visit] = set()  # connections with an unfinished answer
 
     def _pki(self, host: str, style: Style) -> TestPKI:
         second, upstream = _second(self.hosts, host), self._upstreams.get(host)

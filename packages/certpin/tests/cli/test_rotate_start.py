@@ -30,6 +30,7 @@ from tests.cli._rotating import (
 )
 from tests.cli._team import printed_commands
 from tests.cli.conftest import HOST, Run
+from tests.x509._authorities import without
 
 OFFLINE = ("--offline",)
 LEAF, BACKUP = Pin("sha256", bytes(range(7, 39))), kit.NOBODY
@@ -148,6 +149,22 @@ def test_a_servers_key_is_refused_if_only_authorities_are_compared(run: Run) -> 
     named = run("rotate", "start", "ca.pem")
     assert (named.code, "is no backup there" in named.out) == (0, False)
     assert not Path("next.key").exists()
+
+
+def test_a_self_issued_authority_is_no_root(run: Run) -> None:
+    """Its new key is certified by its old one, under the same name (RFC 4210 section 4.4).
+
+    OpenSSL takes a root without basicConstraints for an authority, and no other certificate.
+    """
+    write(kit.policy(HOST, LEAF, BACKUP, match="ca"))
+    assert run("rotate", "shipped", next_number(), *OFFLINE).code == 0
+    bare = without(x509.BasicConstraints)
+    old = Authority("Root", change=bare)
+    new = Authority("Root", issuer=old, change=bare)
+    for authority, code in ((new, 2), (old, 0)):
+        Path("ca.pem").write_bytes(authority.pem)
+        done = run("rotate", "start", "ca.pem")
+        assert (done.code, "it has no basicConstraints" in done.err) == (code, code == 2)
 
 
 def test_a_published_pin_that_a_merge_dropped_comes_back(out: Run) -> None:

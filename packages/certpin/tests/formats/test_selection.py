@@ -39,7 +39,7 @@ def test_a_pattern_without_a_policy_is_refused(pattern: str) -> None:
 def test_a_wildcard_without_a_report_only_host_below_it_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match='mode = "report" and is left out') as caught:
         FORMATS[name].export(pin_set(WIDE), left_out=[SILENT])
-    assert str(caught.value.fix).startswith("also export it: --host api.bank.example; or")
+    assert str(caught.value.fix).startswith("also export it: --host api.bank.example, and")
 
 
 @pytest.mark.parametrize("name", ["android", "okhttp-java", "flutter", "json"])

@@ -240,4 +240,26 @@ MUTATIONS: list[Mutation] = [
         "",
         _IN_FAULTS + "test_openssl_takes_only_issuers_whose_type_of_key_fits_the_signature",
     ),
+    Mutation(
+        "a self-issued authority is the end of no path",
+        _FAULTS,
+        "or read_facts(way[-1]).is_self_signed",
+        "or read_facts(way[-1]).certificate.self_issued",
+        _IN_FAULTS + "test_a_self_issued_authority_is_the_end_of_no_path",
+    ),
+    Mutation(
+        "a self-issued leaf shows no issuer of its SCTs",
+        "certpin/rotation/prospect.py",
+        "bool(chain.authorities) or read_facts(chain.leaf.der).is_self_signed",
+        "bool(chain.authorities) or chain.leaf.self_issued",
+        "tests/rotation/test_transparency.py::"
+        "test_a_file_with_only_the_served_leaf_says_nothing_about_its_scts",
+    ),
+    Mutation(
+        "a self-issued authority is no root as a backup",
+        "certpin/cli/keys.py",
+        "is_root, end = is_self_signed(backup)",
+        "is_root, end = backup.self_issued",
+        "tests/cli/test_rotate_start.py::test_a_self_issued_authority_is_no_root",
+    ),
 ]

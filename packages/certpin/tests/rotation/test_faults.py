@@ -320,3 +320,17 @@ def test_openssl_takes_only_issuers_whose_type_of_key_fits_the_signature(
     identity = replace(leaf, chain=(leaf.chain[0], *(made[name].x509 for name in sent.split())))
     trust = kit.anchors(*(made[name] for name in anchors.split()))
     refusals_of_gate(identity, replace(trust, strict=False), tmp_path)
+
+
+def test_a_self_issued_authority_is_the_end_of_no_path() -> None:
+    """A root may lack basicConstraints: not the new key of a root that its old key certified."""
+    bare = without(x509.BasicConstraints)
+    old = Authority("Root", change=bare)
+    for authority, is_fault in ((old, False), (Authority("Root", issuer=old, change=bare), True)):
+        identity = authority.issue(HOST)
+        own = kit.pin_set(kit.policy(HOST, identity.pin))
+        now = datetime.now(UTC)
+        known = situation(replace(own, version=2), Version(own, fetched=now - 90 * DAY), now=now)
+        chain = Prospect(identity.certificate, (authority.certificate,), sent=True)
+        found = check_step(known, "activate", identity.pin, [chain])
+        assert any("it has no basicConstraints" in each.problem for each in found) == is_fault

@@ -133,6 +133,9 @@ def test_a_file_with_only_the_served_leaf_says_nothing_about_its_scts() -> None:
     own = Authority("own", now=NOW)
     pinned = policy([HostPin(own.pin), HostPin(pin("b"), "backup")], ct_logs=LIST)
     assert refuses(Chain((own.certificate,)), pinned, NOW)  # no log has it
+    rolled = Authority("own", issuer=own, now=NOW)  # self-issued: its issuer is not in the chain
+    following = policy([HostPin(rolled.pin), HostPin(pin("b"), "backup")], ct_logs=LIST)
+    assert not refuses(Chain((rolled.certificate,)), following, NOW)
 
 
 def test_a_served_certificate_without_scts_breaks_the_rule_of_every_moment() -> None:

@@ -79,8 +79,8 @@ def covered_by(
                 f'{host} has mode = "report" and is left out, but the pins of {above} would apply '
                 "to it",
                 key="mode",
-                fix=f"also export it: --host {shlex.quote(host)}; or replace the wildcard by "
-                "individual hosts",
+                fix=f"also export it: --host {shlex.quote(host)}, and enforce it if the platform "
+                "has no report mode; or replace the wildcard by individual hosts",
             )
         if meanings.get(above) != policy_meaning(policy):
             yield Omission("overlap", host, f"it is left out, so the pins of {above} apply to it")

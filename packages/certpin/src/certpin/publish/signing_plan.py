@@ -398,7 +398,8 @@ def _require_step(plan: SigningPlan, content: Content) -> None:
         "clients refuse that under one root",
         key="version",
         fix=f"write version = {known + 1} into the pin file; if the journal has version {new} "
-        "already, sign it together with a new root: certpin publish sign KEY… --renew root",
+        "already, sign it together with a new root: certpin publish sign KEY… --renew root, and "
+        "push once both have all their signatures",
     )
 
 

@@ -13,10 +13,26 @@ _READERS = [
     Mutation(
         "no pins on a report-only host that is left out",
         f"{_F}selection.py",
-        '        if policy.mode == "report":\n            raise',
+        '        if policy.mode == "report" and exported.mode == "enforce":\n            raise',
         "        if False:\n            raise",
         f"{_T}selection.py::"
         "test_a_wildcard_without_a_report_only_host_below_it_is_refused[okhttp-java]",
+    ),
+    Mutation(
+        "no pins on a report-only host below a widened wildcard",
+        f"{_F}projection.py",
+        '        if policy.mode == "report" and exported.mode == "enforce":\n            hosts',
+        "        if False:\n            hosts",
+        f"{_T}selection.py::"
+        "test_a_flag_for_subdomains_covers_no_report_only_hosts[**.bank.example-trustkit-ios]",
+    ),
+    Mutation(
+        "a report-only host is compared with the exported patterns",
+        f"{_F}projection.py",
+        "    for policy, exported in applied_policies(projected, pins):\n        if",
+        "    for policy, exported in applied_policies(pins, pins):\n        if",
+        f"{_T}selection.py::"
+        "test_a_flag_for_subdomains_covers_no_report_only_hosts[**.bank.example-android]",
     ),
     Mutation(
         "the hosts that --host leaves out",

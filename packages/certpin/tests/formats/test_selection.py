@@ -42,6 +42,52 @@ def test_a_wildcard_without_a_report_only_host_below_it_is_refused(name: str) ->
     assert str(caught.value.fix).startswith("also export it: --host api.bank.example, and")
 
 
+_FLAGS = ("android", "apple", "react-native", "trustkit-android", "trustkit-ios")
+
+
+@pytest.mark.parametrize("name", _FLAGS)
+@pytest.mark.parametrize("silent", ["**.bank.example", "api.bank.example"])
+def test_a_flag_for_subdomains_covers_no_report_only_hosts(name: str, silent: str) -> None:
+    """The flag makes ``*.api.bank.example`` cover its apex, and more on some platforms."""
+    deep = two("*.api.bank.example", match="leaf")
+    watched = policy(silent, *PINS[2:4], mode="report", match="leaf")
+    # TrustKit has one entry for a name and its subdomains, with one mode.
+    words = 'has mode = "report", but|give both the same mode'
+    with pytest.raises(ConfigError, match=words):
+        FORMATS[name].export(pin_set(deep, watched))
+    with pytest.raises(ConfigError, match='mode = "report" and is left out'):
+        FORMATS[name].export(pin_set(deep), left_out=[watched])
+
+
+@pytest.mark.parametrize("name", ["okhttp-java", "okhttp-kotlin", "ktor", "apple"])
+@pytest.mark.parametrize(
+    ("silent", "enforced"),
+    [("x.y.bank.example", "*.bank.example"), ("**.bank.example", "api.bank.example")],
+)
+def test_a_report_only_host_that_no_exported_pattern_covers_is_left_out(
+    name: str, silent: str, enforced: str
+) -> None:
+    watched = policy(silent, *PINS[2:4], mode="report")
+    made = FORMATS[name].export(pin_set(two(enforced), watched))
+    assert {pin for each in made.pins.policies for pin in each.live_pins} == set(PINS[:2])
+    assert any((each.aspect, each.host) == ("mode", silent) for each in made.omissions)
+    assert FORMATS[name].export(pin_set(two(enforced)), left_out=[watched]).files == made.files
+
+
+@pytest.mark.parametrize("name", ["okhttp-java", "okhttp-kotlin", "ktor"])
+def test_one_label_of_okhttp_excludes_the_apex(name: str) -> None:
+    """OkHttp's ``*.api.bank.example`` doesn't match ``api.bank.example``."""
+    made = FORMATS[name].export(pin_set(two("*.api.bank.example"), SILENT))
+    assert [str(each.pattern) for each in made.pins.policies] == ["*.api.bank.example"]
+
+
+@pytest.mark.parametrize("name", ["json", "flutter", "trustkit-ios"])
+def test_an_exported_wildcard_in_report_mode_enforces_nothing(name: str) -> None:
+    watched = two("**.bank.example", mode="report")
+    made = FORMATS[name].export(pin_set(watched), left_out=[SILENT])
+    assert [each for each in made.omissions if each.aspect == "overlap"] == []
+
+
 @pytest.mark.parametrize("name", ["android", "okhttp-java", "flutter", "json"])
 def test_a_host_with_other_pins_below_an_exported_wildcard_is_reported(name: str) -> None:
     made = FORMATS[name].export(pin_set(WIDE), left_out=[API, two("pay.bank.example")])

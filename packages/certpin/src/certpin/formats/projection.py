@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from certpin.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from certpin.pins import HostPolicy, PinSet
 
@@ -115,16 +115,44 @@ def project(pins: PinSet, limits: Sequence[Limitation]) -> Projection:
         The reduced pin set, and everything that was omitted.
 
     Raises:
-        ConfigError: the reduced pin set would lock clients out, or protect nothing.
+        ConfigError: the reduced pin set would lock clients out, protect nothing, or enforce pins on
+            a host with ``mode = "report"``.
     """
     if not limits:
         return pins, ()
-    pins = replace(pins, policies=tuple(map(_for_platforms, pins.policies)))
+    projected = replace(pins, policies=tuple(map(_for_platforms, pins.policies)))
     omissions: list[Omission] = []
     for limit in limits:
-        pins, lost = limit.apply(pins)
+        projected, lost = limit.apply(projected)
         omissions += lost
-    return pins, tuple(omissions)
+    # Only now, because a limitation may have left a host out, and a later one widened a pattern.
+    for policy, exported in applied_policies(projected, pins):
+        if policy.mode == "report" and exported.mode == "enforce":
+            hosts = "its hosts" if policy.pattern.wildcard else "it"
+            why = "; ".join(each.why for each in limits if each.aspect in {"mode", "subdomains"})
+            raise ConfigError(
+                f'{policy.pattern} has mode = "report", but the pins of {exported.pattern} would '
+                f"be enforced on {hosts}: {why}",
+                key="mode",
+                fix="enforce it too, or replace the wildcard by individual hosts",
+            )
+    return projected, tuple(omissions)
+
+
+def applied_policies(projected: PinSet, pins: PinSet) -> Iterator[tuple[HostPolicy, HostPolicy]]:
+    """Yield each policy of a pin set with the exported policies that apply to its hosts.
+
+    An exported policy can cover hosts of other policies: the platform's flag for subdomains is
+    wider than a pattern, or the policy of these hosts is not exported.
+
+    Args:
+        projected: the exported pin set.
+        pins: the pin set of which it is a reduced copy.
+    """
+    for exported in projected.policies:
+        for policy in pins.policies_at(exported.pattern, projected):
+            if policy is not None:
+                yield policy, exported
 
 
 def with_policies(

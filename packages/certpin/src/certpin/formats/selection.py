@@ -7,8 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError
-from certpin.formats.limits.hosts import broader
-from certpin.formats.projection import Omission
+from certpin.formats.projection import Omission, applied_policies
 from certpin.pins import HostPattern
 from certpin.pins.policy import policy_meaning
 
@@ -67,14 +66,16 @@ def covered_by(
     Raises:
         ConfigError: pins would be enforced on a host with ``mode = "report"``.
     """
-    exported = {policy.pattern for policy in projected.policies}
+    missing = {policy.pattern: policy for policy in left_out}
+    if not missing:
+        return
     meanings = {policy.pattern: policy_meaning(policy) for policy in pins.policies}
-    for policy in left_out:
-        above = next((each for each in _covering(policy.pattern) if each in exported), None)
-        if above is None:
+    whole = replace(pins, policies=(*pins.policies, *missing.values()))
+    for policy, exported in applied_policies(projected, whole):
+        if policy.pattern not in missing:
             continue
-        host = str(policy.pattern)
-        if policy.mode == "report":
+        host, above = str(policy.pattern), exported.pattern
+        if policy.mode == "report" and exported.mode == "enforce":
             raise ConfigError(
                 f'{host} has mode = "report" and is left out, but the pins of {above} would apply '
                 "to it",
@@ -83,12 +84,5 @@ def covered_by(
                 "has no report mode; or replace the wildcard by individual hosts",
             )
         if meanings.get(above) != policy_meaning(policy):
+            del missing[policy.pattern]  # one omission for each
             yield Omission("overlap", host, f"it is left out, so the pins of {above} apply to it")
-
-
-def _covering(pattern: HostPattern) -> Iterator[HostPattern]:
-    """Yield the patterns that cover a host of ``pattern``: itself, and broader or crossing ones."""
-    yield pattern
-    yield from broader(pattern)
-    if pattern.wildcard == "**.":  # its apex
-        yield HostPattern("*.", pattern.name.partition(".")[2])

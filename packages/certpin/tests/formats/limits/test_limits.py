@@ -248,15 +248,55 @@ def test_a_report_only_host_is_omitted() -> None:
     )
 
 
-@pytest.mark.parametrize("broad", ["**.bank.example", "*.bank.example", "**.api.bank.example"])
-@pytest.mark.parametrize("watched", [HOST, f"*.{HOST}"])
+@pytest.mark.parametrize(
+    ("watched", "broad"),
+    [
+        (HOST, "**.bank.example"),
+        (HOST, "*.bank.example"),
+        (HOST, "**.api.bank.example"),
+        (f"*.{HOST}", "**.bank.example"),
+        (f"*.{HOST}", "**.api.bank.example"),
+        (f"**.{HOST}", "*.bank.example"),  # only its apex
+    ],
+)
 def test_a_report_only_host_below_an_enforced_wildcard_is_refused(watched: str, broad: str) -> None:
     enforced = policy(broad)
-    with pytest.raises(ConfigError, match="would be enforced on it: why") as caught:
+    its = "its hosts" if watched[0] == "*" else "it"
+    with pytest.raises(ConfigError, match=f"would be enforced on {its}: why") as caught:
         projected(limits.NoReportOnly("why"), enforced, policy(watched, mode="report"))
     assert caught.value.key == "mode"
     found, _ = projected(limits.NoReportOnly("why"), policy(HOST), policy(broad, mode="report"))
     assert list(found) == [HOST]
+
+
+@pytest.mark.parametrize(
+    ("watched", "enforced"),
+    [
+        (HOST, f"*.{HOST}"),
+        (f"*.{HOST}", "*.bank.example"),
+        ("a.api.bank.example", "*.bank.example"),
+        ("**.bank.example", f"*.{HOST}"),
+    ],
+)
+def test_a_report_only_host_that_no_enforced_wildcard_covers_is_omitted(
+    watched: str, enforced: str
+) -> None:
+    found, omissions = projected(
+        limits.NoReportOnly("why"), policy(enforced), policy(watched, mode="report")
+    )
+    assert list(found) == [enforced]
+    assert [each.host for each in omissions] == [watched]
+
+
+@pytest.mark.parametrize("limit", [limits.ApexAndBelow("why"), limits.ApexAndOneLabel("why")])
+def test_a_wider_pattern_is_refused_if_it_covers_report_only_hosts(
+    limit: limits.ApexAndBelow,
+) -> None:
+    silent = policy("**.bank.example", mode="report", first=2)
+    with pytest.raises(ConfigError, match="would be enforced on its hosts: why"):
+        projected(limit, policy(f"*.{HOST}"), silent)
+    found, _ = projected(limit, policy(HOST), silent)
+    assert found[HOST].mode == "enforce"
 
 
 def test_an_empty_export_is_refused() -> None:

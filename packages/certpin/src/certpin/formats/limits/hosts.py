@@ -110,7 +110,10 @@ class _OneEntryAName(Limitation):
 class ApexAndBelow(_OneEntryAName):
     """Export limitation: the platform's flag covers a domain name and all its subdomains."""
 
-    summary = "`*.name`: becomes `**.name`; policies for `name` and `**.name`: united"
+    summary = (
+        "`*.name`: becomes `**.name`, or is refused if that would cover a host with "
+        '`mode = "report"`; policies for `name` and `**.name`: united'
+    )
     spellings: ClassVar[dict[Wildcard, tuple[Wildcard, ...]]] = {
         "": ("",),
         "*.": ("**.",),
@@ -122,7 +125,10 @@ class ApexAndBelow(_OneEntryAName):
 class ApexAndOneLabel(_OneEntryAName):
     """Export limitation: the platform's flag covers a domain name and one more label before it."""
 
-    summary = "`**.name`: names with two more labels are not covered; `*.name` also covers `name`"
+    summary = (
+        "`**.name`: names with two more labels are not covered; `*.name` also covers `name`, or is "
+        'refused if that has `mode = "report"`'
+    )
     spellings: ClassVar[dict[Wildcard, tuple[Wildcard, ...]]] = {
         "": ("",),
         "*.": ("", "*."),

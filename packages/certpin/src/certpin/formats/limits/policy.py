@@ -13,8 +13,6 @@ from certpin.x509 import Certificate, end_in_roots
 from certpin.x509.log_list import PLATFORM_LOGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from certpin.pins import HostPolicy, PinSet
 
 
@@ -78,28 +76,12 @@ def _next_midnight(moment: datetime) -> datetime:
 class NoReportOnly(PolicyLimitation):
     """Export limitation: the platform has no report-only mode.
 
-    A report-only host is omitted, because enforcing its pins could lock clients out.
+    A report-only host is omitted, because enforcing its pins could lock clients out. ``project``
+    refuses the export if the pins of another policy would be enforced on it.
     """
 
     aspect = "mode"
     summary = '`mode = "report"`: the host is omitted, or refused if a wildcard would cover it'
-
-    def apply(self, pins: PinSet) -> Projection:
-        """Return a copy of the pin set without report-only hosts, and the omissions.
-
-        Raises ``ConfigError`` if a wildcard's pins would then be enforced for such a host.
-        """
-        projected, omissions = super().apply(pins)
-        above = {each.pattern.name for each in projected.policies if each.pattern.wildcard}
-        for policy in pins.policies:
-            if policy.mode == "report" and above.intersection(_and_above(policy.pattern.name)):
-                raise ConfigError(
-                    f'{policy.pattern} has mode = "report", but the pins of a parent domain '
-                    f"would be enforced on it: {self.why}",
-                    key="mode",
-                    fix="enforce it too, or replace the wildcard by individual hosts",
-                )
-        return projected, omissions
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
         """Return the policy unchanged, or ``None`` if its mode is ``report``.
@@ -212,13 +194,6 @@ class NoDebug(Limitation):
             return pins, ()
         omission = Omission(self.aspect, "", f"[debug] is left out: {self.why}")
         return replace(pins, debug=None), (omission,)
-
-
-def _and_above(name: str) -> Iterator[str]:
-    """Yield a domain name and then each of its parent domains."""
-    while name:
-        yield name
-        name = name.partition(".")[2]
 
 
 # RFC 3986 section 2: reserved and unreserved characters, and percent-encoded ones.

@@ -59,8 +59,8 @@ _READERS = [
     Mutation(
         "the pins of every pattern that covers a host",
         f"{_F}format.py",
-        "return united.apply(pins)[0] if united else pins",
-        "return pins",
+        "(OneDateInOverlaps, United)",
+        "OneDateInOverlaps",
         f"{_T}okhttp.py::test_a_host_gets_the_pins_of_every_pattern_that_covers_it[ktor]",
     ),
     Mutation(
@@ -261,6 +261,13 @@ _APPLE = [
 ]
 
 _LISTS = [
+    Mutation(
+        "no pins without their date",
+        f"{_F}format.py",
+        "(OneDateInOverlaps, United)",
+        "United",
+        f"{_T}react_native.py::test_overlapping_pins_with_different_dates_are_not_imported",
+    ),
     Mutation(
         "one date in overlaps",
         f"{_F}limits/hosts.py",

@@ -9,7 +9,7 @@ import pytest
 
 from certpin.errors import ConfigError
 from certpin.formats import FORMATS
-from tests.formats._files import DAY, PINS, A, B, digests, load, refusal, text_of, two
+from tests.formats._files import DAY, PINS, A, B, C, D, digests, load, refusal, text_of, two
 from tests.kit import pin_set, policy
 
 NAME = "react-native"
@@ -76,13 +76,34 @@ def test_pins_of_broader_patterns_are_united() -> None:
 def test_different_expiry_dates_for_a_host_are_refused() -> None:
     later = OPEN | {"expires": DAY + timedelta(days=1)}
     with pytest.raises(
-        ConfigError, match="expire on different days; Android applies all unexpired patterns"
+        ConfigError, match="expire on different days: Android applies all unexpired patterns"
     ):
         text_of(NAME, two("**.bank.example", **OPEN), two("api.bank.example", **later))
     with pytest.raises(ConfigError, match="different days"):
         text_of(NAME, two("**.bank.example", **OPEN), two("api.bank.example"))
     assert text_of(NAME, two("**.bank.example", **OPEN), two("api.bank.example", **OPEN))
     assert text_of(NAME, two("bank.example", **OPEN), two("pay.example", **later))
+
+
+@pytest.mark.parametrize("ends", ["", "expirationDate: '2027-06-02',"])
+def test_overlapping_pins_with_different_dates_are_not_imported(ends: str) -> None:
+    """The union of their pins would have one date, and keep pins of the other policy in force."""
+    broad = f"includeSubdomains: true, publicKeyHashes: ['{A}', '{B}']"
+    narrow = f"'api.bank.example': {{ publicKeyHashes: ['{C}', '{D}'], {ends} }}"
+    inside = f"'bank.example': {{ {broad}, expirationDate: '2027-06-01' }}, {narrow}"
+    error = refusal(NAME, options(inside))
+    words = "api.bank.example and **.bank.example expire on different days: Android applies all"
+    assert words in str(error)
+    assert error.fix == "let both expire on the same day, or neither"
+
+
+def test_overlapping_pins_with_one_date_are_united() -> None:
+    fields = "includeSubdomains: true, expirationDate: '2027-06-01'"
+    broad = f"'bank.example': {{ {fields}, publicKeyHashes: ['{A}', '{B}'] }}"
+    narrow = f"'api.bank.example': {{ {fields}, publicKeyHashes: ['{C}', '{D}'] }}"
+    pins = load(NAME, options(f"{broad}, {narrow}"))
+    assert digests(pins)["**.api.bank.example"] == set(PINS[:4])
+    assert {each.expires for each in pins.policies} == {DAY}
 
 
 def test_an_address_is_refused_because_ios_would_pin_nothing() -> None:

@@ -11,6 +11,7 @@ from certpin.formats.limits import (
     AnchorsOnly,
     LeafOnly,
     LeafOrAnchors,
+    OneDateInOverlaps,
     OneHost,
     United,
     with_anchors,
@@ -225,7 +226,8 @@ class Format:
         """Return the pin set in a platform's file.
 
         If the platform accepts the pins of every pattern that covers a host, each policy gets those
-        of broader patterns, because certpin's clients use only the most specific policy.
+        of broader patterns, because certpin's clients use only the most specific policy. If these
+        expire on other days, the file is refused: its pins would have no date of their own.
 
         ``options`` has the user's values for settings that the file lacks. Raises ``FormatError``
         if the file is not of this format, and ``ConfigError`` if the pin set is unsafe.
@@ -233,5 +235,7 @@ class Format:
         if len(source.data) > MAX_SOURCE_BYTES:
             raise FormatError(f"the file has more than {MAX_SOURCE_BYTES} bytes")
         pins = self.read(source).pin_set(options or ImportOptions())
-        united = next((limit for limit in self.limits if isinstance(limit, United)), None)
-        return united.apply(pins)[0] if united else pins
+        for limit in self.limits:
+            if isinstance(limit, (OneDateInOverlaps, United)):
+                pins, _ = limit.apply(pins)
+        return pins

@@ -243,8 +243,7 @@ class OneDateInOverlaps(Limitation):
             for pattern in map(str, broader(policy.pattern)):
                 if pattern in index and index[pattern].expires != policy.expires:
                     raise ConfigError(
-                        f"{policy.pattern} and {pattern} cannot be exported together: "
-                        f"they expire on different days; {self.why}",
+                        f"{policy.pattern} and {pattern} expire on different days: {self.why}",
                         key="expires",
                         fix="let both expire on the same day, or neither",
                     )

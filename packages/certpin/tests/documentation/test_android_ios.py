@@ -115,6 +115,7 @@ _ROWS: dict[str, dict[str, Any]] = {
     "`cert-sha256/…`": {"more": _CERTIFICATE},
     "IP addresses": {"host": "192.0.2.1"},
     "`*.bank.example`": {"host": "*.bank.example"},
+    "`**.bank.example`": {"host": "**.bank.example"},
 }
 
 

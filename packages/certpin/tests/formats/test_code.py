@@ -48,16 +48,91 @@ def test_words_and_marks_keep_their_lines() -> None:
     ]
 
 
-@pytest.mark.parametrize("code", ['"a\\"b"', "'${host}'", '\n"\\u0041"', "'a\\\\'"])
-def test_computed_strings_are_refused(code: str) -> None:
-    with pytest.raises(FormatError, match=r"line [12]: the string .* is computed"):
+@pytest.mark.parametrize("code", ['"a\\"b"', "'${host}'", '\n"\\u0041"', "'a\\\\'", '@"a""b"'])
+def test_the_value_of_a_computed_string_is_refused(code: str) -> None:
+    found = list(tokens(f'{code} + "b"'))
+    assert [token.computed for token in found] == [True, False, False]
+    with pytest.raises(FormatError, match=r"line [12]: the string .* is computed") as caught:
+        found[0].value()
+    assert caught.value.fix == "write it literally, without escapes"
+    assert found[2].value() == "b"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        '"${f("//")}" + "b"',  # with an end before it, this would be a comment
+        "`${ok ? `/*` : ''}`",
+        "'${f(\"}\")}'",
+        '"${',
+        '"""${f("""x""")}"""',
+        r"`a\`",  # in JavaScript the string goes on
+    ],
+)
+def test_a_string_with_an_ambiguous_end_is_refused(code: str) -> None:
+    with pytest.raises(FormatError):
         strings(code)
 
 
-@given(st.text(max_size=300))
-def test_any_text_is_tokenized_or_refused(text: str) -> None:
+@pytest.mark.parametrize(
+    "code",
+    [
+        "`${base}/v1/${id}`",
+        "`${ok ? 'a' : \"b\"}`",
+        '"${BuildConfig.API}/v1"',
+        '"""\\d+\n${x}"""',
+        "'\\''",
+    ],
+)
+def test_computed_strings_end_at_their_quote(code: str) -> None:
+    [computed, literal] = [token for token in tokens(f"{code}; 'a'") if token.kind == "string"]
+    assert computed.computed
+    assert literal.value() == "a"
+
+
+@pytest.mark.parametrize("code", ["r'C:\\'", 'r"C:\\"', '@"C:\\"', '@$"C:\\"', '$@"C:\\"'])
+def test_a_backslash_in_a_raw_string_is_no_escape(code: str) -> None:
+    """These are strings of Dart and C#."""
+    found = [token.value() for token in tokens(f"{code} + 'b'") if token.kind == "string"]
+    assert found == ["C:\\", "b"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "x = /['\"]/g",
+        "f(/\\//, `'`)",
+        "a => /[/'\\]]+/",
+        "return /'/",
+        "/*'*/ /`/",
+        "b ? /'/ : /\"/",
+    ],
+)
+def test_regular_expressions_of_javascript_are_left_out(code: str) -> None:
+    found = [each for each in tokens(f"{code}\n'a'", regex=True) if each.kind == "string"]
+    assert found[-1].value() == "a"
+    assert all("/" not in each.text for each in found)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "x / 'a' / 'b'",
+        "f(x) / 'a' / 'b'",
+        "[1] / 'a' / 'b'",
+        "<A>{x}/{'a'}</A>{'b'}",
+        "x = / 'a' + 'b'",
+    ],
+)
+def test_a_division_is_no_regular_expression(code: str) -> None:
+    found = [each.value() for each in tokens(code, regex=True) if each.kind == "string"]
+    assert found == ["a", "b"]
+
+
+@given(st.text(max_size=300), st.booleans())
+def test_any_text_is_tokenized_or_refused(text: str, regex: bool) -> None:
     try:
-        found = list(tokens(text))
+        found = list(tokens(text, regex=regex))
     except FormatError:
         return
     assert all(token.text or token.kind == "string" for token in found)
@@ -65,12 +140,18 @@ def test_any_text_is_tokenized_or_refused(text: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("piece", ['"', "'", "/*", "//", "`", '"""', "r'", "\\", '"\\', " ", "a("])
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *('"', "'", "/*", "//", "`", '"""', "r'", "\\", '"\\', " ", "a("),
+        *('@"', "(/[", "(/\\", "/[\\a", '"${" ', "`${'${", "`${'", "=/(", "[(/["),
+    ],
+)
 def test_hostile_text_takes_linear_time(piece: str) -> None:
     """A backtracking pattern would exceed the timeout of the suite."""
     count = 0
     try:
-        for _ in tokens(piece * 300_000):
+        for _ in tokens(piece * 300_000, regex=True):
             count += 1
     except FormatError:
         return

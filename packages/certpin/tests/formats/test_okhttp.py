@@ -5,12 +5,14 @@ certpin exports both formats, and also imports pins of other Java or Kotlin code
 
 from __future__ import annotations
 
+import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.errors import ConfigError
-from certpin.formats import FORMATS, Source, _okhttp
+from certpin.errors import ConfigError, FormatError
+from certpin.formats import FORMATS, FormatWarning, Source, _okhttp
 from certpin.formats.okhttp_java import OKHTTP_JAVA
 from certpin.formats.okhttp_kotlin import OKHTTP_KOTLIN
 from tests.formats._files import digests, load, refusal
@@ -94,6 +96,154 @@ def test_a_host_gets_the_pins_of_every_pattern_that_covers_it(name: str) -> None
         "**.pay.bank.example": set(KEYS[4:6]),
         "pay.bank.example": set(KEYS[2:6]),
     }
+
+
+ADD, OTHER, LONE = (
+    f'.add("api.bank.example", {", ".join(f"""{chr(34)}{key}{chr(34)}""" for key in keys)})'
+    for keys in (KEYS[:2], KEYS[2:4], KEYS[2:3])
+)
+BUILDER = "CertificatePinner.Builder()"
+READERS = ["okhttp-java", "okhttp-kotlin", "ktor"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"val b = {BUILDER}{ADD}\nif (BuildConfig.DEBUG) {{ b{LONE} }}",
+        f"val b = {BUILDER}{ADD}\nif (BuildConfig.DEBUG) b{LONE}\nreturn b.build()",
+        f"val b = {BUILDER}\nif (DEBUG) b{OTHER} else b{ADD}",
+        f"val b = {BUILDER}\nwhen {{ DEBUG -> b{OTHER}\nelse -> b{ADD} }}",
+        f"val b = {BUILDER}\nwhen (kind) {{ DEBUG -> {{ b{OTHER} }}\nelse -> {{ b{ADD} }} }}",
+        f"Builder b = new {BUILDER}; switch (x) {{ case 1: b{OTHER}; break; default: b{ADD}; }}",
+        f"Builder b = new {BUILDER}; b = DEBUG ? b{OTHER} : b{ADD};",
+        f"val b = {BUILDER}{ADD}\nDEBUG && b{OTHER}",
+        f"val prod = {BUILDER}{ADD}.build()\nval dev = {BUILDER}{OTHER}.build()",
+        f"val p = if (DEBUG) {BUILDER}{OTHER} else {BUILDER}{ADD}",
+        f"val p = {BUILDER}\nval d: okhttp3.{BUILDER[:-2]} = {BUILDER}\np{ADD}\nd{OTHER}",
+        f"Builder p = new Builder(); Builder d = new Builder(); p{ADD}; d{OTHER};",
+        f"val p = {BUILDER}\nval d = {BUILDER}\np.apply {{ this{ADD} }}\nd.apply {{ this{OTHER} }}",
+        f"fun a(b: CertificatePinner.Builder) {{ b{ADD} }}\nfun d(b: B) {{ b{OTHER} }}",
+        f"c.pinner({BUILDER}{ADD}.build())\nif (D) c.pinner({BUILDER}{OTHER})",
+        f"{BUILDER}{ADD}\n{BUILDER}{OTHER}".replace("api.", "*.", 1),
+        f"{BUILDER}{ADD}\n{BUILDER}{OTHER}".replace("api.", "**.", 1),
+        f"{BUILDER}{ADD}\n{BUILDER}{OTHER}".replace("api.", "API.", 1),
+        f"{BUILDER}{ADD}\n{BUILDER}{OTHER}".replace("api.", "*.", 1).replace('"api', '"**.api'),
+    ],
+)
+def test_different_pins_of_two_builders_or_branches_are_refused(code: str) -> None:
+    for name in READERS:
+        error = refusal(name, f"\n{code}")
+        assert "other pins than in line" in str(error)
+        assert "block or branch: a pin file has one list" in str(error)
+        assert "only the pins of a release" in str(error.fix)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"{BUILDER}{ADD}{OTHER}.build()",
+        f"val b = {BUILDER}{ADD}\nb{OTHER}\nreturn b.build()",
+        f"val b = {BUILDER}\nif (x) log()\nval c = b{ADD}\nb{OTHER}",
+        f"val b = {BUILDER}.apply {{ this{ADD}\nthis{OTHER} }}",
+        f"val b = {BUILDER}{ADD}.apply {{ this{OTHER} }}",
+        f"with(b) {{ this{ADD} }}\nb?.also {{ it -> it{OTHER} }}",
+        f"val client = OkHttpClient.Builder().certificatePinner({BUILDER}{ADD}{OTHER}.build())",
+        f"val b: B = {BUILDER}{ADD};b{OTHER};{BUILDER}{OTHER.replace('api', 'x')}",
+        f"val p = {BUILDER}\nval q: B = {BUILDER};q{OTHER.replace('api', 'x')}\np{ADD};p!!{OTHER}",
+    ],
+)
+def test_all_pins_of_one_builder_and_branch_are_read(
+    code: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    for name in READERS:
+        assert digests(load(name, code))["api.bank.example"] == set(KEYS[:4])
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"{BUILDER}{ADD}.build(); {BUILDER}{ADD}.build()",
+        f"{BUILDER}{ADD}.build(); {BUILDER}{ADD}.build()".replace("api.", "*.", 1),
+        f"if (x) {{ {BUILDER}{ADD} }} else {{ {BUILDER}{ADD} }}",
+        f"{BUILDER}{ADD}; {BUILDER}{OTHER.replace('api', 'pay')}",
+    ],
+)
+@pytest.mark.filterwarnings("ignore:not imported")
+def test_equal_pins_and_pins_of_other_hosts_may_be_in_several_builders(code: str) -> None:
+    for name in READERS:
+        assert digests(load(name, code))["api.bank.example"] == set(KEYS[:2])
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"if (!BuildConfig.DEBUG) {{ {BUILDER}{ADD} }}",
+        f"if (!BuildConfig.DEBUG) client.certificatePinner({BUILDER}{ADD}.build())",
+        f"val p = if (x) {BUILDER}{ADD}.build() else CertificatePinner.DEFAULT",
+        f"p = x ? new {BUILDER}{ADD}.build() : CertificatePinner.DEFAULT;",
+        f"val p: Pinner? = when (x) {{ true -> {BUILDER}{ADD}\nelse -> null }}",
+        f"if (x) builder.apply {{ this{ADD} }}",
+    ],
+)
+def test_the_condition_of_pins_is_reported(code: str) -> None:
+    for name in READERS:
+        with pytest.warns(FormatWarning, match=r"line 2: the condition .* of api\.bank\.example"):
+            assert digests(load(name, f"\n{code}")) == {"api.bank.example": set(KEYS[:2])}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'Retrofit.Builder().baseUrl("${BuildConfig.API}/v1")',
+        r'Log.d("net", "x\n")',
+        r'String s = "a\"b";',
+        'headers.add("X-A", "b")',
+        'list.add("hello")',
+        'list.add("sha")',
+    ],
+)
+def test_other_strings_and_calls_of_add_have_no_effect(
+    line: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    for name in READERS:
+        code = f"{line}\n{BUILDER}{ADD}\n{line}"
+        assert digests(load(name, code)) == {"api.bank.example": set(KEYS[:2])}
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (f'.add("${{host}}", "{KEYS[2]}")', "line 2: the string '${host}' is computed"),
+        ('.add("a.example", "sha256/${pin}")', "line 2: the string 'sha256/${pin}' is computed"),
+        (f'.add("a.example", "{KEYS[2]}", "x")', "line 2: 'x' is not a pin"),
+        ('.add("a.example", "sha256/AAAA")', "line 2: "),
+        (f'.add("https://a.example", "{KEYS[2]}", "{KEYS[3]}")', "line 2: "),
+    ],
+)
+def test_an_invalid_call_of_add_is_refused_with_its_line(call: str, words: str) -> None:
+    for name in READERS:
+        assert words in str(refusal(name, f"{BUILDER}{ADD}\n{call}"))
+
+
+@pytest.mark.parametrize("argument", ["HOST", '"${host}"', '"a\\n"'])
+def test_a_call_of_add_with_unknown_arguments_is_reported(argument: str) -> None:
+    with pytest.warns(FormatWarning, match="line 2: a call of add with arguments that are not"):
+        load("okhttp-kotlin", f'{BUILDER}{ADD}\nb.add({argument}, "${{PIN}}")')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "piece",
+    ["f(", "x.add('a','PIN')", ".add('a','PIN')", "a b = add('a','PIN');", "{", "if(x)", "a "],
+)
+def test_hostile_code_takes_linear_time(piece: str) -> None:
+    """Code that is read again for each call would exceed the timeout of the suite."""
+    code = piece.replace("PIN", str(KEYS[0])) * 50_000
+    with suppress(FormatError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        FORMATS["okhttp-kotlin"].read(Source(code.encode(), str.encode))
 
 
 @pytest.mark.parametrize(

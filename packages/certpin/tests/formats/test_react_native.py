@@ -106,6 +106,29 @@ def test_overlapping_pins_with_one_date_are_united() -> None:
     assert {each.expires for each in pins.policies} == {DAY}
 
 
+@pytest.mark.parametrize(
+    "inside",
+    [
+        f"[API_HOST]: {{ publicKeyHashes: ['{A}', '{B}'] }}",
+        f"[`${{env}}.bank.example`]: {{ publicKeyHashes: ['{A}', '{B}'] }}",
+        f"...prod }}); const api = {{ publicKeyHashes: ['{A}', '{B}'] }}; ({{",
+    ],
+)
+def test_an_entry_without_the_name_of_its_host_is_refused(inside: str) -> None:
+    error = refusal(NAME, f"\n{options(inside)}")
+    assert "line 2: the name of the host is computed" in str(error)
+    assert str(error.fix).startswith("write it literally, before its options: 'api.bank.example'")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["const quotes = /['\"]/g;", "fetch(`${base}/v1`);", "const s = 'it\\'s';", "a.b(x / 2, '/');"],
+)
+def test_other_strings_and_regular_expressions_have_no_effect(line: str) -> None:
+    inside = options(f"'bank.example': {{ publicKeyHashes: ['{A}', '{B}'] }}")
+    assert digests(load(NAME, f"{line}\n{inside}\n{line}")) == {"bank.example": set(PINS[:2])}
+
+
 def test_an_address_is_refused_because_ios_would_pin_nothing() -> None:
     with pytest.raises(ConfigError, match="on iOS the package pins nothing"):
         text_of(NAME, two("192.0.2.7"), two("bank.example"))

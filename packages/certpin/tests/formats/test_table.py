@@ -101,3 +101,12 @@ def test_a_date_without_zone_is_utc() -> None:
 def test_other_pin_notations_are_read() -> None:
     text = f'{{pattern: "a.example", pins: ["{str(KEYS[0]).replace("/", "//", 1)}"]}}'
     assert read_table(source(text)).hosts[0].pins == (Pin.parse(str(KEYS[0])),)
+
+
+@pytest.mark.parametrize("computed", [f"{KEYS[0]}\\n", "${pin}"])
+def test_computed_fields_are_refused(computed: str) -> None:
+    with pytest.raises(FormatError, match=r"line 10: the string .* is computed"):
+        read_table(source(GO.replace(str(KEYS[0]), computed)))
+    # Strings of other code have no effect.
+    [first, _] = read_table(source(f'{GO}log("{computed}")')).hosts
+    assert first.pins == KEYS[:2]

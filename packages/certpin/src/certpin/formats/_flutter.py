@@ -136,6 +136,6 @@ def _read_debug(text: str) -> TrustAnchors | None:
     named = False
     for token in tokens(text, nested=True):
         if named and token.kind == "string":
-            return read_anchors(token.text.encode())
+            return read_anchors(token.value().encode())
         named = named or (token.kind, token.text) == ("word", _DEBUG)
     return None

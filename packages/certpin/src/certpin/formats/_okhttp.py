@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from certpin.errors import ConfigError
+from certpin.errors import ConfigError, FormatError, HostError
+from certpin.formats._builders import call_sites
 from certpin.formats.code import is_mark, tokens
 from certpin.formats.header import read_header
 from certpin.formats.limits import (
@@ -20,14 +23,18 @@ from certpin.formats.limits import (
     NoTrust,
     United,
 )
+from certpin.formats.limits.hosts import broader
 from certpin.formats.parsed import Found, ParsedFile, pass_over, pins_from
+from certpin.pins import HostPattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from certpin.formats._builders import CallSite
     from certpin.formats.code import Token
     from certpin.formats.parsed import Source
-    from certpin.pins import HostPolicy, PinSet
+    from certpin.pins import HostPolicy, Pin, PinSet
+    from certpin.pins.hosts import Wildcard
 
 _PIN = re.compile(r"sha(?:1|256)/")
 
@@ -121,31 +128,116 @@ def read_java(source: Source) -> ParsedFile:
     return _read(source, list(tokens(source.text)))
 
 
+@dataclass(frozen=True)
+class _Addition:
+    """A call of ``add``: the host pattern as text, its pins, its line, and its builder."""
+
+    pattern: str
+    pins: tuple[Pin, ...]
+    line: int
+    site: CallSite
+
+
 def _read(source: Source, pieces: list[Token]) -> ParsedFile:
     name, version = read_header(source.text)
-    by_pattern: dict[str, list[str]] = {}
-    read_at: set[int] = set()
-    for strings in _additions(pieces):
-        pattern, *pins = [pieces[place].text for place in strings]
-        by_pattern.setdefault(pattern.strip("[]"), []).extend(pins)
-        read_at.update(strings)
-    _report_unread(pieces, read_at)
-    hosts = tuple(Found(pattern, pins_from(pins)) for pattern, pins in by_pattern.items())
-    return ParsedFile(hosts, name, version)
+    strings = dict(_calls(pieces))
+    sites = call_sites(pieces, strings)
+    additions = [_addition(pieces, strings[place], sites[place]) for place in strings]
+    _refuse_mixed(additions)
+    _report_unread(pieces, {each for found in strings.values() for each in found})
+    by_pattern: dict[str, list[_Addition]] = {}
+    for each in additions:
+        by_pattern.setdefault(each.pattern, []).append(each)
+        if each.site.conditional:
+            pass_over(
+                f"line {each.line}: the condition of this call of add, so check that a release "
+                f"has these pins of {each.pattern[:80]}"
+            )
+    return ParsedFile(tuple(map(_found, by_pattern.values())), name, version)
 
 
-def _additions(pieces: list[Token]) -> Iterator[list[int]]:
-    """Yield, for each call of ``add`` with only strings, the token indexes of these strings.
+def _found(additions: list[_Addition]) -> Found:
+    pins = tuple(pin for each in additions for pin in each.pins)
+    return Found(additions[0].pattern, pins, line=additions[0].line)
 
-    Warns about other calls of ``add``.
+
+def _calls(pieces: list[Token]) -> Iterator[tuple[int, list[int]]]:
+    """Yield the token index of each call of ``add`` with pins, and those of its strings.
+
+    Warns about other calls of ``add``, unless their arguments are strings without a pin.
     """
     for place, token in enumerate(pieces):
-        if _is_add(pieces, place):
-            strings = _arguments(pieces, place + 2)
-            if strings:
-                yield strings
-            else:
-                pass_over(f"line {token.line}: a call of add with arguments that are not strings")
+        if not _is_add(pieces, place):
+            continue
+        strings = _arguments(pieces, place + 2)
+        if any(_PIN.match(pieces[each].text) for each in strings):
+            yield place, strings
+        elif not strings or any(pieces[each].computed for each in strings):
+            pass_over(f"line {token.line}: a call of add with arguments that are not strings")
+
+
+def _addition(pieces: list[Token], strings: list[int], site: CallSite) -> _Addition:
+    """Return the host and the pins of a call. Raises ``FormatError`` if they are invalid."""
+    pattern, *pins = [pieces[each].value() for each in strings]
+    line = pieces[strings[0]].line
+    try:
+        return _Addition(pattern.strip("[]"), pins_from(pins), line, site)
+    except FormatError as exc:
+        raise FormatError(f"line {line}: {exc.problem}", fix=exc.fix) from exc
+
+
+def _refuse_mixed(additions: list[_Addition]) -> None:
+    """Raise ``FormatError`` if a host gets different pins from two builders or branches.
+
+    One of them may be that of debug builds, and an attacker may have the keys of its pins.
+    """
+    groups: dict[str, list[_Addition]] = {}
+    for each in additions:
+        groups.setdefault(_key(each.pattern), []).append(each)
+    pins = {name: _pins_by_site(group) for name, group in groups.items()}
+    for name, group in groups.items():
+        sites = pins[name]
+        for other in group:
+            if sites[other.site] != sites[group[0].site]:
+                raise _mixed(group[0], other)
+        for wider in _overlapping(name):
+            theirs = pins.get(wider, sites)
+            # Within one builder and branch, OkHttp accepts the pins of both patterns.
+            same = next(iter(theirs.values())) == next(iter(sites.values()))
+            if theirs.keys() != sites.keys() and not same:
+                raise _mixed(*sorted([groups[wider][0], group[0]], key=attrgetter("line")))
+
+
+def _pins_by_site(additions: list[_Addition]) -> dict[CallSite, set[Pin]]:
+    found: dict[CallSite, set[Pin]] = {}
+    for each in additions:
+        found.setdefault(each.site, set()).update(each.pins)
+    return found
+
+
+def _key(pattern: str) -> str:
+    try:
+        return str(HostPattern.parse(pattern))
+    except HostError:
+        return pattern  # the import refuses it later
+
+
+def _overlapping(name: str) -> Iterator[str]:
+    """Yield the other host patterns that can match a host of this one, which is a key."""
+    wildcard: Wildcard = "**." if name[:3] == "**." else "*." if name[:2] == "*." else ""
+    pattern = HostPattern(wildcard, name.removeprefix(wildcard))
+    yield from map(str, broader(pattern))
+    if wildcard == "**.":  # its apex
+        yield f"*.{pattern.name.partition('.')[2]}"
+
+
+def _mixed(first: _Addition, second: _Addition) -> FormatError:
+    hosts = " and ".join(dict.fromkeys(each.pattern[:80] for each in (first, second)))
+    return FormatError(
+        f"line {second.line}: other pins than in line {first.line} for {hosts}, from another "
+        "CertificatePinner.Builder, block or branch: a pin file has one list for every build",
+        fix="import a copy of the file with only the pins of a release",
+    )
 
 
 def _is_add(pieces: list[Token], place: int) -> bool:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from certpin.errors import FormatError
 from certpin.formats.header import read_header
@@ -29,10 +29,13 @@ if TYPE_CHECKING:
 Kind = Literal["string", "word", "mark"]
 
 # Possessive, so that hostile text cannot cause backtracking, and without branches in a possessive
-# group, which Python 3.11.2 cannot match. Triple-quoted strings come first.
+# group, which Python 3.11.2 cannot match. Triple-quoted strings come first, and before them strings
+# in which a backslash is an ordinary character: C#'s @"…" and Dart's r"…".
 _TOKEN = re.compile(
     r"""
       (?P<comment>  //[^\n]*+ | /\*[^*]*+(?:(?=\*[^/])\*[^*]*+)*+\*/ )
+    | @\$?(?P<verbatim> \"[^\"]*+(?:\"\"[^\"]*+)*+\" )
+    | r(?!\"\"\"|''')(?P<raw> \"[^\"\n]*+\" | '[^'\n]*+' )
     | r?(?P<string> \"\"\"[^\"]*+(?:(?=\"{1,2}+[^\"])\"++[^\"]*+)*+\"\"\"
                   | '''[^']*+(?:(?='{1,2}+[^'])'++[^']*+)*+'''
                   | \"[^\"\\\n]*+(?:\\.[^\"\\\n]*+)*+\"
@@ -43,6 +46,29 @@ _TOKEN = re.compile(
     | (?P<mark>     . )
     """,
     re.VERBOSE | re.DOTALL | re.ASCII,
+)
+
+# A regular expression of JavaScript (ECMA-262, section 12.9.5), and the tokens before it. After
+# any other token, a `/` divides, or is text of JSX. The bounds keep the run time linear.
+_REGEX = re.compile(
+    r"""
+    / (?![*/])
+    (?: (?=[^/\n]) [^\\/\[\n]*+ (?:\\[^\n])?+
+        (?:\[ [^\]\\\n]{0,99}+ (?:\\.[^\]\\\n]{0,9}+){0,9}+ \])?+ )+
+    / [a-z]*+
+    """,
+    re.VERBOSE,
+)
+_BEFORE_REGEX = frozenset("(,=:[!&|?{;+*%~^") | {"=>", "return", "typeof", "case", ""}
+
+# A `${…}` of a string, without escapes, other templates, and strings that contain a brace.
+_TEMPLATE = re.compile(
+    r"""
+    \$\{
+    (?: (?=[^}]) [^{}'"`\\]*+ (?:'[^'{}\\]*+')?+ (?:"[^"{}\\]*+")?+ (?:`[^`{}\\]*+`)?+ )*
+    \}
+    """,
+    re.VERBOSE,
 )
 
 _COMMENT_MARK = re.compile(r"/\*|\*/")
@@ -56,37 +82,55 @@ _KNOWN = {name.lower(): name for name in _FIELDS}
 
 @dataclass(frozen=True)
 class Token:
-    """A token of source code. The ``text`` of a string excludes its quotes."""
+    """A token of source code. The ``text`` of a string excludes its quotes.
+
+    ``computed`` is True if the value of a string is not its text, because of escapes or ``${…}``.
+    """
 
     kind: Kind
     text: str
     line: int
+    computed: bool = False
+
+    def value(self) -> str:
+        """Return the value of a string. Raises ``FormatError`` if it is computed.
+
+        No pin, host or date needs an escape.
+        """
+        if self.computed:
+            raise _computed(self.text, self.line)
+        return self.text
 
 
-def tokens(text: str, *, nested: bool = False) -> Iterator[Token]:
+def tokens(text: str, *, nested: bool = False, regex: bool = False) -> Iterator[Token]:
     """Yield the tokens of source code.
 
     Args:
         text: the source code.
         nested: True if a block comment can contain others, as in Kotlin and Dart.
+        regex: True if the language has literals for regular expressions, as JavaScript. They are
+            left out.
 
     Raises:
-        FormatError: a string contains escapes, or a string or comment is not closed.
+        FormatError: a string or comment is not closed, or the end of a string is ambiguous, because
+            its ``${…}`` contains another string.
     """
-    line, place = 1, 0
+    line, place, before = 1, 0, ""
     while match := _TOKEN.match(text, place):
-        kind, piece = match.lastgroup, match[0]
+        kind, piece = match.lastgroup or "", match[0]
         if nested and piece.startswith("/*"):
             piece = text[place : _end_of_comment(text, place, line)]
+        elif regex and before in _BEFORE_REGEX and (found := _REGEX.match(text, place)):
+            kind, piece = "regex", found[0]
         place += len(piece)
-        if kind == "string":
-            yield Token("string", _inside(match["string"], line), line)
-        elif kind == "word":
-            yield Token("word", piece, line)
-        elif kind == "mark":
-            yield Token("mark", piece, line)
+        if kind in {"string", "raw", "verbatim"}:
+            yield _string(match[kind], line, kind)
+        elif kind in {"word", "mark"}:
+            yield Token(cast("Kind", kind), piece, line)
         elif kind == "open":  # continuing would search for the end repeatedly
             raise FormatError(f"line {line}: the literal or comment {piece} is not closed")
+        if kind not in {"space", "comment"}:
+            before = "=>" if before + piece == "=>" else piece
         line += piece.count("\n")
 
 
@@ -103,33 +147,44 @@ def _end_of_comment(text: str, place: int, line: int) -> int:
     raise FormatError(f"line {line}: the literal or comment /* is not closed")
 
 
-def _inside(literal: str, line: int) -> str:
-    """Return the content of a string literal.
+def _string(literal: str, line: int, kind: str) -> Token:
+    """Return the token of a string literal, without its prefix.
 
-    Raises ``FormatError`` for escapes, because no pin, host or date needs one.
+    ``kind`` is ``raw`` and ``verbatim`` if a backslash in it is an ordinary character. Raises
+    ``FormatError`` if the literal may be only the beginning of one: a quote in its ``${…}`` would
+    begin another string, and code that isn't run would be read, or the reverse.
     """
     quotes = 3 if literal[:3] in {'"""', "'''"} and len(literal) >= 6 else 1
     inside = literal[quotes:-quotes]
-    if "\\" in inside or "${" in inside:
-        raise FormatError(
-            f"line {line}: the string {inside[:40]!r} is computed",
-            fix="write it literally, without escapes",
-        )
-    return inside
+    if kind == "raw":
+        return Token("string", inside, line)
+    if kind == "verbatim":
+        return Token("string", inside, line, computed='""' in inside)
+    if "${" in _TEMPLATE.sub("", inside) or (literal[0] == "`" and inside.endswith("\\")):
+        raise _computed(inside, line)
+    return Token("string", inside, line, computed="\\" in inside or "${" in inside)
+
+
+def _computed(text: str, line: int) -> FormatError:
+    return FormatError(
+        f"line {line}: the string {text[:40]!r} is computed",
+        fix="write it literally, without escapes",
+    )
 
 
 def is_mark(pieces: list[Token], place: int, mark: str) -> bool:
     """Return True if the token with the index ``place`` exists and is this punctuation mark."""
-    return place < len(pieces) and (pieces[place].kind, pieces[place].text) == ("mark", mark)
+    return 0 <= place < len(pieces) and (pieces[place].kind, pieces[place].text) == ("mark", mark)
 
 
-def read_table(source: Source, *, nested: bool = False) -> ParsedFile:
+def read_table(source: Source, *, nested: bool = False, regex: bool = False) -> ParsedFile:
     """Parse the table of policies in exported source code. Raises ``FormatError``.
 
-    ``nested`` is True if a block comment can contain others.
+    ``nested`` and ``regex`` are those of ``tokens``.
     """
     name, version = read_header(source.text)
-    hosts = tuple(found(each) for each in _rows(list(tokens(source.text, nested=nested))))
+    pieces = list(tokens(source.text, nested=nested, regex=regex))
+    hosts = tuple(found(each) for each in _rows(pieces))
     return ParsedFile(hosts, name, version)
 
 
@@ -157,7 +212,7 @@ def _row(pieces: list[Token], place: int) -> tuple[Row, int]:
         if name := _field(pieces, place):
             values = fields.setdefault(name, [])
         elif token.kind == "string":
-            values.append(token.text)
+            values.append(token.value())
         elif token.kind == "mark":
             depth += (token.text in "([{") - (token.text in ")]}")
         place += 1

@@ -227,7 +227,7 @@ class Format:
 
         If the platform accepts the pins of every pattern that covers a host, each policy gets those
         of broader patterns, because certpin's clients use only the most specific policy. If these
-        expire on other days, the file is refused: its pins would have no date of their own.
+        expire on other days, the file is refused, because a policy has one date.
 
         ``options`` has the user's values for settings that the file lacks. Raises ``FormatError``
         if the file is not of this format, and ``ConfigError`` if the pin set is unsafe.

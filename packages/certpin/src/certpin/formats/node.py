@@ -7,6 +7,7 @@ certificates that the server sent, so pins are compared with the leaf only.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from certpin.formats._program import TableSyntax, program
@@ -42,7 +43,7 @@ NODE = Format(
         LeafOnly("of the verified chain, Node.js exposes only the leaf"),
     ),
     write=write,
-    read=read_table,
+    read=partial(read_table, regex=True),
     needs=(
         "Node.js 18 or newer, and requests through `node:https`. `fetch` does not support agents.",
         "Node.js 20.18 or 22.9 if `trust` has no root: an older one refuses every chain.",

@@ -7,6 +7,7 @@ Android and TrustKit on iOS. Exported options mean the same to both.
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from certpin.errors import FormatError
@@ -61,8 +62,8 @@ def read(source: Source) -> ParsedFile:
 
     They may be anywhere in the file. Raises ``FormatError``.
     """
-    pieces = list(tokens(source.text))
-    found = tuple(_found(name, fields) for name, fields in _entries(pieces))
+    pieces = list(tokens(source.text, regex=True))
+    found = tuple(_found(_name(entry), entry) for entry in _entries(pieces))
     return ParsedFile(found, *read_header(source.text))
 
 
@@ -77,24 +78,46 @@ def _domain(policy: HostPolicy) -> str:
     )
 
 
-def _entries(pieces: list[Token]) -> Iterator[tuple[str, dict[str, list[Token]]]]:
-    """Yield each host name in the code, with the tokens of its settings' values by setting name.
+@dataclass
+class _Entry:
+    """An entry ``'name': { publicKeyHashes: [ … ] }`` of the code.
 
-    The code has entries of the form ``'name': { publicKeyHashes: [ … ] }``.
+    Attributes:
+        name: the token of the host's name; None if the code computes it, or names it elsewhere.
+        line: the line of the setting ``publicKeyHashes``; 0 if there is none.
+        fields: the tokens of each setting's values, by the name of the setting.
     """
-    name = ""
-    fields: dict[str, list[Token]] = {}
+
+    name: Token | None = None
+    line: int = 0
+    fields: dict[str, list[Token]] = field(default_factory=dict)
+
+
+def _entries(pieces: list[Token]) -> Iterator[_Entry]:
+    """Yield each entry in the code that has the setting ``publicKeyHashes``."""
+    entry = _Entry()
     values: list[Token] = []
     for place, token in enumerate(pieces):
         if _begins(pieces, place):
-            name, fields, values = token.text, {}, []
+            entry, values = _Entry(token), []
         elif token.text in _FIELDS and is_mark(pieces, place + 1, ":"):
-            values = fields.setdefault(token.text, [])
+            values = entry.fields.setdefault(token.text, [])
+            entry.line = token.line if token.text == "publicKeyHashes" else entry.line
         elif token.kind != "mark":
             values.append(token)
-        elif token.text == "}" and "publicKeyHashes" in fields:
-            yield name, fields
-            name, fields, values = "", {}, []
+        elif token.text == "}" and entry.line:
+            yield entry
+            entry, values = _Entry(), []
+
+
+def _name(entry: _Entry) -> str:
+    """Return the name of an entry's host. Raises ``FormatError`` if it is not in the entry."""
+    if entry.name is None:
+        raise FormatError(
+            f"line {entry.line}: the name of the host is computed",
+            fix="write it literally, before its options: 'api.bank.example': { … }",
+        )
+    return entry.name.value()
 
 
 def _begins(pieces: list[Token], place: int) -> bool:
@@ -102,14 +125,15 @@ def _begins(pieces: list[Token], place: int) -> bool:
     return names and is_mark(pieces, place + 1, ":") and is_mark(pieces, place + 2, "{")
 
 
-def _found(name: str, fields: dict[str, list[Token]]) -> Found:
+def _found(name: str, entry: _Entry) -> Found:
+    fields = entry.fields
     below = [token.text for token in fields.get("includeSubdomains", [])]
     hashes = fields["publicKeyHashes"]
     ends = fields.get("expirationDate", [])
-    written = all(token.kind == "string" for token in (*hashes, *ends))
+    written = all(token.kind == "string" and not token.computed for token in (*hashes, *ends))
     if not written or below not in ([], ["true"], ["false"]) or len(ends) > 1:
         raise FormatError(
-            f"the options of {name[:80]!r} are computed",
+            f"line {entry.line}: the options of {name[:80]!r} are computed",
             fix="write the hashes, the date and the flag literally",
         )
     return Found(

@@ -20,9 +20,15 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _LIST, _OR_NULL = "list of ", " or null"
 _INTRODUCTION = """\
 The schema (JSON Schema, draft 2020-12) of the objects of [JSON output](json.md), by their names.
-`certpin COMMAND` is the whole object of a command that succeeds."""
-# The data of these commands is one object: "[add](#json-add)".
-_ONE_OBJECT = re.compile(r"\[([^]]+)\]\([^)]*#json-[^)]*\)")
+`certpin COMMAND` is the whole object of a command that succeeds. A command that prints a stream has
+none: each line is one of the objects that [JSON output](json.md) names."""
+# An object in the table of commands: "[add](#json-add)".
+_OBJECT = re.compile(r"\[([^]]+)\]\([^)]*#json-[^)]*\)")
+# One of two forms of the data: "[export](#json-export); with `--list`, `formats`: …".
+_FORMS = re.compile(r"; with `--[\w-]+`, |, or (?=\[)")
+# A field of the data, with its type if that is a list: "`formats`: a list of [export format](…)".
+_LINKS = r"(?:\[[^]]+\]\([^)]+\)(?:, | or )?)+"
+_FIELD = re.compile(rf"`([a-z_]+)`(?: \([^)]*\))?(?:: a list of ({_LINKS}))?")
 
 
 @cache
@@ -45,10 +51,30 @@ def schema() -> dict[str, Any]:
     """Return the JSON Schema with a definition for each object that commands print as JSON."""
     definitions = {name: _object(fields) for name, fields in tables().items()}
     for command, data in json_objects().items():
-        if found := _ONE_OBJECT.fullmatch(data):
-            parts = [_reference("every command"), _reference(found[1])]
+        if not data.startswith("a stream"):
+            forms = [_data(form) for form in _FORMS.split(data)]
+            parts = [_reference("every command"), forms[0] if len(forms) == 1 else {"anyOf": forms}]
             definitions[command] = {"allOf": parts}
     return {"$schema": _DIALECT, "$defs": definitions}
+
+
+def _data(form: str) -> dict[str, Any]:
+    """Return the JSON Schema of a command's data, from its text in the table of commands.
+
+    The text names an object, or each field.
+    """
+    if found := _OBJECT.fullmatch(form):
+        return _reference(found[1])
+    fields = {name: _items(_OBJECT.findall(kinds)) for name, kinds in _FIELD.findall(form)}
+    return {"type": "object", "properties": fields, "required": list(fields)}
+
+
+def _items(names: list[str]) -> dict[str, Any]:
+    """Return the JSON Schema of a list of objects with these names; any value without a name."""
+    references = [_reference(name) for name in names]
+    if not references:
+        return {}
+    return {"type": "array", "items": references[0] if len(names) == 1 else {"anyOf": references}}
 
 
 def schema_page() -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from certpin.apps.rules import RULES as MISTAKES
 from certpin.lint import RULES
+from certpin.lint.rule import EXAMPLES
 from scripts.docs.markdown import block, code, page, plain, prose, table
 
 if TYPE_CHECKING:
@@ -100,7 +101,8 @@ def _lint_page(rule: LintRule) -> str:
     needs = f", {_needs(rule)}" if _needs(rule) else ""
     where = f"A rule of [`certpin lint`](index.md): {rule.severity}{needs}."
     allow = "This finding can't be allowed: no client loads the file." if rule.refuses else ""
-    return page(rule.id, where, *_facts(rule), allow, *_examples("toml", rule.bad, rule.good))
+    examples = (prose(EXAMPLES), *_examples("toml", rule.bad, rule.good))
+    return page(rule.id, where, *_facts(rule), allow, *examples)
 
 
 def _mistake_page(rule: AppRule) -> str:

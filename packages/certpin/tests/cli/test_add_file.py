@@ -67,6 +67,20 @@ def test_a_wildcard_is_refused_and_the_fix_makes_it(run: Run, wildcard: str) -> 
     assert run("lint").code == 0
 
 
+def test_through_a_link_to_another_folder_no_trust_file_is_named(
+    run: Run, target: str, ca: Path
+) -> None:
+    """`trust` is relative to the folder of the name by which the pin file is opened."""
+    Path("real").mkdir()
+    Path("pins.toml").symlink_to("real/pins.toml")
+    refused = run("add", target, "--ca-file", ca, *KEY)
+    assert (refused.code, "pins.toml is a link to" in refused.err) == (2, True)
+    assert not Path("real/pins.toml").exists()
+    [place] = re.findall(r"--file (\S+)", refused.err)
+    assert run("add", target, "--ca-file", ca, *KEY, "--file", place).code == 0
+    assert run("check", "real/pins.toml").code == 0
+
+
 def test_an_existing_host_is_refused_and_the_file_is_unchanged(
     run: Run, target: str, ca: Path
 ) -> None:

@@ -150,3 +150,13 @@ def test_a_silent_host_does_not_hold_up_the_others(
     slow, other = done.json["hosts"]
     assert (done.code, slow["error"]) == (3, "no TLS: it did not answer in time")
     assert other["status"] == "holds"
+
+
+@pytest.mark.parametrize("command", ["check", "calendar", "lint"])
+def test_a_pin_file_is_named_once(run: Run, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a CI job could succeed without a look at one of two files."""
+    done = run(command, "--file", "missing.toml", "pins.toml")
+    assert (done.code, "name the pin file once" in done.err) == (2, True)
+    monkeypatch.setenv("CERTPIN_PINS", "missing.toml")
+    done = run(command, "other.toml")
+    assert (done.code, "other.toml" in done.err) == (2, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from dataclasses import replace
@@ -108,6 +109,15 @@ def test_folders_are_made_and_a_file_may_have_another_name(run: Run) -> None:
     assert run("export", "json", "--out", "a/b/mine.json").code == 0
     assert run("export", "json", "--out", "a/c/").code == 0
     assert Path("a/b/mine.json").read_text() == Path("a/c/pins.json").read_text()
+
+
+def test_a_special_file_is_not_replaced(run: Run) -> None:
+    """Root would replace /dev/null for every program of the machine."""
+    write(policy("api.bank.example", *KEYS))
+    os.mkfifo("null")
+    done = run("export", "json", "--out", "null")
+    assert (done.code, "it is not a regular file" in done.err) == (2, True)
+    assert Path("null").is_fifo()
 
 
 def test_one_file_of_a_format_with_several_may_have_another_name(run: Run) -> None:

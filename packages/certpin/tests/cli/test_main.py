@@ -267,6 +267,22 @@ def test_a_full_disk_is_reported(many_certificates: Path) -> None:
     )
 
 
+@pytest.mark.medium
+def test_without_a_folder_for_temporary_files_the_fix_names_the_variable(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container with a read-only file system."""
+
+    def missing(*args: object) -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr("tempfile._get_default_tempdir", missing)
+    monkeypatch.setattr("tempfile.tempdir", None)
+    done = run("demo", "--json")
+    assert (done.code, done.error["key"]) == (2, "TMPDIR")
+    assert "set TMPDIR" in done.error["fix"]
+
+
 def in_shell(*words: str, redirected: str) -> subprocess.CompletedProcess[str]:
     """Run Python with ``words`` from a shell that closes or redirects its standard streams."""
     script = f'"$@" {redirected}'

@@ -222,3 +222,20 @@ def test_statistics_of_a_store_replace_the_guess(with_apps: tuple[Run, Pin]) -> 
     Path("play.csv").write_bytes(b"\xff")
     done = run("rotate", "switch", str(pin), "--measured", "play.csv", *OFFLINE)
     assert (done.code, "play.csv" in done.err) == (2, True)
+
+
+def test_a_pin_file_under_two_names_has_one_journal(drafted: Run) -> None:
+    Path("app").mkdir()
+    Path("app/pins.toml").symlink_to("../pins.toml")
+    link = ("--file", "app/pins.toml")
+    assert drafted("rotate", "shipped", "3", *APP, "4.1", *link, *OFFLINE).code == 0
+    assert [event.step for event in journal()] == ["publish"]
+    assert not Path("app", JOURNAL).exists()
+    Path("app", JOURNAL).symlink_to(f"../{JOURNAL}")  # as in a mounted ConfigMap
+    assert drafted("rotate", "status", *link, *OFFLINE).code == 0
+    Path("app", JOURNAL).unlink()
+    Path("app", JOURNAL).write_text(JOURNAL.read_text(encoding="utf-8"), encoding="utf-8")
+    done = drafted("rotate", "status", *link, *OFFLINE)
+    assert (done.code, f"app/{JOURNAL}" in done.err) == (2, True)
+    assert "append its lines to that journal, and remove it" in done.err
+    assert drafted("rotate", "status", *OFFLINE).code == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -175,6 +176,30 @@ def test_broken_files_refuse_everything_until_they_are_mended(pinned: Any) -> No
         JOURNAL.write_bytes(good)
         assert client.ask("GET", "/readyz") == (200, b"ok\n")
         assert client.review(request_for(new_key(), "free.example"))["allowed"]
+
+
+def test_a_mounted_config_map_may_be_replaced(pinned: Any) -> None:
+    """Each file is a link through the link ``..data``, whose target the kubelet replaces."""
+    files = (Path("pins.toml"), JOURNAL)
+    folders = [Path(name) for name in ("good", "empty", "mended")]
+    for folder in folders:
+        folder.mkdir()
+        for file in files:
+            (folder / file).write_bytes(file.read_bytes())
+    (folders[1] / JOURNAL).write_bytes(b"")
+    data = Path("..data")
+    data.symlink_to(folders[0])
+    for file in files:
+        file.unlink()
+        file.symlink_to(data / file)
+    with webhook() as (client, _):
+        for folder, code in zip(folders, (200, 503, 200), strict=True):
+            Path("next").symlink_to(folder)
+            Path("next").replace(data)
+            if code == 503:
+                shutil.rmtree(folders[0])
+            assert client.ask("GET", "/readyz")[0] == code
+            assert client.review(request_for(pinned))["allowed"] == (code == 200)
 
 
 def test_its_certificate_is_read_again(pinned: Any) -> None:

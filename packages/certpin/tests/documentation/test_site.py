@@ -192,6 +192,12 @@ def test_the_schema_accepts_real_output_and_refuses_other_objects() -> None:
     rule = {**known, "$ref": "#/$defs/rule"}
     every = {**known, "$ref": "#/$defs/every%20command"}
     validate(printed, every)
+    for words in (["explain", "no-backup"], ["export", "--list"], ["providers"]):
+        whole = {**known, "$ref": f"#/$defs/certpin%20{words[0]}"}
+        done = CliRunner().invoke(main.cli, [*words, "--json"])
+        validate(json.loads(done.stdout), whole)
+        with pytest.raises(ValidationError):
+            validate(printed | {"rules": 3, "formats": 3, "providers": 3, "edition": 3}, whole)
     validate(printed["rules"][0], rule)
     for changed in ({"fix": None}, {"line": 3}, {}):
         with pytest.raises(ValidationError):
@@ -202,6 +208,9 @@ def test_the_schema_has_every_object_and_every_reference() -> None:
     known = json_schema.schema()["$defs"]
     assert known.keys() >= json_schema.tables().keys()
     assert known["certpin add"]["allOf"][1] == {"$ref": "#/$defs/add"}
+    streams = {"certpin scan", "certpin serve", "certpin lab serve", "certpin rotate webhook"}
+    streams |= {"certpin watch worker", "certpin watch writer"}
+    assert commands.json_objects().keys() - known.keys() == streams
     named = re.findall(r'"#/\$defs/([^"]+)"', json.dumps(known))
     assert {name.replace("%20", " ") for name in named} <= known.keys()
 

@@ -165,3 +165,15 @@ def test_it_is_in_the_folder_for_data(monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_folder() == Path("/data/certpin/lab")
     monkeypatch.setenv("XDG_DATA_HOME", "relative")
     assert default_folder().is_relative_to(Path.home())
+
+
+def test_a_user_without_a_home_directory_has_to_name_a_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in a container with a user ID that is not in its list of users."""
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 2**31 - 5)
+    with pytest.raises(LabError) as caught:
+        default_folder()
+    assert "--folder" in caught.value.fix

@@ -43,6 +43,20 @@ _CRASHES = "tests/cli/test_rotate_crashes.py::"
 
 MUTATIONS: list[Mutation] = [
     Mutation(
+        "a pin file under two names has one journal",
+        "certpin/rotation/history.py",
+        "    if pin_file.is_symlink():\n",
+        "    if False:\n",
+        "tests/cli/test_rotate_shipped.py::test_a_pin_file_under_two_names_has_one_journal",
+    ),
+    Mutation(
+        "a second journal beside a link is refused",
+        "certpin/cli/rotate/files.py",
+        "        self._refuse_second_journal()\n",
+        "",
+        "tests/cli/test_rotate_shipped.py::test_a_pin_file_under_two_names_has_one_journal",
+    ),
+    Mutation(
         "a version is alive until T_adopt after the next one",
         _SITUATION,
         "ends.append(out + timing.adopt if out else None)",

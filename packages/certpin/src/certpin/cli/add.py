@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
@@ -324,8 +325,6 @@ def _rotate_command(path: Path, pattern: HostPattern, backup: Backup) -> str:
         pattern: the host.
         backup: the backup that the user asked ``certpin add`` to pin.
     """
-    import shlex
-
     options = f" --host {shlex.quote(str(pattern))}{file_option(path)}"
     if backup.given is not None:
         return f"to add another key: certpin rotate start {shlex.quote(backup.given)}{options}"
@@ -594,9 +593,22 @@ def _trust_name(ca_file: Path | None, pin_file: Path) -> str:
     """Return the value of ``trust`` for the pin file: ``system``, or the path of ``ca_file``.
 
     The path is relative to the pin file's folder.
+
+    Raises:
+        ConfigError: the pin file is a link to another folder, so that the path would name two
+            files: a reader uses the folder of the name by which it opens the pin file.
     """
     if ca_file is None:
         return "system"
+    real = pin_file.resolve()
+    if real.parent != pin_file.parent.resolve():
+        from certpin.errors import ConfigError
+
+        raise ConfigError(
+            f"{pin_file} is a link to {real}, and trust would name a file beside each of them",
+            key="--file",
+            fix=f"name the pin file itself: --file {shlex.quote(str(real))}",
+        )
     return os.path.relpath(ca_file.resolve(), pin_file.parent.resolve())
 
 

@@ -11,7 +11,12 @@ import click
 
 from certpin.cli.check import check_targets, checkup_name
 from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS
-from certpin.cli.options import json_option, pin_file_option, timeout_option
+from certpin.cli.options import (
+    json_option,
+    pin_file_option,
+    require_one_file,
+    timeout_option,
+)
 from certpin.cli.reply import fold, print_json, say
 from certpin.cli.servers import server_options
 
@@ -96,6 +101,7 @@ def calendar(
         raise click.UsageError("--ics and --json are two forms of the output: choose one")
     if offline and servers.connects:
         raise click.UsageError("--offline connects to no server: omit --connect and --starttls")
+    require_one_file(ctx, pin_file)
     pins, now = PinSet.load(pin_file or path), utc_now()
     checkups = [] if offline else check_targets(servers.targets(pins), now, 0, timeout)
     pins = replace(pins, policies=servers.policies(pins))

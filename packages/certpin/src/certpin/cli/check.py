@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS
-from certpin.cli.options import chain_fix, json_option, pin_file_option, timeout_option
+from certpin.cli.options import (
+    chain_fix,
+    json_option,
+    pin_file_option,
+    require_one_file,
+    timeout_option,
+)
 from certpin.cli.reply import fold, print_json, table_console
 from certpin.cli.servers import ask_servers, no_family, server_options
 
@@ -82,6 +88,7 @@ def check(
     from certpin.pinfile import PinSet
     from certpin.pins import utc_now
 
+    require_one_file(ctx, pin_file)
     pins = PinSet.load(pin_file or path)
     now = utc_now()
     checkups = check_targets(servers.targets(pins), now, days, timeout)

@@ -140,7 +140,7 @@ STANDARD = (
         "`doctor`",
     ),
     Variable(("NO_COLOR",), "no colours", "every command"),
-    Variable(("COLUMNS",), "the width to which long lines are folded", "every command"),
+    Variable(("COLUMNS",), "the width for long lines on a terminal", "every command"),
     Variable(
         ("XDG_DATA_HOME",), "the folder for data, in which the lab keeps its roots", "`lab serve`"
     ),

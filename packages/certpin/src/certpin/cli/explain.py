@@ -24,13 +24,15 @@ class _Entry:
 
     ``needs`` names the input that the rule examines. ``comment`` is the start of a comment that
     allows the mistake; empty if no comment can allow it. ``examples`` are pairs of a title and a
-    text: first the example with the mistake, then the one without it.
+    text: first the example with the mistake, then the one without it. ``note`` is a sentence that
+    explains them.
     """
 
     rule: LintRule | AppRule
     needs: str
     comment: str
     examples: tuple[tuple[str, str], ...]
+    note: str = ""
 
 
 @click.command()
@@ -74,8 +76,10 @@ def _rules() -> dict[str, _Entry]:
 
 
 def _lint_entry(rule: LintRule) -> _Entry:
+    from certpin.lint.rule import EXAMPLES
+
     examples = (("Bad", rule.bad), ("Good", rule.good))
-    return _Entry(rule, rule.needs, "" if rule.refuses else "#", examples)
+    return _Entry(rule, rule.needs, "" if rule.refuses else "#", examples, EXAMPLES)
 
 
 def _app_entry(rule: AppRule) -> _Entry:
@@ -111,6 +115,8 @@ def _print_rule(entry: _Entry) -> None:
     for text in (rule.summary, rule.why, f"fix: {rule.fix}", source, _allowing(entry)):
         if text:
             click.echo("\n" + fold(text, sys.stdout))
+    if entry.note:
+        click.echo("\n" + fold(entry.note, sys.stdout))
     for title, example in entry.examples:
         click.secho(f"\n{title}:\n", bold=True)
         click.echo("\n".join(f"  {line}".rstrip() for line in example.strip().splitlines()))

@@ -15,7 +15,13 @@ import click
 from certpin.cli.check import check_targets, checkup_name
 from certpin.cli.choices import ADOPTION_DAYS, LINT_FORMATS, SEVERITIES
 from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS, unknown
-from certpin.cli.options import chain_fix, json_option, pin_file_option, timeout_option
+from certpin.cli.options import (
+    chain_fix,
+    json_option,
+    pin_file_option,
+    require_one_file,
+    timeout_option,
+)
 from certpin.cli.reply import say
 from certpin.cli.servers import server_options
 
@@ -110,6 +116,7 @@ def lint(
 
     if servers.given and not live:
         raise click.UsageError("--host, --connect and --starttls are for --live")
+    require_one_file(ctx, files)
     now = utc_now()
     done = []
     for file in files or (path,):

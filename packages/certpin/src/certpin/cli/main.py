@@ -426,13 +426,16 @@ def _output_checked() -> Iterator[None]:
     """Context manager: raise ``_OutputError`` if the block can't write to standard output.
 
     An ``OSError`` without a file name comes from standard output: errors of other files name the
-    file, and network errors are raised as certpin's own error types.
+    file, and network errors are raised as certpin's own error types. ``tempfile`` names no file if
+    it finds no folder for temporary files.
     """
     try:
         yield
     except OSError as exc:
         if _is_ours(exc):  # a PinError is an OSError
             raise
+        if isinstance(exc, FileNotFoundError) and exc.filename is None:
+            raise _no_temporary_folder() from exc
         if exc.filename is not None:
             raise _unusable_file(exc) from exc
         raise _OutputError from exc
@@ -460,6 +463,16 @@ def _unusable_file(exc: OSError) -> ConfigError:
     return ConfigError(
         f"{printable(os.fsdecode(exc.filename))} cannot be used: {exc.strerror}",
         fix="check the path, and its permissions and those of its folders",
+    )
+
+
+def _no_temporary_folder() -> ConfigError:
+    from certpin.errors import ConfigError
+
+    return ConfigError(
+        "no folder for temporary files can be written",
+        key="TMPDIR",
+        fix="set TMPDIR to a folder that can be written",
     )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
+from click.core import ParameterSource
 
 from certpin.cli.candidates import completions
 from certpin.cli.choices import PIN_FILE, PINS_VARIABLE, PROBE_SECONDS, STARTTLS
@@ -166,6 +167,21 @@ pin_file_option: Decorator = click.option(
     show_envvar=True,
     help="The pin file.",
 )
+
+
+def require_one_file(ctx: click.Context, named: object) -> None:
+    """Refuse a pin file as an argument beside one as ``--file``: one of them would not be read.
+
+    Args:
+        ctx: the context of a command with ``pin_file_option``.
+        named: the argument, or the list of arguments; empty or None if the user gave none.
+
+    Raises:
+        click.UsageError: the user gave both. ``CERTPIN_PINS`` beside an argument is no mistake.
+    """
+    is_option = ctx.get_parameter_source("path") is ParameterSource.COMMANDLINE
+    if named and is_option:
+        raise click.UsageError("name the pin file once: as an argument, or with --file")
 
 
 def file_option(path: Path) -> str:

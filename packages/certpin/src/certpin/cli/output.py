@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from certpin.errors import ConfigError, FormatError
 from certpin.formats.format import MAX_SOURCE_BYTES
 from certpin.formats.header import quoted, read_header
-from certpin.pinfile.file import write_atomically
+from certpin.pinfile.file import read_regular, write_atomically
 from certpin.support.text import printable
 
 if TYPE_CHECKING:
@@ -218,8 +218,7 @@ def _compare(file: OutputFile) -> OutputFile:
 def _read(path: Path) -> str | None:
     """Return the content of a file; ``None`` if the file doesn't exist."""
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_SOURCE_BYTES)
+        data = read_regular(path, MAX_SOURCE_BYTES)
     except FileNotFoundError:
         return None
     except OSError as exc:

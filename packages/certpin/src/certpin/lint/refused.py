@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         "PinFileError, or an update is discarded. certpin refuses a file rather than guess its "
         "meaning."
     ),
-    fix="follow the message; certpin explain refused prints a file that loads",
+    fix="follow the message; certpin explain refused shows the form of a file",
     bad=f'{HEAD}{HOST}mode = "enforced"{HERE}\n{PINS}',
     good=f'{HEAD}{HOST}mode = "enforce"\n{PINS}',
 )

@@ -474,13 +474,16 @@ def put(path: Path, data: bytes, *, new_mode: int = _NEW_FILE_MODE) -> None:
             permissions, owner and group.
 
     Raises:
-        OSError: the file cannot be written; or its owner and group can't be kept, and one of them,
-            such as a service, could not read it any more.
+        OSError: the file cannot be written; it is no regular file, such as ``/dev/null``, which
+            root would replace; or its owner and group can't be kept, and one of them, such as a
+            service, could not read it any more.
     """
     import tempfile  # takes longer to import than to read a pin file
     from pathlib import Path
 
     before = path.stat() if path.exists() else None
+    if before and not stat.S_ISREG(before.st_mode):
+        raise OSError(EINVAL, "it is not a regular file", str(path))
     mode = before.st_mode & 0o777 if before else new_mode
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:

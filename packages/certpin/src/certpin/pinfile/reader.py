@@ -438,7 +438,8 @@ def _no_anchors(name: str, key: str, exc: Exception) -> ConfigError:
     return ConfigError(
         f"{quoted(name)} holds no trust anchors: {getattr(exc, 'strerror', None) or exc}",
         key=key,
-        fix="name a PEM file of certificates, relative to the pin file",
+        fix="name a PEM file of certificates, relative to the pin file, or to the link by which it "
+        "is opened",
     )
 
 

@@ -6,9 +6,11 @@ Contradictions in the journal are reported, not repaired.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from graphlib import TopologicalSorter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certpin.errors import JournalError
@@ -36,7 +38,6 @@ from certpin.rotation.situation import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
-    from pathlib import Path
 
     from certpin.pins import HostPin, HostPolicy, Pin, PinSet, State
     from certpin.rotation.situation import AdoptionDelays
@@ -224,7 +225,13 @@ class History:
 
 
 def journal_path(pin_file: Path) -> Path:
-    """Return the path of the rotation journal that belongs to a pin file."""
+    """Return the path of the rotation journal that belongs to a pin file.
+
+    If the pin file is a symbolic link, the journal is beside its target: a file that is changed
+    under two names has one history.
+    """
+    if pin_file.is_symlink():
+        pin_file = Path(os.path.realpath(pin_file))
     return pin_file.with_name(pin_file.stem + SUFFIX)
 
 

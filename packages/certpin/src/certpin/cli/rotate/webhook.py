@@ -178,13 +178,18 @@ class _Service:
         issuers: tuple[tuple[str, Path], ...],
         certificate: ServerCertificate,
     ) -> None:
-        from certpin.rotation import journal_path
-
         self.certificate = certificate
         self.decisions: SimpleQueue[tuple[AdmissionRequest | None, Decision] | None]
         self.decisions = SimpleQueue()  # may be filled in a signal handler
         self._read: tuple[tuple[object, ...], History] | None = None
-        self._path, self._journal, self._issuers = path, journal_path(path), issuers
+        self._path, self._issuers = path, issuers
+
+    @property
+    def _journal(self) -> Path:
+        """The journal. A mounted pin file is a link, and Kubernetes replaces its target."""
+        from certpin.rotation import journal_path
+
+        return journal_path(self._path)
 
     def facts(self) -> GateFacts:
         """Read the pin file, the journal and the chains of issuers as one consistent snapshot.

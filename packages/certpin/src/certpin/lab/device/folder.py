@@ -80,11 +80,21 @@ _NAMES = {
 
 
 def default_folder() -> Path:
-    """Return the path of the default folder, which is in the user's data directory."""
+    """Return the path of the default folder, which is in the user's data directory.
+
+    Raises:
+        LabError: the user has no home directory, as in a container with an unknown user ID.
+    """
     data = Path(os.environ.get("XDG_DATA_HOME", ""))
     if not data.is_absolute():  # the specification says to ignore it (XDG base directories)
         mac = sys.platform == "darwin"
-        data = Path.home() / ("Library/Application Support" if mac else ".local/share")
+        try:
+            data = Path.home() / ("Library/Application Support" if mac else ".local/share")
+        except RuntimeError:
+            raise LabError(
+                "this user has no home directory for the lab's roots",
+                fix="name a folder that only this user can read: --folder",
+            ) from None
     return data / "certpin" / "lab"
 
 
@@ -112,7 +122,8 @@ class LabFolder:
             self._folder = os.open(self.path, _READ | os.O_DIRECTORY)
         except OSError as exc:
             raise self._refused(
-                f"is no folder of the lab's: {exc.strerror}", "name another"
+                f"is no folder of the lab's: {exc.strerror}",
+                "name a folder that can be written: --folder",
             ) from exc
         try:
             self._check(self._folder, "the folder")

@@ -114,6 +114,16 @@ def test_for_an_existing_host_the_fix_starts_the_key(run: Run, target: str, ca: 
     assert run(*start.split()[1:]).code == 0
 
 
+def test_before_clients_have_the_pin_file_the_fix_needs_no_release(run: Run) -> None:
+    """`rotate start` needs a recorded version, and there is none yet."""
+    pins = ("--pin", str(kit.NOBODY), "--backup-pin", str(kit.NOBODY_ELSE))
+    assert run("add", "mail.test", *pins).code == 0
+    by_hand = "While no client has the pin file, write the key's pin into the [[host]] table"
+    assert by_hand in run("add", "mail.test", *pins).err
+    assert run("rotate", "shipped", "1", "--offline").code == 0
+    assert by_hand not in run("add", "mail.test", *pins).err
+
+
 @pytest.mark.parametrize(
     ("first", "second", "tables"),
     [

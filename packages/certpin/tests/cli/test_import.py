@@ -52,6 +52,14 @@ def test_an_imported_export_has_the_same_name_version_and_meaning(run: Run, ca: 
     )
 
 
+def test_the_next_command_names_the_written_file(run: Run) -> None:
+    """`certpin check` without `--file` would look at another file, and say that it holds."""
+    write(policy(HOST))
+    moved(run)
+    done = run("import", "json", "old/pins.json", "--file", "new.toml")
+    assert done.out.endswith("Next:  certpin check --file new.toml\n")
+
+
 def _android(domain: str, *digests: str) -> None:
     pins = "".join(f'<pin digest="SHA-256">{digest}</pin>' for digest in digests)
     Path("a.xml").write_text(

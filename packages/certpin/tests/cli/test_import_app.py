@@ -46,7 +46,7 @@ def test_the_pins_of_an_app_are_written_with_file_and_line(run: Run) -> None:
     assert (str(policy.pattern), policy.mode, policy.expires) == (HOST, "enforce", None)
     for text in (
         f"pins.toml (version 1):\n  added  {HOST}\n    leaf         {NOBODY}\n",
-        "a whole certificate, which changes at each renewal: pin its key (--live)",
+        "a whole certificate, which changes at each renewal: pin its key (--live --pin-keys, into",
         "Not known from the code:",
         "which pin is the backup?",
         "Next:  certpin lint, then certpin check\n",

@@ -639,6 +639,25 @@ def test_nothing_is_recorded_if_clients_would_refuse_the_result(
     assert (len(journal()), site_files()) == (recorded, before)
 
 
+def test_printed_commands_name_the_pin_file_and_the_missing_keys(begun: Run) -> None:
+    """`certpin publish push` without `--file` would push another pin set."""
+    Path("team").mkdir()
+    for name in ("publish", "pins.toml", "pins.journal.jsonl"):
+        shutil.move(name, "team")
+    file = ("--file", "team/pins.toml")
+    added = begun("publish", "add-key", "new.key", "--role", "online", *file)
+    assert "Next:  certpin publish sign KEY… --file team/pins.toml" in added.out
+    keys = {"CERTPIN_SIGNING_KEYS": "root.key new.key targets.key"}
+    added = begun("publish", "add-key", "newer.key", "--role", "online", *file, **keys)
+    assert "Next:  certpin publish sign --file team/pins.toml" in added.out
+    assert begun("publish", "sign", *KEYS, "newer.key", *file).code == 0
+    status = " ".join(begun("publish", "status", *file).out.split())
+    assert "not pushed yet: certpin publish push --file team/pins.toml" in status
+    assert "no timestamp is there: certpin publish push --file team/pins.toml" in status
+    rotation = begun("rotate", "status", "--offline", *file).out
+    assert "not pushed yet (certpin publish push --file team/pins.toml)" in rotation
+
+
 def test_the_keys_may_be_named_in_the_environment(begun: Run) -> None:
     Path("targets.key").rename("my targets.key")
     keys = {"CERTPIN_SIGNING_KEYS": "'my targets.key' online.key"}

@@ -63,6 +63,8 @@ def test_a_push_that_the_journal_lacks_is_pending(begun: Run) -> None:
     assert "not pushed yet" in begun("publish", "status").out
     _set('url = "www"', "")  # the files are copied in another way
     assert status(begun)[0] == 0
+    shown = " ".join(begun("publish", "status").out.split())
+    assert "not pushed yet: certpin publish push, once publish.toml has a url" in shown
 
 
 def test_a_root_that_is_not_there_is_pending(delivered: Run) -> None:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from certpin.calendar.events import CalendarEvent
 
 _MAX_OCTETS = 75  # of a content line without its line break (RFC 5545 section 3.1)
-_LEAD_DAYS = 30  # of the reminder before an event
+# Of the reminder before an event: with default delays, clients have new pins after 32 days.
+_LEAD_DAYS = 45
 
 
 def to_ical(events: Iterable[CalendarEvent], pin_set: str, now: datetime) -> str:

@@ -65,6 +65,11 @@ _NO_PROMISE = (
     "each update of certpin."
 )
 
+_UNSHIPPED = (
+    ". While no client has the pin file, write the key's pin into the [[host]] table instead: "
+    "certpin pin KEY prints it"
+)
+
 
 @click.command()
 @click.argument("host", metavar="HOST[:PORT]")
@@ -325,13 +330,17 @@ def _rotate_command(path: Path, pattern: HostPattern, backup: Backup) -> str:
         pattern: the host.
         backup: the backup that the user asked ``certpin add`` to pin.
     """
+    from certpin.rotation import journal_path
+
     options = f" --host {shlex.quote(str(pattern))}{file_option(path)}"
+    unshipped = "" if journal_path(path).exists() else _UNSHIPPED
     if backup.given is not None:
-        return f"to add another key: certpin rotate start {shlex.quote(backup.given)}{options}"
+        key = shlex.quote(backup.given)
+        return f"to add another key: certpin rotate start {key}{options}{unshipped}"
     key = shlex.quote(_new_key_name(backup.place))
     return (
         f"to add another key: certpin rotate start --new {key}{options}; "
-        f"then certpin rotate plan --to {key}{options} prints the steps to it"
+        f"then certpin rotate plan --to {key}{options} prints the steps to it{unshipped}"
     )
 
 

@@ -296,7 +296,7 @@ def _pin_facts(pin: DraftPin, *, contacted: bool) -> list[str]:
     if pin.key:
         facts.append(f"its key: {pin.key} stays the same at a renewal; --pin-keys pins it")
     elif pin.pin.kind == "cert-sha256":
-        option = "" if contacted else " (--live)"
+        option = "" if contacted else " (--live --pin-keys, into a new file)"
         facts.append(f"a whole certificate, which changes at each renewal: pin its key{option}")
     return facts
 

@@ -15,7 +15,7 @@ import click
 from certpin.cli.candidates import complete_files
 from certpin.cli.choices import MODES
 from certpin.cli.import_app import app_options
-from certpin.cli.options import NameType, json_option, pin_file_option
+from certpin.cli.options import NameType, file_option, json_option, pin_file_option
 from certpin.cli.reply import fold, print_json, say
 
 if TYPE_CHECKING:
@@ -224,4 +224,4 @@ def _print_import(result: dict[str, Any], *, are_roles_known: bool) -> None:
         click.echo(_MISSING_FACTS.get(result["format"], _MISSING_ROLES))
     for unknown in result["unknown"]:
         click.echo(fold(f"Not known: {unknown}.", sys.stdout))
-    click.echo("Next:  certpin check")
+    click.echo(f"Next:  certpin check{file_option(Path(result['file']))}")

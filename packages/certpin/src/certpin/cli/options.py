@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 PASSPHRASE_VARIABLE = "CERTPIN_PASSPHRASE"  # noqa: S105  # the name of a variable
 PIN_VARIABLE = "CERTPIN_PKCS11_PIN"
+KEYS_VARIABLE = "CERTPIN_SIGNING_KEYS"
 
 # RFC 3986 section 3.1. A single letter is a drive on Windows.
 URI_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:", re.ASCII)
@@ -192,6 +193,15 @@ def file_option(path: Path) -> str:
     import shlex
 
     return f" --file {shlex.quote(str(path))}" if path != PIN_FILE else ""
+
+
+def sign_command(path: Path) -> str:
+    """Return the command ``certpin publish sign`` for a pin file, for an output.
+
+    It has a placeholder for the keys, unless the environment names them.
+    """
+    keys = "" if os.environ.get(KEYS_VARIABLE) else " KEY…"
+    return f"certpin publish sign{keys}{file_option(path)}"
 
 
 timeout_option: Decorator = click.option(

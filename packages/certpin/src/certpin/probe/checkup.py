@@ -147,9 +147,11 @@ def _unverified(policy: HostPolicy, observation: Observation) -> tuple[str, str]
     served = observation.served.certificates
     leaf_only = len(served) == 1
     if leaf_only and not set(policy.live_pins).isdisjoint(pins_of(served[0])):
+        own = "; or, if your own authority issued it, name that in the pin file: trust = "
+        private = "" if policy.trust else f'{own}"ROOT.pem"'
         return problem, (
             "the server sent its own certificate only, and its key is pinned: configure it to "
-            "send the intermediate certificates too (the full chain)"
+            f"send the intermediate certificates too (the full chain){private}"
         )
     issuer = _issuer_of(served[-1])
     complete = " If the server is yours, let it send its intermediates too." if leaf_only else ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from certpin.cli.candidates import complete_files
-from certpin.cli.options import file_option, json_option, pin_file_option
+from certpin.cli.options import json_option, pin_file_option, sign_command
 from certpin.cli.publish.context import (
     Keyring,
     ask_new_passphrase,
@@ -89,7 +89,7 @@ def add_key(
         )
         folder.write(context.folder, SigningResult(drafts={"root": root}))
     context = open_context(path)
-    pending, next_command = context.pending, f"certpin publish sign{file_option(path)}"
+    pending, next_command = context.pending, sign_command(path)
     if as_json:
         print_json(
             {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from certpin.cli.candidates import complete_files
-from certpin.cli.options import file_option, json_option, pin_file_option
+from certpin.cli.options import json_option, pin_file_option, sign_command
 from certpin.cli.publish.context import (
     Keyring,
     PublishContext,
@@ -275,7 +275,7 @@ def print_result(
         as_json: True to print JSON.
     """
     ready = context.policy.state.root is not None
-    next_command = f"certpin publish sign{file_option(context.path)}"
+    next_command = sign_command(context.path)
     pending = context.pending
     if as_json:
         print_json(

@@ -13,7 +13,13 @@ import click
 
 from certpin.cli.candidates import complete_files
 from certpin.cli.main import PROBLEM_FOUND
-from certpin.cli.options import file_option, json_option, pin_file_option
+from certpin.cli.options import (
+    KEYS_VARIABLE,
+    file_option,
+    json_option,
+    pin_file_option,
+    sign_command,
+)
 from certpin.cli.publish.context import (
     PublishContext,
     locked_context,
@@ -43,9 +49,6 @@ if TYPE_CHECKING:
     from certpin.publish.pending import PendingSignature
     from certpin.publish.sign import SigningResult
     from certpin.publish.signing_plan import SigningPlan, SigningPolicy
-
-
-KEYS_VARIABLE = "CERTPIN_SIGNING_KEYS"
 
 
 class _Places(click.types.StringParamType):
@@ -122,7 +125,9 @@ def sign(
     or an invalid file. 3: a server did not answer, and nothing was signed.
     """  # noqa: D301  # click reads the \b itself
     if not places:
-        raise click.UsageError(f"give the keys that sign, or their files in {KEYS_VARIABLE}")
+        raise click.UsageError(
+            f"give the keys that sign: certpin publish sign KEY…, or their files in {KEYS_VARIABLE}"
+        )
     renew = frozenset(renewed)
     with locked_context(path) as context, open_signers(places) as keys:
         named = {keyid: signer.place for keyid, signer in keys.items()}
@@ -386,7 +391,7 @@ def _show(
     if next_command:
         click.echo(f"Next:  {next_command}")
     elif any(wait.role != "timestamp" and not wait.problem for wait in pending):
-        click.echo(f"The other signers:  certpin publish sign{file_option(context.path)}")
+        click.echo(f"The other signers:  {sign_command(context.path)}")
 
 
 def _next_command(

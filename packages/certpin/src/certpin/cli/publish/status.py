@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS
-from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.options import file_option, json_option, pin_file_option
 from certpin.cli.publish.context import PublishContext, kind_of, open_context, wait_json, wait_text
 from certpin.cli.publish.destination import Delivery, read_delivery
 from certpin.cli.reply import fold, print_json
@@ -137,22 +137,26 @@ def _print(context: PublishContext, roles: list[dict[str, Any]], delivery: Deliv
     if current is None:
         click.echo("No version is signed yet.")
     else:
-        out = {True: "", False: ", and not pushed yet: certpin publish push", None: ""}
+        push = f"certpin publish push{file_option(context.path)}"
+        if policy.settings.url is None:
+            push += ", once publish.toml has a url"
+        out = {True: "", False: f", and not pushed yet: {push}", None: ""}
         version = f"{current.pins.name} version {current.pins.version}"
         click.echo(fold(f"{version} is signed{out[context.pushed]}.", sys.stdout))
-        click.echo(fold(_delivery_text(delivery), sys.stdout))
+        click.echo(fold(_delivery_text(delivery, push), sys.stdout))
     for wait in context.pending:
         click.echo(fold(wait_text(wait), sys.stdout))
 
 
-def _delivery_text(delivery: Delivery) -> str:
+def _delivery_text(delivery: Delivery, push: str) -> str:
+    """Return whether the signed files are at their destination. ``push`` brings them there."""
     from certpin.support.text import printable
 
     problem = printable(delivery.problem)
     if delivery.delivered is None:
         return f"Not known: whether the timestamp was pushed: {problem}."
     if not delivery.delivered:
-        return f"At {delivery.where}, {problem}: certpin publish push"
+        return f"At {delivery.where}, {problem}: {push}"
     return f"At {delivery.where}, {problem}." if problem else f"It is at {delivery.where}."
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from certpin.cli.named_key import noted_place
-from certpin.cli.options import file_option
+from certpin.cli.options import file_option, sign_command
 from certpin.cli.rotate.recording import (
     differs_from_latest,
     is_signed_by_default,
@@ -347,9 +347,9 @@ class PathText:
             text = f"Push version {latest.number}, so that clients can fetch it."
             return text, [self.commands.whole_file("certpin publish push")]
         if self.commands.signed:
-            commands = ["certpin publish sign", "certpin publish push"]
+            push = self.commands.whole_file("certpin publish push")
             text = f"{when} version {version} to the clients."
-            return text, [self.commands.whole_file(each) for each in commands]
+            return text, [sign_command(self.commands.files.path), push]
         text = (
             f"{when} the pin file to the clients as version {version}, and record that it is out."
         )

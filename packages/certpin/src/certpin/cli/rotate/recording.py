@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from certpin.cli.choices import MAX_CLIENTS
-from certpin.cli.options import file_option
+from certpin.cli.options import file_option, sign_command
 from certpin.cli.rotate.files import (
     RotationFiles,
     name_of,
@@ -105,7 +105,7 @@ def way_out_command(files: RotationFiles) -> str:
     if not is_signed_by_default(files):
         return f"certpin rotate status{option}" if is_recorded else shipped_command(files, number)
     if needs_record(files):
-        return f"certpin publish sign{option}"
+        return sign_command(files.path)
     if latest is not None and latest.pending:
         return f"certpin publish status{option}"
     return f"certpin rotate status{option}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from certpin.cli.named_key import noted_place
-from certpin.cli.options import file_option
+from certpin.cli.options import file_option, sign_command
 from certpin.cli.rotate.recording import is_signed_by_default, shipped_command
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class NextText:
             return [f"certpin publish push{whole}"]
         if step.act in {"publish", "extend"}:
             if is_signed_by_default(self.files):
-                return [f"certpin publish sign{whole}", f"certpin publish push{whole}"]
+                return [sign_command(self.files.path), f"certpin publish push{whole}"]
             return [shipped_command(self.files, self.files.next_version)]
         commands = {
             "emergency": f"certpin rotate emergency {step.pin} --{self._fact()}",

@@ -825,8 +825,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "pins come before SCTs",
         _RULES,
-        'if refusals and all(verdict.reason == "too-few-scts" for _, verdict in refusals):',
-        "if refusals:",
+        'if found and all(verdict.reason == "too-few-scts" for _, _, verdict in found):',
+        "if found:",
         _IN_TRANSPARENCY + "test_a_key_that_is_not_pinned_is_reported_before_its_scts",
     ),
 ]

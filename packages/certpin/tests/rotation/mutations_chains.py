@@ -17,6 +17,9 @@ _LIKE_OPENSSL = (
 _STRICT = "tests/x509/test_validation.py::test_a_path_has_a_fault_if_openssl_refuses_it[{}-True]"
 _IN_VALIDATION = "tests/x509/test_validation.py::"
 _IN_FAULTS = "tests/rotation/test_faults.py::"
+_TRUST = "certpin/rotation/trust.py"
+_IN_TRUST = "tests/rotation/test_trust.py::"
+_BY_TRUST = "tests/cli/test_rotate_trust.py::"
 _WITH_A_CLIENT = _IN_FAULTS + "test_the_gate_decides_about_a_chain_as_a_client_does[{}]"
 
 # Each rule: its name, the source without it, and the chain of the test that then fails.
@@ -261,5 +264,75 @@ MUTATIONS: list[Mutation] = [
         "is_root, end = is_self_signed(backup)",
         "is_root, end = backup.self_issued",
         "tests/cli/test_rotate_start.py::test_a_self_issued_authority_is_no_root",
+    ),
+    Mutation(
+        "each version verifies a served chain with its own anchors",
+        _TRUST,
+        "digest == trust_digest(situation.policy)",
+        "True",
+        _BY_TRUST + "test_a_chain_of_a_root_that_clients_lack_is_a_lockout[both]",
+    ),
+    Mutation(
+        "the rule about served chains asks each version",
+        "certpin/rotation/rules.py",
+        "paths = [presented_path(situation, sighting, policy) for _, policy in by]",
+        "paths = [sighting.chain for _, policy in by]",
+        _BY_TRUST + "test_a_root_that_only_the_draft_lacks_locks_no_client_out",
+    ),
+    Mutation(
+        "the next step asks each version about a served chain",
+        "certpin/rotation/next_step.py",
+        "refuses(presented_path(situation, seen, policy), policy, situation.now)",
+        "refuses(seen.chain, policy, situation.now)",
+        _IN_TRUST + "test_the_path_is_that_of_a_real_client[intermediate-old]",
+    ),
+    Mutation(
+        "a simulation asks each version about a served chain",
+        "certpin/rotation/simulate_script.py",
+        "return self.others.get(trust_digest(policy), self.path)",
+        "return self.path",
+        _IN_TRUST + "test_the_path_is_that_of_a_real_client[intermediate-old]",
+    ),
+    Mutation(
+        "a simulated key has no path that its authorities lack",
+        "certpin/rotation/simulate_script.py",
+        "return None if path is None and stays else chain_with(situation, pin, path)",
+        "return chain_with(situation, pin, path)",
+        _IN_TRUST + "test_a_simulated_key_stays_below_the_authorities[intermediate-refused0]",
+    ),
+    Mutation(
+        "a served chain that the draft can't verify needs the right name",
+        _TRUST,
+        "if sighting.chain is None and not _is_for_server(sighting, served):",
+        "if False:",
+        _IN_TRUST + "test_a_name_that_was_not_verified_is_verified",
+    ),
+    Mutation(
+        "a served chain is judged for the time of its probe",
+        _TRUST,
+        "sighting.time or situation.now",
+        "situation.now",
+        _IN_TRUST + "test_a_plan_for_a_later_date_judges_the_chain_at_the_time_of_the_probe",
+    ),
+    Mutation(
+        "a served chain needs a path without a fault",
+        _FAULTS,
+        "if chain_fault(prospect, policy, now) is not None:",
+        "if False:",
+        _IN_TRUST + "test_the_path_is_that_of_a_real_client[expired-new]",
+    ),
+    Mutation(
+        "a served chain needs a path to an anchor",
+        _FAULTS,
+        "return Chain(known) if has_anchor and len(known) == len(taken) else None",
+        "return Chain(known) if len(known) == len(taken) else None",
+        _IN_TRUST + "test_the_path_is_that_of_a_real_client[intermediate-old]",
+    ),
+    Mutation(
+        "clients that trust the platform don't trust the root of the draft",
+        "certpin/cli/rotate/files.py",
+        "return replace(known, roots=public_roots())",
+        "return known",
+        _BY_TRUST + "test_clients_that_trust_the_platform_refuse_a_private_root",
     ),
 ]

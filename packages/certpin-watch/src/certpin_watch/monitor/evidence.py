@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from certpin.probe import join_address
 from certpin.rotation import Sighting, Situation
+from certpin.x509.chain import public_roots
 from certpin_watch.monitor.sightings import debounce
 from certpin_watch.monitor.targets import monitored_policies
 from certpin_watch.settings import MonitorSettings
@@ -158,6 +159,8 @@ class PolicyEvidence:
             timing=watched.timing,
             now=self.now,
             past=watched.history.past(pattern),
+            # Needed only if older versions may trust them, and the pin file doesn't.
+            roots=public_roots() if self.policy.trust else (),
         )
 
     def check_command(self, view: ServerView) -> str:

@@ -301,4 +301,12 @@ MUTATIONS: list[Mutation] = [
         "    if not task.done():\n",
         "tests/watch/test_context.py::test_a_task_ends_although_its_library_loses_cancellations",
     ),
+    Mutation(
+        "apps that trust the platform don't trust the root of the pin file",
+        _MONITOR + "evidence.py",
+        "roots=public_roots() if self.policy.trust else (),",
+        "",
+        "tests/watch/rules/test_probe_rules.py::"
+        "test_a_deployed_version_without_the_root_of_the_chain_is_a_field_mismatch[the platform]",
+    ),
 ]

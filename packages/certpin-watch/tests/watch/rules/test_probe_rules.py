@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
+from certpin.lab import Authority
 from certpin.lab.ct_log import LabLog, log_list, with_scts
 from certpin.pins import HostPattern, HostPin, Pin
+from certpin.pins.policy import TrustAnchors
 from certpin.providers import load_providers, root_pins
 from certpin.rotation import AdoptionDelays, Event, journal_path
 from certpin.x509 import Chain
+from certpin.x509.certificate import read_certificates
 from certpin_watch.monitor.targets import Target
 from certpin_watch.rules.engine import RULES, evaluate
 from certpin_watch.rules.rule import Evidence, ReportEvidence, VersionHolders
@@ -364,6 +367,24 @@ def test_a_deployed_version_that_requires_scts_is_a_field_mismatch() -> None:
     required = published(pins("leaf", ct_logs=LIST), ago=DAY, clients=7)
     finding = one(found([view()], pins("leaf", version=2), [required]), "field-mismatch")
     assert finding.clients == 7
+
+
+@pytest.mark.parametrize("before", ["the old root", "the platform"])
+def test_a_deployed_version_without_the_root_of_the_chain_is_a_field_mismatch(
+    before: str, trusted_root: Path
+) -> None:
+    """The key is pinned, but apps that were not updated yet can't verify the chain."""
+    root = Authority("New Root")
+    identity = root.intermediate("Issuer").issue(made.HOST)
+    served = Chain(read_certificates(identity.chain_pem))
+    old = TrustAnchors.parse(trusted_root.read_bytes()) if before == "the old root" else None
+    first, second = (
+        kit.pin_set(kit.policy(made.HOST, identity.pin, trust=trust), version=version)
+        for version, trust in ((1, old), (2, kit.anchors(root)))
+    )
+    seen = view(served=served, verified=Chain((*served.certificates, root.certificate)))
+    finding = one(found([seen], second, [published(first, ago=DAY, clients=7)]), "field-mismatch")
+    assert (finding.clients, finding.details["versions"]) == (7, [1])
 
 
 def test_scts_at_only_one_location_may_be_an_attack() -> None:

@@ -531,7 +531,7 @@ def _probe(timeout: float, context: SSLContext, policy: HostPolicy, endpoint: En
     from certpin.support.text import printable
 
     observation = observe(endpoint, context, timeout=timeout)
-    date = server_time(observation, context, timeout=timeout)
+    date, now = server_time(observation, context, timeout=timeout), utc_now()
     region = f" ({printable(endpoint.region)})" if endpoint.region else ""
     name = f"{endpoint}{region} at {join_address(observation.address, endpoint.address[1])}"
     return Sighting(
@@ -540,7 +540,9 @@ def _probe(timeout: float, context: SSLContext, policy: HostPolicy, endpoint: En
         observation.served,
         server_name(endpoint, policy.pattern),
         observation.problem,
-        ServerDate(name, date, utc_now()) if date else None,
+        ServerDate(name, date, now) if date else None,
+        endpoint.name,
+        now,
     )
 
 

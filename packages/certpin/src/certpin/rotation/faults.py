@@ -16,7 +16,7 @@ from certpin.rotation.fleet import client_count
 from certpin.rotation.prospect import anchors_of, paths_of, sent_certificates
 from certpin.rotation.situation import CLOCK_TOLERANCE
 from certpin.rotation.violation import Violation
-from certpin.x509 import Certificate, end_in_roots
+from certpin.x509 import Certificate, Chain, end_in_roots
 from certpin.x509.certificate import name_of, names_issuer, signature_fits
 from certpin.x509.chain import read_facts, short_name
 from certpin.x509.validation import PathFault, path_fault
@@ -74,10 +74,9 @@ def chain_fault(prospect: Prospect, policy: HostPolicy | None, now: datetime) ->
     """
     if not prospect.sent:
         return None
-    ways, ended, open_ways = paths_of(prospect, policy)
+    _, ended, open_ways = paths_of(prospect, policy)
     roots = _required_roots(policy)
-    is_partial = policy is not None and policy.trust is not None and not roots
-    taken = _taken_way(prospect, policy, list(map(_fitting, ways)), now, is_partial=is_partial)
+    taken = _taken_way(prospect, policy, now)
     has_anchor = not set(taken).isdisjoint(anchors_of(prospect, policy))
     known = dict.fromkeys((*ended, *open_ways, *([taken] if has_anchor else ())))
     faults = {way: _way_fault(prospect, policy, way, now) for way in known}
@@ -94,6 +93,26 @@ def chain_fault(prospect: Prospect, policy: HostPolicy | None, now: datetime) ->
         good = [way for way in good if not roots or way[-1] in roots]
         return _dead_end(taken, good) if good else _without_root(taken)
     return None if None in faults.values() else next(iter(faults.values()), None)
+
+
+def verified_path(prospect: Prospect, policy: HostPolicy | None, now: datetime) -> Chain | None:
+    """Return the path that clients with a policy verify in a chain; ``None`` if they refuse it.
+
+    It is the path that OpenSSL takes, up to a trust anchor of the clients. Pins are not compared,
+    and host names are not checked.
+
+    Args:
+        prospect: the chain, which a server sends as it is (``sent``).
+        policy: the policy of the clients; ``None`` for clients without one.
+        now: the time at which the chain is presented.
+    """
+    if chain_fault(prospect, policy, now) is not None:
+        return None
+    taken = _taken_way(prospect, policy, now)
+    path = [facts.certificate for facts in map(read_facts, taken)]
+    known = tuple(each for each in path if each is not None)
+    has_anchor = not set(taken).isdisjoint(anchors_of(prospect, policy))
+    return Chain(known) if has_anchor and len(known) == len(taken) else None
 
 
 def _has_leaf(prospect: Prospect) -> bool:
@@ -185,14 +204,7 @@ def _without_root(taken: tuple[bytes, ...]) -> PathFault:
     )
 
 
-def _taken_way(
-    prospect: Prospect,
-    policy: HostPolicy | None,
-    ways: list[tuple[bytes, ...]],
-    now: datetime,
-    *,
-    is_partial: bool,
-) -> tuple[bytes, ...]:
+def _taken_way(prospect: Prospect, policy: HostPolicy | None, now: datetime) -> tuple[bytes, ...]:
     """Return the path that OpenSSL builds; empty if it is unknown.
 
     At each certificate it takes an issuer among the anchors before one that was sent, and one that
@@ -202,7 +214,9 @@ def _taken_way(
     for it afterwards.
     """
     anchors, preference = anchors_of(prospect, policy), _preference(prospect, policy, now)
-    remaining, depth = ways, 1
+    is_partial = policy is not None and policy.trust is not None and not _required_roots(policy)
+    ways, _, _ = paths_of(prospect, policy)
+    remaining, depth = list(map(_fitting, ways)), 1
     while any(len(way) > depth for way in remaining):
         remaining = [way for way in remaining if len(way) > depth]
         following = min((way[depth] for way in remaining), key=preference.__getitem__)

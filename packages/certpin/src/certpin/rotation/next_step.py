@@ -33,6 +33,7 @@ from certpin.rotation.renewal import (
     switch_date,
 )
 from certpin.rotation.rules import expiry, has_backup_without
+from certpin.rotation.trust import presented_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -169,7 +170,10 @@ def _repair(situation: Situation) -> NextStep | None:
     refused = tuple(
         seen.vantage
         for seen in situation.sightings
-        if any(refuses(seen.chain, policy, situation.now) for policy in policies)
+        if any(
+            refuses(presented_path(situation, seen, policy), policy, situation.now)
+            for policy in policies
+        )
     )
     if refused:
         return NextStep("repair", servers=refused)

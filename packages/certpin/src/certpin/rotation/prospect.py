@@ -338,7 +338,12 @@ def trusts_differ(situation: Situation) -> bool:
     they trust.
     """
     policies = [each for version in situation.alive for each in situation.policies_of(version)]
-    return len({each.trust.digest if each and each.trust else None for each in policies}) > 1
+    return len(set(map(trust_digest, policies))) > 1
+
+
+def trust_digest(policy: HostPolicy | None) -> bytes | None:
+    """Return a digest of the anchors that clients trust; ``None`` for the platform's roots."""
+    return policy.trust.digest if policy and policy.trust else None
 
 
 def with_private_anchors(situation: Situation, prospects: Sequence[Prospect]) -> list[Prospect]:

@@ -25,6 +25,7 @@ from certpin.rotation.prospect import (
     with_private_anchors,
 )
 from certpin.rotation.situation import Version, last_end
+from certpin.rotation.trust import is_verified_by_some, presented_path
 from certpin.rotation.violation import Violation, new_backup_command
 from certpin.support.text import format_duration, in_utc
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from certpin.pins import HostPolicy, Verdict
     from certpin.rotation.prospect import Prospect
-    from certpin.rotation.situation import Situation
+    from certpin.rotation.situation import Sighting, Situation
     from certpin.rotation.violation import Invariant
 
 
@@ -45,32 +46,49 @@ if TYPE_CHECKING:
 def served_chain(situation: Situation, versions: Sequence[Version]) -> Violation | None:
     """Return a violation unless all given versions accept the chain of every probed server.
 
-    Every version refuses a chain that did not verify. Expired pins are not considered: the rule
-    ``expiry`` covers them.
+    Each version judges the path to an anchor that it trusts, and refuses a chain without one.
+    Expired pins are not considered: the rule ``expiry`` covers them.
     """
-    by = [(version, situation.policies_of(version)) for version in versions]
+    by = [(version, policy) for version in versions for policy in situation.policies_of(version)]
     for sighting in situation.sightings:
+        paths = [presented_path(situation, sighting, policy) for _, policy in by]
         found = [
-            (version, refusal(sighting.chain, policy, situation.now))
-            for version, policies in by
-            for policy in policies
+            (version, path, verdict)
+            for (version, policy), path in zip(by, paths, strict=True)
+            if (verdict := refusal(path, policy, situation.now)) is not None
         ]
-        refusals = [(version, verdict) for version, verdict in found if verdict is not None]
-        refusing = list(dict.fromkeys(version for version, _ in refusals))
-        if refusals and all(verdict.reason == "too-few-scts" for _, verdict in refusals):
-            verdict = refusals[0][1]
+        refusing = list(dict.fromkeys(version for version, _, _ in found))
+        if found and all(verdict.reason == "too-few-scts" for _, _, verdict in found):
+            _, _, verdict = found[0]
             return _too_few_scts(situation, "served-chain", sighting.vantage, refusing, verdict)
-        if refusing:
-            what = "serves a key that" if sighting.chain else "serves no chain that verifies, so"
+        if found and all(path is None for _, path, _ in found):
+            return _unverified_chain(situation, sighting, refusing)
+        if found:
             return Violation(
                 "served-chain",
-                f"{sighting.vantage} {what} {version_list(refusing)} {_verb(refusing)}"
-                + ("" if sighting.chain else " it"),
+                f"{sighting.vantage} serves a key that {version_list(refusing)} {_verb(refusing)}",
                 _count(situation, refusing),
-                safe_from=last_end(situation, refusing) if sighting.chain else None,
+                safe_from=last_end(situation, refusing),
                 fix="let that server use a key that every version alive accepts",
             )
     return None
+
+
+def _unverified_chain(
+    situation: Situation, sighting: Sighting, refusing: Sequence[Version]
+) -> Violation:
+    """Return the violation for versions with which clients can't verify the chain of a server."""
+    verifies = is_verified_by_some(situation, sighting)
+    anchors = f"that verifies with the trust anchors of {version_list(refusing)}, which"
+    what = anchors if verifies else f"that verifies, so {version_list(refusing)}"
+    return Violation(
+        "served-chain",
+        f"{sighting.vantage} serves no chain {what} {_verb(refusing)} it",
+        _count(situation, refusing),
+        safe_from=last_end(situation, refusing) if verifies else None,
+        fix="let that server present a chain to a trust anchor that every version alive has"
+        + (", and keep that anchor in the file of `trust`" if verifies else ""),
+    )
 
 
 def _too_few_scts(

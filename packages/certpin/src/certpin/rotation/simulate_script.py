@@ -9,7 +9,7 @@ compromised during the simulation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,8 @@ from certpin.errors import InputError
 from certpin.pins import HostPin, verify
 from certpin.rotation.arrivals import SECOND
 from certpin.rotation.fleet import fetch_order, is_unnamed, named_releases, seconds_of
-from certpin.rotation.prospect import UNPINNED, chain_with, stand_in
+from certpin.rotation.prospect import UNPINNED, chain_with, stand_in, trust_digest
+from certpin.rotation.trust import presented_path
 from certpin.support.text import LONGEST_DURATION, format_duration, in_utc
 from certpin.x509 import Chain
 
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import timedelta
 
-    from certpin.pins import HostPolicy
+    from certpin.pins import HostPolicy, Pin
     from certpin.rotation.plan import Step
     from certpin.rotation.releases import AppRelease
-    from certpin.rotation.situation import Situation, Version
+    from certpin.rotation.situation import Sighting, Situation, Version
 
-    Chains = tuple[Chain | None, ...]  # None for a server whose chain did not verify
+    Chains = tuple["ServedChain", ...]
 
 # The steps that clients notice, at once or later. The others are only recorded in the journal.
 NOTICED = frozenset({"stage", "remove", "publish", "push", "serve"})
@@ -54,6 +55,39 @@ class DatedStep:
     number: int
     step: Step
     at: datetime
+
+
+@dataclass(frozen=True)
+class ServedChain:
+    """The chain of one server, as clients with different trust anchors verify it.
+
+    Attributes:
+        path: the path that clients verify with the anchors of the draft (the pin file that would be
+            published next); ``None`` if they can verify none.
+        others: the paths of clients with other anchors, by ``trust_digest``.
+    """
+
+    path: Chain | None
+    others: Mapping[bytes | None, Chain | None] = field(default_factory=dict)
+
+    def path_for(self, policy: HostPolicy) -> Chain | None:
+        """Return the path that clients with a policy verify; ``None`` if they can verify none."""
+        return self.others.get(trust_digest(policy), self.path)
+
+    def with_key(self, situation: Situation, pin: Pin) -> ServedChain:
+        """Return the chain that the server presents once it uses a key (``chain_with``).
+
+        Below the same authorities, clients without their anchor can verify no path either. If no
+        client verifies the present chain, the next one is assumed to be repaired.
+        """
+        stays = situation.role_of(pin) == "leaf" and any((self.path, *self.others.values()))
+
+        def after(path: Chain | None) -> Chain | None:
+            return None if path is None and stays else chain_with(situation, pin, path)
+
+        return ServedChain(
+            after(self.path), {key: after(each) for key, each in self.others.items()}
+        )
 
 
 @dataclass(frozen=True)
@@ -86,12 +120,12 @@ class Release:
         """Return True if clients with this release refuse one of the served chains.
 
         Args:
-            chains: the chain of each server; ``None`` for a chain that did not verify.
+            chains: the chain of each server.
             at: the second, since the beginning of the simulation.
         """
         ended = self.end is not None and at >= self.end
         return ended or any(
-            verify(chain, policy, _ANY, pins_only=True).is_finding
+            verify(chain.path_for(policy), policy, _ANY, pins_only=True).is_finding
             for policy in self.policies
             for chain in chains
         )
@@ -228,15 +262,28 @@ def assumed_chains(situation: Situation) -> Chains:
     counts as one server. Without an ACTIVE leaf pin, one server has all ACTIVE pins.
     """
     if situation.sightings:
-        return tuple(sighting.chain for sighting in situation.sightings)
+        return tuple(_served_chain(situation, sighting) for sighting in situation.sightings)
     active = [entry.pin for entry in situation.policy.pins if entry.state == "active"]
     roles = {pin: situation.role_of(pin) for pin in active}
     leaves = [pin for pin in active if roles[pin] == "leaf"]
     above = tuple(stand_in(pin) for pin in active if roles[pin] != "leaf")
     if leaves:
         chains = [chain_with(situation, leaf) for leaf in leaves]
-        return tuple(Chain((each.leaf, *above)) if above else each for each in chains)
-    return (Chain((chain_with(situation, active[0]).leaf, *above)),) if active else ()
+        return tuple(ServedChain(Chain((each.leaf, *above)) if above else each) for each in chains)
+    if not active:
+        return ()
+    return (ServedChain(Chain((chain_with(situation, active[0]).leaf, *above))),)
+
+
+def _served_chain(situation: Situation, sighting: Sighting) -> ServedChain:
+    """Return the chain that a server presents, with the paths of the clients of each version."""
+    policies = [
+        policy
+        for version in situation.deployed.versions
+        for policy in situation.policies_of(version)
+    ]
+    others = {trust_digest(each): presented_path(situation, sighting, each) for each in policies}
+    return ServedChain(sighting.chain, others)
 
 
 def fetched_releases(situation: Situation) -> list[Release]:
@@ -360,8 +407,9 @@ def _take(
         elif pin and dated.step.act == "remove":
             draft.pop(pin, None)
         elif pin and dated.step.act == "serve":
-            chains = tuple(chain_with(situation, pin, each) for each in servings[-1].chains)
-            servings.append(Serving(at, chains or (chain_with(situation, pin),), dated.number))
+            chains = servings[-1].chains or (ServedChain(None),)
+            served = tuple(each.with_key(situation, pin) for each in chains)
+            servings.append(Serving(at, served, dated.number))
 
 
 def _pushed(

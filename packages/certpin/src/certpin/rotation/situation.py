@@ -333,7 +333,8 @@ class Sighting:
 
     Attributes:
         vantage: the description of the server for messages, such as its address.
-        chain: the verified path from leaf to root; ``None`` if verification failed.
+        chain: the path from leaf to root that was verified with the anchors of the draft (the pin
+            file that would be published next); ``None`` if verification failed.
         served: the certificates that the server sent. Without a verified path they may be an
             attacker's.
         server: the name of the server in the journal (``server_name``); empty if the certificates
@@ -341,6 +342,8 @@ class Sighting:
         problem: why OpenSSL refused the chain; empty if it was verified.
         date: the time that the server reported; ``None`` if it reported none. It proves nothing if
             ``chain`` is ``None``.
+        host: the name for which the certificate has to be valid; empty if it is unknown.
+        time: when the server presented the chain; ``None`` for the time of the situation.
     """
 
     vantage: str
@@ -349,6 +352,8 @@ class Sighting:
     server: str = ""
     problem: str = ""
     date: ServerDate | None = None
+    host: str = ""
+    time: datetime | None = None
 
     @property
     def pins(self) -> frozenset[Pin]:
@@ -438,6 +443,8 @@ class Situation:
         observed: the last observation of each server in the journal, for all hosts.
         evidence: the facts that confirm or contradict this machine's clock; ``None`` if the clock
             is not checked, as in a plan.
+        roots: the roots, as DER, that clients trust if their policy has no anchors; empty if they
+            are unknown.
 
     Raises:
         ConfigError: the draft has no policy with this pattern.
@@ -452,6 +459,7 @@ class Situation:
     past: PinHistory = PinHistory()
     observed: tuple[ServerObservation, ...] = ()
     evidence: TimeEvidence | None = None
+    roots: tuple[bytes, ...] = ()
 
     def __post_init__(self) -> None:
         if all(policy.pattern != self.pattern for policy in self.pins.policies):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -144,7 +145,7 @@ class RotationFiles:
         """
         from certpin.rotation import Situation
 
-        return Situation(
+        known = Situation(
             pins or self.pins,
             policy.pattern,
             self.deployed,
@@ -155,6 +156,13 @@ class RotationFiles:
             self.history.observed,
             self.evidence,
         )
+        policies = [each for version in known.alive for each in known.policies_of(version)]
+        if policy.trust is None or all(each and each.trust for each in policies):
+            return known
+        from certpin.x509.chain import public_roots
+
+        # Some clients trust them, and a probe with the anchors of the pin file doesn't use them.
+        return replace(known, roots=public_roots())
 
     def require_version(self) -> None:
         """Check that the journal has a published version.

@@ -1,0 +1,186 @@
+"""The path that the clients of each version verify in the chain that a server presents.
+
+It is compared with the handshake of a real client: ``PinnedSSLContext``, with OpenSSL.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.errors import UnverifiedChainError
+from certpin.lab import Authority
+from certpin.rotation import DeployedVersions, Sighting, Situation, Step, Version, check_now
+from certpin.rotation.next_step import next_step
+from certpin.rotation.rules import served_chain
+from certpin.rotation.simulate_script import (
+    DatedStep,
+    assumed_chains,
+    build_script,
+    fetched_releases,
+)
+from certpin.rotation.trust import presented_path
+from certpin.tls import PinnedSSLContext
+from certpin.x509 import Chain
+from certpin.x509.certificate import read_certificates
+from certpin.x509.chain import public_roots
+from tests import kit
+from tests.rotation._situations import DAY, HOST, PATTERN, TIMING
+from tests.tls._handshakes import trust_on_this_platform, verdict_of
+from tests.x509._authorities import valid
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from certpin.lab import Identity
+    from certpin.pins import HostPolicy
+    from certpin.pins.policy import TrustAnchors
+
+NOW = datetime.now(UTC)
+OLD, NEW = Authority("Old"), Authority("New")
+ISSUER = NEW.intermediate("Issuer")
+CROSSED = Authority("New", issuer=OLD, key=NEW.key)  # the new root, signed by the old one
+IDENTITY = ISSUER.issue(HOST)
+
+
+def sent_with(*above: Authority, identity: Identity = IDENTITY) -> Identity:
+    """Return the identity of a server that sends its leaf, and these authorities above it."""
+    return replace(identity, chain=(identity.chain[0], *(each.x509 for each in above)))
+
+
+def policy_with(trust: TrustAnchors | None) -> HostPolicy:
+    return kit.policy(HOST, IDENTITY.pin, trust=trust)
+
+
+def facts(
+    identity: Identity, draft: TrustAnchors | None, *trusts: TrustAnchors | None, **fields: object
+) -> Situation:
+    """Return the facts about a host: a probe has verified its chain with the draft's anchors.
+
+    Args:
+        identity: the key of the server, with the chain that it sends.
+        draft: the anchors of the draft.
+        trusts: the anchors of versions 1, 2 and so on, which clients may hold.
+        fields: other fields of ``Situation``.
+    """
+    served = Chain(read_certificates(identity.chain_pem))
+    pins = kit.pin_set(policy_with(draft), version=len(trusts) + 1)
+    out = [kit.pin_set(policy_with(each), version=n) for n, each in enumerate(trusts, 1)]
+    versions = tuple(Version(each, fetched=NOW - DAY, clients=900) for each in out)
+    seen = Sighting("server", path_of_client(identity, policy_with(draft)), served, host=HOST)
+    known = Situation(pins, PATTERN, DeployedVersions(versions), (seen,), TIMING, NOW)
+    return replace(known, **fields)  # type: ignore[arg-type]  # the fields of Situation
+
+
+def path_of_client(identity: Identity, policy: HostPolicy, host: str = HOST) -> Chain | None:
+    """Return the path that a real client with this policy verifies; None if it refuses it."""
+    try:
+        chain: Chain = verdict_of(PinnedSSLContext(kit.pin_set(policy)), identity, host).chain
+    except UnverifiedChainError:
+        return None
+    return chain
+
+
+SENT = {
+    "leaf only": sent_with(),
+    "intermediate": sent_with(ISSUER),
+    "cross-signed": sent_with(ISSUER, CROSSED),
+    "with root": sent_with(ISSUER, NEW),
+    "of the old root": OLD.issue(HOST, key=IDENTITY.key),
+    "expired": ISSUER.issue(HOST, key=IDENTITY.key, days=-0.01),
+    "of another host": ISSUER.issue("other.example", key=IDENTITY.key),
+    "expired intermediate": sent_with(
+        Authority("Issuer", issuer=NEW, key=ISSUER.key, change=valid(-99, -1))
+    ),
+}
+TRUSTS = {
+    "old": kit.anchors(OLD),
+    "new": kit.anchors(NEW),
+    "both": kit.anchors(OLD, NEW),
+    "intermediate": kit.anchors(ISSUER),
+    "other": kit.anchors(Authority("Other")),
+}
+
+
+@pytest.mark.parametrize("trust", TRUSTS)
+@pytest.mark.parametrize("sent", SENT)
+def test_the_path_is_that_of_a_real_client(sent: str, trust: str) -> None:
+    """Whatever the draft trusts, which verified the probe: the clients have their own anchors."""
+    identity, policy = SENT[sent], policy_with(TRUSTS[trust])
+    expected = path_of_client(identity, policy)
+    for draft in TRUSTS.values():
+        known = facts(identity, draft, TRUSTS[trust])
+        assert presented_path(known, known.sightings[0], policy) == expected
+        assert bool(check_now(known)) == (expected is None)
+        step = next_step(known, {}, differs=False)
+        assert (step.act == "repair") == (expected is None)
+        (release,) = fetched_releases(known)
+        assert release.refuses(assumed_chains(known), 0) == (expected is None)
+
+
+def test_clients_of_the_platform_trust_its_roots(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trust_on_this_platform(tmp_path, monkeypatch, NEW)
+    for identity in SENT.values():
+        expected = path_of_client(identity, policy_with(None))
+        known = facts(identity, TRUSTS["old"], None, roots=public_roots())
+        assert presented_path(known, known.sightings[0], policy_with(None)) == expected
+
+
+def test_without_the_roots_of_the_platform_the_draft_decides() -> None:
+    known = facts(IDENTITY, TRUSTS["new"], None)
+    assert check_now(known) == ()
+    assert check_now(replace(known, roots=TRUSTS["old"].der)) != ()
+
+
+def test_a_name_that_was_not_verified_is_verified() -> None:
+    """OpenSSL reports that the draft lacks the root, and not that the name is wrong, too."""
+    known = facts(IDENTITY, TRUSTS["old"], TRUSTS["new"])
+    (seen,) = known.sightings
+    assert (seen.chain, check_now(known)) == (None, ())
+    for host in ("other.example", ""):
+        assert check_now(replace(known, sightings=(replace(seen, host=host),))) != ()
+
+
+def test_a_sighting_without_certificates_stays_as_it_is() -> None:
+    """Such as one from a file, or one that a plan assumes."""
+    known = facts(IDENTITY, TRUSTS["new"], TRUSTS["old"])
+    (seen,) = known.sightings
+    assert check_now(known) != ()
+    assert check_now(replace(known, sightings=(replace(seen, served=None),))) == ()
+
+
+def test_a_plan_for_a_later_date_judges_the_chain_at_the_time_of_the_probe() -> None:
+    """The certificate has expired by then, and is renewed before, as for all other versions."""
+    known = facts(IDENTITY, TRUSTS["both"], TRUSTS["new"], TRUSTS["both"])
+    (seen,) = known.sightings
+    later = replace(known, now=IDENTITY.certificate.not_after + DAY)
+    versions = known.deployed.versions
+    assert served_chain(later, versions) is not None
+    probed = replace(later, sightings=(replace(seen, time=NOW),))
+    assert served_chain(probed, versions) is None
+
+
+def test_each_version_has_its_own_conclusion() -> None:
+    known = facts(IDENTITY, TRUSTS["both"], TRUSTS["old"], TRUSTS["both"])
+    (found,) = check_now(known)
+    assert "with the trust anchors of version 1, which refuses it" in found.problem
+    assert found.safe_from == NOW - DAY + TIMING.adopt
+
+
+@pytest.mark.parametrize(
+    ("sent", "refused"), [("intermediate", [True, False]), ("expired", [False, False])]
+)
+def test_a_simulated_key_stays_below_the_authorities(sent: str, refused: list[bool]) -> None:
+    """Clients without their anchor still lack it; a chain that no client verifies is repaired."""
+    known = facts(SENT[sent], TRUSTS["both"], TRUSTS["old"], TRUSTS["both"])
+    script = build_script(known, [DatedStep(1, Step("serve", kit.NOBODY), NOW + DAY)])
+    begin, after = (
+        [each.refuses(serving.chains, serving.at) for each in script.releases]
+        for serving in script.servings
+    )
+    assert (begin, after) == ([True, sent == "expired"], refused)

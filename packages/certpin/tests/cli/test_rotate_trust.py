@@ -40,6 +40,7 @@ class Hospital:
     Attributes:
         by_old: a certificate of the old root for the key of the server.
         by_new: a certificate of the new root for the same key.
+        backup: the backup, with a certificate of the new root.
     """
 
     def __init__(
@@ -49,7 +50,8 @@ class Hospital:
         self.new = Authority("New Root")
         self.issuer = self.new.intermediate("New Issuer")
         self.by_new = self.issuer.issue(HOST, key=by_old.key)
-        write(kit.policy(HOST, by_old.pin, kit.NOBODY), trust=trust)
+        self.backup = self.issuer.issue(HOST)
+        write(kit.policy(HOST, by_old.pin, self.backup.pin), trust=trust)
         with Path("pins.toml").open("a", encoding="utf-8") as file:
             file.write(f'[[host.server]]\naddress = "127.0.0.1:{server.port}"\n')
         self.ship("--clients", "900")
@@ -103,9 +105,12 @@ def test_a_chain_of_a_root_that_clients_lack_is_a_lockout(
     assert status["breaches"][0]["clients"] == 900
     done = hospital("status")
     assert "  NOW: " in done.out
-    _, path = hospital.host("emergency", str(kit.NOBODY), "--lost")
+    _, path = hospital.host("emergency", str(hospital.backup.pin), "--lost")
     assert path["locked_out_now"] == 900
-    assert "LOCKED OUT NOW: 900 clients" in hospital("emergency", str(kit.NOBODY), "--lost").out
+    assert (
+        "LOCKED OUT NOW: 900 clients"
+        in hospital("emergency", str(hospital.backup.pin), "--lost").out
+    )
 
 
 def test_the_lockout_names_the_anchor_as_the_fault(hospital: Hospital, old: Authority) -> None:
@@ -129,9 +134,10 @@ def test_a_root_that_only_the_draft_lacks_locks_no_client_out(hospital: Hospital
     assert hospital.is_accepted_by(3)
     code, status = hospital.host("status")
     assert (code, status["breaches"], status["next"]["act"]) == (0, [], "publish")
-    _, path = hospital.host("emergency", str(kit.NOBODY), "--lost")
+    lost = ("emergency", str(hospital.backup.pin), "--lost")
+    _, path = hospital.host(*lost)
     assert path["locked_out_now"] == 0
-    assert "LOCKED OUT NOW" not in hospital("emergency", str(kit.NOBODY), "--lost").out
+    assert "LOCKED OUT NOW" not in hospital(*lost).out
 
 
 def test_clients_that_trust_the_platform_refuse_a_private_root(
@@ -157,3 +163,57 @@ def test_the_draft_that_lacks_the_root_is_not_published(hospital: Hospital) -> N
     assert done.code == 1
     assert "serves no chain that verifies with the trust anchors of version 4" in done.err
     assert "keep that anchor in the file of `trust`" in done.err
+
+
+# A key is stolen while some clients trust only the old root, and others both.
+
+
+@pytest.fixture
+def halfway(hospital: Hospital, old: Authority) -> Hospital:
+    """Publish version 4, which trusts both roots, and whose backup has a key file."""
+    Path("backup.key").write_bytes(hospital.backup.key_pem)
+    hospital.trusts(old, hospital.new)
+    hospital.ship()
+    return hospital
+
+
+def test_a_stolen_key_is_replaced_below_the_root_that_all_clients_trust(
+    halfway: Hospital, old: Authority
+) -> None:
+    code, path = halfway.host("emergency", str(halfway.by_old.pin), "--stolen")
+    assert (code, path["safe"], path["locked_out"]) == (0, True, 0)
+    request, switch = (step for step in path["steps"] if step["act"] in {"request", "switch"})
+    assert "below CN=Test Root, which all versions trust" in request["text"]
+    assert (switch["commands"], switch["forced"]) == (
+        ["certpin rotate switch fullchain.pem"],
+        False,
+    )
+    for issuer, accepted in ((halfway.issuer, False), (old, True)):
+        backup = issuer.issue(HOST, key=halfway.backup.key)
+        Path("fullchain.pem").write_bytes(backup.chain_pem)
+        done = halfway("switch", "fullchain.pem")
+        halfway.server.use(HOST, backup)
+        clients = [halfway.is_accepted_by(number) for number in (3, 4)]
+        assert (done.code == 0, all(clients)) == (accepted, accepted), done.err
+
+
+def test_a_draft_with_another_root_has_the_chain_named_too(
+    hospital: Hospital, old: Authority
+) -> None:
+    """All clients trust the old root only: a certificate below the next one locks them out."""
+    hospital.trusts(old, hospital.new)
+    _, path = hospital.host("emergency", str(hospital.by_old.pin), "--stolen")
+    assert "below CN=Test Root, which all versions trust" in path["steps"][0]["text"]
+
+
+@pytest.mark.parametrize("stolen", [False, True])
+def test_without_a_root_that_all_clients_trust_no_path_is_safe(
+    halfway: Hospital, old: Authority, stolen: bool
+) -> None:
+    """The draft drops the old root, or its key is stolen, too."""
+    if stolen:
+        halfway("emergency", str(old.pin), "--stolen")
+    else:
+        halfway.trusts(halfway.new)
+    code, path = halfway.host("emergency", str(halfway.by_old.pin), "--stolen")
+    assert (code, path["safe"], path["locked_out"]) == (1, False, 900)

@@ -17,6 +17,7 @@ _LIKE_OPENSSL = (
 _STRICT = "tests/x509/test_validation.py::test_a_path_has_a_fault_if_openssl_refuses_it[{}-True]"
 _IN_VALIDATION = "tests/x509/test_validation.py::"
 _IN_FAULTS = "tests/rotation/test_faults.py::"
+_EMERGENCY = "certpin/rotation/emergency.py"
 _TRUST = "certpin/rotation/trust.py"
 _IN_TRUST = "tests/rotation/test_trust.py::"
 _BY_TRUST = "tests/cli/test_rotate_trust.py::"
@@ -334,5 +335,48 @@ MUTATIONS: list[Mutation] = [
         "return replace(known, roots=public_roots())",
         "return known",
         _BY_TRUST + "test_clients_that_trust_the_platform_refuse_a_private_root",
+    ),
+    Mutation(
+        "the path of an emergency assumes a certificate that all clients trust",
+        _EMERGENCY,
+        "situation = with_common_trust(_with_clean_chain(situation), pin)",
+        "situation = _with_clean_chain(situation)",
+        _BY_TRUST + "test_a_stolen_key_is_replaced_below_the_root_that_all_clients_trust",
+    ),
+    Mutation(
+        "the path of an emergency names the chain if versions trust different anchors",
+        _EMERGENCY,
+        " or bool(anchors)",
+        "",
+        _BY_TRUST + "test_a_stolen_key_is_replaced_below_the_root_that_all_clients_trust",
+    ),
+    Mutation(
+        "a common anchor is one of the draft, too",
+        _TRUST,
+        "if len(set(map(trust_digest, _live_policies(situation)))) == 1:",
+        "if len(set(map(trust_digest, _live_policies(situation)[1:]))) == 1:",
+        _BY_TRUST + "test_a_draft_with_another_root_has_the_chain_named_too",
+    ),
+    Mutation(
+        "a certificate needs an anchor that all versions trust",
+        _TRUST,
+        "if all(der in anchors for anchors in trusted) and not",
+        "if not",
+        _BY_TRUST + "test_without_a_root_that_all_clients_trust_no_path_is_safe[False]",
+    ),
+    Mutation(
+        "a stolen root is no common anchor",
+        _TRUST,
+        " and not is_stolen(situation, der)",
+        "",
+        _IN_TRUST + "test_a_stolen_root_is_not_named",
+    ),
+    Mutation(
+        "a pinned authority has to be trusted by every version",
+        _TRUST,
+        "any(_is_trusted_above(situation, each, pin) for each in situation.sightings)",
+        "True",
+        _IN_TRUST
+        + "test_a_new_leaf_of_a_pinned_authority_is_safe_if_every_version_trusts_it[old-False]",
     ),
 ]

@@ -13,7 +13,17 @@ import pytest
 
 from certpin.errors import UnverifiedChainError
 from certpin.lab import Authority
-from certpin.rotation import DeployedVersions, Sighting, Situation, Step, Version, check_now
+from certpin.pins import HostPin
+from certpin.rotation import (
+    DeployedVersions,
+    PinHistory,
+    Sighting,
+    Situation,
+    Step,
+    Version,
+    check_now,
+)
+from certpin.rotation.emergency import emergency_path
 from certpin.rotation.next_step import next_step
 from certpin.rotation.rules import served_chain
 from certpin.rotation.simulate_script import (
@@ -22,7 +32,7 @@ from certpin.rotation.simulate_script import (
     build_script,
     fetched_releases,
 )
-from certpin.rotation.trust import presented_path
+from certpin.rotation.trust import anchors_to_name, presented_path
 from certpin.tls import PinnedSSLContext
 from certpin.x509 import Chain
 from certpin.x509.certificate import read_certificates
@@ -36,7 +46,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.lab import Identity
-    from certpin.pins import HostPolicy
+    from certpin.pins import HostPolicy, PinSet
     from certpin.pins.policy import TrustAnchors
 
 NOW = datetime.now(UTC)
@@ -184,3 +194,37 @@ def test_a_simulated_key_stays_below_the_authorities(sent: str, refused: list[bo
         for serving in script.servings
     )
     assert (begin, after) == ([True, sent == "expired"], refused)
+
+
+@pytest.mark.parametrize(("first", "is_safe"), [("new", True), ("old", False)])
+def test_a_new_leaf_of_a_pinned_authority_is_safe_if_every_version_trusts_it(
+    first: str, is_safe: bool
+) -> None:
+    """The versions trust different anchors; each may have the pinned authority in its path."""
+    trusts = (TRUSTS[first], TRUSTS["both"])
+    known = facts(IDENTITY, TRUSTS["both"], *trusts)
+    pins = (HostPin(ISSUER.pin, "intermediate"), HostPin(kit.NOBODY, "backup"))
+
+    def pinned(content: PinSet) -> PinSet:
+        (policy,) = content.policies
+        return replace(content, policies=(replace(policy, pins=pins, match="ca"),))
+
+    versions = tuple(replace(each, pins=pinned(each.pins)) for each in known.deployed.versions)
+    known = replace(known, pins=pinned(known.pins), deployed=DeployedVersions(versions))
+    past = PinHistory(compromised=frozenset({IDENTITY.pin}))
+    path = emergency_path(replace(known, past=past), IDENTITY.pin, "stolen")
+    assert path.is_safe is is_safe
+    assert any(step.act == "switch" and step.pin == ISSUER.pin for step in path.steps)
+
+
+def test_without_differing_anchors_no_root_is_named() -> None:
+    same, differing = (facts(IDENTITY, TRUSTS["both"], TRUSTS[name]) for name in ("both", "new"))
+    assert (anchors_to_name(same), anchors_to_name(differing)) == ((), ("CN=New",))
+
+
+def test_a_stolen_root_is_not_named() -> None:
+    three = kit.anchors(OLD, NEW, Authority("Third"))
+    known = facts(IDENTITY, three, TRUSTS["both"], three)
+    assert anchors_to_name(known) == ("CN=Old", "CN=New")
+    past = PinHistory(compromised=frozenset({OLD.pin}))
+    assert anchors_to_name(replace(known, past=past)) == ("CN=New",)

@@ -37,8 +37,8 @@ from certpin.rotation.plan import (
 )
 from certpin.rotation.prospect import assumed_prospects
 from certpin.rotation.rules import has_backup_without, served_chain, version_list
+from certpin.rotation.trust import anchors_to_name, is_stolen, with_common_trust
 from certpin.rotation.violation import Violation
-from certpin.x509.chain import read_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,10 @@ class EmergencyStep:
             taken at once.
         after_install: True if the step must wait until every server presents the new key.
         forced: True if the step locks clients out, and needs ``--force``.
-        chain: True if ``switch`` needs the file of the chain, to see that no stolen key is in it.
+        chain: True if ``switch`` needs the file of the chain, to see that no stolen key is in it,
+            or that all clients trust it.
+        anchors: for ``request``, the names of the trust anchors below which the certificate has to
+            be, because versions trust different ones; empty if they don't.
     """
 
     act: EmergencyAct
@@ -73,6 +76,7 @@ class EmergencyStep:
     after_install: bool = False
     forced: bool = False
     chain: bool = False
+    anchors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -291,7 +295,7 @@ def _choice(situation: Situation, pin: Pin) -> _Candidate:
     The safety rules (the gate) determine the time. If no time is safe, the candidate has the first
     violation of these rules instead, as its ``harm``.
     """
-    situation = _with_clean_chain(situation)
+    situation = with_common_trust(_with_clean_chain(situation), pin)
     prospects = assumed_prospects(situation, pin)
     violations = check_step(situation, "activate", pin, prospects)
     if not violations:
@@ -376,7 +380,7 @@ def _without_anchor(situation: Situation) -> Violation | None:
         version
         for version in situation.alive
         if any(
-            policy and policy.trust and all(_is_stolen(situation, der) for der in policy.trust.der)
+            policy and policy.trust and all(is_stolen(situation, der) for der in policy.trust.der)
             for policy in situation.policies_of(version)
         )
     ]
@@ -388,11 +392,6 @@ def _without_anchor(situation: Situation) -> Violation | None:
         clients_at_risk(situation, stranded),
         fix="put another root into the trust file of the pin file",
     )
-
-
-def _is_stolen(situation: Situation, der: bytes) -> bool:
-    root = read_facts(der).certificate
-    return root is not None and Pin.of_key(root.spki_sha256) in situation.past.compromised
 
 
 def _steps(
@@ -425,11 +424,13 @@ def _steps(
             # A version without a backup is refused, so the backup goes out with the new key.
             steps += [*backup, EmergencyStep("publish")]
             backup, changed = [], False
-        if situation.role_of(to) == "leaf":
-            steps.append(EmergencyStep("request", to))
         date, harm = choice.not_before, choice.harm
-        needs_chain = _is_authority(situation, pin) or _needs_chain(situation)
-        chain = needs_chain and situation.role_of(to) == "leaf"
+        is_leaf = situation.role_of(to) == "leaf"
+        anchors = anchors_to_name(situation) if is_leaf and harm is None else ()
+        if is_leaf:
+            steps.append(EmergencyStep("request", to, anchors=anchors))
+        needs_chain = _is_authority(situation, pin) or _needs_chain(situation) or bool(anchors)
+        chain = needs_chain and is_leaf
         steps.append(EmergencyStep("switch", to, date, forced=harm is not None, chain=chain))
         steps.append(EmergencyStep("install", to))
         out = max(out, date) if date else out
@@ -485,9 +486,10 @@ def _spare_from(
     out = situation.now if out is None or is_first else out
     later = at_time(situation, out)
     try:
-        published = with_published(with_staged(later, NEXT_BACKUP))
+        staged = with_published(with_staged(later, NEXT_BACKUP))
     except ConfigError:
         return None
+    published = with_common_trust(staged, NEXT_BACKUP)
     violations = check_step(
         published, "activate", NEXT_BACKUP, assumed_prospects(published, NEXT_BACKUP)
     )

@@ -8,15 +8,20 @@ verify in it follows from the certificates that the server sent, and from that v
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from certpin.errors import CertificateParseError
+from certpin.pins import Pin, pins_of
 from certpin.pins.certificate_names import name_matches
 from certpin.rotation.faults import verified_path
 from certpin.rotation.prospect import Prospect, trust_digest
+from certpin.x509 import name_of
+from certpin.x509.chain import read_facts
 
 if TYPE_CHECKING:
-    from certpin.pins import HostPolicy
+    from certpin.pins import HostPolicy, PinSet
+    from certpin.pins.policy import TrustAnchors
     from certpin.rotation.situation import Sighting, Situation
     from certpin.x509 import Chain
 
@@ -54,9 +59,81 @@ def presented_path(
 
 def is_verified_by_some(situation: Situation, sighting: Sighting) -> bool:
     """Return True if clients with the draft, or with a live version, verify a server's chain."""
-    policies = [each for version in situation.alive for each in situation.policies_of(version)]
-    known = [situation.policy, *policies]
+    known = _live_policies(situation)
     return any(presented_path(situation, sighting, policy) is not None for policy in known)
+
+
+def common_anchors(situation: Situation) -> tuple[bytes, ...]:
+    """Return the anchors that the draft and every live version trust, as DER, without stolen ones.
+
+    A certificate below one of them is trusted by all clients, now and after the next version.
+    """
+    first, *others = _live_policies(situation)
+    trusted = [_anchors(situation, policy) for policy in others]
+    return tuple(
+        der
+        for der in _anchors(situation, first)
+        if all(der in anchors for anchors in trusted) and not is_stolen(situation, der)
+    )
+
+
+def anchors_to_name(situation: Situation) -> tuple[str, ...]:
+    """Return the names of the anchors below which the next certificate of a server has to be.
+
+    Empty if all clients trust the same anchors, or have none in common.
+    """
+    if len(set(map(trust_digest, _live_policies(situation)))) == 1:
+        return ()
+    found = [read_facts(der).certificate for der in common_anchors(situation)]
+    return tuple(name_of(each) for each in found if each is not None)
+
+
+def with_common_trust(situation: Situation, pin: Pin) -> Situation:
+    """Return a copy of the situation in which all versions trust the anchors of the draft.
+
+    The copy is for a key without a certificate: it assumes a certificate that all clients trust,
+    and the gate verifies that when the certificate exists. Return the situation itself if no such
+    certificate is possible: the key is that of a server, and the versions have no anchor in common;
+    or it is that of an authority, which not every version trusts now.
+    """
+    if situation.role_of(pin) == "leaf":
+        is_possible = bool(common_anchors(situation))
+    else:
+        is_possible = any(_is_trusted_above(situation, each, pin) for each in situation.sightings)
+    if not is_possible:
+        return situation
+    trust = situation.policy.trust
+    versions = tuple(
+        replace(version, pins=_with_trust(version.pins, trust))
+        for version in situation.deployed.versions
+    )
+    return replace(situation, deployed=replace(situation.deployed, versions=versions))
+
+
+def is_stolen(situation: Situation, der: bytes) -> bool:
+    """Return True if the key of an anchor, in DER, was compromised."""
+    root = read_facts(der).certificate
+    return root is not None and Pin.of_key(root.spki_sha256) in situation.past.compromised
+
+
+def _live_policies(situation: Situation) -> list[HostPolicy | None]:
+    """Return the policy of the draft, and those of every version that some client may hold."""
+    alive = situation.alive
+    return [situation.policy, *(each for v in alive for each in situation.policies_of(v))]
+
+
+def _anchors(situation: Situation, policy: HostPolicy | None) -> tuple[bytes, ...]:
+    return policy.trust.der if policy and policy.trust else situation.roots
+
+
+def _is_trusted_above(situation: Situation, sighting: Sighting, pin: Pin) -> bool:
+    """Return True if every live version has the key of this authority in its path to a server."""
+    paths = [presented_path(situation, sighting, each) for each in _live_policies(situation)]
+    return all(path and any(pin in pins_of(each) for each in path.authorities) for path in paths)
+
+
+def _with_trust(pins: PinSet, trust: TrustAnchors | None) -> PinSet:
+    return replace(pins, policies=tuple(replace(each, trust=trust) for each in pins.policies))
 
 
 def _is_for_server(sighting: Sighting, served: Chain) -> bool:

@@ -282,7 +282,7 @@ class PathText:
         else:
             entry = self.situation.entry(pin)
             place = noted_place(entry.note) if entry else ""
-        other = self._other_authority() if step.pin else ""
+        other = self._other_authority() + _below(step.anchors)
         if not place:
             if pin is not None and self.situation.serving(pin):
                 return f"For {name}, get a certificate{other}.", []
@@ -372,6 +372,15 @@ class PathText:
         if path.needs_backup:
             date = f"until {in_utc(path.spare_from)}" if path.spare_from else "until it is adopted"
             yield f"No backup can be used {date}: take care of the key in use."
+
+
+def _below(anchors: tuple[str, ...]) -> str:
+    """Return the words for a certificate that has to be below one of these anchors, or none."""
+    from certpin.support.text import printable
+
+    return f", below {' or '.join(map(printable, anchors))}, which all versions trust" * bool(
+        anchors
+    )
 
 
 def _certificate_file(entry: HostPin) -> str:

@@ -236,4 +236,11 @@ MUTATIONS: list[Mutation] = [
         "if read is None:",
         _IN_WEBHOOK + "test_broken_files_refuse_everything_until_they_are_mended",
     ),
+    Mutation(
+        "the webhook's fix for an open conclusion is the chain of the issuer",
+        _ADMISSION,
+        'if violation.invariant != "open-chain":',
+        "if True:",
+        _IN_ADMISSION + "test_while_a_root_is_replaced_the_active_key_needs_the_issuers_chain",
+    ),
 ]

@@ -221,6 +221,29 @@ def test_a_root_that_signs_itself_is_accepted_if_it_is_one_of_the_platform() -> 
     assert judge(known, csr(OTHER, HOST)).allowed
 
 
+def test_while_a_root_is_replaced_the_active_key_needs_the_issuers_chain() -> None:
+    """The versions trust different anchors, so that the key doesn't show who trusts it."""
+    new = Authority("New Root")
+    before, draft = (
+        kit.pin_set(
+            policy({pin_of(KEY): "active", kit.NOBODY: "published"}, trust=kit.anchors(*roots)),
+            version=version,
+        )
+        for version, roots in ((1, [ROOT]), (2, [ROOT, new]))
+    )
+    known = facts(draft, publish(before, 100 * DAY), publish(draft, DAY))
+    found = judge(known, csr(KEY, HOST))
+    assert not found.allowed
+    assert found.reason.endswith(
+        "fix: give the webhook the certificates with which the issuer signs, up to the root: "
+        "--issuer-chain ClusterIssuer/internal=FILE"
+    )
+    below_old = replace(known, issuers={"ClusterIssuer/internal": [CHAIN]})
+    assert judge(below_old, csr(KEY, HOST)).allowed
+    below_new = replace(known, issuers={"ClusterIssuer/internal": [(new.certificate,)]})
+    assert not judge(below_new, csr(KEY, HOST)).allowed
+
+
 def test_another_issuers_chain_proves_nothing() -> None:
     known = facts(BY_ROOT, issuers={"ClusterIssuer/other": [CHAIN]})
     assert not judge(known, csr(OTHER, HOST)).allowed

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass, field
+import shlex
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -185,13 +186,14 @@ def _judged(request: AdmissionRequest, facts: GateFacts) -> Decision:
     signing = read_request(pem)
     pin = Pin.of_key(signing.key.spki_sha256)
     key = stand_in(pin)
-    chains = [chain for name in issuer_names(request) for chain in facts.issuers.get(name, ())]
+    issuers = issuer_names(request)
+    chains = [chain for name in issuers for chain in facts.issuers.get(name, ())]
     prospects = [
         Prospect(key, chain, issued=False, sent=True, roots=facts.roots) for chain in chains
     ]
     now = _time_of(request, facts)
-    judgement = _Judgement(facts, now, pin, signing.names, tuple(prospects) or (Prospect(key),))
-    return judgement.decision()
+    given = tuple(prospects) or (Prospect(key),)
+    return _Judgement(facts, now, pin, signing.names, given, issuers[0]).decision()
 
 
 def issuer_names(request: AdmissionRequest) -> tuple[str, ...]:
@@ -222,6 +224,7 @@ class _Judgement:
         pin: the pin of the key.
         names: the host names in the CSR.
         prospects: the chains that servers may present with this key.
+        issuer: the name of the request's issuer, as in ``--issuer-chain``.
     """
 
     facts: GateFacts
@@ -229,6 +232,7 @@ class _Judgement:
     pin: Pin
     names: tuple[str, ...]
     prospects: tuple[Prospect, ...]
+    issuer: str
 
     def decision(self) -> Decision:
         pins = self.facts.pins
@@ -266,7 +270,7 @@ class _Judgement:
             return
         violations = check_step(situation, "activate", self.pin, self.prospects)
         for violation in violations:
-            yield f"{policy.pattern}: {_one_line(violation)}"
+            yield f"{policy.pattern}: {_one_line(self._with_own_fix(violation))}"
         # If only authorities are compared, the pin of a leaf has no effect.
         unrecorded = entry is not None and entry.state != "active" and policy.match != "ca"
         if entry is not None and unrecorded and not violations:
@@ -275,6 +279,16 @@ class _Judgement:
                 f"{entry.state.upper()} and not ACTIVE; fix: {GATE_COMMAND} {self.pin}, then give "
                 "the webhook the new pin file and journal"
             )
+
+    def _with_own_fix(self, violation: Violation) -> Violation:
+        """Return a violation with the fix of the webhook: it can't be given the file of a chain."""
+        if violation.invariant != "open-chain":
+            return violation
+        fix = (
+            "give the webhook the certificates with which the issuer signs, up to the root: "
+            f"--issuer-chain {shlex.quote(self.issuer)}=FILE"
+        )
+        return replace(violation, fix=fix)
 
     def _of_dropped_hosts(self, policies: Sequence[HostPolicy]) -> Iterator[str]:
         """Yield each reason to refuse the key at a host that was removed from the pin file.

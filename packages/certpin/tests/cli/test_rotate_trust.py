@@ -15,7 +15,7 @@ from certpin.lab import Authority
 from certpin.pinfile import PinSet
 from tests import kit
 from tests.cli._pinfiles import write
-from tests.cli._rotating import QUICK, days_pass, history, next_number
+from tests.cli._rotating import QUICK, days_pass, history, next_number, stepped
 from tests.cli.conftest import HOST, Run
 from tests.cli.test_rotate import accepts
 from tests.servers.nginx import Nginx, nginx
@@ -165,12 +165,40 @@ def test_the_draft_that_lacks_the_root_is_not_published(hospital: Hospital) -> N
     assert "keep that anchor in the file of `trust`" in done.err
 
 
+def test_the_refusal_of_a_chain_says_how_to_replace_the_root(
+    hospital: Hospital, old: Authority
+) -> None:
+    """Each step is that of the guide: the root into ``trust``, the next version, and time."""
+    Path("fullchain.pem").write_bytes(hospital.by_new.chain_pem)
+
+    def fix() -> tuple[str, bool]:
+        done, facts = stepped(hospital.run, "switch", "fullchain.pem")
+        (breach,) = facts["breaches"]
+        assert (done.code, breach["invariant"]) == (1, "adopted")
+        return breach["fix"], breach["safe_from"] is not None
+
+    then = "give the pin file to the clients as the next version, and wait until they have that"
+    add = "if the chain lacks an intermediate, add it; else put its root into the file of `trust`"
+    assert fix() == (f"{add}, {then}", False)
+    hospital.trusts(old, hospital.new)
+    assert fix() == (f"the file of `trust` has the root of the chain already: {then}", False)
+    hospital.ship()
+    assert fix() == ("wait", True)
+    days_pass(11)
+    assert stepped(hospital.run, "switch", "fullchain.pem")[0].code == 0
+    hospital.server.use(HOST, hospital.by_new)
+    assert hospital.is_accepted_by(4)
+    hospital.trusts(hospital.new)
+    hospital.ship()
+    assert hospital.is_accepted_by(5)
+
+
 # A key is stolen while some clients trust only the old root, and others both.
 
 
 @pytest.fixture
 def halfway(hospital: Hospital, old: Authority) -> Hospital:
-    """Publish version 4, which trusts both roots, and whose backup has a key file."""
+    """Publish version 4, which trusts both roots. Write the key of the backup into a file."""
     Path("backup.key").write_bytes(hospital.backup.key_pem)
     hospital.trusts(old, hospital.new)
     hospital.ship()

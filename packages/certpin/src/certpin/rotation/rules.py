@@ -25,7 +25,7 @@ from certpin.rotation.prospect import (
     with_private_anchors,
 )
 from certpin.rotation.situation import Version, last_end
-from certpin.rotation.trust import is_verified_by_some, presented_path
+from certpin.rotation.trust import how_to_trust, is_verified_by_some, presented_path
 from certpin.rotation.violation import Violation, new_backup_command
 from certpin.support.text import format_duration, in_utc
 
@@ -230,11 +230,11 @@ def is_accepted(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -
     if refusing and lacks_path(situation, refusing, prospects):
         return Violation(
             "adopted",
-            f"{version_list(refusing)} can build no path from the chain to the anchors that it "
-            "trusts",
+            f"{version_list(refusing)} can build no path from the chain to the anchors that "
+            f"{'it trusts' if len(set(refusing)) == 1 else 'they trust'}",
             clients_at_risk(situation, refusing),
             safe_from=last_end(situation, refusing) if not undecided else None,
-            fix="add the missing intermediate to the file, or use a certificate of that authority",
+            fix=how_to_trust(situation, prospects) or _how_to_wait(situation, refusing),
         )
     return Violation(
         "adopted",
@@ -550,13 +550,19 @@ def _how_to_adopt(
     latest = situation.deployed.latest
     if latest is None or conclusion_of(situation, latest, prospects) != "accepted":
         return _how_to_start(situation, pin, prospects)
-    if latest.pending:
+    return _how_to_wait(situation, refusing)
+
+
+def _how_to_wait(situation: Situation, refusing: Sequence[Version]) -> str:
+    """Return the fix for a chain that the latest version accepts, and these versions refuse."""
+    latest = situation.deployed.latest
+    if latest is not None and latest.pending:
         return f"push version {latest.number}, and wait: certpin publish push"
-    copies = [each.number for each in refusing if each.fetched and each.number == latest.number]
+    copies = [each for each in refusing if latest and each.fetched and each.number == latest.number]
     if copies:
         return (
-            f"version {latest.number} went out with different pins: publish one more version, with "
-            "the pins of both"
+            f"version {copies[0].number} went out with different pins: publish one more version, "
+            "with the pins of both"
         )
     endless = [each.number for each in refusing if last_end(situation, [each]) is None]
     if endless:

@@ -2,8 +2,8 @@
 
 A version of the pin set may trust other anchors (``trust`` in the pin file) than the draft, the pin
 file that would be published next: while a private root is replaced, some clients trust only the old
-one. A probe verifies a served chain with the draft's anchors. What the clients of another version
-verify in it follows from the certificates that the server sent, and from that version's anchors.
+one. A probe verifies a served chain with the draft's anchors. The path of another version's clients
+follows from the certificates that the server sent, and from that version's anchors.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from certpin.errors import CertificateParseError
 from certpin.pins import Pin, pins_of
 from certpin.pins.certificate_names import name_matches
 from certpin.rotation.faults import verified_path
-from certpin.rotation.prospect import Prospect, trust_digest
+from certpin.rotation.prospect import Prospect, lacks_path, trust_digest
+from certpin.rotation.situation import Version
 from certpin.x509 import name_of
 from certpin.x509.chain import read_facts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from certpin.pins import HostPolicy, PinSet
     from certpin.pins.policy import TrustAnchors
     from certpin.rotation.situation import Sighting, Situation
@@ -108,6 +111,23 @@ def with_common_trust(situation: Situation, pin: Pin) -> Situation:
         for version in situation.deployed.versions
     )
     return replace(situation, deployed=replace(situation.deployed, versions=versions))
+
+
+def how_to_trust(situation: Situation, prospects: Sequence[Prospect]) -> str:
+    """Return the fix for a chain from which the latest version has no path to an anchor.
+
+    Empty if it has one: then the clients of earlier versions only need time.
+    """
+    latest = situation.deployed.latest
+    if latest is not None and not lacks_path(situation, [latest], prospects):
+        return ""
+    then = "give the pin file to the clients as the next version, and wait until they have that"
+    if not lacks_path(situation, [Version(situation.pins)], prospects):
+        return f"the file of `trust` has the root of the chain already: {then}"
+    return (
+        "if the chain lacks an intermediate, add it; else put its root into the file of `trust`, "
+        f"{then}"
+    )
 
 
 def is_stolen(situation: Situation, der: bytes) -> bool:

@@ -6,11 +6,10 @@ Contradictions in the journal are reported, not repaired.
 
 from __future__ import annotations
 
-import os
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from graphlib import TopologicalSorter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certpin.errors import JournalError
@@ -38,6 +37,7 @@ from certpin.rotation.situation import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from certpin.pins import HostPin, HostPolicy, Pin, PinSet, State
     from certpin.rotation.situation import AdoptionDelays
@@ -231,7 +231,8 @@ def journal_path(pin_file: Path) -> Path:
     under two names has one history.
     """
     if pin_file.is_symlink():
-        pin_file = Path(os.path.realpath(pin_file))
+        with suppress(RuntimeError):  # of links in a circle, until Python 3.12
+            pin_file = pin_file.resolve()
     return pin_file.with_name(pin_file.stem + SUFFIX)
 
 

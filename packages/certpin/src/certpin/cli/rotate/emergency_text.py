@@ -378,9 +378,9 @@ def _below(anchors: tuple[str, ...]) -> str:
     """Return the words for a certificate that has to be below one of these anchors, or none."""
     from certpin.support.text import printable
 
-    return f", below {' or '.join(map(printable, anchors))}, which all versions trust" * bool(
-        anchors
-    )
+    if not anchors:
+        return ""
+    return f", below {' or '.join(map(printable, anchors))}, which all versions trust"
 
 
 def _certificate_file(entry: HostPin) -> str:

@@ -455,7 +455,7 @@ class CaseServer:
         """Return the protocol state machine that serves a new connection to the lab's proxy."""
         if self.scenario.tls_proxy:
             return TlsProxied(self._case_run, self.scenario.tls_proxy, self._serve)
-        return Proxied(self._serve)
+        return Proxied(self._serve, partial(self._note, "the proxy"))
 
     def _serve(self, reached: Destination, head: bytes) -> Session | RefusedTunnel | None:
         """Return the session that serves a host for a client of the lab's proxy.
@@ -466,18 +466,17 @@ class CaseServer:
             reached: the host and port that the client requested from the proxy.
             head: the head of the client's HTTP request to the proxy.
         """
-        self._note(reached, head)
+        self._note(reached.host if reached.plain else "the proxy", head)
         if not self._case_run.tests(reached.host):
             return None
         if self.scenario.proxy_status and reached.via == "connect" and not reached.plain:
             return RefusedTunnel(self._case_run, reached, head)
         return Session(self._case_run, via=reached.via, target=reached.host, port=reached.port)
 
-    def _note(self, reached: Destination, head: bytes) -> None:
+    def _note(self, receiver: str, head: bytes) -> None:
         """Record the head of a request to the proxy, up to the limit of ``KEPT`` bytes in total."""
         left = KEPT - sum(len(request.head) for request in self._requests)
         if head and left > 0:
-            receiver = reached.host if reached.plain else "the proxy"
             self._requests.append(ProxyHead(receiver, head[:left]))
 
     @property

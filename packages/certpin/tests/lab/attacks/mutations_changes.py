@@ -16,6 +16,7 @@ _WEAK = "tests/lab/attacks/test_weak_keys.py"
 _FOREIGN, _FOREIGNS = "certpin/lab/own/foreign.py", "tests/lab/own/test_foreign.py"
 _WORDS = "certpin/lab/report/words.py"
 _CLEARS = "tests/lab/report/test_clear_text.py"
+_CONVERSATION, _FRONT = "certpin/lab/server/conversation.py", "tests/lab/server/test_front.py"
 _ROOTS = "tests/lab/attacks/test_roots.py"
 
 
@@ -191,6 +192,57 @@ MUTATIONS = [
         "    for request in attempt.requests:\n",
         "    for request in ():\n",
         f"{_CLEARS}::test_a_header_in_the_request_to_the_proxy_is_reported",
+    ),
+    _in(
+        _CONVERSATION,
+        "a request for an https:// URL in clear text",
+        "        url = _URL.match(target)\n",
+        '        url = _URL.match(target) if target.startswith("http://") else None\n',
+        f"{_CLEARS}::test_a_refused_request_that_a_proxy_gets_in_clear_text_is_a_finding[https]",
+    ),
+    _in(
+        _CONVERSATION,
+        "a request to the proxy as if it were the server",
+        'if url is None and not target.startswith("/")',
+        "if url is None",
+        f"{_CLEARS}::test_a_refused_request_that_a_proxy_gets_in_clear_text_is_a_finding[path]",
+    ),
+    _in(
+        _CONVERSATION,
+        "the user in a URL is no part of its host",
+        'authority.rpartition("@")[2]',
+        "authority",
+        f"{_FRONT}::test_a_request_in_clear_text_keeps_its_bytes"
+        "[http://user:pass@a.example/x@y-a.example-80]",
+    ),
+    _in(
+        _CONVERSATION,
+        "a query ends the host of a URL",
+        "://([^/?#]*)",
+        "://([^/]*)",
+        f"{_FRONT}::test_a_request_in_clear_text_keeps_its_bytes"
+        "[http://a.example?token=x-a.example-80]",
+    ),
+    _in(
+        _CONVERSATION,
+        "a head without its end is evidence",
+        "not (whole or closed or ",
+        "not (whole or ",
+        f"{_FRONT}::test_a_request_in_clear_text_without_the_end_of_its_head_is_read_at_the_end",
+    ),
+    _in(
+        _CONVERSATION,
+        "no server gets a request that belongs into TLS",
+        'self.relayable = scheme == "http" and whole',
+        "self.relayable = whole",
+        f"{_CLEARS}::test_no_server_gets_in_clear_text_what_belongs_into_tls",
+    ),
+    _in(
+        _CONVERSATION,
+        "a request to no host is reported",
+        "            self._note_unserved(self._front.head)\n",
+        "",
+        f"{_CLEARS}::test_no_server_gets_in_clear_text_what_belongs_into_tls",
     ),
     _in(
         "certpin/lab/lab.py",

@@ -13,6 +13,7 @@ from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
 from certpin.lab.report.words import clear_text_lines, details, exit_code, tokens_in
 from certpin.lab.runner import prove
+from certpin.lab.verdict import Outcome, Verdict
 from tests.lab._clients import BY_NAME, request, right_client, trusting
 
 if TYPE_CHECKING:
@@ -97,6 +98,69 @@ def test_a_header_in_the_request_to_the_proxy_is_reported() -> None:
     assert run.controlled
     (line,) = clear_text_lines(run)
     assert "the header authorization to the proxy, in 1 case (control-good)." in line
+
+
+def _fallback(request_line: str) -> Call:
+    """Return a client that repeats a refused request to the proxy, with ``request_line``."""
+
+    def call(target: Target) -> str:
+        try:
+            return request(target, trusting(target))
+        except OSError:
+            head = request_line.format(host=target.host, canary=target.canary)
+            head += f" HTTP/1.1\r\nHost: {target.host}\r\nAuthorization: {SECRET}\r\n\r\n"
+            with socket.create_connection(("127.0.0.1", target.proxy_port), 10) as sock:
+                sock.sendall(head.encode())
+                sock.recv(100)
+            raise
+
+    return Call(call)
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        "GET https://{host}/{canary}",
+        "GET HTTP://{host}/{canary}",
+        "GET http://user:pass@{host}/{canary}",
+        "GET http://{host}?token={canary}",
+        "GET ws://{host}/{canary}",
+        "GET /{canary}",
+    ],
+    ids=["https", "upper-case", "user", "query", "websocket", "path"],
+)
+def test_a_refused_request_that_a_proxy_gets_in_clear_text_is_a_finding(request_line: str) -> None:
+    run = _run(_fallback(request_line), "untrusted-ca")
+    control, attack, *_ = run.results
+    assert control.outcome is Outcome.RIGHT
+    assert (attack.verdict, attack.outcome) == (Verdict.LEAK, Outcome.WRONG)
+    lines = "".join(clear_text_lines(run))
+    assert "the header authorization to api.bank.example, in 1 case (untrusted-ca)." in lines
+    assert "canary-" not in lines, "the value of a parameter is not printed"
+
+
+@pytest.mark.medium
+def test_no_server_gets_in_clear_text_what_belongs_into_tls() -> None:
+    """Such a request is reported. Only one for an ``http://`` URL is relayed to its server."""
+    with socket.create_server(("127.0.0.1", 0)) as other, Lab() as lab:
+        other.settimeout(10)
+        port = other.getsockname()[1]
+        server = lab.case_server(CONTROL)
+        target = server.open()
+        for url in (f"https://127.0.0.1:{port}/", "/", "/nowhere", f"http://127.0.0.1:{port}/"):
+            host = "" if url == "/nowhere" else f"127.0.0.1:{port}"
+            with socket.create_connection(("127.0.0.1", target.proxy_port), 10) as sock:
+                sock.sendall(f"GET {url} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+                if url.startswith("http:"):
+                    with other.accept()[0] as got:
+                        assert got.recv(100).startswith(b"GET http:")
+                else:
+                    assert sock.recv(100) == b""
+        server.close()
+    receivers = [request.receiver for request in server.requests]
+    assert receivers == ["127.0.0.1", "127.0.0.1", "the proxy", "127.0.0.1"]
+    assert server.requests[2].head.startswith(b"GET /nowhere ")
 
 
 @pytest.mark.medium

@@ -57,19 +57,76 @@ def test_connect_reaches_a_host(request_: str, host: str, port: int) -> None:
 
 @pytest.mark.parametrize(
     ("url", "host", "port"),
-    [("http://a.example/x", "a.example", 80), ("http://[::1]:81", "::1", 81)],
+    [
+        ("http://a.example/x", "a.example", 80),
+        ("http://[::1]:81", "::1", 81),
+        ("HTTP://A.Example./x", "a.example", 80),
+        ("http://user:pass@a.example/x@y", "a.example", 80),
+        ("http://a.example?token=x", "a.example", 80),
+        ("http://a.example#x", "a.example", 80),
+        ("http://a.example/M\u00fcller", "a.example", 80),
+    ],
 )
 def test_a_request_in_clear_text_keeps_its_bytes(url: str, host: str, port: int) -> None:
     sent = f"GET {url} HTTP/1.1\r\n\r\n".encode()
     front = ask(sent)
     assert front.reached == Destination("connect", host, port, plain=True)
-    assert front.rest == sent
+    assert front.relayable
+    assert front.head == front.rest == sent
     assert front.data_to_send() == b""
 
 
 @pytest.mark.parametrize(
+    ("url", "port"),
+    [
+        ("https://a.example/x", 443),
+        ("HTTPS://a.example:8443", 8443),
+        ("wss://a.example", 443),
+        ("ws://a.example/x", 80),
+        ("ftp://a.example/x", 80),
+        ("/x", 81),
+    ],
+)
+def test_a_request_that_should_be_in_tls_is_in_clear_text(url: str, port: int) -> None:
+    sent = f"GET {url} HTTP/1.1\r\nHost: A.example:81\r\n\r\n".encode()
+    front = ask(sent)
+    assert front.reached == Destination("connect", "a.example", port, plain=True)
+    assert not front.relayable
+    assert front.head == front.rest == sent
+    assert front.data_to_send() == b""
+
+
+def test_a_request_in_clear_text_without_the_end_of_its_head_is_read_at_the_end() -> None:
+    sent = b"GET http://a.example/ HTTP/1.1\nAuthorization: x"
+    assert ask(sent).reached is None
+    front = ask(sent, b"")
+    assert front.reached == Destination("connect", "a.example", 80, plain=True)
+    assert not front.relayable
+    assert front.head == sent
+    long = ask(b"GET https://a.example/ HTTP/1.1\r\nCookie: " + b"a" * 17_000)
+    assert long.reached == Destination("connect", "a.example", 443, plain=True)
+
+
+def test_connect_needs_the_end_of_its_head() -> None:
+    assert ask(b"CONNECT a.example:443 HTTP/1.1\r\n", b"").failed
+    assert ask(b"CONNECT a.example:443 HTTP/1.1\r\nA: " + b"a" * 17_000).failed
+
+
+@pytest.mark.parametrize(
     "target",
-    ["", ":443", "a:0", "a:65536", "a:0000443", "a:4430000", "::1", "a:b:443", ".:443", "[]:443"],
+    [
+        "",
+        ":443",
+        "\u00fc:443",
+        "a:0",
+        "a:65536",
+        "a:0000443",
+        "a:4430000",
+        "::1",
+        "a:b:443",
+        ".:443",
+        "[]:443",
+    ],
 )
 def test_connect_to_nowhere_is_refused(target: str) -> None:
     front = ask(f"CONNECT {target} HTTP/1.1\r\n\r\n".encode())

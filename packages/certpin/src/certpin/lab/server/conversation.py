@@ -7,6 +7,7 @@ itself serves connections to the hosts under test, and relays all others unchang
 from __future__ import annotations
 
 import ipaddress
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
@@ -75,12 +76,18 @@ class Proxied:
         serve: takes the requested destination, and the head of the HTTP request (empty for SOCKS5).
             It returns the conversation (protocol state machine) that serves the destination; None
             if the connection must be relayed to the destination.
+        note_unserved: takes the head of an HTTP request without a valid destination.
     """
 
-    def __init__(self, serve: Callable[[Destination, bytes], Conversation | None]) -> None:
+    def __init__(
+        self,
+        serve: Callable[[Destination, bytes], Conversation | None],
+        note_unserved: Callable[[bytes], None] = lambda _: None,
+    ) -> None:
         self.done = False
         self.passing: Destination | None = None
         self._serve = serve
+        self._note_unserved = note_unserved
         self._front = ProxyRequest()
         self._inner: Conversation | None = None
 
@@ -123,20 +130,21 @@ class Proxied:
         """Process bytes from the client. Empty bytes mean that the client closed the connection."""
         if self._inner:
             self._hand_on(data)
-        elif data:
+            return
+        if not (self.done or self.passing):
             self._ask(data)
-        else:
-            self.done = True
+        self.done = self.done or not data
 
     def _ask(self, data: bytes) -> None:
         self._front.receive(data)
         if self._front.failed:
+            self._note_unserved(self._front.head)
             self._refuse()
         elif self._front.reached:
             self._begin(self._front.reached)
 
     def _refuse(self) -> None:
-        """Close the connection, because its first bytes are no proxy request."""
+        """Close the connection, because its first bytes are no request that a proxy relays."""
         self.done = True
 
     def _begin(self, reached: Destination) -> None:
@@ -144,8 +152,10 @@ class Proxied:
         if isinstance(self._inner, RefusedTunnel):
             self._front.data_to_send()  # no tunnel: its 200 isn't sent
             self.done = True
-        if self._inner is None:
+        if self._inner is None and self._front.relayable:
             self.passing = reached
+        elif self._inner is None:
+            self._refuse()
         elif self._front.rest:
             self._hand_on(bytes(self._front.rest))
 
@@ -318,6 +328,8 @@ _NO_SUCH_ADDRESS = b"\5\x08\0\1\0\0\0\0\0\0"  # address type not supported
 _UNSUPPORTED = b"\5\7\0\1\0\0\0\0\0\0"  # command not supported
 _PORT_DIGITS = 5
 _LONGEST_HEAD = 16 * 1024
+_URL = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)", re.IGNORECASE)  # RFC 3986 section 3
+_SECURE_SCHEMES = {"https", "wss"}
 
 
 class ProxyRequest:
@@ -327,13 +339,17 @@ class ProxyRequest:
         reached: the requested destination, once the request is complete.
         failed: the reason why the bytes are no valid request; empty for valid bytes.
         rest: the bytes after the request, which belong to the connection to the destination.
-        head: the head of an HTTP request, with its empty line; empty for SOCKS5.
+        head: the head of an HTTP request, with its empty line; empty for SOCKS5. If the client
+            closed the connection, or the head is too long, it is the part that arrived.
+        relayable: False for a request in clear text that no server may get: its URL promises TLS
+            (``https://``), or it is not addressed to a proxy at all.
     """
 
     def __init__(self) -> None:
         self.head = b""
         self.reached: Destination | None = None
         self.failed = ""
+        self.relayable = True
         self.rest = bytearray()
         self._out = bytearray()
         self._greeted = False
@@ -345,7 +361,10 @@ class ProxyRequest:
         return data
 
     def receive(self, data: bytes) -> None:
-        """Process bytes of the request from the client. Never raises."""
+        """Process bytes of the request from the client. Never raises.
+
+        Empty bytes mean that the client closed the connection.
+        """
         if self.failed or self.reached:
             return
         self.rest += data
@@ -353,7 +372,7 @@ class ProxyRequest:
             if self._greeted or self.rest[0] == _SOCKS5:
                 self._socks5()
             else:
-                self._http()
+                self._http(closed=not data)
         except IndexError:
             return  # the request is incomplete
         except ValueError as exc:
@@ -385,24 +404,40 @@ class ProxyRequest:
         self._out += b"\5\0\0\1\0\0\0\0\0\0"  # succeeded; the bound address is not disclosed
         self.reached = Destination("socks5", host, port)
 
-    def _http(self) -> None:
+    def _http(self, *, closed: bool) -> None:
+        if self.rest[:1] == b"\x16":
+            raise ValueError("TLS in place of an HTTP request")
         end = self.rest.find(b"\r\n\r\n")
-        if end < 0:
-            if len(self.rest) > _LONGEST_HEAD or self.rest[:1] == b"\x16":
-                raise ValueError("no HTTP request")
+        whole = end >= 0
+        if not (whole or closed or len(self.rest) > _LONGEST_HEAD):
             return
-        self.head = bytes(self.rest[: end + 4])
-        method, _, target = self.rest.partition(b"\r\n")[0].decode("ascii").partition(" ")
+        self.head = bytes(self.rest[: end + 4] if whole else self.rest)
+        line = self.head.partition(b"\n")[0].decode("latin-1").rstrip("\r")
+        method, _, target = line.partition(" ")
         target = target.partition(" ")[0]
-        if method == "CONNECT":
+        if method != "CONNECT":
+            self._plain(target, whole=whole)
+        elif whole:
             self.reached = Destination("connect", *_authority(target, 443))
             del self.rest[: end + 4]
             self._out += b"HTTP/1.1 200 Connection established\r\n\r\n"
-        elif target.startswith("http://"):
-            authority = target.removeprefix("http://").partition("/")[0]
-            self.reached = Destination("connect", *_authority(authority, 80), plain=True)
         else:
-            raise ValueError(f"{method[:20]!r} of something that is no address")
+            raise ValueError("CONNECT without the end of its head")
+
+    def _plain(self, target: str, *, whole: bool) -> None:
+        """Read the destination of a request in clear text: from its URL, or from ``Host``.
+
+        A client may ask the proxy for an ``https://`` URL, or may take it for the server. The
+        request has left the client without TLS in any case, so it is evidence.
+        """
+        url = _URL.match(target)
+        if url is None and not target.startswith("/"):
+            raise ValueError("a request for something that is no address")
+        scheme = url[1].lower() if url else ""
+        authority = url[2] if url else field(self.head, b"host").decode("latin-1")
+        self.relayable = scheme == "http" and whole
+        address = _authority(authority.rpartition("@")[2], 443 if scheme in _SECURE_SCHEMES else 80)
+        self.reached = Destination("connect", *address, plain=True)
 
 
 def _exactly(data: bytearray, start: int, end: int) -> bytes:
@@ -431,9 +466,11 @@ def _authority(text: str, default: int) -> tuple[str, int]:
 def _checked(host: str, port: int) -> str:
     """Return a requested host in lower case and without a final dot.
 
-    Raises ``ValueError`` if the host is empty or the port is outside of 1 to 65535.
+    Raises ``ValueError`` if the host is empty or not ASCII, or the port is outside of 1 to 65535.
     """
     host = host.lower().removesuffix(".")
+    if not host.isascii():
+        raise ValueError("a host that is not ASCII")
     if not host or not 0 < port <= 65_535:  # RFC 9293 section 3.1: 16 bits
         raise ValueError("an address without a host or a port")
     return host

@@ -26,8 +26,9 @@ _UNPROTECTED = ("anonymous", "weak-suite")
 IN_CLEAR_TEXT = (
     Fault(
         "The client sends its request in clear text if TLS fails",
-        "let the request fail: remove the code that repeats it with http://, and forbid clear text "
-        "(usesCleartextTraffic, ConnectionSpec.CLEARTEXT, App Transport Security)",
+        "let the request fail: remove the code that repeats it with http://, or sends it to a "
+        "proxy without a tunnel (CONNECT), and forbid clear text (usesCleartextTraffic, "
+        "ConnectionSpec.CLEARTEXT, App Transport Security)",
         remedies.NO_CLEAR_TEXT,
         (*_CLEAR_TEXT, "exhausting-names", ROGUE),
         lambda seen: seen.failed(*_CLEAR_TEXT) or seen.in_clear_text,

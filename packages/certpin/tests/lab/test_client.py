@@ -203,6 +203,17 @@ def test_environment_directs_clients_only_to_the_lab(
     assert _surroundings(target, "socks5")["no_proxy"] == ""
 
 
+@pytest.mark.parametrize("name", ["PASSPHRASE", "PKCS11_PIN", "WATCH_TOKEN"])
+def test_the_secrets_of_certpin_are_not_in_the_environment(
+    target: Target, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(f"CERTPIN_{name}", "hunter2")
+    monkeypatch.setenv("API_TOKEN", "of the client")
+    found = _surroundings(target, "connect")
+    assert f"CERTPIN_{name}" not in found
+    assert found["API_TOKEN"] == "of the client"
+
+
 def test_the_environment_makes_clients_trust_the_lab(target: Target) -> None:
     found = _surroundings(target, "connect")
     for name in ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"):

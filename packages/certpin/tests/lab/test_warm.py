@@ -114,6 +114,22 @@ def test_installed_modules_are_imported_once_and_own_ones_for_each_run(
     assert first[3] != second[3]
 
 
+# Prints the environment of the client, and that of the process from which it is forked.
+_SHOW = "import os; print(dict(os.environ), open('/proc/self/environ').read())"
+
+
+def test_the_secrets_of_certpin_are_not_in_the_environment(
+    target: Target, script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CERTPIN_PASSPHRASE", "hunter2")
+    monkeypatch.setenv("API_TOKEN", "of the client")
+    script.write_text(_SHOW)
+    with warm(script) as client:
+        shown = client.run(target).output
+    assert shown.count("of the client") == 2
+    assert "hunter2" not in shown
+
+
 # Imports `wave` of the standard library, and the module `own` of the client, after it has printed.
 _LATE = """
 import sys

@@ -123,6 +123,8 @@ _CA_FILE = (
     "AWS_CA_BUNDLE",
     "CERTPIN_LAB_CA",
 )
+# certpin's own secrets. A program that certpin starts needs none of them.
+_OWN_SECRETS = {"CERTPIN_PASSPHRASE", "CERTPIN_PKCS11_PIN", "CERTPIN_WATCH_TOKEN"}
 _HTTPS_PROXY = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 _HTTP_PROXY = ("HTTP_PROXY", "http_proxy")
 
@@ -151,6 +153,11 @@ def write_pins(path: Path, pins: PinSet) -> None:
     for policy in pins.policies:
         editor.add_host(policy)
     path.write_text(editor.text, encoding="utf-8")
+
+
+def inherited_environment() -> dict[str, str]:
+    """Return the environment of this process without certpin's secrets, for a child process."""
+    return {name: value for name, value in os.environ.items() if name not in _OWN_SECRETS}
 
 
 def environment(target: Target, via: str) -> dict[str, str]:
@@ -414,7 +421,7 @@ class Command:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **environment(target, self.via)},
+                env=inherited_environment() | environment(target, self.via),
                 start_new_session=True,
             )
         except OSError as exc:

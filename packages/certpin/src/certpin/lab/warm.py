@@ -24,7 +24,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import LabError
-from certpin.lab.client import INTERRUPTED, Command, Wait, end_of, environment
+from certpin.lab.client import (
+    INTERRUPTED,
+    Command,
+    Wait,
+    end_of,
+    environment,
+    inherited_environment,
+)
 from certpin.lab.verdict import Ending
 
 if TYPE_CHECKING:
@@ -78,7 +85,7 @@ class WarmCommand(Command):
             zygote = self._process[0]  # stop() may empty the list from now on
         if zygote.roots != target.ca:  # a module may read them when it is imported
             return super().start(words, target, output, wait)
-        variables = {**os.environ, **environment(target, self.via)}
+        variables = inherited_environment() | environment(target, self.via)
         request = {"client": client, "environment": variables, "patience": self.patience}
         try:
             status = zygote.run(request, output.fileno(), self.patience + _GRACE, wait)
@@ -144,7 +151,7 @@ class _Zygote:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    env={**os.environ, **variables},
+                    env=inherited_environment() | variables,
                     pass_fds=[theirs.fileno()],
                     start_new_session=True,
                 )

@@ -19,6 +19,38 @@ _F, _S, _M, _C = (
 )
 
 MUTATIONS = [
+    *(
+        Mutation(
+            f"a client gets no {name} of certpin",
+            "certpin/lab/client.py",
+            f'"CERTPIN_{name}"',
+            '"CERTPIN_NOTHING"',
+            "tests/lab/test_client.py::"
+            f"test_the_secrets_of_certpin_are_not_in_the_environment[{name}]",
+        )
+        for name in ("PASSPHRASE", "PKCS11_PIN", "WATCH_TOKEN")
+    ),
+    Mutation(
+        "a client that is kept warm gets no secret of certpin",
+        "certpin/lab/warm.py",
+        "variables = inherited_environment() | environment(target, self.via)",
+        "variables = dict(os.environ) | environment(target, self.via)",
+        "tests/lab/test_warm.py::test_the_secrets_of_certpin_are_not_in_the_environment",
+    ),
+    Mutation(
+        "the process that forks a client gets no secret of certpin",
+        "certpin/lab/warm.py",
+        "env=inherited_environment() | variables,",
+        "env=dict(os.environ) | variables,",
+        "tests/lab/test_warm.py::test_the_secrets_of_certpin_are_not_in_the_environment",
+    ),
+    Mutation(
+        "the browser gets no secret of certpin",
+        _FOLDER,
+        "            env=inherited_environment(),\n",
+        "",
+        f"{_F}test_a_broken_browser_is_no_error",
+    ),
     Mutation(
         "evidence is masked",
         _FOLDER,

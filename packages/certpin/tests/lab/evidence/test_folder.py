@@ -238,11 +238,15 @@ def test_a_missing_parent_is_an_error_before_the_run(tmp_path: Path) -> None:
 
 def test_a_broken_browser_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     browser = tmp_path / "browser"
-    browser.write_text("#!/bin/sh\nexit 1\n")
+    browser.write_text(f"#!/bin/sh\nenv >>{tmp_path}/environment\nexit 1\n")
     browser.chmod(0o755)
     monkeypatch.setattr(evidence, "_BROWSERS", (str(browser),))
+    monkeypatch.setenv("CERTPIN_PASSPHRASE", "hunter2")
     manifest = written(tmp_path / "pack")
     assert manifest["pdf"] == {"made_by": None, "missing": "browser did not print the page"}
+    environment = (tmp_path / "environment").read_text()
+    assert "PATH=" in environment
+    assert "hunter2" not in environment
     assert sums_hold(tmp_path / "pack")
 
 

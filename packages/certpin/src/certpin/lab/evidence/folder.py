@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import ConfigError
+from certpin.lab.client import inherited_environment
 from certpin.lab.evidence.facts import evidence_facts, file_sha256
 from certpin.lab.report.html import to_html
 from certpin.lab.report.json import to_json
@@ -298,6 +299,7 @@ def _output(words: list[str]) -> str:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_BROWSER_SECONDS,
+            env=inherited_environment(),
             check=True,
         )
     except (OSError, subprocess.SubprocessError):

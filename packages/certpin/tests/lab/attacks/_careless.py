@@ -1,5 +1,7 @@
 """A TLS 1.3 client that checks the leaf's pin, but not the signature of CertificateVerify.
 
+``leave_as_java`` is the start of another client: it closes TLS as Java does.
+
 It implements the necessary parts of RFC 8446 for one suite (that of ``tls13``) and one group
 (X25519): no TLS library can skip the check, so a client with CVE-2014-1266 must be built.
 """
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
     from certpin.lab.target import Target
 
 _CERTIFICATE, _FINISHED = 11, 20  # RFC 8446 section 4
-_HANDSHAKE, _DATA = 22, 23  # RFC 8446 section 5.1
+_ALERT, _HANDSHAKE, _DATA = 21, 22, 23  # RFC 8446 section 5.1
+_USER_CANCELED, _CLOSE_NOTIFY = b"\1\x5a", b"\1\0"  # RFC 8446 section 6, as warnings
 
 
 def ask(target: Target) -> str:
@@ -38,13 +41,23 @@ def ask(target: Target) -> str:
         der = certificate[7 : 7 + int.from_bytes(certificate[4:7])]
         if str(Pin.of_key(Certificate.from_der(der).spki_sha256)) != target.pin:
             raise ValueError("not the key that is pinned")
-        _finish(sock, secret, transcript)
+        keys = _finish(sock, secret, transcript)
         request = f"GET /{target.canary} HTTP/1.1\r\nHost: {target.host}\r\n\r\n".encode()
-        traffic = derive(master_secret(secret), b"c ap traffic", transcript)
-        sock.sendall(TrafficKeys(traffic).encrypt(_DATA, request))
+        sock.sendall(keys.encrypt(_DATA, request))
         while sock.recv(4096):
             continue
     return ""
+
+
+def leave_as_java(target: Target) -> None:
+    """Finish a handshake, and close TLS with the two alerts of Java, in one write."""
+    with socket.create_connection((target.address, target.port), 10) as sock:
+        secret, _, transcript = _handshake(sock, target.host)
+        keys = _finish(sock, secret, transcript)
+        alerts = (_USER_CANCELED, _CLOSE_NOTIFY)
+        sock.sendall(b"".join(keys.encrypt(_ALERT, alert) for alert in alerts))
+        while sock.recv(4096):
+            continue
 
 
 def _handshake(sock: socket.socket, host: str) -> tuple[bytes, list[tuple[int, bytes]], bytes]:
@@ -99,10 +112,12 @@ def _messages(plain: bytes) -> list[tuple[int, bytes]]:
     return found
 
 
-def _finish(sock: socket.socket, secret: bytes, transcript: bytes) -> None:
+def _finish(sock: socket.socket, secret: bytes, transcript: bytes) -> TrafficKeys:
+    """Send the client's Finished message, and return the keys for its data."""
     traffic = derive(secret, b"c hs traffic", transcript_of_hellos(transcript))
     finished = bytes([_FINISHED]) + vector(3, verify_data(traffic, transcript))
     sock.sendall(TrafficKeys(traffic).encrypt(_HANDSHAKE, finished))
+    return TrafficKeys(derive(master_secret(secret), b"c ap traffic", transcript))
 
 
 def transcript_of_hellos(transcript: bytes) -> bytes:

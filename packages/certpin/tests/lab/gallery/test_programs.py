@@ -5,13 +5,19 @@ examples/clients/README.md explains each failure, and how it was confirmed as th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from certpin import PinSet
+from certpin.lab.client import write_client_files
 from certpin.lab.pki import Style
 from certpin.lab.report.causes import find_causes
+from certpin.lab.verdict import Outcome, Verdict
 from tests.lab._clients import BY_NAME, node_faults
+from tests.lab._device import HOST, MOST, cases, device_lab, results
 from tests.lab.gallery._gallery import (
     CLIENTS,
     Jvm,
@@ -108,6 +114,30 @@ def test_okhttp_with_certificate_pinner(
     okhttp: Jvm, style: Style, expected: dict[str, str]
 ) -> None:
     assert fails(okhttp, style) == expected
+
+
+@pytest.mark.peer("javac", "libokhttp-java")
+def test_okhttp_is_understood_by_its_connections_only(okhttp: Jvm, tmp_path: Path) -> None:
+    """A refused pin is recognised on a device, too, where Java closes TLS without an error."""
+    with device_lab(cases("rogue-ca-in-store")) as lab:
+        write_client_files(tmp_path, lab.page.roots_pem)
+        policy = PinSet.parse(lab.page.pins, path=Path("pins.toml")).policy_for(HOST)
+        assert policy is not None
+        pin, backup = (str(each.pin) for each in policy.pins)
+        target: Any = SimpleNamespace(
+            clock=None,
+            url=f"https://{HOST}/",
+            proxy_port=lab.port,
+            truststore=tmp_path / "trusted.p12",
+            pin=pin,
+            backup=backup,
+        )
+        for _ in range(MOST):
+            okhttp.run(target)
+            if all(each.finished for each in lab.progress()):
+                break
+        found = [(result.verdict, result.outcome) for _, result in results(lab)]
+    assert found == [(Verdict.REJECT, Outcome.RIGHT)]
 
 
 @pytest.mark.peer("javac", "libokhttp-java")

@@ -189,6 +189,16 @@ _SESSION = [
     ),
 ]
 
+_CLOSING = [
+    Mutation(
+        "Java closes TLS with two alerts",
+        f"{_SESSIONS}tls.py",
+        "if seen.secured and isinstance(exc, ssl.SSLEOFError):",
+        "if False:",
+        f"{_S}test_session.py::test_a_client_that_closes_tls_as_java_does_leaves_no_problem",
+    ),
+]
+
 _HTTP = [
     Mutation(
         "requests of one connection",
@@ -242,4 +252,4 @@ _HTTP = [
     ),
 ]
 
-MUTATIONS = [*_VERDICTS, *_CASES, *_SESSION, *_HTTP]
+MUTATIONS = [*_VERDICTS, *_CASES, *_SESSION, *_CLOSING, *_HTTP]

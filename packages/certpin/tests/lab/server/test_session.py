@@ -10,11 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from certpin.lab.attacks import CONTROL
+from certpin.lab.lab import Lab
 from certpin.lab.scenario import Answer, Opening, Role, ServerStep, TLSSettings, Weakness
 from certpin.lab.server import session as session_module
 from certpin.lab.server.records import ClientHello
 from certpin.lab.server.session import Session
 from certpin.lab.verdict import KEPT
+from tests.lab.attacks._careless import leave_as_java
 from tests.lab.server._wire import (
     HOST,
     SECOND,
@@ -67,6 +70,15 @@ def test_a_client_that_refuses_in_the_handshake_leaves_its_alert() -> None:
     assert session.seen.alert == "unknown_ca"
     assert (session.seen.secured, session.seen.data) == (False, b"")
     assert session.done
+
+
+def test_a_client_that_closes_tls_as_java_does_leaves_no_problem() -> None:
+    with Lab() as lab:
+        server = lab.case_server(CONTROL)
+        leave_as_java(server.open())
+        [seen] = server.close()
+    assert (seen.secured, seen.version) == (True, "TLSv1.3")
+    assert (seen.data, seen.alert, seen.problem) == (b"", "", "")
 
 
 def test_clear_text_after_failed_tls_is_a_leak() -> None:

@@ -66,6 +66,11 @@ class Tls:
         except ssl.SSLWantReadError:
             self._leave()
         except ssl.SSLError as exc:
+            if seen.secured and isinstance(exc, ssl.SSLEOFError):
+                # Java sends user_canceled before close_notify (RFC 8446 section 6.1). OpenSSL then
+                # reports the end of the transport, and a memory buffer has none.
+                self._close()
+                return
             self.closed = True
             self.unknown_client = isinstance(exc, ssl.SSLCertVerificationError)
             _note(exc, seen)

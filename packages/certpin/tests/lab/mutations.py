@@ -68,6 +68,20 @@ _VERDICTS = [
         f"{_J}test_a_client_that_opens_no_probes_has_refused",
     ),
     Mutation(
+        "a client that saw no certificate refused none",
+        _JUDGE,
+        "    if expect is Expect.ACCEPT and all(single.unshown for single in judgements):\n",
+        "    if False:\n",
+        f"{_J}test_an_honest_server_that_shares_no_tls_parameters_was_not_refused",
+    ),
+    Mutation(
+        "a client that saw a certificate of one server may have refused it",
+        _JUDGE,
+        "    unshown = all(disagrees(",
+        "    unshown = any(disagrees(",
+        f"{_J}test_an_honest_server_that_shares_no_tls_parameters_was_not_refused",
+    ),
+    Mutation(
         "an alert is a refusal",
         _JUDGE,
         "seen.data or seen.alert or disagrees(seen.problem))",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from certpin.lab import Authority
+from certpin.lab.authority import new_rsa_key
 from certpin.lab.case import Expect
 from certpin.lab.scenario import Role, Scenario, ServerStep
 from certpin.lab.server.records import ClientHello
@@ -317,6 +319,34 @@ def test_a_certificate_that_was_shown_makes_a_warning_of_a_refusal() -> None:
     assert found(met(), honest) == (Verdict.REJECT, Outcome.RIGHT)
     leaked = met(client_certificate=b"der", data=b"x")
     assert found(leaked) == (Verdict.LEAK, Outcome.WRONG)
+
+
+def _rsa() -> ServerStep:
+    return ServerStep.of(Authority("Root").issue("a.example", key=new_rsa_key()), role=Role.HONEST)
+
+
+def test_an_honest_server_that_shares_no_tls_parameters_was_not_refused() -> None:
+    """The client saw no certificate: for example, it offers suites for ECDSA keys only."""
+    honest, unmet = _rsa(), "no shared cipher"
+    judgement = judge(Attempt(REFUSED, Scenario.of(honest), (met(honest, problem=unmet),)))
+    assert judgement.why == (
+        "client and server (RSA 2048) have no TLS parameters in common: no shared cipher"
+    )
+    unseen, found = settle(Expect.ACCEPT, [judgement, judgement])
+    assert (unseen.verdict, unseen.why, found) == (None, judgement.why, Outcome.NOT_RUN)
+    assert settle(Expect.ACCEPT, [judgement], repeated=True)[1] is Outcome.NOT_RUN
+    # Not to offer a weak suite is a refusal.
+    assert settle(Expect.POLICY, [judgement])[0].verdict is Verdict.REJECT
+    retried = met(honest, problem=unmet), met(honest, alert="unknown_ca")
+    refused = judge(Attempt(REFUSED, Scenario.of(honest), retried))
+    assert settle(Expect.ACCEPT, [refused])[1] is Outcome.WRONG
+    assert settle(Expect.ACCEPT, [judgement, refused])[1] is Outcome.WRONG
+
+
+def test_an_attacker_that_shares_no_tls_parameters_was_refused() -> None:
+    judgement = judge(Attempt(REFUSED, Scenario.of(HOSTILE), (met(problem="no shared cipher"),)))
+    assert judgement.why == "client and server have no TLS parameters in common: no shared cipher"
+    assert settle(Expect.REJECT, [judgement])[1] is Outcome.RIGHT
 
 
 def test_attempts_that_differ_are_flaky() -> None:

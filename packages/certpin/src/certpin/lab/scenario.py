@@ -9,9 +9,14 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
 
 from certpin.pins.hosts import bracketed
+from certpin.x509.der import describe_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -222,6 +227,14 @@ class ServerStep:
             cryptography.exceptions.UnsupportedAlgorithm: it is on an unknown curve.
         """
         return load_pem_private_key(self.key_pem, None, unsafe_skip_rsa_key_validation=True)
+
+    @property
+    def key_type(self) -> str:
+        """The type and size of the server's key, such as ``RSA 2048``."""
+        public_key = self.private_key.public_key()
+        return describe_key(
+            public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        )
 
     def but(self, **fields: Any) -> Self:
         """Return a copy of the step with the given values of ``fields``."""

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 # memory of the lab.
 KEPT = 64 * 1024
 
-
 # The beginning of the problem of a connection on which the client offered no weak parameters.
 NOT_OFFERED = "this client does not offer"
 # OpenSSL's errors if client and server have no parameters in common, which is a refusal. Other
@@ -209,12 +208,14 @@ class Judgement:
 
     ``verdict`` is ``None`` if the client never reached the attack. If ``caution`` is True, a right
     outcome becomes a warning: the client sent no data to the attacker, but presented its client
-    certificate.
+    certificate. If ``unshown`` is True, the client saw no certificate, because it and the server
+    have no TLS parameters in common.
     """
 
     verdict: Verdict | None
     why: str
     caution: bool = False
+    unshown: bool = False
 
 
 def judge(attempt: Attempt) -> Judgement:
@@ -258,7 +259,9 @@ def judge_connections(attempt: Attempt) -> Judgement:
     if ending.broken:
         return Judgement(Verdict.INCONCLUSIVE, ending.broken)
     if scenario.lures and _lured(scenario, met):
-        return _stayed(attempt)
+        unfollowed = "the client did not follow the honest server"
+        stayed = "the client stayed on TCP: it used no HTTP/3"
+        return Judgement(Verdict.REJECT, stayed if scenario.http3 else unfollowed)
     return Judgement(None, missed)
 
 
@@ -416,18 +419,6 @@ def _lured(scenario: Scenario, met: Sequence[Connection]) -> bool:
     return any(connection.data for connection in met)
 
 
-def _stayed(attempt: Attempt) -> Judgement:
-    """Return the judgement of a client that did not follow an invitation to the attack: it refused.
-
-    If the client died or was stopped, the judgement is inconclusive.
-    """
-    if attempt.ending.broken:
-        return Judgement(Verdict.INCONCLUSIVE, attempt.ending.broken)
-    if attempt.scenario.http3:
-        return Judgement(Verdict.REJECT, "the client stayed on TCP: it used no HTTP/3")
-    return Judgement(Verdict.REJECT, "the client did not follow the honest server")
-
-
 def _with_http3(scenario: Scenario, met: Sequence[Connection], judged: Judgement) -> Judgement:
     """Return a judgement with a note that says if the client used the HTTP/3 of an honest server.
 
@@ -476,7 +467,8 @@ def _weigh(attempt: Attempt, judged: Sequence[Connection]) -> Judgement:
     presented = any(
         connection.client_certificate or connection.certificate_shown for connection in exposed
     )
-    return Judgement(Verdict.REJECT, _refusal(judged, presented=presented), presented)
+    unshown = all(disagrees(connection.problem) for connection in judged)
+    return Judgement(Verdict.REJECT, _refusal(judged, presented=presented), presented, unshown)
 
 
 def _gave(attempt: Attempt, judged: Sequence[Connection]) -> str:
@@ -537,6 +529,10 @@ def _refusal(judged: Sequence[Connection], *, presented: bool) -> str:
     lacking = [seen.problem for seen in judged if seen.problem.startswith(NOT_OFFERED)]
     if lacking:
         return lacking[0]
+    last = judged[-1]
+    if disagrees(last.problem):
+        key = f" ({last.step.key_type})" if last.step and not last.exposed else ""
+        return f"client and server{key} have no TLS parameters in common: {last.problem}"
     alerts = sorted({connection.alert for connection in judged if connection.alert})
     how = f"with the alert {', '.join(alerts)}" if alerts else "without an alert"
     when = "after" if any(connection.secured for connection in judged) else "during"
@@ -592,7 +588,8 @@ def settle(
 ) -> tuple[Judgement, Outcome]:
     """Return one judgement for all attempts at a case, and its outcome, such as right or wrong.
 
-    An attack that got through in one attempt is a finding, even if other attempts refused it.
+    An attack that got through in one attempt is a finding, even if other attempts refused it. A
+    server that must be accepted is not refused by a client that saw none of its certificates.
 
     Args:
         expect: how the client should react.
@@ -602,6 +599,8 @@ def settle(
             different verdicts leave the case undecided, unless an attack got through.
     """
     judgement = agree(judgements)
+    if expect is Expect.ACCEPT and all(single.unshown for single in judgements):
+        return replace(judgement, verdict=None), Outcome.NOT_RUN
     if repeated and judgement.verdict is Verdict.FLAKY:
         # A client that reached the attack in some runs only has not refused it.
         verdicts = {single.verdict or Verdict.INCONCLUSIVE for single in judgements}

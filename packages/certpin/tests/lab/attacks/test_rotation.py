@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from certpin import PinnedSSLContext
 from certpin.lab.case import Expect
-from certpin.lab.client import Call
+from certpin.lab.client import Call, Command
 from certpin.lab.pki import Style
 from certpin.lab.verdict import Outcome, Verdict
 from certpin.pins import Pin
@@ -157,6 +157,16 @@ def _header_of_one_kind(target: Target, tls: ssl.SSLSocket) -> bool:
         bits = key.public_bytes(Encoding.DER, PublicFormat.PKCS1)
     found = Pin("sha256", hashlib.sha256(_HEADER + bits).digest())
     return str(found) in {target.pin, target.backup}
+
+
+@pytest.mark.peer("curl")
+@pytest.mark.parametrize("name", ["rot-backup-live", "rot-dual-rsa"])
+def test_a_client_that_offers_only_ecdsa_does_not_refuse_an_rsa_key(name: str) -> None:
+    words = ("--tls-max", "1.2", "--ciphers", "ECDHE-ECDSA-AES128-GCM-SHA256")
+    curl = Command(("curl", "-sS", *words, "--pinnedpubkey", "{pinnedpubkey}", "{url}"))
+    result = run_case(name, curl, Style.LEAF)
+    assert (result.verdict, result.outcome) == (None, Outcome.NOT_RUN)
+    assert "(RSA 2048) have no TLS parameters in common: no shared cipher" in result.why
 
 
 def test_fixed_header_of_one_key_type_breaks_with_the_other() -> None:

@@ -127,6 +127,21 @@ def test_evidence_is_complete_signed_and_without_secrets(run: Run) -> None:
     assert any("…" in attempt["output"] for attempt in results[1]["attempts"])
 
 
+@pytest.mark.medium
+def test_a_client_that_is_replaced_during_the_run_has_no_evidence(run: Run) -> None:
+    """Otherwise, the evidence would have the digest of another build than the attacked one."""
+    client = Path("client.sh")
+    client.write_text("#!/bin/sh\ncp other.sh new && mv new client.sh\nexit 1\n")
+    client.chmod(0o755)
+    Path("other.sh").write_text("#!/bin/sh\nexit 1\n")
+    done = run("prove", "--style", "none", "--evidence", "pack", *FEW, "--", "./client.sh", "{url}")
+    assert done.code == 2
+    assert "changed while it was attacked (client.sh)" in done.err
+    assert "don't build or install the client meanwhile" in done.err
+    assert "Nothing is proven" in done.out
+    assert not Path("pack").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "problem"),
     [

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from certpin.lab.evidence.facts import AttackedFiles
     from certpin.lab.evidence.minisign import MinisignKey
     from certpin.lab.runner import Result, Run
 
@@ -224,24 +225,36 @@ def print_result(run: Run, check: str, *, as_json: bool, quiet: bool, verbose: b
             click.echo(check)
 
 
-def write_evidence(run: Run, folder: Path, key: MinisignKey | None, version: str) -> str:
+def write_evidence(
+    run: Run, folder: Path, attacked: AttackedFiles, key: MinisignKey | None, version: str
+) -> str:
     """Write the evidence of a run to a folder.
 
     Args:
         run: the results of all cases for one client.
         folder: the folder.
+        attacked: the client's files as they were before the run.
         key: the key that signs the evidence; None for no signature.
         version: the version of the client that was attacked.
 
     Returns:
         A text that says how to check the evidence.
+
+    Raises:
+        ConfigError: the folder can't be written, or a file of the client changed during the run.
     """
     from certpin.lab.evidence import folder as evidence
     from certpin.pins import utc_now
 
     with stop_on_signals():  # a stopped command removes its unfinished folder
         manifest = evidence.write_evidence(
-            folder, run, key=key, client_version=version, environment=os.environ, now=utc_now()
+            folder,
+            run,
+            attacked=attacked,
+            key=key,
+            client_version=version,
+            environment=os.environ,
+            now=utc_now(),
         )
     place = printable(shlex.quote(str(folder)))
     lines = [f"\nEvidence: {place}. Check it: cd {place} && sha256sum -c {evidence.SUMS}"]

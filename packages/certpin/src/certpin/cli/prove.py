@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from certpin.cli.fuzzing import FuzzOptions
     from certpin.lab.case import Case
+    from certpin.lab.evidence.facts import AttackedFiles
     from certpin.lab.evidence.minisign import MinisignKey
 
 _file = click.Path(dir_okay=False, path_type=Path)
@@ -299,7 +300,7 @@ def prove(
         check_folder(file)
     name = normalise(host)
     cases = with_foreign(cases, foreign, [name])
-    key = _prepare_evidence(evidence, sign_key) if evidence else None
+    prepared = _prepare_evidence(evidence, command, sign_key) if evidence else None
     check_placeholders(command)
     if fuzzing and not command:
         ctx.exit(fuzz_certpin(name, fuzzing))
@@ -348,8 +349,8 @@ def prove(
         try:
             write_reports(run, files, sarif_location or pin_file or Path("pins.toml"))
         finally:
-            if evidence:
-                check = write_evidence(run, evidence, key, client_version)
+            if evidence and prepared:
+                check = write_evidence(run, evidence, *prepared, client_version)
     finally:
         print_result(run, check, as_json=as_json, quiet=quiet, verbose=verbose)
     ctx.exit(exit_code(run))
@@ -393,20 +394,27 @@ def _refuse_if(problems: dict[str, object]) -> None:
             raise click.UsageError(problem)
 
 
-def _prepare_evidence(folder: Path, sign_key: Path | None) -> MinisignKey | None:
-    """Check that evidence can be written to a folder; return the key that signs it, or None.
+def _prepare_evidence(
+    folder: Path, command: tuple[str, ...], sign_key: Path | None
+) -> tuple[AttackedFiles, MinisignKey | None]:
+    """Check that evidence can be written to a folder, and hash the files of the client.
 
-    It is called before the run, because a run can be long.
+    It is called before the run, because a run can be long, and the client must not change in it.
+
+    Returns:
+        The files of the client, and the key that signs the evidence, or None.
 
     Raises:
         ConfigError: the folder has other files, or the key can't be used.
     """
     from certpin.cli.options import ask_passphrase
+    from certpin.lab.evidence.facts import AttackedFiles
     from certpin.lab.evidence.folder import check_place
     from certpin.lab.evidence.minisign import load_key
 
     check_place(folder)
-    return load_key(sign_key, ask_passphrase) if sign_key else None
+    key = load_key(sign_key, ask_passphrase) if sign_key else None
+    return AttackedFiles(command), key
 
 
 def _default_route(command: tuple[str, ...]) -> str:

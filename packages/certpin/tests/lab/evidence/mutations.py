@@ -11,8 +11,9 @@ _FOLDER = "certpin/lab/evidence/folder.py"
 _FACTS = "certpin/lab/evidence/facts.py"
 _SIGN = "certpin/lab/evidence/minisign.py"
 _MASK = "certpin/lab/report/masking.py"
-_F, _S, _M, _C = (
+_F, _X, _S, _M, _C = (
     "tests/lab/evidence/test_folder.py::",
+    "tests/lab/evidence/test_facts.py::",
     "tests/lab/evidence/test_minisign.py::",
     "tests/lab/report/test_masking.py::",
     "tests/lab/report/test_causes.py::",
@@ -43,6 +44,28 @@ MUTATIONS = [
         "env=inherited_environment() | variables,",
         "env=dict(os.environ) | variables,",
         "tests/lab/test_warm.py::test_the_secrets_of_certpin_are_not_in_the_environment",
+    ),
+    Mutation(
+        "a client that changed has no evidence",
+        _FACTS,
+        "        if self._read() != (self._facts, self._marks):\n",
+        "        if False:\n",
+        f"{_F}test_a_client_that_changed_has_no_evidence",
+    ),
+    Mutation(
+        "a client that changed back has no evidence",
+        _FACTS,
+        "        if self._read() != (self._facts, self._marks):\n",
+        "        if self._read()[0] != self._facts:\n",
+        f"{_X}test_a_change_of_the_client_during_the_run_is_noticed[changed-back]",
+    ),
+    Mutation(
+        "the client is hashed before the run",
+        "certpin/cli/matrix.py",
+        "attacked=attacked,",
+        "attacked=type(attacked)(run.about.command),",
+        "tests/cli/test_prove_evidence.py::"
+        "test_a_client_that_is_replaced_during_the_run_has_no_evidence",
     ),
     Mutation(
         "the browser gets no secret of certpin",

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import certpin
+from certpin.errors import ConfigError
 from certpin.lab.evidence import facts
-from certpin.lab.evidence.facts import certpin_facts, client_files, evidence_facts
+from certpin.lab.evidence.facts import (
+    AttackedFiles,
+    certpin_facts,
+    client_files,
+    evidence_facts,
+)
 from certpin.lab.pki import Style
 from tests.lab.report import _runs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def test_the_program_and_its_scripts_are_hashed(tmp_path: Path) -> None:
@@ -48,6 +58,36 @@ def test_other_files_are_not_hashed(tmp_path: Path) -> None:
     password.write_text("1234")
     assert [file["name"] for file in client_files(("sh", str(password), "{ca}"))] == ["sh"]
     assert list(client_files(())) == []
+
+
+def _replaced(script: Path) -> None:
+    other = script.with_name("other")
+    other.write_text("good")
+    other.replace(script)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda script: script.write_text("bad!"),
+        lambda script: script.write_text("good"),
+        _replaced,
+        lambda script: script.unlink(),
+    ],
+    ids=["changed", "changed-back", "replaced", "removed"],
+)
+def test_a_change_of_the_client_during_the_run_is_noticed(
+    tmp_path: Path, change: Callable[[Path], Any]
+) -> None:
+    script = tmp_path / "client.sh"
+    script.write_text("good")
+    os.utime(script, ns=(0, 0))  # a change within the resolution of the clock
+    attacked = AttackedFiles(("sh", str(script)))
+    assert [file["name"] for file in attacked.facts()] == ["sh", "client.sh"]
+    assert attacked.facts()[1]["sha256"] == hashlib.sha256(b"good").hexdigest()
+    change(script)
+    with pytest.raises(ConfigError, match="changed while it was attacked"):
+        attacked.facts()
 
 
 def test_the_digest_of_certpin_changes_with_its_files(
@@ -150,7 +190,7 @@ def test_an_extra_of_the_service_is_installed_if_all_the_packages_behind_it_are(
 def test_an_unpinned_key_of_the_server_is_an_attack_only_on_pins_on_its_key(style: Style) -> None:
     renewed = _runs.met(_runs.BY_NAME["rot-new-key-pinned-ca"], gives=False, style=style)
     run = _runs.run((renewed,), style)
-    row = evidence_facts(run, client_version="", environment={})["standards"][1]
+    row = evidence_facts(run, files=(), client_version="", environment={})["standards"][1]
     assert row["case"] == "rot-new-key-pinned-ca"
     if style is Style.LEAF:
         assert (list(row["masvs"]), row["none_because"]) == (["MASVS-NETWORK-2"], None)
@@ -162,7 +202,7 @@ def test_an_unpinned_key_of_the_server_is_an_attack_only_on_pins_on_its_key(styl
 
 def test_each_case_has_its_standards_and_outcome() -> None:
     run = _runs.every_outcome()
-    found = evidence_facts(run, client_version="", environment={"CURL_HOME": "/root/x"})
+    found = evidence_facts(run, files=(), client_version="", environment={"CURL_HOME": "/root/x"})
     rows = found["standards"]
     assert [row["case"] for row in rows] == [result.case.name for result in run.results]
     rogue = next(row for row in rows if row["case"] == "rogue-ca-in-store")

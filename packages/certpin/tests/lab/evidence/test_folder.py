@@ -12,6 +12,7 @@ import pytest
 
 from certpin.errors import ConfigError
 from certpin.lab.evidence import folder as evidence
+from certpin.lab.evidence.facts import AttackedFiles
 from certpin.lab.evidence.folder import check_place, report_files, write_evidence
 from certpin.lab.evidence.minisign import load_key
 from tests.lab.evidence import _minisign
@@ -28,7 +29,7 @@ def _without_a_browser(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def written(place: Path, **options: Any) -> dict[str, Any]:
-    options = {"environment": {}, "now": NOW, **options}
+    options = {"environment": {}, "now": NOW, "attacked": AttackedFiles(()), **options}
     return write_evidence(place, options.pop("run", _runs.every_outcome()), **options)
 
 
@@ -114,7 +115,7 @@ def test_secrets_are_in_no_file(tmp_path: Path) -> None:
 def _facts(run: Any) -> dict[str, Any]:
     from certpin.lab.evidence.facts import evidence_facts
 
-    return evidence_facts(run, client_version="", environment={})
+    return evidence_facts(run, files=(), client_version="", environment={})
 
 
 def test_evidence_of_certpin_is_replaced(tmp_path: Path) -> None:
@@ -234,6 +235,16 @@ def test_an_older_folder_comes_back_if_the_new_one_cannot_be_moved(
 def test_a_missing_parent_is_an_error_before_the_run(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such folder above it"):
         check_place(tmp_path / "none" / "pack")
+
+
+def test_a_client_that_changed_has_no_evidence(tmp_path: Path) -> None:
+    script = tmp_path / "client.sh"
+    script.write_text("good")
+    attacked = AttackedFiles(("sh", str(script)))
+    script.write_text("bad")
+    with pytest.raises(ConfigError, match=r"changed while it was attacked \(sh, client.sh\)"):
+        written(tmp_path / "pack", attacked=attacked)
+    assert not (tmp_path / "pack").exists()
 
 
 def test_a_broken_browser_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ RUNS = {
 
 
 def _page(run: Run, path: Path) -> Path:
-    facts = evidence_facts(run, client_version="1.0", environment={})
+    facts = evidence_facts(run, files=(), client_version="1.0", environment={})
     path.write_text(to_html(run, facts), encoding="utf-8")
     return path
 

@@ -19,13 +19,14 @@ from shutil import which
 from typing import TYPE_CHECKING, Any
 
 from certpin._version import __version__
+from certpin.errors import ConfigError
 from certpin.lab.report.masking import PROGRAM_SUFFIXES, safe_arguments, safe_environment
 from certpin.lab.report.mastg import CONTROLS, TESTS, reference
 from certpin.support.requirements import certpin_requirements, installed_version, satisfies
 from certpin.support.text import encodable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from certpin.lab.runner import Run
     from certpin.support.requirements import Requirement
@@ -35,12 +36,17 @@ _SCRIPT = re.compile(rf".+\.(?:{PROGRAM_SUFFIXES}|wasm|apk|ipa)")
 
 
 def evidence_facts(
-    run: Run, *, client_version: str, environment: Mapping[str, str]
+    run: Run,
+    *,
+    files: Sequence[dict[str, Any]],
+    client_version: str,
+    environment: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return the facts of a lab run for JSON: client, command, machine, certpin, times, standards.
 
     Args:
         run: the run, with its results.
+        files: the client's program and scripts, as ``AttackedFiles.facts`` returns them.
         client_version: the version of the client that the user gave, or empty.
         environment: the environment of the client. Only variables that change how clients use TLS
             are listed, without values that may be secret.
@@ -51,7 +57,7 @@ def evidence_facts(
         "client": {
             "command": [encodable(word) for word in safe_arguments(about.command)],
             "version": encodable(client_version) or None,
-            "files": list(client_files(about.command)),
+            "files": list(files),
         },
         "time": {
             "started": about.started.isoformat() if about.started else None,
@@ -78,6 +84,16 @@ def client_files(command: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     Other files that the arguments name are left out, because the hash of a short password in a
     file would reveal the password.
     """
+    for word, path in _client_paths(command):
+        yield {
+            "name": encodable(Path(word).name),
+            "bytes": path.stat().st_size,
+            "sha256": _sha256_if_readable(path),
+        }
+
+
+def _client_paths(command: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
+    """Yield each word of a command that names its program or a script, and the path of the file."""
     for number, word in enumerate(command):
         found = which(word) if number == 0 else word
         # Path.is_file raises for a word that is longer than a name may be (before Python 3.14).
@@ -85,12 +101,47 @@ def client_files(command: tuple[str, ...]) -> Iterator[dict[str, Any]]:
             continue
         if number and not (os.access(found, os.X_OK) or _SCRIPT.fullmatch(word)):
             continue
-        path = Path(found).resolve()
-        yield {
-            "name": encodable(Path(word).name),
-            "bytes": path.stat().st_size,
-            "sha256": _sha256_if_readable(path),
-        }
+        yield word, Path(found).resolve()
+
+
+class AttackedFiles:
+    """The program and scripts of a client as they are before a run. Create it before the run.
+
+    ``command`` is the client's command.
+    """
+
+    def __init__(self, command: tuple[str, ...]) -> None:
+        self._command = command
+        self._facts, self._marks = self._read()
+
+    def facts(self) -> list[dict[str, Any]]:
+        """Return the name, size and SHA-256 of each file, once the run is over.
+
+        Raises:
+            ConfigError: a file was changed or replaced since this object was created, even if it
+                was changed back: then it is unknown which of them was attacked.
+        """
+        if self._read() != (self._facts, self._marks):
+            names = ", ".join(file["name"] for file in self._facts)
+            raise ConfigError(
+                f"no evidence is written: the client changed while it was attacked ({names})",
+                key="--evidence",
+                fix="run it again, and don't build or install the client meanwhile",
+            )
+        return self._facts
+
+    def _read(self) -> tuple[list[dict[str, Any]], list[tuple[int, ...]]]:
+        try:
+            marks = [_mark(path) for _, path in _client_paths(self._command)]
+            return list(client_files(self._command)), marks
+        except OSError:  # a file has just been removed
+            return [], []
+
+
+def _mark(path: Path) -> tuple[int, ...]:
+    """Return numbers that change if a file is written to, or replaced by another one."""
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
 
 
 def file_sha256(path: Path) -> str:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from certpin.lab.evidence.facts import AttackedFiles
     from certpin.lab.evidence.minisign import MinisignKey
     from certpin.lab.runner import Run
 
@@ -73,10 +74,11 @@ def check_place(folder: Path) -> None:
         raise _error(folder, problem, "name a folder in one that you may write to")
 
 
-def write_evidence(
+def write_evidence(  # noqa: PLR0913  # keywords, each of which is a part of the evidence
     folder: Path,
     run: Run,
     *,
+    attacked: AttackedFiles,
     key: MinisignKey | None = None,
     client_version: str = "",
     environment: Mapping[str, str],
@@ -90,6 +92,7 @@ def write_evidence(
     Args:
         folder: the evidence folder.
         run: the run with its results.
+        attacked: the client's files as they were before the run.
         key: the key that signs the list of digests; None for no signature.
         client_version: the version of the client that the user gave, or empty.
         environment: the environment of the client.
@@ -100,11 +103,12 @@ def write_evidence(
 
     Raises:
         ConfigError: the folder is a file or a link, has files that certpin did not write as
-            evidence, or can't be written.
+            evidence, or can't be written; or a file of the client changed during the run.
     """
+    files = attacked.facts()
     check_place(folder)
     place = folder.absolute()
-    facts = evidence_facts(run, client_version=client_version, environment=environment)
+    facts = evidence_facts(run, files=files, client_version=client_version, environment=environment)
     secrets = secrets_in(run.about.command, environment, (run.host, *_harmless(run)))
     masked = mask_run(run, secrets)
     try:

@@ -68,6 +68,13 @@ MUTATIONS = [
         "test_a_client_that_is_replaced_during_the_run_has_no_evidence",
     ),
     Mutation(
+        "the evidence says if no script was identified",
+        _FACTS,
+        '"script_identified": len(files) > 1,',
+        '"script_identified": True,',
+        f"{_X}test_the_evidence_says_if_no_script_was_identified[files1-False]",
+    ),
+    Mutation(
         "the browser gets no secret of certpin",
         _FOLDER,
         "            env=inherited_environment(),\n",

@@ -21,6 +21,8 @@ from certpin.lab.evidence.facts import (
     evidence_facts,
 )
 from certpin.lab.pki import Style
+from certpin.lab.report.html import to_html
+from certpin.lab.report.masking import safe_arguments
 from tests.lab.report import _runs
 
 if TYPE_CHECKING:
@@ -39,6 +41,32 @@ def test_the_program_and_its_scripts_are_hashed(tmp_path: Path) -> None:
         "bytes": 8,
         "sha256": hashlib.sha256(b"print()\n").hexdigest(),
     }
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["C.java", "C.class", "c.cjs", "c.mts", "c.tsx", "c.kts", "c.phar", "c.pyz", "c.lua", "c.dll"],
+)
+def test_scripts_of_each_language_are_hashed_and_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text("code")
+    words = ("sh", name, "{url}")
+    assert [file["name"] for file in client_files(words)] == ["sh", name]
+    assert safe_arguments(words) == list(words)
+
+
+@pytest.mark.parametrize(("files", "identified"), [((), False), (("sh",), False), ("ab", True)])
+def test_the_evidence_says_if_no_script_was_identified(
+    files: tuple[str, ...], *, identified: bool
+) -> None:
+    described = [{"name": name, "bytes": 1, "sha256": name * 64} for name in files]
+    run = _runs.every_outcome()
+    found = evidence_facts(run, files=described, client_version="", environment={})
+    assert found["client"]["script_identified"] is identified
+    says = "none identified in the command: the digest is that of its program only"
+    assert (says in to_html(run, found)) is not identified
 
 
 def test_a_program_in_the_path_is_hashed() -> None:

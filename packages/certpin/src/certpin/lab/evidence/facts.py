@@ -58,6 +58,7 @@ def evidence_facts(
             "command": [encodable(word) for word in safe_arguments(about.command)],
             "version": encodable(client_version) or None,
             "files": list(files),
+            "script_identified": len(files) > 1,
         },
         "time": {
             "started": about.started.isoformat() if about.started else None,

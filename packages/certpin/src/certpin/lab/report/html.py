@@ -316,6 +316,9 @@ def _evidence(facts: dict[str, Any]) -> dict[str, Child]:
     return {
         "Version of the client": client["version"] or "not given (--client-version)",
         **programs,
+        "Scripts of the client": None
+        if client["script_identified"]
+        else "none identified in the command: the digest is that of its program only",
         "System": ", ".join(filter(None, (machine["system"], machine["distribution"]))),
         "Environment": tag("code", variables) if variables else None,
         "Files of certpin": f"{records[own['matches_record']]}; SHA-256 of their list: "

@@ -29,7 +29,10 @@ _HARMLESS_AROUND = re.compile(r"(?:--?[A-Za-z-]{1,32}=?)?|[:/;,]{1,3}|https://|h
 _LONG_OPTION = re.compile(r"--[A-Za-z][A-Za-z-]{0,40}")
 _SHORT_OPTION = re.compile(r"-[A-Za-z]{1,4}")  # -sSfL; a longer one may include a value
 _JAVA_OPTION = re.compile(r"-(?:jar|cp|classpath|Xmx\d+m)")
-PROGRAM_SUFFIXES = "py|js|mjs|ts|rb|pl|php|sh|jar|go|dart|exe"
+PROGRAM_SUFFIXES = (
+    "py|pyw|pyz|js|cjs|mjs|jsx|ts|cts|mts|tsx|rb|pl|php|phar|lua|tcl|sh|bash|zsh|ksh|ps1|bat|cmd|exe"
+    "|jar|java|class|kt|kts|groovy|scala|clj|go|dart|swift|jl|exs|cs|csx|fsx|dll"
+)
 _PROGRAM = re.compile(rf"(?:[\w.-]{{1,64}}/)*[\w-]{{1,64}}\.(?:{PROGRAM_SUFFIXES})")
 
 

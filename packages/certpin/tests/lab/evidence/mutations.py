@@ -74,6 +74,32 @@ MUTATIONS = [
         '"script_identified": True,',
         f"{_X}test_the_evidence_says_if_no_script_was_identified[files1-False]",
     ),
+    *(
+        Mutation(
+            f"a variable with the name {name} is secret",
+            _MASK,
+            old,
+            new,
+            f"{_M}test_common_names_of_credentials_are_secret[{name}]",
+        )
+        for name, old, new in (
+            ("GOOGLE_CREDS", "CREDS?|KEYS?", "KEYS?"),
+            ("ACCESSKEY", "(?:API|ACCESS|", "(?:API|"),
+            ("KEYS", "CREDS?|KEYS?", "CREDS?|KEY"),
+            ("JWT", "|JWT|", "|"),
+            ("BEARER", "|BEARER|", "|"),
+            ("AZURE_SAS", "|SAS|", "|"),
+            ("LOGIN", "|LOGIN|", "|"),
+            ("AZURE_STORAGE_CONNECTION_STRING", "|CONN(?:ECTION)?_?STR|", "|"),
+        )
+    ),
+    Mutation(
+        "the values in a connection string are secret",
+        _MASK,
+        "    values += [text.strip() for value in values for text in _ASSIGNED.findall(value)]\n",
+        "",
+        f"{_M}test_the_values_in_a_connection_string_are_secret",
+    ),
     Mutation(
         "the browser gets no secret of certpin",
         _FOLDER,
@@ -211,8 +237,8 @@ MUTATIONS = [
     Mutation(
         "abbreviations of password",
         _MASK,
-        '    r"|PASS$|PASS_|(?<!^)(?<!OLD)PWD$|_(?:KEY|PIN|PAT|PW|DSN)$",\n',
-        '    r"|_(?:KEY|PIN)$",\n',
+        '    r"|PASS$|PASS_|(?<!^)(?<!OLD)PWD$|_(?:PIN|PAT|PW|DSN)$"\n',
+        '    r"|_PIN$"\n',
         f"{_M}test_names_that_abbreviate_password_are_secret[DB_PASS]",
     ),
     Mutation(

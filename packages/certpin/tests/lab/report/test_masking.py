@@ -95,6 +95,36 @@ def test_names_that_abbreviate_password_are_secret(name: str) -> None:
     assert secrets_in((), {name: "wert1234"}, ()) == ["d2VydDEyMzQ=", "wert1234"]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("GOOGLE_CREDS", "GOOGLE_CREDS_JSON", "AWS_CRED", "ENCRYPTION_KEYS", "KEYS", "SSH_KEY"),
+        *("AZURE_STORAGE_CONNECTION_STRING", "DB_CONNSTR", "JWT", "APP_JWT", "BEARER", "LOGIN"),
+        *("AZURE_SAS", "SAS_URL", "WIFI_PSK", "TOTP", "MY_OTP", "SLACK_WEBHOOK", "AccountKey"),
+        *("AWS_ACCESS_KEY_ID", "ACCESSKEY", "SIGNINGKEY", "HMAC", "WALLET_MNEMONIC"),
+    ],
+)
+def test_common_names_of_credentials_are_secret(name: str) -> None:
+    assert secrets_in((), {name: "wert1234"}, ()) == ["d2VydDEyMzQ=", "wert1234"]
+
+
+@pytest.mark.parametrize(
+    "name", ["SACRED", "INCREDIBLE", "MONKEY", "HOTKEYS", "BLOGIN", "SASL", "KEYBOARD", "SSLKEYLOG"]
+)
+def test_names_that_only_resemble_those_of_credentials_are_no_secret(name: str) -> None:
+    assert secrets_in((), {name: "wert1234"}, ()) == []
+
+
+def test_the_values_in_a_connection_string_are_secret() -> None:
+    text = (
+        "Endpoint=sb://bank.example/;AccountKey=a2V5LW9mLXRoZS1hY2NvdW50==; Pwd=p;Two Words=second"
+    )
+    found = secrets_in((), {"AZURE_STORAGE_CONNECTION_STRING": text}, ())
+    assert {text, "a2V5LW9mLXRoZS1hY2NvdW50==", "second"} <= set(found)
+    assert not {"AccountKey", "Endpoint", "p"} & set(found)
+    assert secrets_in((), {"LS_COLORS": "a=01;directory=second"}, ()) == []
+
+
 @pytest.mark.parametrize("name", ["PWD", "OLDPWD", "PASSAGE", "PATH", "LANG", "UNAUTHORIZED"])
 def test_names_that_only_resemble_password_are_no_secret(name: str) -> None:
     assert secrets_in((), {name: "wert1234"}, ()) == []

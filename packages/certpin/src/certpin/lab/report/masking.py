@@ -83,10 +83,14 @@ _RELEVANT = re.compile(
     re.IGNORECASE,
 )
 _SECRET_NAME = re.compile(
-    r"TOKEN|SECRET|PASSW|PASSPHRASE|PRIVATE|CREDENTIAL|COOKIE|SESSION|(?<!UN)AUTH|API_?KEY"
-    r"|PASS$|PASS_|(?<!^)(?<!OLD)PWD$|_(?:KEY|PIN|PAT|PW|DSN)$",
+    r"TOKEN|SECRET|PASSW|PASSPHRASE|PRIVATE|CREDENTIAL|COOKIE|SESSION|(?<!UN)AUTH|JWT|BEARER|HMAC"
+    r"|WEBHOOK|MNEMONIC|CONN(?:ECTION)?_?STR|(?:API|ACCESS|ACCOUNT|ENCRYPTION|SIGNING|MASTER)_?KEY"
+    r"|PASS$|PASS_|(?<!^)(?<!OLD)PWD$|_(?:PIN|PAT|PW|DSN)$"
+    r"|(?:^|_)(?:CREDS?|KEYS?|LOGIN|SAS|PSK|T?OTP)(?:$|_(?:VALUE|URL|URI|STRING|JSON|B64|BASE64)$)",
     re.IGNORECASE,
 )
+# The values in a connection string, as of Azure or ODBC: ``AccountName=…;AccountKey=…``.
+_ASSIGNED = re.compile(r"(?:^|;)\s*\w[\w ]*=([^;]+)")
 # The user name and password in a URL (RFC 3986 section 3.2.1), as in DATABASE_URL or HTTPS_PROXY.
 _USERINFO = re.compile(r"://([^/?#@:\s]*:([^/?#\s]+))@")
 _SHORTEST = 6  # characters of a secret: replacing a shorter text would damage unrelated words
@@ -118,8 +122,8 @@ def secrets_in(
 
     They are the hidden arguments of the command, their parts (the value of a header, a password
     after a colon), their Base64 (HTTP Basic authentication), the values of environment variables
-    with a name such as ``API_TOKEN``, and the passwords in URLs of all variables. Texts of fewer
-    than 6 characters are left out: they could be any word.
+    with a name such as ``API_TOKEN``, those in their connection strings, and the passwords in URLs
+    of all variables. Texts of fewer than 6 characters are left out: they could be any word.
 
     Args:
         words: the client's command, as the user wrote it.
@@ -131,6 +135,7 @@ def secrets_in(
         word for word, shown in zip(words, safe_arguments(words), strict=True) if HIDDEN in shown
     ]
     values = [value for name, value in variables.items() if _SECRET_NAME.search(name)]
+    values += [text.strip() for value in values for text in _ASSIGNED.findall(value)]
     values += [text for value in variables.values() for text in _credentials(value)]
     parts = {part for word in hidden for part in re.split(r"[\s=:;,&?@/\"'{}]+", word)}
     whole = {*hidden, *values}

@@ -459,9 +459,23 @@ MUTATIONS: list[Mutation] = [
     mutation(
         "a forked child starts its own thread",
         "updater.py",
-        "        if self._running:\n            self._spawn(first=False)\n",
+        "        if self._running:\n            self._spawn(self._child_pause)\n",
         "",
         _THREADS + "a_forked_child_follows",
+    ),
+    mutation(
+        "a child that is forked before its parent's first check makes one",
+        "updater.py",
+        "        if checked is None:\n            return spread\n",
+        "        if checked is None:\n            return pause\n",
+        _THREADS + "a_child_that_is_forked_before_the_first_check_checks_at_once",
+    ),
+    mutation(
+        "a forked child continues its parent's interval",
+        "updater.py",
+        "        return max(pause - elapsed, spread)\n",
+        "        return pause\n",
+        _THREADS + "a_forked_child_checks_when_the_next_check_of_its_parent_is_due",
     ),
     mutation(
         "no fork in the middle of a swap",

@@ -7,12 +7,14 @@ import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from certpin import UpdateError
 from certpin.support import forks
+from certpin.updates import updater
 from tests.updates.test_updater import PATIENCE, SOON, threads_of_updaters, until
 
 if TYPE_CHECKING:
@@ -131,6 +133,55 @@ def _follow_in_the_child(app: PinUpdater, *, started: bool) -> None:
         status = 0
     finally:
         os._exit(status)
+
+
+@pytest.mark.medium
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_child_that_is_forked_before_the_first_check_checks_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """gunicorn with ``preload_app`` forks its workers right after the app has started the updater.
+
+    The interval is an hour, so the child's first check does not come from it.
+    """
+    monkeypatch.setattr("certpin.updates.updater._CHILD_SPREAD", SOON.total_seconds())
+    going, go = threading.Event(), threading.Event()
+
+    def wait(handler: Handler) -> None:
+        going.set()
+        go.wait(PATIENCE)
+        handler.serve_file()
+
+    world.server.answers["timestamp"] = wait
+    app = world.updater()
+    app.start()
+    assert going.wait(PATIENCE)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(int(PATIENCE))
+        status = 1
+        try:
+            until(lambda: app.status.checked is not None)
+            status = 0 if app.context.pins.version == 2 else 1
+        finally:
+            os._exit(status)
+    go.set()
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_forked_child_checks_when_the_next_check_of_its_parent_is_due(world: World) -> None:
+    """A process that has just been forked, and its parent, check at the same interval."""
+    interval = timedelta(hours=1)
+    app = world.updater(settings=world.quick(interval=interval, jitter=0.0))
+    assert app._child_pause() <= updater._CHILD_SPREAD  # the parent has made no check
+    app.refresh()
+    assert app._child_pause() == interval.total_seconds()
+    world.now += timedelta(minutes=50)
+    assert app._child_pause() == timedelta(minutes=10).total_seconds()
+    world.now += timedelta(minutes=50)  # the parent's check is late, or running
+    assert app._child_pause() <= updater._CHILD_SPREAD
+    world.now -= timedelta(hours=2)
+    assert app._child_pause() == interval.total_seconds()
 
 
 @pytest.mark.slow

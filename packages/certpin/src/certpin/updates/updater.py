@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from certpin.updates.status import UpdateHook, UpdateStatus
 
 _CLOSE_TIMEOUT = 2.0  # seconds that close() waits for a thread: name resolution can't be cancelled
+_CHILD_SPREAD = 5.0  # seconds within which forked processes make a check that is due at the fork
 
 
 class PinUpdater(Forked):
@@ -148,7 +149,7 @@ class PinUpdater(Forked):
                 raise closed()
             if not self._running:
                 self._running = True
-                self._spawn(first=True)
+                self._spawn(lambda: 0.0)
         return self
 
     def close(self) -> None:
@@ -211,15 +212,16 @@ class PinUpdater(Forked):
         else:
             check.set_exception(outcome)
 
-    def _spawn(self, *, first: bool) -> None:
+    def _spawn(self, first_pause: Callable[[], float]) -> None:
         self._thread = threading.Thread(
-            target=self._run, args=(first,), name="certpin-updates", daemon=True
+            target=self._run, args=(first_pause,), name="certpin-updates", daemon=True
         )
         self._thread.start()
 
-    def _run(self, first: bool) -> None:
-        while first or self._sleep():
-            first = False
+    def _run(self, first_pause: Callable[[], float]) -> None:
+        pause = first_pause
+        while self._sleep(pause()):
+            pause = self._pause
             try:
                 self.refresh()
             except UpdateError:
@@ -228,10 +230,10 @@ class PinUpdater(Forked):
                 # The next check may succeed, and connections must not be affected.
                 logging.getLogger("certpin.updates").exception("a check ended in an error")
 
-    def _sleep(self) -> bool:
+    def _sleep(self, seconds: float) -> bool:
         """Wait until the next check is due. Return False if the updater was closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed, self._pause())
+            self._changed.wait_for(lambda: self._closed, seconds)
             return not self._closed
 
     def _pause(self) -> float:
@@ -244,6 +246,19 @@ class PinUpdater(Forked):
             random_share=random.random(),  # noqa: S311  # to spread load, no secret
         ).total_seconds()
 
+    def _child_pause(self) -> float:
+        """Return the seconds until the first check of a forked child: its parent's next one is due.
+
+        The check is due at once if the parent had made none: it may have been making the first one,
+        of which the child gets no result. Children that are forked together don't check together.
+        """
+        pause, checked = self._pause(), self.status.checked
+        spread = min(pause, _CHILD_SPREAD) * random.random()  # noqa: S311  # no secret
+        if checked is None:
+            return spread
+        elapsed = max((self._clock() - checked).total_seconds(), 0.0)  # if the clock was set back
+        return max(pause - elapsed, spread)
+
     def before_fork(self) -> None:
         """Prevent other threads from replacing the pins while the process forks."""
         self._checker.swapping.acquire()
@@ -255,12 +270,13 @@ class PinUpdater(Forked):
     def after_fork_in_child(self) -> None:
         """Replace locks and SSL contexts for the update server in a forked child process.
 
-        If the parent process had a thread that checks for updates, start one in the child, too.
+        If the parent process had a thread that checks for updates, start one in the child, too. It
+        continues the parent's checks, and makes the first one if the parent has none.
         """
         self._begin()
         self._checker.wake_in_child()
         if self._running:
-            self._spawn(first=False)
+            self._spawn(self._child_pause)
 
 
 def _root_version(root: object, name: str) -> int:

@@ -144,9 +144,9 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         14,
-        _ALPN,
-        'each connection sets its list again."""\n        self.held = RLock()\n',
-        'each connection sets its list again."""\n',
+        "certpin/support/forks.py",
+        '        """Replace the lock."""\n        self.held = threading.RLock()\n',
+        '        """Replace the lock."""\n',
         _ALPN_TESTS + "test_a_forked_process_does_not_wait_for_a_thread_of_its_parent",
     ),
     Mutation(

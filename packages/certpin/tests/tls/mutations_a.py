@@ -21,6 +21,7 @@ _FIVE = "tests/tls/test_rule_05_hosts.py::"
 _SIX = "tests/tls/test_rule_06_spki_bytes.py::"
 _CERTIFICATES = "tests/tls/test_rule_03_client_certificates.py::"
 _PATCHED = "tests/tls/test_patched.py::"
+_FORKS = "tests/tls/test_forks.py::"
 _FOURTEEN = "tests/tls/test_rule_14_assert_pinned.py::"
 
 # cryptography encodes the key again: the bytes can differ from those in the certificate.
@@ -30,6 +31,9 @@ _REWRITTEN = """
         key = load_der_x509_certificate(der).public_key()
         return Certificate(der, key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 """.strip()
+
+# A lock that a forked child inherits as it is.
+_INHERITED = 'type("Lock", (), {"held": __import__("threading").RLock()})'
 
 MUTATIONS: list[Mutation] = [
     Mutation(
@@ -84,9 +88,25 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         1,
         _CONTEXT,
-        "with self._configuring:  # waits for a change that another thread is making",
+        "with self._verifying.held:  # waits for a change that another thread is making",
         "if True:",
         _ONE + "test_a_connection_waits_for_a_concurrent_change",
+    ),
+    Mutation(
+        1,
+        _CONTEXT,
+        "        self._verifying = ForkedLock()\n",
+        f"        self._verifying = {_INHERITED}\n",
+        _FORKS
+        + "test_a_child_that_is_forked_while_a_lock_is_held_does_not_wait_for_it"
+        + "[verification settings]",
+    ),
+    Mutation(
+        4,
+        "certpin/tls/check.py",
+        "        self._lock = ForkedLock()\n",
+        f"        self._lock = {_INHERITED}\n",
+        _FORKS + "test_a_child_that_is_forked_while_a_lock_is_held_does_not_wait_for_it[sessions]",
     ),
     Mutation(
         1,

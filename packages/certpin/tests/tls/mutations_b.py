@@ -10,6 +10,7 @@ from tests._mutation import Mutation
 _TLS = "certpin/tls/"
 _VERDICT = "certpin/pins/verdict.py"
 _R7 = "tests/tls/test_rule_07_root_pins.py::test_"
+_FORKS = "tests/tls/test_forks.py::"
 _R8 = "tests/tls/test_rule_08_trust_file.py::test_"
 _R9 = "tests/tls/test_rule_09_strict.py::test_"
 _R10 = "tests/tls/test_rule_10_swapping.py::test_"
@@ -86,6 +87,28 @@ MUTATIONS = [
         "compare_advice(policy, host, port=met.port)",
         'f"certpin pin {host}:{met.port}"',
         _UNVERIFIED + "the_command_to_compare_contacts_the_server_of_the_pin_file",
+    ),
+    Mutation(
+        8,
+        "certpin/x509/openssl.py",
+        "        certificate.load_into(self._trial_context())\n",
+        "",
+        _FORKS + "test_a_context_can_be_used_while_the_function_for_a_password_runs",
+    ),
+    Mutation(
+        8,
+        "certpin/x509/openssl.py",
+        "        self._configuring = AwaitedLock()\n",
+        "        self._configuring = ForkedLock()\n",
+        _FORKS + "test_no_process_forks_in_the_middle_of_a_change_of_settings",
+    ),
+    Mutation(
+        8,
+        "certpin/support/forks.py",
+        "sorted(members, key=lambda each: isinstance(each, AwaitedLock))",
+        "members",
+        "tests/support/test_forks.py"
+        "::test_awaited_locks_are_acquired_after_the_locks_of_other_objects",
     ),
     Mutation(
         8,

@@ -196,9 +196,9 @@ def test_a_forked_process_does_not_wait_for_a_thread_of_its_parent() -> None:
 
 
 def test_no_other_context_waits_for_the_settings_of_this_one(world: World) -> None:
-    """The lock of all contexts is taken last: the settings may wait for a user's passphrase."""
+    """The lock of all contexts is taken last: a change of the settings may read a large file."""
     context = world.context()
-    lock, held_before = context._configuring, []
+    lock, held_before = context._configuring.held, []
     last: Any = alpn_lock.held
 
     class Watched:
@@ -209,6 +209,6 @@ def test_no_other_context_waits_for_the_settings_of_this_one(world: World) -> No
         def __exit__(self, *_: object) -> None:
             lock.release()
 
-    context._configuring = Watched()  # type: ignore[assignment]
+    context._configuring.held = Watched()  # type: ignore[assignment]
     context.set_alpn_protocols(["h2"])
     assert held_before[0] is False

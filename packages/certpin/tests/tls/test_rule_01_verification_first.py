@@ -281,7 +281,8 @@ def test_a_connection_waits_for_a_concurrent_change(
 ) -> None:
     context, server = world.context(), server_context(_forged(world))
     waited, outcome = threading.Event(), []
-    context._configuring = _WatchedLock(context._configuring, waited)  # type: ignore[assignment]
+    lock: Any = context._verifying
+    lock.held = _WatchedLock(lock.held, waited)
 
     def connect() -> None:
         outcome.append(_begin(context, server))

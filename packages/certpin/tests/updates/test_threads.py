@@ -208,7 +208,7 @@ def test_a_second_fork_waits_for_the_first(world: World) -> None:
         forks._in_parent()
         waiting.result(PATIENCE)
         assert app._checker.swapping.locked()
-        forks._in_parent()
+        pool.submit(forks._in_parent).result(PATIENCE)
     assert not app._checker.swapping.locked()
 
 
@@ -248,7 +248,7 @@ def test_a_fork_during_the_channel_set_up_disturbs_neither_process(world: World)
     held, go = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with contexts[0]._configuring, contexts[1]._configuring:
+        with contexts[0]._verifying.held, contexts[1]._verifying.held:
             held.set()
             go.wait(PATIENCE)
 

@@ -11,7 +11,7 @@ import os
 import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
-from weakref import WeakSet
+from weakref import ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,19 +33,54 @@ class Forked:
         """Replace the object's locks and threads by new ones. No other thread runs yet."""
 
 
-_known: WeakSet[Forked] = WeakSet()
+# A set of references, not a WeakSet: a thread may add one while another thread copies the set.
+_known: set[ref[Forked]] = set()
 _notified: list[Forked] = []
 _forking = threading.Lock()  # threads that fork at the same time do so one after the other
 
 
 def register(member: Forked) -> None:
     """Call the methods of ``member`` at every fork, until the object is garbage-collected."""
-    _known.add(member)
+    _known.add(ref(member, _known.discard))
+
+
+class ForkedLock(Forked):
+    """A reentrant lock, ``held``, that is free in a forked child process.
+
+    A fork does not wait for it, so its owner may be in the middle of a change, which the child
+    never completes.
+    """
+
+    def __init__(self) -> None:
+        self.held = threading.RLock()
+        register(self)
+
+    def after_fork_in_child(self) -> None:
+        """Replace the lock."""
+        self.held = threading.RLock()
+
+
+class AwaitedLock(ForkedLock):
+    """A ``ForkedLock`` for changes in several steps: a fork waits until no other thread has it.
+
+    So a child never gets a half-made change. A thread that has the lock must not call functions of
+    the app, and must not wait for another ``AwaitedLock`` or for a lock of ``before_fork``.
+    """
+
+    def before_fork(self) -> None:
+        """Acquire the lock."""
+        self.held.acquire()
+
+    def after_fork_in_parent(self) -> None:
+        """Release the lock."""
+        self.held.release()
 
 
 def _before() -> None:
     _forking.acquire()
-    _notified[:] = list(_known)
+    members = [member for each in list(_known) if (member := each()) is not None]
+    # These locks last: a thread that has the lock of another object may wait for one of them.
+    _notified[:] = sorted(members, key=lambda each: isinstance(each, AwaitedLock))
     for member in _notified:
         member.before_fork()
 

@@ -19,7 +19,6 @@ from contextlib import suppress
 from copy import copy
 from functools import lru_cache
 from hashlib import sha256
-from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from certpin.errors import (
@@ -29,6 +28,7 @@ from certpin.errors import (
     UnverifiedSessionError,
 )
 from certpin.pins import verify
+from certpin.support.forks import ForkedLock
 from certpin.tls.failures import (
     Met,
     PinFailure,
@@ -302,14 +302,14 @@ class SessionMemory:
     """
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = ForkedLock()
         self._verified: OrderedDict[int, _Verified] = OrderedDict()
 
     def remember(
         self, session: ssl.SSLSession, target: TargetHost, chain: tuple[bytes, ...]
     ) -> None:
         """Store the session of a connection with its target host and its verified chain."""
-        with self._lock:
+        with self._lock.held:
             self._verified[id(session)] = _Verified(session, target, chain)
             self._verified.move_to_end(id(session))  # also one that was stored before is new again
             while len(self._verified) > _SESSIONS:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from certpin.errors import ConfigError, HostError, PinError
 from certpin.pins import normalise, utc_now
+from certpin.support.forks import ForkedLock
 from certpin.tls.check import DebugAnchors, Enforcer, PinState
 from certpin.tls.failures import (
     DEBUG_VARIABLE,
@@ -79,6 +80,11 @@ class VerifyingContext(AlpnContext):
     _verifying_changes = 0
     _verified_changes = -1  # the count at which the settings were last found safe
 
+    def __init__(self) -> None:
+        super().__init__()
+        # Handshakes wait for it, so a thread has it only while it changes or reads settings.
+        self._verifying = ForkedLock()
+
     def set_psk_client_callback(self, callback: object) -> None:
         """Raise ``ConfigError``: with a pre-shared key, a server presents no certificate chain.
 
@@ -99,7 +105,7 @@ class VerifyingContext(AlpnContext):
         this method if the number has grown since, or if it finds that a setting is unsafe after
         OpenSSL has copied the settings.
         """
-        with self._configuring:  # waits for a change that another thread is making
+        with self._verifying.held:  # waits for a change that another thread is making
             if self.verify_mode != ssl.CERT_REQUIRED:
                 return f"verify_mode is {self.verify_mode!r}"
             if not self.check_hostname:
@@ -136,7 +142,7 @@ class VerifyingContext(AlpnContext):
             super().__setattr__(name, value)
 
     def _change_verification(self, name: str, value: Any) -> None:
-        with self._configuring:
+        with self._verifying.held:
             if getattr(self, name) == value:
                 return  # urllib3 sets the same again with each connection
             self._verifying_changes += 1
@@ -229,7 +235,7 @@ class PinnedSSLContext(VerifyingContext):
             CertificateParseError: OpenSSL can't read a trust anchor. The current pins stay.
         """
         require_pin_set(pins)
-        with self._configuring:
+        with self._configuring.held:
             current = self.pins
             back = pins.version < current.version or (
                 pins.version == current.version and pins != current

@@ -17,10 +17,10 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
-from threading import Lock
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from certpin.errors import CertificateParseError, InputError, KeyParseError
+from certpin.support.forks import ForkedLock
 from certpin.support.text import printable
 from certpin.x509 import keys
 
@@ -45,7 +45,7 @@ _CACHED_CERTIFICATES = 1024
 _CACHED_CHAINS = 256
 
 # Two threads in `warnings.catch_warnings` may leave the filters of one in place for good.
-_warnings_lock = Lock()
+_warnings_lock = ForkedLock()
 
 MAX_SHOWN_NAME = 200  # characters: a hostile subject may have 100 KiB
 _LONGEST_QUOTE = 80  # characters of a value in an error
@@ -73,7 +73,7 @@ def without_deprecations() -> Iterator[None]:
     """
     from cryptography.utils import CryptographyDeprecationWarning
 
-    with _warnings_lock, warnings.catch_warnings():
+    with _warnings_lock.held, warnings.catch_warnings():
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)
         yield
 

@@ -27,12 +27,11 @@ import sys
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
-from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from certpin.errors import CertificateParseError
 from certpin.support.files import as_file
-from certpin.support.forks import Forked, register
+from certpin.support.forks import AwaitedLock, ForkedLock
 from certpin.x509.certificate import Certificate, end_in_roots
 
 if TYPE_CHECKING:
@@ -310,8 +309,8 @@ class MirroredContext(OwnSSLContext):
     """
 
     def __init__(self) -> None:
-        # A lock for changes of settings; no handshake ever waits for it.
-        self._configuring = RLock()
+        # For changes of settings; no handshake ever waits for it.
+        self._configuring = AwaitedLock()
         self._calls: list[_Call] = []
         self._certificates: dict[str, _ClientCertificate] = {}  # by type of key, the newest last
         self._stores: dict[bytes, ssl.SSLContext] = {}
@@ -328,7 +327,7 @@ class MirroredContext(OwnSSLContext):
             strict: True to require chains to follow RFC 5280 (``VERIFY_X509_STRICT``); ``None`` for
                 the default of the running Python.
         """
-        with self._configuring:
+        with self._configuring.held:
             if digest not in self._stores:
                 self._stores[digest] = self._make_store(anchors, strict)
             return self._stores[digest]
@@ -360,7 +359,7 @@ class MirroredContext(OwnSSLContext):
         connection. A repeated call does nothing, because another thread may be in a handshake.
         """
         call = _Call(name, args)
-        with self._configuring:
+        with self._configuring.held:
             if call not in self._calls:
                 getattr(super(), name)(*args)
                 for store in self._stores.values():
@@ -371,7 +370,7 @@ class MirroredContext(OwnSSLContext):
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
         if name in _MIRRORED:
-            with self._configuring:
+            with self._configuring.held:
                 for store in self._stores.values():
                     setattr(store, name, value)
 
@@ -401,15 +400,19 @@ class MirroredContext(OwnSSLContext):
 
         A store is the inner context for a trust file. Before the certificate is loaded,
         ``_guard_certificate`` is called for this context and each store. The files are read once,
-        and kept in memory for later stores.
+        and kept in memory for later stores. If ``password`` is a function, other threads may use
+        the context while it runs.
 
         Raises:
             OSError: a file can't be read.
-            ssl.SSLError: OpenSSL can't read the certificate or the key, or they don't match.
+            ssl.SSLError: OpenSSL can't read the certificate or the key, or they don't match. The
+                context and its stores are unchanged.
         """
         certificate = _ClientCertificate(certfile, keyfile, password)
         kind = certificate.key_type()
-        with self._configuring:
+        # Without the lock: a function for the password may wait for a user, or connect.
+        certificate.load_into(self._trial_context())
+        with self._configuring.held:
             for context in (self, *self._stores.values()):
                 self._guard_certificate(context)
             for context in (self, *self._stores.values()):
@@ -419,6 +422,14 @@ class MirroredContext(OwnSSLContext):
             self._certificates[kind] = certificate
             # Last: a connection that sees it was made with the callback.
             self._has_certificate = True
+
+    def _trial_context(self) -> ssl.SSLContext:
+        """Return a new context that accepts the same client certificates as this one."""
+        trial = OwnSSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        for call in self._calls:
+            if call.name == "set_ciphers":  # may contain the security level, such as "@SECLEVEL=0"
+                trial.set_ciphers(*call.args)
+        return trial
 
 
 # A client library sets ALPN protocols (RFC 7301) on its context before each connection: ``h2`` and
@@ -432,21 +443,15 @@ class MirroredContext(OwnSSLContext):
 _offered: ContextVar[list[str] | None] = ContextVar("certpin_alpn_offered", default=None)
 
 
-class _AlpnLock(Forked):
+class _AlpnLock(ForkedLock):
     """The lock for all changes of ALPN lists of pinned contexts. No I/O happens under it.
 
     It is reentrant, because a signal handler may connect while its thread has the lock. ``begun``
-    counts connections, so that the interrupted one notices this.
+    counts connections, so that the interrupted one notices this. In a forked child, no list needs a
+    repair: each connection sets its list again.
     """
 
-    def __init__(self) -> None:
-        self.begun = 0
-        self.held = RLock()
-        register(self)
-
-    def after_fork_in_child(self) -> None:
-        """Replace the lock. No list needs a repair: each connection sets its list again."""
-        self.held = RLock()
+    begun = 0
 
 
 alpn_lock = _AlpnLock()
@@ -481,7 +486,7 @@ class AlpnContext(MirroredContext):
         """
         protocols = list(alpn_protocols)
         # In this order: a thread that waits for the settings of a context must not hold up others.
-        with self._configuring, alpn_lock.held:
+        with self._configuring.held, alpn_lock.held:
             super().set_alpn_protocols(protocols)
             self._alpn_protocols = protocols
 

@@ -83,6 +83,22 @@ MUTATIONS: list[Mutation] = [
         _IN_TROUBLE + "a_child_that_is_forked_while_locks_are_held_does_not_wait_for_them",
     ),
     _rule(
+        "the limits apply to all processes together",
+        _REPORTER + "reporter.py",
+        "        with self._folder.locked():\n            for known",
+        "        if True:\n            for known",
+        "tests/reports/reporter/test_crashes.py"
+        "::test_reporters_that_share_a_folder_report_a_failure_once",
+    ),
+    _rule(
+        "a report does not wait for ever for a lock",
+        _REPORTER + "queue.py",
+        "                if time.monotonic() > until:\n",
+        "                if False:\n",
+        "tests/reports/reporter/test_crashes.py"
+        "::test_a_lock_that_is_never_released_prevents_no_report",
+    ),
+    _rule(
         "no report is lost without threads",
         _REPORTER + "sender.py",
         "HostError, RuntimeError) as exc:",

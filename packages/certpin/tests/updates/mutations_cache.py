@@ -105,7 +105,7 @@ MUTATIONS: list[Mutation] = [
     ),
     mutation(
         "a lock that is a link is not followed",
-        "cache.py",
+        "certpin/support/files.py",
         " | os.O_NOFOLLOW",
         "",
         _CACHE + "a_lock_that_is_a_link_is_not_followed",

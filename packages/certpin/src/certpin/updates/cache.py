@@ -32,7 +32,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from certpin.errors import UpdateError
 from certpin.pinfile.file import put
-from certpin.support.files import has_locks, try_lock, unlock_and_close
+from certpin.support.files import open_lock_file, try_lock, unlock_and_close
 from certpin.updates.trust import CachedSet, SignedMetadata, follow_roots
 
 if TYPE_CHECKING:
@@ -355,7 +355,7 @@ class FolderLock:
         Raises:
             UpdateError: another process had the lock until no time was left.
         """
-        self._held = self._open()
+        self._held = open_lock_file(self._folder)
         try:
             while self._held is not None and not try_lock(self._held):
                 if not may_wait(_PAUSE):
@@ -365,14 +365,6 @@ class FolderLock:
             held, self._held = self._held, None
             if held is not None:
                 unlock_and_close(held)
-
-    def _open(self) -> int | None:
-        if has_locks():
-            with suppress(OSError):
-                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-                return os.open(self._folder / "lock", flags, 0o600)
-        return None
 
     def forget(self) -> None:
         """Close the lock file in a forked child process. The parent process keeps the lock."""

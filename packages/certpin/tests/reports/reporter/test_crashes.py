@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,12 @@ import pytest
 
 from certpin.reports import Reporter, ReporterSettings
 from certpin.reports.reporter.queue import QueuedReport, ReportFolder, ReportQueue
+from certpin.support.files import try_lock
 from scripts.record import FORBIDDEN
 from tests.reports._collector import PATIENCE, Collector
 from tests.reports._failures import NOW, Clock, failure
-from tests.updates.test_crashes import die_at, in_a_child
+from tests.reports._reporting import reporting
+from tests.updates.test_crashes import die_at, forked_together, in_a_child
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.filterwarnings(
     "ignore:This process .* is multi-threaded:DeprecationWarning"
 )
+_QUEUE = "certpin.reports.reporter.queue"
 _TO = "https://pins.bank.example/reports"
 _MANY = ReporterSettings(different=1000, queued=100)
 
@@ -37,9 +41,9 @@ def _queue(folder: Path) -> ReportQueue:
 
 def _waiting(folder: Path) -> list[Any]:
     found = []
-    queue = _queue(folder)
-    for name in queue.names(NOW):
-        with queue.claim(name) as item:
+    waiting = _queue(folder)
+    for name in waiting.names(NOW):
+        with waiting.claim(name) as item:
             assert item is not None, "it is whole"
             found.append(item.document["n"])
     return found
@@ -152,6 +156,68 @@ def test_processes_that_share_a_folder_send_each_report_once(tmp_path: Path) -> 
         sent = [each.document["id"] for each in collector.arrived(40)]
     assert len(sent) == len(set(sent)) == 40
     assert ReportQueue(ReportFolder(tmp_path), _MANY).names(NOW) == []
+
+
+def test_reporters_that_share_a_folder_report_a_failure_once(
+    tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second reporter waits while the first one decides, and then knows of its report.
+
+    A man in the middle meets all workers of a server at the same moment.
+    """
+    saving, moved = threading.Event(), threading.Event()
+    save, read, lock = ReportFolder.save_reported, ReportFolder.reported, try_lock
+
+    def watched(descriptor: int) -> bool:
+        granted = lock(descriptor)
+        if not granted:
+            moved.set()
+        return granted
+
+    def save_later(times: dict[str, float]) -> None:
+        saving.set()
+        assert moved.wait(PATIENCE)
+        save(first._folder, times)
+
+    def read_watched() -> dict[str, float]:
+        times = read(second._folder)
+        moved.set()
+        return times
+
+    with reporting(tmp_path) as first, reporting(tmp_path) as second:
+        monkeypatch.setattr(f"{_QUEUE}.try_lock", watched)
+        monkeypatch.setattr(first._folder, "save_reported", save_later)
+        monkeypatch.setattr(second._folder, "reported", read_watched)
+        first(failure(collector.url))
+        assert saving.wait(PATIENCE)
+        second(failure(collector.url))
+        assert first.flush(PATIENCE)
+        assert second.flush(PATIENCE)
+    assert len(collector.arrived(1)) == 1
+
+
+@pytest.mark.medium
+def test_processes_that_report_at_the_same_time_remember_all_failures(tmp_path: Path) -> None:
+    def report(number: int) -> None:
+        reporter = Reporter(tmp_path, clock=Clock())
+        reporter(failure(_TO))
+        reporter(failure(_TO, reason=f"number {number}"))
+        assert reporter.settle(PATIENCE)
+
+    children = forked_together(partial(report, number) for number in range(8))
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 8
+    assert len(ReportFolder(tmp_path).reported()) == 9
+    assert len(ReportFolder(tmp_path).names()) == 9
+
+
+def test_a_lock_that_is_never_released_prevents_no_report(
+    tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{_QUEUE}._LOCK_WAIT", 0.0)
+    with ReportFolder(tmp_path).locked(), reporting(tmp_path) as reporter:
+        reporter(failure(collector.url))
+        assert reporter.flush(PATIENCE)
+    assert len(collector.arrived(1)) == 1
 
 
 _ON_A_SMALL_DISK = """

@@ -5,12 +5,13 @@ The folder, which several processes may share:
     000001764097129-6f2c….json      a queued report: its time in milliseconds, and a nonce
     told.json                       the times of reported failures, by their digests
     asked.json                      the ends of each Retry-After, by digests of the addresses
+    lock                            locked while a process changes one of the two files above
     present-2026-11-25-6f2c…        a presence (the client's version) was reported on this day
 
-The last kind of file is empty. Each other file is written under another name and then renamed, so
+The last two are empty. Each other file is written under another name and then renamed, so
 it is always complete. A process locks a report while it sends it, and the kernel releases the lock
-if the process dies. On systems without locks two processes may send the same report; a collector
-counts it once, because it contains a unique ID.
+if the process dies. On systems without locks two processes may send the same report (a collector
+counts it once, because it contains a unique ID), or report the same failure.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from certpin.pins.hosts import is_report_address
 from certpin.reports.reporter.request import MAX_RETRY_AFTER
-from certpin.support.files import try_lock, unlock_and_close
+from certpin.support.files import open_lock_file, try_lock, unlock_and_close
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +50,7 @@ _READ |= getattr(os, "O_NONBLOCK", 0)  # opening a FIFO in the place of a file w
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
 
 _MAX_IN_MEMORY = 8  # reports
+_LOCK_WAIT, _LOCK_PAUSE = 2.0, 0.01  # seconds: altogether, and between two attempts
 _CLOCK_SKEW = 60_000  # milliseconds that the clocks of two processes may differ
 
 
@@ -136,6 +138,24 @@ class ReportFolder:
         self.remove(name)
         return None
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Lock the files with times during a ``with`` block that reads and then writes one of them.
+
+        The block runs without a lock if the lock file can't be opened, or if another process does
+        not release it within two seconds: a repeated report is better than none.
+        """
+        descriptor, until = open_lock_file(self._path), time.monotonic() + _LOCK_WAIT
+        try:
+            while descriptor is not None and not try_lock(descriptor):
+                if time.monotonic() > until:
+                    break
+                time.sleep(_LOCK_PAUSE)
+            yield
+        finally:
+            if descriptor is not None:
+                unlock_and_close(descriptor)
+
     def reported(self) -> dict[str, float]:
         """Return the time of each failure's last report (seconds since the epoch), by its digest.
 
@@ -146,7 +166,7 @@ class ReportFolder:
     def save_reported(self, reported: dict[str, float]) -> None:
         """Write the time of each failure's last report (seconds since the epoch), by its digest.
 
-        If two processes write at once, the content of the later one remains.
+        The caller has the lock since it read the previous times, which this call replaces.
         """
         self._save(_REPORTED_FILE, reported)
 
@@ -341,8 +361,8 @@ class ReportQueue:
         folder respect it.
         """
         at = now.timestamp()
-        times = {key: until for key, until in self._folder.retry_times().items() if until > at}
-        with suppress(OSError):
+        with self._folder.locked(), suppress(OSError):
+            times = {key: until for key, until in self._folder.retry_times().items() if until > at}
             self._folder.save_retry_times(times | {_digest(to): at + seconds})
 
     def remove(self, name: str) -> None:

@@ -329,12 +329,13 @@ class Reporter(Forked):
         If so, also store the time of this report. ``digest`` identifies the failure. Processes that
         share the folder share the limits.
         """
-        for known, at in self._folder.reported().items():
-            self._reported[known] = max(at, self._reported.get(known, at))
-        if not admit_failure(self._reported, digest, self._clock().timestamp(), self._settings):
-            return False
-        with suppress(OSError):
-            self._folder.save_reported(self._reported)
+        with self._folder.locked():
+            for known, at in self._folder.reported().items():
+                self._reported[known] = max(at, self._reported.get(known, at))
+            if not admit_failure(self._reported, digest, self._clock().timestamp(), self._settings):
+                return False
+            with suppress(OSError):
+                self._folder.save_reported(self._reported)
         return True
 
     def _report_presence(self, pins: PinSetVersion) -> None:

@@ -99,6 +99,20 @@ MUTATIONS: list[Mutation] = [
         "::test_a_lock_that_is_never_released_prevents_no_report",
     ),
     _rule(
+        "reports after the end are counted",
+        _REPORTER + "reporter.py",
+        "            if closed or full:\n                self.lost += 1\n",
+        "            if closed or full:\n                self.lost += full\n",
+        _IN_TROUBLE + "failures_after_the_end_are_counted_and_logged_once",
+    ),
+    _rule(
+        "a closed reporter is closed in a forked child",
+        _REPORTER + "reporter.py",
+        "        if self._closed:  # in a child that was forked afterwards\n",
+        "        if False:\n",
+        _IN_TROUBLE + "failures_after_the_end_are_counted_and_logged_once",
+    ),
+    _rule(
         "no report is lost without threads",
         _REPORTER + "sender.py",
         "HostError, RuntimeError) as exc:",

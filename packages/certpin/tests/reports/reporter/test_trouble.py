@@ -19,6 +19,7 @@ from certpin.reports.reporter.reporter import DiskWriter
 from tests.reports._collector import PATIENCE, Collector
 from tests.reports._failures import failure
 from tests.reports._reporting import QUICK, reporting
+from tests.updates.test_crashes import in_a_child
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,6 +129,31 @@ def test_a_child_that_is_forked_while_locks_are_held_does_not_wait_for_them(
         let_go.set()
         thread.join()
         assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_failures_after_the_end_are_counted_and_logged_once(
+    tmp_path: Path, collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    with reporting(tmp_path) as reporter:
+        reporter(failure(collector.url))
+        assert reporter.flush(PATIENCE)
+    assert reporter.lost == 0
+    for reason in ("expired", "untrusted"):
+        reporter(failure(collector.url, reason=reason))
+    assert reporter.lost == 2
+    assert [each.message for each in caplog.records if each.levelname == "WARNING"] == [
+        "a reporter was closed, and drops later reports: close it after the last connection"
+    ]
+    assert len(collector.arrived(1)) == 1
+
+    def in_the_child() -> None:
+        reporter(failure(collector.url, reason="expired"))
+        assert reporter.lost == 1
+        assert reporter.settle(PATIENCE)
+        assert not list(tmp_path.glob("*-*.json"))
+
+    assert in_a_child(in_the_child) == 0
 
 
 def test_no_report_is_lost_if_no_thread_can_start(

@@ -61,7 +61,7 @@ class DiskWriter:
     The separate thread starts with the first task.
 
     Attributes:
-        lost: the number of tasks that were dropped because too many waited.
+        lost: the number of tasks that were dropped, because too many waited or after ``close``.
     """
 
     def __init__(self) -> None:
@@ -69,22 +69,32 @@ class DiskWriter:
         self._tasks: deque[Callable[[], None]] = deque()
         self._running = 0
         self._thread: threading.Thread | None = None
-        self._closed = False
+        self._closed = self._warned = False
         self.lost = 0
 
     def submit(self, task: Callable[[], None]) -> None:
         """Add a task for the thread. Never waits, and raises only errors of log handlers.
 
-        If 256 tasks are waiting already, the task is dropped and counted in ``lost``.
+        If 256 tasks are waiting already, or after ``close``, the task is dropped and counted in
+        ``lost``.
         """
         with self._changed:
+            closed, warned = self._closed, self._warned
             full = len(self._tasks) + self._running >= _MAX_TASKS
-            if not (full or self._closed):
+            if closed or full:
+                self.lost += 1
+                self._warned = closed
+            else:
                 self._tasks.append(task)
                 self._ensure_thread()
                 self._changed.notify_all()
-            self.lost += full
-        if full:
+        if closed:
+            if not warned:
+                _log.warning(
+                    "a reporter was closed, and drops later reports: close it after the last "
+                    "connection"
+                )
+        elif full:
             _log.warning("reports come faster than the disk takes them: one is lost")
 
     def wait(self, seconds: float) -> bool:
@@ -101,7 +111,7 @@ class DiskWriter:
         return self._is_done()
 
     def close(self) -> None:
-        """Accept no more tasks: later ones are dropped. Tasks that were added before still run."""
+        """Accept no more tasks: later ones are lost. Tasks that were added before still run."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -219,6 +229,8 @@ class Reporter(Forked):
         self._trust.reset_lock()
         self._has_submitted = False
         self._writer = DiskWriter()
+        if self._closed:  # in a child that was forked afterwards
+            self._writer.close()
         self._queue = ReportQueue(self._folder, self._settings)
         self._sender = Sender(self._queue, self._settings, self._clock, self._trust.context_for)
 
@@ -274,7 +286,8 @@ class Reporter(Forked):
     def close(self, seconds: float = 5.0) -> None:
         """Try to send all queued reports for up to ``seconds``, then stop.
 
-        Unsent reports stay on disk. The next ``Reporter`` with this folder sends them.
+        Unsent reports stay on disk. The next ``Reporter`` with this folder sends them. Later
+        failures are not reported: they are counted in ``lost``, and the log says so once.
         """
         if self._closed:
             return
@@ -291,11 +304,10 @@ class Reporter(Forked):
 
     def _submit(self, task: Callable[[], None]) -> None:
         with suppress(Exception):  # of a log handler, or because the interpreter ends
-            if not self._closed:
-                self._writer.submit(task)
-                if not self._has_submitted:
-                    self._has_submitted = True
-                    _settle_at_worker_exit()
+            self._writer.submit(task)
+            if not self._has_submitted:
+                self._has_submitted = True
+                _settle_at_worker_exit()
 
     def _report(self, failure: Failure) -> None:
         if failure.policy is None and self._sender.contacts(failure.host):

@@ -110,7 +110,7 @@ def test_the_certificate_is_sent_to_the_pinned_server(
         with RecordingServer(_asking(world.good, world)) as server:
             with context.wrap_socket(server.connect(), server_hostname=HOST) as tls:
                 assert tls.recv(len(GREETING)) == GREETING
-                assert type(tls._sslobj).__name__ == "_SSLSocket"  # type: ignore[attr-defined]
+                assert type(tls._sslobj).__name__ == "_SSLSocket"
             (recording,) = server.recordings()
         assert recording.client_certificate is not None
         wire = Wire(context, _asking(world.good, world)).shake()

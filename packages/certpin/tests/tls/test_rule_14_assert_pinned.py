@@ -7,7 +7,7 @@ import http.client
 import socket
 import ssl
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_type
 
 import aiohttp
 import httpx
@@ -21,6 +21,7 @@ from certpin import (
     PinnedSSLContext,
     UncheckedConnectionError,
     UnpinnedHostError,
+    Verdict,
     assert_pinned,
 )
 from certpin.lab.lab_server import server_context
@@ -44,9 +45,23 @@ def server(world: World) -> Iterator[RecordingServer]:
 def test_a_checked_socket_passes_with_its_verdict(world: World, server: RecordingServer) -> None:
     with world.context().wrap_socket(server.connect(), server_hostname=HOST) as tls:
         verdict = assert_pinned(tls, HOST.upper() + ".")
-        assert verdict is not None
         assert verdict.reason == "match"
         assert assert_pinned(tls) is verdict
+
+
+def test_type_checkers_know_the_facts_of_a_connection(
+    world: World, server: RecordingServer
+) -> None:
+    """Code of the documentation passes ``mypy --strict``, which ``make lint`` runs on this file."""
+    context = world.context()
+    with context.wrap_socket(server.connect(), server_hostname=HOST) as tls:
+        assert assert_type(tls.pin_checked, bool)
+        assert assert_type(tls.pin_verdict, Verdict | None) is not None
+        assert assert_type(assert_pinned(tls, HOST), Verdict).reason == "match"
+        assert assert_type(assert_pinned(tls, strict=False), Verdict | None) is not None
+    incoming = outgoing = ssl.MemoryBIO()
+    made = context.wrap_bio(incoming, outgoing, server_hostname=HOST)
+    assert assert_type(made.pin_checked, bool) is False
 
 
 def test_a_checked_object_passes(world: World) -> None:

@@ -7,7 +7,7 @@ So check the connection that the library made, not the context that it was given
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from certpin.errors import UncheckedConnectionError, UnpinnedHostError
 from certpin.pins import normalise
@@ -34,6 +34,18 @@ _TLS = (StdlibSocket, StdlibObject, Gate)
 _LONGEST = 8  # steps from the outermost object to the TLS object; httpx over a proxy takes four
 
 
+@overload
+def assert_pinned(
+    connection: object, host: str | None = None, *, strict: Literal[True] = True
+) -> Verdict: ...
+
+
+@overload
+def assert_pinned(
+    connection: object, host: str | None = None, *, strict: bool
+) -> Verdict | None: ...
+
+
 def assert_pinned(
     connection: object, host: str | None = None, *, strict: bool = True
 ) -> Verdict | None:
@@ -55,7 +67,7 @@ def assert_pinned(
     Returns:
         The verdict: which pin matched, or why the connection was accepted without a matching pin
         (``report`` mode, expired pins that fail open, the debug override). ``None`` if no policy
-        covers the host.
+        covers the host, which only ``strict=False`` accepts.
 
     Raises:
         UncheckedConnectionError: There is no TLS, the TLS is not that of a ``PinnedSSLContext``,

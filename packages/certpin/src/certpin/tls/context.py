@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import ssl
 import weakref
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
 from certpin.errors import ConfigError, HostError, PinError
 from certpin.pins import normalise, utc_now
@@ -333,10 +333,11 @@ class PinnedSSLContext(VerifyingContext):
         suppress_ragged_eofs: bool = True,
         server_hostname: str | bytes | None = None,
         session: ssl.SSLSession | None = None,
-    ) -> ssl.SSLSocket:
+    ) -> PinnedSSLSocket:
         """Return a TLS socket for a connection, as ``ssl.SSLContext.wrap_socket`` does.
 
-        Sockets of gevent are accepted too.
+        Sockets of gevent are accepted too. The result for them is a gevent socket with the same
+        attributes.
 
         Raises:
             PinError: The connection was refused, before or after its handshake.
@@ -347,7 +348,7 @@ class PinnedSSLContext(VerifyingContext):
         self._require_client(host, server_side)
         green = green_class_for(sock)
         if green is None:
-            tls: ssl.SSLSocket = super().wrap_socket(
+            tls: Any = super().wrap_socket(
                 sock, False, do_handshake_on_connect, suppress_ragged_eofs, host, session
             )
         else:
@@ -359,7 +360,7 @@ class PinnedSSLContext(VerifyingContext):
                 _context=self,
                 _session=session,
             )
-        return tls
+        return cast("PinnedSSLSocket", tls)
 
     def wrap_bio(
         self,
@@ -368,7 +369,7 @@ class PinnedSSLContext(VerifyingContext):
         server_side: bool = False,
         server_hostname: str | bytes | None = None,
         session: ssl.SSLSession | None = None,
-    ) -> ssl.SSLObject:
+    ) -> PinnedSSLObject:
         """Return a TLS object over memory buffers, as ``ssl.SSLContext.wrap_bio`` does.
 
         Raises:
@@ -379,10 +380,8 @@ class PinnedSSLContext(VerifyingContext):
         if server_side or not host:  # before Python 3.14 looks at the name
             self._require_client(host, server_side)
         make: Any = self.sslobject_class
-        tls: ssl.SSLObject = make._create(
-            incoming, outgoing, server_hostname=host, session=session, context=self
-        )
-        return tls
+        tls = make._create(incoming, outgoing, server_hostname=host, session=session, context=self)
+        return cast("PinnedSSLObject", tls)
 
     def _encode_hostname(self, hostname: str | bytes | None) -> str:
         """Return the normalised form of a host for the policy, SNI and OpenSSL's hostname check.

@@ -209,7 +209,7 @@ class Channel(FetcherInterface):
         """
         host = self._address.host
         accepted, policy = assert_pinned(connection, host), context.pins.policy_for(host)
-        if accepted is not None and policy is not None:
+        if policy is not None:
             verdict = verify(accepted.chain, policy, utc_now(), pins_only=True)
             if verdict.reason == "compromised-key":
                 verdict.raise_for_refusal(host, self._address.port)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import weakref
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from certpin.errors import ConfigError
+from certpin.support import hooks as module
 from certpin.support.hooks import Hooks
+from tests.updates.test_crashes import in_a_child
+from tests.updates.test_updater import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +62,93 @@ def test_an_event_that_comes_when_the_wait_has_just_ended_is_not_lost(short_idle
     hooks._waiting = Late()
     hooks.notify(7)
     assert heard.get(timeout=PATIENCE) == 7
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> module._Threads:
+    """Return the threads that the hooks of a test share, without those of other tests."""
+    monkeypatch.setattr(module, "_threads", made := module._Threads())
+    return made
+
+
+def test_objects_share_idle_threads(threads: module._Threads) -> None:
+    """An app that makes a client with hooks for each request has no thread for each of them."""
+    heard: queue.Queue[threading.Thread] = queue.Queue()
+    used = set()
+    for event in range(50):
+        calling(lambda _: heard.put(threading.current_thread())).notify(event)
+        used.add(heard.get(timeout=PATIENCE))
+        until(lambda: threads._idle == 1)
+    assert len(used) == 1
+
+
+def test_slow_hooks_of_one_object_delay_no_other(threads: module._Threads) -> None:
+    entered, let_go = threading.Event(), threading.Event()
+    heard: queue.Queue[int] = queue.Queue()
+
+    def slow(_: int) -> None:
+        entered.set()
+        let_go.wait(PATIENCE)
+        heard.put(0)
+
+    for _ in range(3):
+        calling(slow).notify(0)
+        assert entered.wait(PATIENCE)
+        entered.clear()
+    for event in (1, 2, 3):
+        calling(heard.put).notify(event)
+        assert heard.get(timeout=PATIENCE) == event
+    let_go.set()
+    assert [heard.get(timeout=PATIENCE) for _ in range(3)] == [0, 0, 0]
+    until(lambda: not threads._tasks)
+
+
+def test_an_idle_thread_keeps_no_hook_alive(threads: module._Threads) -> None:
+    class Recording:
+        def __init__(self) -> None:
+            self.called = threading.Event()
+
+        def __call__(self, _: int) -> None:
+            self.called.set()
+
+    hook = Recording()
+    calling(hook).notify(1)
+    assert hook.called.wait(PATIENCE)
+    alive = weakref.ref(hook)
+    del hook
+    until(lambda: threads._idle == 1)
+    assert alive() is None
+
+
+def test_an_event_is_handed_over_once_threads_can_start_again(
+    threads: module._Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    heard: queue.Queue[int] = queue.Queue()
+    hooks = calling(heard.put)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        hooks.notify(1)
+    assert threads._idle == 0
+    assert not threads._tasks
+    hooks.notify(2)
+    assert [heard.get(timeout=PATIENCE) for _ in range(2)] == [1, 2]
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_has_no_idle_thread(threads: module._Threads) -> None:
+    heard: queue.Queue[int] = queue.Queue()
+    calling(heard.put).notify(1)
+    assert heard.get(timeout=PATIENCE) == 1
+    until(lambda: threads._idle == 1)
+
+    def in_the_child() -> None:
+        calling(heard.put).notify(2)
+        assert heard.get(timeout=PATIENCE) == 2
+
+    assert in_a_child(in_the_child) == 0
 
 
 class _Hook:

@@ -15,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin import PinFailure, PinMismatchError, PinnedSSLContext, UnpinnedHostError
+from certpin.support.hooks import _Threads
 from tests import kit
 from tests.tls._handshakes import HOST, Wire, connect
 
@@ -347,7 +348,7 @@ def test_a_hook_runs_in_a_daemon_thread(
 def test_without_hooks_no_thread_is_started(trusted_root: Path) -> None:
     context = refusing()
     ask(context, "other.example")
-    assert context._enforcer._notifier._hooks._worker is None
+    assert context._enforcer._notifier._hooks._has_thread is False
 
 
 def test_the_connection_is_refused_even_if_no_thread_can_start(
@@ -360,6 +361,7 @@ def test_the_connection_is_refused_even_if_no_thread_can_start(
         raise RuntimeError("can't start new thread")
 
     context = refusing(_raise)
+    monkeypatch.setattr("certpin.support.hooks._threads", _Threads())  # without an idle one
     monkeypatch.setattr(threading.Thread, "start", no_thread)
     be_refused(context, server)
     assert any("no thread" in record.message for record in caplog.records)

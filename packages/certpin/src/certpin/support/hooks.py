@@ -1,4 +1,4 @@
-"""Call an app's hooks: functions that receive each event, in a separate thread."""
+"""Call an app's hooks: functions that receive each event, in separate threads."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import inspect
 import os
 import queue
 import threading
+from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from certpin.errors import ConfigError
+from certpin.support.forks import Forked, register
 
 if TYPE_CHECKING:
     import logging
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 Event = TypeVar("Event")
 
 _WAITING = 256  # events that are queued for the hooks
-_IDLE = 5  # seconds without an event, after which the thread ends
+_IDLE = 5  # seconds without an event, after which a thread ends
 
 
 def refuse_coroutines(hooks: Iterable[object], what: str) -> None:
@@ -39,13 +41,65 @@ def refuse_coroutines(hooks: Iterable[object], what: str) -> None:
             )
 
 
+class _Threads(Forked):
+    """Daemon threads that run tasks, each at once: in an idle thread, or else in a new one.
+
+    So there are as many threads as tasks run at the same time. A thread ends after some seconds
+    without a task.
+    """
+
+    def __init__(self) -> None:
+        self.after_fork_in_child()
+        register(self)
+
+    def after_fork_in_child(self) -> None:
+        """Begin without threads: the child process has none of its parent's."""
+        self._changed = threading.Condition()
+        self._tasks: deque[Callable[[], None]] = deque()
+        self._idle = 0  # threads that run no task, also those that are starting
+
+    def run(self, task: Callable[[], None]) -> None:
+        """Run a task, which never raises. Raises ``RuntimeError`` if no thread can start."""
+        with self._changed:
+            self._tasks.append(task)
+            if self._idle >= len(self._tasks):
+                self._changed.notify()
+                return
+            self._idle += 1
+        try:
+            threading.Thread(target=self._work, name="certpin-hooks", daemon=True).start()
+        except RuntimeError:
+            with self._changed:
+                self._idle -= 1
+                if task in self._tasks:  # no other thread has finished and taken it
+                    self._tasks.remove(task)
+                    raise
+
+    def _work(self) -> None:
+        while (task := self._next()) is not None:
+            task()
+            task = None  # an idle thread must not keep the client of its last task alive
+            with self._changed:
+                self._idle += 1
+
+    def _next(self) -> Callable[[], None] | None:
+        """Return a task for an idle thread; None if there was none for some seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._tasks, _IDLE)
+            self._idle -= 1
+            return self._tasks.popleft() if self._tasks else None
+
+
+_threads = _Threads()
+
+
 class Hooks(Generic[Event]):
     """Calls an app's hooks in a separate thread, so that they neither break nor delay connections.
 
     Events wait in a queue of limited length. If the hooks are so slow that the queue is full, new
-    events are dropped, and the log says so. An event starts the thread if none runs, and the thread
-    ends after some seconds without events. So an app that makes many objects with hooks does not
-    accumulate threads.
+    events are dropped, and the log says so. All objects share the threads, but each object has one
+    for itself while its hooks run: slow hooks delay no others, and an app that makes many objects
+    with hooks does not accumulate threads.
 
     Args:
         hooks: functions that are called with each event.
@@ -71,7 +125,7 @@ class Hooks(Generic[Event]):
     def _begin(self) -> None:
         self._waiting: queue.Queue[Event] = queue.Queue(_WAITING)
         self._starting = threading.Lock()
-        self._worker: threading.Thread | None = None
+        self._has_thread = False
         # Last: a thread that sees this process must not find the parent's lock.
         self._process = os.getpid()
 
@@ -80,10 +134,10 @@ class Hooks(Generic[Event]):
         if not self._hooks:
             return
         if self._process != os.getpid():
-            self._begin()  # after a fork: there is no worker, and the parent may have held the lock
+            self._begin()  # after a fork: there is no thread, and the parent may have held the lock
         try:
             self._waiting.put_nowait(event)
-            self._ensure_worker()
+            self._ensure_thread()
         except queue.Full:
             self._logger().warning(
                 "%s hooks are too slow: one %s was not handed to them", self._what, self._what
@@ -93,36 +147,33 @@ class Hooks(Generic[Event]):
                 "no thread for %s hooks: the interpreter is shutting down", self._what
             )
 
-    def _ensure_worker(self) -> None:
+    def _ensure_thread(self) -> None:
         with self._starting:
-            if self._worker is None or not self._worker.is_alive():
-                self._worker = threading.Thread(
-                    target=self._run, name=f"certpin-{self._what}-hooks", daemon=True
-                )
-                self._worker.start()
+            if not self._has_thread:
+                _threads.run(self._run)
+                self._has_thread = True
 
     def _run(self) -> None:
         while True:
             try:
-                event = self._waiting.get(timeout=_IDLE)
+                event = self._waiting.get_nowait()
             except queue.Empty:
                 if self._end_if_idle():
                     return
                 continue
             for hook in self._hooks:
-                with suppress(Exception):  # of a log handler
+                with suppress(BaseException):  # of a log handler
                     self._call(hook, event)
 
     def _end_if_idle(self) -> bool:
-        """Release the worker thread if no event is queued.
+        """Release the thread if no event is queued.
 
         Returns:
-            True if the thread has to end now; False if an event was queued in the meantime.
+            True if the thread has to leave now; False if an event was queued in the meantime.
         """
         with self._starting:  # who queues an event looks for the thread afterwards
-            if self._waiting.empty():
-                self._worker = None
-            return self._worker is None
+            self._has_thread = not self._waiting.empty()
+            return not self._has_thread
 
     def _call(self, hook: Callable[[Event], object], event: Event) -> None:
         try:

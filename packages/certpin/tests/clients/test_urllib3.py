@@ -6,15 +6,17 @@ import queue
 import socket
 import ssl
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 import urllib3
 
 import certpin
 from certpin import PinnedSSLContext
+from certpin.clients.requests import PinnedSession
 from certpin.clients.urllib3 import (
     PinnedHTTPSConnection,
+    PinnedHTTPSConnectionPool,
     PinnedPoolManager,
     PinnedProxyManager,
 )
@@ -72,6 +74,31 @@ def test_a_pool_that_is_changed_later_is_refused(bank: Bank, attribute: str, val
         with pytest.raises(certpin.ConfigError, match=attribute):
             pool.urlopen("GET", "/")
     assert bank.arrived("mitm") == []
+
+
+class _Recorded(PinnedHTTPSConnection):
+    """A connection of a test library, which replaces those of a pool as ``vcrpy`` does."""
+
+    used: ClassVar[list[str]] = []
+
+    def connect(self) -> None:
+        self.used.append(self.host)
+        raise LookupError("no network")
+
+
+def test_a_test_library_can_replace_the_connections_of_pinned_pools(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The setting of ``vcrpy`` in the guide, for the clients of urllib3 and requests."""
+    monkeypatch.setattr(_Recorded, "used", [])
+    monkeypatch.setattr(PinnedHTTPSConnectionPool, "ConnectionCls", _Recorded)
+    with PinnedPoolManager(bank.pins, retries=False) as http, PinnedSession(bank.pins) as session:
+        with pytest.raises(LookupError, match="no network"):
+            http.request("GET", bank.url("api"))
+        with pytest.raises(LookupError, match="no network"):
+            session.get(bank.url("api"))
+    assert _Recorded.used == ["api.test", "api.test"]
+    assert bank.arrived("api") == []
 
 
 def test_a_pool_that_loses_its_context_is_refused(bank: Bank) -> None:

@@ -317,8 +317,8 @@ _PLATFORMS = [
     Mutation(
         "inherited pins apply to chains of the user's authorities",
         _ANDROID,
-        "bool(pin_set.children) if pin_set else pinned",
-        "bool(pin_set and pin_set.children)",
+        "any(each.children for each in pin_sets) if pin_sets else pinned",
+        "any(each.children for each in pin_sets)",
         _WEAK,
     ),
     Mutation(
@@ -331,15 +331,38 @@ _PLATFORMS = [
     Mutation(
         "debug builds may trust the user's authorities",
         f"{_A}platforms.py",
-        "    if _is_for_debug(path):\n        return []\n",
+        "    if _is_for_debug(file.path):\n        return []\n",
         "",
         f"{_T}platforms.py::test_the_settings_of_debug_builds_are_no_mistakes",
     ),
     Mutation(
+        "a weakness is a mistake although the pins can't be read",
+        f"{_A}platforms.py",
+        "    except FormatError:\n        return []",
+        "        FORMATS['android'].load(Source(file.data, beside))\n"
+        "    except FormatError:\n        return []",
+        f"{_T}platforms.py::test_weaknesses_are_found_if_the_pins_cannot_be_read[exclusion]",
+    ),
+    Mutation(
+        "expired pins are a mistake although a pin file can't express the exclusion",
+        f"{_A}platforms.py",
+        "    for found in parsed.hosts:\n        findings.mistakes += _check_expiry",
+        "    for found in () if parsed.refusal else parsed.hosts:\n"
+        "        findings.mistakes += _check_expiry",
+        f"{_T}platforms.py::test_expired_pins_are_found_if_a_host_is_excluded[android]",
+    ),
+    Mutation(
+        "an excluded host gets no pins",
+        f"{_A}platforms.py",
+        "    if parsed.refusal:\n",
+        "    if False:\n",
+        f"{_T}platforms.py::test_expired_pins_are_found_if_a_host_is_excluded[android]",
+    ),
+    Mutation(
         "a pin file can't express all trust",
         "certpin/formats/parsed.py",
-        "        if self.refusal:\n            raise self.refusal\n",
-        "",
+        "            raise self.refusal\n        pattern =",
+        "            pass\n        pattern =",
         "tests/formats/test_android.py::"
         "test_trust_settings_without_an_equivalent_are_refused[disables the pins]",
     ),

@@ -255,6 +255,75 @@ def test_settings_that_weaken_a_release_are_mistakes(
     assert all(mistake.rule in RULES for mistake in found.mistakes)
 
 
+@pytest.mark.parametrize(
+    ("inside", "problem"),
+    [
+        pytest.param(
+            f'<domain-config>\n<domain includeSubdomains="true">bank.example</domain>\n'
+            f"<pin-set>{KEYS}</pin-set>\n</domain-config>\n" + _domain("cdn.bank.example"),
+            *("'cdn.bank.example' is excluded",),
+            id="exclusion",
+        ),
+        pytest.param(
+            _pinned().replace("SHA-256", "SHA-1", 1), "does not support the digest", id="digest"
+        ),
+        pytest.param(_pinned() + _pinned(), "occurs twice", id="twice"),
+        pytest.param(
+            _pinned("<pin-set/>", _trusting(SYSTEM), _trusting(SYSTEM)), "more than one", id="more"
+        ),
+        pytest.param(
+            _pinned(_trusting('<certificates src="@raw/missing"/>')),
+            *("has no certificate missing",),
+            id="anchor",
+        ),
+    ],
+)
+def test_weaknesses_are_found_if_the_pins_cannot_be_read(inside: str, problem: str) -> None:
+    text = f"<network-security-config>\n{_base(OVERRIDING)}{inside}</network-security-config>\n"
+    found = _findings(CONFIG, text)
+    assert sorted((each.rule, each.place.line) for each in found.mistakes) == [
+        *(("only-user-authorities", 4), ("platform-pins-overridden", 4)),
+    ]
+    [unread] = found.unread
+    assert problem in unread.problem
+    assert found.pins == []
+
+
+EXCLUDING = {
+    "android": (
+        CONFIG,
+        (
+            "<network-security-config>"
+            '<domain-config><domain includeSubdomains="true">bank.example</domain>\n'
+            f'<pin-set expiration="2027-02-28">{KEYS}</pin-set></domain-config>'
+            f"{_domain('cdn.bank.example')}</network-security-config>"
+        ),
+    ),
+    "trustkit-ios": (
+        PLIST,
+        (
+            '<plist version="1.0"><dict><key>TSKPinnedDomains</key><dict>\n'
+            "<key>bank.example</key><dict><key>TSKIncludeSubdomains</key><true/>\n"
+            "<key>TSKExpirationDate</key><string>2027-02-28</string><key>TSKPublicKeyHashes</key>"
+            f"<array><string>{str(NOBODY)[7:]}</string><string>{str(NOBODY_ELSE)[7:]}</string></array>"
+            "</dict><key>cdn.bank.example</key><dict>"
+            "<key>TSKExcludeSubdomainFromParentPolicy</key><true/></dict></dict></dict></plist>"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "text"), EXCLUDING.values(), ids=EXCLUDING)
+def test_expired_pins_are_found_if_a_host_is_excluded(name: str, text: str) -> None:
+    found = _findings(name, text)
+    [mistake] = found.mistakes
+    assert mistake.rule == "platform-pins-expired"
+    assert "2027-02-28" in text.splitlines()[mistake.place.line - 1]
+    [unread] = found.unread
+    assert unread.problem.startswith("'cdn.bank.example' is excluded from the pins of")
+    assert found.pins == []
+
+
 def test_the_settings_of_debug_builds_are_no_mistakes() -> None:
     text = f"<network-security-config>{_base(OVERRIDING)}</network-security-config>"
     assert _findings(CONFIG.replace("/main/", "/debug/"), text).mistakes == []

@@ -202,8 +202,8 @@ _ANDROID = [
     Mutation(
         "no exclusion",
         f"{_F}_network_security.py",
-        "    _domains.refuse_exclusions(",
-        "    (lambda *_: None)(",
+        "refusal = _domains.exclusion(found, unpinned)",
+        "refusal = None",
         f"{_T}android.py::test_a_subdomain_excluded_from_pins_is_refused[<pin-set/>]",
     ),
     Mutation(
@@ -254,8 +254,8 @@ _APPLE = [
     Mutation(
         "an excluded name is no host without pins",
         f"{_F}trustkit_ios.py",
-        "    _domains.refuse_exclusions(found, excluded)\n",
-        "",
+        "refusal = _domains.exclusion(found, excluded)",
+        "refusal = None",
         f"{_T}trustkit_ios.py::test_a_subdomain_excluded_from_pins_is_refused",
     ),
 ]

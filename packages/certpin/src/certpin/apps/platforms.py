@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 
 from certpin.apps.merge import host_patterns
 from certpin.apps.model import Dropped, FileFindings, FoundPin, Mistake, Place, Unread
-from certpin.errors import ConfigError, InputError
+from certpin.errors import ConfigError, FormatError, InputError
 from certpin.formats import FORMATS, FormatWarning, Source
+from certpin.formats.android import read_weaknesses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
     from certpin.apps.model import SourceFile
-    from certpin.formats.parsed import Found, ParsedFile
+    from certpin.formats.parsed import Found
     from certpin.pins import HostPattern
 
     Beside = Callable[[str], bytes]
@@ -72,7 +73,9 @@ def read_network_security(file: SourceFile, now: datetime, beside: Beside) -> Fi
         The results. If the file can't be read, they contain an ``Unread`` with the reason.
     """
     chosen = "trustkit-android" if _TRUSTKIT in file.text else "android"
-    return _read(file, chosen, now, beside, "Android's network stack")
+    findings = _read(file, chosen, now, beside, "Android's network stack")
+    findings.mistakes += _weaknesses(file, beside)
+    return findings
 
 
 def is_apple(file: SourceFile) -> bool:
@@ -120,21 +123,31 @@ def _read(file: SourceFile, name: str, now: datetime, beside: Beside, used_by: s
             findings.dropped.append(_dropped(file.path, text.removeprefix("not imported: ")))
     places = _WordPlaces(file)
     for found in parsed.hosts:
-        _add(places, name, found, findings)
         findings.mistakes += _check_expiry(places, found, now)
-    findings.mistakes += _weaknesses(file.path, parsed)
+    if parsed.refusal:
+        findings.unread.append(Unread.because_of(parsed.refusal, file))
+        return findings
+    for found in parsed.hosts:
+        _add(places, name, found, findings)
     if findings.pins:
         findings.mistakes.append(_ignored_by_dart(findings.pins[0].place, used_by))
     return findings
 
 
-def _weaknesses(path: str, parsed: ParsedFile) -> list[Mistake]:
-    """Return the settings that weaken the checks of a release as mistakes."""
-    if _is_for_debug(path):
+def _weaknesses(file: SourceFile, beside: Beside) -> list[Mistake]:
+    """Return the settings that weaken the checks of a release as mistakes.
+
+    They are reported also if the pins of the file can't be read.
+    """
+    if _is_for_debug(file.path):
         return []
+    try:
+        found = read_weaknesses(Source(file.data, beside))
+    except FormatError:
+        return []  # it isn't XML, which is listed as unread
     return [
-        Mistake(rule, Place(path, weakness.line), message)
-        for weakness in parsed.weaknesses
+        Mistake(rule, Place(file.path, weakness.line), message)
+        for weakness in found
         for rule, message in [_WEAKNESSES[weakness.kind]]
     ]
 

@@ -36,8 +36,8 @@ def pattern(name: str, *, below: bool) -> str:
     return f"**.{name}" if below else name
 
 
-def refuse_exclusions(found: Iterable[Found], unpinned: Iterable[str]) -> None:
-    """Raise ``FormatError`` if a wildcard of ``found`` pins a name in ``unpinned``.
+def exclusion(found: Iterable[Found], unpinned: Iterable[str]) -> FormatError | None:
+    """Return an error if a wildcard of ``found`` pins a name in ``unpinned``; else None.
 
     A pin file can't exclude a host from the pins of its parent domain.
     """
@@ -46,12 +46,13 @@ def refuse_exclusions(found: Iterable[Found], unpinned: Iterable[str]) -> None:
         parent = name.lower().partition(".")[2]
         while parent:
             if parent in above:
-                raise FormatError(
+                return FormatError(
                     f"{name[:80]!r} is excluded from the pins of **.{parent}, "
                     "which a pin file cannot express",
                     fix="give it its own pins, or list the pinned hosts individually",
                 )
             parent = parent.partition(".")[2]
+    return None
 
 
 def read_digest(text: str, place: str) -> Pin:

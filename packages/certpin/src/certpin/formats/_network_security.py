@@ -133,9 +133,7 @@ def read(source: Source, add: Addition = lambda found, _element: found) -> Parse
     its host. Warns about every element and attribute that a pin file cannot express, such as
     ``domainEncryption`` (Android 17).
     """
-    root = _xml.parse(source)
-    if root.name != "network-security-config":
-        raise FormatError(f"the root element is {root.name[:80]!r}, not network-security-config")
+    root = _root(source)
     entries = list(_entries(root))
     found = tuple(
         add(_found(source, pattern, line, scope), scope.trustkit)
@@ -143,14 +141,25 @@ def read(source: Source, add: Addition = lambda found, _element: found) -> Parse
         if _pins(scope)
     )
     unpinned = [pattern for pattern, _, scope in entries if not _pins(scope)]
-    _domains.refuse_exclusions(found, unpinned)
     for name in unpinned:
         pass_over(f"{name[:80]}, which has no pins")
     debug = _read_debug(source, root.one("debug-overrides"))
     for each in root.unread():
         pass_over(each)
-    weaknesses = tuple(dict.fromkeys(_weaknesses(root)))
-    return ParsedFile(found, *read_header(source.text), debug, weaknesses)
+    refusal = _domains.exclusion(found, unpinned)
+    return ParsedFile(found, *read_header(source.text), debug, refusal)
+
+
+def read_weaknesses(source: Source) -> tuple[WeakSetting, ...]:
+    """Return the weaknesses of a network security configuration. Raises ``FormatError``."""
+    return tuple(dict.fromkeys(_weaknesses(_root(source))))
+
+
+def _root(source: Source) -> Element:
+    root = _xml.parse(source)
+    if root.name != "network-security-config":
+        raise FormatError(f"the root element is {root.name[:80]!r}, not network-security-config")
+    return root
 
 
 def _entries(root: Element) -> Iterator[tuple[str, int, _Scope]]:
@@ -212,16 +221,23 @@ def _weak_domains(config: Element, *, pinned: bool, cleartext: int) -> Iterator[
         pinned: True if it inherits pins.
         cleartext: the line of the inherited setting that permits cleartext; 0 if there is none.
     """
-    pin_set = config.find("pin-set")
-    pinned = bool(pin_set.children) if pin_set else pinned
+    pin_sets = _children(config, "pin-set")
+    pinned = any(each.children for each in pin_sets) if pin_sets else pinned
     if "cleartextTrafficPermitted" in config.attributes:
         cleartext = config.line if _permits_cleartext(config) else 0
     if pinned and cleartext:
         yield WeakSetting("cleartext", cleartext)
     yield from _weak_anchors(config, pinned=pinned)
-    for nested in config.children:
-        if nested.name == "domain-config":
-            yield from _weak_domains(nested, pinned=pinned, cleartext=cleartext)
+    for nested in _children(config, "domain-config"):
+        yield from _weak_domains(nested, pinned=pinned, cleartext=cleartext)
+
+
+def _children(element: Element, name: str) -> list[Element]:
+    """Return the child elements with this name, not marked as read.
+
+    Android refuses some elements if they occur twice. The weaknesses of such a file are found too.
+    """
+    return [each for each in element.children if each.name == name]
 
 
 def _permits_cleartext(config: Element) -> bool:
@@ -233,10 +249,8 @@ def _weak_anchors(config: Element, *, pinned: bool) -> Iterator[WeakSetting]:
 
     If pins apply (``pinned``), Android compares them with chains to the user's authorities too.
     """
-    anchors = config.find("trust-anchors")
-    if anchors is None:
-        return
-    certificates = [each for each in anchors.children if each.name == "certificates"]
+    anchors = _children(config, "trust-anchors")
+    certificates = [each for inside in anchors for each in _children(inside, "certificates")]
     of_user = [each for each in certificates if each.attributes.get("src", "").strip() == "user"]
     for each in certificates:
         if each.attributes.get("overridePins", "").lower() == "true":

@@ -22,7 +22,7 @@ from certpin.formats.limits import (
 
 if TYPE_CHECKING:
     from certpin.formats.format import File
-    from certpin.formats.parsed import ParsedFile, Source
+    from certpin.formats.parsed import ParsedFile, Source, WeakSetting
     from certpin.pins import PinSet
 
 
@@ -37,6 +37,16 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def read(source: Source) -> ParsedFile:
     """Parse every ``<domain-config>`` with own or inherited pins. Raises ``FormatError``."""
     return _network_security.read(source)
+
+
+def read_weaknesses(source: Source) -> tuple[WeakSetting, ...]:
+    """Return the settings of a release build that weaken the checks of connections.
+
+    They don't depend on the pins: a file that can't be imported may have them too.
+
+    Raises ``FormatError`` if the file is not a network security configuration.
+    """
+    return _network_security.read_weaknesses(source)
 
 
 ANDROID = Format(

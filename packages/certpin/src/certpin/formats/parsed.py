@@ -365,22 +365,24 @@ class ParsedFile:
     """The settings in a platform's file.
 
     ``name`` and ``version`` are those of the exported pin set if certpin wrote the file; otherwise
-    they are empty and 1. ``weaknesses`` are reported to the developer of the app, and have no
-    effect on an import.
+    they are empty and 1. ``refusal`` is the error that ``pin_set`` raises, because a pin file can't
+    express the settings of all hosts; else None.
     """
 
     hosts: tuple[Found, ...]
     name: str = ""
     version: int = 1
     debug: TrustAnchors | None = None
-    weaknesses: tuple[WeakSetting, ...] = ()
+    refusal: FormatError | None = None
 
     def pin_set(self, options: ImportOptions) -> PinSet:
         """Return the pin set that the file describes.
 
         ``options`` has the settings that the file lacks. Raises ``ConfigError`` if the pin set is
-        unsafe, and ``FormatError`` if the file has no pins.
+        unsafe, and ``FormatError`` if the file has no pins or a pin file can't express it.
         """
+        if self.refusal:
+            raise self.refusal
         policies = tuple(found.policy(options) for found in self.hosts)
         if not policies:
             raise FormatError("the file contains no pins", fix="check that it is the right file")

@@ -50,11 +50,11 @@ def read(source: Source) -> ParsedFile:
     entries = dict(domains.entries()) if domains else {}
     excluded = [name for name, entry in entries.items() if _is_excluded(entry)]
     found = tuple(_found(name, entry) for name, entry in entries.items() if name not in excluded)
-    _domains.refuse_exclusions(found, excluded)
     for name in excluded:
         pass_over(f"{name[:80]}, which has no pins")
     _plist.report_unread(root, "TSK")
-    return ParsedFile(found, *read_header(source.text))
+    refusal = _domains.exclusion(found, excluded)
+    return ParsedFile(found, *read_header(source.text), refusal=refusal)
 
 
 def _domain(policy: HostPolicy) -> dict[str, Any]:

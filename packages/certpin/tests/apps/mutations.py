@@ -290,6 +290,23 @@ _LIVE = [
     ),
 ]
 
+_RESOURCES = [
+    Mutation(
+        "a configuration in a folder with qualifiers is read",
+        f"{_A}project.py",
+        '_XML_FOLDER = re.compile(r"xml(?:-.*)?")',
+        '_XML_FOLDER = re.compile(r"xml")',
+        f"{_T}project.py::test_resources_with_qualifiers_are_read[xml-v28]",
+    ),
+    Mutation(
+        "a key in a folder with qualifiers is part of the app",
+        f"{_A}project.py",
+        "res/raw(?:-[^/]*)?/",
+        "res/raw/",
+        f"{_T}project.py::test_a_private_key_in_resources_with_qualifiers_is_a_mistake[raw-v28]",
+    ),
+]
+
 _WEAK = f"{_T}platforms.py::test_settings_that_weaken_a_release_are_mistakes"
 _ANDROID = "certpin/formats/_network_security.py"
 _PLATFORMS = [
@@ -375,4 +392,4 @@ _PLATFORMS = [
     ),
 ]
 
-MUTATIONS = [*_TREE, *_FILES, *_MERGE, *_LIVE, *_PLATFORMS]
+MUTATIONS = [*_TREE, *_FILES, *_MERGE, *_LIVE, *_RESOURCES, *_PLATFORMS]

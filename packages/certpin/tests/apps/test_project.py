@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     from certpin.lab import Authority
 
 PUBSPEC = "name: a\nflutter:\n  assets:\n    - assets/\n    - certs/bank\n"
+CONFIG = f"""\
+<network-security-config>
+  <domain-config>
+    <domain>api.bank.example</domain>
+    <pin-set><pin digest="SHA-256">{str(NOBODY)[7:]}</pin></pin-set>
+  </domain-config>
+</network-security-config>
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -37,14 +45,6 @@ def _certificates(*paths: str) -> list[str]:
 
 
 def test_each_kind_of_file_is_read(root: Authority) -> None:
-    config = f"""\
-<network-security-config>
-  <domain-config>
-    <domain>api.bank.example</domain>
-    <pin-set><pin digest="SHA-256">{str(NOBODY)[7:]}</pin></pin-set>
-  </domain-config>
-</network-security-config>
-"""
     plist = f"""\
 <plist version="1.0"><dict><key>NSAppTransportSecurity</key><dict>
 <key>NSPinnedDomains</key><dict><key>api.bank.example</key><dict>
@@ -58,7 +58,7 @@ def test_each_kind_of_file_is_read(root: Authority) -> None:
             "lib/a.dart": f"{NOBODY}\n",
             "pubspec.yaml": "dependencies:\n  ssl_pinning_plugin: any\n",
             "assets/ca.pem": root.pem,
-            "android/app/src/main/res/xml/network_security_config.xml": config,
+            "android/app/src/main/res/xml/network_security_config.xml": CONFIG,
             "ios/Runner/Info.plist": plist,
         },
     )
@@ -94,6 +94,22 @@ def test_assets_with_any_name_are_read_if_the_pubspec_lists_them(root: Authority
 def test_files_with_the_suffix_of_a_certificate_are_read(suffix: str, root: Authority) -> None:
     write(Path(), {f"x/bank{suffix}": root.certificate.der, f"y/bank{suffix}": root.pem})
     assert _certificates() == [f"x/bank{suffix}:1", f"y/bank{suffix}:1"]
+
+
+@pytest.mark.parametrize("folder", ["xml", "xml-v28", "xml-night-v31", "xml-mcc310-en-rUS"])
+def test_resources_with_qualifiers_are_read(folder: str) -> None:
+    name = f"android/app/src/main/res/{folder}/pins.xml"
+    write(Path(), {name: CONFIG, "android/app/src/main/res/xmlx/pins.xml": CONFIG})
+    for path in (".", str(Path(name).parent), name):
+        assert [pin.place.file for pin in read(path).findings.pins] == [name]
+
+
+@pytest.mark.parametrize("folder", ["raw", "raw-v28", "raw-en"])
+def test_a_private_key_in_resources_with_qualifiers_is_a_mistake(folder: str) -> None:
+    name = f"android/app/src/main/res/{folder}/client.p12"
+    write(Path(), {name: b"\x30\x82\x01", name.replace("res/", "res/x"): b"\x30\x82\x01"})
+    [mistake] = read(".").findings.mistakes
+    assert (mistake.rule, mistake.place.file) == ("private-key-in-app", name)
 
 
 def test_assets_are_relative_to_their_pubspec(root: Authority) -> None:

@@ -8,6 +8,7 @@ and nothing outside the given paths is read (see ``tree``).
 from __future__ import annotations
 
 import posixpath
+import re
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePosixPath
@@ -36,7 +37,11 @@ MAX_FILE_BYTES = 8 * 1024 * 1024
 # pictures and sounds, of which the first bytes already show that they are no certificates.
 MAX_ASSET_BYTES = 1024 * 1024
 
-_SHIPPED = ("res/raw/", "src/main/assets/", "Runner/")  # folders of files that an app contains
+# Android's folders of resources, which may have qualifiers (xml-v28):
+# https://developer.android.com/guide/topics/resources/providing-resources
+_XML_FOLDER = re.compile(r"xml(?:-.*)?")
+# The folders of files that an app contains.
+_SHIPPED = re.compile(r"res/raw(?:-[^/]*)?/|src/main/assets/|Runner/")
 
 
 @dataclass
@@ -197,7 +202,7 @@ class _Selection:
     def is_shipped(self, file: ListedFile) -> bool:
         """Return True if the file is part of the released app: an asset or a resource."""
         path = "/".join((posixpath.basename(file.root.name), *file.parts))
-        return file in self._assets or any(folder in path for folder in _SHIPPED)
+        return file in self._assets or _SHIPPED.search(path) is not None
 
     def beside(self, file: ListedFile, name: str) -> bytes:
         """Return the content of a file, found by its path relative to another file.
@@ -223,7 +228,8 @@ class _Selection:
         name = file.name.lower()
         if name.endswith((*self.language.suffixes, ".plist")) or self.is_certificate(file):
             return True
-        in_resources = name.endswith(".xml") and "xml" in file.folder[-1:]
+        folder = (posixpath.basename(file.root.name), *file.folder)[-1]
+        in_resources = name.endswith(".xml") and _XML_FOLDER.fullmatch(folder) is not None
         return in_resources or name == "network_security_config.xml" or file in self._assets
 
     def _find_tests(self, manifests: list[ListedFile]) -> None:

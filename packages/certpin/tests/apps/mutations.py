@@ -147,9 +147,16 @@ _MERGE = [
     Mutation(
         "a pin of debug builds is dropped",
         f"{_A}merge.py",
-        "if found.debug:",
-        "if False:",
+        'if found.builds:\n            self._drop(f"{found.pin}',
+        'if False:\n            self._drop(f"{found.pin}',
         f"{_T}merge.py::test_pins_of_debug_builds_and_of_documentation_are_dropped_and_listed",
+    ),
+    Mutation(
+        "a certificate of other builds is dropped",
+        f"{_A}merge.py",
+        "        if found.builds:\n            what =",
+        "        if False:\n            what =",
+        f"{_T}merge.py::test_a_certificate_of_other_builds_is_dropped_and_listed",
     ),
     Mutation(
         "a pin of documentation is dropped",
@@ -307,6 +314,112 @@ _RESOURCES = [
     ),
 ]
 
+_BUILDS = [
+    Mutation(
+        "a source set of a flavour and the debug type is for debug builds",
+        f"{_A}builds.py",
+        "|.*(?:Debug|Profile)|",
+        "|",
+        f"{_T}builds.py::test_pins_of_other_builds_are_not_imported[stagingDebug-debug builds]",
+    ),
+    Mutation(
+        "source sets of tests are not for the store",
+        f"{_A}builds.py",
+        "|(?:test|androidTest|screenshotTest)(?:[A-Z].*)?",
+        "",
+        f"{_T}builds.py::test_pins_of_other_builds_are_not_imported[androidTest-debug builds]",
+    ),
+    Mutation(
+        "the last source set in a path decides",
+        f"{_A}builds.py",
+        'next(reversed(_SOURCE_SET.findall(path)), "")',
+        'next(iter(_SOURCE_SET.findall(path)), "")',
+        f"{_T}builds.py::test_the_builds_of_other_files_are_those_of_the_store"
+        "[home/src/debug/res/app/src/main/res/xml/a.xml]",
+    ),
+    Mutation(
+        "a source set of a flavour is not for the store",
+        f"{_A}builds.py",
+        "map(flavour_of, (source_set, *in_names))",
+        "map(flavour_of, in_names)",
+        f"{_T}builds.py::test_pins_of_other_builds_are_not_imported"
+        "[staging-builds of the flavour 'staging']",
+    ),
+    Mutation(
+        "a property list for debug builds is not for the store",
+        f"{_A}builds.py",
+        '        or "debug" in in_names\n',
+        "",
+        f"{_T}builds.py::test_a_property_list_of_other_builds_is_not_imported"
+        "[Info-Debug.plist-debug builds]",
+    ),
+    Mutation(
+        "a property list of a flavour is not for the store",
+        f"{_A}builds.py",
+        "map(flavour_of, (source_set, *in_names))",
+        "map(flavour_of, (source_set,))",
+        f"{_T}builds.py::test_a_property_list_of_other_builds_is_not_imported"
+        "[Info-Staging.plist-builds of the flavour 'staging']",
+    ),
+    Mutation(
+        "resources have the builds of their folder",
+        f"{_A}project.py",
+        "                found.limit_to(builds)\n",
+        "                pass\n",
+        f"{_T}builds.py::test_pins_of_other_builds_are_not_imported[debug-debug builds]",
+    ),
+    Mutation(
+        "a certificate of debug builds is limited to them",
+        f"{_A}model.py",
+        "replace(each, builds=builds) for each in self.certificates",
+        "each for each in self.certificates",
+        f"{_T}builds.py::test_a_certificate_of_debug_builds_is_no_trust_anchor",
+    ),
+    Mutation(
+        "the anchors of debug-overrides are for debug builds",
+        f"{_A}project.py",
+        "    platforms.mark_debug_anchors(project.findings)\n",
+        "",
+        f"{_T}builds.py::test_an_anchor_of_debug_overrides_is_for_debug_builds_only",
+    ),
+    Mutation(
+        "an anchor of debug-overrides may be one of a release, too",
+        f"{_A}platforms.py",
+        "for der in parsed.debug.der if der not in trusted",
+        "for der in parsed.debug.der",
+        f"{_T}builds.py::test_an_anchor_of_a_release_may_be_in_debug_overrides_too",
+    ),
+    Mutation(
+        "a private key for debug builds is not shipped",
+        f"{_A}project.py",
+        " and not is_for_debug(file.path)",
+        "",
+        f"{_T}builds.py::test_a_private_key_is_a_mistake_unless_only_debug_builds_have_it",
+    ),
+    Mutation(
+        "a file with the word debug in its name may be part of a release",
+        f"{_A}builds.py",
+        "return _DEBUG_SET.fullmatch(_source_set(path)) is not None",
+        "return 'debug' in words(path)",
+        f"{_T}builds.py::test_a_name_is_no_proof_that_a_release_lacks_the_file",
+    ),
+    Mutation(
+        "Android's assets of a flavour are shipped",
+        f"{_A}project.py",
+        "(?<!lib/)src/[^/]+/assets/",
+        "src/main/assets/",
+        f"{_T}builds.py::test_a_private_key_is_a_mistake_unless_only_debug_builds_have_it",
+    ),
+    Mutation(
+        "a certificate in Dart code has the builds of the code",
+        f"{_A}literals.py",
+        "FoundCertificate(each, self._place(literal), builds)",
+        "FoundCertificate(each, self._place(literal))",
+        f"{_T}dart_hosts.py::test_a_certificate_in_a_string_has_the_builds_that_use_it"
+        "[final ca = kDebugMode ? '''{}''' : '';-debug builds]",
+    ),
+]
+
 _WEAK = f"{_T}platforms.py::test_settings_that_weaken_a_release_are_mistakes"
 _ANDROID = "certpin/formats/_network_security.py"
 _PLATFORMS = [
@@ -348,7 +461,7 @@ _PLATFORMS = [
     Mutation(
         "debug builds may trust the user's authorities",
         f"{_A}platforms.py",
-        "    if _is_for_debug(file.path):\n        return []\n",
+        "    if is_for_debug(file.path):\n        return []\n",
         "",
         f"{_T}platforms.py::test_the_settings_of_debug_builds_are_no_mistakes",
     ),
@@ -392,4 +505,4 @@ _PLATFORMS = [
     ),
 ]
 
-MUTATIONS = [*_TREE, *_FILES, *_MERGE, *_LIVE, *_RESOURCES, *_PLATFORMS]
+MUTATIONS = [*_TREE, *_FILES, *_MERGE, *_LIVE, *_RESOURCES, *_BUILDS, *_PLATFORMS]

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from certpin.apps.builds import DEBUG_BUILDS
 from tests.apps._dart import HEX, HEX_2, KEY, KEY_2, NEEDS_PARSER, NOW, mistakes, questions, read
 from tests.lint._examples import make
 
@@ -154,7 +155,8 @@ def test_the_hosts_of_urls_are_listed() -> None:
     ],
 )
 def test_a_pin_of_debug_builds_is_marked(code: str, expected: list[bool]) -> None:
-    assert [each.debug for each in read(code).pins] == expected
+    builds = [DEBUG_BUILDS if debug else "" for debug in expected]
+    assert [each.builds for each in read(code).pins] == builds
 
 
 def _pem(days: int = 900) -> str:
@@ -168,6 +170,18 @@ def test_certificates_in_strings_are_read() -> None:
     found = read(code).certificates
     assert [each.place.line for each in found] == [1, 1, len(pem.splitlines()) * 2 + 3]
     assert {each.certificate.subject for each in found} == {"CN=Bank Root CA"}
+
+
+@pytest.mark.parametrize(
+    ("code", "builds"),
+    [
+        ("final ca = kDebugMode ? '''{}''' : '';", DEBUG_BUILDS),
+        ("const stagingCert = '''{}''';", "builds of the flavour 'staging'"),
+        ("const cert = '''{}''';", ""),
+    ],
+)
+def test_a_certificate_in_a_string_has_the_builds_that_use_it(code: str, builds: str) -> None:
+    assert [each.builds for each in read(code.format(_pem())).certificates] == [builds]
 
 
 def test_a_certificate_in_a_string_that_expires_soon_is_a_mistake() -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from certpin.apps.builds import DEBUG_BUILDS
 from certpin.apps.draft import MAX_PINS, Draft
 from certpin.apps.merge import MAX_ANCHORS, draft_policies
 from certpin.apps.model import FileFindings, FoundCertificate, FoundPin, Place, Unknown
 from certpin.errors import ConfigError, FormatError, HostError
 from certpin.lab import Authority
 from certpin.pins import Pin, pins_of
-from certpin.x509 import Certificate, Chain
+from certpin.x509 import Certificate, Chain, name_of
 from tests.cli._chains import flawed, self_signed
 from tests.kit import NOBODY, NOBODY_ELSE
 
@@ -198,11 +200,22 @@ def test_a_host_of_the_code_that_is_none_is_dropped_and_the_user_has_to_name_it(
 
 
 def test_pins_of_debug_builds_and_of_documentation_are_dropped_and_listed() -> None:
-    draft = _draft(_pin(NOBODY, HOST), _pin(WHOLE, HOST, debug=True), _pin(PLACEHOLDER, HOST))
+    draft = _draft(
+        _pin(NOBODY, HOST), _pin(WHOLE, HOST, builds=DEBUG_BUILDS), _pin(PLACEHOLDER, HOST)
+    )
     assert [pin for pin, _, _ in _entries(draft)] == [NOBODY]
     assert [each.what.partition(": ")[2] for each in draft.dropped] == [
         *("only debug builds use it", "it is an example from some documentation"),
     ]
+
+
+def test_a_certificate_of_other_builds_is_dropped_and_listed(root: Authority) -> None:
+    staging = replace(_found(root.certificate), builds="builds of the flavour 'staging'")
+    draft = _draft(_pin(NOBODY, HOST), certificates=[staging], hosts=("other.example",))
+    assert [pin for pin, _, _ in _entries(draft)] == [NOBODY]
+    [dropped] = draft.dropped
+    what = f"the certificate of {name_of(root.certificate)}: "
+    assert dropped.what == what + "only builds of the flavour 'staging' use it"
 
 
 def test_without_pins_the_merge_is_refused() -> None:

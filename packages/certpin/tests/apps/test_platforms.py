@@ -104,7 +104,7 @@ def test_pins_of_a_platform_are_not_ignored_if_dart_has_the_hosts(
 def test_the_configuration_of_debug_builds_is_marked() -> None:
     text = FORMATS["android"].export(pin_set(policy("api.bank.example"))).files[0].text
     found = _findings(CONFIG.replace("/main/", "/debug/"), text)
-    assert [pin.debug for pin in found.pins] == [True, True]
+    assert [pin.builds for pin in found.pins] == ["debug builds"] * 2
 
 
 def test_a_property_list_may_have_both_kinds_of_pins() -> None:

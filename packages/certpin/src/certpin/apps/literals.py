@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from certpin.apps.builds import DEBUG_BUILDS, builds_of_flavour
 from certpin.apps.model import FoundCertificate, FoundPin, Place, Unknown
 from certpin.apps.usage import MAX_NAME, UsageSigns, flavour_of_usages
 from certpin.errors import InputError
@@ -205,8 +206,10 @@ class LiteralReader:
             except InputError as exc:
                 self._ask(literal, f"a PEM certificate can't be read: {printable(exc.problem)}")
                 continue
+            flavour = builds_of_flavour(flavour_of_usages(literal.usages))
+            builds = DEBUG_BUILDS if literal.is_debug else flavour
             self.findings.certificates += [
-                FoundCertificate(each, self._place(literal)) for each in certificates
+                FoundCertificate(each, self._place(literal), builds) for each in certificates
             ]
 
     def _add_prefixed(self, literal: Literal, spelling: str, pin: Pin | None) -> None:
@@ -246,7 +249,8 @@ class LiteralReader:
             return
         self._seen.add((pin, literal.line, hosts))
         place = self._place(literal)
-        self.findings.pins.append(FoundPin(pin, place, literal.name, hosts, literal.is_debug))
+        builds = DEBUG_BUILDS if literal.is_debug else ""
+        self.findings.pins.append(FoundPin(pin, place, literal.name, hosts, builds))
 
     def _ask_host(self, literal: Literal) -> None:
         """Add a question about the host of a pin if code near the pin seems to name the host."""

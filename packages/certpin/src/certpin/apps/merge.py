@@ -89,8 +89,8 @@ class _Merge:
 
     def add_pin(self, found: FoundPin) -> None:
         where = self._where(found.place, found.name)
-        if found.debug:
-            self._drop(f"{found.pin}: only debug builds use it", found.place)
+        if found.builds:
+            self._drop(f"{found.pin}: only {found.builds} use it", found.place)
         elif found.pin.is_placeholder:
             self._drop(f"{found.pin}: it is an example from some documentation", found.place)
         else:
@@ -124,6 +124,10 @@ class _Merge:
             key_type = certificate.key
         except CertificateParseError as exc:
             self._drop(f"a certificate: {exc.problem}", found.place)
+            return
+        if found.builds:
+            what = f"the certificate of {name_of(certificate)}: only {found.builds} use it"
+            self._drop(what, found.place)
             return
         if authority and not names:
             self._authorities.append(found)

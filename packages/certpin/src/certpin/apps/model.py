@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from certpin.support.text import printable
@@ -71,8 +71,8 @@ class FoundPin:
         name: the constant, the list or the parameter that contains the pin; may be empty.
         hosts: the hosts and host patterns that the code itself assigns to the pin, each as written
             (``HOST`` or ``HOST:PORT``); may be empty.
-        debug: True if only debug builds use the pin: it doesn't belong into the pin set of a
-            release.
+        builds: the builds that use the pin, if none of them is for the app store, such as "debug
+            builds": the pin doesn't belong into the pin set of a release. Empty for other pins.
         key_type: the type of a public key, such as ``EC P-256``; empty for a digest.
     """
 
@@ -80,16 +80,20 @@ class FoundPin:
     place: Place
     name: str = ""
     hosts: tuple[str, ...] = ()
-    debug: bool = False
+    builds: str = ""
     key_type: str = ""
 
 
 @dataclass(frozen=True)
 class FoundCertificate:
-    """A certificate in an asset or a string of the app, and the file and line that contain it."""
+    """A certificate in an asset or a string of the app, and the file and line that contain it.
+
+    ``builds`` names the builds that use it, if none of them is for the app store; else it is empty.
+    """
 
     certificate: Certificate
     place: Place
+    builds: str = ""
 
 
 @dataclass(frozen=True)
@@ -178,6 +182,7 @@ class FileFindings:
         unread: the parts that couldn't be read.
         exported: the host patterns in a pin set that ``certpin export`` wrote into the code.
         pinned_clients: the places of clients that enforce such a pin set.
+        debug_anchors: the certificates, in DER, that Android trusts in debug builds only.
     """
 
     pins: list[FoundPin] = field(default_factory=list)
@@ -189,6 +194,12 @@ class FileFindings:
     unread: list[Unread] = field(default_factory=list)
     exported: list[str] = field(default_factory=list)
     pinned_clients: list[Place] = field(default_factory=list)
+    debug_anchors: list[bytes] = field(default_factory=list)
+
+    def limit_to(self, builds: str) -> None:
+        """Mark the pins and certificates as used by ``builds`` only, none for the app store."""
+        self.pins = [replace(each, builds=builds) for each in self.pins]
+        self.certificates = [replace(each, builds=builds) for each in self.certificates]
 
     def extend(self, other: FileFindings) -> None:
         """Add the results of another file to these results."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 import base64
 import re
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from certpin.apps.builds import DEBUG_BUILDS, is_for_debug
 from certpin.apps.merge import host_patterns
 from certpin.apps.model import Dropped, FileFindings, FoundPin, Mistake, Place, Unread
 from certpin.errors import ConfigError, FormatError, InputError
@@ -22,14 +24,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.apps.model import SourceFile
-    from certpin.formats.parsed import Found
+    from certpin.formats.parsed import Found, ParsedFile
     from certpin.pins import HostPattern
 
     Beside = Callable[[str], bytes]
 
 _NETWORK_SECURITY = "<network-security-config"
 _TRUSTKIT = "<trustkit-config"
-_DEBUG = "/src/debug/"  # the files of an Android app's debug builds
 # The rule and the message for each weakness of Android's file.
 _WEAKNESSES = {
     "pins-overridden": (
@@ -110,20 +111,15 @@ def read_apple(file: SourceFile, now: datetime, beside: Beside) -> FileFindings:
 
 def _read(file: SourceFile, name: str, now: datetime, beside: Beside, used_by: str) -> FileFindings:
     findings = FileFindings()
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", FormatWarning)
-        try:
-            parsed = FORMATS[name].read(Source(file.data, beside))
-        except (InputError, ConfigError) as exc:
-            findings.unread.append(Unread.because_of(exc, file))
-            return findings
-    for warning in caught:
-        text = str(warning.message)
-        if not text.startswith(_UNRELATED):
-            findings.dropped.append(_dropped(file.path, text.removeprefix("not imported: ")))
+    parsed = _parse(file, name, beside, findings)
+    if parsed is None:
+        return findings
     places = _WordPlaces(file)
     for found in parsed.hosts:
         findings.mistakes += _check_expiry(places, found, now)
+    if parsed.debug:
+        trusted = {der for found in parsed.hosts if found.trust for der in found.trust.der}
+        findings.debug_anchors += [der for der in parsed.debug.der if der not in trusted]
     if parsed.refusal:
         findings.unread.append(Unread.because_of(parsed.refusal, file))
         return findings
@@ -134,12 +130,33 @@ def _read(file: SourceFile, name: str, now: datetime, beside: Beside, used_by: s
     return findings
 
 
+def _parse(
+    file: SourceFile, name: str, beside: Beside, findings: FileFindings
+) -> ParsedFile | None:
+    """Return the settings in a file, and add the skipped ones to ``findings``.
+
+    Return None if the file can't be read, which is added to ``findings`` too.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", FormatWarning)
+        try:
+            parsed = FORMATS[name].read(Source(file.data, beside))
+        except (InputError, ConfigError) as exc:
+            findings.unread.append(Unread.because_of(exc, file))
+            return None
+    for warning in caught:
+        text = str(warning.message)
+        if not text.startswith(_UNRELATED):
+            findings.dropped.append(_dropped(file.path, text.removeprefix("not imported: ")))
+    return parsed
+
+
 def _weaknesses(file: SourceFile, beside: Beside) -> list[Mistake]:
     """Return the settings that weaken the checks of a release as mistakes.
 
     They are reported also if the pins of the file can't be read.
     """
-    if _is_for_debug(file.path):
+    if is_for_debug(file.path):
         return []
     try:
         found = read_weaknesses(Source(file.data, beside))
@@ -150,11 +167,6 @@ def _weaknesses(file: SourceFile, beside: Beside) -> list[Mistake]:
         for weakness in found
         for rule, message in [_WEAKNESSES[weakness.kind]]
     ]
-
-
-def _is_for_debug(path: str) -> bool:
-    """Return True if only debug builds of an Android app have a file."""
-    return _DEBUG in f"/{path}"
 
 
 class _WordPlaces:
@@ -178,8 +190,7 @@ class _WordPlaces:
 def _add(places: _WordPlaces, name: str, found: Found, findings: FileFindings) -> None:
     for pin in found.pins:
         place = places.of(base64.b64encode(pin.digest).decode())
-        debug = _is_for_debug(place.file)
-        findings.pins.append(FoundPin(pin, place, name, (found.pattern,), debug=debug))
+        findings.pins.append(FoundPin(pin, place, name, (found.pattern,)))
     settings = {
         "the expiry": found.expires,
         "report-only mode": found.mode == "report",
@@ -212,6 +223,19 @@ def _check_expiry(places: _WordPlaces, found: Found, now: datetime) -> list[Mist
             "write a later date, after which you ship new pins, and check that the pins are those "
             "of the server: certpin check",
         )
+    ]
+
+
+def mark_debug_anchors(findings: FileFindings) -> None:
+    """Mark the certificates that Android's ``<debug-overrides>`` trusts as those of debug builds.
+
+    Args:
+        findings: the results for all files of the app.
+    """
+    anchors = set(findings.debug_anchors)
+    findings.certificates = [
+        replace(each, builds=DEBUG_BUILDS) if each.certificate.der in anchors else each
+        for each in findings.certificates
     ]
 
 

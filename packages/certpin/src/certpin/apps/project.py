@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from certpin.apps import certificates, platforms
 from certpin.apps.allow import with_allowances
+from certpin.apps.builds import builds_of, is_for_debug
 from certpin.apps.model import FileFindings, Place, SourceFile, Unread
 from certpin.apps.tree import ListedFile, NamedPath, list_files
 from certpin.errors import ConfigError, FormatError, InputError
@@ -41,7 +42,7 @@ MAX_ASSET_BYTES = 1024 * 1024
 # https://developer.android.com/guide/topics/resources/providing-resources
 _XML_FOLDER = re.compile(r"xml(?:-.*)?")
 # The folders of files that an app contains.
-_SHIPPED = re.compile(r"res/raw(?:-[^/]*)?/|src/main/assets/|Runner/")
+_SHIPPED = re.compile(r"res/raw(?:-[^/]*)?/|(?<!lib/)src/[^/]+/assets/|Runner/")
 
 
 @dataclass
@@ -96,6 +97,7 @@ def read_project(
             for listed in chosen:
                 _read_one(project, selection, listed, read_source, now)
                 advance()
+    platforms.mark_debug_anchors(project.findings)
     project.findings.mistakes = platforms.without_pins_in_dart(project.findings)
     project.files += selection.manifests
     return project
@@ -116,33 +118,36 @@ def _read_one(
         project.copied.append(file.path)
         return
     project.files += 1
-    name = listed.name.lower()
-    beside = partial(selection.beside, listed)
     try:
-        if name.endswith(selection.language.suffixes):
+        if listed.name.lower().endswith(selection.language.suffixes):
             found = read_source(file, now)
-        elif name.endswith(".xml"):
-            found = (
-                platforms.read_network_security(file, now, beside)
-                if platforms.is_network_security(file)
-                else FileFindings()
-            )
-        elif name.endswith(".plist"):
-            found = (
-                platforms.read_apple(file, now, beside)
-                if platforms.is_apple(file)
-                else FileFindings()
-            )
-        elif selection.is_certificate(listed) or certificates.looks_like_certificate(file.data):
-            shipped = selection.is_shipped(listed)
-            found = certificates.read_certificates_file(file, now, shipped=shipped)
         else:
-            found = FileFindings()
+            found = _read_resource(selection, listed, file, now)
+            if builds := builds_of(file.path):
+                found.limit_to(builds)
     except (InputError, ConfigError) as exc:
         project.findings.unread.append(Unread.because_of(exc, file))
         return
     found.mistakes = with_allowances(file, found.mistakes)
     project.findings.extend(found)
+
+
+def _read_resource(
+    selection: _Selection, listed: ListedFile, file: SourceFile, now: datetime
+) -> FileFindings:
+    """Read a file that is not source code: a platform's configuration, or certificates."""
+    name = listed.name.lower()
+    beside = partial(selection.beside, listed)
+    if name.endswith(".xml"):
+        if platforms.is_network_security(file):
+            return platforms.read_network_security(file, now, beside)
+    elif name.endswith(".plist"):
+        if platforms.is_apple(file):
+            return platforms.read_apple(file, now, beside)
+    elif selection.is_certificate(listed) or certificates.looks_like_certificate(file.data):
+        shipped = selection.is_shipped(listed)
+        return certificates.read_certificates_file(file, now, shipped=shipped)
+    return FileFindings()
 
 
 def _load(listed: ListedFile, limit: int, findings: FileFindings) -> SourceFile | None:
@@ -202,7 +207,9 @@ class _Selection:
     def is_shipped(self, file: ListedFile) -> bool:
         """Return True if the file is part of the released app: an asset or a resource."""
         path = "/".join((posixpath.basename(file.root.name), *file.parts))
-        return file in self._assets or _SHIPPED.search(path) is not None
+        if file in self._assets:
+            return True
+        return _SHIPPED.search(path) is not None and not is_for_debug(file.path)
 
     def beside(self, file: ListedFile, name: str) -> bytes:
         """Return the content of a file, found by its path relative to another file.

@@ -1,0 +1,68 @@
+"""Decide from a file's path which builds of the app contain it: those for the app store, or others.
+
+It applies to the configuration of Android and Apple, and to certificates: their folder or name says
+for which build they are. The pins and certificates of other builds don't belong into the pin set of
+a release.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+
+from certpin.apps.usage import flavour_of, words
+
+# Builds that are never in the store: those of developers, of profilers, and of tests.
+DEBUG_BUILDS = "debug builds"
+
+# A source set of Gradle: https://developer.android.com/build/build-variants#sourcesets. Its name is
+# that of a build type or a flavour, or of both (stagingDebug). Flutter adds the type "profile".
+# Gradle refuses flavours that begin with "test".
+_SOURCE_SET = re.compile(r"(?<!lib/)\bsrc/([^/]+)/(?:res|assets)/")
+_DEBUG_SET = re.compile(
+    r"debug|profile|.*(?:Debug|Profile)|(?:test|androidTest|screenshotTest)(?:[A-Z].*)?"
+)
+_TEST_BUNDLE = re.compile(r".*Tests")  # of Xcode, such as ios/RunnerTests
+
+
+def is_for_debug(path: str) -> bool:
+    """Return True if a file is in a Gradle source set for debugging or tests: no release has it.
+
+    The last source set in the path decides.
+    """
+    return _DEBUG_SET.fullmatch(_source_set(path)) is not None
+
+
+def builds_of(path: str) -> str:
+    """Return the builds that use the pins in a file, if they are not for the app store; else empty.
+
+    The result is ``DEBUG_BUILDS``, or names the flavour. It follows from the Gradle source set, and
+    from the words in the names of the file and of its folder. The names are no proof that a release
+    lacks the file (see ``is_for_debug``).
+
+    Args:
+        path: the path of a resource, a property list or a certificate.
+    """
+    source_set = _source_set(path)
+    file = PurePosixPath(path)
+    folder, name = words(file.parent.name), words(file.stem)
+    # Folders have many names: only one that is a single word, such as "staging", is for a flavour.
+    in_names = (*name, *(folder if len(folder) == 1 else ()))
+    if (
+        is_for_debug(path)
+        or "debug" in in_names
+        or name[-1:] == ("profile",)
+        or _TEST_BUNDLE.fullmatch(file.parent.name)
+    ):
+        return DEBUG_BUILDS
+    flavours = map(flavour_of, (source_set, *in_names))
+    return builds_of_flavour(next(filter(None, flavours), ""))
+
+
+def _source_set(path: str) -> str:
+    return next(reversed(_SOURCE_SET.findall(path)), "")
+
+
+def builds_of_flavour(flavour: str) -> str:
+    """Return the builds of a flavour, as text for messages; empty without a flavour."""
+    return f"builds of the flavour '{flavour}'" if flavour else ""

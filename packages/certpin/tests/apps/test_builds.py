@@ -1,0 +1,193 @@
+"""Pins and certificates of builds that are not for the app store: they are listed, not imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from certpin.apps.builds import DEBUG_BUILDS, builds_of
+from certpin.apps.merge import draft_policies
+from certpin.formats import FORMATS
+from certpin.lab import Authority
+from certpin.pins import Pin, pins_of
+from certpin.x509 import name_of
+from tests.apps._project import read, write
+from tests.kit import NOBODY, NOBODY_ELSE, anchors, pin_set, policy
+
+HOST = "api.bank.example"
+MAIN = "android/app/src/main/res/xml/network_security_config.xml"
+OTHER = Pin.of_key(bytes(range(9, 41)))
+STAGING = "builds of the flavour 'staging'"
+OVERRIDING = """\
+  <base-config><trust-anchors>
+    <certificates src="user" overridePins="true"/>
+  </trust-anchors></base-config>
+"""
+
+
+@pytest.fixture(autouse=True)
+def _in_the_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def proxy() -> Authority:
+    return Authority("Proxy CA")
+
+
+def _config(pin: Pin) -> str:
+    return f"""\
+<network-security-config>
+{OVERRIDING}  <domain-config>
+    <domain>{HOST}</domain>
+    <pin-set><pin digest="SHA-256">{str(pin).removeprefix("sha256/")}</pin></pin-set>
+  </domain-config>
+</network-security-config>
+"""
+
+
+def _plist(*pins: Pin) -> str:
+    return FORMATS["apple"].export(pin_set(policy(HOST, *pins, match="leaf"))).files[0].text
+
+
+def _imported(*hosts: str) -> tuple[list[Pin], list[str]]:
+    """Return the pins of ``HOST`` that an import writes, and the list of skipped parts."""
+    draft = draft_policies(read(".").findings, hosts)
+    assert list(draft.hosts) == [HOST]
+    return list(draft.hosts[HOST].pins), [each.what for each in draft.dropped]
+
+
+@pytest.mark.parametrize(
+    ("source_set", "builds"),
+    [
+        *((name, DEBUG_BUILDS) for name in ("debug", "stagingDebug", "developmentDebug")),
+        *((name, DEBUG_BUILDS) for name in ("profile", "bankProfile", "test", "testStaging")),
+        *((name, DEBUG_BUILDS) for name in ("androidTest", "androidTestBank", "screenshotTest")),
+        *((name, STAGING) for name in ("staging", "stagingRelease", "bankStaging")),
+        ("debugRelease", "builds of the flavour 'debug'"),
+        ("dev", "builds of the flavour 'dev'"),
+    ],
+)
+def test_pins_of_other_builds_are_not_imported(source_set: str, builds: str) -> None:
+    other = MAIN.replace("/main/", f"/{source_set}/")
+    write(Path(), {MAIN: _config(NOBODY), other: _config(NOBODY_ELSE)})
+    pins, dropped = _imported()
+    assert pins == [NOBODY]
+    assert f"{NOBODY_ELSE}: only {builds} use it" in dropped
+    # A release of a flavour may reach users, so its weaknesses are mistakes.
+    rule = "platform-pins-overridden"
+    weak = {each.place.file for each in read(".").findings.mistakes if each.rule == rule}
+    assert weak == ({MAIN} if builds == DEBUG_BUILDS else {MAIN, other})
+
+
+@pytest.mark.parametrize(
+    ("name", "builds"),
+    [
+        ("Info-Debug.plist", DEBUG_BUILDS),
+        ("DebugInfo.plist", DEBUG_BUILDS),
+        ("Info-Prod-Debug.plist", DEBUG_BUILDS),
+        ("Info-Profile.plist", DEBUG_BUILDS),
+        ("debug/Info.plist", DEBUG_BUILDS),
+        ("RunnerTests/Info.plist", DEBUG_BUILDS),
+        ("Info-Staging.plist", STAGING),
+        ("staging/Info.plist", STAGING),
+        ("Info-StagingRelease.plist", STAGING),
+    ],
+)
+def test_a_property_list_of_other_builds_is_not_imported(name: str, builds: str) -> None:
+    released, others = _plist(NOBODY, NOBODY_ELSE), _plist(NOBODY_ELSE, OTHER)
+    write(Path(), {"ios/Runner/Info.plist": released, f"ios/Runner/{name}": others})
+    pins, dropped = _imported()
+    assert pins == [NOBODY, NOBODY_ELSE]
+    assert f"{OTHER}: only {builds} use it" in dropped
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "home/src/debug/res/app/src/main/res/xml/a.xml",
+        "home/src/debug/bank/android/app/src/main/res/xml/a.xml",
+        "src/debug/bank/ios/Runner/Info.plist",
+        "test/bank/ios/Runner/Info.plist",
+        "BankTests/app/ios/Runner/Info.plist",
+        "android/app/src/release/res/xml/a.xml",
+        "android/app/src/bankRelease/res/xml/a.xml",
+        "android/app/src/contest/res/xml/a.xml",
+        "android/app/src/testers/res/xml/a.xml",
+        "ios/Runner/ProfileInfo.plist",
+        "ios/TestFlightSupport/Info.plist",
+        "assets/contested.pem",
+        "lib/src/debug/assets/ca.pem",
+        "",
+    ],
+)
+def test_the_builds_of_other_files_are_those_of_the_store(path: str) -> None:
+    assert builds_of(path) == ""
+
+
+def test_a_certificate_of_debug_builds_is_no_trust_anchor(proxy: Authority) -> None:
+    """The guide for Android exports the authority of a proxy into the debug source set."""
+    debug = pin_set(policy(HOST, NOBODY, NOBODY_ELSE), debug=anchors(proxy))
+    [_, anchor] = FORMATS["android"].export(debug).files
+    write(Path(), {f"android/app/src/debug/{anchor.path}": anchor.text, MAIN: _config(NOBODY)})
+    write(Path(), {"assets/ca.pem": Authority("Bank CA").pem})
+    findings = read(".").findings
+    assert {each.builds for each in findings.certificates} == {DEBUG_BUILDS, ""}
+    draft = draft_policies(findings, ["www.bank.example"])
+    [trusted] = draft.hosts["www.bank.example"].anchors
+    assert name_of(trusted) == "CN=Bank CA"
+    dropped = [each.what for each in draft.dropped]
+    assert f"the certificate of {name_of(proxy.certificate)}: only debug builds use it" in dropped
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["assets/staging.pem", "ios/Runner/staging_ca.cer", "android/app/src/main/res/raw/staging.pem"],
+)
+def test_a_certificate_with_the_name_of_a_flavour_is_that_of_the_flavour(
+    name: str, proxy: Authority
+) -> None:
+    write(Path(), {name: proxy.pem})
+    assert [each.builds for each in read(".").findings.certificates] == [STAGING]
+
+
+def test_an_anchor_of_debug_overrides_is_for_debug_builds_only(proxy: Authority) -> None:
+    pins = pin_set(policy(HOST, NOBODY, NOBODY_ELSE), debug=anchors(proxy))
+    files = FORMATS["android"].export(pins).files
+    write(Path(), {f"android/app/src/main/{file.path}": file.text for file in files})
+    assert [each.builds for each in read(".").findings.certificates] == [DEBUG_BUILDS]
+    pinned, dropped = _imported("other.example")
+    assert pinned == [NOBODY, NOBODY_ELSE]
+    assert f"the certificate of {name_of(proxy.certificate)}: only debug builds use it" in dropped
+
+
+def test_an_anchor_of_a_release_may_be_in_debug_overrides_too(proxy: Authority) -> None:
+    trust = anchors(proxy)
+    pins = pin_set(policy(HOST, pins_of(proxy.certificate)[0], trust=trust), debug=trust)
+    files = FORMATS["android"].export(pins).files
+    write(Path(), {f"android/app/src/main/{file.path}": file.text for file in files})
+    assert [each.builds for each in read(".").findings.certificates] == [""]
+
+
+def test_a_name_is_no_proof_that_a_release_lacks_the_file() -> None:
+    """Its pins are not imported, but its mistakes are reported."""
+    named = MAIN.replace("config.xml", "config_debug.xml")
+    write(Path(), {MAIN: _config(NOBODY), named: _config(NOBODY_ELSE)})
+    keys = ["android/app/src/main/res/raw/debug.p12", "ios/Runner/debug/client.p12"]
+    write(Path(), dict.fromkeys(keys, b"\x30\x82\x01"))
+    pins, dropped = _imported()
+    assert pins == [NOBODY]
+    assert f"{NOBODY_ELSE}: only debug builds use it" in dropped
+    found = {(each.rule, each.place.file) for each in read(".").findings.mistakes}
+    assert ("platform-pins-overridden", named) in found
+    assert {("private-key-in-app", key) for key in keys} <= found
+
+
+def test_a_private_key_is_a_mistake_unless_only_debug_builds_have_it() -> None:
+    folders = ("main/res/raw", "main/assets", "bank/assets", "staging/res/raw")
+    debug = ("debug/res/raw", "bankDebug/assets", "androidTest/assets")
+    names = {name: f"android/app/src/{name}/client.p12" for name in (*folders, *debug)}
+    write(Path(), dict.fromkeys(names.values(), b"\x30\x82\x01"))
+    found = read(".").findings.mistakes
+    assert {each.place.file for each in found} == {names[name] for name in folders}

@@ -376,6 +376,27 @@ _BUILDS = [
         f"{_T}builds.py::test_a_certificate_of_debug_builds_is_no_trust_anchor",
     ),
     Mutation(
+        "an asset of other flavours is not for the store",
+        f"{_A}project.py",
+        "return self._assets.get(file) or builds_of(file.path)",
+        "return builds_of(file.path)",
+        f"{_T}builds.py::test_an_asset_of_other_flavours_is_no_trust_anchor[beta]",
+    ),
+    Mutation(
+        "nonProd is not for the store",
+        f"{_A}usage.py",
+        "bool(_PRODUCTION & parts) and not _BEFORE_PRODUCTION & parts",
+        "bool(_PRODUCTION & parts)",
+        f"{_T}builds.py::test_an_asset_of_other_flavours_is_no_trust_anchor[dev, nonProd]",
+    ),
+    Mutation(
+        "an asset of several flavours may be for the store",
+        f"{_A}pubspec.py",
+        'return "" if any(map(is_production, names)) else',
+        "return",
+        f"{_T}builds.py::test_an_asset_of_the_flavour_of_the_store_is_imported",
+    ),
+    Mutation(
         "the anchors of debug-overrides are for debug builds",
         f"{_A}project.py",
         "    platforms.mark_debug_anchors(project.findings)\n",

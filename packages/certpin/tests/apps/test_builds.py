@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from certpin.lab import Authority
 from certpin.pins import Pin, pins_of
 from certpin.x509 import name_of
 from tests.apps._project import read, write
+from tests.cli._chains import self_signed
 from tests.kit import NOBODY, NOBODY_ELSE, anchors, pin_set, policy
 
 HOST = "api.bank.example"
@@ -150,6 +152,43 @@ def test_a_certificate_with_the_name_of_a_flavour_is_that_of_the_flavour(
 ) -> None:
     write(Path(), {name: proxy.pem})
     assert [each.builds for each in read(".").findings.certificates] == [STAGING]
+
+
+PUBSPEC = """\
+flutter:
+  assets:
+    - assets/
+    - path: assets/own/
+      flavors: [{}]
+    - path: assets/own/api.pem
+      flavors: [{}]
+"""
+
+
+@pytest.mark.parametrize("flavours", ["staging", "beta", "dev, nonProd"])
+def test_an_asset_of_other_flavours_is_no_trust_anchor(flavours: str) -> None:
+    """A self-signed certificate for the production host would be its only trust anchor."""
+    own = {
+        name: self_signed(HOST).certificate
+        for name in ("assets/own/api.pem", "assets/own/other.pem")
+    }
+    files = {name: ssl.DER_cert_to_PEM_cert(each.der) for name, each in own.items()}
+    write(Path(), {MAIN: _config(NOBODY), "pubspec.yaml": PUBSPEC.format(flavours, flavours)})
+    write(Path(), files)
+    draft = draft_policies(read(".").findings, [])
+    assert list(draft.hosts[HOST].pins) == [NOBODY]
+    assert draft.hosts[HOST].anchors == {}
+    quoted = ", ".join(f"'{name}'" for name in flavours.split(", "))
+    kept = [each.place.file for each in draft.dropped if each.what.endswith(f"{quoted} use it")]
+    assert sorted(kept) == sorted(files)
+
+
+def test_an_asset_of_the_flavour_of_the_store_is_imported() -> None:
+    own = self_signed(HOST).certificate
+    pem = ssl.DER_cert_to_PEM_cert(own.der)
+    write(Path(), {"pubspec.yaml": PUBSPEC.format("dev, prod", "prod"), "assets/own/api.pem": pem})
+    [host] = draft_policies(read(".").findings, []).hosts.values()
+    assert list(host.anchors) == [own]
 
 
 def test_an_anchor_of_debug_overrides_is_for_debug_builds_only(proxy: Authority) -> None:

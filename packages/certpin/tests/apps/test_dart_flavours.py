@@ -24,6 +24,8 @@ A, B = f"'sha256/{KEY}'", f"'sha256/{KEY_2}'"
         f"class Pins {{ static const stagingPin = {B}; static const pin = {A}; }}",
         f"class StagingPins {{ static const values = [{B}]; }} const pins = [{A}];",
         f"const a = {A}, b = {B}; const pins = [a]; const uatPins = [b];",
+        f"const pins = [{A}]; const stgPins = [{B}];",
+        f"const pins = [{A}]; const sandboxPins = [{B}];",
         f"enum Server {{ prod(pins: [{A}]), qa(pins: [{B}]); }}",
         f"final x = Config.test(pins: [{B}]), y = Config(pins: [{A}]);",
         f"List<String> devPins() => [{B}]; List<String> pins() => [{A}];",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from certpin.apps.model import SourceFile
-from certpin.apps.pubspec import Manifest, read_pubspec
+from certpin.apps.pubspec import Asset, Manifest, read_pubspec
 from certpin.apps.rules import RULES
 from certpin.errors import ConfigError
 from certpin.support import yaml as yaml_reader
@@ -81,11 +81,35 @@ flutter:
     - assets/certs/
     - path: assets/staging/
       flavors: [staging]
+    - path: assets/tests/
+      flavors:
+        - beta
+        - "q\\x1ba"
+    - path: assets/prod/
+      flavors: [dev, prod]
+    - path: assets/pre/
+      flavors: nonProd
+    - path: assets/all/
+      flavors: []
+    - path: assets/none/
+      flavors:
+    - path: assets/map/
+      flavors: {a: b}
     - [x]
     - flavors: [y]
 """
     found = _read(text)
-    assert found.assets == ("assets/ca.pem", "assets/certs/", "assets/staging/")
+    assert found.assets == (
+        Asset("assets/ca.pem"),
+        Asset("assets/certs/"),
+        Asset("assets/staging/", "builds of the flavour 'staging'"),
+        Asset("assets/tests/", "builds of the flavours 'beta', 'q\\x1ba'"),
+        Asset("assets/prod/"),
+        Asset("assets/pre/", "builds of the flavour 'nonProd'"),
+        Asset("assets/all/"),
+        Asset("assets/none/"),
+        Asset("assets/map/"),
+    )
 
 
 @pytest.mark.parametrize(

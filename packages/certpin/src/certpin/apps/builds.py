@@ -11,6 +11,7 @@ import re
 from pathlib import PurePosixPath
 
 from certpin.apps.usage import flavour_of, words
+from certpin.support.text import printable
 
 # Builds that are never in the store: those of developers, of profilers, and of tests.
 DEBUG_BUILDS = "debug builds"
@@ -22,6 +23,7 @@ _SOURCE_SET = re.compile(r"(?<!lib/)\bsrc/([^/]+)/(?:res|assets)/")
 _DEBUG_SET = re.compile(
     r"debug|profile|.*(?:Debug|Profile)|(?:test|androidTest|screenshotTest)(?:[A-Z].*)?"
 )
+_MAX_SHOWN = 200  # characters of the names of flavours
 _TEST_BUNDLE = re.compile(r".*Tests")  # of Xcode, such as ios/RunnerTests
 
 
@@ -56,13 +58,14 @@ def builds_of(path: str) -> str:
     ):
         return DEBUG_BUILDS
     flavours = map(flavour_of, (source_set, *in_names))
-    return builds_of_flavour(next(filter(None, flavours), ""))
+    return builds_of_flavours(*list(filter(None, flavours))[:1])
 
 
 def _source_set(path: str) -> str:
     return next(reversed(_SOURCE_SET.findall(path)), "")
 
 
-def builds_of_flavour(flavour: str) -> str:
-    """Return the builds of a flavour, as text for messages; empty without a flavour."""
-    return f"builds of the flavour '{flavour}'" if flavour else ""
+def builds_of_flavours(*flavours: str) -> str:
+    """Return the builds of flavours, as text that is safe to print; empty without flavours."""
+    names = printable(", ".join(f"'{flavour}'" for flavour in flavours)[:_MAX_SHOWN])
+    return names and f"builds of the flavour{'s' if len(flavours) > 1 else ''} {names}"

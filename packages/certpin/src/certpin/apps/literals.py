@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from certpin.apps.builds import DEBUG_BUILDS, builds_of_flavour
+from certpin.apps.builds import DEBUG_BUILDS, builds_of_flavours
 from certpin.apps.model import FoundCertificate, FoundPin, Place, Unknown
 from certpin.apps.usage import MAX_NAME, UsageSigns, flavour_of_usages
 from certpin.errors import InputError
@@ -206,8 +206,8 @@ class LiteralReader:
             except InputError as exc:
                 self._ask(literal, f"a PEM certificate can't be read: {printable(exc.problem)}")
                 continue
-            flavour = builds_of_flavour(flavour_of_usages(literal.usages))
-            builds = DEBUG_BUILDS if literal.is_debug else flavour
+            flavours = filter(None, [flavour_of_usages(literal.usages)])
+            builds = DEBUG_BUILDS if literal.is_debug else builds_of_flavours(*flavours)
             self.findings.certificates += [
                 FoundCertificate(each, self._place(literal), builds) for each in certificates
             ]

@@ -123,7 +123,7 @@ def _read_one(
             found = read_source(file, now)
         else:
             found = _read_resource(selection, listed, file, now)
-            if builds := builds_of(file.path):
+            if builds := selection.builds(listed):
                 found.limit_to(builds)
     except (InputError, ConfigError) as exc:
         project.findings.unread.append(Unread.because_of(exc, file))
@@ -178,7 +178,7 @@ class _Selection:
         self.left_out: list[str] = []
         self._tree = tree
         self._by_place = {(file.root, file.parts): file for file in tree.files}
-        self._assets: set[ListedFile] = set()
+        self._assets: dict[ListedFile, str] = {}  # with the builds that contain each
         self._tests: set[tuple[NamedPath, tuple[str, ...]]] = set()
         manifests = [file for file in tree.files if file.name == language.manifest]
         self._find_tests(manifests)
@@ -210,6 +210,10 @@ class _Selection:
         if file in self._assets:
             return True
         return _SHIPPED.search(path) is not None and not is_for_debug(file.path)
+
+    def builds(self, file: ListedFile) -> str:
+        """Return the builds that use a file, if they are not for the app store; else empty."""
+        return self._assets.get(file) or builds_of(file.path)
 
     def beside(self, file: ListedFile, name: str) -> bytes:
         """Return the content of a file, found by its path relative to another file.
@@ -264,19 +268,19 @@ class _Selection:
             return
         manifest.findings.mistakes = with_allowances(file, manifest.findings.mistakes)
         self.findings.extend(manifest.findings)
-        for path in manifest.assets:
-            self._add_asset(listed, path)
+        for asset in manifest.assets:
+            for each in self._files_of(asset.path, listed):
+                # Flutter refuses a file that two entries assign to different flavours.
+                self._assets[each] = self._assets.get(each) or asset.builds
 
-    def _add_asset(self, manifest: ListedFile, path: str) -> None:
-        """Add an asset that a manifest lists: a file, or the files directly in a folder.
+    def _files_of(self, path: str, manifest: ListedFile) -> list[ListedFile]:
+        """Return the files of an asset that a manifest lists: one, or those directly in a folder.
 
         ``path`` is relative to the manifest; a folder's path ends with a slash.
         """
         parts = PurePosixPath(posixpath.normpath(posixpath.join(*manifest.folder, path))).parts
         if not path.endswith("/"):
             found = self._by_place.get((manifest.root, parts))
-            self._assets |= {found} if found else set()
-            return
-        self._assets |= {
-            file for file in self._tree.files if file.root == manifest.root and file.folder == parts
-        }
+            return [found] if found else []
+        in_root = (file for file in self._tree.files if file.root == manifest.root)
+        return [file for file in in_root if file.folder == parts]

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from certpin.apps.builds import builds_of_flavours
 from certpin.apps.model import FileFindings, Mistake, Place, Unread
+from certpin.apps.usage import is_production
 from certpin.errors import FormatError
 from certpin.support.yaml import compose_yaml
 
@@ -61,18 +63,31 @@ _SECTIONS = ("dependencies", "dependency_overrides")
 _SOURCES = frozenset({"git", "path", "sdk"})  # the package comes from there, not from pub.dev
 
 
+class Asset(NamedTuple):
+    """An entry in the assets of a ``pubspec.yaml``.
+
+    Attributes:
+        path: the path relative to the manifest's folder. A path that ends with a slash means all
+            files directly in that folder.
+        builds: the builds that contain it, if its ``flavors`` limit it to flavours of which none
+            has a name for the app store's build, such as ``prod``; else empty.
+    """
+
+    path: str
+    builds: str = ""
+
+
 @dataclass(frozen=True)
 class Manifest:
     """The results of reading a ``pubspec.yaml``, and the assets that it lists.
 
     Attributes:
         findings: the mistakes in the file, and the parts that couldn't be read.
-        assets: paths relative to the manifest's folder. A path that ends with a slash means all
-            files directly in that folder.
+        assets: the entries of the assets.
     """
 
     findings: FileFindings = field(default_factory=FileFindings)
-    assets: tuple[str, ...] = ()
+    assets: tuple[Asset, ...] = ()
 
 
 def read_pubspec(file: SourceFile) -> Manifest:
@@ -120,15 +135,27 @@ def _read_dependencies(file: SourceFile, section: Any, findings: FileFindings) -
             findings.mistakes.append(Mistake(plugin.rule, place, f"{name}: {plugin.check}", _FIX))
 
 
-def _assets(flutter: Any) -> Iterator[str]:
-    """Yield the paths of the assets in the section ``flutter``: strings, or values of ``path``."""
+def _assets(flutter: Any) -> Iterator[Asset]:
+    """Yield the assets in the section ``flutter``: strings, or mappings with ``path``."""
     listed = dict(_entries(flutter)).get("assets") if _is_mapping(flutter) else None
     if listed is None or listed.id != "sequence":
         return
     for node in listed.value:
-        entry = dict(_entries(node)).get("path") if _is_mapping(node) else node
-        if entry is not None and entry.id == "scalar":
-            yield entry.value
+        entry = dict(_entries(node)) if _is_mapping(node) else {"path": node}
+        path = entry.get("path")
+        if path is not None and path.id == "scalar":
+            yield Asset(path.value, _builds(entry.get("flavors")))
+
+
+def _builds(flavors: Any) -> str:
+    """Return the builds of the flavours that an asset is limited to. See ``Asset.builds``.
+
+    The names of flavours are free, so ``beta`` may or may not be for the store: only a flavour with
+    a name such as ``prod`` is taken for it.
+    """
+    listed = flavors.value if flavors is not None and flavors.id == "sequence" else [flavors]
+    names = [node.value for node in listed if node is not None and node.id == "scalar"]
+    return "" if any(map(is_production, names)) else builds_of_flavours(*filter(None, names))
 
 
 def _entries(node: Any) -> Iterator[tuple[str, Any]]:

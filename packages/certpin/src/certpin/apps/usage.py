@@ -46,8 +46,14 @@ _OTHER_WORDS = frozenset(
     }
 )
 # The pins of development are no backups of those of production.
-_DEVELOPMENT = frozenset({"debug", "dev", "development", "qa", "staging", "test", "uat"})
+_DEVELOPMENT = frozenset(
+    {
+        *("debug", "dev", "development", "preprod", "qa", "sandbox", "stage", "staging", "stg"),
+        *("test", "uat"),
+    }
+)
 _PRODUCTION = frozenset({"prd", "prod", "production"})
+_BEFORE_PRODUCTION = frozenset({"non", "not", "pre"})  # preProd is not for the store
 
 
 @dataclass(frozen=True)
@@ -162,5 +168,9 @@ def flavour_of_pins(name: str) -> str:
 
 
 def is_production(name: str) -> bool:
-    """Return True if a name contains a word for the app store's build, such as ``prod``."""
-    return bool(_PRODUCTION & set(words(name)))
+    """Return True if a name contains a word for the app store's build, such as ``prod``.
+
+    Return False if another word negates it, as in ``nonProd``.
+    """
+    parts = set(words(name))
+    return bool(_PRODUCTION & parts) and not _BEFORE_PRODUCTION & parts

@@ -712,7 +712,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the old key is finished only if no server presents it",
         _NEXT_STEP,
-        'return NextStep("finish", pin, violations=check_step(situation, step, pin))',
+        'return NextStep("finish", pin, violations=removal_violations(situation, pin))',
         'return NextStep("finish", pin)',
         _IN_NEXT_STEP + "test_the_old_key_is_finished_when_no_server_presents_it",
     ),

@@ -10,7 +10,7 @@ the action (on the right) of the first condition that is true:
     clients refuse the chain of a server        repair: let it present another
     the pins of the last version expire early   extend: publish a later `expires`
     servers present a key without a `switch`    switch
-    there is no backup                          start
+    no backup is left without the old key       start
     no server uses the old key any more         finish
     a new key was started beside the backup     wait until it is adopted, then switch
 """
@@ -29,6 +29,7 @@ from certpin.rotation.renewal import (
     in_flight,
     is_last_spare,
     old_pins,
+    removal_violations,
     served_backups,
     switch_date,
 )
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.pins import Pin
-    from certpin.rotation.gate import GatedStep
     from certpin.rotation.situation import Situation
     from certpin.rotation.violation import Violation
 
@@ -101,7 +101,7 @@ def next_step(
         or _installation(situation, activated)
         or _repair(situation)
         or _unrecorded(situation)
-        or _backup(situation)
+        or _backup(situation, activated)
         or _clearing(situation, activated)
         or _adoption(situation)
         or NextStep("none")
@@ -190,10 +190,7 @@ def _clearing(situation: Situation, activated: Mapping[Pin, datetime]) -> NextSt
     pin = next(iter(old_pins(situation, activated)), None)
     if pin is None:
         return None
-    entry = situation.entry(pin)
-    is_active = entry is not None and entry.state == "active"
-    step: GatedStep = "retire" if is_active else "remove"
-    return NextStep("finish", pin, violations=check_step(situation, step, pin))
+    return NextStep("finish", pin, violations=removal_violations(situation, pin))
 
 
 def _unrecorded(situation: Situation) -> NextStep | None:
@@ -208,11 +205,17 @@ def _unrecorded(situation: Situation) -> NextStep | None:
     return NextStep("switch", pin, violations=check_step(situation, "activate", pin, prospects))
 
 
-def _backup(situation: Situation) -> NextStep | None:
+def _backup(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep | None:
+    """Return the action ``start`` if no backup is left without the keys in use and the old ones.
+
+    ``None`` if one is left. An old key that no server uses can't be removed while it is the last
+    pin outside the served chain.
+    """
     used = situation.served or frozenset(
         entry.pin for entry in situation.policy.pins if entry.in_service
     )
-    return None if has_backup_without(situation, used) else NextStep("start")
+    gone = used.union(old_pins(situation, activated))
+    return None if has_backup_without(situation, gone) else NextStep("start")
 
 
 def _adoption(situation: Situation) -> NextStep | None:

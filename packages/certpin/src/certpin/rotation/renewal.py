@@ -9,9 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from certpin.rotation.plan import replaced_pins, with_published, with_pushed
+from certpin.rotation.fleet import client_count
+from certpin.rotation.gate import check_step
+from certpin.rotation.plan import replaced_pins, with_published, with_pushed, with_state
 from certpin.rotation.rules import has_backup_without
 from certpin.rotation.situation import adoption
+from certpin.rotation.violation import Violation, new_backup_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -109,6 +112,35 @@ def old_pins(situation: Situation, activated: Mapping[Pin, datetime]) -> tuple[P
         ]
     found += [entry.pin for entry in situation.policy.pins if entry.state == "lost"]
     return tuple(found)
+
+
+def removal_violations(situation: Situation, pin: Pin) -> tuple[Violation, ...]:
+    """Return the safety rules that ``rotate finish`` would break with a pin; empty if it is safe.
+
+    It retires an ACTIVE pin and then removes it. If it can't be retired, the rules of that step are
+    returned.
+    """
+    entry = situation.entry(pin)
+    if entry is not None and entry.state == "active":
+        if violations := check_step(situation, "retire", pin):
+            return violations
+        situation = with_state(situation, pin, "retiring")
+    return check_step(situation, "remove", pin) or leaves_one_pin(situation, pin)
+
+
+def leaves_one_pin(situation: Situation, pin: Pin) -> tuple[Violation, ...]:
+    """Return a violation if removing a pin would leave an enforcing policy with fewer than two."""
+    policy = situation.policy
+    if policy.mode != "enforce" or len({*policy.live_pins} - {pin}) >= 2:
+        return ()
+    return (
+        Violation(
+            "last-backup",
+            f"without {pin}, {policy.pattern} has only one pin",
+            client_count(situation),
+            fix=f"make another backup first: {new_backup_command(policy.match)}",
+        ),
+    )
 
 
 def in_flight(situation: Situation) -> tuple[Pin, ...]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from certpin.cli.named_key import noted_place
 from certpin.cli.options import file_option, sign_command
+from certpin.cli.rotate.files import unused_name
 from certpin.cli.rotate.recording import (
     differs_from_latest,
     is_signed_by_default,
@@ -72,16 +71,6 @@ class PathCommands:
     def shipped(self, version: int) -> str:
         """Return the command that records that an unsigned version has been released to clients."""
         return shipped_command(self.files, version)
-
-    @staticmethod
-    def new_file(stem: str) -> str:
-        """Return the name of a file that does not exist yet, quoted for a shell.
-
-        The name is ``stem`` if it is free, or else ``stem`` with a number, such as ``next-2.key``.
-        """
-        base, dot, suffix = stem.partition(".")
-        names = (stem if number == 1 else f"{base}-{number}{dot}{suffix}" for number in count(1))
-        return shlex.quote(next(name for name in names if not os.path.lexists(name)))
 
 
 @dataclass(frozen=True)
@@ -225,7 +214,7 @@ class PathText:
 
     def _steps(self) -> Iterator[tuple[str, list[str], EmergencyStep]]:
         """Yield each step after the theft or loss: a sentence, its commands and the step itself."""
-        key_file = self.commands.new_file("next.key")
+        key_file = unused_name("next.key")
         version = self.commands.version
         for step in self.path.steps:
             if step.act == "publish":
@@ -259,7 +248,7 @@ class PathText:
             command = f"certpin rotate start {file}"
             return f"{text}.", [self.commands.of(command, self.hosts, connects=False)]
         if step.pin is None:
-            file = self.commands.new_file("next-backup.key")
+            file = unused_name("next-backup.key")
             text = "Make a new backup, off the servers."
         else:
             file, text = key_file, "Make a new key."
@@ -287,7 +276,7 @@ class PathText:
             if pin is not None and self.situation.serving(pin):
                 return f"For {name}, get a certificate{other}.", []
             return f"Fetch {name}, and get a certificate for it{other}.", []
-        out = self.commands.new_file("emergency.csr")
+        out = unused_name("emergency.csr")
         names = " ".join(f"--host {shlex.quote(host)}" for host in self.hosts)
         command = f"certpin rotate csr {place} {names} --out {out}"
         return f"Get a certificate for {name}{other}.", [self.commands.whole_file(command)]

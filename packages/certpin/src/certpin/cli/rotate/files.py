@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING
 
 import click
@@ -469,6 +471,16 @@ def repository_dates(
     context = ContextCache().get(policy.trust if policy else None)
     date = url_time(url, context, timeout=timeout)
     return (ServerDate(host, date, utc_now()),) if date else ()
+
+
+def unused_name(stem: str) -> str:
+    """Return the name of a file that does not exist yet, quoted for a shell, for a printed command.
+
+    The name is ``stem`` if it is free, or else ``stem`` with a number, such as ``next-2.key``.
+    """
+    base, dot, suffix = stem.partition(".")
+    names = (stem if number == 1 else f"{base}-{number}{dot}{suffix}" for number in count(1))
+    return shlex.quote(next(name for name in names if not os.path.lexists(name)))
 
 
 def settings_path(pin_file: Path) -> Path:

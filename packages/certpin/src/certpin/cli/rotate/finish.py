@@ -284,6 +284,7 @@ class FinishRun:
         from certpin.rotation import Violation
         from certpin.rotation.fleet import client_count
         from certpin.rotation.rules import not_served
+        from certpin.rotation.violation import new_backup_command
 
         entry = situation.entry(pin)
         if entry is None or not entry.live:
@@ -296,18 +297,21 @@ class FinishRun:
             "last-backup",
             f"{pin} is COMPROMISED, and the pin file can't refuse it before it has another backup",
             client_count(situation),
-            fix=_another(policy),
+            fix=f"make another backup first: {new_backup_command(policy.match)}",
         )
         self._refused(policy, [lonely] if served is None else [served, lonely])
 
     def _check(self, pattern: str, pin: Pin, step: GatedStep) -> list[Violation]:
         """Return why a step for a pin is unsafe after the removals so far; empty if it is safe."""
         from certpin.rotation import check_step
+        from certpin.rotation.renewal import leaves_one_pin
 
         _, situation = self._situation(pattern)
         found = [*self._unanswered(pattern, pin, situation)]
         known = {violation.invariant for violation in found}
-        more = check_step(situation, step, pin) or _lonely(situation, step, pin)
+        more = check_step(situation, step, pin)
+        if step == "remove":
+            more = more or leaves_one_pin(situation, pin)
         return found + [violation for violation in more if violation.invariant not in known]
 
     def _refused(self, policy: HostPolicy, found: Sequence[Violation]) -> bool:
@@ -349,33 +353,10 @@ class FinishRun:
         return policy, self.files.situation(policy, self.results.of(policy), self.now)
 
 
-def _another(policy: HostPolicy) -> str:
-    from certpin.rotation.violation import new_backup_command
-
-    return f"make another backup first: {new_backup_command(policy.match)}"
-
-
-def _lonely(situation: Situation, step: GatedStep, pin: Pin) -> tuple[Violation, ...]:
-    """Return a violation if removing a pin would leave an enforcing policy with fewer than two."""
-    from certpin.rotation import Violation
-    from certpin.rotation.fleet import client_count
-
-    policy = situation.policy
-    if step != "remove" or policy.mode != "enforce" or len({*policy.live_pins} - {pin}) >= 2:
-        return ()
-    return (
-        Violation(
-            "last-backup",
-            f"without {pin}, {policy.pattern} has only one pin",
-            client_count(situation),
-            fix=_another(policy),
-        ),
-    )
-
-
 def _refuse_invalid(situation: Situation, pin: Pin) -> None:
     """Raise ``ConfigError`` if a removal, even a forced one, would make the pin file invalid."""
     from certpin.errors import ConfigError
+    from certpin.rotation.renewal import leaves_one_pin
 
-    for violation in _lonely(situation, "remove", pin):
+    for violation in leaves_one_pin(situation, pin):
         raise ConfigError(violation.problem, key="pin", fix=violation.fix)

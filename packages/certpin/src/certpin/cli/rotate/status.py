@@ -122,8 +122,8 @@ class PinStatus:
         since: when the pin entered each of its states.
         adoption: the date from which every client accepts the pin.
         served_by: the servers that present the key of the pin.
-        steps: the name of each step that may come next, with the rotation invariants that the step
-            would violate if it was taken now.
+        steps: the name of each step that may come next, with the rotation invariants that its
+            command would violate now. ``rotate finish`` retires and removes a pin.
     """
 
     entry: HostPin
@@ -211,10 +211,19 @@ def _host_status(files: RotationFiles, situation: Situation, probes: ProbeOption
 
 def _pin_status(situation: Situation, entry: HostPin, since: dict[State, datetime]) -> PinStatus:
     from certpin.rotation import adoption, check_step, pin_state
+    from certpin.rotation.renewal import removal_violations
 
     pin = entry.pin
     state = pin_state(situation, pin)
-    steps = tuple((step, check_step(situation, step, pin)) for step in _NEXT.get(state, ()))
+    steps = tuple(
+        (
+            step,
+            check_step(situation, step, pin)
+            if step == "activate"
+            else removal_violations(situation, pin),
+        )
+        for step in _NEXT.get(state, ())
+    )
     return PinStatus(entry, state, since, adoption(situation, pin), situation.serving(pin), steps)
 
 

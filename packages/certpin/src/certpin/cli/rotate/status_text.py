@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from certpin.cli.named_key import noted_place
 from certpin.cli.options import file_option, sign_command
+from certpin.cli.rotate.files import unused_name
 from certpin.cli.rotate.recording import is_signed_by_default, shipped_command
 
 if TYPE_CHECKING:
@@ -163,7 +164,8 @@ class NextText:
             "extend": f"write a later `expires` and version = {version} into the pin file, and "
             "give it to the clients",
             "finish": f"take {name} out of the pin file",
-            "start": "make a new backup: the pin file has none outside the keys in use",
+            "start": "make a new backup: besides the keys in use and the old ones, the pin file "
+            "has none",
             "switch": self._switch_text(name),
             "none": "nothing: start a key when the next rotation is due",
         }
@@ -189,7 +191,7 @@ class NextText:
         commands = {
             "emergency": f"certpin rotate emergency {step.pin} --{self._fact()}",
             "finish": f"certpin rotate finish {step.pin}",
-            "start": new_backup_command(self.situation.policy.match, "next.key"),
+            "start": new_backup_command(self.situation.policy.match, unused_name("next.key")),
             "switch": f"certpin rotate switch {self._switched}",
         }
         if step.act not in commands:

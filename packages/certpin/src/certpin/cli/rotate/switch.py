@@ -11,7 +11,13 @@ import click
 from certpin.cli.candidates import complete_files
 from certpin.cli.named_key import dropped_policies, policies_for_step, resolve_key
 from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.rotate.files import RotationFiles, name_of, probe_for_step, who_option
+from certpin.cli.rotate.files import (
+    RotationFiles,
+    name_of,
+    probe_for_step,
+    unused_name,
+    who_option,
+)
 from certpin.cli.rotate.steps import (
     ForceOptions,
     HostConclusion,
@@ -75,7 +81,6 @@ def switch(
     violations = step.violations()
     _require_states(step, forced=bool(violations) and force.force)
     changes = _changes(step)
-    pins = step.files.pins
     outcome = StepOutcome(
         "switch",
         path,
@@ -88,7 +93,7 @@ def switch(
         conclusions=_conclusions(step, violations),
     )
     if changes:
-        outcome.next_command = probes.next_command(_next(step), path, pins, step.policies)
+        outcome.next_command = _next(step)
     if not force.refuses(violations):
         for name, role in changes:
             step.files.editor.change_pin(name, step.pin, state="active", role=role)
@@ -294,16 +299,39 @@ def _require_states(step: KeySwitch, *, forced: bool) -> None:
 def _next(step: KeySwitch) -> str:
     """Return the command to run when every server has the key.
 
-    After a theft that is the next step of the way out: ``finish`` doesn't take out a stolen key.
+    After a theft that is the next step of the way out: ``finish`` doesn't take out a stolen key. If
+    no backup is left without the replaced key, it is the start of one: ``finish`` keeps the last
+    backup.
     """
+    from certpin.rotation.violation import OTHER_AUTHORITY
+
+    pins = step.files.pins
     for _, situation in step.situations():
         stolen = situation.past.compromised
         latest = situation.deployed.latest
         before = situation.policies_of(latest) if latest else ()
         accepted = {pin for policy in before if policy for pin in policy.live_pins}
         for pin in sorted(stolen & (accepted | situation.policy.live_pins.keys()), key=str):
-            return f"certpin rotate emergency {pin} --stolen"
-    return "certpin rotate finish"
+            command = f"certpin rotate emergency {pin} --stolen"
+            return step.probes.next_command(command, step.path, pins, step.policies)
+    if found := _without_backup(step):
+        new = f"--new {unused_name('next.key')}"
+        command = f"certpin rotate start {OTHER_AUTHORITY if found[0].match == 'ca' else new}"
+        return step.probes.next_command(command, step.path, pins, found, connects=False)
+    return step.probes.next_command("certpin rotate finish", step.path, pins, step.policies)
+
+
+def _without_backup(step: KeySwitch) -> list[HostPolicy]:
+    """Return the policies with no backup once servers use the key, all of the same ``match``."""
+    from certpin.rotation.rules import has_backup_without
+
+    found = []
+    for policy, situation in step.situations():
+        role = situation.role_of(step.pin)
+        used = {entry.pin for entry in policy.pins if entry.in_service and entry.role == role}
+        if not has_backup_without(situation, {step.pin, *used, *situation.served}):
+            found.append(policy)
+    return [policy for policy in found if policy.match == found[0].match]
 
 
 def _require_certifiable(step: KeySwitch) -> None:

@@ -1,0 +1,145 @@
+"""The commands that ``certpin rotate`` prints as the next ones: each is accepted as it is printed.
+
+The property is tested in every state of many rotations, and by following it to the end. The served
+chains come from files, so that no server runs.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from contextlib import chdir
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from certpin.pinfile import PinSet
+from tests.cli._rotating import days_pass, next_number
+from tests.cli.conftest import HOST
+from tests.cli.test_rotate_emergency_paths import Bank
+
+if TYPE_CHECKING:
+    from certpin.lab import Identity
+    from tests.cli.conftest import Done, Run
+
+
+@pytest.fixture
+def bank(run: Run) -> Bank:
+    return Bank(run)
+
+
+def identity(bank: Bank, key: str) -> Identity:
+    """Return a new certificate for the key in a file."""
+    loaded = load_pem_private_key(Path(key).read_bytes(), None)
+    return bank.issuer.issue(HOST, key=loaded)  # type: ignore[arg-type]  # P-256
+
+
+def typed(bank: Bank, command: str) -> Done:
+    """Run a printed command, which sees the chain of the server."""
+    program, group, name, *words = shlex.split(command)
+    assert (program, group) == ("certpin", "rotate")
+    return bank(name, *words)
+
+
+def following(bank: Bank) -> dict[str, Any]:
+    """Return the next action by ``rotate status``."""
+    found: dict[str, Any] = bank("status", "--json").json["hosts"][0]["next"]
+    return found
+
+
+def is_safe_now(step: dict[str, Any]) -> bool:
+    return not step["breaches"] and not step["not_before"]
+
+
+def require_accepted(bank: Bank, command: str, number: int) -> None:
+    """Run a command in a copy of the folder. It must end with 0."""
+    copy = Path(f"../copy-{number}")
+    shutil.copytree(".", copy)
+    with chdir(copy):
+        done = typed(bank, command)
+    shutil.rmtree(copy)
+    assert done.code == 0, f"{command}: {done.out}{done.err}"
+
+
+def take(bank: Bank, act: str) -> None:
+    """Take a step of a rotation, or let another event happen."""
+    name, _, key = act.partition(" ")
+    match name:
+        case "install":
+            bank.install(identity(bank, f"{key}.key"))
+        case "wait":
+            days_pass(40)
+        case "ship":
+            assert bank("shipped", next_number()).code == 0
+        case "start":
+            assert bank("start", "--new", f"{key}.key").code == 0
+        case "lost":
+            assert bank("emergency", f"{key}.key", "--lost").code == 0
+        case _:
+            assert bank(name, *([f"{key}.key"] if key else [])).code in {0, 1}
+
+
+STORIES = [
+    ("switch b", "install b", "finish", "start next", "ship", "finish"),
+    ("switch b", "install b", "start next", "ship", "finish", "ship"),
+    ("start c", "ship", "wait", "switch c", "install c", "finish", "ship"),
+    ("start c", "ship", "wait", "switch b", "install b", "finish", "ship"),
+    ("start c", "ship", "wait", "install c", "switch c", "finish", "ship"),
+    ("lost b", "start c", "ship", "finish", "ship"),
+    ("switch b", "install b", "lost a", "start next", "ship", "finish", "ship"),
+    ("start next", "ship", "wait", "switch next", "install next", "finish", "ship", "switch b"),
+]
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_each_printed_command_is_accepted_in_each_state(bank: Bank, story: tuple[str, ...]) -> None:
+    for number, act in enumerate(("", *story)):
+        if act:
+            take(bank, act)
+        host = bank("status", "--json").json["hosts"][0]
+        commands = host["next"]["commands"] if is_safe_now(host["next"]) else []
+        for pin in host["pins"]:
+            removals = [each for each in pin["steps"] if each["step"] in {"retire", "remove"}]
+            if any(not each["breaches"] for each in removals):
+                commands = [*commands, f"certpin rotate finish {pin['pin']}"]
+        for at, command in enumerate(commands):
+            require_accepted(bank, command, number * 10 + at)
+
+
+@pytest.mark.parametrize("begin", [story[:at] for story in STORIES for at in (2, 4, 8)])
+def test_status_leads_to_the_end_of_a_rotation(bank: Bank, begin: tuple[str, ...]) -> None:
+    """No step is printed twice: each changes what the next one is."""
+    for act in begin:
+        take(bank, act)
+    printed: list[str] = []
+    for _ in range(12):
+        step = following(bank)
+        if step["act"] == "none":
+            break
+        if step["act"] == "install":
+            used = PinSet.load("pins.toml").policies[0]
+            notes = {str(each.pin): each.note for each in used.pins}
+            key = notes.get(step["pin"], "").removeprefix("key file ") or "b.key"
+            bank.install(identity(bank, key))
+            continue
+        if step["not_before"]:
+            days_pass(40)
+            continue
+        assert not step["breaches"], step
+        for command in step["commands"]:
+            assert command not in printed
+            done = typed(bank, command)
+            assert done.code == 0, f"{command}: {done.out}{done.err}"
+            printed.append(command)
+    assert following(bank)["act"] == "none"
+
+
+def test_a_switch_to_the_only_backup_leads_to_another_one(bank: Bank) -> None:
+    Path("next.key").write_text("in use")
+    printed = bank("switch", "b.key", "--json").json["next"]
+    assert printed == "certpin rotate start --new next-2.key"
+    assert typed(bank, printed).code == 0
+    bank("start", "--new", "c.key")
+    assert bank("switch", "b.key", "--json").json["next"] is None  # nothing is changed

@@ -9,6 +9,7 @@ from __future__ import annotations
 from tests._mutation import Mutation
 
 _PRINTED = "tests/cli/test_rotate_printed.py::"
+_TWO_HOSTS = "test_the_commands_of_an_emergency_at_two_hosts_are_accepted_in_their_order"
 
 MUTATIONS: list[Mutation] = [
     Mutation(
@@ -38,5 +39,26 @@ MUTATIONS: list[Mutation] = [
         "if found := _without_backup(step):",
         "if found := []:",
         _PRINTED + "test_a_switch_to_the_only_backup_leads_to_another_one",
+    ),
+    Mutation(
+        "after a theft the servers of all hosts are listed",
+        "certpin/cli/rotate/emergency.py",
+        "serving = tuple(server for path in alike for server in path.serving)",
+        "serving = found.serving",
+        _PRINTED + "test_an_emergency_lists_the_servers_of_all_hosts",
+    ),
+    Mutation(
+        "after a theft no two printed commands make the same file",
+        "certpin/cli/rotate/emergency_text.py",
+        "unused_name(stem, self._new_files)",
+        "unused_name(stem)",
+        _PRINTED + _TWO_HOSTS,
+    ),
+    Mutation(
+        "after a theft a version goes out once, after the steps of all hosts",
+        "certpin/cli/rotate/emergency_text.py",
+        '_OF_ALL_HOSTS = {"publish", "revoke"}',
+        '_OF_ALL_HOSTS = {"revoke"}',
+        _PRINTED + _TWO_HOSTS,
     ),
 ]

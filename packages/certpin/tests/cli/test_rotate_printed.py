@@ -6,9 +6,11 @@ chains come from files, so that no server runs.
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 from contextlib import chdir
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +18,21 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from certpin.pinfile import PinSet
+from tests import kit
+from tests.cli._pinfiles import write
 from tests.cli._rotating import days_pass, next_number
 from tests.cli.conftest import HOST
 from tests.cli.test_rotate_emergency_paths import Bank
+from tests.servers.nginx import Nginx, nginx
 
 if TYPE_CHECKING:
-    from certpin.lab import Identity
+    from collections.abc import Iterator
+
+    from certpin.lab import Authority, Identity
+    from certpin.pins import HostPolicy
     from tests.cli.conftest import Done, Run
+
+OTHER = "localhost"
 
 
 @pytest.fixture
@@ -110,7 +120,7 @@ def test_each_printed_command_is_accepted_in_each_state(bank: Bank, story: tuple
 
 @pytest.mark.parametrize("begin", [story[:at] for story in STORIES for at in (2, 4, 8)])
 def test_status_leads_to_the_end_of_a_rotation(bank: Bank, begin: tuple[str, ...]) -> None:
-    """No step is printed twice: each changes what the next one is."""
+    """No command is printed twice, because each changes the next step."""
     for act in begin:
         take(bank, act)
     printed: list[str] = []
@@ -143,3 +153,88 @@ def test_a_switch_to_the_only_backup_leads_to_another_one(bank: Bank) -> None:
     assert typed(bank, printed).code == 0
     bank("start", "--new", "c.key")
     assert bank("switch", "b.key", "--json").json["next"] is None  # nothing is changed
+
+
+@dataclass
+class Clinic:
+    """Two hosts at one server with one key; each has a backup, or both have the same.
+
+    Attributes:
+        backups: the certificates of the backups, by host.
+    """
+
+    run: Run
+    issuer: Authority
+    server: Nginx
+    backups: dict[str, Identity]
+
+    @property
+    def paths(self) -> int:
+        """The number of different paths: hosts with the same backup have the same one."""
+        return len({backup.pin for backup in self.backups.values()})
+
+    def install(self) -> None:
+        """Let the server present the certificates of the backups."""
+        for host, backup in self.backups.items():
+            self.server.use(host, self.issuer.issue(host, key=backup.key))
+
+    def follow(self, commands: list[str]) -> None:
+        """Run the printed commands in their order. All must end with 0."""
+        for command in commands:
+            _, *words = shlex.split(command)
+            if words[1] in {"finish", "shipped"}:
+                self.install()
+            done = self.run(*words)
+            assert done.code == 0, f"{command}: {done.out}{done.err}"
+
+
+@pytest.fixture(params=[1, 2])
+def clinic(
+    run: Run, ca: Path, intermediate: Authority, request: pytest.FixtureRequest
+) -> Iterator[Clinic]:
+    key, *made = (intermediate.issue(HOST, OTHER) for _ in range(3))
+    backups = dict(zip((HOST, OTHER), (made[0], made[request.param - 1]), strict=True))
+    Path("old.key").write_bytes(key.key_pem)
+    for host, backup in backups.items():
+        Path(f"{host}.key").write_bytes(backup.key_pem)
+    write(*(_with_backup(host, key, backup) for host, backup in backups.items()), trust=ca)
+    with nginx(dict.fromkeys(backups, key)) as server:
+        table = f'[[host.server]]\naddress = "127.0.0.1:{server.port}"\n'
+        text = Path("pins.toml").read_text(encoding="utf-8")
+        begin, *tables = text.split("[[host]]")
+        for host, its_table in zip(backups, tables, strict=True):
+            begin += f'[[host]]{its_table}note = "key file {host}.key"\n{table}'
+        Path("pins.toml").write_text(begin, encoding="utf-8")
+        assert run("rotate", "shipped", next_number()).code == 0
+        days_pass(100)
+        yield Clinic(run, intermediate, server, backups)
+
+
+def _with_backup(host: str, key: Identity, backup: Identity) -> HostPolicy:
+    made = kit.policy(host, key.pin, backup.pin)
+    leaf, spare = made.pins
+    return replace(made, pins=(leaf, replace(spare, role="backup", state="published")))
+
+
+@pytest.mark.peer("nginx")
+@pytest.mark.parametrize("fact", ["--stolen", "--lost"])
+def test_the_commands_of_an_emergency_at_two_hosts_are_accepted_in_their_order(
+    clinic: Clinic, fact: str
+) -> None:
+    done = clinic.run("rotate", "emergency", "old.key", fact)
+    assert done.code == 0
+    commands = re.findall(r"^ {7}(certpin .+)$", done.out, re.MULTILINE)
+    made = [command.rpartition("--out ")[2] for command in commands if " csr " in command]
+    assert len(made) == len(set(made)) == clinic.paths
+    assert [command for command in commands if "shipped" in command] == commands[-1:]
+    clinic.follow(commands)
+    again = clinic.run("rotate", "emergency", "old.key", fact, "--json")
+    assert [host["steps"] for host in again.json["hosts"]] == [[], []]
+
+
+@pytest.mark.peer("nginx")
+def test_an_emergency_lists_the_servers_of_all_hosts(clinic: Clinic) -> None:
+    done = clinic.run("rotate", "emergency", "old.key", "--stolen")
+    lines = [line for line in done.out.splitlines() if line.startswith("Servers use it now: ")]
+    assert len(lines) == clinic.paths
+    assert all(f"{host}:{clinic.server.port}" in " ".join(lines) for host in clinic.backups)

@@ -22,7 +22,7 @@ from certpin.cli.rotate.emergency_record import (
     load_pins,
     named_key,
 )
-from certpin.cli.rotate.emergency_text import PathCommands, PathText
+from certpin.cli.rotate.emergency_text import PathCommands, PathText, path_lines
 from certpin.cli.rotate.files import RotationFiles, name_of, probe_for_reading, who_option
 from certpin.cli.servers import ProbeOptions, probe_options
 
@@ -108,7 +108,7 @@ class EmergencyReport:
             would be left, or because no version is recorded.
         version: the version of the pin file; None if it could not be read.
         paths: the path of each host.
-        texts: the paths in words.
+        texts: the paths in words, for each group of hosts with equal steps.
         problem: the reason why no path could be computed, as text; empty if the paths were
             computed.
         unknown: facts that could not be checked, as clauses.
@@ -236,8 +236,11 @@ class EmergencyReport:
                 "it back (git checkout), and run this command again"
             )
         for found, situation in zip(self.paths, situations, strict=True):
-            alike = tuple(path.host for path in self.paths if path.kind == found.kind)
-            self.texts.append(PathText(found, situation, commands, alike))
+            alike = [path for path in self.paths if path.kind == found.kind]
+            if found is alike[0]:
+                hosts = tuple(path.host for path in alike)
+                serving = tuple(server for path in alike for server in path.serving)
+                self.texts.append(PathText(found, situation, commands, hosts, serving))
 
     def _refuse_under_authorities(self, files: RotationFiles, policies: list[HostPolicy]) -> None:
         """Add the pin of a stolen server key, as COMPROMISED, to policies that compare authorities.
@@ -284,7 +287,12 @@ class EmergencyReport:
             "journal": str(self.journal),
             "recorded": True,
             "recorded_before": self.earlier.time.isoformat() if self.earlier else None,
-            "hosts": [text.json() for text in self.texts],
+            "hosts": [
+                text.json(path)
+                for path in self.paths
+                for text in self.texts
+                if path.host in text.hosts
+            ],
             "marked": self.marked,
             "unmarked": self.unmarked,
             "version": self.version,
@@ -301,13 +309,10 @@ class EmergencyReport:
             click.echo(
                 click.style(fold(line, sys.stdout), bold=True) if bold else fold(line, sys.stdout)
             )
-        groups = {text.hosts: text for text in self.texts}
-        for text in groups.values():
+        if self.texts:
             click.echo("")
-            if len(groups) > 1:
-                click.secho(", ".join(text.hosts), bold=True)
-            for line in text.lines():
-                click.echo(fold(line, sys.stdout))
+        for line in path_lines(self.texts):
+            click.echo(fold(line, sys.stdout))
         if self.clock is not None:
             say(
                 "certpin: warning",

@@ -1,9 +1,14 @@
-"""The steps to take after a key was stolen or lost, and their effect, as text and as JSON."""
+"""The steps to take after a key was stolen or lost, and their effect, as text and as JSON.
+
+A version of the pin file is for all of its hosts. So if hosts have different steps, those of all
+hosts come before the command that publishes it, which is printed once.
+"""
 
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +22,7 @@ from certpin.cli.rotate.recording import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from certpin.cli.rotate.files import RotationFiles
     from certpin.cli.servers import ProbeOptions
@@ -25,6 +30,12 @@ if TYPE_CHECKING:
     from certpin.rotation import Situation
     from certpin.rotation.emergency import EmergencyPath, EmergencyStep
 
+
+# A step as a sentence, its commands, and the step.
+TextOfStep = tuple[str, list[str], "EmergencyStep"]
+
+# The steps that are not about single hosts: a version of the pin file, and a certificate.
+_OF_ALL_HOSTS = {"publish", "revoke"}
 
 # Certificates that the user gets: of the pinned authority, of the next one and of a backup.
 _AUTHORITY, _NEW_AUTHORITY = "authority.pem", "new-authority.pem"
@@ -39,6 +50,13 @@ class PathCommands:
 
     files: RotationFiles
     probes: ProbeOptions
+    _new_files: set[str] = field(default_factory=set)
+
+    def new_file(self, stem: str) -> str:
+        """Return the name of a file that a printed command makes: a new name at each call."""
+        name = unused_name(stem, self._new_files)
+        self._new_files.add(name)
+        return name
 
     def of(self, command: str, hosts: Collection[str], *, connects: bool = True) -> str:
         """Return a certpin command with the options for the given hosts added.
@@ -84,18 +102,20 @@ class PathText:
         situation: the facts about that host.
         commands: builds the commands.
         hosts: the patterns of all these hosts.
+        serving: the servers of all these hosts that presented the key.
     """
 
     path: EmergencyPath
     situation: Situation
     commands: PathCommands
     hosts: tuple[str, ...]
+    serving: tuple[str, ...]
 
-    def lines(self) -> Iterator[str]:
-        """Yield the lines to print for a stolen or lost key.
+    def facts(self) -> Iterator[str]:
+        """Yield the lines about the stolen or lost key, before its steps.
 
-        They list the servers and clients that use or accept the key, the reason if no safe path
-        exists, the numbered steps with their commands, and notes for the time after these steps.
+        They list the servers and clients that use or accept the key, and the reason if no safe path
+        exists, or if no step is left.
         """
         yield from self._facts()
         if self.path.lockout is not None:
@@ -105,13 +125,6 @@ class PathText:
             yield from self._harm()
         if not self.path.steps:
             yield self._done()
-            return
-        yield self._heading()
-        for number, (text, commands, _) in enumerate(self._steps(), 1):
-            yield f"{number:>3}. {text}"
-            for command in commands:
-                yield f"       {command}"
-        yield from self._afterwards()
 
     def _done(self) -> str:
         """Return the text if no step is left."""
@@ -123,16 +136,10 @@ class PathText:
             return text
         return f"{text} If its certificate is not revoked yet, let its authority revoke it."
 
-    def _heading(self) -> str:
-        if self.path.is_safe:
-            return "Do now, in this order:"
-        return "The least harmful path:" if self.situation.alive else "If that can't be done:"
-
-    def json(self) -> dict[str, Any]:
-        """Return the path of a host (the steps after a theft or loss of a key) as JSON."""
+    def json(self, path: EmergencyPath) -> dict[str, Any]:
+        """Return the path of one of the hosts (the steps after a theft or loss) as JSON."""
         from certpin.rotation import NEXT_BACKUP
 
-        path = self.path
         problem = path.harm.problem if path.harm is not None else ""
         return {
             "host": path.host,
@@ -154,7 +161,7 @@ class PathText:
                     "forced": step.forced,
                     "commands": commands,
                 }
-                for text, commands, step in self._steps()
+                for text, commands, step in self.steps
             ],
             "backup_from": path.spare_from.isoformat() if path.spare_from else None,
         }
@@ -162,8 +169,8 @@ class PathText:
     def _use(self) -> Iterator[str]:
         """Yield the lines about the servers that use the key, or another one that is not usable."""
         path = self.path
-        if path.serving:
-            yield f"Servers use it now: {', '.join(path.serving)}."
+        if self.serving:
+            yield f"Servers use it now: {', '.join(self.serving)}."
         elif path.in_use:
             yield "It is unknown whether servers use it: the path assumes that they do."
             if not self.situation.is_pinned(path.pin):
@@ -212,17 +219,20 @@ class PathText:
             return
         yield f"NO PATH WITHOUT A LOCK-OUT: {harm.at_risk} would be locked out: {problem}."
 
-    def _steps(self) -> Iterator[tuple[str, list[str], EmergencyStep]]:
-        """Yield each step after the theft or loss: a sentence, its commands and the step itself."""
-        key_file = unused_name("next.key")
-        version = self.commands.version
+    @cached_property
+    def steps(self) -> list[TextOfStep]:
+        """Each step after the theft or loss: a sentence, its commands and the step itself."""
+        is_made = any(step.act == "start" and step.pin for step in self.path.steps)
+        key_file = self.commands.new_file("next.key") if is_made else "next.key"
+        version, found = self.commands.version, []
         for step in self.path.steps:
             if step.act == "publish":
                 text, commands = self._publish(step, version)
                 version += 1
             else:
                 text, commands = self._step(step, key_file)
-            yield text, commands, step
+            found.append((text, commands, step))
+        return found
 
     def _step(self, step: EmergencyStep, key_file: str) -> tuple[str, list[str]]:
         makers = {"start": self._start, "request": self._request, "switch": self._switch}
@@ -248,7 +258,7 @@ class PathText:
             command = f"certpin rotate start {file}"
             return f"{text}.", [self.commands.of(command, self.hosts, connects=False)]
         if step.pin is None:
-            file = unused_name("next-backup.key")
+            file = self.commands.new_file("next-backup.key")
             text = "Make a new backup, off the servers."
         else:
             file, text = key_file, "Make a new key."
@@ -276,7 +286,7 @@ class PathText:
             if pin is not None and self.situation.serving(pin):
                 return f"For {name}, get a certificate{other}.", []
             return f"Fetch {name}, and get a certificate for it{other}.", []
-        out = unused_name("emergency.csr")
+        out = self.commands.new_file("emergency.csr")
         names = " ".join(f"--host {shlex.quote(host)}" for host in self.hosts)
         command = f"certpin rotate csr {place} {names} --out {out}"
         return f"Get a certificate for {name}{other}.", [self.commands.whole_file(command)]
@@ -344,11 +354,11 @@ class PathText:
         )
         return text, [self.commands.shipped(version)]
 
-    def _afterwards(self) -> Iterator[str]:
+    def afterwards(self) -> Iterator[str]:
+        """Yield notes for the time after the steps."""
         from certpin.rotation import in_utc
 
         path = self.path
-        yield "Commit the pin file and its journal, and push them."
         if path.exposure and path.exposure.stages and self.situation.alive:
             end = path.exposure.until
             if end:
@@ -370,6 +380,86 @@ def _below(anchors: tuple[str, ...]) -> str:
     if not anchors:
         return ""
     return f", below {' or '.join(map(printable, anchors))}, which all versions trust"
+
+
+def path_lines(texts: Sequence[PathText]) -> Iterator[str]:
+    """Yield the lines to print after a theft or loss: the facts, the numbered steps, and notes.
+
+    Args:
+        texts: a text for each group of hosts with equal steps.
+    """
+    several = len(texts) > 1
+    for text in texts:
+        if several:
+            yield f"{', '.join(text.hosts)}:"
+        yield from text.facts()
+        if several:
+            yield ""
+    if found := [text for text in texts if text.path.steps]:
+        yield _heading(found)
+        yield from _step_lines(found, several=several)
+        yield "Commit the pin file and its journal, and push them."
+        yield from _notes(found)
+
+
+def _step_lines(texts: Sequence[PathText], *, several: bool) -> Iterator[str]:
+    number = 0
+    for hosts, steps in _in_order(texts):
+        if several:
+            yield f"{hosts}:"
+        for text, commands, _ in steps:
+            number += 1
+            yield f"{number:>3}. {text}"
+            yield from (f"       {command}" for command in commands)
+
+
+def _notes(texts: Sequence[PathText]) -> Iterator[str]:
+    """Yield the notes for the time after the steps, with their hosts if these have other ones."""
+    notes = {text.hosts: tuple(text.afterwards()) for text in texts}
+    is_equal = len(set(notes.values())) == 1
+    for hosts, lines in [*notes.items()][: 1 if is_equal else None]:
+        yield from (line if is_equal else f"{', '.join(hosts)}: {line}" for line in lines)
+
+
+def _heading(texts: Sequence[PathText]) -> str:
+    if all(text.path.is_safe for text in texts):
+        return "Do now, in this order:"
+    is_known = all(text.situation.alive for text in texts)
+    return "The least harmful path:" if is_known else "If that can't be done:"
+
+
+def _in_order(texts: Sequence[PathText]) -> Iterator[tuple[str, list[TextOfStep]]]:
+    """Yield the steps of all hosts in the order in which the gate accepts them, with their hosts.
+
+    A version goes out when each host has taken its steps before that: the gate refuses it while a
+    host accepts a stolen key, or has no backup. Steps that are not about single hosts come once.
+    """
+    parts = [_parts(text.steps) for text in texts]
+    for index in range(max(map(len, parts))):
+        common: list[TextOfStep] = []
+        for text, of_text in zip(texts, parts, strict=True):
+            steps = of_text[index] if index < len(of_text) else []
+            own = [each for each in steps if each[2].act not in _OF_ALL_HOSTS]
+            common += [each for each in steps if each[2].act in _OF_ALL_HOSTS]
+            if own:
+                yield ", ".join(text.hosts), own
+        # The sentence of a version that waits for the servers of a host is the one to print.
+        common.sort(key=lambda each: (each[2].act != "publish", not each[2].after_install))
+        once: dict[str, TextOfStep] = {}
+        for each in common:
+            once.setdefault("" if each[2].act == "publish" else each[0], each)
+        if once:
+            yield "All hosts", [*once.values()]
+
+
+def _parts(steps: list[TextOfStep]) -> list[list[TextOfStep]]:
+    """Return the steps in parts: each but the last ends with a version that is published."""
+    parts: list[list[TextOfStep]] = [[]]
+    for step in steps:
+        if parts[-1] and parts[-1][-1][2].act == "publish" and step[2].act not in _OF_ALL_HOSTS:
+            parts.append([])
+        parts[-1].append(step)
+    return parts
 
 
 def _certificate_file(entry: HostPin) -> str:

@@ -13,7 +13,7 @@ import click
 from certpin.cli.reply import say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -473,14 +473,20 @@ def repository_dates(
     return (ServerDate(host, date, utc_now()),) if date else ()
 
 
-def unused_name(stem: str) -> str:
-    """Return the name of a file that does not exist yet, quoted for a shell, for a printed command.
+def unused_name(stem: str, taken: Collection[str] = ()) -> str:
+    """Return the name of a file that does not exist yet, for a command that is printed.
 
-    The name is ``stem`` if it is free, or else ``stem`` with a number, such as ``next-2.key``.
+    Args:
+        stem: the name. If it is in use, it gets a number: ``next-2.key`` for ``next.key``.
+        taken: names that are in use, too, such as those in commands that were printed before.
+
+    Returns:
+        The name, quoted for a shell.
     """
     base, dot, suffix = stem.partition(".")
     names = (stem if number == 1 else f"{base}-{number}{dot}{suffix}" for number in count(1))
-    return shlex.quote(next(name for name in names if not os.path.lexists(name)))
+    unused = (name for name in names if name not in taken and not os.path.lexists(name))
+    return shlex.quote(next(unused))
 
 
 def settings_path(pin_file: Path) -> Path:

@@ -58,6 +58,10 @@ if grep -q '^-----BEGIN .*PRIVATE KEY-----' "$new"; then # perhaps in the chain'
     [ "$held" = "$certified" ] || refuse "${key:-the key in it} is not the key of $chain"
 elif [ -n "$key" ]; then
     refuse "$key has no private key as PEM"
+elif [ -e "$CERTPIN_INSTALL_TO" ] &&
+    grep -q "^-----BEGIN .*PRIVATE KEY-----" "$CERTPIN_INSTALL_TO"; then
+    # The key may be on a token now: then the file has to be moved away first.
+    refuse "no key was given, and $CERTPIN_INSTALL_TO has one: give CHAIN and KEY"
 fi
 
 # Ends with another code than 0, and `set -e` ends this, unless every client accepts the key.

@@ -208,6 +208,19 @@ def test_with_a_key_on_a_token_only_the_chain_is_installed(by_hand: Identity) ->
     assert Path("server.pem").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize("words", [("chain.pem",), ()])
+def test_a_forgotten_key_does_not_replace_the_installed_one(
+    by_hand: Identity, words: tuple[str, ...]
+) -> None:
+    _files(by_hand)
+    assert install("chain.pem", "server.key").returncode == 0
+    before = Path("server.pem").read_bytes()
+    done = install(*words, CERT_FULLCHAIN_PATH="chain.pem", CERTPIN_COMMAND="false")
+    assert (done.returncode, "no key was given" in done.stderr) == (2, True), done.stderr
+    assert Path("server.pem").read_bytes() == before
+    assert list(Path().glob("server.pem.*")) == []
+
+
 def test_nothing_is_installed_into_a_folder(by_hand: Identity) -> None:
     Path("folder").mkdir()
     done = install("chain.pem", "server.key", CERTPIN_INSTALL_TO="folder", CERTPIN_COMMAND="false")

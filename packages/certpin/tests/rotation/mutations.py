@@ -710,6 +710,14 @@ MUTATIONS: list[Mutation] = [
         _IN_NEXT_STEP + "test_a_changed_pin_file_goes_out_unless_the_gate_refuses_it",
     ),
     Mutation(
+        "a version that was published twice is resolved only by a later one",
+        _HISTORY,
+        "higher > number and later > at",
+        "higher > number",
+        _IN_HISTORY
+        + "test_a_version_published_twice_is_resolved_by_a_higher_one_that_comes_after_both",
+    ),
+    Mutation(
         "the old key is finished only if no server presents it",
         _NEXT_STEP,
         'return NextStep("finish", pin, violations=removal_violations(situation, pin))',

@@ -199,6 +199,14 @@ def test_contradictions_are_reported(event: Event, words: str) -> None:
     assert re.search(words, told)
 
 
+def test_a_version_published_twice_is_resolved_by_a_higher_one_that_comes_after_both() -> None:
+    one, other = publish(2, AB), publish(2, {**AB, "c": "published"}, at=NOW + 2 * DAY)
+    both = {**AB, "c": "published", "d": "published"}
+    assert contradictions(history(one, other, publish(3, both, at=NOW + 3 * DAY))) == ()
+    for known in (history(one, other), history(one, publish(3, both, at=NOW + DAY), other)):
+        assert "published twice" in contradictions(known)[0]
+
+
 def test_a_version_below_a_published_one_is_reported() -> None:
     (told,) = contradictions(history(SECOND, publish(1, AB, at=NOW + 2 * DAY)))
     assert "version 1 after 2: clients never take a lower version" in told

@@ -483,14 +483,16 @@ def contradicting(history: History) -> tuple[tuple[Event, str], ...]:
     """Return the events that contradict earlier ones, each with the contradiction as a sentence.
 
     The sentences have no full stop. An example is a version that was published twice with different
-    pins.
+    pins, until a higher version is published after both.
     """
     return (*_version_contradictions(history.events), *_pin_contradictions(history.events))
 
 
 def _version_contradictions(events: Sequence[Event]) -> Iterator[tuple[Event, str]]:
     published: dict[int, Event] = {}
-    for event in events:
+    out = ((at, each.version) for at, each in enumerate(events) if each.step == "publish")
+    last = {number: at for at, number in out if number is not None}
+    for at, event in enumerate(events):
         number = event.version
         if event.step in _UNKNOWN_VERSION and number is not None and number not in published:
             yield event, f"{event.who} {_UNKNOWN_VERSION[event.step].format(number)}"
@@ -499,6 +501,8 @@ def _version_contradictions(events: Sequence[Event]) -> Iterator[tuple[Event, st
         before = published.setdefault(number, event)
         assert before.pins is not None  # noqa: S101  # as above
         if meaning(before.pins) != meaning(event.pins):
+            if any(higher > number and later > at for higher, later in last.items()):
+                continue  # resolved
             yield (
                 event,
                 (

@@ -21,6 +21,7 @@ _CLI_SERVERS = "certpin/cli/servers.py"
 _ADDRESSES = "tests/cli/test_addresses.py::"
 _COMMANDS = "tests/cli/test_servers.py::"
 _FILE = "tests/pinfile/test_servers.py::"
+_IN_GONE = "tests/cli/test_rotate_gone.py::"
 _MODEL = "tests/pins/test_servers.py::"
 _SIGNED = "tests/publish/test_sign.py::"
 
@@ -180,5 +181,12 @@ MUTATIONS: list[Mutation] = [
         "ask_each_address(endpoint, lambda each: observe(each, context, timeout=timeout))",
         "ServerAnswers({endpoint: observe(endpoint, context, timeout=timeout)})",
         _ADDRESSES + "test_a_server_is_gone_only_if_no_address_presents_its_keys",
+    ),
+    Mutation(
+        "a listed server that was not seen leads to no other server",
+        _GONE,
+        "    _refuse_listed(files, server)\n    seen = _observed(files, server)\n",
+        "    seen = _observed(files, server)\n    _refuse_listed(files, server)\n",
+        _IN_GONE + "test_a_listed_server_that_no_step_saw_is_only_taken_out_of_the_pin_file",
     ),
 ]

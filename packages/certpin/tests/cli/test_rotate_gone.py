@@ -115,6 +115,22 @@ def test_a_server_that_the_pin_file_lists_is_not_gone(
     assert JOURNAL.read_bytes() == before
 
 
+def test_a_listed_server_that_no_step_saw_is_only_taken_out_of_the_pin_file(
+    run: Run, ca: Path, identity: Identity, eu: Nginx
+) -> None:
+    """No other server is proposed: to record a healthy one as gone would hide its key."""
+    begin(run, ca, identity, eu.port)
+    before = Path("pins.toml").read_text(encoding="utf-8")
+    down = free_port()
+    servers(eu.port, down)
+    assert run("rotate", "finish", str(kit.NOBODY)).code == 3
+    refused = run("rotate", "gone", f"127.0.0.1:{down}", *WHY)
+    assert (refused.code, "there is nothing to record" in refused.err) == (2, True)
+    assert f":{eu.port}" not in refused.err
+    Path("pins.toml").write_text(before, encoding="utf-8")
+    assert run("rotate", "finish", str(kit.NOBODY)).code == 0
+
+
 def test_an_address_that_another_server_has_now_is_gone(
     run: Run, ca: Path, identity: Identity, eu: Nginx
 ) -> None:

@@ -73,8 +73,8 @@ def gone(
     now = step_time(files.newest, utc_now())
     if not force:
         files.require_time(now)
-    seen = _observed(files, server)
     _refuse_listed(files, server)
+    seen = _observed(files, server)
     violations = [
         violation for each in seen for violation in _still_there(files, each, starttls, timeout)
     ]
@@ -119,12 +119,14 @@ def _refuse_listed(files: RotationFiles, server: str) -> None:
     from certpin.errors import ConfigError
     from certpin.rotation.gate import listed_servers
 
+    is_seen = any(each.server == server for each in files.history.observed)
     for policy in files.pins.policies:
         if server in listed_servers(policy):
+            when = "first" if is_seen else "only: no step saw it, so there is nothing to record"
             fix = (
-                "take it out of the pin file first"
+                f"take it out of the pin file {when}"
                 if policy.servers
-                else f"list the servers that {policy.pattern} has now ([[host.server]]) first"
+                else f"list the servers that {policy.pattern} has now ([[host.server]]) {when}"
             )
             raise ConfigError(
                 f"{server} is a server of {policy.pattern} in {files.path}", key="SERVER", fix=fix

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from tests._mutation import Mutation
 
+_REMEDIES = "certpin/rotation/remedies.py"
+
 _PRINTED = "tests/cli/test_rotate_printed.py::"
+_ROOT = "test_each_fix_leads_to_another_private_root"
 _TWO_HOSTS = "test_the_commands_of_an_emergency_at_two_hosts_are_accepted_in_their_order"
 
 MUTATIONS: list[Mutation] = [
@@ -60,5 +63,23 @@ MUTATIONS: list[Mutation] = [
         '_OF_ALL_HOSTS = {"publish", "revoke"}',
         '_OF_ALL_HOSTS = {"revoke"}',
         _PRINTED + _TWO_HOSTS,
+    ),
+    Mutation(
+        "after the version with another root, the fix is to wait",
+        _REMEDIES,
+        """ == "accepted":
+        return _how_to_wait(situation, latest, refusing)
+    number""",
+        """ == "accepted" and False:
+        return _how_to_wait(situation, latest, refusing)
+    number""",
+        _PRINTED + _ROOT,
+    ),
+    Mutation(
+        "a root that the pin file trusts goes out with the next version",
+        _REMEDIES,
+        "    if not lacks_path(situation, [Version(situation.pins)], prospects):",
+        "    if False:",
+        _PRINTED + _ROOT,
     ),
 ]

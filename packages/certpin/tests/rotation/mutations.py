@@ -11,6 +11,7 @@ _SITUATION = "certpin/rotation/situation.py"
 _POLICY = "certpin/pins/policy.py"
 _GATE = "certpin/rotation/gate.py"
 _RULES = "certpin/rotation/rules.py"
+_REMEDIES = "certpin/rotation/remedies.py"
 _HISTORY = "certpin/rotation/history.py"
 _JOURNAL = "certpin/rotation/journal.py"
 _PLAN = "certpin/rotation/plan.py"
@@ -747,14 +748,14 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "if authorities are compared, the authority is started",
-        _RULES,
+        _REMEDIES,
         "pin = Pin.of_key(issuers.pop().spki_sha256)\n",
         "issuers.clear()\n",
         _IN_GATE + "test_the_fix_of_a_refused_chain_names_the_pin_that_start_takes",
     ),
     Mutation(
         "a number that went out twice has not ended in a binary",
-        _RULES,
+        _REMEDIES,
         "    if copies:\n",
         "    if not refusing:\n",
         _IN_GATE + "test_a_number_that_went_out_twice_needs_one_more_version",

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.pins import Pin
 from certpin.pins.verdict import missing_scts, scts_fix
 from certpin.rotation.faults import chain_fault
 from certpin.rotation.fleet import client_count, clients_at_risk
 from certpin.rotation.prospect import (
     conclude,
-    conclusion_of,
     conclusions,
     known_authorities,
     lacks_path,
@@ -24,8 +22,9 @@ from certpin.rotation.prospect import (
     trusts_differ,
     with_private_anchors,
 )
+from certpin.rotation.remedies import how_to_adopt, how_to_trust
 from certpin.rotation.situation import Version, last_end
-from certpin.rotation.trust import how_to_trust, is_verified_by_some, presented_path
+from certpin.rotation.trust import is_verified_by_some, presented_path
 from certpin.rotation.violation import Violation, new_backup_command
 from certpin.support.text import format_duration, in_utc
 
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
-    from certpin.pins import HostPolicy, Verdict
+    from certpin.pins import HostPolicy, Pin, Verdict
     from certpin.rotation.prospect import Prospect
     from certpin.rotation.situation import Sighting, Situation
     from certpin.rotation.violation import Invariant
@@ -234,14 +233,14 @@ def is_accepted(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -
             f"{'it trusts' if len(set(refusing)) == 1 else 'they trust'}",
             clients_at_risk(situation, refusing),
             safe_from=last_end(situation, refusing) if not undecided else None,
-            fix=how_to_trust(situation, prospects) or _how_to_wait(situation, refusing),
+            fix=how_to_trust(situation, refusing, prospects),
         )
     return Violation(
         "adopted",
         f"{pin} is not adopted: {_why_not_adopted(situation, refusing)}",
         clients_at_risk(situation, refusing) if refusing else None,
         safe_from=last_end(situation, refusing) if refusing and not undecided else None,
-        fix=_how_to_adopt(situation, pin, refusing, prospects),
+        fix=how_to_adopt(situation, pin, refusing, prospects),
     )
 
 
@@ -523,52 +522,3 @@ def _overdue_note(situation: Situation, refusing: Sequence[Version]) -> str:
         return ""
     last = max(version.last_reported for version in late if version.last_reported)
     return f", and clients reported {version_list(late)} as late as {last:%Y-%m-%d}"
-
-
-def _how_to_start(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> str:
-    """Return the fix for a chain that the latest version refuses: which pin to publish first.
-
-    If clients compare only authorities, it is the pin of the authority that issues the leaf.
-    """
-    issuers = {each.authorities[0] for each in prospects if each.leaf and each.authorities}
-    what, used = "it", "key in use"
-    if situation.policy.match == "ca" and any(each.leaf for each in prospects):
-        if len(issuers) != 1:
-            return "let a pinned authority certify the key: clients compare only authorities"
-        pin = Pin.of_key(issuers.pop().spki_sha256)
-        what, used = "the authority that issued it", "authority in use"
-    then = f"wait until clients have that, and keep the {used} until then"
-    entry = situation.entry(pin)
-    if entry is not None and entry.live:
-        return f"the pin file has {pin}: give it to the clients as the next version; then {then}"
-    return f"certpin rotate start {pin} puts {what} into the next version; then {then}"
-
-
-def _how_to_adopt(
-    situation: Situation, pin: Pin, refusing: Sequence[Version], prospects: Sequence[Prospect]
-) -> str:
-    latest = situation.deployed.latest
-    if latest is None or conclusion_of(situation, latest, prospects) != "accepted":
-        return _how_to_start(situation, pin, prospects)
-    return _how_to_wait(situation, refusing)
-
-
-def _how_to_wait(situation: Situation, refusing: Sequence[Version]) -> str:
-    """Return the fix for a chain that the latest version accepts, and these versions refuse."""
-    latest = situation.deployed.latest
-    if latest is not None and latest.pending:
-        return f"push version {latest.number}, and wait: certpin publish push"
-    copies = [each for each in refusing if latest and each.fetched and each.number == latest.number]
-    if copies:
-        return (
-            f"version {copies[0].number} went out with different pins: publish one more version, "
-            "with the pins of both"
-        )
-    endless = [each.number for each in refusing if last_end(situation, [each]) is None]
-    if endless:
-        return (
-            "a binary contains that version: record when its last client is gone, with "
-            f"certpin rotate shipped {min(endless)} --ended, or the date of a forced update with "
-            "the record of the next release (--force-update)"
-        )
-    return "wait"

@@ -113,23 +113,6 @@ def with_common_trust(situation: Situation, pin: Pin) -> Situation:
     return replace(situation, deployed=replace(situation.deployed, versions=versions))
 
 
-def how_to_trust(situation: Situation, prospects: Sequence[Prospect]) -> str:
-    """Return the fix for a chain from which the latest version has no path to an anchor.
-
-    Empty if it has one: then the clients of earlier versions only need time.
-    """
-    latest = situation.deployed.latest
-    if latest is not None and not lacks_path(situation, [latest], prospects):
-        return ""
-    then = "give the pin file to the clients as the next version, and wait until they have that"
-    if not lacks_path(situation, [Version(situation.pins)], prospects):
-        return f"the file of `trust` has the root of the chain already: {then}"
-    return (
-        "if the chain lacks an intermediate, add it; else put its root into the file of `trust`, "
-        f"{then}"
-    )
-
-
 def is_stolen(situation: Situation, der: bytes) -> bool:
     """Return True if the key of an anchor, in DER, was compromised."""
     root = read_facts(der).certificate

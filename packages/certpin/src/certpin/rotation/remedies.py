@@ -1,0 +1,98 @@
+"""What to do about a chain that some clients refuse: the fixes of the rule ``is_accepted``.
+
+The draft is the pin file that would be published next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from certpin.pins import Pin
+from certpin.rotation.prospect import conclusion_of, lacks_path
+from certpin.rotation.situation import Version, last_end
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from certpin.rotation.prospect import Prospect
+    from certpin.rotation.situation import Situation
+
+
+def how_to_adopt(
+    situation: Situation, pin: Pin, refusing: Sequence[Version], prospects: Sequence[Prospect]
+) -> str:
+    """Return the fix for a key or chain that clients with some versions refuse.
+
+    Args:
+        situation: the facts about the host.
+        pin: the pin of the key.
+        refusing: the versions that refuse it, of those that some client may hold.
+        prospects: the chains that the server may present, as far as they are known.
+    """
+    latest = situation.deployed.latest
+    if latest is None or conclusion_of(situation, latest, prospects) != "accepted":
+        return _how_to_start(situation, pin, prospects)
+    return _how_to_wait(situation, latest, refusing)
+
+
+def how_to_trust(
+    situation: Situation, refusing: Sequence[Version], prospects: Sequence[Prospect]
+) -> str:
+    """Return the fix for a chain that leads to no anchor of clients with some versions.
+
+    The root of a private authority gets to clients with a version of the pin file, as pins do.
+
+    Args:
+        situation: the facts about the host.
+        refusing: the versions whose clients can build no path.
+        prospects: the chains that the server may present, as far as they are known.
+    """
+    latest = situation.deployed.latest
+    if latest is not None and conclusion_of(situation, latest, prospects) == "accepted":
+        return _how_to_wait(situation, latest, refusing)
+    number = situation.deployed.next_number(situation.pins)
+    then = f"give version = {number} of the pin file to the clients, and wait until they have it"
+    if not lacks_path(situation, [Version(situation.pins)], prospects):
+        return f"`trust` has the root: {then}"
+    missing = "add the missing intermediate to the file, or use a certificate of that authority"
+    if situation.policy.trust is None:
+        return missing
+    return f"{missing}; if the root is a new one, put it into the file of `trust`, {then}"
+
+
+def _how_to_wait(situation: Situation, latest: Version, refusing: Sequence[Version]) -> str:
+    if latest.pending:
+        return f"push version {latest.number}, and wait: certpin publish push"
+    copies = [each.number for each in refusing if each.fetched and each.number == latest.number]
+    if copies:
+        return (
+            f"version {latest.number} went out with different pins: publish one more version, with "
+            "the pins of both"
+        )
+    endless = [each.number for each in refusing if last_end(situation, [each]) is None]
+    if endless:
+        return (
+            "a binary contains that version: record when its last client is gone, with "
+            f"certpin rotate shipped {min(endless)} --ended, or the date of a forced update with "
+            "the record of the next release (--force-update)"
+        )
+    return "wait"
+
+
+def _how_to_start(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> str:
+    """Return the fix for a chain that the latest version refuses: which pin to publish first.
+
+    If clients compare only authorities, it is the pin of the authority that issues the leaf.
+    """
+    issuers = {each.authorities[0] for each in prospects if each.leaf and each.authorities}
+    what, used = "it", "key in use"
+    if situation.policy.match == "ca" and any(each.leaf for each in prospects):
+        if len(issuers) != 1:
+            return "let a pinned authority certify the key: clients compare only authorities"
+        pin = Pin.of_key(issuers.pop().spki_sha256)
+        what, used = "the authority that issued it", "authority in use"
+    then = f"wait until clients have that, and keep the {used} until then"
+    entry = situation.entry(pin)
+    if entry is not None and entry.live:
+        return f"the pin file has {pin}: give it to the clients as the next version; then {then}"
+    return f"certpin rotate start {pin} puts {what} into the next version; then {then}"

@@ -82,4 +82,11 @@ MUTATIONS: list[Mutation] = [
         "    if False:",
         _PRINTED + _ROOT,
     ),
+    Mutation(
+        "the fix of a removed key is another key",
+        _REMEDIES,
+        'if pin_state(situation, pin) in {"removed", "lost", "compromised"}:',
+        "if False:",
+        "tests/cli/test_rotate_emergency_paths.py::test_no_fix_pins_a_key_that_is_never_used_again",
+    ),
 ]

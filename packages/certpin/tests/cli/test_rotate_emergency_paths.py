@@ -207,6 +207,21 @@ def test_a_removed_key_is_refused_and_a_new_one_is_the_fix(bank: Bank) -> None:
     assert "certpin rotate start --new" in facts["breaches"][0]["fix"]
 
 
+@pytest.mark.parametrize("end", ["removed", "compromised"])
+def test_no_fix_pins_a_key_that_is_never_used_again(bank: Bank, end: str) -> None:
+    bank("start", "--new", "other.key")
+    if end == "removed":
+        bank("finish", "b.key")
+    else:
+        bank("emergency", "b.key", "--stolen")
+    assert (states()[1], bank("shipped", "4").code) == (end, 0)
+    days_pass(40)
+    done, facts = stepped(bank.run, "switch", "b.pem", "--offline")
+    assert (done.code, "adopted" in invariants(facts)) == (1, True)
+    fixes = {each["fix"] for each in facts["breaches"]}
+    assert fixes == {"start another: certpin rotate start --new next.key"}
+
+
 def test_a_finished_key_that_is_lost_needs_no_version(bank: Bank) -> None:
     for key in (bank.b.pin, bank.n.pin):
         bank.run("rotate", "emergency", str(key), "--lost", "--offline")

@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from certpin.pins import Pin
+from certpin.rotation.journal import pin_state
 from certpin.rotation.prospect import conclusion_of, lacks_path
 from certpin.rotation.situation import Version, last_end
+from certpin.rotation.violation import new_backup_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +84,8 @@ def _how_to_wait(situation: Situation, latest: Version, refusing: Sequence[Versi
 def _how_to_start(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> str:
     """Return the fix for a chain that the latest version refuses: which pin to publish first.
 
-    If clients compare only authorities, it is the pin of the authority that issues the leaf.
+    A key that was removed, lost or compromised is never pinned again, so then it is a new one. If
+    clients compare only authorities, it is the pin of the authority that issues the leaf.
     """
     issuers = {each.authorities[0] for each in prospects if each.leaf and each.authorities}
     what, used = "it", "key in use"
@@ -92,6 +95,8 @@ def _how_to_start(situation: Situation, pin: Pin, prospects: Sequence[Prospect])
         pin = Pin.of_key(issuers.pop().spki_sha256)
         what, used = "the authority that issued it", "authority in use"
     then = f"wait until clients have that, and keep the {used} until then"
+    if pin_state(situation, pin) in {"removed", "lost", "compromised"}:
+        return f"start another: {new_backup_command(situation.policy.match, 'next.key')}"
     entry = situation.entry(pin)
     if entry is not None and entry.live:
         return f"the pin file has {pin}: give it to the clients as the next version; then {then}"

@@ -89,4 +89,11 @@ MUTATIONS: list[Mutation] = [
         "if False:",
         "tests/cli/test_rotate_emergency_paths.py::test_no_fix_pins_a_key_that_is_never_used_again",
     ),
+    Mutation(
+        "a plan pushes what it signs",
+        "certpin/cli/rotate/plan.py",
+        "[command, push] if self.signed",
+        "[command] if self.signed",
+        _PRINTED + "test_a_plan_brings_a_signed_version_to_the_clients",
+    ),
 ]

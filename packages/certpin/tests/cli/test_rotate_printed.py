@@ -21,7 +21,7 @@ from certpin.lab import Authority
 from certpin.pinfile import PinSet
 from tests import kit
 from tests.cli._pinfiles import write
-from tests.cli._rotating import days_pass, next_number
+from tests.cli._rotating import days_pass, next_number, record_signed
 from tests.cli.conftest import HOST
 from tests.cli.test_rotate_emergency_paths import Bank
 from tests.servers.nginx import Nginx, nginx
@@ -179,6 +179,15 @@ def test_each_fix_leads_to_another_private_root(bank: Bank) -> None:
     assert (waiting["fix"], waiting["safe_from"] is None) == ("wait", False)
     days_pass(40)
     assert bank("switch", "next.pem").code == 0
+
+
+def test_a_plan_brings_a_signed_version_to_the_clients(bank: Bank) -> None:
+    record_signed()
+    (host,) = bank("plan", "--to", "n.key", "--json").json["hosts"]
+    both = ["certpin publish sign", "certpin publish push"]
+    assert [step["commands"] for step in host["steps"] if step["act"] == "publish"] == [both, both]
+    lines = [line.strip() for line in bank("plan", "--to", "n.key").out.splitlines()]
+    assert [line for line in lines if line in both] == [*both, *both]
 
 
 @dataclass

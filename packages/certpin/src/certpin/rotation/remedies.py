@@ -46,7 +46,7 @@ def how_to_trust(
 
     Args:
         situation: the facts about the host.
-        refusing: the versions whose clients can build no path.
+        refusing: the versions with clients that can build no path.
         prospects: the chains that the server may present, as far as they are known.
     """
     latest = situation.deployed.latest

@@ -116,14 +116,14 @@ def _print_plan(host: str, made: Plan, commands: _Commands) -> None:
     from certpin.rotation import in_utc
 
     click.secho(f"{host}: to {made.to}", bold=True)
-    undated, before = "now", ""
+    undated, before = "now", [""]
     for number, step in enumerate(made.steps, 1):
         click.echo(fold(f"{number:>3}. {_when(step, undated)}: {step_text(step)}", sys.stdout))
         undated = "then" if step.act == "serve" or step.not_before else undated
-        command = commands.of(step, made)
-        if command and command != before:
+        found = commands.of(step, made)
+        for command in found if found != before else []:
             click.echo(f"       {command}")
-        before = command
+        before = found
     if made.renew_by:
         by = in_utc(made.renew_by)
         text = "with the same key and authority: it expires before servers may use the new key"
@@ -185,10 +185,11 @@ class _Commands:
     signed: bool
     release: str
 
-    def of(self, step: Step, made: Plan) -> str:
-        """Return the command line that takes a step of a plan.
+    def of(self, step: Step, made: Plan) -> list[str]:
+        """Return the command lines that take a step of a plan.
 
-        It is empty for the installation of a certificate, which certpin does not do.
+        There is none for the installation of a certificate, which certpin does not do. A signed
+        version gets to clients when it is signed and pushed.
         """
         import shlex
 
@@ -197,21 +198,22 @@ class _Commands:
 
         match = self.policy.match
         if step.act == "serve":
-            return ""
+            return []
+        push = f"certpin publish push{file_option(self.path)}"
         if step.act == "push":
-            return f"certpin publish push{file_option(self.path)}"
+            return [push]
         if step.act == "publish":
             command = "publish sign" if self.signed else f"rotate shipped {step.version}"
-            end = "" if self.signed else self.release
-            return self._with_options(f"certpin {command}", self.pins.policies) + end
+            command = self._with_options(f"certpin {command}", self.pins.policies)
+            return [command, push] if self.signed else [command + self.release]
         if step.act == "generate":
             command = new_backup_command(match, _BACKUP_FILE)
-            return self._with_options(command, [self.policy], connects=False)
+            return [self._with_options(command, [self.policy], connects=False)]
         backup = OTHER_AUTHORITY if match == "ca" else _BACKUP_FILE
         names = {NEXT_BACKUP: backup, made.to: self.key}
         name = names.get(step.pin, str(step.pin)) if step.pin else ""
         command = f"certpin rotate {_COMMANDS[step.act]} {shlex.quote(name)}"
-        return self._with_options(command, [self.policy], connects=step.act != "stage")
+        return [self._with_options(command, [self.policy], connects=step.act != "stage")]
 
     def _with_options(
         self, command: str, policies: Sequence[HostPolicy], *, connects: bool = True
@@ -232,6 +234,7 @@ def _plan_json(host: str, made: Plan, commands: _Commands) -> dict[str, Any]:
 def _step_json(step: Step, made: Plan, commands: _Commands) -> dict[str, Any]:
     from certpin.rotation import NEXT_BACKUP
 
+    found = commands.of(step, made)
     return {
         "act": step.act,
         "pin": str(step.pin) if step.pin and step.pin != NEXT_BACKUP else None,
@@ -239,5 +242,6 @@ def _step_json(step: Step, made: Plan, commands: _Commands) -> dict[str, Any]:
         "not_before": step.not_before.isoformat() if step.not_before else None,
         "counts_from": step.counts_from,
         "waits": step.waits or None,
-        "command": commands.of(step, made) or None,
+        "command": found[0] if found else None,
+        "commands": found,
     }

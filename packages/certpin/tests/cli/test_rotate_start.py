@@ -66,6 +66,11 @@ def test_a_new_key_is_in_the_next_version_with_its_request(out: Run) -> None:
     assert [event.step for event in journal()] == ["publish", "generate", "stage"]
 
 
+def test_a_new_key_is_kept_off_the_servers_until_they_switch_to_it(out: Run) -> None:
+    done = out("rotate", "start", "--new", "next.key")
+    assert "Keep it off the server and out of version control until servers switch" in done.out
+
+
 def test_the_same_key_again_changes_nothing_and_says_so(out: Run) -> None:
     assert out("rotate", "start", "--new", "next.key").code == 0
     text = before()

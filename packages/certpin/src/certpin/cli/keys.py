@@ -247,6 +247,7 @@ class Backup:
             named no existing key.
         what: words for the key in sentences, such as "the backup key".
         option: the option that named the key, for errors.
+        until: the end of the time in which no server needs the key, as a clause.
     """
 
     def __init__(
@@ -258,9 +259,11 @@ class Backup:
         *,
         what: str = "the backup key",
         option: str = "--backup-key",
+        until: str = "the first key is lost",
     ) -> None:
         self.what = what
         self._option = option
+        self._until = until
         self.place = place
         self.given = given
         self._algorithm = algorithm
@@ -368,7 +371,7 @@ class Backup:
             yield f"{what} is in {name} (mode 600, encrypted)."
         else:
             yield f"{what} is in {name} (mode 600, NOT encrypted; see --ask-passphrase)."
-        yield "Keep it off the server and out of version control until the first key is lost."
+        yield f"Keep it off the server and out of version control until {self._until}."
 
     @property
     def _file(self) -> Path | None:

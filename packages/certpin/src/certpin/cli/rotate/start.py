@@ -121,7 +121,9 @@ def start(
         next_key = NextKey(new or key or "")
         if new is not None and not _is_started(files.pins, new):
             secret = None if on_token else new_passphrase(_NEW, ask=ask_passphrase)
-            made = Backup(new, key_type, secret, None, what=_NEW, option="--new")
+            made = Backup(
+                new, key_type, secret, None, what=_NEW, option="--new", until="servers switch to it"
+            )
             next_key.made = stack.enter_context(closing(made))
         outcome = _Start(files, next_key, hosts, force, name_of(who), csr).run()
     outcome.show(ctx, as_json=as_json)

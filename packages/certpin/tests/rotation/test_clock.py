@@ -123,6 +123,26 @@ def test_no_version_is_gone_only_by_the_clock_of_this_machine() -> None:
     assert "--force --reason TEXT" in found.fix
 
 
+@pytest.mark.parametrize(
+    ("server", "dates", "fix"),
+    [
+        ("", (), "leave out --offline"),
+        ("eu:443", (), "the contacted ones sent none"),
+        ("eu:443", (date(2 * DAY),), "set the clock of this machine"),
+    ],
+)
+def test_the_fix_names_what_keeps_the_time_unconfirmed(
+    server: str, dates: tuple[ServerDate, ...], fix: str
+) -> None:
+    """Without a server, the chain is from a file (``--offline``)."""
+    seen = (replace(SEEN[0], server=server),)
+    known = replace(judged(newest=entry(DAY), dates=dates), sightings=seen)
+    found = check_step(known, "activate", pin("c"))[-1]
+    assert "no client holds version 1 any more" in found.problem
+    assert fix in found.fix
+    assert ("--offline" in found.fix) == (not server)
+
+
 def test_a_version_that_is_recorded_as_ended_needs_no_date() -> None:
     known = judged()
     old, new = known.deployed.versions

@@ -22,6 +22,7 @@ from certpin.rotation.faults import is_valid_chain
 from certpin.rotation.fleet import client_count
 from certpin.rotation.journal import Event, pin_state
 from certpin.rotation.prospect import prospects_of_key
+from certpin.rotation.remedies import SET_CLOCK, how_to_confirm_time
 from certpin.rotation.rules import (
     backup,
     dropped_pins,
@@ -294,7 +295,7 @@ def agrees_with_servers(situation: Situation) -> Violation | None:
         "clock",
         problem,
         client_count(situation),
-        fix="set the clock of this machine, or of that server if it is the one that is wrong",
+        fix=SET_CLOCK,
     )
 
 
@@ -335,8 +336,7 @@ def unconfirmed(situation: Situation) -> Violation | None:
         "clock",
         f"no server confirmed the time{_hint(situation)}",
         client_count(situation),
-        fix="contact a server that answers by HTTPS with a Date: leave out --offline; if there is "
-        "none, repeat it with --force --reason TEXT",
+        fix=how_to_confirm_time(situation),
     )
 
 

@@ -1,4 +1,4 @@
-"""What to do about a chain that some clients refuse: the fixes of the rule ``is_accepted``.
+"""What to do about a refused step: the fixes that depend on the facts about a host.
 
 The draft is the pin file that would be published next.
 """
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from certpin.rotation.prospect import Prospect
     from certpin.rotation.situation import Situation
+
+
+SET_CLOCK = "set the clock of this machine, or of that server if it is the one that is wrong"
 
 
 def how_to_adopt(
@@ -60,6 +63,17 @@ def how_to_trust(
     if situation.policy.trust is None:
         return missing
     return f"{missing}; if the root is a new one, put it into the file of `trust`, {then}"
+
+
+def how_to_confirm_time(situation: Situation) -> str:
+    """Return the fix if no server with a verified chain has confirmed this machine's clock."""
+    if situation.evidence and situation.evidence.dates:
+        return SET_CLOCK
+    if any(each.server for each in situation.sightings):  # else no server was contacted
+        how = "let a server answer by HTTPS with a Date: the contacted ones sent none"
+    else:
+        how = "contact a server that answers by HTTPS with a Date: leave out --offline"
+    return f"{how}; if there is none, repeat it with --force --reason TEXT"
 
 
 def _how_to_wait(situation: Situation, latest: Version, refusing: Sequence[Version]) -> str:

@@ -73,10 +73,10 @@ def clock(
         raise click.UsageError("--force needs --reason TEXT: it is recorded in the journal")
     files = RotationFiles(path)
     policies = probes.selected(files.pins) or list(files.pins.policies)
-    _, now = probe_for_reading(files, probes, files.pins, policies)
+    results, now = probe_for_reading(files, probes, files.pins, policies)
     late = ahead_of(files.history.events, now)
     report = ClockReport(path, files.evidence, late)
-    situation = files.situation(policies[0], (), now)
+    situation = files.situation(policies[0], results.of(policies[0]), now)
     problem = agrees_with_servers(situation)
     if problem is None and late and reason and not force:
         problem = unconfirmed(situation)

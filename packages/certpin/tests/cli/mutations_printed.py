@@ -96,4 +96,27 @@ MUTATIONS: list[Mutation] = [
         "[command] if self.signed",
         _PRINTED + "test_a_plan_brings_a_signed_version_to_the_clients",
     ),
+    Mutation(
+        "--offline is in the fix only if no server was contacted",
+        _REMEDIES,
+        "if any(each.server for each in situation.sightings):",
+        "if False:",
+        "tests/rotation/test_clock.py::test_the_fix_names_what_keeps_the_time_unconfirmed",
+    ),
+    Mutation(
+        "pins that clients have don't go out again",
+        "certpin/cli/rotate/recording.py",
+        """        if differs:
+            return shipped_command""",
+        """        if True:
+            return shipped_command""",
+        "tests/cli/test_rotate_finish.py::test_a_key_that_no_version_has_is_deleted_from_the_file",
+    ),
+    Mutation(
+        "signed pins that clients have are not signed again",
+        "certpin/cli/rotate/recording.py",
+        "if needs_record(files) and not is_only_raised:",
+        "if needs_record(files):",
+        _PRINTED + "test_a_key_that_goes_before_it_is_published_needs_no_version",
+    ),
 ]

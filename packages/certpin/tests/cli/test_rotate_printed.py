@@ -181,6 +181,17 @@ def test_each_fix_leads_to_another_private_root(bank: Bank) -> None:
     assert bank("switch", "next.pem").code == 0
 
 
+@pytest.mark.parametrize("is_signed", [True, False])
+def test_a_key_that_goes_before_it_is_published_needs_no_version(
+    bank: Bank, is_signed: bool
+) -> None:
+    if is_signed:
+        record_signed()
+    bank("start", "--new", "wrong.key")
+    printed = bank("finish", "wrong.key", "--json").json["next"]
+    assert (printed, following(bank)["act"]) == ("certpin rotate status", "none")
+
+
 def test_a_plan_brings_a_signed_version_to_the_clients(bank: Bank) -> None:
     record_signed()
     (host,) = bank("plan", "--to", "n.key", "--json").json["hosts"]

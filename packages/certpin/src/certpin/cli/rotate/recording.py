@@ -95,16 +95,18 @@ def is_signed_by_default(files: RotationFiles) -> bool:
 def way_out_command(files: RotationFiles) -> str:
     """Return the certpin command to run next so that the pin file's version reaches clients.
 
-    The command is ``publish sign`` for a signed pin set, or else ``rotate shipped``. If the version
-    is recorded already, the command is ``publish status`` if it has to be pushed, or else ``rotate
-    status``.
+    The command is ``publish sign`` for a signed pin set, or else ``rotate shipped``. If clients
+    have the pins already, also under a lower number, the command is ``publish status`` if they
+    have to be pushed, or else ``rotate status``.
     """
     latest, option = files.deployed.latest, file_option(files.path)
-    number = files.next_version if differs_from_latest(files) else files.pins.version
-    is_recorded = latest is not None and number <= latest.number
+    differs = differs_from_latest(files)
     if not is_signed_by_default(files):
-        return f"certpin rotate status{option}" if is_recorded else shipped_command(files, number)
-    if needs_record(files):
+        if differs:
+            return shipped_command(files, files.next_version)
+        return f"certpin rotate status{option}"
+    is_only_raised = latest is not None and not differs and files.pins.version > latest.number
+    if needs_record(files) and not is_only_raised:
         return sign_command(files.path)
     if latest is not None and latest.pending:
         return f"certpin publish status{option}"

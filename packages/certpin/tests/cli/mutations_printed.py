@@ -11,7 +11,7 @@ from tests._mutation import Mutation
 _REMEDIES = "certpin/rotation/remedies.py"
 
 _PRINTED = "tests/cli/test_rotate_printed.py::"
-_ROOT = "test_each_fix_leads_to_another_private_root"
+_ROOT = "tests/cli/test_rotate_trust.py::test_the_refusal_of_a_chain_says_how_to_replace_the_root"
 _TWO_HOSTS = "test_the_commands_of_an_emergency_at_two_hosts_are_accepted_in_their_order"
 
 MUTATIONS: list[Mutation] = [
@@ -73,14 +73,14 @@ MUTATIONS: list[Mutation] = [
         """ == "accepted" and False:
         return _how_to_wait(situation, latest, refusing)
     number""",
-        _PRINTED + _ROOT,
+        _ROOT,
     ),
     Mutation(
         "a root that the pin file trusts goes out with the next version",
         _REMEDIES,
         "    if not lacks_path(situation, [Version(situation.pins)], prospects):",
         "    if False:",
-        _PRINTED + _ROOT,
+        _ROOT,
     ),
     Mutation(
         "the fix of a removed key is another key",

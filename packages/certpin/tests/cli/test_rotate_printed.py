@@ -156,31 +156,6 @@ def test_a_switch_to_the_only_backup_leads_to_another_one(bank: Bank) -> None:
     assert bank("switch", "b.key", "--json").json["next"] is None  # nothing is changed
 
 
-def test_each_fix_leads_to_another_private_root(bank: Bank) -> None:
-    other = Authority("Next root")
-    Path("next.pem").write_bytes(other.issue(HOST, key=bank.a.key).chain_pem)
-
-    def refused() -> dict[str, Any]:
-        done = bank("switch", "next.pem", "--json")
-        (breach,) = done.json["breaches"]
-        assert (done.code, breach["invariant"]) == (1, "adopted")
-        found: dict[str, Any] = breach
-        return found
-
-    then = "give version = 4 of the pin file to the clients, and wait until they have it"
-    assert refused()["fix"].endswith(f"put it into the file of `trust`, {then}")
-    with Path("root.pem").open("ab") as trust:
-        trust.write(other.pem)
-    assert refused()["fix"] == f"`trust` has the root: {then}"
-    text = Path("pins.toml").read_text(encoding="utf-8")
-    Path("pins.toml").write_text(text.replace("version = 3", "version = 4"), encoding="utf-8")
-    assert bank("shipped", "4").code == 0
-    waiting = refused()
-    assert (waiting["fix"], waiting["safe_from"] is None) == ("wait", False)
-    days_pass(40)
-    assert bank("switch", "next.pem").code == 0
-
-
 @pytest.mark.parametrize("is_signed", [True, False])
 def test_a_key_that_goes_before_it_is_published_needs_no_version(
     bank: Bank, is_signed: bool

@@ -177,11 +177,12 @@ def test_the_refusal_of_a_chain_says_how_to_replace_the_root(
         assert (done.code, breach["invariant"]) == (1, "adopted")
         return breach["fix"], breach["safe_from"] is not None
 
-    then = "give the pin file to the clients as the next version, and wait until they have that"
-    add = "if the chain lacks an intermediate, add it; else put its root into the file of `trust`"
-    assert fix() == (f"{add}, {then}", False)
+    then = "give version = 4 of the pin file to the clients, and wait until they have it"
+    add = "add the missing intermediate to the file, or use a certificate of that authority"
+    new = f"if the root is a new one, put it into the file of `trust`, {then}"
+    assert fix() == (f"{add}; {new}", False)
     hospital.trusts(old, hospital.new)
-    assert fix() == (f"the file of `trust` has the root of the chain already: {then}", False)
+    assert fix() == (f"`trust` has the root: {then}", False)
     hospital.ship()
     assert fix() == ("wait", True)
     days_pass(11)

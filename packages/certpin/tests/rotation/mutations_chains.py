@@ -379,18 +379,4 @@ MUTATIONS: list[Mutation] = [
         _IN_TRUST
         + "test_a_new_leaf_of_a_pinned_authority_is_safe_if_every_version_trusts_it[old-False]",
     ),
-    Mutation(
-        "a chain to a root that clients get with time needs no other root",
-        _TRUST,
-        "if latest is not None and not lacks_path(situation, [latest], prospects):",
-        "if False:",
-        _BY_TRUST + "test_the_refusal_of_a_chain_says_how_to_replace_the_root",
-    ),
-    Mutation(
-        "a root that the draft trusts has to go out",
-        _TRUST,
-        "if not lacks_path(situation, [Version(situation.pins)], prospects):",
-        "if False:",
-        _BY_TRUST + "test_the_refusal_of_a_chain_says_how_to_replace_the_root",
-    ),
 ]

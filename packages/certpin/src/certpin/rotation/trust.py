@@ -15,13 +15,11 @@ from certpin.errors import CertificateParseError
 from certpin.pins import Pin, pins_of
 from certpin.pins.certificate_names import name_matches
 from certpin.rotation.faults import verified_path
-from certpin.rotation.prospect import Prospect, lacks_path, trust_digest
-from certpin.rotation.situation import Version
+from certpin.rotation.prospect import Prospect, trust_digest
 from certpin.x509 import name_of
 from certpin.x509.chain import read_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
 
     from certpin.pins import HostPolicy, PinSet
     from certpin.pins.policy import TrustAnchors

@@ -172,9 +172,7 @@ class AccessMiddleware:
         request = Request(scope)
         now = self._watch.clock()
         headers = Headers(scope=scope)
-        found = await to_thread.run_sync(
-            authenticate, self._state, headers, origin, now, scope["method"]
-        )
+        found = await to_thread.run_sync(authenticate, self._state, headers, origin, now)
         if isinstance(found, RefusedToken):
             return _token_refused(request, found), receive
         if found.kind != "token" and self._is_unknown(origin):
@@ -464,7 +462,11 @@ def _to_login(request: Request, *, recheck: bool) -> Response:
     if wants_page(request) and request.method in {"GET", "HEAD"}:
         address = _login_address(request.url.path, request.url.query, recheck=recheck)
         return RedirectResponse(address, 303)
-    answer = problem(request, 401, "Sign in first", "Sign in, or send a token (Bearer).")
+    title, why = "Sign in first", "Sign in, or send a token (Bearer)."
+    if recheck:
+        title = "The OpenID provider must confirm your session first"
+        why = "Nothing was changed. Reload the page, and send the form again."
+    answer = problem(request, 401, title, why)
     answer.headers["WWW-Authenticate"] = 'Bearer realm="certpin"'
     return answer
 

@@ -66,7 +66,6 @@ Kind = Literal["anonymous", "local", "account", "openid", "token"]
 _USERS: tuple[Kind, ...] = ("local", "account", "openid")
 
 _USE_RECORDED_EACH = 60  # seconds between two writes of when a session or token was last used
-_FORM_SECONDS = 600  # for which an open form is accepted after the provider should be asked again
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ class Identity(Actor):
         session: the SHA-256 of the session's cookie; None without a session.
         account: the ID of the account; None without one.
         recheck: True if the OpenID provider must confirm the user first. Until then there are no
-            scopes.
+            scopes, but the user can sign out.
     """
 
     kind: Kind = "anonymous"
@@ -139,7 +138,7 @@ class RefusedToken:
 
 
 def authenticate(
-    state: AuthState, headers: Headers, origin: Origin, now: datetime, method: str = "GET"
+    state: AuthState, headers: Headers, origin: Origin, now: datetime
 ) -> Identity | RefusedToken:
     """Return the user or program that sent a request, identified by its token or cookie.
 
@@ -151,7 +150,6 @@ def authenticate(
         headers: the request's headers.
         origin: the client's address, and the scheme and host of the request.
         now: the current time.
-        method: the request's method.
 
     Raises:
         StoreError: the database is unavailable.
@@ -159,8 +157,7 @@ def authenticate(
     if "authorization" in headers:
         return _by_token(state, headers["authorization"], origin, now)
     secret = sessions.get_cookie(headers, sessions.SESSION_COOKIE, origin)
-    is_change = method not in sessions.SAFE_METHODS
-    identity = _by_session(state, secret, origin, now, is_change=is_change) if secret else None
+    identity = _by_session(state, secret, origin, now) if secret else None
     if identity is not None:
         return identity
     if origin.is_local and state.is_open():
@@ -168,48 +165,48 @@ def authenticate(
     return Identity(source=origin.source)
 
 
-def _by_session(
-    state: AuthState, secret: str, origin: Origin, now: datetime, *, is_change: bool
-) -> Identity | None:
+def _by_session(state: AuthState, secret: str, origin: Origin, now: datetime) -> Identity | None:
     settings = state.settings.access
     with state.store.read() as connection:
         session = find_session(connection, sessions.digest_of(secret), settings, now)
     if session is None:
         return None
-    if _is_outdated(session, settings, now, is_change=is_change):
-        recheck = bool(settings.oidc)
-        return Identity(source=origin.source, session=session.digest, recheck=recheck)
+    owner, csrf = session.owner, sessions.csrf_token(secret)
+    if _is_outdated(session, settings, now):
+        return Identity(
+            owner.name,
+            origin.source,
+            csrf=csrf,  # the form of an open page can still end the session
+            session=session.digest,
+            recheck=bool(settings.oidc),
+        )
     if not _is_use_recorded(session.seen_at, now):
         # If the store is read-only or full, users must still see the pages that say so.
         with suppress(StoreError), state.store.write() as connection:
             record_session_use(connection, session, now)
-    owner = session.owner
     return Identity(
         owner.name,
         origin.source,
         kind="openid" if owner.account is None else "account",
         scopes=scopes_of(owner.role),
-        csrf=sessions.csrf_token(secret),
+        csrf=csrf,
         session=session.digest,
         account=owner.account,
     )
 
 
-def _is_outdated(
-    session: Session, settings: AuthSettings, now: datetime, *, is_change: bool
-) -> bool:
+def _is_outdated(session: Session, settings: AuthSettings, now: datetime) -> bool:
     """Return True if the OpenID provider must confirm the user and role of a session again.
 
-    If ``is_change`` is True (the request submits a form), a session counts as current for longer,
-    because the user's input would be lost.
+    A form gets no more time than a page: a user who lost the group could make a permanent token.
     """
     if session.owner.account is not None:
         return False
     if settings.oidc is None:  # the provider was removed from the settings
         return True
-    limit = settings.oidc.recheck_seconds + (_FORM_SECONDS if is_change else 0)
     # A statement from the future was made while the clock ran ahead: its age is unknown.
-    return not -LEEWAY <= now.timestamp() - session.made_at < limit
+    age = now.timestamp() - session.made_at
+    return not -LEEWAY <= age < settings.oidc.recheck_seconds
 
 
 def _by_token(

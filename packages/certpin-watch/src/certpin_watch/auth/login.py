@@ -24,6 +24,7 @@ from certpin_watch.auth.openid import (
     LOGIN_SECONDS,
     InteractionRequiredError,
     PendingLogin,
+    UserRefusedError,
     code_of,
 )
 from certpin_watch.html import number, render
@@ -218,12 +219,12 @@ class _LoginPages:
         """End the session, and return a page that confirms the logout.
 
         If the user signed in at an OpenID provider, the page has a link that ends the session at
-        the provider, too.
+        the provider, too. A session that the provider must confirm first ends at once.
         """
         identity, provider_logout = request.state.identity, ""
         if identity.session is not None:
             await to_thread.run_sync(self._end, identity, identity.session)
-        if identity.kind == "openid" and self._state.provider:
+        if (identity.kind == "openid" or identity.recheck) and self._state.provider:
             provider_logout = await self._state.provider.logout_address(
                 self._watch.settings.public_url.rstrip("/") + LOGIN_PAGE
             )
@@ -270,19 +271,21 @@ class _OpenIDPages:
         The code in the URL of the request is exchanged for an ID token.
         """
         now, provider = self._watch.clock(), self._provider
-        after = "/"
+        after, asked_again = "/", False
         try:
             cookie = sessions.get_cookie(
                 request.headers, sessions.LOGIN_COOKIE, request.state.origin
             )
             login = PendingLogin.from_cookie(cookie, now)
-            after = login.next
+            after, asked_again = login.next, login.recheck
             metadata = await provider.metadata()
             code = code_of(request.query_params, login, metadata, provider.settings.issuer)
             claims = await provider.redeem(code, login, self._callback, now)
             name, role = id_token.name_of(claims), id_token.role_of(claims, provider.settings)
             if role is None:
-                return await self._failed(request, "no role", name=name, error=_NO_ROLE)
+                return await self._refused(
+                    request, "no role", asked_again=asked_again, name=name, error=_NO_ROLE
+                )
             owner = SessionOwner(None, name, role, str(claims["sub"]))
             start = self._continue if login.recheck else self._start
             secret = await to_thread.run_sync(start, request, owner)
@@ -290,6 +293,8 @@ class _OpenIDPages:
             answer = RedirectResponse(f"{LOGIN_PAGE}?next={quote(after, safe='/')}", 303)
             sessions.set_cookie(answer.headers, sessions.LOGIN_COOKIE, "", request.state.origin)
             return answer
+        except UserRefusedError as exc:
+            return await self._refused(request, exc.problem, asked_again=asked_again)
         except InputError as exc:
             return await self._failed(request, exc.problem)
         return _logged_in(self._watch, request, secret, after)
@@ -315,7 +320,8 @@ class _OpenIDPages:
             The value of the new cookie.
 
         Raises:
-            InputError: the session has ended in the meantime, or belongs to another user.
+            UserRefusedError: the session belongs to another user.
+            InputError: the session has ended in the meantime.
         """
         now, identity = self._watch.clock(), request.state.identity
         with self._watch.store.write() as connection:
@@ -323,11 +329,52 @@ class _OpenIDPages:
             if old is None or old.until <= now.timestamp():
                 raise InputError("the session has ended in the meantime")
             if old.owner.account is not None or old.owner.subject != owner.subject:
-                raise InputError("the provider names another user now")
+                raise UserRefusedError("the provider names another user now")
             if old.owner.role != owner.role:
                 actor, roles = Actor(owner.name, identity.source), (old.owner.role, owner.role)
                 audit(connection, actor, "session.role", " then ".join(roles), at=now)
             return sessions.continue_session(connection, old, owner, now)
+
+    async def _refused(
+        self,
+        request: Request,
+        why: str,
+        *,
+        asked_again: bool,
+        name: str = "",
+        error: str = _FAILED,
+    ) -> Response:
+        """Return the page of ``_failed``; end the session that the provider should have confirmed.
+
+        Args:
+            request: the request.
+            why: the reason, as for ``_failed``.
+            asked_again: True if the provider was asked to confirm a session.
+            name: the user, if known.
+            error: the text for the user.
+        """
+        identity, origin = request.state.identity, request.state.origin
+        if not (asked_again or identity.recheck) or not await to_thread.run_sync(
+            self._end_unconfirmed, identity
+        ):
+            return await self._failed(request, why, name=name, error=error)
+        secret = sessions.new_secret()  # the form on the page can't use the ended session
+        request.state.identity = Identity(source=identity.source, csrf=sessions.csrf_token(secret))
+        answer = await self._failed(request, why, name=name, error=error)
+        sessions.set_cookie(answer.headers, sessions.SESSION_COOKIE, "", origin)
+        sessions.set_cookie(answer.headers, sessions.FORM_COOKIE, secret, origin)
+        return answer
+
+    def _end_unconfirmed(self, identity: Identity) -> bool:
+        """End the session of a request. Return False if there is none."""
+        with self._watch.store.write() as connection:
+            session = stored_session(connection, identity.session or b"")
+            if session is None:
+                return False
+            end_session(connection, session.digest)
+            actor, now = Actor(session.owner.name, identity.source), self._watch.clock()
+            audit(connection, actor, "session.ended", "not confirmed", at=now)
+        return True
 
     async def _failed(
         self, request: Request, why: str, *, name: str = "", error: str = _FAILED

@@ -50,10 +50,16 @@ _KEYS_FRESH = 60.0  # seconds between two fetches of the key set because of an u
 _INTERACTION = frozenset(
     {"login_required", "interaction_required", "consent_required", "account_selection_required"}
 )
+# The provider fails, and does not refuse the user (RFC 6749, 4.1.2.1).
+_TEMPORARY = frozenset({"server_error", "temporarily_unavailable"})
 
 
 class InteractionRequiredError(InputError):
     """The OpenID provider can't confirm the user without prompting for a login."""
+
+
+class UserRefusedError(InputError):
+    """The OpenID provider does not confirm the user."""
 
 
 @dataclass(frozen=True)
@@ -295,7 +301,8 @@ def code_of(
 
     Raises:
         InteractionRequiredError: the provider can't confirm the user without a prompt.
-        InputError: the query is invalid, or the provider refused.
+        UserRefusedError: the provider refuses the user.
+        InputError: the query is invalid, or the provider fails.
     """
     state = answer.get("state", "")
     if not hmac.compare_digest(state.encode(errors="replace"), login.state.encode()):
@@ -307,7 +314,9 @@ def code_of(
     if "error" in answer:
         if login.recheck and answer["error"] in _INTERACTION:
             raise InteractionRequiredError("the provider needs to prompt the user")
-        raise InputError("the provider refused")
+        if answer["error"] in _TEMPORARY:
+            raise InputError("the provider is unavailable")
+        raise UserRefusedError("the provider refused")
     if not (code := answer.get("code", "")) or len(code) > _MAX_CODE:
         raise InputError("the answer has no code")
     return code

@@ -154,9 +154,37 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "the provider must confirm a session again",
         "identity.py",
-        "return not -LEEWAY <= now.timestamp() - session.made_at < limit",
+        "return not -LEEWAY <= age < settings.oidc.recheck_seconds",
         "return False",
         "test_openid.py::test_provider_is_asked_again_without_a_prompt",
+    ),
+    _rule(
+        "a form of an unconfirmed session changes nothing",
+        "identity.py",
+        "return not -LEEWAY <= age < settings.oidc.recheck_seconds",
+        "return not -LEEWAY <= age < settings.oidc.recheck_seconds + 600",
+        "test_openid.py::test_open_form_of_a_refused_user_changes_nothing",
+    ),
+    _rule(
+        "a session that the provider does not confirm ends",
+        "login.py",
+        "            end_session(connection, session.digest)\n",
+        "",
+        "test_openid.py::test_refused_session_ends",
+    ),
+    _rule(
+        "a failing provider ends no session",
+        "openid.py",
+        '        if answer["error"] in _TEMPORARY:\n',
+        '        if answer["error"] in ():\n',
+        "test_openid.py::test_session_survives_a_failure_of_the_provider",
+    ),
+    _rule(
+        "a session that must be confirmed can be ended",
+        "identity.py",
+        "            csrf=csrf,  # the form of an open page can still end the session\n",
+        "",
+        "test_openid.py::test_user_signs_out_of_a_session_that_must_be_confirmed",
     ),
     _rule(
         "a session is never continued for another user",

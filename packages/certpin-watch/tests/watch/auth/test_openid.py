@@ -22,7 +22,7 @@ from certpin_watch.secret import Secret
 from certpin_watch.settings import AuthSettings, OpenIDSettings
 from certpin_watch.store.tables.service import SESSIONS
 from tests.servers.oidc import CLIENT_ID, CLIENT_SECRET, Provider, oidc_provider
-from tests.watch.auth._kit import Service, csrf_of
+from tests.watch.auth._kit import PASSWORD, Service, csrf_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -323,15 +323,16 @@ def test_provider_is_asked_again_without_a_prompt(
         "/account", headers={"hx-request": "true", "hx-current-url": f"{PUBLIC}/live?host=a"}
     )
     assert ajax.headers["hx-redirect"] == "/login/openid?again=1&next=/live%3Fhost%3Da"
-    # An open form is still accepted for a while.
-    assert browser.post("/silences", data={"csrf": csrf_of(page)}).status_code == 200
+    refused = browser.post("/silences", data={"csrf": csrf_of(page)})
+    assert refused.status_code == 401
+    assert "Reload the page, and send the form again" in refused.text
     answer = _again(browser, provider, root)
     assert (answer.status_code, answer.headers["location"]) == (303, "/account")
     assert provider.prompts == ["", "none"]
     assert "openid:anna" in browser.get("/").text
     assert [what for _, what, *_ in openid_service.audit_log()] == ["login"]
     _wait(openid_service, provider, 71)
-    assert browser.post("/silences", data={"csrf": csrf_of(page)}).status_code in {401, 403}
+    assert browser.post("/silences", data={"csrf": csrf_of(page)}).status_code == 403
     provider.groups = ["staff"]
     assert _again(browser, provider, root).status_code == 303
     assert openid_service.audit_log()[-1][1:] == ("session.role", "operator then viewer", "done")
@@ -339,10 +340,87 @@ def test_provider_is_asked_again_without_a_prompt(
         browser.post("/silences", data={"csrf": csrf_of(browser.get("/account"))}).status_code
         == 403
     )
+
+
+@pytest.mark.parametrize("role", ["oncall", "security"])
+def test_open_form_of_a_refused_user_changes_nothing(
+    openid_service: Service, provider: Provider, root: Authority, role: str
+) -> None:
+    provider.groups = [role]
+    browser, _ = _try(openid_service, provider, root)
+    csrf = csrf_of(browser.get("/account"))
+    token = {"csrf": csrf, "name": "still", "scope": "admin"}
     _wait(openid_service, provider, 61)
     provider.groups = []
+    assert browser.post("/silences", data={"csrf": csrf}).status_code == 401
+    assert browser.post("/tokens", data=token).status_code == 401
     assert _again(browser, provider, root).status_code == 403
-    assert browser.get("/").status_code == 303
+    assert browser.post("/tokens", data=token).status_code == 403
+    assert not openid_service.audit_log()[1:-2]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"groups": []}, "no role"),
+        ({"change": _set(sub="another")}, "the provider names another user now"),
+        ({"answer": {"error": "access_denied"}}, "the provider refused"),
+    ],
+    ids=["group", "user", "refusal"],
+)
+def test_refused_session_ends(
+    openid_service: Service, provider: Provider, root: Authority, change: dict[str, Any], why: str
+) -> None:
+    openid_service.add("berta")
+    browser, _ = _try(openid_service, provider, root)
+    cookie = browser.cookies["__Host-certpin"]
+    _wait(openid_service, provider, 61)
+    normal = {name: getattr(provider, name) for name in change}
+    vars(provider).update(change)
+    refused = _again(browser, provider, root)
+    assert refused.status_code == 403
+    vars(provider).update(normal)
+    _wait(openid_service, provider, -61)
+    kept = openid_service.browser(PUBLIC, "192.0.2.9", cookie=f"__Host-certpin={cookie}")
+    assert kept.get("/").headers["location"] == "/login?next=/"
+    (ended, failed) = openid_service.audit_log()[-2:]
+    assert ended == ("openid:anna@bank.example", "session.ended", "not confirmed", "done")
+    assert failed[1:] == ("login", "openid", why)
+    # The form on the page works without the ended session.
+    form = {"csrf": csrf_of(refused), "name": "berta", "password": PASSWORD}
+    assert browser.post("/login", data=form).status_code == 303
+
+
+@pytest.mark.parametrize("error", ["server_error", "temporarily_unavailable"])
+def test_session_survives_a_failure_of_the_provider(
+    openid_service: Service, provider: Provider, root: Authority, error: str
+) -> None:
+    browser, _ = _try(openid_service, provider, root)
+    _wait(openid_service, provider, 61)
+    provider.answer = {"error": error}
+    assert _again(browser, provider, root).status_code == 403
+    provider.answer = {"code": "guessed"}
+    assert _again(browser, provider, root).status_code == 403
+    # Another site can't forge a refusal that ends the session.
+    assert browser.get("/login/openid?again=1&next=/").status_code == 303
+    forged = "https://evil.example/login/openid/callback?state=guessed&error=access_denied"
+    assert _back(browser, forged).status_code == 403
+    provider.answer = {}
+    assert _again(browser, provider, root).status_code == 303
+
+
+def test_user_signs_out_of_a_session_that_must_be_confirmed(
+    openid_service: Service, provider: Provider, root: Authority
+) -> None:
+    browser, _ = _try(openid_service, provider, root)
+    csrf = csrf_of(browser.get("/account"))
+    _wait(openid_service, provider, 71)
+    assert browser.post("/logout", data={"csrf": "0" * 64}).status_code == 403
+    out = browser.post("/logout", data={"csrf": csrf})
+    assert out.status_code == 200
+    assert f"{provider.issuer}/logout?client_id=certpin" in out.text
+    assert openid_service.audit_log()[-1][:2] == ("openid:anna@bank.example", "logout")
+    assert browser.get("/").headers["location"] == "/login?next=/"
 
 
 def test_ended_and_expired_sessions_are_not_continued(
@@ -379,6 +457,7 @@ def test_session_is_not_continued_for_an_unknown_or_another_user(
     provider.signed_in, provider.change = True, _set(sub="another")
     assert _again(browser, provider, root).status_code == 403
     assert openid_service.audit_log()[-1][3] == "the provider names another user now"
+    assert browser.get("/").headers["location"] == "/login?next=/"
     assert _try(openid_service, provider, root)[1].status_code == 303
     without = openid_service.with_settings(listen=("0.0.0.0", 8460), public_url=PUBLIC)
     cookie = _try(openid_service, provider, root)[0].cookies["__Host-certpin"]

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from certpin_watch.monitor.results import MAX_REQUEST
+from certpin_watch.permissions import WORKER_JOBS, WORKER_RESULTS
 from tests.documentation._blocks import blocks
 from tests.servers._run import free_port, require, running, scratch
 
@@ -88,9 +90,11 @@ def _proxied(intermediate: Authority, rate: str = "rate=20r/s") -> Iterator[tupl
                 upstream.shutdown()
 
 
-def _post(port: int, path: str = "/reports", host: str = "reports.bank.example") -> int:
-    """Post a request to the proxy, without verifying its certificate, and return the response's
-    status.
+def _post(
+    port: int, path: str = "/reports", host: str = "reports.bank.example", size: int = 2
+) -> int:
+    """Post a request of ``size`` bytes to the proxy, without verifying its certificate, and return
+    the response's status.
     """
     context = ssl._create_unverified_context()
     raw = context.wrap_socket(
@@ -98,7 +102,8 @@ def _post(port: int, path: str = "/reports", host: str = "reports.bank.example")
     )
     with raw, raw.makefile("rb") as answer:
         head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-For: 8.8.8.8\r\n"
-        raw.sendall(f"{head}Content-Length: 2\r\nConnection: close\r\n\r\n{{}}".encode())
+        raw.sendall(f"{head}Content-Length: {size}\r\nConnection: close\r\n\r\n".encode())
+        raw.sendall(b"{}" * (size // 2))
         return int(answer.readline().split()[1])
 
 
@@ -117,6 +122,19 @@ def test_nginx_limits_the_requests_of_an_address(intermediate: Authority) -> Non
         assert statuses.count(204) == 101  # the burst, and one
         assert _post(port, "/login") == 404
         assert _post(port, "/readyz", "watch.bank.example") == 404
+
+
+@pytest.mark.peer("nginx")
+def test_nginx_lets_the_results_of_workers_pass(intermediate: Authority) -> None:
+    users = "watch.bank.example"
+    with _proxied(intermediate) as (port, upstream):
+        upstream.go.set()
+        for path in (WORKER_JOBS, WORKER_RESULTS):
+            assert _post(port, path, users, MAX_REQUEST) == 204
+        assert _post(port, WORKER_RESULTS, users, MAX_REQUEST + 2) == 413
+        assert _post(port, "/login", users, 300_000) == 413
+        assert _post(port, WORKER_RESULTS) == 404
+        assert [path for path, _ in upstream.asked] == [WORKER_JOBS, WORKER_RESULTS]
 
 
 def test_the_documentation_shows_a_part_of_the_example() -> None:

@@ -43,9 +43,9 @@ _CONNECT_TIMEOUT, _RESPONSE_TIMEOUT = 10.0, 60.0  # seconds
 _MAX_RETRY_AFTER = 300.0  # seconds
 
 # `refused`: the token is not accepted, and waiting doesn't change that. `misdirected`: there is no
-# service at the address, or another one. `rejected`: the service can't use this request. `away`:
-# another attempt may succeed.
-Kind = Literal["refused", "misdirected", "rejected", "away"]
+# service at the address, or another one. `rejected`: the service can't use this request. `large`:
+# the service, or a proxy, takes no request of this size. `away`: another attempt may succeed.
+Kind = Literal["refused", "misdirected", "rejected", "large", "away"]
 
 
 class ServiceError(CertpinError):
@@ -56,8 +56,9 @@ class ServiceError(CertpinError):
         fix: how to fix it; may be empty.
         kind: the type of the failure. "refused": the service doesn't accept the token.
             "misdirected": the address is not that of the service, or its certificate or pins don't
-            match. "rejected": the service can't read this request. "away": the service is
-            unreachable, or answers with an error; another attempt may succeed.
+            match. "rejected": the service can't read this request. "large": the request is too
+            large for the service, or for a proxy before it. "away": the service is unreachable, or
+            answers with an error; another attempt may succeed.
         retry_after: the seconds that the service asks to wait; 0 if its response has none.
     """
 
@@ -231,7 +232,7 @@ class ServiceLink:
                 f"{url} cannot read what this worker sends ({status})",
                 "let both have the same version of certpin; a proxy between them has to let bodies "
                 f"of {MAX_REQUEST // 2**20} MiB pass",
-                "rejected",
+                "large" if status == 413 else "rejected",
             )
         fix = "certpin watch alerts, and the log where the service runs, say why"
         return ServiceError(f"{url} answers {status}", fix, "away", _retry_after(headers))

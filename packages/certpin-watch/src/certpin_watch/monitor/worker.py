@@ -166,10 +166,16 @@ class _Worker:
             await probing
 
     async def _deliver(self, results: list[ProbeResult]) -> None:
+        """Deliver results in one request, or in two smaller ones if a proxy refuses its size."""
         delivery = ResultBatch(self._process, tuple(results))
         try:
             receipt = await self._until_answered(lambda: self._link.deliver(delivery), once=True)
         except ServiceError as exc:
+            if exc.kind == "large" and len(results) > 1:
+                middle = len(results) // 2
+                await self._deliver(results[:middle])
+                await self._deliver(results[middle:])
+                return
             self._report(exc)
             fates: Sequence[str] = ()
         else:
@@ -206,7 +212,7 @@ class _Worker:
             try:
                 answer = await self._unless_stopped(call())
             except ServiceError as exc:
-                if once and exc.kind == "rejected":
+                if once and exc.kind in {"rejected", "large"}:
                     raise
                 self._failed(exc)
                 await pause(self._stop, backoff.pause(exc.retry_after))

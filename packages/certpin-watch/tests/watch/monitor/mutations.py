@@ -25,6 +25,13 @@ def _snapshot_rule(rule: str, old: str, new: str, test: str) -> Mutation:
 
 
 MUTATIONS: list[Mutation] = [
+    _rule(
+        "results that are too large for one request are divided",
+        "worker.py",
+        '            if exc.kind == "large" and len(results) > 1:\n',
+        "            if False:\n",
+        "test_workers.py::test_results_that_are_too_large_for_one_request_are_divided",
+    ),
     _snapshot_rule(
         "a pin file with a problem is read again",
         " and path not in self._problems:",

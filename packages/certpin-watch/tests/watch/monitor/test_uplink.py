@@ -132,7 +132,7 @@ def test_a_file_without_certificates_is_refused(tmp_path: Path) -> None:
             "rejected",
             "cannot read",
         ),
-        (http("413 Content Too Large"), "rejected", "cannot read"),
+        (http("413 Content Too Large"), "large", "cannot read"),
         (http("429 Too Many Requests", b"", "Retry-After: 7"), "away", "answers 429"),
         (http("503 Service Unavailable"), "away", "answers 503"),
         (http("200 OK", b"<html>"), "misdirected", "answers something else"),

@@ -19,11 +19,20 @@ from starlette.testclient import TestClient
 
 from certpin.lab import LabServer
 from certpin_watch import service
+from certpin_watch.api import workers as workers_api
 from certpin_watch.application import application
 from certpin_watch.auth.credentials import make_token
 from certpin_watch.health import ProcessHealth
 from certpin_watch.monitor import scheduler
-from certpin_watch.monitor.results import MAX_REQUEST, AddressResult, ProbeJob, ProbeResult
+from certpin_watch.monitor.results import (
+    MAX_REQUEST,
+    AddressResult,
+    JobRequest,
+    ProbeJob,
+    ProbeResult,
+)
+from certpin_watch.monitor.uplink import ServiceAccess, ServiceLink, parse_service_url
+from certpin_watch.monitor.worker import WorkerEvents, _Worker
 from certpin_watch.permissions import WORKER_JOBS, WORKER_RESULTS, worker_scope
 from certpin_watch.store.accounts import revoke_token
 from certpin_watch.store.queries.freshness import workers
@@ -368,6 +377,39 @@ def test_a_worker_that_sends_false_results_changes_nothing(any_site: Callable[..
     while_serving(made, story)
     (row,) = made.rows()
     assert (row.host, row.vantage, row.count, row.slot) == ("localhost", "fra1", 1, job["slot"])
+
+
+def test_results_that_are_too_large_for_one_request_are_divided(
+    site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = site(host=[elsewhere(port) for port in range(1, 8)])
+    token, said = made.token(), list[str]()
+
+    class Events(WorkerEvents):
+        def trouble(self, problem: str, fix: str) -> None:
+            said.append(f"{problem}; {fix}")
+
+    async def run() -> None:
+        access = ServiceAccess(parse_service_url(made.url), lambda: token, made.folder / "root.pem")
+        async with serving(made), ServiceLink(access) as link:
+            worker = _Worker(link, asyncio.Event(), 8, Events())
+            jobs = (await link.jobs(JobRequest(worker._process, 8))).jobs
+            results = [
+                ProbeResult(
+                    *(job.host, job.port, job.way, job.location),
+                    *(job.slot, job.slot, (SILENT,), (bytes(500 * job.port),)),
+                )
+                for job in jobs
+            ]
+            monkeypatch.setattr(workers_api, "MAX_REQUEST", 4000)
+            await worker._deliver(results)
+
+    asyncio.run(run())
+    # Only the results that no request can carry are lost: of 3,000 and 3,500 bytes, in base64.
+    assert sorted(row.port for row in made.rows()) == [1, 2, 3, 4, 5]
+    (problem,) = said
+    assert "(413)" in problem
+    assert "bodies of 4 MiB" in problem
 
 
 def test_only_a_token_of_a_worker_permits_the_urls_of_workers_and_nothing_else(

@@ -20,7 +20,12 @@ from certpin.x509.chain import public_roots
 from certpin_watch.monitor.sightings import debounce
 from certpin_watch.monitor.targets import monitored_policies
 from certpin_watch.settings import MonitorSettings
-from certpin_watch.store.probes import logged_since, probed_locations, sightings_between
+from certpin_watch.store.probes import (
+    awaited_since,
+    logged_since,
+    probed_locations,
+    sightings_between,
+)
 from certpin_watch.store.queries import to_datetime
 from certpin_watch.store.queries.chains import load_chains
 
@@ -35,7 +40,7 @@ if TYPE_CHECKING:
     from certpin_watch.context import Watch
     from certpin_watch.monitor.sightings import ConfirmedSighting
     from certpin_watch.monitor.targets import MonitoredPolicy, Target
-    from certpin_watch.store.probes import SightingRow
+    from certpin_watch.store.probes import ProbeKey, SightingRow
 
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
 
@@ -232,6 +237,7 @@ class ProbeEvidence:
         logged: certificates in Certificate Transparency logs.
         last_results: the time of the last result for each target (host, port, way to connect) and
             location.
+        awaited: when each target and location without any result was first planned.
     """
 
     policies: tuple[PolicyEvidence, ...] = ()
@@ -241,7 +247,8 @@ class ProbeEvidence:
     is_complete: bool = True
     locations: tuple[LocationStatus, ...] = ()
     logged: tuple[LoggedCertificate, ...] = ()
-    last_results: dict[tuple[str, int, str, str], datetime] = field(default_factory=dict)
+    last_results: dict[ProbeKey, datetime] = field(default_factory=dict)
+    awaited: dict[ProbeKey, datetime] = field(default_factory=dict)
 
     @property
     def targets(self) -> Iterator[Target]:
@@ -283,6 +290,7 @@ def gather_probes(watch: Watch, now: datetime) -> ProbeEvidence:
             locations=tuple(_locations(connection, now)),
             logged=tuple(_logged(connection, now, settings)),
             last_results=views.last_results,
+            awaited={key: to_datetime(at) for key, at in awaited_since(connection).items()},
         )
 
 
@@ -299,7 +307,7 @@ class _Views:
         for row in rows:
             places[*row.key, row.edge].append(row)
         self._confirmed: dict[tuple[str, int, str], list[ConfirmedSighting]] = defaultdict(list)
-        self.last_results: dict[tuple[str, int, str, str], datetime] = {}
+        self.last_results: dict[ProbeKey, datetime] = {}
         for place, seen in places.items():
             self._confirmed[place[:3]].extend(debounce(seen, recent))
             if not any(row.latest for row in seen):  # not probed any more, so it can't be silent

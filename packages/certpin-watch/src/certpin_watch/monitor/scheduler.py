@@ -145,7 +145,9 @@ class Scheduler:
             max_gap = int(settings.silent_after * settings.interval.total_seconds())
             probes.note_scheduled(connection, locations, watch.clock(), max_gap)
             if not snapshot.problems:  # the targets of an unreadable pin file are not known
-                probes.end_other_sightings(connection, _probe_keys(policies))
+                probed = _probe_keys(policies)
+                answered = probes.end_other_sightings(connection, probed)
+                probes.note_awaited(connection, probed - answered, watch.clock())
         with watch.store.read() as connection:
             own = targets_at(targets, settings.location)
             last = last_probes(connection, settings.location)

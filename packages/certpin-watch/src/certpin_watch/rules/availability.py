@@ -87,10 +87,9 @@ def _not_probed(evidence: Evidence) -> Iterator[AlertFinding]:
 
 
 def _too_many_anchors(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
-    trust = monitored.policy.trust
     workers = {name for target in monitored.charge.targets for name in target.locations}
     workers.discard(monitored.settings.location)
-    if trust and workers and encoded_size(trust.der) > MAX_BYTES - _JOB_ROOM:
+    if workers and not _fits_in_a_job(monitored):
         yield policy_finding(
             monitored,
             "not-probed",
@@ -99,6 +98,11 @@ def _too_many_anchors(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
             f"certpin lint {monitored.file}",
             subject="anchors",
         )
+
+
+def _fits_in_a_job(monitored: PolicyEvidence) -> bool:
+    trust = monitored.policy.trust
+    return trust is None or encoded_size(trust.der) <= MAX_BYTES - _JOB_ROOM
 
 
 @partial(
@@ -180,6 +184,8 @@ def _missing_results(
 ) -> Iterator[AlertFinding]:
     """Yield a finding for each host without recent results from a location that probes other hosts.
 
+    A host without any result counts from when it was first planned there.
+
     Args:
         probes: the state of the probed servers.
         speaking: the locations with a recent result for at least one host, and new locations. A
@@ -187,21 +193,25 @@ def _missing_results(
     """
     begun = {location.name: location.since for location in speaking}
     for monitored in probes.policies:
+        # Anchors that no worker can be sent have a finding of the rule not-probed.
+        probing = begun.keys() if _fits_in_a_job(monitored) else {probes.settings.location}
         for target in monitored.charge.targets:
-            for vantage in sorted(begun.keys() & set(target.locations)):
+            for vantage in sorted(begun.keys() & probing & set(target.locations)):
                 last = probes.last_results.get((*target.key, vantage))
+                since = last or probes.awaited.get((*target.key, vantage))
                 # While the service was down it asked no location, so that no host was silent.
-                if last and max(last, begun[vantage]) < probes.now - _patience(probes):
+                if since and max(since, begun[vantage]) < probes.now - _patience(probes):
+                    moment = in_utc(since, down=True)
                     yield policy_finding(
                         monitored,
                         "vantage-silent",
                         "warning",
-                        f"the location {vantage} has not probed {target.host}:{target.port} "
-                        f"since {in_utc(last, down=True)}",
+                        f"the location {vantage} has not probed {target.host}:{target.port} since "
+                        + (moment if last else f"it was added on {moment}"),
                         f"certpin check {monitored.file}",
                         subject=f"{vantage} {target.host}:{target.port} {target.way}",
                         vantage=vantage,
-                        heard=int(last.timestamp()),
+                        heard=int(last.timestamp()) if last else None,
                     )
 
 

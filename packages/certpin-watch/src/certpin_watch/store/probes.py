@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, bindparam, delete, or_, select, update
 
 from certpin_watch.store.engine import advisory_lock, insert, pieces
-from certpin_watch.store.tables.observations import LATEST, LOGGED, SIGHTINGS, VANTAGES
+from certpin_watch.store.tables.observations import AWAITED, LATEST, LOGGED, SIGHTINGS, VANTAGES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -231,7 +231,7 @@ def write_sightings(
         connection.execute(insert(connection, SIGHTINGS), [_values(row) for row in new])
 
 
-def end_other_sightings(connection: Connection, probed: AbstractSet[ProbeKey]) -> None:
+def end_other_sightings(connection: Connection, probed: AbstractSet[ProbeKey]) -> set[ProbeKey]:
     """End the sightings of targets that are not probed any more; delete locations without a target.
 
     A sighting is a period of equal probe results. When a server, a location or a trust anchor is
@@ -241,14 +241,54 @@ def end_other_sightings(connection: Connection, probed: AbstractSet[ProbeKey]) -
     Args:
         connection: a transaction that holds the monitor's lease.
         probed: every target that is probed now, once for each location.
+
+    Returns:
+        The targets of ``probed`` that have a result.
     """
     table = SIGHTINGS.c
     chosen = select(table.id, table.host, table.port, table.way, table.vantage).where(LATEST)
-    ended = [{"row": row.id} for row in connection.execute(chosen) if tuple(row[1:]) not in probed]
+    current = {row.id: tuple(row[1:]) for row in connection.execute(chosen)}
+    ended = [{"row": row} for row, key in current.items() if key not in probed]
     if ended:
         connection.execute(_END, ended)
+    answered = set(current.values())
     names = {location for *_, location in probed}
     connection.execute(delete(VANTAGES).where(VANTAGES.c.name.not_in(names)))
+    return {key for key in probed if key in answered}
+
+
+def note_awaited(connection: Connection, awaited: AbstractSet[ProbeKey], now: datetime) -> None:
+    """Record since when targets have no result from a location that has to probe them.
+
+    Args:
+        connection: a transaction that holds the monitor's lease.
+        awaited: all of these targets, once for each location.
+        now: the current time, for targets that are new here.
+    """
+    moment = int(now.timestamp())
+    # A time in the future was written while the clock ran ahead.
+    known = {key for key, since in awaited_since(connection).items() if since <= moment}
+    columns = AWAITED.c
+    connection.execute(delete(AWAITED).where(columns.since > moment))
+    for host, port, way, location in known - awaited:
+        same = (columns.host == host, columns.port == port, columns.way == way)
+        connection.execute(delete(AWAITED).where(*same, columns.vantage == location))
+    if new := awaited - known:
+        names = ("host", "port", "way", "vantage", "since")
+        rows = [dict(zip(names, (*key, moment), strict=True)) for key in new]
+        connection.execute(insert(connection, AWAITED), rows)
+
+
+def awaited_since(connection: Connection) -> dict[ProbeKey, int]:
+    """Return the targets without a result, by location, and when they were first planned.
+
+    The times are in seconds since 1970.
+    """
+    columns = AWAITED.c
+    rows = connection.execute(
+        select(columns.host, columns.port, columns.way, columns.vantage, columns.since)
+    )
+    return {(host, port, way, location): since for host, port, way, location, since in rows}
 
 
 def probed_locations(connection: Connection) -> list[LocationRow]:

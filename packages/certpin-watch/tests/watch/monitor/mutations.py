@@ -73,8 +73,8 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a server that is not probed any more does not count",
         "scheduler.py",
-        "                probes.end_other_sightings(connection, _probe_keys(policies))\n",
-        "                pass\n",
+        "                answered = probes.end_other_sightings(connection, probed)\n",
+        "                answered = set()\n",
         "test_monitor.py::test_a_server_that_is_removed_from_the_settings_does_not_count",
     ),
     _rule(
@@ -106,10 +106,33 @@ MUTATIONS: list[Mutation] = [
         "test_monitor.py::test_a_server_that_is_removed_from_the_settings_does_not_count",
     ),
     Mutation(
+        "a host that a location never probed is found",
+        "certpin_watch/rules/availability.py",
+        "last or probes.awaited.get((*target.key, vantage))",
+        "last",
+        "tests/watch/rules/test_probe_rules.py::"
+        "test_a_host_that_a_location_never_probed_is_found_after_the_same_time",
+    ),
+    _store_rule(
+        "a new target is given time",
+        "probes.py",
+        "if new := awaited - known:",
+        "if new := awaited:",
+        "test_handout.py::test_a_target_that_a_location_never_probes_is_found[sqlite]",
+    ),
+    Mutation(
+        "a location without any result makes a host stale",
+        "certpin_watch/store/queries/hosts.py",
+        "[awaited] if awaited else []",
+        "[]",
+        "tests/watch/store/queries/test_queries.py::"
+        "test_a_location_without_any_result_makes_a_host_stale[sqlite]",
+    ),
+    Mutation(
         "after a pause of the service no host is called silent",
         "certpin_watch/rules/availability.py",
-        "max(last, begun[vantage])",
-        "last",
+        "max(since, begun[vantage])",
+        "since",
         "tests/watch/rules/test_probe_rules.py::test_a_host_without_results_from_a_location_is_found",
     ),
     _rule(

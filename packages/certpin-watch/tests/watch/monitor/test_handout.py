@@ -18,6 +18,7 @@ from certpin_watch.monitor.handout import LEASE, hand_out_jobs, store_results
 from certpin_watch.monitor.results import AddressResult, JobRequest, ProbeResult
 from certpin_watch.monitor.sightings import record_results
 from certpin_watch.store.leases import WorkerIdentity
+from certpin_watch.store.probes import awaited_since
 from certpin_watch.store.tables.observations import SIGHTINGS
 from certpin_watch.store.tables.service import LEASES
 from tests.watch.monitor.conftest import scene_of
@@ -89,6 +90,59 @@ def test_a_late_result_counts_while_no_other_worker_has_the_job(scene: Scene) ->
     (job, *_) = taken(scene, ONE)
     scene.pass_time(seconds=LEASE + 1)
     assert store_results(scene.watch, ONE, [answer(job)]) == ["kept"]
+
+
+@pytest.mark.medium
+def test_a_target_that_a_location_never_probes_is_found(scene: Scene) -> None:
+    def deliver(minutes: int) -> None:
+        """Let workers of both locations answer all jobs, except those of fra1 for port 446."""
+        for _ in range(minutes // 20):
+            scene.pass_time(minutes=20)
+            scene.round()
+            for worker in (ONE, ELSEWHERE):
+                jobs = taken(scene, worker)
+                kept = [job for job in jobs if (job.location, job.port) != ("fra1", 446)]
+                store_results(scene.watch, worker, [answer(job) for job in kept])
+
+    def silent() -> list[tuple[str, str]]:
+        return [
+            (finding.subject, finding.summary)
+            for finding in scene.found()
+            if finding.rule == "vantage-silent"
+        ]
+
+    scene.round()
+    planned = scene.watch.clock()
+    deliver(60)  # silent_after times interval
+    assert silent() == []
+    assert "not-seen-lately" not in scene.host().problems
+    deliver(20)
+    ((subject, summary),) = silent()
+    assert subject.startswith("fra1 localhost:446 ")
+    assert f"since it was added on {planned:%Y-%m-%d %H:%M} UTC" in summary
+    assert "not-seen-lately" in scene.host().problems
+    # After a pause, and after the clock was set back, each location has time again.
+    scene.pass_time(hours=3)
+    deliver(80)
+    assert silent() == []
+    deliver(20)
+    assert [subject for subject, _ in silent()] == [subject]
+    scene.pass_time(hours=-3)
+    deliver(80)
+    assert silent() == []
+    deliver(20)
+    assert [subject for subject, _ in silent()] == [subject]
+    # The first result resolves it. A new location has time, too, and a removed one is not silent.
+    scene.pass_time(seconds=LEASE + 1)
+    (job,) = (job for job in taken(scene, ONE) if job.port == 446)
+    store_results(scene.watch, ONE, [answer(job)])
+    assert silent() == []
+    for vantages in (["fra1", "iad1"], ["fra1"]):
+        scene.configure(host=[{"name": "localhost", "port": 443, "vantages": vantages}])
+        scene.round()
+        assert silent() == []
+        with scene.watch.store.read() as connection:
+            assert {key[-1] for key in awaited_since(connection)} == set(vantages[1:])
 
 
 def test_returned_jobs_go_to_another_worker_at_once(scene: Scene) -> None:

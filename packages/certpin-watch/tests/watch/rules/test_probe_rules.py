@@ -19,6 +19,7 @@ from certpin.providers import load_providers, root_pins
 from certpin.rotation import AdoptionDelays, Event, journal_path
 from certpin.x509 import Chain
 from certpin.x509.certificate import read_certificates
+from certpin_watch.monitor.results import MAX_BYTES
 from certpin_watch.monitor.targets import Target
 from certpin_watch.rules.engine import RULES, evaluate
 from certpin_watch.rules.rule import Evidence, ReportEvidence, VersionHolders
@@ -561,6 +562,32 @@ def test_a_host_without_results_from_a_location_is_found() -> None:
     assert findings[0].host == made.HOST
     begun = location("local", since=timedelta(minutes=5))  # the service was down until then
     assert rules(found([view()], locations=(begun,), last_results=last)) == []
+
+
+def test_a_host_that_a_location_never_probed_is_found_after_the_same_time() -> None:
+    def silent(added: timedelta, since: timedelta = DAY) -> list[AlertFinding]:
+        awaited = {(*made.LOCAL.key, "local"): NOW - added}
+        return found([view()], locations=(location("local", since=since),), awaited=awaited)
+
+    finding = one(silent(timedelta(minutes=61)), "vantage-silent")
+    assert (finding.severity, finding.host) == ("warning", made.HOST)
+    assert f"since it was added on {NOW - timedelta(minutes=61):%Y-%m-%d %H:%M}" in finding.summary
+    assert finding.details["heard"] is None
+    assert silent(timedelta(minutes=60)) == []
+    assert silent(DAY, since=timedelta(minutes=5)) == []  # the location is new, or again there
+
+
+def test_a_host_whose_anchors_no_worker_can_be_sent_has_one_finding() -> None:
+    anchor = made.root().certificate.der
+    content = pins("leaf", trust=TrustAnchors((anchor,) * (MAX_BYTES // len(anchor))))
+    target = replace(made.EVERYWHERE, trust=content.policies[0].trust)
+    both = (location("local"), location("fra1"))
+    awaited = {(*target.key, name): NOW - DAY for name in target.locations}
+    findings = found([view(target=target)], content, locations=both, awaited=awaited)
+    assert sorted((each.rule, each.details.get("vantage")) for each in findings) == [
+        ("not-probed", None),
+        ("vantage-silent", "local"),
+    ]
 
 
 def test_a_stopped_monitor_is_found_instead_of_its_locations() -> None:

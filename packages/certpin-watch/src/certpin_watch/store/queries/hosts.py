@@ -14,9 +14,9 @@ from sqlalchemy import func, select
 
 from certpin_watch.settings import DEFAULT_THRESHOLDS, Thresholds
 from certpin_watch.store.identities import HOUR
-from certpin_watch.store.queries import Page, clamp_limit, days_between, to_seconds
+from certpin_watch.store.queries import Page, clamp_limit, days_between, to_datetime, to_seconds
 from certpin_watch.store.queries.sightings import PinJudge, Vantage, current_by_location
-from certpin_watch.store.tables.observations import LATEST, REPORT_GROUPS, SIGHTINGS
+from certpin_watch.store.tables.observations import AWAITED, LATEST, REPORT_GROUPS, SIGHTINGS
 from certpin_watch.store.tables.service import ALERTS
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from certpin_watch.snapshot import MonitoredPinSet, SetPolicies, Snapshot
 
 # `broken`: a location can't reach the host, can't verify its chain, or sees a key that some client
-# refuses. `expiring`: a certificate or the pins expire soon. `unknown`: no recent probe.
+# refuses. `expiring`: a certificate or the pins expire soon. `unknown`: a location that has to
+# probe the host has no recent result.
 Status = Literal["broken", "unknown", "expiring", "holds"]
 WORST_FIRST: tuple[Status, ...] = ("broken", "unknown", "expiring", "holds")
 
@@ -156,10 +157,11 @@ def describe_hosts(
     known = [name for name, policies in covered.items() if policies]
     judge = PinJudge(snapshot, now)
     seen = current_by_location(connection, judge, known, thresholds)
+    awaited = _awaited(connection, known)
     alerts, failures = _open_alerts(connection, known), _recent_failures(connection, known, now)
     return tuple(
         msgspec.structs.replace(
-            _host(name, covered[name], seen[name], judge, thresholds),
+            _host(name, covered[name], seen[name], awaited.get(name), judge, thresholds),
             alerts=alerts[name],
             failures=failures[name],
         )
@@ -193,12 +195,13 @@ def _host(
     name: str,
     policies: SetPolicies,
     seen: tuple[Vantage, ...],
+    awaited: datetime | None,
     judge: PinJudge,
     thresholds: Thresholds,
 ) -> Host:
     not_after = min((location.not_after for location in seen if location.not_after), default=None)
     expires = min((policy.expires for _, policy in policies if policy.expires), default=None)
-    status, problems = _status(seen, expires, judge.now, thresholds)
+    status, problems = _status(seen, awaited, expires, judge.now, thresholds)
     return Host(
         name,
         status,
@@ -214,6 +217,7 @@ def _host(
 
 def _status(
     seen: tuple[Vantage, ...],
+    awaited: datetime | None,
     expires: datetime | None,
     now: datetime,
     thresholds: Thresholds,
@@ -225,6 +229,7 @@ def _status(
 
     Args:
         seen: the latest result of each location.
+        awaited: when the first location that has no result was planned; None if all have one.
         expires: when the first of its pins expires; None if none does.
         now: the current time.
         thresholds: the limits in the settings for old results, and for dates that are near.
@@ -232,7 +237,8 @@ def _status(
     broken = dict.fromkeys(location.problem_word for location in seen if location.problem_word)
     if len({location.leaf_pin for location in seen if location.leaf_pin}) > 1:
         broken["vantages-disagree"] = None
-    stale = not seen or any(now - location.last_at > thresholds.stale for location in seen)
+    times = [location.last_at for location in seen] + ([awaited] if awaited else [])
+    stale = not seen or any(now - at > thresholds.stale for at in times)
     soon = ["certificate-ends"] if any(location.ends_soon for location in seen) else []
     if expires is not None and expires - now < thresholds.pins:
         soon.append("pins-end")
@@ -255,6 +261,14 @@ def _policy(monitored: MonitoredPinSet, policy: HostPolicy, judge: PinJudge) -> 
         policy.expires,
         tuple(version.number for version in judge.alive(monitored)),
     )
+
+
+def _awaited(connection: Connection, wanted: Sequence[str]) -> dict[str, datetime]:
+    """Return for hosts of which a location has no result when the first of these was planned."""
+    columns = AWAITED.c
+    statement = select(columns.host, func.min(columns.since)).where(columns.host.in_(wanted))
+    rows = connection.execute(statement.group_by(columns.host))
+    return {name: to_datetime(since) for name, since in rows}
 
 
 def _open_alerts(connection: Connection, wanted: Sequence[str]) -> dict[str, int]:

@@ -137,6 +137,18 @@ VANTAGES = Table(
     timestamp("heard_at", nullable=True),
 )
 
+# The targets that a location has to probe and has no result of: a host, port and way. `since` is
+# when the service first planned that. The row is deleted with the first result.
+AWAITED = Table(
+    "awaited",
+    METADATA,
+    text("host", primary_key=True),
+    Column("port", BigInteger, primary_key=True, autoincrement=False),
+    text("way", primary_key=True),
+    text("vantage", primary_key=True),
+    timestamp("since"),
+)
+
 # Certificates in a log (Certificate Transparency, RFC 6962) for a watched host. A certificate and
 # its precertificate have the same `tbs`, and are one row. `kind` is certificate, or malformed if it
 # can't be parsed; `key` is the SHA-256 of its SPKI, `authorities` the concatenated ones of the

@@ -12,6 +12,7 @@ from sqlalchemy import update
 from certpin.lab.ct_log import LabLog, log_list
 from certpin_watch.settings import AlertSettings, CollectorSettings, ServiceSettings, Thresholds
 from certpin_watch.store.chains import add_usage, lock_usage, read_usage
+from certpin_watch.store.probes import note_awaited
 from certpin_watch.store.queries import (
     adoption,
     alerts,
@@ -98,6 +99,23 @@ def test_an_old_probe_result_is_stale(store: Store, digests: dict[str, bytes]) -
     assert found.unseen == (NEW,)
     assert found.problems == ("pins.toml: broken",)
     assert found.last_report == NOW - 2 * HOUR
+
+
+def test_a_location_without_any_result_makes_a_host_stale(
+    store: Store, digests: dict[str, bytes]
+) -> None:
+    del digests
+
+    def problems(added: timedelta) -> tuple[str, ...]:
+        with store.write() as connection:
+            note_awaited(connection, set(), NOW)
+            note_awaited(connection, {(PAY, 443, "", "fra1")}, NOW - added)
+            host = hosts.host(connection, world.snapshot(), NOW, PAY)
+        assert host is not None
+        return host.problems
+
+    assert "not-seen-lately" not in problems(HOUR)
+    assert "not-seen-lately" in problems(HOUR + timedelta(seconds=1))
 
 
 def test_default_thresholds_equal_those_of_default_settings() -> None:

@@ -12,6 +12,15 @@ down_revision = "0001"
 def upgrade() -> None:
     """Change the tables from the previous revision to this revision."""
     op.create_table(
+        "awaited",
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("port", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("way", sa.Text(), nullable=False),
+        sa.Column("vantage", sa.Text(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("host", "port", "way", "vantage", name=op.f("pk_awaited")),
+    )
+    op.create_table(
         "budgets",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("used", sa.BigInteger(), nullable=False),

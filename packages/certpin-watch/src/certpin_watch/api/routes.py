@@ -324,6 +324,7 @@ def _worker_path(
                 "400": {"description": "This is not a message of a worker.", **wrong},
                 "401": {"description": "The request has no valid token.", **wrong},
                 "403": {"description": "It needs the token of a worker.", **wrong},
+                "408": {"description": "The body was not complete in time.", **wrong},
                 "413": {"description": "The body is too large.", **wrong},
                 "415": {"description": "The body is not JSON.", **wrong},
                 "503": {"description": "The store is unavailable.", **wrong},

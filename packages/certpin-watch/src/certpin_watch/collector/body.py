@@ -37,7 +37,7 @@ class RequestRefusedError(CertpinError):
         status: the HTTP status.
         problem: the mistake in the request, or the failure of the service.
         fix: how the sender can fix it.
-        retry: the seconds after which the client may retry; 0 if a retry can't succeed.
+        retry: the seconds after which the client may retry, for ``Retry-After``; 0 for no header.
     """
 
     def __init__(self, status: HTTPStatus, problem: str, fix: str, retry: int = 0) -> None:
@@ -151,8 +151,10 @@ class BodyReader:
                 pieces.append(piece)
         except asyncio.CancelledError as exc:
             if task in self._late and not task.uncancel():
-                raise bad_request(
-                    f"the body was not complete after {self._seconds:g} s", "send it without pauses"
+                raise RequestRefusedError(
+                    HTTPStatus.REQUEST_TIMEOUT,  # clients repeat it; 400 would be final
+                    f"the body was not complete after {self._seconds:g} s",
+                    "send it again, without pauses",
                 ) from exc
             raise
         finally:

@@ -262,6 +262,13 @@ MUTATIONS: list[Mutation] = [
         _APP + "slow_body_is_refused",
     ),
     _rule(
+        "a slow report is not lost",
+        "body.py",
+        "HTTPStatus.REQUEST_TIMEOUT,",
+        "HTTPStatus.BAD_REQUEST,",
+        _APP + "slow_body_is_refused",
+    ),
+    _rule(
         "direct decoding skips no invalid UTF-8",
         "decode.py",
         "if not data.isascii():",

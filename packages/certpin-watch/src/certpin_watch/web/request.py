@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
@@ -136,15 +136,25 @@ class PageRequest:
         path = self.request.url.path
         return f"{path}?{urlencode(query)}" if query else path
 
+    def host_link(self, host: str) -> str:
+        """Return the URL of the page of a host; of its reports if it is in no monitored pin set.
+
+        The result is empty for a host pattern, which has neither page.
+        """
+        if self.snapshot.policies_of(host):
+            return f"/hosts/{quote(host)}"
+        return "" if "*" in host else f"/failures?{urlencode({'host': host})}"
+
     def render(self, template: str, status: int = 200, /, **context: Any) -> Response:
         """Return the response for this page, rendered from an HTML template.
 
         Args:
             template: the name of the template.
             status: the HTTP status.
-            context: the values for the template, besides ``now`` and ``link``.
+            context: the values for the template, besides ``now``, ``link`` and ``host_link``.
         """
-        return render(self.request, template, status, now=self.now, link=self.link, **context)
+        links = {"link": self.link, "host_link": self.host_link}
+        return render(self.request, template, status, now=self.now, **links, **context)
 
 
 def endpoint(

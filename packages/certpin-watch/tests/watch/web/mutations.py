@@ -99,6 +99,13 @@ MUTATIONS: list[Mutation] = [
         "tests/watch/test_application.py::test_with_a_public_address_other_hosts_are_refused",
     ),
     Mutation(
+        "hosts without pins have no link to a page",
+        _PAGES + "request.py",
+        "        if self.snapshot.policies_of(host):\n",
+        "        if host:\n",
+        _TEST + "every_link_to_a_host_leads_to_a_page",
+    ),
+    Mutation(
         "an unpinned key is not green",
         _QUERIES + "chains.py",
         '"pinned" if verdict == "accepted" else',

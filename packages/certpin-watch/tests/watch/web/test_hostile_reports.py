@@ -72,7 +72,7 @@ def _chain_reports(ders: tuple[bytes, ...]) -> Iterator[tuple[str, Any, str]]:
         yield "chain", certpin(**chains, **texts, **named), JSON
 
 
-async def _post(watch: Watch, documents: list[tuple[str, Any, str]]) -> list[int]:
+async def post_reports(watch: Watch, documents: list[tuple[str, Any, str]]) -> list[int]:
     async with open_intake(watch) as intake:
         collector = Collector(watch, intake)
         requests = [
@@ -106,7 +106,7 @@ def test_hostile_text_in_any_field_of_a_report_is_refused_or_escaped(tmp_path: P
     watch, year = a_year(tmp_path, hosts=4, groups=40)
     ders = chain(year.now)
     documents = [*_documents(), *_chain_reports(ders)]
-    answers = asyncio.run(_post(watch, documents))
+    answers = asyncio.run(post_reports(watch, documents))
     assert set(answers) == {204, 422}
     taken = {name for (name, _, _), status in zip(documents, answers, strict=True) if status == 204}
     assert taken >= _TEXTS | {"chain"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -26,9 +27,11 @@ from certpin_watch.store.tables.observations import LATEST, SIGHTINGS
 from certpin_watch.store.tables.service import ALERTS, AUDIT, SILENCES
 from certpin_watch.web.about import setting_rows
 from certpin_watch.web.routes import page_routes
+from tests.reports.codecs._documents import JSON, certpin
 from tests.watch._pages import a_year, app_of
 from tests.watch._year_pins import FIRST
 from tests.watch.web.hostile import ALERT, SENT, write_hostile
+from tests.watch.web.test_hostile_reports import post_reports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -235,6 +238,24 @@ def test_a_reported_bundled_version_delays_adopted(client: TestClient) -> None:
     page = client.get("/pin-sets/bank-app").text
     assert "Version 9 is in a binary that" in page
     assert "Clients report versions that are not in the journal" in page
+
+
+@pytest.mark.medium
+def test_every_link_to_a_host_leads_to_a_page(tmp_path: Path) -> None:
+    watch, year = a_year(tmp_path, hosts=8, groups=300)
+    chain = write_hostile(watch.store, year.now)
+    unpinned = certpin(hostname="other", policy="", id="0" * 32)
+    assert asyncio.run(post_reports(watch, [("", unpinned, JSON)])) == [204]
+    with watch.store.write() as connection:
+        _open(connection, year, 531, host="*.bank.example")
+    client, seen = client_of(watch), set[str]()
+    pages = [*every_page(year, chain), "/failures?host=other", "/alerts/531"]
+    for path in pages:
+        seen.update(re.findall(r'href="(/hosts/[^"]+)"', client.get(path).text))
+    assert len(seen) >= 8
+    assert {path: client.get(path).status_code for path in seen} == dict.fromkeys(seen, 200)
+    assert 'href="/failures?host=other"' in client.get("/failures").text
+    watch.store.close()
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,13 @@ def test_an_empty_public_url_means_that_there_is_none(tmp_path: Path) -> None:
     assert not _load(tmp_path, 'public_url = ""').public_url
 
 
+def test_the_pages_need_a_separate_host_name(tmp_path: Path) -> None:
+    assert _load(tmp_path, 'public_url = "https://watch.bank.example/"').public_url
+    with pytest.raises(PinFileError, match="under no path") as caught:
+        _load(tmp_path, 'public_url = "https://bank.example/watch"')
+    assert "a separate host name" in caught.value.fix
+
+
 @pytest.mark.parametrize(
     ("text", "key"),
     [
@@ -88,6 +95,8 @@ def test_an_empty_public_url_means_that_there_is_none(tmp_path: Path) -> None:
         ("public_url = 'watch.bank.example'", "public_url"),
         ("public_url = 'https:///pages'", "public_url"),
         ("public_url = 'https://watch.bank.example:port'", "public_url"),
+        ("public_url = 'https://bank.example/watch'", "public_url"),
+        ("public_url = 'https://bank.example//watch/'", "public_url"),
         ("public_url = 'https://anna:secret@watch.bank.example'", "public_url"),
         ("store = 5", "store"),
     ],

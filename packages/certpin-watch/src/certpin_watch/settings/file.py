@@ -96,7 +96,7 @@ def _public_url(table: Table, name: str) -> str:
 
     Raises:
         ConfigError: the text is not empty, and not a plain http or https URL with a host. User,
-            query and fragment are not permitted.
+            path, query and fragment are not permitted.
     """
     address = text(table, name)
     if not address:
@@ -112,6 +112,12 @@ def _public_url(table: Table, name: str) -> str:
             f"not the address of the pages: {quoted(address)}",
             key=name,
             fix='write scheme and host, for example public_url = "https://watch.bank.example"',
+        )
+    if url.path.strip("/"):
+        raise ConfigError(
+            f"the pages work under no path: {quoted(address)}",
+            key=name,
+            fix="give the service a separate host name: the pages link /login and /static",
         )
     return address
 

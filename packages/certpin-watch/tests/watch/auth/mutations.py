@@ -258,6 +258,13 @@ MUTATIONS: list[Mutation] = [
         "test_the_limit_of_concurrent_requests_counts_for_each_token",
     ),
     Mutation(
+        "the public address has no path",
+        "certpin_watch/settings/file.py",
+        '    if url.path.strip("/"):\n',
+        "    if False:\n",
+        "tests/watch/test_settings.py::test_the_pages_need_a_separate_host_name",
+    ),
+    Mutation(
         "the public address has a host, which requests are compared with",
         "certpin_watch/settings/file.py",
         'if url.scheme not in {"https", "http"} or not host or not clean:',

@@ -13,11 +13,11 @@ import json
 import secrets
 import threading
 import time
-from base64 import urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import unquote_plus, urlencode
 
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-CLIENT_ID, CLIENT_SECRET = "certpin", "the client's secret"
+CLIENT_ID, CLIENT_SECRET = "certpin", "the client's secret: p%2Fq+r"
 _DEADLINE = 30.0
 
 
@@ -46,7 +46,8 @@ class Provider:
     """An OpenID provider with responses that a test can change.
 
     ``change`` is called with the claims of each token, and may alter them; ``algorithm`` and
-    ``key`` are those of the token's signature. ``asked``, ``redeemed`` and ``prompts`` record the
+    ``key`` are those of the token's signature, and ``has_key_ids`` is False for a provider that
+    names no keys. ``asked``, ``redeemed`` and ``prompts`` record the
     requests.
     """
 
@@ -54,6 +55,8 @@ class Provider:
     key: RSAKey | ECKey = field(default_factory=lambda: RSAKey.generate_key(2048, auto_kid=True))
     published: list[RSAKey | ECKey] = field(default_factory=list)
     algorithm: str = "RS256"
+    has_key_ids: bool = True
+    client_id: str = CLIENT_ID
     groups: object = ("staff",)
     change: Callable[[dict[str, Any]], None] = _as_they_are
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -95,7 +98,10 @@ class Provider:
 
     async def _keys(self, request: Request) -> Response:
         self.asked.append("keys")
-        return JSONResponse(KeySet(list(self.published)).as_dict(private=False))
+        entries: Any = KeySet(list(self.published)).as_dict(private=False)["keys"]
+        hidden = set() if self.has_key_ids else {"kid"}
+        keys = [{name: entry[name] for name in entry.keys() - hidden} for entry in entries]
+        return JSONResponse({"keys": keys})
 
     async def _authorize(self, request: Request) -> Response:
         """Redirect the browser back with a code: every user is signed in at once.
@@ -116,7 +122,10 @@ class Provider:
 
     async def _token(self, request: Request) -> Response:
         form = {name: str(value) for name, value in (await request.form()).items()}
-        self.redeemed.append({**form, "authorization": request.headers.get("authorization", "")})
+        authorization = request.headers.get("authorization", "")
+        self.redeemed.append({**form, "authorization": authorization})
+        if _client_of(authorization) != (self.client_id, CLIENT_SECRET):
+            return JSONResponse({"error": "invalid_client"}, 401)
         asked = self.codes.pop(form["code"], None)  # a code is valid once
         if asked is None or not _is_verified(asked, form):
             return JSONResponse({"error": "invalid_grant"}, 400)
@@ -129,7 +138,7 @@ class Provider:
         claims = {
             "iss": self.issuer,
             "sub": "248289761001",
-            "aud": CLIENT_ID,
+            "aud": self.client_id,
             "iat": now,
             "exp": now + 300,
             "nonce": nonce,
@@ -137,7 +146,7 @@ class Provider:
             "groups": self.groups,
         }
         self.change(claims)
-        header = {"alg": self.algorithm, "kid": self.key.kid}
+        header = {"alg": self.algorithm} | ({"kid": self.key.kid} if self.has_key_ids else {})
         if self.algorithm in {"none", "HS256"}:
             return self._forged(header, claims)
         return jwt.encode(header, claims, self.key, algorithms=[self.algorithm])
@@ -156,6 +165,12 @@ class Provider:
 
 def _base64(data: bytes) -> str:
     return urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def _client_of(authorization: str) -> tuple[str, str]:
+    """Return the ID and secret in a header, which are form-encoded (RFC 6749, 2.3.1)."""
+    name, _, secret = b64decode(authorization.removeprefix("Basic ")).decode().partition(":")
+    return unquote_plus(name), unquote_plus(secret)
 
 
 def _is_verified(asked: dict[str, str], form: dict[str, str]) -> bool:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LEEWAY = 60  # seconds by which two clocks may differ
 MAX_AGE = 600  # seconds between the signing and the use of a token
+_MAX_TIME = 1e12  # seconds since 1970
 _MAX_KEYS = 50
 _MAX_TEXT = 64 * 1024  # characters
 _KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC"}
@@ -35,8 +36,11 @@ _KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC"}
 class UnknownKeyError(InputError):
     """An ID token is signed with a key that is not in the fetched key set of the provider.
 
-    The provider may have added the key since the key set was fetched.
+    The provider may have added or replaced the key since the key set was fetched.
     """
+
+    def __init__(self) -> None:
+        super().__init__("the ID token is not signed by a key of the provider")
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,8 @@ def verified_claims(text: str, key_set: dict[str, Any], expected: ExpectedClaims
             raise InputError(f"the ID token is unreadable ({type(exc).__name__})") from None
         _check(claims, expected)
         return claims
-    raise InputError("the ID token is not signed by a key of the provider")
+    # Without key IDs, and under an ID that stays, only this shows that the key was replaced.
+    raise UnknownKeyError
 
 
 def role_of(claims: dict[str, Any], settings: OpenIDSettings) -> str | None:
@@ -146,7 +151,7 @@ def _candidates(
         except (JoseError, ValueError, TypeError, KeyError):
             continue  # an unreadable key can't have signed a valid token
     if not found:
-        raise UnknownKeyError("the ID token is not signed by a key of the provider")
+        raise UnknownKeyError
     return found
 
 
@@ -167,15 +172,27 @@ def _check(claims: dict[str, Any], expected: ExpectedClaims) -> None:
     try:
         registry.validate(claims)
     except ClaimError as exc:
-        raise InputError(f"the ID token is not for now, or not for here ({exc.error})") from None
+        reason = f"{exc.error}: {exc.claim}{_offset(claims.get(exc.claim), now)}"
+        raise InputError(f"the ID token is not for now, or not for here ({reason})") from None
     if claims.get("azp", settings.client_id) != settings.client_id:
         raise InputError("the ID token was issued to another client")
     if isinstance(claims["aud"], list) and len(claims["aud"]) > 1 and "azp" not in claims:
         raise InputError("the ID token is for several clients, and names none of them (azp)")
-    if claims["iat"] < now - MAX_AGE:
-        raise InputError("the ID token is old")
+    if not claims["iat"] >= now - MAX_AGE:  # NaN, too
+        raise InputError(f"the ID token is old (iat{_offset(claims['iat'], now)})")
     nonce = claims.get("nonce")
     if not isinstance(nonce, str) or not hmac.compare_digest(
         nonce.encode(errors="replace"), expected.nonce.encode()
     ):
         raise InputError("the ID token does not belong to this browser's request")
+
+
+def _offset(value: object, now: int) -> str:
+    """Return by how much the time in a claim differs from ``now``, as text for the log.
+
+    The result is empty if the claim is no time.
+    """
+    if not isinstance(value, int | float) or not abs(value) < _MAX_TIME:
+        return ""
+    seconds = round(value - now)
+    return f", {abs(seconds)} s {'ahead' if seconds > 0 else 'ago'}"

@@ -225,7 +225,7 @@ class _LoginPages:
         if identity.session is not None:
             await to_thread.run_sync(self._end, identity, identity.session)
         if (identity.kind == "openid" or identity.recheck) and self._state.provider:
-            provider_logout = await self._state.provider.logout_address(
+            provider_logout = self._state.provider.logout_address(
                 self._watch.settings.public_url.rstrip("/") + LOGIN_PAGE
             )
         request.state.identity = Identity(source=identity.source)

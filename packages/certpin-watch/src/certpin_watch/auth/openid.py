@@ -14,14 +14,15 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import math
 import ssl
 import time
-from base64 import urlsafe_b64encode
+from base64 import b64encode, urlsafe_b64encode
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from urllib.parse import quote, quote_plus, unquote, urlencode, urlsplit
 
 from certpin.errors import InputError
 from certpin_watch.addresses import local_path
@@ -29,21 +30,32 @@ from certpin_watch.auth.id_token import LEEWAY, ExpectedClaims, UnknownKeyError,
 from certpin_watch.auth.sessions import new_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
     from datetime import datetime
 
     from authlib.integrations.httpx_client import AsyncOAuth2Client
 
     from certpin_watch.settings import OpenIDSettings
 
+Value = TypeVar("Value")
+
 CALLBACK = "/login/openid/callback"
 LOGIN_SECONDS = 600  # that a user may take at the provider
 _RECHECK = "again"
 _MIN_SECRET = 43  # characters of 256 bits
 _MAX_CODE = 4096  # characters
+# RFC 6749, 4.1.2.1 and 5.2; OpenID Connect Core 1.0, 3.1.2.6. Other codes may contain anything.
+_ERROR_CODES = frozenset(
+    {
+        *("invalid_request", "invalid_client", "invalid_grant", "invalid_scope"),
+        *("unauthorized_client", "unsupported_grant_type", "unsupported_response_type"),
+        *("access_denied", "server_error", "temporarily_unavailable"),
+    }
+)
 _MAX_BYTES = 256 * 1024  # of a discovery document or a key set
-_TIMEOUT = 10.0  # seconds for each step of a request
+_TIMEOUT = 10.0  # seconds for each step of a request, and to fetch a document
 _FRESH = 3600.0  # seconds for which both documents are kept
+_FAILURE_FRESH = 10.0  # seconds for which a failed fetch is not repeated
 _KEYS_FRESH = 60.0  # seconds between two fetches of the key set because of an unknown key
 
 # The provider must prompt the user (OpenID Connect Core 1.0, 3.1.2.6).
@@ -145,6 +157,45 @@ class ProviderMetadata:
     names_issuer: bool
 
 
+class _SharedDocument(Generic[Value]):
+    """A document of the provider: concurrent logins fetch it once, and share a failure, too.
+
+    ``fetch`` requests the document, or raises ``InputError``.
+    """
+
+    def __init__(self, fetch: Callable[[], Awaitable[Value]]) -> None:
+        self._fetch = fetch
+        self._found: tuple[float, Value] | None = None
+        self._failed: tuple[float, str] | None = None
+        self._fetching = asyncio.Lock()
+
+    def cached(self, max_age: float = math.inf) -> Value | None:
+        """Return the document if it was fetched in the last ``max_age`` seconds, else None."""
+        found = self._found
+        return found[1] if found is not None and _age(found[0]) <= max_age else None
+
+    async def get(self, max_age: float = _FRESH) -> Value:
+        """Return the document, from the cache if it was fetched in the last ``max_age`` seconds.
+
+        Raises:
+            InputError: the document is unavailable or invalid.
+        """
+        if (known := self.cached(max_age)) is not None:
+            return known
+        async with self._fetching:
+            if (known := self.cached(max_age)) is not None:
+                return known
+            if self._failed is not None and _age(self._failed[0]) <= _FAILURE_FRESH:
+                raise InputError(self._failed[1])
+            try:
+                found = await self._fetch()
+            except InputError as exc:
+                self._failed = (time.monotonic(), exc.problem)
+                raise
+            self._found, self._failed = (time.monotonic(), found), None
+            return found
+
+
 class OpenIDProvider:
     """The service's client of an OpenID provider: the requests of a login and a logout.
 
@@ -153,9 +204,8 @@ class OpenIDProvider:
 
     def __init__(self, settings: OpenIDSettings) -> None:
         self.settings = settings
-        self._metadata: tuple[float, ProviderMetadata] | None = None
-        self._keys: tuple[float, dict[str, Any]] | None = None
-        self._fetching = asyncio.Lock()
+        self._metadata = _SharedDocument(self._fetch_metadata)
+        self._keys = _SharedDocument(self._fetch_keys)
 
     async def metadata(self) -> ProviderMetadata:
         """Return the provider's discovery document, from the cache or the provider.
@@ -163,12 +213,7 @@ class OpenIDProvider:
         Raises:
             InputError: the document is unavailable or invalid.
         """
-        async with self._fetching:
-            if self._metadata is None or _age(self._metadata[0]) > _FRESH:
-                address = f"{self.settings.issuer.rstrip('/')}/.well-known/openid-configuration"
-                found = _metadata(await self._fetch(address), self.settings.issuer)
-                self._metadata = (time.monotonic(), found)
-            return self._metadata[1]
+        return await self._metadata.get()
 
     async def login_address(self, login: PendingLogin, redirect_uri: str) -> str:
         """Return the provider's URL to which the browser is redirected for a login.
@@ -218,29 +263,28 @@ class OpenIDProvider:
             raise InputError("the provider sent no ID token")
         expected = ExpectedClaims(self.settings, login.nonce, now)
         try:
-            return verified_claims(text, await self._key_set(), expected)
+            return verified_claims(text, await self._keys.get(), expected)
         except UnknownKeyError:
-            return verified_claims(text, await self._key_set(max_age=_KEYS_FRESH), expected)
+            return verified_claims(text, await self._keys.get(_KEYS_FRESH), expected)
 
-    async def logout_address(self, back: str) -> str:
+    def logout_address(self, back: str) -> str:
         """Return the URL that ends the user's session at the OpenID provider.
 
-        The result is empty if the provider has no such URL, or can't be reached. ``back`` is the
-        address to which the provider redirects the browser afterwards.
+        The result is empty if the provider has no such URL, or if this process has not read the
+        provider's documents yet: a logout does not wait for the provider. ``back`` is the address
+        to which the provider redirects the browser afterwards.
         """
-        try:
-            end = (await self.metadata()).end_session_endpoint
-        except InputError:
-            return ""
+        metadata = self._metadata.cached()
+        end = metadata.end_session_endpoint if metadata else ""
         words = {"client_id": self.settings.client_id, "post_logout_redirect_uri": back}
         return f"{end}{'&' if '?' in end else '?'}{urlencode(words)}" if end else ""
 
-    async def _key_set(self, max_age: float = _FRESH) -> dict[str, Any]:
-        metadata = await self.metadata()
-        async with self._fetching:
-            if self._keys is None or _age(self._keys[0]) > max_age:
-                self._keys = (time.monotonic(), await self._fetch(metadata.jwks_uri))
-            return self._keys[1]
+    async def _fetch_metadata(self) -> ProviderMetadata:
+        address = f"{self.settings.issuer.rstrip('/')}/.well-known/openid-configuration"
+        return _metadata(await self._fetch(address), self.settings.issuer)
+
+    async def _fetch_keys(self) -> dict[str, Any]:
+        return await self._fetch((await self.metadata()).jwks_uri)
 
     async def _fetch(self, address: str) -> dict[str, Any]:
         """Fetch a JSON object of limited size from the provider. Redirects are not followed.
@@ -250,6 +294,7 @@ class OpenIDProvider:
         """
         with _as_input_error(f"{address} could not be read"):
             async with (
+                asyncio.timeout(_TIMEOUT),
                 self._client() as client,
                 client.stream("GET", address, withhold_token=True) as answer,
             ):
@@ -276,6 +321,7 @@ class OpenIDProvider:
         return AsyncOAuth2Client(
             client_id=settings.client_id,
             client_secret=settings.client_secret.reveal(),
+            token_endpoint_auth_method=_add_credentials,
             scope=" ".join(settings.scopes),
             redirect_uri=redirect_uri,
             code_challenge_method="S256",
@@ -283,6 +329,20 @@ class OpenIDProvider:
             timeout=_TIMEOUT,
             follow_redirects=False,
         )
+
+
+def _add_credentials(
+    client: Any, method: str, uri: str, headers: dict[str, str], body: str
+) -> tuple[str, dict[str, str], str]:
+    """Add the client's ID and secret to a request, as ``client_secret_basic``.
+
+    Both are form-encoded first (RFC 6749, 2.3.1), which authlib leaves out: an ID with a colon, and
+    a secret with a percent or plus sign, would be read as others.
+    """
+    del method
+    pair = f"{quote_plus(client.client_id)}:{quote_plus(client.client_secret)}"
+    headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
+    return uri, headers, body
 
 
 def code_of(
@@ -316,7 +376,7 @@ def code_of(
             raise InteractionRequiredError("the provider needs to prompt the user")
         if answer["error"] in _TEMPORARY:
             raise InputError("the provider is unavailable")
-        raise UserRefusedError("the provider refused")
+        raise UserRefusedError(f"the provider refused{_error_code(answer['error'])}")
     if not (code := answer.get("code", "")) or len(code) > _MAX_CODE:
         raise InputError("the answer has no code")
     return code
@@ -326,8 +386,9 @@ def code_of(
 def _as_input_error(problem: str) -> Iterator[None]:
     """Convert errors of the HTTP client in the block to an ``InputError``.
 
-    ``problem`` becomes the text of the error. The text of the HTTP client's error is left out: it
-    may contain a code, or an address with a code.
+    ``problem`` becomes the text of the error, with the registered error code of the provider, if it
+    sent one. The text of the HTTP client's error is left out: it may contain a code, or an address
+    with a code.
     """
     # Imported here, because only services with a provider need them.
     from authlib.common.errors import AuthlibBaseError
@@ -336,7 +397,13 @@ def _as_input_error(problem: str) -> Iterator[None]:
     try:
         yield
     except (AuthlibBaseError, HTTPError, InvalidURL, OSError, ValueError) as exc:
-        raise InputError(f"{problem} ({type(exc).__name__})") from None
+        code = _error_code(getattr(exc, "error", None)) or f" ({type(exc).__name__})"
+        raise InputError(f"{problem}{code}") from None
+
+
+def _error_code(code: object) -> str:
+    """Return a registered error code of OAuth 2.0 in brackets, with a space; empty for another."""
+    return f" ({code})" if isinstance(code, str) and code in _ERROR_CODES else ""
 
 
 def _metadata(document: dict[str, Any], issuer: str) -> ProviderMetadata:

@@ -4,6 +4,9 @@ The address of a service is a secret. apprise writes addresses into its log, and
 it write paths that contain tokens. So all log records of apprise are dropped, and those of the
 libraries while a message is sent; only ``AppriseService.send`` reports why sending failed.
 
+apprise sends with requests, which would read a response without end into the memory. In a thread
+that sends a message, only the beginning of a response is read.
+
 Alertmanager is notified through its API v2:
 
     alertmanagers://USER:PASSWORD@alerts.bank.example:9093/PREFIX      alertmanager:// is without
@@ -22,9 +25,11 @@ import json
 import logging
 import re
 import ssl
+import time
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -57,6 +62,9 @@ _PORT = 9093
 _TIMEOUT = 15.0  # seconds for each step of a request
 _TOTAL_TIMEOUT = 60.0  # seconds for a whole request
 _MAX_ANNOTATION = 600  # characters
+_MAX_RESPONSE = 64 * 1024  # bytes that are read of a response to a message of apprise
+_MAX_RESPONSE_SECONDS = 15.0  # in which they are read
+_PIECE = 16  # bytes: a server that sends one after the other is noticed soon
 
 _LOGGERS = (
     *("apprise", "urllib3", "urllib3.connectionpool", "urllib3.util.retry", "requests", "smtplib"),
@@ -98,6 +106,7 @@ class AppriseService:
         self._settings = settings
         with _muted():
             plugin = self._plugin()
+        _limit_responses()
         # A service that keeps incidents takes the key of the incident (apprise ≥ 2).
         self.has_incidents = hasattr(plugin, "dedup") and hasattr(plugin, "action")
 
@@ -228,6 +237,37 @@ def _muted() -> Iterator[list[str]]:
         yield statuses
     finally:
         _STATUSES.reset(before)
+
+
+@cache
+def _limit_responses() -> None:
+    """Let requests use an adapter that limits responses to messages.
+
+    apprise has no setting for that, and calls ``requests.post``, which makes a session with the
+    adapter of the module.
+    """
+    from requests import sessions
+    from requests.adapters import HTTPAdapter
+
+    class LimitedAdapter(HTTPAdapter):
+        def send(self, request: Any, stream: bool = False, **more: Any) -> Any:  # type: ignore[override]
+            response = super().send(request, stream=stream, **more)
+            if not stream and _STATUSES.get() is not None:  # this thread sends a message
+                response._content = _beginning(response)
+                response.close()
+            return response
+
+    sessions.HTTPAdapter = LimitedAdapter  # type: ignore[attr-defined]
+
+
+def _beginning(response: Any) -> bytes:
+    """Read a response until its end, or until a limit. The message was accepted or not by then."""
+    data, until = b"", time.monotonic() + _MAX_RESPONSE_SECONDS
+    for piece in response.iter_content(_PIECE):
+        data += piece
+        if len(data) > _MAX_RESPONSE or time.monotonic() > until:
+            break
+    return data
 
 
 class AlertmanagerService:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ class Hook:
     """A web server that receives notifications.
 
     It records JSON bodies in ``bodies``, all bodies in ``raw`` and request paths in ``paths``. It
-    responds with ``status``, but only once the event ``go`` is set.
+    responds with ``status``, but only once the event ``go`` is set. If ``endless`` is not empty, it
+    sends that again and again until the client closes the connection, and sets ``closed`` then.
     """
 
     def __init__(self) -> None:
@@ -26,6 +28,8 @@ class Hook:
         self.status = 200
         self.go = threading.Event()
         self.go.set()
+        self.endless = b""
+        self.closed = threading.Event()
         self.port = 0
 
     def url(self, secret: str = "", scheme: str = "json") -> str:
@@ -48,8 +52,13 @@ def hook() -> Iterator[Hook]:
             found.paths.append(self.path)
             with contextlib.suppress(OSError):
                 self.send_response(found.status)
-                self.send_header("Content-Length", "0")
+                if not found.endless:
+                    self.send_header("Content-Length", "0")
                 self.end_headers()
+                while found.endless:
+                    self.wfile.write(found.endless)
+                    time.sleep(0.005)
+            found.closed.set()
 
         def log_message(self, *_: Any) -> None:
             """Log nothing."""

@@ -24,6 +24,20 @@ def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
 
 MUTATIONS: list[Mutation] = [
     _rule(
+        "a response without end is not read",
+        "services.py",
+        "        if len(data) > _MAX_RESPONSE or ",
+        "        if ",
+        _DELIVERY + "a_response_without_end_is_not_read[large]",
+    ),
+    _rule(
+        "a slow response without end is not read",
+        "services.py",
+        " or time.monotonic() > until:",
+        ":",
+        _DELIVERY + "a_response_without_end_is_not_read[slow]",
+    ),
+    _rule(
         "unmonitored hosts use no capacity",
         "evidence.py",
         "        if not patterns.of(group.host):\n            continue\n",

@@ -17,6 +17,7 @@ import pytest
 from sqlalchemy import select
 
 from certpin.errors import ConfigError
+from certpin_watch.alerts import services
 from certpin_watch.alerts.delivery import Notifier, is_wanted
 from certpin_watch.alerts.services import AppriseService
 from certpin_watch.alerts.silences import Silencing
@@ -184,6 +185,27 @@ def test_a_service_that_hangs_delays_no_other_and_is_not_called_twice(
         assert any("untold hangs" in line for line in _story(stage))
         stage.now += 3600
         assert asyncio.run(stage.notifiers[0].send_next()) is False
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(
+    ("endless", "seconds"), [(b"x" * 4096, 3600.0), (b"x", 0.2)], ids=["large", "slow"]
+)
+def test_a_response_without_end_is_not_read(
+    sqlite_store: Store,
+    webhook: Hook,
+    monkeypatch: pytest.MonkeyPatch,
+    endless: bytes,
+    seconds: float,
+) -> None:
+    monkeypatch.setattr(services, "_MAX_RESPONSE_SECONDS", seconds)
+    webhook.endless = endless
+    stage = Stage(sqlite_store, service_at(webhook), deadline=timedelta(seconds=30))
+    stage.evaluate(finding())
+    _notify(stage)
+    assert webhook.closed.wait(10)
+    assert len(webhook.bodies) == 1
+    assert _story(stage)[-1].startswith("told")
 
 
 def test_a_claimed_message_is_sent_after_a_restart(store: Store, webhook: Hook) -> None:

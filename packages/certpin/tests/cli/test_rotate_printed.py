@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from certpin.lab import Authority
 from certpin.pinfile import PinSet
 from tests import kit
 from tests.cli._pinfiles import write
@@ -29,7 +28,7 @@ from tests.servers.nginx import Nginx, nginx
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from certpin.lab import Identity
+    from certpin.lab import Authority, Identity
     from certpin.pins import HostPolicy
     from tests.cli.conftest import Done, Run
 

@@ -20,7 +20,6 @@ from certpin.x509 import name_of
 from certpin.x509.chain import read_facts
 
 if TYPE_CHECKING:
-
     from certpin.pins import HostPolicy, PinSet
     from certpin.pins.policy import TrustAnchors
     from certpin.rotation.situation import Sighting, Situation

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from certpin import Pin
+from certpin.cli.choices import DELAYS
 from certpin.cli.rotate.simulate import simulate
 from certpin.cli.rotate.simulate_input import parse_steps, read_steps
 from certpin.errors import ConfigError, PinFileError
@@ -21,11 +22,13 @@ from certpin.pinfile.file import Table
 from certpin.rotation.simulate_script import MAX_STEPS
 from certpin.support.text import LONGEST_DURATION
 from tests.cli._rotating import record_signed
-from tests.cli._simulating import FEW, NEXT, publish, schedule
+from tests.cli._simulating import FEW, NEXT, SERVED, publish, schedule
 from tests.cli.conftest import HOST, Run
 from tests.documentation._blocks import blocks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from certpin.rotation.simulate_script import DatedStep
 
 NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
@@ -76,20 +79,37 @@ def test_a_key_may_be_a_file_beside_the_schedule_or_a_new_one() -> None:
     assert list(names.values()) == ["c.key", "new:2028", "new:2029"]
 
 
-def test_the_documented_example_is_read() -> None:
+def example_of_the_page() -> str:
     (example,) = blocks("reference/commands/rotate-simulate.notes.md")
-    Path("steps.toml").write_text(example.text, "utf-8")
+    return example.text
+
+
+def example_of_the_help_text() -> str:
+    text = inspect.cleandoc((simulate.help or "").partition("schedule.toml --clients")[2])
+    return text.partition("\b\n")[2].partition("\n\n")[0]
+
+
+def test_the_documented_example_is_read() -> None:
+    Path("steps.toml").write_text(example_of_the_page(), "utf-8")
     Path("old.key").write_bytes(Authority("Some Root").issue(HOST).key_pem)
     found, _ = read_steps(Path("steps.toml"), NOW)
     assert [dated.step.act for dated in found] == ["stage", "publish", "serve", "remove", "publish"]
 
 
 def test_the_example_of_the_help_text_is_read() -> None:
-    text = inspect.cleandoc((simulate.help or "").partition("schedule.toml --clients")[2])
-    _, _, example = text.partition("\b\n")
-    Path("steps.toml").write_text(example.partition("\n\n")[0], "utf-8")
+    Path("steps.toml").write_text(example_of_the_help_text(), "utf-8")
     found, _ = read_steps(Path("steps.toml"), NOW)
     assert [dated.step.act for dated in found] == ["stage", "publish", "serve"]
+
+
+@pytest.mark.parametrize("text", [example_of_the_page, example_of_the_help_text])
+def test_a_documented_schedule_locks_no_client_out(run: Run, text: Callable[[], str]) -> None:
+    """It is right on every day, and with the delays that certpin takes by default."""
+    publish(run)
+    Path("steps.toml").write_text(text().replace("old.key", str(SERVED)), "utf-8")
+    usual = [word for name, delay in DELAYS.items() for word in (f"--{name}", delay)]
+    done = run("rotate", "simulate", *FEW, "--steps", "steps.toml", *usual)
+    assert (done.code, "No client is locked out" in done.out) == (0, True), done.out + done.err
 
 
 BROKEN = {

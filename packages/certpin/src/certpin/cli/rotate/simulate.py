@@ -111,15 +111,14 @@ def simulate(
     \b
       schema = 1
       [[step]]
-      act = "stage"              # also publish, push, serve, remove
+      act = "stage"              # now; also publish, push, serve, remove
       pin = "new:2027"           # a key that does not exist yet; or a key file, a pin
-      at = 2027-03-01T09:00:00Z
       [[step]]
       act = "publish"            # at the time of the step above it
       [[step]]
       act = "serve"
       pin = "new:2027"
-      after = "33d"
+      after = "33d"              # from now on; or at = 2027-03-01T09:00:00Z
 
     Exit code 0: no client is locked out. 1: clients are locked out. 2: wrong usage, or
     there is no plan. 3: a server did not answer.

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from certpin.cli.named_key import KeyReference
+from certpin.cli.rotate.new_chain import NewChain
 from certpin.cli.rotate.simulate import StepSource, script_for
 from certpin.cli.rotate.simulate_plot import draw
 from certpin.cli.rotate.simulate_views import HostSimulation
@@ -43,7 +44,8 @@ def text() -> bytes:
     deployed = DeployedVersions((Version(example(), fetched=OUT),))
     situation = Situation(example(), HOST, deployed, (), AdoptionDelays(), BEGIN)
     names = {pin("c"): "c.key"}
-    script = script_for(situation, StepSource(KeyReference(pin("c")), (), names), MOVES)
+    chain = NewChain(KeyReference(pin("c")), (situation.policy,))
+    script = script_for(situation, StepSource(chain, (), names), MOVES)
     fleet = Fleet(CLIENTS)
     return draw(HostSimulation(str(HOST), script, simulate(script, fleet), names), fleet, "svg")
 

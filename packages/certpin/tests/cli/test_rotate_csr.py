@@ -207,7 +207,12 @@ def test_a_pinned_key_that_no_authority_certifies_is_lost(run: Run) -> None:
     pin = key_file("ed25519")
     write(kit.policy(HOST, kit.NOBODY, pin))
     assert run("rotate", "shipped", "3", "--offline").code == 0
-    for words in (("csr", "next.key", "--host", HOST), ("switch", "next.key", "--offline")):
+    for words in (
+        ("csr", "next.key", "--host", HOST),
+        ("switch", "next.key", "--offline"),
+        ("plan", "--to", "next.key", "--offline"),
+        ("simulate", "--to", "next.key", "--offline"),
+    ):
         done = run("rotate", *words)
         assert (done.code, "no public authority issues" in done.err) == (2, True)
         assert f"fix: record that no server can use it: certpin rotate emergency {pin}" in done.err

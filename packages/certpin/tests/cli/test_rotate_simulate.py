@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from certpin.cli.named_key import KeyReference
+from certpin.cli.rotate.new_chain import NewChain
 from certpin.cli.rotate.simulate import StepSource, script_for
 from certpin.lab import Authority
 from certpin.rotation import format_journal, parse_duration, plan
@@ -294,7 +295,8 @@ def test_no_plan_of_the_planner_locks_a_client_out(
     situation: Situation, to: str, percent: int
 ) -> None:
     assume(plan(situation, pin(to)).possible)
-    script = script_for(situation, StepSource(KeyReference(pin(to)), (), {}), {})
+    chain = NewChain(KeyReference(pin(to)), (situation.policy,))
+    script = script_for(situation, StepSource(chain, (), {}), {})
     ends = [release.end for release in (*script.releases, *script.binaries) if release.end]
     script = replace(script, until=min([script.until, *ends]))  # a plan ends there
     fleet = Fleet(9, situation.timing, stragglers=Fraction(percent, 100))

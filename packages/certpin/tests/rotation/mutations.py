@@ -14,9 +14,10 @@ _RULES = "certpin/rotation/rules.py"
 _REMEDIES = "certpin/rotation/remedies.py"
 _HISTORY = "certpin/rotation/history.py"
 _JOURNAL = "certpin/rotation/journal.py"
-_PLAN = "certpin/rotation/plan.py"
+_PLAN = "certpin/rotation/planner.py"
 _PROSPECT = "certpin/rotation/prospect.py"
 _SWITCH = "certpin/cli/rotate/switch.py"
+_NEW_CHAIN = "certpin/cli/rotate/new_chain.py"
 _START = "certpin/cli/rotate/start.py"
 _FINISH = "certpin/cli/rotate/finish.py"
 _FILES = "certpin/cli/rotate/files.py"
@@ -38,6 +39,7 @@ _IN_GATE = "tests/rotation/test_gate.py::"
 _IN_HISTORY = "tests/rotation/test_history.py::"
 _IN_JOURNAL = "tests/rotation/test_journal.py::"
 _IN_PLAN = "tests/rotation/test_plan.py::"
+_IN_PLAN_OF_CHAIN = "tests/cli/test_rotate_plan_chains.py::"
 _IN_PROSPECT = "tests/rotation/test_prospect.py::"
 _DRAFT = "tests/cli/test_rotate_draft.py::"
 _CRASHES = "tests/cli/test_rotate_crashes.py::"
@@ -341,7 +343,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a host that only older versions have is checked",
         _SWITCH,
-        "return found + self._of_dropped_hosts()",
+        "return found + self.chain.of_dropped_hosts(situation)",
         "return found",
         "tests/cli/test_rotate_renewal.py::test_a_host_that_the_draft_dropped_is_checked_too",
     ),
@@ -440,22 +442,85 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a plan is rehearsed",
         _PLAN,
-        "if violations := _check(step, situation):",
+        "if violations := _check(step, situation, goal):",
         "if violations := ():",
         _IN_PLAN + "test_a_binary_that_never_ends_makes_a_new_key_impossible_after_it_is_published",
     ),
     Mutation(
+        "a plan verifies the chain",
+        _PLAN,
+        "return self.prospects or assumed_prospects(situation, self.pin)",
+        "return assumed_prospects(situation, self.pin)",
+        _IN_PLAN_OF_CHAIN + "test_a_chain_under_a_root_that_no_version_trusts_has_no_plan",
+    ),
+    Mutation(
+        "a plan waits for the trust anchors of every version",
+        _PLAN,
+        "adopted = last_end(situation, refusing) if refusing else None",
+        "adopted = None",
+        _IN_PLAN_OF_CHAIN + "test_the_next_private_root_has_its_date",
+    ),
+    Mutation(
+        "a chain under a pinned authority needs no pin",
+        _PLAN,
+        "if situation.entry(to) is not None or _draft_accepts(situation, prospects):",
+        "if situation.entry(to) is not None:",
+        _IN_PLAN_OF_CHAIN + "test_a_chain_under_a_pinned_authority_needs_no_pin[any]",
+    ),
+    Mutation(
+        "a server's key needs no pin if only authorities are compared",
+        _PLAN,
+        'if situation.policy.match == "ca" and any(each.leaf for each in prospects):',
+        "if False:",
+        _IN_PLAN_OF_CHAIN + "test_the_pin_of_a_servers_key_has_no_use_if_authorities_are_compared",
+    ),
+    Mutation(
+        "a chain is installed although its key is served",
+        _PLAN,
+        "if not any(each.leaf for each in goal.prospects):",
+        "if True:",
+        _IN_PLAN_OF_CHAIN + "test_the_next_private_root_has_its_date",
+    ),
+    Mutation(
+        "a plan keeps the rules for dropped hosts",
+        _PLAN,
+        "found = (*check_step(situation, act, goal.pin, chains), *goal.guard(situation))",
+        "found = check_step(situation, act, goal.pin, chains)",
+        _IN_PLAN_OF_CHAIN + "test_a_plan_for_a_host_that_only_an_app_has_is_refused",
+    ),
+    Mutation(
+        "a plan is only for a host of the certificate",
+        _NEW_CHAIN,
+        "return Plan(self.pin, (), (wrong_name,))",
+        "pass",
+        _IN_PLAN_OF_CHAIN + "test_a_certificate_for_another_host_has_no_plan",
+    ),
+    Mutation(
+        "only a chain that expires later may be renewed until its date",
+        _PLAN,
+        "if _only_expires(situation, goal):",
+        "if True:",
+        _IN_PLAN_OF_CHAIN + "test_an_expired_chain_has_no_plan",
+    ),
+    Mutation(
+        "a plan for a key names the file that the gate needs",
+        _PLAN,
+        "needs_chain=_needs_chain(situation, goal)",
+        "needs_chain=False",
+        _IN_PLAN_OF_CHAIN + "test_a_plan_for_an_authoritys_pin_says_that_the_chain_is_needed",
+    ),
+    Mutation(
         "a date counts from its publishing",
         _PLAN,
-        "not_before=found.moment, counts_from=version",
-        "not_before=found.moment, counts_from=None",
+        "not_before=moment, counts_from=version",
+        "not_before=moment, counts_from=None",
         _IN_PLAN + "test_a_new_key_is_published_and_served_after_its_adoption",
     ),
     Mutation(
         "the next backup",
         _PLAN,
-        "    if not _has_spare(situation, to, old):",
-        "    if False:",
+        "if has_change and not _has_spare(situation, to, old):",
+        "if False:",
         _IN_PLAN + "test_an_adopted_backup_is_served_now_and_the_next_one_is_made",
     ),
     Mutation(
@@ -483,7 +548,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a plan says when to renew with the same key",
         _PLAN,
-        "if first is not None and usable and first <= max(usable) else None",
+        "if first is not None and last is not None and first <= last else None",
         "if False else None",
         _IN_PLAN
         + "test_a_certificate_that_expires_before_the_new_key_is_usable_has_to_be_renewed_before",
@@ -584,8 +649,8 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a certificate for another host is refused",
-        _SWITCH,
-        "        if policy in named.policies(self.files.pins):",
+        _NEW_CHAIN,
+        "        if policy in named.policies(situation.pins):",
         "        if True:",
         _PATHS + "test_a_certificate_that_every_client_refuses_is_not_installed",
     ),
@@ -769,7 +834,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "servers switch to a key that an authority certifies",
-        "certpin/cli/rotate/switch.py",
+        _NEW_CHAIN,
         "require_certifiable(named.key_type, policy.pattern, policy.trust, policy.match, pin)",
         "pass",
         "tests/cli/test_rotate_csr.py::test_a_pinned_key_that_no_authority_certifies_is_lost",

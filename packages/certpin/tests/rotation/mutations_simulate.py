@@ -35,6 +35,14 @@ MUTATIONS: list[Mutation] = [
         _ENGINE + "test_a_leaf_that_is_not_compared_locks_out",
     ),
     Mutation(
+        "clients verify a known chain with their own anchors",
+        _SCRIPT,
+        "return tuple(with_private_anchors(situation, prospects))",
+        "return (chain_with(situation, pin),)",
+        "tests/cli/test_rotate_plan_chains.py::"
+        "test_a_simulation_locks_out_the_clients_that_do_not_trust_the_next_root",
+    ),
+    Mutation(
         "a version with another pattern counts",
         _SCRIPT,
         "for policy in situation.policies_of(version) if policy]",

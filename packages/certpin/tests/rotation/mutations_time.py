@@ -17,7 +17,7 @@ _FILES = "certpin/cli/rotate/files.py"
 _GONE = "certpin/cli/rotate/gone.py"
 _REPAIR = "certpin/cli/rotate/clock.py"
 _SHIPPED = "certpin/cli/rotate/shipped.py"
-_SWITCH = "certpin/cli/rotate/switch.py"
+_NEW_CHAIN = "certpin/cli/rotate/new_chain.py"
 _PUSH = "certpin/cli/publish/push.py"
 
 _IN_NEXT_STEP = "tests/rotation/test_next_step.py::"
@@ -263,7 +263,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "the end of a dropped host's version needs a date",
-        _SWITCH,
+        _NEW_CHAIN,
         "broken += relies_on_ends(situation, broken, held)",
         "pass",
         _IN_TIME + "test_a_host_that_only_an_ended_version_has_needs_a_date",

@@ -3,8 +3,8 @@
 The package is pure: deployed versions, served chains, delays and the clock are arguments. Only
 ``load_journal`` reads a file.
 
-    journal → history ──┐             ┌→ fleet ──────┬─────────────┐
-    measured, releases ─┴→ situation ─┴→ prospect → gate → plan → simulate
+    journal → history ──┐             ┌→ fleet ──────┬───────────────┐
+    measured, releases ─┴→ situation ─┴→ prospect → gate → planner → simulate
                                              └→ deadlines
 
 Each name is a module, and the arrows show the way of the facts from one to the next. ``gate`` has
@@ -33,7 +33,8 @@ from certpin.rotation.gate import (
 from certpin.rotation.history import History, contradictions, journal_path, load_journal
 from certpin.rotation.journal import Event, after, format_journal, parse_journal, pin_state
 from certpin.rotation.measured import ReportedUsage, Threshold, measured
-from certpin.rotation.plan import NEXT_BACKUP, Plan, Step, plan
+from certpin.rotation.plan import NEXT_BACKUP, Plan, Step
+from certpin.rotation.planner import plan
 from certpin.rotation.prospect import Prospect
 from certpin.rotation.releases import AppRelease
 from certpin.rotation.situation import (

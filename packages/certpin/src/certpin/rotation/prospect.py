@@ -16,18 +16,19 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from certpin.pins import Pin, pins_of, verify
 from certpin.rotation.situation import CLOCK_TOLERANCE
-from certpin.x509 import Certificate, Chain
+from certpin.x509 import Certificate, Chain, is_self_signed
 from certpin.x509.chain import read_facts, ways_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from certpin.pins import HostPolicy, Verdict
+    from certpin.pins import HostPolicy, Role, Verdict
     from certpin.rotation.situation import Situation, Version
 
 Conclusion = Literal["accepted", "refused", "open"]
@@ -102,6 +103,17 @@ def assumed_prospects(situation: Situation, pin: Pin) -> tuple[Prospect, ...]:
     if situation.role_of(pin) == "leaf":
         return (Prospect(stand_in(pin)),)
     return (Prospect(None, (stand_in(pin),)),)
+
+
+def role_in(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> Role:
+    """Return the role of a key in the chains that servers may present with it.
+
+    The certificate decides if the chains are known. Otherwise the draft does (the pin file that
+    would be published next).
+    """
+    if not prospects or any(each.leaf for each in prospects):
+        return situation.role_of(pin)
+    return "root" if is_self_signed(prospects[0].authorities[0]) else "intermediate"
 
 
 def chain_with(situation: Situation, pin: Pin, before: Chain | None = None) -> Chain:
@@ -376,6 +388,27 @@ def _chains(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chain | N
         yield None
     for way in others:
         yield from _without_anchor(prospect, policy, way)
+
+
+@lru_cache(maxsize=256)
+def possible_chains(prospect: Prospect, policy: HostPolicy | None) -> tuple[Chain | None, ...]:
+    """Return the paths that clients with this policy may verify; ``None`` for no path.
+
+    Args:
+        prospect: a chain that a server will present, with ``private`` set.
+        policy: the policy of the clients; ``None`` for clients without one.
+    """
+    return tuple(_chains(prospect, policy))
+
+
+def presented_chain(prospect: Prospect, policy: HostPolicy, now: datetime) -> Chain | None:
+    """Return the path that clients with a policy verify; ``None`` if they can build none.
+
+    If several paths are possible, the first one that the clients accept is returned, else any.
+    """
+    found = [chain for chain in possible_chains(prospect, policy) if chain]
+    accepted = (chain for chain in found if not refuses(chain, policy, now))
+    return next(accepted, found[0] if found else None)
 
 
 def sent_certificates(prospect: Prospect) -> list[Certificate]:

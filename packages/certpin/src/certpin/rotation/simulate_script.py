@@ -3,21 +3,30 @@
 Steps are taken in the order of their dates, and without safety rules, so that a wrong order can be
 simulated. Times are seconds since the beginning of the simulation; fractions are dropped.
 
-Not modelled: two versions with one number (the first one counts), and a key that becomes
-compromised during the simulation.
+Not modelled: two versions with one number (the first one counts), a key that becomes compromised
+during the simulation, and certificates that expire.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from certpin.errors import InputError
 from certpin.pins import HostPin, verify
 from certpin.rotation.arrivals import SECOND
 from certpin.rotation.fleet import fetch_order, is_unnamed, named_releases, seconds_of
-from certpin.rotation.prospect import UNPINNED, chain_with, stand_in, trust_digest
+from certpin.rotation.prospect import (
+    UNPINNED,
+    Prospect,
+    chain_with,
+    possible_chains,
+    stand_in,
+    trust_digest,
+    with_private_anchors,
+)
 from certpin.rotation.trust import presented_path
 from certpin.support.text import LONGEST_DURATION, format_duration, in_utc
 from certpin.x509 import Chain
@@ -31,7 +40,8 @@ if TYPE_CHECKING:
     from certpin.rotation.releases import AppRelease
     from certpin.rotation.situation import Sighting, Situation, Version
 
-    Chains = tuple["ServedChain", ...]
+    # The chain of each server: a `Prospect` if its certificates were named, and not yet served.
+    Chains = tuple["ServedChain | Prospect", ...]
 
 # The steps that clients notice, at once or later. The others are only recorded in the journal.
 NOTICED = frozenset({"stage", "remove", "publish", "push", "serve"})
@@ -120,14 +130,20 @@ class Release:
         """Return True if clients with this release refuse one of the served chains.
 
         Args:
-            chains: the chain of each server.
+            chains: the chain of each server. A ``Prospect`` is refused if clients can build a path
+                that they refuse, or no path.
             at: the second, since the beginning of the simulation.
         """
         ended = self.end is not None and at >= self.end
         return ended or any(
-            verify(chain.path_for(policy), policy, _ANY, pins_only=True).is_finding
+            verify(path, policy, _ANY, pins_only=True).is_finding
             for policy in self.policies
             for chain in chains
+            for path in (
+                possible_chains(chain, policy)
+                if isinstance(chain, Prospect)
+                else (chain.path_for(policy),)
+            )
         )
 
 
@@ -224,12 +240,17 @@ def moved_steps(
     return tuple(replace(each, at=each.at + moves.get(each.number, nothing)) for each in steps)
 
 
-def build_script(situation: Situation, steps: Sequence[DatedStep]) -> Script:
+def build_script(
+    situation: Situation,
+    steps: Sequence[DatedStep],
+    presented: Mapping[Pin, Sequence[Prospect]] = MappingProxyType({}),
+) -> Script:
     """Return the input of a simulation in which each step is taken at its date.
 
     Args:
         situation: the facts about the host at the beginning.
         steps: the steps with their dates.
+        presented: the chains that servers may present with the key of a pin, if they are known.
 
     Raises:
         InputError: a step is in the past or too far ahead, there are too many steps, or no version
@@ -239,7 +260,7 @@ def build_script(situation: Situation, steps: Sequence[DatedStep]) -> Script:
     _check(situation, ordered)
     begin, adopt = situation.now, situation.timing.adopt
     releases, servings = fetched_releases(situation), [Serving(0, assumed_chains(situation))]
-    _take(situation, ordered, releases, servings)
+    _take(situation, ordered, presented, releases, servings)
     last = ordered[-1].at if ordered else begin
     hours = -(-(last - begin + adopt) // (3600 * SECOND)) + 24
     binaries = bundled_releases(situation)
@@ -387,6 +408,7 @@ def _check(situation: Situation, ordered: Sequence[DatedStep]) -> None:
 def _take(
     situation: Situation,
     steps: Sequence[DatedStep],
+    presented: Mapping[Pin, Sequence[Prospect]],
     releases: list[Release],
     servings: list[Serving],
 ) -> None:
@@ -407,9 +429,25 @@ def _take(
         elif pin and dated.step.act == "remove":
             draft.pop(pin, None)
         elif pin and dated.step.act == "serve":
-            chains = servings[-1].chains or (ServedChain(None),)
-            served = tuple(each.with_key(situation, pin) for each in chains)
-            servings.append(Serving(at, served, dated.number))
+            chains = _chains_with(situation, pin, presented.get(pin, ()), servings[-1].chains)
+            servings.append(Serving(at, chains, dated.number))
+
+
+def _chains_with(
+    situation: Situation, pin: Pin, prospects: Sequence[Prospect], before: Chains
+) -> Chains:
+    """Return the chains of all servers after they begin to use a key.
+
+    Args:
+        situation: the facts about the host.
+        pin: the pin of the key.
+        prospects: the chains that servers may present with it; empty if only the key is known.
+        before: the chains that they presented until then.
+    """
+    if prospects:
+        return tuple(with_private_anchors(situation, prospects))
+    served = [each for each in before if isinstance(each, ServedChain)] or [ServedChain(None)]
+    return tuple(each.with_key(situation, pin) for each in served)
 
 
 def _pushed(

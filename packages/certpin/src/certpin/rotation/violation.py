@@ -42,6 +42,8 @@ def clients_text(count: int | None) -> str:
 
 # The file with the certificate of a backup whose key is that of an authority.
 OTHER_AUTHORITY = "other-authority.pem"
+# The file of a new certificate with its chain, as ACME clients call it.
+CHAIN_FILE = "fullchain.pem"
 
 
 def new_backup_command(match: Match, key_file: str = "next-backup.key") -> str:

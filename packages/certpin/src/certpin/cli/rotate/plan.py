@@ -14,11 +14,13 @@ from certpin.cli.named_key import policies_for_step, resolve_key
 from certpin.cli.options import file_option, json_option, pin_file_option
 from certpin.cli.reply import fold, print_json
 from certpin.cli.rotate.files import RotationFiles, probe_for_reading
+from certpin.cli.rotate.new_chain import NewChain
 from certpin.cli.rotate.recording import is_signed_by_default, release_options
 from certpin.cli.rotate.steps import (
     UsageOptions,
     delay_options,
     format_violation,
+    time_json,
     usage_options,
     violation_json,
     with_delays,
@@ -35,7 +37,13 @@ if TYPE_CHECKING:
 
 _BACKUP_FILE = "next-backup.key"
 # `finish` retires and removes a key; given again it continues.
-_COMMANDS = {"stage": "start", "activate": "switch", "retire": "finish", "remove": "finish"}
+_COMMANDS = {
+    "stage": "start",
+    "activate": "switch",
+    "serve": "switch",
+    "retire": "finish",
+    "remove": "finish",
+}
 
 
 @click.command()
@@ -46,7 +54,7 @@ _COMMANDS = {"stage": "start", "activate": "switch", "retire": "finish", "remove
     required=True,
     metavar="KEY|CSR|CERT|PIN|URI",
     shell_complete=complete_files,
-    help="The key that comes next.",
+    help="The key that comes next, or the file of its chain.",
 )
 @delay_options
 @usage_options
@@ -71,44 +79,55 @@ def plan(
     step, the plan ends there and prints the reason. When something has changed, plan again:
     completed steps are left out.
 
+    Name the file of the chain, such as fullchain.pem, if you have it: then the whole chain is
+    checked, as `certpin rotate switch` does. A chain under a pinned authority may need no pin of
+    its key. With only a key, the plan assumes that every client verifies its chain, and says so.
+
     \b
     certpin rotate plan --to next.key
+    certpin rotate plan --to fullchain.pem
     certpin rotate plan --to next.key --opened 60d
 
     Exit code 0: the plan leads to the key. 1: it does not. 3: a server did not answer.
     """  # noqa: D301  # click reads the \b itself
-    from certpin.rotation import plan as steps_to
-
     files = RotationFiles(path)
     wanted = resolve_key(key)
     policies = policies_for_step(files.pins, probes, wanted)
+    chain = NewChain(wanted, policies)
+    chain.require_certifiable()
     results, now = probe_for_reading(files, probes, files.pins, policies)
     if results.error:
         raise results.error
     timing = with_delays(files.timing, delays)
     usage.apply(files, timing, now)
     plans = {
-        str(policy.pattern): steps_to(
-            files.situation(policy, results.of(policy), now, timing), wanted.pin
-        )
+        str(policy.pattern): chain.plan(files.situation(policy, results.of(policy), now, timing))
         for policy in policies
     }
     signed = is_signed_by_default(files)
     commands = {
         str(policy.pattern): _Commands(
-            path, files.pins, policy, probes, key, signed, release_options(files)
+            path,
+            files.pins,
+            policy,
+            probes,
+            key,
+            signed,
+            release_options(files),
+            bool(chain.prospects),
         )
         for policy in policies
     }
+    unknown = [*results.unknown, *chain.unknown]
     if as_json:
         hosts = [_plan_json(host, made, commands[host]) for host, made in plans.items()]
         data = {"file": str(path), "to": str(wanted.pin), "hosts": hosts}
-        print_json(data | {"unknown": results.unknown})
+        print_json(data | {"unknown": unknown})
     else:
         for host, made in plans.items():
             _print_plan(host, made, commands[host])
-        for unknown in results.unknown:
-            click.echo(fold(f"Not known: {unknown}.", sys.stdout))
+        for each in unknown:
+            click.echo(fold(f"Not known: {each}.", sys.stdout))
     ctx.exit(SUCCESS if all(made.possible for made in plans.values()) else PROBLEM_FOUND)
 
 
@@ -128,6 +147,10 @@ def _print_plan(host: str, made: Plan, commands: _Commands) -> None:
         by = in_utc(made.renew_by)
         text = "with the same key and authority: it expires before servers may use the new key"
         click.echo(fold(f"Before {by}: renew the certificate {text}.", sys.stdout))
+    if made.reissue_by:
+        by = in_utc(made.reissue_by)
+        text = "from the same authority: a certificate of this chain expires before servers may"
+        click.echo(fold(f"Before {by}: get the new key certified again {text} use it.", sys.stdout))
     for violation in made.violations:
         word = "Impossible after that" if made.steps else "Impossible"
         click.echo(fold(f"{word}: {format_violation(violation)}", sys.stdout))
@@ -175,6 +198,7 @@ class _Commands:
         signed: True if clients fetch versions as signed pin sets.
         release: the options that end a ``rotate shipped`` command, such as ``--app NAME
             --release``.
+        has_chain: True if ``key`` is the file of a chain.
     """
 
     path: Path
@@ -184,20 +208,23 @@ class _Commands:
     key: str
     signed: bool
     release: str
+    has_chain: bool
 
     def of(self, step: Step, made: Plan) -> list[str]:
         """Return the command lines that take a step of a plan.
 
-        There is none for the installation of a certificate, which certpin does not do. A signed
-        version gets to clients when it is signed and pushed.
+        certpin doesn't install certificates: the command of this step verifies the chain before. There
+        is none if only the key is known, or if the step before verifies the chain. A signed version
+        gets to clients when it is signed and pushed.
         """
         import shlex
 
         from certpin.rotation import NEXT_BACKUP
-        from certpin.rotation.violation import OTHER_AUTHORITY, new_backup_command
+        from certpin.rotation.violation import CHAIN_FILE, OTHER_AUTHORITY, new_backup_command
 
         match = self.policy.match
-        if step.act == "serve":
+        is_verified = any(each.act == "activate" for each in made.steps)
+        if step.act == "serve" and (is_verified or not self.has_chain):
             return []
         push = f"certpin publish push{file_option(self.path)}"
         if step.act == "push":
@@ -212,6 +239,8 @@ class _Commands:
         backup = OTHER_AUTHORITY if match == "ca" else _BACKUP_FILE
         names = {NEXT_BACKUP: backup, made.to: self.key}
         name = names.get(step.pin, str(step.pin)) if step.pin else ""
+        if step.needs_chain:
+            name = CHAIN_FILE
         command = f"certpin rotate {_COMMANDS[step.act]} {shlex.quote(name)}"
         return [self._with_options(command, [self.policy], connects=step.act != "stage")]
 
@@ -227,7 +256,8 @@ def _plan_json(host: str, made: Plan, commands: _Commands) -> dict[str, Any]:
         "possible": made.possible,
         "steps": [_step_json(step, made, commands) for step in made.steps],
         "breaches": [violation_json(host, violation) for violation in made.violations],
-        "renew_by": made.renew_by.isoformat() if made.renew_by else None,
+        "renew_by": time_json(made.renew_by),
+        "reissue_by": time_json(made.reissue_by),
     }
 
 

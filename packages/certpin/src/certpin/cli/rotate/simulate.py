@@ -12,10 +12,11 @@ import click
 
 from certpin.cli.extras import extra_needed
 from certpin.cli.main import PROBLEM_FOUND, SUCCESS
-from certpin.cli.named_key import KEY_FILE, KeyReference, policies_for_step, resolve_key
+from certpin.cli.named_key import KEY_FILE, policies_for_step, resolve_key
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.reply import fold, print_json, progress
 from certpin.cli.rotate.files import RotationFiles, probe_for_reading
+from certpin.cli.rotate.new_chain import NewChain
 from certpin.cli.rotate.simulate_input import (
     FleetOptions,
     fleet_options,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     from certpin.cli.rotate.simulate_input import PinNames
     from certpin.cli.rotate.simulate_views import HostSimulation
-    from certpin.pins import Pin
+    from certpin.pins import HostPolicy, PinSet
     from certpin.rotation import Situation
     from certpin.rotation.fleet import Fleet
     from certpin.rotation.simulate import Hour, Lockout
@@ -105,8 +106,9 @@ def simulate(
     certpin rotate simulate --to next.key --move 4=-5d --plot early.svg
     certpin rotate simulate --steps schedule.toml --clients 1000000
 
-    The steps of a plan have the numbers that `certpin rotate plan` prints. A file for --steps (each
-    step: now, at a time, or after a delay from now):
+    The steps of a plan have the numbers that `certpin rotate plan` prints. If --to is the file of a
+    chain, clients verify it. A file for --steps (each step: now, at a time, or after a delay from
+    now):
 
     \b
       schema = 1
@@ -132,8 +134,7 @@ def simulate(
     now = step_time(files.newest, utc_now())
     timing = with_delays(files.timing, delays)
     usage.apply(files, timing, now)
-    source = _step_source(key, schedule, now)
-    policies = policies_for_step(files.pins, probes, source.to)
+    source, policies = _step_source(key, schedule, now, files.pins, probes)
     if picture and len(policies) > 1:
         raise click.UsageError("a picture shows one host: name it with --host")
     results, _ = probe_for_reading(files, probes, files.pins, policies)
@@ -146,6 +147,7 @@ def simulate(
     if picture:
         _draw(simulated[0], fleet, picture)
     unknown = [*results.unknown, *filter(None, map(_assumption, situations))]
+    unknown += source.to.unknown if source.to else []
     if as_json:
         data = {
             "file": str(path),
@@ -167,24 +169,31 @@ class StepSource:
     """The steps to simulate: those that lead to a key (``--to``), or those of a file (``--steps``).
 
     Attributes:
-        to: the key that servers use after the last step; ``None`` for the steps of a file.
+        to: the key or chain that servers use after the last step; ``None`` for the steps of a file.
         steps: the steps of the file. Empty for a key: its steps are computed for each host.
         names: names for pins, as the user knows them.
     """
 
-    to: KeyReference | None
+    to: NewChain | None
     steps: tuple[DatedStep, ...]
     names: PinNames
 
 
-def _step_source(key: str | None, schedule: Path | None, now: datetime) -> StepSource:
+def _step_source(
+    key: str | None, schedule: Path | None, now: datetime, pins: PinSet, probes: ProbeOptions
+) -> tuple[StepSource, list[HostPolicy]]:
+    """Return the steps to simulate, and the policies of the hosts that they are for."""
     if schedule and key is None:
-        return StepSource(None, *read_steps(schedule, now))
+        source = StepSource(None, *read_steps(schedule, now))
+        return source, policies_for_step(pins, probes, None)
     if key is None or schedule:
         raise click.UsageError("name a key with --to, or a file with --steps, and not both")
     found = resolve_key(key)
     name = found.note.removeprefix(KEY_FILE)
-    return StepSource(found, (), {found.pin: name} if name else {})
+    policies = policies_for_step(pins, probes, found)
+    chain = NewChain(found, policies)
+    chain.require_certifiable()
+    return StepSource(chain, (), {found.pin: name} if name else {}), policies
 
 
 def script_for(situation: Situation, source: StepSource, moves: Mapping[int, timedelta]) -> Script:
@@ -202,7 +211,7 @@ def script_for(situation: Situation, source: StepSource, moves: Mapping[int, tim
     from certpin.errors import ConfigError
     from certpin.rotation.simulate_script import build_script, moved_steps
 
-    steps = _planned(situation, source.to.pin) if source.to else source.steps
+    steps = _planned(situation, source.to) if source.to else source.steps
     staged = (dated.step.pin for dated in steps if dated.step.act == "stage")
     known = {*situation.policy.live_pins, *staged}
     for dated in steps:
@@ -212,23 +221,23 @@ def script_for(situation: Situation, source: StepSource, moves: Mapping[int, tim
                 key=str(situation.pattern),
                 fix="name a pin of the pin file, or stage it in another step",
             )
-    return build_script(situation, moved_steps(steps, moves))
+    presented = {source.to.pin: source.to.prospects} if source.to else {}
+    return build_script(situation, moved_steps(steps, moves), presented)
 
 
-def _planned(situation: Situation, to: Pin) -> tuple[DatedStep, ...]:
-    """Return the steps by which servers change to a key, each at its earliest safe time.
+def _planned(situation: Situation, to: NewChain) -> tuple[DatedStep, ...]:
+    """Return the steps by which servers change to a key or chain, each at its earliest safe time.
 
     Raises:
         ConfigError: there is no plan to the key.
     """
     from certpin.errors import ConfigError
-    from certpin.rotation import plan as steps_to
     from certpin.rotation.simulate_script import dated_steps
 
-    made = steps_to(situation, to)
+    made = to.plan(situation)
     if made.violations:
         raise ConfigError(
-            f"there is no plan to {to}: {format_violation(made.violations[0])}",
+            f"there is no plan to {to.pin}: {format_violation(made.violations[0])}",
             key=str(situation.pattern),
             fix="see certpin rotate plan, or write the steps into a file for --steps",
         )

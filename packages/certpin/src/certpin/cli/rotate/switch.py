@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import click
 
 from certpin.cli.candidates import complete_files
-from certpin.cli.named_key import dropped_policies, policies_for_step, resolve_key
+from certpin.cli.named_key import policies_for_step, resolve_key
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.rotate.files import (
     RotationFiles,
@@ -18,6 +17,7 @@ from certpin.cli.rotate.files import (
     unused_name,
     who_option,
 )
+from certpin.cli.rotate.new_chain import NewChain
 from certpin.cli.rotate.steps import (
     ForceOptions,
     HostConclusion,
@@ -34,9 +34,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from certpin.cli.named_key import KeyReference
     from certpin.pins import HostPolicy, Pin, Role, State
-    from certpin.rotation import Event, Prospect, Situation, Violation
+    from certpin.rotation import Event, Situation
 
 
 @click.command()
@@ -77,7 +76,7 @@ def switch(
     invalid file. 3: a server did not answer.
     """  # noqa: D301  # click reads the \b itself
     step = KeySwitch(path, key, probes, force, who, usage)
-    _require_certifiable(step)
+    step.chain.require_certifiable()
     violations = step.violations()
     _require_states(step, forced=bool(violations) and force.force)
     changes = _changes(step)
@@ -113,7 +112,7 @@ class KeySwitch:
         key: the key or chain as the user named it.
         usage: the options for reported usage: which versions clients report that they have.
         files: the pin file and the journal.
-        named: the key or chain that ``key`` names, as it was read.
+        chain: the key or chain that ``key`` names, as it was read, with the rules for it.
         pin: the pin of that key, or of the first certificate's key in that chain.
         now: the time for which the step is checked.
         results: the chains that servers of ``policies`` present now.
@@ -127,7 +126,7 @@ class KeySwitch:
     who: str | None
     usage: UsageOptions
     files: RotationFiles = field(init=False)
-    named: KeyReference = field(init=False)
+    chain: NewChain = field(init=False)
     pin: Pin = field(init=False)
     now: datetime = field(init=False)
     results: ProbeResults = field(init=False)
@@ -136,10 +135,10 @@ class KeySwitch:
     def __post_init__(self) -> None:
         self.files = RotationFiles(self.path)
         self.files.require_version()
-        self.named = resolve_key(self.key)
-        self.pin = self.named.pin
-        pins = self.files.pins
-        self.policies = policies_for_step(pins, self.probes, self.named)
+        named, pins = resolve_key(self.key), self.files.pins
+        self.pin = named.pin
+        self.policies = policies_for_step(pins, self.probes, named)
+        self.chain = NewChain(named, self.policies)
         self.results, self.now = probe_for_step(
             self.files, self.probes, pins, self.policies, self.who
         )
@@ -157,96 +156,16 @@ class KeySwitch:
             for policy in self.policies
         ]
 
-    @cached_property
-    def prospects(self) -> tuple[Prospect, ...]:
-        """The chains that servers may present after the step; empty if the user named only a key.
-
-        For an authority's certificate that has host names there are two: a server may present it as
-        its leaf, or as the issuer of a leaf. If the certificate is a trust anchor of each host,
-        only the first is expected.
-        """
-        from certpin.rotation import Prospect
-        from certpin.x509.chain import public_roots
-
-        certificates = self.named.certificates
-        if not certificates:
-            return ()
-        leaf, *above = certificates
-        roots = public_roots()
-        by_leaf = Prospect(leaf, tuple(above), sent=True, roots=roots)
-        by_authority = Prospect(None, certificates, sent=True, roots=roots)
-        if not leaf.is_authority:
-            return (by_leaf,)
-        if not self.named.names:
-            return (by_authority,)
-        anchors = [policy.trust.der if policy.trust else () for policy in self.policies]
-        is_own_anchor = all(leaf.der in each for each in anchors)  # a self-signed server
-        return (by_leaf,) if is_own_anchor else (by_leaf, by_authority)
-
     def violations(self) -> list[HostViolation]:
         """Return the rules against lockouts that the step would violate, each with its host."""
-        from certpin.rotation import check_step
-
-        found: list[HostViolation] = []
-        for policy, situation in self.situations():
-            if (wrong_name := self._wrong_name(policy, situation)) is not None:
-                # Its key has no place in the pins of this host, so no other rule helps.
-                found += of_host(policy, [wrong_name])
-                continue
-            refusals = check_step(situation, "activate", self.pin, self.prospects)
-            found += of_host(policy, refusals)
-        return found + self._of_dropped_hosts()
-
-    def _wrong_name(self, policy: HostPolicy, situation: Situation) -> Violation | None:
-        """Return a violation if the certificate names no host of a policy.
-
-        An authority's certificate without host names is the issuer of the one to install.
-        """
-        named = self.named
-        if not named.certificates or (named.certificates[0].is_authority and not named.names):
-            return None
-        if policy in named.policies(self.files.pins):
-            return None
-        from certpin.pins.certificate_names import name_fault
-        from certpin.rotation import Violation
-        from certpin.rotation.fleet import client_count
-        from certpin.support.text import printable
-
-        names = ", ".join(map(printable, named.names[:3])) or "no host"
-        problem = f"the certificate is for {names}, and not for {policy.pattern}"
-        fix = "get a certificate for that host"
-        if fault := name_fault(policy.pattern, named.certificates[0]):
-            problem, fix = (
-                f"the certificate is not for {policy.pattern}: {fault.problem}",
-                fault.fix,
-            )
-        return Violation("certificate", problem, client_count(situation), fix=fix)
-
-    def _of_dropped_hosts(self) -> list[HostViolation]:
-        """Return the violated rules at hosts that only published versions have, not the pin file.
-
-        Clients may still hold these versions. Only hosts that the certificate names are checked.
-        """
-        from certpin.rotation.gate import relies_on_ends, without_ends
-        from certpin.rotation.rules import refused_by_version
-
-        (_, situation), *_ = self.situations()
-        names = self.named.hosts
-        covered = self.named.policies(self.files.pins)
-        situations = [self.files.situation(policy, (), self.now) for policy in covered]
-        found = []
-        for name in names:
-            now, if_held = (
-                refused_by_version(
-                    each, dropped_policies(name, situations, each.alive), name, self.prospects
-                )
-                for each in (situation, without_ends(situation))
-            )
-            broken = [] if now is None else [now]
-            held = [] if if_held is None else [if_held]
-            broken += relies_on_ends(situation, broken, held)
-            found += [HostViolation(name, violation) for violation in broken]
-        return found
+        situations = self.situations()
+        found = [
+            violation
+            for policy, situation in situations
+            for violation in of_host(policy, self.chain.violations(situation))
+        ]
+        (_, situation), *_ = situations
+        return found + self.chain.of_dropped_hosts(situation)
 
     def commit(self, violations: list[HostViolation]) -> list[Event]:
         """Write the pin file and the journal, and return the events that were recorded.
@@ -334,24 +253,6 @@ def _without_backup(step: KeySwitch) -> list[HostPolicy]:
     return [policy for policy in found if policy.match == found[0].match]
 
 
-def _require_certifiable(step: KeySwitch) -> None:
-    """Refuse a key, given without its certificate, that no public authority would certify.
-
-    A bare pin is never refused, because it doesn't show the type of its key.
-
-    Raises:
-        ConfigError: no authority that clients of a host trust certifies such a key.
-    """
-    named = step.named
-    if named.certificates or not named.key_type:
-        return
-    from certpin.cli.keys import require_certifiable
-
-    for policy in step.policies:
-        pin = named.pin if named.pin in {each.pin for each in policy.pins} else None
-        require_certifiable(named.key_type, policy.pattern, policy.trust, policy.match, pin)
-
-
 def _conclusions(step: KeySwitch, violations: list[HostViolation]) -> list[HostConclusion]:
     """Return for each host and version whether clients accept the chain, certificate or key.
 
@@ -365,7 +266,7 @@ def _conclusions(step: KeySwitch, violations: list[HostViolation]) -> list[HostC
         for policy, situation in step.situations()
         if str(policy.pattern) not in useless
         for version, conclusion in conclusions(
-            situation, step.prospects or prospects_of_key(situation, step.pin)
+            situation, step.chain.prospects or prospects_of_key(situation, step.pin)
         )
     ]
 
@@ -373,7 +274,7 @@ def _conclusions(step: KeySwitch, violations: list[HostViolation]) -> list[HostC
 def _messages(step: KeySwitch, changes: list[tuple[str, Role]]) -> list[str]:
     """Return sentences for the user: the result, and open questions if only a key was given."""
     lines = [_result(step, changes)]
-    if not step.prospects:
+    if not step.chain.prospects:
         scts = any(policy.ct_logs for policy in step.policies)
         lines.append(
             "Only the key is known. Open: which authorities certify it, and whether their "
@@ -400,16 +301,15 @@ def _changes(step: KeySwitch) -> list[tuple[str, Role]]:
     For a leaf's pin, policies that compare only authorities are left out: it has no effect
     there.
     """
-    from certpin.x509 import is_self_signed
+    from certpin.rotation.prospect import role_in
 
     found = []
-    is_leaf = any(prospect.leaf for prospect in step.prospects)
+    is_leaf = any(prospect.leaf for prospect in step.chain.prospects)
     for policy, situation in step.situations():
         if is_leaf and policy.match == "ca":
             continue
-        entry, role = situation.entry(step.pin), situation.role_of(step.pin)
-        if step.prospects and not is_leaf:
-            role = "root" if is_self_signed(step.named.certificates[0]) else "intermediate"
+        entry = situation.entry(step.pin)
+        role = role_in(situation, step.pin, step.chain.prospects)
         is_missing = step.pin in step.files.history.missing_steps(policy)
         if entry and ((entry.state, entry.role) != ("active", role) or is_missing):
             found.append((str(policy.pattern), role))

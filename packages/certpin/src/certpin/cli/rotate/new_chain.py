@@ -1,0 +1,176 @@
+"""The chain or key that servers will use, as ``switch``, ``plan`` and ``simulate`` check it.
+
+All three commands take the key, or the file of the chain, that the user named. ``NewChain`` is the
+only code that reads it, so that a plan and the command that takes its steps apply the same rules to
+the same chain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from certpin.cli.named_key import dropped_policies
+from certpin.cli.rotate.steps import HostViolation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from certpin.cli.named_key import KeyReference
+    from certpin.pins import HostPolicy, Pin
+    from certpin.rotation import Plan, Prospect, Situation, Violation
+
+
+@dataclass(frozen=True)
+class NewChain:
+    """The key that servers will use, with its chain if the user named the chain's file.
+
+    Attributes:
+        named: the key or chain, as it was read.
+        policies: the policies of the hosts that use it.
+    """
+
+    named: KeyReference
+    policies: Sequence[HostPolicy]
+
+    @property
+    def pin(self) -> Pin:
+        """The pin of the key; of a chain, the pin of its first certificate's key."""
+        return self.named.pin
+
+    @cached_property
+    def prospects(self) -> tuple[Prospect, ...]:
+        """The chains that servers may present after the step; empty if the user named only a key.
+
+        For an authority's certificate that has host names there are two: a server may present it as
+        its leaf, or as the issuer of a leaf. If the certificate is a trust anchor of each host,
+        only the first is expected.
+        """
+        from certpin.rotation import Prospect
+        from certpin.x509.chain import public_roots
+
+        certificates = self.named.certificates
+        if not certificates:
+            return ()
+        leaf, *above = certificates
+        roots = public_roots()
+        by_leaf = Prospect(leaf, tuple(above), sent=True, roots=roots)
+        by_authority = Prospect(None, certificates, sent=True, roots=roots)
+        if not leaf.is_authority:
+            return (by_leaf,)
+        if not self.named.names:
+            return (by_authority,)
+        anchors = [policy.trust.der if policy.trust else () for policy in self.policies]
+        is_own_anchor = all(leaf.der in each for each in anchors)  # a self-signed server
+        return (by_leaf,) if is_own_anchor else (by_leaf, by_authority)
+
+    def require_certifiable(self) -> None:
+        """Refuse a key, given without its certificate, that no public authority would certify.
+
+        A bare pin is never refused, because it doesn't show the type of its key.
+
+        Raises:
+            ConfigError: no authority that clients of a host trust certifies such a key.
+        """
+        named = self.named
+        if named.certificates or not named.key_type:
+            return
+        from certpin.cli.keys import require_certifiable
+
+        for policy in self.policies:
+            pin = named.pin if named.pin in {each.pin for each in policy.pins} else None
+            require_certifiable(named.key_type, policy.pattern, policy.trust, policy.match, pin)
+
+    def violations(self, situation: Situation) -> tuple[Violation, ...]:
+        """Return the rules against lockouts that the use of the chain at one host would violate."""
+        from certpin.rotation import check_step
+
+        if (wrong_name := self._wrong_name(situation)) is not None:
+            # Its key has no place in the pins of this host, so no other rule helps.
+            return (wrong_name,)
+        return check_step(situation, "activate", self.pin, self.prospects)
+
+    def of_dropped_hosts(self, situation: Situation) -> list[HostViolation]:
+        """Return the violated rules at hosts that only published versions have, not the pin file.
+
+        Clients may still hold these versions. Only hosts that the certificate names are checked.
+
+        Args:
+            situation: the facts about any host of the step.
+        """
+        from certpin.rotation.gate import relies_on_ends, without_ends
+        from certpin.rotation.rules import refused_by_version
+
+        covered = self.named.policies(situation.pins)
+        situations = [replace(situation, pattern=policy.pattern) for policy in covered]
+        found = []
+        for name in self.named.hosts:
+            now, if_held = (
+                refused_by_version(
+                    each, dropped_policies(name, situations, each.alive), name, self.prospects
+                )
+                for each in (situation, without_ends(situation))
+            )
+            broken = [] if now is None else [now]
+            held = [] if if_held is None else [if_held]
+            broken += relies_on_ends(situation, broken, held)
+            found += [HostViolation(name, violation) for violation in broken]
+        return found
+
+    def plan(self, situation: Situation) -> Plan:
+        """Return the dated steps by which the servers of one host change to the chain or key.
+
+        Each step keeps the rules of its command: that of ``switch`` refuses what ``violations`` and
+        ``of_dropped_hosts`` return.
+
+        Raises:
+            ConfigError: a pin set of the plan would be invalid.
+        """
+        from certpin.rotation import Plan, plan
+
+        if (wrong_name := self._wrong_name(situation)) is not None:
+            return Plan(self.pin, (), (wrong_name,))
+        return plan(
+            situation,
+            self.pin,
+            self.prospects,
+            lambda then: [each.violation for each in self.of_dropped_hosts(then)],
+        )
+
+    @property
+    def unknown(self) -> list[str]:
+        """What a plan can't know, as clauses: it assumes a chain if the user named only a key."""
+        from certpin.rotation.violation import CHAIN_FILE
+
+        if self.prospects:
+            return []
+        authority = any(policy.match == "ca" for policy in self.policies)
+        role = "that this key is an authority's, and " if authority else ""
+        assumed = f"the plan assumes {role}that every client verifies it"
+        return [f"the chain of {self.pin}: {assumed}; its file, such as {CHAIN_FILE}, answers that"]
+
+    def _wrong_name(self, situation: Situation) -> Violation | None:
+        """Return a violation if the certificate names no host of a policy.
+
+        An authority's certificate without host names is the issuer of the one to install.
+        """
+        named, policy = self.named, situation.policy
+        if not named.certificates or (named.certificates[0].is_authority and not named.names):
+            return None
+        if policy in named.policies(situation.pins):
+            return None
+        from certpin.pins.certificate_names import name_fault
+        from certpin.rotation import Violation
+        from certpin.rotation.fleet import client_count
+        from certpin.support.text import printable
+
+        names = ", ".join(map(printable, named.names[:3])) or "no host"
+        problem = f"the certificate is for {names}, and not for {policy.pattern}"
+        fix = "get a certificate for that host"
+        if fault := name_fault(policy.pattern, named.certificates[0]):
+            problem, fix = (
+                f"the certificate is not for {policy.pattern}: {fault.problem}",
+                fault.fix,
+            )
+        return Violation("certificate", problem, client_count(situation), fix=fix)

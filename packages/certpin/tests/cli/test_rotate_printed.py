@@ -169,7 +169,7 @@ def test_a_key_that_goes_before_it_is_published_needs_no_version(
 def test_a_plan_brings_a_signed_version_to_the_clients(bank: Bank) -> None:
     record_signed()
     (host,) = bank("plan", "--to", "n.key", "--json").json["hosts"]
-    both = ["certpin publish sign", "certpin publish push"]
+    both = ["certpin publish sign KEY…", "certpin publish push"]
     assert [step["commands"] for step in host["steps"] if step["act"] == "publish"] == [both, both]
     lines = [line.strip() for line in bank("plan", "--to", "n.key").out.splitlines()]
     assert [line for line in lines if line in both] == [*both, *both]

@@ -11,7 +11,12 @@ import click
 from certpin.cli.candidates import complete_files
 from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.named_key import policies_for_step, resolve_key
-from certpin.cli.options import file_option, json_option, pin_file_option
+from certpin.cli.options import (
+    file_option,
+    json_option,
+    pin_file_option,
+    unfiled_sign_command,
+)
 from certpin.cli.reply import fold, print_json
 from certpin.cli.rotate.files import RotationFiles, probe_for_reading
 from certpin.cli.rotate.new_chain import NewChain
@@ -213,9 +218,9 @@ class _Commands:
     def of(self, step: Step, made: Plan) -> list[str]:
         """Return the command lines that take a step of a plan.
 
-        certpin doesn't install certificates: the command of this step verifies the chain before. There
-        is none if only the key is known, or if the step before verifies the chain. A signed version
-        gets to clients when it is signed and pushed.
+        certpin doesn't install certificates: the command of this step verifies the chain before.
+        There is none if only the key is known, or if the step before verifies the chain. A signed
+        version gets to clients when it is signed and pushed.
         """
         import shlex
 
@@ -230,8 +235,9 @@ class _Commands:
         if step.act == "push":
             return [push]
         if step.act == "publish":
-            command = "publish sign" if self.signed else f"rotate shipped {step.version}"
-            command = self._with_options(f"certpin {command}", self.pins.policies)
+            shipped = f"certpin rotate shipped {step.version}"
+            command = unfiled_sign_command() if self.signed else shipped
+            command = self._with_options(command, self.pins.policies)
             return [command, push] if self.signed else [command + self.release]
         if step.act == "generate":
             command = new_backup_command(match, _BACKUP_FILE)

@@ -286,6 +286,7 @@ class WeakenedContextError(PinError):
     """Certificate verification was switched off on the SSL context: chain, hostname or dates.
 
     The connection is refused, because without this verification a matching pin would prove nothing.
+    So is a connection that would send a client certificate before the server is verified.
     """
 
 

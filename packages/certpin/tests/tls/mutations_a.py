@@ -519,7 +519,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         3,
         _GATE,
-        "            self.judge_early(self._raw)\n",
+        "            self.judge_early(self._raw, finished=finished)\n",
         "            pass\n",
         _CERTIFICATES + "test_the_certificate_is_sent_to_the_pinned_server",
     ),
@@ -540,9 +540,16 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         3,
         "certpin/tls/context.py",
-        "_LAST_OF_THE_SERVER = frozenset({14, 20})",
-        "_LAST_OF_THE_SERVER = frozenset({20})",
+        "{_SERVER_KEY_EXCHANGE, _SERVER_HELLO_DONE, _FINISHED}",
+        "{_SERVER_KEY_EXCHANGE, _FINISHED}",
         _CERTIFICATES + "test_a_rogue_gets_the_client_hello_and_nothing_more",
+    ),
+    Mutation(
+        3,
+        _CHECK,
+        "if not finished and not self.signed_exchange:",
+        "if False:",
+        _CERTIFICATES + "test_a_server_that_signs_nothing_gets_no_certificate",
     ),
     Mutation(
         3,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import uvloop
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
 from certpin import PinMismatchError, PinnedSSLContext, WeakenedContextError
 from certpin.lab.lab_server import server_context
@@ -20,7 +21,7 @@ from certpin.x509.openssl import OpenSSLContext
 from tests import kit
 from tests.tls._handshakes import for_clients
 from tests.tls._servers import GREETING, RecordingServer, asking_for_certificate
-from tests.tls._wire import HOST, OTHER, Wire
+from tests.tls._wire import HOST, OTHER, Wire, as_old_as_tls12
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -260,6 +261,27 @@ def test_a_connection_is_refused_if_its_callback_was_replaced(
         _refused(context, server, WeakenedContextError)
 
 
+def test_a_server_that_signs_nothing_gets_no_certificate(
+    world: World, intermediate: Authority, clients: tuple[Path, Path]
+) -> None:
+    """With RSA key exchange, an attacker needs only the server's public certificate until then."""
+    identity = intermediate.issue(HOST, key=generate_private_key(65537, 2048))
+    server_side = as_old_as_tls12(_asking(identity, world))
+    server_side.set_ciphers("kRSA")
+    context = world.context(identity.pin)
+    context.load_cert_chain(*clients)
+    context.set_ciphers("ECDHE:kRSA")  # Python's default has no kRSA
+    with RecordingServer(server_side) as server:
+        _assert_nothing_left(_refused(context, server, WeakenedContextError))
+    wire = Wire(context, server_side)
+    wire.until_checked()
+    with pytest.raises(WeakenedContextError, match="proves that it has the key"):
+        wire.client.do_handshake()
+    assert wire.to_server.pending == 0
+    signing = as_old_as_tls12(_asking(identity, world))
+    assert Wire(context, signing).shake().server.getpeercert(binary_form=True)
+
+
 def test_each_connection_is_checked_and_reported_once(
     world: World, clients: tuple[Path, Path], version: ssl.TLSVersion
 ) -> None:
@@ -299,8 +321,8 @@ def test_a_swap_between_the_two_checks_takes_effect(
         )
         early = Gate.judge_early
 
-        def judge_and_swap(self: Gate, raw: Any) -> None:
-            early(self, raw)
+        def judge_and_swap(self: Gate, raw: Any, *, finished: bool) -> None:
+            early(self, raw, finished=finished)
             context.swap(other)
 
         monkeypatch.setattr(Gate, "judge_early", judge_and_swap)

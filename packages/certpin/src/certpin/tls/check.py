@@ -40,6 +40,7 @@ from certpin.tls.failures import (
     reason_of,
     trust_changed_error,
     unpinned_error,
+    unsigned_exchange_error,
     warn_of_debug_override,
 )
 from certpin.x509 import Chain
@@ -348,11 +349,12 @@ class PinCheck:
 
     __slots__ = (
         *("_called", "_chain", "_early", "_enforcer", "_judged_for", "_resumed", "_state"),
-        *("finished", "guards_certificate", "socket", "target", "verdict"),
+        *("finished", "guards_certificate", "signed_exchange", "socket", "target", "verdict"),
     )
 
     finished: bool  # True once the connection was checked and let pass
     guards_certificate: bool  # True if the context has a client certificate
+    signed_exchange: bool  # TLS 1.2: the server sent its key exchange, which it signs
     socket: Callable[[], Any]  # a weak reference, if there is one
     target: TargetHost
     verdict: Verdict | None  # None until the check, and if no policy covers the host
@@ -378,17 +380,24 @@ class PinCheck:
         if self._chain:
             self._enforcer.sessions.remember(session, self.target, self._chain)
 
-    def judge_early(self, raw: Any) -> None:
+    def judge_early(self, raw: Any, *, finished: bool) -> None:
         """Check the pins before the client sends its last handshake messages. Raises ``PinError``.
 
         ``raw`` is OpenSSL's object of the connection. OpenSSL has already verified the chain, and
         the server's signature over the handshake (RFC 8446 4.4.3, RFC 5246 7.4.3). The client has
         not yet sent its certificate. A second call does nothing: TLS 1.2 ends the server's part
-        twice, with ServerHelloDone and Finished.
+        twice, with ServerHelloDone (``finished`` is False) and Finished.
+
+        With RSA key exchange (RFC 5246 7.4.7.1), a TLS 1.2 server signs nothing: before the client
+        sends its certificate, an attacker needs only the server's public certificate. So such a
+        connection is refused.
         """
         if not self._early:
             self._early = True
             self.judge(raw)
+            if not finished and not self.signed_exchange:
+                error = unsigned_exchange_error(self.target.host)
+                raise self._enforcer.refused(error, self._met(raw))
 
     def must_judge(self, raw: Any) -> bool:
         """Return True if the chain has to be compared with the pins after the handshake.

@@ -59,7 +59,9 @@ _NO_COMMON_NAME = 0x20  # X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, openssl/x509v3.h
 _host_flags_of: Any = OpenSSLContext._host_flags.__get__
 
 _HANDSHAKE = 22  # RFC 8446 section 5.1
-_LAST_OF_THE_SERVER = frozenset({14, 20})  # ServerHelloDone (TLS 1.2), Finished; section 4
+_SERVER_KEY_EXCHANGE, _SERVER_HELLO_DONE = 12, 14  # TLS 1.2: RFC 5246 section 7.4
+_FINISHED = 20  # RFC 8446 section 4
+_SEEN_BY_THE_GATE = frozenset({_SERVER_KEY_EXCHANGE, _SERVER_HELLO_DONE, _FINISHED})
 
 # The classes of connections: with Python's own, a socket could fall back to clear text.
 _CHECKING_CLASSES = frozenset({"sslsocket_class", "sslobject_class"})
@@ -155,11 +157,14 @@ def _on_message(
     # The first argument is the gate, as OpenSSL's "owner", until the gate has stepped aside.
     if (
         content_type == _HANDSHAKE
-        and message_type in _LAST_OF_THE_SERVER
+        and message_type in _SEEN_BY_THE_GATE
         and direction == "read"
         and type(gate) is Gate
     ):
-        gate.before_last_flight()
+        if message_type == _SERVER_KEY_EXCHANGE:
+            gate.signed_exchange = True
+        else:
+            gate.before_last_flight(finished=message_type == _FINISHED)
 
 
 class PinnedSSLContext(VerifyingContext):

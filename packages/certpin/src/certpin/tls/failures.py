@@ -413,6 +413,17 @@ def late_check_error(host: str) -> WeakenedContextError:
     )
 
 
+def unsigned_exchange_error(host: str) -> WeakenedContextError:
+    """Return the error for a server that gets a client certificate before it proved its key."""
+    return WeakenedContextError(
+        f"{host} refused: with the cipher suite that it chose, it would get the client certificate "
+        "before it proves that it has the key of its certificate",
+        host=host,
+        fix="leave RSA key exchange out of set_ciphers() (':!kRSA'), and enable ECDHE or TLS 1.3 "
+        "on the server",
+    )
+
+
 def trust_changed_error(host: str) -> PinError:
     """Return the error for a host that got other trust anchors during its handshake.
 

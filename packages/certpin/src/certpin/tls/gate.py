@@ -105,6 +105,7 @@ class Gate(PinCheck):
     ) -> None:
         self.finished = False
         self.guards_certificate = False
+        self.signed_exchange = False
         self.socket = _no_object
         self.target = target
         self.verdict = None
@@ -179,16 +180,17 @@ class Gate(PinCheck):
         if refusal is not error:
             raise refusal from error
 
-    def before_last_flight(self) -> None:
+    def before_last_flight(self, *, finished: bool) -> None:
         """Check the pins before the client sends its last handshake messages.
 
         These may contain a client certificate. OpenSSL calls this method, so it never raises: if
-        the connection is refused, ``do_handshake`` raises the refusal later.
+        the connection is refused, ``do_handshake`` raises the refusal later. ``finished`` is False
+        for ServerHelloDone (TLS 1.2), and True for Finished.
         """
         if self._refusal is not None or self.finished:
             return
         try:
-            self.judge_early(self._raw)
+            self.judge_early(self._raw, finished=finished)
         except BaseException as exc:  # noqa: BLE001  # do_handshake raises it
             self._refuse(exc)  # first: a signal handler may raise anywhere after it
             if not isinstance(exc, Exception):

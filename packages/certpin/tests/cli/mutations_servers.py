@@ -134,6 +134,22 @@ MUTATIONS: list[Mutation] = [
         _ADDRESSES + "test_a_name_with_too_many_addresses_is_not_checked_in_part",
     ),
     Mutation(
+        "a handshake ends at its time limit, whatever the server sends",
+        _DIAL,
+        "        with deadline.enforced():\n",
+        "        if True:\n",
+        "tests/probe/test_dial.py"
+        "::test_a_server_that_never_stops_sending_is_abandoned_at_the_time_limit",
+    ),
+    Mutation(
+        "a scan reads a limited number of bytes in a handshake",
+        "certpin/probe/scan/attempt.py",
+        "if self._received > _MAX_HANDSHAKE_BYTES:",
+        "if False:",
+        "tests/probe/scan/test_failures.py"
+        "::test_a_server_that_never_stops_sending_delays_no_other_host",
+    ),
+    Mutation(
         "a missing family is no excuse if the server answers nowhere",
         _DIAL,
         "answered and all(",

@@ -15,6 +15,7 @@ from certpin.errors import DialError, HandshakeError, InputError
 from certpin.lab import Authority, Identity, LabServer
 from certpin.probe import Endpoint, describe_error, dial, observe, probe_context
 from certpin.probe.dial import tls_failure
+from tests.probe.scan._servers import Server, flood
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,6 +131,12 @@ def test_a_path_does_not_end_at_an_intermediate_if_its_root_is_trusted(
 def test_invalid_anchors_are_refused(anchors: str) -> None:
     with pytest.raises(InputError):
         probe_context(anchors)
+
+
+@pytest.mark.medium
+def test_a_server_that_never_stops_sending_is_abandoned_at_the_time_limit() -> None:
+    with Server(flood) as server, pytest.raises(HandshakeError, match="did not answer in time"):
+        observe(Endpoint(HOST, server.port), probe_context(), timeout=0.2)
 
 
 def test_no_connection_is_a_dial_error() -> None:

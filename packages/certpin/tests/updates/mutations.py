@@ -445,7 +445,7 @@ MUTATIONS: list[Mutation] = [
     mutation(
         "a handshake is ended too",
         _SUPPORT + "network.py",
-        "                self._hold(sock)\n",
+        "                self.hold(sock)\n",
         "",
         _UPDATER + "closing_ends_a_check_that_cannot_connect",
     ),

@@ -361,7 +361,7 @@ def _observe_once(
         address = str(plain.getpeername()[0])
         if endpoint.starttls:
             negotiate(plain, PROTOCOLS[endpoint.starttls], endpoint.host, endpoint.port)
-        with _handshake(endpoint, context, plain) as connection:
+        with _handshake(endpoint, context, plain, timeout) as connection:
             return _read_chains(endpoint, address, connection, refusal)
 
 
@@ -382,13 +382,20 @@ def _dial_error(endpoint: Endpoint, exc: Exception) -> DialError:
     )
 
 
-def _handshake(endpoint: Endpoint, context: ssl.SSLContext, plain: socket.socket) -> ssl.SSLSocket:
+def _handshake(
+    endpoint: Endpoint, context: ssl.SSLContext, plain: socket.socket, timeout: float
+) -> ssl.SSLSocket:
+    # The socket's timeout is not enough: OpenSSL reads on for ever, and does not return to Python,
+    # if a server keeps sending messages that it skips, such as HelloRequest (RFC 5246 7.4.1.1).
+    deadline = Deadline(timeout, timeout)
+    deadline.hold(plain)
     try:
-        return context.wrap_socket(plain, server_hostname=endpoint.name)
+        with deadline.enforced():
+            return context.wrap_socket(plain, server_hostname=endpoint.name)
     except ssl.SSLCertVerificationError:
         raise
     except (OSError, ValueError) as exc:
-        problem, fix = tls_failure(exc)
+        problem, fix = tls_failure(TimeoutError() if deadline.passed else exc)
         raise HandshakeError(
             f"no TLS: {problem}", host=endpoint.host, port=endpoint.port, fix=fix
         ) from exc

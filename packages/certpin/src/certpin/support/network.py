@@ -195,7 +195,7 @@ class Deadline:
                 raise TimeoutError("the deadline has passed")
             sock = socket.socket(family, kind, protocol)
             try:
-                self._hold(sock)
+                self.hold(sock)
                 # Otherwise a request waits until the server confirms the handshake.
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 sock.settimeout(self.left)
@@ -228,10 +228,11 @@ class Deadline:
             with self._guard:
                 self._drop()
 
-    def _hold(self, sock: socket.socket) -> None:
-        """Keep a duplicate of the socket, with which another thread can shut the connection down.
+    def hold(self, sock: socket.socket) -> None:
+        """Shut down this connection, and no longer an earlier one, when the time is up.
 
-        The socket itself is not enough, because wrapping it in TLS detaches it.
+        It keeps a duplicate of the socket: the socket itself is not enough, because wrapping it in
+        TLS detaches it.
         """
         with self._guard:
             self._drop()

@@ -114,6 +114,13 @@ def say(data: bytes) -> Serve:
     return serve
 
 
+def flood(connection: socket.socket) -> None:
+    """Send records that OpenSSL skips: a HelloRequest in each. After some seconds, give up."""
+    connection.recv(4096)
+    for _ in range(200):
+        connection.sendall(b"\x16\x03\x03\x00\x04\x00\x00\x00\x00" * 20_000)
+
+
 def drip(connection: socket.socket) -> None:
     """Send the head of a record of 16 KiB byte by byte, and never the whole record."""
     connection.recv(4096)

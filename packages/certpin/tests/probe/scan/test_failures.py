@@ -87,6 +87,19 @@ def test_junk_instead_of_tls_is_not_retried(look: Look, junk: bytes) -> None:
     assert problem(seen, HandshakeError)
 
 
+def test_a_server_that_never_stops_sending_delays_no_other_host(
+    context: ssl.SSLContext, identity: Identity
+) -> None:
+    with Server(_servers.flood) as flooding, Server(_servers.tls(identity)) as good:
+        endpoints = [
+            Endpoint(name, port, ("127.0.0.1", port))
+            for name, port in (("flood.example", flooding.port), (HOST, good.port))
+        ]
+        seen = by_host(scan(endpoints, context=context, limits=PATIENT))
+    assert "more than 262144 bytes" in problem(seen["flood.example"], HandshakeError)
+    assert seen[HOST].verified
+
+
 def test_an_alert_is_reported_as_text(look: Look) -> None:
     protocol_version = b"\x15\x03\x03\x00\x02\x02\x46"
     with Server(_servers.say(protocol_version)) as server:

@@ -8,6 +8,7 @@ import selectors
 import socket
 import ssl
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,10 @@ READ, WRITE, DONE = selectors.EVENT_READ, selectors.EVENT_WRITE, 0
 # Close with RST. Otherwise each host leaves a port in TIME_WAIT, and many names that share one
 # address exhaust the ports of this machine.
 _LINGER_ZERO = struct.pack("ii", 1, 0)
+_CHUNK = 64 * 1024  # bytes per read
+# Before a handshake is complete. OpenSSL reads at most 100 KiB of certificates in one
+# (SSL_MAX_CERT_LIST_DEFAULT, openssl/ssl.h), and the other messages are small.
+_MAX_HANDSHAKE_BYTES = 256 * 1024
 _CONNECTING = {0, errno.EINPROGRESS, errno.EWOULDBLOCK}
 
 
@@ -66,6 +71,10 @@ class ScanConnection:
     The constructor begins to connect, and raises ``OSError`` if that fails. Before the first call
     of ``advance``, wait until ``fd`` is ready for ``WRITE``.
 
+    TLS runs over memory BIOs. On a socket, OpenSSL would read as long as data arrives, and a server
+    that keeps sending messages that OpenSSL skips, such as HelloRequest (RFC 5246 7.4.1.1), would
+    stop the whole scan.
+
     Args:
         address: the IP address and port.
         context: the TLS context, which verifies the chain.
@@ -79,7 +88,11 @@ class ScanConnection:
         family, target = address
         self._context = context
         self._server_name = server_name
-        self._tls: ssl.SSLSocket | None = None
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls: ssl.SSLObject | None = None
+        self._received = 0  # bytes
+        self._unsent = b""
+        self._next = READ  # the event to wait for once all is sent
         self._tcp = socket.socket(family, socket.SOCK_STREAM)
         try:
             self._tcp.setblocking(False)
@@ -91,30 +104,51 @@ class ScanConnection:
         self.fd = self._tcp.fileno()
 
     def advance(self) -> int:
-        """Continue the TLS handshake as far as the received bytes allow.
+        """Read once from the network, and continue the TLS handshake as far as possible.
 
         Returns:
             The event to wait for, ``READ`` or ``WRITE``; or ``DONE`` after the handshake.
 
         Raises:
-            ssl.SSLError: TLS failed.
+            ssl.SSLError: TLS failed, or the server sent too much before the end of the handshake.
             OSError: the network failed.
         """
-        try:
-            self._over_tls().do_handshake()
-        except ssl.SSLWantReadError:
-            return READ
-        except ssl.SSLWantWriteError:
-            return WRITE
-        return DONE
+        if not self._unsent:
+            self._shake(self._begin() if self._tls is None else self._receive(self._tls))
+        if self._unsent:
+            with suppress(BlockingIOError):
+                self._unsent = self._unsent[self._tcp.send(self._unsent) :]
+        return WRITE if self._unsent else self._next
 
-    def _over_tls(self) -> ssl.SSLSocket:
-        if self._tls is None:
-            _check(self._tcp.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), {0})
-            self._tls = self._context.wrap_socket(
-                self._tcp, server_hostname=self._server_name, do_handshake_on_connect=False
-            )
+    def _begin(self) -> ssl.SSLObject:
+        _check(self._tcp.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), {0})
+        self._tls = self._context.wrap_bio(
+            self._incoming, self._outgoing, server_hostname=self._server_name
+        )
         return self._tls
+
+    def _receive(self, tls: ssl.SSLObject) -> ssl.SSLObject:
+        with suppress(BlockingIOError):
+            data = self._tcp.recv(_CHUNK)
+            self._received += len(data)
+            if self._received > _MAX_HANDSHAKE_BYTES:
+                problem = f"it sent more than {_MAX_HANDSHAKE_BYTES} bytes in the handshake"
+                raise ssl.SSLError(ssl.SSL_ERROR_SSL, problem)
+            self._incoming.write(data) if data else self._incoming.write_eof()
+        return tls
+
+    def _shake(self, tls: ssl.SSLObject) -> None:
+        try:
+            tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._next = READ
+        except ssl.SSLError:
+            with suppress(OSError):
+                self._tcp.send(self._outgoing.read())  # the alert
+            raise
+        else:
+            self._next = DONE
+        self._unsent = self._outgoing.read()
 
     def chains(self, *, verified: bool) -> dict[str, Any]:
         """Return the received certificates as fields of ``ScanResult``: a dictionary by field name.
@@ -137,8 +171,8 @@ class ScanConnection:
         return found | ({"verified": Chain.from_der(verified_chain(raw))} if verified else {})
 
     def close(self) -> None:
-        """Close the connection without a TLS closure alert. The chains can't be read afterwards."""
-        (self._tls or self._tcp).close()
+        """Close the connection without a TLS closure alert."""
+        self._tcp.close()
 
 
 def _check(code: int, good: set[int]) -> None:

@@ -23,7 +23,67 @@ _REQUESTS = "tests/cli/test_rotate_csr.py::"
 
 _UNMATCHED = "tests/pins/test_certificate_names.py::test_a_name_that_no_client_matches_is_left_out"
 
+_REHEARSAL, _READING = "certpin/x509/rehearsal.py", "certpin/x509/certificate.py"
+_LIMITS = "tests/x509/test_rehearsal.py::"
+_SLOW = _LIMITS + "test_a_key_that_takes_too_long_is_refused"
+
 MUTATIONS: list[Mutation] = [
+    Mutation(
+        "a key is read in limited time",
+        _REHEARSAL,
+        "            timeout=_SECONDS,\n",
+        "",
+        f"{_SLOW}[huge key-read_items]",
+    ),
+    Mutation(
+        "a key is read in limited memory",
+        _REHEARSAL,
+        "    resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]), int(sys.argv[1])))\n",
+        "",
+        _LIMITS + "test_a_key_that_takes_too_much_memory_is_refused",
+    ),
+    Mutation(
+        "PKCS#12 is tried in another process",
+        _READING,
+        "    return _is_protected_der(data) or",
+        "    return",
+        f"{_SLOW}[store-read_items]",
+    ),
+    Mutation(
+        "a large private key is tried in another process",
+        _READING,
+        " or _private_bytes(data) > _QUICK_KEY_BYTES",
+        "",
+        f"{_SLOW}[huge key-read_items]",
+    ),
+    Mutation(
+        "an encrypted key is tried in another process",
+        _READING,
+        "        if error := _rehearse(data, secret).error:",
+        "        if error := None:",
+        f"{_SLOW}[sealed key-read_items]",
+    ),
+    Mutation(
+        "a key that signs is tried in another process, too",
+        _SIGNING,
+        "not certificate.takes_long(data) or rehearse(data, None).error is None",
+        "True",
+        f"{_SLOW}[store-file_key]",
+    ),
+    Mutation(
+        "an encrypted key that signs is tried in another process, too",
+        _SIGNING,
+        "secret is not None and rehearse(data, secret).error is None:",
+        "secret is not None:",
+        f"{_SLOW}[sealed key-file_key]",
+    ),
+    Mutation(
+        "no key is parsed in a file of certificates",
+        _READING,
+        "    if any(label not in _CERTIFICATES for label, _ in blocks):",
+        "    if False:",
+        _LIMITS + "test_a_file_of_certificates_is_not_searched_for_keys",
+    ),
     Mutation(
         "a DNS name is no address", _NAMES, " and not is_address(lower)", "", f"{_UNMATCHED}[::1]"
     ),

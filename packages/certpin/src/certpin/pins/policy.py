@@ -250,7 +250,6 @@ class TrustAnchors:
 
         Raises:
             CertificateParseError: a certificate can't be read, or the data has something else.
-            KeyParseError: the data has a key that can't be read.
         """
         from certpin.x509.certificate import read_certificates
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from cryptography import x509
 
+    from certpin.x509.rehearsal import Rehearsal
+
     Passphrase = Callable[[], bytes | None]
     Item: TypeAlias = "Certificate | keys.PublicKey"
 
@@ -38,6 +40,11 @@ MAX_CERTIFICATE_BYTES = 100 * 1024
 
 # The bundle of all public roots is below 1 MiB, so a larger file than this has another content.
 MAX_FILE_BYTES = 16 * 1024 * 1024
+
+# Private keys that are read without a check of the time: an RSA key of 4096 bits has 3.2 KiB as
+# PEM, and a DSA key of 8 KiB takes 4 s.
+_QUICK_KEY_BYTES = 4 * 1024
+_LONGEST_HEADER = 6  # bytes of a tag and a length below 4 GiB
 
 # Parsed certificates that a process keeps. A client meets a few dozen; a hostile server can make it
 # keep this many, each of at most the size above.
@@ -58,6 +65,7 @@ _BEGIN = b"-----BEGIN "
 _PEM = re.compile(
     _BEGIN + rb"([A-Z0-9 ]{1,40})-----([^-]*+(?:(?=-{1,4}+[^-])-++[^-]*+)*+)-----END \1-----",
 )
+_PRIVATE_KEY = b"PRIVATE KEY"
 _CERTIFICATES = {b"CERTIFICATE", b"X509 CERTIFICATE"}
 _REQUESTS = {b"CERTIFICATE REQUEST", b"NEW CERTIFICATE REQUEST"}
 
@@ -447,8 +455,12 @@ def read_items(data: bytes, passphrase: Passphrase = no_passphrase) -> tuple[Ite
         CertificateParseError: the file has no certificate and no key, or a broken one.
         KeyParseError: a key can't be read.
     """
-    if len(data) > MAX_FILE_BYTES:
-        raise CertificateParseError(f"more than {MAX_FILE_BYTES} bytes: not a certificate file")
+    return parse_items(data, _within_limits(data, passphrase))
+
+
+def parse_items(data: bytes, passphrase: Passphrase) -> tuple[Item, ...]:
+    """Do the work of ``read_items``, without its limits of time and memory for keys."""
+    _require_small(data)
     items = tuple(_read_pem(data, passphrase) if _BEGIN in data else _read_der(data, passphrase))
     if not items:
         raise CertificateParseError(
@@ -458,8 +470,68 @@ def read_items(data: bytes, passphrase: Passphrase = no_passphrase) -> tuple[Ite
     return items
 
 
+def takes_long(data: bytes) -> bool:
+    """Return True if reading the keys of a file, even without a passphrase, may take long.
+
+    So it does with PKCS#12, which may have an empty passphrase, and with large private keys.
+    """
+    return _is_protected_der(data) or _private_bytes(data) > _QUICK_KEY_BYTES
+
+
+def _within_limits(data: bytes, passphrase: Passphrase) -> Passphrase:
+    """Check that the keys of a file can be read in limited time and memory, in another process.
+
+    Return the function to use for ``passphrase``, which makes this check with the passphrase.
+    Raises the errors of ``read_items``.
+    """
+
+    def ask() -> bytes:
+        secret = _ask(passphrase)
+        if error := _rehearse(data, secret).error:
+            raise error
+        return secret
+
+    if not takes_long(data):
+        return ask
+    needs_passphrase, error = _rehearse(data, None)
+    if needs_passphrase:
+        secret = ask()
+        return lambda: secret
+    if error:
+        raise error
+    return no_passphrase
+
+
+def _rehearse(data: bytes, secret: bytes | None) -> Rehearsal:
+    from certpin.x509.rehearsal import rehearse  # on first use: it loads subprocess
+
+    return rehearse(data, secret)
+
+
+def _private_bytes(data: bytes) -> int:
+    """Return the size of a file's private keys, as they are in the file; if DER, of all of it."""
+    if _BEGIN not in data:
+        return len(data)
+    return sum(len(block[0]) for block in _PEM.finditer(data) if block[1].endswith(_PRIVATE_KEY))
+
+
+def _is_protected_der(data: bytes) -> bool:
+    """Return True if a file begins as PKCS#12 (RFC 7292) or encrypted PKCS#8 (RFC 5958), or BER."""
+    if data[:1] != b"\x30" or len(data) < _LONGEST_HEADER:
+        return False
+    content = data[2 + (data[1] & 0x7F if data[1] & 0x80 else 0) :]
+    return content.startswith((b"\x02\x01\x03", b"\x30"))  # version 3; an algorithm
+
+
+def _require_small(data: bytes) -> None:
+    if len(data) > MAX_FILE_BYTES:
+        raise CertificateParseError(f"more than {MAX_FILE_BYTES} bytes: not a certificate file")
+
+
 def read_certificates(data: bytes) -> tuple[Certificate, ...]:
     """Read every certificate of a file that must contain nothing else, such as trust anchors.
+
+    A key or a PKCS#12 file is not even parsed.
 
     Returns:
         The certificates in the order of the file. Nothing is verified.
@@ -467,15 +539,16 @@ def read_certificates(data: bytes) -> tuple[Certificate, ...]:
     Raises:
         CertificateParseError: a certificate can't be read, or the file also contains a key or a
             CSR.
-        KeyParseError: a key in the file can't be read.
     """
-    items = read_items(data)
-    certificates = tuple(item for item in items if isinstance(item, Certificate))
-    if len(certificates) != len(items):
+    _require_small(data)
+    if _BEGIN not in data:
+        return (Certificate.from_der(data),)
+    blocks = [block.groups() for block in _complete_blocks(data)]
+    if any(label not in _CERTIFICATES for label, _ in blocks):
         raise CertificateParseError(
             "something in it is not a certificate", fix="keep keys and CSRs in other files"
         )
-    return certificates
+    return tuple(Certificate.from_der(_decode(body)) for _, body in blocks)
 
 
 def pem_blocks(data: bytes) -> Iterator[tuple[int, bytes | None]]:
@@ -490,11 +563,15 @@ def pem_blocks(data: bytes) -> Iterator[tuple[int, bytes | None]]:
         offset = data.find(_BEGIN, block.end() if block else offset + 1)
 
 
-def _read_pem(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
+def _complete_blocks(data: bytes) -> list[re.Match[bytes]]:
     blocks = list(_PEM.finditer(data))
     if len(blocks) != data.count(_BEGIN):
         raise CertificateParseError("a PEM block is incomplete", fix="copy the whole file again")
-    for block in blocks:
+    return blocks
+
+
+def _read_pem(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
+    for block in _complete_blocks(data):
         label, body = block.groups()
         if label in _CERTIFICATES:
             yield Certificate.from_der(_decode(body))
@@ -502,7 +579,7 @@ def _read_pem(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
             yield keys.certificate_request(_decode(body))
         elif label == b"PUBLIC KEY":
             yield keys.public_key(_decode(body))
-        elif label.endswith(b"PRIVATE KEY"):
+        elif label.endswith(_PRIVATE_KEY):
             yield _private_pem(block.group(0), body, label, passphrase)
         elif label != b"EC PARAMETERS":  # `openssl ecparam -genkey` writes them before the key
             raise KeyParseError(
@@ -533,6 +610,12 @@ def _read_der(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
         except InputError:
             continue
         return
+    if not _is_protected_der(data):
+        raise KeyParseError(
+            "there is no certificate and no key in it that can be read",
+            fix="give a certificate, CSR, key or PKCS#12 file, as PEM or DER; for another kind of "
+            f"private key, {keys.MAKE_AN_SPKI}",
+        )
     yield from _read_encrypted(data, passphrase)
 
 

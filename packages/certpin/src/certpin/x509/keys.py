@@ -19,7 +19,7 @@ KeySource = Literal[
 ]
 KeyAlgorithm = Literal["p256", "p384", "rsa2048", "rsa3072", "rsa4096", "ed25519"]
 
-_MAKE_AN_SPKI = "give its public key: openssl pkey -in KEY -pubout"
+MAKE_AN_SPKI = "give its public key: openssl pkey -in KEY -pubout"
 _MIN_RSA_BITS = 2048
 
 
@@ -60,7 +60,7 @@ def public_key(der: bytes) -> PublicKey:
     try:
         check_spki(der)
     except ValueError as exc:
-        raise KeyParseError("this is not a public key in DER", fix=_MAKE_AN_SPKI) from exc
+        raise KeyParseError("this is not a public key in DER", fix=MAKE_AN_SPKI) from exc
     return PublicKey(der, "public key")
 
 
@@ -128,14 +128,15 @@ def spki_of(public_key: PublicKeyTypes) -> bytes:
 def _read(
     load: Callable[[bytes, bytes | None], PublicKey], data: bytes, passphrase: bytes | None
 ) -> PublicKey:
-    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 
     try:
         return load(data, passphrase)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
-        # The loader raises TypeError if a passphrase is missing, or was not needed.
+    except (ValueError, TypeError, UnsupportedAlgorithm, InternalError) as exc:
+        # The loader raises TypeError if a passphrase is missing, or was not needed, and
+        # InternalError for a DH key that is larger than OpenSSL allows.
         raise KeyParseError(
-            "this private key cannot be read", fix=f"check its passphrase, or {_MAKE_AN_SPKI}"
+            "this private key cannot be read", fix=f"check its passphrase, or {MAKE_AN_SPKI}"
         ) from exc
 
 
@@ -161,7 +162,7 @@ def _encrypted(data: bytes, passphrase: bytes | None) -> PublicKey:
 def _with_caveat(public: PublicKey) -> PublicKey:
     if not _is_rsa(public):
         return public
-    return replace(public, caveat=f"if this is an RSA-PSS key, {_MAKE_AN_SPKI}")
+    return replace(public, caveat=f"if this is an RSA-PSS key, {MAKE_AN_SPKI}")
 
 
 def _is_rsa(public: PublicKey) -> bool:

@@ -121,14 +121,18 @@ def _load(data: bytes, passphrase: Passphrase) -> PrivateKeyTypes:
     """
     from cryptography.hazmat.primitives import serialization
 
+    from certpin.x509.rehearsal import rehearse
+
     pem = b"-----BEGIN " in data
     plain: list[Any] = [
         serialization.load_pem_private_key if pem else serialization.load_der_private_key
     ]
     loaders = plain if pem else [*plain, _from_pkcs12]
-    private, encrypted = _try(loaders, data, None)
+    # PKCS#12 only if it was read within the limits: with an empty passphrase.
+    is_open = not certificate.takes_long(data) or rehearse(data, None).error is None
+    private, encrypted = _try(loaders if is_open else plain, data, None)
     secret = passphrase() if private is None and (encrypted or not pem) else None
-    if secret is not None:
+    if secret is not None and rehearse(data, secret).error is None:
         private, _ = _try(loaders, data, secret)
     if private is not None:
         return private
@@ -154,7 +158,7 @@ def _try(
     The key is None if no loader can read it. PKCS#12 with a passphrase can't be distinguished from
     other data.
     """
-    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 
     encrypted = False
     for load in loaders:
@@ -162,7 +166,7 @@ def _try(
             return load(data, secret), encrypted
         except TypeError:  # the loader needs a passphrase
             encrypted = True
-        except (ValueError, UnsupportedAlgorithm):
+        except (ValueError, UnsupportedAlgorithm, InternalError):
             continue
     return None, encrypted
 

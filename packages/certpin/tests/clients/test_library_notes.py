@@ -13,10 +13,12 @@ import certpin
 from certpin import PinnedSSLContext
 from certpin.lab.lab_server import server_context
 from tests import kit
+from tests.documentation._blocks import blocks
 from tests.servers._run import free_port
 from tests.servers.nats import nats as nats_server
 from tests.servers.postgres import postgres
 from tests.servers.websocket import websocket
+from tests.tls._raw import Recorder
 from tests.tls._servers import RecordingServer
 
 if TYPE_CHECKING:
@@ -197,3 +199,29 @@ def test_start_tls_of_asyncio_needs_the_name_of_the_server(shown: Shown) -> None
             asyncio.run(upgrade(pinned, server.port))
         verdict = asyncio.run(upgrade(pinned, server.port, server_hostname="localhost"))
     assert verdict.reason == "match"
+
+
+def test_the_code_for_asyncio_refuses_data_that_came_before_tls(shown: Shown) -> None:
+    (code,) = (each.text for each in blocks("guides/python-clients.md") if "drain" in each.text)
+    names: dict[str, Any] = {}
+    exec(code, names)
+
+    async def upgrade(port: int, command: bytes = b"") -> Any:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            if command:
+                writer.write(command)
+                assert await reader.readline() == b"220 go\r\n"
+            await names["begin_tls"](reader, writer, pinned, "localhost")
+            return certpin.assert_pinned(writer, "localhost")
+        finally:
+            writer.transport.abort()
+
+    pinned = PinnedSSLContext(kit.pin_set(kit.policy("localhost", shown.identity.pin)))
+    with Recorder(b"220 go\r\n250 injected\r\n") as attacker:
+        with pytest.raises(ConnectionError, match="before TLS"):
+            asyncio.run(upgrade(attacker.address[1], b"STARTTLS\r\n"))
+        attacker.wait()
+        assert attacker.heard == b"STARTTLS\r\n"
+    with RecordingServer(server_context(shown.identity)) as server:
+        assert asyncio.run(upgrade(server.port)).reason == "match"

@@ -52,8 +52,9 @@ def assert_pinned(
     """Raise an error unless a ``PinnedSSLContext`` checked this open connection for its host.
 
     Call the function after connecting and before you send a secret, or in a test. It does no I/O.
-    Not checked: whether the pin set was replaced since the connection was made, and whether the
-    library uses this connection for the next request.
+    Not checked: whether the pin set was replaced since the connection was made, whether the library
+    uses this connection for the next request, and whether it still has data that came before TLS
+    (STARTTLS with asyncio: docs/guides/python-clients.md).
 
     Args:
         connection: A socket or ``SSLObject``, or the object of a library that holds one: a

@@ -13,12 +13,14 @@ _CONTENT = "certpin/publish/content.py"
 _DIAL = "certpin/probe/dial.py"
 _EDITOR = "certpin/pinfile/editor.py"
 _EMERGENCY = "certpin/cli/rotate/emergency.py"
+_GET = "certpin/cli/get.py"
 _GONE = "certpin/cli/rotate/gone.py"
 _POLICY = "certpin/pins/policy.py"
 _SERVERS = "certpin/pins/hosts.py"
 _CLI_SERVERS = "certpin/cli/servers.py"
 
 _ADDRESSES = "tests/cli/test_addresses.py::"
+_ANSWERS = "tests/cli/test_get_answers.py::"
 _COMMANDS = "tests/cli/test_servers.py::"
 _FILE = "tests/pinfile/test_servers.py::"
 _IN_GONE = "tests/cli/test_rotate_gone.py::"
@@ -136,10 +138,31 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a handshake ends at its time limit, whatever the server sends",
         _DIAL,
-        "        with deadline.enforced():\n",
+        "        with time_limit(plain, timeout):\n",
         "        if True:\n",
         "tests/probe/test_dial.py"
         "::test_a_server_that_never_stops_sending_is_abandoned_at_the_time_limit",
+    ),
+    Mutation(
+        "so does the handshake of a request",
+        "certpin/cli/request.py",
+        ", time_limit(plain, self.seconds):",
+        ":",
+        _ANSWERS + "test_a_handshake_without_end_is_abandoned_at_the_time_limit",
+    ),
+    Mutation(
+        "the headers of a response end at the time limit",
+        _GET,
+        "            with time_limit(connection.sock, seconds):\n",
+        "            if True:\n",
+        _ANSWERS + "test_interim_responses_without_end_are_abandoned_at_the_time_limit",
+    ),
+    Mutation(
+        "a whole response has a time limit",
+        _GET,
+        "        with time_limit(connection.sock, _WHOLE * seconds):\n",
+        "        if True:\n",
+        _ANSWERS + "test_a_body_that_takes_too_long_is_abandoned",
     ),
     Mutation(
         "a scan reads a limited number of bytes in a handshake",

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from certpin.errors import DialError
     from certpin.pins import PinSet
 
+# The request with the whole response may take this many times the timeout: ten minutes by default.
+_WHOLE = 60
+
 # The response is kept in memory. A longer one is an error, and is not cut off silently.
 MAX_BODY_BYTES = 64 * 1024 * 1024
 
@@ -69,6 +72,8 @@ def get(
     URL is an https URL with a host of the pin file. If the file lists servers of the host at that
     port ([[host.server]]), the first of them is contacted. The request is sent only after a pin
     matched. Redirects are not followed. The body of the response is written to standard output.
+    The time limit also applies to the headers of the response, and to each pause in the body. The
+    whole response may take 60 times as long.
 
     \b
     certpin get https://api.bank.example/health
@@ -143,15 +148,22 @@ def _exchange(connection: PinnedConnection, request: Request) -> tuple[HTTPRespo
 
     from certpin.errors import PinError
     from certpin.probe import describe_error
+    from certpin.support.network import time_limit
 
+    seconds = connection.seconds
     try:
-        request.send(connection)
-        response = connection.getresponse()
-        body = response.read(MAX_BODY_BYTES + 1)
+        connection.connect()
+        with time_limit(connection.sock, _WHOLE * seconds):
+            request.send(connection)
+            # http.client skips any number of responses with the status 100 (RFC 9110 15.2).
+            with time_limit(connection.sock, seconds):
+                response = connection.getresponse()
+            body = response.read(MAX_BODY_BYTES + 1)
     except PinError:
         raise
     except (OSError, HTTPException) as exc:
-        raise _no_answer(request, describe_error(exc)) from exc
+        is_slow = isinstance(exc, TimeoutError)
+        raise _no_answer(request, describe_error(exc), is_slow=is_slow) from exc
     if len(body) > MAX_BODY_BYTES:
         raise _no_answer(request, f"the response has more than {MAX_BODY_BYTES} bytes")
     if response.length:
@@ -159,15 +171,16 @@ def _exchange(connection: PinnedConnection, request: Request) -> tuple[HTTPRespo
     return response, body
 
 
-def _no_answer(request: Request, problem: str) -> DialError:
+def _no_answer(request: Request, problem: str, *, is_slow: bool = False) -> DialError:
     from certpin.errors import DialError
     from certpin.probe import join_address
 
+    fix = f"check the server: certpin pin {join_address(request.host, request.port)}"
     return DialError(
         f"no response: {problem}",
         host=request.host,
         port=request.port,
-        fix=f"check the server: certpin pin {join_address(request.host, request.port)}",
+        fix=fix + ("; or allow more time: --timeout SECONDS" if is_slow else ""),
     )
 
 

@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 import click
 
 from certpin.probe import split_address
+from certpin.support.network import time_limit
 from certpin.tls.failures import calling
 
 if TYPE_CHECKING:
@@ -94,7 +95,10 @@ class PinnedConnection(http.client.HTTPSConnection):
         request: the request, which names the host and the port.
         context: the TLS context, which checks the pins.
         connect: the address to connect to, ``ADDRESS[:PORT]``; None to resolve the host's name.
-        timeout: seconds for each step of the connection.
+        timeout: seconds for each step of the connection, and for each read or write after that.
+
+    Attributes:
+        seconds: the timeout.
     """
 
     def __init__(
@@ -104,16 +108,17 @@ class PinnedConnection(http.client.HTTPSConnection):
         default = (request.host, request.port)
         self._address = default if connect is None else split_address(connect, request.port)
         self._pinned = context
+        self.seconds = timeout
         # Python before 3.11.4 lets OpenSSL take a connection that was cut for one that was closed.
         ignored = int(getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0))  # not with OpenSSL 1.1.1
         context.options = ssl.Options(int(context.options) & ~ignored)
 
     def connect(self) -> None:
         """Connect, and check the pins before the first byte of the request is sent."""
-        plain = socket.create_connection(self._address, self.timeout)
+        plain = socket.create_connection(self._address, self.seconds)
         try:
             # A response that an attacker truncates must not look complete (RFC 9112 section 9.8).
-            with calling(self.host, self.port):
+            with calling(self.host, self.port), time_limit(plain, self.seconds):
                 self.sock = self._pinned.wrap_socket(
                     plain, server_hostname=self.host, suppress_ragged_eofs=False
                 )

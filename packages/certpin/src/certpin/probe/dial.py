@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from certpin.errors import CertificateParseError, DialError, HandshakeError, ProbeError
 from certpin.pins.hosts import HostServer, is_address, join_address
 from certpin.probe.starttls import PROTOCOLS, negotiate
-from certpin.support.network import DaemonPool, Deadline, exchange
+from certpin.support.network import DaemonPool, Deadline, exchange, time_limit
 from certpin.x509 import Chain
 from certpin.x509.certificate import read_certificates
 from certpin.x509.openssl import OwnSSLContext, harden, served_chain, trust_alone, verified_chain
@@ -385,17 +385,13 @@ def _dial_error(endpoint: Endpoint, exc: Exception) -> DialError:
 def _handshake(
     endpoint: Endpoint, context: ssl.SSLContext, plain: socket.socket, timeout: float
 ) -> ssl.SSLSocket:
-    # The socket's timeout is not enough: OpenSSL reads on for ever, and does not return to Python,
-    # if a server keeps sending messages that it skips, such as HelloRequest (RFC 5246 7.4.1.1).
-    deadline = Deadline(timeout, timeout)
-    deadline.hold(plain)
     try:
-        with deadline.enforced():
+        with time_limit(plain, timeout):
             return context.wrap_socket(plain, server_hostname=endpoint.name)
     except ssl.SSLCertVerificationError:
         raise
     except (OSError, ValueError) as exc:
-        problem, fix = tls_failure(TimeoutError() if deadline.passed else exc)
+        problem, fix = tls_failure(exc)
         raise HandshakeError(
             f"no TLS: {problem}", host=endpoint.host, port=endpoint.port, fix=fix
         ) from exc

@@ -236,7 +236,7 @@ class Deadline:
         """
         with self._guard:
             self._drop()
-            self._socket = sock.dup()
+            self._socket = socket.fromfd(sock.fileno(), sock.family, sock.type)  # also of TLS
             if self._cut.is_set():
                 self._shut()
 
@@ -254,6 +254,29 @@ class Deadline:
         if self._socket is not None:
             self._socket.close()
         self._socket = None
+
+
+@contextmanager
+def time_limit(sock: socket.socket, seconds: float) -> Iterator[None]:
+    """Context manager: shut a connection down if the block takes longer than some seconds.
+
+    The timeout of a socket is not enough: it begins again with each read, and OpenSSL doesn't
+    return to Python while a server keeps sending messages that it skips, such as HelloRequest
+    (RFC 5246 section 7.4.1.1).
+
+    Raises:
+        TimeoutError: the block failed after that time. A refused chain is raised unchanged.
+    """
+    deadline = Deadline(seconds, seconds)
+    deadline.hold(sock)
+    with deadline.enforced():
+        try:
+            yield
+        except (OSError, http.client.HTTPException) as exc:
+            # ssl.SSLCertVerificationError is a ValueError.
+            if deadline.passed and not isinstance(exc, ValueError):
+                raise TimeoutError(f"it took longer than {seconds:g} s") from exc
+            raise
 
 
 class DaemonPool:

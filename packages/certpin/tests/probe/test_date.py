@@ -73,9 +73,9 @@ def test_a_server_without_http_delays_a_command_by_two_seconds_at_most(
         limits.append((step, total))
         return Deadline(step, total)
 
+    monkeypatch.setattr(dial, "Deadline", deadline)
     with dated(certificate, key, _HEADER) as port:
         seen = observe(Endpoint("localhost", port), context)
-        monkeypatch.setattr(dial, "Deadline", deadline)
         assert server_time(seen, context, timeout=timeout) == _NOON
     assert limits == [(limit, limit)]
 

@@ -6,6 +6,8 @@ import errno
 import http.client
 import socket
 import ssl
+import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from certpin.errors import CertificateParseError, DialError, HandshakeError, ProbeError
 from certpin.pins.hosts import HostServer, is_address, join_address
 from certpin.probe.starttls import PROTOCOLS, negotiate
-from certpin.support.network import DaemonPool, Deadline, exchange, time_limit
+from certpin.support.network import DaemonPool, Deadline, exchange
 from certpin.x509 import Chain
 from certpin.x509.certificate import read_certificates
 from certpin.x509.openssl import OwnSSLContext, harden, served_chain, trust_alone, verified_chain
@@ -30,6 +32,9 @@ Result = TypeVar("Result")
 
 HTTPS = 443
 DIAL_TIMEOUT = 10.0  # seconds for each of: connecting, STARTTLS, the handshake
+
+HANDSHAKE_CHUNK = 64 * 1024  # bytes that are read at once in a handshake
+_SHORTEST = 0.001  # seconds: a timeout of 0 would not wait at all
 
 # Addresses of one name that are contacted. A DNS answer of 512 bytes holds 30, and those of large
 # networks have 8 of each family; the limit bounds the connections that an answer can cause.
@@ -361,8 +366,8 @@ def _observe_once(
         address = str(plain.getpeername()[0])
         if endpoint.starttls:
             negotiate(plain, PROTOCOLS[endpoint.starttls], endpoint.host, endpoint.port)
-        with _handshake(endpoint, context, plain, timeout) as connection:
-            return _read_chains(endpoint, address, connection, refusal)
+        connection = _handshake(endpoint, context, plain, timeout)
+        return _read_chains(endpoint, address, connection, refusal)
 
 
 def _connect(endpoint: Endpoint, timeout: float) -> socket.socket:
@@ -384,10 +389,21 @@ def _dial_error(endpoint: Endpoint, exc: Exception) -> DialError:
 
 def _handshake(
     endpoint: Endpoint, context: ssl.SSLContext, plain: socket.socket, timeout: float
-) -> ssl.SSLSocket:
+) -> ssl.SSLObject:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    until = time.monotonic() + timeout
     try:
-        with time_limit(plain, timeout):
-            return context.wrap_socket(plain, server_hostname=endpoint.name)
+        tls = context.wrap_bio(incoming, outgoing, server_hostname=endpoint.name)
+        while True:
+            is_done, data = continue_handshake(tls, outgoing, plain)
+            plain.settimeout(max(until - time.monotonic(), _SHORTEST))
+            plain.sendall(data)
+            if is_done:
+                return tls
+            received = plain.recv(HANDSHAKE_CHUNK)
+            incoming.write(received) if received else incoming.write_eof()
+            if time.monotonic() > until:
+                raise TimeoutError
     except ssl.SSLCertVerificationError:
         raise
     except (OSError, ValueError) as exc:
@@ -395,6 +411,37 @@ def _handshake(
         raise HandshakeError(
             f"no TLS: {problem}", host=endpoint.host, port=endpoint.port, fix=fix
         ) from exc
+
+
+def continue_handshake(
+    tls: ssl.SSLObject, outgoing: ssl.MemoryBIO, sock: socket.socket
+) -> tuple[bool, bytes]:
+    """Continue a TLS handshake as far as the received bytes allow.
+
+    It runs over memory BIOs, because OpenSSL reads from a socket as long as data arrives: a server
+    that keeps sending messages that OpenSSL skips, such as HelloRequest (RFC 5246 7.4.1.1), would
+    hold it for ever, deaf to timeouts and signals.
+
+    Args:
+        tls: the TLS object.
+        outgoing: the BIO into which it writes.
+        sock: the connection. If the handshake fails, an alert is sent on it.
+
+    Returns:
+        True if the handshake is complete, and the bytes to send.
+
+    Raises:
+        ssl.SSLError: the handshake failed.
+    """
+    try:
+        tls.do_handshake()
+    except ssl.SSLWantReadError:
+        return False, outgoing.read()
+    except ssl.SSLError:
+        with suppress(OSError):
+            sock.send(outgoing.read())
+        raise
+    return True, outgoing.read()
 
 
 def _read_chains(

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from certpin.probe.dial import HANDSHAKE_CHUNK, continue_handshake
 from certpin.x509 import Chain
 from certpin.x509.openssl import served_chain, verified_chain
 
@@ -24,7 +25,6 @@ READ, WRITE, DONE = selectors.EVENT_READ, selectors.EVENT_WRITE, 0
 # Close with RST. Otherwise each host leaves a port in TIME_WAIT, and many names that share one
 # address exhaust the ports of this machine.
 _LINGER_ZERO = struct.pack("ii", 1, 0)
-_CHUNK = 64 * 1024  # bytes per read
 # Before a handshake is complete. OpenSSL reads at most 100 KiB of certificates in one
 # (SSL_MAX_CERT_LIST_DEFAULT, openssl/ssl.h), and the other messages are small.
 _MAX_HANDSHAKE_BYTES = 256 * 1024
@@ -71,10 +71,6 @@ class ScanConnection:
     The constructor begins to connect, and raises ``OSError`` if that fails. Before the first call
     of ``advance``, wait until ``fd`` is ready for ``WRITE``.
 
-    TLS runs over memory BIOs. On a socket, OpenSSL would read as long as data arrives, and a server
-    that keeps sending messages that OpenSSL skips, such as HelloRequest (RFC 5246 7.4.1.1), would
-    stop the whole scan.
-
     Args:
         address: the IP address and port.
         context: the TLS context, which verifies the chain.
@@ -114,7 +110,9 @@ class ScanConnection:
             OSError: the network failed.
         """
         if not self._unsent:
-            self._shake(self._begin() if self._tls is None else self._receive(self._tls))
+            tls = self._begin() if self._tls is None else self._receive(self._tls)
+            is_done, self._unsent = continue_handshake(tls, self._outgoing, self._tcp)
+            self._next = DONE if is_done else READ
         if self._unsent:
             with suppress(BlockingIOError):
                 self._unsent = self._unsent[self._tcp.send(self._unsent) :]
@@ -129,26 +127,13 @@ class ScanConnection:
 
     def _receive(self, tls: ssl.SSLObject) -> ssl.SSLObject:
         with suppress(BlockingIOError):
-            data = self._tcp.recv(_CHUNK)
+            data = self._tcp.recv(HANDSHAKE_CHUNK)
             self._received += len(data)
             if self._received > _MAX_HANDSHAKE_BYTES:
                 problem = f"it sent more than {_MAX_HANDSHAKE_BYTES} bytes in the handshake"
                 raise ssl.SSLError(ssl.SSL_ERROR_SSL, problem)
             self._incoming.write(data) if data else self._incoming.write_eof()
         return tls
-
-    def _shake(self, tls: ssl.SSLObject) -> None:
-        try:
-            tls.do_handshake()
-        except ssl.SSLWantReadError:
-            self._next = READ
-        except ssl.SSLError:
-            with suppress(OSError):
-                self._tcp.send(self._outgoing.read())  # the alert
-            raise
-        else:
-            self._next = DONE
-        self._unsent = self._outgoing.read()
 
     def chains(self, *, verified: bool) -> dict[str, Any]:
         """Return the received certificates as fields of ``ScanResult``: a dictionary by field name.

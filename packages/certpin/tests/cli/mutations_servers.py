@@ -151,6 +151,13 @@ MUTATIONS: list[Mutation] = [
         _ANSWERS + "test_a_handshake_without_end_is_abandoned_at_the_time_limit",
     ),
     Mutation(
+        "an invalid header of a request is not printed",
+        "certpin/cli/request.py",
+        '            "a header (-H) is invalid: write',
+        '            f"{text}: write',
+        "tests/cli/test_get.py::test_an_invalid_header_is_not_printed",
+    ),
+    Mutation(
         "the headers of a response end at the time limit",
         _GET,
         "            with time_limit(connection.sock, seconds):\n",

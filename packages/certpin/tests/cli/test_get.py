@@ -218,6 +218,16 @@ def test_an_invalid_request_is_refused(pinned: Run, bank: Nginx, words: list[str
     assert len(bank.details()) == before
 
 
+@pytest.mark.parametrize(
+    "header", ["Authorization Bearer S3CRET", "Bearer S3CRET: x", "A: S3CRET\n"]
+)
+def test_an_invalid_header_is_not_printed(pinned: Run, header: str) -> None:
+    done = pinned("get", "https://localhost/", "-H", header)
+    assert (done.code, done.out) == (2, "")
+    assert "write NAME: VALUE" in done.err
+    assert "S3CRET" not in done.err
+
+
 def test_bytes_outside_utf_8_are_sent_unchanged(pinned: Run, bank: Nginx) -> None:
     words = ("-d", "\udcff\udcfe", "-H", "X-Test: \udcff")
     assert pinned("get", f"https://localhost:{bank.port}/echo", *words).code == 0

@@ -153,7 +153,15 @@ def _split(url: str) -> SplitResult:
 
 
 def _header(text: str) -> tuple[str, str]:
+    """Split a header. An error doesn't quote it: without its colon, even the name has the secret.
+
+    Raises:
+        click.UsageError: it is not a header.
+    """
     name, colon, value = text.partition(":")
     if not colon or not _TOKEN.fullmatch(name) or _LINE_ENDS.search(value):
-        raise click.UsageError(f"{name[:80]!r} is not a header: write NAME: VALUE")
+        raise click.UsageError(
+            "a header (-H) is invalid: write NAME: VALUE, in one line. It is not shown here, "
+            "because it may have a secret"
+        )
     return name, value.strip()

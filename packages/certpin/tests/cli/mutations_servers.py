@@ -162,7 +162,7 @@ MUTATIONS: list[Mutation] = [
         _GET,
         "            with time_limit(connection.sock, seconds):\n",
         "            if True:\n",
-        _ANSWERS + "test_interim_responses_without_end_are_abandoned_at_the_time_limit",
+        _ANSWERS + "test_headers_that_take_too_long_are_abandoned_at_the_time_limit",
     ),
     Mutation(
         "a whole response has a time limit",

@@ -155,7 +155,7 @@ def _exchange(connection: PinnedConnection, request: Request) -> tuple[HTTPRespo
         connection.connect()
         with time_limit(connection.sock, _WHOLE * seconds):
             request.send(connection)
-            # http.client skips any number of responses with the status 100 (RFC 9110 15.2).
+            # Up to Python 3.14, http.client skips any number of responses with the status 100.
             with time_limit(connection.sock, seconds):
                 response = connection.getresponse()
             body = response.read(MAX_BODY_BYTES + 1)

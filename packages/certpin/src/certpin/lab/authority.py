@@ -227,12 +227,12 @@ class Authority:
         """Return a copy of this authority that issues certificates as at the time ``moment``."""
         return self._but(now=moment)
 
-    def certified(self, certificate: x509.Certificate, issuer: Authority) -> Authority:
-        """Return a copy of this authority with another certificate for its name and key.
+    def certified(self, certificate: x509.Certificate, issuer: Authority | None) -> Authority:
+        """Return a copy of this authority with another certificate for its key.
 
-        ``issuer`` is the authority that issued ``certificate``.
+        ``issuer`` is the authority that issued ``certificate``; None for the certificate of a root.
         """
-        return self._but(x509=certificate, issuer=issuer)
+        return self._but(x509=certificate, issuer=issuer, subject=certificate.subject)
 
     def _but(self, **fields: object) -> Authority:
         other = copy.copy(self)

@@ -425,6 +425,12 @@ class TestPKI:
             return ServerStep.of(self.untrusted.issue(self.host))
         return ServerStep.of(self.attacker_chain)
 
+    @property
+    def man_in_the_middle_second(self) -> ServerStep:
+        """The same attacker as ``man_in_the_middle``, at the second host."""
+        issuer = self.untrusted if self.style is Style.NONE else self.rogue
+        return ServerStep.of(issuer.issue(self.second))
+
     @made_once
     def pins(self) -> PinSet | None:
         """The client's pins for the host under test and the second host.

@@ -317,7 +317,12 @@ _ONLY_PINS = (
     *("rogue-ca-in-store", "same-ca-new-key", "pinned-leaf-appended"),
     *("pinned-intermediate-appended", "non-ca-switch", "non-ca-switch-last", "pathlen-split"),
     *("swap-on-reconnect", "bad-then-good", "retry-x5", "second-host-unpinned"),
-    *("leak-before-check", "client-certificate-requested", "rot-new-key-pinned-ca"),
+    *(
+        "rogue-on-both-hosts",
+        "leak-before-check",
+        "client-certificate-requested",
+        "rot-new-key-pinned-ca",
+    ),
 )
 _REDIRECTS = ("redirect-to-http", "redirect-to-unpinned-host")
 _UNPINNED = dict.fromkeys((*_ONLY_PINS, *WARNINGS, *_REDIRECTS), "ACCEPT") | {

@@ -61,11 +61,17 @@ def certificates(step: ServerStep) -> list[x509.Certificate]:
     return [x509.load_der_x509_certificate(der) for der in step.chain]
 
 
-def verify(chain: list[x509.Certificate], pki: TestPKI, *options: str, name: str) -> str:
+def verify(
+    chain: list[x509.Certificate], pki: TestPKI, *options: str, name: str, trusted: bytes = b""
+) -> str:
+    """Return the error that ``openssl verify`` reports; empty if it accepts the chain.
+
+    ``trusted`` are the trusted roots as PEM; by default R.
+    """
     option = "-verify_ip" if is_address(name) else "-verify_hostname"
     with tempfile.TemporaryDirectory() as folder:
         root, leaf, rest = (Path(folder, name) for name in ("root", "leaf", "rest"))
-        root.write_bytes(pki.root.pem)
+        root.write_bytes(trusted or pki.root.pem)
         leaf.write_bytes(chain[0].public_bytes(Encoding.PEM))
         rest.write_bytes(
             b"".join(certificate.public_bytes(Encoding.PEM) for certificate in chain[1:])

@@ -11,6 +11,8 @@ from tests._mutation import Mutation
 _ATTACKS, _SERVER = "certpin/lab/attacks", "certpin/lab/server"
 _CAUGHT = "tests/lab/gallery/test_holes.py::test_the_cases_that_name_its_fault_catch_the_client"
 _LEAVES = "tests/lab/attacks/test_leaves.py"
+_SAME_ROOT = f"{_LEAVES}::test_a_client_that_recognises_the_root_by_another_field_is_found"
+_REPEATED = "tests/lab/attacks/test_repeated_requests.py"
 _PROXIES = "tests/lab/attacks/test_proxies.py"
 _INTERRUPTED = "tests/lab/server/test_interruptions.py"
 
@@ -89,6 +91,48 @@ MUTATIONS = [
         "Scenario.of(pki.man_in_the_middle)",
     ),
     _by(
+        "second_host_after_failure",
+        "handshakes",
+        "an attacker at the second host, after the first one is dropped",
+        "Scenario.of(gone, second=(pki.man_in_the_middle_second,))",
+        "Scenario.of(gone)",
+    ),
+    _in(
+        f"{_ATTACKS}/handshakes.py",
+        "a client without a second host is not judged",
+        "role=Role.HONEST, opening=Opening.CLOSE",
+        "opening=Opening.CLOSE",
+        f"{_REPEATED}::test_a_client_that_repeats_nothing_does_not_meet_the_attack[leaf]",
+    ),
+    _by(
+        "second_host_after_failure",
+        "sequences",
+        "attackers at both hosts",
+        "Scenario.of(pki.man_in_the_middle, second=(pki.man_in_the_middle_second,))",
+        "Scenario.of(pki.man_in_the_middle)",
+    ),
+    _in(
+        "certpin/lab/pki.py",
+        "a client without pins refuses the attacker at the second host",
+        "issuer = self.untrusted if self.style is Style.NONE else self.rogue",
+        "issuer = self.rogue",
+        f"{_REPEATED}::test_a_second_host_without_checks_is_caught[rogue-on-both-hosts-none]",
+    ),
+    _by(
+        "unchecked_after_no_answer",
+        "sequences",
+        "the request gets no answer",
+        "pki.lab_honest.but(answer=Answer.SILENT)",
+        "pki.lab_honest",
+    ),
+    _in(
+        f"{_ATTACKS}/sequences.py",
+        "an attacker after the request without an answer",
+        "but(answer=Answer.SILENT), pki.man_in_the_middle)",
+        "but(answer=Answer.SILENT))",
+        f"{_REPEATED}::test_a_request_without_an_answer_is_repeated_with_the_same_checks[leaf]",
+    ),
+    _by(
         "unchecked_after_timeout",
         "handshakes",
         "the attacker is slow",
@@ -154,6 +198,27 @@ MUTATIONS = [
         "issuer = reissue(pki.second_intermediate.x509, signer",
         f"{_LEAVES}::test_a_client_with_an_exception_for_one_field_is_found"
         "[issuer and serial number]",
+    ),
+    _in(
+        f"{_ATTACKS}/lookalikes.py",
+        "the root of the same name has the key identifier of R",
+        "copy = reissue(root.x509, own",
+        "copy = reissue(own.x509, own",
+        f"{_SAME_ROOT}[key identifier]",
+    ),
+    _in(
+        f"{_ATTACKS}/lookalikes.py",
+        "the leaf names the serial number of its issuer",
+        "[x509.DirectoryName(root.subject)], root.x509.serial_number",
+        "[x509.DirectoryName(root.subject)], pki.root.x509.serial_number",
+        f"{_LEAVES}::test_openssl_finds_the_root_of_the_same_name_in_any_order",
+    ),
+    _by(
+        "root_name_compared",
+        "lookalikes",
+        "the root of the same name is in the trust store",
+        "        anchors=_root_of_same_name,\n",
+        "",
     ),
     _by("wildcards_unchecked", "leaves", "a wildcard", 'else (f"*.{parent}",)', "else (pki.host,)"),
     _in(

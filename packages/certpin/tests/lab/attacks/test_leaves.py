@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import ssl
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
@@ -20,6 +21,7 @@ from certpin.lab.pki import Authorities, Style, TestPKI, imitable_key, similar_k
 from certpin.lab.runner import prove
 from certpin.lab.verdict import Verdict
 from certpin.x509 import Certificate
+from certpin.x509.openssl import verified_chain
 from tests.lab._clients import BY_NAME, right_client, trusting
 from tests.lab.attacks._calls import ask, check_pin, connected, results, wrong
 from tests.lab.attacks._forged import HOST, Forged, verify
@@ -37,6 +39,7 @@ _ROGUE = (
     *("rogue-version-1", "rogue-authority-as-server", "rogue-chain-as-long", "rogue-chain-longer"),
     *("second-host-key", "similar-pin", "exhausting-name-constraints"),
     *("same-issuer-and-serial", "rogue-wildcard", "rogue-without-purposes"),
+    "rogue-root-same-name",
 )
 
 
@@ -164,6 +167,56 @@ def test_a_client_with_an_exception_for_one_field_is_found(field: str) -> None:
     others = {"rogue-wildcard", "rogue-without-purposes", "same-issuer-and-serial"} - {case}
     found = results(client, Style.LEAF, case, "rogue-ca-in-store", *others)
     assert wrong(found) == {case: "ACCEPT"}
+
+
+def test_the_root_of_the_same_name_has_another_key_and_no_other_identifier() -> None:
+    forged = Forged("rogue-root-same-name")
+    case, real = BY_NAME["rogue-root-same-name"], forged.pki.root
+    assert case.anchors is not None
+    (root,) = case.anchors(forged.pki)
+    assert root.subject == root.x509.subject == root.x509.issuer == real.subject
+    assert _identifier(root.x509) == _identifier(real.x509)
+    assert root.pin != real.pin
+    assert root.x509.serial_number != real.x509.serial_number
+    (leaf,) = forged.chain
+    leaf.verify_directly_issued_by(root.x509)
+    named = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    assert named.key_identifier == _identifier(real.x509)
+    assert named.authority_cert_serial_number == root.x509.serial_number
+
+
+def _identifier(certificate: x509.Certificate) -> bytes:
+    return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+
+
+@pytest.mark.peer("openssl")
+def test_openssl_finds_the_root_of_the_same_name_in_any_order() -> None:
+    forged = Forged("rogue-root-same-name")
+    case, real = BY_NAME["rogue-root-same-name"], forged.pki.root
+    assert case.anchors is not None
+    (root,) = case.anchors(forged.pki)
+    for store in (root.pem + real.pem, real.pem + root.pem):
+        assert verify(forged.chain, forged.pki, name=HOST, trusted=store) == ""
+    assert verify(forged.chain, forged.pki, name=HOST) != "", "without the other root"
+
+
+@pytest.mark.parametrize("field", ["name", "key identifier"])
+def test_a_client_that_recognises_the_root_by_another_field_is_found(field: str) -> None:
+    def known(certificate: x509.Certificate) -> object:
+        return certificate.subject if field == "name" else _identifier(certificate)
+
+    def client(target: Target) -> str:
+        # The last root of the store is R2, and the one before it is R.
+        *_, root, _ = x509.load_pem_x509_certificates(target.ca.read_bytes())
+        with connected(target, trusting(target)) as tls:
+            connection: Any = tls
+            path = map(x509.load_der_x509_certificate, verified_chain(connection._sslobj))
+            if known([*path][-1]) != known(root):
+                raise ssl.SSLError("not the pinned root")
+            return ask(tls, target.host, target.canary)
+
+    names = ["rogue-root-same-name", "rogue-ca-in-store", "fake-ca-same-name"]
+    assert wrong(results(client, Style.CA, *names)) == {"rogue-root-same-name": "ACCEPT"}
 
 
 def test_the_issuer_of_a_real_server_must_be_known() -> None:

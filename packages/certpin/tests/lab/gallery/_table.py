@@ -184,6 +184,20 @@ HOLES = {
         ("same-issuer-and-serial",),
         "The client recognises the server's certificate by its issuer and serial number",
     ),
+    "root_name_compared": Hole(
+        ("rogue-root-same-name",),
+        "The client recognises the pinned root by its name or key identifier",
+        style=Style.CA,
+    ),
+    "unchecked_after_no_answer": Hole(
+        ("unanswered-then-rogue",),
+        "The client repeats a request that got no answer without its pins",
+        "dropped-then-rogue",
+    ),
+    "second_host_after_failure": Hole(
+        ("rogue-on-both-hosts", "dropped-then-second-host"),
+        "The client goes to its second host without pins if the first one fails",
+    ),
     "wildcards_unchecked": Hole(
         ("rogue-wildcard",),
         "The client does not check its pins if the certificate has a wildcard, or is signed with "

@@ -38,6 +38,7 @@ BESIDE = (
     "rot-renewed-other-extensions",
     *("wrong-host-public-suffix", "cn-beside-other-san"),
     *("name-constraints-widened", "extended-key-usage-empty"),
+    *("unanswered-then-rogue", "rogue-on-both-hosts"),
 )
 
 

@@ -126,6 +126,7 @@ def test_one_case_shows_no_more_than_it_can() -> None:
     ]
 
 
+FALLBACK = ("rogue-on-both-hosts", "dropped-then-second-host")
 # Each fault with few cases: the failed cases, the style, and its name. All other cases pass.
 SHOWN = [
     (("fake-ca-same-name",), "The client recognises an authority by its name, and not by its key"),
@@ -165,6 +166,24 @@ SHOWN = [
         "The client does not check its pins on a part of its connections to a host",
     ),
     (("second-host-unpinned",), "The client checks its pins only for its first host"),
+    (("second-host-unpinned", *FALLBACK), "The client checks its pins only for its first host"),
+    (FALLBACK, "The client goes to its second host without pins if the first one fails"),
+    (
+        ("unanswered-then-rogue",),
+        "The client repeats a request that got no answer without its pins",
+    ),
+    (
+        ("dropped-then-rogue", "unanswered-then-rogue", "rogue-on-both-hosts"),
+        "The client repeats a failed connection without its pins",
+    ),
+    (
+        ("rogue-connection-2", "rogue-connection-4", "unanswered-then-rogue"),
+        "The client does not check its pins on a part of its connections to a host",
+    ),
+    (
+        ("rogue-root-same-name",),
+        "The client recognises the pinned root by its name or key identifier",
+    ),
     (("bad-signature-leaf",), "The client does not verify the signatures of certificates"),
     (
         ("stolen-certificate-tls13",),

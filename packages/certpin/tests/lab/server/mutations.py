@@ -107,8 +107,8 @@ _CASES = [
     Mutation(
         "no answer",
         _SEQUENCES,
-        "answer=Answer.SILENT",
-        "answer=Answer.OK",
+        "pki.attacker_chain, answer=Answer.SILENT",
+        "pki.attacker_chain, answer=Answer.OK",
         f"{_A}test_sequences.py::test_a_check_after_the_request_leaks_though_no_answer_comes[leaf]",
     ),
     Mutation(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from certpin.lab.attacks.sequences import FIX_FALLBACK
 from certpin.lab.case import ALL_REJECT, Case, Family
-from certpin.lab.scenario import VERSIONS, Opening, Scenario, ServerStep, TLSSettings
+from certpin.lab.scenario import VERSIONS, Opening, Role, Scenario, ServerStep, TLSSettings
 from certpin.lab.server.protocols import HTTP1, HTTP2, need_http2
 
 if TYPE_CHECKING:
@@ -43,6 +44,12 @@ def _interrupted(opening: Opening) -> Callable[[TestPKI], Scenario]:
 
 def _dropped(pki: TestPKI) -> Scenario:
     return Scenario.of(ServerStep((), b"", opening=Opening.CLOSE), pki.man_in_the_middle)
+
+
+def _second_host(pki: TestPKI) -> Scenario:
+    # The step is no attacker's, so that a client without a fallback is "not run".
+    gone = ServerStep((), b"", role=Role.HONEST, opening=Opening.CLOSE)
+    return Scenario.of(gone, second=(pki.man_in_the_middle_second,))
 
 
 def _slow(pki: TestPKI) -> Scenario:
@@ -160,6 +167,19 @@ HANDSHAKES = (
         reference="CWE-636: not failing securely",
         fix=_FIX_RETRY,
         scenario=_dropped,
+    ),
+    Case(
+        name="dropped-then-second-host",
+        family=Family.SEQUENCE,
+        presents="each connection to the host is closed in the handshake, and a man in the middle "
+        "answers at the second host",
+        expected=ALL_REJECT,
+        guards="that a fallback host is checked like the first one: an attacker decides when the "
+        "client uses it",
+        reference="CWE-636: not failing securely; OWASP MASTG-TEST-0244",
+        fix=FIX_FALLBACK,
+        scenario=_second_host,
+        exercise="if your client has a second host, let it request {url2} after {url} failed",
     ),
     Case(
         name="slow-rogue",

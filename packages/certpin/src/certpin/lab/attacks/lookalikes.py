@@ -1,12 +1,15 @@
 """Cases of certificates that are almost pinned.
 
-They have the key of another host, a key with a similar pin, or the issuer and serial number of the
-pinned certificate.
+They have the key of another host, a key with a similar pin, the issuer and serial number of the
+pinned certificate, or a root with the name of the pinned one.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from cryptography import x509
 
 from certpin.lab.authority import Identity, new_key
 from certpin.lab.case import (
@@ -16,11 +19,12 @@ from certpin.lab.case import (
     Case,
     Family,
 )
-from certpin.lab.forge import reissue
+from certpin.lab.forge import forgeries, reissue
 from certpin.lab.pki import similar_key
 from certpin.lab.scenario import Scenario, ServerStep
 
 if TYPE_CHECKING:
+    from certpin.lab.authority import Authority
     from certpin.lab.pki import TestPKI
 
 
@@ -46,6 +50,42 @@ def _same_issuer_and_serial(pki: TestPKI) -> Scenario:
     issuer = reissue(issuers[0], signer.public_key(), pki.rogue.x509, pki.rogue.key)
     forged = reissue(leaf, key.public_key(), issuer, signer, serial=leaf.serial_number)
     return Scenario.of(ServerStep.of(Identity(key, (forged, issuer))))
+
+
+@lru_cache(maxsize=1)  # for the client's trust store, and then for the chain
+def _namesake_of(root: Authority, own: Authority) -> Authority:
+    """Return a copy of a root that has the key and the serial number of another one.
+
+    Its name, its key identifier and all other fields are those of ``root``. ``own`` has the key.
+    """
+    serial = own.x509.serial_number
+    copy = reissue(root.x509, own.key.public_key(), None, own.key, serial=serial)
+    return own.certified(copy, None)
+
+
+def _root_of_same_name(pki: TestPKI) -> tuple[Authority]:
+    return (_namesake_of(pki.root, pki.authorities.namesake),)
+
+
+def _same_root_name(pki: TestPKI) -> Scenario:
+    """Return a scenario with a leaf below the root of the same name.
+
+    Its name and key identifier fit R too. OpenSSL tries one of the roots that fit, and no second
+    one if the signature is wrong. So the leaf also names the serial number of its issuer (RFC 5280
+    section 4.2.1.1), which R doesn't have.
+    """
+    (root,) = _root_of_same_name(pki)
+    named = root.x509.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    issuer = x509.AuthorityKeyIdentifier(
+        named.digest, [x509.DirectoryName(root.subject)], root.x509.serial_number
+    )
+    changed = forgeries.change_server(
+        root.issue(pki.host),
+        root,
+        without=(x509.AuthorityKeyIdentifier,),
+        adding=((issuer, False),),
+    )
+    return Scenario.of(ServerStep.of(changed))
 
 
 LOOKALIKES = (
@@ -82,5 +122,20 @@ LOOKALIKES = (
         reference="RFC 5280 section 4.1.2.2: unique only for one authority",
         fix="compare the digest of the key, and no names, numbers or key identifiers",
         scenario=_same_issuer_and_serial,
+    ),
+    Case(
+        name="rogue-root-same-name",
+        family=Family.AUTHORITY,
+        presents="L′ below another root that the client trusts, with the name, the key identifier "
+        "and all other fields of R, and its own key",
+        # GnuTLS finds R by its name and key identifier, and then refuses the signature.
+        expected=PINS_REJECT_MAYBE_ALL,
+        guards="that a root is pinned by its key: an attacker who adds a root to the trust "
+        "store chooses its name",
+        reference="RFC 5280 section 4.2.1.2; RFC 7469 section 2.4",
+        fix="compare the digest of the key of each certificate on the verified path, and no names "
+        "or key identifiers",
+        scenario=_same_root_name,
+        anchors=_root_of_same_name,
     ),
 )

@@ -61,6 +61,14 @@ def _second_host(pki: TestPKI) -> Scenario:
     return Scenario.of(redirecting(pki.honest, Answer.REDIRECT_SECOND), second=(other,))
 
 
+def _both_hosts(pki: TestPKI) -> Scenario:
+    return Scenario.of(pki.man_in_the_middle, second=(pki.man_in_the_middle_second,))
+
+
+def _unanswered(pki: TestPKI) -> Scenario:
+    return Scenario.of(pki.lab_honest.but(answer=Answer.SILENT), pki.man_in_the_middle)
+
+
 def _coalescing(pki: TestPKI) -> Scenario:
     need_http2()
     # This key and this issuer are pinned for the first host only.
@@ -79,6 +87,10 @@ def _asks_certificate(pki: TestPKI) -> Scenario:
 
 
 _FIX_EVERY = "check the pins in the handshake of every connection, not once per host or at startup"
+FIX_FALLBACK = (
+    "give the second host pins, and connect to it with the same client: look for an except or "
+    "catch clause that makes another client, such as one for a mirror or a CDN"
+)
 _FIX_RETRY = (
     "treat a failed verification as final: don't retry without it, and send no data on a "
     "connection that was not checked"
@@ -117,6 +129,20 @@ SEQUENCES = (
         scenario=_retry,
     ),
     Case(
+        name="unanswered-then-rogue",
+        family=Family.SEQUENCE,
+        presents="I→L, which closes the connection after the request and without an answer, and a "
+        "man in the middle on the next connection",
+        expected=ALL_REJECT,
+        guards="that a request without an answer is repeated with the same checks: an attacker "
+        "can cut any connection once the honest server was checked",
+        reference="RFC 9110 section 9.2.2; CWE-636: not failing securely",
+        fix="repeat a request with the same client: look for a second client, or a flag, in the "
+        "code that handles a closed connection",
+        scenario=_unanswered,
+        exercise="if your client repeats requests, let it repeat one that got no answer",
+    ),
+    Case(
         name="pool-reuse",
         family=Family.SEQUENCE,
         presents="U→L′ for a call without verification, and the same connection for a strict one",
@@ -152,6 +178,17 @@ SEQUENCES = (
         fix="give the second host pins, in the same place as the first; refuse hosts without pins",
         scenario=_second_host,
         exercise=_BOTH,
+    ),
+    Case(
+        name="rogue-on-both-hosts",
+        family=Family.SEQUENCE,
+        presents="a man in the middle at the host, and another one at the second host",
+        expected=ALL_REJECT,
+        guards="that a client that refuses its first host goes to no other one without pins: a "
+        "man in the middle is on the way to both",
+        reference="CWE-636: not failing securely; OWASP MASTG-TEST-0244",
+        fix=FIX_FALLBACK,
+        scenario=_both_hosts,
     ),
     Case(
         name="http2-coalescing",

@@ -81,13 +81,13 @@ _GROUPS: tuple[tuple[MasvsReference, str], ...] = (
         rogue-rsa-pss rogue-rsa-8192 rogue-ml-dsa rogue-empty-subject rogue-no-common-name
         rogue-many-names
         rogue-odd-extensions rogue-version-1 rogue-authority-as-server rogue-wildcard
-        rogue-without-purposes same-issuer-and-serial rogue-chain-as-long
+        rogue-without-purposes same-issuer-and-serial rogue-root-same-name rogue-chain-as-long
         rogue-chain-longer exhausting-names exhausting-name-constraints rogue-connection-2
         rogue-connection-3 rogue-connection-4 rogue-connection-5 rogue-connection-6
         other-kind-of-connection redirect-to-other-port rogue-tls-1.2 rogue-tls-1.3 rogue-http-1.1
         rogue-http-2 rogue-without-alpn dropped-then-rogue slow-rogue rogue-ipv4 rogue-ipv6
         rogue-trailing-dot rogue-upper-case rogue-unicode-host https-proxy-rogue-inside http3-rogue
-        ech-rejected-then-rogue
+        ech-rejected-then-rogue unanswered-then-rogue rogue-on-both-hosts dropped-then-second-host
         """,
     ),
     (MasvsReference(_PINNED, ("MASTG-TEST-0243",)), "pin-set-expired"),

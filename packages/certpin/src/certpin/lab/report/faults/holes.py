@@ -24,6 +24,8 @@ _NUMBERED = _LATER[1:]
 _OTHER_HOSTS = ("second-host-unpinned", "http2-coalescing", "resumption-other-host")
 _SPELLED = ("rogue-trailing-dot", "rogue-upper-case", "rogue-unicode-host")
 _ADDRESSES = ("rogue-ipv4", "rogue-ipv6")
+_UNANSWERED = "unanswered-then-rogue"
+_FALLBACK = ("rogue-on-both-hosts", "dropped-then-second-host")
 _AFTER_FAILURE = ("dropped-then-rogue", "bad-then-good", "retry-x5")
 _KEYS = (
     *("rogue-ed25519", "rogue-p384", "rogue-p521", "rogue-rsa-pss", "rogue-rsa-8192"),
@@ -64,6 +66,12 @@ SKIPPED = (
         "compare the digest of the key only",
         remedies.PIN,
         ("same-issuer-and-serial",),
+    ),
+    hole(
+        "The client recognises the pinned root by its name or key identifier",
+        "compare the digest of the root's key: an attacker chooses the other fields of its root",
+        remedies.VERIFIED_PATH,
+        ("rogue-root-same-name",),
     ),
     hole(
         "The client does not check its pins if the certificate has a wildcard, or is signed with "
@@ -222,6 +230,7 @@ CONNECTIONS = (
         "connect with the same settings again, or let the request fail",
         remedies.NO_SECOND_TRY,
         _AFTER_FAILURE,
+        also=(_UNANSWERED, "rogue-on-both-hosts"),
     ),
     hole(
         "The client does not check its pins on connections of another kind, such as WebSockets",
@@ -236,7 +245,7 @@ CONNECTIONS = (
         remedies.EVERY_CONNECTION,
         (*_LATER, ROGUE),
         lambda seen: seen.failed(*_LATER) and pins_hold(seen) and _only_first_ones(seen),
-        named(*_LATER),
+        named(*_LATER, _UNANSWERED),
     ),
     hole(
         "The client does not check its pins on a part of its connections to a host",
@@ -244,12 +253,27 @@ CONNECTIONS = (
         remedies.EVERY_CONNECTION,
         _LATER,
         "rogue-connection-3",
+        also=(_UNANSWERED,),
+    ),
+    hole(
+        "The client repeats a request that got no answer without its pins",
+        "connect with the same settings again, or let the request fail",
+        remedies.NO_SECOND_TRY,
+        (_UNANSWERED,),
+        "dropped-then-rogue",
     ),
     hole(
         "The client checks its pins only for its first host",
         "look up the pins by the host of each connection, and refuse hosts without pins",
         remedies.EACH_HOST,
         _OTHER_HOSTS,
+        also=_FALLBACK,
+    ),
+    hole(
+        "The client goes to its second host without pins if the first one fails",
+        "use the same client for both hosts, and give the second one pins too",
+        remedies.EACH_HOST,
+        _FALLBACK,
     ),
     hole(
         "The client sends a request over a connection that was made without verification",

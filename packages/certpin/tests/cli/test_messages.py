@@ -62,7 +62,7 @@ def test_a_folder_in_the_place_of_a_file(run: Run) -> None:
     write(policy("api.bank.example", match="leaf"))
     Path("out/pins.json").mkdir(parents=True)
     problem, _ = refused(run, "export", "json", "--out", "out")
-    assert problem == "--out: out/pins.json cannot be read: Is a directory"
+    assert problem == "--out: out/pins.json cannot be read: it is not a regular file"
 
 
 def test_a_database_that_cannot_be_written_to(run: Run) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +98,9 @@ def test_the_commands_of_the_page_run_as_written(
     (tmp_path / "root.pem").write_bytes(root.pem)
     write(policy("api.bank.example"), trust=Path("root.pem"), path=str(tmp_path / "pins.toml"))
     (tmp_path / "client.py").write_text(PINNED_CLIENT)
+    own = tmp_path / "bin/python"  # the Python of the client, which has the client's libraries
+    own.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    own.chmod(0o755)
     # test_action attacks this client with all cases, in such an environment.
     script = shell_script("guides/ci.md").replace("/certpin prove ", f"/certpin prove {FEW} ")
     assert FEW in script

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from certpin_watch import telemetry
 from certpin_watch.alerts.message import Item, Message
-from certpin_watch.alerts.services import RESEND_SECONDS, AlertmanagerService
+from certpin_watch.alerts.services import RESEND_SECONDS, TIMED_OUT, AlertmanagerService
 from certpin_watch.alerts.silences import covers
 from certpin_watch.counters import COUNTERS
 from certpin_watch.store import alerts as alert_store
@@ -42,7 +42,6 @@ log = logging.getLogger("certpin.watch.alerts")
 _BURST = 10
 _BURST_SECONDS = 600
 _PAUSE_SECONDS = 300
-TIMED_OUT = "it gave no answer in time"
 
 
 def is_wanted(settings: NotificationSettings, alert: AlertRow, what: What) -> bool:
@@ -172,8 +171,8 @@ class Notifier:
 
     async def _send(self, message: Message, incident: str) -> str:
         with telemetry.span("certpin.notification") as note:
-            self._thread, answer = _start(self.service, message, incident)
             deadline = self._watch.settings.alerts.deadline.total_seconds()
+            self._thread, answer = _start(self.service, message, incident, deadline)
             problem = await _wait_for(answer, deadline)
             note(outcome="failed" if problem else "told")
         return problem
@@ -217,16 +216,17 @@ async def send_once(service: AnyService, message: Message, deadline: float) -> s
     Returns:
         The reason if sending failed, else an empty text.
     """
-    _, answer = _start(service, message, "")
+    _, answer = _start(service, message, "", deadline)
     return await _wait_for(answer, deadline)
 
 
 def _start(
-    service: AnyService, message: Message, incident: str
+    service: AnyService, message: Message, incident: str, deadline: float
 ) -> tuple[threading.Thread, Future[str]]:
     """Start a daemon thread that sends a message to a notification service.
 
-    It is a daemon thread so that a service that hangs can't keep the process running.
+    It is a daemon thread so that a service that hangs can't keep the process running. The thread
+    shuts its connections down after ``deadline`` seconds.
 
     Returns:
         The thread, and a future. The future's result is the reason if sending failed, else an
@@ -235,7 +235,7 @@ def _start(
     answer: Future[str] = Future()
 
     def body() -> None:
-        problem = service.send(message, incident)
+        problem = service.send(message, incident, deadline)
         if answer.set_running_or_notify_cancel():
             answer.set_result(problem)
 

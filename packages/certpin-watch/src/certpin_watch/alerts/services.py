@@ -4,8 +4,10 @@ The address of a service is a secret. apprise writes addresses into its log, and
 it write paths that contain tokens. So all log records of apprise are dropped, and those of the
 libraries while a message is sent; only ``AppriseService.send`` reports why sending failed.
 
-apprise sends with requests, which would read a response without end into the memory. In a thread
-that sends a message, only the beginning of a response is read.
+apprise has no limit for a whole message: a server that sends a byte now and then, or the same line
+again and again, would hold it for ever. So the connections of a thread that sends a message are
+shut down when its time is up. requests and smtplib would read a response without end into the
+memory, so only the beginning of a response is read in such a thread.
 
 Alertmanager is notified through its API v2:
 
@@ -21,10 +23,13 @@ from __future__ import annotations
 
 import base64
 import http.client
+import io
 import json
 import logging
 import re
+import smtplib
 import ssl
+import sys
 import time
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -47,7 +52,7 @@ from certpin_watch.alerts.message import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from certpin_watch.alerts.message import Format, Message
     from certpin_watch.settings import AlertSettings, NotificationSettings
@@ -55,15 +60,15 @@ if TYPE_CHECKING:
 
 RESEND_SECONDS = 60  # Alertmanager resolves alerts that are not sent again
 FAILED = "it could not be reached, or did not accept the message"
+TIMED_OUT = "it gave no answer in time"
 
 _SCHEMES = ("alertmanager", "alertmanagers")
 _EXPIRY_SECONDS = 5 * RESEND_SECONDS  # after which Alertmanager resolves an alert
 _PORT = 9093
 _TIMEOUT = 15.0  # seconds for each step of a request
-_TOTAL_TIMEOUT = 60.0  # seconds for a whole request
 _MAX_ANNOTATION = 600  # characters
-_MAX_RESPONSE = 64 * 1024  # bytes that are read of a response to a message of apprise
-_MAX_RESPONSE_SECONDS = 15.0  # in which they are read
+_MAX_RESPONSE = 64 * 1024  # bytes that are read of the responses to a message of apprise
+_MAX_RESPONSE_SECONDS = 15.0  # in which the body of an HTTP response is read
 _PIECE = 16  # bytes: a server that sends one after the other is noticed soon
 
 _LOGGERS = (
@@ -106,31 +111,36 @@ class AppriseService:
         self._settings = settings
         with _muted():
             plugin = self._plugin()
-        _limit_responses()
+        _install_limits()
         # A service that keeps incidents takes the key of the incident (apprise ≥ 2).
         self.has_incidents = hasattr(plugin, "dedup") and hasattr(plugin, "action")
 
     def __repr__(self) -> str:
         return f"AppriseService({self.name!r})"
 
-    def send(self, message: Message, incident: str = "") -> str:
-        """Send a message to the service. Never raises, and has no time limit: the caller sets one.
+    def send(self, message: Message, incident: str, seconds: float) -> str:
+        """Send a message to the service. Never raises.
 
         Args:
             message: the message.
             incident: the key of an incident, for services that group messages, such as PagerDuty.
+            seconds: how long sending may take. Then the connections that the plugin opened in this
+                thread are shut down. Name resolution, and a plugin that uses other threads, may
+                take longer.
 
         Returns:
             The reason if sending failed, else an empty text.
         """
-        with _muted() as statuses:
+        with _muted() as statuses, _limited(seconds) as deadline:
+            problem = ""
             try:
-                accepted = self._send(message, incident)
+                if self._send(message, incident):
+                    return ""
             except Exception as exc:  # noqa: BLE001  # a plugin may raise anything, with its address
-                return f"{FAILED} ({type(exc).__name__})"
-        if accepted:
-            return ""
-        return f"it answered with status {statuses[-1]}" if statuses else FAILED
+                problem = f"{FAILED} ({type(exc).__name__})"
+            if deadline.passed:
+                return TIMED_OUT
+        return problem or (f"it answered with status {statuses[-1]}" if statuses else FAILED)
 
     def _send(self, message: Message, incident: str) -> bool:
         from apprise import NotifyType
@@ -239,12 +249,27 @@ def _muted() -> Iterator[list[str]]:
         _STATUSES.reset(before)
 
 
-@cache
-def _limit_responses() -> None:
-    """Let requests use an adapter that limits responses to messages.
+_DEADLINE: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 
-    apprise has no setting for that, and calls ``requests.post``, which makes a session with the
-    adapter of the module.
+
+@contextmanager
+def _limited(seconds: float) -> Iterator[Deadline]:
+    """Limit the time of the connections that this thread opens in the block, and their data."""
+    with Deadline(seconds, seconds).enforced() as deadline:
+        before = _DEADLINE.set(deadline)
+        try:
+            yield deadline
+        finally:
+            _DEADLINE.reset(before)
+
+
+@cache
+def _install_limits() -> None:
+    """Let ``_limited`` work for the connections of apprise, which has no setting for that.
+
+    An audit hook (PEP 578) gets the connections of every library, also of those that open their
+    sockets themselves. apprise calls ``requests.post``, which makes a session with the adapter of
+    the module, and ``smtplib.SMTP``.
     """
     from requests import sessions
     from requests.adapters import HTTPAdapter
@@ -252,22 +277,66 @@ def _limit_responses() -> None:
     class LimitedAdapter(HTTPAdapter):
         def send(self, request: Any, stream: bool = False, **more: Any) -> Any:  # type: ignore[override]
             response = super().send(request, stream=stream, **more)
-            if not stream and _STATUSES.get() is not None:  # this thread sends a message
-                response._content = _beginning(response)
+            if not stream and (deadline := _DEADLINE.get()) is not None:
+                response._content = _beginning(response, deadline)
                 response.close()
             return response
 
+    getreply = smtplib.SMTP.getreply
+
+    def limited_getreply(mail: smtplib.SMTP) -> tuple[int, bytes]:
+        if mail.file is None and mail.sock is not None and _DEADLINE.get() is not None:
+            mail.file = _Replies(mail.sock.makefile("rb", buffering=0))
+        return getreply(mail)
+
+    sys.addaudithook(_hold_connection)
     sessions.HTTPAdapter = LimitedAdapter  # type: ignore[attr-defined]
+    smtplib.SMTP.getreply = limited_getreply  # type: ignore[assignment,method-assign]
 
 
-def _beginning(response: Any) -> bytes:
-    """Read a response until its end, or until a limit. The message was accepted or not by then."""
-    data, until = b"", time.monotonic() + _MAX_RESPONSE_SECONDS
-    for piece in response.iter_content(_PIECE):
-        data += piece
-        if len(data) > _MAX_RESPONSE or time.monotonic() > until:
-            break
+def _hold_connection(event: str, args: tuple[Any, ...]) -> None:
+    """Let the deadline of a message shut down the connection that is about to be opened.
+
+    It is an audit hook: whatever it raises is raised by ``connect``.
+    """
+    if event == "socket.connect" and (deadline := _DEADLINE.get()) is not None:
+        if deadline.passed:
+            raise TimeoutError(TIMED_OUT)
+        deadline.hold(args[0])
+
+
+def _beginning(response: Any, deadline: Deadline) -> bytes:
+    """Read a response until its end, or until a limit.
+
+    The status has said by then if the message was accepted. So a body that stalls or breaks off is
+    no failure: the message would be sent again and again. It gets half of the time that is left, so
+    that the sender still learns of the status in time.
+    """
+    from requests import RequestException
+
+    data = b""
+    until = time.monotonic() + min(_MAX_RESPONSE_SECONDS, deadline.left / 2)
+    with suppress(RequestException):
+        for piece in response.iter_content(_PIECE):
+            data += piece
+            if len(data) > _MAX_RESPONSE or time.monotonic() > until:
+                break
     return data
+
+
+class _Replies(io.BufferedReader):
+    """The replies of a mail server, which end after ``_MAX_RESPONSE`` bytes.
+
+    smtplib collects the lines of a reply until its last one (RFC 5321 section 4.2.1), without a
+    limit.
+    """
+
+    _read = 0
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(size)
+        self._read += len(line)
+        return line if self._read <= _MAX_RESPONSE else b""
 
 
 class AlertmanagerService:
@@ -290,39 +359,32 @@ class AlertmanagerService:
     def __repr__(self) -> str:
         return f"AlertmanagerService({self.name!r})"
 
-    def send(self, message: Message, incident: str = "") -> str:
-        """Send the alerts of a message to the server. Never raises.
+    def send(self, message: Message, incident: str, seconds: float) -> str:
+        """Send the current state of the alerts of a message to the server. Never raises.
 
-        ``incident`` is ignored, because Alertmanager identifies alerts by labels.
+        Args:
+            message: the message.
+            incident: ignored, because Alertmanager identifies alerts by labels.
+            seconds: how long the request may take.
 
         Returns:
             The reason if sending failed, else an empty text.
         """
         del incident
-        return self.post([item.alert for item in message.items], message.at, message.url)
-
-    def post(self, alerts: Iterable[AlertRow], now: int, url: str) -> str:
-        """Post the current state of alerts to the server.
-
-        Args:
-            alerts: the alerts.
-            now: the Unix time.
-            url: the base address of the web pages, or empty.
-
-        Returns:
-            The reason if sending failed, else an empty text.
-        """
-        body = json.dumps([alertmanager_json(alert, now, url) for alert in alerts]).encode()
+        alerts = [alertmanager_json(item.alert, message.at, message.url) for item in message.items]
+        deadline = Deadline(_TIMEOUT, seconds)
         try:
-            status = self._post(body)
+            status = self._post(json.dumps(alerts).encode(), deadline)
         except (OSError, http.client.HTTPException) as exc:
-            return f"it could not be reached ({type(exc).__name__})"
+            return (
+                TIMED_OUT if deadline.passed else f"it could not be reached ({type(exc).__name__})"
+            )
         return "" if 200 <= status < 300 else f"it answered with status {status}"
 
-    def _post(self, body: bytes) -> int:
+    def _post(self, body: bytes, deadline: Deadline) -> int:
         context = ssl.create_default_context() if self._url.startswith("https:") else None
-        deadline, headers = Deadline(_TIMEOUT, _TOTAL_TIMEOUT), self._headers
-        return exchange("POST", self._url, deadline, context, headers=headers, body=body).status
+        answer = exchange("POST", self._url, deadline, context, headers=self._headers, body=body)
+        return answer.status
 
 
 def _alertmanager_request(settings: NotificationSettings) -> tuple[str, dict[str, str]]:

@@ -1,9 +1,13 @@
-"""A web server that records the notifications it receives, and responds with a chosen status."""
+"""A web server that records the notifications it receives, and responds with a chosen status.
+
+``endless_server`` is a server that never ends its response.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -75,3 +79,42 @@ def hook() -> Iterator[Hook]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+class EndlessServer:
+    """A server on ``port`` that sends ``first``, and then ``again`` until the client closes.
+
+    It sets ``closed`` then. With an empty ``again`` it is silent.
+    """
+
+    def __init__(self, first: bytes, again: bytes) -> None:
+        self.closed = threading.Event()
+        self._texts = first, again
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop listening."""
+        self._listener.close()
+
+    def _serve(self) -> None:
+        first, again = self._texts
+        with contextlib.suppress(OSError):
+            connection, _ = self._listener.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(first)
+                while again or connection.recv(65536):
+                    connection.sendall(again)
+                    time.sleep(0.005)
+            self.closed.set()
+
+
+@contextlib.contextmanager
+def endless_server(first: bytes, again: bytes = b"") -> Iterator[EndlessServer]:
+    """Run a server that never ends its response to one connection, and yield it."""
+    server = EndlessServer(first, again)
+    try:
+        yield server
+    finally:
+        server.stop()

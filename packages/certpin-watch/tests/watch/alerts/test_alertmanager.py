@@ -156,7 +156,7 @@ def test_problems_are_reported_without_secrets(sqlite_store: Store, webhook: Hoo
             tell=(NotificationSettings("x", Secret(f"alertmanager://127.0.0.1:{free_port()}")),)
         )
     )
-    assert away.send(Message((), 0), "") == "it could not be reached (ConnectionRefusedError)"
+    assert away.send(Message((), 0), "", 60) == "it could not be reached (ConnectionRefusedError)"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,11 +15,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+import requests
 from sqlalchemy import select
 
 from certpin.errors import ConfigError
 from certpin_watch.alerts import services
 from certpin_watch.alerts.delivery import Notifier, is_wanted
+from certpin_watch.alerts.message import Message
 from certpin_watch.alerts.services import AppriseService
 from certpin_watch.alerts.silences import Silencing
 from certpin_watch.alerts.state import decide
@@ -29,7 +32,7 @@ from certpin_watch.store.alerts import open_alerts
 from certpin_watch.store.queries import alerts as queries
 from certpin_watch.store.tables.service import TELLINGS
 from tests.watch.alerts._findings import HOST, NOW, SETTINGS, finding
-from tests.watch.alerts._hook import hook
+from tests.watch.alerts._hook import endless_server, hook
 from tests.watch.alerts.conftest import Stage, service_at
 
 if TYPE_CHECKING:
@@ -206,6 +209,93 @@ def test_a_response_without_end_is_not_read(
     assert webhook.closed.wait(10)
     assert len(webhook.bodies) == 1
     assert _story(stage)[-1].startswith("told")
+
+
+def _sent_to(store: Store, url: str, seconds: float) -> Stage:
+    """Send a message to a service, and return the stage once its thread has ended."""
+    settings = NotificationSettings("hook", Secret(url))
+    stage = Stage(store, settings, deadline=timedelta(seconds=seconds))
+    stage.evaluate(finding())
+    _notify(stage)
+    (notifier,) = stage.notifiers
+    assert notifier._thread is not None
+    notifier._thread.join(10)
+    assert not notifier._is_busy(), "it would hold back all later messages"
+    return stage
+
+
+MAIL = "mailto://127.0.0.1:{}?mode=insecure&from=watch@bank.example&to=ops@bank.example"
+WEB = "json://127.0.0.1:{}/"
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(
+    ("url", "first", "again"),
+    [
+        (WEB, b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (WEB, b"HTTP/1.1 200 OK\r\nX: ", b"y"),
+        (MAIL, b"220 mail\r\n", b"250-x\r\n"),
+    ],
+    ids=["continue", "header", "mail"],
+)
+def test_a_server_that_never_ends_does_not_block_later_messages(
+    sqlite_store: Store, url: str, first: bytes, again: bytes
+) -> None:
+    with endless_server(first, again) as server:
+        stage = _sent_to(sqlite_store, url.format(server.port), 3)
+        assert server.closed.wait(10)
+    assert _story(stage)[-1] == "untold hook opened: it gave no answer in time"
+
+
+def test_no_connection_is_opened_once_the_time_is_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        url = WEB.format(listener.getsockname()[1])
+        service = AppriseService(NotificationSettings("hook", Secret(url)))
+        assert service.send(Message((), NOW), "", 0) == "it gave no answer in time"
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+@pytest.mark.medium
+def test_a_reply_of_a_mail_server_without_end_is_not_read(sqlite_store: Store) -> None:
+    with endless_server(b"220 mail\r\n", b"250-" + b"x" * 900 + b"\r\n") as server:
+        stage = _sent_to(sqlite_store, MAIL.format(server.port), 20)
+        assert server.closed.wait(10)
+    assert _story(stage)[-1] == f"untold hook opened: {services.FAILED}"
+
+
+@pytest.mark.medium
+def test_a_message_that_was_accepted_is_not_sent_again_if_the_body_stalls(
+    sqlite_store: Store,
+) -> None:
+    with endless_server(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n") as server:
+        stage = _sent_to(sqlite_store, WEB.format(server.port) + "?rto=0.5", 30)
+    assert _story(stage)[-1] == "told hook opened"
+
+
+def test_other_responses_of_the_process_are_not_limited(
+    webhook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    AppriseService(service_at(webhook))  # installs the limits
+    monkeypatch.setattr(services, "_MAX_RESPONSE", 0)
+    length = services._PIECE * 100
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length + b"x" * length
+    with endless_server(answer) as server:
+        whole = requests.get(f"http://127.0.0.1:{server.port}/", timeout=30)
+    with endless_server(answer) as server, services._limited(30):
+        cut = requests.get(f"http://127.0.0.1:{server.port}/", timeout=30)
+    with (
+        endless_server(answer) as server,
+        services._limited(30),
+        requests.get(f"http://127.0.0.1:{server.port}/", timeout=30, stream=True) as stream,
+    ):
+        streamed = b"".join(stream.iter_content())
+    assert [len(whole.content), len(cut.content), len(streamed)] == [
+        length,
+        services._PIECE,
+        length,
+    ]
 
 
 def test_a_claimed_message_is_sent_after_a_restart(store: Store, webhook: Hook) -> None:

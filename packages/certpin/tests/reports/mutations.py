@@ -91,6 +91,14 @@ MUTATIONS: list[Mutation] = [
         "::test_reporters_that_share_a_folder_report_a_failure_once",
     ),
     _rule(
+        "the reporter does not use the updater's lock",
+        _REPORTER + "queue.py",
+        '_LOCK_FILE = "told.lock"',
+        '_LOCK_FILE = "lock"',
+        "tests/reports/reporter/test_crashes.py"
+        "::test_an_updater_with_the_same_folder_does_not_delay_a_report",
+    ),
+    _rule(
         "a report does not wait for ever for a lock",
         _REPORTER + "queue.py",
         "                if time.monotonic() > until:\n",

@@ -69,17 +69,17 @@ def unlock_and_close(descriptor: int) -> None:
     os.close(descriptor)
 
 
-def open_lock_file(folder: Path) -> int | None:
-    """Open the file ``lock`` in a folder, for the other functions. Create both if they are missing.
+def open_lock_file(path: Path) -> int | None:
+    """Open a lock file for the other functions. Create it and its folder if they are missing.
 
     Returns:
         The descriptor; None if the file can't be opened, or this system has no file locks.
     """
     if _fcntl is not None:
         with suppress(OSError):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            return os.open(folder / "lock", flags, 0o600)
+            return os.open(path, flags, 0o600)
     return None
 
 

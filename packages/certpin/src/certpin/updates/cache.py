@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 
 _GOOD = "last-known-good.json"
+_LOCK = "lock"
 _PRIVATE = 0o600
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # not needed on systems without named pipes in folders
 _ROLES = ("timestamp", "snapshot", "targets")
@@ -355,7 +356,7 @@ class FolderLock:
         Raises:
             UpdateError: another process had the lock until no time was left.
         """
-        self._held = open_lock_file(self._folder)
+        self._held = open_lock_file(self._folder / _LOCK)
         try:
             while self._held is not None and not try_lock(self._held):
                 if not may_wait(_PAUSE):

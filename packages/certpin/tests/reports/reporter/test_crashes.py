@@ -18,6 +18,7 @@ import pytest
 from certpin.reports import Reporter, ReporterSettings
 from certpin.reports.reporter.queue import QueuedReport, ReportFolder, ReportQueue
 from certpin.support.files import try_lock
+from certpin.updates.cache import FolderLock
 from scripts.record import FORBIDDEN
 from tests.reports._collector import PATIENCE, Collector
 from tests.reports._failures import NOW, Clock, failure
@@ -208,6 +209,11 @@ def test_processes_that_report_at_the_same_time_remember_all_failures(tmp_path: 
     assert [os.waitpid(child, 0)[1] for child in children] == [0] * 8
     assert len(ReportFolder(tmp_path).reported()) == 9
     assert len(ReportFolder(tmp_path).names()) == 9
+
+
+def test_an_updater_with_the_same_folder_does_not_delay_a_report(tmp_path: Path) -> None:
+    with ReportFolder(tmp_path).locked(), FolderLock(tmp_path).held(lambda _: False):
+        assert {path.name for path in tmp_path.iterdir()} >= {"lock", "told.lock"}
 
 
 def test_a_lock_that_is_never_released_prevents_no_report(

@@ -43,6 +43,7 @@ _REPORT = re.compile(r"\d{15}-[0-9a-f]{16}\.json")
 _PRESENCE = re.compile(r"present-(\d{4}-\d\d-\d\d)-([0-9a-f]{32})")
 _UNFINISHED = re.compile(r"\.\d{15}-[0-9a-f]{16}\.json|\.(?:told|asked)\.json\.[0-9a-f]{16}")
 _REPORTED_FILE, _RETRY_FILE = "told.json", "asked.json"
+_LOCK_FILE = "told.lock"  # not the updater's: an app may give both the same folder
 _MAX_FILE = 256 * 1024  # bytes: a report (at most 192 KiB, ``settings``) and its address
 _ABANDONED = 60.0  # seconds after which an unfinished file is deleted
 _READ = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -145,7 +146,7 @@ class ReportFolder:
         The block runs without a lock if the lock file can't be opened, or if another process does
         not release it within two seconds: a repeated report is better than none.
         """
-        descriptor, until = open_lock_file(self._path), time.monotonic() + _LOCK_WAIT
+        descriptor, until = open_lock_file(self._path / _LOCK_FILE), time.monotonic() + _LOCK_WAIT
         try:
             while descriptor is not None and not try_lock(descriptor):
                 if time.monotonic() > until:

@@ -136,6 +136,13 @@ MUTATIONS: list[Mutation] = [
         _ADDRESSES + "test_a_name_with_too_many_addresses_is_not_checked_in_part",
     ),
     Mutation(
+        "a silent server gets only the time that the handshake has left",
+        _DIAL,
+        "            plain.settimeout(max(until - time.monotonic(), _SHORTEST))\n",
+        "",
+        "tests/probe/test_dial.py::test_a_silent_server_gets_the_time_that_the_handshake_has_left",
+    ),
+    Mutation(
         "a handshake ends at its time limit, whatever the server sends",
         _DIAL,
         "            if time.monotonic() > until:",

@@ -174,6 +174,14 @@ def test_every_step_times_out() -> None:
             observe(endpoint, probe_context(), timeout=0.05)
 
 
+def test_a_silent_server_gets_the_time_that_the_handshake_has_left() -> None:
+    """The limit of the handshake holds, whatever timeout the connection has."""
+    ours, peer = socket.socketpair()
+    assert ours.gettimeout() is None
+    with ours, peer, pytest.raises(HandshakeError, match="it did not answer in time"):
+        dial._handshake(Endpoint(HOST, 443), probe_context(), ours, 0.05)
+
+
 def test_a_server_that_is_gone_at_the_second_connection_is_an_error(root: Authority) -> None:
     with LabServer(root.issue(HOST)) as server:
         accept, calls = server._server.verify_request, iter(range(10))

@@ -99,6 +99,14 @@ MUTATIONS: list[Mutation] = [
         "::test_an_updater_with_the_same_folder_does_not_delay_a_report",
     ),
     _rule(
+        "processes keep each other's Retry-After",
+        _REPORTER + "queue.py",
+        "        with self._folder.locked(), suppress(OSError):\n            times",
+        "        with suppress(OSError):\n            times",
+        "tests/reports/reporter/test_queue.py"
+        "::test_processes_that_get_retry_after_at_the_same_time_keep_all_times",
+    ),
+    _rule(
         "a report does not wait for ever for a lock",
         _REPORTER + "queue.py",
         "                if time.monotonic() > until:\n",

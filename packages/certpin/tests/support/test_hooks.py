@@ -64,6 +64,20 @@ def test_an_event_that_comes_when_the_wait_has_just_ended_is_not_lost(short_idle
     assert heard.get(timeout=PATIENCE) == 7
 
 
+def test_a_log_handler_that_raises_stops_neither_the_next_hook_nor_the_next_event() -> None:
+    def raising(event: int) -> None:
+        raise ValueError(event)
+
+    def exiting_logger() -> logging.Logger:
+        raise SystemExit
+
+    heard: queue.Queue[int] = queue.Queue()
+    hooks = Hooks((raising, heard.put), "test", exiting_logger)
+    for event in range(2):
+        hooks.notify(event)
+        assert heard.get(timeout=PATIENCE) == event
+
+
 @pytest.fixture
 def threads(monkeypatch: pytest.MonkeyPatch) -> module._Threads:
     """Return the threads that the hooks of a test share, without those of other tests."""

@@ -267,6 +267,13 @@ MUTATIONS = [
     Mutation(
         12,
         "certpin/support/hooks.py",
+        "with suppress(BaseException):",
+        "with suppress(Exception):",
+        _HOOKS + "a_log_handler_that_raises_stops_neither_the_next_hook_nor_the_next_event",
+    ),
+    Mutation(
+        12,
+        "certpin/support/hooks.py",
         "self._has_thread = not self._waiting.empty()",
         "self._has_thread = False",
         _HOOKS + "an_event_that_comes_when_the_wait_has_just_ended_is_not_lost",

@@ -478,6 +478,13 @@ MUTATIONS: list[Mutation] = [
         _THREADS + "a_forked_child_checks_when_the_next_check_of_its_parent_is_due",
     ),
     mutation(
+        "children that are forked while a check is late don't check together",
+        "updater.py",
+        "max(pause - elapsed, spread)",
+        "max(pause - elapsed, 0.0)",
+        _THREADS + "a_forked_child_checks_when_the_next_check_of_its_parent_is_due",
+    ),
+    mutation(
         "no fork in the middle of a swap",
         "checker.py",
         "        with self.swapping:\n            if deadline.cancelled",

@@ -169,9 +169,12 @@ def test_a_child_that_is_forked_before_the_first_check_checks_at_once(
     assert os.waitpid(child, 0)[1] == 0
 
 
-def test_a_forked_child_checks_when_the_next_check_of_its_parent_is_due(world: World) -> None:
+def test_a_forked_child_checks_when_the_next_check_of_its_parent_is_due(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A process that has just been forked, and its parent, check at the same interval."""
     interval = timedelta(hours=1)
+    monkeypatch.setattr("certpin.updates.updater.random.random", lambda: 0.5)
     app = world.updater(settings=world.quick(interval=interval, jitter=0.0))
     assert app._child_pause() <= updater._CHILD_SPREAD  # the parent has made no check
     app.refresh()
@@ -179,7 +182,7 @@ def test_a_forked_child_checks_when_the_next_check_of_its_parent_is_due(world: W
     world.now += timedelta(minutes=50)
     assert app._child_pause() == timedelta(minutes=10).total_seconds()
     world.now += timedelta(minutes=50)  # the parent's check is late, or running
-    assert app._child_pause() <= updater._CHILD_SPREAD
+    assert app._child_pause() == updater._CHILD_SPREAD / 2
     world.now -= timedelta(hours=2)
     assert app._child_pause() == interval.total_seconds()
 

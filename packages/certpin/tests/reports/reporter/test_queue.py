@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ from hypothesis import strategies as st
 
 from certpin.reports import ReporterSettings
 from certpin.reports.reporter.queue import QueuedReport, ReportFolder, ReportQueue
+from certpin.support.files import try_lock
+from tests.reports._collector import PATIENCE
 from tests.reports._failures import NOW
 
 if TYPE_CHECKING:
@@ -162,6 +165,36 @@ def test_retry_after_is_shared_by_all_processes(tmp_path: Path) -> None:
     found.save_retry_after(other, 60, NOW + timedelta(hours=2))
     assert len(ReportFolder(tmp_path).retry_times()) == 1, "past entries are deleted"
     assert b"bank" not in (tmp_path / "asked.json").read_bytes()
+
+
+def test_processes_that_get_retry_after_at_the_same_time_keep_all_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one waits until the first has written, and then reads both times."""
+    first, second, moved = queue(tmp_path), queue(tmp_path), threading.Event()
+    save, lock, other = first._folder.save_retry_times, try_lock, "https://other.bank.example/"
+
+    def save_second() -> None:
+        second.save_retry_after(other, 60, NOW)
+        moved.set()
+
+    def watched(descriptor: int) -> bool:
+        if granted := lock(descriptor):
+            return granted
+        moved.set()
+        return False
+
+    def save_later(times: dict[str, float]) -> None:
+        thread.start()
+        assert moved.wait(PATIENCE)
+        save(times)
+
+    thread = threading.Thread(target=save_second)
+    monkeypatch.setattr("certpin.reports.reporter.queue.try_lock", watched)
+    monkeypatch.setattr(first._folder, "save_retry_times", save_later)
+    first.save_retry_after(_TO, 3600, NOW)
+    thread.join(PATIENCE)
+    assert [queue(tmp_path).retry_after(to, NOW) for to in (_TO, other)] == [3600, 60]
 
 
 def test_only_abandoned_unfinished_files_are_deleted(

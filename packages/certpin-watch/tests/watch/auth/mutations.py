@@ -17,6 +17,15 @@ def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
 
 MUTATIONS: list[Mutation] = [
     _rule(
+        "the cookie of a refused session is deleted",
+        "login.py",
+        """, name=name, error=error)
+        sessions.set_cookie(answer.headers, sessions.SESSION_COOKIE, "", origin)
+""",
+        ", name=name, error=error)\n",
+        "test_openid.py::test_refused_session_ends[group]",
+    ),
+    _rule(
         "parallel logins count separately",
         "credentials.py",
         "FailureCount(counted(failures, at) + 1, at)",

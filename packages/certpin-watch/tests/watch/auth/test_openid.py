@@ -247,6 +247,7 @@ def test_refused_session_ends(
     vars(provider).update(change)
     refused = _again(browser, provider, root)
     assert refused.status_code == 403
+    assert "__Host-certpin" not in browser.cookies
     vars(provider).update(normal)
     _wait(openid_service, provider, -61)
     kept = openid_service.browser(PUBLIC, "192.0.2.9", cookie=f"__Host-certpin={cookie}")

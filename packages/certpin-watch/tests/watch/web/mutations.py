@@ -15,6 +15,13 @@ _CHAINS = "tests/watch/store/queries/test_chains.py::test_"
 
 MUTATIONS: list[Mutation] = [
     Mutation(
+        "a host pattern has no link",
+        _PAGES + "request.py",
+        'return "" if "*" in host else f',
+        "return f",
+        _TEST + "every_link_to_a_host_leads_to_a_page",
+    ),
+    Mutation(
         "only the machine of a worker can read its counters",
         "certpin_watch/health.py",
         "    if is_local_only(address[0]):\n",

@@ -255,6 +255,7 @@ def test_every_link_to_a_host_leads_to_a_page(tmp_path: Path) -> None:
     assert len(seen) >= 8
     assert {path: client.get(path).status_code for path in seen} == dict.fromkeys(seen, 200)
     assert 'href="/failures?host=other"' in client.get("/failures").text
+    assert "host=%2A" not in client.get("/alerts/531").text, "a pattern has no page"
     watch.store.close()
 
 

@@ -12,9 +12,24 @@ _MEASURED = "tests/rotation/test_measured.py::test_"
 _API = "tests/watch/api/test_api.py::test_"
 _METRICS = "tests/watch/metrics/test_metrics.py::test_"
 
+_QUERIES = "tests/watch/store/queries/test_queries.py::test_"
 _COUNTING = "tests/watch/collector/test_counting.py::test_"
 
 MUTATIONS: list[Mutation] = [
+    Mutation(
+        "a time in the future is replaced",
+        "certpin_watch/store/probes.py",
+        " in awaited_since(connection).items() if since <= moment}",
+        " in awaited_since(connection).items()}",
+        _QUERIES + "targets_that_were_awaited_in_the_future_are_awaited_from_now_on",
+    ),
+    Mutation(
+        "a time in the future is deleted",
+        "certpin_watch/store/probes.py",
+        "    connection.execute(delete(AWAITED).where(columns.since > moment))\n",
+        "",
+        _QUERIES + "targets_that_were_awaited_in_the_future_are_awaited_from_now_on",
+    ),
     Mutation(
         "measured: a late report delays the end",
         "certpin/rotation/situation.py",

@@ -12,7 +12,7 @@ from sqlalchemy import update
 from certpin.lab.ct_log import LabLog, log_list
 from certpin_watch.settings import AlertSettings, CollectorSettings, ServiceSettings, Thresholds
 from certpin_watch.store.chains import add_usage, lock_usage, read_usage
-from certpin_watch.store.probes import note_awaited
+from certpin_watch.store.probes import awaited_since, note_awaited
 from certpin_watch.store.queries import (
     adoption,
     alerts,
@@ -116,6 +116,17 @@ def test_a_location_without_any_result_makes_a_host_stale(
 
     assert "not-seen-lately" not in problems(HOUR)
     assert "not-seen-lately" in problems(HOUR + timedelta(seconds=1))
+
+
+def test_targets_that_were_awaited_in_the_future_are_awaited_from_now_on(store: Store) -> None:
+    """The clock ran ahead while their times were written."""
+    kept, again, gone = ((PAY, 443, "", location) for location in ("fra1", "nyc1", "sgp1"))
+    with store.write() as connection:
+        note_awaited(connection, {kept}, NOW - HOUR)
+        note_awaited(connection, {kept, again, gone}, NOW + HOUR)
+        note_awaited(connection, {kept, again}, NOW)
+        found = awaited_since(connection)
+    assert found == {kept: (NOW - HOUR).timestamp(), again: NOW.timestamp()}
 
 
 def test_default_thresholds_equal_those_of_default_settings() -> None:

@@ -20,6 +20,7 @@ from tests.kit import NOBODY, NOBODY_ELSE, anchors, pin_set, policy
 HOST = "api.bank.example"
 MAIN = "android/app/src/main/res/xml/network_security_config.xml"
 OTHER = Pin.of_key(bytes(range(9, 41)))
+BANK = Authority("Bank CA").pem
 STAGING = "builds of the flavour 'staging'"
 OVERRIDING = """\
   <base-config><trust-anchors>
@@ -207,6 +208,91 @@ def test_an_anchor_of_a_release_may_be_in_debug_overrides_too(proxy: Authority) 
     files = FORMATS["android"].export(pins).files
     write(Path(), {f"android/app/src/main/{file.path}": file.text for file in files})
     assert [each.builds for each in read(".").findings.certificates] == [""]
+
+
+RAW = '<certificates src="@raw/ca"/>'
+RAW_FOLDER = "android/app/src/main/res/raw"
+
+
+def _trusting(*elements: str) -> str:
+    """Return a configuration in which each element trusts the authority in ``res/raw/ca.pem``."""
+    inside = "".join(
+        f"<{each}><trust-anchors>{RAW}</trust-anchors></{each.partition('>')[0]}>"
+        for each in elements
+    )
+    return f"<network-security-config>{inside}</network-security-config>"
+
+
+def _anchored() -> tuple[list[str], list[str]]:
+    """Return the files of the trust anchors that an import writes, and those that it drops."""
+    draft = draft_policies(read(".").findings, [HOST])
+    anchors = [where.partition(":")[0] for where in draft.hosts[HOST].anchors.values()]
+    end = "only debug builds use it"
+    return anchors, [each.place.file for each in draft.dropped if each.what.endswith(end)]
+
+
+@pytest.mark.parametrize(
+    "element",
+    ["base-config", f"domain-config><domain>{HOST}</domain>"],
+    ids=["base-config", "domain-config"],
+)
+def test_an_anchor_of_hosts_without_pins_may_be_in_debug_overrides_too(
+    element: str, proxy: Authority
+) -> None:
+    """It was taken for one of debug builds only, so that the app had no trust anchor."""
+    write(Path(), {MAIN: _trusting(element, "debug-overrides"), f"{RAW_FOLDER}/ca.pem": proxy.pem})
+    assert _anchored() == ([f"{RAW_FOLDER}/ca.pem"], [])
+
+
+def test_an_anchor_of_nested_hosts_may_be_in_debug_overrides_too(proxy: Authority) -> None:
+    host = _trusting(f"domain-config><domain>{HOST}</domain>")
+    outer = host.replace(
+        "<domain-config>",
+        "<domain-config><domain>bank.example</domain><domain-config>",
+    ).replace("</domain-config>", "</domain-config></domain-config>")
+    overrides = _trusting("debug-overrides").removeprefix("<network-security-config>")
+    files = {MAIN: outer.removesuffix("</network-security-config>") + overrides}
+    write(Path(), {**files, f"{RAW_FOLDER}/ca.pem": proxy.pem})
+    assert _anchored() == ([f"{RAW_FOLDER}/ca.pem"], [])
+
+
+def test_another_configuration_of_a_release_may_trust_an_anchor_of_debug_overrides(
+    proxy: Authority,
+) -> None:
+    newer = MAIN.replace("/xml/", "/xml-v28/")
+    files = {MAIN: _trusting("debug-overrides"), newer: _trusting("base-config")}
+    write(Path(), {**files, f"{RAW_FOLDER}/ca.pem": proxy.pem})
+    assert _anchored() == ([f"{RAW_FOLDER}/ca.pem"], [])
+
+
+def test_a_configuration_of_debug_builds_makes_no_anchor_that_of_a_release(
+    proxy: Authority,
+) -> None:
+    named = MAIN.replace("config.xml", "config_debug.xml")
+    files = {MAIN: _trusting("debug-overrides"), named: _trusting("base-config")}
+    write(Path(), {**files, f"{RAW_FOLDER}/ca.pem": proxy.pem, "assets/bank.pem": BANK})
+    assert _anchored() == (["assets/bank.pem"], [f"{RAW_FOLDER}/ca.pem"])
+
+
+def test_a_copy_of_an_anchor_of_debug_overrides_is_that_of_a_release(proxy: Authority) -> None:
+    """The app trusts its asset in every build, whatever the authority in ``res/raw`` is for."""
+    raw = [f"{RAW_FOLDER}/ca.pem", f"{RAW_FOLDER}-v28/ca.crt"]
+    files = dict.fromkeys((*raw, "assets/ca.pem"), proxy.pem)
+    write(Path(), files)
+    write(Path(), {MAIN: _trusting("debug-overrides")})
+    anchors, dropped = _anchored()
+    assert anchors == ["assets/ca.pem"]
+    assert sorted(dropped) == sorted(raw)
+
+
+def test_the_anchors_of_debug_overrides_are_found_if_the_pins_cannot_be_read(
+    proxy: Authority,
+) -> None:
+    pinned = _config(NOBODY).replace("SHA-256", "SHA-1").removeprefix("<network-security-config>\n")
+    overrides = _trusting("debug-overrides").removesuffix("</network-security-config>")
+    write(Path(), {MAIN: overrides + pinned, f"{RAW_FOLDER}/ca.pem": proxy.pem})
+    write(Path(), {"assets/bank.pem": BANK})
+    assert _anchored() == (["assets/bank.pem"], [f"{RAW_FOLDER}/ca.pem"])
 
 
 def test_a_name_is_no_proof_that_a_release_lacks_the_file() -> None:

@@ -182,7 +182,9 @@ class FileFindings:
         unread: the parts that couldn't be read.
         exported: the host patterns in a pin set that ``certpin export`` wrote into the code.
         pinned_clients: the places of clients that enforce such a pin set.
-        debug_anchors: the certificates, in DER, that Android trusts in debug builds only.
+        debug_anchors: the resources of Android that a ``<debug-overrides>`` trusts, each as the
+            path of its file, without suffix and without the qualifiers of its folder.
+        released_anchors: the same for the resources that a release trusts.
     """
 
     pins: list[FoundPin] = field(default_factory=list)
@@ -194,12 +196,14 @@ class FileFindings:
     unread: list[Unread] = field(default_factory=list)
     exported: list[str] = field(default_factory=list)
     pinned_clients: list[Place] = field(default_factory=list)
-    debug_anchors: list[bytes] = field(default_factory=list)
+    debug_anchors: list[str] = field(default_factory=list)
+    released_anchors: list[str] = field(default_factory=list)
 
     def limit_to(self, builds: str) -> None:
         """Mark the pins and certificates as used by ``builds`` only, none for the app store."""
         self.pins = [replace(each, builds=builds) for each in self.pins]
         self.certificates = [replace(each, builds=builds) for each in self.certificates]
+        self.released_anchors = []
 
     def extend(self, other: FileFindings) -> None:
         """Add the results of another file to these results."""

@@ -7,6 +7,7 @@ expiry, mode, trust anchors and report addresses.
 from __future__ import annotations
 
 import base64
+import posixpath
 import re
 import warnings
 from dataclasses import replace
@@ -17,7 +18,7 @@ from certpin.apps.merge import host_patterns
 from certpin.apps.model import Dropped, FileFindings, FoundPin, Mistake, Place, Unread
 from certpin.errors import ConfigError, FormatError, InputError
 from certpin.formats import FORMATS, FormatWarning, Source
-from certpin.formats.android import read_weaknesses
+from certpin.formats.android import read_raw_anchors, read_weaknesses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +54,7 @@ _WEAKNESSES = {
 _APPLE = {"apple": "NSPinnedDomains", "trustkit-ios": "TSKPinnedDomains"}
 
 _WORD = re.compile(r"[A-Za-z0-9+/._=-]++")  # a host, a date, or base64
+_RAW_FILE = re.compile(r"((?:.*/)?)raw(?:-[^/]*)?/([^/.]+)[^/]*", re.DOTALL)
 _UNRELATED = "not imported: keys unrelated to pins"
 
 
@@ -76,6 +78,7 @@ def read_network_security(file: SourceFile, now: datetime, beside: Beside) -> Fi
     chosen = "trustkit-android" if _TRUSTKIT in file.text else "android"
     findings = _read(file, chosen, now, beside, "Android's network stack")
     findings.mistakes += _weaknesses(file, beside)
+    _add_anchors(file, beside, findings)
     return findings
 
 
@@ -117,9 +120,6 @@ def _read(file: SourceFile, name: str, now: datetime, beside: Beside, used_by: s
     places = _WordPlaces(file)
     for found in parsed.hosts:
         findings.mistakes += _check_expiry(places, found, now)
-    if parsed.debug:
-        trusted = {der for found in parsed.hosts if found.trust for der in found.trust.der}
-        findings.debug_anchors += [der for der in parsed.debug.der if der not in trusted]
     if parsed.refusal:
         findings.unread.append(Unread.because_of(parsed.refusal, file))
         return findings
@@ -167,6 +167,30 @@ def _weaknesses(file: SourceFile, beside: Beside) -> list[Mistake]:
         for weakness in found
         for rule, message in [_WEAKNESSES[weakness.kind]]
     ]
+
+
+def _add_anchors(file: SourceFile, beside: Beside, findings: FileFindings) -> None:
+    """Add the resources that a configuration trusts to ``findings``.
+
+    They are added also if the pins of the file can't be read.
+    """
+    try:
+        debug, released = read_raw_anchors(Source(file.data, beside))
+    except FormatError:
+        return  # it isn't XML, which is listed as unread
+    raw = posixpath.normpath(posixpath.join(posixpath.dirname(file.path), "../raw"))
+    findings.debug_anchors += [f"{raw}/{name}" for name in debug]
+    findings.released_anchors += [f"{raw}/{name}" for name in released]
+
+
+def _resource(path: str) -> str:
+    """Return the path of a file in ``res/raw``, as ``FileFindings.debug_anchors`` has it.
+
+    Folders such as ``raw-v28`` have variants of the files in ``raw``. Return an empty string for
+    a file in another folder.
+    """
+    match = _RAW_FILE.fullmatch(path)
+    return f"{match[1]}raw/{match[2]}" if match else ""
 
 
 class _WordPlaces:
@@ -229,12 +253,15 @@ def _check_expiry(places: _WordPlaces, found: Found, now: datetime) -> list[Mist
 def mark_debug_anchors(findings: FileFindings) -> None:
     """Mark the certificates that Android's ``<debug-overrides>`` trusts as those of debug builds.
 
+    Not marked are certificates that a release trusts too, and copies in other files, which the app
+    may use in another way.
+
     Args:
         findings: the results for all files of the app.
     """
-    anchors = set(findings.debug_anchors)
+    anchors = set(findings.debug_anchors) - set(findings.released_anchors)
     findings.certificates = [
-        replace(each, builds=DEBUG_BUILDS) if each.certificate.der in anchors else each
+        replace(each, builds=DEBUG_BUILDS) if _resource(each.place.file) in anchors else each
         for each in findings.certificates
     ]
 

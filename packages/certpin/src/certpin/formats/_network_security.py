@@ -155,6 +155,28 @@ def read_weaknesses(source: Source) -> tuple[WeakSetting, ...]:
     return tuple(dict.fromkeys(_weaknesses(_root(source))))
 
 
+def read_raw_anchors(source: Source) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the names of the files in ``res/raw`` that a configuration trusts.
+
+    The first set has those of ``<debug-overrides>``, which only debug builds trust, and the second
+    those of every other element, for hosts with and without pins. Raises ``FormatError``.
+    """
+    debug: set[str] = set()
+    released: set[str] = set()
+    for config in _root(source).children:
+        (debug if config.name == "debug-overrides" else released).update(_raw_anchors(config))
+    return frozenset(debug), frozenset(released)
+
+
+def _raw_anchors(config: Element) -> Iterator[str]:
+    for anchors in _children(config, "trust-anchors"):
+        for each in _children(anchors, "certificates"):
+            if match := _RAW.fullmatch(each.attributes.get("src", "").strip()):
+                yield match[1]
+    for nested in _children(config, "domain-config"):
+        yield from _raw_anchors(nested)
+
+
 def _root(source: Source) -> Element:
     root = _xml.parse(source)
     if root.name != "network-security-config":

@@ -49,6 +49,21 @@ def read_weaknesses(source: Source) -> tuple[WeakSetting, ...]:
     return _network_security.read_weaknesses(source)
 
 
+def read_raw_anchors(source: Source) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the names of the files in ``res/raw`` that a configuration trusts.
+
+    They don't depend on the pins: a file that can't be imported may have them too.
+
+    Returns:
+        The names without the suffix of the file: first those of ``<debug-overrides>``, then those
+        of all other elements, which a release trusts.
+
+    Raises:
+        FormatError: the file is not a network security configuration.
+    """
+    return _network_security.read_raw_anchors(source)
+
+
 ANDROID = Format(
     name="android",
     title="Android, network security configuration",

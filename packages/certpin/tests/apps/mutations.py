@@ -378,8 +378,8 @@ _BUILDS = [
     Mutation(
         "an asset of other flavours is not for the store",
         f"{_A}project.py",
-        "return self._assets.get(file) or builds_of(file.path)",
-        "return builds_of(file.path)",
+        "return self._assets.get(file) or builds_of(",
+        "return builds_of(",
         f"{_T}builds.py::test_an_asset_of_other_flavours_is_no_trust_anchor[beta]",
     ),
     Mutation(
@@ -448,7 +448,7 @@ _BUILDS = [
     Mutation(
         "a private key for debug builds is not shipped",
         f"{_A}project.py",
-        " and not is_for_debug(file.path)",
+        " and not self.is_for_debug(file)",
         "",
         f"{_T}builds.py::test_a_private_key_is_a_mistake_unless_only_debug_builds_have_it",
     ),
@@ -465,6 +465,28 @@ _BUILDS = [
         "(?<!lib/)src/[^/]+/assets/",
         "src/main/assets/",
         f"{_T}builds.py::test_a_private_key_is_a_mistake_unless_only_debug_builds_have_it",
+    ),
+    Mutation(
+        "the place of the project is no source set",
+        f"{_A}project.py",
+        "if (file.root, file.folder[:depth]) in self._projects:\n                return",
+        "if False:\n                return",
+        f"{_T}builds.py::test_the_place_of_a_project_does_not_matter"
+        "[src/bank-test-client-relative]",
+    ),
+    Mutation(
+        "the folder above a named file is no flavour",
+        f"{_A}project.py",
+        "return file.path[min([below, *starts[-1:]]) :]",
+        "return file.path",
+        f"{_T}builds.py::test_the_folder_of_a_named_file_does_not_matter[dev]",
+    ),
+    Mutation(
+        "a named folder of resources has the builds of its source set",
+        f"{_A}project.py",
+        "return file.path[min([below, *starts[-1:]]) :]",
+        "return file.path[below:]",
+        f"{_T}builds.py::test_a_named_folder_in_a_source_set_has_its_builds[src/debug]",
     ),
     Mutation(
         "a certificate in Dart code has the builds of the code",
@@ -516,9 +538,9 @@ _PLATFORMS = [
     ),
     Mutation(
         "debug builds may trust the user's authorities",
-        f"{_A}platforms.py",
-        "    if is_for_debug(file.path):\n        return []\n",
-        "",
+        f"{_A}project.py",
+        "for_debug = selection.is_for_debug(listed)",
+        "for_debug = False",
         f"{_T}platforms.py::test_the_settings_of_debug_builds_are_no_mistakes",
     ),
     Mutation(

@@ -309,6 +309,37 @@ def test_a_name_is_no_proof_that_a_release_lacks_the_file() -> None:
     assert {("private-key-in-app", key) for key in keys} <= found
 
 
+@pytest.mark.parametrize("absolute", [False, True], ids=["relative", "absolute"])
+@pytest.mark.parametrize(
+    "place", ["src/bank-test-client", "src/profile", "src/dev-portal", "test", "src/debug"]
+)
+def test_the_place_of_a_project_does_not_matter(place: str, *, absolute: bool) -> None:
+    """Its assets were taken for those of a source set with the name of the checkout's folder."""
+    project = Path(place).absolute() if absolute else Path(place)
+    manifest = "flutter:\n  assets:\n    - assets/\n"
+    write(project, {"pubspec.yaml": manifest, MAIN: _config(NOBODY), "assets/ca.pem": BANK})
+    write(project, {"assets/client.p12": b"\x30\x82\x01", "ca.pem": Authority("Other CA").pem})
+    for named in (".", place.partition("/")[0], place):
+        findings = read(Path(named).absolute() if absolute else named).findings
+        assert [each.builds for each in findings.certificates] == ["", ""]
+        rules = {each.rule for each in findings.mistakes}
+        assert {"private-key-in-app", "platform-pins-overridden"} <= rules
+
+
+@pytest.mark.parametrize("folder", ["dev", "test", "home/debug", "src/profile/assets"])
+def test_the_folder_of_a_named_file_does_not_matter(folder: str) -> None:
+    write(Path(folder), {"ca.pem": BANK})
+    for named in (f"{folder}/ca.pem", folder, Path(folder, "ca.pem").absolute()):
+        assert [each.builds for each in read(named).findings.certificates] == [""]
+
+
+@pytest.mark.parametrize("named", ["src/debug", "src", "src/debug/res", "src/debug/res/raw"])
+def test_a_named_folder_in_a_source_set_has_its_builds(named: str) -> None:
+    write(Path("app"), {"src/debug/res/raw/ca.pem": BANK})
+    for folder in (Path("app", named), Path("app", named).absolute()):
+        assert [each.builds for each in read(folder).findings.certificates] == [DEBUG_BUILDS]
+
+
 def test_a_private_key_is_a_mistake_unless_only_debug_builds_have_it() -> None:
     folders = ("main/res/raw", "main/assets", "bank/assets", "staging/res/raw")
     debug = ("debug/res/raw", "bankDebug/assets", "androidTest/assets")

@@ -43,7 +43,8 @@ def builds_of(path: str) -> str:
     lacks the file (see ``is_for_debug``).
 
     Args:
-        path: the path of a resource, a property list or a certificate.
+        path: the path of a resource, a property list or a certificate in the project. Folders
+            above the project say nothing.
     """
     source_set = _source_set(path)
     file = PurePosixPath(path)

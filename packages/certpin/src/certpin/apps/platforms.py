@@ -13,7 +13,7 @@ import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from certpin.apps.builds import DEBUG_BUILDS, is_for_debug
+from certpin.apps.builds import DEBUG_BUILDS
 from certpin.apps.merge import host_patterns
 from certpin.apps.model import Dropped, FileFindings, FoundPin, Mistake, Place, Unread
 from certpin.errors import ConfigError, FormatError, InputError
@@ -63,7 +63,9 @@ def is_network_security(file: SourceFile) -> bool:
     return _NETWORK_SECURITY in file.text
 
 
-def read_network_security(file: SourceFile, now: datetime, beside: Beside) -> FileFindings:
+def read_network_security(
+    file: SourceFile, now: datetime, beside: Beside, *, for_debug: bool = False
+) -> FileFindings:
     """Return the pins of an Android network security configuration, and the mistakes in it.
 
     Args:
@@ -71,13 +73,15 @@ def read_network_security(file: SourceFile, now: datetime, beside: Beside) -> Fi
         now: the current time, with a time zone.
         beside: returns the content of a file by its path relative to ``file``, or raises
             ``FormatError``.
+        for_debug: True if no release has the file: then its weak settings are no mistakes.
 
     Returns:
         The results. If the file can't be read, they contain an ``Unread`` with the reason.
     """
     chosen = "trustkit-android" if _TRUSTKIT in file.text else "android"
     findings = _read(file, chosen, now, beside, "Android's network stack")
-    findings.mistakes += _weaknesses(file, beside)
+    if not for_debug:
+        findings.mistakes += _weaknesses(file, beside)
     _add_anchors(file, beside, findings)
     return findings
 
@@ -156,8 +160,6 @@ def _weaknesses(file: SourceFile, beside: Beside) -> list[Mistake]:
 
     They are reported also if the pins of the file can't be read.
     """
-    if is_for_debug(file.path):
-        return []
     try:
         found = read_weaknesses(Source(file.data, beside))
     except FormatError:

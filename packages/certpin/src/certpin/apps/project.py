@@ -42,6 +42,8 @@ MAX_ASSET_BYTES = 1024 * 1024
 # https://developer.android.com/guide/topics/resources/providing-resources
 _XML_FOLDER = re.compile(r"xml(?:-.*)?")
 # The folders of files that an app contains.
+# A folder of resources in a source set of Gradle, which the user may have named itself.
+_RESOURCES = re.compile(r"\bsrc/[^/]+/res/")
 _SHIPPED = re.compile(r"res/raw(?:-[^/]*)?/|(?<!lib/)src/[^/]+/assets/|Runner/")
 
 
@@ -140,7 +142,8 @@ def _read_resource(
     beside = partial(selection.beside, listed)
     if name.endswith(".xml"):
         if platforms.is_network_security(file):
-            return platforms.read_network_security(file, now, beside)
+            for_debug = selection.is_for_debug(listed)
+            return platforms.read_network_security(file, now, beside, for_debug=for_debug)
     elif name.endswith(".plist"):
         if platforms.is_apple(file):
             return platforms.read_apple(file, now, beside)
@@ -181,7 +184,8 @@ class _Selection:
         self._assets: dict[ListedFile, str] = {}  # with the builds that contain each
         self._tests: set[tuple[NamedPath, tuple[str, ...]]] = set()
         manifests = [file for file in tree.files if file.name == language.manifest]
-        self._find_tests(manifests)
+        self._projects = {(file.root, file.folder) for file in manifests}
+        self._find_tests()
         for manifest in manifests:
             if not self._in_tests(manifest):
                 self._read_manifest(manifest)
@@ -209,11 +213,30 @@ class _Selection:
         path = "/".join((posixpath.basename(file.root.name), *file.parts))
         if file in self._assets:
             return True
-        return _SHIPPED.search(path) is not None and not is_for_debug(file.path)
+        return _SHIPPED.search(path) is not None and not self.is_for_debug(file)
+
+    def is_for_debug(self, file: ListedFile) -> bool:
+        """Return True if a file is in a source set for debugging or tests: no release has it."""
+        return is_for_debug(self._path_in_project(file))
 
     def builds(self, file: ListedFile) -> str:
         """Return the builds that use a file, if they are not for the app store; else empty."""
-        return self._assets.get(file) or builds_of(file.path)
+        return self._assets.get(file) or builds_of(self._path_in_project(file))
+
+    def _path_in_project(self, file: ListedFile) -> str:
+        """Return the path that says which builds have a file: without the place of the checkout.
+
+        A project may be in any folder, such as ``src/bank-test/assets`` or ``dev``. So the path
+        begins below the innermost manifest, or below the folder that the user named. If that is a
+        folder in the resources of a source set, such as ``src/debug/res/xml``, the path begins
+        with ``src``.
+        """
+        for depth in range(len(file.folder), -1, -1):
+            if (file.root, file.folder[:depth]) in self._projects:
+                return "/".join(file.parts[depth:])
+        below = len(file.path) - len("/".join(file.parts))
+        starts = [match.start() for match in _RESOURCES.finditer(file.path)]
+        return file.path[min([below, *starts[-1:]]) :]
 
     def beside(self, file: ListedFile, name: str) -> bytes:
         """Return the content of a file, found by its path relative to another file.
@@ -243,12 +266,14 @@ class _Selection:
         in_resources = name.endswith(".xml") and _XML_FOLDER.fullmatch(folder) is not None
         return in_resources or name == "network_security_config.xml" or file in self._assets
 
-    def _find_tests(self, manifests: list[ListedFile]) -> None:
+    def _find_tests(self) -> None:
         """Find the folders of tests beside the manifests, which are left out."""
-        beside = {(file.root, file.folder) for file in manifests}
         for file in self._tree.files:
             for depth, name in enumerate(file.folder):
-                if name in self.language.tests and (file.root, file.folder[:depth]) in beside:
+                if (
+                    name in self.language.tests
+                    and (file.root, file.folder[:depth]) in self._projects
+                ):
                     self._tests.add((file.root, file.folder[: depth + 1]))
         self.left_out = sorted(ListedFile(*place).path for place in self._tests)
 

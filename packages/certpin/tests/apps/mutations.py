@@ -318,15 +318,15 @@ _BUILDS = [
     Mutation(
         "a source set of a flavour and the debug type is for debug builds",
         f"{_A}builds.py",
-        "|.*(?:Debug|Profile)|",
-        "|",
+        '|.*(?:Debug|Profile)"',
+        '"',
         f"{_T}builds.py::test_pins_of_other_builds_are_not_imported[stagingDebug-debug builds]",
     ),
     Mutation(
         "source sets of tests are not for the store",
         f"{_A}builds.py",
-        "|(?:test|androidTest|screenshotTest)(?:[A-Z].*)?",
-        "",
+        "if _TEST_SET.fullmatch(name):",
+        "if False:",
         f"{_T}builds.py::test_pins_of_other_builds_are_not_imported[androidTest-debug builds]",
     ),
     Mutation(
@@ -340,15 +340,15 @@ _BUILDS = [
     Mutation(
         "a source set of a flavour is not for the store",
         f"{_A}builds.py",
-        "map(flavour_of, (source_set, *in_names))",
-        "map(flavour_of, in_names)",
+        "map(flavour_of, (source_set, file.stem, folder))",
+        "map(flavour_of, (file.stem, folder))",
         f"{_T}builds.py::test_pins_of_other_builds_are_not_imported"
         "[staging-builds of the flavour 'staging']",
     ),
     Mutation(
         "a property list for debug builds is not for the store",
         f"{_A}builds.py",
-        '        or "debug" in in_names\n',
+        '        or "debug" in (*name, *words(folder))\n',
         "",
         f"{_T}builds.py::test_a_property_list_of_other_builds_is_not_imported"
         "[Info-Debug.plist-debug builds]",
@@ -356,8 +356,8 @@ _BUILDS = [
     Mutation(
         "a property list of a flavour is not for the store",
         f"{_A}builds.py",
-        "map(flavour_of, (source_set, *in_names))",
-        "map(flavour_of, (source_set,))",
+        "map(flavour_of, (source_set, file.stem, folder))",
+        "map(flavour_of, (source_set, folder))",
         f"{_T}builds.py::test_a_property_list_of_other_builds_is_not_imported"
         "[Info-Staging.plist-builds of the flavour 'staging']",
     ),
@@ -388,6 +388,45 @@ _BUILDS = [
         "bool(_PRODUCTION & parts) and not _BEFORE_PRODUCTION & parts",
         "bool(_PRODUCTION & parts)",
         f"{_T}builds.py::test_an_asset_of_other_flavours_is_no_trust_anchor[dev, nonProd]",
+    ),
+    *(
+        Mutation(
+            f"{word}Prod is not for the store",
+            f"{_A}usage.py",
+            '_BEFORE_PRODUCTION = frozenset({"non", "not", "pre"})',
+            f"_BEFORE_PRODUCTION = frozenset({{'non', 'not', 'pre'}} - {{{word!r}}})",
+            f"{_T}builds.py::test_an_asset_of_other_flavours_is_no_trust_anchor[dev, {word}Prod]",
+        )
+        for word in ("not", "pre")
+    ),
+    Mutation(
+        "the names of flavours that are printed have a limit",
+        f"{_A}builds.py",
+        "for flavour in flavours)[:_MAX_SHOWN])",
+        "for flavour in flavours))",
+        f"{_T}builds.py::test_the_names_of_flavours_that_are_printed_have_a_limit",
+    ),
+    Mutation(
+        "a source set nonDebug is for a release",
+        f"{_A}builds.py",
+        " is not None and not is_negated",
+        " is not None",
+        f"{_T}builds.py::test_a_negated_name_is_that_of_a_release"
+        "[android/app/src/nonDebug/res/xml/a.xml]",
+    ),
+    Mutation(
+        "a file no_debug is for a release",
+        f"{_A}builds.py",
+        "name = affirmed_words(file.stem)",
+        "name = words(file.stem)",
+        f"{_T}builds.py::test_a_negated_name_is_that_of_a_release[res/raw/non_debug_ca.pem]",
+    ),
+    Mutation(
+        "a file non_dev is for a release",
+        f"{_A}usage.py",
+        "for word in affirmed_words(name) if word in _DEV",
+        "for word in words(name) if word in _DEV",
+        f"{_T}builds.py::test_a_negated_name_is_that_of_a_release[res/raw/non_dev_ca.pem]",
     ),
     Mutation(
         "an asset of several flavours may be for the store",
@@ -455,7 +494,7 @@ _BUILDS = [
     Mutation(
         "a file with the word debug in its name may be part of a release",
         f"{_A}builds.py",
-        "return _DEBUG_SET.fullmatch(_source_set(path)) is not None",
+        "return _DEBUG_SET.fullmatch(name) is not None and not is_negated",
         "return 'debug' in words(path)",
         f"{_T}builds.py::test_a_name_is_no_proof_that_a_release_lacks_the_file",
     ),

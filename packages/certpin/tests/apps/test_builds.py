@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from certpin.apps.builds import DEBUG_BUILDS, builds_of
+from certpin.apps.builds import DEBUG_BUILDS, builds_of, builds_of_flavours, is_for_debug
 from certpin.apps.merge import draft_policies
 from certpin.formats import FORMATS
 from certpin.lab import Authority
@@ -129,6 +129,32 @@ def test_the_builds_of_other_files_are_those_of_the_store(path: str) -> None:
     assert builds_of(path) == ""
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "res/xml/network_security_config_no_debug.xml",
+        "res/raw/non_debug_ca.pem",
+        "res/raw/non_dev_ca.pem",
+        "android/app/src/nonDebug/res/xml/a.xml",
+        "android/app/src/bankNotDebug/res/xml/a.xml",
+        "android/app/src/nonStaging/res/xml/a.xml",
+        "ios/Runner/Info-NotDebug.plist",
+    ],
+)
+def test_a_negated_name_is_that_of_a_release(path: str) -> None:
+    assert (builds_of(path), is_for_debug(path)) == ("", False)
+
+
+@pytest.mark.parametrize("source_set", ["casinoDebug", "canonDebug", "testNonDebug"])
+def test_another_name_of_debug_builds_is_not_negated(source_set: str) -> None:
+    assert is_for_debug(f"android/app/src/{source_set}/res/xml/a.xml")
+
+
+def test_the_names_of_flavours_that_are_printed_have_a_limit() -> None:
+    assert builds_of_flavours("x" * 1000) == "builds of the flavour '" + "x" * 199
+    assert builds_of_flavours("x" * 198) == f"builds of the flavour '{'x' * 198}'"
+
+
 def test_a_certificate_of_debug_builds_is_no_trust_anchor(proxy: Authority) -> None:
     """The guide for Android exports the authority of a proxy into the debug source set."""
     debug = pin_set(policy(HOST, NOBODY, NOBODY_ELSE), debug=anchors(proxy))
@@ -166,7 +192,9 @@ flutter:
 """
 
 
-@pytest.mark.parametrize("flavours", ["staging", "beta", "dev, nonProd"])
+@pytest.mark.parametrize(
+    "flavours", ["staging", "beta", "dev, nonProd", "dev, notProd", "dev, preProd"]
+)
 def test_an_asset_of_other_flavours_is_no_trust_anchor(flavours: str) -> None:
     """A self-signed certificate for the production host would be its only trust anchor."""
     own = {

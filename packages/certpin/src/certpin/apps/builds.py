@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-from certpin.apps.usage import flavour_of, words
+from certpin.apps.usage import affirmed_words, flavour_of, words
 from certpin.support.text import printable
 
 # Builds that are never in the store: those of developers, of profilers, and of tests.
@@ -20,9 +20,8 @@ DEBUG_BUILDS = "debug builds"
 # that of a build type or a flavour, or of both (stagingDebug). Flutter adds the type "profile".
 # Gradle refuses flavours that begin with "test".
 _SOURCE_SET = re.compile(r"(?<!lib/)\bsrc/([^/]+)/(?:res|assets)/")
-_DEBUG_SET = re.compile(
-    r"debug|profile|.*(?:Debug|Profile)|(?:test|androidTest|screenshotTest)(?:[A-Z].*)?"
-)
+_DEBUG_SET = re.compile(r"debug|profile|.*(?:Debug|Profile)")
+_TEST_SET = re.compile(r"(?:test|androidTest|screenshotTest)(?:[A-Z].*)?")
 _MAX_SHOWN = 200  # characters of the names of flavours
 _TEST_BUNDLE = re.compile(r".*Tests")  # of Xcode, such as ios/RunnerTests
 
@@ -32,7 +31,11 @@ def is_for_debug(path: str) -> bool:
 
     The last source set in the path decides.
     """
-    return _DEBUG_SET.fullmatch(_source_set(path)) is not None
+    name = _source_set(path)
+    if _TEST_SET.fullmatch(name):
+        return True
+    is_negated = affirmed_words(name)[-1:] != words(name)[-1:]  # nonDebug
+    return _DEBUG_SET.fullmatch(name) is not None and not is_negated
 
 
 def builds_of(path: str) -> str:
@@ -48,17 +51,17 @@ def builds_of(path: str) -> str:
     """
     source_set = _source_set(path)
     file = PurePosixPath(path)
-    folder, name = words(file.parent.name), words(file.stem)
     # Folders have many names: only one that is a single word, such as "staging", is for a flavour.
-    in_names = (*name, *(folder if len(folder) == 1 else ()))
+    folder = file.parent.name if len(words(file.parent.name)) == 1 else ""
+    name = affirmed_words(file.stem)
     if (
         is_for_debug(path)
-        or "debug" in in_names
+        or "debug" in (*name, *words(folder))
         or name[-1:] == ("profile",)
         or _TEST_BUNDLE.fullmatch(file.parent.name)
     ):
         return DEBUG_BUILDS
-    flavours = map(flavour_of, (source_set, *in_names))
+    flavours = map(flavour_of, (source_set, file.stem, folder))
     return builds_of_flavours(*list(filter(None, flavours))[:1])
 
 

@@ -54,6 +54,7 @@ _DEVELOPMENT = frozenset(
 )
 _PRODUCTION = frozenset({"prd", "prod", "production"})
 _BEFORE_PRODUCTION = frozenset({"non", "not", "pre"})  # preProd is not for the store
+_NEGATIONS = frozenset({"no", "non", "not"})
 
 
 @dataclass(frozen=True)
@@ -149,12 +150,18 @@ def _words(name: str) -> tuple[str, ...]:
     return tuple(word.lower() for word in _WORD.findall(name))
 
 
+def affirmed_words(name: str) -> tuple[str, ...]:
+    """Return the words of a name without those that the word before negates, as in ``noDebug``."""
+    parts = words(name)
+    return parts[:1] + tuple(word for before, word in pairwise(parts) if before not in _NEGATIONS)
+
+
 def flavour_of(name: str) -> str:
     """Return the first word of a name that means a build not for the app store, such as ``dev``.
 
-    Return an empty string if the name has no such word.
+    Return an empty string if the name has no such word, or negates it, as ``nonDev``.
     """
-    return next((word for word in words(name) if word in _DEVELOPMENT), "")
+    return next((word for word in affirmed_words(name) if word in _DEVELOPMENT), "")
 
 
 def flavour_of_pins(name: str) -> str:

@@ -485,6 +485,13 @@ _BUILDS = [
         f"{_T}builds.py::test_the_anchors_of_debug_overrides_are_found_if_the_pins_cannot_be_read",
     ),
     Mutation(
+        "the parts of other builds are listed if there are no others",
+        "certpin/cli/import_app.py",
+        "    warn_dropped(draft)\n    result.draft = draft\n",
+        '    draft.pin_set("", "report")\n    warn_dropped(draft)\n    result.draft = draft\n',
+        f"{_CLI}the_parts_of_other_builds_are_listed_if_there_are_no_others",
+    ),
+    Mutation(
         "a private key for debug builds is not shipped",
         f"{_A}project.py",
         " and not self.is_for_debug(file)",

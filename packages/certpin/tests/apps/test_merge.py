@@ -221,7 +221,7 @@ def test_a_certificate_of_other_builds_is_dropped_and_listed(root: Authority) ->
 def test_without_pins_the_merge_is_refused() -> None:
     for pins in ([], [_pin(PLACEHOLDER)]):
         with pytest.raises(FormatError, match="no pin and no certificate"):
-            _draft(*pins)
+            _draft(*pins).pin_set("", "enforce")
 
 
 def test_a_single_pin_is_refused_with_both_ways_out() -> None:

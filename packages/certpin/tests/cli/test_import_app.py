@@ -144,6 +144,25 @@ def test_one_pin_is_refused_unless_it_is_only_reported(run: Run) -> None:
     assert PinSet.load("pins.toml").policies[0].mode == "report"
 
 
+def test_the_parts_of_other_builds_are_listed_if_there_are_no_others(run: Run) -> None:
+    pins = FORMATS["apple"].export(pin_set(policy(HOST, NOBODY, NOBODY_ELSE, match="leaf")))
+    write(Path(), {"ios/Runner/Info-Debug.plist": pins.files[0].text})
+    write(Path(), {"assets/staging_ca.pem": Authority("Staging CA").pem})
+    done = run("import", "dart", ".", "--host", HOST)
+    assert "only pins and certificates of other builds than those of the app store" in done.err
+    assert f"{NOBODY}: only debug builds use it" in done.err
+    assert "Not written" not in done.out
+    document = run("import", "dart", ".", "--host", HOST, "--json").document
+    assert {each.partition(" ")[2] for each in document["dropped"]} >= {
+        f"{NOBODY}: only debug builds use it",
+        f"{NOBODY_ELSE}: only debug builds use it",
+        "the certificate of CN=Staging CA: only builds of the flavour 'staging' use it",
+    }
+    assert (done.code, document["error"]["type"]) == (2, "FormatError")
+    assert len(document["pins"]) == 2
+    assert not Path("pins.toml").exists()
+
+
 def test_an_app_without_pins_is_refused_but_its_mistakes_are_reported(run: Run) -> None:
     done = imported(run, "void main() {}", **{"pubspec.yaml": PUBSPEC})
     assert (done.code, "no pin and no certificate" in done.err) == (2, True)

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from certpin.apps.model import Unknown
-from certpin.errors import ConfigError
+from certpin.errors import ConfigError, FormatError
 from certpin.formats.parsed import imported_state
 from certpin.pins import HostPin, HostPolicy, PinSet, TrustAnchors, pins_of
 from certpin.x509 import is_self_signed, name_of
@@ -189,11 +189,14 @@ class Draft:
         hosts: the hosts, by their patterns.
         dropped: the parts of the source that were not imported.
         unknown: the questions for the user that the source can't answer.
+        other_builds: True if pins or certificates of other builds than those of the app store are
+            among the dropped parts.
     """
 
     hosts: dict[str, DraftHost]
     dropped: list[Dropped]
     unknown: list[Unknown]
+    other_builds: bool = False
 
     def pin_set(self, name: str, mode: Mode) -> PinSet:
         """Return the policies as a pin set of version 1.
@@ -204,7 +207,10 @@ class Draft:
 
         Raises:
             ConfigError: a policy is unsafe, for example because of a single pin.
+            FormatError: there is no pin and no certificate for a release of the app.
         """
+        if not self.hosts:
+            raise _no_pins(other_builds=self.other_builds)
         if mode == "enforce" and (short := [h for h in self.hosts.values() if len(h.pins) < 2]):
             raise _too_few(short)
         policies = tuple(host.policy(mode) for host in self.hosts.values())
@@ -229,6 +235,20 @@ def _role(index: int, certificate: Certificate) -> Role:
     if index == 0:
         return "leaf"
     return "root" if is_self_signed(certificate) else "intermediate"
+
+
+def _no_pins(*, other_builds: bool) -> FormatError:
+    fix = (
+        "pin the server's key: certpin add HOST --backup-key HOST.key; --check only reports the "
+        "mistakes"
+    )
+    if not other_builds:
+        return FormatError("no pin and no certificate was found in these files", fix=fix)
+    return FormatError(
+        "only pins and certificates of other builds than those of the app store were found in "
+        "these files",
+        fix=f"write them by hand into the pin file of their build; for the store, {fix}",
+    )
 
 
 def _too_few(hosts: list[DraftHost]) -> ConfigError:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from certpin.apps.draft import MAX_LISTED, Draft, DraftHost
 from certpin.apps.model import Dropped, Unknown
-from certpin.errors import CertificateParseError, ConfigError, FormatError, HostError
+from certpin.errors import CertificateParseError, ConfigError, HostError
 from certpin.pins import HostPattern, HostServer, pins_of
 from certpin.pins.hosts import split_address
 from certpin.support.text import encodable, printable
@@ -57,7 +57,6 @@ def draft_policies(
     Raises:
         ConfigError: the host of a pin is unknown, or there are several hosts for the pins of
             several files.
-        FormatError: there is no pin and no certificate.
         HostError: one of ``hosts`` is not a host.
     """
     merge = _Merge(findings, [_host(text) for text in hosts], tuple(roots))
@@ -66,7 +65,10 @@ def draft_policies(
     for found in findings.certificates:
         merge.add_certificate(found)
     merge.finish()
-    return Draft(merge.hosts, merge.dropped, [*findings.unknown, *merge.unknown])
+    unknown = [*findings.unknown, *merge.unknown]
+    builds = [pin.builds for pin in findings.pins]
+    builds += [certificate.builds for certificate in findings.certificates]
+    return Draft(merge.hosts, merge.dropped, unknown, other_builds=any(builds))
 
 
 class _Merge:
@@ -144,7 +146,6 @@ class _Merge:
         Raises:
             ConfigError: the host of a pin is unknown, or there are several hosts for the pins of
                 several files.
-            FormatError: there is no pin and no certificate.
         """
         if not (self._named or self.hosts or self._homeless):
             self._homeless += [self._where(each.place, "certificate") for each in self._authorities]
@@ -160,12 +161,6 @@ class _Merge:
             self._authorities = []
         self._add_authorities()
         self.hosts = {name: host for name, host in self.hosts.items() if host.pins}
-        if not self.hosts:
-            raise FormatError(
-                "no pin and no certificate was found in these files",
-                fix="pin the server's key: certpin add HOST --backup-key HOST.key; --check only "
-                "reports the mistakes",
-            )
 
     def _add_authorities(self) -> None:
         """Make the authorities' certificates in the source the trust anchors of hosts without pins.

@@ -131,7 +131,7 @@ def print_text(result: AppResult) -> None:
             print_finding(finding)
     for line in (_summary(result), *_not_read(result.project)):
         _echo(line)
-    if result.draft:
+    if result.draft and result.draft.hosts:
         _print_import(result, result.draft)
     if result.importing and result.unknown:
         _print_questions(result.unknown)
@@ -146,7 +146,7 @@ def print_result_json(result: AppResult) -> None:
     imported, draft = result.imported, result.draft
     hosts = draft.hosts.items() if draft else ()
     dropped = draft.dropped if draft else result.project.findings.dropped
-    refused = result.project.findings.pins if result.importing and not draft else ()
+    refused = result.project.findings.pins if result.importing and not hosts else ()
     print_json(
         {
             "format": result.language,

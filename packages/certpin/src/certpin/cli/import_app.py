@@ -192,12 +192,12 @@ def _import(result: AppResult, request: AppRequest, now: datetime) -> None:
     roots = [os.path.normpath(path) for path in request.paths if Path(path).is_absolute()]
     draft = draft_policies(result.project.findings, request.hosts, roots)
     warn_dropped(draft)
+    result.draft = draft
     if request.options.live:
         _compare(result, draft, request.options, now)
     if request.options.pin_keys:
         for host in draft.hosts.values():
             host.pin_keys()
-    result.draft = draft
     pins = draft.pin_set(request.name or "", request.mode or "enforce")
     key_types = {
         pin.pin: pin.key_type

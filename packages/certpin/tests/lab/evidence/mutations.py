@@ -96,9 +96,36 @@ MUTATIONS = [
     Mutation(
         "the values in a connection string are secret",
         _MASK,
-        "    values += [text.strip() for value in values for text in _ASSIGNED.findall(value)]\n",
+        "    values += [text for value in values for text in _assigned(value)]\n",
         "",
         f"{_M}test_the_values_in_a_connection_string_are_secret",
+    ),
+    Mutation(
+        "the values in a connection string may have spaces",
+        _MASK,
+        "    yield from (text.strip() for text in _ASSIGNED.findall(value))\n",
+        "",
+        f"{_M}test_the_values_in_a_connection_string_may_have_spaces",
+    ),
+    *(
+        Mutation(
+            f"a password in a connection string is secret without its quotes: {end}",
+            _MASK,
+            old,
+            new,
+            f"{_M}test_the_password_in_a_connection_string_is_secret_without_its_quotes[{text}]",
+        )
+        for end, old, new, text in (
+            ("double", '(?: "((?', '(?: !"((?', 'Server=db;Password="hun;ter2x"-hun;ter2x'),
+            ("braces", "| \\{((?", "| !\\{((?", "Driver={ODBC};Pwd={p4ss;w0rd1};-p4ss;w0rd1"),
+            ("space", "(?:^|[;\\s])", "(?:^|;)", "host=db user=app password=hunter2x-hunter2x"),
+            (
+                "escaped",
+                "        yield _ESCAPED.sub(lambda match: match[1] or match[2], text)\n",
+                "",
+                "Driver={ODBC};Pwd={p4ss}}w0rd1}-p4ss}w0rd1",
+            ),
+        )
     ),
     Mutation(
         "the browser gets no secret of certpin",

@@ -125,6 +125,36 @@ def test_the_values_in_a_connection_string_are_secret() -> None:
     assert secrets_in((), {"LS_COLORS": "a=01;directory=second"}, ()) == []
 
 
+def test_the_values_in_a_connection_string_may_have_spaces() -> None:
+    text = "Server=db;Password=hunter 2x; Encrypt=true"
+    assert "hunter 2x" in secrets_in((), {"DB_CONNSTR": text}, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "password"),
+    [
+        ("Server=db;Password=hunter2x", "hunter2x"),
+        ('Server=db;User Id=app;Password="hunter2x"', "hunter2x"),
+        ("Server=db;Password = 'hunter2x' ;Encrypt=true", "hunter2x"),
+        ('Server=db;Password="hun;ter2x"', "hun;ter2x"),
+        ('Server=db;Password="hun""ter2x"', 'hun"ter2x'),
+        ("Driver={ODBC};Pwd={p4ss;w0rd1};", "p4ss;w0rd1"),
+        ("Driver={ODBC};Pwd={p4ss}}w0rd1}", "p4ss}w0rd1"),
+        ("host=db user=app password=hunter2x", "hunter2x"),
+        ("host=db password=hunter2x dbname=bank", "hunter2x"),
+        ("host=db password = 'hunter 2x' dbname=bank", "hunter 2x"),
+        (r"host=db password='hun\'ter2x' user=app", "hun'ter2x"),
+        ('Password="hunter2x', '"hunter2x'),
+    ],
+)
+def test_the_password_in_a_connection_string_is_secret_without_its_quotes(
+    text: str, password: str
+) -> None:
+    found = secrets_in((), {"DB_CONNSTR": text}, ())
+    assert {text, password} <= set(found)
+    assert not {"user", "app", "dbname", "Encrypt", "password"} & set(found)
+
+
 @pytest.mark.parametrize("name", ["PWD", "OLDPWD", "PASSAGE", "PATH", "LANG", "UNAUTHORIZED"])
 def test_names_that_only_resemble_password_are_no_secret(name: str) -> None:
     assert secrets_in((), {name: "wert1234"}, ()) == []

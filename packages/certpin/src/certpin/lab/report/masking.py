@@ -91,6 +91,14 @@ _SECRET_NAME = re.compile(
 )
 # The values in a connection string, as of Azure or ODBC: ``AccountName=…;AccountKey=…``.
 _ASSIGNED = re.compile(r"(?:^|;)\s*\w[\w ]*=([^;]+)")
+# A value of ODBC ({…}), ADO.NET ("…" or '…') or libpq ('…') without its quotes, which the client
+# doesn't send, and a value of libpq, which ends at a space. A quoted value may contain ";".
+_QUOTED = re.compile(
+    r"""(?:^|[;\s])[\w.-]+\s*=\s*
+    (?: "((?:[^"]|"")*)" | '((?:[^'\\]|''|\\.)*)' | \{((?:[^}]|\}\})*)\} | ([^;\s]+) )""",
+    re.VERBOSE | re.DOTALL,
+)
+_ESCAPED = re.compile(r"""(["'}])\1|\\(.)""", re.DOTALL)  # in a quoted value: "", '', }}, \'
 # The user name and password in a URL (RFC 3986 section 3.2.1), as in DATABASE_URL or HTTPS_PROXY.
 _USERINFO = re.compile(r"://([^/?#@:\s]*:([^/?#\s]+))@")
 _SHORTEST = 6  # characters of a secret: replacing a shorter text would damage unrelated words
@@ -135,7 +143,7 @@ def secrets_in(
         word for word, shown in zip(words, safe_arguments(words), strict=True) if HIDDEN in shown
     ]
     values = [value for name, value in variables.items() if _SECRET_NAME.search(name)]
-    values += [text.strip() for value in values for text in _ASSIGNED.findall(value)]
+    values += [text for value in values for text in _assigned(value)]
     values += [text for value in variables.values() for text in _credentials(value)]
     parts = {part for word in hidden for part in re.split(r"[\s=:;,&?@/\"'{}]+", word)}
     whole = {*hidden, *values}
@@ -144,6 +152,15 @@ def secrets_in(
     found = {text for text in whole | parts | encoded if len(text) >= _SHORTEST}
     found = {text for text in found if not any(text.lower() in needed for needed in known)}
     return sorted(found, key=lambda text: (-len(text), text))
+
+
+def _assigned(value: str) -> Iterator[str]:
+    """Yield the values in a connection string; quoted ones as written and as the client sends."""
+    yield from (text.strip() for text in _ASSIGNED.findall(value))
+    for groups in _QUOTED.findall(value):
+        text = "".join(groups)
+        yield text
+        yield _ESCAPED.sub(lambda match: match[1] or match[2], text)
 
 
 def _credentials(value: str) -> list[str]:

@@ -48,14 +48,14 @@ MUTATIONS = [
     Mutation(
         "a client that changed has no evidence",
         _FACTS,
-        "        if self._read() != (self._facts, self._marks):\n",
+        "        if self._read()[:2] != (self._facts, self._marks):\n",
         "        if False:\n",
         f"{_F}test_a_client_that_changed_has_no_evidence",
     ),
     Mutation(
         "a client that changed back has no evidence",
         _FACTS,
-        "        if self._read() != (self._facts, self._marks):\n",
+        "        if self._read()[:2] != (self._facts, self._marks):\n",
         "        if self._read()[0] != self._facts:\n",
         f"{_X}test_a_change_of_the_client_during_the_run_is_noticed[changed-back]",
     ),
@@ -70,9 +70,62 @@ MUTATIONS = [
     Mutation(
         "the evidence says if no script was identified",
         _FACTS,
-        '"script_identified": len(files) > 1,',
+        '"script_identified": script_identified,',
         '"script_identified": True,',
-        f"{_X}test_the_evidence_says_if_no_script_was_identified[files1-False]",
+        f"{_X}test_the_evidence_says_if_no_script_was_identified[sh-False]",
+    ),
+    Mutation(
+        "a program behind a wrapper is no script",
+        _FACTS,
+        'return file.read(2) == b"#!"',
+        "return number > 0",
+        f"{_X}test_the_evidence_says_if_no_script_was_identified"
+        "[timeout 60 {program} -m module-False]",
+    ),
+    Mutation(
+        "a program that is found in PATH is no script",
+        _FACTS,
+        '(number == 0 and "/" not in word) or ',
+        "",
+        f"{_X}test_the_evidence_says_if_no_script_was_identified[shim -m module-False]",
+    ),
+    Mutation(
+        "a script may have no suffix",
+        _FACTS,
+        'return file.read(2) == b"#!"',
+        "return False",
+        f"{_X}test_the_evidence_says_if_no_script_was_identified[sh ./client-True]",
+    ),
+    Mutation(
+        "the evidence gets the scripts of the attacked client",
+        _FOLDER,
+        "script_identified=attacked.script_identified,",
+        "script_identified=False,",
+        f"{_F}test_the_evidence_names_a_script_of_the_client",
+    ),
+    *(
+        Mutation(
+            f"a {what} that was changed back has no evidence",
+            _FACTS,
+            old,
+            new,
+            f"{_X}test_a_link_to_the_client_that_was_changed_back_is_noticed[{named}]",
+        )
+        for what, old, new, named in (
+            ("link", "(path.resolve(), *_links(path))", "(path.resolve(),)", "client.sh"),
+            (
+                "folder's link",
+                "(following, *following.parents)",
+                "(following,)",
+                "folder/client.sh",
+            ),
+            (
+                "link of a link",
+                "pending.append(each.parent / each.readlink())",
+                "pass",
+                "outer/client.sh",
+            ),
+        )
     ),
     *(
         Mutation(

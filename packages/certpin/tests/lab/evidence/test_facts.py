@@ -57,13 +57,41 @@ def test_scripts_of_each_language_are_hashed_and_shown(
     assert safe_arguments(words) == list(words)
 
 
-@pytest.mark.parametrize(("files", "identified"), [((), False), (("sh",), False), ("ab", True)])
+@pytest.mark.parametrize(
+    ("command", "identified"),
+    [
+        ("", False),
+        ("sh", False),
+        ("sh client.sh", True),
+        ("./client.sh {url}", True),
+        ("sh ./client", True),
+        ("./client", True),
+        ("shim -m module", False),
+        ("env MODE=1 {program} -m module", False),
+        ("timeout 60 {program} -m module", False),
+        ("timeout 60 {program} client.sh", True),
+    ],
+)
 def test_the_evidence_says_if_no_script_was_identified(
-    files: tuple[str, ...], *, identified: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, *, identified: bool
 ) -> None:
-    described = [{"name": name, "bytes": 1, "sha256": name * 64} for name in files]
+    for name in ("client.sh", "client", "shim"):
+        Path(tmp_path, name).write_text("#!/bin/sh\n")
+        Path(tmp_path, name).chmod(0o700)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    program = str(Path(sys.executable).resolve())
+    attacked = AttackedFiles(tuple(command.replace("{program}", program).split()))
+    if "{program}" in command:
+        assert Path(program).name in [file["name"] for file in attacked.facts()]
     run = _runs.every_outcome()
-    found = evidence_facts(run, files=described, client_version="", environment={})
+    found = evidence_facts(
+        run,
+        files=attacked.facts(),
+        script_identified=attacked.script_identified,
+        client_version="",
+        environment={},
+    )
     assert found["client"]["script_identified"] is identified
     says = "none identified in the command: the digest is that of its program only"
     assert (says in to_html(run, found)) is not identified
@@ -114,6 +142,33 @@ def test_a_change_of_the_client_during_the_run_is_noticed(
     assert [file["name"] for file in attacked.facts()] == ["sh", "client.sh"]
     assert attacked.facts()[1]["sha256"] == hashlib.sha256(b"good").hexdigest()
     change(script)
+    with pytest.raises(ConfigError, match="changed while it was attacked"):
+        attacked.facts()
+
+
+def _point(link: Path, target: Path) -> None:
+    new = link.with_name("new")
+    new.symlink_to(target)
+    new.replace(link)
+
+
+@pytest.mark.parametrize("named", ["client.sh", "folder/client.sh", "outer/client.sh"])
+def test_a_link_to_the_client_that_was_changed_back_is_noticed(tmp_path: Path, named: str) -> None:
+    """The link may be the file's own, that of a folder, or one to which another link points."""
+    for version in ("v1", "v2"):
+        Path(tmp_path, version).mkdir()
+        Path(tmp_path, version, "client.sh").write_text("code")
+    link, inside = (
+        (Path("client.sh"), "client.sh") if named == "client.sh" else (Path("folder"), "")
+    )
+    link = tmp_path / link
+    link.symlink_to(tmp_path / "v1" / inside)
+    Path(tmp_path, "outer").symlink_to("folder")
+    os.utime(link, ns=(0, 0), follow_symlinks=False)  # a change within the clock's resolution
+    attacked = AttackedFiles(("sh", str(tmp_path / named)))
+    assert [file["name"] for file in attacked.facts()] == ["sh", "client.sh"]
+    for version in ("v2", "v1"):
+        _point(link, tmp_path / version / inside)
     with pytest.raises(ConfigError, match="changed while it was attacked"):
         attacked.facts()
 

@@ -247,6 +247,14 @@ def test_a_client_that_changed_has_no_evidence(tmp_path: Path) -> None:
     assert not (tmp_path / "pack").exists()
 
 
+def test_the_evidence_names_a_script_of_the_client(tmp_path: Path) -> None:
+    script = tmp_path / "client.sh"
+    script.write_text("good")
+    for command, identified in ((("sh", str(script)), True), (("sh", "-c", "exit"), False)):
+        manifest = written(tmp_path / "pack", attacked=AttackedFiles(command))
+        assert manifest["client"]["script_identified"] is identified
+
+
 def test_a_broken_browser_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     browser = tmp_path / "browser"
     browser.write_text(f"#!/bin/sh\nenv >>{tmp_path}/environment\nexit 1\n")

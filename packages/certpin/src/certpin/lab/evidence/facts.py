@@ -39,6 +39,7 @@ def evidence_facts(
     run: Run,
     *,
     files: Sequence[dict[str, Any]],
+    script_identified: bool = False,
     client_version: str,
     environment: Mapping[str, str],
 ) -> dict[str, Any]:
@@ -47,6 +48,7 @@ def evidence_facts(
     Args:
         run: the run, with its results.
         files: the client's program and scripts, as ``AttackedFiles.facts`` returns them.
+        script_identified: True if one of them is a script.
         client_version: the version of the client that the user gave, or empty.
         environment: the environment of the client. Only variables that change how clients use TLS
             are listed, without values that may be secret.
@@ -58,7 +60,7 @@ def evidence_facts(
             "command": [encodable(word) for word in safe_arguments(about.command)],
             "version": encodable(client_version) or None,
             "files": list(files),
-            "script_identified": len(files) > 1,
+            "script_identified": script_identified,
         },
         "time": {
             "started": about.started.isoformat() if about.started else None,
@@ -85,7 +87,7 @@ def client_files(command: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     Other files that the arguments name are left out, because the hash of a short password in a
     file would reveal the password.
     """
-    for word, path in _client_paths(command):
+    for _, word, path in _client_paths(command):
         yield {
             "name": encodable(Path(word).name),
             "bytes": path.stat().st_size,
@@ -93,8 +95,11 @@ def client_files(command: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         }
 
 
-def _client_paths(command: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
-    """Yield each word of a command that names its program or a script, and the path of the file."""
+def _client_paths(command: tuple[str, ...]) -> Iterator[tuple[int, str, Path]]:
+    """Yield each word of a command that names its program or a script, and the path of the file.
+
+    The number of the word, from 0, comes first.
+    """
     for number, word in enumerate(command):
         found = which(word) if number == 0 else word
         # Path.is_file raises for a word that is longer than a name may be (before Python 3.14).
@@ -102,27 +107,49 @@ def _client_paths(command: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
             continue
         if number and not (os.access(found, os.X_OK) or _SCRIPT.fullmatch(word)):
             continue
-        yield word, Path(found).resolve()
+        yield number, word, Path(found)
+
+
+def _is_script(number: int, word: str, path: Path) -> bool:
+    """Return True if a word of a command names a script: its file contains the client's code.
+
+    A program such as ``env`` or ``python3`` is no script, nor is one that is found in ``PATH``: the
+    ``python3`` of a version manager is a script that starts another program.
+
+    Raises:
+        OSError: the file was removed.
+    """
+    if _SCRIPT.fullmatch(word):
+        return True
+    if (number == 0 and "/" not in word) or not os.access(path, os.R_OK):
+        return False
+    with path.open("rb") as file:
+        return file.read(2) == b"#!"
 
 
 class AttackedFiles:
     """The program and scripts of a client as they are before a run. Create it before the run.
 
     ``command`` is the client's command.
+
+    Attributes:
+        script_identified: True if one of the files is a script.
     """
 
     def __init__(self, command: tuple[str, ...]) -> None:
         self._command = command
-        self._facts, self._marks = self._read()
+        self._facts, self._marks, self.script_identified = self._read()
 
     def facts(self) -> list[dict[str, Any]]:
         """Return the name, size and SHA-256 of each file, once the run is over.
 
         Raises:
             ConfigError: a file was changed or replaced since this object was created, even if it
-                was changed back: then it is unknown which of them was attacked.
+                was changed back: then it is unknown which of them was attacked. A symbolic link on
+                the way to a file counts too, but a folder that was renamed and renamed back isn't
+                noticed.
         """
-        if self._read() != (self._facts, self._marks):
+        if self._read()[:2] != (self._facts, self._marks):
             names = ", ".join(file["name"] for file in self._facts)
             raise ConfigError(
                 f"no evidence is written: the client changed while it was attacked ({names})",
@@ -131,18 +158,33 @@ class AttackedFiles:
             )
         return self._facts
 
-    def _read(self) -> tuple[list[dict[str, Any]], list[tuple[int, ...]]]:
+    def _read(self) -> tuple[list[dict[str, Any]], list[tuple[int, ...]], bool]:
         try:
-            marks = [_mark(path) for _, path in _client_paths(self._command)]
-            return list(client_files(self._command)), marks
+            found = list(_client_paths(self._command))
+            marks = [_mark(each) for *_, path in found for each in (path.resolve(), *_links(path))]
+            scripts = [_is_script(*each) for each in found]
+            return list(client_files(self._command)), marks, any(scripts)
         except OSError:  # a file has just been removed
-            return [], []
+            return [], [], False
 
 
 def _mark(path: Path) -> tuple[int, ...]:
-    """Return numbers that change if a file is written to, or replaced by another one."""
-    status = path.stat()
+    """Return numbers that change if a file or link is written to, or replaced by another one."""
+    status = path.lstat()
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _links(path: Path) -> list[Path]:
+    """Return the symbolic links through which a path leads: its own, and those of its folders."""
+    found: dict[Path, None] = {}
+    pending = [path.absolute()]
+    while pending:
+        following = pending.pop()
+        for each in (following, *following.parents):
+            if each not in found and each.is_symlink():
+                found[each] = None
+                pending.append(each.parent / each.readlink())
+    return list(found)
 
 
 def file_sha256(path: Path) -> str:

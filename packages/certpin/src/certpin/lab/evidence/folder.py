@@ -108,7 +108,13 @@ def write_evidence(  # noqa: PLR0913  # keywords, each of which is a part of the
     files = attacked.facts()
     check_place(folder)
     place = folder.absolute()
-    facts = evidence_facts(run, files=files, client_version=client_version, environment=environment)
+    facts = evidence_facts(
+        run,
+        files=files,
+        script_identified=attacked.script_identified,
+        client_version=client_version,
+        environment=environment,
+    )
     secrets = secrets_in(run.about.command, environment, (run.host, *_harmless(run)))
     masked = mask_run(run, secrets)
     try:

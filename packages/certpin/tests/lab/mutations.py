@@ -19,6 +19,13 @@ _J, _R, _C = (
 
 _VERDICTS = [
     Mutation(
+        "a connection without common parameters hides no refusal",
+        _JUDGE,
+        "    if all(disagrees(seen.problem) for seen in judged):\n",
+        "    if disagrees(judged[-1].problem):\n",
+        f"{_J}test_a_connection_without_common_parameters_hides_no_refusal_on_another[none]",
+    ),
+    Mutation(
         "never connected",
         _JUDGE,
         "    if not met:\n",

@@ -338,15 +338,30 @@ def test_an_honest_server_that_shares_no_tls_parameters_was_not_refused() -> Non
     # Not to offer a weak suite is a refusal.
     assert settle(Expect.POLICY, [judgement])[0].verdict is Verdict.REJECT
     retried = met(honest, problem=unmet), met(honest, alert="unknown_ca")
-    refused = judge(Attempt(REFUSED, Scenario.of(honest), retried))
-    assert settle(Expect.ACCEPT, [refused])[1] is Outcome.WRONG
-    assert settle(Expect.ACCEPT, [judgement, refused])[1] is Outcome.WRONG
+    for connections in (retried, retried[::-1]):
+        refused = judge(Attempt(REFUSED, Scenario.of(honest), connections))
+        assert refused.why == (
+            "the client left during the handshake, with the alert unknown_ca, and sent nothing"
+        )
+        assert settle(Expect.ACCEPT, [refused])[1] is Outcome.WRONG
+        assert settle(Expect.ACCEPT, [judgement, refused])[1] is Outcome.WRONG
 
 
 def test_an_attacker_that_shares_no_tls_parameters_was_refused() -> None:
     judgement = judge(Attempt(REFUSED, Scenario.of(HOSTILE), (met(problem="no shared cipher"),)))
     assert judgement.why == "client and server have no TLS parameters in common: no shared cipher"
     assert settle(Expect.REJECT, [judgement])[1] is Outcome.RIGHT
+
+
+@pytest.mark.parametrize(
+    "unmet", ["no shared cipher", "this client does not offer TLS 1.2"], ids=["none", "offer"]
+)
+def test_a_connection_without_common_parameters_hides_no_refusal_on_another(unmet: str) -> None:
+    shown = met(client_certificate=b"der", secured=True, alert="unknown_ca")
+    judgement = judge(Attempt(REFUSED, Scenario.of(HOSTILE), (shown, met(problem=unmet))))
+    assert "with the alert unknown_ca" in judgement.why
+    assert "it presented its certificate" in judgement.why
+    assert settle(Expect.REJECT, [judgement])[1] is Outcome.WARNING
 
 
 def test_attempts_that_differ_are_flaky() -> None:

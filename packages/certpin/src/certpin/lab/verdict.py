@@ -526,11 +526,12 @@ def _passed(attempt: Attempt, judged: Sequence[Connection]) -> str:
 def _refusal(judged: Sequence[Connection], *, presented: bool) -> str:
     if not any(connection.hello for connection in judged):
         return "the client left before TLS began, and sent nothing"
-    lacking = [seen.problem for seen in judged if seen.problem.startswith(NOT_OFFERED)]
-    if lacking:
-        return lacking[0]
-    last = judged[-1]
-    if disagrees(last.problem):
+    # A connection that got further shows how the client refused.
+    if all(disagrees(seen.problem) for seen in judged):
+        lacking = [seen.problem for seen in judged if seen.problem.startswith(NOT_OFFERED)]
+        if lacking:
+            return lacking[0]
+        last = judged[-1]
         key = f" ({last.step.key_type})" if last.step and not last.exposed else ""
         return f"client and server{key} have no TLS parameters in common: {last.problem}"
     alerts = sorted({connection.alert for connection in judged if connection.alert})

@@ -6,6 +6,7 @@ statement about clients is compared with a real client of that version.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -246,3 +247,88 @@ def test_without_a_root_that_all_clients_trust_no_path_is_safe(
         halfway.trusts(halfway.new)
     code, path = halfway.host("emergency", str(halfway.by_old.pin), "--stolen")
     assert (code, path["safe"], path["locked_out"]) == (1, False, 900)
+
+
+def leads_to_the_backup(hospital: Hospital, backup: Identity, numbers: tuple[int, ...]) -> bool:
+    """Switch to the backup, with the chain that an emergency names. No client is locked out.
+
+    Args:
+        hospital: the hospital, of which the key of the server was stolen.
+        backup: the key of the backup, with the chain that the server will present.
+        numbers: the versions that clients hold.
+    """
+    code, path = hospital.host("emergency", str(hospital.by_old.pin), "--stolen")
+    (switch,) = (step for step in path["steps"] if step["act"] == "switch")
+    is_named = switch["commands"] == ["certpin rotate switch fullchain.pem"]
+    Path("fullchain.pem").write_bytes(backup.chain_pem)
+    is_switched = hospital("switch", "fullchain.pem").code == 0
+    hospital.server.use(HOST, backup)
+    is_accepted = all(map(hospital.is_accepted_by, numbers))
+    return (code, path["safe"]) == (0, True) and is_named and is_switched and is_accepted
+
+
+def test_a_root_that_the_pin_file_dropped_has_to_be_put_back(
+    hospital: Hospital, old: Authority
+) -> None:
+    """All clients hold version 3: either they refuse a certificate, or those with version 4 do."""
+    hospital.trusts(hospital.new)
+    theft = ("emergency", str(hospital.by_old.pin), "--stolen")
+    code, path = hospital.host(*theft)
+    assert (code, path["safe"], path["locked_out"]) == (1, False, 900)
+    assert "the pin file and version 3 trust no valid anchor in common" in path["problem"]
+    put_back = "put CN=Test Root, which clients trust, into the file of `trust`, and run this again"
+    assert f"Mend that first: {put_back}." in hospital(*theft).out
+    hospital.trusts(old, hospital.new)
+    assert leads_to_the_backup(hospital, old.issue(HOST, key=hospital.backup.key), (3,))
+    assert hospital("start", "--new", "next-backup.key").code == 0
+    hospital.ship()
+    assert hospital.is_accepted_by(4)
+
+
+@pytest.mark.parametrize("is_cross_signed", [False, True])
+def test_the_next_certificate_of_a_root_in_two_forms_is_safe(
+    hospital: Hospital, old: Authority, is_cross_signed: bool
+) -> None:
+    """Version 4 has the root that was renewed with its key, or another one, signed by the old."""
+    if is_cross_signed:
+        crossed = Authority("New Root", issuer=old, key=hospital.new.key).x509
+        key, backup = (
+            replace(each, chain=(*each.chain, crossed))
+            for each in (hospital.by_new, hospital.backup)
+        )
+        hospital.server.use(HOST, key)
+        hospital.trusts(hospital.new)
+    else:
+        backup = old.issue(HOST, key=hospital.backup.key)
+        hospital.trusts(Authority("Test Root", key=old.key))
+    hospital.ship()
+    assert leads_to_the_backup(hospital, backup, (3, 4))
+
+
+@pytest.mark.parametrize("is_shipped", [False, True])
+@pytest.mark.parametrize("has_file", [False, True])
+def test_a_root_of_the_platform_and_of_a_file_is_a_common_one(
+    run: Run,
+    trusted_root: Path,
+    identity: Identity,
+    root: Authority,
+    *,
+    has_file: bool,
+    is_shipped: bool,
+) -> None:
+    """Clients with version 3 have ``trust``, and the next version not, or the other way round."""
+    _TRUST.write_bytes(trusted_root.read_bytes())
+    with nginx({HOST: identity}) as server:
+        hospital = Hospital(run, server, identity, trust=_TRUST if has_file else None)
+        text, line = Path("pins.toml").read_text(encoding="utf-8"), 'trust = "private-ca.pem"\n'
+        other = (
+            text.replace(line, "")
+            if has_file
+            else text.replace("[[host.pin]]", f"{line}[[host.pin]]", 1)
+        )
+        assert text != other
+        Path("pins.toml").write_text(other, encoding="utf-8")
+        if is_shipped:
+            hospital.ship()
+        backup = root.issue(HOST, key=hospital.backup.key)
+        assert leads_to_the_backup(hospital, backup, (3, 4) if is_shipped else (3,))

@@ -23,7 +23,7 @@ from certpin.rotation import (
     Version,
     check_now,
 )
-from certpin.rotation.emergency import emergency_path
+from certpin.rotation.emergency import EmergencyPath, emergency_path
 from certpin.rotation.next_step import next_step
 from certpin.rotation.rules import served_chain
 from certpin.rotation.simulate_script import (
@@ -32,7 +32,7 @@ from certpin.rotation.simulate_script import (
     build_script,
     fetched_releases,
 )
-from certpin.rotation.trust import anchors_to_name, presented_path
+from certpin.rotation.trust import anchors_to_name, issuers_to_name, presented_path
 from certpin.tls import PinnedSSLContext
 from certpin.x509 import Chain
 from certpin.x509.certificate import read_certificates
@@ -228,3 +228,69 @@ def test_a_stolen_root_is_not_named() -> None:
     assert anchors_to_name(known) == ("CN=Old", "CN=New")
     past = PinHistory(compromised=frozenset({OLD.pin}))
     assert anchors_to_name(replace(known, past=past)) == ("CN=New",)
+
+
+@pytest.mark.parametrize("days", [(-99, -1), (1, 99)])
+def test_a_root_that_is_not_valid_now_is_not_named(days: tuple[int, int]) -> None:
+    invalid = Authority("Invalid", change=valid(*days))
+    known = facts(IDENTITY, kit.anchors(invalid, NEW), kit.anchors(invalid, OLD, NEW))
+    assert anchors_to_name(known) == ("CN=New",)
+    path = after_theft(facts(IDENTITY, kit.anchors(invalid, NEW), kit.anchors(invalid)))
+    assert path.harm is not None
+    assert path.harm.problem == "the pin file and version 1 trust no valid anchor in common"
+
+
+@pytest.mark.parametrize("days", [(-99, -1), (-99, 99)])
+def test_a_root_that_was_renewed_with_its_key_is_the_same_anchor(days: tuple[int, int]) -> None:
+    """Unless the certificate of some clients has expired: they refuse its certificates."""
+    earlier = Authority("New", key=NEW.key, change=valid(*days))
+    known = facts(IDENTITY, TRUSTS["new"], kit.anchors(earlier))
+    assert (path_of_client(IDENTITY, policy_with(kit.anchors(earlier))) is not None) == (
+        anchors_to_name(known) == ("CN=New",)
+    )
+    other = Authority("Other name", key=NEW.key)
+    assert anchors_to_name(facts(IDENTITY, TRUSTS["new"], kit.anchors(other))) == ()
+
+
+def test_an_intermediate_in_the_file_of_some_clients_is_a_common_anchor() -> None:
+    """The others verify it with the root above it, unless the key of that root was stolen."""
+    known = facts(IDENTITY, TRUSTS["new"], TRUSTS["intermediate"])
+    assert anchors_to_name(known) == ("CN=Issuer",)
+    past = PinHistory(compromised=frozenset({NEW.pin}))
+    assert anchors_to_name(replace(known, past=past)) == ()
+
+
+def after_theft(known: Situation) -> EmergencyPath:
+    """Return the path after the key of the server was stolen."""
+    past = replace(known.past, compromised=frozenset({IDENTITY.pin}))
+    return emergency_path(replace(known, past=past), IDENTITY.pin, "stolen")
+
+
+def test_with_a_cross_signed_root_the_present_issuer_is_named() -> None:
+    """No anchor is common, and all clients verify the chain that the server sends."""
+    known = facts(sent_with(ISSUER, CROSSED), TRUSTS["new"], TRUSTS["old"], TRUSTS["new"])
+    assert (anchors_to_name(known), issuers_to_name(known)) == ((), ("CN=Issuer",))
+    stolen = replace(known, past=PinHistory(compromised=frozenset({OLD.pin})))
+    for situation in (
+        stolen,
+        facts(sent_with(ISSUER), TRUSTS["new"], TRUSTS["old"], TRUSTS["new"]),
+        facts(sent_with(ISSUER, CROSSED), TRUSTS["both"], TRUSTS["new"]),
+    ):
+        assert issuers_to_name(situation) == ()
+
+
+def test_the_least_harmful_path_names_the_common_root() -> None:
+    """No client accepts another key yet. Below another root, more of them are locked out."""
+    lost = PinHistory(lost=frozenset({kit.NOBODY, kit.NOBODY_ELSE}))
+    path = after_theft(facts(IDENTITY, TRUSTS["both"], TRUSTS["new"], past=lost))
+    assert path.harm is not None
+    steps = {step.act: step for step in path.steps}
+    assert steps["request"].anchors == ("CN=New",)
+    assert (steps["switch"].forced, steps["switch"].chain) == (True, True)
+
+
+def test_a_new_backup_has_a_date_if_versions_trust_different_anchors() -> None:
+    """Its certificate is not known yet: it is assumed to be below the common root."""
+    lost = PinHistory(lost=frozenset({kit.NOBODY}))
+    path = after_theft(facts(IDENTITY, TRUSTS["both"], TRUSTS["new"], past=lost))
+    assert path.spare_from == NOW + TIMING.adopt

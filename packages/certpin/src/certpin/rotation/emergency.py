@@ -37,8 +37,15 @@ from certpin.rotation.plan import (
 )
 from certpin.rotation.prospect import assumed_prospects
 from certpin.rotation.rules import has_backup_without, served_chain, version_list
-from certpin.rotation.trust import anchors_to_name, is_stolen, with_common_trust
-from certpin.rotation.violation import Violation
+from certpin.rotation.trust import (
+    anchors_to_name,
+    common_anchors,
+    has_common_trust,
+    is_stolen,
+    issuers_to_name,
+    with_common_trust,
+)
+from certpin.rotation.violation import CHAIN_FILE, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +75,8 @@ class EmergencyStep:
             or that all clients trust it.
         anchors: for ``request``, the names of the trust anchors below which the certificate has to
             be, because versions trust different ones; empty if they don't.
+        issuers: for ``request``, the names of the authorities that have to issue it instead, with
+            the chain above them that servers send now; empty if no anchor is missing.
     """
 
     act: EmergencyAct
@@ -77,6 +86,7 @@ class EmergencyStep:
     forced: bool = False
     chain: bool = False
     anchors: tuple[str, ...] = ()
+    issuers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -268,6 +278,8 @@ def _next_key(situation: Situation, pin: Pin, *, can_wait: bool) -> _Candidate:
         )
     )
     best = min(choices, key=_order)
+    if (apart := _without_common_trust(situation)) is not None:
+        best = replace(best, harm=apart)
     stranded = _without_anchor(situation)
     return best if best.harm is not None or stranded is None else replace(best, harm=stranded)
 
@@ -394,6 +406,35 @@ def _without_anchor(situation: Situation) -> Violation | None:
     )
 
 
+def _without_common_trust(situation: Situation) -> Violation | None:
+    """Return a violation if the draft and the live versions can't verify the same chain.
+
+    They trust different anchors, and have none in common: either clients refuse the certificate
+    now, or those with the next version do.
+    """
+    alive = situation.alive
+    if has_common_trust(situation):
+        return None
+    held = [policy for version in alive for policy in situation.policies_of(version)]
+    apart = [
+        version
+        for version in alive
+        if not common_anchors(situation, [situation.policy, *situation.policies_of(version)])
+    ]
+    names = " or ".join(common_anchors(situation, held))
+    put_back = f"put {names}, which clients trust, into the file of `trust`, and run this again"
+    cross = (
+        "use a chain that all of them verify, such as one with a cross-signed root: certpin "
+        f"rotate switch {CHAIN_FILE} checks it"
+    )
+    return Violation(
+        "adopted",
+        f"the pin file and {version_list(alive)} trust no valid anchor in common",
+        clients_at_risk(situation, apart or alive),
+        fix=put_back if names else cross,
+    )
+
+
 def _steps(
     situation: Situation, pin: Pin, fact: Fact, choice: _Candidate | None, *, done: bool
 ) -> tuple[list[EmergencyStep], datetime | None]:
@@ -426,10 +467,11 @@ def _steps(
             backup, changed = [], False
         date, harm = choice.not_before, choice.harm
         is_leaf = situation.role_of(to) == "leaf"
-        anchors = anchors_to_name(situation) if is_leaf and harm is None else ()
+        anchors, issuers = anchors_to_name(situation), issuers_to_name(situation)
         if is_leaf:
-            steps.append(EmergencyStep("request", to, anchors=anchors))
-        needs_chain = _is_authority(situation, pin) or _needs_chain(situation) or bool(anchors)
+            steps.append(EmergencyStep("request", to, anchors=anchors, issuers=issuers))
+        differs = bool(anchors or issuers)
+        needs_chain = _is_authority(situation, pin) or _needs_chain(situation) or differs
         chain = needs_chain and is_leaf
         steps.append(EmergencyStep("switch", to, date, forced=harm is not None, chain=chain))
         steps.append(EmergencyStep("install", to))

@@ -9,6 +9,7 @@ follows from the certificates that the server sent, and from that version's anch
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from certpin.errors import CertificateParseError
@@ -20,10 +21,12 @@ from certpin.x509 import name_of
 from certpin.x509.chain import read_facts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from certpin.pins import HostPolicy, PinSet
     from certpin.pins.policy import TrustAnchors
     from certpin.rotation.situation import Sighting, Situation
-    from certpin.x509 import Chain
+    from certpin.x509 import Certificate, Chain
 
 
 def presented_path(
@@ -59,22 +62,32 @@ def presented_path(
 
 def is_verified_by_some(situation: Situation, sighting: Sighting) -> bool:
     """Return True if clients with the draft, or with a live version, verify a server's chain."""
-    known = _live_policies(situation)
+    known = live_policies(situation)
     return any(presented_path(situation, sighting, policy) is not None for policy in known)
 
 
-def common_anchors(situation: Situation) -> tuple[bytes, ...]:
-    """Return the anchors that the draft and every live version trust, as DER, without stolen ones.
+def live_policies(situation: Situation) -> list[HostPolicy | None]:
+    """Return the policy of the draft, and those of every version that some client may hold."""
+    alive = situation.alive
+    return [situation.policy, *(each for v in alive for each in situation.policies_of(v))]
 
-    A certificate below one of them is trusted by all clients, now and after the next version.
+
+def common_anchors(situation: Situation, policies: Sequence[HostPolicy | None]) -> tuple[str, ...]:
+    """Return the names of the anchors below which clients with any of these policies verify chains.
+
+    Only anchors of the files of ``trust`` are listed: those of a policy without such a file are all
+    roots of the platform. Two certificates with the same name and key are the same anchor, because
+    a root that was renewed with its key verifies the same certificates. Left out are anchors that
+    clients refuse, such as expired ones, and those with a stolen key on their path.
+
+    Args:
+        situation: the facts about the host.
+        policies: the policies of the clients; ``None`` for clients without one.
     """
-    first, *others = _live_policies(situation)
-    trusted = [_anchors(situation, policy) for policy in others]
-    return tuple(
-        der
-        for der in _anchors(situation, first)
-        if all(der in anchors for anchors in trusted) and not is_stolen(situation, der)
-    )
+    files = [policy.trust.der for policy in policies if policy and policy.trust]
+    known = [read_facts(der).certificate for der in dict.fromkeys(chain.from_iterable(files))]
+    found = [each for each in known if each and _is_trusted(situation, (each,), policies)]
+    return tuple(dict.fromkeys(map(name_of, found)))
 
 
 def anchors_to_name(situation: Situation) -> tuple[str, ...]:
@@ -82,10 +95,32 @@ def anchors_to_name(situation: Situation) -> tuple[str, ...]:
 
     Empty if all clients trust the same anchors, or have none in common.
     """
-    if len(set(map(trust_digest, _live_policies(situation)))) == 1:
+    if not _trusts_differ(situation):
         return ()
-    found = [read_facts(der).certificate for der in common_anchors(situation)]
-    return tuple(name_of(each) for each in found if each is not None)
+    return common_anchors(situation, live_policies(situation))
+
+
+def issuers_to_name(situation: Situation) -> tuple[str, ...]:
+    """Return the names of the authorities that issued certificates in use, if all clients trust it.
+
+    They trust different anchors, and have none in common, but verify the chain that a server sends:
+    for example, the new root in it is cross-signed by the old one. Empty if that is not so.
+    """
+    policies = live_policies(situation)
+    if not _trusts_differ(situation) or common_anchors(situation, policies):
+        return ()
+    sent = [seen.served.authorities for seen in situation.sightings if seen.served]
+    found = [each[0] for each in sent if each and _is_trusted(situation, each, policies)]
+    return tuple(dict.fromkeys(map(name_of, found)))
+
+
+def has_common_trust(situation: Situation) -> bool:
+    """Return True if clients with the draft, and with each live version, can verify one chain."""
+    return (
+        not _trusts_differ(situation)
+        or bool(anchors_to_name(situation))
+        or bool(issuers_to_name(situation))
+    )
 
 
 def with_common_trust(situation: Situation, pin: Pin) -> Situation:
@@ -97,7 +132,7 @@ def with_common_trust(situation: Situation, pin: Pin) -> Situation:
     or it is that of an authority, which not every version trusts now.
     """
     if situation.role_of(pin) == "leaf":
-        is_possible = bool(common_anchors(situation))
+        is_possible = has_common_trust(situation)
     else:
         is_possible = any(_is_trusted_above(situation, each, pin) for each in situation.sightings)
     if not is_possible:
@@ -116,19 +151,50 @@ def is_stolen(situation: Situation, der: bytes) -> bool:
     return root is not None and Pin.of_key(root.spki_sha256) in situation.past.compromised
 
 
-def _live_policies(situation: Situation) -> list[HostPolicy | None]:
-    """Return the policy of the draft, and those of every version that some client may hold."""
-    alive = situation.alive
-    return [situation.policy, *(each for v in alive for each in situation.policies_of(v))]
+def _trusts_differ(situation: Situation) -> bool:
+    """Return True if a live version trusts other anchors than the draft, or than another one."""
+    return len(set(map(trust_digest, live_policies(situation)))) > 1
 
 
-def _anchors(situation: Situation, policy: HostPolicy | None) -> tuple[bytes, ...]:
-    return policy.trust.der if policy and policy.trust else situation.roots
+def _is_trusted(
+    situation: Situation,
+    authorities: tuple[Certificate, ...],
+    policies: Sequence[HostPolicy | None],
+) -> bool:
+    """Return True if clients with each policy verify certificates of an authority.
+
+    Args:
+        situation: the facts about the host.
+        authorities: the authority, and those above it that a server sends.
+        policies: the policies of the clients.
+    """
+    return all(_is_verified(situation, authorities, policy) for policy in policies)
+
+
+def _is_verified(
+    situation: Situation, authorities: tuple[Certificate, ...], policy: HostPolicy | None
+) -> bool:
+    first = authorities[0]
+    anchors = policy.trust.der if policy and policy.trust else situation.roots
+    # Clients take their own certificate of the authority before the one that is sent.
+    own = [each for der in anchors if (each := read_facts(der).certificate) is not None]
+    same = [(each,) for each in own if _name_and_key(each) == _name_and_key(first)]
+    stolen = situation.past.compromised
+    for sent in (*same, authorities):
+        prospect = Prospect(None, sent, sent=True, roots=situation.roots)
+        path = verified_path(prospect, policy, situation.now)
+        if path and not any(stolen.intersection(pins_of(each)) for each in path.certificates):
+            return True
+    return False
+
+
+def _name_and_key(certificate: Certificate) -> tuple[str, bytes]:
+    return name_of(certificate), certificate.spki_sha256
 
 
 def _is_trusted_above(situation: Situation, sighting: Sighting, pin: Pin) -> bool:
     """Return True if every live version has the key of this authority in its path to a server."""
-    paths = [presented_path(situation, sighting, each) for each in _live_policies(situation)]
+    paths = [presented_path(situation, sighting, each) for each in live_policies(situation)]
     return all(path and any(pin in pins_of(each) for each in path.authorities) for path in paths)
 
 

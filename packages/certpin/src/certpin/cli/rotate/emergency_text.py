@@ -203,6 +203,7 @@ class PathText:
 
     def _harm(self) -> Iterator[str]:
         from certpin.rotation import NEXT_BACKUP
+        from certpin.rotation.trust import has_common_trust
 
         harm = self.path.harm
         assert harm is not None  # noqa: S101  # the caller checked it
@@ -218,6 +219,8 @@ class PathText:
             )
             return
         yield f"NO PATH WITHOUT A LOCK-OUT: {harm.at_risk} would be locked out: {problem}."
+        if not has_common_trust(self.situation):
+            yield f"Mend that first: {harm.fix}."
 
     @cached_property
     def steps(self) -> list[TextOfStep]:
@@ -281,7 +284,7 @@ class PathText:
         else:
             entry = self.situation.entry(pin)
             place = noted_place(entry.note) if entry else ""
-        other = self._other_authority() + _below(step.anchors)
+        other = self._other_authority(step) + _below(step)
         if not place:
             if pin is not None and self.situation.serving(pin):
                 return f"For {name}, get a certificate{other}.", []
@@ -291,12 +294,13 @@ class PathText:
         command = f"certpin rotate csr {place} {names} --out {out}"
         return f"Get a certificate for {name}{other}.", [self.commands.whole_file(command)]
 
-    def _other_authority(self) -> str:
+    def _other_authority(self, step: EmergencyStep) -> str:
         """Return the words for a certificate that must not be below the stolen key, or none."""
         if not self.path.authority:
             return ""
         words = " from another authority: clients refuse each path with the stolen key"
-        return f"{words}. Put its root into the trust file" if self.path.harm is not None else words
+        is_known = self.path.harm is None or step.anchors or step.issuers
+        return words if is_known else f"{words}. Put its root into the trust file"
 
     def _switch(self, step: EmergencyStep, key_file: str) -> tuple[str, list[str]]:
         from certpin.rotation import NEXT_BACKUP, in_utc
@@ -373,13 +377,16 @@ class PathText:
             yield f"No backup can be used {date}: take care of the key in use."
 
 
-def _below(anchors: tuple[str, ...]) -> str:
-    """Return the words for a certificate that has to be below one of these anchors, or none."""
+def _below(step: EmergencyStep) -> str:
+    """Return the words for a certificate that has to be below certain authorities, or none."""
     from certpin.support.text import printable
 
-    if not anchors:
-        return ""
-    return f", below {' or '.join(map(printable, anchors))}, which all versions trust"
+    if step.anchors:
+        return f", below {' or '.join(map(printable, step.anchors))}, which all versions trust"
+    if step.issuers:
+        names = " or ".join(map(printable, step.issuers))
+        return f", from {names} as now, and send the authorities above it that servers send now"
+    return ""
 
 
 def path_lines(texts: Sequence[PathText]) -> Iterator[str]:

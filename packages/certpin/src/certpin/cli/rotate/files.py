@@ -146,6 +146,7 @@ class RotationFiles:
             pins: the pin set; by default the draft.
         """
         from certpin.rotation import Situation
+        from certpin.rotation.trust import live_policies
 
         known = Situation(
             pins or self.pins,
@@ -158,12 +159,11 @@ class RotationFiles:
             self.history.observed,
             self.evidence,
         )
-        policies = [each for version in known.alive for each in known.policies_of(version)]
-        if policy.trust is None or all(each and each.trust for each in policies):
+        if len({bool(each and each.trust) for each in live_policies(known)}) == 1:
             return known
         from certpin.x509.chain import public_roots
 
-        # Some clients trust them, and a probe with the anchors of the pin file doesn't use them.
+        # Some clients trust them, and others only the anchors of a file.
         return replace(known, roots=public_roots())
 
     def require_version(self) -> None:

@@ -344,6 +344,20 @@ MUTATIONS: list[Mutation] = [
         _BY_TRUST + "test_a_stolen_key_is_replaced_below_the_root_that_all_clients_trust",
     ),
     Mutation(
+        "a version without the anchor of a served chain is named beside one that refuses its key",
+        "certpin/rotation/rules.py",
+        "if unverified:",
+        "if unverified == refusing:",
+        _IN_TRUST + "test_a_chain_without_an_anchor_and_a_key_are_two_faults",
+    ),
+    Mutation(
+        "a version that refuses the key of a served chain is named beside one without its anchor",
+        "certpin/rotation/rules.py",
+        "_unverified_chain(situation, sighting, unverified, refusing)",
+        "_unverified_chain(situation, sighting, unverified, unverified)",
+        _IN_TRUST + "test_a_chain_without_an_anchor_and_a_key_are_two_faults",
+    ),
+    Mutation(
         "the path of an emergency names the chain if versions trust different anchors",
         _EMERGENCY,
         "differs = bool(anchors or issuers)",

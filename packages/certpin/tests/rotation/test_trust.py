@@ -24,6 +24,7 @@ from certpin.rotation import (
     check_now,
 )
 from certpin.rotation.emergency import EmergencyPath, emergency_path
+from certpin.rotation.fleet import clients_at_risk
 from certpin.rotation.next_step import next_step
 from certpin.rotation.rules import served_chain
 from certpin.rotation.simulate_script import (
@@ -180,6 +181,22 @@ def test_each_version_has_its_own_conclusion() -> None:
     (found,) = check_now(known)
     assert "with the trust anchors of version 1, which refuses it" in found.problem
     assert found.safe_from == NOW - DAY + TIMING.adopt
+
+
+def test_a_chain_without_an_anchor_and_a_key_are_two_faults() -> None:
+    """Version 1 lacks the root, and version 2 has other pins: another key repairs only one."""
+    known = facts(IDENTITY, TRUSTS["both"], TRUSTS["old"], TRUSTS["both"], TRUSTS["both"])
+    first, second, third = known.deployed.versions
+    other = kit.pin_set(kit.policy(HOST, trust=TRUSTS["both"]), version=2)
+    first = replace(first, fetched=NOW - 3 * DAY)
+    second = replace(second, pins=other, fetched=NOW - 2 * DAY)
+    known = replace(known, deployed=DeployedVersions((first, second, third)))
+    (found,) = check_now(known)
+    both = "anchors of version 1, which refuses it, and a key that version 2 refuses"
+    assert both in found.problem
+    assert "to a trust anchor that every version alive has, with a key that every" in found.fix
+    assert found.clients == clients_at_risk(known, [first, second])
+    assert found.clients != clients_at_risk(known, [first])
 
 
 @pytest.mark.parametrize(

@@ -60,8 +60,9 @@ def served_chain(situation: Situation, versions: Sequence[Version]) -> Violation
         if found and all(verdict.reason == "too-few-scts" for _, _, verdict in found):
             _, _, verdict = found[0]
             return _too_few_scts(situation, "served-chain", sighting.vantage, refusing, verdict)
-        if found and all(path is None for _, path, _ in found):
-            return _unverified_chain(situation, sighting, refusing)
+        unverified = list(dict.fromkeys(version for version, path, _ in found if path is None))
+        if unverified:
+            return _unverified_chain(situation, sighting, unverified, refusing)
         if found:
             return Violation(
                 "served-chain",
@@ -74,18 +75,31 @@ def served_chain(situation: Situation, versions: Sequence[Version]) -> Violation
 
 
 def _unverified_chain(
-    situation: Situation, sighting: Sighting, refusing: Sequence[Version]
+    situation: Situation,
+    sighting: Sighting,
+    unverified: Sequence[Version],
+    refusing: Sequence[Version],
 ) -> Violation:
-    """Return the violation for versions with which clients can't verify the chain of a server."""
+    """Return the violation for versions with which clients can't verify the chain of a server.
+
+    Args:
+        situation: the facts about the host.
+        sighting: the result of probing the server.
+        unverified: these versions.
+        refusing: all versions that refuse the chain. The others verify it, and refuse its keys.
+    """
     verifies = is_verified_by_some(situation, sighting)
-    anchors = f"that verifies with the trust anchors of {version_list(refusing)}, which"
-    what = anchors if verifies else f"that verifies, so {version_list(refusing)}"
+    anchors = f"that verifies with the trust anchors of {version_list(unverified)}, which"
+    what = anchors if verifies else f"that verifies, so {version_list(unverified)}"
+    others = [version for version in refusing if version not in unverified]
+    also = f", and a key that {version_list(others)} {_verb(others)}" if others else ""
     return Violation(
         "served-chain",
-        f"{sighting.vantage} serves no chain {what} {_verb(refusing)} it",
+        f"{sighting.vantage} serves no chain {what} {_verb(unverified)} it{also}",
         _count(situation, refusing),
         safe_from=last_end(situation, refusing) if verifies else None,
         fix="let that server present a chain to a trust anchor that every version alive has"
+        + (", with a key that every version alive accepts" if others else "")
         + (", and keep that anchor in the file of `trust`" if verifies else ""),
     )
 

@@ -51,6 +51,13 @@ MUTATIONS: list[Mutation] = [
         _PRINTED + "test_an_emergency_lists_the_servers_of_all_hosts",
     ),
     Mutation(
+        "after a theft hosts that compare other certificates have their own commands",
+        "certpin/cli/rotate/emergency.py",
+        "kind = (found.kind, situation.policy.match, situation.policy.trust is None)",
+        "kind = (found.kind, situation.policy.trust is None)",
+        _PRINTED + "test_hosts_that_compare_other_certificates_have_their_own_commands",
+    ),
+    Mutation(
         "after a theft no two printed commands make the same file",
         "certpin/cli/rotate/emergency_text.py",
         "unused_name(stem, self._new_files)",

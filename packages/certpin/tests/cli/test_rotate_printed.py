@@ -18,6 +18,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from certpin.pinfile import PinSet
+from certpin.pins import HostPin
 from tests import kit
 from tests.cli._pinfiles import write
 from tests.cli._rotating import days_pass, next_number, record_signed
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from certpin.lab import Authority, Identity
-    from certpin.pins import HostPolicy
+    from certpin.pins import HostPolicy, Match
     from tests.cli.conftest import Done, Run
 
 OTHER = "localhost"
@@ -258,3 +259,28 @@ def test_an_emergency_lists_the_servers_of_all_hosts(clinic: Clinic) -> None:
     lines = [line for line in done.out.splitlines() if line.startswith("Servers use it now: ")]
     assert len(lines) == clinic.paths
     assert all(f"{host}:{clinic.server.port}" in " ".join(lines) for host in clinic.backups)
+
+
+@pytest.mark.parametrize("first", ["any", "ca"])
+def test_hosts_that_compare_other_certificates_have_their_own_commands(
+    run: Run, ca: Path, root: Authority, intermediate: Authority, first: Match
+) -> None:
+    """The pinned issuer of both is stolen: one needs a new key, and the other an authority."""
+    key, spare = intermediate.issue(HOST, OTHER), root.intermediate("spare")
+    pins = tuple(HostPin(each.pin, "intermediate", "active") for each in (intermediate, spare))
+    compared: dict[str, Match] = {HOST: "any", OTHER: "ca"}
+    policies = [
+        replace(kit.policy(host), pins=pins, match=match) for host, match in compared.items()
+    ]
+    write(*sorted(policies, key=lambda policy: policy.match != first), trust=ca)
+    Path("chain.pem").write_bytes(key.chain_pem)
+    served = ("--served", f"{HOST}=chain.pem", "--served", f"{OTHER}=chain.pem", "--offline")
+    assert run("rotate", "shipped", next_number(), *served).code == 0
+    days_pass(100)
+    done = run("rotate", "emergency", str(intermediate.pin), "--stolen", *served)
+    Path("other-authority.pem").write_bytes(root.intermediate("other").pem)
+    commands = re.findall(r"^ {7}(certpin rotate start .+)$", done.out, re.MULTILINE)
+    assert len(commands) == 2, done.out
+    for command in commands:
+        started = run(*shlex.split(command)[1:])
+        assert started.code == 0, f"{command}: {started.err}"

@@ -131,10 +131,7 @@ class EmergencyPath:
 
     @property
     def kind(self) -> tuple[object, ...]:
-        """A value that is equal for two hosts with the same facts and steps.
-
-        Commands show the path only once for such hosts.
-        """
+        """A value that is equal for two hosts with the same facts and steps."""
         stages = self.exposure.stages if self.exposure else ()
         problem = "" if self.harm is None else self.harm.problem
         facts = self.in_use, bool(self.serving), self.authority, self.others, self.lockout

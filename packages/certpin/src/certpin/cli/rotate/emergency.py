@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from certpin.cli.named_key import KeyReference
     from certpin.pins import HostPolicy
-    from certpin.rotation import Event, Violation
+    from certpin.rotation import Event, Situation, Violation
     from certpin.rotation.emergency import EmergencyPath, Fact
     from certpin.rotation.journal import StepName
 
@@ -235,12 +235,16 @@ class EmergencyReport:
                 f"{self.path} has no policy for {', '.join(missing)}, which clients may have: put "
                 "it back (git checkout), and run this command again"
             )
+        groups: dict[object, list[tuple[EmergencyPath, Situation]]] = {}
         for found, situation in zip(self.paths, situations, strict=True):
-            alike = [path for path in self.paths if path.kind == found.kind]
-            if found is alike[0]:
-                hosts = tuple(path.host for path in alike)
-                serving = tuple(server for path in alike for server in path.serving)
-                self.texts.append(PathText(found, situation, commands, hosts, serving))
+            # The commands depend on the certificates that clients compare, too.
+            kind = (found.kind, situation.policy.match, situation.policy.trust is None)
+            groups.setdefault(kind, []).append((found, situation))
+        for (found, situation), *others in groups.values():
+            alike = [found, *(path for path, _ in others)]
+            hosts = tuple(path.host for path in alike)
+            serving = tuple(server for path in alike for server in path.serving)
+            self.texts.append(PathText(found, situation, commands, hosts, serving))
 
     def _refuse_under_authorities(self, files: RotationFiles, policies: list[HostPolicy]) -> None:
         """Add the pin of a stolen server key, as COMPROMISED, to policies that compare authorities.

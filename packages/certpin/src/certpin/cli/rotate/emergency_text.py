@@ -95,7 +95,8 @@ class PathCommands:
 class PathText:
     """The text and the commands for the steps to take after a key was stolen or lost.
 
-    Hosts with equal facts and equal steps share one such object.
+    Hosts with equal facts and equal steps, that compare the same certificates, share one such
+    object.
 
     Attributes:
         path: the steps of one of these hosts.

@@ -58,6 +58,13 @@ MUTATIONS: list[Mutation] = [
         _PRINTED + "test_hosts_that_compare_other_certificates_have_their_own_commands",
     ),
     Mutation(
+        "after a theft the version waits for the servers of each host",
+        "certpin/cli/rotate/emergency_text.py",
+        'key=lambda each: (each[2].act != "publish", not each[2].after_install)',
+        'key=lambda each: each[2].act != "publish"',
+        _PRINTED + "test_the_version_of_an_emergency_waits_for_the_servers_of_each_host[localhost]",
+    ),
+    Mutation(
         "after a theft no two printed commands make the same file",
         "certpin/cli/rotate/emergency_text.py",
         "unused_name(stem, self._new_files)",

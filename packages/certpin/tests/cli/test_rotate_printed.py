@@ -284,3 +284,23 @@ def test_hosts_that_compare_other_certificates_have_their_own_commands(
     for command in commands:
         started = run(*shlex.split(command)[1:])
         assert started.code == 0, f"{command}: {started.err}"
+
+
+@pytest.mark.parametrize("first", [HOST, OTHER])
+def test_the_version_of_an_emergency_waits_for_the_servers_of_each_host(
+    run: Run, ca: Path, intermediate: Authority, first: str
+) -> None:
+    """The stolen key is in use at one host, and the backup of the other, which has not to wait."""
+    key, other, spare = (intermediate.issue(HOST, OTHER) for _ in range(3))
+    policies = [_with_backup(HOST, key, spare), _with_backup(OTHER, other, key)]
+    write(*sorted(policies, key=lambda policy: str(policy.pattern) != first), trust=ca)
+    words = ["--offline"]
+    for host, identity in ((HOST, key), (OTHER, other)):
+        Path(f"{host}.pem").write_bytes(identity.chain_pem)
+        words += ["--served", f"{host}={host}.pem"]
+    assert run("rotate", "shipped", next_number(), *words).code == 0
+    days_pass(100)
+    done = run("rotate", "emergency", str(key.pin), "--stolen", *words)
+    versions = [line for line in done.out.splitlines() if " as version 4, " in line]
+    assert len(versions) == 1, done.out
+    assert "When every server presents it, give the pin file" in versions[0]

@@ -296,6 +296,17 @@ def test_with_a_cross_signed_root_the_present_issuer_is_named() -> None:
         assert issuers_to_name(situation) == ()
 
 
+def test_a_root_of_the_platform_has_to_be_put_into_the_file_of_the_draft(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trust_on_this_platform(tmp_path, monkeypatch, NEW)
+    path = after_theft(facts(IDENTITY, TRUSTS["old"], None, roots=public_roots()))
+    assert path.harm is not None
+    assert path.harm.fix.startswith("put a root of the platform, which clients trust, into the ")
+    mended = after_theft(facts(IDENTITY, TRUSTS["both"], None, roots=public_roots()))
+    assert (mended.harm, mended.steps[0].anchors) == (None, ("CN=New",))
+
+
 def test_the_least_harmful_path_names_the_common_root() -> None:
     """No client accepts another key yet. Below another root, more of them are locked out."""
     lost = PinHistory(lost=frozenset({kit.NOBODY, kit.NOBODY_ELSE}))

@@ -419,6 +419,8 @@ def _without_common_trust(situation: Situation) -> Violation | None:
         if not common_anchors(situation, [situation.policy, *situation.policies_of(version)])
     ]
     names = " or ".join(common_anchors(situation, held))
+    if not any(policy and policy.trust for policy in held):
+        names = "a root of the platform"
     put_back = f"put {names}, which clients trust, into the file of `trust`, and run this again"
     cross = (
         "use a chain that all of them verify, such as one with a cross-signed root: certpin "

@@ -73,7 +73,7 @@ def live_policies(situation: Situation) -> list[HostPolicy | None]:
 
 
 def common_anchors(situation: Situation, policies: Sequence[HostPolicy | None]) -> tuple[str, ...]:
-    """Return the names of the anchors below which clients with any of these policies verify chains.
+    """Return the names of the anchors below which clients with each of the policies verify chains.
 
     Only anchors of the files of ``trust`` are listed: those of a policy without such a file are all
     roots of the platform. Two certificates with the same name and key are the same anchor, because

@@ -19,6 +19,20 @@ _READERS = [
         "test_a_wildcard_without_a_report_only_host_below_it_is_refused[okhttp-java]",
     ),
     Mutation(
+        "a report-only host with an omission is compared with the other wildcards",
+        f"{_F}selection.py",
+        "            reported.add(policy.pattern)  # one omission for each\n",
+        "            del missing[policy.pattern]\n",
+        f"{_T}selection.py::test_a_report_only_host_is_compared_with_every_exported_wildcard[json]",
+    ),
+    Mutation(
+        "one omission for a host that is left out",
+        f"{_F}selection.py",
+        "            reported.add(policy.pattern)  # one omission for each\n",
+        "",
+        f"{_T}selection.py::test_a_host_below_two_exported_wildcards_is_reported_once",
+    ),
+    Mutation(
         "no pins on a report-only host below a widened wildcard",
         f"{_F}projection.py",
         '        if policy.mode == "report" and exported.mode == "enforce":\n            hosts',

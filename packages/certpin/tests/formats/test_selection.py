@@ -42,6 +42,25 @@ def test_a_wildcard_without_a_report_only_host_below_it_is_refused(name: str) ->
     assert str(caught.value.fix).startswith("also export it: --host api.bank.example, and")
 
 
+@pytest.mark.parametrize("name", ["json", "node", "go", "dotnet"])
+def test_a_report_only_host_is_compared_with_every_exported_wildcard(name: str) -> None:
+    """The first one only reports, and has an omission. The second one would enforce its pins."""
+    watched = two("**.bank.example", mode="report")
+    enforced = policy("*.bank.example", *PINS[2:4])
+    silent = policy("**.x.bank.example", *PINS[4:6], mode="report")
+    with pytest.raises(ConfigError, match="but the pins of \\*\\.bank\\.example would apply"):
+        FORMATS[name].export(pin_set(watched, enforced), left_out=[silent])
+
+
+def test_a_host_below_two_exported_wildcards_is_reported_once() -> None:
+    wider = policy("*.bank.example", *PINS[4:6])
+    below = policy("**.x.bank.example", *PINS[2:4])
+    made = FORMATS["json"].export(pin_set(WIDE, wider), left_out=[below])
+    assert [each.host for each in made.omissions if each.aspect == "overlap"] == [
+        str(below.pattern)
+    ]
+
+
 _FLAGS = ("android", "apple", "react-native", "trustkit-android", "trustkit-ios")
 
 

@@ -71,6 +71,7 @@ def covered_by(
         return
     meanings = {policy.pattern: policy_meaning(policy) for policy in pins.policies}
     whole = replace(pins, policies=(*pins.policies, *missing.values()))
+    reported: set[HostPattern] = set()
     for policy, exported in applied_policies(projected, whole):
         if policy.pattern not in missing:
             continue
@@ -83,6 +84,6 @@ def covered_by(
                 fix=f"also export it: --host {shlex.quote(host)}, and enforce it if the platform "
                 "has no report mode; or replace the wildcard by individual hosts",
             )
-        if meanings.get(above) != policy_meaning(policy):
-            del missing[policy.pattern]  # one omission for each
+        if policy.pattern not in reported and meanings.get(above) != policy_meaning(policy):
+            reported.add(policy.pattern)  # one omission for each
             yield Omission("overlap", host, f"it is left out, so the pins of {above} apply to it")

@@ -52,6 +52,7 @@ LISTS = (
     "tests.tls.mutations_b",
     "tests.clients.mutations",
     "tests.formats.mutations_mobile",
+    "tests.formats.mutations_okhttp",
     "tests.lab.mutations",
     "tests.lab.mutations_serve",
     "tests.lab.evidence.mutations",

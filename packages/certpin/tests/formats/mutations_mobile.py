@@ -274,72 +274,6 @@ _APPLE = [
     ),
 ]
 
-_BUILDERS = [
-    Mutation(
-        "no pins of a debug build beside those of a release",
-        f"{_F}_okhttp.py",
-        "    _refuse_mixed(additions)\n",
-        "",
-        f"{_T}okhttp.py::test_different_pins_of_two_builders_or_branches_are_refused",
-    ),
-    Mutation(
-        "a condition of pins is reported",
-        f"{_F}_okhttp.py",
-        "        if each.site.conditional:\n",
-        "        if False:\n",
-        f"{_T}okhttp.py::test_the_condition_of_pins_is_reported",
-    ),
-    Mutation(
-        "a branch without a block",
-        f"{_F}_builders.py",
-        "        return CallSite(branch=start, conditional=True)",
-        "        return inside",
-        f"{_T}okhttp.py::test_different_pins_of_two_builders_or_branches_are_refused",
-    ),
-    Mutation(
-        "a block is a branch",
-        f"{_F}_builders.py",
-        "        site = CallSite(branch=place, conditional=conditional)",
-        "        site = at",
-        f"{_T}okhttp.py::test_different_pins_of_two_builders_or_branches_are_refused",
-    ),
-    Mutation(
-        "the builder in a variable",
-        f"{_F}_builders.py",
-        "                self._variables[name] = start\n",
-        "                pass\n",
-        f"{_T}okhttp.py::test_all_pins_of_one_builder_and_branch_are_read",
-    ),
-    Mutation(
-        "overlapping patterns of two builders",
-        f"{_F}_okhttp.py",
-        "            if theirs.keys() != sites.keys() and not same:",
-        "            if False:",
-        f"{_T}okhttp.py::test_different_pins_of_two_builders_or_branches_are_refused",
-    ),
-    Mutation(
-        "no computed pins of OkHttp",
-        f"{_F}_okhttp.py",
-        "[pieces[each].value() for each in strings]",
-        "[pieces[each].text for each in strings]",
-        f"{_T}okhttp.py::test_an_invalid_call_of_add_is_refused_with_its_line",
-    ),
-    Mutation(
-        "the end of a string with a template",
-        f"{_F}code.py",
-        'if "${" in _TEMPLATE.sub("", inside) or',
-        "if",
-        f"{_T}code.py::test_a_string_with_an_ambiguous_end_is_refused",
-    ),
-    Mutation(
-        "no computed strings in a table",
-        f"{_F}code.py",
-        "            values.append(token.value())\n",
-        "            values.append(token.text)\n",
-        f"{_T}table.py::test_computed_fields_are_refused",
-    ),
-]
-
 _LISTS = [
     Mutation(
         "no pins without their date",
@@ -364,4 +298,4 @@ _LISTS = [
     ),
 ]
 
-MUTATIONS = [*_READERS, *_BUILDERS, *_ANDROID, *_APPLE, *_LISTS]
+MUTATIONS = [*_READERS, *_ANDROID, *_APPLE, *_LISTS]

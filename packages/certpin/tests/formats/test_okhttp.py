@@ -128,6 +128,16 @@ READERS = ["okhttp-java", "okhttp-kotlin", "ktor"]
         f"{BUILDER}{ADD}\n{BUILDER}{OTHER}".replace("api.", "**.", 1),
         f"{BUILDER}{ADD}\n{BUILDER}{OTHER}".replace("api.", "API.", 1),
         f"{BUILDER}{ADD}\n{BUILDER}{OTHER}".replace("api.", "*.", 1).replace('"api', '"**.api'),
+        f"val b = {BUILDER}{ADD}\nDEBUG || b{OTHER}",
+        f"switch (x) {{ case DEV -> b{OTHER}; default -> b{ADD}; }}",
+        f"switch (x) {{ case DEV -> {{ y = z ? 1 : 2; b{OTHER}; }} default -> log(); }} b{ADD}",
+        f"if (DEBUG) q = b{OTHER} else q = b{ADD}",
+        f"if (DEBUG) q[0] = b{OTHER}\nb{ADD}",
+        f"if (DEBUG) (b){OTHER} else (b){ADD}",
+        f"for (x in debugHosts) b{OTHER}\nb{ADD}",
+        f"x ?: b{OTHER}\nb{ADD}",
+        f"if (DEBUG) return b{OTHER}.build()\nreturn b{ADD}.build()",
+        f'if (DEBUG) b.add\n("x.example", "{KEYS[5]}"){OTHER}\nb{ADD}',
     ],
 )
 def test_different_pins_of_two_builders_or_branches_are_refused(code: str) -> None:
@@ -150,6 +160,24 @@ def test_different_pins_of_two_builders_or_branches_are_refused(code: str) -> No
         f"val client = OkHttpClient.Builder().certificatePinner({BUILDER}{ADD}{OTHER}.build())",
         f"val b: B = {BUILDER}{ADD};b{OTHER};{BUILDER}{OTHER.replace('api', 'x')}",
         f"val p = {BUILDER}\nval q: B = {BUILDER};q{OTHER.replace('api', 'x')}\np{ADD};p!!{OTHER}",
+        f"@Provides fun pinner(): CertificatePinner = {BUILDER}{ADD}\n{OTHER}.build()",
+        f"@Provides public P pinner() {{ return new {BUILDER}{ADD}{OTHER}.build(); }}",
+        f"class P {{ companion object {{ val p by lazy {{ {BUILDER}{ADD}{OTHER}.build() }} }} }}",
+        f"fun p(b: B) {{ b{ADD}\nreturn b{OTHER}.build() }}",
+        f"static P p() {{ B b = new {BUILDER}; b = b{ADD}; b = b{OTHER}; return b.build(); }}",
+        f"P() {{ this.b = new {BUILDER}; this.b{ADD}; this.b{OTHER}; }}",
+        f"fun B.pins() {{ add(x)\nthis{ADD}\nthis{OTHER} }}".replace("add(x)", ""),
+        f"val b: B? = {BUILDER}{ADD}\nb!!{OTHER}",
+        f"val b = debugOrRelease(){ADD}\nb{OTHER}",
+        f"val b = {BUILDER}\nb.apply {{ {ADD[1:]}\nfoo(this{OTHER}) }}",
+        f"b.apply {{ this@apply{ADD}\nthis@apply{OTHER} }}",
+        f"b.also {{ c -> c{ADD} }}.apply {{ {OTHER[1:]} }}",
+        f"b{ADD}; switch (x) {{ case 1: log(); break; }} b{OTHER};",
+        f"b.apply {{ apply {{ {ADD[1:]} }}\n{OTHER[1:]} }}",
+        f"B b = new {BUILDER}{ADD}; b{OTHER};",
+        f"val b = {BUILDER}{ADD}\nuse(b == null)\nb{OTHER}",
+        f"val b = {BUILDER}\nval y = if (x) z else w\nval c = b{ADD}\nb{OTHER}",
+        f"}} ) {BUILDER}{ADD}{OTHER}",
     ],
 )
 def test_all_pins_of_one_builder_and_branch_are_read(
@@ -158,6 +186,53 @@ def test_all_pins_of_one_builder_and_branch_are_read(
     for name in READERS:
         assert digests(load(name, code))["api.bank.example"] == set(KEYS[:4])
     assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"B d = new {BUILDER}; B r = new {BUILDER}; f() {{ this.d{OTHER}; this.r{ADD}; }}",
+        f"B d = new {BUILDER}, r = new {BUILDER}; d{OTHER}; r{ADD};",
+        f"f(B b) {{ this.b{OTHER}; b{ADD}; }}",
+        f"fun builder() = {BUILDER}\nval d = builder(){OTHER}\nval r = builder(){ADD}",
+        f"debugBuilder(){OTHER}; releaseBuilder(){ADD};",
+        f"import okhttp3.CertificatePinner.Builder as B\nval d = B(){OTHER}\nval r = B(){ADD}",
+        f"fun p(d: B, r: B) {{ d{OTHER}\nr{ADD} }}",
+        f"b[0]{OTHER}; b[1]{ADD};",
+        f'make.apply("debug"){OTHER}; make.apply("release"){ADD};',
+        f"if (BuildConfig.DEBUG) this@with{OTHER}\nthis@with{ADD}",
+        f"b{ADD}; b.takeIf {{ BuildConfig.DEBUG }}?{OTHER}",
+        f"b{ADD}.takeIf {{ BuildConfig.DEBUG }}?{OTHER}",
+        f"b{ADD}\nb.takeIf {{ BuildConfig.DEBUG }}?.apply {{ this{OTHER} }}",
+        f"b{ADD}\nb.takeIf {{ BuildConfig.DEBUG }}?.also {{ b{OTHER} }}",
+        f"val b = {BUILDER}\n(if (BuildConfig.DEBUG) b else null)?{OTHER}\nb{ADD}",
+        f'val b = {BUILDER}.add("x.example", "{KEYS[0]}")\n(if (D) b else x)?{OTHER}\nb{ADD}',
+        f"var b = debug()\nb{OTHER}\nb = release()\nb{ADD}",
+        f"val d = {BUILDER}{OTHER}\nval r = d ?: {BUILDER}\nr{ADD}",
+        f"with(d) {{ {OTHER[1:]} }}\nwith(r) {{ {ADD[1:]} }}",
+        f"d.also {{ it{OTHER} }}\nr.also {{ it{ADD} }}",
+        f"d.let {{ b -> b{OTHER} }}\nr.let {{ b -> b{ADD} }}",
+        f"with(b) {{ it{OTHER} }}\nb{ADD}",
+        f"with(if (DEBUG) d else r) {{ {OTHER[1:]} }}\nr{ADD}",
+        f"fun d(b: B): B = b{OTHER}\nfun r(b: B): B = b{ADD}",
+        f"val d get() = b{OTHER}\nval r get() = b{ADD}",
+        f"val d get(): B = b{OTHER}\nval r get(): B = b{ADD}",
+        f"class D(b: B) : P(b{OTHER})\nclass R(b: B) : P(b{ADD})",
+        f"Consumer<B> d = b -> b{OTHER}; Consumer<B> r = b -> b{ADD};",
+        f"b{ADD}\nif (!BuildConfig.DEBUG) return\nb{OTHER}",
+        f"b{ADD}\nif (!BuildConfig.DEBUG) {{ return b.build() }}\nb{OTHER}",
+        f"if (BuildConfig.DEBUG) return@f b{OTHER}\nb{ADD}",
+        f'switch (x) {{ case "dev": log("x"); b{OTHER}; break; default: log("y"); b{ADD}; }}',
+        f"switch (x) {{ case 1: b{OTHER}; if (y) break; b{ADD}; }}",
+        f"switch (x) {{ case 1: b{OTHER}; default: b{ADD}; }}",
+    ],
+)
+def test_calls_that_may_belong_to_two_builders_or_branches_are_refused(code: str) -> None:
+    """A file with one builder is read again if its pins are in one chain of calls."""
+    for name in READERS:
+        error = refusal(name, f"\n{code}")
+        assert "other pins than in line" in str(error)
+        assert "as one chain of calls" in str(error.fix)
 
 
 @pytest.mark.parametrize(
@@ -184,12 +259,51 @@ def test_equal_pins_and_pins_of_other_hosts_may_be_in_several_builders(code: str
         f"p = x ? new {BUILDER}{ADD}.build() : CertificatePinner.DEFAULT;",
         f"val p: Pinner? = when (x) {{ true -> {BUILDER}{ADD}\nelse -> null }}",
         f"if (x) builder.apply {{ this{ADD} }}",
+        f"if (x) log() else {{ {BUILDER}{ADD} }}",
+        f"if (x) log() else q = {BUILDER}{ADD}",
+        f"if (x) {{ try {{ {BUILDER}{ADD} }} finally {{ log() }} }}",
+        f"if (x) {{ use({BUILDER}{ADD}.build()) }}",
+        f"b.apply {{ if (x) use(this{ADD}) }}",
+        f"if (x) (builder){ADD}",
+        f"if (x) log() else (builder){ADD}",
+        f"if (x) {{ val p get() = {BUILDER}{ADD} }}",
+        f"while (x) {{ {BUILDER}{ADD} }}",
     ],
 )
 def test_the_condition_of_pins_is_reported(code: str) -> None:
     for name in READERS:
         with pytest.warns(FormatWarning, match=r"line 2: the condition .* of api\.bank\.example"):
             assert digests(load(name, f"\n{code}")) == {"api.bank.example": set(KEYS[:2])}
+
+
+@pytest.mark.parametrize("argument", ["DEFAULT", "null"])
+def test_a_colon_of_java_begins_a_branch(argument: str) -> None:
+    with pytest.warns(FormatWarning, match="line 1: the condition"):
+        load("okhttp-java", f"p = x ? CertificatePinner.{argument} : new {BUILDER}{ADD};")
+    code = f"switch (x) {{ case DEV -> {{ y = z ? {argument} : b{OTHER}; b{ADD}; }} }}"
+    assert "other pins than in line" in str(refusal("okhttp-java", code))
+
+
+def test_a_label_of_java_has_the_calls_up_to_the_next_one() -> None:
+    """The colon of a label is not that of ``?:``."""
+    for calls in (f"b{ADD}; b{OTHER};", f"b = new {BUILDER}{ADD}; b{OTHER};"):
+        for label in ("default", "case -1"):
+            with pytest.warns(FormatWarning, match="the condition"):
+                found = load("okhttp-java", f"switch (x) {{ {label}: {calls} }}")
+            assert digests(found) == {"api.bank.example": set(KEYS[:4])}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"private var pinner: CertificatePinner? = {BUILDER}{ADD}.build()",
+        f"class P : Base() {{ val p = {BUILDER}{ADD} }}",
+        f"fun pinner(): CertificatePinner {{ return {BUILDER}{ADD}.build() }}",
+    ],
+)
+def test_types_of_kotlin_are_no_conditions(code: str, recwarn: pytest.WarningsRecorder) -> None:
+    assert digests(load("okhttp-kotlin", code)) == {"api.bank.example": set(KEYS[:2])}
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize(
@@ -236,7 +350,17 @@ def test_a_call_of_add_with_unknown_arguments_is_reported(argument: str) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "piece",
-    ["f(", "x.add('a','PIN')", ".add('a','PIN')", "a b = add('a','PIN');", "{", "if(x)", "a "],
+    [
+        "a.",
+        "{x ->",
+        "f(",
+        "x.add('a','PIN')",
+        ".add('a','PIN')",
+        "a b = add('a','PIN');",
+        "{",
+        "if(x)",
+        "a ",
+    ],
 )
 def test_hostile_code_takes_linear_time(piece: str) -> None:
     """Code that is read again for each call would exceed the timeout of the suite."""

@@ -2,7 +2,8 @@
 
 A pin file has one list of pins for a host, but code can have several: of a builder for debug
 builds, or in a branch. This is no parser of these languages: it knows brackets, chains of calls,
-and the words before a block. The run time is linear in the number of tokens.
+assignments, and the words before a block. If it can't show that two calls belong to one builder and
+one branch, their sites are different. The run time is linear in the number of tokens.
 """
 
 from __future__ import annotations
@@ -18,48 +19,75 @@ if TYPE_CHECKING:
     from certpin.formats.code import Token
 
 _CLOSING = {")": "(", "]": "[", "}": "{"}
-_CHOICES = frozenset({"if", "when", "switch"})
-# Kotlin's functions that run their block exactly once. ``with`` has the receiver in brackets.
-_SCOPES = frozenset({"apply", "also", "run", "let", "with"})
+_CHOICES = frozenset({"if", "when", "switch", "for", "while"})
+_STATEMENTS = frozenset({"if", "for", "while"})  # their branch can be an expression
+# Kotlin's functions that run their block exactly once: in the first, the builder is `this`, and in
+# the second, the parameter. `with` has it in brackets.
+_AS_THIS = frozenset({"apply", "run", "with"})
+_AS_PARAMETER = frozenset({"also", "let"})
+# Calls that return their object. Java's `apply(…)` is another function than Kotlin's `apply { … }`.
+_SAME = frozenset({("add", ")"), ("apply", "}"), ("also", "}")})
+_EXITS = frozenset({"return", "throw", "break", "continue"})
+_DECLARATIONS = frozenset({"fun", "class"})
 
 # Tokens before an expression that are read: enough for a declaration with its type, and few enough
-# that hostile code takes linear time.
+# that hostile code takes linear time. Likewise the length of a name with its dots.
 _MAX_TARGET = 32
+_MAX_NAME = 200
+
+# A builder: the name of a variable, or the token index at which an expression makes a new object.
+_Builder = int | str
 
 
 @dataclass(frozen=True)
 class CallSite:
-    """The place of a call: calls with equal builder and branch are always made together.
+    """The place of a call: calls with equal sites are always made together, of one builder.
 
     Attributes:
-        builder: the token index at which the builder is made, or the name of its variable; -1 if
-            there is only one builder, or if the call names none.
         branch: the token index of the innermost block or branch; -1 if there is none.
-        conditional: True if the branch is a part of ``if``, ``when``, ``switch`` or ``?:``.
+        conditional: True if the branch is a part of ``if``, ``when``, ``switch``, ``?:`` or a loop.
+        builder: the name of its variable, or the token index at which it is made.
+        after: the token index of the last ``return`` in a branch before the call, of another exit,
+            or of the last ``fun`` or ``class``; -1 if there is none.
     """
 
-    builder: int | str = -1
     branch: int = -1
     conditional: bool = False
+    builder: int | str = ""
+    after: int = -1
 
 
 @dataclass(frozen=True)
 class _Bracket:
-    """An open bracket: its token index, the start of the call before it, and the site inside.
+    """An open bracket.
 
-    ``guarded`` is True if the call itself is a branch, as in ``if (debug) f(…)``.
+    Attributes:
+        place: its token index.
+        callee: the start of the call before it.
+        site: the site of the expressions inside.
+        this: the object ``this`` inside.
+        chooses: the word ``when`` or ``switch`` before the innermost block; else empty.
+        receiver: the object of the scope function with this block; else None.
+        shared: the site of calls of ``receiver``, which are as if made outside of the block.
+        parameter: the parameter of the block that is ``receiver``; else empty.
     """
 
     place: int
     callee: int
     site: CallSite
-    guarded: bool = False
-    chooses: bool = False  # whether it is the block of `when` or `switch`
+    this: _Builder
+    chooses: str = ""
+    receiver: _Builder | None = None
+    shared: CallSite = CallSite()
+    parameter: str = ""
 
 
-def call_sites(pieces: list[Token], calls: Iterable[int]) -> dict[int, CallSite]:
-    """Return the site of each call, by the token index of its name in ``pieces``."""
-    code = _Code(pieces)
+def call_sites(pieces: list[Token], calls: Iterable[int], *, ternary: bool) -> dict[int, CallSite]:
+    """Return the site of each call, by the token index of its name in ``pieces``.
+
+    ``ternary`` is True for Java, in which a colon can begin a branch: ``debug ? a : b``.
+    """
+    code = _Code(pieces, ternary=ternary)
     wanted = set(calls)
     found = {}
     for place in range(len(pieces)):
@@ -70,76 +98,168 @@ def call_sites(pieces: list[Token], calls: Iterable[int]) -> dict[int, CallSite]
 
 
 class _Code:
-    """Code that is read token by token, with its open brackets and the builders so far."""
+    """Code that is read token by token, with its open brackets and the variables so far."""
 
-    def __init__(self, pieces: list[Token]) -> None:
+    def __init__(self, pieces: list[Token], *, ternary: bool) -> None:
         self._pieces = pieces
-        self._several = sum(self._makes_builder(place) for place in range(len(pieces))) > 1
-        self._starts: list[int] = []  # for each token, the start of the chain that ends with it
+        self._ternary = ternary
+        self._open = [_Bracket(-1, -1, CallSite(), "this")]
+        self._variables = _Variables()
+        # For each token: the start of the chain that ends with it, the object that is the value of
+        # this chain, and its name, if it is a variable.
+        self._starts: list[int] = []
+        self._values: list[_Builder] = []
+        self._names: list[str] = []
         self._heads: dict[int, str] = {}  # for each closing bracket, the word before its opening
-        self._open = [_Bracket(-1, -1, CallSite())]
-        self._made: set[int] = set()  # the starts of the chains that make a builder
-        self._variables: dict[str, int] = {}  # the last builder in each variable
+        self._exit = self._possible_exit = -1
+        self._labelled = False  # whether the last `case` was read without its colon
+        self._colons: set[int] = set()  # the token indexes of those of labels
 
     def step(self, place: int) -> None:
         """Read the token with this index. Each token is read once, in order."""
-        token = self._pieces[place]
-        start = place
-        if token.kind == "word" and is_mark(self._pieces, place - 1, "."):
-            start = self._receiver(place)
-        elif token.kind == "mark" and token.text in _CLOSING and len(self._open) > 1:
-            bracket = self._open.pop()
-            start = bracket.callee
-            self._heads[place] = self._text(bracket.place - 1)
+        value: _Builder = place
+        start, name = place, ""
+        if self._pieces[place].kind == "word":
+            start, value, name = self._word(place)
+            self._keyword(place)
+        elif self._text(place) in _CLOSING and len(self._open) > 1:
+            start, value = self._close(place)
         self._starts.append(start)
-        if self._several and self._makes_builder(place):
-            self._made.add(start)
-            if name := self._assigned(start):
-                self._variables[name] = start
-        if token.kind == "mark" and token.text in _CLOSING.values():
+        self._values.append(value)
+        self._names.append(name)
+        self._variables.read(start, value)
+        if self._text(place) in _CLOSING.values():
             self._open.append(self._bracket(place))
+        elif self._text(place) == "=" and not self._is_comparison(place):
+            self._assign(place)
+        elif self._text(place) in {":", ">"} and self._labelled:  # or of `case DEBUG ->`
+            self._colons.add(place)
+            self._labelled = False
 
     def site(self, place: int) -> CallSite:
         """Return the site of a call. Its name is the last token that was read."""
-        start = self._starts[place]
-        site = self._at(start)
-        if not self._several or start == place:
-            return site
-        name = self._text(start)
-        builder = start if start in self._made else self._variables.get(name, name)
-        return replace(site, builder=builder)
+        builder = self._values[place]
+        site = self._at(self._starts[place], builder)
+        return replace(site, builder=builder, after=self._exit)
 
-    def _at(self, start: int) -> CallSite:
-        """Return the site of the expression that starts here, apart from its builder."""
+    def _word(self, place: int) -> tuple[int, _Builder, str]:
+        """Return the start of the chain that ends with a word, its value, and its name.
+
+        If the word is a call, the value is the object that has the function.
+        """
+        text = self._text(place)
+        called = self._text(place + 1) in {"(", "{"}
+        bracket = self._open[-1]
+        if is_mark(self._pieces, place - 1, "."):
+            before = place - 2
+            while before >= 0 and self._text(before) in {"?", "!"}:  # of Kotlin's ?. and !!.
+                before -= 1
+            start, value = (self._starts[before], self._values[before]) if before >= 0 else (0, "")
+            name = f"{value}.{text}"
+        elif self._text(place - 1) == "@" and self._text(place - 2) == "this":
+            start, value, name = place - 2, place, f"this@{text}"
+        else:
+            start, value, name = place, bracket.this, text
+        if called or name == "this":
+            return start, value, ""
+        if bracket.receiver is not None and name == bracket.parameter:
+            return start, bracket.receiver, ""
+        if len(name) > _MAX_NAME:
+            return start, place, ""
+        return start, self._variables.value(name), name
+
+    def _keyword(self, place: int) -> None:
+        """Note the words after which calls are made at another site."""
+        word = self._text(place)
+        if word in _EXITS:
+            self._leave(place)
+        elif word in _DECLARATIONS:  # the same name can be a parameter of it
+            self._exit = self._possible_exit = place
+        elif word in {"case", "default"} and self._open[-1].chooses == "switch":
+            self._labelled = True
+            site = CallSite(branch=place, conditional=True)
+            self._open[-1] = replace(self._open[-1], site=site)
+
+    def _close(self, place: int) -> tuple[int, _Builder]:
+        """Close a bracket. Return the start of the chain that ends with it, and its value."""
+        bracket = self._open.pop()
+        head = self._heads[place] = self._text(bracket.place - 1)
+        value: _Builder = place
+        if self._text(place) == "}":
+            self._exit = self._possible_exit
+        if (head, self._text(place)) in _SAME:
+            value = self._values[bracket.place - 1]
+        elif head == "with" and self._starts[place - 1] == bracket.place + 1:
+            value = self._values[place - 1]
+        return bracket.callee, value
+
+    def _leave(self, place: int) -> None:
+        """Note a ``return`` or another exit: what follows its branch is not always run."""
+        if self._is_guarded(place):
+            self._exit = self._possible_exit = place
+        elif self._text(place) != "break" or not self._open[-1].chooses:  # the end of a `case`
+            self._possible_exit = place
+
+    def _assign(self, place: int) -> None:
+        """Note that the variable before an equals sign gets the value of the next expression."""
+        if name := self._assigned(place):
+            first = place + 2 if self._text(place + 1) == "new" else place + 1
+            self._variables.assign(name, first)
+
+    def _at(self, start: int, builder: _Builder | None = None) -> CallSite:
+        """Return the site of the expression that starts here."""
         inside = self._open[-1].site
-        if not self._is_guarded(start):
-            return inside
-        if self._text(self._before(start)) in {"(", ","}:
-            return inside  # the argument of a call in a branch: the site of this call
-        return CallSite(branch=start, conditional=True)
+        if builder is not None and builder == self._open[-1].receiver:
+            inside = self._open[-1].shared
+        if self._is_guarded(start):
+            return CallSite(branch=start, conditional=True)
+        if self._is_function(start):
+            return CallSite(branch=start, conditional=inside.conditional)
+        return inside
 
     def _is_guarded(self, start: int) -> bool:
         """Return True if an expression is a branch itself, and not the block of one."""
         place = self._before(start)
         text = self._text(place)
-        if text in {"(", ","}:
-            return self._open[-1].guarded
         if text == ">" and self._text(place - 1) == "-":
-            return self._open[-1].chooses  # otherwise it is the arrow of a lambda
-        return text in {"else", "?", ":", "&", "|"} or self._heads.get(place) == "if"
+            return bool(self._open[-1].chooses)  # otherwise it is the arrow of a lambda
+        if text == ":":
+            elvis = self._text(place - 1) == "?"
+            return elvis or (self._ternary and place not in self._colons)
+        return text in {"else", "?", "&", "|"} or self._heads.get(place) in _STATEMENTS
+
+    def _is_function(self, start: int) -> bool:
+        """Return True if an expression is the body of a function: `fun f() = …` or `x -> …`."""
+        place = self._before(start)
+        if self._text(place) == ")":
+            # Only a declaration has an equals sign or a type there.
+            return self._text(place + 1) in {"=", ":"}
+        if self._text(place) != ">" or self._text(place - 1) != "-":
+            return False
+        opening = self._open[-1].place
+        if self._text(opening) != "{" or place - opening > _MAX_TARGET:
+            return True
+        # After `{ name: Type ->`, the body is the block.
+        parameters = self._pieces[opening + 1 : place - 1]
+        return any(each.kind != "word" and each.text not in ",:.?<>()" for each in parameters)
 
     def _before(self, start: int) -> int:
         """Return the index of the token before an expression, `return` and an assignment."""
         place = start - 1
-        line = None  # of an equals sign
+        line = None  # of the variable before an equals sign
         for _ in range(_MAX_TARGET):
             if line is not None and self._is_target(place, line):
                 place -= 1
-            elif is_mark(self._pieces, place, "="):
-                line = self._pieces[place].line
+            elif is_mark(self._pieces, place, "=") and place > 0:
                 place -= 1
+                line = self._pieces[place].line
+                if self._text(place) == ")":  # `fun f() =`
+                    break
+                place = self._starts[place] - 1
             elif self._text(place) in {"return", "new"}:
                 place -= 1
+            elif self._text(place - 1) == "@" and self._text(place - 2) == "return":
+                place -= 3  # with Kotlin's label
             else:
                 break
         return place
@@ -149,53 +269,95 @@ class _Code:
         if place < 0 or self._pieces[place].line != line:
             return False
         text = self._text(place)
-        return text in {".", ":"} or (self._pieces[place].kind == "word" and text != "else")
+        if self._pieces[place].kind == "word":
+            return text != "else"
+        return text in {".", ":"} and place not in self._colons
+
+    def _is_comparison(self, place: int) -> bool:
+        return self._text(place + 1) == "=" or self._text(place - 1) in {"=", "!", "<", ">"}
 
     def _bracket(self, place: int) -> _Bracket:
         outer = self._open[-1]
-        before = self._text(place - 1)
-        called = place > 0 and (self._pieces[place - 1].kind == "word" or before in _CLOSING)
+        block = self._text(place) == "{"
+        head = self._heads.get(place - 1, self._text(place - 1))
+        called = self._is_call(place, head)
         callee = self._starts[place - 1] if called else place
         at = self._at(callee)
-        if self._pieces[place].text != "{":
-            return _Bracket(place, callee, at, guarded=self._is_guarded(callee))
-        head = self._heads.get(place - 1, before)
-        if head in _SCOPES and not self._several:
-            return _Bracket(place, callee, at)
-        arm = before == ">" and self._text(place - 2) == "-" and outer.chooses
-        conditional = at.conditional or arm or head == "else" or head in _CHOICES
+        if not block:
+            shared = self._at(callee, outer.receiver)
+            return replace(outer, place=place, callee=callee, site=at, shared=shared)
+        conditional = at.conditional or head == "else" or head in _CHOICES
         site = CallSite(branch=place, conditional=conditional)
-        return _Bracket(place, callee, site, chooses=head in {"when", "switch"})
+        if head in _AS_THIS | _AS_PARAMETER:
+            receiver = self._values[place - 1]
+            this = receiver if head in _AS_THIS else outer.this
+            parameter = self._parameter(place) if head in _AS_PARAMETER else ""
+            shared = self._at(callee, receiver)
+            return _Bracket(place, callee, site, this, "", receiver, shared, parameter)
+        chooses = head if head in {"when", "switch"} else ""
+        return _Bracket(place, callee, site, outer.this, chooses)
 
-    def _receiver(self, place: int) -> int:
-        """Return the start of the chain to which the word after a dot belongs."""
-        before = place - 2
-        while before >= 0 and self._text(before) in {"?", "!"}:  # of Kotlin's ?. and !!.
-            before -= 1
-        return self._starts[before] if before >= 0 else place
-
-    def _makes_builder(self, place: int) -> bool:
-        if self._text(place) != "Builder" or not is_mark(self._pieces, place + 1, "("):
+    def _is_call(self, place: int, head: str) -> bool:
+        """Return True if an opening bracket continues the expression or the word before it."""
+        if place == 0 or not (self._pieces[place - 1].kind == "word" or place - 1 in self._heads):
             return False
-        return self._text(place - 1) != "." or self._text(place - 2) == "CertificatePinner"
+        if self._text(place) == "{" or self._text(place - 1) == "add":
+            return True
+        if self._pieces[place].line != self._pieces[place - 1].line:
+            return False  # Kotlin begins another statement
+        # `if (…)` is the call of a word, but `if (debug) (b).add(…)` calls nothing more.
+        return head != "else" and (place - 1 not in self._heads or head not in _STATEMENTS)
 
-    def _assigned(self, start: int) -> str:
-        """Return the variable that gets the value of an expression; empty if there is none."""
-        place = start - 1
-        if self._text(place) == "new":
-            place -= 1
-        if not is_mark(self._pieces, place, "="):
+    def _parameter(self, place: int) -> str:
+        """Return the name of the only parameter of Kotlin's block that begins here."""
+        if self._text(place + 2) == "-" and self._text(place + 3) == ">":
+            return self._text(place + 1)
+        return "it"
+
+    def _assigned(self, equals: int) -> str:
+        """Return the variable that gets the value after an equals sign; empty if none does."""
+        # Before Kotlin's `?`, which ends a type.
+        end = equals - 2 if self._text(equals - 1) == "?" else equals - 1
+        if end < 0:
             return ""
-        line, name = self._pieces[place].line, self._text(place - 1)
-        for target in range(place - 1, place - _MAX_TARGET, -1):
+        line = self._pieces[end].line
+        for target in range(end, max(end - _MAX_TARGET, -1), -1):
             if not self._is_target(target, line):
                 break
             if self._text(target) == ":":  # of Kotlin's `val name: Type =`
                 return self._text(target - 1)
-        return name
+        return self._names[end]
 
     def _text(self, place: int) -> str:
         """Return the text of a word or a mark; empty for a string, and outside of the code."""
         if not 0 <= place < len(self._pieces) or self._pieces[place].kind == "string":
             return ""
         return self._pieces[place].text
+
+
+class _Variables:
+    """The objects in variables, as far as they are known."""
+
+    def __init__(self) -> None:
+        # For each variable: the start of the expression that it got, and its object before that.
+        self._assigned: dict[str, tuple[int, _Builder]] = {}
+        self._chains: dict[int, _Builder] = {}  # by the start of each chain, its value so far
+
+    def read(self, start: int, value: _Builder) -> None:
+        """Note the value of a chain, of which another token was read."""
+        self._chains[start] = value
+
+    def assign(self, name: str, start: int) -> None:
+        """Note that a variable gets the value of the expression that starts here."""
+        self._assigned[name] = start, self.value(name)
+
+    def value(self, name: str) -> _Builder:
+        """Return the object in a variable: its name, if no assignment was read."""
+        if name not in self._assigned:
+            return name
+        start, before = self._assigned[name]
+        value = self._chains.get(start, before)
+        if value == before:
+            return before  # `b = b.add(…)`
+        # An object that the expression itself makes. Another variable may only be a part of it.
+        return value if isinstance(value, int) and value >= start else start

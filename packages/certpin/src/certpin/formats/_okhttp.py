@@ -120,12 +120,12 @@ def read_kotlin(source: Source) -> ParsedFile:
 
     Warns about every other call of ``add``, and about pins outside of such calls.
     """
-    return _read(source, list(tokens(source.text, nested=True)))
+    return _read(source, list(tokens(source.text, nested=True)), ternary=False)
 
 
 def read_java(source: Source) -> ParsedFile:
     """Parse Java code as ``read_kotlin`` parses Kotlin. Raises ``FormatError``."""
-    return _read(source, list(tokens(source.text)))
+    return _read(source, list(tokens(source.text)), ternary=True)
 
 
 @dataclass(frozen=True)
@@ -138,10 +138,10 @@ class _Addition:
     site: CallSite
 
 
-def _read(source: Source, pieces: list[Token]) -> ParsedFile:
+def _read(source: Source, pieces: list[Token], *, ternary: bool) -> ParsedFile:
     name, version = read_header(source.text)
     strings = dict(_calls(pieces))
-    sites = call_sites(pieces, strings)
+    sites = call_sites(pieces, strings, ternary=ternary)
     additions = [_addition(pieces, strings[place], sites[place]) for place in strings]
     _refuse_mixed(additions)
     _report_unread(pieces, {each for found in strings.values() for each in found})
@@ -187,9 +187,10 @@ def _addition(pieces: list[Token], strings: list[int], site: CallSite) -> _Addit
 
 
 def _refuse_mixed(additions: list[_Addition]) -> None:
-    """Raise ``FormatError`` if a host gets different pins from two builders or branches.
+    """Raise ``FormatError`` if a host may get different pins from two builders or branches.
 
-    One of them may be that of debug builds, and an attacker may have the keys of its pins.
+    One of them may be that of debug builds, and an attacker may have the keys of its pins. So calls
+    that can't be shown to belong together are refused too.
     """
     groups: dict[str, list[_Addition]] = {}
     for each in additions:
@@ -236,7 +237,7 @@ def _mixed(first: _Addition, second: _Addition) -> FormatError:
     return FormatError(
         f"line {second.line}: other pins than in line {first.line} for {hosts}, from another "
         "CertificatePinner.Builder, block or branch: a pin file has one list for every build",
-        fix="import a copy of the file with only the pins of a release",
+        fix="import a copy of the file with only the pins of a release, as one chain of calls",
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError, HostError, PinFileError
 from certpin.pinfile import PinSet
-from certpin.rotation import AdoptionDelays, History, journal_path, load_journal
+from certpin.rotation import AdoptionDelays, History, journal_of, load_journal
 from certpin.support.text import printable
 
 if TYPE_CHECKING:
@@ -158,9 +158,14 @@ class PinFiles:
 
     def _read(self, path: Path) -> MonitoredPinSet | None:
         """Return the content of a file that changed; None if it did not, or if it is invalid."""
+        try:
+            journal = journal_of(path)
+        except ConfigError as exc:
+            self._problems[path] = exc
+            return None
         # The mark is made before the files are read. So a change during the reading is noticed at
         # the next call, as are files that the pin file names only since this change.
-        files = (path, journal_path(path), *self._named.get(path, ()))
+        files = (path, journal, *self._named.get(path, ()))
         mark = tuple(map(_mark, files))
         if self._marks.get(path) == mark and path not in self._problems:
             return None
@@ -168,7 +173,7 @@ class PinFiles:
         self._marks[path] = mark
         try:
             pins = PinSet.load(path)
-            found = MonitoredPinSet(path, pins, load_journal(journal_path(path)))
+            found = MonitoredPinSet(path, pins, load_journal(journal))
         except ConfigError as exc:
             self._problems[path] = exc
             return None

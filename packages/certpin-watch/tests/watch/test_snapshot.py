@@ -177,3 +177,21 @@ def test_an_unreadable_journal_is_reported(tmp_path: Path, monkeypatch: pytest.M
     write(kit.policy("bank.example"))
     (tmp_path / "pins.journal.jsonl").write_text("no event\n")
     assert "pins.journal.jsonl:1" in PinFiles([tmp_path / "pins.toml"]).snapshot().problems[0]
+
+
+def test_a_second_journal_beside_a_link_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "real").mkdir()
+    monkeypatch.chdir(tmp_path / "real")
+    write(kit.policy("bank.example"))
+    link = tmp_path / "pins.toml"
+    link.symlink_to("real/pins.toml")
+    watched = PinFiles([link])
+    assert watched.snapshot().problems == ()
+    second = tmp_path / "pins.journal.jsonl"
+    second.write_text("")
+    (problem,) = watched.snapshot().problems
+    assert f"{link} is a link, and its journal is {tmp_path}/real/pins.journal.jsonl" in problem
+    second.unlink()
+    assert watched.snapshot().problems == ()

@@ -243,4 +243,11 @@ MUTATIONS: list[Mutation] = [
         "if True:",
         _IN_ADMISSION + "test_while_a_root_is_replaced_the_active_key_needs_the_issuers_chain",
     ),
+    Mutation(
+        "with a second journal beside a link nothing is allowed",
+        _SERVICE,
+        "return journal_of(self._path)",
+        "from certpin.rotation import journal_path; return journal_path(self._path)",
+        _IN_WEBHOOK + "test_with_a_second_journal_beside_a_link_nothing_is_allowed",
+    ),
 ]

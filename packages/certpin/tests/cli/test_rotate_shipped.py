@@ -235,7 +235,8 @@ def test_a_pin_file_under_two_names_has_one_journal(drafted: Run) -> None:
     assert drafted("rotate", "status", *link, *OFFLINE).code == 0
     Path("app", JOURNAL).unlink()
     Path("app", JOURNAL).write_text(JOURNAL.read_text(encoding="utf-8"), encoding="utf-8")
-    done = drafted("rotate", "status", *link, *OFFLINE)
-    assert (done.code, f"app/{JOURNAL}" in done.err) == (2, True)
-    assert "append its lines to that journal, and remove it" in done.err
+    for words in (("status", *OFFLINE), ("history",)):
+        done = drafted("rotate", *words, *link)
+        assert (done.code, f"app/{JOURNAL}" in done.err) == (2, True)
+        assert "append its lines to that journal, and remove it" in done.err
     assert drafted("rotate", "status", *OFFLINE).code == 0

@@ -202,6 +202,22 @@ def test_a_mounted_config_map_may_be_replaced(pinned: Any) -> None:
             assert client.review(request_for(pinned))["allowed"] == (code == 200)
 
 
+def test_with_a_second_journal_beside_a_link_nothing_is_allowed(pinned: Any) -> None:
+    """A release that is recorded only beside the link would be missed."""
+    Path("real").mkdir()
+    for file in (Path("pins.toml"), JOURNAL):
+        file.rename("real" / file)
+    Path("pins.toml").symlink_to("real/pins.toml")
+    with webhook() as (client, _):
+        assert client.review(request_for(pinned))["allowed"]
+        JOURNAL.write_bytes(Path("real", JOURNAL).read_bytes())
+        assert client.ask("GET", "/readyz")[0] == 503
+        answer = client.review(request_for(pinned))
+        assert (answer["allowed"], "is a link" in answer["status"]["message"]) == (False, True)
+        JOURNAL.unlink()
+        assert client.review(request_for(pinned))["allowed"]
+
+
 def test_its_certificate_is_read_again(pinned: Any) -> None:
     def serial(client: Client) -> object:
         with client.connect() as connection:

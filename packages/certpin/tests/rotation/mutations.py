@@ -54,9 +54,9 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a second journal beside a link is refused",
-        "certpin/cli/rotate/files.py",
-        "        self._refuse_second_journal()\n",
-        "",
+        "certpin/rotation/history.py",
+        "if not pin_file.is_symlink() or not beside.exists():",
+        "if True:",
         "tests/cli/test_rotate_shipped.py::test_a_pin_file_under_two_names_has_one_journal",
     ),
     Mutation(

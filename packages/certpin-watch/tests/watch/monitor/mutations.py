@@ -339,4 +339,10 @@ MUTATIONS: list[Mutation] = [
         "tests/watch/rules/test_probe_rules.py::"
         "test_a_deployed_version_without_the_root_of_the_chain_is_a_field_mismatch[the platform]",
     ),
+    _snapshot_rule(
+        "a second journal beside a link is reported",
+        "journal = journal_of(path)",
+        'journal = path.resolve().with_name("pins.journal.jsonl")',
+        "a_second_journal_beside_a_link_is_reported",
+    ),
 ]

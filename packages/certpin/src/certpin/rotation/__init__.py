@@ -30,7 +30,13 @@ from certpin.rotation.gate import (
     step_time,
     time_evidence,
 )
-from certpin.rotation.history import History, contradictions, journal_path, load_journal
+from certpin.rotation.history import (
+    History,
+    contradictions,
+    journal_of,
+    journal_path,
+    load_journal,
+)
 from certpin.rotation.journal import Event, after, format_journal, parse_journal, pin_state
 from certpin.rotation.measured import ReportedUsage, Threshold, measured
 from certpin.rotation.plan import NEXT_BACKUP, Plan, Step
@@ -89,6 +95,7 @@ __all__ = [
     "format_duration",
     "format_journal",
     "in_utc",
+    "journal_of",
     "journal_path",
     "key_exposure",
     "load_journal",

@@ -236,6 +236,30 @@ def journal_path(pin_file: Path) -> Path:
     return pin_file.with_name(pin_file.stem + SUFFIX)
 
 
+def journal_of(pin_file: Path) -> Path:
+    """Return the path of the journal like ``journal_path``, if no other journal may be meant.
+
+    With a journal beside the target of a link and another one beside the link, releases would be
+    missed.
+
+    Raises:
+        JournalError: the pin file is a symbolic link, and the journal beside the link is not only a
+            link to the one beside the pin file.
+    """
+    journal = journal_path(pin_file)
+    beside = pin_file.with_name(journal.name)
+    if not pin_file.is_symlink() or not beside.exists():
+        return journal
+    with suppress(OSError):  # there is no journal beside the pin file
+        if beside.samefile(journal):
+            return journal
+    raise JournalError(
+        f"{pin_file} is a link, and its journal is {journal}: this one is not read",
+        path=beside,
+        fix="append its lines to that journal, and remove it",
+    )
+
+
 def load_journal(path: Path) -> History:
     """Read a rotation journal, with corrected times. A missing file is an empty history.
 

@@ -56,16 +56,15 @@ class RotationFiles:
 
     Raises:
         PinFileError: the pin file is invalid.
-        JournalError: the journal is invalid.
+        JournalError: the journal is invalid, or there is another one beside a link.
     """
 
     def __init__(self, path: Path) -> None:
         from certpin.pinfile.editor import PinFileEditor
-        from certpin.rotation import contradictions, journal_path, load_journal, time_evidence
+        from certpin.rotation import contradictions, journal_of, load_journal, time_evidence
 
         self.path = path
-        self.journal = journal_path(path)
-        self._refuse_second_journal()
+        self.journal = journal_of(path)
         self.editor = PinFileEditor.open(path)
         self._before = self.editor.text
         self.history = load_journal(self.journal)
@@ -77,26 +76,6 @@ class RotationFiles:
             say("certpin: warning", f"{self.journal}: {contradiction}")
         self._warn_unrecorded()
         self._mark_unusable()
-
-    def _refuse_second_journal(self) -> None:
-        """Refuse a pin file that is a link with a journal beside it: releases would be missed.
-
-        Raises:
-            JournalError: there is such a journal beside the link, and not only a link to the one
-                beside the pin file.
-        """
-        from certpin.errors import JournalError
-
-        beside = self.path.with_name(self.journal.name)
-        if not self.path.is_symlink() or not beside.exists():
-            return
-        if self.journal.exists() and beside.samefile(self.journal):
-            return
-        raise JournalError(
-            f"{self.path} is a link, and its journal is {self.journal}: this one is not read",
-            path=beside,
-            fix="append its lines to that journal, and remove it",
-        )
 
     @property
     def pins(self) -> PinSet:

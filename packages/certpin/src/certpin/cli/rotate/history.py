@@ -46,14 +46,14 @@ def history(ctx: click.Context, path: Path, host: str | None, as_json: bool) -> 
     certpin rotate history
     certpin rotate history --host api.bank.example --json
 
-    Exit code 0: printed. 1: events contradict each other. 2: the journal is invalid, or is missing
-    together with the pin file.
+    Exit code 0: printed. 1: events contradict each other. 2: the journal is invalid, is missing
+    together with the pin file, or is beside a link to the pin file.
     """  # noqa: D301  # click reads the \b itself
     from certpin.errors import ConfigError
-    from certpin.rotation import journal_path, load_journal
+    from certpin.rotation import journal_of, load_journal
     from certpin.rotation.history import contradicting
 
-    journal = journal_path(path)
+    journal = journal_of(path)
     known = load_journal(journal)
     marks: dict[int, list[str]] = {}
     for event, text in contradicting(known):

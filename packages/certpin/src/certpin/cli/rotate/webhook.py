@@ -187,15 +187,16 @@ class _Service:
     @property
     def _journal(self) -> Path:
         """The journal. A mounted pin file is a link, and Kubernetes replaces its target."""
-        from certpin.rotation import journal_path
+        from certpin.rotation import journal_of
 
-        return journal_path(self._path)
+        return journal_of(self._path)
 
     def facts(self) -> GateFacts:
         """Read the pin file, the journal and the chains of issuers as one consistent snapshot.
 
         Raises:
-            ConfigError: a file is invalid, the journal has no version, or the files are replaced
+            ConfigError: a file is invalid, the journal has no version, there is another journal
+                beside a link, or the files are replaced
                 again and again while they are read.
         """
         from certpin.cli.rotate.admission import GateFacts

@@ -37,6 +37,20 @@ MUTATIONS: list[Mutation] = [
         _PRINTED + "test_status_leads_to_the_end_of_a_rotation",
     ),
     Mutation(
+        "the backup of a plan is in a file that does not exist yet",
+        "certpin/cli/rotate/plan.py",
+        'unused_name("next-backup.key", taken)',
+        '"next-backup.key"',
+        _PRINTED + "test_a_plan_to_the_backup_of_the_last_plan_makes_another_file",
+    ),
+    Mutation(
+        "the plans of two hosts make two files",
+        "certpin/cli/rotate/plan.py",
+        'unused_name("next-backup.key", taken)',
+        'unused_name("next-backup.key")',
+        _PRINTED + "test_the_plans_of_two_hosts_make_two_files",
+    ),
+    Mutation(
         "a switch to the last backup leads to the next one",
         "certpin/cli/rotate/switch.py",
         "if found := _without_backup(step):",

@@ -176,6 +176,17 @@ def test_a_plan_brings_a_signed_version_to_the_clients(bank: Bank) -> None:
     assert [line for line in lines if line in both] == [*both, *both]
 
 
+def test_a_plan_to_the_backup_of_the_last_plan_makes_another_file(bank: Bank) -> None:
+    Path("b.key").rename("next-backup.key")
+    (host,) = bank("plan", "--to", "next-backup.key", "--json").json["hosts"]
+    commands = [command for step in host["steps"] for command in step["commands"]]
+    starts = [command for command in commands if " start " in command]
+    made = "next-backup-2.key"
+    assert starts == [f"certpin rotate start --new {made}", f"certpin rotate start {made}"]
+    assert typed(bank, starts[0]).code == typed(bank, starts[1]).code == 0
+    assert Path(made).exists()
+
+
 @dataclass
 class Clinic:
     """Two hosts at one server with one key; each has a backup, or both have the same.
@@ -251,6 +262,14 @@ def test_the_commands_of_an_emergency_at_two_hosts_are_accepted_in_their_order(
     clinic.follow(commands)
     again = clinic.run("rotate", "emergency", "old.key", fact, "--json")
     assert [host["steps"] for host in again.json["hosts"]] == [[], []]
+
+
+@pytest.mark.peer("nginx")
+def test_the_plans_of_two_hosts_make_two_files(clinic: Clinic) -> None:
+    made = clinic.run("rotate", "plan", "--to", f"{HOST}.key").out
+    files = re.findall(r"start --new (\S+)", made)
+    assert files == ["next-backup.key", "next-backup-2.key"][: len(files)]
+    assert len(files) == 3 - clinic.paths
 
 
 @pytest.mark.peer("nginx")

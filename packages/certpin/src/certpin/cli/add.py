@@ -7,7 +7,6 @@ import shlex
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -36,6 +35,7 @@ from certpin.cli.options import (
     json_option,
     pin_file_option,
     provider_name,
+    unused_name,
 )
 from certpin.cli.reply import fold, print_json, say
 
@@ -337,7 +337,7 @@ def _rotate_command(path: Path, pattern: HostPattern, backup: Backup) -> str:
     if backup.given is not None:
         key = shlex.quote(backup.given)
         return f"to add another key: certpin rotate start {key}{options}{unshipped}"
-    key = shlex.quote(_new_key_name(backup.place))
+    key = _new_key_name(backup.place)
     return (
         f"to add another key: certpin rotate start --new {key}{options}; "
         f"then certpin rotate plan --to {key}{options} prints the steps to it{unshipped}"
@@ -347,6 +347,8 @@ def _rotate_command(path: Path, pattern: HostPattern, backup: Backup) -> str:
 def _new_key_name(place: str | None) -> str:
     """Return the place for a new private key, for a command that an error message suggests.
 
+    It is quoted for a shell.
+
     Return ``place`` if a new key can be made there: a URI on a PKCS#11 token, or the path of a file
     that doesn't exist. Otherwise return a free file name in the same folder, such as ``next.key``.
     If ``place`` is None, the free file name is in the current folder.
@@ -354,10 +356,9 @@ def _new_key_name(place: str | None) -> str:
     from pathlib import Path
 
     if place is not None and (is_on_token(place) or not os.path.lexists(place)):
-        return place
+        return shlex.quote(place)
     folder = Path(place).parent if place else Path()
-    names = ("next.key" if number == 1 else f"next-{number}.key" for number in count(1))
-    return next(str(key) for key in map(folder.joinpath, names) if not os.path.lexists(key))
+    return unused_name(str(folder / "next.key"))
 
 
 def _chain_if_verified(host: str, connection: ConnectionOptions) -> Chain | None:

@@ -12,6 +12,7 @@ import re
 import sys
 from dataclasses import dataclass
 from functools import wraps
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -206,6 +207,28 @@ def unfiled_sign_command() -> str:
     It has a placeholder for the keys, unless the environment names them.
     """
     return "certpin publish sign" + ("" if os.environ.get(KEYS_VARIABLE) else " KEY…")
+
+
+def unused_name(wanted: str, taken: Collection[str] = ()) -> str:
+    """Return the name of a file that does not exist yet, for a command that is printed.
+
+    Args:
+        wanted: the name, which may have folders. If it is in use, it gets a number:
+            ``next-2.key`` for ``next.key``.
+        taken: names that are in use, too, such as those in commands that were printed before.
+
+    Returns:
+        The name, quoted for a shell.
+    """
+    import shlex
+
+    path = Path(wanted)
+    base, dot, suffix = path.name.partition(".")
+    others = (str(path.with_name(f"{base}-{number}{dot}{suffix}")) for number in count(2))
+    names = chain([str(path)], others)
+    return shlex.quote(
+        next(each for each in names if each not in taken and not os.path.lexists(each))
+    )
 
 
 timeout_option: Decorator = click.option(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shlex
 from dataclasses import replace
-from itertools import count
 from typing import TYPE_CHECKING
 
 import click
@@ -13,7 +11,7 @@ import click
 from certpin.cli.reply import say
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -450,22 +448,6 @@ def repository_dates(
     context = ContextCache().get(policy.trust if policy else None)
     date = url_time(url, context, timeout=timeout)
     return (ServerDate(host, date, utc_now()),) if date else ()
-
-
-def unused_name(stem: str, taken: Collection[str] = ()) -> str:
-    """Return the name of a file that does not exist yet, for a command that is printed.
-
-    Args:
-        stem: the name. If it is in use, it gets a number: ``next-2.key`` for ``next.key``.
-        taken: names that are in use, too, such as those in commands that were printed before.
-
-    Returns:
-        The name, quoted for a shell.
-    """
-    base, dot, suffix = stem.partition(".")
-    names = (stem if number == 1 else f"{base}-{number}{dot}{suffix}" for number in count(1))
-    unused = (name for name in names if name not in taken and not os.path.lexists(name))
-    return shlex.quote(next(unused))
 
 
 def settings_path(pin_file: Path) -> Path:

@@ -16,6 +16,7 @@ from certpin.cli.options import (
     json_option,
     pin_file_option,
     unfiled_sign_command,
+    unused_name,
 )
 from certpin.cli.reply import fold, print_json
 from certpin.cli.rotate.files import RotationFiles, probe_for_reading
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from certpin.pins import HostPolicy, Pin, PinSet
     from certpin.rotation import Plan, Step
 
-_BACKUP_FILE = "next-backup.key"
 # `finish` retires and removes a key; given again it continues.
 _COMMANDS = {
     "stage": "start",
@@ -110,19 +110,20 @@ def plan(
         for policy in policies
     }
     signed = is_signed_by_default(files)
-    commands = {
-        str(policy.pattern): _Commands(
+    commands: dict[str, _Commands] = {}
+    for policy in policies:
+        taken = [each.backup for each in commands.values()]
+        commands[str(policy.pattern)] = _Commands(
             path,
             files.pins,
             policy,
             probes,
             key,
+            unused_name("next-backup.key", taken),
             signed,
             release_options(files),
             bool(chain.prospects),
         )
-        for policy in policies
-    }
     unknown = [*results.unknown, *chain.unknown]
     if as_json:
         hosts = [_plan_json(host, made, commands[host]) for host, made in plans.items()]
@@ -200,6 +201,7 @@ class _Commands:
 
     Attributes:
         key: the key to which the plan leads, as the user named it: a file, a pin or a URI.
+        backup: the file of the next backup's key, which does not exist yet.
         signed: True if clients fetch versions as signed pin sets.
         release: the options that end a ``rotate shipped`` command, such as ``--app NAME
             --release``.
@@ -211,6 +213,7 @@ class _Commands:
     policy: HostPolicy
     probes: ProbeOptions
     key: str
+    backup: str
     signed: bool
     release: str
     has_chain: bool
@@ -240,9 +243,9 @@ class _Commands:
             command = self._with_options(command, self.pins.policies)
             return [command, push] if self.signed else [command + self.release]
         if step.act == "generate":
-            command = new_backup_command(match, _BACKUP_FILE)
+            command = new_backup_command(match, self.backup)
             return [self._with_options(command, [self.policy], connects=False)]
-        backup = OTHER_AUTHORITY if match == "ca" else _BACKUP_FILE
+        backup = OTHER_AUTHORITY if match == "ca" else self.backup
         names = {NEXT_BACKUP: backup, made.to: self.key}
         name = names.get(step.pin, str(step.pin)) if step.pin else ""
         if step.needs_chain:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from certpin.cli.named_key import noted_place
-from certpin.cli.options import file_option, sign_command
-from certpin.cli.rotate.files import unused_name
+from certpin.cli.options import file_option, sign_command, unused_name
 from certpin.cli.rotate.recording import is_signed_by_default, shipped_command
 
 if TYPE_CHECKING:

@@ -9,12 +9,11 @@ import click
 
 from certpin.cli.candidates import complete_files
 from certpin.cli.named_key import policies_for_step, resolve_key
-from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.options import json_option, pin_file_option, unused_name
 from certpin.cli.rotate.files import (
     RotationFiles,
     name_of,
     probe_for_step,
-    unused_name,
     who_option,
 )
 from certpin.cli.rotate.new_chain import NewChain

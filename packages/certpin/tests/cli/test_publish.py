@@ -101,6 +101,39 @@ def test_a_version_that_cannot_be_signed_is_not_recorded(begun: Run) -> None:
     anchors.unlink()
 
 
+def test_a_pin_file_under_two_names_has_one_folder(begun: Run) -> None:
+    """The commands of ``status`` are the same under both names, and sign the same files."""
+    Path("app").mkdir()
+    Path("app/pins.toml").symlink_to("../pins.toml")
+    link = ("--file", "app/pins.toml")
+    assert begun("publish", "sign", *KEYS, "--offline", *link).code == 0
+    assert follow() == 3
+    assert begun("publish", "push", *link).code == 0
+    assert Path("www/metadata/timestamp.json").is_file()
+    assert documented(begun, "status", *link)["delivered"]
+    Path("app/publish").symlink_to("../publish")
+    assert begun("publish", "status", *link).code == 0
+    Path("app/publish").unlink()
+    shutil.copytree(FOLDER, "app/publish")
+    for words in (("status",), ("sign", *KEYS, "--offline"), ("push",), ("init", *INIT)):
+        done = begun("publish", *words, *link)
+        assert (done.code, "app/publish is not read" in done.err) == (2, True), words
+
+
+@pytest.mark.parametrize("name", ["pins.toml", "app/pins.toml"])
+def test_both_names_of_a_pin_file_lead_to_its_first_signed_version(run: Run, name: str) -> None:
+    write(kit.policy(HOST))
+    Path("app").mkdir()
+    Path("app/pins.toml").symlink_to("../pins.toml")
+    assert run("rotate", "shipped", "3", "--offline", "--force", "--reason", "old").code == 0
+    documented(run, "init", *INIT)
+    assert run("rotate", "start", str(NEW), "--file", name).code == 0
+    (host,) = run("rotate", "status", "--offline", "--json", "--file", name).json["hosts"]
+    option = "" if name == "pins.toml" else f" --file {name}"
+    commands = [f"certpin publish {words}{option}" for words in ("sign KEY…", "push")]
+    assert host["next"]["commands"] == commands
+
+
 @pytest.mark.medium
 @pytest.mark.peer("dart")
 def test_a_flutter_app_follows_what_is_signed(begun: Run) -> None:

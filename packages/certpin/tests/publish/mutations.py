@@ -64,6 +64,28 @@ MUTATIONS: list[Mutation] = [
         _SIGN + "a_version_far_ahead_needs_a_new_root_in_the_same_publication",
     ),
     Mutation(
+        "a pin file under two names has one folder",
+        "certpin/publish/folder.py",
+        "folder = journal_path(pin_file).with_name(FOLDER)",
+        "return pin_file.with_name(FOLDER)",
+        "tests/cli/test_publish.py::test_a_pin_file_under_two_names_has_one_folder",
+    ),
+    Mutation(
+        "a second folder beside a link is refused",
+        "certpin/publish/folder.py",
+        "    if not pin_file.is_symlink() or not beside.exists():\n",
+        "    if True:\n",
+        "tests/cli/test_publish.py::test_a_pin_file_under_two_names_has_one_folder",
+    ),
+    Mutation(
+        "both names of a pin file lead to signed versions",
+        "certpin/cli/rotate/files.py",
+        'journal_path(pin_file).with_name("publish")',
+        'pin_file.with_name("publish")',
+        "tests/cli/test_publish.py::"
+        "test_both_names_of_a_pin_file_lead_to_its_first_signed_version[app/pins.toml]",
+    ),
+    Mutation(
         "nothing is recorded that clients would refuse",
         "certpin/cli/publish/sign.py",
         "    done = signed_with(plan, keys, renew)  "

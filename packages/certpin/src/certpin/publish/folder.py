@@ -29,6 +29,7 @@ from certpin.errors import ConfigError, PinFileError
 from certpin.pinfile.file import left_overs, put
 from certpin.publish.content import LIMITS
 from certpin.publish.state import FolderContents, pin_file_errors
+from certpin.rotation.history import journal_path
 from certpin.support.files import has_locks, try_lock
 from certpin.support.text import printable
 from certpin.updates.settings import target_path
@@ -52,6 +53,28 @@ _PUT = {
 _LONGEST_SIGNATURE = 4096  # bytes; one of RSA with 8192 bits has 2048 as hexadecimal digits
 _MOST_SIGNATURES = 256
 _CONFLICT = b"<<<<<<< "  # metadata is one line, so git's marker comes first
+
+
+def folder_of(pin_file: Path) -> Path:
+    """Return the path of the folder ``publish/`` of a pin file: it is beside the journal.
+
+    If the pin file is a symbolic link, both are beside its target: clients follow one first root.
+
+    Raises:
+        ConfigError: there is another such folder beside the link.
+    """
+    folder = journal_path(pin_file).with_name(FOLDER)
+    beside = pin_file.with_name(FOLDER)
+    if not pin_file.is_symlink() or not beside.exists():
+        return folder
+    with suppress(OSError):  # there is no folder beside the pin file
+        if beside.samefile(folder):
+            return folder
+    raise ConfigError(
+        f"{pin_file} is a link, and its signed files are in {folder}: {beside} is not read",
+        key="publish",
+        fix=f"move it to {folder}; if that has a root already, remove the other folder",
+    )
 
 
 def read(folder: Path) -> FolderContents:

@@ -109,7 +109,7 @@ def open_context(path: Path, files: RotationFiles | None = None) -> PublishConte
         from certpin.publish import content, folder, settings, state
         from certpin.publish.signing_plan import SigningPolicy
 
-    here = path.parent / folder.FOLDER
+    here = folder.folder_of(path)
     ours = settings.load(here / folder.SETTINGS)
     files = files or RotationFiles(path)
     folder.require_owner(here, path, files.pins.name)
@@ -147,7 +147,7 @@ def locked_context(path: Path) -> Iterator[PublishContext]:
     with tuf_needed():
         from certpin.publish import folder
 
-    with folder.held(path.parent / folder.FOLDER):
+    with folder.held(folder.folder_of(path)):
         yield open_context(path)
 
 

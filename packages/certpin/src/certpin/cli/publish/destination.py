@@ -67,7 +67,7 @@ def read_delivery(context: PublishContext, *, offline: bool) -> Delivery:
 def _readers(context: PublishContext) -> Iterator[tuple[str, Callable[[], Read]]]:
     from certpin.publish.storage import open_storage
 
-    settings, beside = context.policy.settings, context.path.parent
+    settings, beside = context.policy.settings, context.folder.parent
     if settings.url is not None:
         url = settings.url
         yield url, lambda: open_storage(url, beside, settings.storage).read

@@ -112,9 +112,9 @@ def init(
     Run it once for each app. Apps may share a root key: each root names its pin set, and clients
     follow no root of another one.
 
-    Writes publish/ beside the pin file: publish.toml, and site/metadata/1.root.json. If another
-    person has a root key, it writes a draft of the root that needs that person's signature. New
-    keys are P-256 keys, in files of mode 600 or on their token.
+    Writes publish/ beside the pin file (beside the target of a link): publish.toml, and
+    site/metadata/1.root.json. If another person has a root key, it writes a draft of the root that
+    needs that person's signature. New keys are P-256 keys, in files of mode 600 or on their token.
 
     The online key must not be among the others: an attacker may break into its machine.
 
@@ -140,7 +140,7 @@ def init(
         from certpin.updates.trust import dart_shortage
 
     pins = PinSet.load(path)
-    here = path.parent / folder.FOLDER
+    here = folder.folder_of(path)
     _refuse_known(here, path, pins.name)
     ours = settings.PublishSettings(url, _days(expires))
     places: dict[Kind, Sequence[str]] = {

@@ -66,7 +66,7 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
     with tuf_needed():
         from certpin.publish import folder
 
-    here = path.parent / folder.FOLDER
+    here = folder.folder_of(path)
     with folder.held(here):
         settings, files = load(here / folder.SETTINGS), RotationFiles(path)
         folder.require_owner(here, path, files.pins.name)
@@ -156,13 +156,13 @@ def _url(settings: PublishSettings, file: Path) -> str:
 
 def _pushed(files: RotationFiles, url: str, settings: PublishSettings, *, dry: bool) -> Pushed:
     from certpin.pins import utc_now
-    from certpin.publish.folder import FOLDER
+    from certpin.publish.folder import folder_of
     from certpin.publish.push import prepare, upload
     from certpin.publish.storage import open_storage
 
-    beside = files.path.parent
-    storage = open_storage(url, beside, settings.storage)
-    site, name = beside / FOLDER / "site", files.pins.name
+    here = folder_of(files.path)
+    storage = open_storage(url, here.parent, settings.storage)
+    site, name = here / "site", files.pins.name
     pushed = prepare(site, storage, name=name, now=utc_now(), shipped=_shipped(files))
     is_first = waits_for_push(files.deployed, pushed)  # refuse before anything is done
     if not dry and (is_first or pushed.uploads):

@@ -453,6 +453,8 @@ def repository_dates(
 def settings_path(pin_file: Path) -> Path:
     """Return the path of ``publish/publish.toml``, the settings of ``certpin publish``.
 
-    The folder ``publish`` is beside the pin file.
+    The folder ``publish`` is beside the journal, also if the pin file is a symbolic link.
     """
-    return pin_file.parent / "publish" / "publish.toml"
+    from certpin.rotation import journal_path
+
+    return journal_path(pin_file).with_name("publish") / "publish.toml"

@@ -104,6 +104,13 @@ MUTATIONS: list[Mutation] = [
         _ROOT,
     ),
     Mutation(
+        "the fix before a push names no push of another pin set",
+        _REMEDIES,
+        "(certpin rotate status prints the command)",
+        "(certpin publish push)",
+        _PRINTED + "test_a_refusal_before_the_push_names_no_push_of_another_pin_set",
+    ),
+    Mutation(
         "a root that the pin file trusts goes out with the next version",
         _REMEDIES,
         "    if not lacks_path(situation, [Version(situation.pins)], prospects):",

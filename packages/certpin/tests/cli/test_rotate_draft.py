@@ -312,6 +312,6 @@ def test_a_signed_set_counts_from_its_push_and_activate_says_so(
     assert "not pushed yet (certpin publish push)" in status.out
     refused, facts = stepped(out, "switch", "new.key", *OFFLINE)
     assert (refused.code, invariants(facts)) == (1, ["adopted"])
-    assert "certpin publish push" in facts["breaches"][0]["fix"]
+    assert facts["breaches"][0]["fix"].startswith("push version 4 (certpin rotate status prints")
     planned = out("rotate", "plan", "--to", "new.key", *OFFLINE)
     assert "certpin publish push" in planned.out

@@ -167,6 +167,19 @@ def test_a_key_that_goes_before_it_is_published_needs_no_version(
     assert (printed, following(bank)["act"]) == ("certpin rotate status", "none")
 
 
+def test_a_refusal_before_the_push_names_no_push_of_another_pin_set(bank: Bank) -> None:
+    bank("start", "--new", "next.key")
+    record_signed()
+    for path in (Path("pins.toml"), Path("pins.journal.jsonl")):
+        path.rename(path.name.replace("pins", "bank"))
+    refused = bank("switch", "next.key", "--file", "bank.toml", "--json")
+    fixes = [breach["fix"] for breach in refused.json["breaches"]]
+    assert any(fix.startswith("push version 4 (certpin rotate status") for fix in fixes)
+    assert "certpin publish push" not in refused.out
+    (host,) = bank("status", "--file", "bank.toml", "--json").json["hosts"]
+    assert host["next"]["commands"] == ["certpin publish push --file bank.toml"]
+
+
 def test_a_plan_brings_a_signed_version_to_the_clients(bank: Bank) -> None:
     record_signed()
     (host,) = bank("plan", "--to", "n.key", "--json").json["hosts"]

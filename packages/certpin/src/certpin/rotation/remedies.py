@@ -78,7 +78,8 @@ def how_to_confirm_time(situation: Situation) -> str:
 
 def _how_to_wait(situation: Situation, latest: Version, refusing: Sequence[Version]) -> str:
     if latest.pending:
-        return f"push version {latest.number}, and wait: certpin publish push"
+        # Without --file, which is unknown here, the command could push another pin set.
+        return f"push version {latest.number} (certpin rotate status prints the command), and wait"
     copies = [each.number for each in refusing if each.fetched and each.number == latest.number]
     if copies:
         return (

@@ -134,8 +134,15 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "--offline is in the fix only if no server was contacted",
         _REMEDIES,
-        "if any(each.server for each in situation.sightings):",
+        "if evidence.contacted:",
         "if False:",
+        "tests/rotation/test_clock.py::test_the_fix_names_what_keeps_the_time_unconfirmed",
+    ),
+    Mutation(
+        "a server of another host counts as contacted",
+        "certpin/rotation/gate.py",
+        "        contacted=any(each.server for each in sightings),\n",
+        "",
         "tests/rotation/test_clock.py::test_the_fix_names_what_keeps_the_time_unconfirmed",
     ),
     Mutation(

@@ -135,8 +135,9 @@ def test_the_fix_names_what_keeps_the_time_unconfirmed(
     server: str, dates: tuple[ServerDate, ...], fix: str
 ) -> None:
     """Without a server, the chain is from a file (``--offline``)."""
-    seen = (replace(SEEN[0], server=server),)
-    known = replace(judged(newest=entry(DAY), dates=dates), sightings=seen)
+    of_another_host = replace(SEEN[0], server=server)
+    contacted = time_evidence(None, [of_another_host]).contacted
+    known = judged(newest=entry(DAY), dates=dates, contacted=contacted)
     found = check_step(known, "activate", pin("c"))[-1]
     assert "no client holds version 1 any more" in found.problem
     assert fix in found.fix

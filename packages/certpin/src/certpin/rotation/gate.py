@@ -235,7 +235,13 @@ def time_evidence(
     proven = [each.date for each in sightings if each.chain and each.date]
     hints = [each.date for each in sightings if not each.chain and each.date]
     entry = f"{newest.step} by {printable(newest.who)}" if newest else ""
-    return TimeEvidence(newest.time if newest else None, entry, (*proven, *others), tuple(hints))
+    return TimeEvidence(
+        newest.time if newest else None,
+        entry,
+        (*proven, *others),
+        tuple(hints),
+        contacted=any(each.server for each in sightings),
+    )
 
 
 def step_time(newest: Event | None, now: datetime) -> datetime:
@@ -336,7 +342,7 @@ def unconfirmed(situation: Situation) -> Violation | None:
         "clock",
         f"no server confirmed the time{_hint(situation)}",
         client_count(situation),
-        fix=how_to_confirm_time(situation),
+        fix=how_to_confirm_time(situation.evidence),
     )
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from certpin.rotation.prospect import Prospect
-    from certpin.rotation.situation import Situation
+    from certpin.rotation.situation import Situation, TimeEvidence
 
 
 SET_CLOCK = "set the clock of this machine, or of that server if it is the one that is wrong"
@@ -65,11 +65,11 @@ def how_to_trust(
     return f"{missing}; if the root is a new one, put it into the file of `trust`, {then}"
 
 
-def how_to_confirm_time(situation: Situation) -> str:
+def how_to_confirm_time(evidence: TimeEvidence) -> str:
     """Return the fix if no server with a verified chain has confirmed this machine's clock."""
-    if situation.evidence and situation.evidence.dates:
+    if evidence.dates:
         return SET_CLOCK
-    if any(each.server for each in situation.sightings):  # else no server was contacted
+    if evidence.contacted:
         how = "let a server answer by HTTPS with a Date: the contacted ones sent none"
     else:
         how = "contact a server that answers by HTTPS with a Date: leave out --offline"

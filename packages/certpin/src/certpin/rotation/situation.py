@@ -311,12 +311,14 @@ class TimeEvidence:
         entry: the step of that entry and the person who took it, as text; empty without an entry.
         dates: the times of servers, over connections with verified chains.
         hints: the times of servers without a verified chain. They prove nothing.
+        contacted: True if a server answered, of any host of the pin file.
     """
 
     newest: datetime | None = None
     entry: str = ""
     dates: tuple[ServerDate, ...] = ()
     hints: tuple[ServerDate, ...] = ()
+    contacted: bool = False
 
     @property
     def confirmed(self) -> bool:

@@ -17,14 +17,16 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from certpin.lab import Authority
 from certpin.pins import Pin, utc_now
 from certpin.rotation import AdoptionDelays
 from certpin.x509.certificate import read_certificates
 from tests import kit
 from tests.cli import _documented
-from tests.cli._private_pki import BACKUP, LEAF, WITH, Entry, Hospital, PrivatePKI
+from tests.cli._private_pki import BACKUP, LEAF, TRUST, WITH, Entry, Hospital, PrivatePKI
 from tests.cli._rotating import APP, JOURNAL, days_pass, history, invariants, stepped
 from tests.cli.conftest import HOST
+from tests.x509._authorities import valid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -206,6 +208,40 @@ def test_a_chain_that_expires_before_its_date_is_certified_again(hospital: Hospi
     assert "get the new key certified again" in hospital("plan", "--to", chain).out
     _, host = planned(hospital, hospital.chain("new", "int2"))
     assert host["reissue_by"] is None
+
+
+def test_only_certificates_that_clients_need_have_to_be_valid_on_the_date(
+    hospital: Hospital,
+) -> None:
+    root = hospital.pki.authorities["root1"]
+    ending = Authority("root1", key=root.key, change=valid(-99, 6))
+    crossed = Authority("root1", issuer=Authority("Other"), key=root.key, change=valid(-99, 2))
+    hospital.write("any", ["root1"], [LEAF, BACKUP])
+    TRUST.write_bytes(ending.pem + root.pem)  # clients take the first one while it is valid
+    hospital.ship(days=100)
+    chain = Path(hospital.chain("new", "int2"))
+    chain.write_bytes(chain.read_bytes() + crossed.pem)
+    code, host = planned(hospital, chain.name)
+    assert (code, host["reissue_by"]) == (0, None)
+    leaf = Path(hospital.chain("new", "int2", days=6))
+    leaf.write_bytes(leaf.read_bytes() + crossed.pem)
+    _, host = planned(hospital, leaf.name)
+    assert day(host["reissue_by"]) - utc_now() > timedelta(days=5)
+
+
+def test_an_authority_that_expires_before_the_date_certifies_nothing_again(
+    hospital: Hospital,
+) -> None:
+    hospital.write("any", ["root1"], [LEAF, BACKUP])
+    hospital.ship(days=100)
+    root, key = hospital.pki.authorities["root1"], hospital.pki.keys["new"]
+    short = Authority("Short", issuer=root, change=valid(-99, 6))
+    Path("short.pem").write_bytes(short.issue(HOST, key=key).chain_pem)
+    code, host = planned(hospital, "short.pem")
+    assert (code, day(host["reissue_by"]) - utc_now() < timedelta(days=7)) == (0, True)
+    printed = " ".join(hospital("plan", "--to", "short.pem").out.split())
+    assert "certified by another authority, or renew the certificate of this one: " in printed
+    assert "Short expires before servers may use the chain." in printed
 
 
 def test_an_expired_chain_has_no_plan(hospital: Hospital) -> None:

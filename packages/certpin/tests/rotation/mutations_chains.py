@@ -65,6 +65,30 @@ _RULES = [
 ]
 
 MUTATIONS: list[Mutation] = [
+    Mutation(
+        "a certificate that no client needs may expire before the date of a chain",
+        "certpin/rotation/planner.py",
+        "            if chain_fault(prospect, policy, last) is not None:\n",
+        "            if True:\n",
+        "tests/cli/test_rotate_plan_chains.py::"
+        "test_only_certificates_that_clients_need_have_to_be_valid_on_the_date",
+    ),
+    Mutation(
+        "a certificate that no client needs gives a chain no date",
+        "certpin/rotation/planner.py",
+        "found += path.certificates if path else sent_certificates(prospect)",
+        "found += sent_certificates(prospect)",
+        "tests/cli/test_rotate_plan_chains.py::"
+        "test_only_certificates_that_clients_need_have_to_be_valid_on_the_date",
+    ),
+    Mutation(
+        "an authority that expires before the date certifies nothing again",
+        "certpin/rotation/planner.py",
+        "is_authority = ending != goal.certificates[0]",
+        "is_authority = False",
+        "tests/cli/test_rotate_plan_chains.py::"
+        "test_an_authority_that_expires_before_the_date_certifies_nothing_again",
+    ),
     *(
         Mutation(f"a path: {name}", _VALIDATION, old, new, _LIKE_OPENSSL.format(chain))
         for name, old, new, chain in _RULES

@@ -74,9 +74,12 @@ class Plan:
         renew_by: when the first of the served certificates expires, if that is before servers may
             use the new key. Then the certificate has to be renewed with its current key. ``None``
             if the new key comes in time.
-        reissue_by: when the first certificate of the new chain expires, if that is before servers
-            may use it. Then another certificate has to be issued for the new key. ``None`` if the
-            chain is valid on that date, or if only the key is known.
+        reissue_by: when the first certificate of the path that clients verify in the new chain
+            expires, if they refuse the chain from then on, and servers may use it only later. Then
+            another certificate has to be issued for the new key. ``None`` if the chain is valid on
+            that date, or if only the key is known.
+        ending_authority: the name of an authority, if it is its certificate that expires at
+            ``reissue_by``; empty if it is the certificate of the new key.
     """
 
     to: Pin
@@ -84,6 +87,7 @@ class Plan:
     violations: tuple[Violation, ...] = ()
     renew_by: datetime | None = None
     reissue_by: datetime | None = None
+    ending_authority: str = ""
 
     @property
     def possible(self) -> bool:

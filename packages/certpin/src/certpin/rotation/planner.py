@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from certpin.errors import CertificateParseError
-from certpin.rotation.faults import chain_fault, is_valid_chain
+from certpin.rotation.faults import chain_fault, is_valid_chain, verified_path
 from certpin.rotation.gate import check_now, check_step
 from certpin.rotation.plan import (
     NEXT_BACKUP,
@@ -50,6 +50,7 @@ from certpin.rotation.prospect import (
 from certpin.rotation.rules import dropped_pins, not_removed
 from certpin.rotation.situation import Version, last_end
 from certpin.rotation.violation import Violation
+from certpin.x509 import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -128,10 +129,17 @@ def plan(
     dates = [step.not_before for step in made.steps if step.not_before is not None]
     last = max(dates, default=None)
     served = [each.chain.leaf for each in situation.sightings if each.chain]
+    made = replace(made, renew_by=_first_end(served, last))
+    path = _ending_path(situation, goal, last)
+    reissue_by = _first_end(path, last)
+    if reissue_by is None:
+        return made
+    ending = next(each for each in path if _expiry_of(each) == reissue_by)
+    is_authority = ending != goal.certificates[0]
     return replace(
         made,
-        renew_by=_first_end(served, last),
-        reissue_by=_first_end(goal.certificates, last),
+        reissue_by=reissue_by,
+        ending_authority=name_of(ending) if is_authority else "",
     )
 
 
@@ -278,6 +286,24 @@ def _first_end(certificates: Iterable[Certificate], last: datetime | None) -> da
     """
     first = min(filter(None, map(_expiry_of, certificates)), default=None)
     return first if first is not None and last is not None and first <= last else None
+
+
+def _ending_path(situation: Situation, goal: _Goal, last: datetime | None) -> list[Certificate]:
+    """Return the certificates of the known chain that clients need, if they refuse it at ``last``.
+
+    They are those of the paths that clients verify at the beginning of the plan, or if no path is
+    known, all that servers will send. A cross-certificate that no client needs may expire.
+    """
+    if last is None:
+        return []
+    policies = [each for version in situation.alive for each in situation.policies_of(version)]
+    found: list[Certificate] = []
+    for prospect in goal.prospects:
+        for policy in policies:
+            if chain_fault(prospect, policy, last) is not None:
+                path = verified_path(prospect, policy, goal.begin)
+                found += path.certificates if path else sent_certificates(prospect)
+    return found
 
 
 def _expiry_of(certificate: Certificate) -> datetime | None:

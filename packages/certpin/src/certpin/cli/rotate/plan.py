@@ -154,9 +154,12 @@ def _print_plan(host: str, made: Plan, commands: _Commands) -> None:
         text = "with the same key and authority: it expires before servers may use the new key"
         click.echo(fold(f"Before {by}: renew the certificate {text}.", sys.stdout))
     if made.reissue_by:
-        by = in_utc(made.reissue_by)
-        text = "from the same authority: a certificate of this chain expires before servers may"
-        click.echo(fold(f"Before {by}: get the new key certified again {text} use it.", sys.stdout))
+        by, authority = in_utc(made.reissue_by), made.ending_authority
+        text = "again from the same authority: its certificate"
+        if authority:
+            text = f"by another authority, or renew the certificate of this one: {authority}"
+        text = f"get the new key certified {text} expires before servers may use the chain"
+        click.echo(fold(f"Before {by}: {text}.", sys.stdout))
     for violation in made.violations:
         word = "Impossible after that" if made.steps else "Impossible"
         click.echo(fold(f"{word}: {format_violation(violation)}", sys.stdout))

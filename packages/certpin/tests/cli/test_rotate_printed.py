@@ -187,6 +187,11 @@ def test_a_plan_brings_a_signed_version_to_the_clients(bank: Bank) -> None:
     assert [step["commands"] for step in host["steps"] if step["act"] == "publish"] == [both, both]
     lines = [line.strip() for line in bank("plan", "--to", "n.key").out.splitlines()]
     assert [line for line in lines if line in both] == [*both, *both]
+    for path in (Path("pins.toml"), Path("pins.journal.jsonl")):
+        path.rename(path.name.replace("pins", "bank"))
+    (host,) = bank("plan", "--to", "n.key", "--file", "bank.toml", "--json").json["hosts"]
+    printed = [step["commands"] for step in host["steps"] if step["act"] == "publish"]
+    assert printed == [[f"{command} --file bank.toml" for command in both]] * 2
 
 
 def test_a_plan_to_the_backup_of_the_last_plan_makes_another_file(bank: Bank) -> None:

@@ -197,16 +197,12 @@ def file_option(path: Path) -> str:
 
 
 def sign_command(path: Path) -> str:
-    """Return the command ``certpin publish sign`` for a pin file, for an output."""
-    return unfiled_sign_command() + file_option(path)
-
-
-def unfiled_sign_command() -> str:
-    """Return the command ``certpin publish sign`` without the option ``--file``.
+    """Return the command ``certpin publish sign`` for a pin file, for an output.
 
     It has a placeholder for the keys, unless the environment names them.
     """
-    return "certpin publish sign" + ("" if os.environ.get(KEYS_VARIABLE) else " KEY…")
+    keys = "" if os.environ.get(KEYS_VARIABLE) else " KEY…"
+    return f"certpin publish sign{keys}{file_option(path)}"
 
 
 def unused_name(wanted: str, taken: Collection[str] = ()) -> str:

@@ -133,7 +133,7 @@ def require_published(pins: AnyPinSet, recorded: AnyPinSet | None, *, what: str 
         raise ConfigError(
             f"version {pins.version} is not recorded as a signed set",
             key="version",
-            fix="sign the pin file with a targets key (certpin publish sign), or fetch the "
+            fix="sign the pin file with a targets key (certpin publish sign KEY…), or fetch the "
             "journal: git pull",
         )
     if pins.version != recorded.version or meaning(pins) != meaning(recorded):

@@ -318,7 +318,7 @@ def targets_of(
             raise ConfigError(
                 "no version is recorded as a signed set yet",
                 key="version",
-                fix="sign the pin file with a targets key: certpin publish sign",
+                fix="sign the pin file with a targets key: certpin publish sign KEY…",
             )
         return None, None
     reason = _reason(plan, content, renew) or ("it is drafted" if draft else "")

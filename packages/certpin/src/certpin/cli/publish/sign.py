@@ -403,6 +403,7 @@ def _next_command(
     if TIMESTAMP in dict(done.site):  # the first root is written without one
         return f"certpin publish push{file_option(context.path)}"
     if pending and all(wait.role == "timestamp" for wait in pending):
+        # Another key than those that signed now, which CERTPIN_SIGNING_KEYS may name.
         return f"certpin publish sign KEY{file_option(context.path)}"
     return None
 

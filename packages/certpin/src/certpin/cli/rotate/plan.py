@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from certpin.cli.candidates import complete_files
+from certpin.cli.choices import PIN_FILE
 from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.named_key import policies_for_step, resolve_key
 from certpin.cli.options import (
     file_option,
     json_option,
     pin_file_option,
-    unfiled_sign_command,
+    sign_command,
     unused_name,
 )
 from certpin.cli.reply import fold, print_json
@@ -242,7 +243,8 @@ class _Commands:
             return [push]
         if step.act == "publish":
             shipped = f"certpin rotate shipped {step.version}"
-            command = unfiled_sign_command() if self.signed else shipped
+            # As for the default pin file: `_with_options` appends `--file`.
+            command = sign_command(PIN_FILE) if self.signed else shipped
             command = self._with_options(command, self.pins.policies)
             return [command, push] if self.signed else [command + self.release]
         if step.act == "generate":

@@ -161,4 +161,32 @@ MUTATIONS: list[Mutation] = [
         "if needs_record(files):",
         _PRINTED + "test_a_key_that_goes_before_it_is_published_needs_no_version",
     ),
+    Mutation(
+        "a switch starts a backup of hosts that compare the same certificates",
+        "certpin/cli/rotate/switch.py",
+        "return [policy for policy in found if policy.match == found[0].match]",
+        "return found",
+        "tests/cli/test_rotate_printed.py::test_a_switch_at_hosts_that_compare_other_certificates_starts_a_backup_of_the_first",
+    ),
+    Mutation(
+        "a key that is replaced is no backup",
+        "certpin/cli/rotate/switch.py",
+        "{step.pin, *used, *situation.served}",
+        "{step.pin, *situation.served}",
+        "tests/cli/test_rotate_printed.py::test_a_key_that_is_replaced_is_no_backup_if_no_server_was_contacted",
+    ),
+    Mutation(
+        "a host without trust gets no advice about it",
+        "certpin/rotation/remedies.py",
+        "    if situation.policy.trust is None:\n        return missing\n",
+        "",
+        "tests/rotation/test_prospect.py::test_the_fix_for_a_host_without_trust_is_not_about_trust",
+    ),
+    Mutation(
+        "the fix of a lost key is another key",
+        "certpin/rotation/remedies.py",
+        'in {"removed", "lost", "compromised"}',
+        'in {"removed", "compromised"}',
+        "tests/cli/test_rotate_emergency_paths.py::test_no_fix_publishes_a_key_that_was_lost_before_it_went_out",
+    ),
 ]

@@ -222,6 +222,15 @@ def test_no_fix_pins_a_key_that_is_never_used_again(bank: Bank, end: str) -> Non
     assert fixes == {"start another: certpin rotate start --new next.key"}
 
 
+def test_no_fix_publishes_a_key_that_was_lost_before_it_went_out(bank: Bank) -> None:
+    bank("start", "--new", "other.key")
+    bank("emergency", "other.key", "--lost")
+    done, facts = stepped(bank.run, "switch", "other.key", "--offline")
+    assert (done.code, "adopted" in invariants(facts)) == (1, True)
+    fixes = {each["fix"] for each in facts["breaches"]}
+    assert fixes == {"start another: certpin rotate start --new next.key"}
+
+
 def test_a_finished_key_that_is_lost_needs_no_version(bank: Bank) -> None:
     for key in (bank.b.pin, bank.n.pin):
         bank.run("rotate", "emergency", str(key), "--lost", "--offline")

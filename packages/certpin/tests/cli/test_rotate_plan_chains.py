@@ -196,6 +196,38 @@ def test_a_plan_for_a_host_that_only_an_app_has_is_refused(hospital: Hospital) -
     assert hospital("switch", chain).code == 1
 
 
+def test_a_host_that_only_an_older_version_has_gives_a_plan_its_date(hospital: Hospital) -> None:
+    """Version 4 has other pins for the second host of the certificate; version 5 dropped it."""
+    file = Path("pins.toml")
+    text = file.read_text(encoding="utf-8")
+    dropped = text[text.index("[[host]]") :].replace(HOST, OTHER)
+    dropped = dropped.replace(str(hospital.pki.pin("backup")), str(kit.NOBODY))
+    file.write_text(text.replace("version = 3", "version = 4") + dropped, encoding="utf-8")
+    hospital.ship(days=100)
+    file.write_text(text.replace("version = 3", "version = 5"), encoding="utf-8")
+    hospital.ship()
+    chain = hospital.chain("backup", "int1", HOST, OTHER)
+    code, host = planned(hospital, chain)
+    assert (code, invariants(host)) == (0, [])
+    _, facts = stepped(hospital.run, "switch", chain, *WITH)
+    (refused,) = facts["breaches"]
+    date = next(step["not_before"] for step in host["steps"] if step["act"] == "activate")
+    assert (refused["host"], refused["safe_from"]) == (OTHER, date)
+
+
+def test_a_chain_that_is_renewed_before_its_date_is_presented_to_clients_with_another_root(
+    hospital: Hospital,
+) -> None:
+    """An app trusts one root, and has the new key; clients that fetch trust both, and lack it."""
+    assert hospital("shipped", "3", *APP).code == 0
+    hospital.write("any", ["root1", "root2"], [LEAF, BACKUP])
+    hospital.ship(days=1)
+    code, host = planned(hospital, hospital.chain("new", "int2", days=6))
+    assert (code, invariants(host)) == (0, [])
+    assert acts(host)[-1] == "publish"
+    assert day(host["reissue_by"]) - utc_now() < timedelta(days=7)
+
+
 def test_a_chain_that_expires_before_its_date_is_certified_again(hospital: Hospital) -> None:
     """Only the key has to wait, as with an ACME client that renews each week."""
     hospital.write("any", ["root1"], [LEAF, BACKUP])

@@ -18,7 +18,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from certpin.pinfile import PinSet
-from certpin.pins import HostPin
+from certpin.pins import HostPattern, HostPin, HostPolicy
 from tests import kit
 from tests.cli._pinfiles import write
 from tests.cli._rotating import days_pass, next_number, record_signed
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from certpin.lab import Authority, Identity
-    from certpin.pins import HostPolicy, Match
+    from certpin.pins import Match
     from tests.cli.conftest import Done, Run
 
 OTHER = "localhost"
@@ -154,6 +154,33 @@ def test_a_switch_to_the_only_backup_leads_to_another_one(bank: Bank) -> None:
     assert typed(bank, printed).code == 0
     bank("start", "--new", "c.key")
     assert bank("switch", "b.key", "--json").json["next"] is None  # nothing is changed
+
+
+def test_a_key_that_is_replaced_is_no_backup_if_no_server_was_contacted(bank: Bank) -> None:
+    done = bank.run("rotate", "switch", "b.key", "--offline", "--json")
+    assert done.json["next"] == "certpin rotate start --new next.key"
+
+
+def test_a_switch_at_hosts_that_compare_other_certificates_starts_a_backup_of_the_first(
+    run: Run, ca: Path, root: Authority, intermediate: Authority
+) -> None:
+    """Typed without its host, the command would be refused for the other one."""
+    other = root.intermediate("Other")
+    Path("other.pem").write_bytes(other.pem)
+    pins = (
+        HostPin(intermediate.pin, "intermediate", "active"),
+        HostPin(other.pin, "backup", "published"),
+    )
+    any_of_chain = HostPolicy(HostPattern.parse(HOST), pins)
+    write(any_of_chain, HostPolicy(HostPattern.parse(OTHER), pins, match="ca"), trust=ca)
+    Path("served.pem").write_bytes(intermediate.issue(HOST, OTHER).chain_pem)
+    served = ("--offline", "--served", "served.pem")
+    assert run("rotate", "shipped", next_number(), *served).code == 0
+    days_pass(100)
+    done = run("rotate", "switch", "other.pem", *served, "--json")
+    assert (done.code, done.err) == (0, "")
+    assert done.json["next"] == f"certpin rotate start --new next.key --host {HOST}"
+    assert run(*shlex.split(done.json["next"])[1:]).code == 0
 
 
 @pytest.mark.parametrize("is_signed", [True, False])

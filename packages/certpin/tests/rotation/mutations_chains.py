@@ -480,4 +480,39 @@ MUTATIONS: list[Mutation] = [
         _IN_TRUST
         + "test_a_new_leaf_of_a_pinned_authority_is_safe_if_every_version_trusts_it[old-False]",
     ),
+    Mutation(
+        "a server presents the path that clients accept",
+        "certpin/rotation/prospect.py",
+        "return next(accepted, found[0] if found else None)",
+        "return found[0] if found else None",
+        "tests/rotation/test_prospect.py::test_a_server_is_taken_to_present_the_path_that_clients_accept",
+    ),
+    Mutation(
+        "a host that only an older version has gives a plan its date",
+        "certpin/rotation/planner.py",
+        "others = (is_valid_chain(situation, chains), *goal.guard(situation))",
+        "others = (is_valid_chain(situation, chains),)",
+        "tests/cli/test_rotate_plan_chains.py::test_a_host_that_only_an_older_version_has_gives_a_plan_its_date",
+    ),
+    Mutation(
+        "a chain that is renewed is presented to all clients",
+        "certpin/rotation/plan.py",
+        "            time=time,\n",
+        "",
+        "tests/cli/test_rotate_plan_chains.py::test_a_chain_that_is_renewed_before_its_date_is_presented_to_clients_with_another_root",
+    ),
+    Mutation(
+        "a plan refuses a key that no authority certifies",
+        "certpin/cli/rotate/plan.py",
+        "    chain.require_certifiable()\n",
+        "",
+        "tests/cli/test_rotate_csr.py::test_a_pinned_key_that_no_authority_certifies_is_lost",
+    ),
+    Mutation(
+        "a simulation refuses a key that no authority certifies",
+        "certpin/cli/rotate/simulate.py",
+        "    chain.require_certifiable()\n",
+        "",
+        "tests/cli/test_rotate_csr.py::test_a_pinned_key_that_no_authority_certifies_is_lost",
+    ),
 ]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from certpin.lab import Authority
 from certpin.pins import HostPin, HostPolicy, Pin, PinSet, verify
 from certpin.rotation import DeployedVersions, Prospect, Situation, check_step, prospect
-from certpin.rotation.prospect import conclude, prospects_of_key, stand_in
+from certpin.rotation.prospect import conclude, presented_chain, prospects_of_key, stand_in
 from certpin.x509 import Chain
 from certpin.x509.certificate import read_certificates
 from certpin.x509.chain import read_facts
@@ -190,6 +190,19 @@ def test_each_path_of_a_cross_signed_authority_has_to_be_accepted(root: Authorit
     assert conclude([both], [policy_of(ca.pin)], NOW) == "accepted"
 
 
+def test_a_server_is_taken_to_present_the_path_that_clients_accept(root: Authority) -> None:
+    """``plan`` goes on with this path after the servers have the chain."""
+    other, ca = Authority("other", now=NOW), root.intermediate("ca")
+    crossed = Authority("ca", issuer=other, key=ca.key)
+    leaf, above = _certificates(ca.issue(HOST))
+    roots = (root.certificate.der, other.certificate.der)
+    both = Prospect(leaf, (above, crossed.certificate), sent=True, roots=roots)
+    for pinned in (root, other):
+        found = presented_chain(both, policy_of(pinned.pin), NOW)
+        assert found is not None
+        assert found.certificates[-1] == pinned.certificate
+
+
 def test_a_chain_with_a_forged_signature_has_no_path(root: Authority, ca: Authority) -> None:
     """The chain has the pinned authority's certificate, but its key did not sign the leaf."""
     forger = Authority("ca", issuer=Authority("root", now=NOW))
@@ -262,6 +275,17 @@ def test_a_self_signed_leaf_needs_an_anchor_of_the_policy() -> None:
     assert conclude([alone], [policy_of(own.pin)], NOW) == "refused"
     trusted = policy_of(own.pin, trust=kit.anchors(own), match="leaf")
     assert conclude([alone], [trusted], NOW) == "accepted"
+
+
+def test_the_fix_for_a_host_without_trust_is_not_about_trust() -> None:
+    own = Authority(HOST)
+    alone = Prospect(own.certificate, (), sent=True)
+    pins = replace(pin_set({"a": "active", "b": "active"}), policies=(policy_of(own.pin),))
+    out = version(1, {"a": "active", "b": "active"}, ago=9 * DAY)
+    known = situation(replace(pins, version=2), replace(out, pins=pins))
+    found = check_step(known, "activate", own.pin, [alone])
+    (fix,) = (each.fix for each in found if each.invariant == "adopted")
+    assert fix == "add the missing intermediate to the file, or use a certificate of that authority"
 
 
 def test_clients_of_the_platform_refuse_a_private_root(root: Authority, ca: Authority) -> None:

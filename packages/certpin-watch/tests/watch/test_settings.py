@@ -93,6 +93,7 @@ def test_the_pages_need_a_separate_host_name(tmp_path: Path) -> None:
         ("tls_key = 'key.pem'", "tls_key"),
         ("listen = 'a b'", "listen"),
         ("public_url = 'watch.bank.example'", "public_url"),
+        ("public_url = 'ftp://watch.bank.example'", "public_url"),
         ("public_url = 'https:///pages'", "public_url"),
         ("public_url = 'https://watch.bank.example:port'", "public_url"),
         ("public_url = 'https://bank.example/watch'", "public_url"),

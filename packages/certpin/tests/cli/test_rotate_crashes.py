@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import signal
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,21 +58,26 @@ def out(run: Run) -> Run:
     return run
 
 
-@pytest.fixture
-def small_files(out: Run) -> Iterator[None]:
-    """Let the journal grow by only 40 bytes, as on a full disk."""
+@contextmanager
+def small_files() -> Iterator[None]:
+    """Let the journal grow by only 40 bytes, as on a full disk.
+
+    It is no fixture: pytest may write its own output to a file before a fixture ends.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (JOURNAL.stat().st_size + 40, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("step", ["start", "emergency"])
-@pytest.mark.usefixtures("small_files")
 def test_a_full_disk_leaves_no_part_of_a_line_in_the_journal(out: Run, step: str) -> None:
     before = JOURNAL.read_bytes(), Path("pins.toml").read_bytes()
     words = [str(Authority("x").pin)] if step == "start" else [str(LEAF), "--stolen"]
-    done = out("rotate", step, *words)
+    with small_files():
+        done = out("rotate", step, *words)
     assert (done.code, "cannot be written: File too large" in done.err) == (2, True)
     assert (JOURNAL.read_bytes(), Path("pins.toml").read_bytes()) == before
     assert out("rotate", "status", *OFFLINE).code == 0

@@ -391,8 +391,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a common anchor is one of the draft, too",
         _TRUST,
-        "return len(set(map(trust_digest, live_policies(situation)))) > 1",
-        "return len(set(map(trust_digest, live_policies(situation)[1:]))) > 1",
+        "return len(set(map(trust_digest, situation.live_policies))) > 1",
+        "return len(set(map(trust_digest, situation.live_policies[1:]))) > 1",
         _BY_TRUST + "test_a_draft_with_another_root_has_the_chain_named_too",
     ),
     Mutation(
@@ -454,7 +454,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a root of the platform and of a file is a common anchor",
         "certpin/cli/rotate/files.py",
-        "if len({bool(each and each.trust) for each in live_policies(known)}) == 1:",
+        "if len({bool(each and each.trust) for each in known.live_policies}) == 1:",
         "if policy.trust is None:",
         _BY_TRUST + "test_a_root_of_the_platform_and_of_a_file_is_a_common_one[True-True]",
     ),

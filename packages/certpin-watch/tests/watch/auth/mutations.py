@@ -314,6 +314,6 @@ MUTATIONS: list[Mutation] = [
         'if url.scheme not in {"https", "http"} or not host or not clean:',
         "if not clean:",
         "tests/watch/test_settings.py::test_an_error_names_the_key_and_the_line"
-        "[public_url = 'watch.bank.example'-public_url]",
+        "[public_url = 'ftp://watch.bank.example'-public_url]",
     ),
 ]

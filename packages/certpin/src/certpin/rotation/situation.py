@@ -506,6 +506,11 @@ class Situation:
         """
         return version.pins.policies_at(self.pattern, self.pins)
 
+    @property
+    def live_policies(self) -> list[HostPolicy | None]:
+        """The policy of the draft, and those of every version that some client may hold."""
+        return [self.policy, *(each for v in self.alive for each in self.policies_of(v))]
+
     def entry(self, pin: Pin) -> HostPin | None:
         """Return a pin's entry, with role and state, in the draft; ``None`` if it has none.
 

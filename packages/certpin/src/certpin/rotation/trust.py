@@ -62,14 +62,8 @@ def presented_path(
 
 def is_verified_by_some(situation: Situation, sighting: Sighting) -> bool:
     """Return True if clients with the draft, or with a live version, verify a server's chain."""
-    known = live_policies(situation)
+    known = situation.live_policies
     return any(presented_path(situation, sighting, policy) is not None for policy in known)
-
-
-def live_policies(situation: Situation) -> list[HostPolicy | None]:
-    """Return the policy of the draft, and those of every version that some client may hold."""
-    alive = situation.alive
-    return [situation.policy, *(each for v in alive for each in situation.policies_of(v))]
 
 
 def common_anchors(situation: Situation, policies: Sequence[HostPolicy | None]) -> tuple[str, ...]:
@@ -97,7 +91,7 @@ def anchors_to_name(situation: Situation) -> tuple[str, ...]:
     """
     if not _trusts_differ(situation):
         return ()
-    return common_anchors(situation, live_policies(situation))
+    return common_anchors(situation, situation.live_policies)
 
 
 def issuers_to_name(situation: Situation) -> tuple[str, ...]:
@@ -106,7 +100,7 @@ def issuers_to_name(situation: Situation) -> tuple[str, ...]:
     They trust different anchors, and have none in common, but verify the chain that a server sends:
     for example, the new root in it is cross-signed by the old one. Empty if that is not so.
     """
-    policies = live_policies(situation)
+    policies = situation.live_policies
     if not _trusts_differ(situation) or common_anchors(situation, policies):
         return ()
     sent = [seen.served.authorities for seen in situation.sightings if seen.served]
@@ -153,7 +147,7 @@ def is_stolen(situation: Situation, der: bytes) -> bool:
 
 def _trusts_differ(situation: Situation) -> bool:
     """Return True if a live version trusts other anchors than the draft, or than another one."""
-    return len(set(map(trust_digest, live_policies(situation)))) > 1
+    return len(set(map(trust_digest, situation.live_policies))) > 1
 
 
 def _is_trusted(
@@ -194,7 +188,7 @@ def _name_and_key(certificate: Certificate) -> tuple[str, bytes]:
 
 def _is_trusted_above(situation: Situation, sighting: Sighting, pin: Pin) -> bool:
     """Return True if every live version has the key of this authority in its path to a server."""
-    paths = [presented_path(situation, sighting, each) for each in live_policies(situation)]
+    paths = [presented_path(situation, sighting, each) for each in situation.live_policies]
     return all(path and any(pin in pins_of(each) for each in path.authorities) for path in paths)
 
 

@@ -123,7 +123,6 @@ class RotationFiles:
             pins: the pin set; by default the draft.
         """
         from certpin.rotation import Situation
-        from certpin.rotation.trust import live_policies
 
         known = Situation(
             pins or self.pins,
@@ -136,7 +135,7 @@ class RotationFiles:
             self.history.observed,
             self.evidence,
         )
-        if len({bool(each and each.trust) for each in live_policies(known)}) == 1:
+        if len({bool(each and each.trust) for each in known.live_policies}) == 1:
             return known
         from certpin.x509.chain import public_roots
 

@@ -80,9 +80,16 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "no key is parsed in a file of certificates",
         _READING,
-        "    if any(label not in _CERTIFICATES for label, _ in blocks):",
-        "    if False:",
+        "        if label not in _CERTIFICATES:",
+        "        if False:",
         _LIMITS + "test_a_file_of_certificates_is_not_searched_for_keys",
+    ),
+    Mutation(
+        "a large file of trust anchors is not read",
+        _READING,
+        "    _require_small(data)\n    if not data.strip():",
+        "    if not data.strip():",
+        "tests/x509/test_files.py::test_a_file_that_is_too_large_is_not_read",
     ),
     Mutation(
         "a DNS name is no address", _NAMES, " and not is_address(lower)", "", f"{_UNMATCHED}[::1]"

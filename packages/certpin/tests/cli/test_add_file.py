@@ -219,6 +219,16 @@ def test_a_file_without_authorities_is_refused(run: Run, target: str, content: b
     )
 
 
+def test_a_trusted_certificate_of_openssl_has_its_own_fix(run: Run, target: str) -> None:
+    Path("ca.pem").write_text(
+        "-----BEGIN TRUSTED CERTIFICATE-----\nMAA=\n-----END TRUSTED CERTIFICATE-----\n"
+    )
+    done = run("add", target, "--ca-file", "ca.pem", *KEY)
+    assert done.code == 2
+    assert "'TRUSTED CERTIFICATE'" in done.err
+    assert "fix: convert it: openssl x509 -in FILE" in done.err
+
+
 def test_without_an_answer_no_file_is_written(run: Run) -> None:
     assert run("add", "nobody.invalid", *KEY).code == 3
     assert list(Path().iterdir()) == []

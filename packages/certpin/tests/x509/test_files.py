@@ -191,8 +191,9 @@ def test_another_file_is_refused_with_a_list_of_formats(data: bytes) -> None:
 
 
 def test_a_file_that_is_too_large_is_not_read() -> None:
-    with pytest.raises(CertificateParseError, match=str(MAX_FILE_BYTES)):
-        read_items(bytes(MAX_FILE_BYTES + 1))
+    for read in (read_items, read_certificates):
+        with pytest.raises(CertificateParseError, match=str(MAX_FILE_BYTES)):
+            read(bytes(MAX_FILE_BYTES + 1))
 
 
 def test_many_begin_lines_are_refused_in_one_pass() -> None:
@@ -291,6 +292,23 @@ def test_trust_anchors_are_certificates_and_nothing_else(identity: Identity) -> 
     assert [each.subject for each in certificates] == ["CN=read.example", "CN=Below"]
     with pytest.raises(CertificateParseError, match="something in it is not a certificate"):
         read_certificates(identity.chain_pem + identity.key_pem)
+    with pytest.raises(CertificateParseError, match="it is empty"):
+        read_certificates(b"\n")
+
+
+@pytest.mark.parametrize(
+    ("label", "fix"),
+    [
+        ("TRUSTED CERTIFICATE", "openssl x509 -in FILE"),
+        ("PKCS7", "openssl pkcs7"),
+        ("X509 CRL", "other files"),
+        ("CERTIFICATE REQUEST", "other files"),
+    ],
+)
+def test_what_is_no_trust_anchor_is_named(label: str, fix: str) -> None:
+    with pytest.raises(CertificateParseError, match=f"a PEM block '{label}'") as caught:
+        read_certificates(_block(label, b"0"))
+    assert fix in caught.value.fix
 
 
 def test_a_private_key_with_another_public_key_is_refused() -> None:

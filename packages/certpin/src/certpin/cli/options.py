@@ -339,7 +339,7 @@ def anchors_pem(ca_file: Path | None) -> str | None:
     except InputError as exc:
         raise CertificateParseError(
             f"{printable(str(ca_file))} is not a file of certificates: {exc.problem}",
-            fix="give the authority's certificate, as PEM",
+            fix=exc.fix or "give the authority's certificate, as PEM",
         ) from exc
     return "".join(ssl.DER_cert_to_PEM_cert(certificate.der) for certificate in certificates)
 

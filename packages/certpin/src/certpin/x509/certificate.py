@@ -68,6 +68,10 @@ _PEM = re.compile(
 _PRIVATE_KEY = b"PRIVATE KEY"
 _CERTIFICATES = {b"CERTIFICATE", b"X509 CERTIFICATE"}
 _REQUESTS = {b"CERTIFICATE REQUEST", b"NEW CERTIFICATE REQUEST"}
+_CONVERSIONS = {
+    b"TRUSTED CERTIFICATE": "convert it: openssl x509 -in FILE",
+    b"PKCS7": "convert it: openssl pkcs7 -print_certs -in FILE",
+}
 
 Value = TypeVar("Value")
 _Extension = TypeVar("_Extension", bound="x509.ExtensionType")
@@ -541,13 +545,17 @@ def read_certificates(data: bytes) -> tuple[Certificate, ...]:
             CSR.
     """
     _require_small(data)
+    if not data.strip():
+        raise CertificateParseError("it is empty", fix="give certificates, as PEM or DER")
     if _BEGIN not in data:
         return (Certificate.from_der(data),)
     blocks = [block.groups() for block in _complete_blocks(data)]
-    if any(label not in _CERTIFICATES for label, _ in blocks):
-        raise CertificateParseError(
-            "something in it is not a certificate", fix="keep keys and CSRs in other files"
-        )
+    for label, _ in blocks:
+        if label not in _CERTIFICATES:
+            raise CertificateParseError(
+                f"something in it is not a certificate: a PEM block {label.decode()!r}",
+                fix=_CONVERSIONS.get(label, "keep keys, CSRs and all else in other files"),
+            )
     return tuple(Certificate.from_der(_decode(body)) for _, body in blocks)
 
 

@@ -212,6 +212,17 @@ def test_an_encrypted_key_is_read_with_its_passphrase(
     assert asked.times == 1
 
 
+def test_each_encrypted_key_of_a_file_has_its_passphrase(identity: Identity) -> None:
+    other = ec.generate_private_key(ec.SECP256R1())
+    data = b"".join(
+        key.private_bytes(PEM, PKCS8, serialization.BestAvailableEncryption(secret))
+        for key, secret in ((identity.key, b"one"), (other, b"two"))
+    )
+    secrets = iter([b"one", b"two"])
+    items = read_items(data + identity.key_pem, lambda: next(secrets))
+    assert [item.spki for item in items] == [*map(_spki, (identity.key, other, identity.key))]
+
+
 @pytest.mark.parametrize("encoding", [PEM, DER])
 def test_a_wrong_passphrase_is_a_typed_error(
     identity: Identity, encoding: serialization.Encoding

@@ -82,6 +82,15 @@ def test_an_encrypted_key_needs_its_passphrase(form: str) -> None:
         assert (secret is None or not known) == ("set CERTPIN_PASSPHRASE" in caught.value.fix)
 
 
+@pytest.mark.parametrize("form", ["pem", "older pem"])
+def test_other_blocks_beside_an_encrypted_key_are_ignored(form: str) -> None:
+    """For example, HAProxy and nginx read the parameters of Diffie-Hellman from this file."""
+    other = b"-----BEGIN DH PARAMETERS-----\nMAYCAQUCAQI=\n-----END DH PARAMETERS-----\n"
+    sealed = _sealed(form)
+    for data in (sealed + other, other + sealed):
+        assert file_key(data, lambda: SECRET).spki
+
+
 @pytest.mark.parametrize(
     "data", [b"-----BEGIN X-----\n", KEY.spki, b""], ids=["PEM", "public key", "nothing"]
 )

@@ -14,7 +14,7 @@ import binascii
 import hashlib
 import re
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     from cryptography import x509
 
-    from certpin.x509.rehearsal import Rehearsal
-
     Passphrase = Callable[[], bytes | None]
     Item: TypeAlias = "Certificate | keys.PublicKey"
 
@@ -41,9 +39,6 @@ MAX_CERTIFICATE_BYTES = 100 * 1024
 # The bundle of all public roots is below 1 MiB, so a larger file than this has another content.
 MAX_FILE_BYTES = 16 * 1024 * 1024
 
-# Private keys that are read without a check of the time: an RSA key of 4096 bits has 3.2 KiB as
-# PEM, and a DSA key of 8 KiB takes 4 s.
-_QUICK_KEY_BYTES = 4 * 1024
 _LONGEST_HEADER = 6  # bytes of a tag and a length below 4 GiB
 
 # Parsed certificates that a process keeps. A client meets a few dozen; a hostile server can make it
@@ -459,64 +454,14 @@ def read_items(data: bytes, passphrase: Passphrase = no_passphrase) -> tuple[Ite
         CertificateParseError: the file has no certificate and no key, or a broken one.
         KeyParseError: a key can't be read.
     """
-    return parse_items(data, _within_limits(data, passphrase))
-
-
-def parse_items(data: bytes, passphrase: Passphrase) -> tuple[Item, ...]:
-    """Do the work of ``read_items``, without its limits of time and memory for keys."""
     _require_small(data)
-    items = tuple(_read_pem(data, passphrase) if _BEGIN in data else _read_der(data, passphrase))
+    items = _read_pem(data, passphrase) if _BEGIN in data else _read_der(data, passphrase)
     if not items:
         raise CertificateParseError(
             "there is no certificate and no key in it",
             fix="give a certificate, CSR, key or PKCS#12 file, as PEM or DER",
         )
     return items
-
-
-def takes_long(data: bytes) -> bool:
-    """Return True if reading the keys of a file, even without a passphrase, may take long.
-
-    So it does with PKCS#12, which may have an empty passphrase, and with large private keys.
-    """
-    return _is_protected_der(data) or _private_bytes(data) > _QUICK_KEY_BYTES
-
-
-def _within_limits(data: bytes, passphrase: Passphrase) -> Passphrase:
-    """Check that the keys of a file can be read in limited time and memory, in another process.
-
-    Return the function to use for ``passphrase``, which makes this check with the passphrase.
-    Raises the errors of ``read_items``.
-    """
-
-    def ask() -> bytes:
-        secret = _ask(passphrase)
-        if error := _rehearse(data, secret).error:
-            raise error
-        return secret
-
-    if not takes_long(data):
-        return ask
-    needs_passphrase, error = _rehearse(data, None)
-    if needs_passphrase:
-        secret = ask()
-        return lambda: secret
-    if error:
-        raise error
-    return no_passphrase
-
-
-def _rehearse(data: bytes, secret: bytes | None) -> Rehearsal:
-    from certpin.x509.rehearsal import rehearse  # on first use: it loads subprocess
-
-    return rehearse(data, secret)
-
-
-def _private_bytes(data: bytes) -> int:
-    """Return the size of a file's private keys, as they are in the file; if DER, of all of it."""
-    if _BEGIN not in data:
-        return len(data)
-    return sum(len(block[0]) for block in _PEM.finditer(data) if block[1].endswith(_PRIVATE_KEY))
 
 
 def _is_protected_der(data: bytes) -> bool:
@@ -578,68 +523,80 @@ def _complete_blocks(data: bytes) -> list[re.Match[bytes]]:
     return blocks
 
 
-def _read_pem(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
-    for block in _complete_blocks(data):
-        label, body = block.groups()
-        if label in _CERTIFICATES:
-            yield Certificate.from_der(_decode(body))
-        elif label in _REQUESTS:
-            yield keys.certificate_request(_decode(body))
-        elif label == b"PUBLIC KEY":
-            yield keys.public_key(_decode(body))
-        elif label.endswith(_PRIVATE_KEY):
-            yield _private_pem(block.group(0), body, label, passphrase)
-        elif label != b"EC PARAMETERS":  # `openssl ecparam -genkey` writes them before the key
-            raise KeyParseError(
-                f"a PEM block {label.decode()!r} is not supported", fix="convert it with openssl"
-            )
+def _read_pem(data: bytes, passphrase: Passphrase) -> tuple[Item, ...]:
+    from certpin.x509.rehearsal import is_short, within_limits  # on first use: it loads subprocess
+
+    private = [block for block in _complete_blocks(data) if block[1].endswith(_PRIVATE_KEY)]
+    secrets = [_ask(passphrase) for block in private if _is_sealed(block)]
+    short = is_short(b"".join(block[0] for block in private))
+    return within_limits(_parse_pem, data, *secrets, short=short)
 
 
-def _private_pem(block: bytes, body: bytes, label: bytes, passphrase: Passphrase) -> keys.PublicKey:
-    if label.startswith(b"ENCRYPTED") or b"ENCRYPTED" in body:
-        return keys.encrypted_private_key(block, _ask(passphrase))
-    return keys.private_key(_decode(body))
+def _parse_pem(data: bytes, *secrets: bytes) -> tuple[Item, ...]:
+    """Return the certificates and keys in PEM data; ``secrets`` has one for each encrypted key."""
+    left = iter(secrets)
+    return tuple(item for block in _complete_blocks(data) for item in _parse_block(block, left))
 
 
-def _read_der(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
-    """Yield the certificates and keys in DER data, trying each structure that certpin reads.
+def _parse_block(block: re.Match[bytes], secrets: Iterator[bytes]) -> Iterator[Item]:
+    label, body = block.groups()
+    if label in _CERTIFICATES:
+        yield Certificate.from_der(_decode(body))
+    elif label in _REQUESTS:
+        yield keys.certificate_request(_decode(body))
+    elif label == b"PUBLIC KEY":
+        yield keys.public_key(_decode(body))
+    elif label.endswith(_PRIVATE_KEY) and _is_sealed(block):
+        yield keys.encrypted_private_key(block[0], next(secrets))
+    elif label.endswith(_PRIVATE_KEY):
+        yield keys.private_key(_decode(body))
+    elif label != b"EC PARAMETERS":  # `openssl ecparam -genkey` writes them before the key
+        raise KeyParseError(
+            f"a PEM block {label.decode()!r} is not supported", fix="convert it with openssl"
+        )
+
+
+def _is_sealed(block: re.Match[bytes]) -> bool:
+    """Return True if a PEM block with a private key is encrypted, as PKCS#8 or in OpenSSL's way."""
+    return block[1].startswith(b"ENCRYPTED") or b"ENCRYPTED" in block[2]
+
+
+def _read_der(data: bytes, passphrase: Passphrase) -> tuple[Item, ...]:
+    """Return the certificates or the key in DER data, trying each structure that certpin reads.
 
     Strict DER matches at most one structure. Data that matches none may be PKCS#12 or an encrypted
     key.
     """
-    for parse in (
-        Certificate.from_der,
-        keys.certificate_request,
-        keys.public_key,
-        keys.private_key,
-    ):
-        try:
-            yield parse(data)
-        except InputError:
-            continue
-        return
-    if not _is_protected_der(data):
-        raise KeyParseError(
-            "there is no certificate and no key in it that can be read",
-            fix="give a certificate, CSR, key or PKCS#12 file, as PEM or DER; for another kind of "
-            f"private key, {keys.MAKE_AN_SPKI}",
-        )
-    yield from _read_encrypted(data, passphrase)
+    from certpin.x509.rehearsal import KeyLimitError, is_short, within_limits
 
-
-def _read_encrypted(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
-    """Yield the certificates, or the key, of PKCS#12 (RFC 7292) or encrypted PKCS#8 data."""
+    for parse in (Certificate.from_der, keys.certificate_request, keys.public_key):
+        with suppress(InputError):
+            return (parse(data),)
     try:
-        yield from _read_pkcs12(data, None)
+        if not _is_protected_der(data):
+            return (within_limits(keys.private_key, data, short=is_short(data)),)
+        return within_limits(_read_pkcs12, data)
+    except KeyLimitError:
+        raise
+    except KeyParseError as exc:
+        if not _is_protected_der(data):
+            raise KeyParseError(
+                "there is no certificate and no key in it that can be read",
+                fix="give a certificate, CSR, key or PKCS#12 file, as PEM or DER; for another kind "
+                f"of private key, {keys.MAKE_AN_SPKI}",
+            ) from exc
+    return within_limits(_read_encrypted, data, _ask(passphrase))
+
+
+def _read_encrypted(data: bytes, secret: bytes) -> tuple[Item, ...]:
+    """Return the certificates, or the key, of PKCS#12 (RFC 7292) or encrypted PKCS#8 data."""
+    try:
+        return _read_pkcs12(data, secret)
     except KeyParseError:
-        secret = _ask(passphrase)
-        try:
-            yield from _read_pkcs12(data, secret)
-        except KeyParseError:
-            yield keys.encrypted_private_key(data, secret)
+        return (keys.encrypted_private_key(data, secret),)
 
 
-def _read_pkcs12(data: bytes, secret: bytes | None) -> tuple[Item, ...]:
+def _read_pkcs12(data: bytes, secret: bytes | None = None) -> tuple[Item, ...]:
     """Return the certificates in PKCS#12 data, leaf first; if there are none, the public key.
 
     ``secret`` is the passphrase. Raises ``KeyParseError`` if the passphrase is wrong, or the data

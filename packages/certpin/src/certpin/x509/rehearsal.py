@@ -1,9 +1,12 @@
-"""Read a file's keys in another process first, with limits of time and memory.
+"""Read a file's private keys in another process first, with limits of time and memory.
 
 OpenSSL derives the key of PKCS#12 and of encrypted PKCS#8 with as many iterations as the file says,
 also in parts that are encrypted themselves, and checks the numbers of a private key, however large.
 A signal doesn't interrupt it. So a process that can be killed does the work once, and only if it
-ends in time does the caller do it again.
+succeeds in time does the caller do it again: the same function, with the same data and passphrases.
+
+Only the size of an unencrypted key decides that it is read without another process: any parser of
+its content could understand it differently than OpenSSL.
 """
 
 from __future__ import annotations
@@ -12,73 +15,88 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, TypeVar
 
 from certpin.errors import CertificateParseError, KeyParseError
 
 if TYPE_CHECKING:
-    from certpin.errors import InputError
+    from collections.abc import Callable
+
+Result = TypeVar("Result")
 
 # PBKDF2 takes about 3 s for 10 million iterations; OpenSSL writes 2048, and some tools a million.
 _SECONDS = 10.0
 _MEMORY = 2 * 1024**3  # bytes: scrypt takes as much as the file says (RFC 7914)
 
-# The process gets the passphrase in the first line, in hexadecimal, and then the file. It prints
-# whether it asked for a passphrase that it doesn't have, and the error.
+# An RSA key of 2048 bits has 1.2 KiB as DER and 1.7 KiB as PEM. As many bytes can contain a prime
+# of 5000 bits, which OpenSSL tests for some 5 s; for a prime of 10,000 bits, it needs 30 s.
+_SHORT_DER, _SHORT_PEM = 1300, 1792
+
+# The process gets the name of the function, the passphrases in the first line as JSON, in
+# hexadecimal, and then the data. It prints null, or the error that it has caught.
 _PROGRAM = """
 import json
 import sys
 from contextlib import suppress
-from certpin.errors import InputError
-from certpin.x509.certificate import parse_items
+from importlib import import_module
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 
 with suppress(ImportError, OSError, ValueError):  # not on Windows
     import resource
 
     resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]), int(sys.argv[1])))
-given = sys.stdin.buffer.readline().strip()
-asked, error = False, None
-
-
-def passphrase():
-    global asked
-    asked = given == b"-"
-    return None if asked else bytes.fromhex(given.decode())
-
-
+work = getattr(import_module(sys.argv[2]), sys.argv[3])
+secrets = map(bytes.fromhex, json.loads(sys.stdin.buffer.readline()))
+error = None
 try:
-    parse_items(sys.stdin.buffer.read(), passphrase)
-except InputError as exc:
-    error = type(exc).__name__, exc.problem, exc.fix
-json.dump([asked, error], sys.stdout)
+    work(sys.stdin.buffer.read(), *secrets)
+except (ValueError, TypeError, UnsupportedAlgorithm, InternalError) as exc:
+    error = type(exc).__name__, getattr(exc, "problem", str(exc)), getattr(exc, "fix", "")
+json.dump(error, sys.stdout)
 """
 
 
-class Rehearsal(NamedTuple):
-    """The result of reading a file: the error, and whether it needs a passphrase that is missing.
-
-    ``error`` is None if the file was read.
-    """
-
-    needs_passphrase: bool
-    error: InputError | None
+class KeyLimitError(KeyParseError):
+    """The keys of a file take too much time or memory, or there can be no other process."""
 
 
-def rehearse(data: bytes, secret: bytes | None) -> Rehearsal:
-    """Read the certificates and keys of a file in another process, and discard them.
+def is_short(key: bytes) -> bool:
+    """Return True if an unencrypted private key, PEM or DER, is so short that it is read soon."""
+    return len(key) <= (_SHORT_PEM if b"-----BEGIN " in key else _SHORT_DER)
+
+
+def within_limits(
+    work: Callable[..., Result], data: bytes, *secrets: bytes, short: bool = False
+) -> Result:
+    """Call ``work(data, *secrets)`` in another process, and if it succeeds there, in this one.
 
     Args:
-        data: the content of the file.
-        secret: the passphrase; None for none.
+        work: a function of a module, which reads the private keys in ``data``.
+        data: the content of a file.
+        secrets: the passphrases of encrypted keys in it.
+        short: the keys without a passphrase are short (``is_short``), so another process is needed
+            only if there is a passphrase.
+
+    Returns:
+        The result of ``work`` in this process.
 
     Raises:
-        KeyParseError: it takes more than ten seconds, or the process can't do it.
+        KeyLimitError: it takes more than ten seconds or 2 GiB, or no other process can be used.
+        CertificateParseError: raised by ``work``; so are ``KeyParseError`` and ``TypeError``.
+        ValueError: ``work`` raises another error.
     """
-    given = b"-" if secret is None else secret.hex().encode()
+    if secrets or not short:
+        _rehearse(work, data, secrets)
+    return work(data, *secrets)
+
+
+def _rehearse(work: Callable[..., object], data: bytes, secrets: tuple[bytes, ...]) -> None:
+    """Call ``work`` in another process, and discard its result. Raises its errors."""
+    given = json.dumps([secret.hex() for secret in secrets]).encode()
     paths = os.pathsep.join(filter(None, sys.path))  # -P: and not the current directory
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-c", _PROGRAM, str(_MEMORY)],
+            [sys.executable, "-P", "-c", _PROGRAM, str(_MEMORY), work.__module__, work.__name__],
             input=given + b"\n" + data,
             env={**os.environ, "PYTHONPATH": paths},
             stdout=subprocess.PIPE,
@@ -86,15 +104,17 @@ def rehearse(data: bytes, secret: bytes | None) -> Rehearsal:
             timeout=_SECONDS,
             check=True,
         )
-        needs_passphrase, error = json.loads(done.stdout)
+        error = json.loads(done.stdout)
     except (OSError, ValueError, subprocess.SubprocessError) as exc:
-        raise KeyParseError(
+        raise KeyLimitError(
             f"its keys can't be read in another process within {_SECONDS:g} s and "
             f"{_MEMORY / 1024**3:g} GiB of memory",
             fix="give the certificates, or the public key, as PEM",
         ) from exc
     if error is None:
-        return Rehearsal(needs_passphrase, None)
+        return
     name, problem, fix = error
-    kind = CertificateParseError if name == CertificateParseError.__name__ else KeyParseError
-    return Rehearsal(needs_passphrase, kind(problem, fix=fix))
+    for kind in (CertificateParseError, KeyParseError):
+        if name == kind.__name__:
+            raise kind(problem, fix=fix)
+    raise TypeError(problem) if name == TypeError.__name__ else ValueError(problem)

@@ -105,37 +105,25 @@ def file_key(data: bytes, passphrase: Passphrase) -> FileKey:
             passphrase is missing or wrong; or certpin doesn't sign with this kind of key. An
             RSA-PSS key is refused, because it would become a plain RSA key with another pin.
     """
-    private = _load(data, passphrase)
-    public: Any = private.public_key()
-    spki = keys.public_key_of(private).spki
-    if not is_signing_key(public) or _is_pss(data, spki):
+    key = _load(data, passphrase)
+    if not is_signing_key(key.public_key) or _is_pss(data, key.spki):
         raise KeyParseError("this kind of key signs no certificate request here", fix=_USABLE)
-    return FileKey(public, spki, private)
+    return key
 
 
-def _load(data: bytes, passphrase: Passphrase) -> PrivateKeyTypes:
+def _load(data: bytes, passphrase: Passphrase) -> FileKey:
     """Return the private key in PEM, DER or PKCS#12 data.
 
     The function ``passphrase`` is called only if the key can't be read without its result: if it is
     encrypted, or if the data may be PKCS#12, of which that isn't known.
     """
-    from cryptography.hazmat.primitives import serialization
-
-    from certpin.x509.rehearsal import rehearse
-
     pem = b"-----BEGIN " in data
-    plain: list[Any] = [
-        serialization.load_pem_private_key if pem else serialization.load_der_private_key
-    ]
-    loaders = plain if pem else [*plain, _from_pkcs12]
-    # PKCS#12 only if it was read within the limits: with an empty passphrase.
-    is_open = not certificate.takes_long(data) or rehearse(data, None).error is None
-    private, encrypted = _try(loaders if is_open else plain, data, None)
-    secret = passphrase() if private is None and (encrypted or not pem) else None
-    if secret is not None and rehearse(data, secret).error is None:
-        private, _ = _try(loaders, data, secret)
-    if private is not None:
-        return private
+    key, encrypted = _try(data)
+    secret = passphrase() if key is None and (encrypted or not pem) else None
+    if secret is not None:
+        key, _ = _try(data, secret)
+    if key is not None:
+        return key
     if not encrypted:
         raise KeyParseError(
             "there is no private key in it that can be read",
@@ -150,34 +138,59 @@ def _load(data: bytes, passphrase: Passphrase) -> PrivateKeyTypes:
     )
 
 
-def _try(
-    loaders: Sequence[Any], data: bytes, secret: bytes | None
-) -> tuple[PrivateKeyTypes | None, bool]:
-    """Return the private key that one of the loaders reads, and whether a key needs a passphrase.
+def _try(data: bytes, *secret: bytes) -> tuple[FileKey | None, bool]:
+    """Return the private key in ``data``, and whether a key needs a passphrase.
 
-    The key is None if no loader can read it. PKCS#12 with a passphrase can't be distinguished from
-    other data.
+    The key is None if none can be read. PKCS#12 with a passphrase can't be distinguished from other
+    data.
     """
     from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 
+    from certpin.x509.rehearsal import KeyLimitError, is_short, within_limits
+
+    short = is_short(data)
+    readers = (
+        [(_from_pem, short)]
+        if b"-----BEGIN " in data
+        else [(_from_der, short), (_from_pkcs12, False)]
+    )
     encrypted = False
-    for load in loaders:
+    for read, quick in readers:
         try:
-            return load(data, secret), encrypted
-        except TypeError:  # the loader needs a passphrase
+            return within_limits(read, data, *secret, short=quick), encrypted
+        except KeyLimitError:
+            raise
+        except TypeError:  # it needs a passphrase
             encrypted = True
         except (ValueError, UnsupportedAlgorithm, InternalError):
             continue
     return None, encrypted
 
 
-def _from_pkcs12(data: bytes, secret: bytes | None) -> PrivateKeyTypes:
+def _from_pem(data: bytes, secret: bytes | None = None) -> FileKey:
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    return _file_key(load_pem_private_key(data, secret))
+
+
+def _from_der(data: bytes, secret: bytes | None = None) -> FileKey:
+    from cryptography.hazmat.primitives.serialization import load_der_private_key
+
+    return _file_key(load_der_private_key(data, secret))
+
+
+def _from_pkcs12(data: bytes, secret: bytes | None = None) -> FileKey:
     from cryptography.hazmat.primitives.serialization import pkcs12
 
     private = pkcs12.load_pkcs12(data, secret).key
     if private is None:
         raise ValueError("no key in it")
-    return private
+    return _file_key(private)
+
+
+def _file_key(private: PrivateKeyTypes) -> FileKey:
+    public: Any = private.public_key()
+    return FileKey(public, keys.spki_of(public), private)
 
 
 def _is_pss(data: bytes, plain: bytes) -> bool:

@@ -106,7 +106,6 @@ class Lab:
                 raise CannotServeError("a real server behind the lab must begin with TLS")
             self.authorities = UpstreamAuthorities(self.authorities.now, upstream)
         self.canary = f"canary-{secrets.token_hex(8)}"
-        self.loop = Loop()
         self._lists: RevocationLists | None = None  # until a case needs one
         self._pkis: dict[tuple[str, OwnChain | None], TestPKI] = {}
         self._folders: dict[TestPKI, Path] = {}  # of the user's own chains
@@ -118,7 +117,7 @@ class Lab:
     def __enter__(self) -> Self:
         self.folder = self._leaving.enter_context(scratch())
         self._write_client_files(self.folder, self.authorities.trusted_pem)
-        self._leaving.enter_context(self.loop)
+        self.loop = self._leaving.enter_context(Loop())
         self.authorities.add_list = self._add_list
         if self._resolves:
             self._resolver = self.loop.call(self._resolve)

@@ -60,6 +60,7 @@ _BEGIN = b"-----BEGIN "
 _PEM = re.compile(
     _BEGIN + rb"([A-Z0-9 ]{1,40})-----([^-]*+(?:(?=-{1,4}+[^-])-++[^-]*+)*+)-----END \1-----",
 )
+_SEQUENCE = b"\x30"  # with which every certificate in DER begins
 _PRIVATE_KEY = b"PRIVATE KEY"
 _CERTIFICATES = {b"CERTIFICATE", b"X509 CERTIFICATE"}
 _REQUESTS = {b"CERTIFICATE REQUEST", b"NEW CERTIFICATE REQUEST"}
@@ -466,7 +467,7 @@ def read_items(data: bytes, passphrase: Passphrase = no_passphrase) -> tuple[Ite
 
 def _is_protected_der(data: bytes) -> bool:
     """Return True if a file begins as PKCS#12 (RFC 7292) or encrypted PKCS#8 (RFC 5958), or BER."""
-    if data[:1] != b"\x30" or len(data) < _LONGEST_HEADER:
+    if data[:1] != _SEQUENCE or len(data) < _LONGEST_HEADER:
         return False
     content = data[2 + (data[1] & 0x7F if data[1] & 0x80 else 0) :]
     return content.startswith((b"\x02\x01\x03", b"\x30"))  # version 3; an algorithm
@@ -493,6 +494,10 @@ def read_certificates(data: bytes) -> tuple[Certificate, ...]:
     if not data.strip():
         raise CertificateParseError("it is empty", fix="give certificates, as PEM or DER")
     if _BEGIN not in data:
+        if not data.startswith(_SEQUENCE):
+            raise CertificateParseError(
+                "there is no certificate in it", fix="give certificates, as PEM or DER"
+            )
         return (Certificate.from_der(data),)
     blocks = [block.groups() for block in _complete_blocks(data)]
     for label, _ in blocks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -80,7 +81,7 @@ def test_the_evidence_says_if_no_script_was_identified(
         Path(tmp_path, name).chmod(0o700)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    program = str(Path(sys.executable).resolve())
+    program = str(Path(shutil.which("sh") or "").resolve())  # Python may be a script here
     attacked = AttackedFiles(tuple(command.replace("{program}", program).split()))
     if "{program}" in command:
         assert Path(program).name in [file["name"] for file in attacked.facts()]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from certpin.errors import ConfigError
@@ -36,6 +36,7 @@ numbers = st.integers(0, 10**6)
 
 @settings(deadline=None, max_examples=30)
 @given(seeds, numbers)
+@example(212, 429)  # a name that is no UTF-8, and then BMPString
 def test_equal_seeds_give_equal_chains(seed: int, number: int) -> None:
     one, other = Corpus(seed, HOST), Corpus(seed, HOST)
     recipe = one.recipe(number)

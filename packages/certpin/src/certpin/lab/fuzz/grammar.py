@@ -158,7 +158,8 @@ _NAMES: dict[str, Value] = {
     "printable": _text(PRINTABLE),
     "ia5": _text(IA5),
     "teletex": _text(b"\x14"),
-    "bmp": _text(b"\x1e", lambda text: text.decode().encode("utf-16-be")),
+    # The text may be the result of "not-utf8".
+    "bmp": _text(b"\x1e", lambda text: text.decode(errors="replace").encode("utf-16-be")),
     "upper-case": _text(change=bytes.upper),
     "two-spaces": _text(change=lambda text: text.replace(b" ", b"  ")),
     "nul": _text(change=lambda text: text + b"\0"),

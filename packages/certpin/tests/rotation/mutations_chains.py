@@ -342,7 +342,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a served chain needs a path without a fault",
         _FAULTS,
-        "if chain_fault(prospect, policy, now) is not None:",
+        "if _fault(prospect, policy, ways, now) is not None:",
         "if False:",
         _IN_TRUST + "test_the_path_is_that_of_a_real_client[expired-new]",
     ),

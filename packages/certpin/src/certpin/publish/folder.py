@@ -29,7 +29,7 @@ from certpin.errors import ConfigError, PinFileError
 from certpin.pinfile.file import left_overs, put
 from certpin.publish.content import LIMITS
 from certpin.publish.state import FolderContents, pin_file_errors
-from certpin.rotation.history import journal_path
+from certpin.rotation.history import journal_path, other_beside_link
 from certpin.support.files import has_locks, try_lock
 from certpin.support.text import printable
 from certpin.updates.settings import target_path
@@ -64,17 +64,13 @@ def folder_of(pin_file: Path) -> Path:
         ConfigError: there is another such folder beside the link.
     """
     folder = journal_path(pin_file).with_name(FOLDER)
-    beside = pin_file.with_name(FOLDER)
-    if not pin_file.is_symlink() or not beside.exists():
-        return folder
-    with suppress(OSError):  # there is no folder beside the pin file
-        if beside.samefile(folder):
-            return folder
-    raise ConfigError(
-        f"{pin_file} is a link, and its signed files are in {folder}: {beside} is not read",
-        key="publish",
-        fix=f"move it to {folder}; if that has a root already, remove the other folder",
-    )
+    if (other := other_beside_link(pin_file, folder)) is not None:
+        raise ConfigError(
+            f"{pin_file} is a link, and its signed files are in {folder}: {other} is not read",
+            key="publish",
+            fix=f"move it to {folder}; if that has a root already, remove the other folder",
+        )
+    return folder
 
 
 def read(folder: Path) -> FolderContents:

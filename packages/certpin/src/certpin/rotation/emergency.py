@@ -412,7 +412,7 @@ def _without_common_trust(situation: Situation) -> Violation | None:
     alive = situation.alive
     if has_common_trust(situation):
         return None
-    held = [policy for version in alive for policy in situation.policies_of(version)]
+    held = situation.held_policies
     apart = [
         version
         for version in alive

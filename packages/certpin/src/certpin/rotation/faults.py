@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from certpin.rotation.fleet import client_count
 from certpin.rotation.prospect import anchors_of, paths_of, sent_certificates
@@ -40,9 +40,7 @@ def is_valid_chain(situation: Situation, prospects: Sequence[Prospect]) -> Viola
         situation: the facts about the host before the server presents the chain.
         prospects: the chains that the server may present, as far as they are known.
     """
-    alive = situation.alive
-    policies = [each for version in alive for each in situation.policies_of(version)]
-    for policy in policies or [situation.policy]:
+    for policy in situation.held_policies or [situation.policy]:
         for prospect in prospects:
             fault = chain_fault(prospect, policy, situation.now)
             if fault is not None:
@@ -72,13 +70,39 @@ def chain_fault(prospect: Prospect, policy: HostPolicy | None, now: datetime) ->
     Returns:
         The fault; ``None`` if there is none, or no path at all.
     """
-    if not prospect.sent:
-        return None
-    _, ended, open_ways = paths_of(prospect, policy)
+    return _fault(prospect, policy, _ways(prospect, policy, now), now) if prospect.sent else None
+
+
+class _Ways(NamedTuple):
+    """The paths of clients with a policy in a chain, each as DER.
+
+    Attributes:
+        taken: the path that OpenSSL takes; empty if it is unknown.
+        ended: the paths that end at a trust anchor.
+        unended: the paths of clients of the platform that end at no known root.
+        roots: the roots at which a path has to end; empty if it may end at each anchor.
+    """
+
+    taken: tuple[bytes, ...]
+    ended: list[tuple[bytes, ...]]
+    unended: list[tuple[bytes, ...]]
+    roots: set[bytes]
+
+
+def _ways(prospect: Prospect, policy: HostPolicy | None, now: datetime) -> _Ways:
+    ways, ended, unended = paths_of(prospect, policy)
     roots = _required_roots(policy)
-    taken = _taken_way(prospect, policy, now)
+    is_partial = policy is not None and policy.trust is not None and not roots
+    taken = _taken_way(prospect, policy, list(map(_fitting, ways)), now, is_partial=is_partial)
+    return _Ways(taken, ended, unended, roots)
+
+
+def _fault(
+    prospect: Prospect, policy: HostPolicy | None, ways: _Ways, now: datetime
+) -> PathFault | None:
+    taken, ended, unended, roots = ways
     has_anchor = not set(taken).isdisjoint(anchors_of(prospect, policy))
-    known = dict.fromkeys((*ended, *open_ways, *([taken] if has_anchor else ())))
+    known = dict.fromkeys((*ended, *unended, *([taken] if has_anchor else ())))
     faults = {way: _way_fault(prospect, policy, way, now) for way in known}
     fault = _other_key(prospect, policy, taken, now) or faults.get(taken)
     if fault is not None:
@@ -106,9 +130,10 @@ def verified_path(prospect: Prospect, policy: HostPolicy | None, now: datetime) 
         policy: the policy of the clients; ``None`` for clients without one.
         now: the time at which the chain is presented.
     """
-    if chain_fault(prospect, policy, now) is not None:
+    ways = _ways(prospect, policy, now)
+    if _fault(prospect, policy, ways, now) is not None:
         return None
-    taken = _taken_way(prospect, policy, now)
+    taken = ways.taken
     path = [facts.certificate for facts in map(read_facts, taken)]
     known = tuple(each for each in path if each is not None)
     has_anchor = not set(taken).isdisjoint(anchors_of(prospect, policy))
@@ -204,7 +229,14 @@ def _without_root(taken: tuple[bytes, ...]) -> PathFault:
     )
 
 
-def _taken_way(prospect: Prospect, policy: HostPolicy | None, now: datetime) -> tuple[bytes, ...]:
+def _taken_way(
+    prospect: Prospect,
+    policy: HostPolicy | None,
+    ways: list[tuple[bytes, ...]],
+    now: datetime,
+    *,
+    is_partial: bool,
+) -> tuple[bytes, ...]:
     """Return the path that OpenSSL builds; empty if it is unknown.
 
     At each certificate it takes an issuer among the anchors before one that was sent, and one that
@@ -214,9 +246,7 @@ def _taken_way(prospect: Prospect, policy: HostPolicy | None, now: datetime) -> 
     for it afterwards.
     """
     anchors, preference = anchors_of(prospect, policy), _preference(prospect, policy, now)
-    is_partial = policy is not None and policy.trust is not None and not _required_roots(policy)
-    ways, _, _ = paths_of(prospect, policy)
-    remaining, depth = list(map(_fitting, ways)), 1
+    remaining, depth = ways, 1
     while any(len(way) > depth for way in remaining):
         remaining = [way for way in remaining if len(way) > depth]
         following = min((way[depth] for way in remaining), key=preference.__getitem__)

@@ -247,17 +247,32 @@ def journal_of(pin_file: Path) -> Path:
             link to the one beside the pin file.
     """
     journal = journal_path(pin_file)
-    beside = pin_file.with_name(journal.name)
+    if (other := other_beside_link(pin_file, journal)) is not None:
+        raise JournalError(
+            f"{pin_file} is a link, and its journal is {journal}: this one is not read",
+            path=other,
+            fix="append its lines to that journal, and remove it",
+        )
+    return journal
+
+
+def other_beside_link(pin_file: Path, own: Path) -> Path | None:
+    """Return the other file or folder of the same name, if a pin file is a symbolic link.
+
+    Args:
+        pin_file: the pin file, or a link to it.
+        own: a file or folder of the pin file, beside the target of the link.
+
+    Returns:
+        The one beside the link; ``None`` if there is none, or if it is only a link to ``own``.
+    """
+    beside = pin_file.with_name(own.name)
     if not pin_file.is_symlink() or not beside.exists():
-        return journal
-    with suppress(OSError):  # there is no journal beside the pin file
-        if beside.samefile(journal):
-            return journal
-    raise JournalError(
-        f"{pin_file} is a link, and its journal is {journal}: this one is not read",
-        path=beside,
-        fix="append its lines to that journal, and remove it",
-    )
+        return None
+    with suppress(OSError):  # `own` doesn't exist
+        if beside.samefile(own):
+            return None
+    return beside
 
 
 def load_journal(path: Path) -> History:

@@ -166,7 +166,7 @@ def _repair(situation: Situation) -> NextStep | None:
     The action is ``repair`` if clients refuse the chain of a server, and ``extend`` if the pins of
     the latest version expire too early.
     """
-    policies = [each for version in situation.alive for each in situation.policies_of(version)]
+    policies = situation.held_policies
     refused = tuple(
         seen.vantage
         for seen in situation.sightings

@@ -296,7 +296,7 @@ def _ending_path(situation: Situation, goal: _Goal, last: datetime | None) -> li
     """
     if last is None:
         return []
-    policies = [each for version in situation.alive for each in situation.policies_of(version)]
+    policies = situation.held_policies
     found: list[Certificate] = []
     for prospect in goal.prospects:
         for policy in policies:
@@ -378,10 +378,9 @@ def _only_expires(situation: Situation, goal: _Goal) -> bool:
 
     The situation is that of a later date, with the versions that clients hold then.
     """
-    policies = [each for version in situation.alive for each in situation.policies_of(version)]
     return all(
         chain_fault(prospect, policy, goal.begin) is None
-        for policy in policies
+        for policy in situation.held_policies
         for prospect in goal.prospects
     )
 

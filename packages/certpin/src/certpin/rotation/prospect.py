@@ -349,8 +349,7 @@ def trusts_differ(situation: Situation) -> bool:
     Then it is not enough to know a chain's keys: some clients may build no path to an anchor that
     they trust.
     """
-    policies = [each for version in situation.alive for each in situation.policies_of(version)]
-    return len(set(map(trust_digest, policies))) > 1
+    return len(set(map(trust_digest, situation.held_policies))) > 1
 
 
 def trust_digest(policy: HostPolicy | None) -> bytes | None:

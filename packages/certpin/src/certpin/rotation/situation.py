@@ -483,8 +483,7 @@ class Situation:
 
     def is_pinned(self, pin: Pin) -> bool:
         """Return True if a version that some client may hold accepts a path with this pin."""
-        policies = [each for version in self.alive for each in self.policies_of(version)]
-        return any(policy and pin in policy.live_pins for policy in policies)
+        return any(policy and pin in policy.live_pins for policy in self.held_policies)
 
     def is_accepted_by(self, version: Version, pin: Pin) -> bool:
         """Return True if clients with a version accept a pinned key at the hosts of ``policy``.
@@ -507,9 +506,14 @@ class Situation:
         return version.pins.policies_at(self.pattern, self.pins)
 
     @property
+    def held_policies(self) -> list[HostPolicy | None]:
+        """The policies of every version that some client may hold (``policies_of``)."""
+        return [each for version in self.alive for each in self.policies_of(version)]
+
+    @property
     def live_policies(self) -> list[HostPolicy | None]:
         """The policy of the draft, and those of every version that some client may hold."""
-        return [self.policy, *(each for v in self.alive for each in self.policies_of(v))]
+        return [self.policy, *self.held_policies]
 
     def entry(self, pin: Pin) -> HostPin | None:
         """Return a pin's entry, with role and state, in the draft; ``None`` if it has none.

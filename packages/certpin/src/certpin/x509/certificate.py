@@ -577,20 +577,24 @@ def _read_der(data: bytes, passphrase: Passphrase) -> tuple[Item, ...]:
     for parse in (Certificate.from_der, keys.certificate_request, keys.public_key):
         with suppress(InputError):
             return (parse(data),)
+    if _is_protected_der(data):
+        try:
+            return within_limits(_read_pkcs12, data)
+        except KeyLimitError:
+            raise
+        except KeyParseError:
+            secret = _ask(passphrase)
+        return within_limits(_read_encrypted, data, secret)
     try:
-        if not _is_protected_der(data):
-            return (within_limits(keys.private_key, data, short=is_short(data)),)
-        return within_limits(_read_pkcs12, data)
+        return (within_limits(keys.private_key, data, short=is_short(data)),)
     except KeyLimitError:
         raise
     except KeyParseError as exc:
-        if not _is_protected_der(data):
-            raise KeyParseError(
-                "there is no certificate and no key in it that can be read",
-                fix="give a certificate, CSR, key or PKCS#12 file, as PEM or DER; for another kind "
-                f"of private key, {keys.MAKE_AN_SPKI}",
-            ) from exc
-    return within_limits(_read_encrypted, data, _ask(passphrase))
+        raise KeyParseError(
+            "there is no certificate and no key in it that can be read",
+            fix="give a certificate, CSR, key or PKCS#12 file, as PEM or DER; for another kind "
+            f"of private key, {keys.MAKE_AN_SPKI}",
+        ) from exc
 
 
 def _read_encrypted(data: bytes, secret: bytes) -> tuple[Item, ...]:

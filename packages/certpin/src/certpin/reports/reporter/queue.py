@@ -5,7 +5,7 @@ The folder, which several processes may share:
     000001764097129-6f2c….json      a queued report: its time in milliseconds, and a nonce
     told.json                       the times of reported failures, by their digests
     asked.json                      the ends of each Retry-After, by digests of the addresses
-    lock                            locked while a process changes one of the two files above
+    told.lock                       locked while a process changes one of the two files above
     present-2026-11-25-6f2c…        a presence (the client's version) was reported on this day
 
 The last two are empty. Each other file is written under another name and then renamed, so

@@ -125,7 +125,7 @@ MUTATIONS: list[Mutation] = [
         "tests/cli/test_rotate_emergency_paths.py::test_no_fix_pins_a_key_that_is_never_used_again",
     ),
     Mutation(
-        "a plan pushes what it signs",
+        "a plan names the command that uploads a signed version",
         "certpin/cli/rotate/plan.py",
         "[command, push] if self.signed",
         "[command] if self.signed",

@@ -26,7 +26,7 @@ def test_a_rule_is_explained_with_its_source_and_both_examples(name: str, run: R
     shown = "\n".join(line.removeprefix("  ") for line in out.splitlines())
     assert rule.bad.strip() in shown
     assert rule.good.strip() in shown
-    assert "sha256/ONE and the like stand for pins, and today is 2027-03-01." in out
+    assert "The examples write sha256/ONE and the like for pins, and are read on 2027-03-01." in out
 
 
 @pytest.mark.parametrize("name", APP_RULES)

@@ -47,7 +47,7 @@ def pki() -> PrivatePKI:
 
 @pytest.fixture
 def hospital(run: Run, pki: PrivatePKI) -> Hospital:
-    """Return a host whose clients have its leaf's key and a backup since long ago, under root1."""
+    """Return a host under root1; each client got the pins of its leaf and a backup long ago."""
     hospital = Hospital(run, pki)
     hospital.write("any", ["root1"], [LEAF, BACKUP, SPARE])
     hospital.serve(hospital.chain("server", "int1"))

@@ -179,7 +179,7 @@ def test_broken_files_refuse_everything_until_they_are_mended(pinned: Any) -> No
 
 
 def test_a_mounted_config_map_may_be_replaced(pinned: Any) -> None:
-    """Each file is a link through the link ``..data``, whose target the kubelet replaces."""
+    """Each file is a link through the link ``..data``; the kubelet gives that link a new target."""
     files = (Path("pins.toml"), JOURNAL)
     folders = [Path(name) for name in ("good", "empty", "mended")]
     for folder in folders:

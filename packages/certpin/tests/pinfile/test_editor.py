@@ -362,7 +362,7 @@ def test_a_file_that_its_owner_could_not_read_any_more_is_left(
     path.write_text(GOOD, encoding="utf-8")
     path.chmod(mode)
     if os.geteuid() == 0:
-        os.chown(path, 65534, -1)  # nobody: root itself reads every file
+        os.chown(path, 65534, -1)  # another user than root
     real = os.fstat
 
     def of_another_user(descriptor: int) -> os.stat_result:

@@ -255,7 +255,7 @@ MUTATIONS: list[Mutation] = [
         _IN_FAULTS + "test_of_two_issuers_openssl_takes_the_first_that_is_valid_now",
     ),
     Mutation(
-        "OpenSSL takes no issuer whose type of key can't make the signature",
+        "OpenSSL takes no issuer with a key of another type than the signature's",
         _FAULTS,
         "names_issuer(*pair) and signature_fits(*pair)",
         "names_issuer(*pair)",

@@ -86,7 +86,7 @@ class LintFinding:
 
 # The time at which the examples are judged.
 NOW = datetime(2027, 3, 1, tzinfo=UTC)
-EXAMPLES = f"In the examples, sha256/ONE and the like stand for pins, and today is {NOW:%Y-%m-%d}."
+EXAMPLES = f"The examples write sha256/ONE and the like for pins, and are read on {NOW:%Y-%m-%d}."
 HERE = "  # <- here"  # marks the line of the finding; removed before the example is read
 
 HEAD = 'schema = 1\nname = "bank-app"\nversion = 12\n'

@@ -118,7 +118,7 @@ def test_okhttp_with_certificate_pinner(
 
 @pytest.mark.peer("javac", "libokhttp-java")
 def test_okhttp_is_understood_by_its_connections_only(okhttp: Jvm, tmp_path: Path) -> None:
-    """A refused pin is recognised on a device, too, where Java closes TLS without an error."""
+    """A refused pin is recognised on a device, too: there, Java closes TLS without an error."""
     with device_lab(cases("rogue-ca-in-store")) as lab:
         write_client_files(tmp_path, lab.page.roots_pem)
         policy = PinSet.parse(lab.page.pins, path=Path("pins.toml")).policy_for(HOST)

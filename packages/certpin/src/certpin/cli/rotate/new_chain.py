@@ -140,7 +140,7 @@ class NewChain:
 
     @property
     def unknown(self) -> list[str]:
-        """What a plan can't know, as clauses: it assumes a chain if the user named only a key."""
+        """What the plan assumes, as clauses: if only a key was given, its chain is unknown."""
         from certpin.rotation.violation import CHAIN_FILE
 
         if self.prospects:

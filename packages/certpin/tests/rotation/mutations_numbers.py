@@ -43,9 +43,23 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a version that is replaced in time has no deadline",
         _DEADLINES,
-        "expires is None or (last is not None and last <= expires)",
-        "expires is None",
+        "if last is not None and last <= expires:",
+        "if last is not None and last < situation.now:",
         _OF_DEADLINES + "test_a_version_that_is_replaced_in_time_has_no_deadline",
+    ),
+    Mutation(
+        "trust anchors have a deadline for publishing",
+        _DEADLINES,
+        "if ends := list(filter(None, map(_anchors_end, policies))):",
+        "if ends := list(filter(None, map(_anchors_end, ()))):",
+        _OF_DEADLINES + "test_the_last_anchor_that_expires_has_a_deadline_in_each_mode",
+    ),
+    Mutation(
+        "clients verify chains until the last anchor expires",
+        _DEADLINES,
+        "return max((each.not_after",
+        "return min((each.not_after",
+        _OF_DEADLINES + "test_the_last_anchor_that_expires_has_a_deadline_in_each_mode",
     ),
     Mutation(
         "a stolen key is accepted by every version that doesn't refuse it",

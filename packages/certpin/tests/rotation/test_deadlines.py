@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from certpin.lab import Authority
 from certpin.rotation import (
     ExposureStage,
     check_step,
@@ -20,6 +21,7 @@ from certpin.rotation import (
     key_exposure,
     publish_deadlines,
 )
+from tests import kit
 from tests.rotation._situations import (
     DAY,
     NOW,
@@ -85,6 +87,7 @@ def test_a_version_that_only_an_app_replaces_has_no_publish_date() -> None:
     assert "only a release of the app" in found.text(NOW)
     assert found.json(NOW) == {
         "host": "api.bank.example",
+        "what": "pins",
         "version": 1,
         "expires": "2027-04-30T12:00:00+00:00",
         "publish_before": None,
@@ -109,6 +112,42 @@ def test_a_late_deadline_is_reported_as_late() -> None:
     (found,) = publish_deadlines(situation(pin_set(AB, 2), old))
     assert found.is_late(NOW)
     assert "it was safe to publish the next until 2027-02-22 12:00 UTC" in found.text(NOW)
+
+
+def root(days: float) -> Authority:
+    return Authority("Root", now=NOW, days=days)
+
+
+def trusting(*authorities: Authority, **fields: Any) -> Any:
+    """Return version 1, which clients fetch, with these authorities as the trust anchors."""
+    pins = pin_set(AB, trust=kit.anchors(*authorities), **fields)
+    return replace(version(1, AB, ago=90 * DAY, clients=7), pins=pins)
+
+
+@pytest.mark.parametrize("mode", ["enforce", "report"])
+def test_the_last_anchor_that_expires_has_a_deadline_in_each_mode(mode: str) -> None:
+    (found,) = publish_deadlines(situation(pin_set(AB, 2), trusting(root(20), root(60), mode=mode)))
+    assert (found.what, found.expires) == ("anchors", EXPIRES)
+    assert found.publish_before == EXPIRES - TIMING.adopt
+    assert found.json(NOW)["what"] == "anchors"
+    assert found.text(NOW) == (
+        "the trust anchors of version 1 expire on 2027-04-30 12:00 UTC: publish the next version, "
+        "with the next root in the trust file, by 2027-04-20 12:00 UTC"
+    )
+    late = "it was safe to publish the next, with the next root in the trust file, until 2027-04-20"
+    assert late in found.text(EXPIRES)
+
+
+def test_anchors_have_a_deadline_in_its_last_year_only() -> None:
+    last = 365 + TIMING.adopt.days
+    assert publish_deadlines(situation(pin_set(AB, 2), trusting(root(last + 1)))) == ()
+    assert publish_deadlines(situation(pin_set(AB, 2), trusting(root(last)))) != ()
+
+
+def test_pins_and_anchors_have_a_deadline_each_the_earliest_first() -> None:
+    old = trusting(root(30), expires=EXPIRES)
+    found = publish_deadlines(situation(pin_set(AB, 2), old))
+    assert [each.what for each in found] == ["anchors", "pins"]
 
 
 def test_a_stolen_key_is_accepted_until_the_last_version_with_it_has_ended() -> None:

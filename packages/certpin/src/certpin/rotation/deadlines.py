@@ -1,5 +1,8 @@
 """Deadlines of a rotation: the last safe time to publish, and until when a stolen key works.
 
+Clients refuse every server when their pins expire (``on_expiry = "fail-closed"``), or all their
+trust anchors (``trust = FILE``); the next version has to reach them before.
+
 Both are computed in advance. They follow from the versions of the pin set that clients hold
 and from the delays of these clients, by the same rules that refuse unsafe rotation steps (the
 gate). The only clock is ``situation.now``.
@@ -8,6 +11,7 @@ gate). The only clock is ``situation.now``.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from certpin.rotation.fleet import clients_at_risk
@@ -16,25 +20,34 @@ from certpin.rotation.rules import number_list
 from certpin.rotation.situation import last_end
 from certpin.rotation.violation import clients_text
 from certpin.support.text import in_utc
+from certpin.x509.chain import read_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from certpin.pins import Pin
+    from certpin.pins import HostPolicy, Pin
     from certpin.rotation.situation import Situation, Version
 
 # How the next version reaches the clients of a version: they fetch it, or only an app brings it.
 Way = Literal["fetch", "app"]
 
+# What expires at the clients of a version.
+Expiring = Literal["pins", "anchors"]
+
+# Trust anchors are valid for many years. Their expiry is a deadline in the last year only: time
+# enough to make a root, to have it cross-signed, and to ship it.
+_ANCHOR_NOTICE = timedelta(days=365)
+
 
 @dataclass(frozen=True)
 class PublishDeadline:
-    """The last safe time to publish a version before pins expire at clients.
+    """The last safe time to publish a version before pins or trust anchors expire at clients.
 
     Attributes:
-        host: the host pattern of the pins.
-        version: the number of the version with pins that expire.
+        host: the host pattern of the policy.
+        what: ``pins``, or ``anchors`` for all certificates of the file that ``trust`` names.
+        version: the number of the version with pins or anchors that expire.
         expires: the time at which they expire. Clients with that version then refuse every server.
         publish_before: the last time at which a new version still reaches every client in time;
             ``None`` if only an app's next release replaces the version, because its arrival is not
@@ -45,6 +58,7 @@ class PublishDeadline:
     """
 
     host: str
+    what: Expiring
     version: int
     expires: datetime
     publish_before: datetime | None
@@ -54,7 +68,7 @@ class PublishDeadline:
     def is_late(self, now: datetime) -> bool:
         """Return True if a version published at ``now`` may be too late for some client.
 
-        That client may get the version only after the pins that it holds have expired.
+        That client may get the version only after what it holds has expired.
         """
         return self.publish_before is None or now > self.publish_before
 
@@ -63,12 +77,16 @@ class PublishDeadline:
 
         ``now`` decides if the deadline is described as past or future.
         """
-        pins = f"the pins of version {self.version} expire on {in_utc(self.expires)}"
+        word, where = ("pins", "")
+        if self.what == "anchors":
+            word, where = "trust anchors", ", with the next root in the trust file,"
+        expiry = f"the {word} of version {self.version} expire on {in_utc(self.expires)}"
         if self.publish_before is None:
-            return f"{pins}, and only a release of the app can replace them"
+            return f"{expiry}, and only a release of the app can replace them"
+        before = _by(self.publish_before)
         if self.is_late(now):
-            return f"{pins}: it was safe to publish the next until {_by(self.publish_before)}"
-        return f"{pins}: publish the next version by {_by(self.publish_before)}"
+            return f"{expiry}: it was safe to publish the next{where} until {before}"
+        return f"{expiry}: publish the next version{where} by {before}"
 
     def json(self, now: datetime) -> dict[str, Any]:
         """Return the deadline as JSON (``docs/reference/json.md``).
@@ -78,6 +96,7 @@ class PublishDeadline:
         before = self.publish_before
         return {
             "host": self.host,
+            "what": self.what,
             "version": self.version,
             "expires": self.expires.isoformat(),
             "publish_before": before.isoformat() if before else None,
@@ -158,8 +177,10 @@ def publish_deadlines(situation: Situation) -> tuple[PublishDeadline, ...]:
     """Return the deadlines for publishing the next version of the pin set, the earliest first.
 
     The result has one deadline for each version that some client may hold, if the version's pins
-    expire and clients then refuse every server (``fail-closed``). A version that no client holds at
-    its expiry has no deadline.
+    expire and clients then refuse every server (``fail-closed``). It has another one for the
+    trust anchors of the version, if it is less than a year away: when the last anchor has expired,
+    clients verify no chain, in each mode. A version that no client holds at the expiry has no
+    deadline.
 
     The deadline is T_adopt, the sum of the clients' delays, before the expiry. If the pin set is
     signed, this is the deadline for the push, not for signing.
@@ -229,20 +250,37 @@ def _stage_text(stage: ExposureStage) -> str:
 
 def _deadlines(situation: Situation) -> Iterator[PublishDeadline]:
     for version in situation.alive:
-        ends = [policy.refuses_from for policy in situation.policies_of(version) if policy]
-        expires = min(filter(None, ends), default=None)
         last = last_end(situation, [version])
-        if expires is None or (last is not None and last <= expires):
-            continue
-        can_fetch = version.bundled is None
-        yield PublishDeadline(
-            str(situation.pattern),
-            version.number,
-            expires,
-            expires - situation.timing.adopt if can_fetch else None,
-            "fetch" if can_fetch else "app",
-            clients_at_risk(situation, [version]),
-        )
+        for what, expires in _expiries(situation, version):
+            if last is not None and last <= expires:
+                continue
+            can_fetch = version.bundled is None
+            yield PublishDeadline(
+                str(situation.pattern),
+                what,
+                version.number,
+                expires,
+                expires - situation.timing.adopt if can_fetch else None,
+                "fetch" if can_fetch else "app",
+                clients_at_risk(situation, [version]),
+            )
+
+
+def _expiries(situation: Situation, version: Version) -> Iterator[tuple[Expiring, datetime]]:
+    """Yield when the pins of a version expire, and its trust anchors, if clients refuse then."""
+    policies = [policy for policy in situation.policies_of(version) if policy]
+    if ends := list(filter(None, (policy.refuses_from for policy in policies))):
+        yield "pins", min(ends)
+    if ends := list(filter(None, map(_anchors_end, policies))):
+        notice = _ANCHOR_NOTICE + situation.timing.adopt
+        if min(ends) <= situation.now + notice:
+            yield "anchors", min(ends)
+
+
+def _anchors_end(policy: HostPolicy) -> datetime | None:
+    """Return when the last anchor of a policy expires, or None if it trusts the system's roots."""
+    found = map(read_facts, policy.trust.der if policy.trust else ())
+    return max((each.not_after for each in found if each.not_after), default=None)
 
 
 def _with_next(situation: Situation, at: datetime) -> Situation:

@@ -47,8 +47,9 @@ class Provider:
 
     ``change`` is called with the claims of each token, and may alter them; ``algorithm`` and
     ``key`` are those of the token's signature, and ``has_key_ids`` is False for a provider that
-    names no keys. ``asked``, ``redeemed`` and ``prompts`` record the
-    requests.
+    names no keys. With ``takes_post``, the client's secret has to be in the form of a token
+    request, and not in the header ``Authorization``. ``asked``, ``redeemed`` and ``prompts``
+    record the requests.
     """
 
     issuer: str
@@ -56,6 +57,7 @@ class Provider:
     published: list[RSAKey | ECKey] = field(default_factory=list)
     algorithm: str = "RS256"
     has_key_ids: bool = True
+    takes_post: bool = False
     client_id: str = CLIENT_ID
     groups: object = ("staff",)
     change: Callable[[dict[str, Any]], None] = _as_they_are
@@ -124,7 +126,12 @@ class Provider:
         form = {name: str(value) for name, value in (await request.form()).items()}
         authorization = request.headers.get("authorization", "")
         self.redeemed.append({**form, "authorization": authorization})
-        if _client_of(authorization) != (self.client_id, CLIENT_SECRET):
+        if self.takes_post:
+            client = form.get("client_id", ""), form.get("client_secret", "")
+            has_one = not authorization  # RFC 6749, 2.3: one method in a request
+        else:
+            client, has_one = _client_of(authorization), "client_secret" not in form
+        if not has_one or client != (self.client_id, CLIENT_SECRET):
             return JSONResponse({"error": "invalid_client"}, 401)
         asked = self.codes.pop(form["code"], None)  # a code is valid once
         if asked is None or not _is_verified(asked, form):

@@ -54,6 +54,7 @@ _ERROR_CODES = frozenset(
 )
 _MAX_BYTES = 256 * 1024  # of a discovery document or a key set
 _TIMEOUT = 10.0  # seconds for each step of a request, and to fetch a document
+_BASIC, _POST = "client_secret_basic", "client_secret_post"
 _FRESH = 3600.0  # seconds for which both documents are kept
 _FAILURE_FRESH = 10.0  # seconds for which a failed fetch is not repeated
 _KEYS_FRESH = 60.0  # seconds between two fetches of the key set because of an unknown key
@@ -147,7 +148,8 @@ class ProviderMetadata:
 
     OpenID Connect Discovery 1.0, section 3, defines the document. ``names_issuer`` is True if the
     provider adds its issuer to each response (RFC 9207). ``end_session_endpoint`` is empty if the
-    provider has none.
+    provider has none. ``auth_method`` is the way in which the client proves its identity at the
+    token endpoint: ``client_secret_basic``, or ``client_secret_post``.
     """
 
     authorization_endpoint: str
@@ -155,6 +157,7 @@ class ProviderMetadata:
     jwks_uri: str
     end_session_endpoint: str
     names_issuer: bool
+    auth_method: str
 
 
 class _SharedDocument(Generic[Value]):
@@ -251,7 +254,7 @@ class OpenIDProvider:
         """
         metadata = await self.metadata()
         with _as_input_error("the code could not be redeemed"):
-            async with self._client(redirect_uri) as client:
+            async with self._client(redirect_uri, metadata.auth_method) as client:
                 answer = await client.fetch_token(
                     metadata.token_endpoint,
                     grant_type="authorization_code",
@@ -314,14 +317,16 @@ class OpenIDProvider:
         # Made once: loading the authorities takes milliseconds, in which no request is answered.
         return ssl.create_default_context(cafile=self.settings.ca_file)
 
-    def _client(self, redirect_uri: str | None = None) -> AsyncOAuth2Client:
+    def _client(
+        self, redirect_uri: str | None = None, auth_method: str = _BASIC
+    ) -> AsyncOAuth2Client:
         from authlib.integrations.httpx_client import AsyncOAuth2Client
 
         settings = self.settings
         return AsyncOAuth2Client(
             client_id=settings.client_id,
             client_secret=settings.client_secret.reveal(),
-            token_endpoint_auth_method=_add_credentials,
+            token_endpoint_auth_method=_add_basic if auth_method == _BASIC else auth_method,
             scope=" ".join(settings.scopes),
             redirect_uri=redirect_uri,
             code_challenge_method="S256",
@@ -331,7 +336,7 @@ class OpenIDProvider:
         )
 
 
-def _add_credentials(
+def _add_basic(
     client: Any, method: str, uri: str, headers: dict[str, str], body: str
 ) -> tuple[str, dict[str, str], str]:
     """Add the client's ID and secret to a request, as ``client_secret_basic``.
@@ -412,7 +417,8 @@ def _metadata(document: dict[str, Any], issuer: str) -> ProviderMetadata:
     The issuer in the document must be exactly ``issuer`` (OpenID Connect Discovery 1.0, 4.3).
 
     Raises:
-        InputError: the issuer differs, or an address is missing or not https.
+        InputError: the issuer differs, an address is missing or not https, or the provider accepts
+            no client secret.
     """
     if document.get("issuer") != issuer:
         raise InputError("the provider's name for itself differs from access.oidc.issuer")
@@ -426,7 +432,24 @@ def _metadata(document: dict[str, Any], issuer: str) -> ProviderMetadata:
         jwks_uri=str(document["jwks_uri"]),
         end_session_endpoint=str(end) if _is_https(end) else "",
         names_issuer=document.get("authorization_response_iss_parameter_supported") is True,
+        auth_method=_auth_method(document.get("token_endpoint_auth_methods_supported", [_BASIC])),
     )
+
+
+def _auth_method(supported: object) -> str:
+    """Return how the client proves its identity at the token endpoint, from the provider's list.
+
+    The default of a missing list is ``client_secret_basic`` (OpenID Connect Discovery 1.0, 3). That
+    is preferred to ``client_secret_post``, as in RFC 6749, 2.3.1.
+
+    Raises:
+        InputError: the provider offers neither.
+    """
+    methods = supported if isinstance(supported, list) else ()
+    for method in (_BASIC, _POST):
+        if method in methods:
+            return method
+    raise InputError(f"the provider accepts neither {_BASIC} nor {_POST} at its token endpoint")
 
 
 def _is_https(address: object) -> bool:

@@ -154,6 +154,20 @@ MUTATIONS: list[Mutation] = [
         "test_provider.py::test_credentials_of_the_client_are_form_encoded",
     ),
     _rule(
+        "the client secret is sent as the provider accepts it",
+        "openid.py",
+        "_add_basic if auth_method == _BASIC else auth_method",
+        "_add_basic",
+        "test_provider.py::test_client_secret_is_sent_as_the_provider_accepts_it",
+    ),
+    _rule(
+        "a provider that accepts no client secret gets none",
+        "openid.py",
+        '    raise InputError(f"the provider accepts neither',
+        '    return _BASIC\n    raise InputError(f"the provider accepts neither',
+        "test_provider.py::test_provider_with_wrong_metadata_is_not_used",
+    ),
+    _rule(
         "concurrent logins share the failure of a fetch",
         "openid.py",
         "if self._failed is not None and _age(self._failed[0]) <= _FAILURE_FRESH:",

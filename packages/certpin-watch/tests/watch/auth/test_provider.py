@@ -132,6 +132,29 @@ def test_credentials_of_the_client_are_form_encoded(
     assert log_in(made, provider, root)[1].status_code == 303
 
 
+@pytest.mark.parametrize(
+    ("methods", "takes_post"),
+    [
+        (["client_secret_post"], True),
+        (["private_key_jwt", "client_secret_post"], True),
+        (["client_secret_post", "client_secret_basic"], False),
+    ],
+    ids=str,
+)
+def test_client_secret_is_sent_as_the_provider_accepts_it(
+    openid_service: Service,
+    provider: Provider,
+    root: Authority,
+    methods: list[str],
+    takes_post: bool,
+) -> None:
+    provider.metadata = {"token_endpoint_auth_methods_supported": methods}
+    provider.takes_post = takes_post
+    assert log_in(openid_service, provider, root)[1].status_code == 303
+    [form] = provider.redeemed
+    assert ("client_secret" in form) == takes_post == (not form["authorization"])
+
+
 def test_concurrent_logins_share_a_fetch_and_its_failure(
     openid_service: Service, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,6 +247,9 @@ def test_the_log_names_the_wrong_claim(claims: dict[str, Any], why: str) -> None
         {"jwks_uri": "file:///etc/passwd"},
         {"authorization_endpoint": "javascript:alert(1)"},
         {"padding": "x" * 300_000},
+        {"token_endpoint_auth_methods_supported": ["private_key_jwt", "none"]},
+        {"token_endpoint_auth_methods_supported": "client_secret_basic"},
+        {"token_endpoint_auth_methods_supported": []},
     ],
     ids=lambda metadata: str(metadata)[:60],
 )

@@ -322,3 +322,19 @@ def test_on_a_terminal_each_line_has_its_place(two: Run) -> None:
     assert code == 0
     assert [line for line in text if len(line) > 80] == []
     assert f"       certpin rotate switch {BACKUP}" in out
+
+
+@pytest.mark.parametrize("by", ["certificate", "trust"])
+def test_a_stolen_authority_is_marked_as_one(run: Run, by: str) -> None:
+    """Clients refuse it above every certificate; a backup is the key of a leaf otherwise."""
+    authority = Authority("Backup")
+    Path("trust.pem").write_bytes((authority if by == "trust" else Authority("Other")).pem)
+    write(policy(ACTIVE, authority.pin, SPARE), trust=Path("trust.pem"))
+    published()
+    named: str | Path = str(authority.pin)
+    if by == "certificate":
+        named = Path("authority.pem")
+        named.write_bytes(authority.pem)
+    run("rotate", "emergency", named, "--stolen", "--offline")
+    [entry] = [each for each in PinSet.load("pins.toml").policies[0].pins if not each.live]
+    assert (entry.pin, entry.role) == (authority.pin, "intermediate")

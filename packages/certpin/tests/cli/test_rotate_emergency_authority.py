@@ -104,6 +104,20 @@ def test_each_printed_command_is_accepted_and_the_emergency_ends(clinic: Clinic)
     assert [each["rule"] for each in lint.json["findings"]] == ["no-expiry"]
 
 
+def test_a_stolen_root_above_the_pinned_issuer_leads_to_the_other_authority(
+    clinic: Clinic,
+) -> None:
+    """The issuer's own key was not stolen, but every path through it ends at that root."""
+    done, path = clinic.emergency("root.pem")
+    assert (done.code, path["safe"], path["authority"]) == (0, True, True)
+    [switch, *_] = path["steps"]
+    assert str(clinic.other.pin) in switch["text"]
+    assert "start" in [step["act"] for step in path["steps"]]
+    clinic.follow(path, clinic.other, clinic.third)
+    done, path = clinic.emergency("root.pem")
+    assert (done.code, path["steps"]) == (0, [])
+
+
 def test_start_refuses_an_authority_that_clients_do_not_trust(clinic: Clinic) -> None:
     stranger = Authority("Stranger")
     for content, problem in (

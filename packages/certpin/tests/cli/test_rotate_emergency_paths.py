@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from certpin.lab import Authority
 from certpin.pinfile import PinSet
-from certpin.pins import utc_now
+from certpin.pins import HostPattern, utc_now
 from certpin.rotation import Event, format_journal
 from tests import kit
 from tests.cli._pinfiles import write
@@ -341,7 +341,10 @@ def test_a_key_that_servers_present_without_a_switch_is_named(bank: Bank) -> Non
     following = bank("status", "--json").json["hosts"][0]["next"]
     assert following["act"] == "switch"
     assert "`switch` was not run" in following["text"]
-    assert "certpin rotate switch was not run for it" in bank("finish").out
+    refused = bank("finish")
+    assert (refused.code, "certpin rotate switch was not run for it" in refused.err) == (1, True)
+    facts = bank("finish", "--json").json
+    assert (facts["done"], facts["breaches"][0]["invariant"]) == (False, "unrecorded")
     (command,) = following["commands"]
     assert bank(*shlex.split(command)[2:]).code == 0
     assert bank("finish").code == 0
@@ -361,3 +364,35 @@ def test_a_plan_prints_each_command_once(bank: Bank) -> None:
     plan = bank("plan", "--to", "b.key").out
     commands = [line for line in plan.splitlines() if "certpin rotate finish" in line]
     assert len(commands) == 1
+
+
+def test_a_version_for_one_host_waits_for_the_others(bank: Bank) -> None:
+    """The gate refuses a version in which the only backup of another host was stolen."""
+    pins = PinSet.load("pins.toml")
+    other = replace(pins.policies[0], pattern=HostPattern.parse("other.example"))
+    write(pins.policies[0], other)
+    bank("shipped", next_number(), "--force", "--reason", "x")
+    days_pass(33)
+    assert bank("start", "--new", "next.key", "--host", "other.example").code == 0
+    bank.emergency("b.key", "--stolen")
+    done = bank("status", "other.example", "--json")
+    [host] = done.json["hosts"]
+    assert (host["next"]["act"], bool(host["next"]["breaches"])) == ("publish", True)
+    assert host["next"]["breaches"][0]["problem"].startswith(f"{HOST}: ")
+    plan = bank("plan", "--to", "next.key", "--host", "other.example", "--json")
+    [made] = plan.json["hosts"]
+    assert (plan.code, made["possible"]) == (1, False)
+    assert "publish" not in [step["act"] for step in made["steps"]]
+    assert made["breaches"][0]["problem"].startswith(f"{HOST}: ")
+
+
+def test_a_stolen_backup_of_a_server_stops_no_later_rotation(bank: Bank) -> None:
+    """Its pin keeps the role backup, which is that of a leaf: no authority may be stolen."""
+    bank.emergency("b.key", "--stolen")
+    for name in ("next.key", "later.key"):
+        assert bank("start", "--new", name).code == 0
+    assert bank("shipped", next_number()).code == 0
+    days_pass(33)
+    assert bank("plan", "--to", "next.key").code == 0
+    done = bank("switch", "next.key")
+    assert (done.code, "is ACTIVE" in done.out) == (0, True)

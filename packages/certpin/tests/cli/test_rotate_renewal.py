@@ -58,8 +58,38 @@ def test_a_new_key_is_refused_with_the_clients_at_risk(out: Run) -> None:
 
 def test_a_new_key_is_not_forced_past_the_draft(out: Run) -> None:
     words = (*OFFLINE, "--force", "--reason", "we know better")
-    done = out("rotate", "switch", str(Authority("x").pin), *words)
+    new = Authority("x").pin
+    done = out("rotate", "switch", str(new), *words)
     assert (done.code, "GENERATED, and cannot become ACTIVE" in done.err) == (2, True)
+    assert f"fix: put it into the pin file first: certpin rotate start {new}" in done.err
+
+
+def test_a_forced_step_does_not_say_that_every_client_accepts_the_key(out: Run) -> None:
+    out("rotate", "start", "--new", "new.key")
+    done = out("rotate", "switch", "new.key", *OFFLINE, "--force", "--reason", "stolen")
+    assert (done.code, "by force, although a rule" in done.out) == (0, True)
+    assert "every client accepts it" not in done.out
+
+
+def test_a_pin_that_the_pin_file_lost_is_to_be_put_back(out: Run) -> None:
+    """Clients accept the key by its own pin, and not by that of an authority above it."""
+    write(kit.policy(HOST, BACKUP, Authority("next").pin))
+    done = out("rotate", "switch", str(LEAF), *OFFLINE)
+    assert (done.code, "pins.toml has no pin of it: put that back" in done.out) == (0, True)
+
+
+def test_a_key_that_a_person_marked_compromised_is_not_used_again(out: Run) -> None:
+    """The journal has no record of the theft yet."""
+    file = Path("pins.toml")
+    assert out("rotate", "start", "--new", "third.key").code == 0
+    head, tail = file.read_text().split(str(BACKUP))
+    marked = tail.replace('state = "active"', 'state = "compromised"', 1)
+    file.write_text(f"{head}{BACKUP}{marked}")
+    done, facts = stepped(out, "switch", str(BACKUP), *OFFLINE)
+    assert (done.code, invariants(facts)) == (1, ["compromised"])
+    forced = out("rotate", "switch", str(BACKUP), *OFFLINE, "--force", "--reason", "x")
+    assert (forced.code, "also not with --force" in forced.err) == (2, True)
+    assert 'state = "compromised"' in file.read_text()
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a key is not served before its adoption",
         _GATE,
-        "            is_accepted(situation, pin, prospects),\n",
+        "            adopted(situation, pin, prospects),\n",
         "",
         _IN_GATE + "test_a_key_is_not_served_before_it_is_adopted",
     ),
@@ -371,7 +371,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a compromised key is never used again",
         _RULES,
-        "if pin not in situation.past.compromised:",
+        "if pin not in situation.compromised:",
         "if True:",
         _IN_GATE + "test_a_compromised_key_is_neither_staged_nor_published",
     ),
@@ -406,7 +406,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a lost key of the journal is no backup",
         _SITUATION,
-        "return usable - self.past.lost - self.past.compromised",
+        "return usable - self.past.lost - self.compromised",
         "return usable",
         _IN_GATE + "test_a_lost_key_is_no_backup",
     ),
@@ -902,5 +902,85 @@ MUTATIONS: list[Mutation] = [
         'if found and all(verdict.reason == "too-few-scts" for _, _, verdict in found):',
         "if found:",
         _IN_TRANSPARENCY + "test_a_key_that_is_not_pinned_is_reported_before_its_scts",
+    ),
+    Mutation(
+        "a mark in the pin file is a theft",
+        _SITUATION,
+        "return self.past.compromised.union(*marked)",
+        "return self.past.compromised",
+        _IN_GATE + "test_a_key_that_the_pin_file_marks_compromised_is_not_used_again",
+    ),
+    Mutation(
+        "an authority below a stolen one is not the way out",
+        _EMERGENCY,
+        "other in situation.usable and other not in below",
+        "other in situation.usable",
+        _AUTHORITY_PATHS
+        + "test_a_stolen_root_above_the_pinned_issuer_leads_to_the_other_authority",
+    ),
+    Mutation(
+        "an authority with another path is not below a stolen one only",
+        _EMERGENCY,
+        "return frozenset(below - clean - stolen)",
+        "return frozenset(below - stolen)",
+        _IN_EMERGENCY + "test_an_authority_below_a_stolen_one_is_not_the_way_out",
+    ),
+    Mutation(
+        "a backup is the key of a leaf if clients don't compare only authorities",
+        _PROSPECT,
+        'entry.role == "backup" and policy.match == "ca"',
+        'entry.role == "backup"',
+        _PATHS + "test_a_stolen_backup_of_a_server_stops_no_later_rotation",
+    ),
+    Mutation(
+        "a stolen authority that is named is marked as one",
+        "certpin/cli/rotate/emergency.py",
+        "(found.authority or self._names_authority(policy))",
+        "found.authority",
+        "tests/cli/test_rotate_emergency.py::test_a_stolen_authority_is_marked_as_one",
+    ),
+    Mutation(
+        "a stolen key repairs nothing",
+        _NEXT_STEP,
+        'if not check_step(situation, "serve", pin, assumed_prospects(situation, pin))',
+        "if situation.is_pinned(pin)",
+        _IN_NEXT_STEP + "test_a_stolen_or_lost_key_repairs_nothing",
+    ),
+    Mutation(
+        "a server that is gone hides no way out",
+        _EMERGENCY,
+        "situation = replace(situation, evidence=None, observed=())",
+        "situation = replace(situation, evidence=None)",
+        "tests/rotation/test_servers.py"
+        "::test_the_way_out_of_an_emergency_begins_with_a_forgotten_server",
+    ),
+    Mutation(
+        "a version for one host waits for the others",
+        "certpin/cli/rotate/status.py",
+        "violations=(*step.violations, *others)",
+        "violations=step.violations",
+        _PATHS + "test_a_version_for_one_host_waits_for_the_others",
+    ),
+    Mutation(
+        "a plan for one host waits for the others",
+        "certpin/rotation/plan.py",
+        'if not violations or "publish" not in acts:',
+        'if violations or "publish" not in acts:',
+        _PATHS + "test_a_version_for_one_host_waits_for_the_others",
+    ),
+    Mutation(
+        "finish ends nothing while a key in use is not recorded",
+        _FINISH,
+        "self._refuse_unrecorded(policy, situation, served_backups(situation))",
+        "pass",
+        _PATHS + "test_a_key_that_servers_present_without_a_switch_is_named",
+    ),
+    Mutation(
+        "no force uses a stolen key",
+        _SWITCH,
+        'if state in {"compromised", "lost", "removed"}:',
+        'if state in {"lost", "removed"}:',
+        "tests/cli/test_rotate_renewal.py"
+        "::test_a_key_that_a_person_marked_compromised_is_not_used_again",
     ),
 ]

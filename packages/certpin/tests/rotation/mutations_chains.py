@@ -173,7 +173,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the gate checks the certificates of a chain",
         _GATE,
-        "            is_valid_chain(situation, prospects),\n",
+        "            valid_certificates(situation, prospects),\n",
         "",
         _WITH_A_CLIENT.format("issuer expired"),
     ),
@@ -490,8 +490,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a host that only an older version has gives a plan its date",
         "certpin/rotation/planner.py",
-        "others = (is_valid_chain(situation, chains), *goal.guard(situation))",
-        "others = (is_valid_chain(situation, chains),)",
+        "others = (valid_certificates(situation, chains), *goal.guard(situation))",
+        "others = (valid_certificates(situation, chains),)",
         "tests/cli/test_rotate_plan_chains.py::test_a_host_that_only_an_older_version_has_gives_a_plan_its_date",
     ),
     Mutation(

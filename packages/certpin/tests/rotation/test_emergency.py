@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from certpin.pins import HostPin
 from certpin.rotation import NEXT_BACKUP, Event, PinHistory, Situation, Version, after, check_step
 from certpin.rotation.emergency import EmergencyPath, EmergencyStep, Fact, emergency_path
 from certpin.rotation.plan import (
@@ -28,6 +29,7 @@ from tests.rotation._situations import (
     bundled,
     pin,
     pin_set,
+    policy,
     root_set,
     sighting,
     situation,
@@ -266,6 +268,20 @@ def test_the_key_of_an_authority_needs_a_certificate_of_another_one() -> None:
     assert (found.authority, switched(found).pin, found.is_safe) == (True, pin("a"), True)
     assert acts(found) == ["request", "switch", "install", "publish", "revoke"]
     assert not path(seen=(sighting("a", "ca"),)).authority
+
+
+def test_an_authority_below_a_stolen_one_is_not_the_way_out() -> None:
+    """Clients refuse each path through it, although its own key was not stolen."""
+    entries = (HostPin(pin("ca"), "intermediate"), HostPin(pin("next"), "backup", "published"))
+    pins = replace(root_set("ca", "next", number=2), policies=(policy(entries, match="ca"),))
+    past = PinHistory(compromised=frozenset({pin("root")}))
+    seen = (sighting("a", "ca", "root"),)
+    out = Version(replace(pins, version=1), fetched=NOW - 40 * DAY, clients=7)
+    found = emergency_path(situation(pins, out, seen=seen, past=past), pin("root"), "stolen")
+    assert (switched(found).pin, found.needs_backup) == (pin("next"), True)
+    clean = (*seen, sighting("a", "ca", vantage="192.0.2.8:443"))  # this path has no stolen key
+    found = emergency_path(situation(pins, out, seen=clean, past=past), pin("root"), "stolen")
+    assert switched(found).pin == pin("ca")
 
 
 def test_nothing_is_left_to_do_when_the_key_is_out_of_use_and_the_version_is_out() -> None:

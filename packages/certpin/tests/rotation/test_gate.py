@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin.lab import Authority
-from certpin.pins import HostPattern, HostPin, PinSet
+from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet
 from certpin.rotation import (
     DeployedVersions,
     PinHistory,
@@ -163,6 +163,17 @@ def test_a_compromised_key_is_neither_staged_nor_published() -> None:
     assert names(check_step(known(AB, past=past), "stage", pin("c"))) == ["compromised"]
     assert names(check_step(known(GOOD, past=past), "publish")) == ["compromised"]
     assert "compromised" in names(check_step(known(GOOD, past=past), "activate", pin("c")))
+
+
+def test_a_key_that_the_pin_file_marks_compromised_is_not_used_again() -> None:
+    """A person marked it, at this host or at another, and the journal doesn't have the theft."""
+    marked = known({**GOOD, "c": "compromised"})
+    for step in ("stage", "activate", "serve"):
+        assert "compromised" in names(check_step(marked, step, pin("c")))
+    other = HostPolicy(HostPattern.parse("other.example"), marked.policy.pins)
+    here = known(GOOD)
+    both = replace(here, pins=replace(here.pins, policies=(*here.pins.policies, other)))
+    assert "compromised" in names(check_step(both, "activate", pin("c")))
 
 
 @pytest.mark.parametrize(

@@ -183,9 +183,19 @@ def test_a_wrong_clock_does_not_hide_an_emergency() -> None:
 
 def test_a_refused_chain_is_repaired_before_anything_else_is_begun() -> None:
     known = situation(pin_set(AB), OUT, seen=(*SEEN, sighting("x", vantage="192.0.2.8:443")))
-    assert following(known) == NextStep("repair", servers=("192.0.2.8:443",))
+    assert following(known) == NextStep("repair", pin("a"), servers=("192.0.2.8:443",))
     no_backup = replace(known, sightings=(sighting("a", "b"), sighting("x")))
     assert following(no_backup).act == "repair"
+
+
+def test_a_stolen_or_lost_key_repairs_nothing() -> None:
+    """The clients of a binary accept no other."""
+    old = replace(OUT, fetched=None, bundled=NOW - 400 * DAY)
+    states: dict[str, State] = {"c": "active", "d": "published", "a": "compromised"}
+    new = version(2, states, ago=DAY)
+    past = PinHistory(compromised=frozenset({pin("a")}), lost=frozenset({pin("b")}))
+    known = situation(new.pins, old, new, seen=(sighting("c"),), past=past)
+    assert following(known) == NextStep("repair", servers=("192.0.2.7:443",))
 
 
 def test_pins_that_expire_early_are_extended_unless_a_later_version_is_out() -> None:

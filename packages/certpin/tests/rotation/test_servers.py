@@ -13,6 +13,7 @@ from certpin.pins.hosts import HostServer
 from certpin.rotation import (
     Event,
     History,
+    PinHistory,
     ServerObservation,
     Sighting,
     check_step,
@@ -21,6 +22,7 @@ from certpin.rotation import (
     parse_journal,
     server_states,
 )
+from certpin.rotation.emergency import emergency_path
 from certpin.rotation.gate import listed_servers, observed_here
 from tests.rotation._situations import (
     DAY,
@@ -198,6 +200,18 @@ def test_a_server_that_was_seen_and_is_not_listed_blocks_a_step(
     assert "unlisted" in invariants(ready(EU), step, name)
     assert "unlisted" not in invariants(ready(EU, US), step, name)
     assert "unlisted" not in invariants(ready(EU, observed=()), step, name)
+
+
+def test_the_way_out_of_an_emergency_begins_with_a_forgotten_server() -> None:
+    """The gate refuses each step until it is listed or gone; no client is locked out by it."""
+    past = PinHistory(compromised=frozenset({pin("a")}))
+    found = emergency_path(replace(ready(EU), past=past), pin("a"), "stolen")
+    assert (found.is_safe, found.harm) == (True, None)
+    first, *others = found.steps
+    assert (first.act, first.server) == ("gone", "192.0.2.2:8443")
+    assert "gone" not in {each.act for each in others}
+    listed = emergency_path(replace(ready(EU, US), past=past), pin("a"), "stolen")
+    assert "gone" not in {each.act for each in listed.steps}
 
 
 def test_a_server_that_answers_now_is_not_forgotten() -> None:

@@ -26,7 +26,7 @@ from certpin.pins import Pin, pins_of
 from certpin.pins.policy import meaning
 from certpin.rotation.deadlines import key_exposure
 from certpin.rotation.fleet import clients_at_risk
-from certpin.rotation.gate import check_step
+from certpin.rotation.gate import check_step, unlisted_servers
 from certpin.rotation.plan import (
     NEXT_BACKUP,
     at_time,
@@ -35,7 +35,7 @@ from certpin.rotation.plan import (
     with_published,
     with_staged,
 )
-from certpin.rotation.prospect import assumed_prospects
+from certpin.rotation.prospect import assumed_prospects, may_be_authority, stolen_authorities
 from certpin.rotation.rules import has_backup_without, served_chain, version_list
 from certpin.rotation.trust import (
     anchors_to_name,
@@ -51,12 +51,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from certpin.pins import HostPin, PinSet
+    from certpin.pins import PinSet
     from certpin.rotation.deadlines import KeyExposure
     from certpin.rotation.situation import Situation
 
 Fact = Literal["stolen", "lost"]
-EmergencyAct = Literal["start", "request", "switch", "install", "publish", "finish", "revoke"]
+EmergencyAct = Literal[
+    "gone", "start", "request", "switch", "install", "publish", "finish", "revoke"
+]
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,9 @@ class EmergencyStep:
     """One step of the path out of an emergency after a key was stolen or lost.
 
     Attributes:
-        act: the command of the step, such as ``switch`` or ``publish``.
+        act: the command of the step, such as ``switch`` or ``publish``. ``gone`` comes first, for a
+            server that the pin file doesn't list any more: the gate refuses every other step until
+            the user lists it, or records that it is switched off.
         pin: the pin of the step's key; ``NEXT_BACKUP`` for a new key that servers switch to, and
             ``None`` for a new backup or a ``publish``.
         not_before: the earliest time at which the step locks no client out; ``None`` if it may be
@@ -77,6 +81,7 @@ class EmergencyStep:
             be, because versions trust different ones; empty if they don't.
         issuers: for ``request``, the names of the authorities that have to issue it instead, with
             the chain above them that servers send now; empty if no anchor is missing.
+        server: for ``gone``, the name of the server, as the journal has it.
     """
 
     act: EmergencyAct
@@ -87,6 +92,7 @@ class EmergencyStep:
     chain: bool = False
     anchors: tuple[str, ...] = ()
     issuers: tuple[str, ...] = ()
+    server: str = ""
 
 
 @dataclass(frozen=True)
@@ -159,19 +165,21 @@ def emergency_path(
         silent: True if a server was contacted and did not answer. Even if all others use the next
             key already, the path then leads this one to it.
     """
-    situation = replace(situation, evidence=None)  # a wrong clock must not hide the way out
+    unlisted = [EmergencyStep("gone", server=each.server) for each in unlisted_servers(situation)]
+    # Neither a wrong clock nor a server that is gone must hide the way out.
+    situation = replace(situation, evidence=None, observed=())
     unseen = not situation.all_verified or not all_answered
     in_use = _is_in_use(situation, pin, unseen=unseen)
     others = tuple(
         other
-        for other in sorted((situation.past.compromised | situation.past.lost) - {pin}, key=str)
+        for other in sorted((situation.compromised | situation.past.lost) - {pin}, key=str)
         if _is_in_use(situation, other, unseen=unseen, known=True)
     )
     lockout = served_chain(situation, situation.alive)
     suspects = {pin, *others} if in_use else {*others}
     choice = None
     if suspects or lockout is not None:
-        choice = _next_key(situation, pin, can_wait=not suspects & situation.past.compromised)
+        choice = _next_key(situation, pin, can_wait=not suspects & situation.compromised)
     assumed = silent and not all(situation.serving(each) for each in suspects)
     done = choice is not None and not assumed and _is_done(situation, choice.pin)
     steps, out = _steps(situation, pin, fact, choice, done=done)
@@ -184,7 +192,7 @@ def emergency_path(
         in_use,
         situation.serving(pin),
         exposure,
-        tuple(steps),
+        (*unlisted, *steps) if steps else (),
         harm,
         _spare_from(situation, choice, out) if any(step.act == "start" for step in steps) else None,
         _is_authority(situation, pin),
@@ -219,7 +227,7 @@ def _is_done(situation: Situation, pin: Pin) -> bool:
 
 def _serves_stolen(situation: Situation) -> bool:
     """Return True if the chain of a server has a stolen key, such as that of its authority."""
-    return bool(situation.served & situation.past.compromised)
+    return bool(situation.served & situation.compromised)
 
 
 def _may_be_served(situation: Situation, pin: Pin) -> bool:
@@ -259,8 +267,11 @@ def _next_key(situation: Situation, pin: Pin, *, can_wait: bool) -> _Candidate:
         can_wait: True if no server uses a stolen key: servers may then run on with their key, such
             as a lost one in their memory, until clients accept a new key.
     """
+    below = _below_stolen(situation)
     keys = [
-        other for other in situation.policy.live_pins if other != pin and other in situation.usable
+        other
+        for other in situation.policy.live_pins
+        if other != pin and other in situation.usable and other not in below
     ]
     choices = [_choice(situation, other) for other in keys]
     if can_wait:
@@ -279,6 +290,27 @@ def _next_key(situation: Situation, pin: Pin, *, can_wait: bool) -> _Candidate:
         best = replace(best, harm=apart)
     stranded = _without_anchor(situation)
     return best if best.harm is not None or stranded is None else replace(best, harm=stranded)
+
+
+def _below_stolen(situation: Situation) -> frozenset[Pin]:
+    """Return the pins of authorities that servers present only below a stolen key.
+
+    Clients refuse each path through them. A leaf's key is not among them: another authority can
+    certify it.
+    """
+    stolen = situation.compromised
+    paths = [
+        [pins_of(each) for each in sighting.chain.authorities]
+        for sighting in situation.sightings
+        if sighting.chain
+    ]
+    below: set[Pin] = set()
+    clean: set[Pin] = set()
+    for path in paths:
+        last = max((at for at, pins in enumerate(path) if stolen.intersection(pins)), default=0)
+        below.update(*path[:last])
+        clean.update(*path[last:])
+    return frozenset(below - clean - stolen)
 
 
 def _order(choice: _Candidate) -> tuple[object, ...]:
@@ -344,11 +376,7 @@ def _needs_chain(situation: Situation) -> bool:
 
     They refuse every path with a stolen key that may be an authority's.
     """
-    return any(_may_be_above(situation, entry) for entry in situation.policy.pins)
-
-
-def _may_be_above(situation: Situation, entry: HostPin) -> bool:
-    return entry.role != "leaf" and entry.pin in situation.past.compromised
+    return bool(stolen_authorities(situation))
 
 
 def _with_clean_chain(situation: Situation) -> Situation:
@@ -370,7 +398,7 @@ def _without_compromised(pins: PinSet) -> PinSet:
             policy,
             pins=tuple(
                 replace(entry, state="removed")
-                if entry.state == "compromised" and entry.role != "leaf"
+                if entry.state == "compromised" and may_be_authority(entry, policy)
                 else entry
                 for entry in policy.pins
             ),

@@ -12,46 +12,18 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from certpin.rotation.fleet import client_count
 from certpin.rotation.prospect import anchors_of, paths_of, sent_certificates
 from certpin.rotation.situation import CLOCK_TOLERANCE
-from certpin.rotation.violation import Violation
 from certpin.x509 import Certificate, Chain, end_in_roots
 from certpin.x509.certificate import name_of, names_issuer, signature_fits
 from certpin.x509.chain import read_facts, short_name
 from certpin.x509.validation import PathFault, path_fault
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
     from certpin.pins import HostPolicy
     from certpin.rotation.prospect import Prospect
-    from certpin.rotation.situation import Situation
-
-
-def is_valid_chain(situation: Situation, prospects: Sequence[Prospect]) -> Violation | None:
-    """Return a violation if clients refuse the certificates of a chain, whatever keys are pinned.
-
-    That is so if a certificate of its path to an anchor is not valid now, or may not be used as it
-    is used there.
-
-    Args:
-        situation: the facts about the host before the server presents the chain.
-        prospects: the chains that the server may present, as far as they are known.
-    """
-    for policy in situation.held_policies or [situation.policy]:
-        for prospect in prospects:
-            fault = chain_fault(prospect, policy, situation.now)
-            if fault is not None:
-                return Violation(
-                    "certificate",
-                    fault.problem,
-                    client_count(situation),
-                    safe_from=fault.valid_from,
-                    fix=fault.fix,
-                )
-    return None
 
 
 def chain_fault(prospect: Prospect, policy: HostPolicy | None, now: datetime) -> PathFault | None:

@@ -18,16 +18,15 @@ from typing import TYPE_CHECKING, Literal
 
 from certpin.pins.hosts import split_address
 from certpin.probe import endpoint_at, served_at
-from certpin.rotation.faults import is_valid_chain
 from certpin.rotation.fleet import client_count
 from certpin.rotation.journal import Event, pin_state
 from certpin.rotation.prospect import prospects_of_key
 from certpin.rotation.remedies import SET_CLOCK, how_to_confirm_time
 from certpin.rotation.rules import (
+    adopted,
     backup,
     dropped_pins,
     expiry,
-    is_accepted,
     not_active,
     not_compromised,
     not_from_one_vantage,
@@ -38,6 +37,7 @@ from certpin.rotation.rules import (
     not_under_compromised,
     served_chain,
     served_keys_known,
+    valid_certificates,
     version_list,
     version_rises,
 )
@@ -133,12 +133,12 @@ def _step_rules(
     elif step in {"activate", "serve"}:
         prospects = prospects or prospects_of_key(situation, pin)
         found = (
-            is_valid_chain(situation, prospects),
+            valid_certificates(situation, prospects),
             not_compromised(situation, pin),
             not_under_compromised(situation, prospects),
             not_lost(situation, pin),
             not_removed(situation, pin),
-            is_accepted(situation, pin, prospects),
+            adopted(situation, pin, prospects),
             no_unlisted_server(situation) if _becomes_active(situation, pin) else None,
         )
     elif step == "retire":
@@ -498,8 +498,7 @@ def no_unlisted_server(situation: Situation) -> Violation | None:
     The server may still present a key that the step would make clients refuse. If the server no
     longer exists, the user confirms that with ``certpin rotate gone``.
     """
-    known = {*listed_servers(situation.policy), *(each.server for each in situation.sightings)}
-    missing = [seen for seen in observed_here(situation) if seen.server not in known]
+    missing = unlisted_servers(situation)
     if not missing:
         return None
     last = missing[0]
@@ -513,6 +512,15 @@ def no_unlisted_server(situation: Situation) -> Violation | None:
         fix="list it ([[host.server]]) or contact it (--connect); if it is switched off: certpin "
         f"rotate gone {shlex.quote(last.server)} --reason TEXT",
     )
+
+
+def unlisted_servers(situation: Situation) -> list[ServerObservation]:
+    """Return the last observation of each server that the pin file doesn't list any more.
+
+    Left out are servers that were contacted now.
+    """
+    known = {*listed_servers(situation.policy), *(each.server for each in situation.sightings)}
+    return [seen for seen in observed_here(situation) if seen.server not in known]
 
 
 def new_observations(situation: Situation, who: str) -> tuple[Event, ...]:

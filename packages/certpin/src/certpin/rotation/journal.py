@@ -117,7 +117,7 @@ def pin_state(situation: Situation, pin: Pin) -> State:
     the draft nor in the journal is GENERATED.
     """
     entry = situation.entry(pin)
-    if pin in situation.past.compromised:
+    if pin in situation.compromised:
         return "compromised"
     if pin in situation.past.lost and (entry is None or entry.usable):
         return "lost"

@@ -68,7 +68,8 @@ class NextStep:
 
     Attributes:
         act: the action, such as ``publish`` or ``switch``; ``none`` if there is nothing to do.
-        pin: the pin of the key that the action is about; ``None`` if it is about no single key.
+        pin: the pin of the key that the action is about; ``None`` if it is about no single key. For
+            ``repair``, a key that every client accepts, if there is one.
         not_before: before this time the action locks clients out; ``None`` if it may be taken now.
         servers: for ``install``, the servers that do not present the key yet; for ``repair``, the
             servers with a chain that clients refuse.
@@ -176,7 +177,12 @@ def _repair(situation: Situation) -> NextStep | None:
         )
     )
     if refused:
-        return NextStep("repair", servers=refused)
+        accepted = (
+            pin
+            for pin in situation.policy.live_pins
+            if not check_step(situation, "serve", pin, assumed_prospects(situation, pin))
+        )
+        return NextStep("repair", next(accepted, None), servers=refused)
     latest = situation.deployed.latest
     return NextStep("extend") if latest and expiry(situation, [latest]) is not None else None
 

@@ -89,6 +89,19 @@ class Plan:
     reissue_by: datetime | None = None
     ending_authority: str = ""
 
+    def until_publish(self, violations: Sequence[Violation]) -> Plan:
+        """Return the plan up to its first publish, if safety rules refuse that; else this plan.
+
+        Args:
+            violations: the rules that a publish would break at other hosts of the pin file.
+        """
+        acts = [step.act for step in self.steps]
+        if not violations or "publish" not in acts:
+            return self
+        return replace(
+            self, steps=self.steps[: acts.index("publish")], violations=tuple(violations)
+        )
+
     @property
     def possible(self) -> bool:
         """True if the plan leads to the new key without locking clients out."""

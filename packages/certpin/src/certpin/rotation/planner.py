@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from certpin.errors import CertificateParseError
-from certpin.rotation.faults import chain_fault, is_valid_chain, verified_path
+from certpin.rotation.faults import chain_fault, verified_path
 from certpin.rotation.gate import check_now, check_step
 from certpin.rotation.plan import (
     NEXT_BACKUP,
@@ -47,7 +47,7 @@ from certpin.rotation.prospect import (
     sent_certificates,
     with_private_anchors,
 )
-from certpin.rotation.rules import dropped_pins, not_removed
+from certpin.rotation.rules import dropped_pins, not_removed, valid_certificates
 from certpin.rotation.situation import Version, last_end
 from certpin.rotation.violation import Violation
 from certpin.x509 import name_of
@@ -335,7 +335,7 @@ def _dated(
     found = conclusions(situation, chains)
     refusing = [version for version, conclusion in found if conclusion != "accepted"]
     adopted = last_end(situation, refusing) if refusing else None
-    others = (is_valid_chain(situation, chains), *goal.guard(situation))
+    others = (valid_certificates(situation, chains), *goal.guard(situation))
     dates = [each.safe_from for each in others if each is not None]
     moment = max(filter(None, (adopted, *dates)), default=None)
     if moment is not None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from certpin.pins import HostPolicy, Role, Verdict
+    from certpin.pins import HostPin, HostPolicy, Role, Verdict
     from certpin.rotation.situation import Situation, Version
 
 Conclusion = Literal["accepted", "refused", "open"]
@@ -323,6 +323,16 @@ def known_authorities(situation: Situation, prospects: Sequence[Prospect]) -> fr
     )
 
 
+def stolen_authorities(situation: Situation) -> list[Pin]:
+    """Return the pins of the draft whose keys were stolen, and may be those of authorities.
+
+    Clients with the draft (the next version) refuse every path with such a key.
+    """
+    policy = situation.policy
+    entries = (each for each in policy.pins if each.pin in situation.compromised)
+    return [each.pin for each in entries if may_be_authority(each, policy)]
+
+
 def lacks_path(
     situation: Situation, versions: Sequence[Version], prospects: Sequence[Prospect]
 ) -> bool:
@@ -503,9 +513,8 @@ def _completions(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chai
     compromised.
     """
     others = [_UNPINNED, *_pinned(policy, above=True)]
-    # A role is only a note: a compromised key may be an authority's, unless it is the leaf's.
-    bad = [entry for entry in policy.pins if entry.pin in policy.compromised] if policy else []
-    others += [stand_in(entry.pin) for entry in bad if entry.role != "leaf"]
+    bad = [entry for entry in policy.pins if entry.state == "compromised"] if policy else []
+    others += [stand_in(each.pin) for each in bad if policy and may_be_authority(each, policy)]
     for leaf in _leaves(prospect, policy):
         for other in others:
             yield Chain((leaf, *prospect.authorities, other))
@@ -514,8 +523,7 @@ def _completions(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chai
 def _pinned(policy: HostPolicy | None, *, above: bool) -> list[Certificate]:
     """Return placeholders for the certificates that a policy pins: of authorities or of leaves.
 
-    A pin's role decides which it is. A backup counts as a leaf's key, or as an authority's if
-    clients compare only authorities.
+    A pin's role decides which it is (``may_be_authority``).
 
     Args:
         policy: the policy; ``None`` for no placeholders.
@@ -523,6 +531,15 @@ def _pinned(policy: HostPolicy | None, *, above: bool) -> list[Certificate]:
     """
     if policy is None:
         return []
-    roles = {"intermediate", "root"} | ({"backup"} if policy.match == "ca" else set())
     live = policy.live_pins.values()
-    return [stand_in(entry.pin) for entry in live if (entry.role in roles) is above]
+    return [stand_in(each.pin) for each in live if may_be_authority(each, policy) is above]
+
+
+def may_be_authority(entry: HostPin, policy: HostPolicy) -> bool:
+    """Return True if a pin is that of an authority, by its role.
+
+    A backup has the role of the leaf, or of an authority if clients compare only authorities.
+    """
+    return entry.role in {"intermediate", "root"} or (
+        entry.role == "backup" and policy.match == "ca"
+    )

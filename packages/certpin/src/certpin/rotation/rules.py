@@ -19,6 +19,7 @@ from certpin.rotation.prospect import (
     lacks_path,
     lacks_scts,
     refusal,
+    stolen_authorities,
     trusts_differ,
     with_private_anchors,
 )
@@ -176,7 +177,7 @@ def has_backup_without(situation: Situation, gone: AbstractSet[Pin]) -> bool:
     policy with two usable roots of one provider (CA) needs no other backup.
     """
     policy, past = situation.policy, situation.past
-    is_own_backup = policy.is_own_backup_without(past.lost | past.compromised)
+    is_own_backup = policy.is_own_backup_without(past.lost | situation.compromised)
     return policy.mode != "enforce" or is_own_backup or bool(situation.usable - gone)
 
 
@@ -215,10 +216,34 @@ def expiry(situation: Situation, versions: Iterable[Version]) -> Violation | Non
     return None
 
 
-# Rules about one pin.
+# Rules about one pin, and the chains that servers may present with its key.
 
 
-def is_accepted(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> Violation | None:
+def valid_certificates(situation: Situation, prospects: Sequence[Prospect]) -> Violation | None:
+    """Return a violation if clients refuse the certificates of a chain, whatever keys are pinned.
+
+    That is so if a certificate of its path to an anchor is not valid now, or may not be used as it
+    is used there. Only chains that a server sends as they are (``sent``) have such certificates.
+
+    Args:
+        situation: the facts about the host before the server presents the chain.
+        prospects: the chains that the server may present, as far as they are known.
+    """
+    for policy in situation.held_policies or [situation.policy]:
+        for prospect in filter(lambda each: each.sent, prospects):
+            fault = chain_fault(prospect, policy, situation.now)
+            if fault is not None:
+                return Violation(
+                    "certificate",
+                    fault.problem,
+                    client_count(situation),
+                    safe_from=fault.valid_from,
+                    fix=fault.fix,
+                )
+    return None
+
+
+def adopted(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> Violation | None:
     """Return a violation unless every version alive accepts each chain that may be presented.
 
     A version of the pin set is alive if some client may hold it.
@@ -295,8 +320,11 @@ def refused_by_version(
 
 
 def _open_chain(situation: Situation, pin: Pin, undecided: Sequence[Version]) -> Violation:
+    stolen = stolen_authorities(situation)
     if trusts_differ(situation):
         why = "the versions trust different anchors, and it is unknown who certifies this key"
+    elif stolen:
+        why = f"they refuse it below {stolen[0]}, which is COMPROMISED, and may be an authority's"
     else:
         why = (
             "clients compare the authorities above this key, or require SCTs (require_ct), which "
@@ -386,11 +414,11 @@ def served_keys_known(situation: Situation, pin: Pin) -> Violation | None:
 
 
 def not_compromised(situation: Situation, pin: Pin) -> Violation | None:
-    """Return a violation if the journal records that the pin's key was compromised.
+    """Return a violation if the pin's key was compromised, by the journal or the pin file.
 
     Such a key must never be used again.
     """
-    if pin not in situation.past.compromised:
+    if pin not in situation.compromised:
         return None
     return Violation(
         "compromised",
@@ -405,7 +433,7 @@ def not_under_compromised(situation: Situation, prospects: Sequence[Prospect]) -
 
     The versions that clients hold may still accept the chain; the next one refuses it.
     """
-    stolen = known_authorities(situation, prospects) & situation.past.compromised
+    stolen = known_authorities(situation, prospects) & situation.compromised
     if not stolen:
         return None
     return Violation(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, NoReturn
 
 from certpin.errors import ConfigError, InputError
@@ -540,7 +541,16 @@ class Situation:
         The draft is the pin file that would be published next.
         """
         usable = frozenset(entry.pin for entry in self.policy.pins if entry.usable)
-        return usable - self.past.lost - self.past.compromised
+        return usable - self.past.lost - self.compromised
+
+    @cached_property
+    def compromised(self) -> frozenset[Pin]:
+        """The pins of compromised keys, by the journal or the draft, at this host or at another.
+
+        A person who marks a key in the pin file knows of the theft, too.
+        """
+        marked = (policy.compromised for policy in self.pins.policies)
+        return self.past.compromised.union(*marked)
 
     @property
     def served(self) -> frozenset[Pin]:

@@ -142,7 +142,7 @@ def with_common_trust(situation: Situation, pin: Pin) -> Situation:
 def is_stolen(situation: Situation, der: bytes) -> bool:
     """Return True if the key of an anchor, in DER, was compromised."""
     root = read_facts(der).certificate
-    return root is not None and Pin.of_key(root.spki_sha256) in situation.past.compromised
+    return root is not None and Pin.of_key(root.spki_sha256) in situation.compromised
 
 
 def _trusts_differ(situation: Situation) -> bool:
@@ -173,7 +173,7 @@ def _is_verified(
     # Clients take their own certificate of the authority before the one that is sent.
     own = [each for der in anchors if (each := read_facts(der).certificate) is not None]
     same = [(each,) for each in own if _name_and_key(each) == _name_and_key(first)]
-    stolen = situation.past.compromised
+    stolen = situation.compromised
     for sent in (*same, authorities):
         prospect = Prospect(None, sent, sent=True, roots=situation.roots)
         path = verified_path(prospect, policy, situation.now)

@@ -29,6 +29,7 @@ Invariant = Literal[
     "certificate",
     "clock",
     "unlisted",
+    "unrecorded",
 ]
 
 

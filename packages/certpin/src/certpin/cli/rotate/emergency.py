@@ -224,7 +224,7 @@ class EmergencyReport:
                 all_answered=all_answered,
                 silent=not all_answered and not probes.offline,
             )
-            if found.authority and self.fact == "stolen":
+            if self.fact == "stolen" and (found.authority or self._names_authority(policy)):
                 self._mark_authority(files, policy)
             self.paths.append(found)
             situations.append(situation)
@@ -262,16 +262,30 @@ class EmergencyReport:
                 files.editor.set_version(files.next_version)
 
     def _mark_authority(self, files: RotationFiles, policy: HostPolicy) -> None:
-        """Record in the pin file that the stolen key is an authority's, as a server's chain shows.
+        """Record in the pin file that the stolen key is an authority's.
 
         Clients refuse it above any certificate; the pin of a server's own key would have no effect
         there.
         """
+        from certpin.rotation.prospect import may_be_authority
+
         entry = next((each for each in policy.pins if each.pin == self.key.pin), None)
-        if entry is not None and (entry.role, entry.state) == ("leaf", "compromised"):
+        is_marked = entry is not None and entry.state == "compromised"
+        if entry is not None and is_marked and not may_be_authority(entry, policy):
             pattern = str(policy.pattern)
             files.editor.change_pin(pattern, self.key.pin, role="intermediate")
             files.commit([])
+
+    def _names_authority(self, policy: HostPolicy) -> bool:
+        """Return True if the key is that of an authority: by its certificate, or by ``trust``."""
+        from certpin.pins import pins_of
+        from certpin.x509.chain import read_facts
+
+        if self.key.certificates and self.key.certificates[0].is_authority:
+            return True
+        anchors = map(read_facts, policy.trust.der if policy.trust else ())
+        known = [each.certificate for each in anchors if each.certificate]
+        return any(self.key.pin in pins_of(each) for each in known)
 
     def _read_marks(self, policies: list[HostPolicy]) -> None:
         dead = {"compromised"} if self.fact == "stolen" else {"compromised", "lost", "removed"}

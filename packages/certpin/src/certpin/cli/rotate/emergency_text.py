@@ -180,7 +180,7 @@ class PathText:
         if path.authority:
             yield "It is the key of an authority: its owner can issue certificates for your hosts."
         for other in path.others:
-            word = "stolen" if other in self.situation.past.compromised else "lost"
+            word = "stolen" if other in self.situation.compromised else "lost"
             yield f"Servers use, or may use, {other}, which is {word}: the path replaces it, too."
 
     def _facts(self) -> Iterator[str]:
@@ -238,6 +238,8 @@ class PathText:
         return found
 
     def _step(self, step: EmergencyStep, key_file: str) -> tuple[str, list[str]]:
+        if step.act == "gone":
+            return self._gone(step.server)
         makers = {"start": self._start, "request": self._request, "switch": self._switch}
         if step.act in makers:
             return makers[step.act](step, key_file)
@@ -250,6 +252,16 @@ class PathText:
         if self.path.authority:
             return "Let the owner of the stolen authority's key know: its certificates end now.", []
         return "Let your authority revoke the certificate of the stolen key.", []
+
+    def _gone(self, server: str) -> tuple[str, list[str]]:
+        from certpin.support.text import printable
+
+        text = (
+            f"{printable(server)} served this host, and {self.commands.files.path} does not list "
+            "it: list it ([[host.server]]); or if it is switched off, record that, with the reason."
+        )
+        command = f"certpin rotate gone {shlex.quote(server)} --reason TEXT"
+        return text, [self.commands.whole_file(command)]
 
     def _start(self, step: EmergencyStep, key_file: str) -> tuple[str, list[str]]:
         from certpin.rotation.violation import OTHER_AUTHORITY

@@ -162,10 +162,11 @@ class RotationFiles:
             )
 
     def commit(self, events: Sequence[Event]) -> None:
-        """Write the draft to the pin file and append events to the journal: both, or neither.
+        """Write the draft to the pin file, then append events to the journal.
 
-        The journal is written last, because it records completed steps. ``observations`` are
-        appended before the events.
+        If the journal can't be written, the pin file is restored. A crash between the two leaves a
+        step without its record, which the next command reports (``missing_steps``, decision 22).
+        ``observations`` are appended before the events.
 
         Args:
             events: the steps to record. A step with a ``reason`` was forced by the user.

@@ -23,7 +23,7 @@ from certpin.cli.rotate.steps import (
 from certpin.cli.servers import ProbeOptions, ProbeResults, probe_options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -158,14 +158,37 @@ class FinishRun:
         for pin in found:
             self.take_out(pattern, pin, named=named is not None)
         _, situation = self._situation(pattern)
-        for pin in served_backups(situation) if named is None else ():
-            self.messages.append(
-                f"{pattern}: servers present {pin}, and certpin rotate switch was not run for it: "
-                f"run certpin rotate switch {pin}, then certpin rotate finish."
-            )
+        if named is None:
+            self._refuse_unrecorded(policy, situation, served_backups(situation))
         for pin in in_flight(situation) if named is None else ():
             date = date_text(switch_date(situation, pin), self.files)
             self.messages.append(f"{pattern}: {pin} is not adopted yet. {date}")
+
+    def _refuse_unrecorded(
+        self, policy: HostPolicy, situation: Situation, served: Iterable[Pin]
+    ) -> None:
+        """Store why no key was replaced if servers use one without ``switch``: it is not recorded.
+
+        Args:
+            policy: the policy of the host.
+            situation: the facts about the host.
+            served: the pins of these keys.
+        """
+        from certpin.rotation import Violation
+        from certpin.rotation.fleet import client_count
+
+        self._refused(
+            policy,
+            [
+                Violation(
+                    "unrecorded",
+                    f"servers present {pin}, and certpin rotate switch was not run for it",
+                    client_count(situation),
+                    fix=f"certpin rotate switch {pin}, then certpin rotate finish",
+                )
+                for pin in served
+            ],
+        )
 
     def _record_missing(self, pattern: str, named: Pin | None) -> set[Pin]:
         """Prepare the events of removals that the pin file has, and the journal lacks.

@@ -22,7 +22,11 @@ from certpin.cli.options import (
 from certpin.cli.reply import fold, print_json
 from certpin.cli.rotate.files import RotationFiles, probe_for_reading
 from certpin.cli.rotate.new_chain import NewChain
-from certpin.cli.rotate.recording import is_signed_by_default, release_options
+from certpin.cli.rotate.recording import (
+    is_signed_by_default,
+    refusals_elsewhere,
+    release_options,
+)
 from certpin.cli.rotate.steps import (
     UsageOptions,
     delay_options,
@@ -107,7 +111,9 @@ def plan(
     timing = with_delays(files.timing, delays)
     usage.apply(files, timing, now)
     plans = {
-        str(policy.pattern): chain.plan(files.situation(policy, results.of(policy), now, timing))
+        str(policy.pattern): chain.plan(
+            files.situation(policy, results.of(policy), now, timing)
+        ).until_publish(refusals_elsewhere(files, policy, results, timing, now))
         for policy in policies
     }
     signed = is_signed_by_default(files)

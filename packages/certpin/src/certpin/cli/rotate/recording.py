@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
     from certpin.cli.rotate.steps import HostViolation
     from certpin.cli.servers import ProbeOptions, ProbeResults
-    from certpin.pins import PinSet
-    from certpin.rotation import AdoptionDelays, Event
+    from certpin.pins import HostPolicy, PinSet
+    from certpin.rotation import AdoptionDelays, Event, Violation
 
 _UNPUBLISHED = {"generated", "staged"}
 
@@ -190,6 +190,34 @@ def publish_violations(
         broken = check_step(situation, "publish")
         found += of_host(policy, [each for each in broken if is_new or each.invariant != "version"])
     return found
+
+
+def refusals_elsewhere(
+    files: RotationFiles,
+    policy: HostPolicy,
+    results: ProbeResults,
+    timing: AdoptionDelays,
+    now: datetime,
+) -> list[Violation]:
+    """Return why the draft can't be published because of hosts other than that of a policy.
+
+    A version is for the whole pin file: a plan of one host can't publish it before the others are
+    safe. The draft is the pin file that would be published next.
+
+    Args:
+        files: the pin file and the journal.
+        policy: the policy of the host that is left out.
+        results: the chains that servers present.
+        timing: the delays until clients update.
+        now: the time at which the draft would go out.
+    """
+    draft = replace(files.pins, version=files.next_version)
+    found = publish_violations(files, draft, results, timing, now)
+    return [
+        replace(each.violation, problem=f"{each.host}: {each.violation.problem}")
+        for each in found
+        if each.host != str(policy.pattern)
+    ]
 
 
 @dataclass(frozen=True)

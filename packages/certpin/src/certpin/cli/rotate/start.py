@@ -310,7 +310,7 @@ class _Start:
             return False
         if _is_lost_in_merge(situation, pin):
             return True
-        if situation.entry(pin) or pin not in situation.past.compromised:
+        if situation.entry(pin) or pin not in situation.compromised:
             require_transition(pin, state, "staged")
         return True
 

@@ -14,7 +14,7 @@ from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import file_option, json_option, pin_file_option
 from certpin.cli.reply import fold, print_json
 from certpin.cli.rotate.files import RotationFiles, probe_for_reading
-from certpin.cli.rotate.recording import differs_from_latest
+from certpin.cli.rotate.recording import differs_from_latest, refusals_elsewhere
 from certpin.cli.rotate.status_text import NextText, ServerTable, server_table
 from certpin.cli.rotate.steps import (
     UsageOptions,
@@ -100,7 +100,9 @@ def status(
     timing = with_delays(files.timing, delays)
     usage.apply(files, timing, now)
     hosts = [
-        _host_status(files, files.situation(policy, results.of(policy), now, timing), probes)
+        _host_status(
+            files, files.situation(policy, results.of(policy), now, timing), results, probes
+        )
         for policy in policies
     ]
     if as_json:
@@ -175,7 +177,9 @@ class HostStatus:
     exposures: tuple[KeyExposure, ...]
 
 
-def _host_status(files: RotationFiles, situation: Situation, probes: ProbeOptions) -> HostStatus:
+def _host_status(
+    files: RotationFiles, situation: Situation, results: ProbeResults, probes: ProbeOptions
+) -> HostStatus:
     """Compute the rotation status of a host.
 
     It covers the pins of the pin file, and generated keys that only the journal has.
@@ -193,11 +197,15 @@ def _host_status(files: RotationFiles, situation: Situation, probes: ProbeOption
         _pin_status(situation, entry, files.history.since(situation.pattern, entry.pin))
         for entry in (*situation.policy.pins, *generated)
     )
-    stolen = sorted(situation.past.compromised, key=str)
+    stolen = sorted(situation.compromised, key=str)
     exposures = [key_exposure(situation, pin) for pin in stolen]
     step = next_step(
         situation, files.history.activated(situation.pattern), differs=differs_from_latest(files)
     )
+    if step.act == "publish":
+        policy, timing, now = situation.policy, situation.timing, situation.now
+        others = refusals_elsewhere(files, policy, results, timing, now)
+        step = replace(step, violations=(*step.violations, *others))
     return HostStatus(
         situation,
         pins,

@@ -158,8 +158,7 @@ class NextText:
             "push": "push the version that waits, so that clients can fetch it",
             "publish": f"give version {version} to the clients",
             "install": f"install the certificate of {name} at {', '.join(step.servers)}",
-            "repair": f"let {', '.join(step.servers)} present a chain that clients accept: the "
-            "previous one, or one with a key or an authority that every version has",
+            "repair": f"let {', '.join(step.servers)} present {self._accepted_chain(name)}",
             "extend": f"write a later `expires` and version = {version} into the pin file, and "
             "give it to the clients",
             "finish": f"take {name} out of the pin file",
@@ -169,6 +168,24 @@ class NextText:
             "none": "nothing: start a key when the next rotation is due",
         }
         return texts[step.act]
+
+    def _accepted_chain(self, name: str) -> str:
+        """Return the chain that a server has to present, because clients refuse the present one.
+
+        ``name`` is the pin of a key that every client accepts, or empty if none is known.
+        """
+        if name:
+            return f"a chain that verifies, with {name}, which every version has"
+        situation = self.situation
+        if not situation.compromised & {*situation.policy.compromised, *situation.served}:
+            return (
+                "a chain that clients accept: the previous one, or one with a key or an authority "
+                "that every version has"
+            )
+        return (
+            "a chain with a key or an authority that every version has, and without a stolen key. "
+            "If there is none, clients stay locked out until their version has ended"
+        )
 
     def _switch_text(self, name: str) -> str:
         if self.step.pin in self.situation.served:

@@ -92,7 +92,8 @@ class ForceOptions:
     ) -> str:
         """Return the reason to record in the journal; empty if the step needed no ``--force``.
 
-        A step needs ``--force`` if it violates a rule, or if a server did not answer.
+        A step needs ``--force`` if it violates a rule, or if it needs the chains of all servers,
+        and one did not answer (``require_answers``).
         """
         forced = violations or (results and results.error)
         return (self.reason or "").strip() if forced else ""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from certpin.pins import HostPolicy, Pin, Role, State
+    from certpin.pins import HostPolicy, Pin, Role
     from certpin.rotation import Event, Situation
 
 
@@ -63,21 +63,23 @@ def switch(
     file of the chain, such as fullchain.pem: then the whole chain is verified, for every host of
     the pin file that the certificate is for. A certificate for another host is refused, and a chain
     with a certificate that is not valid now, or may not be used there, such as an intermediate
-    without keyCertSign. Given a certificate, a CSR, a key or a pin, it prints
-    the conclusions that these allow; a step that depends on an open one is refused. If servers may
-    use the key already, nothing is written, so every renewal can run it.
+    without keyCertSign. Given only a certificate, a CSR, a key or a pin, the rest of the chain is
+    unknown: each version accepts it, refuses it, or is open, and the step is refused if one is
+    open. If servers may use the key already, nothing is written, so every renewal can run it.
 
     \b
     certpin rotate switch /etc/ssl/new/fullchain.pem           in a deployment
     certpin rotate switch next.key                             before you ask for the certificate
 
     Exit code 0: done, or nothing to do. 1: refused, nothing was changed. 2: wrong usage, or an
-    invalid file. 3: a server did not answer.
+    invalid file. 3: the monitoring service (--watch) did not answer. A server that does not answer
+    is listed as not known, and stops no renewal.
     """  # noqa: D301  # click reads the \b itself
     step = KeySwitch(path, key, probes, force, who, usage)
     step.chain.require_certifiable()
     violations = step.violations()
-    _require_states(step, forced=bool(violations) and force.force)
+    if violations and force.force:
+        _require_usable(step)
     changes = _changes(step)
     outcome = StepOutcome(
         "switch",
@@ -87,7 +89,7 @@ def switch(
         forced=force.force,
         violations=violations,
         unknown=step.results.unknown,
-        messages=_messages(step, changes),
+        messages=_messages(step, changes, violations),
         conclusions=_conclusions(step, violations),
     )
     if changes:
@@ -183,35 +185,32 @@ class KeySwitch:
         return events
 
 
-def _require_states(step: KeySwitch, *, forced: bool) -> None:
-    """Require at each host that the state of the pin allows servers to use its key.
+def _require_usable(step: KeySwitch) -> None:
+    """Require at each host what no user can force: a pin in the pin file, of a usable key.
 
-    Args:
-        step: the run of ``rotate switch``.
-        forced: True if the user forces the step although it could lock clients out. Then the pin
-            must be in the pin file; otherwise clients may accept the chain without the pin.
+    Without the pin, clients may accept the chain, and refuse it from the next version on.
 
     Raises:
-        ConfigError: the state doesn't allow it.
+        ConfigError: the pin file lacks the pin, or the key was compromised, lost or removed.
     """
     from certpin.errors import ConfigError
-    from certpin.rotation.journal import pin_state, require_transition
+    from certpin.rotation.journal import pin_state
     from certpin.rotation.violation import new_backup_command
 
-    allowed: set[State] = {"staged", "published", "adopted", "active", "retiring"}
-    dead: set[State] = {"compromised", "lost", "removed"}
-    if not forced:
-        allowed |= {"generated", *dead}  # the gate refuses the dead
     for _, situation in step.situations():
         state = pin_state(situation, step.pin)
-        if state in dead - allowed:
+        if state in {"compromised", "lost", "removed"}:
             raise ConfigError(
                 f"{step.pin} is {state.upper()}: no server may use it, also not with --force",
                 key="state",
                 fix=f"start another: {new_backup_command(situation.policy.match, 'next.key')}",
             )
-        if state not in allowed:
-            require_transition(step.pin, state, "active")
+        if state == "generated":
+            raise ConfigError(
+                f"{step.pin} is GENERATED, and cannot become ACTIVE",
+                key="state",
+                fix=f"put it into the pin file first: certpin rotate start {step.pin}",
+            )
 
 
 def _next(step: KeySwitch) -> str:
@@ -225,7 +224,7 @@ def _next(step: KeySwitch) -> str:
 
     pins = step.files.pins
     for _, situation in step.situations():
-        stolen = situation.past.compromised
+        stolen = situation.compromised
         latest = situation.deployed.latest
         before = situation.policies_of(latest) if latest else ()
         accepted = {pin for policy in before if policy for pin in policy.live_pins}
@@ -270,9 +269,12 @@ def _conclusions(step: KeySwitch, violations: list[HostViolation]) -> list[HostC
     ]
 
 
-def _messages(step: KeySwitch, changes: list[tuple[str, Role]]) -> list[str]:
+def _messages(
+    step: KeySwitch, changes: list[tuple[str, Role]], violations: list[HostViolation]
+) -> list[str]:
     """Return sentences for the user: the result, and open questions if only a key was given."""
-    lines = [_result(step, changes)]
+    forced = f"Servers may use {step.pin} by force, although a rule against lock-outs refuses it."
+    lines = [forced if violations else _result(step, changes)]
     if not step.chain.prospects:
         scts = any(policy.ct_logs for policy in step.policies)
         lines.append(
@@ -290,6 +292,14 @@ def _result(step: KeySwitch, changes: list[tuple[str, Role]]) -> str:
     states = [{entry.pin: entry.state for entry in policy.pins} for policy in step.policies]
     if all(of_policy.get(pin) == "active" for of_policy in states):
         return f"{pin} is ACTIVE already: every client accepts it. Nothing to do."
+    if any(
+        situation.entry(pin) is None and situation.is_pinned(pin)
+        for _, situation in step.situations()
+    ):
+        return (
+            f"Every client accepts {pin}, but {step.path} has no pin of it: put that back (git "
+            "checkout), because clients with the next version would refuse the key."
+        )
     return f"Every client accepts the authorities above {pin}, so it needs no pin."
 
 

@@ -396,3 +396,15 @@ def test_a_stolen_backup_of_a_server_stops_no_later_rotation(bank: Bank) -> None
     assert bank("plan", "--to", "next.key").code == 0
     done = bank("switch", "next.key")
     assert (done.code, "is ACTIVE" in done.out) == (0, True)
+
+
+def test_a_command_for_a_version_has_the_servers_that_the_user_gave(bank: Bank) -> None:
+    """It contacts them again, and DNS may not know them yet; the version is for all hosts."""
+    connect = ("--connect", f"{HOST}=127.0.0.1:1")
+    done = bank.run("rotate", "emergency", "a.key", "--stolen", *connect, "--json")
+    steps = done.json["hosts"][0]["steps"]
+    [command] = [each for step in steps if step["act"] == "publish" for each in step["commands"]]
+    assert command == f"certpin rotate shipped 4 --connect {HOST}=127.0.0.1:1"
+    bank("start", "--new", "third.key")
+    facts = bank.run("rotate", "status", *connect, "--host", HOST, "--json").json
+    assert facts["hosts"][0]["next"]["act"] in {"emergency", "publish"}

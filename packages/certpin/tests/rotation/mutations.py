@@ -983,4 +983,18 @@ MUTATIONS: list[Mutation] = [
         "tests/cli/test_rotate_renewal.py"
         "::test_a_key_that_a_person_marked_compromised_is_not_used_again",
     ),
+    Mutation(
+        "a rule that is broken already ends no plan",
+        _PLAN,
+        "known = {each.invariant for each in broken}",
+        "known = set()",
+        _IN_PLAN + "test_a_rule_that_is_broken_already_ends_no_plan",
+    ),
+    Mutation(
+        "a printed command for a version has the servers that the user gave",
+        _RECORDING,
+        "everything = replace(probes, hosts=())",
+        "everything = replace(probes, hosts=(), connects=())",
+        _PATHS + "test_a_command_for_a_version_has_the_servers_that_the_user_gave",
+    ),
 ]

@@ -202,6 +202,15 @@ def test_an_impossible_plan_has_its_reason(fields: Any, invariant: str) -> None:
     assert made.violations[0].fix
 
 
+def test_a_rule_that_is_broken_already_ends_no_plan() -> None:
+    """The draft has a later `expires`; to publish it is what mends the rule."""
+    soon = replace(OUT, pins=pin_set(AB, 1, expires=NOW + DAY))
+    made = to("b", versions=(soon,))
+    assert [each.invariant for each in made.broken] == ["expiry"]
+    assert made.possible
+    assert "serve" in [step.act for step in made.steps]
+
+
 def test_a_binary_that_never_ends_makes_a_new_key_impossible_after_it_is_published() -> None:
     made = to("new", versions=(bundled(1, AB, ago=40 * DAY, clients=3), version(2, AB, ago=DAY)))
     assert [act for act, _ in acts(made)] == ["stage", "publish"]

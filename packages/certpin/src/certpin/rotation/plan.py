@@ -71,6 +71,8 @@ class Plan:
         steps: the steps, up to the first one that the safety rules refuse.
         violations: the safety rules that the next step would break; empty if the steps lead to the
             new key.
+        broken: the safety rules that are broken before the first step. They end no plan, because
+            its steps may be what mends them.
         renew_by: when the first of the served certificates expires, if that is before servers may
             use the new key. Then the certificate has to be renewed with its current key. ``None``
             if the new key comes in time.
@@ -88,6 +90,7 @@ class Plan:
     renew_by: datetime | None = None
     reissue_by: datetime | None = None
     ending_authority: str = ""
+    broken: tuple[Violation, ...] = ()
 
     def until_publish(self, violations: Sequence[Violation]) -> Plan:
         """Return the plan up to its first publish, if safety rules refuse that; else this plan.

@@ -121,11 +121,12 @@ def plan(
     Raises:
         ConfigError: a pin set of the plan would be invalid.
     """
-    if violations := (*check_now(situation), *_cannot_begin(situation, to)):
-        return Plan(to, (), violations)
+    broken = check_now(situation)
+    if violations := tuple(_cannot_begin(situation, to)):
+        return Plan(to, (), violations, broken=broken)
     needs_pin = _needs_pin(situation, to, prospects)
     goal = _Goal(to, situation.now, tuple(prospects), guard, needs_pin)
-    made = _rehearse(situation, goal, _steps(situation, goal))
+    made = replace(_rehearse(situation, goal, _steps(situation, goal), broken), broken=broken)
     dates = [step.not_before for step in made.steps if step.not_before is not None]
     last = max(dates, default=None)
     served = [each.chain.leaf for each in situation.sightings if each.chain]
@@ -143,7 +144,9 @@ def plan(
     )
 
 
-def _rehearse(situation: Situation, goal: _Goal, steps: list[Step]) -> Plan:
+def _rehearse(
+    situation: Situation, goal: _Goal, steps: list[Step], broken: Sequence[Violation]
+) -> Plan:
     """Take each step of a plan at its earliest safe date, on a copy of the facts about the host.
 
     Args:
@@ -151,12 +154,14 @@ def _rehearse(situation: Situation, goal: _Goal, steps: list[Step]) -> Plan:
             ignored, because the steps are taken at future dates.
         goal: the new key or chain.
         steps: the steps in their order, without dates.
+        broken: the safety rules that are broken before the first step.
 
     Returns:
         The dated steps, up to the first one that the safety rules refuse or that would lock clients
         out.
     """
     situation = replace(situation, evidence=None)  # its steps are judged at their dates
+    known = {each.invariant for each in broken}
     dated: list[Step] = []
     for planned in steps:
         step, situation = _dated(planned, situation, goal, dated)
@@ -164,8 +169,9 @@ def _rehearse(situation: Situation, goal: _Goal, steps: list[Step]) -> Plan:
             return Plan(goal.pin, tuple(dated), violations)
         situation = _taken(step, situation, goal)
         dated.append(step)
-        if violations := check_now(situation):
-            return Plan(goal.pin, tuple(dated[:-1]), violations)
+        added = [each for each in check_now(situation) if each.invariant not in known]
+        if added:
+            return Plan(goal.pin, tuple(dated[:-1]), tuple(added))
     return Plan(goal.pin, tuple(dated))
 
 

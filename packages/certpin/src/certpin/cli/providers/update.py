@@ -194,7 +194,7 @@ def _apply(
     text, pins = files.editor.text, files.pins
     for each in changes:
         _add(files, each, data)
-    run = FinishRun(files, results, force, now)
+    run = FinishRun(files, results, probes, force, now)
     for each in dropping:
         _drop(run, each)
     if files.editor.text != text:

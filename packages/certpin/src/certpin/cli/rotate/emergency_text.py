@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from certpin.cli.named_key import noted_place
-from certpin.cli.options import file_option, sign_command, unused_name
+from certpin.cli.options import file_option, unused_name
 from certpin.cli.rotate.recording import (
     differs_from_latest,
     is_signed_by_default,
-    shipped_command,
+    publish_commands,
 )
 
 if TYPE_CHECKING:
@@ -85,9 +85,9 @@ class PathCommands:
         """The number of the next version of the pin file that goes out to clients."""
         return self.files.next_version
 
-    def shipped(self, version: int) -> str:
-        """Return the command that records that an unsigned version has been released to clients."""
-        return shipped_command(self.files, version)
+    def publish(self, version: int) -> list[str]:
+        """Return the commands with which a version of the pin file gets to the clients."""
+        return publish_commands(self.files, self.probes, version)
 
 
 @dataclass(frozen=True)
@@ -361,14 +361,13 @@ class PathText:
         if latest is not None and latest.pending and not differs_from_latest(self.commands.files):
             text = f"Push version {latest.number}, so that clients can fetch it."
             return text, [self.commands.whole_file("certpin publish push")]
+        commands = self.commands.publish(version)
         if self.commands.signed:
-            push = self.commands.whole_file("certpin publish push")
-            text = f"{when} version {version} to the clients."
-            return text, [sign_command(self.commands.files.path), push]
+            return f"{when} version {version} to the clients.", commands
         text = (
             f"{when} the pin file to the clients as version {version}, and record that it is out."
         )
-        return text, [self.commands.shipped(version)]
+        return text, commands
 
     def afterwards(self) -> Iterator[str]:
         """Yield notes for the time after the steps."""

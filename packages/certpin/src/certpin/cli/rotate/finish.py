@@ -86,7 +86,7 @@ def finish(
     if named:
         _require_known(files, policies, named.pin)
     results, now = probe_for_step(files, probes, files.pins, policies, who)
-    run = FinishRun(files, results, force, now)
+    run = FinishRun(files, results, probes, force, now)
     for policy in policies:
         run.finish(str(policy.pattern), named.pin if named else None)
     if results.error and run.skipped and not run.events:
@@ -125,6 +125,7 @@ class FinishRun:
 
     Attributes:
         results: the chains that servers present now.
+        probes: the options that the user gave for the servers.
         violations: the reasons why removals are unsafe.
         skipped: the host patterns at which a pin was to be removed, but a server did not answer.
         messages: sentences for the user about the removals.
@@ -133,6 +134,7 @@ class FinishRun:
 
     files: RotationFiles
     results: ProbeResults
+    probes: ProbeOptions
     force: ForceOptions
     now: datetime
     violations: list[HostViolation] = field(default_factory=list)
@@ -264,7 +266,7 @@ class FinishRun:
             files.editor.set_version(files.next_version)
         files.commit(events)
         outcome.version = files.pins.version
-        outcome.next_command = way_out_command(files)
+        outcome.next_command = way_out_command(files, self.probes)
 
     def take_out(self, pattern: str, pin: Pin, *, named: bool) -> None:
         """Set one pin of a host to REMOVED, and first to RETIRING if it is ACTIVE.

@@ -9,24 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from certpin.cli.candidates import complete_files
-from certpin.cli.choices import PIN_FILE
 from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.named_key import policies_for_step, resolve_key
-from certpin.cli.options import (
-    file_option,
-    json_option,
-    pin_file_option,
-    sign_command,
-    unused_name,
-)
+from certpin.cli.options import file_option, json_option, pin_file_option, unused_name
 from certpin.cli.reply import fold, print_json
 from certpin.cli.rotate.files import RotationFiles, probe_for_reading
 from certpin.cli.rotate.new_chain import NewChain
-from certpin.cli.rotate.recording import (
-    is_signed_by_default,
-    refusals_elsewhere,
-    release_options,
-)
+from certpin.cli.rotate.recording import publish_commands, refusals_elsewhere
 from certpin.cli.rotate.steps import (
     UsageOptions,
     delay_options,
@@ -39,11 +28,11 @@ from certpin.cli.rotate.steps import (
 from certpin.cli.servers import ProbeOptions, probe_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from datetime import timedelta
     from pathlib import Path
 
-    from certpin.pins import HostPolicy, Pin, PinSet
+    from certpin.pins import HostPolicy, Pin
     from certpin.rotation import Plan, Step
 
 # `finish` retires and removes a key; given again it continues.
@@ -86,7 +75,8 @@ def plan(
 
     Each step has its command, and the date before which it would lock clients out. Before the plan
     is printed, its steps are checked by the same gate as those commands: if the gate refuses a
-    step, the plan ends there and prints the reason. When something has changed, plan again:
+    step, the plan ends there and prints the reason. A rule that is broken already is a line with
+    NOW, and ends no plan. When something has changed, plan again:
     completed steps are left out.
 
     Name the file of the chain, such as fullchain.pem, if you have it: then the whole chain is
@@ -116,19 +106,15 @@ def plan(
         ).until_publish(refusals_elsewhere(files, policy, results, timing, now))
         for policy in policies
     }
-    signed = is_signed_by_default(files)
     commands: dict[str, _Commands] = {}
     for policy in policies:
         taken = [each.backup for each in commands.values()]
         commands[str(policy.pattern)] = _Commands(
-            path,
-            files.pins,
+            files,
             policy,
             probes,
             key,
             unused_name("next-backup.key", taken),
-            signed,
-            release_options(files),
             bool(chain.prospects),
         )
     unknown = [*results.unknown, *chain.unknown]
@@ -148,6 +134,8 @@ def _print_plan(host: str, made: Plan, commands: _Commands) -> None:
     from certpin.rotation import in_utc
 
     click.secho(f"{host}: to {made.to}", bold=True)
+    for violation in made.broken:
+        click.echo(fold(f"NOW: {format_violation(violation)}", sys.stdout))
     undated, before = "now", [""]
     for number, step in enumerate(made.steps, 1):
         click.echo(fold(f"{number:>3}. {_when(step, undated)}: {step_text(step)}", sys.stdout))
@@ -212,20 +200,14 @@ class _Commands:
     Attributes:
         key: the key to which the plan leads, as the user named it: a file, a pin or a URI.
         backup: the file of the next backup's key, which does not exist yet.
-        signed: True if clients fetch versions as signed pin sets.
-        release: the options that end a ``rotate shipped`` command, such as ``--app NAME
-            --release``.
         has_chain: True if ``key`` is the file of a chain.
     """
 
-    path: Path
-    pins: PinSet
+    files: RotationFiles
     policy: HostPolicy
     probes: ProbeOptions
     key: str
     backup: str
-    signed: bool
-    release: str
     has_chain: bool
 
     def of(self, step: Step, made: Plan) -> list[str]:
@@ -244,30 +226,25 @@ class _Commands:
         is_verified = any(each.act == "activate" for each in made.steps)
         if step.act == "serve" and (is_verified or not self.has_chain):
             return []
-        push = f"certpin publish push{file_option(self.path)}"
         if step.act == "push":
-            return [push]
+            return [f"certpin publish push{file_option(self.files.path)}"]
         if step.act == "publish":
-            shipped = f"certpin rotate shipped {step.version}"
-            # As for the default pin file: `_with_options` appends `--file`.
-            command = sign_command(PIN_FILE) if self.signed else shipped
-            command = self._with_options(command, self.pins.policies)
-            return [command, push] if self.signed else [command + self.release]
+            return publish_commands(self.files, self.probes, step.version or 0)
         if step.act == "generate":
-            command = new_backup_command(match, self.backup)
-            return [self._with_options(command, [self.policy], connects=False)]
+            return [self._with_options(new_backup_command(match, self.backup), connects=False)]
         backup = OTHER_AUTHORITY if match == "ca" else self.backup
         names = {NEXT_BACKUP: backup, made.to: self.key}
         name = names.get(step.pin, str(step.pin)) if step.pin else ""
         if step.needs_chain:
             name = CHAIN_FILE
         command = f"certpin rotate {_COMMANDS[step.act]} {shlex.quote(name)}"
-        return [self._with_options(command, [self.policy], connects=step.act != "stage")]
+        return [self._with_options(command, connects=step.act != "stage")]
 
-    def _with_options(
-        self, command: str, policies: Sequence[HostPolicy], *, connects: bool = True
-    ) -> str:
-        return self.probes.next_command(command, self.path, self.pins, policies, connects=connects)
+    def _with_options(self, command: str, *, connects: bool) -> str:
+        files, policies = self.files, [self.policy]
+        return self.probes.next_command(
+            command, files.path, files.pins, policies, connects=connects
+        )
 
 
 def _plan_json(host: str, made: Plan, commands: _Commands) -> dict[str, Any]:
@@ -276,6 +253,7 @@ def _plan_json(host: str, made: Plan, commands: _Commands) -> dict[str, Any]:
         "possible": made.possible,
         "steps": [_step_json(step, made, commands) for step in made.steps],
         "breaches": [violation_json(host, violation) for violation in made.violations],
+        "now": [violation_json(host, violation) for violation in made.broken],
         "renew_by": time_json(made.renew_by),
         "reissue_by": time_json(made.reissue_by),
     }

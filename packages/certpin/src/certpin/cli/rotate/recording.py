@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from certpin.cli.choices import MAX_CLIENTS
-from certpin.cli.options import file_option, sign_command
+from certpin.cli.options import PIN_FILE, file_option, sign_command
 from certpin.cli.rotate.files import (
     RotationFiles,
     name_of,
@@ -29,14 +29,14 @@ from certpin.cli.rotate.steps import (
     of_host,
     with_delays,
 )
-from certpin.cli.servers import probe_options
+from certpin.cli.servers import ProbeOptions, probe_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime, timedelta
 
     from certpin.cli.rotate.steps import HostViolation
-    from certpin.cli.servers import ProbeOptions, ProbeResults
+    from certpin.cli.servers import ProbeResults
     from certpin.pins import HostPolicy, PinSet
     from certpin.rotation import AdoptionDelays, Event, Violation
 
@@ -92,33 +92,55 @@ def is_signed_by_default(files: RotationFiles) -> bool:
     return files.history.signed or settings_path(files.path).is_file()
 
 
-def way_out_command(files: RotationFiles) -> str:
+def way_out_command(files: RotationFiles, probes: ProbeOptions | None = None) -> str:
     """Return the certpin command to run next so that the pin file's version reaches clients.
 
     The command is ``publish sign`` for a signed pin set, or else ``rotate shipped``. If clients
     have the pins already, also under a lower number, the command is ``publish status`` if they
     have to be pushed, or else ``rotate status``.
+
+    Args:
+        files: the pin file and the journal.
+        probes: the options that the user gave; None without such options.
     """
+    probes = probes or ProbeOptions.without_probe()
+    first_command = publish_commands(files, probes, files.next_version)[0]
     latest, option = files.deployed.latest, file_option(files.path)
     differs = differs_from_latest(files)
     if not is_signed_by_default(files):
         if differs:
-            return shipped_command(files, files.next_version)
+            return first_command
         return f"certpin rotate status{option}"
     is_only_raised = latest is not None and not differs and files.pins.version > latest.number
     if needs_record(files) and not is_only_raised:
-        return sign_command(files.path)
+        return first_command
     if latest is not None and latest.pending:
         return f"certpin publish status{option}"
     return f"certpin rotate status{option}"
 
 
-def shipped_command(files: RotationFiles, number: int) -> str:
-    """Return the ``rotate shipped`` command that records the release of an unsigned version.
+def publish_commands(files: RotationFiles, probes: ProbeOptions, number: int) -> list[str]:
+    """Return the commands with which a version of the pin file gets to the clients.
 
-    If the command ends with ``--release``, the user has to add the name of the release.
+    A signed version is signed and pushed. Any other is recorded with ``rotate shipped``; if that
+    command ends with ``--release``, the user has to add the name of the release.
+
+    Args:
+        files: the pin file and the journal.
+        probes: the options that the user gave. Those for the servers go into the command, and the
+            hosts don't, because a version is for all of them.
+        number: the number of the version.
     """
-    return f"certpin rotate shipped {number}{file_option(files.path)}{release_options(files)}"
+    everything = replace(probes, hosts=())
+
+    def with_options(command: str) -> str:
+        return everything.next_command(command, files.path, files.pins)
+
+    if is_signed_by_default(files):
+        push = f"certpin publish push{file_option(files.path)}"
+        # As for the default pin file: `next_command` appends `--file`.
+        return [with_options(sign_command(PIN_FILE)), push]
+    return [with_options(f"certpin rotate shipped {number}") + release_options(files)]
 
 
 def release_options(files: RotationFiles) -> str:

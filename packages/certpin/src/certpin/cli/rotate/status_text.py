@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from certpin.cli.named_key import noted_place
-from certpin.cli.options import file_option, sign_command, unused_name
-from certpin.cli.rotate.recording import is_signed_by_default, shipped_command
+from certpin.cli.options import file_option, unused_name
+from certpin.cli.rotate.recording import publish_commands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -197,13 +197,11 @@ class NextText:
         """The commands that take the step, ready to paste; empty if certpin has none for it."""
         from certpin.rotation.violation import new_backup_command
 
-        step, whole = self.step, file_option(self.files.path)
+        step = self.step
         if step.act == "push":
-            return [f"certpin publish push{whole}"]
+            return [f"certpin publish push{file_option(self.files.path)}"]
         if step.act in {"publish", "extend"}:
-            if is_signed_by_default(self.files):
-                return [sign_command(self.files.path), f"certpin publish push{whole}"]
-            return [shipped_command(self.files, self.files.next_version)]
+            return publish_commands(self.files, self.probes, self.files.next_version)
         commands = {
             "emergency": f"certpin rotate emergency {step.pin} --{self._fact()}",
             "finish": f"certpin rotate finish {step.pin}",

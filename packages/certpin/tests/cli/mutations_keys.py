@@ -219,15 +219,15 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a new key is refused with the clients at risk",
         _SWITCH,
-        'allowed |= {"generated", *dead}',
-        "allowed |= dead",
+        "if violations and force.force:",
+        "if violations:",
         _RENEWAL + "test_a_new_key_is_refused_with_the_clients_at_risk",
     ),
     Mutation(
         "a new key is not forced past the draft",
         _SWITCH,
-        "if not forced:",
-        "if True:",
+        'if state == "generated":',
+        "if False:",
         _RENEWAL + "test_a_new_key_is_not_forced_past_the_draft",
     ),
     Mutation(

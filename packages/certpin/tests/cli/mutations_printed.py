@@ -126,9 +126,9 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a plan names the command that uploads a signed version",
-        "certpin/cli/rotate/plan.py",
-        "[command, push] if self.signed",
-        "[command] if self.signed",
+        "certpin/cli/rotate/recording.py",
+        "return [with_options(sign_command(PIN_FILE)), push]",
+        "return [with_options(sign_command(PIN_FILE))]",
         _PRINTED + "test_a_plan_brings_a_signed_version_to_the_clients",
     ),
     Mutation(
@@ -149,9 +149,9 @@ MUTATIONS: list[Mutation] = [
         "pins that clients have don't go out again",
         "certpin/cli/rotate/recording.py",
         """        if differs:
-            return shipped_command""",
+            return first_command""",
         """        if True:
-            return shipped_command""",
+            return first_command""",
         "tests/cli/test_rotate_finish.py::test_a_key_that_no_version_has_is_deleted_from_the_file",
     ),
     Mutation(

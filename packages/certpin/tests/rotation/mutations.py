@@ -167,8 +167,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "an unknown authority may be compromised",
         _PROSPECT,
-        '    others += [stand_in(entry.pin) for entry in bad if entry.role != "leaf"]',
-        "    del bad",
+        "bad if policy and may_be_authority(each, policy)]",
+        "bad if policy is None]",
         _IN_PROSPECT + "test_a_conclusion_about_a_key_holds_for_every_chain_that_it_may_get",
     ),
     Mutation(

@@ -103,8 +103,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "an emergency is not blocked by a clock",
         _EMERGENCY,
-        "situation = replace(situation, evidence=None)",
-        "situation = replace(situation)",
+        "situation = replace(situation, evidence=None, observed=())",
+        "situation = replace(situation, observed=())",
         _IN_CLOCK + "test_a_plan_and_an_emergency_are_not_blocked",
     ),
     Mutation(

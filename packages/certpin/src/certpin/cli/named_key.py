@@ -1,4 +1,4 @@
-"""Finds the key that a user names in a command, and the policies of the hosts that use the key.
+"""Find the key that a user names in a command, and the policies of the hosts that use the key.
 
 A key is named by a pin, a file that contains the key, or the URI of a key on a PKCS#11 token or in
 AWS KMS. The file of a certificate also shows for which hosts the key is, and which chain the server

@@ -23,7 +23,7 @@ from certpin.support.text import in_utc
 from certpin.x509.chain import read_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from datetime import datetime
 
     from certpin.pins import HostPolicy, Pin
@@ -196,7 +196,6 @@ def key_exposure(
     pin: Pin,
     *,
     published: datetime | None = None,
-    prospects: Sequence[Prospect] = (),
 ) -> KeyExposure:
     """Return until when clients accept a key that was stolen, and the number of these clients.
 
@@ -209,13 +208,14 @@ def key_exposure(
         published: if given, compute the result as if clients could fetch a version that refuses the
             key from this time on; ``None`` to consider only the versions that were published so
             far.
-        prospects: the chains in which an attacker can present the key; by default, those with the
-            key in the role that the pin file has for it.
     """
-    if not prospects and not situation.is_pinned(pin):
-        # An attacker needs an accepted key, too, to use that of an authority that is not pinned.
-        prospects = (Prospect(stand_in(pin)),)
-    prospects = prospects or assumed_prospects(situation, pin)
+    # In the role that the pin file has for it. But an attacker needs an accepted key, too, to use
+    # that of an authority that is not pinned.
+    prospects = (
+        assumed_prospects(situation, pin)
+        if situation.is_pinned(pin)
+        else (Prospect(stand_in(pin)),)
+    )
     accepting = [
         version
         for version in situation.alive

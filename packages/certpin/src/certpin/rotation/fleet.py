@@ -152,8 +152,9 @@ class Fleet:
         curve: how often users open the app: pairs of a share of users, and the longest time between
             two openings among that share. Both rise, and the last share is 1. Empty for
             ``usual_curve``.
-        stragglers: the share of clients with waits as long as the delays allow.
-        binaries: by version, the share of clients that hold it in a binary of an unknown app.
+        stragglers: the share of clients that take the full delay at every step.
+        binaries: the share of clients in app binaries without a recorded release, by the version in
+            the binary.
         apps: by name, the share of clients that use each app.
 
     Raises:
@@ -199,7 +200,6 @@ def clients_at_risk(
     situation: Situation,
     versions: Iterable[Version],
     at: datetime | None = None,
-    fleet: Fleet | None = None,
 ) -> int | None:
     """Return the expected number of clients that hold one of these versions, each counted once.
 
@@ -210,7 +210,6 @@ def clients_at_risk(
         situation: the facts about a host. Its deployed versions and delays are used.
         versions: published versions that some client may hold.
         at: the time; by default ``situation.now``.
-        fleet: the clients; by default, the numbers in the journal, with the usual behaviour.
 
     Returns:
         The number; ``None`` if the number of clients that may hold one of the versions is unknown.
@@ -223,8 +222,8 @@ def clients_at_risk(
         if each in _same_number(situation.deployed, each.number)
     }
     moment = seconds_of(at or situation.now)
-    sizes = fleet.sizes if fleet else deployed_sizes(situation.deployed)
-    curve = fleet.arrivals if fleet else fetch_arrivals(situation.timing)
+    sizes = deployed_sizes(situation.deployed)
+    curve = fetch_arrivals(situation.timing)
     expected: int | None = 0
     for cohort in cohorts(situation.deployed, sizes, curve):
         if cohort.clients is None and numbers & {each.number for each in cohort.arrivals}:

@@ -169,10 +169,9 @@ class History:
         }
 
     def missing_steps(self, policy: HostPolicy) -> dict[Pin, tuple[StepName, ...]]:
-        """Return the steps that the pin file has, and the journal lacks.
+        """Return the steps that led to the states in the pin file, and that the journal lacks.
 
-        The states of the pins in the file follow from these steps. A crash after the write of the
-        pin file leaves such steps (decision 22).
+        A crash after the write of the pin file leaves such steps (decision 22).
 
         Args:
             policy: a policy in the pin file.

@@ -111,10 +111,11 @@ def pin_state(situation: Situation, pin: Pin) -> State:
     """Return the current state of a pin, from the draft or else from the journal.
 
     The draft is the pin file that would be published next. A pin that the journal records as
-    COMPROMISED or LOST has that state, even if the draft lists it as usable. For a pin in the
-    draft, the early states follow from the deployed versions: STAGED until the latest version
-    accepts the pin, PUBLISHED until every client accepts it, then ADOPTED. A pin that is neither in
-    the draft nor in the journal is GENERATED.
+    COMPROMISED or LOST has that state, even if the draft lists it as usable; so has one that the
+    draft marks COMPROMISED at another host. For a pin in the draft, the early states follow from
+    the deployed versions: STAGED until the latest version accepts the pin, PUBLISHED until every
+    client accepts it, then ADOPTED. A pin that is neither in the draft nor in the journal is
+    GENERATED.
     """
     entry = situation.entry(pin)
     if pin in situation.compromised:

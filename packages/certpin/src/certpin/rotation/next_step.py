@@ -118,7 +118,7 @@ def _emergency(situation: Situation) -> NextStep | None:
     ``None`` if there is no such key.
     """
     past, live = situation.past, situation.policy.live_pins
-    for pin in sorted(past.compromised, key=str):
+    for pin in sorted(situation.compromised, key=str):
         if pin in live or pin in situation.served:
             return NextStep("emergency", pin)
     for pin in sorted(past.lost, key=str):

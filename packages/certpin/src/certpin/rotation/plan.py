@@ -1,6 +1,7 @@
 """The steps of a rotation plan, and copies of a situation after each step.
 
-``certpin.rotation.planner`` makes the plan. The draft is the pin file that would be published next.
+``certpin.rotation.planner`` makes the plan. A situation is the facts about a host. The draft is the
+pin file that would be published next.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ class Plan:
 
 
 def replaced_pins(situation: Situation, to: Pin, role: Role | None = None) -> tuple[Pin, ...]:
-    """Return the pins of the draft (the next version) that the new key ``to`` replaces.
+    """Return the pins of the draft that the new key ``to`` replaces.
 
     These are the pins that servers may use in the same role as ``to``, and all pins of lost keys.
 
@@ -148,25 +149,22 @@ def is_served_everywhere(situation: Situation, pin: Pin) -> bool:
 
 
 def at_time(situation: Situation, moment: datetime) -> Situation:
-    """Return a copy of the situation (the facts about a host) at a later time.
+    """Return a copy of the situation at a later time.
 
     An earlier ``moment`` changes nothing.
     """
     return replace(situation, now=max(situation.now, moment))
 
 
-def with_staged(situation: Situation, pin: Pin, role: Role = "backup") -> Situation:
-    """Return a copy of the situation in which the draft also has this pin, as STAGED.
-
-    The situation is the facts about a host; the draft is the pin file that would be published next.
-    """
-    return _with_entries(situation, [*situation.policy.pins, HostPin(pin, role, "staged")])
+def with_staged(situation: Situation, pin: Pin) -> Situation:
+    """Return a copy of the situation in which the draft also has this pin, as a STAGED backup."""
+    return _with_entries(situation, [*situation.policy.pins, HostPin(pin, "backup", "staged")])
 
 
 def with_state(situation: Situation, pin: Pin, state: State) -> Situation:
-    """Return a copy of the situation (the facts about a host) in which a pin has another state.
+    """Return a copy of the situation in which a pin has another state.
 
-    The state changes in the draft (the next version) and in the journal's history.
+    The state changes in the draft and in the journal's history.
     """
     entries = [
         replace(entry, state=state) if entry.pin == pin else entry
@@ -177,10 +175,9 @@ def with_state(situation: Situation, pin: Pin, state: State) -> Situation:
 
 
 def with_published(situation: Situation) -> Situation:
-    """Return a copy of the situation (the facts about a host) in which the draft was published now.
+    """Return a copy of the situation in which the draft was published now.
 
-    The draft is the pin file that would be published next. In the copy, the pin file has the next
-    version number, and clients can fetch it at once.
+    In the copy, the pin file has the next version number, and clients can fetch it at once.
     """
     number = situation.deployed.next_number(situation.pins)
     entries = [
@@ -195,7 +192,7 @@ def with_published(situation: Situation) -> Situation:
 
 
 def with_pushed(situation: Situation) -> Situation:
-    """Return a copy of the situation (the facts about a host) after a push of all versions.
+    """Return a copy of the situation after a push of all versions.
 
     The push is the upload of signed pin sets. In the copy, clients can fetch the versions that
     waited for it.
@@ -213,7 +210,7 @@ def with_served(
     prospects: Sequence[Prospect] = (),
     time: datetime | None = None,
 ) -> Situation:
-    """Return a copy of the situation (the facts about a host) in which servers use a key.
+    """Return a copy of the situation in which servers use a key.
 
     If no server was probed, one is made up, because the following steps need served chains.
 

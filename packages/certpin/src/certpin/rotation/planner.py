@@ -191,7 +191,7 @@ def _cannot_begin(situation: Situation, to: Pin) -> Iterator[Violation]:
 def _needs_pin(situation: Situation, to: Pin, prospects: Sequence[Prospect]) -> bool:
     """Return True if servers may use the chain only with the pin of its key, ``to``.
 
-    A known chain needs no pin of its key if the draft (the next version) has a pin of its
+    A known chain needs no pin of its key if the draft has a pin of its
     authorities that clients compare, or if clients would refuse it with the pin, too. A leaf's pin
     has no effect with ``match = "ca"``.
     """
@@ -205,7 +205,7 @@ def _needs_pin(situation: Situation, to: Pin, prospects: Sequence[Prospect]) -> 
 
 
 def _draft_accepts(situation: Situation, prospects: Sequence[Prospect]) -> bool:
-    """Return True if clients with the draft (the next version) accept each of the chains."""
+    """Return True if clients with the draft accept each of the chains."""
     given = with_private_anchors(situation, prospects)
     return conclusion_of(situation, Version(situation.pins), given) == "accepted"
 
@@ -275,11 +275,9 @@ def _clear_away(situation: Situation, old: tuple[Pin, ...]) -> list[Step]:
 def _has_spare(situation: Situation, to: Pin, old: tuple[Pin, ...]) -> bool:
     """Return True if the draft has a backup left after ``to`` is served and ``old`` are removed.
 
-    The draft is the pin file that would be published next. Unlike the safety rule, this requires a
-    backup in the modes that don't enforce pins, too.
+    Unlike the safety rule, this requires a backup in the modes that don't enforce pins, too.
     """
-    past = situation.past
-    if situation.policy.is_own_backup_without({*old, *past.lost, *past.compromised}):
+    if situation.policy.is_own_backup_without({*old, *situation.past.lost, *situation.compromised}):
         return True
     gone = {to, *old} | (situation.served - {to})
     return bool(situation.usable - gone)

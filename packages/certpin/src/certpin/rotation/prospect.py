@@ -4,7 +4,7 @@
 which may also require SCTs. If only a part of the chain is known, such as the key for which an
 authority has not issued the certificate yet, ``conclude`` verifies each chain that the known part
 allows. If all results are equal, the conclusion is certain. Otherwise the conclusion is ``open``,
-and no step of a rotation may rely on it.
+and no step of a rotation may rely on it. The draft is the pin file that would be published next.
 
 ``conclude`` checks no names, dates and extensions: plans and old versions ask about other times.
 ``certpin.rotation.faults`` checks dates and extensions on every path, for the day on which a chain
@@ -97,8 +97,8 @@ def prospects_of_key(situation: Situation, pin: Pin) -> tuple[Prospect, ...]:
 def assumed_prospects(situation: Situation, pin: Pin) -> tuple[Prospect, ...]:
     """Return the chain that a server with this key is assumed to present, in plans and simulations.
 
-    No certificate exists yet, so the chain only has the key, as leaf or authority. The draft (the
-    pin file that would be published next) decides which.
+    No certificate exists yet, so the chain only has the key, as leaf or authority. The draft
+    decides which.
     """
     if situation.role_of(pin) == "leaf":
         return (Prospect(stand_in(pin)),)
@@ -108,8 +108,7 @@ def assumed_prospects(situation: Situation, pin: Pin) -> tuple[Prospect, ...]:
 def role_in(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> Role:
     """Return the role of a key in the chains that servers may present with it.
 
-    The certificate decides if the chains are known. Otherwise the draft does (the pin file that
-    would be published next).
+    The certificate decides if the chains are known. Otherwise the draft does.
     """
     if not prospects or any(each.leaf for each in prospects):
         return situation.role_of(pin)
@@ -120,8 +119,7 @@ def chain_with(situation: Situation, pin: Pin, before: Chain | None = None) -> C
     """Return the chain that a server presents after it begins to use a key, with placeholders.
 
     If the key is a leaf's, the authorities above it stay as they were. If the key is an
-    authority's, the leaf below it is a new one. The draft (the pin file that would be published
-    next) gives the key's role.
+    authority's, the leaf below it is a new one. The draft gives the key's role.
 
     Args:
         situation: the facts about the host, with the draft.
@@ -309,7 +307,7 @@ def conclusions(
 def known_authorities(situation: Situation, prospects: Sequence[Prospect]) -> frozenset[Pin]:
     """Return the pins of the known certificates above the leaf, on every path to an anchor.
 
-    The paths are those that clients with the draft (the next version) may verify. Only chains that
+    The paths are those that clients with the draft may verify. Only chains that
     a server sends as they are (``sent``) have known authorities.
     """
     given = [each for each in with_private_anchors(situation, prospects) if each.sent]
@@ -326,7 +324,7 @@ def known_authorities(situation: Situation, prospects: Sequence[Prospect]) -> fr
 def stolen_authorities(situation: Situation) -> list[Pin]:
     """Return the pins of the draft whose keys were stolen, and may be those of authorities.
 
-    Clients with the draft (the next version) refuse every path with such a key.
+    Clients with the draft refuse every path with such a key.
     """
     policy = situation.policy
     entries = (each for each in policy.pins if each.pin in situation.compromised)
@@ -370,8 +368,8 @@ def trust_digest(policy: HostPolicy | None) -> bytes | None:
 def with_private_anchors(situation: Situation, prospects: Sequence[Prospect]) -> list[Prospect]:
     """Return copies of the prospects (chains that may be served) with ``private`` set.
 
-    ``private`` gets the trust anchors that policies have in the draft (the pin file that would be
-    published next) and in the versions that clients may hold, without the platform's roots.
+    ``private`` gets the trust anchors that policies have in the draft and in the versions that
+    clients may hold, without the platform's roots.
     """
     known = [situation.pins, *(version.pins for version in situation.alive)]
     policies = [policy for pins in known for policy in pins.policies]

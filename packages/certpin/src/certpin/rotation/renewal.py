@@ -1,7 +1,8 @@
 """When servers may switch to a new key, and which keys a rotation has replaced.
 
 The commands ``certpin rotate start``, ``switch`` and ``finish`` print these dates. Whether a step
-is safe is decided by the safety rules in ``certpin.rotation.gate``.
+is safe is decided by the safety rules in ``certpin.rotation.gate``. The draft is the pin file that
+would be published next.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ class SwitchDate:
 def switch_date(situation: Situation, pin: Pin) -> SwitchDate:
     """Return the time from which servers may use a key that has a pin in the draft.
 
-    The draft is the pin file that would be published next. Not checked: the chain of the
-    certificate, which the safety rules verify when the certificate exists.
+    Not checked: the chain of the certificate, which the safety rules verify when the certificate
+    exists.
     """
     found = adoption(situation, pin)
     if found.adopted:
@@ -85,7 +86,7 @@ def latest_of(dates: Iterable[SwitchDate]) -> SwitchDate:
 
 
 def old_pins(situation: Situation, activated: Mapping[Pin, datetime]) -> tuple[Pin, ...]:
-    """Return the pins in the draft (the next version) of keys that a later key has replaced.
+    """Return the pins in the draft of keys that a later key has replaced.
 
     A key is replaced if servers may use it, and another key in the same role was activated later.
     Activated means that the safety rules allowed servers to use the key. The pins of lost keys are
@@ -165,9 +166,6 @@ def served_backups(situation: Situation) -> tuple[Pin, ...]:
 
 
 def is_last_spare(situation: Situation, pin: Pin) -> bool:
-    """Return True if the draft has no backup left once servers use the key of ``pin`` and no other.
-
-    The draft is the pin file that would be published next.
-    """
+    """Return True if the draft has no backup left when servers use only the key of ``pin``."""
     gone = {pin, *replaced_pins(situation, pin)} | situation.served
     return not has_backup_without(situation, gone)

@@ -136,9 +136,8 @@ def _too_few_scts(
 def backup(situation: Situation) -> Violation | None:
     """Return a violation unless the draft has two usable pins, one of them outside served chains.
 
-    The draft is the pin file that would be published next. A pin is usable if clients accept it,
-    and its key was neither lost nor stolen. A policy that pins two roots of one provider (CA) needs
-    no other backup.
+    A pin is usable if clients accept it, and its key was neither lost nor stolen. A policy that
+    pins two roots of one provider (CA) needs no other backup.
     """
     if situation.policy.mode != "enforce" or situation.policy.is_own_backup:
         return None
@@ -172,9 +171,9 @@ def _why_no_backup(situation: Situation) -> str:
 def has_backup_without(situation: Situation, gone: AbstractSet[Pin]) -> bool:
     """Return True if the draft has a backup besides the pins in ``gone``, or needs no backup.
 
-    The draft is the pin file that would be published next. Unlike the rule ``backup``, this is
-    about a later time: when servers use the pins in ``gone``, or their keys no longer exist. A
-    policy with two usable roots of one provider (CA) needs no other backup.
+    Unlike the rule ``backup``, this is about a later time: when servers use the pins in ``gone``,
+    or their keys no longer exist. A policy with two usable roots of one provider (CA) needs no
+    other backup.
     """
     policy, past = situation.policy, situation.past
     is_own_backup = policy.is_own_backup_without(past.lost | situation.compromised)
@@ -291,8 +290,7 @@ def refused_by_version(
 ) -> Violation | None:
     """Return a violation if published versions may refuse a chain at a host removed from the draft.
 
-    The draft is the pin file that would be published next. It has no policy for the host any more,
-    but versions that clients still hold have one.
+    The draft has no policy for the host any more, but versions that clients still hold have one.
 
     Args:
         situation: the facts about another host of the same certificate.
@@ -493,7 +491,7 @@ def not_from_one_vantage(situation: Situation, pin: Pin) -> Violation | None:
 
 
 def dropped_pins(situation: Situation) -> tuple[Pin, ...]:
-    """Return the pins that the latest version accepts and the draft (the next version) does not."""
+    """Return the pins that the latest version accepts and the draft does not."""
     latest = situation.deployed.latest
     before = situation.policies_of(latest) if latest else ()
     accepted = dict.fromkeys(pin for policy in before if policy for pin in policy.live_pins)

@@ -1,7 +1,7 @@
 """The situation of a host: the versions that clients hold, what servers present, and the time.
 
 Everything that a decision about a rotation depends on is in a ``Situation``. ``adoption`` computes
-whether every client accepts a pin.
+whether every client accepts a pin. The draft is the pin file that would be published next.
 
 A version is alive while some client may hold it. A version that clients fetch is alive until
 T_adopt after a higher version was published; T_adopt is the delay until every client has a
@@ -261,15 +261,9 @@ class DeployedVersions:
         found = [version for version in self.versions if self._is_alive(version, at, timing)]
         return tuple(sorted(found, key=lambda version: version.number))
 
-    def with_version(
-        self, pins: PinSet, at: datetime, *, bundled: bool = False
-    ) -> DeployedVersions:
-        """Return a copy with one more version, which is published at the time ``at``.
-
-        Clients fetch the version, or have it in an app's binary if ``bundled`` is True.
-        """
-        version = Version(pins, bundled=at) if bundled else Version(pins, fetched=at)
-        return replace(self, versions=(*self.versions, version))
+    def with_version(self, pins: PinSet, at: datetime) -> DeployedVersions:
+        """Return a copy with one more version, which clients can fetch from the time ``at`` on."""
+        return replace(self, versions=(*self.versions, Version(pins, fetched=at)))
 
     def _is_alive(self, version: Version, at: datetime, timing: AdoptionDelays) -> bool:
         since, until = version.since, self.end_of_life(version, timing)
@@ -336,8 +330,8 @@ class Sighting:
 
     Attributes:
         vantage: the description of the server for messages, such as its address.
-        chain: the path from leaf to root that was verified with the anchors of the draft (the pin
-            file that would be published next); ``None`` if verification failed.
+        chain: the path from leaf to root that was verified with the anchors of the draft; ``None``
+            if verification failed.
         served: the certificates that the server sent. Without a verified path they may be an
             attacker's.
         server: the name of the server in the journal (``server_name``); empty if the certificates
@@ -436,7 +430,7 @@ class Situation:
     """The facts about one host on which a decision about a rotation depends.
 
     Attributes:
-        pins: the draft: the pin file that would be published next.
+        pins: the draft.
         pattern: the host pattern of the policy in the draft that the decision is about.
         deployed: every version that was published.
         sightings: the results of probing the host's servers; empty if no server was probed.
@@ -474,7 +468,7 @@ class Situation:
 
     @property
     def policy(self) -> HostPolicy:
-        """The policy for the host pattern in the pin file that would be published next."""
+        """The policy for the host pattern in the draft."""
         return next(policy for policy in self.pins.policies if policy.pattern == self.pattern)
 
     @property
@@ -496,9 +490,9 @@ class Situation:
     def policies_of(self, version: Version) -> tuple[HostPolicy | None, ...]:
         """Return the policies that a version of the pin set has for the hosts of ``policy``.
 
-        There may be several if the version has other patterns than the draft (the pin file that
-        would be published next). For example, the draft may have a wildcard, and the version a
-        policy for one of its hosts. A host that another policy of the draft covers is left out.
+        There may be several if the version has other patterns than the draft. For example, the
+        draft may have a wildcard, and the version a policy for one of its hosts. A host that
+        another policy of the draft covers is left out.
 
         Returns:
             Each policy once; ``None`` among them if the version has no policy for some of the
@@ -517,10 +511,7 @@ class Situation:
         return [self.policy, *self.held_policies]
 
     def entry(self, pin: Pin) -> HostPin | None:
-        """Return a pin's entry, with role and state, in the draft; ``None`` if it has none.
-
-        The draft is the pin file that would be published next.
-        """
+        """Return a pin's entry, with role and state, in the draft; ``None`` if it has none."""
         return next((entry for entry in self.policy.pins if entry.pin == pin), None)
 
     def role_of(self, pin: Pin) -> Role:
@@ -536,10 +527,7 @@ class Situation:
 
     @property
     def usable(self) -> frozenset[Pin]:
-        """The pins in the draft of keys that servers may use, now or later: not lost or stolen.
-
-        The draft is the pin file that would be published next.
-        """
+        """The pins in the draft of keys that servers may use, now or later: not lost or stolen."""
         usable = frozenset(entry.pin for entry in self.policy.pins if entry.usable)
         return usable - self.past.lost - self.compromised
 

@@ -16,7 +16,7 @@ from certpin.cli.add import pin_json
 from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import json_option, pin_file_option, provider_name
 from certpin.cli.reply import fold, print_json
-from certpin.cli.rotate.files import RotationFiles, name_of, probe_for_step, who_option
+from certpin.cli.rotate.files import RotationFiles, person_name, probe_for_step, who_option
 from certpin.cli.rotate.finish import FinishRun
 from certpin.cli.rotate.recording import differs_from_latest, way_out_command
 from certpin.cli.rotate.steps import ForceOptions, HostViolation, force_options
@@ -199,7 +199,7 @@ def _apply(
         _drop(run, each)
     if files.editor.text != text:
         _raise_version(files, pins)
-        events = run.journal_events(name_of(who))
+        events = run.journal_events(person_name(who))
         if events:
             files.commit(events)
         else:

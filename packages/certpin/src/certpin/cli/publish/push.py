@@ -14,7 +14,7 @@ from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS, report_error
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.publish.context import open_context, tuf_needed, wait_json, wait_text
 from certpin.cli.reply import fold, print_json, progress, say
-from certpin.cli.rotate.files import RotationFiles, name_of, repository_dates, who_option
+from certpin.cli.rotate.files import RotationFiles, person_name, repository_dates, who_option
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -200,7 +200,7 @@ def _record(files: RotationFiles, outcome: PushOutcome, who: str | None) -> None
     if outcome.pushed is None or outcome.dry or not waits_for_push(files.deployed, outcome.pushed):
         return
     version = outcome.pushed.local.signed.verified.version
-    event = Event(utc_now(), name_of(who), "push", version=version)
+    event = Event(utc_now(), person_name(who), "push", version=version)
     try:
         files.commit([event])
     except JournalError as exc:

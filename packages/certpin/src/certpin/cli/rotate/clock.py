@@ -11,7 +11,7 @@ import click
 from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import file_option, json_option, pin_file_option
 from certpin.cli.reply import fold, print_json
-from certpin.cli.rotate.files import RotationFiles, name_of, probe_for_reading, who_option
+from certpin.cli.rotate.files import RotationFiles, person_name, probe_for_reading, who_option
 from certpin.cli.rotate.steps import ForceOptions, HostViolation, event_json
 from certpin.cli.servers import ProbeOptions, probe_options
 
@@ -85,7 +85,7 @@ def clock(
         host = str(policies[0].pattern)
         ForceOptions(force=False, reason=None).refuses([HostViolation(host, problem)])
     elif late and reason:
-        event = correction(late, now, name_of(who), reason.strip())
+        event = correction(late, now, person_name(who), reason.strip())
         files.commit([event])
         report.event = event
     if as_json:

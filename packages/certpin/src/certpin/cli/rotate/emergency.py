@@ -23,7 +23,7 @@ from certpin.cli.rotate.emergency_record import (
     named_key,
 )
 from certpin.cli.rotate.emergency_text import PathCommands, PathText, path_lines
-from certpin.cli.rotate.files import RotationFiles, name_of, probe_for_reading, who_option
+from certpin.cli.rotate.files import RotationFiles, person_name, probe_for_reading, who_option
 from certpin.cli.servers import ProbeOptions, probe_options
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def emergency(
     if stolen and lost:
         raise click.UsageError("if another person may have the key, it is --stolen and not --lost")
     fact: Fact = "stolen" if stolen else "lost"
-    report = EmergencyReport(path, fact, named_key(key, path), name_of(who))
+    report = EmergencyReport(path, fact, named_key(key, path), person_name(who))
     report.record(probes.hosts)
     report.find_paths(probes)
     if as_json:

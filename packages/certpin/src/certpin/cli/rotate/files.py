@@ -333,7 +333,7 @@ who_option = click.option(
 )
 
 
-def name_of(who: str | None) -> str:
+def person_name(who: str | None) -> str:
     """Return the person's name for the journal: ``who``, else the login name, else the user ID.
 
     Args:
@@ -405,7 +405,7 @@ def probe_for_step(
         event
         for policy in policies
         for event in new_observations(
-            files.situation(policy, results.of(policy), now, pins=pins), name_of(who)
+            files.situation(policy, results.of(policy), now, pins=pins), person_name(who)
         )
     ]
     return results, now

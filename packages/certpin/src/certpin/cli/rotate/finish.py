@@ -10,7 +10,7 @@ import click
 from certpin.cli.candidates import complete_files
 from certpin.cli.named_key import policies_for_step, resolve_key
 from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.rotate.files import RotationFiles, name_of, probe_for_step, who_option
+from certpin.cli.rotate.files import RotationFiles, person_name, probe_for_step, who_option
 from certpin.cli.rotate.recording import differs_from_latest, way_out_command
 from certpin.cli.rotate.start import date_text
 from certpin.cli.rotate.steps import (
@@ -91,7 +91,7 @@ def finish(
         run.finish(str(policy.pattern), named.pin if named else None)
     if results.error and run.skipped and not run.events:
         force.require_answers(results)
-    outcome = run.outcome(policies, name_of(who))
+    outcome = run.outcome(policies, person_name(who))
     if named:
         outcome.pin = named.pin
     refused = force.refuses(run.violations)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from certpin.cli.options import json_option, pin_file_option, timeout_option
-from certpin.cli.rotate.files import RotationFiles, name_of, who_option
+from certpin.cli.rotate.files import RotationFiles, person_name, who_option
 from certpin.cli.rotate.steps import ForceOptions, HostViolation, StepOutcome
 from certpin.cli.servers import ProbeOptions, no_family
 
@@ -82,7 +82,7 @@ def gone(
     outcome = StepOutcome("gone", path, hosts, forced=force, violations=violations)
     if not ForceOptions(force, reason if force else None).refuses(violations):
         events = [
-            Event(now, name_of(who), "gone", host, server=server, reason=reason.strip())
+            Event(now, person_name(who), "gone", host, server=server, reason=reason.strip())
             for host in hosts
         ]
         files.commit(events)

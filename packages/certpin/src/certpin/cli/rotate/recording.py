@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.choices import MAX_CLIENTS
-from certpin.cli.options import PIN_FILE, file_option, sign_command
+from certpin.cli.choices import MAX_CLIENTS, PIN_FILE
+from certpin.cli.options import file_option, sign_command
 from certpin.cli.rotate.files import (
     RotationFiles,
-    name_of,
+    person_name,
     probe_for_step,
     settings_path,
     who_option,
@@ -338,7 +338,7 @@ def check_version(files: RotationFiles, options: RecordOptions) -> CheckedVersio
     violations = publish_violations(files, pins, results, timing, now)
     event = Event(
         now,
-        name_of(options.who),
+        person_name(options.who),
         "publish",
         version=pins.version,
         signed=True,

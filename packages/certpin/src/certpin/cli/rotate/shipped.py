@@ -12,7 +12,7 @@ import click
 
 from certpin.cli.choices import MAX_CLIENTS
 from certpin.cli.options import json_option, option_group, pin_file_option
-from certpin.cli.rotate.files import RotationFiles, name_of, probe_for_step, who_option
+from certpin.cli.rotate.files import RotationFiles, person_name, probe_for_step, who_option
 from certpin.cli.rotate.recording import mark_published, publish_violations
 from certpin.cli.rotate.steps import (
     ForceOptions,
@@ -245,7 +245,7 @@ def shipped(
         next_command=probes.next_command("certpin rotate status", path, files.pins),
     )
     if not force.refuses(violations):
-        event = _event(now, name_of(who), pins, release)
+        event = _event(now, person_name(who), pins, release)
         event = replace(
             event,
             clients=clients,
@@ -292,7 +292,7 @@ def _record_end(files: RotationFiles, version: int, who: str | None) -> StepOutc
             key="version",
             fix="bring out the next one first",
         )
-    files.commit([Event(utc_now(), name_of(who), "ended", version=version)])
+    files.commit([Event(utc_now(), person_name(who), "ended", version=version)])
     probes = ProbeOptions.without_probe()
     return StepOutcome(
         "ended",

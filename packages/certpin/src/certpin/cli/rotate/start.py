@@ -29,7 +29,7 @@ from certpin.cli.options import (
     makes_on_token,
     pin_file_option,
 )
-from certpin.cli.rotate.files import RotationFiles, name_of, who_option
+from certpin.cli.rotate.files import RotationFiles, person_name, who_option
 from certpin.cli.rotate.keys import certificate_name, given_names, request_pem, write_new_file
 from certpin.cli.rotate.recording import way_out_command
 from certpin.cli.rotate.steps import (
@@ -125,7 +125,7 @@ def start(
                 new, key_type, secret, None, what=_NEW, option="--new", until="servers switch to it"
             )
             next_key.made = stack.enter_context(closing(made))
-        outcome = _Start(files, next_key, hosts, force, name_of(who), csr).run()
+        outcome = _Start(files, next_key, hosts, force, person_name(who), csr).run()
     outcome.show(ctx, as_json=as_json)
 
 

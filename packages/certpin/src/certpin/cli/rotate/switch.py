@@ -12,7 +12,7 @@ from certpin.cli.named_key import policies_for_step, resolve_key
 from certpin.cli.options import json_option, pin_file_option, unused_name
 from certpin.cli.rotate.files import (
     RotationFiles,
-    name_of,
+    person_name,
     probe_for_step,
     who_option,
 )
@@ -118,6 +118,7 @@ class KeySwitch:
         now: the time for which the step is checked.
         results: the chains that servers of ``policies`` present now.
         policies: the policies that the step is for.
+        situations: each of them, with the facts about its host before the step.
     """
 
     path: Path
@@ -132,6 +133,7 @@ class KeySwitch:
     now: datetime = field(init=False)
     results: ProbeResults = field(init=False)
     policies: list[HostPolicy] = field(init=False)
+    situations: list[tuple[HostPolicy, Situation]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.files = RotationFiles(self.path)
@@ -144,28 +146,24 @@ class KeySwitch:
             self.files, self.probes, pins, self.policies, self.who
         )
         self.usage.apply(self.files, self.files.timing, self.now)
+        self.situations = [
+            (policy, self.files.situation(policy, self.results.of(policy), self.now))
+            for policy in self.policies
+        ]
 
     @property
     def names(self) -> list[str]:
         """The host patterns of the policies that the step is for."""
         return [str(policy.pattern) for policy in self.policies]
 
-    def situations(self) -> list[tuple[HostPolicy, Situation]]:
-        """Return each policy that the step is for, with the facts by which safety is checked."""
-        return [
-            (policy, self.files.situation(policy, self.results.of(policy), self.now))
-            for policy in self.policies
-        ]
-
     def violations(self) -> list[HostViolation]:
         """Return the rules against lockouts that the step would violate, each with its host."""
-        situations = self.situations()
         found = [
             violation
-            for policy, situation in situations
+            for policy, situation in self.situations
             for violation in of_host(policy, self.chain.violations(situation))
         ]
-        (_, situation), *_ = situations
+        (_, situation), *_ = self.situations
         return found + self.chain.of_dropped_hosts(situation)
 
     def commit(self, violations: list[HostViolation]) -> list[Event]:
@@ -177,7 +175,7 @@ class KeySwitch:
         """
         from certpin.rotation import Event
 
-        reason, who = self.force.recorded_reason(violations, self.results), name_of(self.who)
+        reason, who = self.force.recorded_reason(violations, self.results), person_name(self.who)
         events = [
             Event(self.now, who, "activate", name, self.pin, reason=reason) for name in self.names
         ]
@@ -197,7 +195,7 @@ def _require_usable(step: KeySwitch) -> None:
     from certpin.rotation.journal import pin_state
     from certpin.rotation.violation import new_backup_command
 
-    for _, situation in step.situations():
+    for _, situation in step.situations:
         state = pin_state(situation, step.pin)
         if state in {"compromised", "lost", "removed"}:
             raise ConfigError(
@@ -223,7 +221,7 @@ def _next(step: KeySwitch) -> str:
     from certpin.rotation.violation import OTHER_AUTHORITY
 
     pins = step.files.pins
-    for _, situation in step.situations():
+    for _, situation in step.situations:
         stolen = situation.compromised
         latest = situation.deployed.latest
         before = situation.policies_of(latest) if latest else ()
@@ -243,7 +241,7 @@ def _without_backup(step: KeySwitch) -> list[HostPolicy]:
     from certpin.rotation.rules import has_backup_without
 
     found = []
-    for policy, situation in step.situations():
+    for policy, situation in step.situations:
         role = situation.role_of(step.pin)
         used = {entry.pin for entry in policy.pins if entry.in_service and entry.role == role}
         if not has_backup_without(situation, {step.pin, *used, *situation.served}):
@@ -254,14 +252,14 @@ def _without_backup(step: KeySwitch) -> list[HostPolicy]:
 def _conclusions(step: KeySwitch, violations: list[HostViolation]) -> list[HostConclusion]:
     """Return for each host and version whether clients accept the chain, certificate or key.
 
-    Hosts are left out at which clients refuse the certificate whatever the pins say.
+    Hosts for which the certificate itself is refused (names, dates, purposes) are left out.
     """
     from certpin.rotation.prospect import conclusions, prospects_of_key
 
     useless = {each.host for each in violations if each.violation.invariant == "certificate"}
     return [
         HostConclusion(str(policy.pattern), version.number, conclusion)
-        for policy, situation in step.situations()
+        for policy, situation in step.situations
         if str(policy.pattern) not in useless
         for version, conclusion in conclusions(
             situation, step.chain.prospects or prospects_of_key(situation, step.pin)
@@ -294,7 +292,7 @@ def _result(step: KeySwitch, changes: list[tuple[str, Role]]) -> str:
         return f"{pin} is ACTIVE already: every client accepts it. Nothing to do."
     if any(
         situation.entry(pin) is None and situation.is_pinned(pin)
-        for _, situation in step.situations()
+        for _, situation in step.situations
     ):
         return (
             f"Every client accepts {pin}, but {step.path} has no pin of it: put that back (git "
@@ -314,7 +312,7 @@ def _changes(step: KeySwitch) -> list[tuple[str, Role]]:
 
     found = []
     is_leaf = any(prospect.leaf for prospect in step.chain.prospects)
-    for policy, situation in step.situations():
+    for policy, situation in step.situations:
         if is_leaf and policy.match == "ca":
             continue
         entry = situation.entry(step.pin)

@@ -167,8 +167,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "an unknown authority may be compromised",
         _PROSPECT,
-        "bad if policy and may_be_authority(each, policy)]",
-        "bad if policy is None]",
+        "stolen_authorities(policy, policy.compromised) if policy else ()",
+        "()",
         _IN_PROSPECT + "test_a_conclusion_about_a_key_holds_for_every_chain_that_it_may_get",
     ),
     Mutation(

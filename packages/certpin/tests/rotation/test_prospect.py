@@ -369,3 +369,19 @@ def test_the_gate_lets_a_good_renewal_pass(root: Authority, ca: Authority, match
     stranger = Authority("stranger", now=NOW).issue(HOST)
     (violation,) = check_step(known, "activate", stranger.pin, [sent(stranger, root)])
     assert violation.invariant == "open-chain"
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_stolen_authority_is_the_reason_only_for_a_version_that_refuses_it(number: int) -> None:
+    states: dict[str, State] = {"a": "active", "b": "active"}
+    stolen = HostPin(pin("stolen"), "intermediate", "compromised")
+    old = version(1, states, ago=40 * DAY)
+    draft = pin_set(states, 2)
+    policy = replace(draft.policies[0], pins=(*draft.policies[0].pins, stolen))
+    marked = replace(draft, policies=(replace(policy, match="any"),))
+    out = replace(version(2, states, ago=40 * DAY), pins=marked)
+    known = situation(marked, out if number == 2 else old)
+    found = [each.problem for each in check_step(known, "activate", pin("b"))]
+    assert [f"below {pin('stolen')}, which is COMPROMISED" in each for each in found] == (
+        [True] if number == 2 else []
+    )

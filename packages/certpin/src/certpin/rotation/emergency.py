@@ -376,7 +376,7 @@ def _needs_chain(situation: Situation) -> bool:
 
     They refuse every path with a stolen key that may be an authority's.
     """
-    return bool(stolen_authorities(situation))
+    return bool(stolen_authorities(situation.policy, situation.compromised))
 
 
 def _with_clean_chain(situation: Situation) -> Situation:

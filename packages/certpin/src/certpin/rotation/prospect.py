@@ -26,6 +26,7 @@ from certpin.x509.chain import read_facts, ways_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from certpin.pins import HostPin, HostPolicy, Role, Verdict
@@ -321,13 +322,16 @@ def known_authorities(situation: Situation, prospects: Sequence[Prospect]) -> fr
     )
 
 
-def stolen_authorities(situation: Situation) -> list[Pin]:
-    """Return the pins of the draft whose keys were stolen, and may be those of authorities.
+def stolen_authorities(policy: HostPolicy, stolen: AbstractSet[Pin]) -> list[Pin]:
+    """Return the pins of a policy that are stolen, and whose keys may be those of authorities.
 
-    Clients with the draft refuse every path with such a key.
+    Clients refuse every path with such a key, if the policy marks it compromised.
+
+    Args:
+        policy: the policy.
+        stolen: the pins of stolen keys.
     """
-    policy = situation.policy
-    entries = (each for each in policy.pins if each.pin in situation.compromised)
+    entries = (each for each in policy.pins if each.pin in stolen)
     return [each.pin for each in entries if may_be_authority(each, policy)]
 
 
@@ -511,8 +515,7 @@ def _completions(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chai
     compromised.
     """
     others = [_UNPINNED, *_pinned(policy, above=True)]
-    bad = [entry for entry in policy.pins if entry.state == "compromised"] if policy else []
-    others += [stand_in(each.pin) for each in bad if policy and may_be_authority(each, policy)]
+    others += map(stand_in, stolen_authorities(policy, policy.compromised) if policy else ())
     for leaf in _leaves(prospect, policy):
         for other in others:
             yield Chain((leaf, *prospect.authorities, other))

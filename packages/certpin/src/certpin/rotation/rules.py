@@ -318,7 +318,8 @@ def refused_by_version(
 
 
 def _open_chain(situation: Situation, pin: Pin, undecided: Sequence[Version]) -> Violation:
-    stolen = stolen_authorities(situation)
+    policies = [each for version in undecided for each in situation.policies_of(version) if each]
+    stolen = [pin for each in policies for pin in stolen_authorities(each, each.compromised)]
     if trusts_differ(situation):
         why = "the versions trust different anchors, and it is unknown who certifies this key"
     elif stolen:

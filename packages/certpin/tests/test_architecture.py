@@ -17,6 +17,7 @@ import pytest
 
 from certpin.cli.main import COMMANDS, EXTENSIONS, function_name
 from certpin.formats import FORMATS
+from certpin.lab.attacks import CASES, OPTIONAL_CASES
 from certpin.lint import RULES
 from certpin.probe.starttls import PROTOCOLS
 from certpin.reports.codecs import CODECS
@@ -233,6 +234,10 @@ def _codecs() -> list[str]:
     return list(CODECS)
 
 
+def _attacks() -> list[str]:
+    return [case.name for case in (*CASES, *OPTIONAL_CASES)]
+
+
 def _clients() -> list[str]:
     """Return the names of the client adapters: the public modules of the folder ``clients``."""
     names = [path.stem for path in (SOURCE / "clients").glob("*.py")]
@@ -244,19 +249,23 @@ REGISTRIES = {
     "cli": _commands,
     "clients": _clients,
     "formats": lambda: list(FORMATS),
+    "lab/attacks": _attacks,
     "lint": _rules,
     "probe/starttls": _protocols,
     "reports/codecs": _codecs,
 }
 # Their documentation is a generated page for each entry: documentation/test_site.py checks them.
-GENERATED = {"lint"}
+GENERATED = {"lab/attacks", "lint"}
 
 
 def _has_file(folder: str, entry: str) -> bool:
     """Return True if ``folder`` has a module or a package for an entry of its registry.
 
-    Lint rules share files: for ``lint``, exactly one file must contain the name of the rule.
+    Lint rules share files: for ``lint``, exactly one file must contain the name of the rule. A
+    family of attacks has one file, which the registry imports.
     """
+    if folder == "lab/attacks":
+        return True
     if folder == "lint":
         files = (SOURCE / folder).glob("*.py")
         return sum(f'    "{entry}",\n' in file.read_text(encoding="utf-8") for file in files) == 1
@@ -264,31 +273,60 @@ def _has_file(folder: str, entry: str) -> bool:
     return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
 
 
-def _mentioned(word: str, texts: list[tuple[str, str]]) -> bool:
-    """Return True if a file has ``word`` as a whole word in its name or text, in any case.
-
-    ``texts`` are pairs of a file's name and its text.
-    """
-    pattern = re.compile(rf"(?<![a-z0-9]){re.escape(word)}(?![a-z0-9])", re.IGNORECASE)
-    return any(pattern.search(name) or pattern.search(text) for name, text in texts)
+def _tests_of(folder: str) -> Path:
+    """Return the folder with the tests of a registry; those of attacks are all below ``lab``."""
+    mirror = "lab" if folder == "lab/attacks" else folder
+    return ROOT / "packages/certpin/tests" / mirror
 
 
-def _texts(paths: Iterable[Path]) -> list[tuple[str, str]]:
-    """Return the name of each file, without its extension, and its text."""
-    return [(path.stem, path.read_text(encoding="utf-8")) for path in paths]
+def _has_test(entry: str, tests: str) -> bool:
+    """Return True if ``tests`` has an entry as a string."""
+    return f'"{entry}"' in tests
 
 
-@pytest.mark.slow
+def _has_page(entry: str, documents: str) -> bool:
+    """Return True if ``documents`` has an entry as code, as a command, or as a client's module."""
+    if f"`{entry}`" in documents or f"`certpin.clients.{entry}`" in documents:
+        return True
+    return re.search(rf"\bcertpin {re.escape(entry)}(?![\w-])", documents) is not None
+
+
+def _text(paths: Iterable[Path]) -> str:
+    return "\n".join(path.read_text(encoding="utf-8") for path in paths)
+
+
+# Not slow, so that `make quick` reports what a new entry lacks.
 @pytest.mark.parametrize("folder", REGISTRIES)
 def test_every_entry_of_a_registry_has_its_file_its_test_and_its_documentation(folder: str) -> None:
     entries = REGISTRIES[folder]()
-    tests = _texts((ROOT / "packages/certpin/tests" / folder).rglob("test_*.py"))
-    documents = _texts([*ROOT.glob("README.md"), *(ROOT / "docs").rglob("*.md")])
+    place = _tests_of(folder)
+    tests = _text(place.rglob("test_*.py"))
+    documents = _text([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
     described = [] if folder in GENERATED else entries
     wrong = [
-        *(f"{each} has no file" for each in entries if not _has_file(folder, each)),
-        *(f"{each} has no test" for each in entries if not _mentioned(each, tests)),
-        *(f"{each} has no documentation" for each in described if not _mentioned(each, documents)),
+        *(
+            f"{each} has no file; fix: write it in {SOURCE.relative_to(ROOT) / folder}"
+            for each in entries
+            if not _has_file(folder, each)
+        ),
+        *(
+            f'{each} has no test; fix: a test with "{each}" in {place.relative_to(ROOT)}'
+            for each in entries
+            if not _has_test(each, tests)
+        ),
+        *(
+            f"{each} has no documentation; fix: write about `{each}` in docs"
+            for each in described
+            if not _has_page(each, documents)
+        ),
     ]
     assert entries, f"certpin/{folder} has no entry"
-    assert not wrong, f"certpin/{folder}: " + "; ".join(wrong)
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_word_of_another_meaning_is_no_test_and_no_documentation() -> None:
+    assert not _has_test("plain", 'def test_plain_text() -> None:\n    assert "plain text"\n')
+    assert not _has_page("plain", "A plain text file. certpin plainly reads it.")
+    assert _has_test("plain", 'FORMATS["plain"]')
+    assert _has_page("plain", "Export as `plain`.")
+    assert _has_page("diff", "    certpin diff old.toml new.toml")

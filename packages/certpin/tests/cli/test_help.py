@@ -78,8 +78,8 @@ def _parse(words: list[str]) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("path", _ALL, ids=" ".join)
 def test_the_help_of_a_command_has_an_example_of_it(path: tuple[str, ...]) -> None:
-    examples = list(_examples(path))
-    assert any(tuple(words[: len(path)]) == path for words in examples)
+    has_example = any(tuple(words[: len(path)]) == path for words in _examples(path))
+    assert has_example, r"fix: an example in its help, in a block that begins with \b"
 
 
 @pytest.mark.parametrize("path", _ALL, ids=" ".join)

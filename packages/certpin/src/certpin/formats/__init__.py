@@ -2,7 +2,7 @@
 
 Each platform has one module. An export first calls ``project``, which removes the settings that the
 platform cannot express and lists them, and then writes the files. Importing those files returns an
-equivalent pin set. To add a format, add its module and one line in ``FORMATS``.
+equivalent pin set. To add a format, add its module, import it here, and add it to ``FORMATS``.
 """
 
 from __future__ import annotations

@@ -55,6 +55,16 @@ def test_one_key_is_self_signed_in_the_store_and_cross_signed_in_the_chain() -> 
     sent.verify_directly_issued_by(forged.pki.root.x509)
 
 
+def test_the_added_anchor_is_the_intermediate_that_the_server_sends() -> None:
+    forged = Forged("rot-intermediate-became-anchor")
+    case = BY_NAME["rot-intermediate-became-anchor"]
+    assert case.anchors is not None
+    (anchor,) = case.anchors(forged.pki)
+    assert forged.chain == list(forged.pki.leaf.chain)
+    assert anchor.x509 == forged.chain[1]
+    assert anchor.subject != anchor.x509.issuer, "it is not self-signed"
+
+
 def test_the_renewed_certificate_has_the_same_key_and_hardly_anything_else() -> None:
     forged = Forged("rot-renewed-other-extensions")
     before = {extension.oid for extension in forged.pki.leaf.chain[0].extensions}

@@ -68,7 +68,8 @@ _TYPES = {_JSON, b"application/reports+json"}
 _MAX_REMEMBERED = 10_000  # different bodies, for samples
 _CACHED = 4096  # addresses
 
-# Browsers send reports from any page, and never with credentials (Reporting API, section 3.5).
+# Browsers send reports from any page, and credentials only to the page's own origin (Reporting API,
+# "Report Delivery": credentials mode "same-origin").
 _ANY_ORIGIN = (b"access-control-allow-origin", b"*")
 _NO_STORE = (b"cache-control", b"no-store")
 _ACCEPTED = {"type": "http.response.start", "status": 204, "headers": [_ANY_ORIGIN]}

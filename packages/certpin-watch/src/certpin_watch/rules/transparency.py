@@ -105,10 +105,10 @@ def _concerned(probes: ProbeEvidence) -> Iterator[tuple[PolicyEvidence, LoggedCe
 
 
 def _is_for(name: str, monitored: PolicyEvidence) -> bool:
-    """Return True if a certificate's DNS name matches a host of the policy (RFC 6125, 6.4.3).
+    """Return True if a certificate's DNS name matches a host of the policy.
 
-    If the name or the policy's host pattern is a wildcard, the result is True if at least one host
-    name matches both.
+    If the name or the policy's host pattern is a wildcard (RFC 9525 section 6.3), the result is
+    True if at least one host name matches both.
     """
     try:
         pattern = HostPattern.parse(name)

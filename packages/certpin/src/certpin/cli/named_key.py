@@ -293,7 +293,7 @@ def dropped_policies(
 
 
 def policies_of_name(name: str, pins: PinSet) -> list[HostPolicy]:
-    """Return the policies of all hosts that a name covers (RFC 6125, 6.4.3).
+    """Return the policies of all hosts that a name covers (RFC 9525 section 6.3).
 
     For one host, a client uses the most specific policy. Return an empty list for a name that is
     not a host, such as one with a wildcard in the middle.

@@ -36,7 +36,7 @@ _LONGEST = timedelta(days=731)
         "check that the pins still match (certpin check), give the host a later expires, raise "
         "the version, and ship it"
     ),
-    source="RFC 7469 section 2.3.3 (max-age)",
+    source="RFC 7469 section 2.3.3 (effective expiration date)",
     bad=f"{HEAD}{NAME}expires = 2027-02-01{HERE}\n{PINS}",
     good=f"{HEAD}{NAME}expires = 2027-09-01\n{PINS}",
 )

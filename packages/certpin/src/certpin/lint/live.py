@@ -251,7 +251,7 @@ def _renewal_overdue(document: LintDocument, now: datetime) -> Iterator[Hit]:
         "pin all roots of the provider (certpin providers update --host HOST --provider NAME); of "
         "a private authority, pin the next certificate beside the old one, and ship it"
     ),
-    source="RFC 7469 section 4.2",
+    source="RFC 7469 section 4.3 (backup pins)",
     bad=f'{HEAD}\n[[host]]\nname = "old.bank.example"\n{EXPIRES}{mark_header(SERVED)}{AUTHORITY}'
     f"{BACKUP}",
     good=f"{HEAD}{HOST}{SERVED}{AUTHORITY}{BACKUP}",

@@ -142,7 +142,7 @@ def _pinned(host: HostEntry) -> Iterator[tuple[str, str, Pin]]:
         "let the server send the chain without it; if a pin depends on the older root, pin the "
         "root of the new path beside it first, and ship that"
     ),
-    source="RFC 4158 section 3.5.8 (expired certificates in a path)",
+    source="RFC 4158 section 3.5.4 (expired certificates in a path)",
     bad=f'{HEAD}\n[[host]]\nname = "crossed.bank.example"{HERE}\n{EXPIRES}{SERVED}{BACKUP}',
     good=f"{GOOD_LIVE}",
 )

@@ -52,7 +52,7 @@ COMPROMISED = (
         expected=PINS_REJECT,
         guards="that a stolen key is refused although a pin on its authority matches; a pin on "
         "the server's key doesn't match it anyway",
-        reference="RFC 7469 section 4.2; RFC 5280 section 5.3.1 (keyCompromise)",
+        reference="RFC 7469 section 4.3; RFC 5280 section 5.3.1 (keyCompromise)",
         fix=_FIX,
         scenario=_stolen_key,
         compromised=stolen_key,

@@ -85,7 +85,7 @@ CONNECTIONS = (
         "middle",
         expected=ALL_REJECT,
         guards="that pins belong to a host, not to one of its ports",
-        reference="RFC 9110 section 4.3.3; RFC 7469 section 2.2",
+        reference="RFC 9110 section 4.3.3; RFC 7469 section 2.3.3",
         fix="look the pins up by host name only, or refuse other ports",
         scenario=_other_port,
         protocol="http",

@@ -69,7 +69,7 @@ ROOTS = (
         expected=ALL_ACCEPT,
         guards="that a client prefers the path to a root that it trusts to the path that the "
         "server sent",
-        reference="RFC 4158 section 3.5.6; AddTrust External CA Root, 2020-05-30",
+        reference="RFC 4158 section 3.5.4; AddTrust External CA Root, 2020-05-30",
         fix=_FIX_PATH,
         scenario=_cross_sign_expired,
     ),
@@ -80,7 +80,7 @@ ROOTS = (
         "itself",
         expected=ALL_ACCEPT,
         guards="the same if the cross-sign is valid, and only the root above it has expired",
-        reference="RFC 4158 section 3.5.6; DST Root CA X3, 2021-09-30",
+        reference="RFC 4158 section 3.5.4; DST Root CA X3, 2021-09-30",
         fix=_FIX_PATH,
         scenario=_cross_signer_expired,
     ),
@@ -92,7 +92,7 @@ ROOTS = (
         expected=ALL_ACCEPT,
         guards="that an update of the trust store locks no client out: the path ends at X there, "
         "so that R, which is pinned, is not on it. I is pinned too",
-        reference="RFC 4158 section 2.4.2; ISRG Root X1 in new and old trust stores",
+        reference="RFC 4158 section 1.5.3; ISRG Root X1 in new and old trust stores",
         fix=_FIX_TOP,
         scenario=cross_signed,
         anchors=_new_root,

@@ -126,7 +126,7 @@ WEAK_KEYS = (
         expected=_UNPINNED,
         guards="whether the client still offers suites with DSA; pins on the server's key must "
         "refuse it whatever its kind",
-        reference="RFC 9155; FIPS 186-5: DSA is no longer approved",
+        reference="FIPS 186-5: DSA is no longer approved",
         fix=_FIX_KEY,
         scenario=_with_key(_dsa_1024, _DSS),
     ),
@@ -179,7 +179,7 @@ WEAK_KEYS = (
         expected=ALL_POLICY,
         guards="whether the client has a minimum for the group: a state can prepare the break of "
         "a common one",
-        reference="RFC 9325 section 4.3; CVE-2015-4000 (Logjam)",
+        reference="RFC 9325 section 4.5; CVE-2015-4000 (Logjam)",
         fix=_FIX_SUITE,
         scenario=_suite("DHE-RSA-AES128-GCM-SHA256", _GROUP_2),
     ),
@@ -190,7 +190,7 @@ WEAK_KEYS = (
         expected=ALL_REJECT,
         guards="that the group has a minimum size: an attacker who has prepared this one finds the "
         "keys in a minute, and can lead a client of a better server to it",
-        reference="CVE-2015-4000 (Logjam); RFC 8270",
+        reference="CVE-2015-4000 (Logjam); RFC 9325 section 4.5",
         fix=_FIX_GROUP,
         scenario=_weak(Weakness.SMALL_GROUP),
     ),

@@ -135,7 +135,7 @@ def field(head: bytes, name: bytes) -> bytes:
     return b""
 
 
-_LONGEST_HEAD = 64 * 1024  # bytes; RFC 9112 section 2.3 lets the server choose
+_LONGEST_HEAD = 64 * 1024  # bytes; RFC 9110 section 5.4 lets the server choose
 # Requests per connection. nginx allows 1000 (keepalive_requests), more than a tested client needs,
 # and the answers to pipelined requests use memory (CVE-2023-44487 for HTTP/2).
 MAX_REQUESTS = 100

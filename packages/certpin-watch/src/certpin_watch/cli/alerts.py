@@ -44,8 +44,8 @@ def alerts(ctx: click.Context, settings: ServiceSettings, test: bool, as_json: b
     certpin watch alerts --test
 
     Exit code 0: no alert is open, or each service accepted the message. 1: an alert is open, or a
-    service did not accept it. 2: usage, no service to test, or a database that no service has run
-    on. 3: the database is away, busy, or its disk full.
+    service did not accept it. 2: wrong usage, no notification service in the settings, or a
+    database without certpin's tables. 3: the database is unreachable or busy, or its disk is full.
     """  # noqa: D301  # click reads the \b itself
     if test:
         found = _test_services(settings, as_json=as_json)

@@ -345,8 +345,8 @@ class Evidence:
         service: the state of the monitoring service.
         missing: the names of the parts, such as "reports", that are empty because they could not be
             read.
-        starting: True if this process began so recently that it may not have probed yet, or
-            continued so recently after a jump of the time.
+        starting: True if the monitor may not have finished a first round of probes: since this
+            process began, or since its clock jumped.
     """
 
     now: int

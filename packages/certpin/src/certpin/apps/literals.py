@@ -154,7 +154,8 @@ class LiteralReader:
 
     Attributes:
         path: the path of the file.
-        findings: the results of the file, to which pins, certificates and questions are added.
+        findings: the results of the file, to which pins, certificates and open questions for the
+            user (``Unknown``) are added.
         hashing_line: the line in which the file hashes a whole certificate; 0 if it doesn't. If it
             does, base64 without a prefix is the fingerprint of a certificate, not the pin of a key.
     """

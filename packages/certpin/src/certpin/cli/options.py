@@ -349,8 +349,8 @@ def chain_fix(observation: Observation, *, strict: str = "") -> str:
 
     Args:
         observation: the chain that was read from the server, and why it did not verify.
-        strict: an instruction that makes certpin accept a chain that only strict verification
-            refuses; if empty, the instruction is to set ``strict_x509`` in the pin file.
+        strict: the advice for a chain that only ``strict_x509`` refuses; if empty, it is to set
+            ``strict_x509 = false`` in the pin file.
     """
     from certpin.x509.openssl import strict_advice
 

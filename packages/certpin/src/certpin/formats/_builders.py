@@ -218,7 +218,11 @@ class _Code:
         return inside
 
     def _is_guarded(self, start: int) -> bool:
-        """Return True if an expression is a branch itself, and not the block of one."""
+        """Return True if an expression runs only under a condition.
+
+        It is after ``else``, ``?``, ``:``, ``&&``, ``||`` or ``->`` of a ``when``, or after an
+        ``if`` without braces.
+        """
         place = self._before(start)
         text = self._text(place)
         if text == ">" and self._text(place - 1) == "-":

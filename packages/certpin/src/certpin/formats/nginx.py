@@ -75,7 +75,8 @@ class _Block:
 
     Attributes:
         line: the line in which it begins.
-        directives: the last words of each directive, by its name.
+        directives: the first argument of each directive, by its name. If a directive is repeated,
+            it is that of the last one.
         blocks: the blocks inside it.
     """
 

@@ -333,15 +333,15 @@ class HostPolicy:
 
     @property
     def is_own_backup(self) -> bool:
-        """True if the policy needs no backup pin of a key that no server uses.
+        """True if the pinned roots are each other's backup: the policy needs no other backup pin.
 
-        That is so if two usable pins are roots of one certificate provider: the provider can issue
-        from either root. The user holds none of the pinned keys, and so can't lose them.
+        Two usable pins are roots of one certificate provider, which can issue from either root.
+        The user holds none of the pinned keys, and so can't lose them.
         """
         return self.is_own_backup_without(frozenset())
 
     def is_own_backup_without(self, gone: AbstractSet[Pin]) -> bool:
-        """Return True if the policy needs no backup pin even without the pins in ``gone``.
+        """Return True if the pinned roots are each other's backup without the pins in ``gone``.
 
         That is so if two usable pins that are not in ``gone`` are roots of one certificate
         provider: the provider can issue from either root.

@@ -45,7 +45,8 @@ class Checkup:
         findings: the problems, as sentences.
         error: the error that prevented receiving a chain; ``None`` if a chain was received.
         endpoint: the server that was contacted; ``None`` for a wildcard without servers.
-        unreachable: the server's addresses of a family, such as IPv6, that this machine lacks.
+        unreachable: the server's addresses that were not tried, because this machine has no IPv6
+            (or no IPv4).
         fix: advice, if the chain ends at no trust anchor of the policy; else empty.
     """
 

@@ -289,9 +289,10 @@ def _is_authority(parsed: x509.Certificate) -> bool:
 
 
 def names_issuer(certificate: Certificate, issuer: Certificate) -> bool:
-    """Return False if the authorityKeyIdentifier of a certificate names another issuer.
+    """Return True unless the authorityKeyIdentifier of a certificate names another issuer.
 
-    OpenSSL then looks for another one (X509_check_akid; RFC 5280 section 4.2.1.1).
+    The result is also True without the extension. If it is False, OpenSSL looks for another issuer
+    (X509_check_akid; RFC 5280 section 4.2.1.1).
 
     Args:
         certificate: the certificate.

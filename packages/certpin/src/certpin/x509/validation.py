@@ -310,7 +310,10 @@ class _Check:
         return None
 
     def _length_problem(self) -> str | None:
-        """Return a problem if too many authorities are below (RFC 5280 section 4.2.1.9)."""
+        """Return a problem if more authorities are below than the pathLenConstraint allows.
+
+        Self-issued ones don't count (RFC 5280 section 4.2.1.9).
+        """
         from cryptography import x509
 
         constraints = extension_value(self._parsed, x509.BasicConstraints)

@@ -100,8 +100,8 @@ class ScannedEndpoints:
     """The endpoints that an earlier scan wrote to its output, to skip them when it is resumed.
 
     Use ``in`` to test if an endpoint was scanned. Only an eight-byte digest of each endpoint is
-    stored. In one of 10^7 lists of a million hosts, two endpoints have the same digest; the second
-    one is then skipped.
+    stored. In one of 4·10^7 lists of a million hosts, two endpoints have the same digest; the
+    second one is then skipped.
     """
 
     def __init__(self, output: BinaryIO) -> None:

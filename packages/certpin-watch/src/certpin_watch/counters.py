@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 Outcome = Literal["verified", "unverified", "unreachable"]
 # `repeat`: the report was counted before. `folded`: it was counted with less detail, because the
-# hour's groups were full; it is also among `counted`. `poisoned`: it is unreadable and was dropped.
+# hour's groups were full; it is also among `counted`. `poisoned`: it can't be decoded, or the
+# database rejects it.
 Fate = Literal["counted", "repeat", "folded", "poisoned"]
 
 _OTHER = "other"
@@ -81,7 +82,8 @@ _REPORTS = MetricSpec(
     "certpin_collector_reports",
     "counter",
     "Reports that arrived at the store, by result: counted, repeat (sent again), folded (counted "
-    "with less detail), poisoned (a message of the stream that cannot be decoded).",
+    "with less detail), poisoned (a message of the stream that can't be decoded, or a report that "
+    "the database rejects).",
     ("fate",),
 )
 _PROBES = MetricSpec(

@@ -22,7 +22,7 @@ from certpin_watch.application import application
 from certpin_watch.auth.identity import check_listening
 from certpin_watch.collector import writer
 from certpin_watch.collector.app import Collector, open_intake
-from certpin_watch.collector.intake import check_in
+from certpin_watch.collector.intake import note_listening
 from certpin_watch.context import pause
 from certpin_watch.counters import COUNTERS
 from certpin_watch.health import ProcessHealth
@@ -122,7 +122,7 @@ async def serve(watch: Watch, stop: asyncio.Event, listening: Callable[[], None]
             server = make_server(settings.listen, logged, settings.tls)
             tasks: dict[str, BackgroundTask] = {
                 **TASKS,
-                "awake": partial(check_in, is_ready=intake.is_ready),
+                "awake": partial(note_listening, is_ready=intake.is_ready),
             }
             background = asyncio.create_task(run_tasks(tasks, watch, stop, health))
             try:

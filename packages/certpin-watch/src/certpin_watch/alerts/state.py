@@ -7,13 +7,14 @@
             ▼   │ resumed
     silenced, maintenance
 
-1. An alert opens when its problem is first seen. A message is sent, unless the alert is silenced.
+1. An alert opens when its problem is first seen. A message is sent, unless a silence or a
+   maintenance window covers the alert.
 2. While it is open, messages are repeated at intervals, and at once if its severity rises.
 3. It resolves when the problem has been gone for the hold time, which is longer for a problem that
-   came back before. The services that got a message about the alert get one about this, unless the
-   alert is silenced.
-4. A silenced alert is recorded and sends no message. If the problem remains when the silence ends,
-   a message is sent.
+   came back before. The services that got a message about the alert get one about this, unless a
+   silence covers the alert. A maintenance window doesn't prevent this message.
+4. An alert that a silence or a maintenance window covers is recorded, and no message is sent. If
+   the problem remains when the silence or the window ends, a message is sent.
 5. If a rule could not be evaluated, its problems are neither present nor gone. The same is true for
    the problems of hosts whose pins can't be read.
 6. If the clock was set back, stored times that are in the future count as now.

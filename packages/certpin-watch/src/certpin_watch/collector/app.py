@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from certpin_watch.addresses import Network
     from certpin_watch.collector.body import Receive
-    from certpin_watch.collector.decode import ClientRecord
+    from certpin_watch.collector.decode import CheckIn
     from certpin_watch.collector.intake import Intake
     from certpin_watch.collector.jetstream import JetStreamIntake
     from certpin_watch.context import Watch
@@ -213,7 +213,7 @@ class Collector:
 
     def _run_codec(
         self, data: bytes, content_type: bytes, source: str, now: datetime
-    ) -> tuple[Failure | ClientRecord, ...]:
+    ) -> tuple[Failure | CheckIn, ...]:
         document = parse(data, self._settings.most_depth)
         try:
             reports = decode(document, content_type.decode("latin-1"), now)
@@ -229,7 +229,7 @@ class Collector:
             self._rates.charge(source, len(reports) - 1)
         return records_of(reports, source)
 
-    def _sample(self, data: bytes, record: Failure | ClientRecord, at: int) -> bytes:
+    def _sample(self, data: bytes, record: Failure | CheckIn, at: int) -> bytes:
         """Return a request body as a sample to store: JSON without fields that identify a device.
 
         Only the first few bodies in each hour with equal fields are stored as samples.

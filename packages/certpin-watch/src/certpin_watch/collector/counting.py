@@ -7,8 +7,10 @@
 3. Count new reports in their report groups, with less detail ("folded") if the hour is full
    (``grouping``).
 4. Add the same numbers to the daily sums.
-5. Store a few samples of each report group.
-6. Record from which networks each chain was reported.
+5. Record from which networks each chain was reported.
+6. Store a few samples of each report group.
+7. Count the clients that checked in, by day, version and app. With a check-in, a client reports the
+   version of the pin set that it holds.
 
 A transaction that inserts a chain, a group or a sample locks the row with the quota's usage
 (``store.chains``) before it computes the free room, so that no other transaction takes the room
@@ -71,7 +73,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from certpin_watch.collector.decode import ClientRecord, ReceivedBody
+    from certpin_watch.collector.decode import CheckIn, ReceivedBody
     from certpin_watch.collector.grouping import SumKey
 
     # The digest for each list of certificates; None if there was no room for the chain.
@@ -80,7 +82,7 @@ if TYPE_CHECKING:
 
 MAX_ORIGINS = 64  # origins that are recorded of a network in a day
 
-_FULL = 4  # hours' worth of groups that a day's sums have room for
+_FULL_HOURS = 4  # a day may have as many sums as this number of full hours has groups
 
 _wide_network = lru_cache(4096)(provider_network)
 
@@ -115,7 +117,7 @@ class NewFailure(NamedTuple):
 
 
 def count(
-    connection: Connection, batch: Sequence[ReceivedBody], limits: CountingLimits, known: RowCache
+    connection: Connection, batch: Sequence[ReceivedBody], limits: CountingLimits, cache: RowCache
 ) -> BatchResult:
     """Count the reports of a batch that were not counted before.
 
@@ -123,8 +125,8 @@ def count(
         connection: a transaction that may write.
         batch: request bodies in any order.
         limits: how many groups, chains and samples are stored.
-        known: a cache of rows that are in the database. After the commit, pass the ``hours`` of the
-            result to ``known.learn``.
+        cache: a cache of rows that are in the database. After the commit, pass the ``hours`` of the
+            result to ``cache.learn``.
 
     Returns:
         The numbers of counted, repeated and folded reports, and the rows to add to the cache.
@@ -133,17 +135,17 @@ def count(
     failures, check_ins, repeats = _first_seen(connection, batch)
     found: defaultdict[int, HourCache] = defaultdict(HourCache)
     alike = _alike(failures)
-    chains = _store_chains(connection, [same[0] for same in alike], capacity, known, found)
+    chains = _store_chains(connection, [same[0] for same in alike], capacity, cache, found)
     members: dict[ReportGroup, list[NewFailure]] = defaultdict(list)
     for same in alike:
         members[_group(same[0], chains)] += same
     offered = any(new.body.sample for new in failures)
     if limits.samples and offered:
         lock_usage(connection)
-    placed = _place_groups(connection, list(members), capacity, known)
-    sums = _find_sums(connection, dict(placed.values()), capacity, known)
+    placed = _place_groups(connection, list(members), capacity, cache)
+    sums = _find_sums(connection, dict(placed.values()), capacity, cache)
     _count_groups(connection, members, placed, sums)
-    _record_origins(connection, members, capacity, known, found)
+    _record_origins(connection, members, capacity, cache, found)
     if offered:
         keep_samples(connection, _offered_samples(members, placed), limits)
     _count_check_ins(connection, check_ins, limits.check_ins)
@@ -155,7 +157,7 @@ def count(
 
 def _first_seen(
     connection: Connection, batch: Sequence[ReceivedBody]
-) -> tuple[list[NewFailure], list[tuple[ClientRecord, int]], int]:
+) -> tuple[list[NewFailure], list[tuple[CheckIn, int]], int]:
     """Store the identities of all reports of a batch; return the reports that are not repeats.
 
     Returns:
@@ -205,7 +207,7 @@ def _store_chains(
     connection: Connection,
     failures: Sequence[NewFailure],
     capacity: ReportCapacity,
-    known: RowCache,
+    cache: RowCache,
     found: defaultdict[int, HourCache],
 ) -> Digests:
     """Store the chains in these reports, while the limits on stored chains leave room.
@@ -214,9 +216,9 @@ def _store_chains(
         connection: a transaction that may write.
         failures: the reports.
         capacity: the limits on stored reports and chains.
-        known: a cache of rows that are in the database.
+        cache: a cache of rows that are in the database.
         found: an output, by hour: the function adds the digests of the chains that it stores, or
-            finds in the database, and that are not in ``known``.
+            finds in the database, and that are not in ``cache``.
 
     Returns:
         The digest of each chain, by its certificates; None if there was no room for the chain.
@@ -229,7 +231,7 @@ def _store_chains(
             if certificates in chains:
                 continue
             chain = chains[certificates] = chain_record(certificates)
-            if chain.digest not in known.of(new.hour).chains:
+            if chain.digest not in cache.of(new.hour).chains:
                 share = capacity.share(new.failure.host)
                 unknown[chain.digest] = ReportedChain(chain, new.body.at, new.body.source, share)
                 hours[chain.digest] = new.hour
@@ -289,13 +291,12 @@ def _group(new: NewFailure, chains: Digests) -> ReportGroup:
 
 
 def _place_groups(
-    connection: Connection, groups: Sequence[ReportGroup], capacity: ReportCapacity, known: RowCache
+    connection: Connection, groups: Sequence[ReportGroup], capacity: ReportCapacity, cache: RowCache
 ) -> Placed:
     """Choose for each report group the row of ``report_groups`` that counts its reports.
 
-    A report group counts the reports of one hour with equal fields. The chosen row is the group
-    itself or, if the hour or day is nearly full, a group with less detail. The database is queried
-    only for groups that are not in the cache ``known``.
+    The chosen row is the group itself or, if the hour or day is nearly full, a group with less
+    detail. The database is queried only for groups that are not in ``cache``.
 
     Returns:
         The key and the fields of the chosen row, by the given group.
@@ -304,7 +305,7 @@ def _place_groups(
     unknown: dict[int, list[ReportGroup]] = defaultdict(list)
     for group in groups:
         key = group_key(group)
-        if key in known.of(group.hour).groups:
+        if key in cache.of(group.hour).groups:
             placed[group] = key, group
         else:
             unknown[group.hour].append(group)
@@ -333,20 +334,19 @@ def _find_sums(
     connection: Connection,
     groups: Mapping[bytes, ReportGroup],
     capacity: ReportCapacity,
-    known: RowCache,
+    cache: RowCache,
 ) -> dict[bytes, SumKey]:
     """Return the daily sum that counts each report group; insert its rows if they are missing.
 
-    A report group counts the reports of one hour with equal fields. A daily sum counts those of a
-    day, and does not distinguish verified chains. If the day has too many sums, new sums are stored
-    with less detail than the groups. The database is queried only for groups that are not in the
-    cache ``known``.
+    A daily sum counts the reports of a day, and does not distinguish verified chains. If the day
+    has too many sums, new sums are stored with less detail than the groups. The database is queried
+    only for groups that are not in ``cache``.
 
     Returns:
         The numbers of the two rows that identify the sum (host with served chain, and all other
         fields), by the key of the group.
     """
-    cached = {key: known.of(group.hour).groups for key, group in groups.items()}
+    cached = {key: cache.of(group.hour).groups for key, group in groups.items()}
     found = {key: hour[key] for key, hour in cached.items() if key in hour}
     unknown = {key: group for key, group in groups.items() if key not in found}
     if not unknown:
@@ -369,9 +369,8 @@ def _fold_sums(
 ) -> dict[bytes, ReportGroup]:
     """Return the fields of the daily sum that counts each report group, by the key of the group.
 
-    A report group counts the reports of one hour with equal fields, and a daily sum those of one
-    day. If the day is full, the sum has less detail. Some sums are reserved for each share (a host
-    or wildcard with a policy), so that a flood for one share doesn't affect others.
+    If the day is full, the sum has less detail. Some sums are reserved for each share, so that a
+    flood for one share doesn't affect others.
     """
     counts: dict[int, int] = {}
     shares: dict[int, Counter[str]] = {}
@@ -380,7 +379,7 @@ def _fold_sums(
         day = day_of(group.hour)
         if day not in counts:
             counts[day] = reports.count_day_sums(connection, day)
-        step = step_of(counts[day], capacity.part_for(_FULL * capacity.groups, group.host))
+        step = step_of(counts[day], capacity.part_for(_FULL_HOURS * capacity.groups, group.host))
         if step and day not in shares:
             shares[day] = _by_share(reports.day_sums_by_host(connection, day), capacity)
         if step:
@@ -436,7 +435,7 @@ def _record_origins(
     connection: Connection,
     members: Mapping[ReportGroup, Sequence[NewFailure]],
     capacity: ReportCapacity,
-    known: RowCache,
+    cache: RowCache,
     found: Mapping[int, HourCache],
 ) -> None:
     """Record which networks reported each chain. A failure without a stored chain is recorded, too.
@@ -448,7 +447,7 @@ def _record_origins(
     new = set()
     for group, failures in members.items():
         met = group.verified or group.served
-        before, marks = known.of(group.hour).marks, found[group.hour].marks
+        before, marks = cache.of(group.hour).marks, found[group.hour].marks
         share = capacity.share(group.host)
         for _, body in failures:
             mark = hash((body.source, group.host, met))
@@ -481,13 +480,12 @@ def _offered_samples(
 
 def _count_check_ins(
     connection: Connection,
-    check_ins: Iterable[tuple[ClientRecord, int]],
+    check_ins: Iterable[tuple[CheckIn, int]],
     capacity: CheckInCapacity,
 ) -> None:
     """Count clients by day, version and app, from their check-ins.
 
-    With a check-in, a client reports the version of the pin set that it holds. ``check_ins`` has
-    each one with its time of arrival, in seconds since 1970.
+    ``check_ins`` has each one with its time of arrival, in seconds since 1970.
     """
     reported = Counter(
         CheckInGroup(day_of(at), one.pin_set, one.version, one.app, one.app_version, one.platform)

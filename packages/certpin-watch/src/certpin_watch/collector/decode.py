@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 
     from certpin.reports import Presence
 
-_COLUMN_MAX = 2**63 - 1  # the largest version that a column holds
 _MAX_SECONDS = 2**40 - 1  # the largest number in five bytes
 _HOUR = 3600  # seconds
 # Characters of each text that are counted. Longer texts are cut.
@@ -72,7 +71,7 @@ _Chain = Annotated[
     tuple[Annotated[bytes, Meta(max_length=MAX_DER)], ...], Meta(max_length=MAX_CHAIN)
 ]
 _Counted = Annotated[str, Meta(max_length=255)]
-_Version = Annotated[int, Meta(ge=0, le=_COLUMN_MAX)]
+_Version = Annotated[int, Meta(ge=0, le=MAX_VERSION)]
 _Number = Annotated[int, Meta(ge=0, lt=2**53)]
 
 
@@ -99,8 +98,10 @@ class Failure(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="failu
     also: _Also = b""
 
 
-class ClientRecord(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="holding"):
+class CheckIn(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="holding"):
     """A check-in of a client: it reports the version of a pin set that it holds.
+
+    In ``certpin.reports``, and so in settings and tables, its name is ``Presence``.
 
     ``identity`` is a digest that is equal each time that the check-in is sent, and ``also`` a
     second one, or empty.
@@ -129,7 +130,7 @@ class ReceivedBody(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     at: _Number
     source: _Counted
-    records: tuple[Failure | ClientRecord, ...]
+    records: tuple[Failure | CheckIn, ...]
     sample: bytes = b""
     size: _Number = 0
 
@@ -283,9 +284,7 @@ def _check_expiry(text: str) -> None:
     Fields({"": text}).expiry("")
 
 
-def records_of(
-    reports: Sequence[Report | Presence], source: str
-) -> tuple[Failure | ClientRecord, ...]:
+def records_of(reports: Sequence[Report | Presence], source: str) -> tuple[Failure | CheckIn, ...]:
     """Convert reports that a codec decoded to the fields that are counted.
 
     Args:
@@ -293,7 +292,7 @@ def records_of(
         source: the network that sent them.
     """
     return tuple(
-        _failure(report, source) if isinstance(report, Report) else _client_record(report)
+        _failure(report, source) if isinstance(report, Report) else _check_in(report)
         for report in reports
     )
 
@@ -327,9 +326,9 @@ def _failure(report: Report, source: str) -> Failure:
     )
 
 
-def _client_record(presence: Presence) -> ClientRecord:
+def _check_in(presence: Presence) -> CheckIn:
     client = presence.client
-    return ClientRecord(
+    return CheckIn(
         identity("presence", presence.identity, "", presence.at),
         _text("pin_set", presence.pin_set),
         _version(presence.pin_set_version),
@@ -348,7 +347,7 @@ def _text(name: str, value: str) -> str:
 
 
 def _version(number: int) -> int:
-    return number if 0 <= number <= _COLUMN_MAX else 0
+    return number if 0 <= number <= MAX_VERSION else 0
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -388,7 +387,7 @@ def _is_printable(body: ReceivedBody) -> bool:
     return body.source.isprintable() and all(map(str.isprintable, texts))
 
 
-def _texts(record: Failure | ClientRecord) -> tuple[str, ...]:
+def _texts(record: Failure | CheckIn) -> tuple[str, ...]:
     app = (record.pin_set, record.app, record.app_version, record.platform)
     if isinstance(record, Failure):
         return (*app, record.host, record.network, record.reason)

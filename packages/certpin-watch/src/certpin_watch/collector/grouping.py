@@ -10,6 +10,8 @@ A *share* is a host that the monitor probes, or all names below a wildcard of a 
 hour, ``OWN`` groups, new chains and samples are reserved for each share. So a sender who floods one
 host can't hide reports about another host. All hosts without a policy together have a quarter of
 each limit.
+
+With a *check-in*, a client reports the version of the pin set that it holds.
 """
 
 from __future__ import annotations
@@ -59,13 +61,10 @@ _encode = msgspec.msgpack.Encoder().encode
 class ReportCapacity:
     """Limits on stored reports.
 
-    A report group counts the reports of one hour with equal fields.
-
     Attributes:
         groups: the maximum number of report groups in an hour.
         chains: the maximum number of new chains in an hour.
-        share: maps a host to its share (a host or wildcard with its own reserve), or to an empty
-            text if no policy covers the host.
+        share: maps a host to its share, or to an empty text if no policy covers the host.
         groups_a_day: the maximum number of report groups in a day.
         budget: the maximum bytes of chains and samples in total.
     """
@@ -97,12 +96,10 @@ class ReportCapacity:
 class GroupCounts:
     """The numbers of report groups that are stored for one hour and its day.
 
-    A report group counts the reports of one hour with equal fields.
-
     Attributes:
         hour: the number of groups of the hour.
         day: the number of groups of the day that contains this hour.
-        shares: the number of groups of the hour by share (a host or wildcard with its own reserve).
+        shares: the number of groups of the hour by share.
     """
 
     hour: int = 0
@@ -111,10 +108,7 @@ class GroupCounts:
 
 
 def group_key(group: ReportGroup) -> bytes:
-    """Return the database key of a report group: the SHA-256 of all its fields.
-
-    A report group counts the reports of one hour with equal fields.
-    """
+    """Return the database key of a report group: the SHA-256 of all its fields."""
     return sha256(_encode(group)).digest()
 
 
@@ -129,8 +123,6 @@ def trait_key(values: tuple[Any, ...]) -> bytes:
 
 def group_of(failure: Failure, at: int, served: bytes, verified: bytes) -> ReportGroup:
     """Return the report group, with all details, that counts a report of a failed connection.
-
-    A report group counts the reports of one hour with equal fields.
 
     Args:
         failure: the report.
@@ -158,8 +150,7 @@ def group_of(failure: Failure, at: int, served: bytes, verified: bytes) -> Repor
 def fold(group: ReportGroup, step: int, capacity: ReportCapacity) -> ReportGroup:
     """Return a report group with less detail, so that one row counts more different reports.
 
-    A report group counts the reports of one hour with equal fields. A removed value becomes
-    "other", empty or 0.
+    A removed value becomes "other", empty or 0.
 
     Args:
         group: the group.
@@ -193,8 +184,8 @@ def place(
 ) -> dict[ReportGroup, tuple[bytes, ReportGroup]]:
     """Choose for each report group the row of ``report_groups`` that counts its reports.
 
-    A report group counts the reports of one hour with equal fields. The chosen row is the group
-    itself or, if there is no room for a new row, a group with less detail (see ``fold``).
+    The chosen row is the group itself or, if there is no room for a new row, a group with less
+    detail (see ``fold``).
 
     Args:
         groups: the groups of new reports.
@@ -225,9 +216,8 @@ def _place(
 ) -> tuple[bytes, ReportGroup]:
     """Return the key and the fields of the row of ``report_groups`` that counts a report group.
 
-    A report group counts the reports of one hour with equal fields. A group that is already stored
-    is chosen even if the hour is full. If there is no room for a new group, a group with less
-    detail is chosen (see ``fold``).
+    A group that is already stored is chosen even if the hour is full. If there is no room for a new
+    group, a group with less detail is chosen (see ``fold``).
 
     Args:
         group: the report group.
@@ -248,8 +238,7 @@ def _place(
 def own_step(step: int, host: str, shares: Counter[str], capacity: ReportCapacity) -> int:
     """Return the ``step`` with which ``fold`` removes details from a new report group of this host.
 
-    The result is the given ``step``, or less if the host's share (a host or wildcard with its own
-    reserve) has few groups in this hour.
+    The result is the given ``step``, or less if the host's share has few groups in this hour.
 
     Args:
         step: the step without a reserve, from 0 (all details stay) to ``LAST_STEP``.
@@ -268,8 +257,8 @@ def own_step(step: int, host: str, shares: Counter[str], capacity: ReportCapacit
 def step_of(count: int, limit: int) -> int:
     """Return the ``step`` with which ``fold`` removes details from a new report group.
 
-    The result is 0 (all details stay) below the limit, and grows to ``LAST_STEP`` at twice the
-    limit.
+    The result is 0 (all details stay) below the limit, 1 from the limit on, and grows to
+    ``LAST_STEP`` at 1.75 times the limit.
 
     Args:
         count: the number of groups that are stored for the hour or day.
@@ -284,8 +273,7 @@ class RecentChains:
 
     Attributes:
         used: the used bytes of the budget for chains and samples.
-        shares: the number of new chains of the last hour by share (a host or wildcard with its own
-            reserve).
+        shares: the number of new chains of the last hour by share.
         sources: the number of new chains of the last hour by the network that reported them.
     """
 
@@ -294,10 +282,7 @@ class RecentChains:
     sources: Counter[str] = field(default_factory=Counter)
 
     def add(self, share: str, source: str, number: int = 1) -> None:
-        """Count ``number`` new chains that a network reported for a share.
-
-        ``source`` is the network; a share is a host or wildcard with its own reserve.
-        """
+        """Count ``number`` new chains that a network (``source``) reported for a share."""
         self.shares[share] += number
         self.sources[source] += number
 
@@ -309,16 +294,17 @@ def chain_fits(
 
     There is room if one of these is true:
 
-    1. The hour has room for the chain, its network reported less than a tenth of the hour's chains,
-       and an eighth of the budget is still free.
+    1. The hour has room for the chain, its network reported fewer than ``OWN`` new chains of the
+       hour or less than a tenth of the hour's limit, and an eighth of the budget is still free.
     2. Its share has fewer than ``OWN`` new chains in this hour, and the budget has room for the
        chain.
 
-    So invented chains for one host can't keep out the chains of another host, and one network can't
-    keep out the chains of others. Reports of a chain that is not stored are counted without it.
+    For hosts without a policy, the hour and the budget have a quarter of the limits. So invented
+    chains for one host can't keep out the chains of another host, and one network can't keep out
+    the chains of others. Reports of a chain that is not stored are counted without it.
 
     Args:
-        share: the share of the chain's host (a host or wildcard with its own reserve), or empty.
+        share: the share of the chain's host, or empty.
         source: the network that reported the chain.
         size: the bytes of the chain, certificates included.
         recent: the used budget, and the chains that were stored in the last hour.
@@ -336,8 +322,6 @@ def chain_fits(
 @dataclass
 class HourCache:
     """A cache of database rows of one hour, so that they are not queried again.
-
-    A report group counts the reports of one hour with equal fields.
 
     Attributes:
         groups: maps the key of a report group to the row numbers of its daily sum.
@@ -387,9 +371,9 @@ class RowCache:
 class CheckInCapacity(NamedTuple):
     """Limits on the rows that count clients by day, version and app, from their check-ins.
 
-    With a check-in, a client reports the version that it holds. Clients of a deployed version are
-    counted however full a day is. Otherwise a flood of false check-ins could hide the clients of an
-    old version, and a rotation would be planned as if no client held that version.
+    Clients of a deployed version are counted however full a day is. Otherwise a flood of false
+    check-ins could hide the clients of an old version, and a rotation would be planned as if no
+    client held that version.
 
     Attributes:
         rows: the maximum number of rows of a day.
@@ -405,9 +389,8 @@ class CheckInCapacity(NamedTuple):
     def rows_for(self, pin_set: str) -> int:
         """Return how many rows of a day may count the check-ins of clients with this pin set.
 
-        With a check-in, a client reports the version that it holds. The result is the whole limit
-        for a pin set with a pin file, and for every pin set if there are no pin files; else a
-        quarter of the limit.
+        The result is the whole limit for a pin set with a pin file, and for every pin set if there
+        are no pin files; else a quarter of the limit.
         """
         known = self.pin_sets is None or pin_set in self.pin_sets
         return self.rows if known else self.rows // 4
@@ -418,10 +401,10 @@ class CountingLimits:
     """All limits on the data that the collector stores about reports.
 
     Attributes:
-        capacity: the limits on report groups (equal reports of one hour) and chains.
+        capacity: the limits on report groups and chains.
         samples: the maximum number of samples (stored report documents) of a report group.
         max_samples: the maximum number of samples of all groups together.
-        check_ins: the limits on check-ins, with which clients report their version.
+        check_ins: the limits on check-ins.
     """
 
     capacity: ReportCapacity
@@ -431,7 +414,7 @@ class CountingLimits:
 
 
 def check_in_capacity(sets: Iterable[MonitoredPinSet], rows: int) -> CheckInCapacity:
-    """Return the limits on check-ins (with which clients report their version of a pin set).
+    """Return the limits on check-ins.
 
     Args:
         sets: the monitored pin sets.
@@ -458,7 +441,7 @@ def check_in_folds(key: CheckInGroup) -> tuple[CheckInGroup, CheckInGroup, Check
 def place_check_ins(
     keys: Iterable[CheckInGroup], known: set[CheckInGroup], count: int, capacity: CheckInCapacity
 ) -> dict[CheckInGroup, CheckInGroup]:
-    """Choose the database row that counts each check-in (a client's report of its version).
+    """Choose the database row that counts each check-in.
 
     This is the row with all fields or, if the day is full, a row with less detail. A row that is
     already stored is chosen even if the day is full.

@@ -45,7 +45,7 @@ _MAX_BATCH = 500  # bodies in one transaction
 _MAX_BATCH_BYTES = 8 * 1024 * 1024
 _LINGER = 0.004  # seconds for which an incomplete batch waits for more bodies
 _RENEW_SETS = 1.0  # seconds between two reads of the pin files
-_CHECK_IN = 60.0  # seconds between two records that reports are accepted
+_LISTENING_SECONDS = 60.0  # seconds between two records that reports are accepted
 
 _log = logging.getLogger("certpin.watch.collector")
 
@@ -273,7 +273,7 @@ class Committer:
         self._patterns = Patterns(named=watch.settings.monitor.named)
         self._check_ins = CheckInCapacity()
         self._renewed_at = -_RENEW_SETS
-        self._known = RowCache()
+        self._cache = RowCache()
         self._failing = False
 
     def commit(self, batch: Sequence[ReceivedBody]) -> None:
@@ -312,7 +312,7 @@ class Committer:
             telemetry.span("certpin.batch", batch_size=len(batch)),
             self._store.write() as connection,
         ):
-            return count(connection, batch, limits, self._known)
+            return count(connection, batch, limits, self._cache)
 
     def _renew_sets(self) -> None:
         """Read the pin files again if they changed, at most once a second."""
@@ -325,7 +325,7 @@ class Committer:
         self._check_ins = check_in_capacity(sets, self._settings.presences_per_day)
 
     def _record_success(self, result: BatchResult) -> None:
-        self._known.learn(result.hours)
+        self._cache.learn(result.hours)
         if self._failing:
             self._failing = False
             _log.info("the store accepts reports again")
@@ -361,7 +361,7 @@ class Committer:
             raise failure
 
 
-async def check_in(watch: Watch, stop: asyncio.Event, is_ready: Callable[[], bool]) -> None:
+async def note_listening(watch: Watch, stop: asyncio.Event, is_ready: Callable[[], bool]) -> None:
     """Record each minute, and when ``stop`` is set, that this process accepts reports.
 
     If no process made such a record in a period, the number of reports in it is unknown instead of
@@ -375,14 +375,14 @@ async def check_in(watch: Watch, stop: asyncio.Event, is_ready: Callable[[], boo
     while True:
         try:
             if is_ready():
-                await asyncio.to_thread(_check_in_once, watch)
+                await asyncio.to_thread(_note_listening_once, watch)
         except StoreError as exc:  # reports are not accepted then, either
             _log.warning("could not record that reports are accepted: %s", exc.reason)
         if stop.is_set():
             return
-        await pause(stop, _CHECK_IN)
+        await pause(stop, _LISTENING_SECONDS)
 
 
-def _check_in_once(watch: Watch) -> None:
+def _note_listening_once(watch: Watch) -> None:
     with watch.store.write() as connection:
         record_listening(connection, int(watch.clock().timestamp()))

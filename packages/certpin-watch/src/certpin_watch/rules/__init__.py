@@ -3,6 +3,7 @@
     engine          the registry, and one evaluation of all rules
     rule            the types of a rule, of its findings, and of the data that rules evaluate
     pins            pins against served chains and providers: mismatches, backups, root sets
+    roots           changes of authorities, root stores and log lists
     chains          served chains themselves: verification, keys, issuers, locations
     expiry          certificates, pins and signatures that expire
     availability    hosts, locations, files and reports that are missing
@@ -11,5 +12,6 @@
     service         the state of the monitoring service
 
 An alert rule is a decorated function (see ``rule.AlertRule``) in the module for its subject. Each
-rule is also listed in ``docs/operate/monitor.md`` or ``docs/operate/alerts.md``.
+rule has a row in the generated page ``reference/alert-rules``, and a test in ``tests/watch/rules``
+that names its id.
 """

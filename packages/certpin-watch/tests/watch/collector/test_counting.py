@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from certpin_watch.collector.counting import BatchResult, count
-from certpin_watch.collector.decode import ClientRecord, Failure, ReceivedBody
+from certpin_watch.collector.decode import CheckIn, Failure, ReceivedBody
 from certpin_watch.collector.grouping import (
     CHAINS_LEFT_OUT,
     CheckInCapacity,
@@ -64,7 +64,7 @@ def failure(number: int, **fields: Any) -> Failure:
     return Failure(identity=number.to_bytes(32, "big"), **(defaults | fields))
 
 
-def body(*records: Failure | ClientRecord, at: int = AT, sample: bytes = b"") -> ReceivedBody:
+def body(*records: Failure | CheckIn, at: int = AT, sample: bytes = b"") -> ReceivedBody:
     return ReceivedBody(at, "192.0.2.0/24", records, sample)
 
 
@@ -174,7 +174,7 @@ def test_chains_are_stored_once_by_digest(store: Store) -> None:
 
 def test_clients_with_a_version_are_counted_by_day(store: Store) -> None:
     records = [
-        ClientRecord(n.to_bytes(32, "big"), "bank-app", 12, "app", "4.2.0", "ios") for n in range(4)
+        CheckIn(n.to_bytes(32, "big"), "bank-app", 12, "app", "4.2.0", "ios") for n in range(4)
     ]
     counted(store, [body(record) for record in records[:3]] + [body(records[0])])
     counted(store, [body(records[1]), body(records[3], at=AT + DAY)])
@@ -189,7 +189,7 @@ def test_hostile_check_ins_can_only_fill_a_day(store: Store) -> None:
         number: int, pin_set: str = "bank-app", version: int = 12, app: str = ""
     ) -> ReceivedBody:
         key = number.to_bytes(32, "big")
-        return body(ClientRecord(key, pin_set, version, app or f"app {number}", "1", "ios"))
+        return body(CheckIn(key, pin_set, version, app or f"app {number}", "1", "ios"))
 
     counted(store, [check_in(0, app="app")], limits)
     counted(store, [check_in(n, f"unknown {n}", n) for n in range(1, 101)], limits)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 from sqlalchemy import func, select
 
-from certpin_watch.collector.intake import check_in
+from certpin_watch.collector.intake import note_listening
 from certpin_watch.store.queries import failures, report_counts, reports
 from certpin_watch.store.queries.failures import breakdown, intake_gaps
 from certpin_watch.store.queries.report_counts import By, Range, ReportFilter
@@ -205,11 +205,11 @@ def test_the_service_records_that_it_listens_until_it_stops(sqlite_store: Store)
     stop.set()
     watch = world.watch(sqlite_store)
     asyncio.run(
-        check_in(watch, stop, lambda: False)
+        note_listening(watch, stop, lambda: False)
     )  # NATS is unavailable: every report is refused
     with sqlite_store.read() as connection:
         assert not connection.execute(select(LISTENED)).all()
-    asyncio.run(check_in(watch, stop, lambda: True))
+    asyncio.run(note_listening(watch, stop, lambda: True))
     with sqlite_store.read() as connection:
         (row,) = connection.execute(select(LISTENED))
     assert (row.since, row.until) == (world.seconds(world.NOW), world.seconds(world.NOW))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from certpin.errors import ConfigError
 from certpin.x509.chain import read_facts
-from certpin_watch.rules.rule import (
+from certpin_watch.rules.evidence import (
     HISTORY,
     ReportedFailures,
     ReportEvidence,

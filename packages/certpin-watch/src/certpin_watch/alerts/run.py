@@ -27,7 +27,7 @@ from certpin_watch.context import pause
 from certpin_watch.monitor.evidence import ProbeEvidence, gather_probes
 from certpin_watch.monitor.scheduler import first_round
 from certpin_watch.rules.engine import RULES, describe_failure, evaluate
-from certpin_watch.rules.rule import Evidence, ReportEvidence, ServiceEvidence
+from certpin_watch.rules.evidence import Evidence, ReportEvidence, ServiceEvidence
 from certpin_watch.store import alerts as alert_store
 from certpin_watch.store.alerts import AlertRow
 from certpin_watch.store.leases import confirm, release, take
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from certpin_watch.alerts.state import AlertChange, Transition
     from certpin_watch.context import Watch
     from certpin_watch.rules.engine import Evaluation
-    from certpin_watch.rules.rule import AlertRule, Source
+    from certpin_watch.rules.evidence import EvidencePart
+    from certpin_watch.rules.rule import AlertRule
     from certpin_watch.settings import AlertSettings
     from certpin_watch.store.leases import HeldLease
 
@@ -74,7 +75,7 @@ async def run(watch: Watch, stop: asyncio.Event) -> None:
     services = await asyncio.to_thread(make_services, watch.settings.alerts)
     evaluator = Evaluator(watch)
     async with asyncio.TaskGroup() as group:
-        group.create_task(_evaluate(watch, evaluator, stop))
+        group.create_task(_evaluate_regularly(watch, evaluator, stop))
         for service in services:
             group.create_task(_notify(watch, evaluator, Notifier(watch, service), stop))
 
@@ -117,13 +118,13 @@ def _test_message(now: int, url: str) -> Message:
     return Message((Item("opened", alert, "No clients are affected."),), now, url)
 
 
-async def _evaluate(watch: Watch, evaluator: Evaluator, stop: asyncio.Event) -> None:
+async def _evaluate_regularly(watch: Watch, evaluator: Evaluator, stop: asyncio.Event) -> None:
     every = watch.settings.alerts.every.total_seconds()
     try:
         while not stop.is_set():
             seconds = every
             try:
-                await asyncio.to_thread(evaluator.evaluate)
+                await asyncio.to_thread(evaluator.run_once)
             except StoreError as exc:
                 log.warning("nothing can be evaluated: %s", exc.problem)
                 seconds = _STORE_RETRY_SECONDS
@@ -138,7 +139,7 @@ async def _notify(
 ) -> None:
     """Send queued messages to one notification service until ``stop`` is set.
 
-    Messages are sent only while this process holds the lease for alerts (one process has it).
+    Messages are sent only while this process holds the lease.
     """
     while not stop.is_set():
         more = False
@@ -153,10 +154,7 @@ async def _notify(
 
 
 class Evaluator:
-    """Evaluates all alert rules and stores the alerts.
-
-    It does this only while this process holds the lease for alerts, a row in the store that one
-    process at a time holds.
+    """Evaluates all alert rules and stores the alerts, while this process holds the lease.
 
     Args:
         watch: the settings, the store, the pin files and the clock.
@@ -181,19 +179,15 @@ class Evaluator:
         self._last_at = int(self._begun.timestamp())
 
     def holds_lease(self, now: int) -> bool:
-        """Return True if this process holds the lease for alerts.
-
-        Only the process with the lease evaluates rules and sends messages. ``now`` is the Unix
-        time.
-        """
+        """Return True if this process holds the lease at ``now``, in Unix seconds."""
         return self._lease is not None and self._lease.is_valid_at(now)
 
-    def evaluate(self) -> int | None:
+    def run_once(self) -> int | None:
         """Evaluate all alert rules once, and store the changed alerts.
 
         Returns:
-            The number of messages that were queued; None if another process has the lease for
-            alerts, so that nothing was evaluated.
+            The number of messages that were queued; None if another process has the lease, so that
+            nothing was evaluated.
 
         Raises:
             StoreError: the store is unavailable.
@@ -206,7 +200,7 @@ class Evaluator:
         self._note_time(now, term)
         if self._lease is None:
             return None
-        return self._write(self._lease, self._evaluate(now), now)
+        return self._write(self._lease, self._findings(now), now)
 
     def _note_time(self, now: int, longest: int) -> None:
         """Treat a jump of the time as a start of this process.
@@ -223,9 +217,7 @@ class Evaluator:
         self._last_at = now
 
     def release(self) -> None:
-        """Release the lease for alerts, which one process at a time holds.
-
-        Then another process can take over at once.
+        """Release the lease. Then another process can take over at once.
 
         Raises:
             StoreError: the store is unavailable.
@@ -235,7 +227,7 @@ class Evaluator:
                 release(connection, self._lease)
             self._lease = None
 
-    def _evaluate(self, now: int) -> Evaluation:
+    def _findings(self, now: int) -> Evaluation:
         failures: dict[str, str] = {}
         evaluation = evaluate(self._gather(now, failures), self._rules)
         self._failures = failures | dict(evaluation.failures)
@@ -252,7 +244,7 @@ class Evaluator:
             The data that could be read. It also contains the rules that failed at the previous
             evaluation: the rules that fail at the current evaluation are not known yet.
         """
-        missing: set[Source] = set()
+        missing: set[EvidencePart] = set()
         probes, reports = ProbeEvidence(), ReportEvidence()
         try:
             probes = self._gather_probes(self._watch, datetime.fromtimestamp(now, UTC))

@@ -110,13 +110,13 @@ class PolicyEvidence:
     """A host policy (the pins of a host pattern), and the state of each server that it covers.
 
     Attributes:
-        charge: the policy, with its pin set and the targets of probes.
+        monitored: the policy, with its pin set and the targets of probes.
         views: the state of each server, one for each address and location.
         settings: the settings of the monitor.
         now: the time for which the rules are evaluated.
     """
 
-    charge: MonitoredPolicy
+    monitored: MonitoredPolicy
     views: tuple[ServerView, ...]
     settings: MonitorSettings
     now: datetime
@@ -128,12 +128,12 @@ class PolicyEvidence:
         If the pin file no longer has a policy for the host pattern, this is the policy in the
         newest version that clients may still hold.
         """
-        return self.charge.policy
+        return self.monitored.policy
 
     @cached_property
     def live_versions(self) -> tuple[Version, ...]:
         """The versions of the pin set that clients may still hold."""
-        return self.charge.watched.alive(self.now)
+        return self.monitored.pin_set.alive(self.now)
 
     @property
     def verified(self) -> list[tuple[ServerView, Chain]]:
@@ -143,7 +143,7 @@ class PolicyEvidence:
     @property
     def file(self) -> str:
         """The path of the pin file, quoted for use in shell commands."""
-        return shlex.quote(str(self.charge.watched.path))
+        return shlex.quote(str(self.monitored.pin_set.path))
 
     def situation(self, views: Iterable[ServerView] | None = None) -> Situation:
         """Return the input of certpin's checks of key rotations, for this policy.
@@ -155,15 +155,15 @@ class PolicyEvidence:
                 verified chain.
         """
         chosen = [view for view, _ in self.verified] if views is None else views
-        watched, pattern = self.charge.watched, self.policy.pattern
+        pin_set, pattern = self.monitored.pin_set, self.policy.pattern
         return Situation(
-            pins=self.charge.pins,
+            pins=self.monitored.pins,
             pattern=pattern,
-            deployed=watched.deployed,
+            deployed=pin_set.deployed,
             sightings=tuple(Sighting(view.where, view.verified, view.served) for view in chosen),
-            timing=watched.timing,
+            timing=pin_set.timing,
             now=self.now,
-            past=watched.history.past(pattern),
+            past=pin_set.history.past(pattern),
             # Needed only if older versions may trust them, and the pin file doesn't.
             roots=public_roots() if self.policy.trust else (),
         )
@@ -253,7 +253,7 @@ class ProbeEvidence:
     @property
     def targets(self) -> Iterator[Target]:
         """The servers to probe, of all policies."""
-        return (target for monitored in self.policies for target in monitored.charge.targets)
+        return (target for evidence in self.policies for target in evidence.monitored.targets)
 
 
 def gather_probes(watch: Watch, now: datetime) -> ProbeEvidence:
@@ -276,12 +276,12 @@ def gather_probes(watch: Watch, now: datetime) -> ProbeEvidence:
         return ProbeEvidence(
             policies=tuple(
                 PolicyEvidence(
-                    charge,
-                    tuple(view for target in charge.targets for view in views.of(target)),
+                    monitored,
+                    tuple(view for target in monitored.targets for view in views.of(target)),
                     settings,
                     now,
                 )
-                for charge in found
+                for monitored in found
             ),
             settings=settings,
             now=now,

@@ -94,14 +94,14 @@ class MonitoredPolicy:
     """A host policy (the pins of a host pattern), its pin set, and the targets to probe for it.
 
     Attributes:
-        watched: the pin file, with the journal of its rotation.
+        pin_set: the pin file, with the journal of its rotation.
         pins: the content of the pin file. If the file no longer has the policy, the content of the
             newest deployed version that has it.
         policy: the policy of a host pattern.
         targets: the servers to probe.
     """
 
-    watched: MonitoredPinSet
+    pin_set: MonitoredPinSet
     pins: PinSet
     policy: HostPolicy
     targets: tuple[Target, ...]

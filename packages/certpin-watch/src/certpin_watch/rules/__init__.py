@@ -1,7 +1,8 @@
 """Every alert rule of the monitoring service, and the engine that evaluates them.
 
     engine          the registry, and one evaluation of all rules
-    rule            the types of a rule, of its findings, and of the data that rules evaluate
+    rule            the types of a rule and of its findings
+    evidence        the data that rules evaluate
     pins            pins against served chains and providers: mismatches, backups, root sets
     roots           changes of authorities, root stores and log lists
     chains          served chains themselves: verification, keys, issuers, locations

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from certpin_watch.monitor.evidence import LocationStatus, PolicyEvidence, ProbeEvidence
-    from certpin_watch.rules.rule import Evidence
+    from certpin_watch.rules.evidence import Evidence
 
 _JOURNAL = ".journal.jsonl"  # of pins.toml: pins.journal.jsonl
 _JOB_ROOM = 64 * 1024  # bytes of a job for everything but its anchors
@@ -33,16 +33,16 @@ _JOB_ROOM = 64 * 1024  # bytes of a job for everything but its anchors
     ),
 )
 @per_policy
-def _host_unreachable(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
-    reachable = {view.target.host for view in monitored.views if view.outcome != "unreachable"}
-    for view in monitored.views:
+def _host_unreachable(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
+    reachable = {view.target.host for view in evidence.views if view.outcome != "unreachable"}
+    for view in evidence.views:
         if view.outcome == "unreachable":
             yield policy_finding(
-                monitored,
+                evidence,
                 "host-unreachable",
                 "warning" if view.target.host in reachable else "critical",
                 f"{view.where}: {view.problem}",
-                monitored.check_command(view),
+                evidence.check_command(view),
                 subject=view.where,
                 vantage=view.vantage,
                 address=view.edge or view.address,
@@ -63,17 +63,17 @@ def _host_unreachable(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 )
 def _not_probed(evidence: Evidence) -> Iterator[AlertFinding]:
     probes = evidence.probes
-    for monitored in probes.policies:
-        if not monitored.charge.targets:
+    for policy_evidence in probes.policies:
+        if not policy_evidence.monitored.targets:
             yield policy_finding(
-                monitored,
+                policy_evidence,
                 "not-probed",
                 "info",
-                f"{monitored.policy.pattern} is not probed: a wildcard names no host",
+                f"{policy_evidence.policy.pattern} is not probed: a wildcard names no host",
                 "write its servers into the pin file: [[host.server]]",
             )
-        yield from _too_many_anchors(monitored)
-    probed = {target.host for monitored in probes.policies for target in monitored.charge.targets}
+        yield from _too_many_anchors(policy_evidence)
+    probed = {target.host for target in probes.targets}
     for host in probes.settings.hosts:
         if host.name not in probed and not probes.problems:
             yield AlertFinding(
@@ -86,22 +86,22 @@ def _not_probed(evidence: Evidence) -> Iterator[AlertFinding]:
             )
 
 
-def _too_many_anchors(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
-    workers = {name for target in monitored.charge.targets for name in target.locations}
-    workers.discard(monitored.settings.location)
-    if workers and not _fits_in_a_job(monitored):
+def _too_many_anchors(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
+    workers = {name for target in evidence.monitored.targets for name in target.locations}
+    workers.discard(evidence.settings.location)
+    if workers and not _fits_in_a_job(evidence):
         yield policy_finding(
-            monitored,
+            evidence,
             "not-probed",
             "warning",
-            f"{monitored.policy.pattern} has more trust anchors than a worker can be sent",
-            f"certpin lint {monitored.file}",
+            f"{evidence.policy.pattern} has more trust anchors than a worker can be sent",
+            f"certpin lint {evidence.file}",
             subject="anchors",
         )
 
 
-def _fits_in_a_job(monitored: PolicyEvidence) -> bool:
-    trust = monitored.policy.trust
+def _fits_in_a_job(evidence: PolicyEvidence) -> bool:
+    trust = evidence.policy.trust
     return trust is None or encoded_size(trust.der) <= MAX_BYTES - _JOB_ROOM
 
 
@@ -192,10 +192,10 @@ def _missing_results(
             silent location has a finding of this rule already, and must not be in this list.
     """
     begun = {location.name: location.since for location in speaking}
-    for monitored in probes.policies:
+    for evidence in probes.policies:
         # Anchors that no worker can be sent have a finding of the rule not-probed.
-        probing = begun.keys() if _fits_in_a_job(monitored) else {probes.settings.location}
-        for target in monitored.charge.targets:
+        probing = begun.keys() if _fits_in_a_job(evidence) else {probes.settings.location}
+        for target in evidence.monitored.targets:
             for vantage in sorted(begun.keys() & probing & set(target.locations)):
                 last = probes.last_results.get((*target.key, vantage))
                 since = last or probes.awaited.get((*target.key, vantage))
@@ -203,12 +203,12 @@ def _missing_results(
                 if since and max(since, begun[vantage]) < probes.now - _patience(probes):
                     moment = in_utc(since, down=True)
                     yield policy_finding(
-                        monitored,
+                        evidence,
                         "vantage-silent",
                         "warning",
                         f"the location {vantage} has not probed {target.host}:{target.port} since "
                         + (moment if last else f"it was added on {moment}"),
-                        f"certpin check {monitored.file}",
+                        f"certpin check {evidence.file}",
                         subject=f"{vantage} {target.host}:{target.port} {target.way}",
                         vantage=vantage,
                         heard=int(last.timestamp()) if last else None,
@@ -218,8 +218,8 @@ def _missing_results(
 def _used_locations(probes: ProbeEvidence) -> list[LocationStatus]:
     used = {
         vantage
-        for monitored in probes.policies
-        for target in monitored.charge.targets
+        for evidence in probes.policies
+        for target in evidence.monitored.targets
         for vantage in target.locations
     }
     return [location for location in probes.locations if location.name in used]

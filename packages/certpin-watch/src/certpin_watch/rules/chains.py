@@ -39,15 +39,15 @@ if TYPE_CHECKING:
     ),
 )
 @per_policy
-def _chain_unverified(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
-    for view in monitored.views:
+def _chain_unverified(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
+    for view in evidence.views:
         if view.outcome == "unverified" and view.code != HAS_EXPIRED:
             yield policy_finding(
-                monitored,
+                evidence,
                 "chain-unverified",
                 "critical",
                 f"{view.where}: its chain does not verify: {view.problem}",
-                monitored.check_command(view),
+                evidence.check_command(view),
                 subject=view.where,
                 vantage=view.vantage,
                 address=view.edge or view.address,
@@ -70,13 +70,13 @@ def _chain_unverified(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
     ),
 )
 @per_policy
-def _vantages_disagree(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
+def _vantages_disagree(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
     by_target: dict[tuple[str, int, str], list[ServerView]] = defaultdict(list)
-    for view in monitored.views:
+    for view in evidence.views:
         if view.outcome != "unreachable":
             by_target[view.target.key].append(view)
     for views in by_target.values():
-        yield from _compare(monitored, _after_changes(views))
+        yield from _compare(evidence, _after_changes(views))
 
 
 def _after_changes(views: list[ServerView]) -> list[ServerView]:
@@ -95,14 +95,14 @@ def _after_changes(views: list[ServerView]) -> list[ServerView]:
     return [view for view in views if last[view.vantage] >= newest]
 
 
-def _compare(monitored: PolicyEvidence, views: list[ServerView]) -> Iterator[AlertFinding]:
+def _compare(evidence: PolicyEvidence, views: list[ServerView]) -> Iterator[AlertFinding]:
     """Yield a finding if one server presents chains with different keys to different locations.
 
     The finding is critical if the pins accept the chains at some locations and refuse them at
     others.
 
     Args:
-        monitored: the policy of the server, with its pins.
+        evidence: the policy of the server, with its pins.
         views: the state of the server as each location observed it, for one server only.
     """
     keys: dict[str, set[Pin]] = defaultdict(set)
@@ -110,7 +110,7 @@ def _compare(monitored: PolicyEvidence, views: list[ServerView]) -> Iterator[Ale
     for view in views:
         if chain := view.verified or view.served:
             keys[view.vantage].add(leaf_pin(chain))
-        accepted[view.vantage] = accepted.get(view.vantage, True) and is_accepted(monitored, view)
+        accepted[view.vantage] = accepted.get(view.vantage, True) and is_accepted(evidence, view)
     if len(keys) < 2:
         return  # one location, or no other was asked since the last change
     first = views[0]
@@ -119,24 +119,24 @@ def _compare(monitored: PolicyEvidence, views: list[ServerView]) -> Iterator[Ale
     if refusing and len(refusing) < len(accepted):
         accepting = sorted(accepted.keys() - set(refusing))
         yield policy_finding(
-            monitored,
+            evidence,
             "vantages-disagree",
             "critical",
             f"{first.name}: it presents a chain that clients refuse to {', '.join(refusing)}, and "
             f"one that they accept to {', '.join(accepting)}: one of its servers is wrong, or an "
             f"attacker is between {refusing[0]} and it",
-            monitored.check_command(first),
+            evidence.check_command(first),
             subject=first.target.way or first.name,
             keys=details,
             refused_from=refusing,
         )
     elif not set.intersection(*keys.values()):
         yield policy_finding(
-            monitored,
+            evidence,
             "vantages-disagree",
             "info",
             f"{first.name}: it presents different keys to {', '.join(sorted(keys))}",
-            monitored.check_command(first),
+            evidence.check_command(first),
             subject=first.target.way or first.name,
             keys=details,
         )
@@ -156,21 +156,21 @@ def _compare(monitored: PolicyEvidence, views: list[ServerView]) -> Iterator[Ale
     ),
 )
 @per_policy
-def _key_changed(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
-    expected = expected_pins(monitored)
-    for view, chain in monitored.verified:
-        if view.before is None or monitored.now - view.changed > monitored.settings.changes:
+def _key_changed(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
+    expected = expected_pins(evidence)
+    for view, chain in evidence.verified:
+        if view.before is None or evidence.now - view.changed > evidence.settings.changes:
             continue
         old, new = leaf_pin(view.before), leaf_pin(chain)
         # If only authorities are pinned, a new key with each renewal is normal.
         if old == new or new in expected or old not in expected:
             continue
         yield policy_finding(
-            monitored,
+            evidence,
             "key-changed",
             "warning",
             f"{view.where}: it uses another key ({new}), which no pin file and no journal names",
-            f"certpin rotate status --file {monitored.file} {view.options}",
+            f"certpin rotate status --file {evidence.file} {view.options}",
             subject=f"{view.where} {new}",
             vantage=view.vantage,
             address=view.edge or view.address,
@@ -193,19 +193,19 @@ def _key_changed(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
     ),
 )
 @per_policy
-def _issuer_changed(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
-    for view, chain in monitored.verified:
-        if view.before is None or monitored.now - view.changed > monitored.settings.changes:
+def _issuer_changed(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
+    for view, chain in evidence.verified:
+        if view.before is None or evidence.now - view.changed > evidence.settings.changes:
             continue
         if (severity := _change_severity(view.before, chain)) is None:
             continue
         old, new = _issuer(view.before), _issuer(chain)
         yield policy_finding(
-            monitored,
+            evidence,
             "issuer-changed",
             severity,
             f"{view.where}: its certificate is issued by {new}, and was by {old}",
-            monitored.check_command(view),
+            evidence.check_command(view),
             subject=f"{view.where} {new}",
             vantage=view.vantage,
             address=view.edge or view.address,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from certpin.pins import HostPattern
-    from certpin_watch.rules.rule import Evidence, VersionHolders
+    from certpin_watch.rules.evidence import Evidence, VersionHolders
 
 log = logging.getLogger("certpin.watch.alerts")
 
@@ -139,7 +139,7 @@ def _readable(evidence: Evidence) -> frozenset[tuple[str, HostPattern]] | None:
     probes = evidence.probes
     if probes.is_complete:
         return None
-    return frozenset((entry.charge.pins.name, entry.policy.pattern) for entry in probes.policies)
+    return frozenset((entry.monitored.pins.name, entry.policy.pattern) for entry in probes.policies)
 
 
 def describe_failure(exc: Exception) -> str:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from certpin.pins import HostPolicy
     from certpin.x509 import Certificate
     from certpin_watch.monitor.evidence import PolicyEvidence, ServerView
-    from certpin_watch.rules.rule import Evidence
+    from certpin_watch.rules.evidence import Evidence
     from certpin_watch.settings import Severity
 
 _CRITICAL_PART = 10  # critical when less than a tenth of a certificate's life is left
@@ -74,12 +74,12 @@ class _SeenCertificate:
     why="Every client refuses the server, pinned or not.",
 )
 @per_policy
-def _certificate_expired(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
-    for seen in _certificates(monitored):
+def _certificate_expired(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
+    for seen in _certificates(evidence):
         end = seen.certificate.not_after
-        if end <= monitored.now:
+        if end <= evidence.now:
             text = f"{seen.label} expired on {in_utc(end)}: every client refuses it"
-            yield _certificate_finding(monitored, seen, "certificate-expired", "critical", text)
+            yield _certificate_finding(evidence, seen, "certificate-expired", "critical", text)
 
 
 @partial(
@@ -94,25 +94,25 @@ def _certificate_expired(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
     ),
 )
 @per_policy
-def _certificate_expires(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
-    for seen in _certificates(monitored):
-        left = seen.certificate.not_after - monitored.now
-        severity = _certificate_severity(monitored, seen, left)
+def _certificate_expires(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
+    for seen in _certificates(evidence):
+        left = seen.certificate.not_after - evidence.now
+        severity = _certificate_severity(evidence, seen, left)
         if severity is None or left <= timedelta(0):
             continue
         end = in_utc(seen.certificate.not_after)
         text = f"{seen.label} expires in {in_days(left.days)}, on {end}"
-        yield _certificate_finding(monitored, seen, "certificate-expires", severity, text)
+        yield _certificate_finding(evidence, seen, "certificate-expires", severity, text)
 
 
-def _certificates(monitored: PolicyEvidence) -> list[_SeenCertificate]:
+def _certificates(evidence: PolicyEvidence) -> list[_SeenCertificate]:
     """Return each certificate in the chains of a policy's servers once, with its servers.
 
     The chains are those that verified, and those that were refused only because they have expired.
     Certificates with unreadable dates are left out.
     """
     found: dict[bytes, _SeenCertificate] = {}
-    for view in monitored.views:
+    for view in evidence.views:
         chain = view.verified or (view.served if view.code == HAS_EXPIRED else None)
         for at, certificate in enumerate(chain.certificates if chain else ()):
             if _has_valid_dates(certificate):
@@ -130,27 +130,27 @@ def _has_valid_dates(certificate: Certificate) -> bool:
 
 
 def _certificate_severity(
-    monitored: PolicyEvidence, seen: _SeenCertificate, left: timedelta
+    evidence: PolicyEvidence, seen: _SeenCertificate, left: timedelta
 ) -> Severity | None:
-    certificate, settings = seen.certificate, monitored.settings
+    certificate, settings = seen.certificate, evidence.settings
     life = certificate.not_after - certificate.not_before
     if left < min(settings.certificate_critical, life / _CRITICAL_PART):
         return "critical"
-    covers = [(monitored.policy, monitored.charge.watched.timing.adopt)]
+    covers = [(evidence.policy, evidence.monitored.pin_set.timing.adopt)]
     warning = settings.certificate_warning
     soon = warning_period(certificate, warning, authority=seen.is_authority, covers=covers)
     return "warning" if left < soon else None
 
 
 def _certificate_finding(
-    monitored: PolicyEvidence, seen: _SeenCertificate, rule: str, severity: Severity, text: str
+    evidence: PolicyEvidence, seen: _SeenCertificate, rule: str, severity: Severity, text: str
 ) -> AlertFinding:
     return policy_finding(
-        monitored,
+        evidence,
         rule,
         severity,
         text,
-        monitored.check_command(seen.views[0]),
+        evidence.check_command(seen.views[0]),
         subject=seen.certificate.sha256.hex(),
         not_after=int(seen.certificate.not_after.timestamp()),
         not_before=int(seen.certificate.not_before.timestamp()),
@@ -171,18 +171,18 @@ def _certificate_finding(
     ),
 )
 @per_policy
-def _pins_expired(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
-    for number, policy, clients in _policy_versions(monitored):
-        if policy.expires is None or not policy.expired(monitored.now):
+def _pins_expired(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
+    for number, policy, clients in _policy_versions(evidence):
+        if policy.expires is None or not policy.expired(evidence.now):
             continue
         refused = policy.refuses_from is not None
         yield policy_finding(
-            monitored,
+            evidence,
             "pins-expired",
             "critical" if refused else "warning",
             f"the pins of version {number} for {policy.pattern} expired on "
             f"{in_utc(policy.expires)}: {_EFFECTS[policy.on_expiry]}",
-            f"certpin rotate status --file {monitored.file}",
+            f"certpin rotate status --file {evidence.file}",
             subject=f"version {number}",
             version=number,
             expires=int(policy.expires.timestamp()),
@@ -199,21 +199,21 @@ def _pins_expired(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
     why=("Then clients refuse every connection, or do not check pins any more: see `on_expiry`."),
 )
 @per_policy
-def _pins_expire(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
-    for number, policy, clients in _policy_versions(monitored):
+def _pins_expire(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
+    for number, policy, clients in _policy_versions(evidence):
         end = policy.expires
-        if end is None or policy.expired(monitored.now):
+        if end is None or policy.expired(evidence.now):
             continue
-        left = end - monitored.now
-        severity = _pins_severity(monitored, left) or _adoption_severity(monitored, number)
+        left = end - evidence.now
+        severity = _pins_severity(evidence, left) or _adoption_severity(evidence, number)
         if severity:
             yield policy_finding(
-                monitored,
+                evidence,
                 "pins-expire",
                 severity,
                 f"the pins of version {number} for {policy.pattern} expire in "
                 f"{in_days(left.days)}, on {in_utc(end)}: then {_EFFECTS[policy.on_expiry]}",
-                f"certpin rotate status --file {monitored.file}",
+                f"certpin rotate status --file {evidence.file}",
                 subject=f"version {number}",
                 version=number,
                 expires=int(end.timestamp()),
@@ -222,7 +222,7 @@ def _pins_expire(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def _policy_versions(
-    monitored: PolicyEvidence,
+    evidence: PolicyEvidence,
 ) -> Iterator[tuple[int, HostPolicy, int | None]]:
     """Yield a host's policy in each version of the pin set that clients may still hold.
 
@@ -230,30 +230,30 @@ def _policy_versions(
     hold the version (None if unknown). The version in the pin file comes first. A policy with
     another pattern is not among them: it is monitored separately, also if only a version has it.
     """
-    situation = monitored.situation([])
-    number = monitored.charge.pins.version
-    same = [version for version in monitored.live_versions if version.number == number]
-    yield number, monitored.policy, clients_at_risk(situation, same) if same else None
-    for version in monitored.live_versions:
+    situation = evidence.situation([])
+    number = evidence.monitored.pins.version
+    same = [version for version in evidence.live_versions if version.number == number]
+    yield number, evidence.policy, clients_at_risk(situation, same) if same else None
+    for version in evidence.live_versions:
         for policy in version.pins.policies:
-            if policy.pattern == monitored.policy.pattern and version.number != number:
+            if policy.pattern == evidence.policy.pattern and version.number != number:
                 yield version.number, policy, clients_at_risk(situation, [version])
 
 
-def _pins_severity(monitored: PolicyEvidence, left: timedelta) -> Severity | None:
-    if left < monitored.settings.pins_critical:
+def _pins_severity(evidence: PolicyEvidence, left: timedelta) -> Severity | None:
+    if left < evidence.settings.pins_critical:
         return "critical"
-    return "warning" if left < monitored.settings.pins_warning else None
+    return "warning" if left < evidence.settings.pins_warning else None
 
 
-def _adoption_severity(monitored: PolicyEvidence, number: int) -> Severity | None:
+def _adoption_severity(evidence: PolicyEvidence, number: int) -> Severity | None:
     """Return "warning" if pins of a version expire before all clients can have a newer version.
 
     Return None if the clients can get a newer version in time. ``number`` is the number of the
-    pin-set version; ``monitored`` has the versions that clients may hold.
+    pin-set version; ``evidence`` has the versions that clients may hold.
     """
-    versions = [version for version in monitored.live_versions if version.number == number]
-    violation = expiry(monitored.situation([]), versions)
+    versions = [version for version in evidence.live_versions if version.number == number]
+    violation = expiry(evidence.situation([]), versions)
     return None if violation is None else "warning"
 
 

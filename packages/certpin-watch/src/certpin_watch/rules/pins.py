@@ -39,51 +39,51 @@ if TYPE_CHECKING:
     ),
 )
 @per_policy
-def _pin_mismatch(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
-    number = monitored.charge.pins.version
-    for view, chain in monitored.verified:
-        verdict = match(monitored, monitored.policy, chain)
+def _pin_mismatch(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
+    number = evidence.monitored.pins.version
+    for view, chain in evidence.verified:
+        verdict = match(evidence, evidence.policy, chain)
         if verdict.matched:
             continue
-        severity, outcome = refusal_outcome(monitored)
+        severity, outcome = refusal_outcome(evidence)
         yield policy_finding(
-            monitored,
+            evidence,
             "pin-mismatch",
             severity,
             f"{view.where}: no pin of version {number} matches the chain that it serves; {outcome}",
-            monitored.check_command(view),
+            evidence.check_command(view),
             subject=view.where,
             vantage=view.vantage,
             address=view.edge or view.address,
             since=int(view.since.timestamp()),
             version=number,
-            **holder_details(monitored, view),
+            **holder_details(evidence, view),
             advice=advice(verdict, view.target.host, view.target.server(view.edge)),
             chain=chain_details(chain),
         )
 
 
-def version_holders(monitored: PolicyEvidence) -> list[Version]:
+def version_holders(evidence: PolicyEvidence) -> list[Version]:
     """Return the deployed versions with the same number as the version in the pin file.
 
     Only versions that clients may still hold are returned. So the list is empty if the version in
     the pin file is not deployed, or no client can hold it any more.
     """
-    number = monitored.charge.pins.version
-    return [version for version in monitored.live_versions if version.number == number]
+    number = evidence.monitored.pins.version
+    return [version for version in evidence.live_versions if version.number == number]
 
 
-def holder_details(monitored: PolicyEvidence, view: ServerView) -> dict[str, Any]:
+def holder_details(evidence: PolicyEvidence, view: ServerView) -> dict[str, Any]:
     """Return the details about the clients that hold the version in the pin file.
 
     If the version isn't in the journal, clients may hold it all the same.
     """
-    holders = version_holders(monitored)
-    clients = clients_at_risk(monitored.situation([view]), holders) if holders else None
-    return client_details(clients, [monitored.charge.pins.version])
+    holders = version_holders(evidence)
+    clients = clients_at_risk(evidence.situation([view]), holders) if holders else None
+    return client_details(clients, [evidence.monitored.pins.version])
 
 
-def refusal_outcome(monitored: PolicyEvidence) -> tuple[Severity, str]:
+def refusal_outcome(evidence: PolicyEvidence) -> tuple[Severity, str]:
     """Return the consequence for clients if a policy refuses the chain that a server presents.
 
     Returns:
@@ -91,9 +91,9 @@ def refusal_outcome(monitored: PolicyEvidence) -> tuple[Severity, str]:
         clients enforce the policy. It is "warning" if clients only report mismatches, or if no
         client has this version of the pin set yet.
     """
-    if monitored.live_versions and not version_holders(monitored):
+    if evidence.live_versions and not version_holders(evidence):
         return "warning", "clients will refuse it once they hold this version, not out yet"
-    if monitored.policy.mode == "enforce":
+    if evidence.policy.mode == "enforce":
         return "critical", "clients refuse it"
     return "warning", "clients would refuse it in mode enforce"
 
@@ -107,12 +107,12 @@ def refusal_outcome(monitored: PolicyEvidence) -> tuple[Severity, str]:
     why="Apps that were not updated yet are locked out there, although the newest pins match.",
 )
 @per_policy
-def _field_mismatch(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
-    for view, chain in monitored.verified:
-        situation = monitored.situation([view])
+def _field_mismatch(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
+    for view, chain in evidence.verified:
+        situation = evidence.situation([view])
         refusing = [
             version
-            for version in monitored.live_versions
+            for version in evidence.live_versions
             if not _has_policy_of_file(situation, version)
             and served_chain(situation, [version]) is not None
         ]
@@ -123,12 +123,12 @@ def _field_mismatch(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
         number = "clients" if clients is None else counted(clients, "client")
         verb = "is" if clients == 1 else "are"
         yield policy_finding(
-            monitored,
+            evidence,
             "field-mismatch",
             "critical",
             f"{view.where}: the deployed {version_list(refusing)} cannot accept the chain that it "
             f"serves; {number} {verb} locked out there",
-            f"certpin rotate status --file {monitored.file} {view.options}",
+            f"certpin rotate status --file {evidence.file} {view.options}",
             subject=view.where,
             vantage=view.vantage,
             address=view.edge or view.address,
@@ -155,15 +155,15 @@ def _has_policy_of_file(situation: Situation, version: Version) -> bool:
     why="If that key is lost, no key is left that clients accept.",
 )
 @per_policy
-def _no_backup(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
-    violation = backup(monitored.situation()) if monitored.verified else None
+def _no_backup(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
+    violation = backup(evidence.situation()) if evidence.verified else None
     if violation is not None:
         yield policy_finding(
-            monitored,
+            evidence,
             "no-backup",
             "warning",
-            f"{monitored.policy.pattern}: {violation.problem}",
-            f"certpin rotate status --file {monitored.file}",
+            f"{evidence.policy.pattern}: {violation.problem}",
+            f"certpin rotate status --file {evidence.file}",
             clients=violation.clients,
             fix=violation.fix,
         )
@@ -181,42 +181,42 @@ def _no_backup(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
     ),
 )
 @per_policy
-def _provider_set_changed(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
+def _provider_set_changed(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
     data = load_providers()
-    change = policy_change(monitored.policy, data, monitored.now.date())
+    change = policy_change(evidence.policy, data, evidence.now.date())
     if text := change_text(change, data.edition):
         yield policy_finding(
-            monitored,
+            evidence,
             "provider-set-changed",
             "warning",
-            f"{monitored.policy.pattern}: {text}",
-            f"certpin providers update {monitored.file}",
+            f"{evidence.policy.pattern}: {text}",
+            f"certpin providers update {evidence.file}",
             providers=list(change.providers),
             added=[str(entry.pin) for entry in change.added],
             dropped=[str(entry.pin) for entry in change.dropped],
         )
 
 
-def match(monitored: PolicyEvidence, policy: HostPolicy, chain: Chain) -> Verdict:
+def match(evidence: PolicyEvidence, policy: HostPolicy, chain: Chain) -> Verdict:
     """Return a policy's verdict on a chain, as if the policy's pins had not expired.
 
     The rule ``pins-expired`` reports expired pins.
     """
-    return judge(chain, replace(policy, expires=None), monitored.now)
+    return judge(chain, replace(policy, expires=None), evidence.now)
 
 
-def is_accepted(monitored: PolicyEvidence, view: ServerView) -> bool:
+def is_accepted(evidence: PolicyEvidence, view: ServerView) -> bool:
     """Return True if a server's chain was verified, and clients with the pin file accept it.
 
     A chain with a pinned key but too few SCTs counts as accepted if the policy only reports that.
 
     Args:
-        monitored: the policy of the server, with its pins.
+        evidence: the policy of the server, with its pins.
         view: the state of the server, as one location observed it.
     """
     if view.verified is None:
         return False
-    verdict = match(monitored, monitored.policy, view.verified)
+    verdict = match(evidence, evidence.policy, view.verified)
     return verdict.matched is not None and verdict.decision != "refuse"
 
 
@@ -225,23 +225,23 @@ def leaf_pin(chain: Chain) -> Pin:
     return Pin.of_key(chain.leaf.spki_sha256)
 
 
-def expected_pins(monitored: PolicyEvidence) -> frozenset[Pin]:
+def expected_pins(evidence: PolicyEvidence) -> frozenset[Pin]:
     """Return the pins of all keys that a server of this policy may use.
 
     These are the pins in the pin file, in pin-set versions that clients may hold, and in the
     rotation's journal, except those of compromised keys.
     """
-    watched, pattern = monitored.charge.watched, monitored.policy.pattern
-    past = watched.history.past(pattern)
-    situation = monitored.situation([])
+    pin_set, pattern = evidence.monitored.pin_set, evidence.policy.pattern
+    past = pin_set.history.past(pattern)
+    situation = evidence.situation([])
     deployed = (
         pin
-        for version in monitored.live_versions
+        for version in evidence.live_versions
         for policy in situation.policies_of(version)
         if policy is not None
         for pin in policy.live_pins
     )
-    named = {*monitored.policy.live_pins, *past.known, *deployed}
+    named = {*evidence.policy.live_pins, *past.known, *deployed}
     return frozenset(named - past.compromised)
 
 

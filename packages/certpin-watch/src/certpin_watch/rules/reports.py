@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from certpin.support.text import counted, printable
 from certpin_watch.monitor.targets import server_words
-from certpin_watch.rules.rule import HISTORY, AlertFinding, AlertRule
+from certpin_watch.rules.evidence import HISTORY
+from certpin_watch.rules.rule import AlertFinding, AlertRule
 from certpin_watch.store.identities import DAY, HOUR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from certpin_watch.rules.rule import Evidence, ReportedFailures
+    from certpin_watch.rules.evidence import Evidence, ReportedFailures
     from certpin_watch.settings import Severity
     from certpin_watch.snapshot import MonitoredPinSet
 

@@ -46,19 +46,19 @@ _LOG_LIST_AHEAD = 30  # days; a list that is replaced each month always has more
     ),
 )
 @per_policy
-def _change_ahead(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
-    chains = tuple(dict.fromkeys(chain for _, chain in monitored.verified))
-    today, ahead = monitored.now.date(), monitored.settings.pins_warning.days
-    for event in policy_events(monitored.policy, chains, load_data(), monitored.now):
+def _change_ahead(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
+    chains = tuple(dict.fromkeys(chain for _, chain in evidence.verified))
+    today, ahead = evidence.now.date(), evidence.settings.pins_warning.days
+    for event in policy_events(evidence.policy, chains, load_data(), evidence.now):
         days = min(ahead, _LOG_LIST_AHEAD) if event.kind == "log-list" else ahead
         if event.kind not in _SEVERITIES or not event.is_due(today, days):
             continue
         yield policy_finding(
-            monitored,
+            evidence,
             "change-ahead",
             _SEVERITIES[event.kind],
             f"{event.host}, {event.day}: {event.text}",
-            f"certpin calendar {monitored.file}",
+            f"certpin calendar {evidence.file}",
             subject=f"{event.kind} {event.subject}",
             day=f"{event.day}",
             fix=event.fix,

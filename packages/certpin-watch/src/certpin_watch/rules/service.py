@@ -13,7 +13,7 @@ from certpin_watch.store.engine import REASONS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from certpin_watch.rules.rule import Evidence
+    from certpin_watch.rules.evidence import Evidence
 
 _MAX_WAIT = timedelta(minutes=5)  # a working writer needs seconds
 

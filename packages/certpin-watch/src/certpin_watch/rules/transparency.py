@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from certpin_watch.monitor.evidence import LoggedCertificate, PolicyEvidence, ProbeEvidence
-    from certpin_watch.rules.rule import Evidence
+    from certpin_watch.rules.evidence import Evidence
 
 
 @partial(
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
     ),
 )
 def _logged_key(evidence: Evidence) -> Iterator[AlertFinding]:
-    for monitored, entry in _concerned(evidence.probes):
+    for policy_evidence, entry in _concerned(evidence.probes):
         pins = [Pin.of_key(digest) for digest in (entry.key, *entry.authorities)]
-        if expected_pins(monitored).isdisjoint(pins):
+        if expected_pins(policy_evidence).isdisjoint(pins):
             summary = f"a certificate for {entry.names[0]} was logged with another key: {pins[0]}"
-            yield _finding(monitored, entry, "logged-key", summary)
+            yield _finding(policy_evidence, entry, "logged-key", summary)
 
 
 @partial(
@@ -55,14 +55,14 @@ def _logged_key(evidence: Evidence) -> Iterator[AlertFinding]:
     why="Another party may have got a certificate for that name elsewhere.",
 )
 def _logged_issuer(evidence: Evidence) -> Iterator[AlertFinding]:
-    for monitored, entry in _concerned(evidence.probes):
-        known = _observed_issuers(monitored)
+    for policy_evidence, entry in _concerned(evidence.probes):
+        known = _observed_issuers(policy_evidence)
         if known and entry.issuer and entry.issuer not in known:
             summary = (
                 f"a certificate for {entry.names[0]} was logged that {entry.issuer} issued, which "
                 "issued none that a probe observed"
             )
-            yield _finding(monitored, entry, "logged-issuer", summary)
+            yield _finding(policy_evidence, entry, "logged-issuer", summary)
 
 
 @partial(
@@ -99,12 +99,12 @@ def _concerned(probes: ProbeEvidence) -> Iterator[tuple[PolicyEvidence, LoggedCe
             continue
         if probes.now - entry.first > probes.settings.logged:
             continue
-        for monitored in probes.policies:
-            if any(_is_for(name, monitored) for name in entry.names):
-                yield monitored, entry
+        for evidence in probes.policies:
+            if any(_is_for(name, evidence) for name in entry.names):
+                yield evidence, entry
 
 
-def _is_for(name: str, monitored: PolicyEvidence) -> bool:
+def _is_for(name: str, evidence: PolicyEvidence) -> bool:
     """Return True if a certificate's DNS name matches a host of the policy.
 
     If the name or the policy's host pattern is a wildcard (RFC 9525 section 6.3), the result is
@@ -114,13 +114,13 @@ def _is_for(name: str, monitored: PolicyEvidence) -> bool:
         pattern = HostPattern.parse(name)
     except HostError:
         return False
-    return monitored.policy in monitored.charge.pins.policies_at(pattern)
+    return evidence.policy in evidence.monitored.pins.policies_at(pattern)
 
 
-def _observed_issuers(monitored: PolicyEvidence) -> set[str]:
+def _observed_issuers(evidence: PolicyEvidence) -> set[str]:
     """Return the issuers of the leaf certificates that a policy's servers present or presented."""
     issuers = set()
-    for view in monitored.views:
+    for view in evidence.views:
         for chain in filter(None, (view.verified, view.before)):
             try:
                 issuers.add(chain.leaf.issuer)
@@ -141,41 +141,41 @@ def _observed_issuers(monitored: PolicyEvidence) -> set[str]:
     ),
 )
 @per_policy
-def _too_few_scts(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
-    for view, chain in monitored.verified:
-        verdict = match(monitored, monitored.policy, chain)
+def _too_few_scts(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
+    for view, chain in evidence.verified:
+        verdict = match(evidence, evidence.policy, chain)
         if verdict.reason != "too-few-scts":
             continue
-        severity, outcome = refusal_outcome(monitored)
-        if verdict.decision == "report" and monitored.policy.mode == "enforce":
+        severity, outcome = refusal_outcome(evidence)
+        if verdict.decision == "report" and evidence.policy.mode == "enforce":
             severity, outcome = "warning", "clients only report it, because the log list is too old"
         yield policy_finding(
-            monitored,
+            evidence,
             "too-few-scts",
             severity,
             f"{view.where}: its certificate has too few SCTs for require_ct: "
             f"{missing_scts(verdict)}; {outcome}",
-            monitored.check_command(view),
+            evidence.check_command(view),
             subject=view.where,
             vantage=view.vantage,
             address=view.edge or view.address,
             since=int(view.since.timestamp()),
-            version=monitored.charge.pins.version,
-            **holder_details(monitored, view),
+            version=evidence.monitored.pins.version,
+            **holder_details(evidence, view),
             advice=advice(verdict, view.target.host, view.target.server(view.edge)),
             chain=chain_details(chain),
         )
 
 
 def _finding(
-    monitored: PolicyEvidence, entry: LoggedCertificate, rule: str, summary: str
+    evidence: PolicyEvidence, entry: LoggedCertificate, rule: str, summary: str
 ) -> AlertFinding:
     return policy_finding(
-        monitored,
+        evidence,
         rule,
         "warning",
         summary,
-        f"certpin rotate status --file {monitored.file}",
+        f"certpin rotate status --file {evidence.file}",
         subject=entry.tbs.hex(),
         names=list(entry.names),
         issuer=entry.issuer,

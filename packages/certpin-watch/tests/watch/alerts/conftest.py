@@ -53,7 +53,7 @@ class Stage:
     def evaluate(self, *found: AlertFinding) -> int | None:
         """Evaluate once, with these findings."""
         self.found = list(found)
-        return self.evaluator.evaluate()
+        return self.evaluator.run_once()
 
     async def notify(self) -> None:
         """Send to every service until no message is due."""

@@ -273,7 +273,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "networks are counted for the reported chain",
-        _ALERT_RULES + "rule.py",
+        _ALERT_RULES + "evidence.py",
         "for chain in chains)",
         "for chain in {key[1] for key in self.networks})",
         _RULES + "an_unconfirmed_claim_is_critical_only_from_many_networks",
@@ -332,8 +332,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a served certificate with too few SCTs is reported",
         _ALERT_RULES + "pins.py",
-        "return judge(chain, replace(policy, expires=None), monitored.now)",
-        "return verify(chain, replace(policy, expires=None), monitored.now, pins_only=True)",
+        "return judge(chain, replace(policy, expires=None), evidence.now)",
+        "return verify(chain, replace(policy, expires=None), evidence.now, pins_only=True)",
         "tests/watch/rules/test_probe_rules.py"
         "::test_a_certificate_without_the_scts_that_clients_require_is_critical",
     ),
@@ -347,7 +347,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "an old log list is only a warning",
         _ALERT_RULES + "transparency.py",
-        'if verdict.decision == "report" and monitored.policy.mode == "enforce":',
+        'if verdict.decision == "report" and evidence.policy.mode == "enforce":',
         "if False:",
         "tests/watch/rules/test_probe_rules.py"
         "::test_too_few_scts_that_clients_only_report_are_a_warning",

@@ -18,7 +18,7 @@ from certpin.pins import HostPin
 from certpin.rotation import History
 from certpin_watch.alerts.evidence import FailureHistory, gather_reports, signed_roles
 from certpin_watch.rules.engine import MAX_FINDINGS, RULES, limit_findings
-from certpin_watch.rules.rule import Evidence, ReportEvidence
+from certpin_watch.rules.evidence import Evidence, ReportEvidence
 from certpin_watch.settings import AlertSettings
 from certpin_watch.snapshot import MonitoredPinSet, Patterns, Snapshot
 from certpin_watch.store.alerts import open_alerts
@@ -350,7 +350,7 @@ def test_a_failed_evaluation_is_an_alert_and_resolves_none(store: Store) -> None
     here.evaluator._gather_probes = _broken
     for _ in range(3):
         here.now += 3600
-        here.evaluator.evaluate()
+        here.evaluator.run_once()
     with store.read() as connection:
         rules = [alert.rule for alert in open_alerts(connection)]
     assert rules == ["pin-mismatch", "look-fails"]

@@ -50,7 +50,7 @@ class _Monitor:
             The seconds until the alert ``monitor-silent`` was open; None if it never was.
         """
         for passed in range(0, seconds + 1, EVERY):
-            self.stage.evaluator.evaluate()
+            self.stage.evaluator.run_once()
             with self.stage.watch.store.read() as connection:
                 if open_alerts(connection):
                     return passed

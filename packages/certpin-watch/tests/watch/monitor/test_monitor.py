@@ -20,7 +20,7 @@ from certpin_watch.monitor.probing import Prober
 from certpin_watch.monitor.results import ProbeJob
 from certpin_watch.monitor.scheduler import Scheduler, run
 from certpin_watch.rules.engine import RULES
-from certpin_watch.rules.rule import Evidence, ReportedFailures, ReportEvidence
+from certpin_watch.rules.evidence import Evidence, ReportedFailures, ReportEvidence
 from certpin_watch.settings import AlertSettings
 from certpin_watch.store import leases
 from certpin_watch.store.alerts import open_alerts
@@ -315,7 +315,7 @@ def test_a_start_after_a_pause_is_no_silence(
         scene.round()  # schedules, and probes nothing
         scene.pass_time(minutes=minutes)
         evaluator = Evaluator(scene.watch)
-        evaluator.evaluate()
+        evaluator.run_once()
         assert open_rules(scene) == []
         evaluate_for(scene, evaluator, minutes=120)  # nothing probes
     assert open_rules(scene) == ["monitor-silent"]
@@ -370,7 +370,7 @@ def test_a_restart_without_a_readable_pin_file_resolves_no_alert(
         host = [server_at(server.port)]
         scene = watch_over(leaf, host=host)
         scene.confirm()
-        Evaluator(scene.watch).evaluate()
+        Evaluator(scene.watch).run_once()
         pins = (scene.folder / "pins.toml").rename(scene.folder / "moved.toml")
         scene.configure(host=host)  # a new process, which never read the file
         evaluator = Evaluator(scene.watch)
@@ -408,14 +408,14 @@ def go_on(scene: Scene, evaluator: Evaluator, *, rounds: int) -> None:
     for _ in range(rounds):
         evaluate_for(scene, evaluator, minutes=20)
         scene.round()
-        evaluator.evaluate()
+        evaluator.run_once()
 
 
 def evaluate_for(scene: Scene, evaluator: Evaluator, *, minutes: int) -> None:
     """Evaluate each minute: a longer time between two evaluations counts as a jump of the time."""
     for _ in range(minutes):
         scene.pass_time(minutes=1)
-        evaluator.evaluate()
+        evaluator.run_once()
 
 
 def open_rules(scene: Scene) -> list[str]:

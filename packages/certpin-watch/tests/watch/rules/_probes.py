@@ -24,7 +24,7 @@ from certpin_watch.monitor.evidence import (
 )
 from certpin_watch.monitor.targets import Target, monitored_policies
 from certpin_watch.rules.engine import RULES, evaluate
-from certpin_watch.rules.rule import Evidence
+from certpin_watch.rules.evidence import Evidence
 from certpin_watch.settings import AlertSettings, MonitorSettings
 from certpin_watch.snapshot import MonitoredPinSet
 from tests import kit
@@ -160,9 +160,9 @@ def probes(
     watched = MonitoredPinSet(Path("pins.toml"), content or pins("leaf"), History(tuple(events)))
     seen = tuple(views)
     policies = []
-    for charge in monitored_policies([watched], settings, NOW):
-        targets = tuple({entry.target: None for entry in seen}) or charge.targets
-        policies.append(PolicyEvidence(replace(charge, targets=targets), seen, settings, NOW))
+    for monitored in monitored_policies([watched], settings, NOW):
+        targets = tuple({entry.target: None for entry in seen}) or monitored.targets
+        policies.append(PolicyEvidence(replace(monitored, targets=targets), seen, settings, NOW))
     return ProbeEvidence(policies=tuple(policies), settings=settings, now=NOW, **fields)
 
 

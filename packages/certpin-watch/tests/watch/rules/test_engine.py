@@ -9,7 +9,8 @@ import pytest
 
 from certpin.errors import InputError
 from certpin_watch.rules.engine import RULES, check_rule, evaluate
-from certpin_watch.rules.rule import AlertFinding, AlertRule, Evidence, ServiceEvidence
+from certpin_watch.rules.evidence import Evidence, ServiceEvidence
+from certpin_watch.rules.rule import AlertFinding, AlertRule
 from certpin_watch.settings import SEVERITIES, AlertSettings
 from scripts.docs.markdown import prose
 from scripts.docs.service import alert_rules_page

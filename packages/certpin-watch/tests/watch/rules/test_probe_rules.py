@@ -22,7 +22,7 @@ from certpin.x509.certificate import read_certificates
 from certpin_watch.monitor.results import MAX_BYTES
 from certpin_watch.monitor.targets import Target
 from certpin_watch.rules.engine import RULES, evaluate
-from certpin_watch.rules.rule import Evidence, ReportEvidence, VersionHolders
+from certpin_watch.rules.evidence import Evidence, ReportEvidence, VersionHolders
 from certpin_watch.settings import SEVERITIES, AlertSettings, HostSettings, MonitorSettings
 from tests import kit
 from tests.watch.rules import _probes as made
@@ -162,8 +162,8 @@ def test_a_host_that_only_deployed_versions_pin_is_still_monitored() -> None:
     other = kit.policy("new.bank.test", made.pin("leaf"))
     file = kit.pin_set(other, version=2)
     policies = probes(content=file, events=[published(pins("leaf"), ago=DAY)]).policies
-    assert [str(monitored.policy.pattern) for monitored in policies] == ["new.bank.test", made.HOST]
-    assert [monitored.charge.pins.version for monitored in policies] == [2, 1]
+    assert [str(evidence.policy.pattern) for evidence in policies] == ["new.bank.test", made.HOST]
+    assert [evidence.monitored.pins.version for evidence in policies] == [2, 1]
 
 
 def test_a_chain_that_does_not_verify_is_critical() -> None:

@@ -15,8 +15,7 @@ from certpin.rotation import History
 from certpin_watch.monitor.evidence import PolicyEvidence, ProbeEvidence
 from certpin_watch.monitor.targets import monitored_policies
 from certpin_watch.rules.engine import RULES, affected_clients
-from certpin_watch.rules.reports import order
-from certpin_watch.rules.rule import (
+from certpin_watch.rules.evidence import (
     Evidence,
     ReportedFailures,
     ReportEvidence,
@@ -24,6 +23,7 @@ from certpin_watch.rules.rule import (
     SignedRole,
     VersionHolders,
 )
+from certpin_watch.rules.reports import order
 from certpin_watch.settings import AlertSettings, MonitorSettings
 from certpin_watch.snapshot import MonitoredPinSet
 from certpin_watch.store.identities import DAY, HOUR
@@ -151,8 +151,8 @@ def test_the_command_for_a_strange_chain_names_the_probed_server() -> None:
     pins = kit.pin_set(kit.policy(HOST, servers=servers))
     now = datetime.fromtimestamp(NOW, UTC)
     watched = replace(SET, pins=pins)
-    (charge,) = monitored_policies((watched,), MonitorSettings(), now)
-    probes = ProbeEvidence((PolicyEvidence(charge, (), MonitorSettings(), now),))
+    (monitored,) = monitored_policies((watched,), MonitorSettings(), now)
+    probes = ProbeEvidence((PolicyEvidence(monitored, (), MonitorSettings(), now),))
     (one,) = found("strange-chain", probes=probes, groups=(group(9),), strange=STRANGE)
     assert one.command == (
         f"certpin check pins.toml --host {HOST}:8443 --connect 10.0.0.5:8443 --starttls smtp"

@@ -110,7 +110,7 @@ def test_hostile_text_in_any_field_of_a_report_is_refused_or_escaped(tmp_path: P
     assert set(answers) == {204, 422}
     taken = {name for (name, _, _), status in zip(documents, answers, strict=True) if status == 204}
     assert taken >= _TEXTS | {"chain"}
-    Evaluator(watch).evaluate()
+    Evaluator(watch).run_once()
     browser = TestClient(
         app_of(watch), "http://127.0.0.1:8460", headers={"accept": "text/html"},
         client=("127.0.0.1", 50000),

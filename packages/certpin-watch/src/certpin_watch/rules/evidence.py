@@ -1,0 +1,232 @@
+"""The evidence: all data that alert rules evaluate, and the types of its rows.
+
+Evidence is probe results (``monitor.evidence``), reports of clients, and the state of the
+monitoring service. ``alerts.evidence`` reads the last two from the store.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from certpin.errors import HostError
+from certpin.reports.model import UNVERIFIED
+from certpin_watch.monitor.evidence import ProbeEvidence
+from certpin_watch.store.identities import DAY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from certpin_watch.settings import AlertSettings
+    from certpin_watch.snapshot import MonitoredPinSet
+    from certpin_watch.store.queries.capacity import Queue, Sweep, Window
+    from certpin_watch.store.queries.reports import HostChain
+
+HISTORY = 7 * DAY  # the time before now from which the usual number of failures is derived
+
+# The parts of the evidence that can be missing.
+EvidencePart = Literal["probes", "reports", "service", "failures"]
+
+
+class ReportedFailures(NamedTuple):
+    """A group of identical failure reports of the last day.
+
+    All fields are unverified claims of clients, except ``reports`` (how many there are) and
+    ``first_at`` (when the first of them arrived, in Unix seconds). ``served`` and ``verified`` are
+    digests of chains.
+    """
+
+    host: str
+    served: bytes
+    verified: bytes
+    pin_set: str
+    version: int
+    app: str
+    app_version: str
+    network: str
+    decision: str
+    reason: str
+    reports: int
+    first_at: int = 0
+
+    @property
+    def unverified(self) -> bool:
+        """True if the platform of the client (its TLS library) could not verify the served chain.
+
+        Then the connection usually failed for another reason than the pins.
+        """
+        return self.reason in UNVERIFIED
+
+    @property
+    def chain(self) -> bytes:
+        """The digest of the chain to compare with pins.
+
+        It is the chain that the client verified. If there is none, it is the chain that the server
+        sent.
+        """
+        return self.verified or self.served
+
+
+class VersionHolders(NamedTuple):
+    """A pin-set version and an app, with the number of clients that reported both in one day.
+
+    ``app`` and ``app_version`` are those of the clients; ``version`` is the version of the pin set.
+    """
+
+    pin_set: str
+    version: int
+    app: str
+    app_version: str
+    clients: int
+
+
+class SignedRole(NamedTuple):
+    """A TUF role that signs the published pin sets of a pin file, and the expiry of its signature.
+
+    ``path`` is the pin file. ``expires`` is in Unix seconds. ``soon`` is True if less than a third
+    of the signature's lifetime is left.
+    """
+
+    pin_set: str
+    path: Path  # of the pin file
+    role: str
+    expires: int
+    soon: bool
+
+
+@dataclass(frozen=True)
+class ReportEvidence:
+    """The data about reports of clients that the alert rules evaluate.
+
+    A *live version* of a pin set is one that clients may still hold. A *quota* limits stored data,
+    and is shared by all hosts that one pattern covers (``Patterns.share``). Several fields contain
+    pairs of a host and the digest of a chain that was reported for it.
+
+    Attributes:
+        sets: the monitored pin sets.
+        groups: the failure reports of the last day, identical ones counted together.
+        holders: the number of clients that hold each version of a pin set.
+        hours: the number of failure reports by host and hour (its first second), over seven days.
+        heard: the hours (their first second) in which any report arrived, in the week before the
+            last report or longer.
+        accepted: the pairs in which the chain matches the pins of a live version.
+        strange: the pairs in which the chain matches no live version. Pairs that are neither here
+            nor in ``accepted`` were not checked.
+        issuers: the issuer of each chain's leaf, by the digest of the chain.
+        sighted: the pairs in which a probe observed the chain on the host.
+        vouched: the pairs of ``strange`` with a chain that a trusted authority issued for the host.
+        networks: the providers' networks that reported a chain, by quota and chain digest. The
+            digest is empty for failures without a chain.
+        spread: the number of networks that reported anything, by quota.
+        share: a function that returns the quota of a host.
+        pattern: a function that returns the pattern that covers a host, or an empty text.
+    """
+
+    sets: tuple[MonitoredPinSet, ...] = ()
+    groups: tuple[ReportedFailures, ...] = ()
+    holders: tuple[VersionHolders, ...] = ()
+    hours: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    heard: tuple[int, ...] = ()
+    accepted: frozenset[HostChain] = frozenset()
+    strange: frozenset[HostChain] = frozenset()
+    issuers: Mapping[bytes, str] = field(default_factory=dict)
+    sighted: frozenset[HostChain] = frozenset()
+    vouched: frozenset[HostChain] = frozenset()
+    networks: Mapping[HostChain, frozenset[str]] = field(default_factory=dict)
+    spread: Mapping[str, int] = field(default_factory=dict)
+    share: Callable[[str], str] = field(default=str, compare=False)
+    pattern: Callable[[str], str] = field(default=str, compare=False)
+
+    def pin_set_for(self, host: str) -> MonitoredPinSet | None:
+        """Return the first monitored pin set with a policy for a host.
+
+        Returns:
+            None if no pin set has one, or the host name is invalid.
+        """
+        return next((watched for watched in self.sets if _covers(watched, host)), None)
+
+    def is_strange(self, group: ReportedFailures) -> bool:
+        """Return True if the chain in a group of reports matches no pins, and no probe observed it.
+
+        The chain is compared with the pins of every version that clients may hold. A chain that
+        can't be read, and so was not compared, is not strange.
+        """
+        observed = {(group.host, group.served), (group.host, group.verified)} & self.sighted
+        return (group.host, group.chain) in self.strange and not observed
+
+    def count_networks(self, host: str, chains: Iterable[bytes]) -> int:
+        """Return the number of providers' networks that reported these chains for a host.
+
+        Reports for other hosts that the same pattern covers count too, because these hosts share
+        one quota (a limit on stored data).
+
+        Args:
+            host: the host.
+            chains: the digests of the chains.
+        """
+        share = self.share(host)
+        networks = (self.networks.get((share, chain), frozenset()) for chain in chains)
+        return len(frozenset().union(*networks))
+
+    def count_holders(self, pin_set: str) -> int | None:
+        """Count the clients that hold any version of a pin set; None if no client reported one."""
+        clients = [entry.clients for entry in self.holders if entry.pin_set == pin_set]
+        return sum(clients) if clients else None
+
+
+@dataclass(frozen=True)
+class ServiceEvidence:
+    """The data about the monitoring service itself that the alert rules evaluate.
+
+    Attributes:
+        disk: the free share of the store's disk in per cent; None if unknown.
+        failing: the last error of each notification service that fails.
+        failures: the reason for each alert rule, or source of data, that failed.
+        queue: the state of the NATS stream in which reports wait to be stored; None without NATS.
+        full: the names of storage limits that reports have nearly reached.
+        sweeps: the result of the last deletion of expired rows, for each kind of row.
+        window: for how long a repeated report is recognised; None if unknown.
+        roles: when the TUF signatures on the published pin sets expire.
+    """
+
+    disk: float | None = None
+    failing: Mapping[str, str] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
+    queue: Queue | None = None
+    full: tuple[str, ...] = ()
+    sweeps: tuple[Sweep, ...] = ()
+    window: Window | None = None
+    roles: tuple[SignedRole, ...] = ()
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All data that the alert rules evaluate, read at one time.
+
+    Attributes:
+        now: the time, in Unix seconds.
+        limits: the thresholds of the rules, from the settings.
+        probes: the state of the probed servers.
+        reports: the reports of clients.
+        service: the state of the monitoring service.
+        missing: the names of the parts, such as "reports", that are empty because they could not be
+            read.
+        starting: True if the monitor may not have finished a first round of probes: since this
+            process began, or since its clock jumped.
+    """
+
+    now: int
+    limits: AlertSettings
+    probes: ProbeEvidence = field(default_factory=ProbeEvidence)
+    reports: ReportEvidence = field(default_factory=ReportEvidence)
+    service: ServiceEvidence = field(default_factory=ServiceEvidence)
+    missing: frozenset[EvidencePart] = frozenset()
+    starting: bool = False
+
+
+def _covers(watched: MonitoredPinSet, host: str) -> bool:
+    try:
+        return watched.pins.policy_for(host) is not None
+    except HostError:
+        return False

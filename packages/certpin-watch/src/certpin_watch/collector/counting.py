@@ -193,8 +193,7 @@ def _first_seen(
 def _alike(failures: Iterable[NewFailure]) -> list[list[NewFailure]]:
     """Group reports of failed connections that arrived in one hour and have equal fields.
 
-    Return a list of reports for each group. The identities of reports (digests that recognise
-    repeats) are not compared.
+    Return a list of reports for each group. The identities of reports are not compared.
     """
     found: dict[tuple[Any, ...], list[NewFailure]] = defaultdict(list)
     for new in failures:

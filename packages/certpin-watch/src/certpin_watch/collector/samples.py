@@ -169,10 +169,10 @@ def _kept(document: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
 
 
 class OfferedSample(NamedTuple):
-    """A sample (a report document without personal fields) that ``keep_samples`` may store.
+    """A sample that ``keep_samples`` may store.
 
     Attributes:
-        key: the key of its report group, which counts the equal reports of one hour.
+        key: the key of its report group.
         host: the host in the report.
         body: the request body that contains the sample.
     """
@@ -194,8 +194,7 @@ class SampleCounts:
     Attributes:
         total: the number of stored samples.
         used: the used bytes of the storage quota.
-        shares: the number of samples of the last hour by share (a host or wildcard with its own
-            reserve).
+        shares: the number of samples of the last hour by share.
     """
 
     total: int
@@ -203,10 +202,7 @@ class SampleCounts:
     shares: Counter[str]
 
     def add(self, share: str, size: int) -> None:
-        """Count one more sample, with ``size`` bytes.
-
-        ``share`` is the host or wildcard with its own reserve that contains the sample's host.
-        """
+        """Count one more sample, with ``size`` bytes; ``share`` is that of the sample's host."""
         self.total += 1
         self.used += size
         self.shares[share] += 1
@@ -216,9 +212,6 @@ def keep_samples(
     connection: Connection, offered: Sequence[OfferedSample], limits: CountingLimits
 ) -> None:
     """Store some of the offered samples of each report group, while the limits leave room.
-
-    A sample is a report document without personal fields. A report group counts the equal reports
-    of one hour.
 
     Args:
         connection: a transaction that may write, and that has called ``lock_usage``.
@@ -253,8 +246,7 @@ def _is_tight(
 ) -> bool:
     """Return True if storing all offered samples could exceed the limit on their number or bytes.
 
-    Then the caller has to count the samples of the last hour by share (a host or wildcard with its
-    own reserve). A sample is a stored report document.
+    Then the caller has to count the samples of the last hour by share.
     """
     room = limits.capacity.budget
     used = counts.used + sum(sample.size for sample in offered)

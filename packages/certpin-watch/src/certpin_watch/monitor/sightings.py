@@ -77,7 +77,7 @@ def last_probes(connection: Connection, location: str) -> dict[ProbeKey, LastPro
 
 
 def record_results(connection: Connection, results: Sequence[ProbeResult], now: datetime) -> int:
-    """Store probe results as new or extended sightings (periods of equal results).
+    """Store probe results as new or extended sightings.
 
     The chains in the results are stored, too.
 
@@ -121,7 +121,7 @@ class ConfirmedSighting:
 
 
 def debounce(rows: Iterable[SightingRow], recent: int) -> tuple[ConfirmedSighting, ...]:
-    """Return the confirmed sightings (periods of equal probe results) of one location and address.
+    """Return the confirmed sightings of one location and address.
 
     Two kinds of sightings are confirmed: the last one with at least two consecutive probes, and
     each with a result that occurs in several sightings, as when a server alternates between two
@@ -156,7 +156,7 @@ def _content(row: SightingRow) -> tuple[object, ...]:
 
 
 def _runs(rows: Sequence[SightingRow]) -> list[SightingRow]:
-    """Merge consecutive sightings (periods of equal probe results) of the same content into one.
+    """Merge consecutive sightings of the same content into one.
 
     The content is the result of ``_content``. ``rows`` must be sorted by time.
     """
@@ -173,9 +173,8 @@ def _runs(rows: Sequence[SightingRow]) -> list[SightingRow]:
 def _is_believed(runs: list[SightingRow], at: int, recent: int) -> bool:
     """Return True if the sighting ``runs[at]`` is confirmed by more than one probe.
 
-    A sighting is a period of equal probe results. One of these must be true: it is the last
-    sighting with at least two consecutive probes, and the address is still probed; or its result
-    occurs in several sightings.
+    One of these must be true: it is the last sighting with at least two consecutive probes, and the
+    address is still probed; or its result occurs in several sightings.
 
     Args:
         runs: the sightings of one location and address, by time.
@@ -198,8 +197,8 @@ def _is_believed(runs: list[SightingRow], at: int, recent: int) -> bool:
 def _with_before(runs: list[SightingRow], at: int) -> ConfirmedSighting:
     """Return the sighting ``runs[at]``, and the last earlier one with another verified chain.
 
-    ``runs`` are sightings (periods of equal results) by time. Periods without a verified chain, as
-    when the server was unreachable, are skipped.
+    ``runs`` are sightings by time. Periods without a verified chain, as when the server was
+    unreachable, are skipped.
     """
     run, changed = runs[at], runs[at].first_at
     for other in reversed(runs[:at]):
@@ -212,8 +211,6 @@ def _with_before(runs: list[SightingRow], at: int) -> ConfirmedSighting:
 
 def _record(connection: Connection, results: list[ProbeResult], now: datetime) -> int:
     """Store results, at most one for each target, as new or extended sightings.
-
-    A sighting is a period of equal results.
 
     Returns:
         The number of results that were not stored before.
@@ -249,10 +246,7 @@ def _record(connection: Connection, results: list[ProbeResult], now: datetime) -
 def _latest(
     connection: Connection, results: list[ProbeResult]
 ) -> dict[ProbeKey, dict[str, SightingRow]]:
-    """Return the sightings of these results' targets that have not ended, by target and address.
-
-    A sighting is a period of equal results.
-    """
+    """Return the sightings of these results' targets that have not ended, by target and address."""
     found: dict[ProbeKey, dict[str, SightingRow]] = {result.key: {} for result in results}
     for row in probes.latest_sightings(connection, {result.host for result in results}):
         found.setdefault(row.key, {})[row.edge] = row
@@ -268,7 +262,7 @@ def _is_new(result: ProbeResult, rows: Iterable[SightingRow], now: int) -> bool:
 
     Args:
         result: the result.
-        rows: the current sightings (periods of equal results) of its target.
+        rows: the current sightings of its target.
         now: the time in Unix seconds.
     """
     if result.slot > now:
@@ -281,7 +275,7 @@ def _removed(result: ProbeResult, rows: dict[str, SightingRow]) -> list[Sighting
 
     Args:
         result: the latest result, with the addresses to which the host resolves now.
-        rows: the current sightings (periods of equal results), by address.
+        rows: the current sightings, by address.
     """
     edges = {seen.edge for seen in result.seen}
     return [row for edge, row in rows.items() if edge not in edges]
@@ -326,8 +320,8 @@ def _is_same(before: SightingRow, row: SightingRow) -> bool:
 def _changes(ended: list[SightingRow]) -> int:
     """Return the number of consecutive results, including the last, that a single probe observed.
 
-    ``ended`` are the sightings (periods of equal results) that end now. The result is 0 if at least
-    two probes observed each of them. A larger number means that the server keeps changing.
+    ``ended`` are the sightings that end now. The result is 0 if at least two probes observed each
+    of them. A larger number means that the server keeps changing.
     """
     return max((row.changes + 1 for row in ended if row.count < CONFIRMED), default=0)
 

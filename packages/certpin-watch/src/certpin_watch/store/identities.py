@@ -1,4 +1,4 @@
-"""The identities of counted reports, kept to recognise a report that is sent again.
+"""The identities of counted reports: digests that recognise a report that is sent again.
 
 An identity is kept for the days of ``[retention] identities`` after its report arrived. If there
 are more than ``[collector] most_identities``, the oldest are deleted earlier.
@@ -94,8 +94,6 @@ def delete_expired(
 ) -> int:
     """Delete a batch of report identities: expired ones, or the oldest if there are too many.
 
-    A report identity is a digest that recognises a report that is sent again.
-
     Args:
         connection: a transaction that may write.
         past: the expiry: reports that arrived before this time, in seconds since 1970, have
@@ -127,8 +125,6 @@ def delete_expired(
 def excess_before(connection: Connection, max_identities: int, now: int) -> int:
     """Return the arrival time before which report identities are deleted if too many are stored.
 
-    A report identity is a digest that recognises a report that is sent again.
-
     Returns:
         Seconds since 1970; 0 if at most ``max_identities`` are stored, and no stored hour was
         emptied for this reason before.
@@ -154,9 +150,8 @@ def _delete(connection: Connection, table: Table, before: int, batch: int) -> in
 class HourCount:
     """A callable that counts the report identities of one hour per call, and stores the number.
 
-    A report identity is a digest that recognises a report that is sent again. The hours are those
-    of arrival. Hours without a stored number are counted. The last hours with a number are counted
-    again, because late reports may have been added to them.
+    The hours are those of arrival. Hours without a stored number are counted. The last hours with a
+    number are counted again, because late reports may have been added to them.
 
     Args:
         since: identities that arrived before this second are not counted.

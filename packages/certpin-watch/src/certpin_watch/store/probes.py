@@ -163,7 +163,7 @@ def lock_sightings(connection: Connection) -> None:
 def latest_sightings(connection: Connection, hosts: AbstractSet[str]) -> list[SightingRow]:
     """Return the current sightings of these hosts.
 
-    A sighting is a period of equal probe results. It is current if it has not ended.
+    A sighting is current if it has not ended.
     """
     found: list[SightingRow] = []
     for piece in pieces(hosts, _MAX_VALUES):
@@ -190,7 +190,7 @@ def latest_sightings_from(
 def sightings_between(connection: Connection, since: int, until: int) -> list[SightingRow]:
     """Return the current sightings, and those that ended from ``since`` to ``until``.
 
-    A sighting is a period of equal probe results. Both times are inclusive, in seconds since 1970.
+    Both times are inclusive, in seconds since 1970.
     """
     ended = SIGHTINGS.c.last_at.between(since, until)
     return _sightings(connection, or_(SIGHTINGS.c.latest, ended))
@@ -202,7 +202,7 @@ def write_sightings(
     ended: Collection[SightingRow],
     new: Collection[SightingRow],
 ) -> None:
-    """Extend, end and insert sightings (periods of equal probe results).
+    """Extend, end and insert sightings.
 
     Args:
         connection: a transaction that has called ``lock_sightings``.
@@ -234,9 +234,9 @@ def write_sightings(
 def end_other_sightings(connection: Connection, probed: AbstractSet[ProbeKey]) -> set[ProbeKey]:
     """End the sightings of targets that are not probed any more; delete locations without a target.
 
-    A sighting is a period of equal probe results. When a server, a location or a trust anchor is
-    removed from the settings or the pin file, its last sighting becomes history: pages must not
-    judge the host by it, nor report the location as silent.
+    When a server, a location or a trust anchor is removed from the settings or the pin file, its
+    last sighting becomes history: pages must not judge the host by it, nor report the location as
+    silent.
 
     Args:
         connection: a transaction that holds the monitor's lease.

@@ -107,9 +107,9 @@ def delete_samples(connection: Connection, ids: Sequence[int]) -> int:
 def _sample_choices(stored: Counter[tuple[str, str]]) -> Iterator[ColumnElement[bool]]:
     """Yield SQL conditions that select samples to evict, in the order in which to try them.
 
-    If a share (a monitored host or pattern) has more samples than any network, the conditions
-    select samples of that share; else samples of the networks that sent the most. ``stored`` has
-    the number of samples by share and network.
+    If a share has more samples than any network, the conditions select samples of that share; else
+    samples of the networks that sent the most. ``stored`` has the number of samples by share and
+    network.
     """
     samples = REPORT_SAMPLES.c
     sources: Counter[str] = Counter()

@@ -3,6 +3,10 @@
 ``certpin_watch.collector.counting`` decides which rows count a report; this module reads and writes
 these rows. Upserts write rows in the order of their keys, so that two writers wait for each other
 and never deadlock.
+
+An *identity* is a digest that recognises a report that is sent again. A *report group* counts the
+reports of one hour with equal fields. A *sample* is a request body with reports. A *share* is a
+monitored host or pattern.
 """
 
 from __future__ import annotations
@@ -155,7 +159,7 @@ def _execute_many(
 
 
 def insert_identities(connection: Connection, rows: Sequence[tuple[bytes, int]]) -> set[bytes]:
-    """Insert the identities of reports (digests that recognise repeats) and their arrival times.
+    """Insert the identities of reports and their arrival times.
 
     The number of rows in a statement is always a power of two, so that the driver has to remember
     only a few different statements.
@@ -185,10 +189,7 @@ def _identities_sql(dialect: str, rows: int) -> str:
 
 
 def existing_groups(connection: Connection, keys: Iterable[bytes]) -> set[bytes]:
-    """Return those of the given keys that identify a stored report group.
-
-    A report group counts the reports of one hour with equal fields.
-    """
+    """Return those of the given keys that identify a stored report group."""
     column = REPORT_GROUPS.c.key
     return {
         bytes(key)
@@ -200,8 +201,7 @@ def existing_groups(connection: Connection, keys: Iterable[bytes]) -> set[bytes]
 def count_groups(connection: Connection, hour: int) -> tuple[int, int]:
     """Return the number of report groups of an hour, and the number of its whole day.
 
-    A report group counts the reports of one hour with equal fields. ``hour`` is the hour's first
-    second.
+    ``hour`` is the hour's first second.
     """
     table, day = REPORT_GROUPS.c, hour - hour % DAY
     counts = select(func.count()).select_from(REPORT_GROUPS)
@@ -213,10 +213,7 @@ def count_groups(connection: Connection, hour: int) -> tuple[int, int]:
 
 
 def groups_by_host(connection: Connection, hour: int) -> Iterable[tuple[str, int]]:
-    """Return pairs of a host and the number of its report groups in one hour.
-
-    A report group counts the reports of one hour with equal fields.
-    """
+    """Return pairs of a host and the number of its report groups in one hour."""
     table = REPORT_GROUPS.c
     rows = select(table.host, func.count()).where(table.hour == hour).group_by(table.host)
     return [(host, number) for host, number in connection.execute(rows)]
@@ -224,8 +221,6 @@ def groups_by_host(connection: Connection, hour: int) -> Iterable[tuple[str, int
 
 def add_to_groups(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Add numbers of reports to report groups; insert the groups that are not stored yet.
-
-    A report group counts the reports of one hour with equal fields.
 
     Args:
         connection: a transaction that may write.
@@ -415,7 +410,7 @@ def new_chains_by_source(
     Both are in seconds since 1970.
 
     Returns:
-        Tuples of a share (a monitored host or pattern), the network that reported the chains, and
+        Tuples of a share, the network that reported the chains, and
         the number of chains.
     """
     table = CHAINS.c
@@ -462,8 +457,7 @@ def count_samples(connection: Connection) -> int:
 def samples_by_share(connection: Connection, since: int, until: int) -> dict[str, int]:
     """Count samples that arrived after ``since`` and not after ``until``.
 
-    The result maps each share (a monitored host or pattern) to its number of samples (request
-    bodies with reports). Times are in seconds since 1970.
+    The result maps each share to its number of samples. Times are in seconds since 1970.
     """
     samples = REPORT_SAMPLES.c
     recent = samples.received_at.between(since + 1, until)
@@ -474,9 +468,9 @@ def samples_by_share(connection: Connection, since: int, until: int) -> dict[str
 
 
 def samples_by_group(connection: Connection, keys: set[bytes]) -> dict[bytes, int]:
-    """Return how many samples (request bodies) are stored for each of these report groups.
+    """Return how many samples are stored for each of these report groups.
 
-    A report group counts equal reports of one hour. Groups without samples are left out.
+    Groups without samples are left out.
     """
     samples = REPORT_SAMPLES.c
     found: dict[bytes, int] = {}

@@ -260,8 +260,8 @@ class RevocationList:
 class Scenario:
     """How the lab serves the connections of a case: a step for each connection to a host, in order.
 
-    A step is how the lab serves one connection. ``first`` are the steps of the host under test,
-    ``second`` those of the second host. The last step of each host repeats.
+    ``first`` are the steps of the host under test, ``second`` those of the second host. The last
+    step of each host repeats.
     """
 
     first: tuple[ServerStep, ...]
@@ -334,7 +334,7 @@ class Scenario:
 
     @property
     def steps(self) -> tuple[ServerStep, ...]:
-        """All steps of the scenario. A step is how the lab serves one connection.
+        """All steps of the scenario.
 
         These are connections to hosts (TCP and QUIC), connections of a client that offers ECH,
         which the lab rejects, and connections to a proxy that speaks TLS.

@@ -1,10 +1,10 @@
 """Check that the commits of a git branch are a signing event, and change nothing else.
 
 A signing event is a branch of the repository that has the pin file. It consists of a proposal (the
-pin file, its trust files, new lines of the rotation journal, and drafts of TUF metadata), then of
-signatures, each commit by one key. CI merges the branch without a person who reads it, so
-everything else is refused. In particular, ``site/`` and ``publish.toml`` may not change in the
-branch: CI writes ``site/``, and ``publish.toml`` needs a separate review.
+pin file, its trust files, new lines of the rotation journal, and *drafts*: TUF metadata without
+enough signatures), then of signatures, each commit by one key. CI merges the branch without a
+person who reads it, so everything else is refused. In particular, ``site/`` and ``publish.toml``
+may not change in the branch: CI writes ``site/``, and ``publish.toml`` needs a separate review.
 
 Pure functions: ``certpin.cli.publish.review`` reads the repository.
 """
@@ -156,9 +156,6 @@ def require_event(
 def require_valid(event: SigningEvent, state: FolderState) -> None:
     """Raise an error unless every signature of a signing event is valid for its draft.
 
-    A draft is TUF metadata that needs signatures. A signing event is a git branch with a draft, and
-    with commits that add signatures.
-
     Args:
         event: the signing event, from ``require_event``.
         state: the contents of the folder ``publish/`` after the last commit of the branch.
@@ -181,8 +178,8 @@ def require_valid(event: SigningEvent, state: FolderState) -> None:
 def require_covered(event: SigningEvent, journal: str, plan: SigningPlan) -> None:
     """Raise an error unless a branch has a draft, and a draft covers the changes to other files.
 
-    A draft is TUF metadata that needs signatures. It covers a file if it contains the file's hash.
-    Not checked: a changed trust file that the new pin file no longer names.
+    A draft covers a file if it contains the file's hash. Not checked: a changed trust file that the
+    new pin file no longer names.
 
     Args:
         event: the signing event, from ``require_event``.

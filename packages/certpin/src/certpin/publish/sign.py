@@ -1,9 +1,10 @@
 """Sign TUF metadata, and decide which files are written. Pure, except for signing on tokens.
 
-Metadata with enough signatures goes to ``publish/site/``, the folder with the files for clients. A
-timestamp with a higher version goes with it, because an unchanged timestamp means "nothing new" to
-clients. Only the online key can sign the timestamp. The first root needs no timestamp. All files
-are verified as a client would (``certpin.updates.trust``) before they are written.
+A *draft* is metadata without enough signatures. Metadata with enough signatures goes to
+``publish/site/``, the folder with the files for clients. A timestamp with a higher version goes
+with it, because an unchanged timestamp means "nothing new" to clients. Only the online key can sign
+the timestamp. The first root needs no timestamp. All files are verified as a client would
+(``certpin.updates.trust``) before they are written.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ class SigningResult:
     Attributes:
         site: path and bytes of the files for ``publish/site/``, in the order in which they are
             written.
-        drafts: the drafts (metadata that needs signatures) with the signatures so far, by TUF role.
-            They are written before ``site``.
+        drafts: the drafts with the signatures so far, by TUF role. They are written before
+            ``site``.
         moved: the versions of root and targets metadata that are new in ``site``, by role.
         gone: the roles with drafts to delete at the end.
         new_signatures: the metadata that was signed.
@@ -89,7 +90,7 @@ def sign(plan: SigningPlan, keyring: Keyring, renew: frozenset[str]) -> SigningR
     The function itself writes no files.
 
     Args:
-        plan: the drafts (metadata that needs signatures), and the keys that may sign them.
+        plan: the drafts, and the keys that may sign them.
         keyring: the available private keys by key ID.
         renew: the TUF roles to sign again although their metadata has not expired.
 
@@ -112,8 +113,8 @@ def sign(plan: SigningPlan, keyring: Keyring, renew: frozenset[str]) -> SigningR
 def _over(plan: SigningPlan) -> Iterator[str]:
     """Yield the TUF roles with an obsolete draft, so that the draft can be deleted.
 
-    A draft (metadata that needs signatures) is obsolete if ``publish/site/`` has metadata of this
-    role with the draft's version or a newer one.
+    A draft is obsolete if ``publish/site/`` has metadata of this role with the draft's version or a
+    newer one.
     """
     for role, draft in plan.policy.state.drafts.items():
         known = getattr(plan.policy.state, role)
@@ -124,8 +125,8 @@ def _over(plan: SigningPlan) -> Iterator[str]:
 def _sign(draft: Metadata[Any], keyring: Keyring, plan: SigningPlan, done: SigningResult) -> None:
     """Sign a draft with the keys in ``keyring`` that may sign it, and drop its invalid signatures.
 
-    A draft is metadata that needs signatures. The signed draft is added to the result ``done``, and
-    so are the new signatures, if there are any.
+    The signed draft is added to the result ``done``, and so are the new signatures, if there are
+    any.
     """
     role = draft.signed.type
     signed_bytes = draft.signed_bytes

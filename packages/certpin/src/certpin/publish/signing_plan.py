@@ -113,10 +113,7 @@ class SigningPlan:
         return (*new, *self.policy.state.roots[-1:])
 
     def may_sign(self, role: str) -> frozenset[str]:
-        """Return the IDs of the keys that may sign drafts of a TUF role, such as ``targets``.
-
-        A draft is metadata that needs signatures.
-        """
+        """Return the IDs of the keys that may sign drafts of a TUF role, such as ``targets``."""
         return _signing(self.policy.state, self.candidates, role)
 
 
@@ -127,8 +124,6 @@ def prepare(
     places: Mapping[str, str] | None = None,
 ) -> SigningPlan:
     """Decide which metadata the keys ``keys`` have to sign, and draft it if there is no draft yet.
-
-    A draft is metadata that needs signatures.
 
     Args:
         policy: the data that decide which metadata has to be signed.
@@ -163,9 +158,9 @@ def _root(
 ) -> Metadata[Root] | None:
     """Return the draft of the next root: the existing one, or a new one that ``keys`` must sign.
 
-    A draft is metadata that needs signatures. Return None if no new root is needed, or if its draft
-    must not be signed. Adds to ``reasons`` and ``problems``. Raises ``ConfigError`` if these keys
-    would sign a draft that must not be signed.
+    Return None if no new root is needed, or if its draft must not be signed. Adds to ``reasons``
+    and ``problems``. Raises ``ConfigError`` if these keys would sign a draft that must not be
+    signed.
     """
     try:
         draft = drafted_root(policy.state)
@@ -278,8 +273,7 @@ def _require_renewable(plan: SigningPlan, keys: frozenset[str], renew: frozenset
 def _signing(state: FolderState, candidates: Any, role: str) -> frozenset[str]:
     """Return the IDs of the keys that these roots (``candidates``) allow to sign a role's drafts.
 
-    A draft is metadata that needs signatures. The current online key is left out, because it never
-    signs a draft.
+    The current online key is left out, because it never signs a draft.
     """
     known = [state.root] if state.root else []
     return _keys(candidates, role) - _keys(known, "timestamp")
@@ -294,7 +288,7 @@ def targets_of(
 ) -> tuple[Content | None, Metadata[Targets] | None]:
     """Return the pin set and files that must be signed, and a draft of targets metadata if needed.
 
-    A draft is metadata that needs signatures. Adds to ``plan.reasons`` and ``plan.problems``.
+    Adds to ``plan.reasons`` and ``plan.problems``.
 
     Args:
         plan: the plan so far, with the draft of the next root.
@@ -420,7 +414,7 @@ def _reason(plan: SigningPlan, content: Content, renew: frozenset[str]) -> str:
 def _drafted_targets(policy: SigningPolicy, content: Content) -> Metadata[Targets] | None:
     """Return a copy of the draft of the targets metadata; None if it is missing or out of date.
 
-    A draft is metadata that needs signatures. ``content`` is the pin set and files to sign.
+    ``content`` is the pin set and files to sign.
 
     Raises:
         ConfigError: the draft is for the version to sign, but differs from the metadata that
@@ -463,8 +457,6 @@ def draft_new_key(
     policy: SigningPolicy, key: Key, kind: Kind, *, replaced: str | None, threshold: int | None
 ) -> Metadata[Root]:
     """Return an unsigned draft of the next root, in which a key was added or replaced.
-
-    A draft is metadata that needs signatures.
 
     Args:
         policy: the data that decide which metadata has to be signed.

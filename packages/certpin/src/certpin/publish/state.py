@@ -38,8 +38,7 @@ class FolderContents(NamedTuple):
             there is no timestamp.
         files: the target files (pin file, trust anchors) by name.
         taken: the file names in ``site/metadata``; their version numbers must not be used again.
-        drafts: the drafts (metadata without enough signatures) by TUF role, or the error if a draft
-            can't be read.
+        drafts: the drafts by TUF role, or the error if a draft can't be read.
         signatures: by TUF role, the signatures of its draft by key ID.
     """
 
@@ -63,7 +62,7 @@ class FolderState:
             True if the newest root does not accept it, because signing was interrupted after that
             root was written.
         taken: the file names in ``site/metadata``; their version numbers must not be used again.
-        drafts: the readable drafts (metadata without enough signatures) by TUF role.
+        drafts: the readable drafts by TUF role.
         unreadable: the error for each draft that can't be read, by TUF role.
     """
 
@@ -98,8 +97,6 @@ class FolderState:
     def draft(self, role: str) -> Metadata[Any] | None:
         """Return the draft of a TUF role, ``root`` or ``targets``; None if the role has no draft.
 
-        A draft is metadata that needs signatures.
-
         Raises:
             PinFileError: the draft can't be read.
         """
@@ -122,8 +119,7 @@ class FolderState:
 def verify_contents(found: FolderContents, name: str, folder: Path) -> FolderState:
     """Verify the files of the folder ``publish/``, and return its verified state.
 
-    A draft (metadata that needs signatures) that can't be read blocks only its role; the timestamp
-    can still be renewed.
+    A draft that can't be read blocks only its role; the timestamp can still be renewed.
 
     Args:
         found: the files.
@@ -228,7 +224,7 @@ def _current(roots: tuple[Root, ...], found: FolderContents, name: str) -> Signe
 def _draft(
     role: str, data: bytes | PinFileError, signatures: Mapping[str, bytes], folder: Path
 ) -> Metadata[Any]:
-    """Parse a draft (metadata that needs signatures), and add the signatures from its files.
+    """Parse a draft, and add the signatures from its files.
 
     Signature files that can't be read are ignored. Raises ``PinFileError`` if the draft can't be
     read. Not checked: whether the signatures are valid.

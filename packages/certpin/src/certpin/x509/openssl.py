@@ -14,9 +14,9 @@ below it (``_sslobj``) has had them since 3.10, so the chains are read from it i
 verification settings are here because connections and probes must use the same ones.
 
 ``trust_alone`` makes a context that trusts only given roots. ``MirroredContext`` contains several
-such contexts, and is configured like a single one. ``AlpnContext`` puts the ALPN protocols of a
-connection into OpenSSL's context, and makes the connection's object, as one step: client libraries
-that share a context have lists of their own.
+such contexts (its *stores*, one for each trust file), and is configured like a single one.
+``AlpnContext`` puts the ALPN protocols of a connection into OpenSSL's context, and makes the
+connection's object, as one step: client libraries that share a context have lists of their own.
 """
 
 from __future__ import annotations
@@ -355,8 +355,8 @@ class MirroredContext(OwnSSLContext):
     def _set_everywhere(self, name: str, *args: Any) -> None:
         """Call a setter on this context and its stores, and later on each new store.
 
-        A store is the inner context for a trust file. Libraries repeat their calls for each
-        connection. A repeated call does nothing, because another thread may be in a handshake.
+        Libraries repeat their calls for each connection. A repeated call does nothing, because
+        another thread may be in a handshake.
         """
         call = _Call(name, args)
         with self._configuring.held:
@@ -375,33 +375,23 @@ class MirroredContext(OwnSSLContext):
                     setattr(store, name, value)
 
     def set_ciphers(self, cipherlist: str, /) -> None:
-        """Set the ciphers of this context and its stores, as ``ssl.SSLContext.set_ciphers``.
-
-        A store is the inner context for a trust file.
-        """
+        """Set the ciphers of this context and its stores, as ``ssl.SSLContext.set_ciphers``."""
         self._set_everywhere("set_ciphers", cipherlist)
 
     def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
-        """Set the ALPN protocols of this context and its stores, as in ``ssl.SSLContext``.
-
-        A store is the inner context for a trust file.
-        """
+        """Set the ALPN protocols of this context and its stores, as in ``ssl.SSLContext``."""
         self._set_everywhere("set_alpn_protocols", list(alpn_protocols))
 
     def set_ecdh_curve(self, name: str, /) -> None:
-        """Set the ECDH curve of this context and its stores, as in ``ssl.SSLContext``.
-
-        A store is the inner context for a trust file.
-        """
+        """Set the ECDH curve of this context and its stores, as in ``ssl.SSLContext``."""
         self._set_everywhere("set_ecdh_curve", name)
 
     def load_cert_chain(self, certfile: Any, keyfile: Any = None, password: Any = None) -> None:
         """Load a client certificate into this context and its stores, as in ``ssl.SSLContext``.
 
-        A store is the inner context for a trust file. Before the certificate is loaded,
-        ``_guard_certificate`` is called for this context and each store. The files are read once,
-        and kept in memory for later stores. If ``password`` is a function, other threads may use
-        the context while it runs.
+        Before the certificate is loaded, ``_guard_certificate`` is called for this context and each
+        store. The files are read once, and kept in memory for later stores. If ``password`` is a
+        function, other threads may use the context while it runs.
 
         Raises:
             OSError: a file can't be read.

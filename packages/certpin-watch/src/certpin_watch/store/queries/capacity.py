@@ -1,6 +1,7 @@
 """How much room is left: limits on reports, the report queue, retention, and the repeat window.
 
-The repeat window is the time for which a report that is sent again is recognised as a repeat.
+The *repeat window* is the time for which a report that is sent again is recognised as a repeat, by
+its *identity*, a digest. A *report group* counts the reports of one hour with equal fields.
 """
 
 from __future__ import annotations
@@ -52,8 +53,6 @@ class Part(msgspec.Struct, frozen=True):
 
 class Capacity(NamedTuple):
     """How much is used of each limit on the data that reports may add to the store.
-
-    A report group counts the reports of one hour with equal fields.
 
     Attributes:
         bytes: the bytes of samples, and of chains that only clients reported.
@@ -245,9 +244,8 @@ def sweeps(connection: Connection, now: datetime) -> tuple[Sweep, ...]:
 def repeat_window(connection: Connection, now: datetime, thresholds: Thresholds) -> Window:
     """Compute for how long the service recognises a report that is sent again.
 
-    The result comes from the number of report identities (digests that recognise repeats) that
-    arrived in each hour. The hourly task ``retention`` stores these numbers, so they may be an hour
-    old.
+    The result comes from the number of report identities that arrived in each hour. The hourly task
+    ``retention`` stores these numbers, so they may be an hour old.
     """
     at, limits, days = to_seconds(now), thresholds.collector, thresholds.identities
     hours = IDENTITY_HOURS.c
@@ -270,9 +268,8 @@ def repeat_window(connection: Connection, now: datetime, thresholds: Thresholds)
 def _identities_a_day(connection: Connection, at: int) -> int:
     """Return the number of new report identities in the last 24 full hours.
 
-    A report identity is a digest that recognises a report that is sent again. If the service has
-    run for less than a day, the number is extrapolated. ``at`` is the current time in seconds since
-    1970.
+    If the service has run for less than a day, the number is extrapolated. ``at`` is the current
+    time in seconds since 1970.
     """
     hours, end = IDENTITY_HOURS.c, at - at % HOUR
     first = connection.execute(select(func.min(hours.hour))).scalar()

@@ -83,7 +83,7 @@ class Group(msgspec.Struct, frozen=True):
 class Sample(msgspec.Struct, frozen=True):
     """A request body with reports, as it arrived, without fields that identify a device.
 
-    The collector stores the first few of each report group (equal reports of one hour).
+    The collector stores the first few of each report group.
 
     Attributes:
         id: the number of the row.
@@ -175,9 +175,9 @@ def _spans(
 ) -> Iterator[list[ColumnElement[bool]]]:
     """Yield the SQL conditions of several queries, which together select matching report groups.
 
-    A report group counts the reports of one hour with equal fields. The queries go back in time, so
-    that the caller can stop when it has enough groups. Days for which the daily sums show no
-    matching reports are not searched. ``needed`` is the number of groups that the caller wants.
+    The queries go back in time, so that the caller can stop when it has enough groups. Days for
+    which the daily sums show no matching reports are not searched. ``needed`` is the number of
+    groups that the caller wants.
     """
     read = plan_read(since, until)
     if only in (None, ReportFilter()) or read.days is None:

@@ -1,8 +1,8 @@
 """One turn: the run of one case for one host. Its connections show how the client reacts.
 
-This module does no I/O. A device has no exit status, so the verdict is based only on connections.
-An event that only resembles a refusal (a client that was disconnected, junk, a lost network) must
-not count as one.
+A *step* is how the lab serves one connection. This module does no I/O. A device has no exit status,
+so the verdict is based only on connections. An event that only resembles a refusal (a client that
+was disconnected, junk, a lost network) must not count as one.
 """
 
 from __future__ import annotations
@@ -264,11 +264,11 @@ class Turn:
     def _heard_out(self, said: list[Visit]) -> bool:
         """Return True if enough connections of this turn show how the client reacts.
 
-        Each step that matters for the verdict needs a connection. A step is how the lab serves one
-        connection. If the case redirects the client, or attacks only connections of another TLS
-        client than the first, one connection that is evidence suffices. Without such a connection,
-        three requests suffice, each of which began after the answer to the previous one: a client
-        with parallel requests follows a redirect only after their answers.
+        Each step that matters for the verdict needs a connection. If the case redirects the client,
+        or attacks only connections of another TLS client than the first, one connection that is
+        evidence suffices. Without such a connection, three requests suffice, each of which began
+        after the answer to the previous one: a client with parallel requests follows a redirect
+        only after their answers.
 
         Args:
             said: the connections that are evidence for the verdict.
@@ -310,7 +310,7 @@ class Turn:
         client sent data to an honest server afterwards.
 
         Args:
-            steps: the steps of one host. A step is how the lab serves one connection.
+            steps: the steps of one host.
             said: the connections that are evidence for the verdict.
             second: True for the steps of the second host.
         """

@@ -1,7 +1,7 @@
 """One connection to the lab without I/O: process the client's bytes, and record the evidence.
 
 The TCP port, the CONNECT and SOCKS5 proxies and the WireGuard tunnel only move the bytes. The
-running case chooses how the lab serves each connection.
+running case chooses how the lab serves each connection (its *step*).
 """
 
 from __future__ import annotations
@@ -44,9 +44,8 @@ class Destination:
 class CaseRun:
     """A running case: assigns the scenario's steps to connections, and stores their evidence.
 
-    A step is how the lab serves one connection. Steps are assigned in the order in which
-    connections arrive. ``connections`` is the evidence. ``error`` is the error if the lab could not
-    serve a step, or None.
+    Steps are assigned in the order in which connections arrive. ``connections`` is the evidence.
+    ``error`` is the error if the lab could not serve a step, or None.
 
     Args:
         scenario: the steps for each host.
@@ -151,10 +150,9 @@ class CaseRun:
     def clear_application(self, seen: Connection) -> Starting | None:
         """Return the server for the clear-text part of a connection, before STARTTLS.
 
-        Return None if the protocol has no such part. ``seen`` is the evidence of the connection. A
-        step describes how the lab serves one connection. If the next step tampers with the clear
-        text, it is assigned to the connection now. Otherwise a step is assigned later, by the name
-        in the ClientHello.
+        Return None if the protocol has no such part. ``seen`` is the evidence of the connection. If
+        the next step tampers with the clear text, it is assigned to the connection now. Otherwise a
+        step is assigned later, by the name in the ClientHello.
         """
         if not self._protocol.starting:
             return None

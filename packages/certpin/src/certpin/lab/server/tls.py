@@ -1,7 +1,7 @@
 """The lab's side of TLS: one connection, and the OpenSSL context with which it is served.
 
-OpenSSL reads chains and keys from files. The lab passes them in memory files or pipes, because a
-killed process must not leave a key on the disk.
+A *step* is how the lab serves one connection. OpenSSL reads chains and keys from files. The lab
+passes them in memory files or pipes, because a killed process must not leave a key on the disk.
 """
 
 from __future__ import annotations
@@ -178,8 +178,7 @@ _LAX = ":@SECLEVEL=0"
 class Contexts:
     """The OpenSSL contexts with which the lab serves the steps of one case.
 
-    A step is how the lab serves one connection. ``clients`` are the client certificates to accept,
-    as PEM.
+    ``clients`` are the client certificates to accept, as PEM.
 
     OpenSSL encrypts a session ticket with keys of the context with which a connection began
     (``session_ctx``), even if another context takes over after the ClientHello. So steps that share
@@ -242,8 +241,7 @@ class _Moving(ssl.SSLObject):
 class _Keeper(ssl.SSLContext):
     """A TLS context without a certificate. It holds session ticket keys for several server steps.
 
-    A step is how the lab serves one connection. A session ticket from one step is then valid for
-    the others.
+    A session ticket from one step is then valid for the others.
     """
 
     sslobject_class = _Moving

@@ -95,7 +95,7 @@ def name_route(scope: Scope, route: str | Iterable[BaseRoute]) -> None:
         span.set_attribute("http.route", path)
 
 
-def parse_headers(headers: Secret | None, key: str = "telemetry.headers") -> dict[str, str]:
+def parse_headers(headers: Secret | None) -> dict[str, str]:
     """Parse the HTTP headers for exports, as in ``NAME=VALUE,NAME=VALUE``.
 
     Returns:
@@ -107,7 +107,9 @@ def parse_headers(headers: Secret | None, key: str = "telemetry.headers") -> dic
     text = headers.reveal() if headers else ""
     pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
     if not all(name.strip() and equals for name, equals, _ in pairs):
-        raise ConfigError("these are no headers", key=key, fix="write NAME=VALUE,NAME=VALUE")
+        raise ConfigError(
+            "these are no headers", key="telemetry.headers", fix="write NAME=VALUE,NAME=VALUE"
+        )
     return {name.strip().lower(): value.strip() for name, _, value in pairs}
 
 

@@ -179,14 +179,13 @@ def harmless(text: str, limit: int) -> str:
     return plain if len(plain) <= limit else plain[: limit - 1] + "…"
 
 
-def command_line(text: str, limit: int = _MAX_COMMAND) -> str:
+def command_line(text: str) -> str:
     """Return a shell command for a message, without characters that act as markup even in code.
 
-    If it is longer than ``limit`` characters, return an empty text, because a shortened command is
-    wrong.
+    If it is too long for a message, return an empty text, because a shortened command is wrong.
     """
     plain = printable(text).translate(str.maketrans(_IN_CODE))
-    return plain if len(plain) <= limit else ""
+    return plain if len(plain) <= _MAX_COMMAND else ""
 
 
 def _render(message: Message, form: Format, items: int, longest: int) -> str:

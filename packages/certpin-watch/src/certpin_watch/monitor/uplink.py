@@ -106,13 +106,12 @@ class ServiceAccess:
         _client(self)
 
 
-def parse_service_url(text: str, key: str = "--url") -> ServiceAddress:
-    """Parse the address of a monitoring service.
+def parse_service_url(text: str) -> ServiceAddress:
+    """Parse the address of a monitoring service, the value of ``--url``.
 
     Args:
         text: a URL with ``https://``. ``http://`` would send the token in clear text, so it is
             accepted for this machine's own addresses only.
-        key: the command-line option that an error names.
 
     Raises:
         ConfigError: the text is not a URL of this form.
@@ -121,14 +120,14 @@ def parse_service_url(text: str, key: str = "--url") -> ServiceAddress:
         parts = urlsplit(text)
         host, _ = normalise(parts.hostname or ""), parts.port
     except (ValueError, HostError) as exc:
-        raise _no_address(key) from exc
+        raise _no_address() from exc
     extra = parts.query or parts.fragment or parts.username or parts.password
     if parts.scheme not in {"https", "http"} or extra or not text.isascii() or " " in text:
-        raise _no_address(key)
+        raise _no_address()
     if parts.scheme == "http" and not is_local_only(host):
         raise ConfigError(
             "http:// would send the token in clear text",
-            key=key,
+            key="--url",
             fix=f"write https://{parts.netloc}{parts.path}",
         )
     return ServiceAddress(text.rstrip("/"), host)
@@ -367,9 +366,9 @@ def _retry_after(headers: httpx2.Headers) -> float:
     return min(float(text), _MAX_RETRY_AFTER) if text.isdecimal() and len(text) < 9 else 0.0
 
 
-def _no_address(key: str) -> ConfigError:
+def _no_address() -> ConfigError:
     return ConfigError(
         "this is not the address of a monitoring service",
-        key=key,
+        key="--url",
         fix="write it as https://watch.bank.example, without name, password, ? and #",
     )

@@ -206,14 +206,15 @@ def parse_folder_url(url: str) -> Address:
         parts = urlsplit(url)
         host, port = normalise(parts.hostname or ""), parts.port or 443
     except (ValueError, HostError) as exc:
-        raise _refused_address(url) from exc
+        raise _refused_address() from exc
     extra = parts.query or parts.fragment or parts.username or parts.password
     if parts.scheme != "https" or extra or not (url.isascii() and url.isprintable()) or " " in url:
-        raise _refused_address(url)
+        raise _refused_address()
     return Address(host, port, parts.path.rstrip("/") + "/")
 
 
-def _refused_address(url: str) -> ConfigError:
+def _refused_address() -> ConfigError:
+    # Without the address: it may contain a password.
     return ConfigError(
         "updates come from an address such as https://pins.bank.example/app/",
         key="url",

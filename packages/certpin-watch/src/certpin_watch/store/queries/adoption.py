@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from certpin_watch.snapshot import MonitoredPinSet
 
 MAX_DAYS = 400
+_MAX_APPS = 100
 _MAX_VERSIONS = 100  # without those of the journal: anyone can report any number
 
 
@@ -170,19 +171,17 @@ def adoption(
     return Adoption(name, monitored.pins.version, to_datetime(since), held, counts, other)
 
 
-def apps(
-    connection: Connection, pin_set: str, day: datetime, *, limit: int = 100
-) -> tuple[AppCount, ...]:
+def apps(connection: Connection, pin_set: str, day: datetime) -> tuple[AppCount, ...]:
     """Return how many clients of each app held each pin-set version on a day (UTC).
 
-    The result is sorted, the largest number first. It has at most ``limit`` items.
+    The result is sorted, the largest number first. It has at most 100 items.
     """
     columns = PRESENCES.c
     by = (columns.app, columns.app_version, columns.platform, columns.version)
     where = (columns.pin_set == pin_set, columns.day == to_seconds(day) // DAY * DAY)
     statement = select(*by, columns.count).where(*where)
     order = (columns.count.desc(), *by)
-    rows = connection.execute(statement.order_by(*order).limit(max(1, min(limit, 500))))
+    rows = connection.execute(statement.order_by(*order).limit(_MAX_APPS))
     return tuple(AppCount(*row) for row in rows)
 
 

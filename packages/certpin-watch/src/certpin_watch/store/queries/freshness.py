@@ -50,6 +50,7 @@ _MAX_LEASES = 100
 _MAX_WORKERS = 500
 _MAX_UNSEEN = 100  # names of hosts that were never probed
 _MINUTE = 60
+_MINUTES = 60  # in the counts of arrivals by minute
 _MAX_ARRIVALS = 200_000  # messages that `arrivals` reads: a page must be quick in the worst hour
 
 
@@ -205,22 +206,22 @@ def freshness(
     )
 
 
-def arrivals(connection: Connection, now: datetime, minutes: int = 60) -> Arrivals:
-    """Count the new failure reports and check-ins of clients in each of the last ``minutes``.
+def arrivals(connection: Connection, now: datetime) -> Arrivals:
+    """Count the new failure reports and check-ins of clients in each of the last 60 minutes.
 
     The current minute is included. Reports are counted by their identities (digests that recognise
     repeats), with the second of arrival. Reports with two identities count twice: those of browsers
     (NEL) and, on PostgreSQL, late ones.
     """
     last = to_seconds(now) // _MINUTE * _MINUTE
-    first = last - (minutes - 1) * _MINUTE
+    first = last - (_MINUTES - 1) * _MINUTE
     column = REPORT_IDENTITIES.c.received_at
     newest = select(column).where(column >= first).order_by(column.desc())
     recent = newest.limit(_MAX_ARRIVALS).subquery()
     minute = recent.c.received_at - recent.c.received_at % _MINUTE
     rows = connection.execute(select(minute, func.count()).group_by(minute))
     counts = Counter({int(begin): int(number) for begin, number in rows})
-    begins = [first + number * _MINUTE for number in range(minutes)]
+    begins = [first + number * _MINUTE for number in range(_MINUTES)]
     return Arrivals(
         tuple(map(to_datetime, begins)),
         tuple(counts[begin] for begin in begins),

@@ -34,6 +34,7 @@ Status = Literal["broken", "unknown", "expiring", "holds"]
 WORST_FIRST: tuple[Status, ...] = ("broken", "unknown", "expiring", "holds")
 
 _MAX_COVERED = 10_000  # hosts below wildcards
+_HOURS = 24  # in the counts of reports by hour
 
 
 class PolicyPin(msgspec.Struct, frozen=True):
@@ -175,20 +176,20 @@ def count_by_status(found: Sequence[Host]) -> dict[Status, int]:
 
 
 def reports_by_hour(
-    connection: Connection, hosts: Sequence[str], now: datetime, hours: int = 24
+    connection: Connection, hosts: Sequence[str], now: datetime
 ) -> Mapping[str, tuple[int, ...]]:
-    """Return the number of reports of each host in each of the last hours, oldest hour first."""
+    """Return the number of reports of each host in each of the last 24 hours, the oldest first."""
     columns, number = REPORT_GROUPS.c, func.sum(REPORT_GROUPS.c.count)
-    first = to_seconds(now) // HOUR * HOUR - (hours - 1) * HOUR
+    first = to_seconds(now) // HOUR * HOUR - (_HOURS - 1) * HOUR
     statement = select(columns.host, columns.hour, number).where(columns.hour >= first)
     rows = connection.execute(
         statement.where(columns.host.in_(hosts)).group_by(columns.host, columns.hour)
     )
-    counts: dict[str, list[int]] = defaultdict(lambda: [0] * hours)
+    counts: dict[str, list[int]] = defaultdict(lambda: [0] * _HOURS)
     for host, hour, count in rows:
         # An hour in the future was counted before this machine's clock was set back.
-        counts[host][min((hour - first) // HOUR, hours - 1)] += int(count)
-    return defaultdict(lambda: (0,) * hours, {host: tuple(row) for host, row in counts.items()})
+        counts[host][min((hour - first) // HOUR, _HOURS - 1)] += int(count)
+    return defaultdict(lambda: (0,) * _HOURS, {host: tuple(row) for host, row in counts.items()})
 
 
 def _host(

@@ -161,7 +161,7 @@ def _check_validators(flow: DartFlow, reporter: FileReporter) -> None:
 
 def _report_validator(flow: DartFlow, reporter: FileReporter, branch: Node) -> None:
     function = next(flow.around(branch), None)
-    if function is not None and _is_validator(flow, function):
+    if function is not None and _is_validator(function):
         reporter.report("debug-only-gate", flow.tree.line(branch))
 
 
@@ -178,7 +178,7 @@ def _debug_branch(flow: DartFlow, statement: Node) -> Node | None:
     return None
 
 
-def _is_validator(flow: DartFlow, function: Function) -> bool:
+def _is_validator(function: Function) -> bool:
     """Return True if a function's name and parameters show that it checks certificates."""
     if CERTIFICATE in function.types or set(words(function.name)) & PIN_NAMES:
         return True

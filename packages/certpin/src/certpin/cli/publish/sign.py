@@ -137,7 +137,7 @@ def sign(
             ctx.exit(PROBLEM_FOUND)
         confirm(plan, frozenset(keys), yes=yes)
         done = carry_out(context, checked, plan, keys, renew)
-    _show(open_context(path), plan, done, checked, as_json=as_json)
+    _show(open_context(path), done, checked, as_json=as_json)
 
 
 def planned(
@@ -368,7 +368,6 @@ def _warnings(context: PublishContext) -> Iterator[str]:
 
 def _show(
     context: PublishContext,
-    plan: SigningPlan,
     done: SigningResult,
     checked: CheckedVersion | None,
     *,

@@ -31,12 +31,12 @@ from certpin_watch.addresses import provider_network
 from certpin_watch.collector.decode import Failure
 from certpin_watch.collector.grouping import (
     CHAINS_LEFT_OUT,
-    CheckInCapacity,
+    CheckInLimits,
     CountingLimits,
     GroupCounts,
     HourCache,
     RecentChains,
-    ReportCapacity,
+    ReportLimits,
     RowCache,
     chain_fits,
     check_in_folds,
@@ -131,21 +131,20 @@ def count(
     Returns:
         The numbers of counted, repeated and folded reports, and the rows to add to the cache.
     """
-    capacity = limits.capacity
     failures, check_ins, repeats = _first_seen(connection, batch)
     found: defaultdict[int, HourCache] = defaultdict(HourCache)
     alike = _alike(failures)
-    chains = _store_chains(connection, [same[0] for same in alike], capacity, cache, found)
+    chains = _store_chains(connection, [same[0] for same in alike], limits.reports, cache, found)
     members: dict[ReportGroup, list[NewFailure]] = defaultdict(list)
     for same in alike:
         members[_group(same[0], chains)] += same
     offered = any(new.body.sample for new in failures)
     if limits.samples and offered:
         lock_usage(connection)
-    placed = _place_groups(connection, list(members), capacity, cache)
-    sums = _find_sums(connection, dict(placed.values()), capacity, cache)
+    placed = _place_groups(connection, list(members), limits.reports, cache)
+    sums = _find_sums(connection, dict(placed.values()), limits.reports, cache)
     _count_groups(connection, members, placed, sums)
-    _record_origins(connection, members, capacity, cache, found)
+    _record_origins(connection, members, limits.reports, cache, found)
     if offered:
         keep_samples(connection, _offered_samples(members, placed), limits)
     _count_check_ins(connection, check_ins, limits.check_ins)
@@ -205,7 +204,7 @@ def _alike(failures: Iterable[NewFailure]) -> list[list[NewFailure]]:
 def _store_chains(
     connection: Connection,
     failures: Sequence[NewFailure],
-    capacity: ReportCapacity,
+    limits: ReportLimits,
     cache: RowCache,
     found: defaultdict[int, HourCache],
 ) -> Digests:
@@ -214,7 +213,7 @@ def _store_chains(
     Args:
         connection: a transaction that may write.
         failures: the reports.
-        capacity: the limits on stored reports and chains.
+        limits: the limits on stored reports and chains.
         cache: a cache of rows that are in the database.
         found: an output, by hour: the function adds the digests of the chains that it stores, or
             finds in the database, and that are not in ``cache``.
@@ -231,10 +230,10 @@ def _store_chains(
                 continue
             chain = chains[certificates] = chain_record(certificates)
             if chain.digest not in cache.of(new.hour).chains:
-                share = capacity.share(new.failure.host)
+                share = limits.share(new.failure.host)
                 unknown[chain.digest] = ReportedChain(chain, new.body.at, new.body.source, share)
                 hours[chain.digest] = new.hour
-    refused = _keep_chains(connection, unknown, capacity) if unknown else set()
+    refused = _keep_chains(connection, unknown, limits) if unknown else set()
     for digest in unknown.keys() - refused:
         found[hours[digest]].chains.add(digest)
     return {
@@ -244,14 +243,14 @@ def _store_chains(
 
 
 def _keep_chains(
-    connection: Connection, unknown: dict[bytes, ReportedChain], capacity: ReportCapacity
+    connection: Connection, unknown: dict[bytes, ReportedChain], limits: ReportLimits
 ) -> set[bytes]:
     """Store reported chains that are not in the database yet, while the limits leave room.
 
     Args:
         connection: a transaction that may write.
         unknown: the chains to store, by digest. Some may be stored already.
-        capacity: the limits on stored reports and chains.
+        limits: the limits on stored reports and chains.
 
     Returns:
         The digests of the chains that were not stored, because there was no room.
@@ -272,7 +271,7 @@ def _keep_chains(
     for digest in sorted(absent):
         new = unknown[digest]
         size = new.chain.row_size + sum(sizes.get(key, 0) for key, _ in new.chain.by_digest)
-        if chain_fits(new.share, new.source, size, recent, capacity):
+        if chain_fits(new.share, new.source, size, recent, limits):
             kept.append(new)
             recent.add(new.share, new.source)
             recent.used += size
@@ -290,7 +289,7 @@ def _group(new: NewFailure, chains: Digests) -> ReportGroup:
 
 
 def _place_groups(
-    connection: Connection, groups: Sequence[ReportGroup], capacity: ReportCapacity, cache: RowCache
+    connection: Connection, groups: Sequence[ReportGroup], limits: ReportLimits, cache: RowCache
 ) -> Placed:
     """Choose for each report group the row of ``report_groups`` that counts its reports.
 
@@ -312,27 +311,27 @@ def _place_groups(
         lock_usage(connection)
     for hour, new in unknown.items():
         taken = GroupCounts(*reports.count_groups(connection, hour))
-        limits = ((taken.hour, capacity.groups), (taken.day, capacity.groups_a_day))
-        nearly_full = any(number + len(new) > limit // 4 for number, limit in limits)
+        uses = ((taken.hour, limits.groups), (taken.day, limits.groups_a_day))
+        nearly_full = any(number + len(new) > limit // 4 for number, limit in uses)
         if nearly_full:
-            taken.shares = _by_share(reports.groups_by_host(connection, hour), capacity)
-        keys = every_fold(new, capacity) if nearly_full else {group_key(group) for group in new}
+            taken.shares = _by_share(reports.groups_by_host(connection, hour), limits)
+        keys = every_fold(new, limits) if nearly_full else {group_key(group) for group in new}
         stored = reports.existing_groups(connection, keys)
-        placed |= place(new, stored, taken, capacity)
+        placed |= place(new, stored, taken, limits)
     return placed
 
 
-def _by_share(hosts: Iterable[tuple[str, int]], capacity: ReportCapacity) -> Counter[str]:
+def _by_share(hosts: Iterable[tuple[str, int]], limits: ReportLimits) -> Counter[str]:
     found: Counter[str] = Counter()
     for host, number in hosts:
-        found[capacity.share(host)] += number
+        found[limits.share(host)] += number
     return found
 
 
 def _find_sums(
     connection: Connection,
     groups: Mapping[bytes, ReportGroup],
-    capacity: ReportCapacity,
+    limits: ReportLimits,
     cache: RowCache,
 ) -> dict[bytes, SumKey]:
     """Return the daily sum that counts each report group; insert its rows if they are missing.
@@ -350,7 +349,7 @@ def _find_sums(
     unknown = {key: group for key, group in groups.items() if key not in found}
     if not unknown:
         return found
-    folded = _fold_sums(connection, unknown, capacity)
+    folded = _fold_sums(connection, unknown, limits)
     traits = {key: tuple(getattr(sums, name) for name in TRAITS) for key, sums in folded.items()}
     places = {key: (sums.host, sums.served) for key, sums in folded.items()}
     # In the order of hours: the last day of each row is the one that is stored.
@@ -364,7 +363,7 @@ def _find_sums(
 
 
 def _fold_sums(
-    connection: Connection, groups: Mapping[bytes, ReportGroup], capacity: ReportCapacity
+    connection: Connection, groups: Mapping[bytes, ReportGroup], limits: ReportLimits
 ) -> dict[bytes, ReportGroup]:
     """Return the fields of the daily sum that counts each report group, by the key of the group.
 
@@ -378,13 +377,13 @@ def _fold_sums(
         day = day_of(group.hour)
         if day not in counts:
             counts[day] = reports.count_day_sums(connection, day)
-        step = step_of(counts[day], capacity.part_for(_FULL_HOURS * capacity.groups, group.host))
+        step = step_of(counts[day], limits.part_for(_FULL_HOURS * limits.groups, group.host))
         if step and day not in shares:
-            shares[day] = _by_share(reports.day_sums_by_host(connection, day), capacity)
+            shares[day] = _by_share(reports.day_sums_by_host(connection, day), limits)
         if step:
-            step = own_step(step, group.host, shares[day], capacity)
-            shares[day][capacity.share(group.host)] += 1
-        found[key] = fold(group, step, capacity)
+            step = own_step(step, group.host, shares[day], limits)
+            shares[day][limits.share(group.host)] += 1
+        found[key] = fold(group, step, limits)
         counts[day] += 1
     return found
 
@@ -433,7 +432,7 @@ def _merged(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
 def _record_origins(
     connection: Connection,
     members: Mapping[ReportGroup, Sequence[NewFailure]],
-    capacity: ReportCapacity,
+    limits: ReportLimits,
     cache: RowCache,
     found: Mapping[int, HourCache],
 ) -> None:
@@ -447,7 +446,7 @@ def _record_origins(
     for group, failures in members.items():
         met = group.verified or group.served
         before, marks = cache.of(group.hour).marks, found[group.hour].marks
-        share = capacity.share(group.host)
+        share = limits.share(group.host)
         for _, body in failures:
             mark = hash((body.source, group.host, met))
             if mark not in before and mark not in marks:
@@ -480,7 +479,7 @@ def _offered_samples(
 def _count_check_ins(
     connection: Connection,
     check_ins: Iterable[tuple[CheckIn, int]],
-    capacity: CheckInCapacity,
+    limits: CheckInLimits,
 ) -> None:
     """Count clients by day, version and app, from their check-ins.
 
@@ -498,6 +497,6 @@ def _count_check_ins(
         folds = {folded for key in keys for folded in check_in_folds(key)}
         stored = reports.existing_check_ins(connection, folds)
         number = reports.count_check_ins(connection, day)
-        for key, row in place_check_ins(keys, stored, number, capacity).items():
+        for key, row in place_check_ins(keys, stored, number, limits).items():
             counts[row] += reported[key]
     reports.add_to_check_ins(connection, counts)

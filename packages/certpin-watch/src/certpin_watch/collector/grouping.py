@@ -58,7 +58,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 @dataclass(frozen=True)
-class ReportCapacity:
+class ReportLimits:
     """Limits on stored reports.
 
     Attributes:
@@ -147,7 +147,7 @@ def group_of(failure: Failure, at: int, served: bytes, verified: bytes) -> Repor
     )
 
 
-def fold(group: ReportGroup, step: int, capacity: ReportCapacity) -> ReportGroup:
+def fold(group: ReportGroup, step: int, limits: ReportLimits) -> ReportGroup:
     """Return a report group with less detail, so that one row counts more different reports.
 
     A removed value becomes "other", empty or 0.
@@ -156,31 +156,31 @@ def fold(group: ReportGroup, step: int, capacity: ReportCapacity) -> ReportGroup
         group: the group.
         step: how much to remove. 0: nothing. 1: the network. 2: also the app's version. 3: also the
             app and its platform. 4 (``LAST_STEP``): also host, chains, pin set, version and reason.
-        capacity: knows the hosts that the monitor probes. The name of such a host is never removed.
+        limits: knows the hosts that the monitor probes. The name of such a host is never removed.
     """
     if step == 0:
         return group
     changes: dict[str, Any] = {"folded": group.folded + step}
     for fields in _FOLDED[: step + 1]:
         changes |= fields
-    if capacity.is_own_share(group.host):
+    if limits.is_own_share(group.host):
         changes["host"] = group.host
     return group._replace(**changes)
 
 
-def every_fold(groups: Iterable[ReportGroup], capacity: ReportCapacity) -> set[bytes]:
+def every_fold(groups: Iterable[ReportGroup], limits: ReportLimits) -> set[bytes]:
     """Return the keys of report groups, and of all their forms with less detail (see ``fold``).
 
-    The key of a group is the SHA-256 of its fields. ``capacity`` knows the hosts that the monitor
+    The key of a group is the SHA-256 of its fields. ``limits`` knows the hosts that the monitor
     probes; the name of such a host is part of every form.
     """
     return {
-        group_key(fold(group, step, capacity)) for group in groups for step in range(LAST_STEP + 1)
+        group_key(fold(group, step, limits)) for group in groups for step in range(LAST_STEP + 1)
     }
 
 
 def place(
-    groups: Sequence[ReportGroup], known: set[bytes], taken: GroupCounts, capacity: ReportCapacity
+    groups: Sequence[ReportGroup], known: set[bytes], taken: GroupCounts, limits: ReportLimits
 ) -> dict[ReportGroup, tuple[bytes, ReportGroup]]:
     """Choose for each report group the row of ``report_groups`` that counts its reports.
 
@@ -191,7 +191,7 @@ def place(
         groups: the groups of new reports.
         known: the keys of stored groups: of ``groups``, and of their forms with less detail.
         taken: the numbers of groups that are already stored.
-        capacity: the limits.
+        limits: the limits.
 
     Returns:
         The key and the fields of the chosen row, by the given group.
@@ -202,17 +202,17 @@ def place(
     for group in groups:
         if group in placed:
             continue
-        key, found = placed[group] = _place(group, stored, now, capacity)
+        key, found = placed[group] = _place(group, stored, now, limits)
         if key not in stored:
             stored.add(key)
             now.hour += 1
             now.day += 1
-            now.shares[capacity.share(found.host)] += 1
+            now.shares[limits.share(found.host)] += 1
     return placed
 
 
 def _place(
-    group: ReportGroup, stored: set[bytes], now: GroupCounts, capacity: ReportCapacity
+    group: ReportGroup, stored: set[bytes], now: GroupCounts, limits: ReportLimits
 ) -> tuple[bytes, ReportGroup]:
     """Return the key and the fields of the row of ``report_groups`` that counts a report group.
 
@@ -223,19 +223,20 @@ def _place(
         group: the report group.
         stored: the keys of the groups that are stored.
         now: the numbers of stored groups.
-        capacity: the limits.
+        limits: the limits.
     """
     key = group_key(group)
     if key in stored:
         return key, group
-    limits = (capacity.groups, capacity.groups_a_day)
-    hour, day = (capacity.part_for(limit, group.host) for limit in limits)
+    hour, day = (
+        limits.part_for(limit, group.host) for limit in (limits.groups, limits.groups_a_day)
+    )
     step = max(step_of(now.hour, hour), step_of(now.day, day))
-    folded = fold(group, own_step(step, group.host, now.shares, capacity), capacity)
+    folded = fold(group, own_step(step, group.host, now.shares, limits), limits)
     return group_key(folded), folded
 
 
-def own_step(step: int, host: str, shares: Counter[str], capacity: ReportCapacity) -> int:
+def own_step(step: int, host: str, shares: Counter[str], limits: ReportLimits) -> int:
     """Return the ``step`` with which ``fold`` removes details from a new report group of this host.
 
     The result is the given ``step``, or less if the host's share has few groups in this hour.
@@ -244,9 +245,9 @@ def own_step(step: int, host: str, shares: Counter[str], capacity: ReportCapacit
         step: the step without a reserve, from 0 (all details stay) to ``LAST_STEP``.
         host: the host.
         shares: the number of groups of each share in this hour.
-        capacity: the limits, which know the share of a host.
+        limits: the limits, which know the share of a host.
     """
-    if not (share := capacity.share(host)):
+    if not (share := limits.share(host)):
         return step
     own = shares[share]
     if own < OWN:
@@ -288,7 +289,7 @@ class RecentChains:
 
 
 def chain_fits(
-    share: str, source: str, size: int, recent: RecentChains, capacity: ReportCapacity
+    share: str, source: str, size: int, recent: RecentChains, limits: ReportLimits
 ) -> bool:
     """Return True if there is room for a reported chain that is not stored yet.
 
@@ -308,14 +309,14 @@ def chain_fits(
         source: the network that reported the chain.
         size: the bytes of the chain, certificates included.
         recent: the used budget, and the chains that were stored in the last hour.
-        capacity: the limits.
+        limits: the limits.
     """
-    limits = (capacity.chains, capacity.budget)
-    chains, budget = (limit if share else limit // 4 for limit in limits)
+    part = 1 if share else 4
+    chains, budget = limits.chains // part, limits.budget // part
     used = recent.used + size
     if share and recent.shares[share] < OWN and used <= budget:
         return True
-    rare = recent.sources[source] < max(OWN, capacity.chains // _NETWORKS)
+    rare = recent.sources[source] < max(OWN, limits.chains // _NETWORKS)
     return rare and recent.sources.total() < chains and used <= budget - budget // 8
 
 
@@ -368,7 +369,7 @@ class RowCache:
             known.marks |= new.marks
 
 
-class CheckInCapacity(NamedTuple):
+class CheckInLimits(NamedTuple):
     """Limits on the rows that count clients by day, version and app, from their check-ins.
 
     Clients of a deployed version are counted however full a day is. Otherwise a flood of false
@@ -401,19 +402,19 @@ class CountingLimits:
     """All limits on the data that the collector stores about reports.
 
     Attributes:
-        capacity: the limits on report groups and chains.
+        reports: the limits on report groups and chains.
         samples: the maximum number of samples (stored report documents) of a report group.
         max_samples: the maximum number of samples of all groups together.
         check_ins: the limits on check-ins.
     """
 
-    capacity: ReportCapacity
+    reports: ReportLimits
     samples: int = 3
     max_samples: int = 10_000
-    check_ins: CheckInCapacity = field(default_factory=CheckInCapacity)
+    check_ins: CheckInLimits = field(default_factory=CheckInLimits)
 
 
-def check_in_capacity(sets: Iterable[MonitoredPinSet], rows: int) -> CheckInCapacity:
+def check_in_limits(sets: Iterable[MonitoredPinSet], rows: int) -> CheckInLimits:
     """Return the limits on check-ins.
 
     Args:
@@ -425,7 +426,7 @@ def check_in_capacity(sets: Iterable[MonitoredPinSet], rows: int) -> CheckInCapa
         own = {watched.pins.version, *(version.number for version in watched.deployed.versions)}
         numbers.setdefault(watched.pins.name, set()).update(own)
     versions = frozenset((name, number) for name, own in numbers.items() for number in own)
-    return CheckInCapacity(rows, frozenset(numbers) or None, versions)
+    return CheckInLimits(rows, frozenset(numbers) or None, versions)
 
 
 def check_in_folds(key: CheckInGroup) -> tuple[CheckInGroup, CheckInGroup, CheckInGroup]:
@@ -439,7 +440,7 @@ def check_in_folds(key: CheckInGroup) -> tuple[CheckInGroup, CheckInGroup, Check
 
 
 def place_check_ins(
-    keys: Iterable[CheckInGroup], known: set[CheckInGroup], count: int, capacity: CheckInCapacity
+    keys: Iterable[CheckInGroup], known: set[CheckInGroup], count: int, limits: CheckInLimits
 ) -> dict[CheckInGroup, CheckInGroup]:
     """Choose the database row that counts each check-in.
 
@@ -450,7 +451,7 @@ def place_check_ins(
         keys: the check-ins of one day, with all fields.
         known: the stored rows that could count these check-ins (see ``check_in_folds``).
         count: how many rows are stored for the day.
-        capacity: the limits.
+        limits: the limits.
 
     Returns:
         The chosen row for each check-in.
@@ -458,9 +459,9 @@ def place_check_ins(
     stored = set(known)
     placed: dict[CheckInGroup, CheckInGroup] = {}
     for key in keys:
-        limit = capacity.rows_for(key.pin_set)
+        limit = limits.rows_for(key.pin_set)
         whole, nameless, last = check_in_folds(key)
-        deployed = (key.pin_set, key.version) in capacity.versions
+        deployed = (key.pin_set, key.version) in limits.versions
         if whole in stored or count < limit:
             found = whole
         else:

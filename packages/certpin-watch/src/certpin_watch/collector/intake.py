@@ -21,11 +21,11 @@ from certpin.errors import CertpinError, StoreError
 from certpin_watch import telemetry
 from certpin_watch.collector.counting import count
 from certpin_watch.collector.grouping import (
-    CheckInCapacity,
+    CheckInLimits,
     CountingLimits,
-    ReportCapacity,
+    ReportLimits,
     RowCache,
-    check_in_capacity,
+    check_in_limits,
 )
 from certpin_watch.context import pause
 from certpin_watch.counters import COUNTERS
@@ -271,7 +271,7 @@ class Committer:
         self._watched = watch.pin_files
         self._settings = watch.settings.collector
         self._patterns = Patterns(named=watch.settings.monitor.named)
-        self._check_ins = CheckInCapacity()
+        self._check_ins = CheckInLimits()
         self._renewed_at = -_RENEW_SETS
         self._cache = RowCache()
         self._failing = False
@@ -300,14 +300,14 @@ class Committer:
     def _count(self, batch: Sequence[ReceivedBody]) -> BatchResult:
         settings = self._settings
         self._renew_sets()
-        capacity = ReportCapacity(
+        reports = ReportLimits(
             settings.groups_per_hour,
             settings.chains_per_hour,
             self._patterns.share,
             settings.groups_per_day,
             settings.budget,
         )
-        limits = CountingLimits(capacity, settings.samples, settings.most_samples, self._check_ins)
+        limits = CountingLimits(reports, settings.samples, settings.most_samples, self._check_ins)
         with (
             telemetry.span("certpin.batch", batch_size=len(batch)),
             self._store.write() as connection,
@@ -322,7 +322,7 @@ class Committer:
         self._renewed_at = now
         sets = self._watched.snapshot().sets
         self._patterns = self._patterns.renewed(sets)
-        self._check_ins = check_in_capacity(sets, self._settings.presences_per_day)
+        self._check_ins = check_in_limits(sets, self._settings.presences_per_day)
 
     def _record_success(self, result: BatchResult) -> None:
         self._cache.learn(result.hours)

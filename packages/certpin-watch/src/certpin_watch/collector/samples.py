@@ -233,7 +233,7 @@ def keep_samples(
         key, body = sample.key, sample.body
         if held[key] < limits.samples and _fits(sample, counts, limits):
             held[key] += 1
-            share = limits.capacity.share(sample.host)
+            share = limits.reports.share(sample.host)
             counts.add(share, sample.size)
             rows.append(SampleRow(key, body.at, body.source, body.sample, share))
     if rows:
@@ -248,7 +248,7 @@ def _is_tight(
 
     Then the caller has to count the samples of the last hour by share.
     """
-    room = limits.capacity.budget
+    room = limits.reports.budget
     used = counts.used + sum(sample.size for sample in offered)
     return counts.total + len(offered) > limits.max_samples or used > room - room // 8
 
@@ -258,11 +258,11 @@ def _fits(sample: OfferedSample, counts: SampleCounts, limits: CountingLimits) -
 
     ``counts`` has the number of stored samples and the used bytes.
     """
-    capacity, used = limits.capacity, counts.used + sample.size
-    share = capacity.share(sample.host)
+    reports, used = limits.reports, counts.used + sample.size
+    share = reports.share(sample.host)
     if share and limits.max_samples and counts.shares[share] < OWN:
         # The last part of the budget is for chains, because a sample says little without them.
-        return used <= capacity.budget - capacity.budget // 16
-    parts = (limits.max_samples, capacity.budget)
-    samples, room = (capacity.part_for(limit, sample.host) for limit in parts)
+        return used <= reports.budget - reports.budget // 16
+    parts = (limits.max_samples, reports.budget)
+    samples, room = (reports.part_for(limit, sample.host) for limit in parts)
     return counts.total < samples and used <= room - room // 8

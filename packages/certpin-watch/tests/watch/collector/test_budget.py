@@ -20,7 +20,7 @@ from certpin_watch.collector.grouping import (
     CHAINS_LEFT_OUT,
     OWN,
     CountingLimits,
-    ReportCapacity,
+    ReportLimits,
     RowCache,
 )
 from certpin_watch.settings import Thresholds
@@ -82,7 +82,7 @@ def used(store: Store) -> int:
 def test_invented_chains_of_one_host_do_not_hide_a_chain_of_another(
     sqlite_store: Store,
 ) -> None:
-    limits = CountingLimits(ReportCapacity(1000, 100, share=str))
+    limits = CountingLimits(ReportLimits(1000, 100, share=str))
     many = [f"198.{n}.0.0/24" for n in range(20)]
     counted(
         sqlite_store, [chain_report(n, "flooded.example", many[n % 20]) for n in range(500)], limits
@@ -94,7 +94,7 @@ def test_invented_chains_of_one_host_do_not_hide_a_chain_of_another(
 
 
 def test_one_network_does_not_hide_chains_that_others_report(sqlite_store: Store) -> None:
-    limits = CountingLimits(ReportCapacity(1000, 100, share=str))
+    limits = CountingLimits(ReportLimits(1000, 100, share=str))
     counted(
         sqlite_store, [chain_report(n, "a.example", "198.51.100.0/24") for n in range(500)], limits
     )
@@ -104,7 +104,7 @@ def test_one_network_does_not_hide_chains_that_others_report(sqlite_store: Store
 
 
 def test_chains_from_a_clock_that_ran_ahead_fill_no_hour(sqlite_store: Store) -> None:
-    limits = CountingLimits(ReportCapacity(1000, 100, share=str))
+    limits = CountingLimits(ReportLimits(1000, 100, share=str))
     ahead = [chain_report(n, "a.example", f"198.{n}.0.0/24", AT + 40 * DAY) for n in range(100)]
     counted(sqlite_store, ahead, limits)
     now = [chain_report(100 + n, "a.example", f"198.{n}.0.0/24") for n in range(50)]
@@ -119,10 +119,10 @@ def test_budget_is_exact_and_its_last_part_is_for_hosts_with_a_policy(
 ) -> None:
     budget = 40_000
     watched = {"a.example", "flooded.example"}
-    capacity = ReportCapacity(
+    reports = ReportLimits(
         10**6, 10**6, lambda host: host if host in watched else "", budget=budget
     )
-    limits, known = CountingLimits(capacity), RowCache()
+    limits, known = CountingLimits(reports), RowCache()
     parts = {"stranger.example": budget // 4, "flooded.example": budget - budget // 16}
     for host, limit in parts.items():
         counted(store, [chain_report(n, host) for n in range(50)], limits, known)
@@ -135,7 +135,7 @@ def test_budget_is_exact_and_its_last_part_is_for_hosts_with_a_policy(
 
 
 def test_samples_count_for_the_budget(sqlite_store: Store) -> None:
-    limits = CountingLimits(ReportCapacity(1000, 1000, share=str, budget=20_000), samples=3)
+    limits = CountingLimits(ReportLimits(1000, 1000, share=str, budget=20_000), samples=3)
     batch = [
         ReceivedBody(AT, "192.0.2.0/24", (failure(n, network=f"net {n}"),), bytes(1000))
         for n in range(50)
@@ -146,7 +146,7 @@ def test_samples_count_for_the_budget(sqlite_store: Store) -> None:
 
 
 def test_chains_that_the_monitor_sees_do_not_count_for_the_budget(store: Store) -> None:
-    limits = CountingLimits(ReportCapacity(1000, 1000, share=str))
+    limits = CountingLimits(ReportLimits(1000, 1000, share=str))
     counted(store, [chain_report(1, "a.example"), chain_report(2, "a.example")], limits)
     before, now = used(store), datetime.fromtimestamp(AT, UTC)
     seen = served_of(chain_report(1, "a.example"))
@@ -164,7 +164,7 @@ def test_chains_that_the_monitor_sees_do_not_count_for_the_budget(store: Store) 
 @pytest.mark.parametrize("passed", [MIN_AGE + 1, -MIN_AGE - 1])  # or the clock was set back
 def test_largest_source_is_evicted_first(sqlite_store: Store, passed: int) -> None:
     limits, hostile = (
-        CountingLimits(ReportCapacity(1000, 1000, share=str, budget=100_000)),
+        CountingLimits(ReportLimits(1000, 1000, share=str, budget=100_000)),
         "198.51.100.0/24",
     )
     counted(sqlite_store, [chain_report(n, "a.example", at=AT) for n in range(3)], limits)
@@ -191,7 +191,7 @@ def test_many_samples_of_one_network_are_evicted_for_those_of_others(
     store: Store,
 ) -> None:
     limits, hostile = (
-        CountingLimits(ReportCapacity(1000, 1000, share=str), max_samples=20),
+        CountingLimits(ReportLimits(1000, 1000, share=str), max_samples=20),
         "198.51.100.0/24",
     )
 
@@ -225,8 +225,8 @@ def test_flood_at_one_host_keeps_out_no_sample_of_another(store: Store) -> None:
     The flood comes from very many networks, and also names hosts without a policy.
     """
     watched = {"flooded.example", "a.example"}
-    capacity = ReportCapacity(1000, 1000, lambda host: host if host in watched else "")
-    limits, known = CountingLimits(capacity, max_samples=20), RowCache()
+    reports = ReportLimits(1000, 1000, lambda host: host if host in watched else "")
+    limits, known = CountingLimits(reports, max_samples=20), RowCache()
 
     def samples(at: int, *bodies: ReceivedBody) -> Counter[str]:
         """Evict samples at the time ``at``, store reports, and return the number of samples by
@@ -253,7 +253,7 @@ def test_flood_at_one_host_keeps_out_no_sample_of_another(store: Store) -> None:
 def test_several_writers_keep_only_the_reserved_samples_of_a_host(
     postgres_store: Store,
 ) -> None:
-    limits = CountingLimits(ReportCapacity(1000, 1000, share=str), max_samples=1)
+    limits = CountingLimits(ReportLimits(1000, 1000, share=str), max_samples=1)
 
     def writer(start: int) -> None:
         for turn in range(4):
@@ -270,7 +270,7 @@ def test_several_writers_keep_only_the_reserved_samples_of_a_host(
 
 def test_several_writers_never_keep_more_than_the_budget(postgres_store: Store) -> None:
     """Writers store some of the same chains, and a monitor stores some of them too."""
-    limits = CountingLimits(ReportCapacity(60, 10**6, share=str, budget=40_000))
+    limits = CountingLimits(ReportLimits(60, 10**6, share=str, budget=40_000))
 
     def writer(start: int) -> None:
         known = RowCache()
@@ -295,7 +295,7 @@ def test_several_writers_never_keep_more_than_the_budget(postgres_store: Store) 
 
 
 def test_networks_that_report_a_chain_are_recorded(sqlite_store: Store) -> None:
-    limits, known = CountingLimits(ReportCapacity(1000, 1000, share=str)), RowCache()
+    limits, known = CountingLimits(ReportLimits(1000, 1000, share=str)), RowCache()
     sources = ("192.0.2.0/24", "192.0.3.0/24", "198.51.100.0/24", "2001:db8:1::/48", "")
     for _ in range(2):
         batch = [ReceivedBody(AT, source, (failure(n),)) for n, source in enumerate(sources)]

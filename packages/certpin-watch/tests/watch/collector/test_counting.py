@@ -14,9 +14,9 @@ from certpin_watch.collector.counting import BatchResult, count
 from certpin_watch.collector.decode import CheckIn, Failure, ReceivedBody
 from certpin_watch.collector.grouping import (
     CHAINS_LEFT_OUT,
-    CheckInCapacity,
+    CheckInLimits,
     CountingLimits,
-    ReportCapacity,
+    ReportLimits,
     RowCache,
 )
 from certpin_watch.store.chains import chain_record
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from certpin_watch.store import Store
 
 AT = 100 * DAY + 5 * HOUR + 7
-LIMITS = CountingLimits(ReportCapacity(1000, 100))
+LIMITS = CountingLimits(ReportLimits(1000, 100))
 SERVED = (b"leaf", b"intermediate")
 
 
@@ -147,7 +147,7 @@ def test_day_sums_change_together_with_the_groups(store: Store) -> None:
 
 @pytest.mark.medium
 def test_hostile_reports_can_only_fill_the_sums_of_a_day(store: Store) -> None:
-    limits, known = CountingLimits(ReportCapacity(16, 4)), RowCache()
+    limits, known = CountingLimits(ReportLimits(16, 4)), RowCache()
     for hour in range(12):
         at = AT // DAY * DAY + hour * HOUR
         batch = [
@@ -183,7 +183,7 @@ def test_clients_with_a_version_are_counted_by_day(store: Store) -> None:
 
 
 def test_hostile_check_ins_can_only_fill_a_day(store: Store) -> None:
-    limits = CountingLimits(LIMITS.capacity, check_ins=CheckInCapacity(20, frozenset({"bank-app"})))
+    limits = CountingLimits(LIMITS.reports, check_ins=CheckInLimits(20, frozenset({"bank-app"})))
 
     def check_in(
         number: int, pin_set: str = "bank-app", version: int = 12, app: str = ""
@@ -207,9 +207,7 @@ def test_hostile_check_ins_can_only_fill_a_day(store: Store) -> None:
 
 
 def test_few_samples_of_each_group_are_kept(store: Store) -> None:
-    limits = CountingLimits(
-        ReportCapacity(1000, 100, share=lambda _: ""), samples=2, max_samples=20
-    )
+    limits = CountingLimits(ReportLimits(1000, 100, share=lambda _: ""), samples=2, max_samples=20)
     for turn in range(3):
         batch = [
             body(failure(turn * 100 + n, network=f"net {n}"), sample=b"{%d}" % n) for n in range(4)
@@ -223,7 +221,7 @@ def test_few_samples_of_each_group_are_kept(store: Store) -> None:
 
 
 def test_hostile_reports_can_only_fill_an_hour(store: Store) -> None:
-    limits, known = CountingLimits(ReportCapacity(20, 8)), RowCache()
+    limits, known = CountingLimits(ReportLimits(20, 8)), RowCache()
     for turn in range(10):
         batch = [
             body(

@@ -12,7 +12,7 @@ from certpin_watch.collector.grouping import (
     LAST_STEP,
     OWN,
     GroupCounts,
-    ReportCapacity,
+    ReportLimits,
     every_fold,
     fold,
     group_key,
@@ -28,7 +28,7 @@ GROUP = ReportGroup(
 )
 
 
-UNLIMITED = ReportCapacity(10**6, 10**6)
+UNLIMITED = ReportLimits(10**6, 10**6)
 
 
 def _ours(host: str) -> str:
@@ -67,7 +67,7 @@ def test_hour_has_at_most_twice_its_limit_of_groups(seed: int, room: int, values
         GROUP._replace(host=host, app=app, app_version=version, network=network, reason=reason)
         for host, app, version, network, reason in seen
     ]
-    placed = place(groups, set(), GroupCounts(), ReportCapacity(room, 10))
+    placed = place(groups, set(), GroupCounts(), ReportLimits(room, 10))
     assert set(placed) == set(groups)
     kinds = len({(group.kind, group.decision) for group in groups})
     assert len({key for key, _ in placed.values()}) <= 2 * room + kinds
@@ -78,10 +78,10 @@ def test_hour_has_at_most_twice_its_limit_of_groups(seed: int, room: int, values
 
 @pytest.mark.medium
 def test_hosts_without_a_policy_cannot_fill_the_hour_for_others() -> None:
-    capacity = ReportCapacity(100, 10, _ours)
+    limits = ReportLimits(100, 10, _ours)
     strangers = [GROUP._replace(host=f"{number}.evil.example") for number in range(10_000)]
     ours = [GROUP._replace(network=f"net {number}") for number in range(40)]
-    placed = place([*strangers, *ours], set(), GroupCounts(), capacity)
+    placed = place([*strangers, *ours], set(), GroupCounts(), limits)
     assert all(placed[group][1] == group for group in ours)
 
 
@@ -89,11 +89,11 @@ def test_hosts_without_a_policy_cannot_fill_the_hour_for_others() -> None:
 def test_host_with_a_policy_cannot_fill_the_hour_or_the_day_for_another() -> None:
     hostile = [GROUP._replace(host="flooded.example", reason=f"{n}") for n in range(10_000)]
     ours = [GROUP._replace(network=f"net {number}") for number in range(3 * OWN)]
-    for capacity in (
-        ReportCapacity(100, 10, str),
-        ReportCapacity(10**6, 10, str, groups_a_day=100),
+    for limits in (
+        ReportLimits(100, 10, str),
+        ReportLimits(10**6, 10, str, groups_a_day=100),
     ):
-        placed = place([*hostile, *ours], set(), GroupCounts(), capacity)
+        placed = place([*hostile, *ours], set(), GroupCounts(), limits)
         found = [placed[group][1] for group in ours]
         assert found[:OWN] == ours[:OWN]
         assert {group.host for group in found} == {GROUP.host}  # failures there still count
@@ -101,5 +101,5 @@ def test_host_with_a_policy_cannot_fill_the_hour_or_the_day_for_another() -> Non
 
 
 def test_stored_group_counts_its_reports_in_a_full_hour() -> None:
-    placed = place([GROUP], {group_key(GROUP)}, GroupCounts(10**6, 10**6), ReportCapacity(100, 10))
+    placed = place([GROUP], {group_key(GROUP)}, GroupCounts(10**6, 10**6), ReportLimits(100, 10))
     assert placed[GROUP] == (group_key(GROUP), GROUP)

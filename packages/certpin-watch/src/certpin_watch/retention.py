@@ -51,7 +51,7 @@ async def run(watch: Watch, stop: asyncio.Event) -> None:
 
 @dataclass
 class _Kind:
-    """A kind of row (reports, alerts, …) with expired rows that are still to be deleted.
+    """A kind of row with expired rows that are still to be deleted.
 
     Attributes:
         name: the kind.
@@ -96,7 +96,7 @@ class RetentionTask:
         await asyncio.to_thread(self._warn_of_short_window)
 
     def _kinds(self) -> list[_Kind]:
-        """Return the kinds of rows (reports, alerts, …) to delete in this round.
+        """Return the kinds of rows to delete in this round.
 
         The list is empty if the clock jumped ahead, because rows would then seem to be expired.
         """

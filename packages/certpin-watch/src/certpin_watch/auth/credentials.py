@@ -4,8 +4,8 @@ Both are hashed with Argon2id (RFC 9106), with different parameters. ``permissio
 text of a token, ``store.accounts`` has the SQL statements. The text of a token contains an ID, by
 which the token is found in the database.
 
-A client network with too many failures waits longer each time. ``LoginThrottle`` counts wrong
-passwords in the database, ``TokenThrottle`` wrong tokens in memory.
+A *source* (the network of a client) with too many failures waits longer each time.
+``LoginThrottle`` counts wrong passwords in the database, ``TokenThrottle`` wrong tokens in memory.
 """
 
 from __future__ import annotations
@@ -316,7 +316,7 @@ class LoginDecision:
 
 
 class LoginThrottle:
-    """Counts attempts to log in, by source (the network of the client) and by account.
+    """Counts attempts to log in, by source and by account.
 
     A source with too many failures has to wait. An account is never locked, because an attacker
     could then lock it. While an account is under attack, attempts from sources without a successful
@@ -398,7 +398,7 @@ class LoginThrottle:
 
 
 class TokenThrottle:
-    """Counts wrong tokens by source (the network of the client), in memory. Threads may share it.
+    """Counts wrong tokens by source, in memory. Threads may share it.
 
     The secret of a token has 256 random bits. So the throttle only saves the work of hashing, and
     needs no exact count over all processes.

@@ -2,6 +2,8 @@
 
 Every target is probed once in each interval, at its own time (its *slot*), and sooner after a
 change. At other locations, workers run the probes: they get their jobs through ``handout``.
+
+The *lease* is the right to probe: a row in the store that one process at a time holds.
 """
 
 from __future__ import annotations
@@ -105,9 +107,8 @@ class LostLeaseError(Exception):
 class Scheduler:
     """Runs rounds of probes from this service's own location. Not thread-safe.
 
-    A lease (a row in the store that one process at a time holds) ensures that one process at a time
-    probes. Each transaction that stores results renews the lease, so a process that lost the lease
-    stores nothing.
+    A lease ensures that one process at a time probes. Each transaction that stores results renews
+    the lease, so a process that lost the lease stores nothing.
 
     Args:
         watch: settings, store, pin files and clock.
@@ -123,7 +124,7 @@ class Scheduler:
         self._lease: HeldLease | None = None
 
     def run_round(self) -> int:
-        """Probe the targets that are due, if this process gets the lease (the right to probe).
+        """Probe the targets that are due, if this process gets the lease.
 
         Returns:
             The number of stored results; 0 if another process has the lease.
@@ -159,7 +160,7 @@ class Scheduler:
             return 0
 
     def release(self) -> None:
-        """Release the lease (the right to probe), so that another process takes over at once.
+        """Release the lease, so that another process takes over at once.
 
         Raises:
             StoreError: the store can't be used. The lease then ends by itself.

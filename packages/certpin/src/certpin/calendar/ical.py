@@ -1,4 +1,4 @@
-"""Writes the calendar of a pin set as iCalendar (RFC 5545), to import or to subscribe to."""
+"""Write the calendar of a pin set as iCalendar (RFC 5545), to import or to subscribe to."""
 
 from __future__ import annotations
 

@@ -200,10 +200,7 @@ def _no_key_satisfies_both(old: HostPolicy, new: HostPolicy) -> bool:
 
 
 def _pins(old: HostPolicy, new: HostPolicy) -> Iterator[Finding]:
-    """Yield a finding for each pin that was added, was removed, or changed its state.
-
-    A finding is a weight (``safe``, ``careful`` or ``breaks``) and its explanation.
-    """
+    """Yield a finding for each pin that was added, was removed, or changed its state."""
     before, after = old.live_pins, new.live_pins
     for pin, entry in after.items():
         if pin in before:
@@ -259,8 +256,7 @@ def _pin_state(pin: Pin, before: HostPin, after: HostPin) -> Iterator[Finding]:
 def _pins_compromised(old: HostPolicy, new: HostPolicy) -> Iterator[Finding]:
     """Yield a finding for each pin that was newly marked compromised, or no longer is.
 
-    A finding is a weight (``safe``, ``careful`` or ``breaks``) and its explanation. Clients refuse
-    a path that contains a compromised key at any position.
+    Clients refuse a path that contains a compromised key at any position.
     """
     for pin in sorted(new.compromised - old.compromised - old.live_pins.keys(), key=str):
         text = f"{pin} is marked compromised: new clients refuse every path that contains it"

@@ -282,8 +282,8 @@ def _leases(connection: Connection, now: datetime) -> tuple[Lease, ...]:
 def _last_report(connection: Connection) -> datetime | None:
     """Return when the last report was stored; None if there is none.
 
-    That is the latest time of arrival of a report identity (a digest that recognises a repeat). If
-    no identity is stored any more, it is the hour of the newest report.
+    That is the latest time of arrival of a report identity. If no identity is stored any more, it
+    is the hour of the newest report.
     """
     stored = connection.execute(select(func.max(REPORT_IDENTITIES.c.received_at))).scalar()
     if stored is None:

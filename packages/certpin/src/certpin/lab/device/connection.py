@@ -1,6 +1,7 @@
 """One connection of a device to the lab, without I/O.
 
-The connection comes through the lab's proxy, or by a route (the WireGuard tunnel).
+The connection comes through the lab's proxy, or by a route (the WireGuard tunnel). A *turn* is the
+run of one case for one host.
 """
 
 from __future__ import annotations
@@ -47,9 +48,8 @@ class DeviceSession(CaseRun):
     def clear_application(self, seen: Connection) -> Starting | None:
         """Choose this connection's turn, and return the server for its clear-text part before TLS.
 
-        A turn is the run of one case for one host. Return None if the protocol has no part before
-        TLS, such as STARTTLS. ``seen`` is the evidence of the connection. A session calls this
-        method before any other.
+        Return None if the protocol has no part before TLS, such as STARTTLS. ``seen`` is the
+        evidence of the connection. A session calls this method before any other.
         """
         self.visit = self._schedule.admit(seen, self._port)
         vars(self).update(vars(self._case_run))
@@ -59,10 +59,7 @@ class DeviceSession(CaseRun):
         """Do nothing: the turn (the run of a case for a host) already stores this connection."""
 
     def failed(self, error: CannotServeError) -> None:
-        """Record in the connection's turn that the lab could not serve the connection.
-
-        A turn is the run of one case for one host.
-        """
+        """Record in the connection's turn that the lab could not serve the connection."""
         self._case_run.failed(error)
 
     def step(self, *, hung_up: bool = False, ended: bool = False) -> None:

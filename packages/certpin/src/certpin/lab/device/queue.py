@@ -1,8 +1,8 @@
 """The queue of a host's cases, with good controls before, between and after the cases. No I/O.
 
-The good control is a case with the honest server, which the app must accept. A refusal counts only
-if a later good control succeeds. Otherwise a device without a network, or an app that crashed,
-would seem to check pins.
+A *turn* is the run of one case for this host. The *good control* is a case with the honest server,
+which the app must accept. A refusal counts only if a later good control succeeds. Otherwise a
+device without a network, or an app that crashed, would seem to check pins.
 """
 
 from __future__ import annotations
@@ -76,10 +76,7 @@ class CaseQueue:
 
     @property
     def finished(self) -> bool:
-        """True if every case has a result, and the latest good control succeeded.
-
-        A good control is a case with the honest server, which the app must accept.
-        """
+        """True if every case has a result, and the latest good control succeeded."""
         return not self._queue and self.current is None and self._trusted
 
     @property
@@ -95,15 +92,11 @@ class CaseQueue:
 
     @property
     def in_doubt(self) -> int:
-        """The number of cases that the app refused, and that no good control has confirmed yet.
-
-        A good control is a case with the honest server: if the app accepts it, earlier refusals
-        count.
-        """
+        """The number of cases that the app refused, and that no good control has confirmed yet."""
         return len(self._doubtful)
 
     def turn(self, *, wide: bool = True) -> Turn | None:
-        """Return the active turn (the run of a case for this host), or begin the next turn.
+        """Return the active turn, or begin the next turn.
 
         Args:
             wide: False if no case about two hosts may begin now.
@@ -120,7 +113,7 @@ class CaseQueue:
         return self.current
 
     def update(self, turn: Turn) -> None:
-        """Process an event on a connection of a turn (a run of a case). Judge the turn if it ended.
+        """Process an event on a connection of a turn. Judge the turn if it ended.
 
         A turn that was judged before is judged again, because a late connection may show that its
         attack succeeded.
@@ -135,7 +128,7 @@ class CaseQueue:
     def stop(self) -> None:
         """Stop the queue. Refusals that no good control confirmed become inconclusive.
 
-        A good control is a case with the honest server. Cases that never ran get no result.
+        Cases that never ran get no result.
         """
         for turn in self._doubtful:
             self._settle(turn, _NO_CONTROL)
@@ -157,8 +150,8 @@ class CaseQueue:
     def _postpone(self, turn: Turn) -> Turn | None:
         """Put the case of a turn back into the queue, behind the next case, and return None.
 
-        A turn is the run of a case. Called for a case about two hosts if another such case is
-        active: only one can run at a time.
+        Called for a case about two hosts if another such case is active: only one can run at a
+        time.
         """
         place = 0 if not self._queue or self._queue == [CONTROL] else 1
         self._queue.insert(place, turn.case)
@@ -190,8 +183,7 @@ class CaseQueue:
     def _again(self, turn: Turn, judgement: Judgement) -> None:
         """Put an inconclusive case back into the queue, before the last good control.
 
-        A good control is a case with the honest server. After ``_TRIES`` tries, the inconclusive
-        judgement becomes the result of the case.
+        After ``_TRIES`` tries, the inconclusive judgement becomes the result of the case.
 
         Args:
             turn: the run of the case.
@@ -206,7 +198,7 @@ class CaseQueue:
         self._queue.insert(len(self._queue) - 1, turn.case)
 
     def _revise(self, turn: Turn) -> None:
-        """Change the result of a turn (a run of a case) if a late connection leaked data in it."""
+        """Change the result of a turn if a late connection leaked data in it."""
         judgement = turn.judgement()
         if judgement.verdict is not Verdict.ACCEPT or is_control(turn):
             return

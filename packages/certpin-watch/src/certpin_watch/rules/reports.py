@@ -333,9 +333,12 @@ def _clients_by_app_version(evidence: Evidence, pin_set: str, app: str) -> dict[
 
 
 def order(version: str) -> tuple[tuple[int, str], ...]:
-    """Return a key that sorts app versions by number, so that 3.10 comes after 3.9."""
-    parts = re.findall(r"[0-9]{1,9}|[^0-9.]+", version)
-    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in parts)
+    """Return a key that sorts app versions by number, so that 3.10 comes after 3.9.
+
+    Any text has a key, because clients choose the versions in their reports.
+    """
+    parts = re.findall(r"([0-9]{1,9})|([^0-9.]+)", version)
+    return tuple((int(number), "") if number else (-1, text) for number, text in parts)
 
 
 @partial(

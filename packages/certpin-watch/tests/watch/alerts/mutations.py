@@ -352,4 +352,11 @@ MUTATIONS: list[Mutation] = [
         "tests/watch/rules/test_probe_rules.py"
         "::test_too_few_scts_that_clients_only_report_are_a_warning",
     ),
+    Mutation(
+        "every text is an app version with an order",
+        _ALERT_RULES + "reports.py",
+        '(int(number), "") if number else',
+        '(int(number or text), "") if (number or text).isdigit() else',
+        _RULES + "every_text_is_an_app_version_with_an_order",
+    ),
 ]

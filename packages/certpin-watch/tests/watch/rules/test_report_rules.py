@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis.strategies import text
 from msgspec import structs
 
 from certpin.pins import HostServer
@@ -240,6 +242,18 @@ def test_wrong_clocks_do_not_count_for_an_old_app() -> None:
 
 def test_versions_are_compared_as_numbers() -> None:
     assert max("3.10", "3.9", "3.9.1", "3.9-beta", key=order) == "3.10"
+
+
+@given(text())
+@example("\u00b2")  # superscript two, a digit for str.isdigit and not for int
+@example("1.\u2460")
+@example("9" * 5000)
+def test_every_text_is_an_app_version_with_an_order(version: str) -> None:
+    """One version that raises would stop the rule old-app-fails for all hosts."""
+    assert max("1.0", version, key=order) in {"1.0", version}
+    holders = held(400, "1.0"), held(5000, "2.0", 2)
+    groups = (group(app_version="1.0"), group(LIMITS.few, app_version=version))
+    found("old-app-fails", groups=groups, holders=(*holders, held(LIMITS.few, version)))
 
 
 def test_mismatches_in_report_mode_would_lock_clients_out() -> None:

@@ -318,9 +318,10 @@ class LoginDecision:
 class LoginThrottle:
     """Counts attempts to log in, by source and by account.
 
-    A source with too many failures has to wait. An account is never locked, because an attacker
-    could then lock it. While an account is under attack, attempts from sources without a successful
-    login are delayed, and attempts from sources with a successful login are not.
+    A source with too many failures has to wait. A login withdraws its failures at that account, and
+    not those at others. An account is never locked, because an attacker could then lock it. While
+    an account is under attack, attempts from sources without a successful login are delayed, and
+    attempts from sources with a successful login are not.
 
     The counters are in the database, so that several processes don't allow more guesses than one.
     An attempt counts as a failure when it begins, until it succeeds: otherwise parallel attempts
@@ -352,12 +353,14 @@ class LoginThrottle:
         at = now.timestamp()
         with self._store.write() as connection:
             sweep_failures(connection, at, _SWEPT)
-        source_key, account_key = _key("source", source), _key("account", account)
+        source_key, pair_key, account_key = _keys(source, account)
         with self._store.write() as connection:
             failures = lock_failures(connection, source_key, at)
             if (wait := wait_after(failures, at)) > 0:
                 return LoginDecision(refused_for=wait)
             set_failures(connection, source_key, FailureCount(counted(failures, at) + 1, at))
+            of_both = counted(lock_failures(connection, pair_key, at), at)
+            set_failures(connection, pair_key, FailureCount(of_both + 1, at))
             before = counted(lock_failures(connection, account_key, at), at)
             set_failures(connection, account_key, FailureCount(before + 1, at))
         with self._lock:
@@ -385,12 +388,13 @@ class LoginThrottle:
     def succeeded(self, source: str, account: str) -> None:
         """Record that a password was correct: withdraw the failures that were counted before.
 
-        All failures of the source (a client's network) are deleted, and one failure of the account:
-        ``begin`` counted this attempt as a failure before the password was checked. From now on,
-        attempts of this source for this account are not delayed.
+        All failures of the source (a client's network) at this account are withdrawn, and one
+        failure of the account: ``begin`` counted this attempt as a failure before the password was
+        checked. The source's failures at other accounts still count. From now on, attempts of this
+        source for this account are not delayed.
         """
         with self._store.write() as connection:
-            clear_failures(connection, _key("source", source), _key("account", account))
+            clear_failures(connection, *_keys(source, account))
         with self._lock:
             self._signed_in[_key(source, account)] = None
             while len(self._signed_in) > MAX_SIGNED_IN:
@@ -474,6 +478,11 @@ def wait_after(failures: FailureCount | None, at: float) -> float:
         return 0.0
     wait: float = min(2.0**over, MAX_WAIT)
     return wait - max(at - failures.last, 0.0)
+
+
+def _keys(source: str, account: str) -> tuple[bytes, bytes, bytes]:
+    """Return the keys of the counters of a source, of a source at an account, and of an account."""
+    return _key("source", source), _key("pair", source, account), _key("account", account)
 
 
 def _key(*parts: str) -> bytes:

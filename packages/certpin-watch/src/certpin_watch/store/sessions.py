@@ -242,14 +242,28 @@ def set_failures(connection: Connection, key: bytes, failures: FailureCount) -> 
     connection.execute(update(GUESSES).where(GUESSES.c.who == key).values(**values))
 
 
-def clear_failures(connection: Connection, source: bytes, account: bytes) -> None:
-    """Record a successful login: delete the source's failures, and one failure of the account.
+def clear_failures(connection: Connection, source: bytes, pair: bytes, account: bytes) -> None:
+    """Record a successful login: withdraw the failures that it had counted.
 
-    ``source`` is a digest of the client's network, ``account`` a digest of the account's name.
+    The source's failures at other accounts still count: otherwise a user could guess the password
+    of an administrator, and log in to their own account before they have to wait.
+
+    Args:
+        connection: a transaction.
+        source: a digest of the client's network.
+        pair: a digest of the network and the account's name, with the failures of both.
+        account: a digest of the account's name. One of its failures is this attempt.
     """
-    fewer = case((GUESSES.c.count > 0, GUESSES.c.count - 1), else_=0)
-    connection.execute(delete(GUESSES).where(GUESSES.c.who == source))
-    connection.execute(update(GUESSES).where(GUESSES.c.who == account).values(count=fewer))
+    # The order of the locks is that of an attempt.
+    connection.execute(select(GUESSES.c.who).where(GUESSES.c.who == source).with_for_update())
+    deleted = delete(GUESSES).where(GUESSES.c.who == pair).returning(GUESSES.c.count)
+    _withdraw(connection, source, connection.execute(deleted).scalar() or 0)
+    _withdraw(connection, account, 1)
+
+
+def _withdraw(connection: Connection, key: bytes, failures: int) -> None:
+    fewer = case((GUESSES.c.count > failures, GUESSES.c.count - failures), else_=0)
+    connection.execute(update(GUESSES).where(GUESSES.c.who == key).values(count=fewer))
 
 
 def sweep_failures(connection: Connection, at: float, limit: int) -> None:

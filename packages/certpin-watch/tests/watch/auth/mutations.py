@@ -330,4 +330,11 @@ MUTATIONS: list[Mutation] = [
         "tests/watch/test_settings.py::test_an_error_names_the_key_and_the_line"
         "[public_url = 'ftp://watch.bank.example'-public_url]",
     ),
+    Mutation(
+        "a login withdraws no failures at another account",
+        "certpin_watch/store/sessions.py",
+        "_withdraw(connection, source, connection.execute(deleted).scalar() or 0)",
+        "_withdraw(connection, source, 10_000)",
+        "tests/watch/auth/test_accounts.py::test_a_login_withdraws_no_failures_at_another_account",
+    ),
 ]

@@ -22,7 +22,7 @@ from certpin_watch.settings import AuthSettings
 from certpin_watch.store.accounts import remove_account
 from certpin_watch.store.sessions import FAILURES_KEPT, FailureCount
 from certpin_watch.store.tables.service import ACCOUNTS, GUESSES
-from tests.watch.auth._kit import PASSWORD, Service, sign_in
+from tests.watch.auth._kit import PASSWORD, Service, post, sign_in
 
 if TYPE_CHECKING:
     from certpin_watch.auth.login import LoginResult
@@ -159,6 +159,29 @@ def test_guesses_delay_new_sources_and_lock_no_account(service: Service) -> None
     assert logins.begin("198.51.100.1/32", "bert", now) == credentials.LoginDecision()
 
 
+@pytest.mark.medium
+def test_a_login_withdraws_no_failures_at_another_account(service: Service) -> None:
+    for name in ("anna", "bert"):
+        service.add(name)
+    browser = service.signed_in("bert")
+    for _ in range(credentials.FREE_PER_SOURCE - 1):
+        assert sign_in(service.browser(), "anna", WRONG).status_code == 403
+        assert sign_in(service.browser(), "bert").status_code == 303
+        fields = {"current": PASSWORD, "new": WRONG, "again": "another"}
+        assert post(browser, "/account/password", **fields).status_code == 400
+    assert sign_in(service.browser(), "anna", WRONG).status_code == 403
+    assert sign_in(service.browser(), "anna", WRONG).status_code == 429
+
+
+def test_a_login_withdraws_all_failures_at_its_account(service: Service) -> None:
+    now, logins, source = service.clock(), LoginThrottle(service.store), "203.0.113.1/32"
+    for name in ("anna", "anna", "bert", "bert", "bert"):
+        logins.begin(source, name, now)
+    logins.succeeded(source, "bert")
+    waits = [logins.begin(source, "anna", now).refused_for for _ in range(4)]
+    assert list(map(bool, waits)) == [False, False, False, True]
+
+
 def test_no_source_waits_for_failures_of_the_future() -> None:
     at, failed = 1_800_000_000.0, FailureCount(2 * credentials.FREE_PER_SOURCE, 1_800_000_000.0)
     now, soon, later = (credentials.wait_after(failed, at - back) for back in (0, 600, 1200))
@@ -196,7 +219,7 @@ def test_counters_are_bounded_and_expire(service: Service, monkeypatch: pytest.M
     for _ in range(2):
         logins.begin("1", "anna", service.clock())
     with service.store.read() as connection:
-        assert connection.execute(select(func.count()).select_from(GUESSES)).scalar() == 2
+        assert connection.execute(select(func.count()).select_from(GUESSES)).scalar() == 3
 
 
 def test_audited_failures_are_limited_per_minute(service: Service) -> None:

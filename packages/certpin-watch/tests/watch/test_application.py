@@ -80,6 +80,20 @@ def test_without_the_store_every_route_answers_503(
 
 
 @pytest.mark.medium
+@pytest.mark.parametrize("digits", [4301, 60_000])
+def test_a_number_of_any_length_in_a_path_is_no_defect(watch: Watch, digits: int) -> None:
+    """Python converts 4300 digits at most, and a route is matched before access is checked."""
+    settings = replace(watch.settings, public_url="https://watch.bank.example/")
+    app = application(replace(watch, settings=settings), _no_collector, ProcessHealth())
+    client = TestClient(app, "https://watch.bank.example", follow_redirects=False)
+    paths = {route.path for routes in ROUTES for route in routes(watch) if "{" in route.path}
+    assert len(paths) > 10
+    for path in sorted(paths):
+        number = re.sub(r"\{[^}]+\}", "9" * digits, path)
+        assert client.get(number).status_code in {200, 401, 404, 405}, path
+
+
+@pytest.mark.medium
 @pytest.mark.parametrize("path", ["/reports", "/reports/", "/reports/anything"])
 def test_reports_go_to_the_collector(client: TestClient, path: str) -> None:
     assert client.post(path).status_code == 418

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from certpin_watch.settings import Thresholds
     from certpin_watch.snapshot import Snapshot
 
-_MAX_ROW = 2**63 - 1  # the largest number of a row in both databases
+_MAX_DIGITS = 18  # of the number of a row: both databases have 64 bits for it
 _MAX_TEXT = 300  # characters of a parameter
 
 
@@ -117,11 +117,12 @@ class PageRequest:
             what: the kind of object that has this number, for the text of the error.
 
         Raises:
-            NotFoundError: the number is larger than that of any row can be.
+            NotFoundError: the path has no number, or one that is larger than that of any row.
         """
-        if (row := int(self.request.path_params["number"])) > _MAX_ROW:
+        word = self.request.path_params["number"]
+        if not (word.isascii() and word.isdigit() and len(word) <= _MAX_DIGITS):
             raise NotFoundError(what)
-        return row
+        return int(word)
 
     def link(self, **changes: object) -> str:
         """Return the URL of this page with some query parameters changed.

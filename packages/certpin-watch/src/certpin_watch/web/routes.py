@@ -30,16 +30,16 @@ _PAGES: tuple[tuple[str, Callable[[PageRequest], Response]], ...] = (
     ("/pin-sets/{name}", pin_sets.pin_set_page),
     ("/calendar", calendar.calendar_page),
     ("/alerts", alerts.alerts_page),
-    ("/alerts/{number:int}", alerts.alert_page),
+    ("/alerts/{number}", alerts.alert_page),
     ("/silences", alerts.silences_page),
     ("/live", failures.live_page),
     ("/about", about.about_page),
 )
 _FORMS: tuple[tuple[str, Callable[[PageRequest], Response]], ...] = (
     ("/silences", alerts.create_silence),
-    ("/silences/{number:int}/end", alerts.end_silence),
-    ("/alerts/{number:int}/acknowledge", alerts.acknowledge),
-    ("/alerts/{number:int}/unacknowledge", alerts.unacknowledge),
+    ("/silences/{number}/end", alerts.end_silence),
+    ("/alerts/{number}/acknowledge", alerts.acknowledge),
+    ("/alerts/{number}/unacknowledge", alerts.unacknowledge),
 )
 
 

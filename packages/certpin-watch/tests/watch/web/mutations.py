@@ -147,4 +147,18 @@ MUTATIONS: list[Mutation] = [
         "page.now)",
         _TEST + "the_calendar_lists_a_cross_sign_that_a_server_sends",
     ),
+    Mutation(
+        "no route converts a number",
+        _PAGES + "routes.py",
+        '("/alerts/{number}/acknowledge", ',
+        '("/alerts/{number:int}/acknowledge", ',
+        "tests/watch/test_application.py::test_a_number_of_any_length_in_a_path_is_no_defect[4301]",
+    ),
+    Mutation(
+        "the digits of a row's number are limited",
+        _PAGES + "request.py",
+        " and len(word) <= _MAX_DIGITS):",
+        "):",
+        _TEST + "an_unknown_thing_is_answered_with_a_404_page[/alerts/9223372036854775808]",
+    ),
 ]

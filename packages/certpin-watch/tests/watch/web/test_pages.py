@@ -262,7 +262,8 @@ def test_every_link_to_a_host_leads_to_a_page(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "path",
     ["/hosts/nowhere.example", "/hosts/%3Cscript%3E", "/failures/chains/zz", "/alerts/77777",
-     f"/alerts/{2**63}", f"/failures/chains/{'0' * 64}", "/pin-sets/none"],
+     f"/alerts/{2**63}", "/alerts/last", "/alerts/%C2%B2", f"/failures/chains/{'0' * 64}",
+     "/pin-sets/none"],
 )  # fmt: skip
 def test_an_unknown_thing_is_answered_with_a_404_page(client: TestClient, path: str) -> None:
     answer = client.get(path)

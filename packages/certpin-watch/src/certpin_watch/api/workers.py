@@ -20,7 +20,6 @@ from certpin_watch.auth.access import require
 from certpin_watch.collector.body import (
     BodyReader,
     ConcurrencyLimit,
-    GoneError,
     RequestRefusedError,
 )
 from certpin_watch.monitor.handout import hand_out_jobs, store_results
@@ -157,8 +156,6 @@ async def _body(request: Request) -> bytes:
         if exc.status == 413:
             raise _too_large() from exc
         raise RefusedError(int(exc.status), "The body cannot be read", f"{exc.problem}.") from exc
-    except GoneError as exc:
-        raise RefusedError(400, "The body cannot be read", f"{exc}.") from exc
 
 
 def _too_large() -> RefusedError:

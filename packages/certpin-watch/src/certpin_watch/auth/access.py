@@ -60,6 +60,7 @@ _REQUIREMENT = "certpin_requirement"
 
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _BODY_PROBLEMS = {
+    HTTPStatus.BAD_REQUEST: "The form is incomplete, so nothing was changed. Send it again.",
     HTTPStatus.REQUEST_TIMEOUT: "The form did not arrive in time. Send it again.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The form is too long.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Send it as application/x-www-form-urlencoded.",

@@ -215,22 +215,22 @@ async def read_body(
             body = await _read(receive)
     except TimeoutError:
         return HTTPStatus.REQUEST_TIMEOUT, receive
-    if body is None:
-        return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, receive
+    if isinstance(body, HTTPStatus):
+        return body, receive
     if body and content_type.partition(";")[0].strip().lower() not in _BODY_TYPES:
         return HTTPStatus.UNSUPPORTED_MEDIA_TYPE, receive
     return body, _again(body, receive)
 
 
-async def _read(receive: Receive) -> bytes | None:
+async def _read(receive: Receive) -> bytes | HTTPStatus:
     body: bytes = b""
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            return b""
+            return HTTPStatus.BAD_REQUEST  # incomplete: the client disconnected, or broke HTTP
         body += message.get("body", b"")
         if len(body) > MAX_BODY:
-            return None
+            return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         if not message.get("more_body"):
             return body
 

@@ -30,7 +30,6 @@ from certpin_watch.addresses import client_address, in_networks, network_of, par
 from certpin_watch.collector.body import (
     BodyReader,
     ConcurrencyLimit,
-    GoneError,
     RequestRefusedError,
     bad_request,
     encoding_of,
@@ -114,7 +113,7 @@ class Collector:
         self._sample_filter = SampleFilter(settings.samples, _MAX_REMEMBERED)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer one HTTP request. Send nothing if the client has disconnected.
+        """Answer one HTTP request.
 
         Args:
             scope: the request, as ASGI describes it.
@@ -132,8 +131,6 @@ class Collector:
             status = await _refuse(send, exc)
         except NotDurableError as exc:
             status = await _refuse(send, _unavailable(exc))
-        except GoneError:
-            return
         except Exception:  # noqa: BLE001  # a defect gets an answer, and is logged
             _log.exception("the endpoint for reports failed")
             status = await _refuse(send, _DEFECT)

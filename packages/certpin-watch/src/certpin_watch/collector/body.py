@@ -48,10 +48,6 @@ class RequestRefusedError(CertpinError):
         self.retry = retry
 
 
-class GoneError(CertpinError):
-    """The client disconnected before it had sent the whole body, so no response is sent."""
-
-
 def bad_request(problem: str, fix: str) -> RequestRefusedError:
     """Return the error (status 400) for a request that can't be read.
 
@@ -126,8 +122,7 @@ class BodyReader:
         """Receive one request body, and return it as it was sent, possibly compressed.
 
         Raises:
-            RequestRefusedError: the body is too long, or took too long.
-            GoneError: the client disconnected.
+            RequestRefusedError: the body is too long, took too long, or is incomplete.
         """
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None  # noqa: S101  # a coroutine that runs has a task
@@ -141,7 +136,8 @@ class BodyReader:
             while True:
                 message = await receive()
                 if message["type"] != "http.request":
-                    raise GoneError("the client disconnected")
+                    # The client disconnected, or sent an invalid chunk: it may read a response.
+                    raise bad_request("the body is incomplete", "send the whole body")
                 piece = message.get("body", b"")
                 left -= len(piece)
                 if left < 0:

@@ -337,4 +337,11 @@ MUTATIONS: list[Mutation] = [
         "_withdraw(connection, source, 10_000)",
         "tests/watch/auth/test_accounts.py::test_a_login_withdraws_no_failures_at_another_account",
     ),
+    _rule(
+        "an incomplete body changes nothing",
+        "sessions.py",
+        "            return HTTPStatus.BAD_REQUEST  #",
+        '            return b""  #',
+        "test_forgery.py::test_an_incomplete_body_changes_nothing",
+    ),
 ]

@@ -147,6 +147,35 @@ def test_a_body_that_never_arrives_times_out() -> None:
     assert found is HTTPStatus.REQUEST_TIMEOUT
 
 
+@pytest.mark.medium
+@pytest.mark.parametrize("piece", [b"", b"why=quiet"])
+def test_an_incomplete_body_changes_nothing(anna: Service, piece: bytes) -> None:
+    """A program with a token has no CSRF field that would be missing."""
+    pieces: list[Message] = [
+        {"type": "http.request", "body": piece, "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    headers = [
+        (b"host", b"127.0.0.1:8460"),
+        (b"authorization", f"Bearer {anna.token('silence')}".encode()),
+        (b"content-type", b"application/x-www-form-urlencoded"),
+    ]
+    scope = {"type": "http", "method": "POST", "path": "/silences", "raw_path": b"/silences"}
+    scope |= {"headers": headers, "client": ("127.0.0.1", 40000), "scheme": "http"}
+    scope |= {"query_string": b"", "root_path": "", "http_version": "1.1"}
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return pieces.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(anna.app(scope, receive, send))
+    assert sent[0]["status"] == 400
+    assert b"nothing was changed" in sent[1]["body"]
+
+
 def test_unknown_methods_are_refused(anna: Service) -> None:
     assert anna.signed_in("anna").request("TRACE", "/").status_code == 405
 

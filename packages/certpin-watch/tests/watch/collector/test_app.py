@@ -248,11 +248,14 @@ def test_cancelled_request_is_not_treated_as_a_slow_one(
     asyncio.run(cancel())
 
 
-def test_client_that_disconnects_gets_no_answer(
-    collector: Collector, recorder: RecordingIntake
-) -> None:
+def test_an_incomplete_body_gets_400(collector: Collector, recorder: RecordingIntake) -> None:
+    """After an invalid chunk, the HTTP server reports a client that has disconnected.
+
+    Without a response, the server would send 500, and clients would send the report again.
+    """
     answer = asyncio.run(send_request(collector, Request([REPORT[:10], None])))
-    assert (answer.status, recorder.accepted) == (0, [])
+    assert (answer.status, answer.error) == (400, "the body is incomplete")
+    assert recorder.accepted == []
 
 
 def test_source_above_its_rate_gets_429_with_retry_after(

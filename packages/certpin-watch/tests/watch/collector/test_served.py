@@ -74,6 +74,7 @@ def test_chunked_report_is_accepted(port: int) -> None:
         ((_HEAD, b"Content-Encoding: zstd\r\n", _length(10**5), b"{"), b"415"),
         ((_HEAD, b"Content-Length: 2, 3\r\n\r\n", b"{}"), b"400"),
         ((_HEAD, b"Content-Length: x\r\n\r\n", b"{}"), b"400"),
+        ((_HEAD, b"Transfer-Encoding: chunked\r\n\r\n", b"+2\r\n{}\r\n0\r\n\r\n"), b"400"),
     ],
 )
 def test_body_that_contradicts_its_headers_is_refused(

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import threading
 from base64 import b64encode
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property, lru_cache
@@ -25,11 +27,20 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 # The separators between the parts of a name, and the characters that are escaped in a part
 # (RFC 4514 section 2.4).
 _PARTS = re.compile(r"(?<!\\)[,+]")
 _ESCAPED = re.compile(r'\\([ "#+,;<=>\\])')
+
+# With a hostile key, one verification can take a hundred times as long as with any authority's.
+_MAX_RSA_BITS = 8192  # as Go's crypto/tls since CVE-2023-29409
+_MAX_RSA_EXPONENT = 2**31 - 1  # as Go's crypto/rsa; compare CVE-2006-2940
+_MAX_DSA_BITS = 3072  # FIPS 186-4, section 4.2
+# Of the signatures of one chain. A path needs one for each certificate that names an issuer in it.
+_MAX_VERIFICATIONS = 32
+_MAX_RESULTS = 10_000  # that are remembered: of some 300 chains, if all are hostile
 
 
 @dataclass(frozen=True)
@@ -99,9 +110,10 @@ class Signature(StrEnum):
     """The result of verifying a certificate's signature with the next certificate in a path.
 
     The values are texts for users. ``GOOD`` and ``BAD`` mean a valid and an invalid signature, and
-    ``UNCHECKED`` means that certpin can't verify it. ``MISSING`` means that the issuer is neither
-    among the certificates that the server sent nor trusted. ``ITSELF`` means that the certificate
-    is self-signed (``is_self_signed``); its signature is not verified.
+    ``UNCHECKED`` means that certpin can't verify it, or that this would take too long. ``MISSING``
+    means that the issuer is neither among the certificates that the server sent nor trusted.
+    ``ITSELF`` means that the certificate is self-signed (``is_self_signed``); its signature is not
+    verified.
     """
 
     GOOD = "signed by the key above"
@@ -153,7 +165,8 @@ def chain_paths(sent: tuple[bytes, ...], trusted: tuple[bytes, ...] = ()) -> tup
     """Build the paths upwards from the certificates that a server sent, to a root if possible.
 
     The first path starts at the leaf. A further path is built for each certificate that isn't in a
-    path yet. Signatures are checked. Dates, names, extensions and pins are not.
+    path yet. Signatures are checked, at most 32 of a chain. Dates, names, extensions and pins are
+    not.
 
     Args:
         sent: the certificates that a server sent, as DER, the leaf first.
@@ -164,10 +177,11 @@ def chain_paths(sent: tuple[bytes, ...], trusted: tuple[bytes, ...] = ()) -> tup
     """
     found: list[ChainPath] = []
     seen: set[bytes] = set()
+    verifications = _Verifications()
     for der in dict.fromkeys(sent):
         if der in seen:
             continue
-        climbed = _climb(der, (*trusted, *sent))
+        climbed = _climb(der, (*trusted, *sent), verifications)
         seen.update(issuer for issuer, _ in climbed)
         certificates = tuple(
             PathCertificate(read_facts(found_der), found_der in sent, found_der in trusted, above)
@@ -206,7 +220,6 @@ def ways_up(der: bytes, others: tuple[bytes, ...], limit: int) -> tuple[tuple[by
     return tuple(dict.fromkeys(found))
 
 
-@lru_cache(maxsize=1024)
 def signs(issuer: bytes, child: bytes) -> bool:
     """Return True if the certificate ``issuer`` signed the certificate ``child``.
 
@@ -222,51 +235,123 @@ def signs(issuer: bytes, child: bytes) -> bool:
     return named and _signature(below, above) is Signature.GOOD
 
 
-def _climb(der: bytes, others: tuple[bytes, ...]) -> list[tuple[bytes, Signature]]:
+class _Verifications:
+    """The verifications of the signatures of one chain: a limited number."""
+
+    def __init__(self) -> None:
+        self._left = _MAX_VERIFICATIONS
+
+    def verify(self, child: CertificateFacts, issuer: CertificateFacts) -> Signature:
+        """Verify a signature; return ``UNCHECKED`` if there were too many verifications before."""
+        if not self._left:
+            return Signature.UNCHECKED
+        self._left -= 1
+        return _signature(child, issuer)
+
+
+def _climb(
+    der: bytes, others: tuple[bytes, ...], verifications: _Verifications
+) -> list[tuple[bytes, Signature]]:
     """Return the path from a certificate upwards, each certificate with its ``Signature``.
 
     Args:
         der: the certificate, as DER.
         others: the certificates that may be above it, as DER. The path ends if none of them is the
             issuer, or only one that is in the path already.
+        verifications: verifies the signatures of the chain.
     """
     path = [der]
     climbed: list[tuple[bytes, Signature]] = []
     while True:
-        issuer, link = _above(path[-1], [each for each in others if each not in path])
+        above = [each for each in others if each not in path]
+        issuer, link = _above(path[-1], above, verifications)
         climbed.append((path[-1], link))
         if issuer is None:
             return climbed
         path.append(issuer)
 
 
-def _above(der: bytes, others: list[bytes]) -> tuple[bytes | None, Signature]:
+def _above(
+    der: bytes, others: list[bytes], verifications: _Verifications
+) -> tuple[bytes | None, Signature]:
     child = read_facts(der)
     if child.issuer is None:
         return None, Signature.UNCHECKED
     if child.is_self_signed:
         return None, Signature.ITSELF
-    named = [each for each in others if read_facts(each).subject == child.issuer]
-    signed = [(each, _signature(child, read_facts(each))) for each in named]
+    signed: list[tuple[bytes, Signature]] = []
+    for each in others:
+        if (issuer := read_facts(each)).subject != child.issuer:
+            continue
+        signed.append((each, verifications.verify(child, issuer)))
+        if signed[-1][1] is Signature.GOOD:
+            break  # a hostile chain can have many certificates with the name
     missing = (None, Signature.MISSING)
     return min(signed, key=lambda pair: _PREFERRED.index(pair[1]), default=missing)
+
+
+class _Results:
+    """A cache of the results of the last verifications. Thread-safe.
+
+    The keys are digests, because reported certificates are large, and ``lru_cache`` would keep
+    them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._found: OrderedDict[tuple[str, str], Signature] = OrderedDict()
+
+    def get(self, key: tuple[str, str]) -> Signature | None:
+        with self._lock:
+            if (found := self._found.get(key)) is not None:
+                self._found.move_to_end(key)
+            return found
+
+    def put(self, key: tuple[str, str], found: Signature) -> None:
+        with self._lock:
+            self._found[key] = found
+            while len(self._found) > _MAX_RESULTS:
+                self._found.popitem(last=False)
+
+
+_RESULTS = _Results()
 
 
 def _signature(child: CertificateFacts, issuer: CertificateFacts) -> Signature:
     """Verify a certificate's signature with the issuer's key: ``GOOD``, ``BAD`` or ``UNCHECKED``.
 
-    The caller has checked that the subject of ``issuer`` is the issuer's name in ``child``.
+    The caller has checked that the subject of ``issuer`` is the issuer's name in ``child``. The
+    last results are cached.
     """
+    key = child.sha256, issuer.sha256
+    if (found := _RESULTS.get(key)) is None:
+        found = _verify(child, issuer)
+        _RESULTS.put(key, found)
+    return found
+
+
+def _verify(child: CertificateFacts, issuer: CertificateFacts) -> Signature:
     if child.parsed is None or issuer.parsed is None:
         return Signature.UNCHECKED
     try:
         with without_deprecations():
+            if _is_slow(issuer.parsed.public_key()):
+                return Signature.UNCHECKED
             child.parsed.verify_directly_issued_by(issuer.parsed)
     except InvalidSignature:
         return Signature.BAD
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return Signature.UNCHECKED  # an algorithm or a key that is not read here
     return Signature.GOOD
+
+
+def _is_slow(key: CertificatePublicKeyTypes) -> bool:
+    """Return True if verifying a signature with a key takes much longer than with usual keys."""
+    from cryptography.hazmat.primitives.asymmetric import dsa, rsa
+
+    if isinstance(key, rsa.RSAPublicKey):
+        return key.key_size > _MAX_RSA_BITS or key.public_numbers().e > _MAX_RSA_EXPONENT
+    return isinstance(key, dsa.DSAPublicKey) and key.key_size > _MAX_DSA_BITS
 
 
 def short_name(name: str | None) -> str:

@@ -14,6 +14,7 @@ _METRICS = "tests/watch/metrics/test_metrics.py::test_"
 
 _QUERIES = "tests/watch/store/queries/test_queries.py::test_"
 _COUNTING = "tests/watch/collector/test_counting.py::test_"
+_SIGNATURES = "tests/x509/test_chain.py::test_"
 
 MUTATIONS: list[Mutation] = [
     Mutation(
@@ -159,5 +160,54 @@ MUTATIONS: list[Mutation] = [
         "            and begun - ended > LISTENING_PAUSE\n",
         "            and False\n",
         "tests/watch/store/queries/test_failures.py::test_a_series_lists_its_unknown_buckets",
+    ),
+    Mutation(
+        "an RSA exponent that no authority has is not used",
+        "certpin/x509/chain.py",
+        " or key.public_numbers().e > _MAX_RSA_EXPONENT",
+        "",
+        _SIGNATURES + "an_rsa_key_that_no_authority_has_verifies_nothing[exponent]",
+    ),
+    Mutation(
+        "an RSA modulus that no authority has is not used",
+        "certpin/x509/chain.py",
+        "key.key_size > _MAX_RSA_BITS or ",
+        "",
+        _SIGNATURES + "an_rsa_key_that_no_authority_has_verifies_nothing[modulus]",
+    ),
+    Mutation(
+        "a long DSA key is not used",
+        "certpin/x509/chain.py",
+        "return isinstance(key, dsa.DSAPublicKey) and key.key_size > _MAX_DSA_BITS",
+        "return False",
+        _SIGNATURES + "a_dsa_key_is_limited_too[4096]",
+    ),
+    Mutation(
+        "the verifications of a chain are limited",
+        "certpin/x509/chain.py",
+        "        self._left -= 1\n",
+        "",
+        _SIGNATURES + "the_verifications_of_a_chain_are_limited_and_remembered",
+    ),
+    Mutation(
+        "the first valid signature ends the search",
+        "certpin/x509/chain.py",
+        "            break  # a hostile",
+        "            continue  # a hostile",
+        _SIGNATURES + "the_first_valid_signature_ends_the_search",
+    ),
+    Mutation(
+        "the results of verifications are remembered",
+        "certpin/x509/chain.py",
+        "        _RESULTS.put(key, found)\n",
+        "",
+        _SIGNATURES + "the_verifications_of_a_chain_are_limited_and_remembered",
+    ),
+    Mutation(
+        "the remembered results are bounded",
+        "certpin/x509/chain.py",
+        "            while len(self._found) > _MAX_RESULTS:\n",
+        "            while False:\n",
+        _SIGNATURES + "the_remembered_results_are_bounded",
     ),
 ]

@@ -363,9 +363,13 @@ class LoginThrottle:
             set_failures(connection, pair_key, FailureCount(of_both + 1, at))
             before = counted(lock_failures(connection, account_key, at), at)
             set_failures(connection, account_key, FailureCount(before + 1, at))
+        delayed = before >= FREE_PER_ACCOUNT and not self.knows(source, account)
+        return LoginDecision(delay=ACCOUNT_DELAY if delayed else 0.0)
+
+    def knows(self, source: str, account: str) -> bool:
+        """Return True if the last attempt of a source (network) at an account was a login."""
         with self._lock:
-            is_new = _key(source, account) not in self._signed_in
-        return LoginDecision(delay=ACCOUNT_DELAY if before >= FREE_PER_ACCOUNT and is_new else 0.0)
+            return _key(source, account) in self._signed_in
 
     def failed(self, source: str, account: str, now: datetime) -> bool:
         """Record that a password was wrong: attempts of this source may be delayed again.

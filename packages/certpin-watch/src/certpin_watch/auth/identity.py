@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import ssl
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -285,7 +286,8 @@ class AuthState:
         openid_audit: limits how many failed OpenID logins are written to the audit log.
         verified: the tokens that were verified recently.
         provider: the OpenID provider; None without one.
-        attempts: the number of passwords that are being checked.
+        attempts: the number of passwords that are being checked, by the network of the client's
+            provider.
         hashing: limits the threads that check passwords, so that they leave threads for other
             requests.
     """
@@ -297,7 +299,7 @@ class AuthState:
     openid_audit: AuditLimit = field(default_factory=AuditLimit)
     verified: VerifiedTokens = field(default_factory=VerifiedTokens)
     provider: OpenIDProvider | None = None
-    attempts: int = 0
+    attempts: Counter[str] = field(default_factory=Counter)
     hashing: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(MAX_PARALLEL))
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -14,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from certpin.errors import InputError
-from certpin_watch.addresses import local_path
+from certpin_watch.addresses import local_path, provider_network
 from certpin_watch.auth import id_token, sessions
 from certpin_watch.auth.access import LOGIN_PAGE, OPENID_LOGIN, require
 from certpin_watch.auth.credentials import check_password, rehash_password
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from certpin_watch.context import Watch
 
 MAX_ATTEMPTS = 32  # that are under way; each occupies a connection
+MAX_OF_PROVIDER = 8  # of them from one provider's network, which has many sources
+RESERVED = 8  # further attempts, only of sources that signed in to the account before
 _BUSY_SECONDS = 5  # to wait if there are more
 
 _WRONG = "The name or the password is wrong."
@@ -107,11 +110,12 @@ async def log_in(
     Raises:
         StoreError: the database is unavailable.
     """
-    if state.attempts >= MAX_ATTEMPTS:
+    source = login.origin.guesser
+    network = provider_network(source)
+    if not _has_place(state, network, is_known=state.logins.knows(source, login.name)):
         return LoginResult(wait=_BUSY_SECONDS)
-    state.attempts += 1
+    state.attempts[network] += 1
     try:
-        source = login.origin.guesser
         decision = await to_thread.run_sync(state.logins.begin, source, login.name, now)
         if decision.refused_for:
             return LoginResult(wait=math.ceil(decision.refused_for))
@@ -121,7 +125,24 @@ async def log_in(
             _attempt, state, login, identity, now, limiter=state.hashing
         )
     finally:
-        state.attempts -= 1
+        state.attempts -= Counter([network])
+
+
+def _has_place(state: AuthState, network: str, *, is_known: bool) -> bool:
+    """Return True if one more attempt to log in may begin.
+
+    Delayed attempts keep their places. Without the limit for a provider's network and the reserved
+    places, an attacker with many sources could lock all users out with a few attempts a second.
+
+    Args:
+        state: the state of access control.
+        network: the network of the client's provider.
+        is_known: True if the client's source signed in to the account before.
+    """
+    under_way = state.attempts.total()
+    if is_known:
+        return under_way < MAX_ATTEMPTS + RESERVED
+    return under_way < MAX_ATTEMPTS and state.attempts[network] < MAX_OF_PROVIDER
 
 
 def _attempt(

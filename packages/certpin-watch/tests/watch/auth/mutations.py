@@ -344,4 +344,18 @@ MUTATIONS: list[Mutation] = [
         '            return b""  #',
         "test_forgery.py::test_an_incomplete_body_changes_nothing",
     ),
+    _rule(
+        "known sources have places that no attacker can take",
+        "login.py",
+        "        return under_way < MAX_ATTEMPTS + RESERVED",
+        "        return under_way < MAX_ATTEMPTS",
+        "test_accounts.py::test_a_known_source_logs_in_while_all_places_are_taken",
+    ),
+    _rule(
+        "a provider's network has a part of the places",
+        "login.py",
+        " and state.attempts[network] < MAX_OF_PROVIDER",
+        "",
+        "test_accounts.py::test_a_known_source_logs_in_while_all_places_are_taken",
+    ),
 ]

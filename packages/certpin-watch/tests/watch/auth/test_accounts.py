@@ -13,11 +13,17 @@ from argon2.profiles import RFC_9106_LOW_MEMORY
 from sqlalchemy import func, select
 
 from certpin.errors import InputError
-from certpin_watch.addresses import Origin
+from certpin_watch.addresses import Origin, parse_address
 from certpin_watch.auth import credentials
 from certpin_watch.auth.credentials import AuditLimit, LoginThrottle, TokenThrottle
 from certpin_watch.auth.identity import Identity, auth_state
-from certpin_watch.auth.login import PasswordLogin, log_in
+from certpin_watch.auth.login import (
+    MAX_ATTEMPTS,
+    MAX_OF_PROVIDER,
+    RESERVED,
+    PasswordLogin,
+    log_in,
+)
 from certpin_watch.settings import AuthSettings
 from certpin_watch.store.accounts import remove_account
 from certpin_watch.store.sessions import FAILURES_KEPT, FailureCount
@@ -244,9 +250,34 @@ def test_delayed_logins_are_bounded(service: Service) -> None:
         return asyncio.run(log_in(state, login, Identity(), service.clock(), sleep))
 
     assert (attempt().wait, slept) == (0, [credentials.ACCOUNT_DELAY])
-    state.attempts = 32
+    assert not state.attempts
+    state.attempts.update(dict.fromkeys(map(str, range(32)), 1))
     assert attempt().wait > 0
     assert "guesser" not in repr(PasswordLogin("anna", WRONG, origin, ""))
+
+
+@pytest.mark.medium
+def test_a_known_source_logs_in_while_all_places_are_taken(service: Service) -> None:
+    for name in ("anna", "bert"):
+        service.add(name)
+    state = auth_state(service.watch)
+
+    def attempt(name: str, address: str) -> bool:
+        origin = Origin("http", "127.0.0.1", parse_address(address), forwarded=False)
+        login = PasswordLogin(name, PASSWORD, origin, "")
+        return bool(asyncio.run(log_in(state, login, Identity(), service.clock())).cookie)
+
+    assert attempt("anna", "192.0.2.9")
+    state.attempts["2001:db8::/32"] = MAX_OF_PROVIDER
+    assert not attempt("bert", "2001:db8:1::1")
+    assert attempt("bert", "2001:db9::1")
+    others = MAX_ATTEMPTS - MAX_OF_PROVIDER
+    state.attempts.update({f"203.{number}.0.0/16": 1 for number in range(others)})
+    assert not attempt("bert", "198.51.100.1")
+    assert not attempt("bert", "192.0.2.9")
+    assert attempt("anna", "192.0.2.9")
+    state.attempts["2001:db8::/32"] += RESERVED
+    assert not attempt("anna", "192.0.2.9")
 
 
 @pytest.mark.medium

@@ -17,7 +17,9 @@ from starlette.responses import RedirectResponse
 from certpin.errors import InputError
 from certpin.support.text import clean, sentence
 from certpin_watch.alerts import silences
+from certpin_watch.auth.access import problem as problem_response
 from certpin_watch.html import noun_for, number, time
+from certpin_watch.permissions import READ
 from certpin_watch.rules.engine import RULES
 from certpin_watch.store import alerts as alert_store
 from certpin_watch.store.accounts import audit
@@ -110,6 +112,7 @@ def alert_page(page: PageRequest, problem: str = "") -> Response:
         chains = describe_chains(connection, page, _chain_counts(alert))
     return page.render(
         "alert.html",
+        422 if problem else 200,
         alert=alert,
         events=list(reversed(story.events)),
         meaning=meaning(alert.rule),
@@ -150,7 +153,7 @@ def _change_owner(page: PageRequest, action: str) -> Response:
             if changed:
                 audit(connection, identity, action, str(row), at=page.now)
     except InputError as exc:
-        return alert_page(page, f"{exc.problem}: {exc.fix}")
+        return _refused(page, alert_page, f"{exc.problem}: {exc.fix}")
     # If another user was faster, the page shows who acknowledged it.
     return RedirectResponse(f"/alerts/{row}", 303)
 
@@ -215,8 +218,19 @@ def create_silence(page: PageRequest) -> Response:
                 at=page.now,
             )
     except InputError as exc:
-        return silences_page(page, f"{exc.problem}; {exc.fix}" if exc.fix else exc.problem)
+        text = f"{exc.problem}; {exc.fix}" if exc.fix else exc.problem
+        return _refused(page, silences_page, text)
     return RedirectResponse("/silences", 303)
+
+
+def _refused(page: PageRequest, show: Callable[[PageRequest, str], Response], why: str) -> Response:
+    """Return the response to a refused form: its page with the reason.
+
+    A token may have the scope for the form, and not the one for the page. It gets only the reason.
+    """
+    if page.request.state.identity.may(READ):
+        return show(page, why)
+    return problem_response(page.request, 422, "The form was refused", f"{sentence(why)}.")
 
 
 def end_silence(page: PageRequest) -> Response:

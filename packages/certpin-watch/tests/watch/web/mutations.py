@@ -161,4 +161,11 @@ MUTATIONS: list[Mutation] = [
         "):",
         _TEST + "an_unknown_thing_is_answered_with_a_404_page[/alerts/9223372036854775808]",
     ),
+    Mutation(
+        "a refused form shows its page only to readers",
+        _PAGES + "alerts.py",
+        "    if page.request.state.identity.may(READ):\n",
+        "    if True:\n",
+        _TEST + "a_token_for_silences_gets_no_page_if_its_form_is_refused",
+    ),
 ]

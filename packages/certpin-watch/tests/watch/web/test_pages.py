@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 
 from certpin.errors import StoreError
 from certpin.lab import Authority
+from certpin_watch.auth.credentials import make_token
 from certpin_watch.auth.identity import Identity
 from certpin_watch.html import environment
 from certpin_watch.permissions import ROLES
@@ -353,6 +354,35 @@ def test_a_viewer_has_no_forms_and_cannot_post_them(
         assert reader.post(path, data=given).status_code == 403
 
 
+@pytest.mark.medium
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("/silences", {"rule": "none", "host": "", "length": "1h", "why": "x"}),
+        ("/alerts/1/acknowledge", {"note": "x" * 501}),
+    ],
+)
+def test_a_token_for_silences_gets_no_page_if_its_form_is_refused(
+    made: tuple[Watch, Year, bytes], path: str, form: dict[str, str]
+) -> None:
+    with made[0].store.write() as connection:
+        now = made[0].clock()
+        tokens = [
+            make_token(connection, "test", scopes, by="test", now=now)[1]
+            for scopes in (["silence"], ["silence", "read"])
+        ]
+    answers = [
+        client_of(made[0]).post(path, data=form, headers={"authorization": f"Bearer {token}"})
+        for token in tokens
+    ]
+    assert [answer.status_code for answer in answers] == [422, 422]
+    (title,) = re.findall(
+        "<h1.*</h1>", client_of(made[0]).get(path.removesuffix("/acknowledge")).text
+    )
+    assert [title in answer.text for answer in answers] == [False, True]
+    assert "The form was refused" in answers[0].text
+
+
 def test_without_an_identity_every_page_answers_401(made: tuple[Watch, Year, bytes]) -> None:
     stranger = TestClient(Starlette(routes=page_routes(made[0])), WHERE)
     for path in every_page(made[1], made[2]):
@@ -454,6 +484,7 @@ def test_acknowledging_an_alert_and_undoing_it_is_audited(
     given = {"csrf": csrf_of(page), "note": "ticket <12>"}
     assert client.post("/alerts/521/acknowledge", data={"note": "forged"}).status_code == 403
     wrong = client.post("/alerts/521/acknowledge", data=given | {"note": "x" * 501})
+    assert wrong.status_code == 422
     assert "the note is too long" in wrong.text.lower()
     page = client.post("/alerts/521/acknowledge", data=given).text
     assert "ticket &lt;12&gt;" in page

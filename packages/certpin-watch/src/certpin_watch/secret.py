@@ -120,7 +120,7 @@ def _look_up(written: str, key: str) -> str:
 def _from_file(path: Path, key: str) -> str:
     try:
         with path.open("rb") as file:
-            _warn_if_readable(path, os.fstat(file.fileno()))
+            warn_if_open(path, os.fstat(file.fileno()), "the secret in it")
             text = file.read(_MAX_BYTES).decode().strip()
     except (OSError, ValueError) as exc:
         raise ConfigError(f"{path} cannot be read", key=key, fix="check the path") from exc
@@ -129,13 +129,20 @@ def _from_file(path: Path, key: str) -> str:
     return text
 
 
-def _warn_if_readable(path: Path, found: os.stat_result) -> None:
-    """Log a warning if every user of this machine can read the file of a secret."""
-    is_open = stat.S_ISREG(found.st_mode) and found.st_mode & stat.S_IROTH and os.name == "posix"
-    if is_open and path not in _warned:
+def warn_if_open(path: Path, found: os.stat_result, content: str) -> None:
+    """Log a warning, once, if every user of this machine can read or change a file.
+
+    Args:
+        path: the file.
+        found: its status.
+        content: what the file contains, for the warning.
+    """
+    bits = {"read": stat.S_IROTH, "change": stat.S_IWOTH}
+    can = [verb for verb, bit in bits.items() if found.st_mode & bit]
+    if can and stat.S_ISREG(found.st_mode) and os.name == "posix" and path not in _warned:
         _warned.add(path)
         name = printable(str(path))
         log.warning(
-            "%s: every user of this machine can read the secret in it\n  fix: chmod 600 %s",
-            *(name, name),
+            "%s: every user of this machine can %s %s\n  fix: chmod 600 %s",
+            *(name, " and ".join(can), content, name),
         )

@@ -19,6 +19,7 @@ from sqlalchemy import create_engine, event, text
 from certpin.errors import ConfigError
 from certpin.support.text import printable
 from certpin_watch.addresses import is_local_only
+from certpin_watch.secret import warn_if_open
 from certpin_watch.store.unreachable import check_options
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ _CONNECTION_SETTINGS = (
 def sqlite_engine(url: URL, folder: Path | None) -> Engine:
     """Return an SQLAlchemy engine for an SQLite file. The file is not opened yet.
 
+    A warning is logged if every user of this machine can read or change the file: SQLite gives its
+    mode to the files that it creates beside it.
+
     Args:
         url: the address, as in ``sqlite:///watch.db``.
         folder: the folder for a relative path; by default, the current one.
@@ -61,6 +65,9 @@ def sqlite_engine(url: URL, folder: Path | None) -> Engine:
         ConfigError: the address is not that of a file.
     """
     path = _sqlite_path(url, folder)
+    for file in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
+        with suppress(OSError):  # it may not exist yet
+            warn_if_open(file, file.stat(), "the database")
     return create_engine(
         url.set(database=str(path), drivername="sqlite"),
         creator=lambda: connect(path),

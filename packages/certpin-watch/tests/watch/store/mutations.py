@@ -173,4 +173,11 @@ MUTATIONS: list[Mutation] = [
         "if False:",
         "schema.py::test_a_database_of_another_program_is_refused_and_not_changed[sqlite]",
     ),
+    Mutation(
+        "a database that every user can read is a warning",
+        "certpin_watch/store/connections.py",
+        '            warn_if_open(file, file.stat(), "the database")\n',
+        "            pass\n",
+        "tests/watch/store/test_engine.py::test_a_file_that_every_user_can_read_is_a_warning",
+    ),
 ]

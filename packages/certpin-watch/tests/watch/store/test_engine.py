@@ -137,6 +137,28 @@ def test_a_new_file_is_readable_by_its_owner_only(sqlite_store: Store) -> None:
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
 
+@pytest.mark.parametrize(
+    ("mode", "name", "warning"),
+    [
+        (0o640, "watch.db", ""),
+        (0o644, "watch.db", "every user of this machine can read the database"),
+        (0o666, "watch.db", "every user of this machine can read and change the database"),
+        (0o644, "watch.db-wal", "every user of this machine can read the database"),
+    ],
+)
+def test_a_file_that_every_user_can_read_is_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int, name: str, warning: str
+) -> None:
+    """A restore with ``cp`` gives such a mode, and SQLite gives it to the files beside it."""
+    path = tmp_path / name
+    path.touch()
+    path.chmod(mode)
+    for _ in range(2):
+        open_store("sqlite:///watch.db", folder=tmp_path).close()
+    assert caplog.text.count(f"{path}: {warning}") == bool(warning)
+    assert (f"chmod 600 {path}" in caplog.text) == bool(warning)
+
+
 def test_a_relative_path_is_relative_to_the_folder_of_the_settings(tmp_path: Path) -> None:
     with closing(open_store("sqlite:///watch.db", folder=tmp_path)) as store:
         METADATA.create_all(store.engine)

@@ -75,10 +75,26 @@ def _chains(served: list[str], verified: list[str]) -> Report:
 
 
 @pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2026-11-25t11:59:30z", datetime(2026, 11, 25, 11, 59, 30, tzinfo=UTC)),
+        ("2026-11-25T13:59:30.5+0200", datetime(2026, 11, 25, 11, 59, 30, 500_000, tzinfo=UTC)),
+        ("2016-12-31T23:59:60Z", datetime(2016, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        ("2017-01-01T05:29:60.25+05:30", datetime(2016, 12, 31, 23, 59, 59, 250_000, tzinfo=UTC)),
+    ],
+)
+def test_every_form_of_rfc_3339_is_read(text: str, time: datetime) -> None:
+    """Sections 5.6 and 5.7: lower case, and leap seconds, of clients that do not smear them."""
+    assert _read(**{"date-time": text}).at == time
+
+
+@pytest.mark.parametrize(
     ("other", "problem"),
     [
         ({"date-time": "2026-11-25T11:59:30"}, "date-time: this is not a time with a time zone"),
         ({"date-time": 1764072000}, "date-time: this is not a time"),
+        ({"date-time": "2016-12-31T22:59:60Z"}, "date-time: this is not a time"),
+        ({"date-time": "2016-12-31T23:59:61Z"}, "date-time: this is not a time"),
         ({"date-time": "0001-01-01T00:00:00+14:00"}, "date-time: this is not a time"),
         ({"hostname": None}, "hostname: this is missing"),
         ({"hostname": "a..b"}, "hostname: this is not a host name"),

@@ -166,7 +166,8 @@ class Fields:
     def time(self, name: str) -> datetime:
         """Return a required RFC 3339 time field, as UTC.
 
-        The UTC offset in the field may lack its colon.
+        The UTC offset in the field may lack its colon. A leap second is returned as the second
+        before it.
         """
         value = self._data.get(name)
         if type(value) is not str:
@@ -258,13 +259,18 @@ class Fields:
 
 
 def _parse_time(text: str) -> datetime | None:
+    text = text.upper()  # RFC 3339 section 5.6: T and Z may be lower case
+    if is_leap := text[16:19] == ":60":  # section 5.7; ``datetime`` has no leap seconds
+        text = f"{text[:16]}:59{text[19:]}"
     try:
         time = datetime.fromisoformat(text)
         if time.tzinfo is None:
             return None
-        return time if time.tzinfo is UTC else time.astimezone(UTC)
+        time = time if time.tzinfo is UTC else time.astimezone(UTC)
     except (ValueError, OverflowError):  # the year 1 with an offset is before the year 1 in UTC
         return None
+    # Leap seconds are at the end of a day in UTC.
+    return None if is_leap and (time.hour, time.minute) != (23, 59) else time
 
 
 # All clients of an app send the same patterns and pins. The caches are bounded, also in length.

@@ -16,7 +16,7 @@ import secrets
 import threading
 import unicodedata
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -309,10 +309,14 @@ class LoginDecision:
     Attributes:
         refused_for: the seconds for which no attempt is allowed; 0 if this attempt is allowed.
         delay: the seconds to wait before the password is checked.
+        at: the time of this attempt, in seconds since 1970.
+        last: the time of the source's last failure before it, likewise.
     """
 
     refused_for: float = 0.0
     delay: float = 0.0
+    at: float = field(default=0.0, compare=False)
+    last: float = field(default=0.0, compare=False)
 
 
 class LoginThrottle:
@@ -342,8 +346,8 @@ class LoginThrottle:
     def begin(self, source: str, account: str, now: datetime) -> LoginDecision:
         """Decide if an attempt to log in may check its password now, and count it as a failure.
 
-        A refused attempt is not counted. If the password is correct, call ``succeeded`` to withdraw
-        the failure.
+        A refused attempt is not counted. If the password is correct, call ``succeeded`` with the
+        decision to withdraw the failure.
 
         Args:
             source: the network of the client.
@@ -364,7 +368,8 @@ class LoginThrottle:
             before = counted(lock_failures(connection, account_key, at), at)
             set_failures(connection, account_key, FailureCount(before + 1, at))
         delayed = before >= FREE_PER_ACCOUNT and not self.knows(source, account)
-        return LoginDecision(delay=ACCOUNT_DELAY if delayed else 0.0)
+        delay = ACCOUNT_DELAY if delayed else 0.0
+        return LoginDecision(delay=delay, at=at, last=failures.last)
 
     def knows(self, source: str, account: str) -> bool:
         """Return True if the last attempt of a source (network) at an account was a login."""
@@ -389,16 +394,16 @@ class LoginThrottle:
             self._signed_in.pop(_key(source, account), None)
             return self._audit_limit.allows(now)
 
-    def succeeded(self, source: str, account: str) -> None:
+    def succeeded(self, source: str, account: str, decision: LoginDecision) -> None:
         """Record that a password was correct: withdraw the failures that were counted before.
 
         All failures of the source (a client's network) at this account are withdrawn, and one
         failure of the account: ``begin`` counted this attempt as a failure before the password was
-        checked. The source's failures at other accounts still count. From now on, attempts of this
-        source for this account are not delayed.
+        checked. The source's failures at other accounts still count, until they expire. From now
+        on, attempts of this source for this account are not delayed.
         """
         with self._store.write() as connection:
-            clear_failures(connection, *_keys(source, account))
+            clear_failures(connection, *_keys(source, account), decision.at, decision.last)
         with self._lock:
             self._signed_in[_key(source, account)] = None
             while len(self._signed_in) > MAX_SIGNED_IN:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from certpin_watch.addresses import Origin
+    from certpin_watch.auth.credentials import LoginDecision
     from certpin_watch.auth.identity import AuthState
     from certpin_watch.auth.openid import OpenIDProvider
     from certpin_watch.context import Watch
@@ -122,7 +123,7 @@ async def log_in(
         if decision.delay:
             await sleep(decision.delay)
         return await to_thread.run_sync(
-            _attempt, state, login, identity, now, limiter=state.hashing
+            _attempt, state, login, identity, now, decision, limiter=state.hashing
         )
     finally:
         state.attempts -= Counter([network])
@@ -146,7 +147,11 @@ def _has_place(state: AuthState, network: str, *, is_known: bool) -> bool:
 
 
 def _attempt(
-    state: AuthState, login: PasswordLogin, identity: Identity, now: datetime
+    state: AuthState,
+    login: PasswordLogin,
+    identity: Identity,
+    now: datetime,
+    decision: LoginDecision,
 ) -> LoginResult:
     with state.store.read() as connection:
         account = find_account(connection, login.name)
@@ -165,7 +170,7 @@ def _attempt(
             connection, owner, settings, now, source=source, agent=login.agent
         )
         audit(connection, Actor(owner.name, source), "login", "password", at=now)
-    state.logins.succeeded(login.origin.guesser, login.name)
+    state.logins.succeeded(login.origin.guesser, login.name, decision)
     return LoginResult(secret)
 
 

@@ -115,14 +115,15 @@ class _AccountPages:
         identity, now, origin = request.state.identity, self._watch.clock(), request.state.origin
         current, new, again = fields
         logins = self._state.logins
-        if logins.begin(origin.guesser, identity.name, now).refused_for:
+        decision = logins.begin(origin.guesser, identity.name, now)
+        if decision.refused_for:
             return self._page(request, 429, "There were too many attempts. Wait a minute.")
         with self._watch.store.read() as connection:
             account = find_account(connection, identity.name)
         if not check_password(account, current):
             audit_wrong_password(self._state, origin, identity.name, now)
             return self._page(request, 400, "The current password is wrong.")
-        logins.succeeded(origin.guesser, identity.name)
+        logins.succeeded(origin.guesser, identity.name, decision)
         if new != again:
             return self._page(request, 400, "The two new passwords differ.")
         try:

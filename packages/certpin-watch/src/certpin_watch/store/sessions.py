@@ -242,7 +242,9 @@ def set_failures(connection: Connection, key: bytes, failures: FailureCount) -> 
     connection.execute(update(GUESSES).where(GUESSES.c.who == key).values(**values))
 
 
-def clear_failures(connection: Connection, source: bytes, pair: bytes, account: bytes) -> None:
+def clear_failures(
+    connection: Connection, source: bytes, pair: bytes, account: bytes, at: float, last: float
+) -> None:
     """Record a successful login: withdraw the failures that it had counted.
 
     The source's failures at other accounts still count: otherwise a user could guess the password
@@ -253,11 +255,15 @@ def clear_failures(connection: Connection, source: bytes, pair: bytes, account: 
         source: a digest of the client's network.
         pair: a digest of the network and the account's name, with the failures of both.
         account: a digest of the account's name. One of its failures is this attempt.
+        at: the time of this attempt, in seconds since 1970.
+        last: the time of the source's last failure before it: a login doesn't keep failures longer.
     """
     # The order of the locks is that of an attempt.
     connection.execute(select(GUESSES.c.who).where(GUESSES.c.who == source).with_for_update())
     deleted = delete(GUESSES).where(GUESSES.c.who == pair).returning(GUESSES.c.count)
     _withdraw(connection, source, connection.execute(deleted).scalar() or 0)
+    of_this = (GUESSES.c.who == source) & (GUESSES.c.last_at == int(at))
+    connection.execute(update(GUESSES).where(of_this).values(last_at=int(last)))
     _withdraw(connection, account, 1)
 
 

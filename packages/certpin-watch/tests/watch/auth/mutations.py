@@ -358,4 +358,11 @@ MUTATIONS: list[Mutation] = [
         "",
         "test_accounts.py::test_a_known_source_logs_in_while_all_places_are_taken",
     ),
+    Mutation(
+        "logins do not keep the failures of their source",
+        "certpin_watch/store/sessions.py",
+        "    connection.execute(update(GUESSES).where(of_this).values(last_at=int(last)))\n",
+        "",
+        "tests/watch/auth/test_accounts.py::test_logins_do_not_keep_the_failures_of_their_source",
+    ),
 ]

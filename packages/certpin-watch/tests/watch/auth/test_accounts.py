@@ -15,7 +15,12 @@ from sqlalchemy import func, select
 from certpin.errors import InputError
 from certpin_watch.addresses import Origin, parse_address
 from certpin_watch.auth import credentials
-from certpin_watch.auth.credentials import AuditLimit, LoginThrottle, TokenThrottle
+from certpin_watch.auth.credentials import (
+    AuditLimit,
+    LoginDecision,
+    LoginThrottle,
+    TokenThrottle,
+)
 from certpin_watch.auth.identity import Identity, auth_state
 from certpin_watch.auth.login import (
     MAX_ATTEMPTS,
@@ -156,13 +161,13 @@ def test_a_forwarded_address_is_a_source_of_guesses_only_behind_a_proxy(
 
 def test_guesses_delay_new_sources_and_lock_no_account(service: Service) -> None:
     now, logins = service.clock(), LoginThrottle(service.store)
-    logins.succeeded("192.0.2.1/32", "anna")
+    logins.succeeded("192.0.2.1/32", "anna", LoginDecision())
     for number in range(credentials.FREE_PER_ACCOUNT):
         logins.begin(f"203.0.113.{number}/32", "anna", now)
     assert logins.begin("198.51.100.1/32", "anna", now).delay == credentials.ACCOUNT_DELAY
     assert logins.begin("198.51.100.1/32", "anna", now).refused_for == 0
-    assert logins.begin("192.0.2.1/32", "anna", now) == credentials.LoginDecision()
-    assert logins.begin("198.51.100.1/32", "bert", now) == credentials.LoginDecision()
+    assert logins.begin("192.0.2.1/32", "anna", now) == LoginDecision()
+    assert logins.begin("198.51.100.1/32", "bert", now) == LoginDecision()
 
 
 @pytest.mark.medium
@@ -181,11 +186,27 @@ def test_a_login_withdraws_no_failures_at_another_account(service: Service) -> N
 
 def test_a_login_withdraws_all_failures_at_its_account(service: Service) -> None:
     now, logins, source = service.clock(), LoginThrottle(service.store), "203.0.113.1/32"
-    for name in ("anna", "anna", "bert", "bert", "bert"):
+    for name in ("anna", "anna", "bert", "bert"):
         logins.begin(source, name, now)
-    logins.succeeded(source, "bert")
+    logins.succeeded(source, "bert", logins.begin(source, "bert", now))
     waits = [logins.begin(source, "anna", now).refused_for for _ in range(4)]
     assert list(map(bool, waits)) == [False, False, False, True]
+
+
+def test_logins_do_not_keep_the_failures_of_their_source(service: Service) -> None:
+    """In an office with one address, a user signs in every few minutes."""
+    logins, source = LoginThrottle(service.store), "203.0.113.1/32"
+    for _ in range(credentials.FREE_PER_SOURCE):
+        logins.begin(source, "anan", service.clock())
+    assert logins.begin(source, "bert", service.clock()).refused_for
+    for _ in range(4):
+        service.clock.move(seconds=FAILURES_KEPT / 4 + 1)
+        logins.succeeded(source, "bert", logins.begin(source, "bert", service.clock()))
+    waits = [
+        logins.begin(source, "anna", service.clock()).refused_for
+        for _ in range(credentials.FREE_PER_SOURCE + 1)
+    ]
+    assert list(map(bool, waits)) == [False] * credentials.FREE_PER_SOURCE + [True]
 
 
 def test_no_source_waits_for_failures_of_the_future() -> None:
@@ -207,7 +228,7 @@ def test_several_processes_allow_no_more_guesses_than_one(store: Store) -> None:
     later = now + timedelta(seconds=credentials.MAX_WAIT)
     decisions = [process.begin("203.0.113.1/32", "anna", later) for process in processes]
     assert [bool(decision.refused_for) for decision in decisions] == [False, True]
-    processes[0].succeeded("203.0.113.1/32", "anna")
+    processes[0].succeeded("203.0.113.1/32", "anna", decisions[0])
     assert not processes[1].begin("203.0.113.1/32", "anna", later).refused_for
 
 
@@ -219,7 +240,7 @@ def test_counters_are_bounded_and_expire(service: Service, monkeypatch: pytest.M
     for number in range(30):
         programs.failed(str(number), service.clock())
         logins.begin(str(number), str(number), service.clock())
-        logins.succeeded(f"other {number}", str(number))
+        logins.succeeded(f"other {number}", str(number), LoginDecision())
     assert len(programs._sources) == len(logins._signed_in) == 10
     service.clock.move(seconds=FAILURES_KEPT + 1)
     for _ in range(2):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import threading
 from base64 import b64encode
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from certpin.errors import CertificateParseError
+from certpin.support.forks import AwaitedLock
 from certpin.x509.certificate import Certificate, Value, is_self_signed, without_deprecations
 
 if TYPE_CHECKING:
@@ -298,17 +298,17 @@ class _Results:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = AwaitedLock()
         self._found: OrderedDict[tuple[str, str], Signature] = OrderedDict()
 
     def get(self, key: tuple[str, str]) -> Signature | None:
-        with self._lock:
+        with self._lock.held:
             if (found := self._found.get(key)) is not None:
                 self._found.move_to_end(key)
             return found
 
     def put(self, key: tuple[str, str], found: Signature) -> None:
-        with self._lock:
+        with self._lock.held:
             self._found[key] = found
             while len(self._found) > _MAX_RESULTS:
                 self._found.popitem(last=False)

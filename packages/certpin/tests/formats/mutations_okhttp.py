@@ -244,8 +244,8 @@ MUTATIONS = [
     Mutation(
         "no computed strings in a table",
         f"{_F}code.py",
-        "            values.append(token.value())\n",
-        "            values.append(token.text)\n",
+        "        texts.append(pieces[place].value())\n",
+        "        texts.append(pieces[place].text)\n",
         f"{_T}table.py::test_computed_fields_are_refused",
     ),
 ]

@@ -25,6 +25,27 @@ MUTATIONS = [
         "tests/formats/test_wget.py::test_the_exported_settings",
     ),
     Mutation(
+        "the values of a policy in code are literal",
+        f"{_F}code.py",
+        'is_text = pieces[place].kind == "string"',
+        "is_text = True",
+        "tests/formats/test_table.py::test_no_value_of_a_policy_is_skipped",
+    ),
+    Mutation(
+        "the policies in code are literal",
+        f"{_F}code.py",
+        '        if not named and token.text != ",":\n',
+        "        if False:\n",
+        "tests/formats/test_table.py::test_a_computed_policy_in_the_list_is_refused",
+    ),
+    Mutation(
+        "the debug anchors of Dart are those of debug builds",
+        f"{_F}_flutter.py",
+        'if shape != [":", "debugOverride", "?", "string", ":", "null"]:',
+        "if False:",
+        f"{_PROGRAMS}test_computed_debug_anchors_of_dart_are_refused",
+    ),
+    Mutation(
         "no name is chosen by a request",
         f"{_F}nginx.py",
         '"$proxy_host" if',

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from certpin.errors import ConfigError
+from certpin.errors import ConfigError, FormatError
 from certpin.formats import FORMATS
 from certpin.formats._program import fill
 from certpin.pins import HostPin, HostPolicy
@@ -35,6 +37,27 @@ def test_all_fields_are_read_back(name: str) -> None:
     export = FORMATS[name].export(FULL)
     assert not export.omissions
     assert meaning(imported(name, export.files[0].text)) == meaning(FULL)
+
+
+@pytest.mark.parametrize("name", ["go", "node", "dotnet", "flutter-pins"])
+def test_every_value_of_an_export_must_be_literal(name: str) -> None:
+    pins = FULL if name != "flutter-pins" else replace(FULL, debug=anchors()[0])
+    text = exported(name, pins)
+    assert imported(name, text).policies
+    table = text[text.index(HOST, text.index("olicies")) - 1 : text.index("fail-open") + 12]
+    for literal in re.findall(r'"""[^"]*"""|`[^`]*`|\'\'\'[^\']*\'\'\'|"[^"]*"|\'[^\']*\'', table):
+        for instead in ("computed", f"{literal} + x"):
+            with pytest.raises(FormatError, match=r"line \d+: .* is not written literally"):
+                imported(name, text.replace(table, table.replace(literal, instead, 1)))
+
+
+@pytest.mark.parametrize("anchors_of", ["mine", "'x'", "mine ? 'x' : null", "f('x')"])
+def test_computed_debug_anchors_of_dart_are_refused(anchors_of: str) -> None:
+    """A release build could trust them."""
+    text = exported("flutter-pins", replace(FULL, debug=anchors()[0]))
+    changed = re.sub(r"debugAnchors: [^,]*,", f"debugAnchors: {anchors_of},", text)
+    with pytest.raises(FormatError, match=r"line \d+: debugAnchors is not written literally"):
+        imported("flutter-pins", changed)
 
 
 @pytest.mark.parametrize("name", ["go", "node", "dotnet", "ktor"])

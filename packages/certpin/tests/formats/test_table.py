@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -53,7 +55,7 @@ def test_only_the_rows_of_the_table_are_read() -> None:
 
 def test_a_comment_of_dart_can_contain_comments() -> None:
     row = f"pattern: 'x.example', pins: ['{KEYS[0]}']"
-    text = f"[ /* /* old */ ({row}), */ ({row.replace('x.', 'y.')}) ]"
+    text = f"/* /* old */ ({row}); */ ({row.replace('x.', 'y.')});"
     assert [each.pattern for each in read_table(source(text), nested=True).hosts] == ["y.example"]
     assert [each.pattern for each in read_table(source(text)).hosts] == ["x.example", "y.example"]
 
@@ -110,3 +112,71 @@ def test_computed_fields_are_refused(computed: str) -> None:
     # Strings of other code have no effect.
     [first, _] = read_table(source(f'{GO}log("{computed}")')).hosts
     assert first.pins == KEYS[:2]
+
+
+def parts(text: str) -> list[tuple[int, int]]:
+    """Return the start and the end of each string and each word of the table in a Go file."""
+    table = text.index("{", text.index("[]policy"))
+    end = text.index("func find")
+    found = re.finditer(r'"[^"]*"|[a-zA-Z]+:', text[table:end])
+    return [(table + each.start(), table + each.end()) for each in found if "not" not in each[0]]
+
+
+def test_no_value_of_a_policy_is_skipped() -> None:
+    """A skipped pin locks clients out, and a skipped compromised key is accepted again."""
+    for start, end in parts(GO):
+        part = GO[start:end]
+        computed = ("x", "x()", "a.b", "1", f"x + {part}", f"{part} + x", f'{part} "b"')
+        for instead in (*computed, f"{part}, x"):
+            with pytest.raises(FormatError, match=r"^line \d+: .* is not written literally"):
+                read_table(source(GO[:start] + instead + GO[end:]))
+
+
+@pytest.mark.parametrize("entry", ["more...,", "...more,", "policyOf(x),", "x, ", "#if DEBUG\n"])
+def test_a_computed_policy_in_the_list_is_refused(entry: str) -> None:
+    """The client accepts its pins, too."""
+    for at in (GO.index("{\n\t\tpattern"), GO.index('{pattern: "**')):
+        with pytest.raises(FormatError, match=r"^line \d+: an entry of the list of policies"):
+            read_table(source(GO[:at] + entry + GO[at:]))
+
+
+def test_the_order_of_the_fields_is_ignored() -> None:
+    text = f'[{{pins: ["{KEYS[0]}"], mode: "report", Pattern: "a.example"}}]'
+    [found] = read_table(source(text)).hosts
+    assert (found.pattern, found.pins, found.mode) == ("a.example", KEYS[:1], "report")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "new[] {{{}}}",
+        "new string[] {{ {}, }}",
+        "new List<string> {{{}}}",
+        "const <String>[{}]",
+        "[]string{{{}}}",
+    ],
+)
+def test_the_type_of_a_list_may_precede_it(value: str) -> None:
+    pins = value.format(f'"{KEYS[0]}"')
+    [found] = read_table(source(f'{{pattern: "a.example", pins: {pins}}}')).hosts
+    assert found.pins == KEYS[:1]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "if (x) {{ string pattern = 'a.example'; string pins = '{}'; }}",
+        "func f() {{ pattern := 'a.example'; use({}) }}",
+        "new Error({{host: host, pattern: policy.pattern, chain: ['{}']}})",
+        "type Policy = {{pattern: string; pins: string[]}}; // {}",
+    ],
+)
+def test_other_code_is_no_policy(code: str) -> None:
+    assert read_table(source(code.format(KEYS[0]))).hosts == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("piece", ["{", "{pattern: 'a',", "[{pattern: 'a'}", "(pins: [", "['a',"])
+def test_deep_brackets_take_linear_time(piece: str) -> None:
+    with suppress(FormatError):
+        read_table(source(piece * 100_000))

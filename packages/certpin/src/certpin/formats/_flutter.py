@@ -129,13 +129,21 @@ def _debug(anchors: TrustAnchors) -> str:
 def _read_debug(text: str) -> TrustAnchors | None:
     """Return the trust anchors for debug builds in a Dart file; None if it has none.
 
-    They are the PEM text in the first string after the field name ``debugAnchors``.
+    Raises ``FormatError`` if the field ``debugAnchors`` is not as an export has it: a release build
+    could trust the anchors, too.
     """
     if _DEBUG not in text:
         return None  # saves a second pass for most files
-    named = False
-    for token in tokens(text, nested=True):
-        if named and token.kind == "string":
-            return read_anchors(token.value().encode())
-        named = named or (token.kind, token.text) == ("word", _DEBUG)
+    pieces = list(tokens(text, nested=True))
+    for place, token in enumerate(pieces):
+        if (token.kind, token.text) != ("word", _DEBUG):
+            continue
+        value = pieces[place + 1 : place + 7]
+        shape = [each.kind if each.kind == "string" else each.text for each in value]
+        if shape != [":", "debugOverride", "?", "string", ":", "null"]:
+            raise FormatError(
+                f"line {token.line}: {_DEBUG} is not written literally",
+                fix=f"write {_DEBUG}: debugOverride ? '…' : null, with a certificate as PEM text",
+            )
+        return read_anchors(value[3].value().encode())
     return None

@@ -7,19 +7,21 @@ The table of policies in exported source code has the same fields in every langu
 
     pattern, mode, match, pins, compromised, expires, onExpiry, trust, reportTo
 
-A field is one of these words (in any case), then a colon or an equals sign, then all strings up to
-the next field. A policy starts at its pattern and ends at the bracket that closes it.
+A field is one of these words (in any case), then a colon or an equals sign, then a string or a list
+of strings. A policy is a pair of brackets that has only fields, one of which is the pattern. All
+other code in a policy, and between the policies of a list, is refused: its values are known only at
+run time, and a skipped pin would lock clients out.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, cast
 
 from certpin.errors import FormatError
 from certpin.formats.header import read_header
-from certpin.formats.parsed import ParsedFile, found
+from certpin.formats.parsed import LISTS, ParsedFile, found
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,6 +80,8 @@ _FIELDS = (
     *("expires", "onExpiry", "trust", "reportTo"),
 )
 _KNOWN = {name.lower(): name for name in _FIELDS}
+# Words before the bracket of a list: `new string[] {…}` in C#, `const <String>[…]` in Dart.
+_OF_LISTS = frozenset({"new", "const", "string", "String", "List", "IReadOnlyList"})
 
 
 @dataclass(frozen=True)
@@ -188,42 +192,153 @@ def read_table(source: Source, *, nested: bool = False, regex: bool = False) -> 
     return ParsedFile(hosts, name, version)
 
 
-def _rows(pieces: list[Token]) -> Iterator[Row]:
-    """Yield the fields of each policy in the tokens of an exported source file."""
-    place = 0
-    while place < len(pieces):
-        if _field(pieces, place) == "pattern" and pieces[place + 2].kind == "string":
-            fields, place = _row(pieces, place)
-            yield fields
-        else:
-            place += 1
+@dataclass
+class _Brackets:
+    """A pair of brackets in source code.
 
-
-def _row(pieces: list[Token], place: int) -> tuple[Row, int]:
-    """Return the fields of the policy that starts at token ``place``, and the index after it.
-
-    ``place`` is the index of the token in ``pieces``.
+    Attributes:
+        opening: the index of the token that opens them.
+        outer: the pair around it; None if there is none.
+        closing: the index of the token that closes them; that of the end of the file if none does.
+        fields: the indexes of the fields directly inside, by their names.
     """
-    fields: Row = {}
-    values: list[str] = []
-    depth = 0
-    while place < len(pieces) and depth >= 0:
+
+    opening: int
+    outer: _Brackets | None
+    closing: int
+    fields: dict[str, int] = field(default_factory=dict)
+
+    def is_policy(self, pieces: list[Token]) -> bool:
+        """Return True if these are the brackets of a policy, also of one with computed values."""
+        pattern = self.fields.get("pattern")
+        if pattern is None:
+            return False
+        return pieces[pattern + 2].kind == "string" or not self.fields.keys().isdisjoint(LISTS)
+
+
+def _rows(pieces: list[Token]) -> Iterator[Row]:
+    """Yield the fields of each policy in the tokens of an exported source file.
+
+    Raises ``FormatError`` if a value of a policy, or an entry in a list of policies, is computed.
+    """
+    policies = [each for each in _brackets(pieces) if each.is_policy(pieces)]
+    ends = {each.opening: each.closing for each in policies}
+    for table in {id(each.outer): each.outer for each in policies}.values():
+        if table is not None:
+            _refuse_computed_entries(pieces, table, ends)
+    for each in policies:
+        yield _row(pieces, each)
+
+
+def _brackets(pieces: list[Token]) -> list[_Brackets]:
+    """Return all pairs of brackets, in the order in which they are opened."""
+    pairs: list[_Brackets] = []
+    inner: _Brackets | None = None
+    for place, token in enumerate(pieces):
+        if token.kind == "mark" and token.text in "([{":
+            inner = _Brackets(place, inner, len(pieces))
+            pairs.append(inner)
+        elif inner and token.kind == "mark" and token.text in ")]}":
+            inner.closing = place
+            inner = inner.outer
+        elif inner and (name := _field(pieces, place)):
+            inner.fields.setdefault(name, place)
+    return pairs
+
+
+def _refuse_computed_entries(
+    pieces: list[Token], table: _Brackets, policies: dict[int, int]
+) -> None:
+    """Raise ``FormatError`` if a list of policies has an entry that is no literal policy.
+
+    Args:
+        pieces: the tokens of the file.
+        table: the brackets of the list.
+        policies: the index of the closing bracket of each policy, by that of its opening bracket.
+    """
+    place = table.opening + 1
+    while place < table.closing:
+        if place in policies:
+            place = policies[place] + 1
+            continue
         token = pieces[place]
-        if name := _field(pieces, place):
-            values = fields.setdefault(name, [])
-        elif token.kind == "string":
-            values.append(token.value())
-        elif token.kind == "mark":
-            depth += (token.text in "([{") - (token.text in ")]}")
+        # A word, such as the name of a type, has to belong to the policy after it.
+        named = token.kind == "word" and (place + 1 in policies or pieces[place + 1].kind == "word")
+        if not named and token.text != ",":
+            raise _not_literal("an entry of the list of policies", token.line)
         place += 1
-    return fields, place
+
+
+def _row(pieces: list[Token], policy: _Brackets) -> Row:
+    """Return the fields of a policy. Raises ``FormatError`` if one of its values is computed."""
+    fields: Row = {}
+    pattern = pieces[policy.fields["pattern"] + 2].text[:80]
+    place = policy.opening + 1
+    while place < policy.closing:
+        line = pieces[place].line
+        name = _field(pieces, place)
+        if name is None or name in fields:
+            raise _not_literal(f"a field of {pattern}", line)
+        values, place = _value(pieces, place + 2, name)
+        if values is None or not (place == policy.closing or is_mark(pieces, place, ",")):
+            raise _not_literal(f"{name} of {pattern}", line)
+        fields[name] = values
+        place += 1
+    return fields
+
+
+def _value(pieces: list[Token], place: int, name: str) -> tuple[list[str] | None, int]:
+    """Return the strings in the value of the field ``name``, and the index of the token after it.
+
+    ``place`` is the index of the value's first token. None instead of strings means that the value
+    is computed.
+    """
+    if name not in LISTS:
+        is_text = pieces[place].kind == "string"
+        return ([pieces[place].value()], place + 1) if is_text else (None, place)
+    while place < len(pieces) and _is_of_list(pieces, place):
+        place += 1
+    if not any(is_mark(pieces, place, mark) for mark in "([{"):
+        return None, place
+    texts: list[str] = []
+    place += 1
+    while place < len(pieces) and pieces[place].kind == "string":
+        texts.append(pieces[place].value())
+        place += 1
+        if not is_mark(pieces, place, ","):
+            break
+        place += 1
+    is_closed = any(is_mark(pieces, place, mark) for mark in ")]}")
+    return (texts, place + 1) if is_closed else (None, place)
+
+
+def _is_of_list(pieces: list[Token], place: int) -> bool:
+    """Return True if a token is a part of the type before a list, such as of ``[]string{``."""
+    token = pieces[place]
+    if token.kind == "word":
+        return token.text in _OF_LISTS
+    empty = is_mark(pieces, place, "[") and is_mark(pieces, place + 1, "]")
+    after = is_mark(pieces, place, "]") and is_mark(pieces, place - 1, "[")
+    return empty or after or token.text in {"<", ">"}
+
+
+def _not_literal(what: str, line: int) -> FormatError:
+    return FormatError(
+        f"line {line}: {what} is not written literally",
+        fix="write each value as a text, without variables",
+    )
 
 
 def _field(pieces: list[Token], place: int) -> str | None:
     """Return the name of the policy field that starts at token ``place``; None if none does.
 
-    ``place`` is the index of the token in ``pieces``.
+    ``place`` is the index of the token in ``pieces``. A field is the first in its brackets or
+    follows a comma: ``string pattern = …`` and ``pattern := …`` are variables.
     """
-    if place + 2 >= len(pieces) or pieces[place].kind != "word":
+    if not 0 < place < len(pieces) - 2 or pieces[place].kind != "word":
         return None
-    return _KNOWN.get(pieces[place].text.lower()) if pieces[place + 1].text in {":", "="} else None
+    begins = pieces[place - 1].kind == "mark" and pieces[place - 1].text in "([{,"
+    separator, after = pieces[place + 1], pieces[place + 2]
+    if not begins or separator.text not in {":", "="} or after.text in {"=", ">"}:
+        return None
+    return _KNOWN.get(pieces[place].text.lower())

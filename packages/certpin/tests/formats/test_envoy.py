@@ -91,6 +91,8 @@ static_resources:
         common_tls_context:
           validation_context:
             trusted_ca: {filename: own.pem}
+            match_typed_subject_alt_names:
+            - {san_type: DNS, matcher: {exact: API.bank.example, ignore_case: true}}
             verify_certificate_spki: [ONE, TWO]
   - name: other
     transport_socket:
@@ -107,6 +109,58 @@ def test_all_pinned_clusters_are_read() -> None:
     [only] = imported("envoy", CLUSTERS, own=authorities()[0].pem).policies
     assert (str(only.pattern), only.match, only.trust) == (HOST, "leaf", anchors()[0])
     assert set(only.live_pins) == set(KEYS[:2])
+
+
+MATCHERS = f"""\
+      match_typed_subject_alt_names:
+      - san_type: DNS
+        matcher:
+          exact: "{HOST}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (f'exact: "{HOST}"', 'exact: "evil.example"', "Envoy verifies evil.example and sends api"),
+        (f'exact: "{HOST}"', 'suffix: ".example"', "Envoy verifies several names"),
+        ("san_type: DNS", "san_type: URI", "Envoy verifies several names"),
+        (MATCHERS, "", "Envoy verifies no literal name"),
+        (f'sni: "{HOST}"', 'sni: "evil.example"', "and sends evil.example"),
+        (
+            MATCHERS,
+            MATCHERS + MATCHERS.partition("\n")[2].replace(HOST, "evil.example"),
+            f"Envoy verifies {HOST}, evil.example",
+        ),
+    ],
+)
+def test_an_export_that_verifies_another_name_is_refused(old: str, new: str, problem: str) -> None:
+    text = exported("envoy", pin_set(policy(HOST, *KEYS[:2], match="leaf")))
+    assert str(imported("envoy", text.replace("\n", "\r\n")).policies[0].pattern) == HOST
+    assert old in text
+    with pytest.raises(FormatError, match=f"the file is for {HOST}, but ") as caught:
+        imported("envoy", text.replace(old, new))
+    assert problem in caught.value.problem
+
+
+@pytest.mark.parametrize("field", ["auto_host_sni: true", "auto_sni_san_validation: true"])
+def test_an_export_for_a_wildcard_verifies_the_requested_name(field: str) -> None:
+    text = exported("envoy", pin_set(policy("*.bank.example", *KEYS[:2], match="leaf")))
+    for new in ("", field.replace("true", "false")):
+        with pytest.raises(FormatError, match="but Envoy verifies no literal name"):
+            imported("envoy", text.replace(field, new))
+
+
+def test_the_name_of_a_certificate_is_the_host_without_sni() -> None:
+    text = CLUSTERS.replace("sni: api", "x: api")
+    [only] = imported("envoy", text, own=authorities()[0].pem).policies
+    assert str(only.pattern) == HOST
+
+
+def test_a_server_name_that_envoy_does_not_verify_is_refused() -> None:
+    text = CLUSTERS.replace("exact: API.bank", "exact: other")
+    with pytest.raises(FormatError, match=f"sni is {HOST}, and match_typed.* has other.example"):
+        imported("envoy", text, own=authorities()[0].pem)
 
 
 def test_json_is_accepted_as_yaml() -> None:

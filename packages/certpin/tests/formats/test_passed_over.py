@@ -79,6 +79,7 @@ sni: bank.example
 common_tls_context:
   validation_context:
     trusted_ca: {{filename: /etc/ssl/certs/ca-certificates.crt}}
+    match_typed_subject_alt_names: [{{san_type: DNS, matcher: {{exact: bank.example}}}}]
     verify_certificate_spki: ["{HASHES[0]}", "{HASHES[1]}"]
 """
 
@@ -106,12 +107,21 @@ TOLD = [
     ("nginx", NGINX.replace(" on;", " off;"), "line 2: proxy_ssl_verify is not on"),
     ("nginx", NGINX.partition("\n")[2], "line 1: proxy_ssl_verify is not on"),
     ("haproxy", HAPROXY.replace("required", "none"), "line 3: verify none, so HAProxy"),
+    ("haproxy", HAPROXY.replace("ssl ", ""), "line 3: no ssl, so HAProxy connects without TLS"),
+    ("haproxy", HAPROXY.replace("ssl ", "no-ssl "), "line 3: no ssl, so HAProxy"),
+    ("haproxy", HAPROXY.rstrip() + " crl-file a.pem", "line 3: crl-file"),
+    ("haproxy", HAPROXY.rstrip() + " sni str(a.example)", "verifyhost bank.example, which is not"),
+    ("nginx", "proxy_ssl_crl a.pem;\n" + NGINX, "line 3: proxy_ssl_crl"),
     ("curl", SPELLED + "insecure", "insecure, so curl verifies no chain"),
     ("curl", "--no-insecure\n-k\n" + SPELLED, "insecure, so curl verifies no chain"),
     ("wget", SPELLED + "Check-Certificate = OFF", "check_certificate = OFF, so wget"),
     ("wget", SPELLED + "check_certificate = quiet", "check_certificate = quiet, so wget"),
     ("envoy", f"{ENVOY}    trust_chain_verification: ACCEPT_UNTRUSTED", "trust_chain_verification"),
     ("envoy", f"{ENVOY}    allow_expired_certificate: true", "allow_expired_certificate"),
+    ("envoy", f"{ENVOY}    crl: {{filename: a.pem}}", "validation_context.crl"),
+    ("envoy", f"{ENVOY}    max_verify_depth: 1", "validation_context.max_verify_depth"),
+    ("envoy", ENVOY.replace("match_typed_s", "s"), "so Envoy verifies no name"),
+    ("envoy", ENVOY.replace("exact: bank", "suffix: bank"), "Envoy accepts several names"),
     ("curl", "-sk\n" + SPELLED, "insecure, so curl verifies no chain"),
     (
         "haproxy",

@@ -16,6 +16,7 @@ from tests.kit import anchors as made_anchors
 from tests.kit import pin_set, policy
 
 HOST = "api.bank.example"
+UNWARNED = pytest.mark.filterwarnings("ignore::certpin.formats.FormatWarning")
 BOTH = pytest.mark.parametrize("name", ["nginx", "haproxy"])
 PLAIN = pin_set(policy(HOST, *KEYS[:2], trust=anchors()[0]), version=4)
 HEAD = """\
@@ -152,11 +153,12 @@ def test_each_connection_has_the_anchors_that_are_in_force_for_it(name: str) -> 
 
 
 @BOTH
+@UNWARNED
 @pytest.mark.parametrize(
     ("names", "instead", "host"),
     [
         (r"a\.bank", "b.bank", "b.bank.example"),
-        (r"(proxy_ssl_name|verifyhost) \S+", "", "a connection without a host name"),
+        (r"proxy_ssl_name \S+|verifyhost \S+|//b", "", "a connection without a host name"),
     ],
     ids=["named", "unnamed"],
 )
@@ -165,6 +167,93 @@ def test_different_anchors_of_one_host_are_refused(
 ) -> None:
     error = refusal(name, re.sub(names, instead, TWO[name]), beside=PEMS, host=HOST)
     assert re.search(rf"line \d+: {host} has other trust anchors than in line \d+", str(error))
+
+
+OTHER_NAMES = [
+    ("nginx", f"proxy_ssl_name {HOST};", "proxy_ssl_name evil.example;", "the name evil.example"),
+    ("nginx", f"proxy_ssl_name {HOST};", "", "no name of a host"),
+    ("nginx", f"proxy_ssl_name {HOST};", "proxy_ssl_name $proxy_host;", "no name of a host"),
+    ("nginx", f"proxy_ssl_name {HOST};", "proxy_ssl_name $host;", "so a request can choose"),
+    (
+        "haproxy",
+        f"sni str({HOST}) verifyhost {HOST}",
+        "sni str(evil.example) verifyhost evil.example",
+        "the name evil.example",
+    ),
+    ("haproxy", f"verifyhost {HOST}", "verifyhost evil.example", "verifyhost evil.example, which"),
+    ("haproxy", f"sni str({HOST})", "sni str(evil.example)", f"verifyhost {HOST}, which is not"),
+    ("haproxy", f"str({HOST})", "req.hdr(host)", "so a request can choose the name"),
+    ("haproxy", f"sni str({HOST}) verifyhost {HOST} ", "", "neither sni nor verifyhost"),
+]
+
+
+@UNWARNED
+@pytest.mark.parametrize(("name", "old", "new", "problem"), OTHER_NAMES)
+def test_an_export_that_verifies_another_name_is_refused(
+    name: str, old: str, new: str, problem: str
+) -> None:
+    text = exported(name, PLAIN)
+    beside = {f"{name}-anchors.pem": authorities()[0].pem}
+    assert load(name, text.replace("\n", "\r\n"), beside).policies[0].pins[0].pin == KEYS[0]
+    assert old in text
+    error = str(refusal(name, text.replace(old, new), beside=beside))
+    assert f": the file is for {HOST}, but has " in error
+    assert problem in error
+
+
+@UNWARNED
+@pytest.mark.parametrize(
+    ("instead", "problem"),
+    [
+        ("proxy_ssl_name evil.example;", "the name evil.example"),
+        ("proxy_ssl_name $http_host;", "so a request can choose the name"),
+        ("proxy_ssl_name api.bank.example;", ""),  # one of its hosts
+        ("", ""),  # the default is $proxy_host
+    ],
+)
+def test_an_export_for_a_wildcard_verifies_the_host_of_proxy_pass(
+    instead: str, problem: str
+) -> None:
+    pins = pin_set(policy("*.bank.example", *KEYS[:2], trust=anchors()[0]))
+    text = exported("nginx", pins).replace("proxy_ssl_name $proxy_host;", instead)
+    beside = {"nginx-anchors.pem": authorities()[0].pem}
+    if problem:
+        assert problem in str(refusal("nginx", text, beside=beside))
+    else:
+        [only] = load("nginx", text, beside).policies
+        assert str(only.pattern) == "*.bank.example"
+
+
+UNNAMED = {
+    "nginx": """
+        proxy_ssl_trusted_certificate own.pem; proxy_ssl_verify on;
+        location /one { proxy_pass https://one.example:8443/a; }
+        location /two { proxy_pass https://TWO.example; proxy_ssl_name $proxy_host; }
+        location /2 { proxy_pass https://two.example; }
+    """,
+    "haproxy": """
+        backend one
+            server s1 192.0.2.7:443 ssl verify required ca-file own.pem sni str(one.example)
+        backend two
+            server s2 192.0.2.8:443 ssl verify required ca-file own.pem sni 'str("TWO.example")'
+            server s3 192.0.2.8:443 ssl verify required ca-file own.pem sni str(two.example)
+    """,
+}
+
+
+@BOTH
+def test_the_default_name_of_a_connection_is_its_host(name: str) -> None:
+    found = load(name, UNNAMED[name], PEMS, mode="report")
+    assert sorted(digests(found)) == ["one.example", "two.example"]
+
+
+@BOTH
+@UNWARNED
+def test_several_hosts_without_names_are_refused(name: str) -> None:
+    """The option --host names one, and the others would be lost."""
+    text = re.sub(r"https://[^/;]+|sni \S+", "https://$name", UNNAMED[name])
+    error = str(refusal(name, text, beside=PEMS, host="one.example", mode="report"))
+    assert re.search(r"line \d: the host of this connection has no name, as in line \d", error)
 
 
 @BOTH
@@ -201,10 +290,11 @@ def test_only_files_in_the_same_folder_are_read(name: str) -> None:
 
 
 @BOTH
+@UNWARNED
 @pytest.mark.parametrize(
     "junk",
     [
-        "default-server" + " ca-file" * 100_000,
+        "default-server ssl" + " ca-file" * 100_000,
         "server " * 100_000,
         "a ${" * 100_000,
         '"\\' * 100_000,

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from certpin.formats.parsed import Source
     from certpin.pins import HostPolicy, PinSet
 
-_HOST = re.compile(r"^# for (\S{1,260})$", re.MULTILINE)
+# A checkout on Windows may have changed the line ends.
+_HOST = re.compile(r"^# for (\S{1,260})[ \t\r]*+$", re.MULTILINE)
 _BUNDLE = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
-from certpin.errors import FormatError
+from certpin.errors import FormatError, HostError
 from certpin.formats._lines import beside
 from certpin.formats.header import commented, read_header
 from certpin.formats.limits import (
@@ -27,7 +27,7 @@ from certpin.formats.limits import (
     RootsOnly,
 )
 from certpin.formats.parsed import Found, ParsedFile, choice, pass_over, pins_from, read_anchors
-from certpin.pins import Match, pins_of
+from certpin.pins import HostPattern, Match, pins_of
 from certpin.x509 import Certificate
 
 if TYPE_CHECKING:
@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from certpin.formats.projection import Limitation
     from certpin.pins import Pin, PinSet, TrustAnchors
 
-_FOR = re.compile(r"^[ \t]*+# for (\S{1,260}) \(match (\S{1,10})\)$", re.MULTILINE)
-_PIN = re.compile(r"^[ \t]*+# pin (\S{1,110})$", re.MULTILINE)
+# A checkout on Windows may have changed the line ends.
+_FOR = re.compile(r"^[ \t]*+# for (\S{1,260}) \(match (\S{1,10})\)[ \t\r]*+$", re.MULTILINE)
+_PIN = re.compile(r"^[ \t]*+# pin (\S{1,110})[ \t\r]*+$", re.MULTILINE)
 
 
 def limits(program: str) -> tuple[Limitation, ...]:
@@ -80,27 +81,36 @@ class Connection:
         anchors: the name of the file of trust anchors.
         line: the line of these settings, for errors.
         unverified: why the program does not verify the chain; empty if it does.
+        other_names: the settings with which the program accepts other names than ``host``, and the
+            reason; empty if there are none.
+        ignored: the settings that a pin file can't contain.
     """
 
     host: str
     anchors: str
     line: int
     unverified: str = ""
+    other_names: str = ""
+    ignored: tuple[str, ...] = ()
 
 
-def read(source: Source, connections: Iterable[Connection]) -> ParsedFile:
+def read(
+    source: Source, connections: Iterable[Connection], *, names_host: bool = True
+) -> ParsedFile:
     """Return the settings of each host in a configuration, from certpin's comments if it has any.
 
     Without the comments, the result pins the keys of the trust anchors, which accepts the chains
-    that the program accepts. Warns about each connection that the program does not verify.
+    that the program accepts. Warns about each connection that the program does not verify, and
+    about settings that a pin file can't contain.
 
     Args:
         source: the file.
         connections: the connections that the file configures.
+        names_host: True if an export for this program has settings for the name to verify.
 
     Raises:
-        FormatError: the comments or the anchors are invalid, or the anchors of a host are
-            ambiguous.
+        FormatError: the comments or the anchors are invalid, the program verifies another name than
+            that of the comments, or the anchors of a host are ambiguous.
     """
     name, version = read_header(source.text)
     distinct = _distinct(connections)
@@ -118,24 +128,70 @@ def read(source: Source, connections: Iterable[Connection]) -> ParsedFile:
     for each in distinct:
         trust = read_anchors(source.beside(beside(each.anchors)), each.anchors)
         pattern = said[0][0] if said else each.host
+        if said and names_host:
+            _refuse_other_name(pattern, each)
         found.append(Found(pattern, pins or _pins_of(trust), match=match, trust=trust))
     return ParsedFile(tuple(found), name, version)
 
 
 def _distinct(connections: Iterable[Connection]) -> list[Connection]:
-    """Return the first connection of each host. Raises ``FormatError`` if their anchors differ."""
+    """Return the first connection of each host.
+
+    Raises ``FormatError`` if their anchors differ, or if several have no host name, because these
+    can be different hosts.
+    """
     first: dict[str, Connection] = {}
     for each in connections:
-        if each.unverified:
-            pass_over(f"line {each.line}: {each.unverified}")
-        known = first.setdefault(each.host, each)
+        for problem in (each.unverified, each.other_names, *each.ignored):
+            if problem:
+                pass_over(f"line {each.line}: {problem}")
+        known = first.setdefault(name_key(each.host), each)
         if known.anchors != each.anchors:
             host = each.host[:260] or "a connection without a host name"
             raise FormatError(
                 f"line {each.line}: {host} has other trust anchors than in line {known.line}",
                 fix="import a copy of the file with one of them, or name the host of each",
             )
+        if known is not each and not each.host:
+            raise FormatError(
+                f"line {each.line}: the host of this connection has no name, as in line "
+                f"{known.line}, so they can be different hosts",
+                fix="name the host of each, or import a copy of the file with one of them",
+            )
     return list(first.values())
+
+
+def name_key(host: str) -> str:
+    """Return a host name in the spelling of pin files; unchanged if it is none."""
+    try:
+        return str(HostPattern.parse(host))
+    except HostError:
+        return host
+
+
+def _refuse_other_name(pattern: str, connection: Connection) -> None:
+    """Raise ``FormatError`` if an exported file verifies another name than that of its comment.
+
+    The comment has no effect: the program enforces only the settings. Those of a wildcard name no
+    host.
+    """
+    if not connection.other_names and _is_name_of(pattern, connection.host):
+        return
+    named = f"the name {connection.host[:260]}" if connection.host else "no name of a host"
+    raise FormatError(
+        f"line {connection.line}: the file is for {pattern}, but has "
+        f"{connection.other_names or named}",
+        fix="export it again; or remove certpin's comments, to import the settings",
+    )
+
+
+def _is_name_of(pattern: str, host: str) -> bool:
+    try:
+        parsed = HostPattern.parse(pattern)
+        # Without a literal name, nginx verifies the host that it connects to.
+        return parsed.covers(HostPattern.parse(host)) if host else bool(parsed.wildcard)
+    except HostError:
+        return False
 
 
 def _pins_of(trust: TrustAnchors) -> tuple[Pin, ...]:

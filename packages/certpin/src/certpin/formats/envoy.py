@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from certpin.errors import FormatError
 from certpin.formats._lines import beside, pattern_of
+from certpin.formats._proxy import name_key
 from certpin.formats.format import File, Format
 from certpin.formats.header import commented, read_header
 from certpin.formats.limits import (
@@ -116,13 +117,16 @@ def _lists(policy: HostPolicy) -> str:
 def read(source: Source) -> ParsedFile:
     """Parse every ``UpstreamTlsContext`` with pins in a complete or partial Envoy configuration.
 
-    Warns about settings with which Envoy accepts chains that it did not verify.
+    Warns about settings with which Envoy accepts other chains or names, and about other settings
+    of the verification, such as a CRL.
 
     Raises ``FormatError``, and ``ConfigError`` if PyYAML is not installed.
     """
     name, version = read_header(source.text)
     contexts = [each for each in _mappings(source.text) if _is_context(each)]
     pattern = pattern_of(source.text) if len(contexts) == 1 else ""
+    if pattern:
+        _refuse_other_names(contexts[0], pattern)
     hosts = [_found(each, pattern, source) for each in contexts]
     return ParsedFile(tuple(found for found in hosts if found.pins), name, version)
 
@@ -147,15 +151,79 @@ def _found(context: Shape, pattern: str, source: Source) -> Found:
     pins = [f"sha256/{each}" for each in texts["spki"].texts()]
     pins += [f"cert-sha256/{each}" for each in texts["hash"].texts()]
     trust = _trust(validation, source)
+    sni = _text(context, "sni")
+    names = _names(validation)
     if pins:
         _report_unverified(validation)
-    sni = context.get("sni")
-    return Found(
-        pattern or (sni.text() if sni else ""),
-        pins_from(pins),
-        match="leaf",
-        trust=trust,
-    )
+        _report_names(context, sni, names)
+        for place in validation.unread():
+            pass_over(place)
+    only = names[0] if len(names) == 1 else ""
+    return Found(pattern or sni or only, pins_from(pins), match="leaf", trust=trust)
+
+
+def _text(value: Shape, name: str) -> str:
+    found = value.get(name)
+    return found.text() if found else ""
+
+
+def _names(validation: Shape) -> list[str]:
+    """Return the names that Envoy requires in a certificate, in any matcher.
+
+    Empty texts are for the matchers that accept several names.
+    """
+    matchers = validation.get("match_typed_subject_alt_names") or _NOTHING
+    found = []
+    for each in matchers.items():
+        kind, matcher = _text(each, "san_type"), each.need("matcher")
+        matcher.get("ignore_case")  # clients ignore it, too
+        found.append(_text(matcher, "exact") if kind in {"DNS", "IP_ADDRESS"} else "")
+    return found
+
+
+def _refuse_other_names(context: Shape, pattern: str) -> None:
+    """Raise ``FormatError`` if an exported file verifies other names than that of its comment.
+
+    The comment has no effect: Envoy enforces only the settings.
+    """
+    names = _names(context.need("common_tls_context").need("validation_context"))
+    sni = _text(context, "sni")
+    if pattern.startswith("*"):
+        right = _verifies_sni(context) and not names and not sni
+    else:
+        right = names == [pattern] and sni in {"", pattern}
+    if not right:
+        verified = ", ".join(each[:260] or "several names" for each in names) or "no literal name"
+        raise FormatError(
+            f"the file is for {pattern}, but Envoy verifies {verified}"
+            + (f" and sends {sni[:260]}" if sni else ""),
+            fix="export it again; or remove certpin's comments, to import the settings",
+        )
+
+
+def _verifies_sni(context: Shape) -> bool:
+    flags = [context.get(name) for name in ("auto_host_sni", "auto_sni_san_validation")]
+    return all(flag is not None and flag.text().lower() == "true" for flag in flags)
+
+
+def _report_names(context: Shape, sni: str, names: list[str]) -> None:
+    """Warn if Envoy accepts certificates for other names than the server name of a host.
+
+    Raises ``FormatError`` if it refuses certificates for that name: clients would require it.
+    """
+    if sni and names and "" not in names and name_key(sni) not in map(name_key, names):
+        raise FormatError(
+            f"sni is {sni[:260]}, and match_typed_subject_alt_names has {names[0][:260]}",
+            fix="import a copy of the file in which both are the host of the requests",
+        )
+    if not names and not _verifies_sni(context):
+        pass_over(
+            f"no match_typed_subject_alt_names of {sni[:260] or 'a cluster'}, so Envoy verifies no "
+            "name"
+        )
+    if "" in names or len({name_key(each) for each in names}) > 1:
+        accepted = ", ".join(dict.fromkeys(each[:260] or "several names" for each in names))
+        pass_over(f"match_typed_subject_alt_names, with which Envoy accepts {accepted}")
 
 
 def _report_unverified(validation: Shape) -> None:

@@ -6,6 +6,7 @@ See the HAProxy Configuration Manual, section 5.2 (server options).
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,9 @@ _NO_VERIFY = re.compile(r"^[ \t]*+ssl-server-verify[ \t]++none\b", re.MULTILINE)
 _SECTIONS = {"global", "defaults", "frontend", "backend", "listen"}
 # The words before the parameters.
 _SERVERS = {"default-server": 1, "server": 3, "server-template": 4}
-_PARAMETERS = {"ca-file", "verify", "verifyhost"}
+_PARAMETERS = {"ca-file", "crl-file", "sni", "verify", "verifyhost"}
+_FLAGS = {"ssl", "no-ssl"}
+_LITERAL_NAME = re.compile(r"str\(([A-Za-z0-9._-]+)\)")
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
@@ -44,7 +47,7 @@ def write(pins: PinSet) -> tuple[File, ...]:
 
 
 def read(source: Source) -> ParsedFile:
-    """Parse ``ca-file`` and ``verifyhost`` in ``server`` lines, and certpin's comments.
+    """Parse ``ca-file``, ``sni`` and ``verifyhost`` in ``server`` lines, and certpin's comments.
 
     Raises ``FormatError``.
     """
@@ -72,12 +75,40 @@ def _connections(text: str) -> Iterator[_proxy.Connection]:
             defaults |= {"": common, "".join(head[1:2]): common}
         elif last and not servers:
             servers.append((last, common))
-        for line, found in servers:
-            if "ca-file" in found:
-                host, anchors = found.get("verifyhost", ""), found["ca-file"]
-                verifies = found.get("verify", required) == "required"
-                problem = "" if verifies else "verify none, so HAProxy verifies no chain"
-                yield _proxy.Connection(host, anchors, line, problem)
+        made = [_connection(line, found, required) for line, found in servers if "ca-file" in found]
+        # The servers of a section have the same host.
+        distinct: dict[_proxy.Connection, _proxy.Connection] = {}
+        for each in made:
+            distinct.setdefault(replace(each, line=0), each)
+        yield from distinct.values()
+
+
+def _connection(line: int, found: dict[str, str], required: str) -> _proxy.Connection:
+    """Return the verification of a server.
+
+    Args:
+        line: the number of its line.
+        found: its parameters.
+        required: the value of ``verify`` if the server has none.
+    """
+    problem = ""
+    if found.get("verify", required) != "required":
+        problem = "verify none, so HAProxy verifies no chain"
+    elif "ssl" not in found or "no-ssl" in found:
+        problem = "no ssl, so HAProxy connects without TLS"
+    # HAProxy verifies the name that it sends, and verifyhost only if it sends none.
+    host, sni, others = found.get("verifyhost", ""), found.get("sni"), ""
+    if sni is not None:
+        sent = _LITERAL_NAME.fullmatch(sni)
+        if not sent:
+            others = f"sni {sni[:80]}, so a request can choose the name"
+        elif host and _proxy.name_key(host) != _proxy.name_key(sent[1]):
+            others = f"verifyhost {host[:260]}, which is not the name in sni"
+        host = sent[1] if sent else ""
+    elif not host:
+        others = "neither sni nor verifyhost, so HAProxy verifies no name"
+    ignored = tuple(name for name in ("crl-file",) if name in found)
+    return _proxy.Connection(host, found["ca-file"], line, problem, others, ignored)
 
 
 def _sections(text: str) -> Iterator[tuple[list[str], list[tuple[int, list[str]]]]]:
@@ -100,7 +131,8 @@ def _sections(text: str) -> Iterator[tuple[list[str], list[tuple[int, list[str]]
 
 def _parameters(words: list[str]) -> dict[str, str]:
     """Return the parameters of a server that the import uses, with their values."""
-    return {name: value for name, value in pairwise(words) if name in _PARAMETERS}
+    values = {name: value for name, value in pairwise(words) if name in _PARAMETERS}
+    return values | {word: "" for word in words if word in _FLAGS}
 
 
 HAPROXY = Format(

@@ -13,6 +13,7 @@ from certpin.errors import FormatError
 from certpin.formats import _proxy
 from certpin.formats._lines import bundle
 from certpin.formats.format import File, Format
+from certpin.pins.hosts import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,6 +36,13 @@ _TOKEN = re.compile(
 _MAX_DEPTH = 50  # blocks in blocks; a real configuration has at most six
 # The modules that connect to upstream servers, and their addresses with TLS.
 _MODULES = {"proxy": "https://", "grpc": "grpcs://", "uwsgi": "suwsgi://"}
+# The name that nginx verifies by default: the host of an address, if it has no variables.
+_HOST = re.compile(r"[a-z]+://([A-Za-z0-9._-]+)(?::[0-9]+)?(?:/.*)?", re.DOTALL)
+# The directives of TLS that change no decision about a chain, or that an import reads.
+_READ = {
+    *("verify", "verify_depth", "trusted_certificate", "name", "server_name", "protocols"),
+    *("ciphers", "session_reuse", "certificate", "certificate_key", "password_file"),
+}
 
 # The default depth, 1, refuses a chain with two intermediates. nginx resumes sessions that other
 # locations, with other anchors, opened to the same server, and then checks no chain.
@@ -107,11 +115,26 @@ class _Block:
         used = module in connecting or (own and not inner and not connecting)
         if anchors is None or not used:
             return inner
-        name = valid.get(f"{prefix}name", "")
         verifies = valid.get(f"{prefix}verify") == "on"  # the default is off
         problem = "" if verifies else f"{prefix}verify is not on, so nginx verifies no chain"
-        host = "" if "$" in name else name
-        return [*inner, _proxy.Connection(host, anchors, self.line, problem)]
+        ignored = tuple(name for name in valid if name.removeprefix(prefix) not in _READ)
+        host, others = self._verified_name(module, valid.get(f"{prefix}name", ""))
+        return [*inner, _proxy.Connection(host, anchors, self.line, problem, others, ignored)]
+
+    def _verified_name(self, module: str, name: str) -> tuple[str, str]:
+        """Return the host that nginx verifies, and how it could verify another one.
+
+        Args:
+            module: the module.
+            name: the value of its directive for the name; empty if there is none.
+        """
+        if name in {"", f"${module}_host"}:
+            found = _HOST.fullmatch(self.directives.get(f"{module}_pass", ""))
+            # nginx finds no address in a certificate.
+            return (found[1] if found and not is_address(found[1]) else "", "")
+        if "$" in name:
+            return "", f"{module}_ssl_name {name[:80]}, so a request can choose the name"
+        return name, ""
 
 
 def _parse(text: str) -> _Block:

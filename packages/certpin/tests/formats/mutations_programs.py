@@ -209,6 +209,20 @@ MUTATIONS = [
         "tests/formats/test_curl.py::test_a_foreign_ca_file_is_no_pin",
     ),
     Mutation(
+        "curl's last value is in force",
+        f"{_F}_lines.py",
+        "found[-1].strip()",
+        "found[0].strip()",
+        "tests/formats/test_curl.py::test_the_last_ca_file_is_in_force",
+    ),
+    Mutation(
+        "curl ignores text after a quoted value",
+        f"{_F}curl.py",
+        'next(filter(None, found.groups()), "") if found else value',
+        "value",
+        "tests/formats/test_curl.py::test_other_notations_are_read",
+    ),
+    Mutation(
         "curl's sections are of different URLs",
         f"{_F}curl.py",
         "if separator := _NEXT.search(source.text):",

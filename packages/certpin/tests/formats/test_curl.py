@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.errors import ConfigError, FormatError
-from certpin.formats import FORMATS, AuthorityFile, ImportOptions, Source
+from certpin.formats import FORMATS, AuthorityFile, FormatWarning, ImportOptions, Source
 from certpin.formats.curl import CURL
 from certpin.lab import Authority
 from certpin.pins import HostPattern, HostPin, HostPolicy
@@ -15,6 +15,8 @@ from tests.formats._sets import KEYS, anchors, authorities
 from tests.kit import pin_set, policy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from certpin.pinfile import PinSet
 
 HOST = "api.bank.example"
@@ -90,6 +92,27 @@ def test_a_platform_that_always_compares_the_leaf_takes_no_ca_file(name: str) ->
     assert str(caught.value.fix).startswith("pin the server's own key, or choose curl")
 
 
+def anchored(changed: Callable[[str], str]) -> PinSet:
+    """Import an export with a CA file and without pins, with a change of its options."""
+    options, pem = CURL.export(root_set(), ca_file=BUNDLE).files
+    files = {pem.path: pem.text.encode(), "other.pem": authorities()[0].pem}
+    return CURL.load(Source(changed(options.text).encode(), files.__getitem__))
+
+
+@pytest.mark.parametrize("line", ['cacert = "other.pem"', "cacert=other.pem", "--cacert other.pem"])
+def test_the_last_ca_file_is_in_force(line: str) -> None:
+    assert anchored(str).policies[0].trust == anchors()[1]
+    for ends in ("\n", "\r\n"):
+        changed = anchored(lambda text: f"{text}{line}\n".replace("\n", ends))  # noqa: B023  # called now
+        assert changed.policies[0].trust == anchors()[0]
+        assert changed.policies[0].match == "ca"
+
+
+def test_a_folder_of_roots_beside_a_ca_file_is_reported() -> None:
+    with pytest.warns(FormatWarning, match="no capath = /dev/null, so many builds of curl also"):
+        anchored(lambda text: text.replace('capath = "/dev/null"\n', ""))
+
+
 def test_a_foreign_ca_file_is_no_pin() -> None:
     text = b'cacert = "own.pem"\n'
     with pytest.raises(FormatError, match="no pins"):
@@ -110,6 +133,10 @@ def test_the_pins_of_several_urls_are_refused(separator: str) -> None:
         f'--pinnedpubkey "{SPELLED}"',
         f"# comment\r\npinnedpubkey:'{SPELLED}'\r\n",
         f"pinnedpubkey = old\n  pinnedpubkey {SPELLED}  \n",
+        f'pinnedpubkey = "old"\npinnedpubkey = "{SPELLED}" # new, 2026-11\n',
+        f"pinnedpubkey = old\npinnedpubkey = {SPELLED} # new\n",
+        f"pinnedpubkey = old\npinnedpubkey = {SPELLED}\t#new\r\n",
+        f'pinnedpubkey = "{SPELLED}" rest',
     ],
 )
 def test_other_notations_are_read(text: str) -> None:

@@ -14,6 +14,8 @@ from certpin.formats.header import commented, read_header
 from certpin.formats.parsed import Found, ParsedFile, pem, pins_from, read_anchors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from certpin.formats.parsed import Source
     from certpin.pins import HostPolicy, PinSet
 
@@ -57,13 +59,17 @@ def pattern_of(text: str) -> str:
     return host[1] if host else ""
 
 
-def read_lines(source: Source, pinned: str, anchors: str) -> ParsedFile:
+def read_lines(
+    source: Source, pinned: str, anchors: str, setting: Callable[[str, str], str | None]
+) -> ParsedFile:
     """Parse the pins and the trust anchors in a configuration file of curl or wget.
 
     Args:
         source: the file.
         pinned: the name of the setting that contains the pins.
         anchors: the name of the setting that contains the path of the trust anchors.
+        setting: a function that returns the value that the program uses, from the text of the file
+            and the name of a setting.
 
     Raises:
         FormatError: a value is invalid, or the file of the anchors can't be read.
@@ -80,15 +86,16 @@ def read_lines(source: Source, pinned: str, anchors: str) -> ParsedFile:
     return ParsedFile((found,) if found.pins else (), name, version)
 
 
-def setting(text: str, name: str) -> str | None:
-    """Return the last value of the setting ``name`` in a configuration file; None if it has none.
+def last_value(text: str, name: str) -> str | None:
+    """Return the last value of the setting ``name``, up to the end of its line; None without one.
 
-    ``=``, ``:`` or a space may precede the value.
+    ``name`` is a regular expression. ``=``, ``:`` or a space may precede the value. As in curl and
+    wget, the last value is in force.
     """
     between = r"[ \t]*+(?:[=:]|(?<=[ \t]))[ \t]*+"
-    pattern = rf"^[ \t]*+(?:--)?{name}{between}([\"']?)([^\"'\r\n]*+)\1[ \t\r]*+$"
+    pattern = rf"^[ \t]*+(?:--)?{name}{between}([^\r\n]*+)"
     found = re.findall(pattern, text, re.MULTILINE | re.IGNORECASE)
-    return found[-1][1].strip() if found else None
+    return found[-1].strip() if found else None
 
 
 def beside(name: str) -> str:

@@ -33,7 +33,12 @@ if TYPE_CHECKING:
 _BUNDLE = "curl-anchors.pem"
 _NO_FOLDER = "/dev/null"  # it contains no file
 _VERIFY = "no-insecure\n"  # curl reads ~/.curlrc, too
-_CA_FILE = re.compile(r'^cacert = "([^"\r\n]++)"$', re.MULTILINE)
+# A value in quotes ends at the second one, and another value at a space. curl ignores the rest of
+# the line (man curl: --config). It does not know single quotes, which are read for mistaken files.
+_VALUE = re.compile(r""""((?:[^"\\]|\\.)*+)"|'([^']*+)'|(\S++)""")
+# Options that a pin file can't contain, and that change which chains curl accepts.
+_VALUES_LEFT_OUT = ("crlfile", "proxy-pinnedpubkey")
+_FLAGS_LEFT_OUT = ("ca-native", "cert-status")
 _INSECURE = re.compile(r"^[ \t]*+(?:-[A-Za-z]*k|(?:--)?(no-)?insecure(?=[\s=:]|$))", re.MULTILINE)
 # Options before it have no effect on the URLs after it.
 _NEXT = re.compile(r"^[ \t]*+(?:-:|(?:--)?next(?=[\s=:]|$))", re.MULTILINE)
@@ -62,7 +67,7 @@ def read(source: Source) -> ParsedFile:
     If the file has no pins, ``cacert`` is used only if certpin exported the file. In a file from
     elsewhere, ``cacert`` without pins is ignored, because curl may trust other roots too. A file
     with several sections (``next``) is refused, because each has the pins of another host. Warns if
-    curl verifies no chain.
+    curl verifies no chain, and about options that change which chains it accepts.
     """
     if separator := _NEXT.search(source.text):
         line = source.text.count("\n", 0, separator.start()) + 1
@@ -70,13 +75,38 @@ def read(source: Source) -> ParsedFile:
             f"line {line}: the options after `next` are for other URLs than those before it",
             fix="import each section from a copy of the file without the others",
         )
-    if any(not match[1] for match in list(_INSECURE.finditer(source.text))[-1:]):
-        pass_over("insecure, so curl verifies no chain")
-    found = _lines.read_lines(source, "pinnedpubkey", "cacert")
+    _report_left_out(source.text)
+    found = _lines.read_lines(source, "pinnedpubkey", "cacert", _setting)
     if found.hosts or not is_exported(source.text):
         return found
-    file = _CA_FILE.search(source.text)  # no setting names the host
-    return _proxy.read(source, [_proxy.Connection("", file[1], 0)] if file else [])
+    file = _setting(source.text, "cacert")
+    connections = [_proxy.Connection("", file, 0)] if file else []
+    return _proxy.read(source, connections, names_host=False)
+
+
+def _setting(text: str, name: str) -> str | None:
+    """Return the value of an option that is in force; None if the file does not have it."""
+    value = _lines.last_value(text, name)
+    found = _VALUE.match(value) if value else None
+    return next(filter(None, found.groups()), "") if found else value
+
+
+def _report_left_out(text: str) -> None:
+    """Warn about the options with which curl accepts other chains than the pin file allows."""
+    if any(not match[1] for match in list(_INSECURE.finditer(text))[-1:]):
+        pass_over("insecure, so curl verifies no chain")
+    for name in _VALUES_LEFT_OUT:
+        if _setting(text, name):
+            pass_over(name)
+    for name in _FLAGS_LEFT_OUT:
+        flags = re.findall(rf"^[ \t]*+(?:--)?(no-)?{name}(?=[\s=:]|$)", text, re.MULTILINE)
+        if flags and not flags[-1]:
+            pass_over(name)
+    folder = _setting(text, "capath")
+    if folder not in {None, _NO_FOLDER}:
+        pass_over("capath, so curl also trusts the authorities in a folder")
+    elif folder is None and _setting(text, "cacert") and is_exported(text):
+        pass_over(f"no capath = {_NO_FOLDER}, so many builds of curl also trust /etc/ssl/certs")
 
 
 CURL = Format(

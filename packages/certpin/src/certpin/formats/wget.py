@@ -46,12 +46,21 @@ def read(source: Source) -> ParsedFile:
     """Parse the settings ``pinnedpubkey`` and ``ca_certificate``. Raises ``FormatError``.
 
     wget ignores case, dashes and underscores in the names of settings. Warns if wget verifies no
-    chain.
+    chain, and about settings that change which chains it accepts.
     """
-    checks = _lines.setting(source.text, "check[-_]?certificate")
+    checks = _setting(source.text, "check[-_]?certificate")
     if checks is not None and checks.lower() not in _ON:
         pass_over(f"check_certificate = {checks[:20]}, so wget verifies no chain")
-    return _lines.read_lines(source, "pinned[-_]?pubkey", "ca[-_]?certificate")
+    for name in ("crl_file", "ca_directory"):
+        if _setting(source.text, name.replace("_", "[-_]?")):
+            pass_over(name)
+    return _lines.read_lines(source, "pinned[-_]?pubkey", "ca[-_]?certificate", _setting)
+
+
+def _setting(text: str, name: str) -> str | None:
+    """Return the value of a setting that is in force; None if the file does not have it."""
+    value = _lines.last_value(text, name)
+    return value.strip("\"'") if value else value
 
 
 WGET = Format(

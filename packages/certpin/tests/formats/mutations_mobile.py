@@ -99,6 +99,20 @@ _READERS = [
         f"{_T}android.py::test_certificate_transparency_is_inherited_and_overridden",
     ),
     Mutation(
+        "no misspelt key in JSON",
+        f"{_F}json.py",
+        "            _refuse_misspelt(place)\n",
+        "",
+        f"{_T}json.py::test_a_key_of_another_object_is_refused[mode]",
+    ),
+    Mutation(
+        "no repeated key in JSON",
+        f"{_F}parsed.py",
+        "    if len(made) < len(pairs):\n",
+        "    if False:\n",
+        f"{_T}json.py::test_a_repeated_key_is_refused",
+    ),
+    Mutation(
         "a required list",
         f"{_F}json.py",
         "    if logs is None:\n        raise",

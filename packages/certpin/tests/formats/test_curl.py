@@ -17,7 +17,7 @@ from tests.kit import pin_set, policy
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from certpin.pinfile import PinSet
+    from certpin.pins import PinSet
 
 HOST = "api.bank.example"
 SPELLED = ";".join(str(pin).replace("/", "//", 1) for pin in KEYS[:2])

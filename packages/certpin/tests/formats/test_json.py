@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json as library
 from dataclasses import replace
 from datetime import date
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 
 from certpin.errors import CertpinError, FormatError
-from certpin.formats import FORMATS, Source
+from certpin.formats import FORMATS, FormatWarning, Source
 from certpin.formats.flutter.published import published
 from certpin.formats.json import JSON
 from certpin.pins import HostPin
@@ -19,6 +20,8 @@ from tests.formats._sets import anchors, logs, pin_sets
 from tests.kit import NOBODY, NOBODY_ELSE, pin_set, policy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from certpin.pins import PinSet
 
 PLAIN = library.loads(JSON.export(pin_set(policy("api.bank.example"))).files[0].text)
@@ -103,6 +106,60 @@ def test_a_required_list_of_logs_must_be_there() -> None:
 def test_invalid_values_are_reported_with_their_place(change: dict[str, Any], problem: str) -> None:
     with pytest.raises(FormatError, match=problem):
         load({**PLAIN, **change})
+
+
+HOSTS = [
+    policy("api.bank.example", trust=anchors()[0], ct_logs=logs()),
+    policy("pay.example", report_to=("https://pins.bank.example/",)),
+]
+FULL = library.loads(JSON.export(pin_set(*HOSTS, debug=anchors()[0])).files[0].text)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of each key of an object, except those in the list of logs."""
+    for step in value if isinstance(value, dict) else range(len(value)):
+        if isinstance(step, str):
+            yield (*path, step)
+        if isinstance(value[step], (dict, list)) and step != "ctLogs":
+            yield from places(value[step], (*path, step))
+
+
+@pytest.mark.parametrize("path", list(places(FULL)), ids=str)
+@pytest.mark.parametrize("misspelt", [str.upper, str.title, "{}s".format])
+def test_a_misspelt_key_is_refused(path: tuple[Any, ...], misspelt: Callable[[str], str]) -> None:
+    """Without its state, a compromised pin would be accepted."""
+    assert load(FULL).debug == anchors()[0]
+    changed = copy.deepcopy(FULL)
+    holder = changed
+    for step in path[:-1]:
+        holder = holder[step]
+    holder[misspelt(path[-1])] = holder.pop(path[-1])
+    missing = "is missing|is not a pin|needs ctLogs"
+    with pytest.raises(CertpinError, match=f"{missing}|and looks like '{path[-1]}'"):
+        load(changed)
+
+
+@pytest.mark.parametrize("name", ["compromised", "mode", "trust"])
+def test_a_key_of_another_object_is_refused(name: str) -> None:
+    changed = copy.deepcopy(PLAIN)
+    changed["hosts"][0]["pins"][0][name] = []
+    with pytest.raises(FormatError, match=rf"hosts\[0\].pins\[0\].{name} is not a key of this"):
+        load(changed)
+
+
+def test_other_unknown_keys_are_reported() -> None:
+    changed = copy.deepcopy(PLAIN)
+    changed["hosts"][0]["future"] = {"a": 1}
+    with pytest.warns(FormatWarning, match=r"not imported: hosts\[0\]\.future"):
+        assert load(changed) == load(PLAIN)
+
+
+@pytest.mark.parametrize("old", ['"mode": "enforce"', '"state": "active"'])
+def test_a_repeated_key_is_refused(old: str) -> None:
+    text = library.dumps(PLAIN)
+    assert old in text
+    with pytest.raises(FormatError, match=r"an object has the key '(mode|state)' twice"):
+        load(text.replace(old, f"{old}, {old}"))
 
 
 def test_a_document_without_a_field_is_refused() -> None:

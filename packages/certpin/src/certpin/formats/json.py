@@ -19,6 +19,7 @@ from certpin.formats.parsed import (
     choice,
     found,
     imported_state,
+    pass_over,
     pem,
     pins_from,
     read_anchors,
@@ -38,6 +39,13 @@ _LOGS = "ctLogs"  # of the whole pin set
 _TRANSPARENT = "requireCt"
 _EDITION = "providerEdition"
 _LISTS = {"reportTo"}  # every other field has one value; pins have their own objects
+_HOST_TEXTS = ("pattern", "mode", "match", "expires", "onExpiry", "trust", *_LISTS)
+_PIN_TEXTS = ("pin", "role", "state", "note")
+# All keys, at any place, and the list of compromised pins, which other formats have.
+_KEYS = (
+    *("schema", "name", "version", "hosts", "debug", _LOGS, *_HOST_TEXTS, "pins", "compromised"),
+    *(_STRICT, _TRANSPARENT, _EDITION, *_PIN_TEXTS, "provider", "notAfter"),
+)
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
@@ -46,8 +54,32 @@ def write(pins: PinSet) -> tuple[File, ...]:
 
 
 def read(source: Source) -> ParsedFile:
-    """Parse the JSON object that ``write`` returns. Raises ``FormatError``."""
-    return _parsed(Shape.json(source.text))
+    """Parse the JSON object that ``write`` returns.
+
+    Warns about each unknown key. Raises ``FormatError``, also if such a key resembles a known one:
+    without its state, a compromised pin would be accepted.
+    """
+    document = Shape.json(source.text)
+    parsed = _parsed(document)
+    for place in document.unread():
+        if place.partition(".")[0] != _LOGS:  # read as a whole
+            _refuse_misspelt(place)
+            pass_over(place)
+    return parsed
+
+
+def _refuse_misspelt(place: str) -> None:
+    """Raise ``FormatError`` if the unknown key at ``place`` resembles a known one, or is one."""
+    from difflib import get_close_matches  # rarely needed
+
+    name = place.rpartition(".")[2]
+    known = {key.lower(): key for key in _KEYS}
+    near = get_close_matches(name.lower(), known, n=1, cutoff=0.75)
+    if near:
+        raise FormatError(
+            f"{place} is not a key of this object, and looks like {known[near[0]]!r}",
+            fix=f"write {known[near[0]]!r} in its object, or remove the key",
+        )
 
 
 def to_json(pins: PinSet) -> dict[str, Any]:
@@ -114,8 +146,7 @@ def _pin(entry: HostPin) -> dict[str, Any]:
 
 def _found(host: Shape, logs: LogList | None) -> Found:
     entries = tuple(map(_entry, host.need("pins").items()))
-    others = {"pins", _STRICT, _TRANSPARENT, _EDITION}
-    fields = {name: _values(name, value) for name, value in host.entries() if name not in others}
+    fields = {name: _values(name, value) for name in _HOST_TEXTS if (value := host.get(name))}
     edition = _day(host, _EDITION)
     read = replace(found(fields, entries), ct_logs=_logs(host, logs), provider_edition=edition)
     strict = host.get(_STRICT)
@@ -138,8 +169,7 @@ def _values(name: str, value: Shape) -> list[str]:
 
 
 def _entry(pin: Shape) -> HostPin:
-    others = {"provider", "notAfter"}
-    fields = {name: [value.text()] for name, value in pin.entries() if name not in others}
+    fields = {name: [value.text()] for name in _PIN_TEXTS if (value := pin.get(name))}
     provider = pin.get("provider")
     [parsed] = pins_from(fields.get("pin", [""]))
     role: Role = choice(fields, "role", get_args(Role), "leaf")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import ssl
 import warnings
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
@@ -86,9 +87,9 @@ class Shape:
 
     @staticmethod
     def json(text: str) -> Shape:
-        """Parse a JSON text (RFC 8259)."""
+        """Parse a JSON text (RFC 8259). Raises ``FormatError``, also if an object repeats a key."""
         try:
-            return Shape(json.loads(text))
+            return Shape(json.loads(text, object_pairs_hook=_unique))
         except (ValueError, RecursionError) as exc:  # ValueError: also for a number of 5000 digits
             raise FormatError(f"the file is not JSON: {exc}"[:200]) from exc
 
@@ -194,6 +195,18 @@ class Shape:
     def _under(self, name: str) -> str:
         short = name if len(name) <= 80 else name[:77] + "…"
         return short if self.place == "it" else f"{self.place}.{short}"
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object as a dictionary. Raises ``ValueError`` if it repeats a key.
+
+    RFC 8259, section 4: some programs use the first of two values, and others the last.
+    """
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        repeated = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"an object has the key {repeated[:80]!r} twice")
+    return made
 
 
 def pins_from(texts: list[str]) -> tuple[Pin, ...]:

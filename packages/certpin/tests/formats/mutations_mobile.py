@@ -195,14 +195,15 @@ _ANDROID = [
     Mutation(
         "keys of Apple's file are reported",
         f"{_F}apple.py",
-        '    _plist.report_unread(root, "NSAppTransportSecurity")',
+        '    _plist.report_unread(root, "NSAppTransportSecurity", '
+        '"NSAppTransportSecurity.NSPinnedDomains")',
         "    pass",
         f"{_T}nothing_dropped.py::test_import_drops_no_part_of_an_apple_file",
     ),
     Mutation(
         "keys of TrustKit's file are reported",
         f"{_F}trustkit_ios.py",
-        '    _plist.report_unread(root, "TSK")',
+        '    _plist.report_unread(root, "TSK", "TSK")',
         "    pass",
         f"{_T}nothing_dropped.py::test_import_drops_no_part_of_a_trustkit_ios_file",
     ),

@@ -167,7 +167,7 @@ MUTATIONS = [
     Mutation(
         "Envoy accepts unverified chains",
         f"{_F}envoy.py",
-        "    if pins:\n        _report_unverified(validation)\n",
+        "        _report_unverified(validation)\n",
         "",
         "tests/formats/test_passed_over.py::test_skipped_settings_are_reported[envoy-22]",
     ),
@@ -221,6 +221,20 @@ MUTATIONS = [
         'next(filter(None, found.groups()), "") if found else value',
         "value",
         "tests/formats/test_curl.py::test_other_notations_are_read",
+    ),
+    Mutation(
+        "a setting that no export has is a difference",
+        "certpin/cli/lint.py",
+        'return actual, [f"it was changed: {each}" for each in skipped]',
+        "return actual, []",
+        "tests/cli/test_lint_exported.py::test_a_setting_that_no_export_has_is_a_difference",
+    ),
+    Mutation(
+        "a setting that an export has not lost",
+        "certpin/cli/lint.py",
+        "    if not differences and _is_for_one_host(chosen):\n",
+        "    if False:\n",
+        "tests/cli/test_lint_exported.py::test_a_setting_that_no_export_has_is_a_difference",
     ),
     Mutation(
         "curl's sections are of different URLs",

@@ -6,6 +6,8 @@ With ``--live``, connect to the servers of the pin file, as ``certpin check`` do
 
 from __future__ import annotations
 
+import re
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,11 +33,14 @@ if TYPE_CHECKING:
 
     from certpin.cli.findings import LintedFile
     from certpin.cli.servers import ServerOptions
-    from certpin.formats import Format
+    from certpin.formats import Export, Format, Source
     from certpin.lint import ExportedFile, LintDocument, LiveResult, Severity
     from certpin.pins import PinSet
     from certpin.pins.policy import PolicyMeaning
     from certpin.probe.checkup import Checkup
+
+# A pin, or a line of a certificate in PEM (RFC 7468).
+_PINS = re.compile(r"[0-9A-Za-z+/]{40}|^[0-9A-Za-z+/]*={0,2}$|-----")
 
 
 @click.command()
@@ -49,8 +54,9 @@ if TYPE_CHECKING:
 @click.option(
     "--exported",
     multiple=True,
-    metavar="FORMAT=PATH",
-    help="Compare this exported file with the pin file. May be repeated.",
+    metavar="FORMAT[:HOST,...]=PATH",
+    help="Compare this exported file with the pin file; with hosts, if it has only these (--host "
+    "of certpin export). May be repeated.",
 )
 @click.option(
     "--adoption-days",
@@ -199,66 +205,128 @@ def gather_exports(named: Sequence[str], pins: PinSet | None) -> tuple[ExportedF
     """Compare each exported file that ``--exported`` names with the current pin set.
 
     Args:
-        named: the values of ``--exported``, each ``FORMAT=PATH``.
+        named: the values of ``--exported``, each ``FORMAT=PATH`` or ``FORMAT:HOST,HOST=PATH``.
         pins: the pin set; None if the pin file is invalid, so that clients refuse it.
 
     Returns:
         One comparison for each file. None if no file is named, or if ``pins`` is None.
 
     Raises:
-        click.UsageError: a value is not ``FORMAT=PATH``.
+        click.UsageError: a value is neither.
     """
-    pairs = [_pair(text) for text in named]
-    if not pairs or pins is None:
+    asked = [_asked(text) for text in named]
+    if not asked or pins is None:
         return None
-    return tuple(_compare(chosen, path, pins) for chosen, path in pairs)
+    return tuple(_compare(chosen, hosts, path, pins) for chosen, hosts, path in asked)
 
 
-def _pair(text: str) -> tuple[Format, str]:
+def _asked(text: str) -> tuple[Format, list[str], str]:
+    """Return the format, the hosts and the path in a value of ``--exported``."""
     from certpin.formats import FORMATS
 
-    name, equals, path = text.partition("=")
+    left, equals, path = text.partition("=")
     if not equals or not path:
         raise click.UsageError(f"--exported {text!r} is not FORMAT=PATH")
+    name, colon, hosts = left.partition(":")
     if name not in FORMATS:
         raise click.UsageError(unknown("format", name, list(FORMATS), "`certpin export --list`"))
-    return FORMATS[name], path
+    return FORMATS[name], hosts.split(",") if colon else [], path
 
 
-def _compare(chosen: Format, path: str, pins: PinSet) -> ExportedFile:
-    from certpin.errors import CertpinError
+def _compare(chosen: Format, hosts: list[str], path: str, pins: PinSet) -> ExportedFile:
+    from certpin.errors import ConfigError, InputError
     from certpin.lint import ExportedFile
 
     try:
-        actual = _load(chosen, path)
-        expected = _expected(chosen, pins, actual)
-    except CertpinError as exc:
-        return ExportedFile(chosen.name, path, problem=str(exc))
-    return ExportedFile(chosen.name, path, differences=tuple(_differences(expected, actual)))
+        source = _source(chosen, path)
+        actual, altered = _load(chosen, source)
+        made = _exported_now(chosen, pins, hosts, actual)
+    except (ConfigError, InputError) as exc:
+        return ExportedFile(chosen.name, path, problem=exc.problem)
+    differences = [*_differences(made.pins, actual), *altered]
+    if not differences and _is_for_one_host(chosen):
+        differences = [*_missing_settings(made.files[0].text, source.text)]
+    return ExportedFile(chosen.name, path, differences=tuple(differences))
 
 
-def _load(chosen: Format, path: str) -> PinSet:
+def _source(chosen: Format, path: str) -> Source:
     from certpin.cli.source import read_source
 
     folder = Path(path)
-    return chosen.load(read_source(str(folder / chosen.file) if folder.is_dir() else path))
+    return read_source(str(folder / chosen.file) if folder.is_dir() else path)
 
 
-def _expected(chosen: Format, pins: PinSet, actual: PinSet) -> PinSet:
-    """Return the pin set that an exported file would contain if it were exported now.
+def _load(chosen: Format, source: Source) -> tuple[PinSet, list[str]]:
+    """Return the pin set in an exported file, and phrases for its settings that no export has."""
+    from certpin.formats.parsed import FormatWarning, UnrelatedWarning
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", FormatWarning)
+        actual = chosen.load(source)
+    skipped = [
+        str(each.message).removeprefix("not imported: ")
+        for each in caught
+        if issubclass(each.category, FormatWarning)
+        and not issubclass(each.category, UnrelatedWarning)
+    ]
+    return actual, [f"it was changed: {each}" for each in skipped]
+
+
+def _exported_now(chosen: Format, pins: PinSet, hosts: list[str], actual: PinSet) -> Export:
+    """Return the export of the current pin set, to compare it with an existing file.
 
     Args:
         chosen: the format. If its files can hold only one host, the result has only the host of the
             existing file.
         pins: the current pin set.
+        hosts: the hosts that the user named; empty for all.
         actual: the pin set in the existing file.
     """
     from certpin.formats import only
+
+    if _is_for_one_host(chosen) and not hosts:
+        hosts = [str(policy.pattern) for policy in actual.policies]
+    return chosen.export(_with_anchors_of(actual, only(pins, hosts), chosen))
+
+
+def _is_for_one_host(chosen: Format) -> bool:
     from certpin.formats.limits import OneHost
 
-    if any(isinstance(limit, OneHost) for limit in chosen.limits):
-        pins = only(pins, [str(policy.pattern) for policy in actual.policies])
-    return chosen.export(pins).pins
+    return any(isinstance(limit, OneHost) for limit in chosen.limits)
+
+
+def _with_anchors_of(actual: PinSet, pins: PinSet, chosen: Format) -> PinSet:
+    """Return the current pin set with the anchors of pinned authorities in an existing file.
+
+    ``certpin export --ca-file`` took them from a bundle that the pin file does not name.
+    """
+    from certpin.formats.limits import AnchorsOnly, LeafOrAnchors, with_anchors
+    from certpin.x509 import Certificate
+
+    if not any(isinstance(limit, (LeafOrAnchors, AnchorsOnly)) for limit in chosen.limits):
+        return pins
+    existing = {policy.pattern: policy.trust.der for policy in actual.policies if policy.trust}
+    policies = []
+    for policy in pins.policies:
+        certificates = [Certificate.from_der(der) for der in existing.get(policy.pattern, ())]
+        policies.append(with_anchors(policy, certificates, "the exported file")[0])
+    return replace(pins, policies=tuple(policies))
+
+
+def _missing_settings(expected: str, actual: str) -> Iterator[str]:
+    """Yield a phrase for each setting of an export that a configuration file lacks.
+
+    Comments are left out, and lines with pins or certificates, which can have another order.
+
+    Args:
+        expected: the text of a new export.
+        actual: the text of the existing file.
+    """
+    found = {" ".join(line.split()) for line in actual.splitlines()}
+    for line in expected.splitlines():
+        setting = " ".join(line.split())
+        if setting[:1] not in {"", "#"} and not _PINS.search(setting) and setting not in found:
+            yield f"it was changed: the line {setting!r} is missing"
 
 
 def _differences(expected: PinSet, actual: PinSet) -> Iterator[str]:

@@ -63,19 +63,24 @@ def read(source: Source) -> Shape:
         raise FormatError(f"the file is not a property list: {exc}"[:200]) from exc
 
 
-def report_unread(root: Shape, *settings: str) -> None:
+def report_unread(root: Shape, settings: str, of_pins: str) -> None:
     """Warn about all values of a property list that the import did not read.
 
-    Top-level keys other than ``settings`` share one warning, because an ``Info.plist`` has many.
+    Other top-level keys share one warning, because an ``Info.plist`` has many.
+
+    Args:
+        root: the property list.
+        settings: the beginning of the places that each have a warning.
+        of_pins: the beginning of those places in which an export has the settings of pins.
     """
     others = []
     for place in root.unread():
         if place.startswith(settings):
-            pass_over(place)
+            pass_over(place, unrelated=not place.startswith(of_pins))
         else:
             others.append(place)
     if others:
-        pass_over(f"keys unrelated to pins: {', '.join(others)}")
+        pass_over(f"keys unrelated to pins: {', '.join(others)}", unrelated=True)
 
 
 def _check(element: _xml.Element) -> None:

@@ -60,7 +60,7 @@ def read(source: Source) -> ParsedFile:
     domains = security.get("NSPinnedDomains") if security else None
     entries = domains.entries() if domains else ()
     found = tuple(each for name, entry in entries for each in _found(name, entry))
-    _plist.report_unread(root, "NSAppTransportSecurity")
+    _plist.report_unread(root, "NSAppTransportSecurity", "NSAppTransportSecurity.NSPinnedDomains")
     return ParsedFile(found, *read_header(source.text))
 
 

@@ -45,9 +45,21 @@ class FormatWarning(UserWarning):
     """Warning: an import skipped a setting, because a pin file cannot express it."""
 
 
-def pass_over(what: str) -> None:
-    """Warn that an import skips the setting ``what``, the loss of which can't lock clients out."""
-    warnings.warn(f"not imported: {what}", FormatWarning, stacklevel=2)
+class UnrelatedWarning(FormatWarning):
+    """Warning: an import skipped settings of an app that are not those of its pins.
+
+    They are no sign that an exported file was changed: some exports are merged into a file of the
+    app.
+    """
+
+
+def pass_over(what: str, *, unrelated: bool = False) -> None:
+    """Warn that an import skips the setting ``what``, the loss of which can't lock clients out.
+
+    ``unrelated`` is True for settings beside those of pins, in a file of an app.
+    """
+    category = UnrelatedWarning if unrelated else FormatWarning
+    warnings.warn(f"not imported: {what}", category, stacklevel=2)
 
 
 @dataclass(frozen=True)

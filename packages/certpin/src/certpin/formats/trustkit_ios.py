@@ -52,7 +52,7 @@ def read(source: Source) -> ParsedFile:
     found = tuple(_found(name, entry) for name, entry in entries.items() if name not in excluded)
     for name in excluded:
         pass_over(f"{name[:80]}, which has no pins")
-    _plist.report_unread(root, "TSK")
+    _plist.report_unread(root, "TSK", "TSK")
     refusal = _domains.exclusion(found, excluded)
     return ParsedFile(found, *read_header(source.text), refusal=refusal)
 

@@ -301,7 +301,10 @@ def _not_asked(document: LintDocument, now: datetime) -> Iterator[Hit]:
         "Clients of that platform hold other pins than the others: the next rotation locks "
         "them out, or they accept a key that was given up."
     ),
-    fix="export it again: certpin export FORMAT; in CI, compare with --check",
+    fix=(
+        "export it again: certpin export FORMAT; in CI, compare with --check; if the file has only "
+        "some of the hosts, name them: --exported FORMAT:HOST,HOST=PATH"
+    ),
     bad=f'schema = 1{HERE}\nname = "drifted-app"\nversion = 12\n{HOST}{PINS}',
     good=f"{GOOD}",
 )

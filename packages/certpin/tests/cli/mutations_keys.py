@@ -253,6 +253,13 @@ MUTATIONS: list[Mutation] = [
         "tests/cli/test_rotate_history.py::test_hostile_texts_are_escaped",
     ),
     Mutation(
+        "other debug anchors are not lost",
+        "certpin/cli/importing.py",
+        "        elif set(self._debug.der) != set(anchors.der):\n",
+        "        elif False:\n",
+        "tests/cli/test_import.py::test_other_debug_anchors_are_refused",
+    ),
+    Mutation(
         "an imported backup is not active",
         "certpin/formats/parsed.py",
         'return "published" if role == "backup" else "active"',

@@ -148,6 +148,26 @@ def test_hosts_are_added_to_an_existing_file(run: Run) -> None:
     assert (done.json["added"], done.json["version"]) == ([], 4)
 
 
+def test_other_debug_anchors_are_refused(run: Run) -> None:
+    """The anchors of the imported file would be lost."""
+    for name, made in zip("ab", authorities(), strict=True):
+        Path(f"{name}.pem").write_bytes(made.pem)
+    write(policy("new.example"))
+    with Path("pins.toml").open("a") as file:
+        file.write('[debug]\nanchors = "a.pem"\n')
+    run("export", "json", "--out", "old.json")
+    write(policy(HOST))
+    with Path("pins.toml").open("a") as file:
+        file.write('[debug]\nanchors = "b.pem"\n')
+    before = Path("pins.toml").read_text()
+    done = run("import", "json", "old.json")
+    assert done.code == 2
+    assert "debug: the pin file has other trust anchors for debug builds" in done.err
+    assert Path("pins.toml").read_text() == before
+    Path("b.pem").write_bytes(authorities()[0].pem)
+    assert run("import", "json", "old.json").code == 0
+
+
 def test_a_host_with_another_policy_is_refused(run: Run) -> None:
     write(policy(HOST, match="leaf"))
     moved(run)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from certpin.errors import ConfigError, PinFileError
 from certpin.lab import Authority
 from certpin.pinfile import PinFileWarning, PinSet
+from certpin.pinfile import editor as editor_module
 from certpin.pinfile.editor import PinFileEditor
 from certpin.pins import HostPattern, HostPin, HostPolicy
 from tests import kit
@@ -86,6 +87,28 @@ def test_appended_lines_have_the_line_ends_of_the_file(path: Path) -> None:
     added = editor.text.encode().removeprefix(before)
     assert (b"\r\n" in added) == (b"\r\n" in before)
     assert added.count(b"\n") == added.count(b"\r\n") or b"\r\n" not in before
+
+
+def test_several_hosts_are_appended_with_one_parsing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parsing for each host, of a file with many hosts, would take quadratic time."""
+    policies = [kit.policy(f"new-{number}.example") for number in range(5)]
+    one, other = PinFileEditor.open(path), PinFileEditor.open(path)
+    for policy in policies:
+        one.add_host(policy)
+    parsed: list[str] = []
+    original = editor_module._parse
+
+    def parse(text: str) -> dict[str, Any]:
+        parsed.append(text)
+        return original(text)
+
+    monkeypatch.setattr(editor_module, "_parse", parse)
+    other.add_hosts((policy, "system") for policy in policies)
+    other.add_hosts([])
+    assert other.text == one.text
+    assert parsed == [path.read_bytes().decode(), other.text]
 
 
 def test_the_version_is_raised_and_nothing_else_changes(path: Path) -> None:

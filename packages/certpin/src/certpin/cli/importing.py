@@ -49,8 +49,8 @@ class HostImport:
         unknown: a phrase for each added backup whose key type certpin could not check.
 
     Raises:
-        ConfigError: the pin file has another policy for a host, or other trust anchors; or no
-            public authority certifies the key of a leaf.
+        ConfigError: the pin file has another policy for a host, other trust anchors or other
+            anchors for debug builds; or no public authority certifies the key of a leaf.
         PinFileError: the pin file is invalid.
         click.UsageError: the user named the pin set of an existing pin file.
     """
@@ -74,10 +74,9 @@ class HostImport:
         if any(policy.ct_logs and not _is_unlisted(policy) for policy in self.added):
             self._name_logs(pins, existing)
         self.unknown = _check_key_types(self.added, key_types)
-        for policy in self.added:
-            self._editor.add_host(policy, trust=self._trust(policy))
-        if pins.debug and not self._debug:
-            self._editor.add_debug(self._anchors("debug", pins.debug))
+        self._editor.add_hosts([(policy, self._trust(policy)) for policy in self.added])
+        if pins.debug:
+            self._add_debug(pins.debug)
         self.version = self._version(pins)
 
     @property
@@ -111,7 +110,7 @@ class HostImport:
             raise
 
     def _open(self, pins: PinSet, *, named: bool) -> dict[str, HostPolicy]:
-        self._debug = False
+        self._debug: TrustAnchors | None = None
         self._new = not self.path.exists()
         if self._new:
             self._editor = PinFileEditor.new(self.path, pins.name, version=pins.version)
@@ -120,13 +119,28 @@ class HostImport:
             raise click.UsageError(f"--name is for a new file, and {self.path} already exists")
         self._editor = PinFileEditor.open(self.path)
         existing = self._editor.check()
-        self._debug = existing.debug is not None
+        self._debug = existing.debug
         return {str(policy.pattern): policy for policy in existing.policies}
 
     def _version(self, pins: PinSet) -> int:
         if self._new:
             return pins.version
         return self._editor.raise_version() if self.added else self._editor.check().version
+
+    def _add_debug(self, anchors: TrustAnchors) -> None:
+        """Add the imported anchors of debug builds to a pin file that has none.
+
+        Raises:
+            ConfigError: the pin file has others.
+        """
+        if self._debug is None:
+            self._editor.add_debug(self._anchors("debug", anchors))
+        elif set(self._debug.der) != set(anchors.der):
+            raise ConfigError(
+                "the pin file has other trust anchors for debug builds than the imported file",
+                key="debug",
+                fix="make both the same, or import into another file: --file FILE",
+            )
 
     def _trust(self, policy: HostPolicy) -> str:
         if policy.trust is None:

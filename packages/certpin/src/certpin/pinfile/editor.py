@@ -20,7 +20,7 @@ from certpin.pinfile.reader import SCHEMA, PinSet
 from certpin.pins import HostPattern, Pin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from certpin.pins import HostPin, HostPolicy, HostServer
@@ -104,15 +104,26 @@ class PinFileEditor:
                 no trust anchors and ``trust`` names a file.
             PinFileError: the file has its hosts in one list instead of under ``[[host]]``.
         """
+        self.add_hosts([(policy, trust)])
+
+    def add_hosts(self, policies: Iterable[tuple[HostPolicy, str]]) -> None:
+        """Append policies for hosts, each with its ``trust`` (see ``add_host``).
+
+        The file is parsed once for all of them. Raises the same errors as ``add_host``.
+        """
         import tomlkit
 
-        if (trust == "system") != (policy.trust is None):
-            raise ConfigError("a policy with trust anchors needs their file", key="trust")
-        host = _host_table(policy, trust)
+        hosts = []
+        for policy, trust in policies:
+            if (trust == "system") != (policy.trust is None):
+                raise ConfigError("a policy with trust anchors needs their file", key="trust")
+            hosts.append(_host_table(policy, trust))
+        if not hosts:
+            return
         data = _parse(self._text)
         self._replace(
-            self._with(tomlkit.dumps({"host": [host]})),
-            {**data, "host": [*data.get("host", ()), host]},
+            self._with("\n".join(tomlkit.dumps({"host": [host]}) for host in hosts)),
+            {**data, "host": [*data.get("host", ()), *hosts]},
             fix="write each host of the file under its own [[host]]",
         )
 

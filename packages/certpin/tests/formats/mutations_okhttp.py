@@ -242,6 +242,13 @@ MUTATIONS = [
         f"{_T}code.py::test_a_string_with_an_ambiguous_end_is_refused",
     ),
     Mutation(
+        "a host in two spellings",
+        f"{_F}_okhttp.py",
+        "by_pattern.setdefault(_key(each.pattern), [])",
+        "by_pattern.setdefault(each.pattern, [])",
+        f"{_T}okhttp.py::test_a_host_in_two_spellings_is_one_host",
+    ),
+    Mutation(
         "no computed strings in a table",
         f"{_F}code.py",
         "        texts.append(pieces[place].value())\n",

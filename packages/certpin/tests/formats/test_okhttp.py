@@ -49,6 +49,14 @@ def test_ipv6_addresses_are_written_in_brackets() -> None:
     assert [str(each.pattern) for each in found.policies] == ["*.bank.example", "2001:db8::7"]
 
 
+def test_a_host_in_two_spellings_is_one_host() -> None:
+    """OkHttp compares host names in lower case."""
+    code = f'new Builder().add("API.x.example", "{KEYS[0]}").add("api.x.example", "{KEYS[1]}")'
+    found = OKHTTP_JAVA.load(Source(code.encode(), str.encode))
+    [only] = found.policies
+    assert (str(only.pattern), set(only.live_pins)) == ("api.x.example", set(KEYS[:2]))
+
+
 @pytest.mark.filterwarnings("ignore:not imported")
 @pytest.mark.parametrize("name", ["okhttp-java", "okhttp-kotlin"])
 def test_other_code_is_read(name: str) -> None:

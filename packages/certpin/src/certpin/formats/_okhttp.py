@@ -147,7 +147,7 @@ def _read(source: Source, pieces: list[Token], *, ternary: bool) -> ParsedFile:
     _report_unread(pieces, {each for found in strings.values() for each in found})
     by_pattern: dict[str, list[_Addition]] = {}
     for each in additions:
-        by_pattern.setdefault(each.pattern, []).append(each)
+        by_pattern.setdefault(_key(each.pattern), []).append(each)  # OkHttp ignores their case
         if each.site.conditional:
             pass_over(
                 f"line {each.line}: the condition of this call of add, so check that a release "

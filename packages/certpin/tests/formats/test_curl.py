@@ -70,14 +70,30 @@ def test_only_certificates_with_a_pinned_key_are_taken_and_missing_ones_reported
     assert (lost.aspect, lost.host) == ("pins", HOST)
     missing = f"{authorities()[1].pin} (root) has no certificate in 'roots.pem'"
     assert lost.problem == f"{missing}, so its chains are refused"
-    with pytest.raises(ConfigError, match="none of its pins can match a leaf"):
+    with pytest.raises(ConfigError, match=f"'roots.pem' has no certificate .* key of {HOST}"):
         CURL.export(root_set(), ca_file=AuthorityFile("roots.pem", (other,)))
 
 
+@pytest.mark.parametrize("name", ["curl", "flutter-pins", "nginx"])
+def test_a_ca_file_that_no_host_needs_is_refused(name: str) -> None:
+    """curl, for example, would not trust the private authority in it."""
+    own = policy(HOST, authorities()[0].pin, KEYS[0], trust=anchors()[0])
+    with pytest.raises(ConfigError, match=f"no host needs it: {HOST} has its own trust anchors"):
+        FORMATS[name].export(pin_set(own), ca_file=BUNDLE)
+    with pytest.raises(ConfigError, match=f"{HOST} pins the key of the server") as caught:
+        FORMATS[name].export(pin_set(policy(HOST, *KEYS[:2])), ca_file=BUNDLE)
+    assert 'set trust = "root.pem"' in caught.value.fix
+
+
 def test_a_ca_file_changes_no_policy_with_anchors_or_with_the_pin_of_a_server() -> None:
-    anchored = pin_set(policy(HOST, authorities()[0].pin, KEYS[0], trust=anchors()[0]))
-    for pins in (anchored, pin_set(policy(HOST, *KEYS[:2]))):
-        assert CURL.export(pins, ca_file=BUNDLE) == CURL.export(pins)
+    others = (
+        policy("a.example", *KEYS[:2], match="leaf", trust=anchors()[0]),
+        policy("b.example", *KEYS[:2], match="leaf"),
+    )
+    both = pin_set(*root_set().policies, *others)
+    made = FORMATS["flutter-pins"].export(both, ca_file=BUNDLE)
+    assert made.pins.policies[1:] == others
+    assert made.omissions == ()
 
 
 def test_a_platform_that_compares_the_chain_needs_no_ca_file() -> None:

@@ -14,6 +14,7 @@ from certpin.formats.limits import (
     OneDateInOverlaps,
     OneHost,
     United,
+    lacks_anchors,
     with_anchors,
 )
 from certpin.formats.parsed import ImportOptions
@@ -178,7 +179,8 @@ class Format:
         certificate.
 
         Raises:
-            ConfigError: the platform compares the chain, or can't be given anchors.
+            ConfigError: the platform compares the chain, or can't be given anchors; no policy needs
+                them; or the file has no certificate for a policy that needs them.
         """
         if not any(isinstance(limit, (LeafOrAnchors, AnchorsOnly)) for limit in self.limits):
             if any(isinstance(limit, LeafOnly) for limit in self.limits):
@@ -188,7 +190,17 @@ class Format:
                 reason = "compares the whole chain, and needs no certificates"
                 fix = "leave it out"
             raise ConfigError(f"the format {self.name} {reason}", key="--ca-file", fix=fix)
+        if not any(map(lacks_anchors, pins.policies)):
+            raise _unused(pins.policies[0])
         found = [with_anchors(each, file.certificates, file.name) for each in pins.policies]
+        for policy, _ in found:
+            if lacks_anchors(policy):
+                raise ConfigError(
+                    f"{file.name!r} has no certificate with a pinned key of {policy.pattern}",
+                    key="--ca-file",
+                    fix="name a bundle that contains the pinned authorities, or also pin the "
+                    "server's own key",
+                )
         lost = [
             Omission("pins", str(policy.pattern), problem) for policy, problem in found if problem
         ]
@@ -239,3 +251,18 @@ class Format:
             if isinstance(limit, (OneDateInOverlaps, United)):
                 pins, _ = limit.apply(pins)
         return pins
+
+
+def _unused(policy: HostPolicy) -> ConfigError:
+    """Return the error for a file of authorities of which no policy, such as this one, needs any.
+
+    The user may believe that the platform trusts them.
+    """
+    anchored = policy.trust is not None
+    reason = "has its own trust anchors (trust)" if anchored else "pins the key of the server"
+    fix = (
+        "leave it out"
+        if anchored
+        else ('leave it out; for a private authority, set trust = "root.pem" in the pin file')
+    )
+    return ConfigError(f"no host needs it: {policy.pattern} {reason}", key="--ca-file", fix=fix)

@@ -23,6 +23,7 @@ from certpin.formats.limits.pins import (
     LeafOrAuthority,
     NoCompromised,
     TwoPins,
+    lacks_anchors,
     with_anchors,
 )
 from certpin.formats.limits.policy import (
@@ -64,5 +65,6 @@ __all__ = [
     "RootsOnly",
     "TwoPins",
     "United",
+    "lacks_anchors",
     "with_anchors",
 ]

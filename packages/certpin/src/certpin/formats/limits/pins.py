@@ -253,6 +253,11 @@ class LeafOrAnchors(LeafOnly):
             ) from exc
 
 
+def lacks_anchors(policy: HostPolicy) -> bool:
+    """Return True if a policy pins only authorities, and does not name their certificates."""
+    return policy.trust is None and (policy.match == "ca" or not _for_leaves(policy))
+
+
 def with_anchors(
     policy: HostPolicy, certificates: Sequence[Certificate], source: str
 ) -> tuple[HostPolicy, str]:
@@ -271,7 +276,7 @@ def with_anchors(
     Returns:
         The policy, and a clause that names its pins without a certificate; empty if there are none.
     """
-    if policy.trust is not None or (policy.match != "ca" and _for_leaves(policy)):
+    if not lacks_anchors(policy):
         return policy, ""
     found = [each for each in certificates if not policy.live_pins.keys().isdisjoint(pins_of(each))]
     if not found:

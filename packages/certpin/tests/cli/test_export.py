@@ -96,6 +96,22 @@ def test_the_host_in_the_fix_for_several_hosts_is_quoted(run: Run) -> None:
     assert (done.code, done.err.endswith("--host '*.bank.example'\n")) == (2, True)
 
 
+@pytest.mark.parametrize(("chosen", "name"), [("go", "pins.go"), ("curl", "curl-pins.conf")])
+def test_line_ends_of_windows_are_named(run: Run, chosen: str, name: str) -> None:
+    """A diff would have every line twice, with the same text."""
+    run("export", chosen, "--out", "made/")
+    file = Path("made", name)
+    file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+    done = run("export", chosen, "--out", "made/", "--check")
+    assert done.code == 1
+    assert f"differs    {file}\nonly the line ends differ: " in done.out
+    assert f"  fix: write *{file.suffix} text eol=lf into .gitattributes" in done.out
+    assert "\n-" not in done.out
+    assert run("lint", "--exported", f"{chosen}=made").code == 0
+    assert run("export", chosen, "--out", "made/").code == 0
+    assert run("export", chosen, "--out", "made/", "--check").code == 0
+
+
 def test_an_unchanged_file_is_not_written_again(run: Run) -> None:
     done = run("export", "curl", "--out", ".")
     assert done.out.startswith("written    curl-pins.conf\nNext:  curl --disable --config ")

@@ -27,6 +27,11 @@ _MARK_CHARACTERS = 16 * 1024  # more than the longest name of a pin set, escaped
 _SCRIPTS = {".js", ".mjs", ".ts"}  # a project chooses between these
 _SOURCE_CODE = {".cs", ".dart", ".go", ".java", ".kt", ".swift", *_SCRIPTS}
 
+_LINE_ENDS = (
+    "only the line ends differ: a checkout changed them to CR LF\n"
+    "  fix: write *{} text eol=lf into .gitattributes, and check the file out again\n"
+)
+
 OutputState = Literal["printed", "written", "unchanged", "current", "differs", "missing"]
 
 
@@ -206,6 +211,9 @@ def _compare(file: OutputFile) -> OutputFile:
         return OutputFile(file.path, file.text, "missing")
     if existing == file.text:
         return OutputFile(file.path, file.text, "current")
+    if existing.replace("\r\n", "\n") == file.text:
+        # curl and wget refuse such a file, and a diff would show equal lines.
+        return OutputFile(file.path, file.text, "differs", _LINE_ENDS.format(file.path.suffix))
     lines = unified_diff(
         existing.splitlines(keepends=True),
         file.text.splitlines(keepends=True),

@@ -196,6 +196,7 @@ def test_a_context_without_verification_is_refused() -> None:
     ("text", "said"),
     [
         ("a: &a [x]\nb: *a\n", "the file uses an alias"),
+        ("a:\n  b: 1\n  c: 2\n  b: 3\n", "line 2: a mapping repeats a key"),
         ("a: &a [" + "*b," * 9 + "]", "the file uses an alias"),
         ("a: [1", "the file is not YAML"),
         ("a: 1\n---\nb: 2\n", "the file is not YAML"),

@@ -131,12 +131,15 @@ TOLD = [
     ("curl", SPELLED + "crlfile = a.pem", "crlfile"),
     ("curl", SPELLED + "capath = /etc/ssl/certs", "capath, so curl also trusts"),
     ("curl", SPELLED + "ca-native", "ca-native"),
+    ("curl", SPELLED + "config = other.conf", "config"),
+    ("nginx", NGINX + "include conf.d/*.conf;", "line 7: include conf.d/*.conf, another file"),
     ("curl", SPELLED + "--cert-status", "cert-status"),
     ("wget", SPELLED + "CRLFile = a.pem", "crl_file"),
     ("wget", SPELLED + "ca_directory = /etc/ssl/certs", "ca_directory"),
 ]
 QUIETLY = [
     ("nginx", NGINX),
+    ("nginx", NGINX + "include /etc/nginx/mime.types;"),
     ("haproxy", HAPROXY),
     ("curl", SPELLED + "insecure\nno-insecure\nproxy-insecure"),
     ("curl", SPELLED + 'ca-native\nno-ca-native\ncapath = "/dev/null"'),

@@ -37,7 +37,7 @@ _VERIFY = "no-insecure\n"  # curl reads ~/.curlrc, too
 # the line (man curl: --config). It does not know single quotes, which are read for mistaken files.
 _VALUE = re.compile(r""""((?:[^"\\]|\\.)*+)"|'([^']*+)'|(\S++)""")
 # Options that a pin file can't contain, and that change which chains curl accepts.
-_VALUES_LEFT_OUT = ("crlfile", "proxy-pinnedpubkey")
+_VALUES_LEFT_OUT = ("config", "crlfile", "proxy-pinnedpubkey")
 _FLAGS_LEFT_OUT = ("ca-native", "cert-status")
 _INSECURE = re.compile(r"^[ \t]*+(?:-[A-Za-z]*k|(?:--)?(no-)?insecure(?=[\s=:]|$))", re.MULTILINE)
 # Options before it have no effect on the URLs after it.

@@ -13,6 +13,7 @@ from certpin.errors import FormatError
 from certpin.formats import _proxy
 from certpin.formats._lines import bundle
 from certpin.formats.format import File, Format
+from certpin.formats.parsed import pass_over
 from certpin.pins.hosts import is_address
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+# Files of nginx's packages, which connect to no server over TLS.
+_INCLUDES = {"mime.types", "fastcgi_params", "fastcgi.conf", "uwsgi_params", "scgi_params"}
 _MAX_DEPTH = 50  # blocks in blocks; a real configuration has at most six
 # The modules that connect to upstream servers, and their addresses with TLS.
 _MODULES = {"proxy": "https://", "grpc": "grpcs://", "uwsgi": "suwsgi://"}
@@ -70,7 +73,7 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def read(source: Source) -> ParsedFile:
     """Parse ``proxy_ssl_trusted_certificate``, ``proxy_ssl_name`` and certpin's comments.
 
-    Raises ``FormatError``.
+    Files that the configuration includes are not read. Raises ``FormatError``.
     """
     outermost = _parse(source.text)
     found = [each for module in _MODULES for each in outermost.connections(module, {})]
@@ -91,6 +94,12 @@ class _Block:
     line: int = 1
     directives: dict[str, str] = field(default_factory=dict)
     blocks: list[_Block] = field(default_factory=list)
+
+    def add(self, words: list[str], line: int) -> None:
+        """Add a directive. Warn if it includes another file, because that one is not read."""
+        self.directives[words[0]] = words[1]
+        if words[0] == "include" and words[1].rpartition("/")[2] not in _INCLUDES:
+            pass_over(f"line {line}: include {words[1][:80]}, another file")
 
     def connections(self, module: str, outer: Mapping[str, str]) -> list[_proxy.Connection]:
         """Return the verification of each block that connects to upstream servers.
@@ -138,7 +147,10 @@ class _Block:
 
 
 def _parse(text: str) -> _Block:
-    """Parse a configuration, or a part of one. Raises ``FormatError`` if it is damaged."""
+    """Parse a configuration, or a part of one. Raises ``FormatError`` if it is damaged.
+
+    Warns about other files that it includes.
+    """
     blocks = [_Block()]
     words: list[str] = []
     for line, piece, is_word in _tokens(text):
@@ -151,7 +163,7 @@ def _parse(text: str) -> _Block:
         elif piece == "}":
             blocks.pop()
         elif len(words) > 1:
-            blocks[-1].directives[words[0]] = words[1]
+            blocks[-1].add(words, line)
         words = []
         if not 0 < len(blocks) <= _MAX_DEPTH:
             raise _damaged(line, f"unexpected {piece}")

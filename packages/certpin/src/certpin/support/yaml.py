@@ -22,7 +22,7 @@ def load_yaml(text: str) -> Any:
     """Return the value of a YAML document: texts, lists and dictionaries.
 
     Raises:
-        FormatError: the text is not YAML, is too long, or has an alias.
+        FormatError: the text is not YAML, is too long, has an alias, or repeats a key.
         ConfigError: PyYAML is not installed.
     """
     yaml, loader = _parser()
@@ -77,5 +77,14 @@ def _parser() -> tuple[Any, type]:
                     fix="replace the alias by its value",
                 )
             return super().compose_node(parent, index)
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            made = super().construct_mapping(node, deep)
+            if len(made) < len(node.value):  # YAML 1.2.2, section 3.2.1.1
+                raise FormatError(
+                    f"line {node.start_mark.line + 1}: a mapping repeats a key",
+                    fix="write each key once",
+                )
+            return made
 
     return yaml, Plain

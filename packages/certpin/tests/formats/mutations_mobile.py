@@ -99,6 +99,13 @@ _READERS = [
         f"{_T}android.py::test_certificate_transparency_is_inherited_and_overridden",
     ),
     Mutation(
+        "no computed entry of React Native",
+        f"{_F}react_native.py",
+        "    _refuse_computed_entries(pieces)\n",
+        "",
+        f"{_T}react_native.py::test_computed_entries_and_options_are_refused",
+    ),
+    Mutation(
         "no misspelt key in JSON",
         f"{_F}json.py",
         "            _refuse_misspelt(place)\n",
@@ -307,7 +314,7 @@ _LISTS = [
     Mutation(
         "computed values are not read",
         f"{_F}react_native.py",
-        "if not written or ",
+        'if fields.get("") or not written or ',
         "if ",
         f"{_T}react_native.py::test_computed_options_are_refused[a name]",
     ),

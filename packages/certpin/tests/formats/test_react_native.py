@@ -120,6 +120,27 @@ def test_an_entry_without_the_name_of_its_host_is_refused(inside: str) -> None:
     assert str(error.fix).startswith("write it literally, before its options: 'api.bank.example'")
 
 
+ENTRY = f"'bank.example': {{ publicKeyHashes: ['{A}', '{B}'] }}"
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        f"...others, {ENTRY}",
+        f"{ENTRY}, ...others,",
+        f"{ENTRY}, 'other.example': options",
+        f"'other.example': {{ ...common }}, {ENTRY}",
+        f"{ENTRY}, ...(debug ? {{}} : others)",
+        ENTRY.replace("{ ", "{ ...common, "),
+        ENTRY.replace(" }", ", ...common }"),
+        ENTRY.replace("]", ", ...hashes]"),
+    ],
+)
+def test_computed_entries_and_options_are_refused(inside: str) -> None:
+    """Their pins would be lost."""
+    assert "computed" in str(refusal(NAME, options(inside)))
+
+
 @pytest.mark.parametrize(
     "line",
     ["const quotes = /['\"]/g;", "fetch(`${base}/v1`);", "const s = 'it\\'s';", "a.b(x / 2, '/');"],

@@ -24,7 +24,7 @@ from certpin.formats.header import read_header
 from certpin.formats.parsed import LISTS, ParsedFile, found
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from certpin.formats.parsed import Row, Source
 
@@ -193,7 +193,7 @@ def read_table(source: Source, *, nested: bool = False, regex: bool = False) -> 
 
 
 @dataclass
-class _Brackets:
+class Brackets:
     """A pair of brackets in source code.
 
     Attributes:
@@ -204,16 +204,30 @@ class _Brackets:
     """
 
     opening: int
-    outer: _Brackets | None
+    outer: Brackets | None
     closing: int
     fields: dict[str, int] = field(default_factory=dict)
 
-    def is_policy(self, pieces: list[Token]) -> bool:
-        """Return True if these are the brackets of a policy, also of one with computed values."""
-        pattern = self.fields.get("pattern")
-        if pattern is None:
-            return False
-        return pieces[pattern + 2].kind == "string" or not self.fields.keys().isdisjoint(LISTS)
+
+def brackets(
+    pieces: list[Token], name_of: Callable[[list[Token], int], str | None]
+) -> list[Brackets]:
+    """Return all pairs of brackets, in the order in which they are opened.
+
+    ``name_of`` returns the name of the field that starts at a token; None if none does.
+    """
+    pairs: list[Brackets] = []
+    inner: Brackets | None = None
+    for place, token in enumerate(pieces):
+        if token.kind == "mark" and token.text in "([{":
+            inner = Brackets(place, inner, len(pieces))
+            pairs.append(inner)
+        elif inner and token.kind == "mark" and token.text in ")]}":
+            inner.closing = place
+            inner = inner.outer
+        elif inner and (name := name_of(pieces, place)):
+            inner.fields.setdefault(name, place)
+    return pairs
 
 
 def _rows(pieces: list[Token]) -> Iterator[Row]:
@@ -221,7 +235,7 @@ def _rows(pieces: list[Token]) -> Iterator[Row]:
 
     Raises ``FormatError`` if a value of a policy, or an entry in a list of policies, is computed.
     """
-    policies = [each for each in _brackets(pieces) if each.is_policy(pieces)]
+    policies = [each for each in brackets(pieces, _field) if _is_policy(each, pieces)]
     ends = {each.opening: each.closing for each in policies}
     for table in {id(each.outer): each.outer for each in policies}.values():
         if table is not None:
@@ -230,24 +244,16 @@ def _rows(pieces: list[Token]) -> Iterator[Row]:
         yield _row(pieces, each)
 
 
-def _brackets(pieces: list[Token]) -> list[_Brackets]:
-    """Return all pairs of brackets, in the order in which they are opened."""
-    pairs: list[_Brackets] = []
-    inner: _Brackets | None = None
-    for place, token in enumerate(pieces):
-        if token.kind == "mark" and token.text in "([{":
-            inner = _Brackets(place, inner, len(pieces))
-            pairs.append(inner)
-        elif inner and token.kind == "mark" and token.text in ")]}":
-            inner.closing = place
-            inner = inner.outer
-        elif inner and (name := _field(pieces, place)):
-            inner.fields.setdefault(name, place)
-    return pairs
+def _is_policy(pair: Brackets, pieces: list[Token]) -> bool:
+    """Return True if brackets are those of a policy, also of one with computed values."""
+    pattern = pair.fields.get("pattern")
+    if pattern is None:
+        return False
+    return pieces[pattern + 2].kind == "string" or not pair.fields.keys().isdisjoint(LISTS)
 
 
 def _refuse_computed_entries(
-    pieces: list[Token], table: _Brackets, policies: dict[int, int]
+    pieces: list[Token], table: Brackets, policies: dict[int, int]
 ) -> None:
     """Raise ``FormatError`` if a list of policies has an entry that is no literal policy.
 
@@ -269,7 +275,7 @@ def _refuse_computed_entries(
         place += 1
 
 
-def _row(pieces: list[Token], policy: _Brackets) -> Row:
+def _row(pieces: list[Token], policy: Brackets) -> Row:
     """Return the fields of a policy. Raises ``FormatError`` if one of its values is computed."""
     fields: Row = {}
     pattern = pieces[policy.fields["pattern"] + 2].text[:80]

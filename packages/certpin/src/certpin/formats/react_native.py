@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import FormatError
 from certpin.formats import _domains
-from certpin.formats.code import is_mark, tokens
+from certpin.formats.code import brackets, is_mark, tokens
 from certpin.formats.format import File, Format
 from certpin.formats.header import commented, read_header
 from certpin.formats.limits import (
@@ -60,10 +60,12 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def read(source: Source) -> ParsedFile:
     """Parse the options of ``react-native-ssl-public-key-pinning`` in TypeScript, JavaScript, JSON.
 
-    They may be anywhere in the file. Raises ``FormatError``.
+    They may be anywhere in the file. Raises ``FormatError``, also if a value, or an entry beside
+    them, is computed.
     """
     pieces = list(tokens(source.text, regex=True))
     found = tuple(_found(_name(entry), entry) for entry in _entries(pieces))
+    _refuse_computed_entries(pieces)
     return ParsedFile(found, *read_header(source.text))
 
 
@@ -85,7 +87,8 @@ class _Entry:
     Attributes:
         name: the token of the host's name; None if the code computes it, or names it elsewhere.
         line: the line of the setting ``publicKeyHashes``; 0 if there is none.
-        fields: the tokens of each setting's values, by the name of the setting.
+        fields: the tokens of each setting's values, by the name of the setting; the tokens before
+            the first setting have the name "".
     """
 
     name: Token | None = None
@@ -99,7 +102,8 @@ def _entries(pieces: list[Token]) -> Iterator[_Entry]:
     values: list[Token] = []
     for place, token in enumerate(pieces):
         if _begins(pieces, place):
-            entry, values = _Entry(token), []
+            entry = _Entry(token)
+            values = entry.fields.setdefault("", [])
         elif token.text in _FIELDS and is_mark(pieces, place + 1, ":"):
             values = entry.fields.setdefault(token.text, [])
             entry.line = token.line if token.text == "publicKeyHashes" else entry.line
@@ -108,6 +112,33 @@ def _entries(pieces: list[Token]) -> Iterator[_Entry]:
         elif token.text == "}" and entry.line:
             yield entry
             entry, values = _Entry(), []
+
+
+def _refuse_computed_entries(pieces: list[Token]) -> None:
+    """Raise ``FormatError`` if an entry beside those with ``publicKeyHashes`` is computed.
+
+    Its pins, such as those of ``...others`` or ``'name': options``, would be lost.
+    """
+    entries = [each for each in brackets(pieces, _setting) if "publicKeyHashes" in each.fields]
+    ends = {each.opening: each.closing for each in entries}
+    for table in {id(each.outer): each.outer for each in entries}.values():
+        place = table.opening + 1 if table else len(pieces)
+        while table and place < table.closing:
+            if place in ends:
+                place = ends[place]
+            elif place + 2 in ends and is_mark(pieces, place + 1, ":"):
+                place += 1
+            elif not is_mark(pieces, place, ","):
+                raise FormatError(
+                    f"line {pieces[place].line}: an entry beside the options of a host is computed",
+                    fix="write each host and its options literally",
+                )
+            place += 1
+
+
+def _setting(pieces: list[Token], place: int) -> str | None:
+    named = pieces[place].text in _FIELDS and is_mark(pieces, place + 1, ":")
+    return pieces[place].text if named else None
 
 
 def _name(entry: _Entry) -> str:
@@ -131,7 +162,7 @@ def _found(name: str, entry: _Entry) -> Found:
     hashes = fields["publicKeyHashes"]
     ends = fields.get("expirationDate", [])
     written = all(token.kind == "string" and not token.computed for token in (*hashes, *ends))
-    if not written or below not in ([], ["true"], ["false"]) or len(ends) > 1:
+    if fields.get("") or not written or below not in ([], ["true"], ["false"]) or len(ends) > 1:
         raise FormatError(
             f"line {entry.line}: the options of {name[:80]!r} are computed",
             fix="write the hashes, the date and the flag literally",

@@ -140,6 +140,12 @@ def test_a_computed_policy_in_the_list_is_refused(entry: str) -> None:
             read_table(source(GO[:at] + entry + GO[at:]))
 
 
+@pytest.mark.parametrize("end", ["", "}", "}, x", "}, {", "}, {pattern: 'b.example'"])
+def test_a_list_that_is_not_closed_is_refused(end: str) -> None:
+    with pytest.raises(FormatError, match="line 2: the bracket is not closed"):
+        read_table(source(f"\n[{{pattern: 'a.example', pins: ['{KEYS[0]}']{end}"))
+
+
 def test_the_order_of_the_fields_is_ignored() -> None:
     text = f'[{{pins: ["{KEYS[0]}"], mode: "report", Pattern: "a.example"}}]'
     [found] = read_table(source(text)).hosts

@@ -233,13 +233,20 @@ def brackets(
 def _rows(pieces: list[Token]) -> Iterator[Row]:
     """Yield the fields of each policy in the tokens of an exported source file.
 
-    Raises ``FormatError`` if a value of a policy, or an entry in a list of policies, is computed.
+    Raises ``FormatError`` if a value of a policy, or an entry in a list of policies, is computed,
+    or if one of them is not closed.
     """
     policies = [each for each in brackets(pieces, _field) if _is_policy(each, pieces)]
+    tables = {each.outer.opening: each.outer for each in policies if each.outer}.values()
+    for pair in (*tables, *policies):
+        if pair.closing == len(pieces):
+            raise FormatError(
+                f"line {pieces[pair.opening].line}: the bracket is not closed",
+                fix="name the complete file",
+            )
     ends = {each.opening: each.closing for each in policies}
-    for table in {id(each.outer): each.outer for each in policies}.values():
-        if table is not None:
-            _refuse_computed_entries(pieces, table, ends)
+    for table in tables:
+        _refuse_computed_entries(pieces, table, ends)
     for each in policies:
         yield _row(pieces, each)
 

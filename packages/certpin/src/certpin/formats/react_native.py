@@ -121,9 +121,9 @@ def _refuse_computed_entries(pieces: list[Token]) -> None:
     """
     entries = [each for each in brackets(pieces, _setting) if "publicKeyHashes" in each.fields]
     ends = {each.opening: each.closing for each in entries}
-    for table in {id(each.outer): each.outer for each in entries}.values():
-        place = table.opening + 1 if table else len(pieces)
-        while table and place < table.closing:
+    for table in {each.outer.opening: each.outer for each in entries if each.outer}.values():
+        place = table.opening + 1
+        while place < table.closing:
             if place in ends:
                 place = ends[place]
             elif place + 2 in ends and is_mark(pieces, place + 1, ":"):

@@ -75,7 +75,7 @@ def _refuse_misspelt(place: str) -> None:
     name = place.rpartition(".")[2]
     known = {key.lower(): key for key in _KEYS}
     near = get_close_matches(name.lower(), known, n=1, cutoff=0.75)
-    if near:
+    if near and name != "$schema":  # it is for editors
         raise FormatError(
             f"{place} is not a key of this object, and looks like {known[near[0]]!r}",
             fix=f"write {known[near[0]]!r} in its object, or remove the key",

@@ -88,7 +88,7 @@ def test_an_invalid_call_is_detected(line: str) -> None:
 
 def test_the_hooks_are_valid_for_pre_commit() -> None:
     hooks = {hook["id"]: hook for hook in _read(HOOKS)}
-    assert list(hooks) == ["certpin-lint", "certpin-export-check"]
+    assert list(hooks) == ["certpin-lint", "certpin-lint-trust", "certpin-export-check"]
     assert all(hook.keys() >= {"name", "entry", "language"} for hook in hooks.values())
     pattern = hooks["certpin-lint"]["files"]
     assert [bool(re.search(pattern, name)) for name in ("pins.toml", "a/pins.toml", "pins.tomlx")]
@@ -104,7 +104,7 @@ def test_the_hooks_of_the_readme_are_these_and_their_arguments_parse() -> None:
         _parse([*shlex.split(entries[hook["id"]]), *hook.get("args", [])])
     comment = re.search(r"args: \[(.*)\]", HOOKS.read_text(encoding="utf-8"))
     assert comment is not None
-    assert comment[1].split(", ") == repository["hooks"][1]["args"]
+    assert comment[1].split(", ") == repository["hooks"][2]["args"]
 
 
 def _diff_of_github() -> str:

@@ -201,7 +201,7 @@ def test_pre_commit_installs_the_root_and_runs_both_hooks(
     commit(repository)
     head = _run("git", "-C", repository, "rev-parse", "HEAD").stdout.strip()
     export = {"id": "certpin-export-check", "args": ["curl", "--out", "pins.curl"]}
-    hooks = [{"id": "certpin-lint"}, export]
+    hooks = [{"id": "certpin-lint"}, {"id": "certpin-lint-trust"}, export]
     config = {"repos": [{"repo": str(repository), "rev": head, "hooks": hooks}]}
     (tmp_path / ".pre-commit-config.yaml").write_text(json.dumps(config))  # JSON is YAML
     words = (pre_commit, "run", "--all-files", "--verbose")

@@ -81,6 +81,27 @@ def test_the_same_key_again_changes_nothing_and_says_so(out: Run) -> None:
     assert out("rotate", "start", "next.key", "--json").json["events"] == []
 
 
+def test_a_key_that_is_in_use_is_no_new_key(out: Run) -> None:
+    """Otherwise a person, or a timer, would believe that a backup was made."""
+    assert out("rotate", "start", "--new", "next.key").code == 0
+    assert out("rotate", "shipped", next_number(), *OFFLINE).code == 0
+    text = before()
+    done = out("rotate", "start", "--new", "next.key")
+    assert (done.code, "is PUBLISHED already: none was made" in done.err) == (2, True)
+    assert "--new next-2.key" in done.err
+    assert before() == text
+
+
+def test_no_switch_is_advised_to_a_key_that_is_active(out: Run) -> None:
+    assert out("rotate", "start", "--new", "next.key").code == 0
+    assert out("rotate", "shipped", next_number(), *OFFLINE).code == 0
+    days_pass(100)
+    assert out("rotate", "switch", "next.key", *OFFLINE).code == 0
+    done, facts = stepped(out, "start", "next.key")
+    assert (done.code, facts["next"]) == (0, "certpin rotate status")
+    assert "It is ACTIVE: servers may use it already." in out("rotate", "start", "next.key").out
+
+
 def test_the_number_rises_only_if_it_is_recorded(out: Run) -> None:
     for name in ("a.key", "b.key"):
         assert out("rotate", "start", "--new", name).code == 0

@@ -138,6 +138,20 @@ MUTATIONS: list[Mutation] = [
         "MechanismFlag.SIGN | MechanismFlag.VERIFY | MechanismFlag.DERIVE",
         _IN_KEY + "test_a_key_never_leaves_its_token",
     ),
+    Mutation(
+        "a slot that fails stops no other",
+        _MODULE,
+        "        except pkcs11.PKCS11Error as exc:\n            failed",
+        "        except pkcs11.PinLocked as exc:\n            failed",
+        "tests/hsm/test_module.py::test_a_slot_that_fails_stops_no_other",
+    ),
+    Mutation(
+        "a key that may not sign is refused",
+        _KEY,
+        "if not isinstance(found[0], SignMixin):",
+        "if False:",
+        _IN_KEY + "test_a_key_that_may_not_sign_is_refused",
+    ),
 ]
 
 if sys.version_info < (3, 12):  # newer Pythons clear OpenSSL's queue themselves

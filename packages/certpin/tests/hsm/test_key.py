@@ -56,6 +56,22 @@ def test_a_key_of_each_kind_signs_as_its_public_key_verifies(
         _verify(key)
 
 
+def test_a_key_that_may_not_sign_is_refused(hsm: SoftHSM) -> None:
+    import pkcs11
+
+    with hsm.token().open(user_pin=hsm.ask(""), rw=True) as session:
+        session.generate_keypair(
+            pkcs11.KeyType.RSA,
+            2048,
+            id=b"\x0a",
+            label="decrypts",
+            store=True,
+            capabilities=pkcs11.MechanismFlag.DECRYPT | pkcs11.MechanismFlag.ENCRYPT,
+        )
+    with pytest.raises(TokenError, match=r"may not sign \(CKA_SIGN\)"):
+        open_key(hsm.uri("decrypts"), hsm.ask)
+
+
 def test_a_key_never_leaves_its_token(hsm: SoftHSM) -> None:
     import pkcs11
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pkcs11
 import pytest
 
 from certpin.errors import KeyParseError, TokenError
-from certpin.hsm import open_key
+from certpin.hsm import module, open_key
 from certpin.hsm.module import translated
+from certpin.hsm.uri import TokenURI
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +38,38 @@ def test_errors_of_a_module_become_typed_errors(raised: Exception, problem: str,
     assert isinstance(caught.value, KeyParseError)
 
 
+def test_a_slot_that_fails_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SoftHSM and card readers answer with a general error for a token that was pulled out."""
+
+    class Slot:
+        def __init__(self, number: int, error: Exception | None = None) -> None:
+            self.slot_id, self.error = number, error
+            self.slot_description = self.manufacturer_id = ""
+
+        def get_token(self) -> SimpleNamespace:
+            if self.error is not None:
+                raise self.error
+            flags = pkcs11.TokenFlag.TOKEN_INITIALIZED
+            names = {"label": "bank", "serial": b"7", "model": "", "manufacturer_id": ""}
+            return SimpleNamespace(slot=self, flags=flags, **names)
+
+    slots = [Slot(4, pkcs11.GeneralError()), Slot(5), Slot(6, pkcs11.TokenNotPresent())]
+    library = SimpleNamespace(
+        get_slots=lambda token_present: slots,
+        manufacturer_id="",
+        library_description="",
+        library_version=(2, 6),
+    )
+    monkeypatch.setattr(module, "_load", lambda _: library)
+    uri = TokenURI.parse(f"pkcs11:token=bank;object=next?module-path={__file__}")
+    assert module.find_token(uri).slot.slot_id == 5
+    slots.pop(1)
+    with pytest.raises(
+        TokenError, match=r"no token matches .*; slot 4 can't be read: GeneralError"
+    ):
+        module.find_token(uri)
+
+
 def test_the_name_of_a_token_is_hostile() -> None:
     with pytest.raises(TokenError) as caught, translated("\x1b[2J"):
         raise pkcs11.PinLocked
@@ -45,9 +79,9 @@ def test_the_name_of_a_token_is_hostile() -> None:
 def test_without_the_extra_the_error_names_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = tmp_path / "module.so"
-    module.touch()
+    file = tmp_path / "module.so"
+    file.touch()
     monkeypatch.setitem(sys.modules, "pkcs11", None)
     with pytest.raises(TokenError) as caught:
-        open_key(f"pkcs11:object=next?module-path={module}", lambda _: "1234")
+        open_key(f"pkcs11:object=next?module-path={file}", lambda _: "1234")
     assert caught.value.fix == "pip install 'certpin[pkcs11]'"

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import hvac
 import pytest
+import requests
 
 from certpin.errors import TokenError
 from certpin.kms import open_service_key
+from certpin.kms.failures import translated
+from certpin.kms.uri import ServiceURI
 from certpin.x509.signing import verify_signature
 from tests.servers._run import free_port
 from tests.servers.vault import TOKEN, Vault, vault
@@ -80,6 +84,23 @@ def test_an_unreachable_service_is_reported(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(TokenError, match="ConnectionError") as caught:
         open_service_key("hv:online/1")
     assert "network" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("raised", "fix"),
+    [
+        (requests.exceptions.ReadTimeout(), "network"),
+        (requests.exceptions.SSLError(), "VAULT_CACERT"),
+        (requests.exceptions.ProxyError(), "HTTPS_PROXY"),
+        (hvac.exceptions.VaultDown(), "unseal"),
+        (hvac.exceptions.RateLimitExceeded(), "wait"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_a_failure_of_the_connection_is_no_missing_permission(raised: Exception, fix: str) -> None:
+    with pytest.raises(TokenError) as caught, translated(ServiceURI.parse("hv:online/1")):
+        raise raised
+    assert fix in caught.value.fix
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,7 @@ def _verified_key(uri: TokenURI, session: Session) -> TokenKey:
 
 
 def _private_key(uri: TokenURI, session: Session) -> Any:
-    from pkcs11 import Attribute, ObjectClass
+    from pkcs11 import Attribute, ObjectClass, SignMixin
 
     wanted: dict[Any, Any] = {Attribute.CLASS: ObjectClass.PRIVATE_KEY}
     if uri.label is not None:
@@ -233,6 +233,10 @@ def _private_key(uri: TokenURI, session: Session) -> Any:
         ids = ", ".join(f"id={''.join(f'%{byte:02X}' for byte in key.id)}" for key in found)
         raise TokenError(
             f"{len(found)} private keys match {uri}", fix=f"add one of these: {printable(ids)}"
+        )
+    if not isinstance(found[0], SignMixin):  # python-pkcs11 gives it to keys with CKA_SIGN
+        raise TokenError(
+            f"the private key {uri} may not sign (CKA_SIGN)", fix="take a key that may sign"
         )
     return found[0]
 

@@ -45,11 +45,12 @@ def translated(token: str = "") -> Iterator[None]:
 def find_token(uri: TokenURI, environment: Mapping[str, str] = os.environ) -> Token:
     """Return the token that a PKCS#11 URI names. Raises ``TokenError`` if none or several match."""
     library = _load(_module_path(uri, environment))
+    failed: list[str] = []
     with translated():
-        found = [token for token in _tokens(library) if _matches(uri, library, token)]
+        found = [token for token in _tokens(library, failed) if _matches(uri, library, token)]
     if not found:
         raise TokenError(
-            f"no token matches {uri}",
+            "; ".join([f"no token matches {uri}", *failed]),
             fix="compare its name with the label of the token: softhsm2-util --show-slots, or "
             "pkcs11-tool --list-slots",
         )
@@ -150,14 +151,21 @@ def _clear_openssl_errors() -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).set_ciphers("none of these")
 
 
-def _tokens(library: Any) -> Iterator[Token]:
-    """Yield the initialized tokens of a PKCS#11 module. Skip a token that is removed meanwhile."""
+def _tokens(library: Any, failed: list[str]) -> Iterator[Token]:
+    """Yield the initialized tokens of a PKCS#11 module.
+
+    A token that was removed meanwhile, or that fails, must not stop the use of another one. A text
+    about each that fails is appended to ``failed``.
+    """
     import pkcs11
 
     for slot in library.get_slots(token_present=True):
         try:
             token = slot.get_token()
         except (pkcs11.TokenNotPresent, pkcs11.TokenNotRecognised):
+            continue
+        except pkcs11.PKCS11Error as exc:
+            failed.append(f"slot {slot.slot_id} can't be read: {type(exc).__name__}")
             continue
         if pkcs11.TokenFlag.TOKEN_INITIALIZED in token.flags:
             yield token

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
 _LOGGERS = ("azure", "boto3", "botocore", "google", "hvac", "msal", "securesystemslib", "urllib3")
 _UNREACHABLE = "check the network, and the address of the service"
+_UNREACHABLE_BY_PROXY = "check the proxy (HTTPS_PROXY, NO_PROXY)"
+_OTHER_SERVICE = "check the address: the answer isn't one of this service"
+_UNTRUSTED = (
+    "let the client trust the service's authority: VAULT_CACERT for Vault, AWS_CA_BUNDLE for AWS, "
+    "REQUESTS_CA_BUNDLE for others"
+)
 _LONGEST_CODE = 80  # characters: the service chooses them
 
 # By the name of an exception or the code of a service.
@@ -42,6 +48,17 @@ _FIXES = {
     "ConnectTimeoutError": _UNREACHABLE,
     "ReadTimeoutError": _UNREACHABLE,
     "ConnectionError": _UNREACHABLE,
+    "ConnectTimeout": _UNREACHABLE,
+    "ReadTimeout": _UNREACHABLE,
+    "ProxyError": _UNREACHABLE_BY_PROXY,
+    "ProxyConnectionError": _UNREACHABLE_BY_PROXY,
+    "TooManyRedirects": _UNREACHABLE,
+    "SSLError": _UNTRUSTED,
+    "VaultDown": "unseal Vault, or wait until it has started",
+    "RateLimitExceeded": "wait, and run it again",
+    "ThrottlingException": "wait, and run it again",
+    "TypeError": _OTHER_SERVICE,
+    "JSONDecodeError": _OTHER_SERVICE,
     "ServiceRequestError": _UNREACHABLE,
     "ServiceResponseError": _UNREACHABLE,
     "RetryError": _UNREACHABLE,

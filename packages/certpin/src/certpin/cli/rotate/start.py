@@ -28,6 +28,7 @@ from certpin.cli.options import (
     key_place,
     makes_on_token,
     pin_file_option,
+    unused_name,
 )
 from certpin.cli.rotate.files import RotationFiles, person_name, who_option
 from certpin.cli.rotate.keys import certificate_name, given_names, request_pem, write_new_file
@@ -130,18 +131,31 @@ def start(
 
 
 def _is_started(pins: PinSet, place: str) -> bool:
-    """Return True if ``--new`` names an existing key file, and the pin file already has its pin.
+    """Return True if ``--new`` names an existing key file whose pin is STAGED in the pin file.
 
-    The command then uses this key and makes no new one.
+    The command then uses this key and makes no new one, as after an interrupted run.
 
     Args:
         pins: the pin set of the pin file.
         place: the value of ``--new``.
+
+    Raises:
+        ConfigError: the key is in use already, so that no backup would be made.
     """
+    from certpin.errors import ConfigError
+
     if is_on_token(place) or not Path(place).is_file():
         return False
     pin = resolve_key(place).pin
-    return any(pin == entry.pin for policy in pins.policies for entry in policy.pins)
+    states = {entry.state for each in pins.policies for entry in each.pins if entry.pin == pin}
+    if states - {"staged"}:
+        raise ConfigError(
+            f"{place} has a key that is {', '.join(sorted(states)).upper()} already: none was made",
+            key="--new",
+            fix=f"name a new file: --new {shlex.quote(unused_name(place))}; for the key in "
+            f"{place}, leave out --new",
+        )
+    return bool(states)
 
 
 @dataclass
@@ -415,6 +429,12 @@ class _Start:
             outcome.messages.append(
                 f"The request for its certificate is in {printable(str(self.csr))}."
             )
+        entries = [situation.entry(pin) for situation in situations]
+        # A backup that the user wrote without a state is ACTIVE, and no server uses it.
+        if all(each and each.role != "backup" and each.state == "active" for each in entries):
+            outcome.messages.append("It is ACTIVE: servers may use it already.")
+            outcome.next_command = self._command("certpin rotate status", changed)
+            return
         date = latest_of(switch_date(situation, pin) for situation in situations)
         outcome.messages.append(date_text(date, files))
         if not self.key.named.certificates and any(each.match == "ca" for each in changed):

@@ -302,9 +302,9 @@ class UnverifiedChainError(PinError):
     """OpenSSL refused the chain of a host that has a policy, before any pin was compared.
 
     ``verify_code`` and ``verify_message`` are OpenSSL's reason, and ``__cause__`` is its error.
-    ``issuer`` is the issuer of the last certificate in the served chain, which is not verified; it
-    is empty if it can't be read. ``anchors`` are the names of the trust anchors in the pin file
-    (``trust = FILE``); empty if the platform's roots are trusted for the host.
+    ``issuer`` is the issuer of the last certificate on the path from the served leaf, which is not
+    verified; it is empty if it can't be read. ``anchors`` are the names of the trust anchors in the
+    pin file (``trust = FILE``); empty if the platform's roots are trusted for the host.
     """
 
     def __init__(  # noqa: PLR0913  # keywords: each is an attribute

@@ -109,10 +109,18 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "only a pinned leaf belongs to a server that forgot its intermediates",
         _CHECKUP,
-        "if leaf_only and not set(policy.live_pins).isdisjoint(pins_of(served[0])):",
-        "if leaf_only:",
+        "if end.issuer_missing and is_pinned and not namesakes:",
+        "if end.issuer_missing and not namesakes:",
         "tests/probe/test_checkup.py::"
         "test_only_a_pinned_leaf_proves_that_the_server_left_out_its_intermediates",
+    ),
+    Mutation(
+        "only a certificate that fits is above the leaf of a served chain",
+        "certpin/x509/certificate.py",
+        "if each not in path and _may_issue(each, path[-1]))",
+        "if each not in path)",
+        "tests/probe/test_checkup.py::"
+        "test_a_missing_intermediate_is_named_whatever_else_was_sent[True]",
     ),
     Mutation(
         "a server is contacted at every address of its name",

@@ -127,7 +127,7 @@ def test_a_man_in_the_middle_is_reported_with_its_authority_and_the_expected_anc
     for done in (checked, linted):
         text = " ".join(done.out.split())
         assert done.code == 1
-        assert "it was issued by CN=Corporate Proxy, and trust = " in text
+        assert "of CN=Corporate Proxy that issued it was not sent, and trust = " in text
         assert "expects CN=Test Root" in text
         assert "man in the middle" in text
         assert "--ca-file" not in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import click
@@ -71,6 +72,18 @@ def test_every_error_code_has_its_fix() -> None:
     advice = [chain_fix(unverified(code)) for code in (0, 9, 10, 18, 19, 20, 62)]
     assert len(set(advice)) == len(advice)
     assert chain_fix(unverified(62)) == chain_fix(unverified(64))
+
+
+def test_a_missing_intermediate_is_named_whatever_else_was_sent() -> None:
+    root = Authority("Root", now=NOW)
+    leaf = root.intermediate("Intermediate").issue("b.example").certificate
+    seen = unverified(20)
+    for sent in (root, root.intermediate("Intermediate"), Authority("Another Root")):
+        fix = chain_fix(replace(seen, served=Chain((leaf, sent.certificate))))
+        assert "did not send the certificate of CN=Intermediate that issued CN=b.example" in fix
+    complete = root.issue("b.example").certificate, root.certificate
+    fix = chain_fix(replace(seen, served=Chain(complete)))
+    assert fix.startswith("no authority that this machine trusts has issued the chain")
 
 
 def test_unreadable_and_missing_names_are_marked(

@@ -197,27 +197,33 @@ def refused(policy: HostPolicy, chain: Chain, code: int = NO_ISSUER) -> tuple[st
     return problem, found.fix
 
 
-@pytest.mark.parametrize("code", [NO_ISSUER, SELF_SIGNED_IN_CHAIN])
-@pytest.mark.parametrize("length", [1, 2])
-def test_a_chain_of_another_authority_is_reported_with_its_issuer_and_the_anchors(
-    length: int, code: int
-) -> None:
+def test_a_chain_of_another_authority_is_reported_with_its_issuer_and_the_anchors() -> None:
+    policy = kit.policy("a.example", BANK.pin, trust=TRUST)
     forged = ROGUE.issue("a.example")
-    chain = Chain((forged.certificate, ROGUE.certificate)[:length])
-    problem, fix = refused(kit.policy("a.example", BANK.pin, trust=TRUST), chain, code)
+    chain = Chain((forged.certificate, ROGUE.certificate))
+    problem, fix = refused(policy, chain, SELF_SIGNED_IN_CHAIN)
     assert problem == (
         "the chain ends at another authority: it was issued by CN=Corporate Proxy, and "
         'trust = "bank.pem" expects CN=Root (no issuer)'
     )
     assert "man in the middle" in fix
     assert "bank.pem" in fix
+    problem, fix = refused(policy, Chain((forged.certificate,)))
+    assert problem == (
+        "the chain ends at CN=a.example: the certificate of CN=Corporate Proxy that issued it was "
+        'not sent, and trust = "bank.pem" expects CN=Root (no issuer)'
+    )
+    assert "man in the middle" in fix
+    assert fix.endswith("If the server is yours, let it send its intermediates too.")
 
 
 def test_an_authority_with_the_name_of_an_anchor_is_distinguished() -> None:
-    chain = Chain((TWIN.issue("a.example").certificate,))
-    problem, _ = refused(kit.policy("a.example", BANK.pin, trust=TRUST), chain)
-    assert "issued by CN=Root" in problem
-    assert "expects CN=Root, which has the same name and another key" in problem
+    ours = TWIN.issue("a.example")
+    for pinned in (BANK, ours):
+        for chain in (Chain((ours.certificate,)), Chain((ours.certificate, TWIN.certificate))):
+            problem, _ = refused(kit.policy("a.example", pinned.pin, trust=TRUST), chain)
+            assert "issued by CN=Root" in problem
+            assert "expects CN=Root, which has the same name and another key" in problem
 
 
 @pytest.mark.parametrize("trust", [TRUST, None])
@@ -232,6 +238,31 @@ def test_only_a_pinned_leaf_proves_that_the_server_left_out_its_intermediates(
     assert ('trust = "ROOT.pem"' in fix) == (trust is None)  # a private authority may have none
     _, fix = refused(policy, Chain((theirs.certificate,)))
     assert fix.startswith("compare from another network")
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_a_missing_intermediate_is_named_whatever_else_was_sent(*, pinned: bool) -> None:
+    ours = ROOT.intermediate("Intermediate").issue("a.example")
+    renewed = ROOT.intermediate("Intermediate")  # the same name, and another key
+    previous = ROOT.intermediate("Previous")
+    policy = kit.policy("a.example", (ours if pinned else BANK).pin, trust=TRUST)
+    for sent in (ROOT, ROGUE, renewed, previous):
+        problem, fix = refused(policy, Chain((ours.certificate, sent.certificate)))
+        assert "the certificate of CN=Intermediate that issued" in problem
+        assert "another key" not in problem
+        assert "CN=Corporate Proxy" not in problem + fix
+        assert ("man in the middle" in fix) != pinned
+        assert "intermediate" in fix
+
+
+def test_a_chain_above_the_first_intermediate_can_be_incomplete_too() -> None:
+    upper = ROOT.intermediate("Upper")
+    lower = upper.intermediate("Lower")
+    ours = lower.issue("a.example")
+    policy = kit.policy("a.example", ours.pin, trust=TRUST)
+    problem, fix = refused(policy, Chain((ours.certificate, lower.certificate)))
+    assert "did not send the certificate of CN=Upper that issued CN=Lower" in problem
+    assert fix.startswith("the server's key is pinned, but a certificate of its chain is missing")
 
 
 def test_without_anchors_the_fix_suggests_a_trust_file() -> None:

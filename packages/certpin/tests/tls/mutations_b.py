@@ -322,6 +322,13 @@ MUTATIONS = [
     ),
     Mutation(
         12,
+        _TLS + "failures.py",
+        "each is not None and only_name_matches(each.der, end.der)",
+        "False",
+        _UNVERIFIED + "an_authority_with_the_name_of_an_anchor_is_distinguished",
+    ),
+    Mutation(
+        12,
         _TLS + "check.py",
         "self._enforcer.unverified(host,",
         "print(host,",
@@ -372,8 +379,8 @@ MUTATIONS = [
     Mutation(
         12,
         _TLS + "failures.py",
-        "for der in met.served[:_SHOWN]",
-        "for der in met.served",
+        "for certificate in certificates[:_SHOWN]:",
+        "for certificate in certificates:",
         _UNVERIFIED + "hostile_certificates_change_neither_the_errors_length_nor_its_type",
     ),
     Mutation(

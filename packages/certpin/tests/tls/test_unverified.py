@@ -214,8 +214,44 @@ def test_the_error_names_the_served_issuer_and_the_anchors_of_the_pin_file(world
     assert f"    {world.evil.certificate.subject}  issued by {error.issuer}" in lines
     assert "  expected: a chain to an anchor of the pin file (bank-root.pem):" in lines
     assert f"    {world.root.certificate.subject}" in lines
-    assert f"the chain ends at {error.issuer}" in error.fix
-    assert "treat it as an attack" in error.fix
+    assert f"did not send the certificate of {error.issuer} that issued" in error.fix
+    assert "Treat it as an attack, unless" in error.fix
+
+
+def _refused(served: tuple[bytes, ...], *anchors: Authority) -> UnverifiedChainError:
+    """Return the error for a served chain, as DER, to which no anchor leads."""
+    openssl = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    openssl.verify_code, openssl.verify_message = 20, "unable to get local issuer certificate"
+    policy = kit.policy(HOST, trust=kit.anchors(*anchors))
+    return explain_refusal(HOST, policy, Met(served), openssl)
+
+
+def test_a_missing_intermediate_is_named_whatever_else_was_sent() -> None:
+    root, other = Authority("Root"), Authority("Another Root")
+    intermediate = root.intermediate("Intermediate")
+    renewed = root.intermediate("Intermediate")  # the same name, and another key
+    leaf = intermediate.issue(HOST).certificate
+    for sent in (root, other, renewed):
+        error = _refused((leaf.der, sent.certificate.der), root)
+        assert error.issuer == "CN=Intermediate"
+        assert "did not send the certificate of CN=Intermediate that issued CN=" in error.fix
+        assert "CN=Another Root" not in error.fix
+
+
+def test_an_authority_with_the_name_of_an_anchor_is_distinguished() -> None:
+    root, twin = Authority("Root"), Authority("Root")
+    leaf = twin.issue(HOST).certificate
+    for served in ((leaf.der,), (leaf.der, twin.certificate.der)):
+        error = _refused(served, root)
+        assert "the chain ends at CN=Root, which is not trusted for this host, and has" in error.fix
+        assert "another key than the expected one: treat it as an attack" in error.fix
+
+
+def test_a_certificate_that_cannot_be_read_may_be_the_missing_one() -> None:
+    root = Authority("Root")
+    leaf = root.intermediate("Intermediate").issue(HOST).certificate
+    error = _refused((leaf.der, b"no DER"), root)
+    assert "the chain ends at CN=Intermediate" in error.fix
 
 
 def test_openssls_own_error_is_its_cause_and_it_survives_pickling(
@@ -239,7 +275,7 @@ def test_openssls_own_error_is_its_cause_and_it_survives_pickling(
     [
         (lambda world: world.root.issue(OTHER), "connect to a name that is in the certificate"),
         (lambda world: world.root.issue(HOST, days=-0.01), "check the clock of this machine"),
-        (lambda world: Authority("Elsewhere").issue(HOST), "treat it as an attack"),
+        (lambda world: Authority("Elsewhere").issue(HOST), "Treat it as an attack"),
     ],
 )
 def test_the_fix_depends_on_openssls_error(

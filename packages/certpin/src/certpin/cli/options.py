@@ -364,12 +364,21 @@ def chain_fix(observation: Observation, *, strict: str = "") -> str:
 
 
 def _missing_issuer(observation: Observation) -> str:
+    from certpin.x509 import issuer_of, name_of, path_end
+
     if len(observation.served.certificates) == 1:
         return (
             "the server sent only its certificate: configure it to send the intermediate "
             "certificates too (the full chain)"
         )
-    return "no authority that this machine trusts has issued the chain"
+    end = path_end(observation.served.certificates)
+    if not end.issuer_missing:
+        return "no authority that this machine trusts has issued the chain"
+    return (
+        f"the server did not send the certificate of {issuer_of(end.certificate)} that issued "
+        f"{name_of(end.certificate)}: configure it to send the intermediate certificates of its "
+        "certificate (the full chain)"
+    )
 
 
 def _other_name(observation: Observation) -> str:

@@ -13,7 +13,8 @@ from certpin.errors import CertificateParseError
 from certpin.pins import pins_of, verify
 from certpin.roots import RootData, load_data
 from certpin.support.text import in_days
-from certpin.x509 import Certificate, name_of, shorten
+from certpin.x509 import Certificate, issuer_of, name_of, path_end
+from certpin.x509.chain import only_name_matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,23 +140,22 @@ def _unverified(policy: HostPolicy, observation: Observation) -> tuple[str, str]
     """Return the reason why a chain did not verify, and advice if it ends at no trust anchor.
 
     A chain ends at no trust anchor because of a man in the middle, or because the server left out
-    its intermediates. If the server sent only its leaf, and the leaf is pinned, the server is the
-    real one, and the advice is to send the intermediates.
+    its intermediates, or sends wrong ones. If its leaf is pinned, the server is the real one,
+    because it has proved that it has the key; the advice is then to send the intermediates.
     """
     problem = f"the chain did not verify: {observation.problem}"
     if observation.code not in NO_ANCHOR:
         return problem, ""
     served = observation.served.certificates
-    leaf_only = len(served) == 1
-    if leaf_only and not set(policy.live_pins).isdisjoint(pins_of(served[0])):
-        own = "; or, if your own authority issued it, name that in the pin file: trust = "
-        private = "" if policy.trust else f'{own}"ROOT.pem"'
-        return problem, (
-            "the server sent its own certificate only, and its key is pinned: configure it to "
-            f"send the intermediate certificates too (the full chain){private}"
-        )
-    issuer = _issuer_of(served[-1])
-    complete = " If the server is yours, let it send its intermediates too." if leaf_only else ""
+    end = path_end(served)
+    name, issuer = name_of(end.certificate), issuer_of(end.certificate)
+    namesakes = policy.trust is not None and _namesakes(policy.trust, end.certificate)
+    is_pinned = not set(policy.live_pins).isdisjoint(pins_of(served[0]))
+    if end.issuer_missing and is_pinned and not namesakes:
+        missing = f"the server did not send the certificate of {issuer} that issued {name}"
+        return f"{missing} ({observation.problem})", _send_the_chain(policy, issuer, len(served))
+    complete = " If the server is yours, let it send its intermediates too."
+    complete = complete if end.issuer_missing else ""
     if policy.trust is None:
         found = f"the chain ends at an authority that this machine does not trust: {issuer}"
         return f"{found} ({observation.problem})", (
@@ -163,34 +163,58 @@ def _unverified(policy: HostPolicy, observation: Observation) -> tuple[str, str]
             f'authority, name its certificate in the pin file: trust = "ROOT.pem".{complete}'
         )
     source = policy.trust.source
+    other = ", which has the same name and another key" if namesakes else ""
+    expected = f'trust = "{source}" expects {_anchors_of(policy.trust)}{other}'
     found = (
-        f"the chain ends at another authority: it was issued by {issuer}, and trust = "
-        f'"{source}" expects {_anchors_of(policy.trust, issuer)}'
+        f"the chain ends at {name}: the certificate of {issuer} that issued it was not sent, and "
+        if end.issuer_missing and not namesakes
+        else f"the chain ends at another authority: it was issued by {issuer}, and "
     )
-    return f"{found} ({observation.problem})", (
+    return f"{found}{expected} ({observation.problem})", (
         "compare from another network: it may be a man in the middle, and that authority must not "
         "be added then. If you changed the authority on purpose, put its certificate into "
         f"{source}, and ship the new pin set first.{complete}"
     )
 
 
-def _issuer_of(certificate: Certificate) -> str:
-    try:
-        return shorten(certificate.issuer) or "(no name)"
-    except CertificateParseError:
-        return "(a name that cannot be read)"
+def _send_the_chain(policy: HostPolicy, issuer: str, sent: int) -> str:
+    """Return advice for a server with a pinned key that did not send a certificate of its path.
 
-
-def _anchors_of(trust: TrustAnchors, issuer: str) -> str:
-    """Return the names of a policy's trust anchors, as text for a message.
-
-    If an anchor has the same name as the chain's issuer (``issuer``), the text adds that the
-    anchor has another key.
+    ``issuer`` is the name of the missing certificate, and ``sent`` the number of those that were
+    sent.
     """
+    if sent == 1:
+        advice = (
+            "the server sent its own certificate only, and its key is pinned: configure it to "
+            "send the intermediate certificates too (the full chain)"
+        )
+    else:
+        advice = (
+            "the server's key is pinned, but a certificate of its chain is missing: configure it "
+            "to send the intermediate certificates of its certificate (the full chain)"
+        )
+    if policy.trust is None:
+        own = "if your own authority issued it, name that in the pin file: trust = "
+        return f'{advice}; or, {own}"ROOT.pem"'
+    return (
+        f"{advice}; or, if {issuer} is a root and you changed to it on purpose, put its "
+        f"certificate into {policy.trust.source}, and ship the new pin set first"
+    )
+
+
+def _anchors_of(trust: TrustAnchors) -> str:
+    """Return the names of a policy's trust anchors, as text for a message."""
     names = [name_of(Certificate.from_der(der)) for der in trust.der]
     more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
-    other = ", which has the same name and another key" if issuer in names else ""
-    return ", ".join(names[:_MAX_NAMES]) + more + other
+    return ", ".join(names[:_MAX_NAMES]) + more
+
+
+def _namesakes(trust: TrustAnchors, end: Certificate) -> bool:
+    """Return True if a trust anchor has the name of the chain's authority, and another key.
+
+    ``end`` is the last certificate of the served path. The authority is its issuer.
+    """
+    return any(only_name_matches(der, end.der) for der in trust.der)
 
 
 def _ends(chain: Chain) -> list[datetime]:

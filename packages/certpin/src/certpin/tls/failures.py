@@ -35,7 +35,7 @@ from certpin.pins import PinSet, normalise
 from certpin.pins.verdict import compare_advice
 from certpin.support.hooks import Hooks, refuse_coroutines
 from certpin.support.text import printable
-from certpin.x509 import Certificate, name_of, quoted, shorten
+from certpin.x509 import Certificate, PathEnd, name_of, path_end, quoted, shorten
 
 if TYPE_CHECKING:
     import logging
@@ -316,14 +316,15 @@ def explain_refusal(
     from certpin.x509.openssl import strict_advice
 
     message = error.verify_message or str(error)
-    certificates = [_read(der) for der in met.served[:_SHOWN]]
-    anchors = tuple(_subject_of(_read(der)) for der in policy.trust.der) if policy.trust else ()
-    issuer = _issuer_of(certificates[-1]) if certificates else ""
+    certificates = [_read(der) for der in met.served]
+    anchors = tuple(map(_read, policy.trust.der)) if policy.trust else ()
+    names = tuple(map(_subject_of, anchors))
+    end = _end_of(certificates)
     pattern = str(policy.pattern)
     lines = [
         f"{host} refused: OpenSSL did not verify its chain: {message}; policy {pattern!r}",
-        *_served_lines(certificates, len(met.served)),
-        *_anchor_lines(policy, anchors),
+        *_served_lines(certificates),
+        *_anchor_lines(policy, names),
     ]
     return UnverifiedChainError(
         "\n".join(lines),
@@ -331,14 +332,14 @@ def explain_refusal(
         fix=strict_advice(error.verify_code)
         or _fix(
             reason_of(error.verify_code),
-            issuer,
+            end,
             anchors,
             compare_advice(policy, host, port=met.port),
         ),
         code=error.verify_code,
         message=message,
-        issuer=issuer,
-        anchors=anchors,
+        issuer=_issuer_of(end.certificate) if end else "",
+        anchors=names,
     )
 
 
@@ -364,14 +365,26 @@ def _issuer_of(certificate: Certificate | None) -> str:
         return ""
 
 
-def _served_lines(certificates: list[Certificate | None], count: int) -> Iterator[str]:
+def _end_of(served: list[Certificate | None]) -> PathEnd | None:
+    """Return the end of the served path; None without a leaf that can be read.
+
+    If another certificate can't be read, it may be the missing one.
+    """
+    if not served or served[0] is None:
+        return None
+    readable = [each for each in served if each is not None]
+    end = path_end(readable)
+    return end if len(readable) == len(served) else end._replace(issuer_missing=False)
+
+
+def _served_lines(certificates: list[Certificate | None]) -> Iterator[str]:
     if certificates:
         yield "  served, leaf first, and not verified:"
-    for certificate in certificates:
+    for certificate in certificates[:_SHOWN]:
         issuer = _issuer_of(certificate)
         yield f"    {_subject_of(certificate)}" + (f"  issued by {issuer}" if issuer else "")
-    if count > len(certificates):
-        yield f"    and {count - len(certificates)} more"
+    if len(certificates) > _SHOWN:
+        yield f"    and {len(certificates) - _SHOWN} more"
 
 
 def _anchor_lines(policy: HostPolicy, anchors: tuple[str, ...]) -> Iterator[str]:
@@ -384,24 +397,47 @@ def _anchor_lines(policy: HostPolicy, anchors: tuple[str, ...]) -> Iterator[str]
         yield f"    {name}"
 
 
-def _fix(reason: Unverified, issuer: str, anchors: tuple[str, ...], compare: str) -> str:
+def _fix(
+    reason: Unverified,
+    end: PathEnd | None,
+    anchors: tuple[Certificate | None, ...],
+    compare: str,
+) -> str:
     if reason == "date":
         return "check the clock of this machine; if it is right, renew the server's certificate"
     if reason == "name":
         return f"connect to a name that is in the certificate, or get one for this host. {compare}"
     if reason != "untrusted":
         return f"ask the server's operator for a certificate that OpenSSL accepts. {compare}"
-    issuer = issuer or "another authority"
     known = (
         "add its root to `trust` in the pin file"
         if anchors
         else "set `trust` in the pin file to it"
     )
+    issuer = (_issuer_of(end.certificate) if end else "") or "another authority"
+    is_namesake = end is not None and _has_namesake(anchors, end.certificate)
+    if end and end.issuer_missing and not is_namesake:
+        return (
+            f"the server did not send the certificate of {issuer} that issued "
+            f"{name_of(end.certificate)}. Treat it as an attack, unless {issuer} is an "
+            "intermediate of an expected authority: then let the server send it (the full chain). "
+            f"If the server changed its authority on purpose, {known}. {compare}"
+        )
+    other = ", and has another key than the expected one" if is_namesake else ""
     return (
-        f"the chain ends at {issuer}, which is not trusted for this host: treat it as an attack. "
-        f"If the server changed its authority on purpose, {known}; if {issuer} is an intermediate "
-        f"of an expected authority, let the server send it. {compare}"
+        f"the chain ends at {issuer}, which is not trusted for this host{other}: treat it as an "
+        f"attack. If the server changed its authority on purpose, {known}. {compare}"
     )
+
+
+def _has_namesake(anchors: tuple[Certificate | None, ...], end: Certificate) -> bool:
+    """Return True if an anchor has the name of the chain's authority, and another key.
+
+    ``end`` is the last certificate of the served path. The authority is its issuer.
+    """
+    from certpin.x509.chain import only_name_matches
+
+    return any(each is not None and only_name_matches(each.der, end.der) for each in anchors)
 
 
 def late_check_error(host: str) -> WeakenedContextError:

@@ -17,7 +17,7 @@ import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from certpin.errors import CertificateParseError, InputError, KeyParseError
 from certpin.support.forks import ForkedLock
@@ -25,7 +25,7 @@ from certpin.support.text import printable
 from certpin.x509 import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from cryptography import x509
@@ -48,6 +48,10 @@ _CACHED_CHAINS = 256
 
 # Two threads in `warnings.catch_warnings` may leave the filters of one in place for good.
 _warnings_lock = ForkedLock()
+
+# Certificates of a served path that are followed. Public ones have at most 5; a hostile server can
+# send hundreds.
+_LONGEST_PATH = 16
 
 MAX_SHOWN_NAME = 200  # characters: a hostile subject may have 100 KiB
 _LONGEST_QUOTE = 80  # characters of a value in an error
@@ -371,6 +375,54 @@ def is_self_signed(certificate: Certificate) -> bool:
         return True
 
 
+class PathEnd(NamedTuple):
+    """The end of the path that leads from a leaf through the certificates that a server sent.
+
+    ``certificate`` is the last one. ``issuer_missing`` is True if it is not self-signed, and the
+    server did not send the certificate of its issuer.
+    """
+
+    certificate: Certificate
+    issuer_missing: bool
+
+
+def path_end(served: Sequence[Certificate]) -> PathEnd:
+    """Return the end of the path that leads upwards from the first of some certificates.
+
+    The path continues like that of OpenSSL, with the first certificate whose subject, identifiers
+    and type of key fit (X509_check_issued). Not verified: signatures, dates, that the certificates
+    above the leaf may issue. A field that can't be read never makes ``issuer_missing`` True.
+
+    Args:
+        served: the certificates that a server sent, the leaf first. They may be hostile.
+    """
+    path = [served[0]]
+    try:
+        while len(path) < _LONGEST_PATH and not is_self_signed(path[-1]):
+            others = (each for each in served if each not in path and _may_issue(each, path[-1]))
+            above = next(others, None)
+            if above is None:
+                return PathEnd(path[-1], issuer_missing=True)
+            path.append(above)
+    except CertificateParseError:
+        pass
+    return PathEnd(path[-1], issuer_missing=False)
+
+
+def _may_issue(issuer: Certificate, certificate: Certificate) -> bool:
+    if _canonical(issuer.subject) != _canonical(certificate.issuer):
+        return False
+    try:
+        return names_issuer(certificate, issuer) and signature_fits(certificate, issuer)
+    except Exception:  # noqa: BLE001  # cryptography raises many types for hostile fields
+        return True
+
+
+def _canonical(name: str) -> str:
+    """Return a name without the differences of case and spaces that OpenSSL ignores."""
+    return " ".join(name.casefold().split())
+
+
 def end_in_roots(anchors: Iterable[Certificate]) -> bool:
     """Return True if each trust anchor is self-signed, or issued by another of these anchors.
 
@@ -423,6 +475,17 @@ def name_of(certificate: Certificate) -> str:
     except CertificateParseError:
         return "(a subject that cannot be read)"
     return shorten(subject)
+
+
+def issuer_of(certificate: Certificate) -> str:
+    """Return the first 200 characters of the name of a certificate's issuer.
+
+    If the name is empty or can't be read, return a text in parentheses, such as ``(no name)``.
+    """
+    try:
+        return shorten(certificate.issuer) or "(no name)"
+    except CertificateParseError:
+        return "(a name that cannot be read)"
 
 
 def shorten(name: str) -> str:

@@ -235,6 +235,20 @@ def signs(issuer: bytes, child: bytes) -> bool:
     return named and _signature(below, above) is Signature.GOOD
 
 
+def only_name_matches(issuer: bytes, child: bytes) -> bool:
+    """Return True if ``issuer`` has the name of the authority that signed ``child``, not its key.
+
+    Return False if the names differ, or if the signature can't be verified.
+
+    Args:
+        issuer: the certificate of an authority, as DER.
+        child: the certificate below, as DER.
+    """
+    below, above = read_facts(child), read_facts(issuer)
+    named = below.issuer is not None and below.issuer == above.subject
+    return named and _signature(below, above) is Signature.BAD
+
+
 class _Verifications:
     """The verifications of the signatures of one chain: a limited number."""
 

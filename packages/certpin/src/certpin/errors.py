@@ -382,7 +382,24 @@ class StartTLSError(ProbeError):
     """The server did not start TLS on request, or not safely.
 
     It is not safe if the server sends more bytes in clear text before TLS (response injection).
+    ``insecure`` is True if the server declined TLS, or sent such bytes: an attacker on the path can
+    make it look so (STARTTLS stripping).
     """
+
+    def __init__(
+        self, problem: str, *, host: str, port: int, fix: str = "", insecure: bool = False
+    ) -> None:
+        super().__init__(problem, host=host, port=port, fix=fix)
+        self.insecure = insecure
+
+    def __reduce__(self) -> tuple[object, ...]:
+        keywords = {
+            "host": self.host,
+            "port": self.port,
+            "fix": self.fix,
+            "insecure": self.insecure,
+        }
+        return _rebuild, (type(self), (self.problem,), keywords)
 
 
 class HandshakeError(ProbeError):

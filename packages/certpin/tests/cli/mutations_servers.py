@@ -123,6 +123,21 @@ MUTATIONS: list[Mutation] = [
         "test_a_missing_intermediate_is_named_whatever_else_was_sent[True]",
     ),
     Mutation(
+        "bytes injected after the go-ahead of STARTTLS are not those of a wrong port",
+        _DIAL,
+        "if problem == _NO_TLS[0]:",
+        "if False:",
+        "tests/probe/test_dial.py::"
+        "test_bytes_that_are_injected_after_the_go_ahead_are_not_a_wrong_port",
+    ),
+    Mutation(
+        "a server that declines STARTTLS is not one that was not asked",
+        "certpin/cli/lint.py",
+        "isinstance(error, StartTLSError) and error.insecure",
+        "False",
+        "tests/cli/test_lint_live.py::test_a_server_that_declines_tls_is_an_error_with_its_advice",
+    ),
+    Mutation(
         "a server is contacted at every address of its name",
         _DIAL,
         "if found[1:] else (endpoint,)",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +19,8 @@ from tests.cli.conftest import HOST, Run
 from tests.servers.nginx import Nginx, nginx
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from certpin.lab import Identity
 
 pytestmark = pytest.mark.peer("nginx")
@@ -153,3 +158,46 @@ def test_a_finding_is_at_the_server_that_causes_it(
     assert f"{HOST}:{other.port} (us) serves" in messages["live-mismatch"]
     assert messages["not-asked"].startswith(f"{HOST}:1 (ap) could not be asked")
     assert f"line={lines[1]},title=certpin live-mismatch::" in github
+
+
+@contextmanager
+def _without_tls() -> Iterator[int]:
+    """A PostgreSQL server that declines TLS on one connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"N")
+                connection.recv(4096)
+
+        thread = Thread(target=serve)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join(10)
+
+
+def test_a_server_that_declines_tls_is_an_error_with_its_advice(
+    run: Run, bank: Nginx, ca: Path, identity: Identity
+) -> None:
+    write(kit.policy(HOST, identity.pin, kit.NOBODY), trust=ca)
+    text = Path("pins.toml").read_text(encoding="utf-8")
+    with _without_tls() as port:
+        text += f'[[host.server]]\naddress = "127.0.0.1:{bank.port}"\n'
+        text += f'[[host.server]]\naddress = "127.0.0.1:{port}"\nstarttls = "postgres"\n'
+        Path("pins.toml").write_text(text, encoding="utf-8")
+        done = run("lint", "--live", "--json")
+    (found,) = [each for each in done.json["findings"] if each["rule"] == "no-starttls"]
+    assert (done.code, found["severity"]) == (1, "error")
+    assert found["key"] == "host[0].server[1]"
+    assert "STARTTLS stripping" in found["fix"]
+    assert "not-asked" not in {each["rule"] for each in done.json["findings"]}
+
+
+def test_a_host_that_was_not_asked_has_the_advice_of_its_error(run: Run, ca: Path) -> None:
+    write(kit.policy(HOST), kit.policy("*.shops.example"), trust=ca)
+    found = run("lint", "--live", "--connect", "127.0.0.1:1", "--json").json["findings"]
+    fixes = {each["host"]: each["fix"] for each in found if each["rule"] == "not-asked"}
+    assert fixes[HOST] == "check name and port, and that this network may reach it"
+    assert "--host HOST" in fixes["*.shops.example"]

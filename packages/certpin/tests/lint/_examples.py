@@ -123,6 +123,9 @@ def asked(pattern: str) -> LiveResult:
     match pattern.partition(".")[0]:
         case "silent":
             return LiveResult(pattern, pattern, error="it did not answer in time")
+        case "stripped":
+            problem = "smtp STARTTLS: the server does not offer STARTTLS"
+            return LiveResult(pattern, pattern, error=problem, insecure=True)
         case "unverified":
             problem = "self-signed certificate"
             return LiveResult(pattern, pattern, tuple(certificates[:1]), problem=problem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import socket
 import ssl
 from contextlib import contextmanager, suppress
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.x509.oid import ExtensionOID
 
-from certpin.errors import DialError, HandshakeError, InputError
+from certpin.errors import DialError, HandshakeError, InputError, StartTLSError
 from certpin.lab import Authority, Identity, LabServer
 from certpin.probe import Endpoint, describe_error, dial, observe, probe_context
 from certpin.probe.dial import tls_failure
@@ -54,6 +55,26 @@ def answering(*answers: bytes) -> Iterator[int]:
         thread = Thread(target=serve)
         thread.start()
         yield listener.getsockname()[1]
+        thread.join(10)
+
+
+@contextmanager
+def agreeing(*parts: bytes) -> Iterator[Endpoint]:
+    """A PostgreSQL server on one connection: it sends each part after it received something."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                for part in parts:
+                    connection.recv(4096)
+                    connection.sendall(part)
+                connection.shutdown(socket.SHUT_WR)
+                connection.recv(4096)
+
+        thread = Thread(target=serve)
+        thread.start()
+        yield Endpoint(HOST, listener.getsockname()[1], starttls="postgres")
         thread.join(10)
 
 
@@ -215,3 +236,31 @@ def test_a_certificate_that_is_not_strict_der_is_an_error(
 def test_errors_have_a_description(exc: Exception, words: str) -> None:
     assert describe_error(exc) == words
     assert tls_failure(exc) == (words, tls_failure(exc)[1])
+
+
+def test_bytes_that_are_injected_after_the_go_ahead_are_not_a_wrong_port(root: Authority) -> None:
+    """Whether they arrive with the go-ahead or a moment later must not change the advice."""
+    fixes = []
+    for parts in ((b"S250 injected\r\n",), (b"S", b"250 injected\r\n")):
+        with agreeing(*parts) as endpoint, pytest.raises(StartTLSError) as caught:
+            observe(endpoint, trusting(root))
+        assert caught.value.insecure
+        assert pickle.loads(pickle.dumps(caught.value)).insecure
+        fixes.append(caught.value.fix)
+    assert fixes[0] == fixes[1]
+    assert "response injection" in fixes[0]
+
+
+def test_another_failure_after_the_go_ahead_does_not_propose_starttls(root: Authority) -> None:
+    with agreeing(b"S", b"") as endpoint, pytest.raises(HandshakeError) as caught:
+        observe(endpoint, trusting(root))
+    assert "--starttls" not in caught.value.fix
+    assert "agreed to STARTTLS" in caught.value.fix
+
+
+def test_certificates_that_openssl_finds_too_large_have_their_own_advice() -> None:
+    error = ssl.SSLError(1, "[SSL: EXCESSIVE_MESSAGE_SIZE] excessive message size")
+    error.reason = "EXCESSIVE_MESSAGE_SIZE"
+    problem, fix = tls_failure(error)
+    assert "100 KiB of certificates" in problem
+    assert "fewer names" in fix

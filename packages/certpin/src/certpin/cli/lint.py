@@ -173,12 +173,16 @@ def probe_hosts(
 
 
 def _live_result(checkup: Checkup) -> LiveResult:
+    from certpin.errors import StartTLSError
     from certpin.lint import LiveResult
 
     pattern = str(checkup.policy.pattern)
     asked = LiveResult(pattern, checkup_name(checkup), server=_server_index(checkup))
+    if error := checkup.error:
+        insecure = isinstance(error, StartTLSError) and error.insecure
+        return replace(asked, error=error.problem, fix=error.fix, insecure=insecure)
     if checkup.observation is None:
-        return replace(asked, error=checkup.error.problem if checkup.error else "no answer")
+        return replace(asked, error="no answer")
     observation = checkup.observation
     asked = replace(asked, served=observation.served.certificates)
     if observation.verified:

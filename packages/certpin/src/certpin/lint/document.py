@@ -157,7 +157,8 @@ class LiveResult:
     host, with its port, region and IP address as far as they matter. ``server`` is its index among
     the host's servers in the pin file; ``None`` if it is not one of them. ``path`` is the verified
     chain, leaf first. If the served chain did not verify, ``path`` is ``None``, ``problem`` is the
-    reason, and ``fix`` the recommended change. If no chain was received, ``error`` is the reason.
+    reason, and ``fix`` the recommended change. If no chain was received, ``error`` is the reason,
+    and ``fix`` the advice of the error; ``insecure`` is that of a ``StartTLSError``.
     """
 
     pattern: str
@@ -168,6 +169,7 @@ class LiveResult:
     error: str = ""
     fix: str = ""
     server: int | None = None
+    insecure: bool = False
 
     @cached_property
     def path_pins(self) -> dict[Pin, Certificate]:

@@ -269,6 +269,32 @@ def _authority_expires_soon(document: LintDocument, now: datetime) -> Iterator[H
 
 @partial(
     LintRule,
+    "no-starttls",
+    "error",
+    needs="live",
+    summary="A server with STARTTLS declined TLS, or sent bytes that TLS did not protect.",
+    why=(
+        "Clients that insist on TLS can't connect, and the others continue in clear text. An "
+        "attacker on the path removes the offer of TLS, or adds bytes before TLS that clients "
+        "would read as if TLS had protected them."
+    ),
+    fix=(
+        "do not continue without TLS: enable TLS on the server, or update it; compare from "
+        "another network"
+    ),
+    source="RFC 8314 section 4; RFC 3207 section 6; CVE-2011-0411",
+    bad=f'{HEAD}\n[[host]]\nname = "stripped.bank.example"{HERE}\n{EXPIRES}{SERVED}{BACKUP}',
+    good=f"{GOOD_LIVE}",
+)
+def _no_starttls(document: LintDocument, now: datetime) -> Iterator[Hit]:
+    for host, result in document.live_results():
+        if result.error and result.insecure:
+            message = f"{result.host}: {result.error[:200]}"
+            yield Hit(host.place(result), message, result.fix)
+
+
+@partial(
+    LintRule,
     "not-asked",
     "note",
     needs="live",
@@ -286,9 +312,9 @@ def _authority_expires_soon(document: LintDocument, now: datetime) -> Iterator[H
 )
 def _not_asked(document: LintDocument, now: datetime) -> Iterator[Hit]:
     for host, result in document.live_results():
-        if result.error:
+        if result.error and not result.insecure:
             message = f"{result.host} could not be asked: {result.error[:200]}"
-            yield Hit(host.place(result), message)
+            yield Hit(host.place(result), message, result.fix)
 
 
 @partial(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from certpin.errors import CertificateParseError, DialError, HandshakeError, ProbeError
 from certpin.pins.hosts import HostServer, is_address, join_address
-from certpin.probe.starttls import PROTOCOLS, negotiate
+from certpin.probe.starttls import PROTOCOLS, negotiate, not_tls_error
 from certpin.support.network import DaemonPool, Deadline, exchange
 from certpin.x509 import Chain
 from certpin.x509.certificate import read_certificates
@@ -68,6 +68,10 @@ _CLIENT_CERTIFICATE = (
     "it aborted the handshake: it may want a client certificate, or share no cipher suite",
     "certpin sends no client certificate: read the server's own from its file (pin FILE)",
 )
+_TOO_LARGE = (
+    "a message of the handshake is larger than OpenSSL accepts, such as 100 KiB of certificates",
+    "if its certificates are that large: get one with fewer names, send no superfluous ones",
+)
 
 # OpenSSL's names of errors (openssl/sslerr.h), as Python's ``SSLError.reason``.
 _TLS_FAILURES = {
@@ -82,6 +86,7 @@ _TLS_FAILURES = {
     "SSLV3_ALERT_HANDSHAKE_FAILURE": _CLIENT_CERTIFICATE,
     "SSLV3_ALERT_BAD_CERTIFICATE": _CLIENT_CERTIFICATE,
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": _CLIENT_CERTIFICATE,
+    "EXCESSIVE_MESSAGE_SIZE": _TOO_LARGE,
 }
 
 
@@ -347,7 +352,7 @@ def observe(
 
     Raises:
         DialError: there was no TCP connection.
-        StartTLSError: the server did not agree to begin TLS.
+        StartTLSError: the server did not agree to begin TLS, or sent something else then.
         HandshakeError: TLS failed, or the certificates can't be read.
     """
     try:
@@ -407,10 +412,17 @@ def _handshake(
     except ssl.SSLCertVerificationError:
         raise
     except (OSError, ValueError) as exc:
-        problem, fix = tls_failure(exc)
-        raise HandshakeError(
-            f"no TLS: {problem}", host=endpoint.host, port=endpoint.port, fix=fix
-        ) from exc
+        raise _handshake_error(endpoint, exc) from exc
+
+
+def _handshake_error(endpoint: Endpoint, exc: Exception) -> ProbeError:
+    problem, fix = tls_failure(exc)
+    if endpoint.starttls and fix == _SPEAKS_TLS:
+        if problem == _NO_TLS[0]:
+            protocol = PROTOCOLS[endpoint.starttls]
+            return not_tls_error(protocol, endpoint.host, endpoint.port)
+        fix = "the server agreed to STARTTLS: check its TLS settings, and its log"
+    return HandshakeError(f"no TLS: {problem}", host=endpoint.host, port=endpoint.port, fix=fix)
 
 
 def continue_handshake(

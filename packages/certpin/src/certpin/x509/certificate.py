@@ -252,8 +252,8 @@ def _certificate(der: bytes) -> Certificate:
 
     if len(der) > MAX_CERTIFICATE_BYTES:
         raise CertificateParseError(
-            f"a certificate of {len(der)} bytes is larger than any that TLS carries",
-            fix=f"at most {MAX_CERTIFICATE_BYTES} bytes are read",
+            f"a certificate of {len(der)} bytes is larger than OpenSSL's clients accept",
+            fix=f"use at most {MAX_CERTIFICATE_BYTES} bytes: get a certificate with fewer names",
         )
     try:
         return Certificate(der, certificate_spki(der))

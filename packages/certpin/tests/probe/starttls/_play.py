@@ -141,19 +141,19 @@ def failure(name: str, conversation: Conversation) -> StartTLSError:
 
 def is_stripping(error: StartTLSError) -> bool:
     """Return True if the error reports that TLS was not offered, and warns of stripping."""
-    return "STARTTLS stripping" in error.fix
+    return error.insecure and "STARTTLS stripping" in error.fix
 
 
 def is_turned_away(error: StartTLSError) -> bool:
     """Return True if the error reports that the server declines the connection itself."""
-    return "accepts connections" in error.fix
+    return not error.insecure and "accepts connections" in error.fix
 
 
 def is_garbled(error: StartTLSError) -> bool:
     """Return True if the error reports another protocol."""
-    return "check the port, and the protocol" in error.fix
+    return not error.insecure and "check the port, and the protocol" in error.fix
 
 
 def is_injection(error: StartTLSError) -> bool:
     """Return True if the error reports bytes that were injected before TLS."""
-    return "response injection" in error.fix
+    return error.insecure and "response injection" in error.fix

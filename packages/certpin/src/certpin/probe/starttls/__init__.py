@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.probe.starttls.dialogue import Dialogue, Protocol, negotiate
+from certpin.probe.starttls.dialogue import Dialogue, Protocol, negotiate, not_tls_error
 from certpin.probe.starttls.ftp import FTP
 from certpin.probe.starttls.imap import IMAP
 from certpin.probe.starttls.ldap import LDAP
@@ -29,7 +29,7 @@ from certpin.probe.starttls.xmpp import XMPP
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["PROTOCOLS", "Dialogue", "Protocol", "negotiate"]
+__all__ = ["PROTOCOLS", "Dialogue", "Protocol", "negotiate", "not_tls_error"]
 
 PROTOCOLS: Mapping[str, Protocol] = {
     protocol.name: protocol for protocol in (SMTP, IMAP, POP3, FTP, LDAP, XMPP, POSTGRES, MYSQL)

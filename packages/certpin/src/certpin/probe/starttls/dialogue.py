@@ -139,7 +139,7 @@ class Wire:
         fix = _STRIPPED
         if self.protocol.tls_port:
             fix += f", or use the port that begins with TLS (usually {self.protocol.tls_port})"
-        self._fail(problem, fix)
+        self._fail(problem, fix, insecure=True)
 
     def turned_away(self, problem: str) -> NoReturn:
         """Raise ``StartTLSError``: the server declines the connection, with or without TLS.
@@ -161,11 +161,11 @@ class Wire:
 
         These bytes are not protected, and may come from an attacker.
         """
-        self._fail("sent bytes between its go-ahead and TLS", _INJECTED)
+        self._fail("sent bytes between its go-ahead and TLS", _INJECTED, insecure=True)
 
-    def _fail(self, problem: str, fix: str) -> NoReturn:
+    def _fail(self, problem: str, fix: str, *, insecure: bool = False) -> NoReturn:
         message = f"{self.protocol.name} STARTTLS: the server {problem}"
-        raise StartTLSError(message, host=self.host, port=self.port, fix=fix)
+        raise StartTLSError(message, host=self.host, port=self.port, fix=fix, insecure=insecure)
 
 
 class Dialogue:
@@ -255,6 +255,20 @@ def quote(data: bytes) -> str:
     """Return a server's bytes as short ASCII text for an error, with control characters escaped."""
     text = repr(data[:_QUOTED])[1:]
     return text + "…" if len(data) > _QUOTED else text
+
+
+def not_tls_error(protocol: Protocol, host: str, port: int) -> StartTLSError:
+    """Return the error for a server that agreed to TLS, and then sent bytes that are not TLS.
+
+    They may be injected: such bytes arrive with the server's go-ahead, or a moment later.
+    """
+    return StartTLSError(
+        f"{protocol.name} STARTTLS: the server sent something other than TLS after its go-ahead",
+        host=host,
+        port=port,
+        fix=_INJECTED,
+        insecure=True,
+    )
 
 
 def negotiate(sock: socket.socket, protocol: Protocol, host: str, port: int) -> None:

@@ -286,13 +286,35 @@ def test_resume_skips_every_host_with_a_record(
     assert scan_list(listed, "a.example\n???\n", *options).code == 3
     first = output.read_text()
     done = scan_list(listed, "A.example.\n???\nb.example\na.example:8443\n", *options)
-    assert done.code == 0
+    assert done.code == 3  # the line of "???" has an error
     assert output.read_text().startswith(first)
     found = records(output.read_text()[len(first) :])
     assert {(record["host"], record["port"]) for record in found} == {
         ("b.example", 443),
         ("a.example", 8443),
     }
+
+
+def test_a_resumed_scan_does_not_succeed_if_earlier_hosts_did_not_answer(
+    listed: Path, connect_args: tuple[str, ...], tmp_path: Path
+) -> None:
+    options = (*connect_args, "--output", str(tmp_path / "out.jsonl"), "--resume", "--json")
+    codes, last = [], {}
+    for text in ("a.example\n???\n", "a.example\n???\n"):
+        done = scan_list(listed, text, *options)
+        codes.append(done.code)
+        last = json.loads(done.out.splitlines()[-1])
+        _documented.check("scan", _documented.data_of(last))
+    assert codes == [3, 3]
+    assert (last["hosts"], last["silent"], last["silent_before"]) == (0, 0, 1)
+
+
+def test_a_byte_order_mark_does_not_belong_to_the_first_host(
+    listed: Path, connect_args: tuple[str, ...]
+) -> None:
+    done = scan_list(listed, "\ufeffa.example\r\nb.example\r\n", *connect_args)
+    assert done.code == 0
+    assert sorted(hosts_of(done.out)) == ["a.example", "b.example"]
 
 
 class Piped:

@@ -264,3 +264,18 @@ def test_certificates_that_openssl_finds_too_large_have_their_own_advice() -> No
     problem, fix = tls_failure(error)
     assert "100 KiB of certificates" in problem
     assert "fewer names" in fix
+
+
+def test_a_link_local_address_needs_a_zone_that_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, root: Authority
+) -> None:
+    def refuse(*_: object) -> socket.socket:
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    fixes = []
+    for address in ("fe80::1", "febf::2", "2001:db8::1"):
+        with pytest.raises(DialError) as caught:
+            observe(Endpoint(address), trusting(root))
+        fixes.append(caught.value.fix)
+    assert ["without the zone" in fix for fix in fixes] == [True, True, False]

@@ -5,6 +5,7 @@ The list of hosts is read line by line, from a file or from a pipe that may be s
 
 from __future__ import annotations
 
+import codecs
 import os
 import select
 import shlex
@@ -107,9 +108,10 @@ def scan(
     certpin scan hosts.txt --output seen.jsonl --resume
     cat hosts.txt | certpin scan -
 
-    Exit code 0: every host answered. 3: some did not; their lines have the reason.
+    Exit code 0: every host answered. 3: some did not; their lines have the reason. With --resume,
+    the hosts that the output already has count too.
     """  # noqa: D301  # click reads the \b itself
-    from certpin.probe.scan import ScanLimits, record, scan_context
+    from certpin.probe.scan import ScanLimits, ScannedEndpoints, record, scan_context
     from certpin.probe.scan import scan as scan_hosts
 
     if resume and output is None:
@@ -121,13 +123,14 @@ def scan(
     with ExitStack() as files:
         listed = _open_source(files, source)
         sink, done = _open_output(files, output, resume=resume)
+        before = done.unanswered if isinstance(done, ScannedEndpoints) else 0
         lines = ScanOutput(sink, files.enter_context(_progress()))
         hosts = host_list(listed, done, lines.add_invalid)
         for result in scan_hosts(hosts, context=context, limits=limits, connect=override):
             lines.add(record(result))
     if as_json:
-        print_last(hosts=lines.hosts, silent=lines.unanswered)
-    if lines.unanswered:
+        print_last(hosts=lines.hosts, silent=lines.unanswered, silent_before=before)
+    if lines.unanswered or before:
         ctx.exit(INCONCLUSIVE)
 
 
@@ -178,7 +181,7 @@ def host_list(
     Yields:
         A host; None if no line is available yet, or after many lines without a new host.
     """
-    for number, line in enumerate(_lines(source.fileno()), 1):
+    for number, line in enumerate(_without_mark(_lines(source.fileno())), 1):
         endpoint = None if line is None else _parse_line(line, done, refused)
         if endpoint is not None or line is None or number % _BATCH_LINES == 0:
             yield endpoint
@@ -202,6 +205,17 @@ def _parse_line(
             refused(text, exc)
         return None
     return None if endpoint in done else endpoint
+
+
+def _without_mark(lines: Iterator[bytes | None]) -> Iterator[bytes | None]:
+    """Yield lines, the first one without the byte order mark of Windows' editors."""
+    for line in lines:
+        if line is None:
+            yield None
+            continue
+        yield line.removeprefix(codecs.BOM_UTF8)
+        break
+    yield from lines
 
 
 def _lines(descriptor: int) -> Iterator[bytes | None]:

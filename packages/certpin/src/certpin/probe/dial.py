@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import http.client
+import re
 import socket
 import ssl
 import time
@@ -54,6 +55,12 @@ _MAX_AGE_DIGITS = 10  # RFC 9111 section 1.2.2: a larger number of seconds is an
 _CACHED_CONTEXTS = 64  # each holds its anchors, which an attacker may have chosen
 _LONGEST_ERROR = 200  # characters; a server may have written them
 
+_LINK_LOCAL = re.compile(r"fe[89ab][0-9a-f]:")  # fe80::/10 (RFC 4291 section 2.5.6)
+_UNREACHABLE = "check name and port, and that this network may reach it"
+_NO_ZONE = (
+    "name another address of the server: --connect ADDRESS. certpin connects without the zone of "
+    "an address (fe80::1%eth0), which a link-local address needs"
+)
 _SPEAKS_TLS = (
     "check that this port speaks TLS; for mail, LDAP, XMPP and databases, name the protocol that "
     "comes first: --starttls"
@@ -388,7 +395,7 @@ def _dial_error(endpoint: Endpoint, exc: Exception) -> DialError:
         f"no connection to {address} port {port}: {describe_error(exc)}",
         host=endpoint.host,
         port=endpoint.port,
-        fix="check name and port, and that this network may reach it",
+        fix=_NO_ZONE if _LINK_LOCAL.match(address) else _UNREACHABLE,
     )
 
 

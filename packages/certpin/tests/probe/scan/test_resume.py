@@ -109,3 +109,15 @@ def test_an_empty_output_has_no_endpoints() -> None:
 
 def test_only_endpoints_are_contained() -> None:
     assert "a" not in ScannedEndpoints(io.BytesIO(HEAD + b'"host":"a","port":1}\n'))
+
+
+def test_records_with_an_error_are_counted() -> None:
+    lines = [
+        HEAD + b'"host":"%b","port":1,"error":%b}\n' % each
+        for each in (
+            (b"a", b"null"),
+            (b"b", b'{"kind":"DialError"}'),
+            (b"c", b'{"kind":"HostError"}'),
+        )
+    ]
+    assert ScannedEndpoints(io.BytesIO(b"".join(lines))).unanswered == 2

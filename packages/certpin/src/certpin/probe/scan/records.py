@@ -102,6 +102,9 @@ class ScannedEndpoints:
     Use ``in`` to test if an endpoint was scanned. Only an eight-byte digest of each endpoint is
     stored. In one of 4·10^7 lists of a million hosts, two endpoints have the same digest; the
     second one is then skipped.
+
+    Attributes:
+        unanswered: the number of records with an error.
     """
 
     def __init__(self, output: BinaryIO) -> None:
@@ -111,13 +114,16 @@ class ScannedEndpoints:
             InputError: the file is not the output of a scan. The file is not changed.
         """
         digests = array("Q")
+        self.unanswered = 0
         end = 0
         for number, text in enumerate(output, 1):
             if not text.endswith(b"\n"):
                 _check_incomplete(text, number)
                 break
             end += len(text)
-            digests.append(_read_digest(text, number))
+            digest, has_error = _read_record(text, number)
+            digests.append(digest)
+            self.unanswered += has_error
         output.truncate(end)
         output.seek(end)
         self._digests = array("Q", sorted(digests))
@@ -130,8 +136,8 @@ class ScannedEndpoints:
         return place < len(self._digests) and self._digests[place] == digest
 
 
-def _read_digest(text: bytes, number: int) -> int:
-    """Return the digest of the host and port in one line of a scan's output.
+def _read_record(text: bytes, number: int) -> tuple[int, bool]:
+    """Return the digest of the host and port in a line of a scan's output, and if it has an error.
 
     ``number`` is the number of the line, for the error. Raises ``InputError`` if the line is not a
     result of a scan.
@@ -140,7 +146,7 @@ def _read_digest(text: bytes, number: int) -> int:
         seen = json.loads(text)
         host, port = seen["host"], seen["port"]
         if type(host) is str and type(port) is int and text.startswith(_RECORD_START):
-            return _digest(host, port)
+            return _digest(host, port), seen.get("error") is not None
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise _not_a_record(number) from error
     raise _not_a_record(number)

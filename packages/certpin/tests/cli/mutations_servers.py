@@ -109,8 +109,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "only a pinned leaf belongs to a server that forgot its intermediates",
         _CHECKUP,
-        "if end.issuer_missing and is_pinned and not namesakes:",
-        "if end.issuer_missing and not namesakes:",
+        "if path.issuer_missing and is_pinned and not namesakes:",
+        "if path.issuer_missing and not namesakes:",
         "tests/probe/test_checkup.py::"
         "test_only_a_pinned_leaf_proves_that_the_server_left_out_its_intermediates",
     ),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from certpin.lab import Authority, LabServer
 from certpin.pins import Pin
 from certpin.x509.keys import new_private_key
 from tests import kit
@@ -159,3 +160,30 @@ def test_the_chains_of_the_servers_are_listed(
     kinds = {each["kind"]: each["date"] for each in done.json["events"]}
     assert kinds["certificate"] == f"{end:%Y-%m-%d}"
     assert {"authority", "anchor"} < kinds.keys()
+
+
+def test_an_expired_certificate_of_a_server_is_an_event_that_is_past(
+    run: Run, root: Authority, ca: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("certpin.pins.utc_now", lambda: datetime.now(UTC))
+    expired = root.issue(HOST, days=-0.01)
+    write(kit.policy(HOST, expired.pin), trust=ca)
+    with LabServer(expired) as server:
+        done = run("calendar", "--json", "--connect", f"127.0.0.1:{server.port}")
+    assert done.code == 1
+    assert len(done.json["unanswered"]) == 1
+    (event,) = [each for each in done.json["events"] if each["kind"] == "certificate"]
+    assert event["date"] == f"{expired.certificate.not_after:%Y-%m-%d}"
+    assert event["text"].startswith("the certificate of the server expired")
+
+
+def test_a_chain_that_does_not_verify_is_not_a_missing_answer(
+    run: Run, ca: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("certpin.pins.utc_now", lambda: datetime.now(UTC))
+    other = Authority("Another Root").issue(HOST)
+    write(kit.policy(HOST, other.pin), trust=ca)
+    with LabServer(other) as server:
+        done = run("calendar", "--json", "--connect", f"127.0.0.1:{server.port}")
+    assert done.code == 1
+    assert {each["kind"] for each in done.json["events"]} == {"anchor"}

@@ -74,6 +74,44 @@ def test_every_error_code_has_its_fix() -> None:
     assert chain_fix(unverified(62)) == chain_fix(unverified(64))
 
 
+def test_an_expired_certificate_is_named_with_its_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("certpin.pins.utc_now", lambda: NOW)
+    root = Authority("Root", now=NOW)
+    intermediate = root.intermediate("Intermediate")
+    leaf = intermediate.issue("b.example", days=90).certificate
+    middle = intermediate.certificate
+
+    def fix(code: int = 10) -> str:
+        served = Chain((leaf, Authority("Unrelated").certificate, middle))
+        return chain_fix(replace(unverified(code), served=served))
+
+    ends = {leaf: NOW + timedelta(days=9), middle: NOW - timedelta(days=2)}
+    monkeypatch.setattr(Certificate, "not_after", property(lambda each: ends.get(each, NOW)))
+    assert fix().startswith("CN=Intermediate expired on 2026-05-02, and the server's own")
+    assert "renew" not in fix()
+    ends[leaf] = NOW - timedelta(days=1)
+    assert fix() == "the server's certificate expired on 2026-05-03: renew it"
+    ends |= {leaf: NOW, middle: NOW}
+    assert fix().startswith("no certificate that the server sent has expired")
+    monkeypatch.setattr(Certificate, "not_before", property(lambda _: NOW + timedelta(days=1)))
+    assert "CN=Intermediate is valid from 2026-05-05 on: set the clock" in fix(9)
+    unreadable(monkeypatch, "not_after")
+    assert fix().startswith("a certificate of the chain has expired")
+
+
+def test_a_pinned_host_needs_a_certificate_and_no_other_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fix = chain_fix(unverified(62), pinned=True)
+    assert "Install a certificate for b.example at b.example:443, or correct the address" in fix
+    assert "Pin one of them" in chain_fix(unverified(62))
+    monkeypatch.setattr(Certificate, "names", property(lambda _: ()))
+    for pinned in (True, False):
+        fix = chain_fix(unverified(62), pinned=pinned)
+        assert "Get a certificate with b.example in its subjectAltName" in fix
+        assert "Pin one of them" not in fix
+
+
 def test_a_missing_intermediate_is_named_whatever_else_was_sent() -> None:
     root = Authority("Root", now=NOW)
     leaf = root.intermediate("Intermediate").issue("b.example").certificate

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from certpin.errors import CertificateParseError
 from certpin.lab import Authority
 from certpin.support.text import printable
-from certpin.x509 import Certificate, Chain, end_in_roots, is_self_signed, path_end
+from certpin.x509 import Certificate, Chain, end_in_roots, is_self_signed, served_path
 from certpin.x509.certificate import (
     _CACHED_CERTIFICATES,
     _certificate,
@@ -321,17 +321,20 @@ def test_a_new_key_that_the_old_one_signed_is_no_root(authority: Authority) -> N
     assert is_self_signed(authority.certificate)
 
 
-def test_the_end_of_a_served_path_is_found_in_any_order() -> None:
+def test_a_served_path_is_found_in_any_order() -> None:
     root = Authority("Root")
     intermediate = root.intermediate("Intermediate")
     leaf = intermediate.issue("a.example").certificate
     middle, top = intermediate.certificate, root.certificate
-    assert path_end((leaf,)) == (leaf, True)
-    assert path_end((leaf, leaf, top)) == (leaf, True)
-    assert path_end((leaf, middle)) == (middle, True)
-    assert path_end((leaf, top, middle)) == (top, False)
-    assert path_end((leaf, root.intermediate("Intermediate").certificate)) == (leaf, True)
-    assert path_end((top,)) == (top, False)
+    for served in (
+        (leaf,),
+        (leaf, leaf, top),
+        (leaf, root.intermediate("Intermediate").certificate),
+    ):
+        assert served_path(served) == ((leaf,), True)
+    assert served_path((leaf, middle)) == ((leaf, middle), True)
+    assert served_path((leaf, top, middle)) == ((leaf, middle, top), False)
+    assert served_path((top,)) == ((top,), False)
 
 
 def test_a_served_path_without_an_end_is_followed_only_so_far() -> None:
@@ -340,7 +343,7 @@ def test_a_served_path_without_an_end_is_followed_only_so_far() -> None:
     for number in range(40):
         above = above.intermediate(f"Intermediate {number}")
         chain.insert(0, above.certificate)
-    assert path_end(chain) == (chain[15], False)
+    assert served_path(chain) == (tuple(chain[:16]), False)
 
 
 def test_an_unreadable_name_is_no_missing_issuer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,7 +353,7 @@ def test_an_unreadable_name_is_no_missing_issuer(monkeypatch: pytest.MonkeyPatch
     root = Authority("Root")
     leaf = root.issue("a.example").certificate
     monkeypatch.setattr(Certificate, "subject", property(refuse))
-    assert path_end((leaf, root.certificate)) == (leaf, False)
+    assert served_path((leaf, root.certificate)) == ((leaf,), False)
 
 
 def test_dns_names_are_unchanged(authority: Authority) -> None:

@@ -172,6 +172,23 @@ def policy_events(
     return in_order(found.values())
 
 
+def expired_certificates(
+    policy: HostPolicy, paths: Iterable[Chain], data: RootData, now: datetime
+) -> tuple[CalendarEvent, ...]:
+    """Return an event for each expired certificate of paths that did not verify because of it.
+
+    Args:
+        policy: the policy of the host.
+        paths: the paths that the host's servers sent, leaf first. Their other certificates are not
+            listed, because nothing is known of them.
+        data: the facts about public roots.
+        now: the current time, with a time zone.
+    """
+    host = _Host(policy, (), (), data, now)
+    events = (event for path in paths for event in host.expired(path))
+    return tuple({(event.kind, event.subject): event for event in events}.values())
+
+
 def in_order(events: Iterable[CalendarEvent]) -> tuple[CalendarEvent, ...]:
     """Return events sorted by date; those without a date at the end."""
     last = date.max
@@ -270,6 +287,14 @@ class _Host:
                 kind: EventKind = "authority" if at else "certificate"
                 yield from self._expiry(certificate, kind, pinned=self._is_pinned(certificate))
 
+    def expired(self, path: Chain) -> Iterator[CalendarEvent]:
+        """Yield an event for each expired certificate of a path, verified or not."""
+        for at, certificate in enumerate(path.certificates):
+            with suppress(CertificateParseError):
+                if certificate.not_after < self.now:
+                    kind: EventKind = "authority" if at else "certificate"
+                    yield from self._expiry(certificate, kind, pinned=self._is_pinned(certificate))
+
     def _cross_signs(self) -> Iterator[CalendarEvent]:
         """Yield an event for the expiry of each cross-sign that the servers send.
 
@@ -292,7 +317,8 @@ class _Host:
             label, fix = {
                 "certificate": (
                     "the certificate of the server",
-                    "renew it with a key that is pinned, before that day",
+                    "renew it with a key that is pinned"
+                    + (", before that day" if verb == "expires" else ""),
                 ),
                 "authority": (
                     "the pinned authority" if pinned else "the authority",

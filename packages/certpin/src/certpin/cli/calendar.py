@@ -12,6 +12,7 @@ import click
 from certpin.cli.check import check_targets, checkup_name
 from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import (
+    CERT_HAS_EXPIRED,
     json_option,
     pin_file_option,
     require_one_file,
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 
     from certpin.calendar import CalendarEvent
     from certpin.cli.servers import ServerOptions
-    from certpin.pins import Pin, PinSet
+    from certpin.pins import HostPolicy, Pin, PinSet
     from certpin.probe.checkup import Checkup
+    from certpin.roots import RootData
     from certpin.x509 import Chain
 
 
@@ -89,10 +91,10 @@ def calendar(
     certpin calendar --days 10                                   for CI
     certpin calendar --ics > pins.ics
 
-    Exit code 0: success. 1: an event is past, or at most DAYS ahead. 3: a host did not answer, so
-    its certificates are missing.
+    Exit code 0: success. 1: an event is past, or at most DAYS ahead, or the chain of a server does
+    not verify. 3: a host did not answer, so its certificates are missing.
     """  # noqa: D301  # click reads the \b itself
-    from certpin.calendar import list_events, to_ical
+    from certpin.calendar import in_order, list_events, to_ical
     from certpin.pinfile import PinSet
     from certpin.pins import utc_now
     from certpin.roots import load_data
@@ -107,7 +109,12 @@ def calendar(
     pins = replace(pins, policies=servers.policies(pins))
     data = load_data()
     verified, served = _chains(checkups)
-    events = list_events(pins, verified, data, now, served=served, key_types=_key_types(keys))
+    events = in_order(
+        (
+            *list_events(pins, verified, data, now, served=served, key_types=_key_types(keys)),
+            *_expired(checkups, data, now),
+        )
+    )
     unanswered = [
         f"{checkup_name(each)}: {problem}" for each in checkups if (problem := _problem(each))
     ]
@@ -121,15 +128,16 @@ def calendar(
     if not as_json:
         for line in unanswered:
             say("certpin: warning", f"the certificates of this host are missing: {line}")
-    ctx.exit(_exit_code(events, unanswered, now.date(), days))
+    ctx.exit(_exit_code(events, checkups, now.date(), days))
 
 
 def _exit_code(
-    events: Sequence[CalendarEvent], unanswered: Sequence[str], today: date, days: int
+    events: Sequence[CalendarEvent], checkups: Sequence[Checkup], today: date, days: int
 ) -> int:
-    if any(event.is_due(today, days) for event in events):
+    refused = any(each.observation and each.observation.verified is None for each in checkups)
+    if refused or any(event.is_due(today, days) for event in events):
         return PROBLEM_FOUND
-    return INCONCLUSIVE if unanswered else SUCCESS
+    return SUCCESS if all(each.observation for each in checkups) else INCONCLUSIVE
 
 
 def _chains(checkups: Sequence[Checkup]) -> tuple[dict[str, list[Chain]], dict[str, list[Chain]]]:
@@ -142,6 +150,23 @@ def _chains(checkups: Sequence[Checkup]) -> tuple[dict[str, list[Chain]], dict[s
             verified.setdefault(pattern, []).append(checkup.observation.verified)
             served.setdefault(pattern, []).append(checkup.observation.served)
     return verified, served
+
+
+def _expired(checkups: Sequence[Checkup], data: RootData, now: datetime) -> Iterator[CalendarEvent]:
+    """Yield an event for each expired certificate because of which a chain did not verify.
+
+    Only those on the path from the leaf count, and no others that the server sent.
+    """
+    from certpin.calendar import expired_certificates
+    from certpin.x509 import Chain, served_path
+
+    paths: dict[HostPolicy, list[Chain]] = {}
+    for checkup in checkups:
+        if checkup.observation is not None and checkup.observation.code == CERT_HAS_EXPIRED:
+            path = served_path(checkup.observation.served.certificates).certificates
+            paths.setdefault(checkup.policy, []).append(Chain(path))
+    for policy, found in paths.items():
+        yield from expired_certificates(policy, found, data, now)
 
 
 def _problem(checkup: Checkup) -> str:

@@ -309,7 +309,9 @@ def _fix(checkup: Checkup) -> str | None:
     if checkup.fix:
         return checkup.fix
     observation = checkup.observation
-    return chain_fix(observation) if observation and observation.verified is None else None
+    if observation is None or observation.verified is not None:
+        return None
+    return chain_fix(observation, pinned=True)
 
 
 def _days(days: int | None) -> str:

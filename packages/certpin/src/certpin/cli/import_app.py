@@ -229,7 +229,7 @@ def _compare(result: AppResult, draft: Draft, options: AppOptions, now: datetime
             result.live.setdefault(pattern, "")
         elif seen is not None:
             result.live[pattern] = f"the chain did not verify: {seen.problem}"
-            result.live_fixes[pattern] = chain_fix(seen)
+            result.live_fixes[pattern] = chain_fix(seen, pinned=True)
         else:
             result.live[pattern] = checkup.error.problem if checkup.error else "no answer"
             result.live_fixes[pattern] = checkup.error.fix if checkup.error else ""

@@ -187,7 +187,7 @@ def _live_result(checkup: Checkup) -> LiveResult:
     asked = replace(asked, served=observation.served.certificates)
     if observation.verified:
         return replace(asked, path=observation.verified.certificates)
-    fix = checkup.fix or chain_fix(observation)
+    fix = checkup.fix or chain_fix(observation, pinned=True)
     return replace(asked, problem=checkup.findings[0], fix=fix)
 
 

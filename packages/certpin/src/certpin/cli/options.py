@@ -45,9 +45,8 @@ _PRIVATE_AUTHORITY = "If its authority is private, name it: --ca-file ROOT.pem"
 # X509_V_ERR_… of openssl/x509_vfy.h.
 _NO_ISSUER = {2, 20, 21}
 _OTHER_NAME = {62, 64}
+_NOT_YET_VALID, CERT_HAS_EXPIRED = 9, 10
 _CHAIN_FIXES = {
-    9: "a certificate of the chain is not valid yet: set the clock of this machine, or wait",
-    10: "a certificate of the chain has expired: renew it, then try again",
     18: "the certificate is self-signed. If it is yours, trust only it: --ca-file CERTIFICATE.pem",
     19: f"this machine does not trust the root of the chain. {_PRIVATE_AUTHORITY}",
 }
@@ -344,13 +343,15 @@ def anchors_pem(ca_file: Path | None) -> str | None:
     return "".join(ssl.DER_cert_to_PEM_cert(certificate.der) for certificate in certificates)
 
 
-def chain_fix(observation: Observation, *, strict: str = "") -> str:
+def chain_fix(observation: Observation, *, strict: str = "", pinned: bool = False) -> str:
     """Return the ``fix:`` text of an error for a server with a chain that did not verify.
 
     Args:
         observation: the chain that was read from the server, and why it did not verify.
         strict: the advice for a chain that only ``strict_x509`` refuses; if empty, it is to set
             ``strict_x509 = false`` in the pin file.
+        pinned: True for a host that clients use by this name, such as one of a pin file; False for
+            a host that the user wants to pin, perhaps by another of its names.
     """
     from certpin.x509.openssl import strict_advice
 
@@ -358,47 +359,97 @@ def chain_fix(observation: Observation, *, strict: str = "") -> str:
     if code in _NO_ISSUER:
         return f"{_missing_issuer(observation)}. {_PRIVATE_AUTHORITY}"
     if code in _OTHER_NAME:
-        return _other_name(observation)
+        return _other_name(observation, pinned=pinned)
+    if code in {_NOT_YET_VALID, CERT_HAS_EXPIRED}:
+        return _wrong_date(observation)
     by_rule = strict_advice(code, strict) if strict else strict_advice(code)
     return by_rule or _CHAIN_FIXES.get(code, "ask the server's operator to repair the chain")
 
 
 def _missing_issuer(observation: Observation) -> str:
-    from certpin.x509 import issuer_of, name_of, path_end
+    from certpin.x509 import issuer_of, name_of, served_path
 
     if len(observation.served.certificates) == 1:
         return (
             "the server sent only its certificate: configure it to send the intermediate "
             "certificates too (the full chain)"
         )
-    end = path_end(observation.served.certificates)
-    if not end.issuer_missing:
+    path = served_path(observation.served.certificates)
+    if not path.issuer_missing:
         return "no authority that this machine trusts has issued the chain"
     return (
-        f"the server did not send the certificate of {issuer_of(end.certificate)} that issued "
-        f"{name_of(end.certificate)}: configure it to send the intermediate certificates of its "
+        f"the server did not send the certificate of {issuer_of(path.end)} that issued "
+        f"{name_of(path.end)}: configure it to send the intermediate certificates of its "
         "certificate (the full chain)"
     )
 
 
-def _other_name(observation: Observation) -> str:
+def _wrong_date(observation: Observation) -> str:
+    """Return the fix for a chain with a certificate that is not valid now, with its name and date.
+
+    The certificate may be one that the client trusts, and the server did not send.
+    """
+    from certpin.errors import CertificateParseError
+    from certpin.pins import utc_now
+    from certpin.x509 import name_of, served_path
+
+    now = utc_now()
+    clock = "set the clock of this machine, or wait"
+    leaf, *authorities = served_path(observation.served.certificates).certificates
+    try:
+        if observation.code == _NOT_YET_VALID:
+            early = [each for each in (leaf, *authorities) if each.not_before > now]
+            names = [
+                f"{name_of(each)} is valid from {each.not_before:%Y-%m-%d} on" for each in early
+            ]
+            return f"{'; '.join(names) or 'a certificate of the chain is not valid yet'}: {clock}"
+        if leaf.not_after < now:
+            return f"the server's certificate expired on {leaf.not_after:%Y-%m-%d}: renew it"
+        ended = [each for each in authorities if each.not_after < now]
+        names = [f"{name_of(each)} expired on {each.not_after:%Y-%m-%d}" for each in ended]
+    except CertificateParseError:
+        return "a certificate of the chain has expired: renew it, then try again"
+    if not names:
+        return (
+            "no certificate that the server sent has expired, but the one of an authority above "
+            "them has, such as the root: get a certificate from a current authority"
+        )
+    return (
+        f"{'; '.join(names)}, and the server's own certificate has not: let it send the current "
+        "intermediate certificates, or get a certificate from a current authority"
+    )
+
+
+def _other_name(observation: Observation, *, pinned: bool) -> str:
     from certpin.errors import CertificateParseError
     from certpin.pins import HostPattern
     from certpin.pins.certificate_names import name_fault
     from certpin.probe import join_address
 
     name = observation.endpoint.name
+    names: tuple[str, ...] = ()
+    shown = "none"
     try:
         leaf = observation.served.leaf
-        names = ", ".join(leaf.names) or "none"
+        names = leaf.names
+        shown = ", ".join(names) or shown
         if fault := name_fault(HostPattern.parse(name), leaf):
             return f"the certificate is not for {name}: {fault.problem}; {fault.fix}"
     except CertificateParseError:
-        names = "unreadable"
-    return (
-        f"the certificate is not for {name}; its names: {names}. Pin one of them: "
-        f"certpin pin NAME --connect {join_address(*observation.endpoint.address)}"
-    )
+        shown = "unreadable"
+    problem = f"the certificate is not for {name}; its names: {shown}"
+    if shown == "none":
+        return (
+            f"{problem}. Get a certificate with {name} in its subjectAltName: clients don't read "
+            "the common name"
+        )
+    address = join_address(*observation.endpoint.address)
+    if pinned:
+        return (
+            f"{problem}. Install a certificate for {name} at {address}, or correct the address of "
+            "the server"
+        )
+    return f"{problem}. Pin one of them: certpin pin NAME --connect {address}"
 
 
 def read_file(path: Path) -> bytes:

@@ -13,7 +13,7 @@ from certpin.errors import CertificateParseError
 from certpin.pins import pins_of, verify
 from certpin.roots import RootData, load_data
 from certpin.support.text import in_days
-from certpin.x509 import Certificate, issuer_of, name_of, path_end
+from certpin.x509 import Certificate, issuer_of, name_of, served_path
 from certpin.x509.chain import only_name_matches
 
 if TYPE_CHECKING:
@@ -147,15 +147,15 @@ def _unverified(policy: HostPolicy, observation: Observation) -> tuple[str, str]
     if observation.code not in NO_ANCHOR:
         return problem, ""
     served = observation.served.certificates
-    end = path_end(served)
-    name, issuer = name_of(end.certificate), issuer_of(end.certificate)
-    namesakes = policy.trust is not None and _namesakes(policy.trust, end.certificate)
+    path = served_path(served)
+    name, issuer = name_of(path.end), issuer_of(path.end)
+    namesakes = policy.trust is not None and _namesakes(policy.trust, path.end)
     is_pinned = not set(policy.live_pins).isdisjoint(pins_of(served[0]))
-    if end.issuer_missing and is_pinned and not namesakes:
+    if path.issuer_missing and is_pinned and not namesakes:
         missing = f"the server did not send the certificate of {issuer} that issued {name}"
         return f"{missing} ({observation.problem})", _send_the_chain(policy, issuer, len(served))
     complete = " If the server is yours, let it send its intermediates too."
-    complete = complete if end.issuer_missing else ""
+    complete = complete if path.issuer_missing else ""
     if policy.trust is None:
         found = f"the chain ends at an authority that this machine does not trust: {issuer}"
         return f"{found} ({observation.problem})", (
@@ -167,7 +167,7 @@ def _unverified(policy: HostPolicy, observation: Observation) -> tuple[str, str]
     expected = f'trust = "{source}" expects {_anchors_of(policy.trust)}{other}'
     found = (
         f"the chain ends at {name}: the certificate of {issuer} that issued it was not sent, and "
-        if end.issuer_missing and not namesakes
+        if path.issuer_missing and not namesakes
         else f"the chain ends at another authority: it was issued by {issuer}, and "
     )
     return f"{found}{expected} ({observation.problem})", (

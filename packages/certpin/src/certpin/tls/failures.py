@@ -35,7 +35,7 @@ from certpin.pins import PinSet, normalise
 from certpin.pins.verdict import compare_advice
 from certpin.support.hooks import Hooks, refuse_coroutines
 from certpin.support.text import printable
-from certpin.x509 import Certificate, PathEnd, name_of, path_end, quoted, shorten
+from certpin.x509 import Certificate, ServedPath, name_of, quoted, served_path, shorten
 
 if TYPE_CHECKING:
     import logging
@@ -319,7 +319,7 @@ def explain_refusal(
     certificates = [_read(der) for der in met.served]
     anchors = tuple(map(_read, policy.trust.der)) if policy.trust else ()
     names = tuple(map(_subject_of, anchors))
-    end = _end_of(certificates)
+    path = _path_of(certificates)
     pattern = str(policy.pattern)
     lines = [
         f"{host} refused: OpenSSL did not verify its chain: {message}; policy {pattern!r}",
@@ -332,13 +332,13 @@ def explain_refusal(
         fix=strict_advice(error.verify_code)
         or _fix(
             reason_of(error.verify_code),
-            end,
+            path,
             anchors,
             compare_advice(policy, host, port=met.port),
         ),
         code=error.verify_code,
         message=message,
-        issuer=_issuer_of(end.certificate) if end else "",
+        issuer=_issuer_of(path.end) if path else "",
         anchors=names,
     )
 
@@ -365,16 +365,16 @@ def _issuer_of(certificate: Certificate | None) -> str:
         return ""
 
 
-def _end_of(served: list[Certificate | None]) -> PathEnd | None:
-    """Return the end of the served path; None without a leaf that can be read.
+def _path_of(served: list[Certificate | None]) -> ServedPath | None:
+    """Return the path from the served leaf; None without a leaf that can be read.
 
     If another certificate can't be read, it may be the missing one.
     """
     if not served or served[0] is None:
         return None
     readable = [each for each in served if each is not None]
-    end = path_end(readable)
-    return end if len(readable) == len(served) else end._replace(issuer_missing=False)
+    path = served_path(readable)
+    return path if len(readable) == len(served) else path._replace(issuer_missing=False)
 
 
 def _served_lines(certificates: list[Certificate | None]) -> Iterator[str]:
@@ -399,7 +399,7 @@ def _anchor_lines(policy: HostPolicy, anchors: tuple[str, ...]) -> Iterator[str]
 
 def _fix(
     reason: Unverified,
-    end: PathEnd | None,
+    path: ServedPath | None,
     anchors: tuple[Certificate | None, ...],
     compare: str,
 ) -> str:
@@ -414,12 +414,12 @@ def _fix(
         if anchors
         else "set `trust` in the pin file to it"
     )
-    issuer = (_issuer_of(end.certificate) if end else "") or "another authority"
-    is_namesake = end is not None and _has_namesake(anchors, end.certificate)
-    if end and end.issuer_missing and not is_namesake:
+    issuer = (_issuer_of(path.end) if path else "") or "another authority"
+    is_namesake = path is not None and _has_namesake(anchors, path.end)
+    if path and path.issuer_missing and not is_namesake:
         return (
             f"the server did not send the certificate of {issuer} that issued "
-            f"{name_of(end.certificate)}. Treat it as an attack, unless {issuer} is an "
+            f"{name_of(path.end)}. Treat it as an attack, unless {issuer} is an "
             "intermediate of an expected authority: then let the server send it (the full chain). "
             f"If the server changed its authority on purpose, {known}. {compare}"
         )

@@ -375,19 +375,24 @@ def is_self_signed(certificate: Certificate) -> bool:
         return True
 
 
-class PathEnd(NamedTuple):
-    """The end of the path that leads from a leaf through the certificates that a server sent.
+class ServedPath(NamedTuple):
+    """The path that leads upwards from a leaf through the certificates that a server sent.
 
-    ``certificate`` is the last one. ``issuer_missing`` is True if it is not self-signed, and the
-    server did not send the certificate of its issuer.
+    ``issuer_missing`` is True if the last certificate is not self-signed, and the server did not
+    send the certificate of its issuer.
     """
 
-    certificate: Certificate
+    certificates: tuple[Certificate, ...]
     issuer_missing: bool
 
+    @property
+    def end(self) -> Certificate:
+        """The last certificate."""
+        return self.certificates[-1]
 
-def path_end(served: Sequence[Certificate]) -> PathEnd:
-    """Return the end of the path that leads upwards from the first of some certificates.
+
+def served_path(served: Sequence[Certificate]) -> ServedPath:
+    """Return the path that leads upwards from the first of some certificates.
 
     The path continues like that of OpenSSL, with the first certificate whose subject, identifiers
     and type of key fit (X509_check_issued). Not verified: signatures, dates, that the certificates
@@ -397,16 +402,14 @@ def path_end(served: Sequence[Certificate]) -> PathEnd:
         served: the certificates that a server sent, the leaf first. They may be hostile.
     """
     path = [served[0]]
-    try:
+    with suppress(CertificateParseError):
         while len(path) < _LONGEST_PATH and not is_self_signed(path[-1]):
             others = (each for each in served if each not in path and _may_issue(each, path[-1]))
             above = next(others, None)
             if above is None:
-                return PathEnd(path[-1], issuer_missing=True)
+                return ServedPath(tuple(path), issuer_missing=True)
             path.append(above)
-    except CertificateParseError:
-        pass
-    return PathEnd(path[-1], issuer_missing=False)
+    return ServedPath(tuple(path), issuer_missing=False)
 
 
 def _may_issue(issuer: Certificate, certificate: Certificate) -> bool:

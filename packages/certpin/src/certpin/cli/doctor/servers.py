@@ -60,7 +60,7 @@ def _ask(endpoint: Endpoint, context: ssl.SSLContext, timeout: float) -> ServerF
     local = datetime.now(UTC)
     if seen.verified is not None:
         return ServerFacts(name, date=date, local=local)
-    return ServerFacts(name, "", "", seen.problem, chain_fix(seen), date, local)
+    return ServerFacts(name, "", "", seen.problem, chain_fix(seen, pinned=True), date, local)
 
 
 def _targets(hosts: Sequence[str], pins: PinSet | None) -> list[Target]:

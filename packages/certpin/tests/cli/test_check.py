@@ -98,7 +98,10 @@ def test_a_compromised_key_is_a_finding_although_its_authority_is_pinned(
 ) -> None:
     write(dead(kit.policy(HOST, intermediate.pin), identity.pin), trust=ca)
     host = checked(run, *connect_args)
-    outcome = "it serves a key that is marked compromised: clients are locked out"
+    outcome = (
+        "it serves a key that is marked compromised: clients that have this version of the pins "
+        "refuse it"
+    )
     assert (host["findings"], host["matched"]) == ([outcome], None)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import shlex
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.lab import Authority, Identity
+from certpin.lab import Authority, Identity, LabServer
 from tests import kit
 from tests.cli import _documented
 from tests.cli._pinfiles import write
@@ -277,3 +278,44 @@ def test_the_address_that_the_pin_file_lists_is_contacted(
         file.write(f'\n[[host.server]]\naddress = "127.0.0.1:{bank.port}"\n')
     done = run("get", f"https://{HOST}:{bank.port}/")
     assert (done.code, done.raw) == (0, f"hello from {HOST}\n".encode()), done.err
+
+
+@pytest.mark.medium
+def test_a_missing_answer_prints_a_command_for_the_same_server_and_anchors(
+    run: Run, bank: Nginx, identity: Identity, ca: Path
+) -> None:
+    """Even if the pin file is in another folder, to which its `trust` is relative."""
+    Path("pins").mkdir()
+    Path("pins/root.pem").write_bytes(ca.read_bytes())
+    write(kit.policy(HOST, identity.pin, kit.NOBODY), trust=ca)
+    text = Path("pins.toml").read_text(encoding="utf-8").replace(str(ca), "root.pem")
+    Path("pins/pins.toml").write_text(text, encoding="utf-8")
+    options = ("--file", "pins/pins.toml", "--connect", f"127.0.0.1:{bank.plain}")
+    done = run("get", f"https://{HOST}/", *options)
+    assert done.code == 3
+    assert "no response: the answer is not TLS" in done.err
+    command = f"certpin pin {HOST}:{bank.plain} --connect 127.0.0.1 --ca-file pins/root.pem"
+    assert f"fix: check the server: {command}\n" in done.err
+    again = run(*shlex.split(command)[1:])
+    assert "the answer is not TLS" in again.err
+
+
+def test_a_refusal_compares_the_server_that_was_contacted(
+    run: Run, identity: Identity, ca: Path
+) -> None:
+    write(kit.policy(HOST, identity.pin, kit.NOBODY), trust=ca)
+    with LabServer(Authority("Another Root").issue(HOST)) as server:
+        done = run("get", f"https://{HOST}/", "--connect", f"127.0.0.1:{server.port}")
+    assert done.code == 1
+    assert f"certpin pin {HOST}:{server.port} --connect 127.0.0.1 --ca-file" in done.err
+
+
+def test_a_server_that_begins_with_another_protocol_is_no_https_server(
+    run: Run, bank: Nginx, identity: Identity, ca: Path
+) -> None:
+    write(kit.policy(HOST, identity.pin, kit.NOBODY), trust=ca)
+    with Path("pins.toml").open("a", encoding="utf-8") as file:
+        file.write('\n[[host.server]]\naddress = "127.0.0.1:3306"\nstarttls = "mysql"\n')
+    done = run("get", f"https://{HOST}:3306/")
+    assert done.code == 2
+    assert f"begins with mysql, and not with HTTPS: certpin check --host {HOST}:3306" in done.err

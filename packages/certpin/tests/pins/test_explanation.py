@@ -145,6 +145,11 @@ def test_the_command_to_compare_trusts_the_authorities_of_the_pin_file() -> None
     assert fix.endswith(f"certpin pin {HOST} --ca-file 'my ca.pem'")
 
 
+def test_the_command_to_compare_names_the_file_from_this_folder() -> None:
+    anchors = TrustAnchors((ROOT.certificate.der,), source="../ca.pem", path="config/../ca.pem")
+    assert _refusal(_policy(_other(), trust=anchors)).fix.endswith("--ca-file config/../ca.pem")
+
+
 def test_a_refusal_by_expired_pins_names_the_date() -> None:
     error = _refusal(_policy(_other(), expires=NOW))
     assert "its pins held until 2027-06-01" in str(error)

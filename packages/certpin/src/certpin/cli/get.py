@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import sys
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -70,10 +71,10 @@ def get(
     Use it to see whether a pinned client accepts your server, and instead of curl in scripts.
 
     URL is an https URL with a host of the pin file. If the file lists servers of the host at that
-    port ([[host.server]]), the first of them is contacted. The request is sent only after a pin
-    matched. Redirects are not followed. The body of the response is written to standard output.
-    The time limit also applies to the headers of the response, and to each pause in the body. The
-    whole response may take 60 times as long.
+    port ([[host.server]]), the first of them without STARTTLS is contacted. The request is sent
+    only after a pin matched. Redirects are not followed. The body of the response is written to
+    standard output. The time limit also applies to the headers of the response, and to each pause
+    in the body. The whole response may take 60 times as long.
 
     \b
     certpin get https://api.bank.example/health
@@ -89,10 +90,11 @@ def get(
     request = Request.read(url, method, headers, data)
     pins = PinSet.load(path)
     _require_policy(pins, request, path)
-    context = PinnedSSLContext(pins)
-    connect = _listed_address(pins, request) if connect is None else connect
+    connect = _listed_address(pins, request, path) if connect is None else connect
+    contacted = _only_server(pins, request, connect)
+    context = PinnedSSLContext(contacted)
     with closing(PinnedConnection(request, context, connect, timeout)) as connection:
-        response, body = _exchange(connection, request)
+        response, body = _exchange(connection, request, _check_command(contacted, request))
     if as_json:
         print_json(
             {
@@ -122,23 +124,66 @@ def _require_policy(pins: PinSet, request: Request, path: Path) -> None:
         raise unpinned_error(request.host, pins.name, fix=fix)
 
 
-def _listed_address(pins: PinSet, request: Request) -> str | None:
+def _listed_address(pins: PinSet, request: Request, path: Path) -> str | None:
     """Return the address of the first server that the pin file lists for the request's port.
 
     Return None if it lists none: then the host's name is resolved.
+
+    Raises:
+        click.UsageError: it lists a server there, and TLS doesn't begin at once.
     """
     from certpin.probe import endpoint_at, join_address, served_at
 
     policy = pins.policy_for(request.host)
-    for name, server in served_at(policy) if policy and policy.servers else ():
-        endpoint = endpoint_at(name, server)
-        if name == request.host and not endpoint.starttls and endpoint.port == request.port:
+    listed = [
+        endpoint
+        for name, server in (served_at(policy) if policy and policy.servers else ())
+        if name == request.host and (endpoint := endpoint_at(name, server)).port == request.port
+    ]
+    for endpoint in listed:
+        if not endpoint.starttls:
             return join_address(*endpoint.address)
+    if listed:
+        raise click.UsageError(
+            f"the server at port {request.port} begins with {listed[0].starttls}, and not with "
+            f"HTTPS: certpin check --host {join_address(request.host, request.port)}"
+            f"{file_option(path)}"
+        )
     return None
 
 
-def _exchange(connection: PinnedConnection, request: Request) -> tuple[HTTPResponse, bytes]:
+def _only_server(pins: PinSet, request: Request, connect: str | None) -> PinSet:
+    """Return the pin set with only the contacted server for the host, so that errors name it."""
+    from certpin.pins import HostServer
+    from certpin.probe import split_address
+
+    policy = pins.policy_for(request.host)
+    address = ("", request.port) if connect is None else split_address(connect, request.port)
+    policies = (
+        replace(each, servers=(HostServer(*address),)) if each is policy else each
+        for each in pins.policies
+    )
+    return replace(pins, policies=tuple(policies))
+
+
+def _check_command(pins: PinSet, request: Request) -> str:
+    """Return the command ``certpin pin`` for the contacted server, with the anchors of its host."""
+    from certpin.pins.verdict import pin_command
+
+    policy = pins.policy_for(request.host)
+    assert policy is not None  # noqa: S101  # _require_policy has checked it
+    return pin_command(policy, request.host, policy.servers[0])
+
+
+def _exchange(
+    connection: PinnedConnection, request: Request, check: str
+) -> tuple[HTTPResponse, bytes]:
     """Send the request over a pinned connection, and return the response and its whole body.
+
+    Args:
+        connection: the connection.
+        request: the request.
+        check: a command that examines the server, for errors.
 
     Raises:
         PinError: no pin matches.
@@ -147,7 +192,7 @@ def _exchange(connection: PinnedConnection, request: Request) -> tuple[HTTPRespo
     from http.client import HTTPException
 
     from certpin.errors import PinError
-    from certpin.probe import describe_error
+    from certpin.probe.dial import tls_failure
     from certpin.support.network import time_limit
 
     seconds = connection.seconds
@@ -163,19 +208,18 @@ def _exchange(connection: PinnedConnection, request: Request) -> tuple[HTTPRespo
         raise
     except (OSError, HTTPException) as exc:
         is_slow = isinstance(exc, TimeoutError)
-        raise _no_answer(request, describe_error(exc), is_slow=is_slow) from exc
+        raise _no_answer(request, tls_failure(exc)[0], check, is_slow=is_slow) from exc
     if len(body) > MAX_BODY_BYTES:
-        raise _no_answer(request, f"the response has more than {MAX_BODY_BYTES} bytes")
+        raise _no_answer(request, f"the response has more than {MAX_BODY_BYTES} bytes", check)
     if response.length:
-        raise _no_answer(request, f"the response ended {response.length} bytes too early")
+        raise _no_answer(request, f"the response ended {response.length} bytes too early", check)
     return response, body
 
 
-def _no_answer(request: Request, problem: str, *, is_slow: bool = False) -> DialError:
+def _no_answer(request: Request, problem: str, check: str, *, is_slow: bool = False) -> DialError:
     from certpin.errors import DialError
-    from certpin.probe import join_address
 
-    fix = f"check the server: certpin pin {join_address(request.host, request.port)}"
+    fix = f"check the server: {check}"
     return DialError(
         f"no response: {problem}",
         host=request.host,

@@ -174,7 +174,7 @@ def read_fields(text: str, path: Path, files: Files) -> dict[str, Any]:
         PinFileError: the text is not TOML.
     """
     top = Table(load_toml(text, path))
-    fields = _pin_set(top, files)
+    fields = _pin_set(top, files, path.parent)
     if top.unknown:
         _warn(top.unknown, text, path)
     return fields
@@ -207,15 +207,16 @@ def intended_table(name: str) -> str:
     return "[[host]]" if name in HOST_KEYS and name != "name" else ""
 
 
-def _trust_files(read: Files) -> TrustFiles:
+def _trust_files(read: Files, folder: Path) -> TrustFiles:
     """Return a function that takes a file's name and returns the trust anchors in the file.
 
-    The function reads each file only once, because many hosts share a file.
+    The function reads each file only once, because many hosts share a file. ``folder`` is that of
+    the pin file, to which names are relative.
     """
 
     @cache
     def anchors(name: str) -> TrustAnchors:
-        return TrustAnchors.parse(read(name), name)
+        return replace(TrustAnchors.parse(read(name), name), path=str(folder / name))
 
     return anchors
 
@@ -282,10 +283,10 @@ def refuse_other_schema(top: Table) -> None:
         )
 
 
-def _pin_set(top: Table, files: Files) -> dict[str, Any]:
+def _pin_set(top: Table, files: Files, folder: Path) -> dict[str, Any]:
     refuse_other_schema(top)
     top.warn_unknown(TOP_KEYS)
-    trust = _trust_files(files)
+    trust = _trust_files(files, folder)
     return {
         "name": top.text("name"),
         "version": top.integer("version"),

@@ -234,12 +234,14 @@ class TrustAnchors:
     """The only trust anchors for a host, in DER. With them, clients don't use the platform's roots.
 
     ``source`` is the name of the anchors' file. ``strict`` is True if paths must satisfy RFC 5280
-    (``strict_x509``), and ``None`` for the default of the running Python.
+    (``strict_x509``), and ``None`` for the default of the running Python. ``path`` is the path of
+    the file for commands in this working folder; empty if it is unknown.
     """
 
     der: tuple[bytes, ...]
     source: str = field(default="", compare=False)
     strict: bool | None = None
+    path: str = field(default="", compare=False, repr=False)
 
     @classmethod
     def parse(cls, data: bytes, source: str = "") -> TrustAnchors:

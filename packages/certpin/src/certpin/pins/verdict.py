@@ -395,6 +395,17 @@ def compare_advice(
         if len(known) > 1:
             return f"{_COMPARE}: certpin check --host {host}"
         server = known[0] if known else HostServer(port=port or None)
+    return f"{_COMPARE}: {pin_command(policy, host, server)}"
+
+
+def pin_command(policy: HostPolicy, host: str, server: HostServer) -> str:
+    """Return the command ``certpin pin`` for one server of a host.
+
+    Args:
+        policy: the policy of the host. The command trusts its anchors.
+        host: the host.
+        server: the server.
+    """
     words = [short_address(host, server.port)]
     if server.starttls and server.port:  # 443 is not the default
         words = [join_address(host, server.port)]
@@ -402,9 +413,9 @@ def compare_advice(
         words += ["--connect", bracketed(server.address)]
     if server.starttls:
         words += ["--starttls", server.starttls]
-    if policy.trust and policy.trust.source:
-        words += ["--ca-file", printable(policy.trust.source)]
-    return f"{_COMPARE}: {shlex.join(['certpin', 'pin', *words])}"
+    if policy.trust and (policy.trust.path or policy.trust.source):
+        words += ["--ca-file", printable(policy.trust.path or policy.trust.source)]
+    return shlex.join(["certpin", "pin", *words])
 
 
 _COMPARE = "Compare from another network"

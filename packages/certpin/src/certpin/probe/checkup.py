@@ -233,7 +233,9 @@ def _check_pins(verdict: Verdict, now: datetime) -> Iterator[str]:
     enforced = verdict.policy.mode == "enforce"
     outcome = "are locked out" if enforced else "would be locked out in mode enforce"
     if verdict.reason == "compromised-key":
-        yield f"it serves a key that is marked compromised: clients {outcome}"
+        these = "clients that have this version of the pins"  # which may not be published
+        refuse = "refuse it" if enforced else outcome
+        yield f"it serves a key that is marked compromised: {these} {refuse}"
     if verdict.reason == "mismatch":
         yield f"no pin matches the chain that it serves: clients {outcome}"
     if verdict.reason == "too-few-scts" and verdict.transparency:

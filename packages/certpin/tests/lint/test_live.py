@@ -44,6 +44,7 @@ def _live(text: str, folder: Path) -> tuple[LintDocument, set[str]]:
         ),
         ({"live-unverified"}, f"{host('unverified.bank.example')}{SERVED}{BACKUP}"),
         ({"not-asked"}, f"{host('silent.bank.example')}{SERVED}{BACKUP}"),
+        ({"no-starttls"}, f"{host('stripped.bank.example')}{SERVED}{BACKUP}"),
         ({"renewal-overdue"}, f"{host('late.bank.example')}{SERVED}{BACKUP}"),
         ({"leaf-only-short-lived"}, f"{host('short.bank.example')}{SERVED}{BACKUP}"),
         (

@@ -132,4 +132,19 @@ MUTATIONS = [
         'self._expiry(anchor, "anchor", pinned=False)',
         f"{_T}test_an_anchor_on_the_path_is_listed_once_with_one_fix",
     ),
+    Mutation(
+        "a chain that does not verify is no missing answer",
+        "certpin/cli/calendar.py",
+        "if refused or any(",
+        "if any(",
+        "tests/cli/test_calendar.py::test_a_chain_that_does_not_verify_is_not_a_missing_answer",
+    ),
+    Mutation(
+        "a certificate that has expired is an event",
+        "certpin/cli/calendar.py",
+        "checkup.observation.code == CERT_HAS_EXPIRED",
+        "False",
+        "tests/cli/test_calendar.py::"
+        "test_an_expired_certificate_of_a_server_is_an_event_that_is_past",
+    ),
 ]

@@ -138,6 +138,14 @@ MUTATIONS: list[Mutation] = [
         "tests/cli/test_lint_live.py::test_a_server_that_declines_tls_is_an_error_with_its_advice",
     ),
     Mutation(
+        "a resumed scan counts earlier hosts without an answer",
+        "certpin/cli/scan.py",
+        "if lines.unanswered or before:",
+        "if lines.unanswered:",
+        "tests/cli/test_scan.py::"
+        "test_a_resumed_scan_does_not_succeed_if_earlier_hosts_did_not_answer",
+    ),
+    Mutation(
         "a server is contacted at every address of its name",
         _DIAL,
         "if found[1:] else (endpoint,)",

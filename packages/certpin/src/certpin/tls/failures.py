@@ -404,7 +404,10 @@ def _fix(
     compare: str,
 ) -> str:
     if reason == "date":
-        return "check the clock of this machine; if it is right, renew the server's certificate"
+        return (
+            "check the clock of this machine; if it is right, renew the certificate that is not "
+            "valid now: the server's, or that of an authority above it"
+        )
     if reason == "name":
         return f"connect to a name that is in the certificate, or get one for this host. {compare}"
     if reason != "untrusted":

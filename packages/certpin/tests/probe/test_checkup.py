@@ -265,6 +265,17 @@ def test_a_chain_above_the_first_intermediate_can_be_incomplete_too() -> None:
     assert fix.startswith("the server's key is pinned, but a certificate of its chain is missing")
 
 
+def test_a_second_chain_that_leads_to_an_anchor_proves_nothing_about_the_first() -> None:
+    intermediate = ROOT.intermediate("Intermediate")
+    ours = intermediate.issue("a.example")
+    policy = kit.policy("a.example", ours.pin, trust=TRUST)
+    for above in ((), (ROOT.certificate,)):
+        chain = Chain((ours.certificate, intermediate.certificate, *above))
+        problem, fix = refused(policy, chain)
+        assert problem == "the chain did not verify: no issuer"
+        assert fix.startswith("a second connection got a chain that leads to a trust anchor")
+
+
 def test_without_anchors_the_fix_suggests_a_trust_file() -> None:
     chain = Chain((ROGUE.issue("a.example").certificate, ROGUE.certificate))
     problem, fix = refused(kit.policy("a.example", BANK.pin), chain)

@@ -14,7 +14,7 @@ from certpin.pins import pins_of, verify
 from certpin.roots import RootData, load_data
 from certpin.support.text import in_days
 from certpin.x509 import Certificate, issuer_of, name_of, served_path
-from certpin.x509.chain import only_name_matches
+from certpin.x509.chain import only_name_matches, signs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +30,11 @@ Status = Literal["holds", "finding", "inconclusive"]
 # X509_V_ERR_… of openssl/x509_vfy.h for a path that ends at no trust anchor: no issuer (2, 20, 21),
 # a self-signed leaf (18), an untrusted root (19).
 NO_ANCHOR = frozenset({2, 18, 19, 20, 21})
+_AGAIN = (
+    "a second connection got a chain that leads to a trust anchor of the host: run it again. The "
+    "server may present several chains, as machines behind one address do, or a man in the middle "
+    "answered the first connection"
+)
 _MAX_NAMES = 3  # of anchors in a message
 
 
@@ -148,6 +153,8 @@ def _unverified(policy: HostPolicy, observation: Observation) -> tuple[str, str]
         return problem, ""
     served = observation.served.certificates
     path = served_path(served)
+    if policy.trust and any(signs(der, path.end.der) for der in policy.trust.der):
+        return problem, _AGAIN  # ``observe`` reads the served chain over a second connection
     name, issuer = name_of(path.end), issuer_of(path.end)
     namesakes = policy.trust is not None and _namesakes(policy.trust, path.end)
     is_pinned = not set(policy.live_pins).isdisjoint(pins_of(served[0]))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.hsm import open_key
+from certpin.hsm import generate_key, open_key
 from certpin.pins import Pin
 from certpin.x509.keys import public_key
 from tests import kit
@@ -203,3 +203,18 @@ def test_openssl_verifies_a_request_signed_on_a_token(
     verified = subprocess.run(words, capture_output=True, text=True, check=True)
     assert "verify OK" in verified.stdout + verified.stderr
     assert run("pin", "next.csr", "--json").json["targets"][0]["items"][0]["pin"] == pin_of(hsm)
+
+
+def test_the_pin_of_one_token_is_not_sent_to_another(run: Run, hsm: SoftHSM) -> None:
+    hsm.add_token("other")
+    for token in ("bank", "other"):
+        uri = f"pkcs11:token={token};object=next"
+        assert run("rotate", "start", "--new", uri).code == 2  # no pin file: no key is made
+        generate_key(uri, hsm.ask, "p256").close()
+    uris = [f"pkcs11:token={token};object=next" for token in ("bank", "other")]
+    assert run("pin", uris[0], uris[0]).code == 0
+    done = run("pin", *uris)
+    assert (done.code, "is the PIN of one token" in done.err) == (2, True)
+    Path("pin").write_text(hsm.pin)
+    files = [f"{uri}?pin-source=file:{Path('pin').absolute()}" for uri in uris]
+    assert run("pin", *files).code == 0

@@ -146,6 +146,20 @@ MUTATIONS: list[Mutation] = [
         "tests/hsm/test_module.py::test_a_slot_that_fails_stops_no_other",
     ),
     Mutation(
+        "the last try of a PIN is left to the user",
+        _MODULE,
+        "if pkcs11.TokenFlag.USER_PIN_FINAL_TRY in token.flags:",
+        "if False:",
+        "tests/hsm/test_module.py::test_the_last_try_of_a_pin_is_left_to_the_user",
+    ),
+    Mutation(
+        "the PIN of one token is not sent to another",
+        "certpin/cli/options.py",
+        "if first != token:",
+        "if False:",
+        "tests/cli/test_token_keys.py::test_the_pin_of_one_token_is_not_sent_to_another",
+    ),
+    Mutation(
         "a key that may not sign is refused",
         _KEY,
         "if not isinstance(found[0], SignMixin):",

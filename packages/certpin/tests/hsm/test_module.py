@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         (pkcs11.PinLocked(), "the PIN of the token bank is locked", "security officer"),
         (pkcs11.PinExpired(), "has no usable PIN: PinExpired", "token's tools"),
         (pkcs11.DeviceRemoved(), "the token bank failed: DeviceRemoved", "log"),
+        (pkcs11.UserNotLoggedIn(), "does not let the key sign", "CKA_ALWAYS_AUTHENTICATE"),
         (pkcs11.PKCS11Error("odd\x1b[2J"), r"failed: PKCS11Error: odd\x1b[2J", "log"),
     ],
 )
@@ -68,6 +69,13 @@ def test_a_slot_that_fails_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> No
         TokenError, match=r"no token matches .*; slot 4 can't be read: GeneralError"
     ):
         module.find_token(uri)
+
+
+def test_the_last_try_of_a_pin_is_left_to_the_user() -> None:
+    flags = pkcs11.TokenFlag.TOKEN_INITIALIZED | pkcs11.TokenFlag.USER_PIN_FINAL_TRY
+    token = SimpleNamespace(label="bank", flags=flags)
+    with pytest.raises(TokenError, match="one more wrong PIN locks the token bank"):
+        module.log_in(token, TokenURI.parse("pkcs11:token=bank;object=next"), pytest.fail)  # type: ignore[arg-type]
 
 
 def test_the_name_of_a_token_is_hostile() -> None:

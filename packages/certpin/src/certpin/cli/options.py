@@ -544,12 +544,20 @@ def ask_pin(token: str) -> str:
         token: the name of the token, for the prompt.
 
     Raises:
-        TokenError: the environment has no PIN, and there is no terminal.
+        TokenError: the environment has no PIN, and there is no terminal; or the environment has
+            the PIN, and this command has sent it to another token.
     """
     from certpin.errors import TokenError
     from certpin.support.text import printable
 
     if PIN_VARIABLE in os.environ:
+        first = click.get_current_context().find_root().meta.setdefault(PIN_VARIABLE, token)
+        if first != token:  # tokens lock after a few wrong PINs
+            raise TokenError(
+                f"{PIN_VARIABLE} is the PIN of one token, and this command also needs that of "
+                f"{printable(token)}",
+                fix="name the file with the PIN of each token in its URI: ?pin-source=file:/PATH",
+            )
         return os.environ[PIN_VARIABLE]
     if not sys.stdin.isatty():
         raise TokenError(

@@ -81,6 +81,11 @@ def log_in(token: Token, uri: TokenURI, ask: AskPIN, *, writing: bool = False) -
     """
     import pkcs11
 
+    if pkcs11.TokenFlag.USER_PIN_FINAL_TRY in token.flags:
+        raise TokenError(
+            f"one more wrong PIN locks the token {printable(token.label)}",
+            fix="log in with the token's own tools first, which resets its counter",
+        )
     pin = _read_pin(uri.pin_file) if uri.pin_file else ask(token.label)
     _check_pin(pin)
     with translated(token.label):
@@ -136,7 +141,8 @@ def _load(path: Path) -> Any:
         _clear_openssl_errors()
         raise TokenError(
             f"{printable(str(path))} cannot be used as a PKCS#11 module: {_describe(exc)}",
-            fix="give the token's library, built for this machine",
+            fix="give the token's library, built for this machine; for SoftHSM, check its "
+            "configuration (SOFTHSM2_CONF)",
         ) from exc
 
 
@@ -236,6 +242,11 @@ def _token_error(exc: Exception, token: str) -> TokenError:
     if isinstance(exc, pkcs11.PinExpired | pkcs11.UserPinNotInitialized):
         return TokenError(
             f"{name} has no usable PIN: {_describe(exc)}", fix="set one with the token's tools"
+        )
+    if isinstance(exc, pkcs11.UserNotLoggedIn):
+        return TokenError(
+            f"{name} does not let the key sign: {_describe(exc)}",
+            fix="take a key without CKA_ALWAYS_AUTHENTICATE; if it has none, run it again",
         )
     return TokenError(f"{name} failed: {_describe(exc)}", fix="read the log of its module")
 

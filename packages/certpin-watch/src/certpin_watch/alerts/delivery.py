@@ -117,9 +117,10 @@ class Notifier:
     async def refresh(self) -> None:
         """Send all open alerts again to Alertmanager, which would otherwise resolve them.
 
-        This is done at most once in ``RESEND_SECONDS``. For any other service, nothing is done. If
-        sending fails, the failure is only logged, not stored: if Alertmanager stays unreachable,
-        the next queued message fails, too, and that failure is stored.
+        This is done at most once in ``RESEND_SECONDS``, in requests of limited size. For any other
+        service, nothing is done. If sending fails, the rest is left out, and the failure is only
+        logged, not stored: if Alertmanager stays unreachable, the next queued message fails, too,
+        and that failure is stored.
 
         Raises:
             StoreError: the store is unavailable.
@@ -129,11 +130,13 @@ class Notifier:
         if not isinstance(self.service, AlertmanagerService) or is_recent or self._is_busy():
             return
         self._refreshed_at = now
-        if not (alerts := await asyncio.to_thread(self._standing)):
-            return
-        message = Message(tuple(Item("repeated", alert) for alert in alerts), now, self._url())
-        if problem := await self._send(message, ""):
-            log.warning("%s could not be refreshed: %s", self.service.name, problem)
+        after = 0
+        while alerts := await asyncio.to_thread(self._standing, after):
+            message = Message(tuple(Item("repeated", alert) for alert in alerts), now, self._url())
+            if problem := await self._send(message, ""):
+                log.warning("%s could not be refreshed: %s", self.service.name, problem)
+                return
+            after = alerts[-1].id or 0
 
     def _is_busy(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
@@ -144,9 +147,9 @@ class Notifier:
     def _url(self) -> str:
         return self._watch.settings.public_url.rstrip("/")
 
-    def _standing(self) -> tuple[AlertRow, ...]:
+    def _standing(self, after: int) -> tuple[AlertRow, ...]:
         with self._watch.store.read() as connection:
-            return alert_store.standing_alerts(connection, self.service.name)
+            return alert_store.standing_alerts(connection, self.service.name, after)
 
     def _claim(self, now: int) -> Batch:
         settings = self._watch.settings.alerts

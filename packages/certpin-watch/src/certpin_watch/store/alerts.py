@@ -30,7 +30,7 @@ Cover = Literal["", "silenced", "maintenance"]
 FLAP_SECONDS = 6 * 3600  # a problem that comes back within this time after it was resolved flaps
 _MAX_DOUBLINGS = 5  # of the hold time, by flaps: 32 times at most
 _MAX_DETAILS = 32 * 1024  # bytes of JSON: texts from reports end up there
-_MAX_STANDING = 1000  # alerts in a request to Alertmanager
+MAX_STANDING = 1000  # alerts in a request to Alertmanager
 _MAX_OPEN = 1000  # alerts in a list for users
 
 _FIRST_RETRY = 30  # seconds until the second attempt; each further wait is twice as long
@@ -475,12 +475,16 @@ def alert_keys(connection: Connection, numbers: Iterable[int]) -> list[str]:
     return list(connection.execute(wanted).scalars())
 
 
-def standing_alerts(connection: Connection, service: str) -> tuple[AlertRow, ...]:
-    """Return the open alerts for which a notification service has accepted a message."""
+def standing_alerts(connection: Connection, service: str, after: int = 0) -> tuple[AlertRow, ...]:
+    """Return the open alerts for which a notification service has accepted a message.
+
+    These are at most ``MAX_STANDING`` alerts, with the lowest IDs that are greater than ``after``.
+    """
     table = TELLINGS.c
     delivered = select(table.alert).where(table.service == service, table.told_at.is_not(None))
-    wanted = select(ALERTS).where(ALERTS.c.resolved_at.is_(None), ALERTS.c.id.in_(delivered))
-    rows = connection.execute(wanted.order_by(ALERTS.c.id).limit(_MAX_STANDING))
+    is_open = (ALERTS.c.resolved_at.is_(None), ALERTS.c.id > after)
+    wanted = select(ALERTS).where(*is_open, ALERTS.c.id.in_(delivered))
+    rows = connection.execute(wanted.order_by(ALERTS.c.id).limit(MAX_STANDING))
     return tuple(map(alert_from, rows))
 
 

@@ -140,6 +140,22 @@ def test_open_alerts_are_sent_again_each_minute_if_they_were_sent_before(
     assert refresh(RESEND_SECONDS) == []
 
 
+def test_all_open_alerts_are_sent_again_in_several_requests(
+    sqlite_store: Store, webhook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("certpin_watch.store.alerts.MAX_STANDING", 2)
+    stage = _stage(sqlite_store, webhook.port, "")
+    hosts = [f"{number}.bank.example" for number in range(5)]
+    stage.evaluate(*(finding(host=host) for host in hosts))
+    asyncio.run(stage.notify())
+    stage.now += RESEND_SECONDS
+    webhook.bodies.clear()
+    asyncio.run(stage.notifiers[0].refresh())
+    bodies: list[list[dict[str, Any]]] = webhook.bodies  # type: ignore[assignment]
+    sent = [[alert["labels"]["host"] for alert in body] for body in bodies]
+    assert sent == [hosts[:2], hosts[2:4], hosts[4:]]
+
+
 def test_problems_are_reported_without_secrets(sqlite_store: Store, webhook: Hook) -> None:
     url = f"alertmanager://anna:hunter2@127.0.0.1:{webhook.port}"
     stage = Stage(sqlite_store, NotificationSettings("am", Secret(url)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,11 +34,14 @@ class MonitoredPinSet:
         path: the pin file.
         pins: the pin set in the file when it was last readable.
         history: the steps of the rotation.
+        digest: the SHA-256 of the pin file, the journal and the files that the pin file names, as
+            hexadecimal digits; empty if it is not known.
     """
 
     path: Path
     pins: PinSet
     history: History
+    digest: str = ""
 
     @property
     def deployed(self) -> DeployedVersions:
@@ -173,11 +178,14 @@ class PinFiles:
         self._marks[path] = mark
         try:
             pins = PinSet.load(path)
-            found = MonitoredPinSet(path, pins, load_journal(journal))
+            named = tuple(path.parent / name for name in _named_files(pins))
+            found = MonitoredPinSet(
+                path, pins, load_journal(journal), _digest((path, journal, *named))
+            )
         except ConfigError as exc:
             self._problems[path] = exc
             return None
-        self._named[path] = tuple(path.parent / name for name in _named_files(pins))
+        self._named[path] = named
         return found
 
 
@@ -202,6 +210,18 @@ def _named_files(pins: PinSet) -> list[str]:
     """Return the names of the files that a pin file names: trust anchors, and the list of logs."""
     anchors = (*(policy.trust for policy in pins.policies), pins.debug)
     return sorted({entry.source for entry in (*anchors, pins.ct_logs) if entry is not None})
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    """Return the SHA-256 of the contents of files, which may be missing, as hexadecimal digits.
+
+    If a file changed since it was loaded, that is noticed as any later change is.
+    """
+    found = hashlib.sha256()
+    for path in paths:
+        with suppress(OSError):
+            found.update(hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()
 
 
 def _mark(path: Path) -> object:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import StoreError
 from certpin.pins import utc_now
-from certpin.support.text import printable
+from certpin.support.text import counted, printable
 from certpin_watch.alerts.delivery import Notifier, is_wanted, send_once
 from certpin_watch.alerts.evidence import FailureHistory, gather_reports, gather_service
 from certpin_watch.alerts.message import Item, Message, clients_text, harmless, message_json
@@ -30,6 +30,12 @@ from certpin_watch.rules.engine import RULES, describe_failure, evaluate
 from certpin_watch.rules.evidence import Evidence, ReportEvidence, ServiceEvidence
 from certpin_watch.store import alerts as alert_store
 from certpin_watch.store.alerts import AlertRow
+from certpin_watch.store.instances import (
+    FileComparison,
+    InstanceFiles,
+    compare_files,
+    record_files,
+)
 from certpin_watch.store.leases import confirm, release, take
 
 if TYPE_CHECKING:
@@ -59,6 +65,8 @@ _POLL_SECONDS = 1.0  # between two checks for messages to a service
 _STORE_RETRY_SECONDS = 5.0  # after the store was unavailable
 _LEASE = "alerts"
 _LEASE_SECONDS = 60  # or four evaluations
+_WARN_SECONDS = 3600  # between two equal warnings about other instances' files
+_MAX_DIFFERENCES = 10  # in such a warning
 _PROBES = "the monitor's findings"
 _REPORTS = "the reports of clients"
 
@@ -175,6 +183,9 @@ class Evaluator:
         self._lease: HeldLease | None = None
         self._history = FailureHistory()
         self._failures: dict[str, str] = {}
+        self._files = FileComparison()
+        self._has_recorded = False
+        self._warned: tuple[FileComparison, int] = (self._files, 0)
         self._begun = watch.clock()
         self._last_at = int(self._begun.timestamp())
 
@@ -186,8 +197,8 @@ class Evaluator:
         """Evaluate all alert rules once, and store the changed alerts.
 
         Returns:
-            The number of messages that were queued; None if another process has the lease, so that
-            nothing was evaluated.
+            The number of messages that were queued; None if another process has the lease for
+            alerts, or should take it because it has newer pin files, so that nothing was evaluated.
 
         Raises:
             StoreError: the store is unavailable.
@@ -196,11 +207,45 @@ class Evaluator:
         every = int(self._watch.settings.alerts.every.total_seconds())
         term = max(_LEASE_SECONDS, 4 * every)
         with self._watch.store.write() as connection:
-            self._lease = take(connection, _LEASE, self._holder, now, term)
+            self._files = self._compare_files(connection, now)
+            if not self._files.is_outdated:
+                self._lease = take(connection, _LEASE, self._holder, now, term)
+            elif self._lease is not None:
+                release(connection, self._lease)
+                self._lease = None
+        self._has_recorded = True
+        self._warn_of_differences(now)
         self._note_time(now, term)
         if self._lease is None:
             return None
         return self._write(self._lease, self._findings(now), now)
+
+    def _compare_files(self, connection: Connection, now: int) -> FileComparison:
+        """Store the digests of the settings and pin files, and compare them with other instances'.
+
+        ``now`` is the Unix time.
+        """
+        mine = InstanceFiles.of(self._watch.settings, self._watch.pin_files.snapshot().sets)
+        record_files(connection, mine, now, is_start=not self._has_recorded)
+        return compare_files(connection, mine, now)
+
+    def _warn_of_differences(self, now: int) -> None:
+        """Log how the files of the instances differ: each change, and else once an hour."""
+        found, (before, warned_at) = self._files, self._warned
+        if found == before and (not found.differences or 0 <= now - warned_at < _WARN_SECONDS):
+            return
+        self._warned = found, now
+        if found.differences:
+            log.warning(
+                "other instances have other files: %s; meanwhile this one %s\n  fix: %s",
+                "; ".join(found.differences[:_MAX_DIFFERENCES]),
+                "leaves alerts and probes to one with newer files"
+                if found.is_outdated
+                else "resolves no alert and gives up no message",
+                "copy watch.toml, the pin files and their journals to all machines",
+            )
+        elif before.differences:
+            log.info("no other instance has other files any more")
 
     def _note_time(self, now: int, longest: int) -> None:
         """Treat a jump of the time as a start of this process.
@@ -281,10 +326,18 @@ class Evaluator:
                 maintenance_windows(sets, now, settings.maintenance),
             )
             known = alert_store.known_alerts(connection, now)
-            services = [service.name for service in settings.tell]
-            alert_store.give_up_removed(connection, services, now)
+            if self._files.differences:  # what is unknown here may be known to another instance
+                kept = frozenset(alert.rule for alert in known)
+                evaluation = replace(evaluation, skipped=evaluation.skipped | kept)
+                given_up: Mapping[str, int] = {}
+            else:
+                services = [service.name for service in settings.tell]
+                given_up = alert_store.give_up_removed(connection, services, now)
             changes = decide(known, evaluation, silencing, now, settings)
             written = write_changes(connection, changes, silencing, now, settings)
+        for service, count in given_up.items():
+            text = "%s to %s given up: the service is not in the settings any more"
+            log.warning(text, counted(count, "message"), printable(service))
         url = self._watch.settings.public_url.rstrip("/")
         for event in written:
             _log(event, now, url)

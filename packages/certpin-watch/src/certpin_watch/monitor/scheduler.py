@@ -29,6 +29,7 @@ from certpin_watch.monitor.results import ProbeJob
 from certpin_watch.monitor.sightings import CONFIRMED, last_probes, record_results
 from certpin_watch.monitor.targets import distinct_targets, monitored_policies
 from certpin_watch.store import leases, probes
+from certpin_watch.store.instances import InstanceFiles, compare_files
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -127,7 +128,8 @@ class Scheduler:
         """Probe the targets that are due, if this process gets the lease.
 
         Returns:
-            The number of stored results; 0 if another process has the lease.
+            The number of stored results; 0 if another process has the lease, or should take it
+            because it has newer pin files.
 
         Raises:
             StoreError: the store can't be used.
@@ -137,6 +139,11 @@ class Scheduler:
         policies = monitored_policies(snapshot.sets, settings, watch.clock())
         targets = distinct_targets(policies)
         with watch.store.write() as connection:
+            mine = InstanceFiles.of(watch.settings, snapshot.sets)
+            files = compare_files(connection, mine, self._now())
+            if files.is_outdated:
+                self._give_lease_back(connection)
+                return 0
             self._lease = leases.take(
                 connection, _LEASE, self._holder, self._now(), self._lease_for
             )
@@ -145,7 +152,9 @@ class Scheduler:
             locations = {location for target in targets for location in target.locations}
             max_gap = int(settings.silent_after * settings.interval.total_seconds())
             probes.note_scheduled(connection, locations, watch.clock(), max_gap)
-            if not snapshot.problems:  # the targets of an unreadable pin file are not known
+            # The targets of an unreadable pin file are not known, nor those that only another
+            # instance knows.
+            if not (snapshot.problems or files.differences):
                 probed = _probe_keys(policies)
                 answered = probes.end_other_sightings(connection, probed)
                 probes.note_awaited(connection, probed - answered, watch.clock())
@@ -165,10 +174,14 @@ class Scheduler:
         Raises:
             StoreError: the store can't be used. The lease then ends by itself.
         """
+        if self._lease is not None:
+            with self._watch.store.write() as connection:
+                self._give_lease_back(connection)
+
+    def _give_lease_back(self, connection: Connection) -> None:
         lease, self._lease = self._lease, None
         if lease is not None:
-            with self._watch.store.write() as connection:
-                leases.release(connection, lease)
+            leases.release(connection, lease)
 
     def _probe(self, jobs: list[ProbeJob]) -> int:
         if not jobs:

@@ -7,6 +7,7 @@ The database:
   of database is connected.
 - ``schema``: creates and migrates the tables, with the revisions in ``migrations``.
 - ``leases``: work that only one process may do at a time, and the jobs of workers.
+- ``instances``: compares the settings and pin files of the instances that share a store.
 - ``retention``, ``quota``: delete expired and excess rows, unless the clock jumped.
 
 Statements by subject:

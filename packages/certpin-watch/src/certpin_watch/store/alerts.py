@@ -8,6 +8,7 @@ after that time. It may arrive twice; once it is recorded as delivered, it is ne
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -394,17 +395,31 @@ def _record_deliveries(
         connection.execute(insert(ALERT_EVENTS), events)
 
 
-def give_up_removed(connection: Connection, services: Collection[str], now: int) -> None:
-    """Mark unsent messages as given up if their service is no longer in the settings.
+def give_up_removed(
+    connection: Connection, services: Collection[str], now: int
+) -> Mapping[str, int]:
+    """Give up the unsent messages of notification services that are not in the settings any more.
 
-    ``services`` are the notification services in the settings.
+    The alerts record that in their histories.
+
+    Args:
+        connection: a transaction.
+        services: the notification services in the settings.
+        now: in seconds since 1970.
+
+    Returns:
+        The number of messages of each service that were given up.
     """
-    table = TELLINGS.c
-    connection.execute(
+    table, problem = TELLINGS.c, "it is not in the settings any more"
+    rows = connection.execute(
         update(TELLINGS)
         .where(table.told_at.is_(None), table.given_up_at.is_(None), table.service.not_in(services))
-        .values(given_up_at=now, problem="it is not in the settings any more")
+        .values(given_up_at=now, problem=problem)
+        .returning(*(getattr(table, name) for name in DeliveryRow._fields))
     )
+    found = [DeliveryRow(*row) for row in rows]
+    _record_deliveries(connection, found, now, "untold", problem)
+    return Counter(row.service for row in found)
 
 
 def failing_services(connection: Connection, now: int) -> Mapping[str, str]:

@@ -24,6 +24,7 @@ from tests.watch.alerts._hook import Hook, hook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from certpin_watch.rules.rule import AlertFinding
     from certpin_watch.store import Store
@@ -35,12 +36,24 @@ class Stage:
     An extra alert rule returns the findings in ``found``. All real alert rules run as well.
     """
 
-    def __init__(self, store: Store, *services: NotificationSettings, **more: object) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *services: NotificationSettings,
+        folder: Path | None = None,
+        **more: object,
+    ) -> None:
+        """Start the service. With ``folder``, its settings and its pin file are in that folder."""
         self.now = NOW
         self.found: list[AlertFinding] = []
         table = AlertSettings(tell=services, **{"deadline": timedelta(seconds=5), **more})  # type: ignore[arg-type]
-        settings = ServiceSettings(pins=(), alerts=table, public_url="https://watch.bank.example/")
-        self.watch = Watch(settings, store, PinFiles(()), self._clock)
+        settings = ServiceSettings(
+            file=folder and folder / "watch.toml",
+            pins=(folder / "pins.toml",) if folder else (),
+            alerts=table,
+            public_url="https://watch.bank.example/",
+        )
+        self.watch = Watch(settings, store, PinFiles(settings.pins), self._clock)
         chosen = AlertRule("chosen", SEVERITIES, lambda _: list(self.found), "probes", "", "")
         self.evaluator = Evaluator(
             self.watch, lambda *_: ProbeEvidence(), {**RULES, "chosen": chosen}

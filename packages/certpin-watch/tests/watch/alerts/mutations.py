@@ -15,6 +15,7 @@ _DELIVERY = "tests/watch/alerts/test_delivery.py::test_"
 _RULES = "tests/watch/rules/test_report_rules.py::test_"
 _GATHER = "tests/watch/alerts/test_evidence.py::test_"
 _MESSAGE = "tests/watch/alerts/test_message.py::test_"
+_INSTANCES = "tests/watch/alerts/test_instances.py::test_"
 _TELLING = "tests/watch/alerts/test_delivery.py::test_"
 
 
@@ -358,5 +359,43 @@ MUTATIONS: list[Mutation] = [
         '(int(number), "") if number else',
         '(int(number or text), "") if (number or text).isdigit() else',
         _RULES + "every_text_is_an_app_version_with_an_order",
+    ),
+    _rule(
+        "an instance resolves no alert that only another one may know",
+        "run.py",
+        "                evaluation = replace(evaluation, skipped=evaluation.skipped | kept)\n",
+        "",
+        _INSTANCES
+        + "an_instance_with_older_pins_resolves_nothing_until_it_has_the_new_ones[sqlite]",
+    ),
+    _rule(
+        "an instance gives up no message to a service that only another one may know",
+        "run.py",
+        "            if self._files.differences:  # what",
+        "            if False:  # what",
+        _INSTANCES
+        + "the_messages_of_a_service_that_another_instance_knows_are_not_given_up[sqlite]",
+    ),
+    _rule(
+        "an instance with older pins leaves alerts to one with newer pins",
+        "run.py",
+        "            if not self._files.is_outdated:\n",
+        "            if True:\n",
+        _INSTANCES + "an_instance_with_older_pins_leaves_the_work_to_one_with_newer_ones[sqlite]",
+    ),
+    Mutation(
+        "a higher version of a pin set counts after its instance stopped",
+        "certpin_watch/store/instances.py",
+        "        if own_version and version > own_version:\n",
+        "        if is_current and own_version and version > own_version:\n",
+        _INSTANCES
+        + "an_instance_with_older_pins_resolves_nothing_until_it_has_the_new_ones[sqlite]",
+    ),
+    Mutation(
+        "two processes at one place see each other",
+        "certpin_watch/store/instances.py",
+        'return f"{_prefix(instance.place)}{_PROCESS}"',
+        "return _prefix(instance.place)",
+        _INSTANCES + "two_processes_at_one_place_see_each_other[sqlite]",
     ),
 ]

@@ -87,9 +87,25 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "an unreadable pin file ends no sighting",
         "scheduler.py",
-        "if not snapshot.problems:",
-        "if True:",
+        "if not (snapshot.problems or files.differences):",
+        "if not files.differences:",
         "test_monitor.py::test_an_unreadable_pin_file_ends_no_sighting",
+    ),
+    _rule(
+        "an instance ends no sighting that only another one knows",
+        "scheduler.py",
+        "if not (snapshot.problems or files.differences):",
+        "if not snapshot.problems:",
+        "test_monitor.py::"
+        "test_the_sightings_of_targets_that_only_another_instance_knows_are_not_ended",
+    ),
+    _rule(
+        "an instance with older pins does not probe while one with newer pins runs",
+        "scheduler.py",
+        "            if files.is_outdated:\n",
+        "            if False:\n",
+        "test_monitor.py::"
+        "test_an_instance_with_older_pins_does_not_probe_while_one_with_newer_pins_runs",
     ),
     _store_rule(
         "a location that is removed is not silent",

@@ -6,6 +6,7 @@ import asyncio
 import shlex
 import socket
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,6 +25,7 @@ from certpin_watch.rules.evidence import Evidence, ReportedFailures, ReportEvide
 from certpin_watch.settings import AlertSettings
 from certpin_watch.store import leases
 from certpin_watch.store.alerts import open_alerts
+from certpin_watch.store.instances import InstanceFiles, record_files
 from certpin_watch.store.tables.observations import CERTIFICATES, SIGHTINGS, VANTAGES
 from tests.cli.conftest import invoke
 from tests.probe.scan._servers import Server, say_nothing, tls
@@ -359,6 +361,49 @@ def test_an_unreadable_pin_file_ends_no_sighting(
         scene.configure(host=[])
         scene.round()
     assert [row.latest for row in rows(scene.watch.store)] == [True]
+
+
+@pytest.mark.medium
+def test_the_sightings_of_targets_that_only_another_instance_knows_are_not_ended(
+    watch_over: WatchOver, intermediate: Authority, tmp_path: Path
+) -> None:
+    leaf = intermediate.issue("localhost")
+    with LabServer(leaf) as server:
+        scene = watch_over(leaf, host=[server_at(server.port)], vantages=["local", "fra1"])
+        scene.round()
+        other = replace(scene.watch.settings, file=tmp_path / "other" / "watch.toml")
+        with scene.watch.store.write() as connection:
+            sets = scene.watch.pin_files.snapshot().sets
+            record_files(connection, InstanceFiles.of(other, sets), timestamp(scene))
+        scene.configure(host=[])
+        scene.round()
+        assert {row.latest for row in rows(scene.watch.store)} == {True}
+        with scene.watch.store.read() as connection:
+            assert len(connection.execute(select(VANTAGES)).all()) == 2
+        scene.pass_time(hours=1)
+        scene.round()
+    assert True not in {row.latest for row in rows(scene.watch.store) if row.port == server.port}
+
+
+@pytest.mark.medium
+def test_an_instance_with_older_pins_does_not_probe_while_one_with_newer_pins_runs(
+    watch_over: WatchOver, intermediate: Authority, tmp_path: Path
+) -> None:
+    leaf = intermediate.issue("localhost")
+    with LabServer(leaf) as server:
+        scene = watch_over(leaf, host=[server_at(server.port)])
+        other = replace(scene.watch.settings, file=tmp_path / "other" / "watch.toml")
+        (found,) = scene.watch.pin_files.snapshot().sets
+        newer = replace(found, pins=replace(found.pins, version=2))
+        with scene.watch.store.write() as connection:
+            record_files(connection, InstanceFiles.of(other, [newer]), timestamp(scene))
+        assert scene.round() == 0
+        scene.pass_time(minutes=2)
+        assert scene.round() == 1
+
+
+def timestamp(scene: Scene) -> int:
+    return int(scene.now[0].timestamp())
 
 
 @pytest.mark.medium

@@ -37,7 +37,7 @@ from certpin_watch.store.tables.observations import (
     SIGHTINGS,
     VANTAGES,
 )
-from certpin_watch.store.tables.service import LEASES, PROBES
+from certpin_watch.store.tables.service import INSTANCES, LEASES, PROBES
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -269,9 +269,9 @@ def _locations(
 
 
 def _leases(connection: Connection, now: datetime) -> tuple[Lease, ...]:
-    others = ~LEASES.c.name.startswith(PROBES, autoescape=True)
+    others = [~LEASES.c.name.startswith(part, autoescape=True) for part in (PROBES, INSTANCES)]
     tasks = LEASES.c.name != TRIAL
-    chosen = select(LEASES).where(others, tasks).order_by(LEASES.c.name).limit(_MAX_LEASES)
+    chosen = select(LEASES).where(*others, tasks).order_by(LEASES.c.name).limit(_MAX_LEASES)
     rows = connection.execute(chosen)
     return tuple(
         Lease(row.name, row.holder, to_datetime(row.until), to_datetime(row.until) > now)

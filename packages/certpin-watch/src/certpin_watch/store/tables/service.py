@@ -87,6 +87,10 @@ AUDIT = Table(
 # short, so the pages and the API leave them out.
 PROBES = "probe:"
 
+# The prefix of the rows that record the files of each instance (store/instances.py): its place and
+# process follow. `holder` is JSON. The pages and the API leave them out, too.
+INSTANCES = "instance:"
+
 # Leases of work that only one process may do at a time. `term` rises with each change of holder, so
 # that a holder that was suspended meanwhile is recognised. `info`: docs/operate/operations.md lists
 # the transient tables, which a back-up leaves out.

@@ -20,7 +20,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from certpin.errors import ConfigError, StoreError
 from certpin_watch.store.connections import BUSY, path_of, postgresql_engine, sqlite_engine
-from certpin_watch.store.unreachable import connection_problem, invalid_option
+from certpin_watch.store.unreachable import (
+    connection_problem,
+    has_no_connection_left,
+    invalid_option,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -349,7 +353,7 @@ def _error_of(exc: Any) -> StoreError:
         problem, fix = REASONS[reason]
         option = invalid_option(str(exc))
         return StoreError(f"{problem}: {option}", reason=reason, fix=fix)
-    if reason == "away" and (found := connection_problem(str(exc))):
+    if reason in {"away", "busy"} and (found := connection_problem(str(exc))):
         problem, fix = found
         return StoreError(problem, reason=reason, fix=fix)
     return store_error(reason)
@@ -368,7 +372,9 @@ def reason_of(exc: Any) -> str:
     if state is None:
         if invalid_option(str(exc)):
             return "address"
-        # libpq has no code for a server that is unreachable, refuses the login, or disconnects.
+        # libpq has no code if it can't connect, or is disconnected.
+        if has_no_connection_left(str(exc)):
+            return "busy"
         return "away" if type(exc).__name__ in _WITHOUT_CODE else "failed"
     return _SQLSTATES.get(state) or _SQLSTATES.get(state[:2]) or "failed"
 

@@ -30,8 +30,19 @@ _AWAY, _LOGIN = "the database cannot be reached", "the database refuses the logi
 _LOGIN_FIX = "correct the password in the address (store); write @ in it as %40"
 _TLS_FIX = "switch TLS on at the server; or ?sslmode=disable, if the network itself is trusted"
 
+# The messages of a server, or of PgBouncer, that has no connection left.
+_NO_CONNECTION_LEFT = (
+    "sorry, too many clients already|remaining connection slots are reserved"
+    '|too many connections for (?:role|database) "|no more connections allowed'
+)
+
 # A pattern of the message, the problem, and the fix.
 _CAUSES: tuple[tuple[str, str, str], ...] = (
+    (
+        _NO_CONNECTION_LEFT,
+        "the database permits no more connections",
+        "raise max_connections, or CONNECTION LIMIT of the user: a process opens up to fifteen",
+    ),
     ("password authentication failed", f"{_LOGIN}: wrong user or password", _LOGIN_FIX),
     ("no password supplied", f"{_LOGIN}: the address has no password", _LOGIN_FIX),
     (
@@ -86,6 +97,11 @@ _CAUSES: tuple[tuple[str, str, str], ...] = (
         "wait; read PostgreSQL's log",
     ),
 )
+
+
+def has_no_connection_left(message: str) -> bool:
+    """Return True if a connection failed because the server, role or database has too many."""
+    return bool(re.search(_NO_CONNECTION_LEFT, message))
 
 
 def connection_problem(message: str) -> tuple[str, str] | None:

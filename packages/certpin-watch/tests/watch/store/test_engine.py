@@ -294,6 +294,36 @@ def test_an_invalid_value_of_an_option_is_not_temporary(postgres_port: int, opti
     assert option.partition("=")[0] in refused.problem
 
 
+@pytest.mark.parametrize("kind", ["ROLE", "DATABASE"])
+def test_a_connection_over_a_limit_is_busy(new_database: Callable[[], str], kind: str) -> None:
+    url = new_database()
+    name = "zoe" if kind == "ROLE" else url.rpartition("/")[2]
+    with closing(open_store(url)) as store, store.write() as connection:
+        connection.execute(text("DROP ROLE IF EXISTS zoe"))
+        connection.execute(text("CREATE ROLE zoe LOGIN"))
+        connection.execute(text(f"ALTER {kind} {name} CONNECTION LIMIT 0"))
+    with closing(open_store(url.replace("postgres@", "zoe@"))) as store:
+        refused = _refused(store)
+    assert refused.reason == "busy"
+    assert refused.problem == "the database permits no more connections"
+    assert "max_connections" in str(refused.fix)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "FATAL:  sorry, too many clients already",
+        "FATAL:  remaining connection slots are reserved for roles with the SUPERUSER attribute",
+        "FATAL:  no more connections allowed (max_client_conn)",
+    ],
+)
+def test_a_server_without_a_free_connection_is_busy(message: str) -> None:
+    with pytest.raises(StoreError) as refused, engine.translated_errors():
+        raise OperationalError("", None, psycopg.OperationalError(message))
+    assert refused.value.reason == "busy"
+    assert "no more connections" in refused.value.problem
+
+
 def test_a_missing_database_is_away(new_database: Callable[[], str]) -> None:
     with closing(open_store(new_database() + "x")) as store:
         assert (

@@ -173,6 +173,11 @@ _RISKY_SETTINGS = (
 )
 
 
+# An option of the address that libpq doesn't have: a connection pooler in transaction mode gives
+# each transaction another session.
+_POOLER, _TRANSACTION = "pooler", "transaction"
+
+
 def postgresql_engine(url: URL) -> Engine:
     """Return an SQLAlchemy engine for PostgreSQL, with the driver psycopg. It is not connected yet.
 
@@ -180,10 +185,15 @@ def postgresql_engine(url: URL) -> Engine:
         ConfigError: the address is invalid or insecure, or the driver isn't installed.
     """
     _check_postgresql(url)
+    connect_args: dict[str, Any] = {k: v for k, v in _CONNECT_ARGS.items() if k not in url.query}
+    if _POOLER in url.query:
+        url = url.difference_update_query([_POOLER])
+        # By default, psycopg prepares a statement in its session after five executions.
+        connect_args["prepare_threshold"] = None
     try:
         engine = create_engine(
             url.set(drivername="postgresql+psycopg"),
-            connect_args={k: v for k, v in _CONNECT_ARGS.items() if k not in url.query},
+            connect_args=connect_args,
             hide_parameters=True,  # keep the values of statements out of errors
             pool_pre_ping=True,  # detect a restarted server before a statement is sent
             pool_size=5,
@@ -222,7 +232,7 @@ def _check_postgresql(url: URL) -> None:
 
     Raises:
         ConfigError: a password with an @ in it makes the address ambiguous, or the address permits
-            an unencrypted connection to another machine.
+            an unencrypted connection to another machine, or names an unknown mode of a pooler.
     """
     if "@" in (url.host or ""):
         # The host is not shown, because it is the rest of a password.
@@ -230,6 +240,12 @@ def _check_postgresql(url: URL) -> None:
             "there are two @ in the address",
             key="store",
             fix="write @ in a user or a password as %40, and : as %3A",
+        )
+    if url.query.get(_POOLER, _TRANSACTION) != _TRANSACTION:
+        raise ConfigError(
+            f"the option {_POOLER} of the address: not {_TRANSACTION}",
+            key="store",
+            fix=f"write {_POOLER}={_TRANSACTION}; a pooler in session mode needs no option",
         )
     if not _is_local(url) and "sslmode" not in url.query:
         # By default, libpq falls back to clear text if an attacker on the network asks for it.

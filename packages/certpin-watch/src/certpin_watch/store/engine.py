@@ -258,6 +258,10 @@ REASONS: dict[str, tuple[str, str]] = {
     "disk": ("the disk of the database fails", "read the system's log"),
     "failed": ("the database refused a statement", "this is a bug in certpin: report it"),
     "full": ("the disk of the database is full", "free space: docs/operate/operations.md says how"),
+    "pooler": (
+        "a connection pooler in transaction mode is between certpin and PostgreSQL",
+        "add ?pooler=transaction to the address in store (with & if it has other options)",
+    ),
     "refused": (
         "the user of the database lacks a permission",
         "check the permissions of the user in the address in store",
@@ -281,12 +285,14 @@ _SQLSTATES = {
     "08": "away",
     "25006": "unwritable",  # a standby
     "25P03": "busy",  # a transaction was idle for too long: this process was suspended
+    "26": "pooler",  # a prepared statement is unknown: it is in another session
     "28": "refused",
     "3D": "refused",
     "40": "busy",  # a deadlock, or a serialisation failure
     "42501": "refused",
     "42703": "schema",
     "42P01": "schema",
+    "42P05": "pooler",  # another client prepared a statement with this name in this session
     "53": "busy",  # too many clients, no memory
     "53100": "full",
     "55P03": "busy",

@@ -275,6 +275,7 @@ def test_a_failed_connection_has_its_cause_and_no_name(message: str, problem: st
     ("query", "problem"),
     [
         ("foo=1", "the option foo of the address: PostgreSQL has no such option"),
+        ("pooler=session", "the option pooler of the address: not transaction"),
         ("sslmode=verify-ful", "the option sslmode of the address: not one of disable, allow"),
         ("sslmode=verify-full&sslrootcert=/nope", "sslrootcert of the address: there is no file"),
     ],
@@ -322,6 +323,52 @@ def test_a_server_without_a_free_connection_is_busy(message: str) -> None:
         raise OperationalError("", None, psycopg.OperationalError(message))
     assert refused.value.reason == "busy"
     assert "no more connections" in refused.value.problem
+
+
+_PREPARED = text("SELECT count(*) FROM pg_prepared_statements")
+
+
+def _repeat(store: Store) -> int:
+    """Execute a statement so often that psycopg prepares it. Return the number of prepared ones."""
+    with store.read() as connection:
+        return max(int(connection.execute(_PREPARED).scalar_one()) for _ in range(10))
+
+
+def test_behind_a_pooler_in_transaction_mode_no_statement_is_prepared(
+    new_database: Callable[[], str],
+) -> None:
+    url = new_database()
+    with closing(open_store(url)) as store:
+        assert _repeat(store) > 0
+    with closing(open_store(f"{url}?pooler=transaction&connect_timeout=5")) as store:
+        assert _repeat(store) == 0
+
+
+# As SQL in a block, because psycopg notices the statement itself.
+_OTHER_SESSIONS = {
+    "without our statements": "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$",
+    "with other statements": "DO $$ BEGIN FOR i IN 0..50 LOOP "
+    "EXECUTE format('PREPARE _pg3_%s AS SELECT 1', i); END LOOP; END $$",
+}
+
+
+@pytest.mark.parametrize("session", _OTHER_SESSIONS)
+def test_a_pooler_in_transaction_mode_is_recognised(postgres_store: Store, session: str) -> None:
+    """It gives a transaction another session, with other prepared statements."""
+
+    def use() -> None:
+        with postgres_store.read() as connection:
+            if session == "without our statements":
+                for _ in range(10):
+                    connection.execute(_PREPARED)
+            connection.exec_driver_sql(_OTHER_SESSIONS[session])
+            for _ in range(10):
+                connection.execute(_PREPARED)
+
+    with pytest.raises(StoreError) as refused:
+        use()
+    assert refused.value.reason == "pooler"
+    assert "pooler=transaction" in str(refused.value.fix)
 
 
 def test_a_missing_database_is_away(new_database: Callable[[], str]) -> None:
@@ -396,7 +443,7 @@ def test_a_data_error_contains_no_value(postgres_store: Store) -> None:
         ("SQLITE_CORRUPT_INDEX", "damaged"), ("SQLITE_READONLY_DIRECTORY", "unwritable"),
         ("SQLITE_MISMATCH", "failed"), ("53100", "full"), ("53300", "busy"), ("28P01", "refused"),
         ("40P01", "busy"), ("57P01", "away"), ("25006", "unwritable"), ("22012", "failed"),
-        ("25P03", "busy"),
+        ("25P03", "busy"), ("26000", "pooler"), ("42P05", "pooler"),
     ],
 )  # fmt: skip
 def test_each_error_code_has_a_reason(code: str, reason: str) -> None:

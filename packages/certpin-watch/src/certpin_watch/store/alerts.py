@@ -32,7 +32,6 @@ FLAP_SECONDS = 6 * 3600  # a problem that comes back within this time after it w
 _MAX_DOUBLINGS = 5  # of the hold time, by flaps: 32 times at most
 _MAX_DETAILS = 32 * 1024  # bytes of JSON: texts from reports end up there
 MAX_STANDING = 1000  # alerts in a request to Alertmanager
-_MAX_OPEN = 1000  # alerts in a list for users
 
 _FIRST_RETRY = 30  # seconds until the second attempt; each further wait is twice as long
 _MAX_RETRY = 3600
@@ -187,9 +186,8 @@ def known_alerts(connection: Connection, now: int) -> tuple[AlertRow, ...]:
 
 
 def open_alerts(connection: Connection) -> tuple[AlertRow, ...]:
-    """Return the open alerts, the worst first, then the oldest; at most 1000."""
-    wanted = select_open().limit(_MAX_OPEN)
-    return tuple(map(alert_from, connection.execute(wanted)))
+    """Return all open alerts, the worst first, then the oldest."""
+    return tuple(map(alert_from, connection.execute(select_open())))
 
 
 def select_open() -> Select[Any]:

@@ -35,7 +35,7 @@ def run(config: Path, *words: str) -> Done:
     return invoke("watch", *words, "--config", config)
 
 
-def open_one(config: Path, **more: Any) -> None:
+def open_one(config: Path, times: int = 1, **more: Any) -> None:
     store = open_store("sqlite:///watch.db", folder=config.parent)
     values: dict[str, Any] = {
         "key": "k",
@@ -46,7 +46,7 @@ def open_one(config: Path, **more: Any) -> None:
     values |= {"pin_set": "bank-app", "summary": "it is \x1b[31mwrong", "command": "certpin check"}
     values |= {"details": "{}", "opened_at": 1, "last_at": 1, "repeats": 0, "clients": None}
     with store.write() as connection:
-        connection.execute(insert(ALERTS).values(**values | more))
+        connection.execute(insert(ALERTS), [values | more] * times)
     store.close()
 
 
@@ -64,6 +64,13 @@ def test_alerts_lists_open_alerts(config: Path) -> None:
     _documented.check("watch alerts", said)
     (alert,) = said["alerts"]
     assert alert["rule"] == "pin-mismatch"
+
+
+@pytest.mark.medium
+def test_alerts_lists_all_open_alerts(config: Path) -> None:
+    open_one(config, times=1205)
+    assert run(config, "alerts").out.count("\n#") == 1204
+    assert len(run(config, "alerts", "--json").json["alerts"]) == 1205
 
 
 @pytest.mark.medium

@@ -30,7 +30,7 @@ from certpin_watch.http_server import check_free, make_server, wait_until_open, 
 from certpin_watch.logs import log_requests
 from certpin_watch.monitor import scheduler as monitor
 from certpin_watch.secret import look_up_all
-from certpin_watch.settings import nats_address
+from certpin_watch.settings import nats_address, nats_authorities
 from certpin_watch.store.connections import risky_settings
 from certpin_watch.store.queries.freshness import workers
 from certpin_watch.store.schema import SchemaState, prepare, schema_state
@@ -75,6 +75,7 @@ def make_ready(watch: Watch) -> None:
     watch.pin_files.check_names()
     if watch.settings.nats is not None:
         nats_address(watch.settings.nats)
+        nats_authorities(watch.settings.nats_ca)
     telemetry.parse_headers(watch.settings.telemetry.headers)
     if not make_services(watch.settings.alerts):
         log.warning("%s", alerts.NO_SERVICES)

@@ -26,7 +26,7 @@ jetstream {{
 {tls}{authorization}"""
 # Each write is on the disk before it is acknowledged, so that it survives a power loss.
 _ALWAYS = "  sync_interval: always\n"
-_TLS = 'tls {{ cert_file: "{}", key_file: "{}", timeout: 10, handshake_first: true }}\n'
+_TLS = 'tls {{ cert_file: "{}", key_file: "{}", timeout: 10, handshake_first: {} }}\n'
 
 
 _PASSWORD = "authorization {{ user: ann, password: {} }}\n"
@@ -55,6 +55,7 @@ def nats(
     disk: Disk | None = None,
     payload: int = 1024**2,
     tls: tuple[Path, Path] | None = None,
+    tls_first: bool = True,
     password: str = "",
 ) -> Iterator[Nats]:
     """Run a NATS server with JetStream while the block runs.
@@ -66,7 +67,8 @@ def nats(
         most: the maximum size of the data, in bytes.
         disk: a small disk for the data, instead of ``directory``.
         payload: the maximum size of a message, in bytes.
-        tls: certificate and key (PEM); with them, a connection begins with the TLS handshake.
+        tls: certificate and key (PEM).
+        tls_first: whether a connection with TLS begins with the handshake.
         password: that of the user ``ann``; without it, the server needs no login.
     """
     require_module("nats")
@@ -82,7 +84,7 @@ def nats(
                 most=most,
                 payload=payload,
                 sync=_ALWAYS if sync_always else "",
-                tls=_TLS.format(*tls) if tls else "",
+                tls=_TLS.format(*tls, str(tls_first).lower()) if tls else "",
                 authorization=_PASSWORD.format(password) if password else "",
             )
         )

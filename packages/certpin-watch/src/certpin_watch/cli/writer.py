@@ -37,14 +37,16 @@ def writer(watch: Watch, listen: str | None, as_json: bool) -> None:
 
     from certpin.errors import ConfigError
     from certpin_watch.logs import configure
-    from certpin_watch.settings import nats_address, parse_listen
+    from certpin_watch.settings import nats_address, nats_authorities, parse_listen
     from certpin_watch.store.schema import prepare
 
     if watch.settings.nats is None:
         raise ConfigError(
             "the settings name no NATS server", key="nats", fix="name the NATS server in watch.toml"
         )
-    nats_address(watch.settings.nats)  # report a mistake now, instead of at each attempt to connect
+    # Report a mistake now, instead of at each attempt to connect.
+    nats_address(watch.settings.nats)
+    nats_authorities(watch.settings.nats_ca)
     prepare(watch.store)
     configure(watch.settings.log)
     address = parse_listen(listen, "--listen") if listen else None

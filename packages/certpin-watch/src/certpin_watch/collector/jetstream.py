@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import time
 from hashlib import sha256
 from inspect import iscoroutinefunction
@@ -47,12 +48,14 @@ from certpin_watch.collector.outage import (
     NotStoringError,
     Outage,
     UnsafeStreamError,
+    ignore_eof_warning,
 )
 from certpin_watch.context import end_task
-from certpin_watch.settings import nats_address
+from certpin_watch.settings import nats_address, nats_authorities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from nats.aio.subscription import Subscription
     from nats.js import JetStreamContext
@@ -112,12 +115,15 @@ async def connect_client(address: str, **options: Any) -> Client:
             key="nats",
             fix="pip install 'certpin[cluster]'",
         )
+    logging.getLogger("asyncio").addFilter(ignore_eof_warning)  # has no effect if repeated
     client = TlsClient()
     await client.connect(address, **options)
     return client
 
 
-async def connect(address: Secret, name: str, outage: Outage) -> Client:
+async def connect(
+    address: Secret, name: str, outage: Outage, authorities: Path | None = None
+) -> Client:
     """Open a connection to a NATS server. Until it succeeds, and if it breaks, the client retries.
 
     A message that is published while the connection is broken fails at once, because the sender of
@@ -127,7 +133,10 @@ async def connect(address: Secret, name: str, outage: Outage) -> Client:
         address: the URL of the server, which may contain a password.
         name: a name for this connection, which the server shows.
         outage: records why an attempt failed, or why the connection broke.
+        authorities: a PEM file with the only authorities that are trusted for the server; None for
+            those of the platform.
     """
+    context = nats_authorities(authorities)
     return await connect_client(
         nats_address(address),
         name=name,
@@ -138,6 +147,7 @@ async def connect(address: Secret, name: str, outage: Outage) -> Client:
         max_outstanding_pings=2,
         error_cb=outage.on_error,
         reconnected_cb=outage.on_reconnected,
+        **({} if context is None else {"tls": context}),
     )
 
 
@@ -314,6 +324,7 @@ class JetStreamIntake:
         if watch.settings.nats is None:
             raise ValueError("the settings name no NATS server")
         self._address = watch.settings.nats
+        self._authorities = watch.settings.nats_ca
         self._settings = settings = watch.settings.collector
         limits = BatchLimits(settings.queue, settings.queue_bytes, _MAX_BATCH, _MAX_BYTES, _LANES)
         self._batcher = Batcher(self._publish, limits)
@@ -377,7 +388,9 @@ class JetStreamIntake:
 
     async def _connect(self) -> None:
         if self._client is None:
-            self._client = await connect(self._address, "certpin collector", self._outage)
+            self._client = await connect(
+                self._address, "certpin collector", self._outage, self._authorities
+            )
         # A packed body with its sample has less than twice the bytes of the body.
         self._batcher.limit_batches(self._client.max_payload // 2)
         stream = self._client.jetstream(timeout=_PUBLISH)

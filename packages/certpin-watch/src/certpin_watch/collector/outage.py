@@ -25,10 +25,14 @@ if TYPE_CHECKING:
 _PORT = 4222  # of NATS
 _AUTHORIZATION = "authorization violation"  # the server's message, in lower case
 _CONNECTION_FIX = "start it; check the address in nats, its user and its password"
+_STREAM_FIX = "check its stream and its disk"
+_CERTIFICATE_FIX = (
+    "name the authority of its certificate in nats_ca, and a name of the certificate in nats"
+)
 _MAX_TEXT = 200  # characters of a message of the server
 
 _LOGIN = "the server refuses the user or the password of the address"
-_CLOSED = (UnexpectedEOF, ConnectionResetError)
+_CLOSED = (UnexpectedEOF, ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
 _FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
     (ConnectionRefusedError, "the connection is refused: nothing listens there"),
     (socket.gaierror, "name resolution failed"),
@@ -58,6 +62,9 @@ class NotStoringError(NatsError):
 
     def __str__(self) -> str:
         return "it does not store messages: is its disk full?"
+
+
+_STREAM_FAILURES = UnsafeStreamError | NotStoringError
 
 
 class Outage:
@@ -91,8 +98,7 @@ class Outage:
         if reason in self._logged:
             return
         self._logged.add(reason)
-        is_connected = isinstance(exc, UnsafeStreamError | NotStoringError | APIError)
-        fix = "check its stream and its disk" if is_connected else _CONNECTION_FIX
+        fix = _fix_of(exc)
         _log.warning(
             "%s, because NATS is not ready: %s\n  fix: %s", self._consequence, self.reason, fix
         )
@@ -105,12 +111,28 @@ class Outage:
         self.reason = ""
 
 
+def ignore_eof_warning(record: logging.LogRecord) -> bool:
+    """Return False for a warning of asyncio about each end of a TLS connection of nats-py.
+
+    nats-py begins TLS in a way in which asyncio doesn't tell its own ``StreamReaderProtocol`` so.
+    The warning has no consequence. This is a filter of a logger.
+    """
+    return not record.getMessage().startswith("returning true from eof_received() has no effect")
+
+
+def _fix_of(exc: BaseException) -> str:
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return _CERTIFICATE_FIX
+    is_connected = isinstance(exc, _STREAM_FAILURES | APIError)
+    return _STREAM_FIX if is_connected else _CONNECTION_FIX
+
+
 def describe_failure(exc: BaseException) -> str:
     """Return a description of a NATS error for the log and for pages.
 
     It never contains a part of the server's address, which may have a password.
     """
-    if isinstance(exc, UnsafeStreamError | NotStoringError):
+    if isinstance(exc, _STREAM_FAILURES):
         return str(exc)
     if isinstance(exc, APIError) and exc.description:
         return printable(exc.description[:_MAX_TEXT])

@@ -111,7 +111,9 @@ class _Writer:
 
         settings = self._watch.settings
         assert settings.nats is not None  # noqa: S101  # run() checked it
-        client = await self._unless_stopped(connect(settings.nats, "certpin writer", outage))
+        client = await self._unless_stopped(
+            connect(settings.nats, "certpin writer", outage, settings.nats_ca)
+        )
         if client is None:
             return
         try:

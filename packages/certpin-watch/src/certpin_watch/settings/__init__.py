@@ -15,6 +15,7 @@ from certpin_watch.settings.file import (
     Thresholds,
     load,
     nats_address,
+    nats_authorities,
     parse_listen,
     require_nats,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "Thresholds",
     "load",
     "nats_address",
+    "nats_authorities",
     "parse_listen",
     "require_nats",
 ]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shlex
+import ssl
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 from certpin.errors import ConfigError, HostError, InputError, PinFileError
 from certpin.pinfile.file import Table, load_toml, locate_errors
 from certpin.probe import split_address
+from certpin.support.text import printable
 from certpin.x509 import quoted
 from certpin_watch.addresses import is_local_only
 from certpin_watch.secret import Secret, read_secret
@@ -134,6 +136,7 @@ class ServiceSettings:
         pins: the monitored pin files.
         store: the address of the database.
         nats: the address of a NATS server with JetStream; None without one.
+        nats_ca: the only trusted authorities for the NATS server (PEM); None for the platform's.
         public_url: the address of the pages for users, for links in messages.
         tls: the files of the certificate chain and of the key; None for plain HTTP.
 
@@ -151,6 +154,7 @@ class ServiceSettings:
     )
     store: Secret = setting(Secret(DEFAULT_STORE), read_secret)
     nats: Secret | None = setting(None, read_secret)
+    nats_ca: Path | None = setting(None, lambda table, name: Path(table.text(name)))
     public_url: str = setting("", _public_url)
     tls: tuple[Path, Path] | None = None
     access: AuthSettings = table_setting(AuthSettings)
@@ -227,6 +231,8 @@ def _read(table: Table, path: Path) -> ServiceSettings:
     values |= {"file": path, "folder": folder, "tls": _tls(table, folder)}
     if "pins" in values:
         values["pins"] = tuple(folder / file for file in values["pins"])
+    if "nats_ca" in values:
+        values["nats_ca"] = folder / values["nats_ca"]
     access = values.get("access")
     if access is not None and access.oidc is not None and access.oidc.ca_file is not None:
         oidc = replace(access.oidc, ca_file=folder / access.oidc.ca_file)
@@ -286,6 +292,26 @@ def nats_address(secret: Secret) -> str:
             fix=f"write tls://; or nats://…?{_TRUSTED} if the network itself is trusted",
         )
     return text.removesuffix(f"?{_TRUSTED}")
+
+
+def nats_authorities(path: Path | None) -> ssl.SSLContext | None:
+    """Return the TLS settings that trust only the authorities in a file (``nats_ca``).
+
+    Return None if there is no file: then the platform's authorities are trusted.
+
+    Raises:
+        ConfigError: the file can't be read, or has no certificate.
+    """
+    if path is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=path)
+    except OSError as exc:  # ssl.SSLError is one
+        raise ConfigError(
+            f"{printable(str(path))} has no authorities that can be used",
+            key="nats_ca",
+            fix="name a PEM file that this user can read, beside watch.toml or with its path",
+        ) from exc
 
 
 def _parts(text: str) -> tuple[str, str, str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from nats.errors import AuthorizationError, UnexpectedEOF
 from nats.js.errors import APIError
 
+from certpin.lab import Authority
 from certpin_watch.collector import jetstream, writer
 from certpin_watch.collector.app import open_intake
 from certpin_watch.collector.intake import NotDurableError
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin_watch.context import Watch
+    from tests.servers.nats import Nats
 
 
 def _warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -82,6 +85,64 @@ def test_a_wrong_password_is_logged(
     assert "the server refuses the user or the password of the address" in line
     assert f"127.0.0.1:{server.port}" in line
     assert "hunter2" not in caplog.text
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """The certificate and key of a NATS server, and its authority in ``ca.pem``."""
+    authority = Authority("a private authority")
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+    return authority.issue("localhost").write(tmp_path)
+
+
+def _secure(
+    watch: Watch, server: Nats, authorities: Path | None, user: str = "ann:secret"
+) -> Watch:
+    """Return the watch with the address of a server with TLS."""
+    address = Secret(f"tls://{user}@localhost:{server.port}")
+    settings = replace(watch.settings, nats=address, nats_ca=authorities)
+    return replace(watch, settings=settings)
+
+
+@pytest.mark.slow
+def test_a_private_authority_of_the_server_is_trusted_if_it_is_named(
+    tmp_path: Path, certificate: tuple[Path, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def is_ready(watch: Watch) -> None:
+        async with open_intake(watch) as intake:
+            await _becomes(intake.is_ready, True)
+
+    watch = _watch(tmp_path, "")
+    with nats(tls=certificate, tls_first=False, password="secret") as server:
+        asyncio.run(is_ready(_secure(watch, server, tmp_path / "ca.pem")))
+        assert not _warnings(caplog)
+        asyncio.run(_refused(_secure(watch, server, None)))
+    watch.store.close()
+    (line,) = _warnings(caplog)
+    assert "the server's certificate is refused: unable to get local issuer" in line
+    assert "fix: name the authority of its certificate in nats_ca" in line
+
+
+@pytest.mark.slow
+def test_a_wrong_password_over_tls_is_logged_once(
+    tmp_path: Path,
+    certificate: tuple[Path, Path],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jetstream, "_RECONNECT", 0.01)
+
+    async def refuse(watch: Watch) -> str:
+        async with open_intake(watch) as intake:
+            await asyncio.sleep(3)  # for many attempts
+            return intake.trouble
+
+    watch = _watch(tmp_path, "")
+    with nats(tls=certificate, tls_first=False, password="another") as server:
+        trouble = asyncio.run(refuse(_secure(watch, server, tmp_path / "ca.pem")))
+    watch.store.close()
+    assert trouble.startswith("the server refuses the user or the password of the address")
+    assert len(_warnings(caplog)) == 1, caplog.text
 
 
 async def _write_until_logged(watch: Watch, caplog: pytest.LogCaptureFixture) -> None:

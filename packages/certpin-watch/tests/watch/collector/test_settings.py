@@ -6,15 +6,18 @@ No error message contains the URL, because it may have a password.
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from certpin.errors import ConfigError
 from certpin.pinfile.file import Table
 from certpin_watch.secret import Secret
-from certpin_watch.settings import CollectorSettings, nats_address
+from certpin_watch.settings import CollectorSettings, nats_address, nats_authorities
 from certpin_watch.settings.reader import known_keys, read_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_every_setting_has_a_default_and_a_name() -> None:
@@ -97,3 +100,14 @@ def test_invalid_address_is_refused(written: str) -> None:
     with pytest.raises(ConfigError, match="not the address of a NATS server") as refused:
         nats_address(Secret(written.format(PASSWORD)))
     assert PASSWORD not in str(refused.value)
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_authorities_that_cannot_be_used_are_refused(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConfigError, match=r"ca\.pem has no authorities that can be used") as caught:
+        nats_authorities(path)
+    assert caught.value.key == "nats_ca"
+    assert nats_authorities(None) is None

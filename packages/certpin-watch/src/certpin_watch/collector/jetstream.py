@@ -40,7 +40,8 @@ from nats.js.api import (
 )
 from nats.js.errors import BadRequestError, NotFoundError
 
-from certpin.errors import ConfigError
+from certpin.errors import ConfigError, StoreError
+from certpin.support.text import counted
 from certpin_watch.collector.decode import pack_batch
 from certpin_watch.collector.intake import Batcher, BatchLimits, NotDurableError
 from certpin_watch.collector.outage import (
@@ -52,6 +53,7 @@ from certpin_watch.collector.outage import (
 )
 from certpin_watch.context import end_task
 from certpin_watch.settings import nats_address, nats_authorities
+from certpin_watch.store.reports import recorded_messages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,6 +66,8 @@ if TYPE_CHECKING:
     from certpin_watch.context import Watch
     from certpin_watch.secret import Secret
     from certpin_watch.settings import CollectorSettings
+
+_log = logging.getLogger("certpin.watch.collector")
 
 CONSUMER = "certpin-writer"
 
@@ -262,12 +266,15 @@ def consumer_config(settings: CollectorSettings) -> ConsumerConfig:
     )
 
 
-async def ensure_stream(stream: JetStreamContext, settings: CollectorSettings) -> None:
+async def ensure_stream(stream: JetStreamContext, settings: CollectorSettings) -> bool:
     """Create the stream of reports if it is missing. An existing stream is checked, not changed.
 
     A message stays in the stream until a writer has counted it, however long that takes. A full
     stream refuses new messages (``discard new``), because it must not drop reports that were
     accepted.
+
+    Returns:
+        True if the stream was missing.
 
     Raises:
         UnsafeStreamError: the existing stream could drop reports.
@@ -276,8 +283,36 @@ async def ensure_stream(stream: JetStreamContext, settings: CollectorSettings) -
         found = await stream.stream_info(settings.stream)
     except NotFoundError:
         await _add_stream(stream, settings)
-    else:
-        _check_stream(found.config)
+        return True
+    _check_stream(found.config)
+    return False
+
+
+async def open_stream(stream: JetStreamContext, watch: Watch) -> None:
+    """Create the stream of reports if it is missing, or check it; log if it was deleted.
+
+    Raises:
+        UnsafeStreamError: the existing stream could drop reports.
+    """
+    if await ensure_stream(stream, watch.settings.collector):
+        await asyncio.to_thread(_warn_of_lost_stream, watch)
+
+
+def _warn_of_lost_stream(watch: Watch) -> None:
+    """Log that a stream was created although it existed before: its messages are lost."""
+    name = watch.settings.collector.stream
+    try:
+        with watch.store.read() as connection:
+            waited = recorded_messages(connection, name)
+    except StoreError:
+        return
+    if waited is not None:
+        _log.warning(
+            "the stream %s was deleted, and is created again: reports that were accepted and not "
+            "counted yet are lost (when a writer last looked, %s waited)\n"
+            "  fix: find out why; keep the store_dir of NATS on a disk that persists",
+            *(name, counted(waited, "message")),
+        )
 
 
 def _check_stream(config: StreamConfig) -> None:
@@ -323,6 +358,7 @@ class JetStreamIntake:
     def __init__(self, watch: Watch) -> None:
         if watch.settings.nats is None:
             raise ValueError("the settings name no NATS server")
+        self._watch = watch
         self._address = watch.settings.nats
         self._authorities = watch.settings.nats_ca
         self._settings = settings = watch.settings.collector
@@ -394,7 +430,7 @@ class JetStreamIntake:
         # A packed body with its sample has less than twice the bytes of the body.
         self._batcher.limit_batches(self._client.max_payload // 2)
         stream = self._client.jetstream(timeout=_PUBLISH)
-        await ensure_stream(stream, self._settings)
+        await open_stream(stream, self._watch)
         if self._doubted:
             await self._check_storing(stream)
         self._stream = stream

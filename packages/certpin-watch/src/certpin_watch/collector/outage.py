@@ -46,6 +46,9 @@ _log = logging.getLogger("certpin.watch.collector")
 class ConsumerGoneError(NatsError):
     """The stream of reports, or the consumer that reads it, does not exist any more."""
 
+    def __str__(self) -> str:
+        return "the stream of the reports, or its consumer, was deleted"
+
 
 class UnsafeStreamError(NatsError):
     """The NATS stream of reports has a configuration that could lose accepted reports."""
@@ -64,7 +67,7 @@ class NotStoringError(NatsError):
         return "it does not store messages: is its disk full?"
 
 
-_STREAM_FAILURES = UnsafeStreamError | NotStoringError
+_STREAM_FAILURES = ConsumerGoneError | UnsafeStreamError | NotStoringError
 
 
 class Outage:

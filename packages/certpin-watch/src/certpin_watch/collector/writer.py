@@ -106,7 +106,7 @@ class _Writer:
                 await pause(self._stop, _RETRY)
 
     async def _work(self, outage: Outage) -> None:
-        from certpin_watch.collector.jetstream import connect, ensure_stream
+        from certpin_watch.collector.jetstream import connect, open_stream
         from certpin_watch.collector.outage import UnsafeStreamError
 
         settings = self._watch.settings
@@ -119,7 +119,7 @@ class _Writer:
         try:
             stream = client.jetstream()
             with contextlib.suppress(UnsafeStreamError):  # its messages are counted in any case
-                await ensure_stream(stream, settings.collector)
+                await open_stream(stream, self._watch)
             recording = asyncio.create_task(keep_recording_queue(self._watch, client))
             try:
                 await self._drain(client, stream, outage)

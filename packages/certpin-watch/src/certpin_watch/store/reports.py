@@ -517,6 +517,12 @@ def record_queue(
     connection.execute(new.on_conflict_do_update(index_elements=["stream"], set_=row))
 
 
+def recorded_messages(connection: Connection, stream: str) -> int | None:
+    """Return how many messages waited in a NATS stream when it was last seen; None if never."""
+    known = select(REPORT_QUEUE.c.messages).where(REPORT_QUEUE.c.stream == stream)
+    return connection.execute(known).scalar()
+
+
 def delete_empty_queues(connection: Connection) -> None:
     """Delete the records of NATS streams in which no message waited."""
     connection.execute(delete(REPORT_QUEUE).where(REPORT_QUEUE.c.messages == 0))

@@ -18,6 +18,7 @@ from certpin_watch.collector.intake import NotDurableError
 from certpin_watch.collector.outage import Outage, describe_failure
 from certpin_watch.health import ProcessHealth
 from certpin_watch.secret import Secret
+from certpin_watch.store.reports import recorded_messages
 from certpin_watch.web import unknowns
 from tests.servers._run import free_port
 from tests.servers.nats import nats
@@ -143,6 +144,38 @@ def test_a_wrong_password_over_tls_is_logged_once(
     watch.store.close()
     assert trouble.startswith("the server refuses the user or the password of the address")
     assert len(_warnings(caplog)) == 1, caplog.text
+
+
+@pytest.mark.slow
+def test_a_lost_stream_is_logged_and_a_new_one_is_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run(watch: Watch, *, lose: bool) -> None:
+        stop, needs = asyncio.Event(), dict[str, Any]()
+        task = asyncio.create_task(writer.run(watch, stop, needs))
+        await _becomes(lambda: "nats" in needs and _seen(watch), True)
+        if lose:
+            client = await jetstream.connect_client(server.url)
+            await client.jetstream().delete_stream(watch.settings.collector.stream)
+            await client.close()
+            await _becomes(lambda: "is created again" in caplog.text, True)
+        stop.set()
+        await task
+
+    def _seen(watch: Watch) -> bool:
+        with watch.store.read() as connection:
+            return recorded_messages(connection, watch.settings.collector.stream) is not None
+
+    with nats() as server:
+        watch = _watch(tmp_path, server.url)
+        asyncio.run(run(watch, lose=False))
+        assert not _warnings(caplog)
+        asyncio.run(run(watch, lose=True))
+        watch.store.close()
+    gone, created = _warnings(caplog)
+    assert "the stream of the reports, or its consumer, was deleted" in gone
+    assert "fix: check its stream and its disk" in gone
+    assert "the stream CERTPIN_REPORTS was deleted, and is created again: reports" in created
 
 
 async def _write_until_logged(watch: Watch, caplog: pytest.LogCaptureFixture) -> None:

@@ -326,7 +326,7 @@ class Evaluator:
                 maintenance_windows(sets, now, settings.maintenance),
             )
             known = alert_store.known_alerts(connection, now)
-            if self._files.differences:  # what is unknown here may be known to another instance
+            if self._files.differences:  # other instances may know more hosts and services
                 kept = frozenset(alert.rule for alert in known)
                 evaluation = replace(evaluation, skipped=evaluation.skipped | kept)
                 given_up: Mapping[str, int] = {}

@@ -117,8 +117,8 @@ class Outage:
 def ignore_eof_warning(record: logging.LogRecord) -> bool:
     """Return False for a warning of asyncio about each end of a TLS connection of nats-py.
 
-    nats-py begins TLS in a way in which asyncio doesn't tell its own ``StreamReaderProtocol`` so.
-    The warning has no consequence. This is a filter of a logger.
+    nats-py begins TLS on a connection without it, so that ``StreamReaderProtocol`` of asyncio does
+    not notice TLS. The warning has no consequence. This is a filter of a logger.
     """
     return not record.getMessage().startswith("returning true from eof_received() has no effect")
 

@@ -113,7 +113,7 @@ def compare_files(connection: Connection, mine: InstanceFiles, now: int) -> File
 def record_files(
     connection: Connection, mine: InstanceFiles, now: int, *, is_start: bool = False
 ) -> None:
-    """Store the files of this instance, and delete what is too old or was replaced.
+    """Store the files of this instance; delete those that are too old or were replaced.
 
     Args:
         connection: a transaction that may write.

@@ -371,8 +371,8 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "an instance gives up no message to a service that only another one may know",
         "run.py",
-        "            if self._files.differences:  # what",
-        "            if False:  # what",
+        "            if self._files.differences:  # other",
+        "            if False:  # other",
         _INSTANCES
         + "the_messages_of_a_service_that_another_instance_knows_are_not_given_up[sqlite]",
     ),

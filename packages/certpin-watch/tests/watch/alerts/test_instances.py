@@ -30,7 +30,7 @@ _HOUR, _WEEK = 3600, 7 * 86400
 
 
 class Cluster:
-    """Instances of the service with one store and one clock, each in a folder of its own."""
+    """Instances of the service with one store and one clock, each in a separate folder."""
 
     def __init__(self, store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.store = store

@@ -304,4 +304,12 @@ MUTATIONS: list[Mutation] = [
         "):",
         _DECODE + "unusual_report_is_left_to_the_codecs_which_accept_it",
     ),
+    _rule(
+        "only the authorities in nats_ca are trusted for the NATS server",
+        "jetstream.py",
+        '        **({} if context is None else {"tls": context}),\n',
+        "",
+        "tests/watch/collector/test_outage.py::"
+        "test_a_private_authority_of_the_server_is_trusted_if_it_is_named",
+    ),
 ]

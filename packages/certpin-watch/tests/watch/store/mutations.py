@@ -180,4 +180,12 @@ MUTATIONS: list[Mutation] = [
         "            pass\n",
         "tests/watch/store/test_engine.py::test_a_file_that_every_user_can_read_is_a_warning",
     ),
+    Mutation(
+        "a pooler in transaction mode gets no prepared statements",
+        "certpin_watch/store/connections.py",
+        '        connect_args["prepare_threshold"] = None\n',
+        "",
+        "tests/watch/store/test_engine.py::"
+        "test_behind_a_pooler_in_transaction_mode_no_statement_is_prepared",
+    ),
 ]

@@ -154,7 +154,7 @@ final class _Unsendable implements PinStorage {
   Future<String?> read() async => null;
 
   @override
-  Future<void> write(String text) async {}
+  Future<bool> replace(String? before, String text) async => true;
 }
 
 const String _otherPin = 'sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=';

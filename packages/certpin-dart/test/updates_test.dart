@@ -20,12 +20,25 @@ import 'vectors.dart';
 /// A storage that lasts as long as a test.
 final class _Memory implements PinStorage {
   String? text;
+  bool isBroken = false;
+
+  /// Takes the place of another isolate, once.
+  Future<void> Function()? beforeReplacing;
 
   @override
   Future<String?> read() async => text;
 
   @override
-  Future<void> write(String text) async => this.text = text;
+  Future<bool> replace(String? before, String text) async {
+    final other = beforeReplacing;
+    beforeReplacing = null;
+    await other?.call();
+    final isCurrent = this.text == before && !isBroken;
+    if (isCurrent) {
+      this.text = text;
+    }
+    return isCurrent;
+  }
 }
 
 /// A verifier that is not installed correctly.
@@ -62,6 +75,30 @@ void main() {
       }
     });
   }
+
+  test('of two states, the newer parts are kept', () {
+    final each = signedCases.firstWhere((x) => x['name'] == 'the_next_version');
+    final pins = readPins(signedFile(each['pins']));
+    const verifier = PointycastleVerifier();
+    final states = [
+      for (var made = 0; made < 2; made += 1)
+        newTrust(pins, signedFile(each['root']), verifier),
+    ];
+    final moments = (each['moments'] as List).cast<Json>();
+    for (final (index, state) in states.indexed) {
+      for (final moment in moments.take(index + 1)) {
+        final now = DateTime.parse(moment['now'] as String);
+        expect(_ask(state, signedFiles(moment), now), '');
+      }
+    }
+    final [older, newer] = states;
+    final texts = [storedState(older), storedState(newer)];
+    expect(texts.toSet(), hasLength(2));
+    expect(storedState(withStored(older, texts[1], verifier)), texts[1]);
+    expect(storedState(withStored(newer, texts[0], verifier)), texts[1]);
+    // Only the result has the newer parts.
+    expect(storedState(older), texts[0]);
+  });
 
   group('on a server', () {
     final right = signedCases.firstWhere(
@@ -218,10 +255,133 @@ void main() {
 
     test('what was stored and cannot be believed is told', () async {
       final app = updates(bundled, _Memory()..text = '{"schema": 1}');
-      await expectLater(app.load(), throwsA(isA<PinUpdateException>()));
+      await expectLater(app.load(), throwsA(_because('cache')));
       expect(app.version, 1);
       serve(signedFiles(moments[0]));
       await app.refresh();
+      expect(app.version, 2);
+    });
+
+    test('a damaged file has its own reason, and is replaced', () async {
+      final file = File('${folder.path}/damaged/pins.json');
+      final storage = FilePinStorage(file);
+      serve(signedFiles(moments[0]));
+      await updates(bundled, storage).refresh();
+      final whole = file.readAsBytesSync();
+      final changed = utf8
+          .decode(whole)
+          .replaceFirst(RegExp('"targets":"....'), '"targets":"AAAA');
+      for (final damaged in [
+        Uint8List(0),
+        whole.sublist(0, whole.length ~/ 2),
+        Uint8List.fromList([0xff, 0xfe, 0]),
+        utf8.encode(changed),
+      ]) {
+        file.writeAsBytesSync(damaged);
+        final app = updates(bundled, storage);
+        await expectLater(app.load(), throwsA(_because('cache')));
+        expect(app.version, 1);
+        await app.refresh();
+        expect(app.version, 2);
+        final next = updates(bundled, storage);
+        await next.load();
+        expect(next.version, 2);
+      }
+    });
+
+    group('two isolates with one file', () {
+      late File file;
+      late PinStorage storage;
+      late PinUpdates first;
+      late PinUpdates second;
+
+      setUp(() async {
+        file = File('${folder.path}/shared/pins.json');
+        storage = FilePinStorage(file);
+        if (file.parent.existsSync()) {
+          file.parent.deleteSync(recursive: true);
+        }
+        serve(signedFiles(moments[0]));
+        first = updates(bundled, storage, at: 1);
+        await first.refresh();
+        second = updates(bundled, storage, at: 1);
+        await second.load();
+        expect(second.version, 2);
+      });
+
+      Future<void> expectStored(int version) async {
+        final next = updates(bundled, storage, at: 1);
+        await next.load();
+        expect(next.version, version);
+        expect(file.parent.listSync(), hasLength(1));
+      }
+
+      test('an older set does not replace the stored one', () async {
+        serve(signedFiles(moments[1]));
+        await first.refresh();
+        serve(signedFiles(moments[0]));
+        await expectLater(second.refresh(), throwsA(_because('rollback')));
+        expect(second.version, 3);
+        await expectStored(3);
+      });
+
+      test('an app that does not load first keeps the stored set', () async {
+        serve(signedFiles(moments[1]));
+        await first.refresh();
+        serve(signedFiles(moments[0]));
+        final next = updates(bundled, storage, at: 1);
+        await expectLater(next.refresh(), throwsA(_because('rollback')));
+        await expectStored(3);
+      });
+
+      test('a set that is stored during a refresh is not lost', () async {
+        final stored = _Memory();
+        stored.beforeReplacing = () async {
+          serve(signedFiles(moments[1]));
+          await updates(bundled, stored, at: 1).refresh();
+          serve(signedFiles(moments[0]));
+        };
+        serve(signedFiles(moments[0]));
+        final late = updates(bundled, stored, at: 1);
+        await expectLater(late.refresh(), throwsA(_because('rollback')));
+        expect(late.version, 3);
+        final next = updates(bundled, stored, at: 1);
+        await next.load();
+        expect(next.version, 3);
+      });
+
+      test('both may refresh at the same time', () async {
+        serve(signedFiles(moments[1]));
+        await Future.wait([first.refresh(), second.refresh()]);
+        expect([first.version, second.version], [3, 3]);
+        await expectStored(3);
+      });
+
+      test('a file of a killed app is removed', () async {
+        final beside = File('${file.path}.new')..writeAsStringSync('half');
+        beside.setLastModifiedSync(DateTime.utc(2020));
+        serve(signedFiles(moments[1]));
+        await first.refresh();
+        await expectStored(3);
+      });
+
+      test('a file that another one is writing is waited for', () async {
+        final beside = File('${file.path}.new')..createSync();
+        final text = file.readAsStringSync();
+        final replaced = storage.replace(text, 'other');
+        await Future<void>.delayed(const Duration(milliseconds: 100));
+        expect(file.readAsStringSync(), text);
+        beside.deleteSync();
+        expect(await replaced, isTrue);
+        expect(await storage.replace(text, 'late'), isFalse);
+        expect(file.readAsStringSync(), 'other');
+      });
+    });
+
+    test('a storage that never stores does not hold the pins back', () async {
+      final app = updates(bundled, _Memory()..isBroken = true);
+      serve(signedFiles(moments[0]));
+      await expectLater(app.refresh(), throwsA(_because('storage')));
       expect(app.version, 2);
     });
   });

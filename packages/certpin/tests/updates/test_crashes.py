@@ -446,6 +446,20 @@ def test_a_set_that_another_process_fetched_is_adopted_and_reported(world: World
     until(lambda: heard == ["updated", "checked"])
 
 
+def test_a_stale_server_does_not_undo_the_set_of_another_process(world: World) -> None:
+    app, other = world.updater(), world.updater()
+    assert app.refresh().version == 2
+    timestamp = world.repository.path("timestamp")
+    stale = timestamp.read_bytes()
+    world.publish(3)
+    assert other.refresh().version == 3
+    timestamp.write_bytes(stale)
+    with pytest.raises(UpdateError) as refused:
+        app.refresh()
+    assert (refused.value.reason, app.status.version) == ("rollback", 3)
+    assert world.updater().status.version == 3
+
+
 def test_a_check_waits_for_another_process(world: World) -> None:
     app = world.updater()
     world.cache.mkdir()

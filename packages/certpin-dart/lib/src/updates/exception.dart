@@ -22,7 +22,8 @@ final class PinUpdateException implements Exception {
   /// - `content`: the pin set is signed, but must not be used
   /// - `too-long`: the server sends more than the maximum size
   /// - `http`, `network`, `pins`: the server was not reached, or is not pinned
-  /// - `cache`, `storage`: the stored state cannot be read or written
+  /// - `cache`: the stored state is damaged
+  /// - `storage`: the stored state cannot be read or written
   /// - `unexpected`: an unforeseen error
   final String reason;
 

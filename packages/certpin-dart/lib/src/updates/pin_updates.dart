@@ -50,6 +50,9 @@ final class SignedSource {
 /// ```
 ///
 /// After any failure, the current pins stay in force.
+///
+/// Several isolates of an app may each have one with the same [storage]. Each
+/// [refresh] begins with the newest state that any of them has stored.
 final class PinUpdates implements PinSet {
   /// Creates pins that start with [bundled]. [now] is the clock, for tests.
   ///
@@ -89,8 +92,11 @@ final class PinUpdates implements PinSet {
   final DateTime Function() now;
 
   Trust? _trust; // `null` until the root in the app was verified
-  String? _stored;
+  String? _stored; // as it was read or written last; `null` if unreadable
   Future<void>? _running;
+
+  // Each further one means that another isolate has stored a newer state.
+  static const int _maxTries = 10;
 
   @override
   String get name => bundled.name;
@@ -126,15 +132,12 @@ final class PinUpdates implements PinSet {
   /// works, and the pins of the app stay in force.
   Future<void> load() async {
     try {
-      final trust = _begun();
-      final text = await storage.read();
-      if (text == null) {
-        _trust ??= trust;
-        return;
+      final begun = _trust ?? _begun();
+      final text = await _read();
+      final trust = _trust ??= begun;
+      if (text != null) {
+        _trust = _restored(trust, text);
       }
-      restore(trust, text, verifier);
-      _trust = trust;
-      _stored = text;
     } on Object catch (error, trace) {
       Error.throwWithStackTrace(_understood(error), trace);
     }
@@ -161,16 +164,17 @@ final class PinUpdates implements PinSet {
   Future<void> _refresh() async {
     SignedFetcher? fetcher;
     try {
-      final trust = _trust ??= _begun();
+      _trust ??= _begun();
+      await _catchUp();
       fetcher = SignedFetcher(
         Uri.parse(source.url),
-        current: pinsInForce(trust),
+        current: _inForce,
         bundled: bundled,
         app: app,
         findProxy: findProxy,
         now: now,
       );
-      await _follow(fetcher, trust);
+      await _follow(fetcher);
     } on Object catch (error, trace) {
       Error.throwWithStackTrace(_understood(error), trace);
     } finally {
@@ -178,14 +182,22 @@ final class PinUpdates implements PinSet {
     }
   }
 
-  Future<void> _follow(SignedFetcher fetcher, Trust trust) async {
-    final refresh = refreshOf(trust);
+  Future<void> _follow(SignedFetcher fetcher) async {
+    Refresh? refresh;
     FileSystemException? unwritten;
-    while (refresh.phase != 'done') {
+    while (refresh?.phase != 'done') {
+      final trust = _trust!;
+      // A refresh of one state is not continued in another one.
+      if (refresh == null || !identical(refresh.trust, trust)) {
+        refresh = refreshOf(trust);
+      }
       final Uint8List? bytes = await fetcher.fetch(wanted(refresh));
+      if (!identical(refresh.trust, _trust)) {
+        continue;
+      }
       take(refresh, bytes, now(), verifier);
       try {
-        await _save(trust);
+        await _save();
       } on FileSystemException catch (error) {
         unwritten = error; // active in memory until the app exits
       }
@@ -195,11 +207,60 @@ final class PinUpdates implements PinSet {
     }
   }
 
-  Future<void> _save(Trust trust) async {
-    final text = storedState(trust);
-    if (text != _stored) {
-      await storage.write(text);
+  /// Stores the state. If another isolate or process has stored one meanwhile,
+  /// the newer parts of both are in force and stored.
+  Future<void> _save() async {
+    for (var tries = 0; tries < _maxTries; tries += 1) {
+      final text = storedState(_trust!);
+      if (text == _stored) {
+        return;
+      }
+      if (await storage.replace(_stored, text)) {
+        _stored = text;
+        return;
+      }
+      await _catchUp();
+    }
+    throw const FileSystemException('The stored set is replaced all the time');
+  }
+
+  /// Puts the newer parts of the stored state in force. One that cannot be used
+  /// is ignored, because the next write replaces it.
+  Future<void> _catchUp() async {
+    final known = _stored;
+    try {
+      final text = await _read();
+      if (text != null && text != known) {
+        _trust = _restored(_trust!, text);
+      }
+    } on PinUpdateException {
+      return;
+    } on FileSystemException {
+      return; // writing reports it
+    }
+  }
+
+  Future<String?> _read() async {
+    String? text;
+    try {
+      return text = await storage.read();
+    } finally {
       _stored = text;
+    }
+  }
+
+  /// Returns [trust] itself if [text] has nothing newer.
+  Trust _restored(Trust trust, String text) {
+    try {
+      final found = withStored(trust, text, verifier);
+      return storedState(found) == storedState(trust) ? trust : found;
+    } on PinUpdateException catch (error) {
+      final PinUpdateException(:reason, :problem) = error;
+      // The other reasons are about what the server sent.
+      throw PinUpdateException(
+        'cache',
+        reason == 'cache' ? problem : '$problem ($reason)',
+      );
     }
   }
 }

@@ -38,15 +38,19 @@ String storedState(Trust trust) {
   };
   final good = trust.good;
   if (good != null) {
-    kept['good'] = <String, Object?>{
-      'root': good.root,
-      'timestamp': base64.encode(good.timestamp),
-      'snapshot': base64.encode(good.snapshot),
-      'targets': base64.encode(good.targets),
-      'pins': base64.encode(good.bytes),
-    };
+    kept['good'] = _storedSet(good);
   }
   return jsonEncode(kept);
+}
+
+Map<String, Object?> _storedSet(SignedSet good) {
+  return <String, Object?>{
+    'root': good.root,
+    'timestamp': base64.encode(good.timestamp),
+    'snapshot': base64.encode(good.snapshot),
+    'targets': base64.encode(good.targets),
+    'pins': base64.encode(good.bytes),
+  };
 }
 
 String? _text(Metadata? found) {
@@ -56,8 +60,25 @@ String? _text(Metadata? found) {
   return base64.encode(found.bytes);
 }
 
-/// Restores a stored state. Throws if the text is not trustworthy; its pins are
-/// then not used.
+/// Returns [trust] with a stored state: of each part, the newer one. Another
+/// isolate or process of the app may have stored it.
+///
+/// Throws if the text is not trustworthy; its pins are then not used.
+Trust withStored(Trust trust, String text, SignatureVerifier verifier) {
+  final merged = Trust(
+    trust.bundled,
+    [...trust.roots],
+    trust.timestamp,
+    trust.snapshot,
+    trust.targets,
+    trust.good,
+  );
+  restore(merged, text, verifier);
+  return merged;
+}
+
+/// Restores a stored state into [trust], which never goes back. Throws if the
+/// text is not trustworthy; do not use [trust] then.
 void restore(Trust trust, String text, SignatureVerifier verifier) {
   final kept = decodedObject(_utf8(text));
   if (kept['schema'] != _schema) {
@@ -70,13 +91,60 @@ void restore(Trust trust, String text, SignatureVerifier verifier) {
       trust.roots.add(nextRoot(trust.roots.last, bytes, name, verifier));
     }
   }
-  trust.timestamp = _seen(kept, 'timestamp');
-  trust.snapshot = _seen(kept, 'snapshot');
-  trust.targets = _seen(kept, 'targets');
+  final stored = Trust(
+    trust.bundled,
+    trust.roots,
+    _seen(kept, 'timestamp'),
+    _seen(kept, 'snapshot'),
+    _seen(kept, 'targets'),
+    null,
+  );
+  // First: a thief of replaced keys could have signed the highest version.
+  dropReplaced(stored, verifier);
   dropReplaced(trust, verifier);
+  trust.timestamp = _newer(trust.timestamp, stored.timestamp);
+  trust.snapshot = _newer(trust.snapshot, stored.snapshot);
+  trust.targets = _newer(trust.targets, stored.targets);
   if (kept.containsKey('good')) {
-    trust.good = _good(trust, objectAt(kept, 'good'), verifier);
+    final found = _good(trust, objectAt(kept, 'good'), verifier);
+    trust.good = _newerSet(trust, found, verifier);
   }
+}
+
+Metadata? _newer(Metadata? known, Metadata? stored) {
+  if (known == null || stored == null) {
+    return known ?? stored;
+  }
+  return stored.version > known.version ? stored : known;
+}
+
+/// Returns the known set or the [stored] one: that which current keys signed,
+/// else the higher version, else the one whose metadata expires later.
+SignedSet _newerSet(
+  Trust trust,
+  SignedSet stored,
+  SignatureVerifier verifier,
+) {
+  final good = trust.good;
+  if (good == null) {
+    return stored;
+  }
+  // The stored roots may have replaced its keys.
+  final known = _good(trust, _storedSet(good), verifier);
+  if (_isNewerSet(stored, known)) {
+    return stored;
+  }
+  return known.superseded == good.superseded ? good : known;
+}
+
+bool _isNewerSet(SignedSet one, SignedSet other) {
+  if (one.superseded != other.superseded) {
+    return other.superseded;
+  }
+  if (one.pins.version != other.pins.version) {
+    return one.pins.version > other.pins.version;
+  }
+  return one.promise.until.isAfter(other.promise.until);
 }
 
 Metadata? _seen(Map<String, Object?> kept, String role) {

@@ -10,6 +10,7 @@ from tests._mutation import Mutation
 _DART = "certpin/formats/flutter/dart/src/"
 _VECTORS = "tests/formats/flutter/test_signed.py::test_dart_decides_as_python_tuf"
 _SIGNED = "tests/formats/flutter/test_signed.py::test_"
+_PACKAGE = "tests/formats/flutter/test_package.py::test_the_other_tests_of_the_package_pass[3.7.3]"
 _RULES = "tests/formats/flutter/test_signed_rules.py::test_"
 
 
@@ -142,11 +143,33 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "the root in the app is verified before anything is stored",
         "updates/pin_updates.dart",
-        "      final trust = _begun();\n      final text = await storage.read();\n"
-        "      if (text == null) {\n        _trust ??= trust;\n        return;\n      }\n",
-        "      final text = await storage.read();\n"
-        "      if (text == null) {\n        return;\n      }\n      final trust = _begun();\n",
-        "tests/formats/flutter/test_package.py::test_the_other_tests_of_the_package_pass[3.7.3]",
+        "      final begun = _trust ?? _begun();\n      final text = await _read();\n"
+        "      final trust = _trust ??= begun;\n",
+        "      final text = await _read();\n"
+        "      if (text == null) {\n        return;\n      }\n"
+        "      final trust = _trust ??= _begun();\n",
+        _PACKAGE,
+    ),
+    _rule(
+        "a refresh begins with what another isolate has stored",
+        "updates/pin_updates.dart",
+        "      _trust ??= _begun();\n      await _catchUp();\n",
+        "      _trust ??= _begun();\n",
+        _PACKAGE,
+    ),
+    _rule(
+        "what another isolate stores during a refresh is not lost",
+        "updates/pin_updates.dart",
+        "      await _catchUp();\n    }\n    throw",
+        "      await _read();\n    }\n    throw",
+        _PACKAGE,
+    ),
+    _rule(
+        "a stored state does not replace a newer one",
+        "updates/state.dart",
+        "stored.version > known.version ? stored : known",
+        "stored",
+        _PACKAGE,
     ),
     _rule(
         "a root is not of another pin set",

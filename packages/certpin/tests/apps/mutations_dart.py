@@ -36,6 +36,27 @@ _LITERALS = [
         f"{_PINS}another_digest_is_no_pin",
     ),
     Mutation(
+        "a key that the app refuses is not imported",
+        f"{_A}merge.py",
+        "        elif refusal := self._refused.get(found.pin):\n",
+        "        elif refusal := None:\n",
+        f"{_T}dart_flavours.py::test_a_key_that_the_app_refuses_is_listed_and_not_imported",
+    ),
+    Mutation(
+        "a certificate that the app refuses is not imported",
+        f"{_A}merge.py",
+        'if refusal := next(filter(None, refusals), ""):',
+        "if refusal := None:",
+        f"{_T}dart_flavours.py::test_a_refused_certificate_is_not_imported_nor_a_pin_of_its_key",
+    ),
+    Mutation(
+        "a source file of a flavour has no pins of the store",
+        f"{_A}project.py",
+        "            if builds := selection.builds_of_source(listed):\n",
+        "            if builds := None:\n",
+        f"{_T}builds.py::test_a_source_file_of_other_builds_is_not_imported",
+    ),
+    Mutation(
         "the key that signs the app is not that of a server",
         f"{_A}usage.py",
         "self.is_signing = bool(inner & _SIGNING_WORDS)",

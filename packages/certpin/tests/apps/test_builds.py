@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.apps.builds import DEBUG_BUILDS, builds_of, builds_of_flavours, is_for_debug
+from certpin.apps.builds import (
+    DEBUG_BUILDS,
+    builds_of,
+    builds_of_flavours,
+    builds_of_source,
+    is_for_debug,
+)
 from certpin.apps.merge import draft_policies
+from certpin.apps.model import FileFindings, FoundPin, Place
 from certpin.formats import FORMATS
 from certpin.lab import Authority
 from certpin.pins import Pin, pins_of
@@ -16,6 +24,11 @@ from certpin.x509 import name_of
 from tests.apps._project import read, write
 from tests.cli._chains import self_signed
 from tests.kit import NOBODY, NOBODY_ELSE, anchors, pin_set, policy
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from certpin.apps.model import SourceFile
 
 HOST = "api.bank.example"
 MAIN = "android/app/src/main/res/xml/network_security_config.xml"
@@ -104,6 +117,58 @@ def test_a_property_list_of_other_builds_is_not_imported(name: str, builds: str)
     pins, dropped = _imported()
     assert pins == [NOBODY, NOBODY_ELSE]
     assert f"{OTHER}: only {builds} use it" in dropped
+
+
+@pytest.mark.parametrize(
+    ("name", "builds"),
+    [
+        ("lib/env_dev.dart", "builds of the flavour 'dev'"),
+        ("lib/environment.staging.dart", STAGING),
+        ("lib/pinsDev.dart", "builds of the flavour 'dev'"),
+        ("lib/staging/pins.dart", STAGING),
+        ("lib/debug/pins.dart", DEBUG_BUILDS),
+        ("lib/pins_debug.dart", DEBUG_BUILDS),
+    ],
+)
+def test_a_source_file_of_other_builds_is_not_imported(name: str, builds: str) -> None:
+    others = f"{NOBODY_ELSE}\n{OTHER}\n"
+    files = {"pubspec.yaml": "name: bank\n", "lib/pins.dart": f"{NOBODY}\n{NOBODY_ELSE}\n"}
+    write(Path(), {**files, name: others})
+    pins, dropped = _imported(HOST)
+    assert pins == [NOBODY, NOBODY_ELSE]
+    assert dropped == [f"{pin}: only {builds} use it" for pin in (NOBODY_ELSE, OTHER)]
+    # The user asks for that build.
+    assert list(draft_policies(read(name).findings, [HOST]).hosts[HOST].pins) == [
+        NOBODY_ELSE,
+        OTHER,
+    ]
+
+
+def test_the_name_of_a_pin_says_more_than_that_of_its_file() -> None:
+    def reader(file: SourceFile, _now: datetime) -> FileFindings:
+        place = Place(file.path, 1)
+        pins = {"prodPins": NOBODY, "apiPins": OTHER}
+        return FileFindings(pins=[FoundPin(pin, place, name) for name, pin in pins.items()])
+
+    write(Path(), {"lib/dev/pins.dart": ""})
+    found = read(".", reader=reader).findings.pins
+    assert [each.builds for each in found] == ["", "builds of the flavour 'dev'"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["lib/user_profile.dart", "lib/profile/pins.dart", "lib/contest.dart", "lib/env_non_dev.dart"],
+)
+def test_other_source_files_are_those_of_the_store(path: str) -> None:
+    assert builds_of_source(path) == ""
+
+
+def test_keys_in_a_file_of_refused_keys_are_not_imported() -> None:
+    write(Path(), {"lib/pins.dart": f"{NOBODY}\n{OTHER}\n", "lib/revoked_pins.dart": f"{OTHER}\n"})
+    pins, dropped = _imported(HOST)
+    assert pins == [NOBODY]
+    assert len(dropped) == 2
+    assert all("'revoked_pins'" in each for each in dropped)
 
 
 @pytest.mark.parametrize(

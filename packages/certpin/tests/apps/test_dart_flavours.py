@@ -1,9 +1,12 @@
-"""Pins of development builds: a question lists each, and no import makes it a production backup."""
+"""Pins of development builds, and keys that the app refuses: no import makes one a backup."""
 
 from __future__ import annotations
 
 import pytest
 
+from certpin.apps.merge import draft_policies
+from certpin.lab import Authority
+from certpin.pins import pins_of
 from tests.apps._dart import KEY, KEY_2, NEEDS_PARSER, questions, read
 
 pytestmark = NEEDS_PARSER
@@ -56,3 +59,60 @@ def test_a_pin_of_a_flavour_is_a_question(code: str) -> None:
 def test_a_pin_without_a_flavour_is_read(code: str) -> None:
     assert A.strip("'") in [str(each.pin) for each in read(code).pins]
     assert not [each for each in questions(code) if "flavour" in each]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"const api = PinConfig(host: 'api.bank.example', pins: [{A}], compromisedPins: [{B}]);",
+        f"const pins = {{'api.bank.example': [{A}]}}, revokedPins = {{'api.bank.example': [{B}]}};",
+        f"const pins = [{A}]; const blacklistedPins = [{B}];",
+        f"const pins = [{A}]; const _blocked = {{{B}}};",
+        f"const pins = [{A}]; const pinBlackList = [{B}];",
+        f"const pins = [{A}]; final denyList = Set.unmodifiable([{B}]);",
+        f"const pins = [{A}]; final leaked = [{B}].toSet();",
+        f"const pins = [{A}], old = {B}; const stolenKeys = [old];",
+        f"const pins = [{A}, {B}]; const revoked = [{B}];",
+        f"const pins = [{A}, {B}]; const banned = {{if (true) ...[{B}]}};",
+        f"const pins = {{'allowed': [{A}], 'untrusted': [{B}]}};",
+        f"List<String> pins() => [{A}]; List<String> distrustedPins() => [{B}];",
+        f"class RevokedPins {{ static const values = [{B}]; }} const pins = [{A}];",
+    ],
+)
+def test_a_key_that_the_app_refuses_is_listed_and_not_imported(code: str) -> None:
+    draft = draft_policies(read(f"\n{code}"), ["api.bank.example"])
+    (host,) = draft.hosts.values()
+    assert list(map(str, host.pins)) == [A.strip("'")]
+    listed = {str(each.place): each.what for each in draft.dropped}
+    assert list(listed) == ["lib/a.dart:2"]
+    assert B.strip("'") in listed["lib/a.dart:2"]
+    assert 'state = "compromised"' in listed["lib/a.dart:2"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"const pins = [{A}]; final untrusted = !pins.contains(key);",
+        f"final isCompromised = ![{A}].contains(key);",
+        f"const pins = [{A}]; final blocked = pins.every((pin) => pin != key);",
+        f"const pins = [{A}]; final rejected = check(pins: pins);",
+        f"const notRevokedPins = [{A}];",
+        f"bool isBlocked(key) => !pins.contains(key); const pins = [{A}];",
+        f"bool isBlocked(key) {{ const pins = [{A}]; return !pins.contains(key); }}",
+        f"class BlockedUserPage {{ static const pins = [{A}]; }}",
+    ],
+)
+def test_a_key_that_the_app_compares_is_no_refused_one(code: str) -> None:
+    assert [each.refusing_name for each in read(code).pins] == [""]
+
+
+def test_a_refused_certificate_is_not_imported_nor_a_pin_of_its_key() -> None:
+    authority = Authority("Stolen CA")
+    certificate = authority.certificate
+    key = str(pins_of(certificate)[0])
+    text = authority.pem.decode()
+    found = read(f"const revokedCertificates = ['''{text}''']; const pins = [{A}, '{key}'];")
+    draft = draft_policies(found, ["api.bank.example"])
+    (host,) = draft.hosts.values()
+    assert list(map(str, host.pins)) == [A.strip("'")]
+    assert len(draft.dropped) == 2

@@ -1,8 +1,8 @@
 """Decide from a file's path which builds of the app contain it: those for the app store, or others.
 
-It applies to the configuration of Android and Apple, and to certificates: their folder or name says
-for which build they are. The pins and certificates of other builds don't belong into the pin set of
-a release.
+It applies to the configuration of Android and Apple, to certificates, and to source files: their
+folder or name says for which build they are. The pins and certificates of other builds don't belong
+into the pin set of a release.
 """
 
 from __future__ import annotations
@@ -51,17 +51,30 @@ def builds_of(path: str) -> str:
     """
     source_set = _source_set(path)
     file = PurePosixPath(path)
-    # Folders have many names: only one that is a single word, such as "staging", is for a flavour.
-    folder = file.parent.name if len(words(file.parent.name)) == 1 else ""
-    name = affirmed_words(file.stem)
     if (
         is_for_debug(path)
-        or "debug" in (*name, *words(folder))
-        or name[-1:] == ("profile",)
+        or affirmed_words(file.stem)[-1:] == ("profile",)
         or _TEST_BUNDLE.fullmatch(file.parent.name)
     ):
         return DEBUG_BUILDS
-    flavours = map(flavour_of, (source_set, file.stem, folder))
+    return builds_of_source(path, flavour_of(source_set))
+
+
+def builds_of_source(path: str, flavour: str = "") -> str:
+    """Return the builds that use a source file, such as ``env_dev.dart`` or ``staging/pins.dart``.
+
+    Empty if they are those for the app store. ``profile`` is no build here, but part of the app.
+
+    Args:
+        path: the path of the file in the project.
+        flavour: the flavour to name instead of that in the path.
+    """
+    file = PurePosixPath(path)
+    # Folders have many names: only one that is a single word, such as "staging", is for a flavour.
+    folder = file.parent.name if len(words(file.parent.name)) == 1 else ""
+    if "debug" in (*affirmed_words(file.stem), *words(folder)):
+        return DEBUG_BUILDS
+    flavours = (flavour, flavour_of(file.stem), flavour_of(folder))
     return builds_of_flavours(*list(filter(None, flavours))[:1])
 
 

@@ -55,6 +55,12 @@ class Literal:
     is_debug: bool = False
 
     @property
+    def refusing_name(self) -> str:
+        """The name of a list of refused keys that contains the string; empty without one."""
+        name = next((each.refusing_name for each in self.usages if each.refusing_name), "")
+        return printable(name[:MAX_NAME])
+
+    @property
     def name(self) -> str:
         """The first name that the code gives to the string, safe to print; empty without a name."""
         name = next((name for usage in self.usages for name in usage.names), "")
@@ -165,7 +171,7 @@ class LiteralReader:
     hashing_line: int = 0
     _undecided: list[tuple[bytes, Unknown]] = field(default_factory=list)
     _asked: dict[Unknown, None] = field(default_factory=dict)
-    _seen: set[tuple[Pin, int, tuple[str, ...]]] = field(default_factory=set)
+    _seen: set[tuple[Pin, int, tuple[str, ...], str]] = field(default_factory=set)
 
     def read(self, literal: Literal) -> None:
         """Add the pins, certificates and questions of one string to the results."""
@@ -210,7 +216,8 @@ class LiteralReader:
             flavours = filter(None, [flavour_of_usages(literal.usages)])
             builds = DEBUG_BUILDS if literal.is_debug else builds_of_flavours(*flavours)
             self.findings.certificates += [
-                FoundCertificate(each, self._place(literal), builds) for each in certificates
+                FoundCertificate(each, self._place(literal), builds, literal.refusing_name)
+                for each in certificates
             ]
 
     def _add_prefixed(self, literal: Literal, spelling: str, pin: Pin | None) -> None:
@@ -244,14 +251,17 @@ class LiteralReader:
             )
             return
         hosts = tuple(dict.fromkeys(host for usage in literal.usages for host in usage.hosts))
-        if not hosts:
+        refusing_name = literal.refusing_name
+        if not hosts and not refusing_name:
             self._ask_host(literal)
-        if (pin, literal.line, hosts) in self._seen:
+        if (pin, literal.line, hosts, refusing_name) in self._seen:
             return
-        self._seen.add((pin, literal.line, hosts))
+        self._seen.add((pin, literal.line, hosts, refusing_name))
         place = self._place(literal)
         builds = DEBUG_BUILDS if literal.is_debug else ""
-        self.findings.pins.append(FoundPin(pin, place, literal.name, hosts, builds))
+        self.findings.pins.append(
+            FoundPin(pin, place, literal.name, hosts, builds, refusing_name=refusing_name)
+        )
 
     def _ask_host(self, literal: Literal) -> None:
         """Add a question about the host of a pin if code near the pin seems to name the host."""

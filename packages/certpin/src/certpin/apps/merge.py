@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from certpin.apps.model import FileFindings, FoundCertificate, FoundPin, Place
-    from certpin.pins import Role
+    from certpin.pins import Pin, Role
+    from certpin.x509 import Certificate
 
 _HTTPS = 443
 _PLATFORM_FILES = (".xml", ".plist")  # their pins are compared with the whole chain
@@ -82,6 +83,7 @@ class _Merge:
         self.dropped = list(findings.dropped)
         self.unknown: list[Unknown] = []
         self._findings = findings
+        self._refused = _refused_digests(findings)
         self._named = named
         self._roots = roots
         self._homeless: list[str] = []  # the places of pins without a host
@@ -93,6 +95,8 @@ class _Merge:
         where = self._where(found.place, found.name)
         if found.builds:
             self._drop(f"{found.pin}: only {found.builds} use it", found.place)
+        elif refusal := self._refused.get(found.pin):
+            self._drop(f"{found.pin}: {refusal}", found.place)
         elif found.pin.is_placeholder:
             self._drop(f"{found.pin}: it is an example from some documentation", found.place)
         else:
@@ -130,6 +134,10 @@ class _Merge:
         if found.builds:
             what = f"the certificate of {name_of(certificate)}: only {found.builds} use it"
             self._drop(what, found.place)
+            return
+        refusals = (self._refused.get(pin) for pin in pins_of(certificate))
+        if refusal := next(filter(None, refusals), ""):
+            self._drop(f"the certificate of {name_of(certificate)}: {refusal}", found.place)
             return
         if authority and not names:
             self._authorities.append(found)
@@ -367,3 +375,27 @@ def host_patterns(names: Iterable[str]) -> Iterator[HostPattern]:
             yield HostPattern.parse(name)
         except HostError:
             continue
+
+
+def _refused_digests(findings: FileFindings) -> dict[Pin, str]:
+    """Return the pins that the app refuses, and the reason for each: none may become accepted.
+
+    That is so wherever else the app has them.
+    """
+    found = {each.pin: each.refusing_name for each in findings.pins if each.refusing_name}
+    for certificate in findings.certificates:
+        if certificate.refusing_name:
+            pins = _pins_if_readable(certificate.certificate)
+            found |= dict.fromkeys(pins, certificate.refusing_name)
+    return {
+        pin: f"the name '{name}' says that the app refuses this key: write it by hand, with "
+        'state = "compromised"'
+        for pin, name in found.items()
+    }
+
+
+def _pins_if_readable(certificate: Certificate) -> tuple[Pin, ...]:
+    try:
+        return tuple(pins_of(certificate))
+    except CertificateParseError:
+        return ()

@@ -74,6 +74,8 @@ class FoundPin:
         builds: the builds that use the pin, if none of them is for the app store, such as "debug
             builds": the pin doesn't belong into the pin set of a release. Empty for other pins.
         key_type: the type of a public key, such as ``EC P-256``; empty for a digest.
+        refusing_name: the name of the list or file of refused keys that contains the pin, such as
+            ``revokedPins``. Empty for other pins.
     """
 
     pin: Pin
@@ -82,6 +84,7 @@ class FoundPin:
     hosts: tuple[str, ...] = ()
     builds: str = ""
     key_type: str = ""
+    refusing_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,11 +92,13 @@ class FoundCertificate:
     """A certificate in an asset or a string of the app, and the file and line that contain it.
 
     ``builds`` names the builds that use it, if none of them is for the app store; else it is empty.
+    ``refusing_name`` is the name of the list or file of refused certificates that contains it.
     """
 
     certificate: Certificate
     place: Place
     builds: str = ""
+    refusing_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -204,6 +209,11 @@ class FileFindings:
         self.pins = [replace(each, builds=builds) for each in self.pins]
         self.certificates = [replace(each, builds=builds) for each in self.certificates]
         self.released_anchors = []
+
+    def refuse(self, name: str) -> None:
+        """Mark the pins and certificates as refused by the app, because of the file's name."""
+        self.pins = [replace(each, refusing_name=name) for each in self.pins]
+        self.certificates = [replace(each, refusing_name=name) for each in self.certificates]
 
     def extend(self, other: FileFindings) -> None:
         """Add the results of another file to these results."""

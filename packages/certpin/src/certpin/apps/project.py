@@ -11,15 +11,17 @@ import posixpath
 import re
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from certpin.apps import certificates, platforms
 from certpin.apps.allow import with_allowances
-from certpin.apps.builds import builds_of, is_for_debug
+from certpin.apps.builds import builds_of, builds_of_source, is_for_debug
 from certpin.apps.model import FileFindings, Place, SourceFile, Unread
 from certpin.apps.tree import ListedFile, NamedPath, list_files
+from certpin.apps.usage import is_production, is_refusing_pins
 from certpin.errors import ConfigError, FormatError, InputError
+from certpin.support.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -86,8 +88,9 @@ def read_project(
         FormatError: a path can't be read, or there are too many files.
     """
     read_source = language.load()
+    paths = list(paths)
     with list_files(paths) as tree:
-        selection = _Selection(tree, language)
+        selection = _Selection(tree, language, {str(Path(path)) for path in paths})
         project = Project(skipped=tree.skipped, left_out=selection.left_out)
         project.findings.extend(selection.findings)
         project.findings.unread += [
@@ -123,15 +126,33 @@ def _read_one(
     try:
         if listed.name.lower().endswith(selection.language.suffixes):
             found = read_source(file, now)
+            if builds := selection.builds_of_source(listed):
+                _limit_source(found, builds)
         else:
             found = _read_resource(selection, listed, file, now)
             if builds := selection.builds(listed):
                 found.limit_to(builds)
+        if is_refusing_pins(name := PurePosixPath(listed.name).stem):
+            found.refuse(printable(name))
     except (InputError, ConfigError) as exc:
         project.findings.unread.append(Unread.because_of(exc, file))
         return
     found.mistakes = with_allowances(file, found.mistakes)
     project.findings.extend(found)
+
+
+def _limit_source(found: FileFindings, builds: str) -> None:
+    """Mark the pins in a source file as used by ``builds`` only, because of the file's name.
+
+    The name of a pin, such as ``prodPins``, says more than that of its file.
+    """
+    released = {each for each in found.pins if is_production(each.name)}
+    pins = found.pins
+    found.limit_to(builds)
+    found.pins = [
+        before if before in released else after
+        for before, after in zip(pins, found.pins, strict=True)
+    ]
 
 
 def _read_resource(
@@ -174,8 +195,9 @@ class _Selection:
     The manifests (such as ``pubspec.yaml``) are read first, because they list the app's assets.
     """
 
-    def __init__(self, tree: Tree, language: Language) -> None:
+    def __init__(self, tree: Tree, language: Language, named: set[str]) -> None:
         self.language = language
+        self._named = named  # the paths of the user
         self.findings = FileFindings()
         self.manifests = 0
         self.left_out: list[str] = []
@@ -222,6 +244,13 @@ class _Selection:
     def builds(self, file: ListedFile) -> str:
         """Return the builds that use a file, if they are not for the app store; else empty."""
         return self._assets.get(file) or builds_of(self._path_in_project(file))
+
+    def builds_of_source(self, file: ListedFile) -> str:
+        """Return the builds that use a source file, if they are not for the app store; else empty.
+
+        A file that the user named itself is imported, whatever its name is.
+        """
+        return "" if file.path in self._named else builds_of_source(self._path_in_project(file))
 
     def _path_in_project(self, file: ListedFile) -> str:
         """Return the path that says which builds have a file: without the place of the checkout.

@@ -55,6 +55,14 @@ _DEVELOPMENT = frozenset(
 _PRODUCTION = frozenset({"prd", "prod", "production"})
 _BEFORE_PRODUCTION = frozenset({"non", "not", "pre"})  # preProd is not for the store
 _NEGATIONS = frozenset({"no", "non", "not"})
+# An app refuses the keys in such a list. "blacklist" may be written as two words.
+_REFUSED = frozenset(
+    {
+        *("banned", "blacklist", "blacklisted", "blocked", "blocklist", "blocklisted"),
+        *("compromised", "denied", "denylist", "denylisted", "disallowed", "distrusted"),
+        *("forbidden", "leaked", "refused", "rejected", "revoked", "stolen", "untrusted"),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,8 @@ class Usage:
         own_flavours: words such as ``dev`` in other names around the string. They count only if the
             string itself is written there, and not a constant that contains it.
         is_production: True if a name contains a word such as ``prod``, for the app store's build.
+        refusing_name: the name of a list of refused keys that contains the string, such as
+            ``revokedPins``; else empty.
     """
 
     names: tuple[str, ...] = ()
@@ -87,6 +97,7 @@ class Usage:
     flavours: tuple[str, ...] = ()
     own_flavours: tuple[str, ...] = ()
     is_production: bool = False
+    refusing_name: str = ""
 
 
 class UsageSigns:
@@ -172,6 +183,21 @@ def flavour_of_pins(name: str) -> str:
     """
     parts = words(name)
     return flavour_of(name) if len(parts) == 1 or PIN_WORDS & set(parts) else ""
+
+
+def is_refusing(name: str) -> bool:
+    """Return True if a name says that the app refuses its keys, as ``revokedPins`` does."""
+    parts = affirmed_words(name)
+    return bool(_REFUSED & {*parts, *map("".join, pairwise(parts))})
+
+
+def is_refusing_pins(name: str) -> bool:
+    """Return True if a name that says so is one word (``revoked``), or is about pins.
+
+    Other names are those of functions and files with another purpose, such as ``isBlocked``.
+    """
+    parts = words(name)
+    return is_refusing(name) and (len(parts) == 1 or bool(PIN_WORDS & set(parts)))
 
 
 def is_production(name: str) -> bool:

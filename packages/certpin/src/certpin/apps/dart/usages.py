@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 
 from certpin.apps.dart.code import BRANCHES, DEFINITIONS, FUNCTIONS
 from certpin.apps.literals import host_in
-from certpin.apps.usage import MAX_NAME, Usage, flavour_of, flavour_of_pins, is_production, words
+from certpin.apps.usage import (
+    MAX_NAME,
+    Usage,
+    flavour_of,
+    flavour_of_pins,
+    is_production,
+    is_refusing,
+    is_refusing_pins,
+    words,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -41,6 +50,9 @@ _HOST_PARAMETERS = frozenset(
 )
 # A list has `contains` too, but is searched for a variable, not for a constant.
 _SEARCHES = frozenset({"contains", "endsWith", "indexOf", "replaceAll", "split", "startsWith"})
+# The result of other calls is no list that contains the string.
+_COLLECTIONS = frozenset({"List", "Map", "Set", "UnmodifiableListView", "UnmodifiableSetView"})
+_COPIES = frozenset({"toList", "toSet"})
 _MAX_ENTRIES = 50  # of a map or record that describes one host
 _MAX_STRINGS = 50  # texts of one function in which a host is looked for
 _HOST_WORDS = frozenset(
@@ -72,6 +84,8 @@ class _Climb:
         self.flavours: list[str] = []
         self.own_flavours: list[str] = []
         self.is_production = False
+        self.is_contained = True  # the string itself is in what has the next name
+        self.refusing_name = ""
         self.host_expression = ""
         self.receiver: PinKind | None = None
         self.is_searched = False
@@ -80,8 +94,10 @@ class _Climb:
         current, is_outside, region = node, False, node
         self._compared(node, node)
         for parent in self.tree.ancestors(node):
+            self.is_contained = self.is_contained and self._contains(current, parent)
             if parent.type in FUNCTIONS:
                 name = self.flow.function_of(parent).name
+                self._refusing(name, is_refusing_pins(name))
                 (self.outer if is_outside else self.names).append(name)
                 self.own_flavours.append(flavour_of_pins(name))
                 region = region if region.type in FUNCTIONS else parent
@@ -92,6 +108,7 @@ class _Climb:
                 name = self.code.name_of(parent)
                 self.outer.append(name)
                 self.own_flavours.append(flavour_of(name))
+                self._refusing(name, is_refusing_pins(name))
             elif not is_outside and parent.type in _STEPS:
                 _STEPS[parent.type](self, current, parent)
             if parent.type in _HOST_CONDITIONS:
@@ -115,6 +132,7 @@ class _Climb:
             flavours=tuple(filter(None, self.flavours)),
             own_flavours=tuple(filter(None, self.own_flavours)),
             is_production=self.is_production,
+            refusing_name=self.refusing_name,
         )
 
     def _hosts_within(self, region: Node) -> Iterator[str]:
@@ -137,6 +155,26 @@ class _Climb:
         self.flavours.append(flavour_of_pins(name))
         self.own_flavours.append(flavour_of(name))
         self.is_production = self.is_production or is_production(name)
+        self._refusing(name, is_refusing(name))
+
+    def _refusing(self, name: str, says_so: bool) -> None:
+        """Record a name that says that the app refuses the keys in it (``revokedPins``)."""
+        if says_so and self.is_contained and not self.refusing_name:
+            self.refusing_name = name
+
+    def _contains(self, current: Node, parent: Node) -> bool:
+        """Return True if the value of ``parent`` contains that of ``current``, as a list does.
+
+        The value of ``!pins.contains(key)`` has no pin in it, whatever the name of its variable.
+        """
+        if parent.type == "arguments":
+            return self.code.call(parent).partition(".")[0] in _COLLECTIONS
+        if parent.type in {"unary_expression", "equality_expression", "cascade_section"}:
+            return False
+        following = next(self.tree.after(current), None)
+        if following is None or following.type != "selector":
+            return True
+        return self.tree.text(following).strip(" .?") in _COPIES
 
     def _label(self, current: Node, argument: Node) -> None:
         """Record the name of the parameter that gets the examined string: ``pins: [string]``."""

@@ -340,8 +340,8 @@ _BUILDS = [
     Mutation(
         "a source set of a flavour is not for the store",
         f"{_A}builds.py",
-        "map(flavour_of, (source_set, file.stem, folder))",
-        "map(flavour_of, (file.stem, folder))",
+        "builds_of_source(path, flavour_of(source_set))",
+        "builds_of_source(path)",
         f"{_T}builds.py::test_pins_of_other_builds_are_not_imported"
         "[staging-builds of the flavour 'staging']",
     ),

@@ -87,7 +87,7 @@ HostPolicy? policyFor(List<HostPolicy> policies, String host) {
   final name = normaliseHost(host);
   final policy = name == null ? null : policyFor(policies, name);
   if (name == null || policy == null) {
-    refuse('no policy covers it');
+    refuse(_isForeign(host) ? _foreign : 'no policy covers it');
   }
   final mistake = mistakeIn(policy);
   if (mistake.isNotEmpty) {
@@ -95,6 +95,14 @@ HostPolicy? policyFor(List<HostPolicy> policies, String host) {
   }
   return (name, policy);
 }
+
+const String _foreign =
+    'it has letters that are not ASCII. fix: write it with A-labels (xn--), as '
+    'pins.dart does';
+
+/// Whether a host has letters that are not ASCII; `Uri` writes them with `%`.
+bool _isForeign(String host) =>
+    host.contains('%') || host.codeUnits.any((unit) => unit > 0x7f);
 
 /// Returns why a policy cannot be enforced as it is written, a clause; empty if
 /// it can. A policy of an export or of an update has no such mistake.

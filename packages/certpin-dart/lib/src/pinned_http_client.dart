@@ -26,7 +26,8 @@ import 'report.dart';
 /// Create one for the app, and keep it: it reuses its connections, each of
 /// which was checked when it was opened. After an update of [pins], or after
 /// the expiry of the policy of a connection, it opens new ones; requests that
-/// are running finish on the old ones.
+/// are running finish on the old ones. `HttpClientResponse.redirect` stays on
+/// these too: to follow a redirect yourself, open a new request here.
 final class PinnedHttpClient implements HttpClient {
   /// Creates a client for [pins].
   ///

@@ -348,7 +348,7 @@ _BUILDS = [
     Mutation(
         "a property list for debug builds is not for the store",
         f"{_A}builds.py",
-        '        or "debug" in (*name, *words(folder))\n',
+        '    if "debug" in (*name, *words(folder)):\n        return DEBUG_BUILDS\n',
         "",
         f"{_T}builds.py::test_a_property_list_of_other_builds_is_not_imported"
         "[Info-Debug.plist-debug builds]",
@@ -356,8 +356,8 @@ _BUILDS = [
     Mutation(
         "a property list of a flavour is not for the store",
         f"{_A}builds.py",
-        "map(flavour_of, (source_set, file.stem, folder))",
-        "map(flavour_of, (source_set, folder))",
+        "(flavour, flavour_of(file.stem), flavour_of(folder))",
+        "(flavour, flavour_of(folder))",
         f"{_T}builds.py::test_a_property_list_of_other_builds_is_not_imported"
         "[Info-Staging.plist-builds of the flavour 'staging']",
     ),
@@ -537,8 +537,8 @@ _BUILDS = [
     Mutation(
         "a certificate in Dart code has the builds of the code",
         f"{_A}literals.py",
-        "FoundCertificate(each, self._place(literal), builds)",
-        "FoundCertificate(each, self._place(literal))",
+        "self._place(literal), builds, literal.refusing_name)",
+        'self._place(literal), "", literal.refusing_name)',
         f"{_T}dart_hosts.py::test_a_certificate_in_a_string_has_the_builds_that_use_it"
         "[final ca = kDebugMode ? '''{}''' : '';-debug builds]",
     ),

@@ -217,6 +217,13 @@ _MISTAKE = [
         f"{_GUIDE}each_mistake_of_the_guide_is_reported",
     ),
     Mutation(
+        "a variable that gets another value is no constant",
+        f"{_D}callbacks.py",
+        "if is_assigned or any(",
+        "if any(",
+        f"{_CALLBACKS}a_callback_that_accepts_is_a_mistake",
+    ),
+    Mutation(
         "loopback is harmless, and its opposite isn't",
         f"{_D}callbacks.py",
         "set(texts) <= _LOCAL and not is_inverted",

@@ -72,7 +72,8 @@ def builds_of_source(path: str, flavour: str = "") -> str:
     file = PurePosixPath(path)
     # Folders have many names: only one that is a single word, such as "staging", is for a flavour.
     folder = file.parent.name if len(words(file.parent.name)) == 1 else ""
-    if "debug" in (*affirmed_words(file.stem), *words(folder)):
+    name = affirmed_words(file.stem)
+    if "debug" in (*name, *words(folder)):
         return DEBUG_BUILDS
     flavours = (flavour, flavour_of(file.stem), flavour_of(folder))
     return builds_of_flavours(*list(filter(None, flavours))[:1])

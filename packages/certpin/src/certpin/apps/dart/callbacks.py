@@ -32,6 +32,11 @@ _LOCAL = frozenset({"localhost", "127.0.0.1", "::1", "10.0.2.2", "10.0.3.2"})
 _MAX_DEPTH = 5  # functions that call each other
 _MAX_SAME_NAME = 3  # functions or variables of one name
 _OVERRIDES = "HttpOverrides"
+_REFUSALS = frozenset(
+    {"false", "null_literal", "throw_expression", "throw_expression_without_cascade"}
+)
+# `x = …` and `this.x = …`.
+_ASSIGNED = frozenset({"assignable_expression", "unconditional_assignable_selector"})
 
 
 def check_callbacks(flow: DartFlow, reporter: FileReporter) -> None:
@@ -233,7 +238,7 @@ def _returned_answers(
     run = flow.unwrapped(returned.run)
     mode = flow.mode(run)
     called = _called_function(flow, run)
-    if not run or (len(run) == 1 and run[0].type in {"false", "null_literal"}):
+    if not run or _refuses(flow, run):
         return
     if flow.is_true(run):
         answer = _conditional(flow, function, returned.node)
@@ -247,6 +252,54 @@ def _returned_answers(
         yield from set(_function_answers(flow, called, depth + 1))
     else:
         yield "compare" if _compares(flow, function, run) else "flag"
+
+
+def _refuses(flow: DartFlow, run: list[Node], depth: int = 0) -> bool:
+    """Return True if an expression can't be true: ``false``, ``throw …``, or made of such ones.
+
+    A callback that throws refuses the certificate too: the handshake ends with the exception.
+    """
+    run = flow.unwrapped(run)
+    if len(run) != 1 or depth > _MAX_DEPTH:
+        return False
+    node = run[0]
+    if node.type in _REFUSALS:
+        return True
+    if node.type == "identifier":
+        return _is_constant_refusal(flow, node, depth)
+    if node.type == "conditional_expression":
+        branches = flow.code.branches(node)[1:]
+        return all(_refuses(flow, branch, depth + 1) for branch in branches)
+    # One operand of "and" is enough, and "or" needs all of them.
+    for operator, enough in (("and", any), ("or", all)):
+        if node.type == f"logical_{operator}_expression":
+            operands = flow.code.operands(node, f"logical_{operator}_operator")
+            return enough(_refuses(flow, operand, depth + 1) for operand in operands)
+    return False
+
+
+def _is_constant_refusal(flow: DartFlow, name: Node, depth: int) -> bool:
+    """Return True if a name is that of constants or local variables that are never true.
+
+    Code in other files can assign to other variables.
+    """
+    text = flow.tree.text(name)
+    definitions = flow.code.definitions.get(text, [])
+    if not 0 < len(definitions) <= _MAX_SAME_NAME:
+        return False
+    parents = map(flow.tree.parent, flow.tree.names.get(text, ()))
+    is_assigned = any(each is not None and each.type in _ASSIGNED for each in parents)
+    if is_assigned or any(text in each.parameters for each in flow.around(name)):
+        return False
+    return all(
+        _is_final(flow, each.node) and _refuses(flow, list(each.value), depth + 1)
+        for each in definitions
+    )
+
+
+def _is_final(flow: DartFlow, definition: Node) -> bool:
+    """Return True if only code of this file can give the defined name another value."""
+    return definition.type == "static_final_declaration" or any(flow.around(definition))
 
 
 def _passes_on(flow: DartFlow, run: list[Node]) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from tests._mutation import Mutation
 
+_SEQUENCES = "tests/lab/attacks/test_sequences.py::test_a_pinned_request_that_follows_redirects_"
 _JUDGE = "certpin/lab/verdict.py"
 _RUN, _PORT = "certpin/lab/runner.py", "certpin/lab/server/port.py"
 _CLIENT = "certpin/lab/client.py"
@@ -18,6 +19,20 @@ _J, _R, _C = (
 )
 
 _VERDICTS = [
+    Mutation(
+        "a case with redirects is run without them too, for a client of several requests",
+        "certpin/lab/runner.py",
+        "if not (case.separate and several) or lab.upstream or",
+        "if True or",
+        f"{_SEQUENCES}does_not_hide_an_unpinned_one",
+    ),
+    Mutation(
+        "the second host is attacked without redirects too",
+        "certpin/lab/attacks/sequences.py",
+        "    return _second_host(pki, Answer.OK)\n",
+        "    return _second_host(pki)\n",
+        f"{_SEQUENCES}does_not_hide_an_unpinned_host",
+    ),
     Mutation(
         "a connection without common parameters hides no refusal",
         _JUDGE,

@@ -125,12 +125,15 @@ class Case:
 
     ``protocol`` is the protocol that the client must speak: empty for any, ``starttls`` for any
     that begins in clear text. ``clock`` is the offset of the client's clock. ``exercise`` describes
-    how a client reaches the attack if one request is not enough. ``compromised`` returns the entry
-    of a compromised key, which the pin set of the host has in addition to its other pins. With
-    ``requires_ct``, that pin set requires Certificate Transparency by the logs of the lab.
-    ``checks`` names the optional check that the case tests: a client that accepts the case doesn't
-    make this check. ``anchors`` returns authorities that come before the roots of the lab in the
-    client's trust store.
+    how a client reaches the attack if one request is not enough. ``separate`` builds the same
+    scenario without redirects, for a client that makes several requests itself: the first one could
+    follow the redirect to the attack, refuse it, and so hide the others.
+
+    ``compromised`` returns the entry of a compromised key, which the pin set of the host has in
+    addition to its other pins. With ``requires_ct``, that pin set requires Certificate Transparency
+    by the logs of the lab. ``checks`` names the optional check that the case tests: a client that
+    accepts the case doesn't make this check. ``anchors`` returns authorities that come before the
+    roots of the lab in the client's trust store.
     ``control`` is a case with an honest server that shows whether this case applies to a client: if
     the client doesn't accept that server, the case is not run.
     ``own`` is a chain of the user, which replaces the certificates and roots of the lab.
@@ -149,6 +152,7 @@ class Case:
     protocol: str = ""
     clock: timedelta = timedelta(0)
     exercise: str = ""
+    separate: Callable[[TestPKI], Scenario] | None = None
     compromised: Callable[[TestPKI], HostPin] | None = None
     requires_ct: bool = False
     checks: str = ""

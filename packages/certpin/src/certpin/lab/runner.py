@@ -22,12 +22,14 @@ from certpin.lab.case import CONTROL, CannotServeError, Expect, LabError
 from certpin.lab.client import Command, EveryWay
 from certpin.lab.own.chain import clock_control
 from certpin.lab.verdict import (
+    WORST_FIRST,
     Attempt,
     Judgement,
     Outcome,
     Verdict,
     disagrees,
     judge,
+    makes_requests,
     opens_probes,
     outcome,
     settle,
@@ -377,11 +379,40 @@ def try_case(
     If ``repeat`` is 1, and the verdict is not the expected one, the case is run again, up to
     ``ATTEMPTS`` times in total, because no finding may be based on one run. If ``repeat`` is
     larger, the case is run that often. ``control`` is the result of the good control, if it was
-    run: it shows whether the client opens connections that it doesn't use.
+    run: it shows whether the client opens connections that it doesn't use. It also shows whether
+    the client makes several requests itself: then a case that redirects the first one is run again
+    without the redirect, and the worse result counts.
 
     Returns:
         The result. A case that the lab can't serve is ``Outcome.NOT_RUN``, with the reason.
     """
+    result = _try_scenario(lab, client, case, repeat, control)
+    several = control is not None and makes_requests(control.attempts)
+    # The lab can't choose the answers of a real server.
+    if not (case.separate and several) or lab.upstream or result.expect is not Expect.REJECT:
+        return result
+    if result.outcome is Outcome.WRONG:
+        return result
+    alone = replace(case, scenario=case.separate)
+    return _worse(result, replace(_try_scenario(lab, client, alone, repeat, control), case=case))
+
+
+def _worse(followed: Result, separate: Result) -> Result:
+    """Return the worse one of a case's results: with redirects, and with ``Case.separate``.
+
+    If both are right, the result has the attempts of both.
+    """
+    if followed.outcome is separate.outcome:
+        return replace(followed, attempts=followed.attempts + separate.attempts)
+    if WORST_FIRST.index(followed.outcome) < WORST_FIRST.index(separate.outcome):
+        return followed
+    return replace(separate, why=f"{separate.why}, on requests that no redirect caused")
+
+
+def _try_scenario(
+    lab: Lab, client: ClientUnderTest, case: Case, repeat: int, control: Result | None
+) -> Result:
+    """Run the client against the scenario of a case, until its result is settled."""
     expect = case.expected.of(lab.style)
     if expect is Expect.UNDEFINED:
         return not_run(case, lab.style, f"does not apply to a client of the style {lab.style}")

@@ -322,6 +322,14 @@ def opens_probes(attempts: Sequence[Attempt]) -> bool:
     return any(_is_probe(seen) for attempt in attempts for seen in attempt.connections)
 
 
+def makes_requests(attempts: Sequence[Attempt]) -> bool:
+    """Return True if a client sent requests to honest servers on several connections.
+
+    ``attempts`` are the runs of the client against the good control, which redirects nothing.
+    """
+    return any(sum(map(_is_used, attempt.connections)) > 1 for attempt in attempts)
+
+
 def _is_used(seen: Connection) -> bool:
     """Return True if an honest server got a request on this connection."""
     sent = seen.data or seen.passed or (seen.unclear and seen.answered)
@@ -574,13 +582,15 @@ _OUTCOMES = {
 }
 
 
-# From the worst: the outcome of a case whose runs differ, if the user asked for several runs.
-_WORST_FIRST = (
+# From the worst: the outcome of a case whose runs differ, if the user asked for several runs, or if
+# the case has several scenarios.
+WORST_FIRST = (
     Outcome.WRONG,
     Outcome.UNDECIDED,
     Outcome.WARNING,
     Outcome.TOLD,
     Outcome.RIGHT,
+    Outcome.NOT_RUN,
 )
 
 
@@ -606,7 +616,7 @@ def settle(
         # A client that reached the attack in some runs only has not refused it.
         verdicts = {single.verdict or Verdict.INCONCLUSIVE for single in judgements}
         outcomes = {outcome(expect, verdict) for verdict in verdicts}
-        return judgement, min(outcomes, key=_WORST_FIRST.index)
+        return judgement, min(outcomes, key=WORST_FIRST.index)
     got_through = any(judgement.verdict in _GIVEN for judgement in judgements)
     if judgement.verdict is Verdict.FLAKY and expect is Expect.REJECT and got_through:
         return judgement, Outcome.WRONG

@@ -110,6 +110,47 @@ def test_check_on_a_separate_connection_is_caught() -> None:
     assert wrong(found) == {"swap-on-reconnect": "ACCEPT"}
 
 
+def _following(target: Target) -> httpx.Client:
+    return httpx.Client(
+        verify=pinned(target), proxy=target.proxy, trust_env=False, follow_redirects=True
+    )
+
+
+def test_a_pinned_request_that_follows_redirects_does_not_hide_an_unpinned_one() -> None:
+    """The first client follows the redirect to the attack, and ends the program there."""
+
+    def client(target: Target) -> None:
+        with _following(target) as session:
+            session.get(target.url).raise_for_status()
+        call(target, trusting(target))
+
+    found = results(client, Style.LEAF, "swap-on-reconnect", "rogue-connection-2", *MILD)
+    assert wrong(found) == {"swap-on-reconnect": "ACCEPT", "rogue-connection-2": "ACCEPT"}
+    assert "no redirect caused" in found["swap-on-reconnect"].why
+
+
+def test_a_pinned_request_that_follows_redirects_does_not_hide_an_unpinned_host() -> None:
+    def client(target: Target) -> None:
+        with _following(target) as session:
+            session.get(target.url).raise_for_status()
+        call(target, trusting(target), target.second_host)
+
+    found = results(client, Style.LEAF, "second-host-unpinned", *MILD)
+    assert wrong(found) == {"second-host-unpinned": "ACCEPT"}
+
+
+def test_requests_without_and_after_a_redirect_are_both_attacked() -> None:
+    def client(target: Target) -> None:
+        with _following(target) as session:
+            session.get(target.url).raise_for_status()
+        with _following(target) as session:
+            session.get(target.url).raise_for_status()
+
+    found = results(client, Style.LEAF, "swap-on-reconnect", *MILD)
+    assert wrong(found) == {}
+    assert hostile_refusals([found["swap-on-reconnect"]]) == 2
+
+
 def test_later_good_connection_does_not_excuse_a_bad_one() -> None:
     def client(target: Target) -> None:
         with connected(target, trusting(target)) as first:

@@ -345,8 +345,8 @@ MUTATIONS = [
     Mutation(
         "the worst of several runs",
         "certpin/lab/verdict.py",
-        "        return judgement, min(outcomes, key=_WORST_FIRST.index)\n",
-        "        return judgement, max(outcomes, key=_WORST_FIRST.index)\n",
+        "        return judgement, min(outcomes, key=WORST_FIRST.index)\n",
+        "        return judgement, max(outcomes, key=WORST_FIRST.index)\n",
         "tests/lab/test_verdict.py::test_of_runs_that_the_user_asked_for_the_worst_counts",
     ),
     Mutation(

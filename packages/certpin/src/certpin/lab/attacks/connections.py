@@ -22,15 +22,16 @@ if TYPE_CHECKING:
 _NUMBERS = {2: "second", 3: "third", 4: "fourth", 5: "fifth", 6: "sixth"}
 
 
-def _only(number: int) -> Callable[[TestPKI], Scenario]:
+def _only(number: int, answer: Answer) -> Callable[[TestPKI], Scenario]:
     """Return a function that builds a scenario in which only connection ``number`` is attacked.
 
-    The honest server on the earlier connections redirects to the same host, so that a client that
-    follows redirects reaches the attacked connection.
+    The honest server on the earlier connections sends ``answer``: a redirect to the same host, so
+    that a client that follows redirects reaches the attacked connection; or none, for a client that
+    makes each request itself.
     """
 
     def scenario(pki: TestPKI) -> Scenario:
-        again = redirecting(pki.honest, Answer.REDIRECT_SAME)
+        again = redirecting(pki.honest, answer)
         return Scenario.of(*[again] * (number - 1), ServerStep.of(pki.attacker_chain), pki.honest)
 
     return scenario
@@ -57,7 +58,8 @@ CONNECTIONS = (
             reference="OWASP MASTG-TEST-0244",
             fix="check the pins in the handshake of every connection, and keep no list of hosts "
             "that were checked before",
-            scenario=_only(number),
+            scenario=_only(number, Answer.REDIRECT_SAME),
+            separate=_only(number, Answer.OK),
             exercise="let the client follow redirects to the same host, or request {url} as often "
             "on separate connections",
         )

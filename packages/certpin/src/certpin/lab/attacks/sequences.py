@@ -27,10 +27,12 @@ _TWICE = "let the client follow redirects, or request {url} twice on separate co
 _BOTH = "let the client follow redirects, or request {url} and then {url2}"
 
 
-def _swap(pki: TestPKI) -> Scenario:
-    return Scenario.of(
-        redirecting(pki.honest, Answer.REDIRECT_SAME), ServerStep.of(pki.attacker_chain)
-    )
+def _swap(pki: TestPKI, answer: Answer = Answer.REDIRECT_SAME) -> Scenario:
+    return Scenario.of(redirecting(pki.honest, answer), ServerStep.of(pki.attacker_chain))
+
+
+def _swap_between(pki: TestPKI) -> Scenario:
+    return _swap(pki, Answer.OK)
 
 
 def _bad_then_good(pki: TestPKI) -> Scenario:
@@ -48,17 +50,25 @@ def _pool_reuse(pki: TestPKI) -> Scenario:
     return Scenario.of(lax, pki.honest, canary_only=True)
 
 
-def _resumption(pki: TestPKI) -> Scenario:
+def _resumption(pki: TestPKI, answer: Answer = Answer.REDIRECT_SECOND) -> Scenario:
     # The second chain is untrusted: only a client that resumes a session, and gets no chain,
     # accepts this server.
     other = ServerStep.of(pki.untrusted.issue(pki.second), settings=_SHARED)
-    first = pki.lab_honest.but(answer=Answer.REDIRECT_SECOND, settings=_SHARED)
+    first = pki.lab_honest.but(answer=answer, settings=_SHARED)
     return Scenario.of(first, second=(other,))
 
 
-def _second_host(pki: TestPKI) -> Scenario:
+def _separate_resumption(pki: TestPKI) -> Scenario:
+    return _resumption(pki, Answer.OK)
+
+
+def _second_host(pki: TestPKI, answer: Answer = Answer.REDIRECT_SECOND) -> Scenario:
     other = ServerStep.of(pki.rogue.issue(pki.second))
-    return Scenario.of(redirecting(pki.honest, Answer.REDIRECT_SECOND), second=(other,))
+    return Scenario.of(redirecting(pki.honest, answer), second=(other,))
+
+
+def _separate_second_host(pki: TestPKI) -> Scenario:
+    return _second_host(pki, Answer.OK)
 
 
 def _both_hosts(pki: TestPKI) -> Scenario:
@@ -106,6 +116,7 @@ SEQUENCES = (
         reference="OWASP MASTG-TEST-0244",
         fix=_FIX_EVERY,
         scenario=_swap,
+        separate=_swap_between,
         exercise=_TWICE,
     ),
     Case(
@@ -166,6 +177,7 @@ SEQUENCES = (
         reference="CVE-2021-22890; RFC 8446 section 4.6.1",
         fix="store sessions by host and port, and check the pins again when one is resumed",
         scenario=_resumption,
+        separate=_separate_resumption,
         exercise=_BOTH,
     ),
     Case(
@@ -177,6 +189,7 @@ SEQUENCES = (
         reference="OWASP MASTG-TEST-0244",
         fix="give the second host pins, in the same place as the first; refuse hosts without pins",
         scenario=_second_host,
+        separate=_separate_second_host,
         exercise=_BOTH,
     ),
     Case(

@@ -323,6 +323,41 @@ def test_a_pipe_in_the_cache_does_not_block(world: World, name: str) -> None:
     assert world.updater().status.version == 3
 
 
+@pytest.mark.medium
+@pytest.mark.parametrize(
+    "name",
+    ["timestamp.json", "snapshot.json", "targets.json", "root.json", "root_history/1.root.json"],
+)
+def test_a_folder_in_place_of_metadata_does_not_end_updates(world: World, name: str) -> None:
+    world.updater().refresh()
+    path = world.cache / "metadata" / name
+    path.unlink()
+    (path / "full").mkdir(parents=True)
+    (world.cache / GOOD).unlink()
+    app = world.updater()
+    for version in (2, 3):
+        world.publish(version)
+        status = app.refresh()
+        assert (status.version, status.state) == (version, "fresh")
+
+
+@pytest.mark.parametrize("kind", ["a file", "a dangling link", "a link to itself"])
+def test_no_folder_for_roots_does_not_end_updates(world: World, kind: str) -> None:
+    world.updater().refresh()
+    path = world.cache / "metadata/root_history"
+    shutil.rmtree(path)
+    if kind == "a file":
+        path.write_bytes(b"")
+    else:
+        path.symlink_to("nowhere" if kind == "a dangling link" else "root_history")
+    (world.cache / GOOD).unlink()
+    app = world.updater()
+    status = app.refresh()
+    assert (status.version, status.state) == (2, "fresh")
+    assert status.cache_error is not None
+    assert status.cache_error.reason == "storage"
+
+
 def test_endless_metadata_is_not_read(world: World) -> None:
     """Cached metadata is read only up to a limit, also from /dev/zero.
 
@@ -339,6 +374,51 @@ def test_endless_metadata_is_not_read(world: World) -> None:
     world.publish(3)
     assert world.updater().refresh().version == 3
     assert not path.is_symlink()
+
+
+def test_other_files_in_the_folder_are_kept(world: World) -> None:
+    """The app, or another program, has files of its own below the cache folder."""
+    own = [
+        "metadata/customers.json",
+        "metadata/2026/orders.json",
+        "metadata/2026/1.root.json",
+        "metadata/root_history/mine.root.json",
+        "metadata/root_history/index.json",
+        "metadata/tmp-upload.csv",
+        "metadata/tmp_notes.txt",
+        f".{GOOD}.bak",
+    ]
+    for name in own:
+        (world.cache / name).parent.mkdir(parents=True, exist_ok=True)
+        (world.cache / name).write_bytes(b"x" * 1_000_000)
+    world.updater().refresh()
+    world.publish(3)
+    assert world.updater().refresh().version == 3
+    assert [name for name in own if not (world.cache / name).exists()] == []
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("link", ["metadata", "metadata/root_history"])
+def test_a_folder_that_is_a_link_is_not_used(world: World, link: str) -> None:
+    """An attacker who can write to the cache folder makes the app change files elsewhere."""
+    home = world.cache.parent / "home"
+    (home / "root_history").mkdir(parents=True)
+    files = ["timestamp.json", "9.root.json", "root_history/9.root.json", "tmp12345678"]
+    for name in files:
+        (home / name).write_bytes(b"x" * 1_000_000)
+    (world.cache / link).parent.mkdir(parents=True, exist_ok=True)
+    (world.cache / link).symlink_to(home)
+    before = sorted(home.rglob("*"))
+    app = world.updater()
+    status = app.refresh()
+    assert (status.version, status.state) == (2, "fresh")
+    assert status.cache_error is not None
+    assert status.cache_error.reason == "storage"
+    assert f"{link.rpartition('/')[2]} is a symbolic link" in status.cache_error.problem
+    assert sorted(home.rglob("*")) == before
+    assert {len((home / name).read_bytes()) for name in files} == {1_000_000}
+    (world.cache / link).unlink()
+    assert app.refresh().cache_error is None
 
 
 def test_a_lock_that_is_a_link_is_not_followed(world: World) -> None:

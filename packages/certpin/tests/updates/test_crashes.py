@@ -527,7 +527,9 @@ def test_a_dead_process_does_not_block_others(world: World) -> None:
 def test_temporary_files_of_killed_processes_are_deleted(world: World) -> None:
     app = world.updater()
     app.refresh()
-    (world.cache / f".{GOOD}.abcdef").write_bytes(b"half")
-    (world.cache / "metadata" / "tmpabcdef").write_bytes(b"half")
+    (world.cache / f".{GOOD}.abcdef12").write_bytes(b"half")
+    (world.cache / "metadata" / "tmpabcdef12").write_bytes(b"half")
+    (world.cache / "metadata" / ".timestamp.json.abcdef12").write_bytes(b"half")
+    (world.cache / "metadata/root_history" / ".2.root.json.abcdef12").write_bytes(b"half")
     app.refresh()
     assert _left_behind(world.cache) == []

@@ -2,11 +2,14 @@
 
     last-known-good.json       the signed pin set that was verified last, with its metadata
     last-known-good.json.bad   a cached pin set that failed verification, kept for inspection
-    metadata/                  the metadata of ``tuf.ngclient`` (TUF 1.0.31, 5.3-5.6)
+    metadata/                  the metadata of ``tuf.ngclient`` (TUF 1.0.31, 5.3-5.6); never a link
     lock                       locked by the process that is checking for a newer pin set
 
 The last known good pin set is one file, so that it is replaced atomically: after a crash, separate
 files could belong to different versions. It is verified each time it is read (``trust.verify``).
+
+Only files with the names that certpin and ``tuf.ngclient`` use there are replaced or deleted. If
+``metadata/`` is a symbolic link, it is not used, because these files would be somewhere else.
 
 If the cache folder is not writable, the metadata is stored in a temporary folder until the process
 ends, so that rollbacks are still detected. As soon as the cache folder is writable, the metadata is
@@ -19,8 +22,10 @@ written whole, and everything is verified again when it is read.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 from base64 import b64decode, b64encode
@@ -31,7 +36,7 @@ from stat import S_ISREG
 from typing import IO, TYPE_CHECKING, Any
 
 from certpin.errors import UpdateError
-from certpin.pinfile.file import put
+from certpin.pinfile.file import left_overs, put
 from certpin.support.files import open_lock_file, try_lock, unlock_and_close
 from certpin.updates.trust import CachedSet, SignedMetadata, follow_roots
 
@@ -45,10 +50,13 @@ if TYPE_CHECKING:
 
 
 _GOOD = "last-known-good.json"
+_GOOD_NAME = re.compile(re.escape(_GOOD))
 _LOCK = "lock"
 _PRIVATE = 0o600
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # not needed on systems without named pipes in folders
 _ROLES = ("timestamp", "snapshot", "targets")
+_METADATA = re.compile(r"(timestamp|snapshot|targets|[0-9]+\.root)\.json", re.ASCII)
+_TEMPORARY = re.compile(r"tmp[a-z0-9_]{8}", re.ASCII)  # tempfile's names, in tuf.ngclient
 _SPARE = Path("/dev/shm")  # noqa: S108  # if the folder for temporary files can't be used either
 _SCHEMA = 1
 _PAUSE = 0.05  # seconds between two attempts, while another process refreshes
@@ -144,15 +152,34 @@ class Store:
         (first,) = follow_roots(bundled, (), name)
         return chain[len(follow_roots(bundled, later(), name)) - 1]
 
+    def make_metadata_folder(self) -> None:
+        """Create the folder in which ``tuf.ngclient`` stores TUF metadata, if it is missing.
+
+        Raises:
+            OSError: it can't be created; or it is a symbolic link, so that files in another folder
+                would be replaced.
+        """
+        if link := self._linked():
+            raise OSError(errno.ELOOP, f"its {link.name} is a symbolic link")
+        self.metadata.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def _linked(self) -> Path | None:
+        """Return the folder for TUF metadata, or the one for roots, that is a symbolic link."""
+        for folder in (self.metadata, self.metadata / "root_history"):
+            with suppress(OSError):
+                if folder.is_symlink():
+                    return folder
+        return None
+
     def drop_roots(self, above: int) -> None:
         """Delete the cached root metadata with a higher version than ``above``.
 
         ``tuf.ngclient`` would load them, although ``follow`` has refused them.
         """
-        known = {f"{version}.root.json" for version in range(1, above + 1)}
-        for path in self.metadata.glob("root_history/*.root.json"):
-            if path.name not in known:
-                path.unlink()
+        known = {f"root_history/{version}.root.json" for version in range(1, above + 1)}
+        for name in self._root_names():
+            if name not in known:
+                (self.metadata / name).unlink()
 
     def has_root(self, version: int) -> bool:
         """Return True if root metadata with this version number is in the metadata folder."""
@@ -177,12 +204,26 @@ class Store:
         """Delete temporary files that killed processes left behind, and unusable metadata files.
 
         Metadata is unusable if it is longer than its limit or not a regular file: ``tuf.ngclient``
-        would load it anyway. The caller holds the lock of the folder.
+        would load it anyway. Files with other names are never deleted. The caller holds the lock of
+        the folder.
         """
-        left = [*self.folder.glob(f".{_GOOD}.*"), *self.metadata.glob("tmp*")]
-        for path in [*left, *filter(self._is_not_metadata, self.metadata.rglob("*.json"))]:
+        for path in (*left_overs(self.folder, _GOOD_NAME, recursive=False), *self._unusable()):
             with suppress(OSError):
                 path.unlink()
+
+    def _unusable(self) -> Iterator[Path]:
+        if self._linked():
+            return
+        yield from left_overs(self.metadata, _METADATA)
+        for path in self.metadata.glob("tmp*"):
+            if _TEMPORARY.fullmatch(path.name) and path.is_file():
+                yield path
+        names = [*(f"{role}.json" for role in ("root", *_ROLES)), *self._root_names()]
+        yield from filter(self._is_not_metadata, (self.metadata / name for name in names))
+
+    def _root_names(self) -> list[str]:
+        found = self.metadata.glob("root_history/*.root.json")
+        return sorted(f"root_history/{path.name}" for path in found if _METADATA.fullmatch(path.name))
 
     def _is_not_metadata(self, path: Path) -> bool:
         """Return True if a file can't be read safely as metadata: too long, or not a regular file.
@@ -199,14 +240,16 @@ class Store:
     def move_out(self) -> bool:
         """Use a temporary folder for TUF metadata, because the cache folder is not writable.
 
-        The metadata of ``tuf.ngclient`` in the cache folder is copied to the temporary folder.
-        Return True, or False if a temporary folder is already in use.
+        The readable metadata of ``tuf.ngclient`` in the cache folder is copied to the temporary
+        folder. Return True, or False if a temporary folder is already in use.
         """
         if self._scratch is not None:
             return False
         scratch = Path(_make_scratch())
-        with suppress(OSError):
-            shutil.copytree(self.metadata, scratch, symlinks=True, dirs_exist_ok=True)
+        for name in () if self._linked() else self._stored_names():
+            with suppress(OSError):  # this file is fetched again
+                (scratch / name).parent.mkdir(exist_ok=True)
+                (scratch / name).write_bytes((self.metadata / name).read_bytes())
         self._scratch = scratch
         return True
 
@@ -218,20 +261,20 @@ class Store:
         """
         if self._scratch is None:
             return
-        home = self.folder / "metadata"
-        (home / "root_history").mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path in self._kept_outside():
-            put(home / path, (self._scratch / path).read_bytes(), new_mode=_PRIVATE)
+        home = Store(self.folder, self._limits)
+        home.make_metadata_folder()
+        (home.metadata / "root_history").mkdir(mode=0o700, exist_ok=True)
+        for name in self._stored_names():
+            put(home.metadata / name, (self._scratch / name).read_bytes(), new_mode=_PRIVATE)
         self.clear()
 
-    def _kept_outside(self) -> list[str]:
-        """Return the paths of metadata files to copy from the temporary folder to the cache folder.
+    def _stored_names(self) -> list[str]:
+        """Return the relative paths of the readable metadata files.
 
-        The paths are relative. Roots come first, so that a copy that is interrupted is still valid.
+        Roots come first, so that a copy that is interrupted is still valid.
         """
-        roots = [f"root_history/{path.name}" for path in self.metadata.glob("root_history/*.json")]
-        others = [f"{role}.json" for role in _ROLES]
-        return [*sorted(roots), *(name for name in others if (self.metadata / name).exists())]
+        names = [*self._root_names(), *(f"{role}.json" for role in _ROLES)]
+        return [name for name in names if not self._is_not_metadata(self.metadata / name)]
 
     def clear(self) -> None:
         """Delete the temporary folder for TUF metadata, if there is one.

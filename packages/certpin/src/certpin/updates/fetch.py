@@ -329,7 +329,7 @@ def follow(source: UpdateSource, channel: FetcherInterface) -> None:
         snapshot_max_length=limits.snapshot,
         targets_max_length=limits.targets,
     )
-    source.store.metadata.mkdir(mode=0o700, parents=True, exist_ok=True)
+    source.store.make_metadata_folder()
     # Not the bundled one: tuf.ngclient counts rotations from here, so that a client could never get
     # past the largest number of them.
     bootstrap = source.store.newest_root(source.root, source.name)

@@ -127,8 +127,8 @@ MUTATIONS: list[Mutation] = [
     mutation(
         "roots with other names are kept",
         "cache.py",
-        "for path in found if _METADATA.fullmatch(path.name))",
-        "for path in found)",
+        "for path in found if _METADATA.fullmatch(path.name)",
+        "for path in found",
         _CACHE + "other_files_in_the_folder_are_kept",
     ),
     mutation(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import queue
 import socket
 import ssl
@@ -220,9 +221,18 @@ def test_a_hook_may_close_the_updater(world: World) -> None:
 
 
 @pytest.mark.medium
-def test_a_program_can_end_without_closing_the_updater(world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize("writable", [True, False])
+@pytest.mark.parametrize("forks", [False, True])
+def test_a_program_can_end_without_closing_the_updater(
+    world: World, tmp_path: Path, writable: bool, forks: bool
+) -> None:
+    """No temporary folder is left; a forked child that ends leaves its parent's folder there."""
     (tmp_path / "pins.toml").write_text(world.text(1))
     (tmp_path / "root.json").write_bytes(world.repository.first_root)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    if not writable:
+        (tmp_path / "c").write_bytes(b"")
     program = (
         "import sys, pathlib, certpin\n"
         "from certpin.updates import PinUpdater\n"
@@ -230,13 +240,23 @@ def test_a_program_can_end_without_closing_the_updater(world: World, tmp_path: P
         "app = PinUpdater(pins=certpin.PinSet.load(here / 'pins.toml'), cache=here / 'c',\n"
         "    root=(here / 'root.json').read_bytes(), url=sys.argv[2]).start()\n"
         "app.refresh()\n"
-        "print(app.status.version)\n"
+        "def folders(): return len([*(here / 'temporary').iterdir()])\n"
+        f"if {forks}:\n"
+        "    import os\n"
+        "    if not (child := os.fork()): sys.exit()\n"
+        "    os.waitpid(child, 0)\n"
+        "print(app.status.version, folders())\n"
     )
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program, tmp_path, world.server.url],
+        [sys.executable, "-W", "error", "-W", "ignore:This process", "-c", program, tmp_path,
+         world.server.url],
+        env={**os.environ, "TMPDIR": str(temporary)},
         capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
-    assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")
+    assert (done.returncode, done.stdout) == (0, f"2 {int(not writable)}\n")
+    warned = done.stderr.startswith("the folder of the cache cannot be used")
+    assert (warned, done.stderr.count("\n")) == (not writable, int(not writable))
+    assert list(temporary.iterdir()) == []
 
 
 def reached(context: PinnedSSLContext, world: World) -> bytes:

@@ -28,6 +28,7 @@ import os
 import re
 import shutil
 import tempfile
+import weakref
 from base64 import b64decode, b64encode
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -73,6 +74,7 @@ class Store:
         self.folder = folder
         self._limits = limits
         self._scratch: Path | None = None
+        self._remove_scratch: weakref.finalize[..., Store] | None = None
 
     @property
     def metadata(self) -> Path:
@@ -223,7 +225,9 @@ class Store:
 
     def _root_names(self) -> list[str]:
         found = self.metadata.glob("root_history/*.root.json")
-        return sorted(f"root_history/{path.name}" for path in found if _METADATA.fullmatch(path.name))
+        return sorted(
+            f"root_history/{path.name}" for path in found if _METADATA.fullmatch(path.name)
+        )
 
     def _is_not_metadata(self, path: Path) -> bool:
         """Return True if a file can't be read safely as metadata: too long, or not a regular file.
@@ -251,6 +255,8 @@ class Store:
                 (scratch / name).parent.mkdir(exist_ok=True)
                 (scratch / name).write_bytes((self.metadata / name).read_bytes())
         self._scratch = scratch
+        # Also at the end of the process: few programs close an updater.
+        self._remove_scratch = weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
         return True
 
     def move_back(self) -> None:
@@ -281,16 +287,18 @@ class Store:
 
         It is used while the cache folder is not writable.
         """
-        if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
-        self._scratch = None
+        if self._remove_scratch is not None:
+            self._remove_scratch()
+        self._scratch = self._remove_scratch = None
 
     def forget(self) -> None:
         """Stop using the temporary folder for TUF metadata, without deleting it.
 
         A forked child process calls this, because the folder belongs to its parent.
         """
-        self._scratch = None
+        if self._remove_scratch is not None:
+            self._remove_scratch.detach()
+        self._scratch = self._remove_scratch = None
 
 
 def _opened(path: Path) -> IO[bytes]:

@@ -660,6 +660,73 @@ def test_a_mistyped_version_is_not_recorded(begun: Run, keys: tuple[str, ...]) -
     assert documented(begun, "sign", *KEYS[1:], "--offline")["version"] == 4
 
 
+BINARY = ("rotate", "shipped", "3", *APP, "--offline")
+
+
+@pytest.fixture
+def in_an_app(run: Run) -> Run:
+    """Return the function that runs commands, after an app's binary got version 3, before sets."""
+    write(kit.policy(HOST))
+    documented(run, "init", *INIT, "--url", "www")
+    assert run(*BINARY, "--force", "--reason", "no server").code == 0
+    return run
+
+
+def test_a_version_too_far_above_one_in_an_app_is_refused(in_an_app: Run) -> None:
+    """Each step is small, but a new installation of the app has only the first version."""
+    run = in_an_app
+    for version in (3, 900):
+        _edited("version = 3", f"version = {version}")
+        documented(run, "sign", *KEYS[1:], "--offline")
+        documented(run, "push")
+    done = run("publish", "status")
+    warned = "clients with version 3 take no version above 1003 under this root"
+    assert (done.code, warned in " ".join(done.err.split())) == (0, True)
+    recorded = len(journal())
+    _edited("version = 900", "version = 1004")
+    done = run("publish", "sign", *KEYS[1:], "--offline")
+    said = " ".join(done.err.split())
+    assert done.code == 2
+    assert "version 1004 is more than 1000 above version 3, which clients may hold" in said
+    assert "write version = 901 into the pin file" in said
+    assert "record that: certpin rotate shipped 3 --ended" in said
+    assert len(journal()) == recorded
+    documented(run, "sign", *KEYS, "--offline", "--renew", "root")
+    documented(run, "push")
+    assert documented(run, "status")["lowest"] == 1004
+    _edited("version = 1004", "version = 1800")  # under the new root
+    documented(run, "sign", *KEYS[1:], "--offline")
+
+
+def test_the_first_signed_version_is_not_too_far_above_one_in_an_app(in_an_app: Run) -> None:
+    _edited("version = 3", "version = 2000")
+    done = in_an_app("publish", "sign", *KEYS[1:], "--offline")
+    said = " ".join(done.err.split())
+    assert (done.code, "write version = 4 into the pin file" in said) == (2, True)
+    documented(in_an_app, "sign", *KEYS, "--offline", "--renew", "root")
+
+
+def test_a_version_that_no_client_holds_does_not_count(in_an_app: Run) -> None:
+    assert in_an_app("rotate", "shipped", "3", "--ended", "--offline").code == 0
+    _edited("version = 3", "version = 2000")
+    documented(in_an_app, "sign", *KEYS[1:], "--offline")
+
+
+def test_status_reports_that_clients_refuse_the_signed_version(in_an_app: Run) -> None:
+    """The version in the binary was recorded after the jump."""
+    before = Path("pins.journal.jsonl").read_bytes()
+    Path("pins.journal.jsonl").unlink()
+    _edited("version = 3", "version = 2000")
+    documented(in_an_app, "sign", *KEYS[1:], "--offline")
+    documented(in_an_app, "push")
+    after = Path("pins.journal.jsonl").read_bytes()
+    Path("pins.journal.jsonl").write_bytes(before + after)
+    done = in_an_app("publish", "status")
+    warned = "clients with version 3 refuse version 2000 under this root: sign a new root"
+    assert (done.code, warned in " ".join(done.err.split())) == (1, True)
+    documented(in_an_app, "sign", *KEYS[1:], "--renew", "targets")  # signatures are renewed
+
+
 def test_nothing_is_recorded_if_clients_would_refuse_the_result(
     begun: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

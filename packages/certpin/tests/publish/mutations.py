@@ -57,6 +57,27 @@ MUTATIONS: list[Mutation] = [
         "tests/cli/test_publish.py::test_a_mistyped_version_is_not_recorded[keys0]",
     ),
     _rule(
+        "a version in an app's binary counts, too",
+        "signing_plan.py",
+        "known = [self.held, current.pins.version if current else None]",
+        "known = [current.pins.version if current else None]",
+        "tests/cli/test_publish.py::test_a_version_too_far_above_one_in_an_app_is_refused",
+    ),
+    _rule(
+        "a version that was signed gets new signatures",
+        "signing_plan.py",
+        "if content is None or (current and content.pins.version <= current.pins.version):",
+        "if content is None:",
+        "tests/cli/test_publish.py::test_status_reports_that_clients_refuse_the_signed_version",
+    ),
+    _rule(
+        "under a new root, older versions don't count",
+        "jump.py",
+        "(number for number in held if number >= first)",
+        "held",
+        "tests/cli/test_publish.py::test_a_version_too_far_above_one_in_an_app_is_refused",
+    ),
+    _rule(
         "a version far ahead is not published without its root",
         "signing_plan.py",
         " or _is_jump(plan, content)",

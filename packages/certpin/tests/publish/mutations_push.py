@@ -229,8 +229,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a signed timestamp that was not pushed is a problem",
         "certpin/cli/publish/status.py",
-        "unrecorded or delivery.delivered is False or any(",
-        "unrecorded or any(",
+        "unrecorded or delivery.delivered is False or ends_soon",
+        "unrecorded or ends_soon",
         "tests/cli/test_publish_status.py::test_a_timestamp_that_was_not_pushed_is_pending",
     ),
     Mutation(

@@ -19,6 +19,7 @@ from tuf.api.metadata import Metadata, Root, Targets
 from certpin.errors import ConfigError
 from certpin.publish import roots
 from certpin.publish.content import Content, require_published
+from certpin.publish.jump import is_jump
 from certpin.publish.roots import same_bytes
 from certpin.publish.state import is_complete
 from certpin.updates.trust import LARGEST_JUMP, read_metadata
@@ -52,6 +53,8 @@ class SigningPolicy:
         published: by version, the pin sets that the rotation journal records as released for
             signing.
         latest: the newest version in ``published``; ``None`` if it is empty.
+        held: the lowest version in the journal that a client may hold under the newest root; it can
+            be one in the binary of an app. ``None`` if there is none.
     """
 
     state: FolderState
@@ -60,6 +63,20 @@ class SigningPolicy:
     offer: Content | ConfigError
     published: Mapping[int, PinSet] = field(default_factory=dict)
     latest: int | None = None
+    held: int | None = None
+
+    @property
+    def lowest(self) -> int | None:
+        """The lowest version that a client may hold under the newest root; None without one.
+
+        It is ``held``, or the signed version in ``publish/site``. If only an older root accepts
+        that one, no client holds a version under the newest root.
+        """
+        current = self.state.current
+        if current is not None and current.superseded:
+            return None
+        known = [self.held, current.pins.version if current else None]
+        return min((version for version in known if version is not None), default=None)
 
     def expiry(self, role: str) -> datetime:
         """Return the time at which metadata of this TUF role expires if it is drafted now.
@@ -370,11 +387,14 @@ def _require_same_name(content: Content, current: SignedSet | None) -> None:
 
 
 def _is_jump(plan: SigningPlan, content: Content | None) -> bool:
-    """Return True if clients take the version of the content only together with another root."""
+    """Return True if some clients take the version of the content only together with another root.
+
+    A version that is signed already can be signed again: its clients have to get new signatures.
+    """
     current = plan.policy.state.current
-    if content is None or current is None or current.superseded:
+    if content is None or (current and content.pins.version <= current.pins.version):
         return False
-    return content.pins.version > current.pins.version + LARGEST_JUMP
+    return is_jump(content.pins.version, plan.policy.lowest)
 
 
 def _require_step(plan: SigningPlan, content: Content) -> None:
@@ -383,17 +403,30 @@ def _require_step(plan: SigningPlan, content: Content) -> None:
     It is checked for each signer, and before the journal records the version: the journal is
     append-only, so that the number of a recorded version can't be corrected.
     """
-    current = plan.policy.state.current
-    if current is None or plan.root is not None or not _is_jump(plan, content):
+    known, current = plan.policy.lowest, plan.policy.state.current
+    with_root = plan.root is not None and plan.policy.state.root is not None
+    if known is None or with_root or not _is_jump(plan, content):
         return
-    new, known = content.pins.version, current.pins.version
+    new, next_number = content.pins.version, (current.pins.version if current else known) + 1
+    way = (
+        "sign it together with a new root: certpin publish sign KEY… --renew root, and push once "
+        "both have all their signatures"
+    )
+    if not is_jump(next_number, known):
+        way = (
+            f"write version = {next_number} into the pin file; if the journal has version {new} "
+            f"already, {way}"
+        )
+    if known == plan.policy.held:
+        way += (
+            f"; or, if no client holds version {known}, record that: certpin rotate shipped "
+            f"{known} --ended"
+        )
     raise ConfigError(
-        f"version {new} is more than {LARGEST_JUMP} above version {known}, which is signed: "
-        "clients refuse that under one root",
+        f"version {new} is more than {LARGEST_JUMP} above version {known}, which clients may hold: "
+        "they refuse that under one root",
         key="version",
-        fix=f"write version = {known + 1} into the pin file; if the journal has version {new} "
-        "already, sign it together with a new root: certpin publish sign KEY… --renew root, and "
-        "push once both have all their signatures",
+        fix=way,
     )
 
 

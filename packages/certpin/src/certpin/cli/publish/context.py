@@ -107,6 +107,7 @@ def open_context(path: Path, files: RotationFiles | None = None) -> PublishConte
 
     with tuf_needed():
         from certpin.publish import content, folder, settings, state
+        from certpin.publish.jump import lowest_held
         from certpin.publish.signing_plan import SigningPolicy
 
     here = folder.folder_of(path)
@@ -123,13 +124,16 @@ def open_context(path: Path, files: RotationFiles | None = None) -> PublishConte
         for event in files.history.events
         if event.step == "publish" and event.signed and event.version and event.pins
     }
+    now = utc_now()
+    verified = state.verify_contents(folder.read(here), files.pins.name, here)
     policy = SigningPolicy(
-        state.verify_contents(folder.read(here), files.pins.name, here),
+        verified,
         ours,
-        utc_now().replace(microsecond=0),
+        now.replace(microsecond=0),
         offer,
         published,
         max(published, default=None),
+        lowest_held(files.deployed, files.timing, now, verified.root, ours),
     )
     return PublishContext(path, here, files, policy)
 

@@ -15,7 +15,7 @@ from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import file_option, json_option, pin_file_option
 from certpin.cli.publish.context import PublishContext, kind_of, open_context, wait_json, wait_text
 from certpin.cli.publish.destination import Delivery, read_delivery
-from certpin.cli.reply import fold, print_json
+from certpin.cli.reply import fold, print_json, say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,22 +51,41 @@ def status(
     certpin publish status --within 14
 
     Exit code 0: nothing expires soon, and the signed files were pushed. 1: a signature expires soon
-    or has expired, or a push is pending. 3: the destination could not be read.
+    or has expired, a push is pending, or some clients refuse the signed version, which is too far
+    above theirs. 3: the destination could not be read.
     """  # noqa: D301  # click reads the \b itself
     context = open_context(path)
     roles = [
         _role(context.policy, name, within) for name in ("root", "targets", "snapshot", "timestamp")
     ]
     delivery = read_delivery(context, offline=offline)
+    if warning := _jump_warning(context):
+        say("certpin: warning", warning)
     if as_json:
         print_json(_status_json(context, roles, delivery))
     else:
         _print(context, roles, delivery)
     has_url = context.policy.settings.url is not None  # without one, the user copies the files
     unrecorded = has_url and context.pushed is False
-    if unrecorded or delivery.delivered is False or any(role["ends_soon"] for role in roles):
+    ends_soon = any(role["ends_soon"] for role in roles)
+    if unrecorded or delivery.delivered is False or ends_soon or _is_refused(context):
         ctx.exit(PROBLEM_FOUND)
     ctx.exit(INCONCLUSIVE if delivery.failed else SUCCESS)
+
+
+def _jump_warning(context: PublishContext) -> str:
+    from certpin.publish.jump import jump_warning
+
+    current = context.policy.state.current
+    return jump_warning(current.pins.version, context.policy.lowest) if current else ""
+
+
+def _is_refused(context: PublishContext) -> bool:
+    """Return True if some clients refuse the signed version, because it is too far above theirs."""
+    from certpin.publish.jump import is_jump
+
+    current = context.policy.state.current
+    return current is not None and is_jump(current.pins.version, context.policy.lowest)
 
 
 def _role(policy: SigningPolicy, name: str, within: int | None) -> dict[str, Any]:
@@ -121,6 +140,7 @@ def _status_json(
         "published": policy.latest,
         "signed": current.pins.version if current else None,
         "pushed": context.pushed,
+        "lowest": policy.lowest,
         "destination": delivery.where,
         "delivered": delivery.delivered,
         "delivery_problem": delivery.problem or None,

@@ -1,0 +1,84 @@
+"""How far a signed version is above those that clients hold. Pure functions.
+
+Under one root, clients refuse a version that is more than ``LARGEST_JUMP`` above their own
+(``trust.require_following``). The last signed version is not the only one that counts: a release of
+an app keeps the version in its binary, and a client that was offline keeps the one that it fetched.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from certpin.updates.trust import LARGEST_JUMP
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tuf.api.metadata import Root
+
+    from certpin.publish.settings import PublishSettings
+    from certpin.rotation import AdoptionDelays, DeployedVersions
+
+NEAR_JUMP = 700  # from this distance on, ``certpin publish status`` warns
+
+
+def lowest_held(
+    deployed: DeployedVersions,
+    timing: AdoptionDelays,
+    now: datetime,
+    root: Root | None,
+    settings: PublishSettings,
+) -> int | None:
+    """Return the lowest version that a client may hold under the newest root; ``None`` without one.
+
+    A client that goes to a new root takes any version with it. So the first version that counts
+    under a later root than the first one is the newest that was recorded until the day on which
+    that root was drafted. The day follows from the root's expiry and the lifetime of roots in
+    ``publish.toml``: if that was reduced since, some versions are left out until the next root.
+
+    Args:
+        deployed: the versions in the journal.
+        timing: the delays until clients have a version.
+        now: the current time.
+        root: the newest root in ``publish/site``.
+        settings: the settings in ``publish.toml``.
+    """
+    first = 0
+    if root is not None and root.version > 1:
+        drafted = root.expires - settings.life("root")  # the end of that day
+        before = [each.number for each in deployed.versions if each.since and each.since < drafted]
+        first = max(before, default=0)
+    # Not `alive`: an entry of the journal may be from a clock that is a few seconds ahead.
+    ends = [(each.number, deployed.end_of_life(each, timing)) for each in deployed.versions]
+    held = [number for number, end in ends if end is None or now < end]
+    return min((number for number in held if number >= first), default=None)
+
+
+def is_jump(new: int, lowest: int | None) -> bool:
+    """Return True if clients with the version ``lowest`` refuse the version ``new``.
+
+    Both are under one root. ``lowest`` is None if no client holds a version.
+    """
+    return lowest is not None and new > lowest + LARGEST_JUMP
+
+
+def jump_warning(current: int, lowest: int | None) -> str:
+    """Return a warning if the signed version is far above the lowest one that a client may hold.
+
+    Args:
+        current: the signed version in ``publish/site``.
+        lowest: the lowest version that a client may hold under the newest root.
+
+    Returns:
+        The warning with its fix; empty if there is nothing to warn of.
+    """
+    if lowest is None or current < lowest + NEAR_JUMP:
+        return ""
+    fix = (
+        "sign a new root (certpin publish sign KEY… --renew root) and push, or, if no client holds "
+        f"version {lowest}, record that: certpin rotate shipped {lowest} --ended"
+    )
+    if is_jump(current, lowest):
+        return f"clients with version {lowest} refuse version {current} under this root: {fix}"
+    last = lowest + LARGEST_JUMP
+    return f"clients with version {lowest} take no version above {last} under this root: {fix}"

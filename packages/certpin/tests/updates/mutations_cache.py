@@ -43,8 +43,8 @@ MUTATIONS: list[Mutation] = [
     mutation(
         "a cached set that can't be enforced is not moved aside",
         "checker.py",
-        'frozenset({"storage", "context"})',
-        'frozenset({"storage"})',
+        'frozenset({"storage", "context", "replaced"})',
+        'frozenset({"storage", "replaced"})',
         _UPDATER + "a_cached_set_that_the_context_cannot_enforce_is_kept",
     ),
     mutation(

@@ -120,6 +120,21 @@ def test_a_newer_root_in_the_app_replaces_older_ones(world: World) -> None:
     assert world.updater(root=newest).status.state == "fresh"
 
 
+def test_a_set_of_keys_that_the_apps_root_has_replaced_is_no_attack(
+    offline: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A new release brings a later root. Processes of the old one still use the stored set."""
+    offline.repository.rotate("targets", "online")
+    newest = offline.repository.path("root").read_bytes()
+    error = is_refused(offline, root=newest)
+    assert error.reason == "replaced"
+    assert "signed under root 1, and the app now has root 2" in error.problem
+    assert {each.levelname for each in caplog.records if each.name == "certpin.updates"} == {
+        "WARNING"
+    }
+    assert offline.updater().status.version == 2
+
+
 def test_only_the_owner_can_access_the_folder(offline: World) -> None:
     assert (offline.cache.stat().st_mode & 0o777) == 0o700
     assert ((offline.cache / GOOD).stat().st_mode & 0o777) == 0o600

@@ -17,6 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from tuf.api.exceptions import UnsignedMetadataError
+
 from certpin.errors import ConfigError, UpdateError
 from certpin.support.hooks import Hooks
 from certpin.tls import PinnedSSLContext
@@ -37,8 +39,8 @@ if TYPE_CHECKING:
     from certpin.updates.status import UpdateHook, What
     from certpin.updates.trust import SignedSet
 
-# Local faults: the cached pin set may be valid.
-_LOCAL_REASONS = frozenset({"storage", "context"})
+# Local faults: the cached pin set may be valid, or another release of the app may use it.
+_LOCAL_REASONS = frozenset({"storage", "context", "replaced"})
 # Ordinary network and disk faults. Other reasons mean an attack or a mistake in publishing.
 _ORDINARY_REASONS = frozenset({"network", "slow", "http", "busy", "closed"}) | _LOCAL_REASONS
 
@@ -173,7 +175,12 @@ class Checker:
         if kept is None:
             return None
         roots = source.store.follow(source.root, source.name)
-        stored = trust.verify(roots, kept, source.name, source.limits)
+        try:
+            stored = trust.verify(roots, kept, source.name, source.limits)
+        except UnsignedMetadataError as exc:
+            if 1 <= kept.root < roots[0].version:
+                raise _replaced(kept.root, roots[0].version) from exc
+            raise
         return trust.mark_recovery(stored, self.enforced.known, roots[-1])
 
     def _adopt(self, stored: SignedSet | None) -> bool:
@@ -253,6 +260,22 @@ class Checker:
 
     def _notify(self, what: What, error: UpdateError | None = None) -> None:
         self._notifier.notify(UpdateEvent(what, self._clock(), self.status, error))
+
+
+def _replaced(stored: int, bundled: int) -> UpdateError:
+    """Return the error for a cached pin set of a root that is older than the bundled one.
+
+    The keys of the bundled root have not signed the set, and the older root can't be verified: the
+    chain of roots begins with the bundled one. The number of the older root is not signed either,
+    so it changes only the error.
+    """
+    return UpdateError(
+        f"the stored set is not in use: it was signed under root {stored}, and the app now has "
+        f"root {bundled}, which has replaced its keys",
+        reason="replaced",
+        fix="nothing: the next check fetches a set that the new keys have signed; in the next "
+        "release, ship the newest pins with a new root",
+    )
 
 
 def closed() -> UpdateError:

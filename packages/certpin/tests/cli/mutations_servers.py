@@ -60,15 +60,37 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "servers are not signed",
         _CONTENT,
-        "without_servers(text, path).encode()",
+        "public_text(text, path).encode()",
         "text.encode()",
         _SIGNED + "test_servers_are_not_signed_and_other_servers_need_no_new_version",
     ),
     Mutation(
+        "notes and comments are not signed",
+        _EDITOR,
+        'lambda found: "" if found["private"] else found[0]',
+        "lambda found: found[0]",
+        _FILE + "test_comments_and_notes_are_not_published",
+    ),
+    Mutation(
+        "a note that cannot be left out is not published",
+        _EDITOR,
+        """    if not proven:
+        raise PinFileError(
+            "its notes must""",
+        """    if False:
+        raise PinFileError(
+            "its notes must""",
+        _FILE + "test_a_note_that_cannot_be_removed_is_not_published",
+    ),
+    Mutation(
         "a server that cannot be left out is not published",
         _EDITOR,
-        "if not proven:",
-        "if False:",
+        """    if not proven:
+        raise PinFileError(
+            "its servers must""",
+        """    if False:
+        raise PinFileError(
+            "its servers must""",
         _FILE + "test_a_server_that_cannot_be_removed_is_not_published",
     ),
     Mutation(

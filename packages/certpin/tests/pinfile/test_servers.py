@@ -10,7 +10,7 @@ import pytest
 from certpin.errors import PinFileError
 from certpin.lint import load_document
 from certpin.pinfile import PinFileWarning, PinSet
-from certpin.pinfile.editor import PinFileEditor, without_servers
+from certpin.pinfile.editor import PinFileEditor, public_text, without_servers
 from certpin.pins import HostPin, HostServer, Pin
 from tests import kit
 from tests.pinfile._files import GOOD, HEAD, HOST, PINS, THREE
@@ -147,6 +147,54 @@ def test_a_server_that_cannot_be_removed_is_not_published(server: str) -> None:
     with pytest.raises(PinFileError) as refused:
         without_servers(text, PATH)
     assert "under its own [[host.server]]" in refused.value.fix
+
+
+PRIVATE = """\
+# the PIN of the safe is 4711
+schema = 1 # 4711
+name = "a # b" # "4711"
+version = 1
+\t# 4711
+[[host]]
+name = "api.bank.example" # 4711
+label = '''
+# kept
+note = "kept"
+it''s kept''''' # '4711
+other = \"\"\"kept \\\"\"\" # kept
+\"\"\"\"\" # "4711
+
+[[host.pin]]
+pin = "sha256/AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+note = "4711" # 4711
+
+[[host.pin]]
+'note'=\"\"\"4711
+4711\"\"\"
+pin = "sha256/AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+# 4711"""
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_comments_and_notes_are_not_published(newline: str) -> None:
+    text = PRIVATE.replace("\n", newline)
+    found = public_text(text, PATH)
+    assert "4711" not in found
+    assert found.count("kept") == 5
+    plain = tomllib.loads(text)
+    for entry in plain["host"][0]["pin"]:
+        del entry["note"]
+    assert tomllib.loads(found) == plain
+    assert public_text(found, PATH) == found
+
+
+@pytest.mark.parametrize(
+    "note", ['pin = [{ pin = "sha256/AA", note = "safe 4" }]', 'pin = [\n  { note = "safe 4" },\n]']
+)
+def test_a_note_that_cannot_be_removed_is_not_published(note: str) -> None:
+    with pytest.raises(PinFileError) as refused:
+        public_text(HEAD + HOST + note + "\n", PATH)
+    assert "its note on a line of its own" in refused.value.fix
 
 
 def test_servers_do_not_change_the_pin_set() -> None:

@@ -207,7 +207,7 @@ MUTATIONS: list[Mutation] = [
     mutation(
         "no other pin set under the same version",
         "trust.py",
-        "    if new.version == current.version and new.policies != current.policies:\n",
+        "    if new.version == current.version and not _means_the_same(new, current):\n",
         "    if False:\n",
         _CONTENT + "another_pin_set_under_the_same_version_is_refused",
     ),

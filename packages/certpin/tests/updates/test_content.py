@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from certpin import UpdateError
+from certpin import PinSet, UpdateError
 from certpin.lab.ct_log import LabLog, log_list
 from tests import kit
 from tests.updates._publisher import CHANNEL, HOST, pin_file
@@ -64,6 +64,14 @@ def test_another_pin_set_under_the_same_version_is_refused(fetched: World) -> No
         pin_file(2, {CHANNEL: fetched.identity.pin, HOST: fetched.identity.pin})
     )
     assert refused(fetched).reason == "changed"
+
+
+def test_notes_of_the_apps_pins_are_no_other_pin_set(world: World) -> None:
+    """The published copy of the app's pin file has no notes."""
+    text = world.text(2)
+    noted = text.replace("[[host.pin]]\n", '[[host.pin]]\nnote = "safe 4"\n')
+    assert noted != text
+    assert world.updater(pins=PinSet.parse(noted)).refresh().state == "fresh"
 
 
 def test_the_same_pin_set_signed_again_is_accepted(fetched: World) -> None:

@@ -41,6 +41,17 @@ _SPELLING = re.compile(r"[\s\"']")
 _EMPTY = re.compile(r"\s*(?:#.*)?")
 _COMMENT = re.compile(r"\s*#")
 _STRING = r"""(?:"(?:[^"\\]|\\.)*"|'[^']*')"""
+# Strings as TOML has them; one in three quotes may end with two more quotes.
+_STRINGS = (
+    r'''"""(?:[^"\\]|\\.|"{1,2}(?!"))*+"{3,5}|"(?:[^"\\\n]|\\.)*+"'''
+    r"""|'''(?:[^']|'{1,2}(?!'))*+'{3,5}|'[^'\n]*'"""
+)
+# Comments, and the notes of pins, each on lines of its own. Strings are matched to be skipped.
+_PRIVATE = re.compile(
+    rf"""(?P<private>^[ \t]*(["']?)note\2[ \t]*=[ \t]*(?:{_STRINGS})[ \t]*(?:\#[^\r\n]*)?\r?\n?"""
+    rf"""|^[ \t]*\#[^\r\n]*\r?\n?|[ \t]*\#[^\r\n]*)|{_STRINGS}""",
+    re.MULTILINE | re.DOTALL,
+)
 # A value on one line: a string, a list, or a date.
 _ONE_LINE = rf"""(?:{_STRING}|\[[^\]\n]*\]|[\w:.+-]+)"""
 
@@ -354,6 +365,48 @@ def without_servers(text: str, path: Path) -> str:
             fix="write each server under its own [[host.server]]",
         )
     return published
+
+
+def public_text(text: str, path: Path) -> str:
+    """Return the text of a pin file for publishing: without servers, comments and notes of pins.
+
+    They are for the team: a note names the place of a key.
+
+    Args:
+        text: the text of a valid pin file.
+        path: the path of the pin file, for errors.
+
+    Raises:
+        PinFileError: a server or a note can't be removed, because it is part of a longer line.
+    """
+    text = without_servers(text, path)
+    data = _parse(text)
+    _drop_notes(data)
+    published = _PRIVATE.sub(lambda found: "" if found["private"] else found[0], text)
+    try:
+        proven = _parse(published) == data
+    except ValueError:  # tomli.TOMLDecodeError
+        proven = False
+    if not proven:
+        raise PinFileError(
+            "its notes must not be published, and cannot be removed in their present form",
+            path=path,
+            key="host.pin.note",
+            fix="write each pin under its own [[host.pin]], and its note on a line of its own",
+        )
+    return published
+
+
+def _drop_notes(value: Any) -> None:
+    """Remove the notes from the data of a pin file, at any depth."""
+    if isinstance(value, dict):
+        if isinstance(value.get("note"), str):
+            del value["note"]
+        for item in value.values():
+            _drop_notes(item)
+    elif isinstance(value, list):
+        for item in value:
+            _drop_notes(item)
 
 
 def _parse(text: str) -> dict[str, Any]:

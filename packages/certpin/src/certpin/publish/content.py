@@ -14,7 +14,7 @@ from tuf.api.metadata import TargetFile, Targets
 from certpin.errors import ConfigError, PinFileError
 from certpin.formats.flutter.published import PINS_JSON, published
 from certpin.pinfile import PinSet
-from certpin.pinfile.editor import without_servers
+from certpin.pinfile.editor import public_text
 from certpin.pinfile.file import read_text
 from certpin.pins.policy import meaning
 from certpin.updates.settings import Limits
@@ -74,8 +74,8 @@ class Content:
 def read(path: Path, *, flutter: bool, text: str | None = None) -> Content:
     """Read a pin file, and the files that it names, for signing.
 
-    The list of servers in the pin file is left out of the signed copy, because clients don't need
-    it.
+    The signed copy has no servers, comments and notes of pins: clients don't need them, and anyone
+    can read the copy.
 
     Args:
         path: the pin file.
@@ -99,7 +99,7 @@ def read(path: Path, *, flutter: bool, text: str | None = None) -> Content:
     if meaning(read_again) != meaning(pins) or read_again.version != pins.version:
         raise PinFileError("the file changed while it was read", path=path, fix="try again")
     pins = read_again
-    files = {PIN_FILE: without_servers(text, path).encode(), **data}
+    files = {PIN_FILE: public_text(text, path).encode(), **data}
     if flutter:
         files[PINS_JSON] = _for_flutter(pins, path)
     return Content(pins, files)

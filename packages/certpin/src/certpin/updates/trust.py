@@ -34,6 +34,7 @@ from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
 from certpin.errors import ConfigError, UpdateError
 from certpin.pinfile import PinSet
+from certpin.pins.policy import meaning
 from certpin.x509.keys import spki_of
 
 if TYPE_CHECKING:
@@ -302,7 +303,9 @@ def mark_recovery(new: SignedSet, known: SignedSet | None, root: Root) -> Signed
 def require_following(new: AnyPinSet, current: AnyPinSet, *, same_root: bool = False) -> None:
     """Raise an error unless a newly signed pin set may replace the one in force.
 
-    Debug sections are not compared: only the bundled pin set can have one.
+    Under the same version, only the content that affects clients is compared (``meaning``): the
+    bundled pin set can have notes, which are not published. Debug sections are not compared either:
+    only the bundled pin set can have one.
 
     Args:
         new: the newly signed pin set.
@@ -328,13 +331,18 @@ def require_following(new: AnyPinSet, current: AnyPinSet, *, same_root: bool = F
             reason="older",
             fix=f"publish version {current.version} or a higher one, and push it",
         )
-    if new.version == current.version and new.policies != current.policies:
+    if new.version == current.version and not _means_the_same(new, current):
         raise UpdateError(
             f"version {new.version} of the pin set is in force, and another one was signed under "
             "the same number",
             reason="changed",
             fix="raise the version of the pin set with each change, publish it, and push it",
         )
+
+
+def _means_the_same(new: AnyPinSet, current: AnyPinSet) -> bool:
+    same = new.policies == current.policies  # faster
+    return same or meaning(replace(new, debug=None)) == meaning(replace(current, debug=None))
 
 
 def read_metadata(role: str, data: bytes) -> Metadata[Any]:

@@ -80,14 +80,21 @@ def test_a_timestamp_of_another_key_is_pending(delivered: Run) -> None:
     assert status(delivered) == (1, False, "no timestamp is there")
 
 
-def test_a_newer_timestamp_at_the_destination_is_not_pending(delivered: Run) -> None:
+@pytest.mark.parametrize("role", ["timestamp", "root"])
+def test_newer_metadata_at_the_destination_is_a_problem(delivered: Run, role: str) -> None:
+    """In a clone that is up to date, an attacker has signed them with a stolen key."""
     shutil.copytree("publish", "older")
-    documented(delivered, "sign", "online.key")
+    documented(delivered, "sign", *KEYS, "--renew", role)
     documented(delivered, "push")
     shutil.rmtree("publish")
     Path("older").rename("publish")
+    if role == "root":  # the thief of a root key needs no online key
+        shutil.copy("publish/site/metadata/timestamp.json", WWW / "metadata/timestamp.json")
     code, found, problem = status(delivered)
-    assert (code, found, "timestamp 2 is there, which is newer" in problem) == (0, True, True)
+    assert (code, found, f"{role} 2 is there, which is newer" in problem) == (1, False, True)
+    said = " ".join(delivered("publish", "status").out.split())
+    assert "if no signer did, a key is stolen" in said
+    assert "certpin publish push" not in said
 
 
 def test_without_a_destination_it_is_not_known(delivered: Run) -> None:

@@ -67,7 +67,7 @@ Result = TypeVar("Result")
 
 UNSIGNED = "unsigned"
 _PULL = "get their push from version control (git pull), sign again, and push"
-_STOLEN = (
+STOLEN = (
     "if no signer did, a key is stolen: certpin publish add-key NEW --role online (or targets), "
     "sign, and push"
 )
@@ -456,7 +456,7 @@ def _require_numbers_free(local: Local, remote: Remote) -> None:
     for path, theirs in (remote.newest.numbered if remote.newest else {}).items():
         known = remote.before.get(path, theirs)
         if is_signed(local.chain[-1], _role_of(path), theirs) and not known.startswith(theirs):
-            raise _changed(path, _STOLEN)
+            raise _changed(path, STOLEN)
 
 
 def _require_not_newer(local: Local, remote: Remote) -> None:
@@ -472,7 +472,7 @@ def _require_not_newer(local: Local, remote: Remote) -> None:
         _require_not_above("timestamp", remote.timestamp_version, ours.timestamp)
         same = remote.files.get(TIMESTAMP) == ours.signed.timestamp
         if remote.timestamp_version == ours.timestamp and not same:
-            raise _changed(f"timestamp {ours.timestamp}", _STOLEN)
+            raise _changed(f"timestamp {ours.timestamp}", STOLEN)
     if theirs is None:
         return
     counts = is_signed(root, "snapshot", theirs.signed.snapshot)
@@ -506,7 +506,7 @@ def _require_not_above(role: str, theirs: int, ours: int) -> None:
         raise UpdateError(
             f"a newer set has been pushed: {role} {theirs} is there, and the one here is {ours}",
             reason="ahead",
-            fix=f"{_PULL}; {_STOLEN}",
+            fix=f"{_PULL}; {STOLEN}",
         )
 
 

@@ -26,16 +26,19 @@ class Delivery:
 
     Attributes:
         where: the URL or folder that was read; ``None`` if neither could be read.
-        delivered: True if it has the signed timestamp and the newest root, or newer ones; ``None``
-            if it was not read, or if nothing is signed.
+        delivered: True if it has the signed timestamp and the newest root; ``None`` if it was not
+            read, or if nothing is signed.
         problem: the reason if ``delivered`` is not True; empty otherwise, and if nothing is signed.
         failed: True if a destination is set, and could not be read.
+        ahead: True if it has a newer timestamp or root, which a push does not replace: this clone
+            is out of date, or a key is stolen.
     """
 
     where: str | None = None
     delivered: bool | None = None
     problem: str = ""
     failed: bool = False
+    ahead: bool = False
 
 
 def read_delivery(context: PublishContext, *, offline: bool) -> Delivery:
@@ -78,6 +81,7 @@ def _readers(context: PublishContext) -> Iterator[tuple[str, Callable[[], Read]]
 def _compare(context: PublishContext, where: str, read: Read) -> Delivery:
     """Raises ``UpdateError`` if the destination can't be read."""
     from certpin.publish.content import LIMITS
+    from certpin.publish.push import STOLEN
     from certpin.publish.remote_state import TIMESTAMP, root_path, signed_version
 
     state = context.policy.state
@@ -85,13 +89,17 @@ def _compare(context: PublishContext, where: str, read: Read) -> Delivery:
     assert current is not None  # noqa: S101  # read_delivery checks it
     assert root is not None  # noqa: S101  # a signed set has a root
     found = read(TIMESTAMP, LIMITS.timestamp)
+    newer = f"which is newer: get it (git pull); {STOLEN}"
+    if read(root_path(root.version + 1), LIMITS.root) is not None:
+        problem = f"root {root.version + 1} is there, {newer}"
+        return Delivery(where, delivered=False, problem=problem, ahead=True)
     if found is None:
         return Delivery(where, delivered=False, problem="no timestamp is there")
     assert state.timestamp is not None  # noqa: S101  # as above
     ours, theirs = state.timestamp.version, signed_version(root, found)
     if theirs is not None and theirs > ours:
-        problem = f"timestamp {theirs} is there, which is newer: get it (git pull)"
-        return Delivery(where, delivered=True, problem=problem)
+        problem = f"timestamp {theirs} is there, {newer}"
+        return Delivery(where, delivered=False, problem=problem, ahead=True)
     if found != current.verified.signed.timestamp:
         there = "another timestamp" if theirs is None else f"timestamp {theirs}"
         problem = f"{there} is there, and timestamp {ours} is signed"

@@ -43,16 +43,18 @@ def status(
     Run it each day, from cron or CI.
 
     It reads the timestamp and the newest root from url in publish/publish.toml, or from fetch_url,
-    and compares them with the signed ones: a job may sign each day, and never push. If publish.toml
-    has neither, the command can't know that, and prints so.
+    and compares them with the signed ones: a job may sign each day, and never push. Newer ones, in
+    a clone that is up to date, are of no signer: a key is stolen. If publish.toml has neither, the
+    command can't know that, and prints so.
 
     \b
     certpin publish status
     certpin publish status --within 14
 
     Exit code 0: nothing expires soon, and the signed files were pushed. 1: a signature expires soon
-    or has expired, a push is pending, or some clients refuse the signed version, which is too far
-    above theirs. 3: the destination could not be read.
+    or has expired, a push is pending, the destination has a newer timestamp or root, or some
+    clients refuse the signed version, which is too far above theirs. 3: the destination could not
+    be read.
     """  # noqa: D301  # click reads the \b itself
     context = open_context(path)
     roles = [
@@ -175,9 +177,11 @@ def _delivery_text(delivery: Delivery, push: str) -> str:
     problem = printable(delivery.problem)
     if delivery.delivered is None:
         return f"Not known: whether the timestamp was pushed: {problem}."
+    if delivery.ahead:
+        return f"At {delivery.where}, {problem}."
     if not delivery.delivered:
         return f"At {delivery.where}, {problem}: {push}"
-    return f"At {delivery.where}, {problem}." if problem else f"It is at {delivery.where}."
+    return f"It is at {delivery.where}."
 
 
 def _print_role(role: dict[str, Any]) -> None:

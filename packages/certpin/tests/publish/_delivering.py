@@ -14,6 +14,7 @@ from tests.updates.test_attacks import Judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from certpin.lab import Identity
@@ -83,3 +84,6 @@ class Noted:
 
     def sweep(self) -> None:
         self._storage.sweep()
+
+    def held(self) -> AbstractContextManager[None]:
+        return self._storage.held()

@@ -227,6 +227,20 @@ MUTATIONS: list[Mutation] = [
         _COMMAND + "a_push_with_a_wrong_clock_is_refused[apart0]",
     ),
     Mutation(
+        "a push does not undo one that came meanwhile",
+        "certpin/publish/push.py",
+        "            _require_as_planned(pushed, storage, path)\n",
+        "",
+        "tests/publish/test_push.py::test_a_push_that_another_one_overtakes_does_not_undo_it",
+    ),
+    Mutation(
+        "a push does not undo a root that came meanwhile",
+        "certpin/publish/push.py",
+        "            raise _overtaken(following)\n",
+        "            pass\n",
+        "tests/publish/test_push.py::test_a_push_ends_before_a_root_that_came_meanwhile",
+    ),
+    Mutation(
         "a signed timestamp that was not pushed is a problem",
         "certpin/cli/publish/status.py",
         "unrecorded or delivery.delivered is False or ends_soon",

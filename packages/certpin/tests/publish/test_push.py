@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin import UpdateError
-from certpin.publish.push import prepare, push
+from certpin.publish.push import prepare, push, upload
 from certpin.publish.remote_state import read_roots
 from certpin.publish.storage import FolderStorage
 from certpin.updates import Limits
@@ -294,6 +294,66 @@ def test_two_signers_of_the_same_timestamp_conflict(world: Delivered, tmp_path: 
     fork(world, tmp_path, world.repository.publish_timestamp)
     world.repository.publish_timestamp()
     assert refusal(world).reason == "conflict"
+
+
+def overtaken(
+    world: Delivered, tmp_path: Path, theirs: Callable[[], None], *, only: str = ""
+) -> UpdateError:
+    """Return the error of a push that is planned before another clone's push, and ends after it.
+
+    ``only`` is the end of the paths that the other clone has uploaded until then.
+    """
+    old = contents(world)
+    fork(world, tmp_path, theirs)
+    new = contents(world)
+    for path in new:
+        (world.server.folder / path).unlink()
+    for path, data in old.items():
+        world.storage.write(path, data)
+    planned = prepare(world.site, world.storage, now=world.now)
+    for path, data in new.items():
+        if path.endswith(only):
+            world.storage.write(path, data)
+    before = contents(world)
+    with pytest.raises(UpdateError) as caught:
+        upload(planned, world.storage)
+    assert contents(world) == before
+    assert "another push has changed" in caught.value.problem
+    return caught.value
+
+
+def test_a_push_that_another_one_overtakes_does_not_undo_it(
+    world: Delivered, tmp_path: Path
+) -> None:
+    """Both have timestamp 2: one is of a new version, and the other was only renewed."""
+    world.push()
+    world.repository.publish_timestamp()
+
+    def theirs() -> None:
+        world.publish(3)
+
+    assert overtaken(world, tmp_path, theirs).reason == "ahead"
+    assert world.both_follow() == 3
+
+
+def test_a_push_ends_before_a_root_that_came_meanwhile(world: Delivered, tmp_path: Path) -> None:
+    world.push()
+    world.repository.publish_timestamp()
+
+    def theirs() -> None:
+        world.repository.rotate("online")
+        world.repository.resign()
+
+    assert overtaken(world, tmp_path, theirs, only="2.root.json").reason == "ahead"
+
+
+def test_a_folder_takes_one_push_at_a_time(world: Delivered) -> None:
+    world.push()
+    with world.storage.held(), pytest.raises(UpdateError) as caught, world.storage.held():
+        pass
+    assert caught.value.reason == "busy"
+    with world.storage.held():
+        pass
 
 
 @pytest.mark.parametrize("later", [0, 1])

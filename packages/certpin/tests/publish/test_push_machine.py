@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,9 @@ class Shelf:
 
     def sweep(self) -> None:
         """Do nothing: no temporary files exist in memory."""
+
+    def held(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 def fetched(shelf: Shelf) -> tuple[int, int, int, int]:

@@ -27,7 +27,7 @@ Files are never deleted: a client in the middle of an update still requests olde
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from tuf.api.exceptions import RepositoryError
@@ -82,11 +82,13 @@ class Pushed:
         uploads: the paths of the files to upload, in order; empty if the storage has all of them.
         damage: the reason why clients with the newest root refuse the pin set that was stored
             before the push; empty if they accept it.
+        stored: the files in the storage from which the push was planned, by path.
     """
 
     local: Local
     uploads: tuple[str, ...]
     damage: str = ""
+    stored: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def push(
@@ -134,13 +136,15 @@ def prepare(
     local = _read_local(FolderStorage(site), name, now or utc_now())
     remote = _read_remote(FolderStorage(site), storage, local)
     uploads = plan_uploads(local, remote, shipped)
-    return Pushed(local, uploads, remote.damage or find_outrun(local, remote))
+    return Pushed(local, uploads, remote.damage or find_outrun(local, remote), remote.files)
 
 
 def upload(pushed: Pushed, storage: Storage, advance: Callable[[], None] = lambda: None) -> None:
     """Upload the files of a planned push, read them back, and delete old temporary files.
 
-    If the upload is interrupted, the next push continues it.
+    Before a file is written, it is read again: it must still be the one from which the push was
+    planned. Another push can only come in between this read and the write. If the upload is
+    interrupted, the next push continues it.
 
     Args:
         pushed: the planned push, from ``prepare``.
@@ -148,11 +152,13 @@ def upload(pushed: Pushed, storage: Storage, advance: Callable[[], None] = lambd
         advance: a function that is called after each upload, for example to show the progress.
 
     Raises:
-        UpdateError: an upload failed, or the storage returns another file.
+        UpdateError: an upload failed, another push has changed the storage, or the storage returns
+            another file.
     """
     files = pushed.local.files
     for done, path in enumerate(pushed.uploads):
         try:
+            _require_as_planned(pushed, storage, path)
             storage.write(path, files[path])
         except UpdateError as exc:
             raise _cut_off(exc, done, len(pushed.uploads)) from exc
@@ -257,6 +263,32 @@ def _read_expected(storage: Storage, path: str, data: bytes) -> bytes | None:
     The file should equal ``data``, so at most one byte more than the length of ``data`` is read.
     """
     return storage.read(path, len(data))
+
+
+def _require_as_planned(pushed: Pushed, storage: Storage, path: str) -> None:
+    """Raise ``UpdateError`` if another push has changed the storage since this one was planned.
+
+    The file ``path`` is compared; before a root or the timestamp, by which clients get to the
+    others, also the timestamp, and the root that would come next.
+    """
+    files, paths = pushed.local.files, {path}
+    if path == TIMESTAMP or path.endswith(".root.json"):
+        paths.add(TIMESTAMP)
+        following = root_path(len(pushed.local.roots) + 1)
+        if storage.read(following, LIMITS.root) is not None:
+            raise _overtaken(following)
+    for each in sorted(paths):
+        found = _read_expected(storage, each, files[each])
+        if found not in (files[each], pushed.stored.get(each)):
+            raise _overtaken(each)
+
+
+def _overtaken(path: str) -> UpdateError:
+    return UpdateError(
+        f"another push has changed {path} since this one began, so it was not finished",
+        reason="ahead",
+        fix=_PULL,
+    )
 
 
 def _confirm(storage: Storage, path: str, data: bytes) -> None:

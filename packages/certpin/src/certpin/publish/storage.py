@@ -12,6 +12,7 @@ in version control. Unknown options are refused, because fsspec ignores misspelt
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from contextlib import contextmanager, suppress
@@ -22,10 +23,12 @@ from urllib.parse import unquote, urlsplit
 
 from certpin.errors import CertpinError, ConfigError, UpdateError
 from certpin.pinfile.file import left_overs, put
+from certpin.support.files import has_locks, try_lock
 from certpin.support.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
 
 STORAGE = "storage"  # the reason of all storage errors
@@ -80,6 +83,12 @@ class Storage(Protocol):
     def sweep(self) -> None:
         """Delete the temporary files of pushes that were killed at least an hour ago."""
 
+    def held(self) -> AbstractContextManager[None]:
+        """Keep other pushes out during a ``with`` block, if the storage has a way to do that.
+
+        Raises ``UpdateError`` if another push is running.
+        """
+
 
 class FolderStorage:
     """Storage in a local folder, such as the folder of a web server.
@@ -129,6 +138,26 @@ class FolderStorage:
                 with suppress(OSError):
                     if time.time() - left.stat().st_mtime >= _ABANDONED:
                         left.unlink()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Lock the folder during a ``with`` block. One that doesn't exist yet is not locked.
+
+        Raises ``UpdateError`` if another push has locked it.
+        """
+        try:
+            descriptor = os.open(self._folder, os.O_RDONLY) if has_locks() else None
+        except OSError:  # missing, or a problem that is reported when it is read
+            descriptor = None
+        try:
+            if descriptor is not None and not try_lock(descriptor):
+                raise UpdateError(
+                    f"another push to {self.where} is running", reason="busy", fix="try again"
+                )
+            yield
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
 
 
 def open_storage(url: str, beside: Path, options: Mapping[str, Any]) -> Storage:
@@ -289,6 +318,11 @@ class RemoteStorage:
 
     def sweep(self) -> None:
         """Do nothing: object storage never contains partial files."""
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Do nothing: object storage has no locks."""
+        yield
 
     def _headers(self, path: str) -> dict[str, str]:
         """Return ``CacheControl`` and ``ContentType`` for the upload of a file to S3 (PutObject).

@@ -163,14 +163,15 @@ def _pushed(files: RotationFiles, url: str, settings: PublishSettings, *, dry: b
     here = folder_of(files.path)
     storage = open_storage(url, here.parent, settings.storage)
     site, name = here / "site", files.pins.name
-    pushed = prepare(site, storage, name=name, now=utc_now(), shipped=_shipped(files))
-    is_first = waits_for_push(files.deployed, pushed)  # refuse before anything is done
-    if not dry and (is_first or pushed.uploads):
-        _require_clock(files)
-        _require_lifetimes(pushed, settings)
-    if not dry:
-        with progress(len(pushed.uploads), "push") as advance:
-            upload(pushed, storage, advance)
+    with storage.held():
+        pushed = prepare(site, storage, name=name, now=utc_now(), shipped=_shipped(files))
+        is_first = waits_for_push(files.deployed, pushed)  # refuse before anything is done
+        if not dry and (is_first or pushed.uploads):
+            _require_clock(files)
+            _require_lifetimes(pushed, settings)
+        if not dry:
+            with progress(len(pushed.uploads), "push") as advance:
+                upload(pushed, storage, advance)
     return pushed
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -77,6 +79,40 @@ def test_adoption_counts_from_the_push(bank: Repository, run: Run) -> None:
     assert waiting() == [False]
     assert history().deployed.versions[0].fetched == event.time
     assert "not pushed yet" not in run("rotate", "status", "--offline").out
+
+
+def test_a_version_of_a_lost_machine_is_restored_from_the_server(run: Run, tmp_path: Path) -> None:
+    """The commands of the page about delivery, which the fixes of both refusals name, too."""
+    write(kit.policy(HOST))
+    keys = ("root.key", "targets.key", "online.key")
+    options = ("--root-key", "--targets-key", "--online-key")
+    named = [word for pair in zip(options, keys, strict=True) for word in pair]
+    assert run("publish", "init", *named, "--url", "www").code == 0
+    assert run("publish", "sign", *keys, "--offline").code == 0
+    assert pushed(run)[0].code == 0
+    saved = [Path("publish"), Path("pins.toml"), JOURNAL]
+    for path in saved:
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, tmp_path / path.name)
+    write(kit.policy(HOST, kit.NOBODY, kit.NOBODY_ELSE))
+    raised = Path("pins.toml").read_text(encoding="utf-8").replace("version = 3", "version = 4")
+    Path("pins.toml").write_text(raised, encoding="utf-8")
+    assert run("publish", "sign", *keys, "--offline").code == 0
+    assert pushed(run)[0].code == 0
+    shutil.rmtree("publish")
+    for path in saved:
+        (shutil.copytree if (tmp_path / path.name).is_dir() else shutil.copy)(
+            tmp_path / path.name, path
+        )
+    shutil.copytree(WWW, SITE, dirs_exist_ok=True)
+
+    refused = run("publish", "sign", *keys[1:], "--offline")
+    (copied,) = re.findall(r"publish/site/targets/\w+\.pins\.toml", "".join(refused.err.split()))
+    assert (refused.code, "git pull" in refused.err) == (2, True)
+    assert copied in "".join(run("publish", "push").err.split())
+    shutil.copy(copied, "pins.toml")
+    assert run("publish", "sign", *keys[1:], "--offline").code == 0
+    done, facts = pushed(run)
+    assert (done.code, facts["version"], facts["recorded"]) == (0, 4, True)
 
 
 def test_a_push_is_recorded_once(bank: Repository, run: Run) -> None:

@@ -17,7 +17,7 @@ from certpin.pinfile import PinSet
 from certpin.pinfile.editor import public_text
 from certpin.pinfile.file import read_text
 from certpin.pins.policy import meaning
-from certpin.updates.settings import Limits
+from certpin.updates.settings import Limits, target_path
 from certpin.updates.trust import PIN_FILE, SignedSet, is_plain
 
 if TYPE_CHECKING:
@@ -143,6 +143,19 @@ def require_published(pins: AnyPinSet, recorded: AnyPinSet | None, *, what: str 
             fix=f"give the file the next number (version = {recorded.version + 1}), or check out "
             "the recorded one",
         )
+
+
+def restore_fix(signed: SignedSet) -> str:
+    """Return the fix if ``publish/site`` has a signed pin set that the journal lacks.
+
+    A machine was lost after its push, and the files were copied back from the server.
+    """
+    name = target_path(PIN_FILE, signed.verified.targets[PIN_FILE].hashes["sha256"])
+    return (
+        f"get the journal that has version {signed.pins.version} (git pull); if none has it, copy "
+        f"publish/site/{name} to the pin file, add its servers again, and sign it with a targets "
+        "key, which records it: certpin publish sign KEY…; then push"
+    )
 
 
 def _info(name: str, data: bytes, custom: Mapping[str, object]) -> TargetFile:

@@ -18,7 +18,7 @@ from tuf.api.metadata import Metadata, Root, Targets
 
 from certpin.errors import ConfigError
 from certpin.publish import roots
-from certpin.publish.content import Content, require_published
+from certpin.publish.content import Content, require_published, restore_fix
 from certpin.publish.jump import is_jump
 from certpin.publish.roots import same_bytes
 from certpin.publish.state import is_complete
@@ -368,8 +368,7 @@ def _wanted(plan: SigningPlan) -> Content | None:
             f"version {latest} was published last, and {current.pins.version} is signed: no "
             "client goes back",
             key="version",
-            fix=f"fetch the journal that has {current.pins.version} (git pull), or give the pin "
-            "file a higher version and publish it",
+            fix=restore_fix(current),
         )
     what = "the signed set in publish/site"
     require_published(current.pins, policy.published.get(current.pins.version), what=what)

@@ -323,6 +323,7 @@ def waits_for_push(deployed: DeployedVersions, pushed: Pushed) -> bool:
     """
     from certpin.errors import UpdateError
     from certpin.pins.policy import meaning
+    from certpin.publish.content import restore_fix
 
     pins = pushed.local.signed.pins
     for version in deployed.versions:
@@ -331,6 +332,5 @@ def waits_for_push(deployed: DeployedVersions, pushed: Pushed) -> bool:
     raise UpdateError(
         f"version {pins.version} is signed, but the journal has no such version",
         reason="unpublished",
-        fix="get the journal of that version (git pull), or sign the pin file again: certpin "
-        "publish sign",
+        fix=restore_fix(pushed.local.signed),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import stat
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from certpin.formats.flutter.published import published
 from certpin.lab import Authority
 from certpin.pinfile import PinSet
 from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, utc_now
+from certpin.publish import folder
 from certpin.publish.settings import load
 from certpin.updates import Limits
 from certpin.x509.certificate import read_certificates
@@ -668,6 +670,50 @@ def test_comments_and_notes_are_not_published(begun: Run) -> None:
     documented(begun, "sign", *KEYS)
     assert [data for data in site_files().values() if b"4711" in data] == []
     assert b"4711" in file.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["root", "targets", "online"])
+def test_the_same_command_completes_an_interrupted_one(
+    begun: Run, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is interrupted after the new root was written, before its timestamp.
+
+    The old key, which has to sign the new root or the targets with it, then signs nothing any more.
+    """
+    documented(begun, "sign", *KEYS)
+    documented(begun, "push")
+    old = Firm(Path(), utc_now()).state.root
+    assert old is not None
+    keyid = old.roles["timestamp" if kind == "online" else kind].keyids[0]
+    words = ["new.key", "--role", kind, *(["--replace", keyid] if kind != "online" else [])]
+    assert begun("publish", "add-key", *words).code == 0
+    put = folder._put
+
+    def killed(path: Path, data: bytes) -> None:
+        if path.name == "timestamp.json":
+            raise KeyboardInterrupt
+        put(path, data)
+
+    keys = ("new.key", *KEYS)
+    with monkeypatch.context() as patched, suppress(KeyboardInterrupt):
+        patched.setattr(folder, "_put", killed)
+        begun("publish", "sign", *keys, "--yes")
+    assert (SITE / "metadata/2.root.json").exists()
+    waits = begun("publish", "status", "--json").json["waits"] if kind == "root" else []
+    for wait in waits:
+        assert "signing was interrupted: the draft of root 2 is still there" in wait["why"]
+    assert bool(waits) == (kind == "root")
+    if kind == "root":
+        assert "does not have the newest metadata" in " ".join(begun("publish", "push").err.split())
+    done = begun("publish", "sign", *keys, "--yes")
+    assert done.code == 0, done.err
+    said = f"the key {kind}.key ({keyid[:12]}…) signs nothing any more"
+    assert said in " ".join(done.err.split())
+    documented(begun, "push")
+    assert documented(begun, "status")["waits"] == []
+    assert list((FOLDER / "drafts").iterdir()) == []
+    assert follow() == 3
+    assert begun("publish", "sign", f"{kind}.key").code == 2  # only beside another key
 
 
 BINARY = ("rotate", "shipped", "3", *APP, "--offline")

@@ -57,6 +57,20 @@ MUTATIONS: list[Mutation] = [
         "tests/cli/test_publish.py::test_a_mistyped_version_is_not_recorded[keys0]",
     ),
     _rule(
+        "an interrupted command can be repeated with the replaced key",
+        "signing_plan.py",
+        "(keys & before) - known if keys & known else frozenset[str]()",
+        "frozenset[str]()",
+        "tests/cli/test_publish.py::test_the_same_command_completes_an_interrupted_one[root]",
+    ),
+    _rule(
+        "a replaced key alone signs nothing",
+        "signing_plan.py",
+        "(keys & before) - known if keys & known else frozenset[str]()",
+        "(keys & before) - known",
+        "tests/cli/test_publish.py::test_the_same_command_completes_an_interrupted_one[online]",
+    ),
+    _rule(
         "a version in an app's binary counts, too",
         "signing_plan.py",
         "known = [self.held, current.pins.version if current else None]",

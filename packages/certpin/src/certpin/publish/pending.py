@@ -67,7 +67,7 @@ def pending_publication(plan: SigningPlan) -> tuple[PendingSignature, ...]:
     """
     drafts = [draft for draft in (plan.root, plan.targets) if draft]
     complete = any(is_complete(draft, root) for draft in drafts for root in plan.candidates)
-    return tuple(_online(plan)) if complete else ()
+    return tuple(_online(plan)) if complete or plan.policy.state.interrupted else ()
 
 
 def _missing(
@@ -92,6 +92,8 @@ def _online(plan: SigningPlan) -> Iterator[PendingSignature]:
     root, why = state.root, ""
     if state.timestamp and policy.ends_soon("timestamp", state.timestamp.expires):
         why = f"it ends on {state.timestamp.expires:%Y-%m-%d %H:%M} UTC"
+    if state.interrupted and state.current:
+        why = f"signing was interrupted: the draft of root {root.version} is still there"
     if state.current and state.current.superseded:
         why = "the root has changed"
     if plan.targets and any(is_complete(plan.targets, candidate) for candidate in plan.candidates):

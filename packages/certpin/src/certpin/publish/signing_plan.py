@@ -113,6 +113,8 @@ class SigningPlan:
             ``publish/site/`` without that root.
         reasons: by TUF role, the reason why its metadata has to be signed.
         problems: by TUF role, the reason why its metadata must not be signed.
+        replaced: the IDs of the given keys that sign nothing any more, because the newest root has
+            replaced them.
     """
 
     policy: SigningPolicy
@@ -122,6 +124,7 @@ class SigningPlan:
     next_alone: bool = False
     reasons: dict[str, str] = field(default_factory=dict)
     problems: dict[str, ConfigError] = field(default_factory=dict)
+    replaced: tuple[str, ...] = ()
 
     @property
     def candidates(self) -> tuple[Root, ...]:
@@ -159,7 +162,7 @@ def prepare(
     reasons: dict[str, str] = {}
     root = _root(policy, keys, renew, reasons, problems)
     plan = SigningPlan(policy, root, reasons=reasons, problems=problems)
-    _require_known(plan, keys, places or {})
+    plan = replace(plan, replaced=_require_known(plan, keys, places or {}))
     _require_renewable(plan, keys, renew)
     content, targets = targets_of(plan, keys, renew)
     alone = reasons.get("targets") == OTHER_KEYS or _is_jump(plan, content)
@@ -260,9 +263,18 @@ def with_version(
     return replace(policy, published=published, latest=max(published), offer=offer)
 
 
-def _require_known(plan: SigningPlan, keys: frozenset[str], places: Mapping[str, str]) -> None:
+def _require_known(
+    plan: SigningPlan, keys: frozenset[str], places: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Raise ``ConfigError`` for a key that signs nothing, and return those that the root replaced.
+
+    Keys of the root before the newest one are accepted beside another key: if signing was
+    interrupted after the new root was written, the same command has to complete it.
+    """
     known = frozenset[str]().union(*(_keys(plan.candidates, role) for role in _ROLES))
-    for key in sorted(keys - known):
+    before = frozenset[str]().union(*(_keys(plan.policy.state.roots[-2:-1], r) for r in _ROLES))
+    replaced = (keys & before) - known if keys & known else frozenset[str]()
+    for key in sorted(keys - known - replaced):
         if "root" in plan.problems:
             raise plan.problems["root"]
         raise ConfigError(
@@ -273,6 +285,7 @@ def _require_known(plan: SigningPlan, keys: frozenset[str], places: Mapping[str,
             fix="see certpin publish status for those that do; certpin publish add-key brings "
             "another one in",
         )
+    return tuple(sorted(replaced))
 
 
 def _require_renewable(plan: SigningPlan, keys: frozenset[str], renew: frozenset[str]) -> None:

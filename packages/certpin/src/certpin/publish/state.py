@@ -94,6 +94,15 @@ class FolderState:
         """The targets metadata of the signed pin set in ``publish/site/``; None without a set."""
         return _inner(self.current.verified.signed.targets) if self.current else None
 
+    @property
+    def interrupted(self) -> bool:
+        """True if a root has its draft still, which signing deletes at its end.
+
+        So signing was probably interrupted, and the new root has no new timestamp.
+        """
+        draft = self.drafts.get("root")
+        return draft is not None and draft.signed.version <= (self.root.version if self.root else 0)
+
     def draft(self, role: str) -> Metadata[Any] | None:
         """Return the draft of a TUF role, ``root`` or ``targets``; None if the role has no draft.
 

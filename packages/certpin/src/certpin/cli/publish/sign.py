@@ -135,6 +135,9 @@ def sign(
         if plan is None:
             _show_refusal(context, checked, as_json=as_json)
             ctx.exit(PROBLEM_FOUND)
+        for key in plan.replaced:
+            where = f"the key {named[key]} ({short(key)}) signs nothing any more"
+            say("certpin: warning", f"{where}: the newest root has replaced it")
         confirm(plan, frozenset(keys), yes=yes)
         done = carry_out(context, checked, plan, keys, renew)
     _show(open_context(path), done, checked, as_json=as_json)

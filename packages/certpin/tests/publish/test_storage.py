@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -312,6 +313,33 @@ def test_a_storage_that_fails_on_opening_is_reported() -> None:
     with pytest.raises(UpdateError) as caught:
         open_storage(f"ftp://127.0.0.1:{free_port()}/x", BESIDE, {})
     assert caught.value.reason == "storage"
+
+
+def test_a_web_server_can_read_what_is_pushed_under_a_strict_umask(tmp_path: Path) -> None:
+    """The permissions of a folder that exists are the operator's."""
+    www = tmp_path / "www"
+    (www / "metadata").mkdir(mode=0o750, parents=True)
+    storage = FolderStorage(www)
+    www.chmod(0o751)
+    before = os.umask(0o077)
+    try:
+        for path in ("metadata/timestamp.json", "targets/sub/deep/00.ca.pem"):
+            storage.write(path, b"{}")
+        FolderStorage(tmp_path / "new").write("metadata/timestamp.json", b"{}")
+    finally:
+        os.umask(before)
+    modes = {
+        str(path.relative_to(tmp_path)): path.stat().st_mode & 0o777
+        for path in tmp_path.rglob("*")
+        if path.is_dir()
+    }
+    assert modes == {
+        "www": 0o751,
+        "www/metadata": 0o750,
+        **dict.fromkeys(["www/targets", "www/targets/sub", "www/targets/sub/deep"], 0o755),
+        **dict.fromkeys(["new", "new/metadata"], 0o755),
+    }
+    assert (www / "targets/sub/deep/00.ca.pem").stat().st_mode & 0o777 == 0o644
 
 
 def test_a_write_sweeps_its_own_temporary_files_and_nothing_else(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import time
 from contextlib import contextmanager, suppress
 from inspect import Parameter, signature
@@ -37,6 +38,7 @@ _READ_ONLY = {"http", "https"}
 _PUSHED = re.compile(
     r"timestamp\.json|[0-9]+\.(root|targets|snapshot)\.json|[0-9a-f]{64}\..+", re.ASCII
 )
+_PUBLIC = 0o755  # of a new folder
 _ABANDONED = 3600  # seconds; no push takes that long for one file
 # A numbered file and a target never change; the timestamp changes with each push (RFC 9111, 5.2;
 # RFC 8246). no-cache: a cache may keep it, and asks each time whether it is still the newest.
@@ -93,7 +95,8 @@ class Storage(Protocol):
 class FolderStorage:
     """Storage in a local folder, such as the folder of a web server.
 
-    ``write`` creates the folder if its parent folder exists.
+    ``write`` creates the folder if its parent folder exists. Everyone can read new folders and
+    files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -120,8 +123,9 @@ class FolderStorage:
         """Replace a file atomically, and delete temporary files that killed pushes left for it."""
         file = self._folder / path
         with reached(self.where, "written to"):
-            self._folder.mkdir(exist_ok=True)
-            file.parent.mkdir(parents=True, exist_ok=True)
+            _make_public(self._folder)
+            for parent in reversed(file.relative_to(self._folder).parents[:-1]):
+                _make_public(self._folder / parent)
             known = re.compile(re.escape(file.name))
             for left in left_overs(file.parent, known, recursive=False):
                 with suppress(OSError):
@@ -207,6 +211,16 @@ def reached(where: str, what: str) -> Iterator[None]:
             reason=STORAGE,
             fix=_fix(exc),
         ) from exc
+
+
+def _make_public(folder: Path) -> None:
+    """Create a folder that a web server can read, whatever the umask: pins are public.
+
+    An existing folder keeps its permissions.
+    """
+    with suppress(FileExistsError):
+        folder.mkdir()
+        folder.chmod(stat.S_IMODE(folder.stat().st_mode) | _PUBLIC)
 
 
 def _folder(folder: Path, url: str) -> FolderStorage:

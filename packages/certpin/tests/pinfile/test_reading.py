@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import certpin
-from certpin.errors import PinFileError
+from certpin.errors import ConfigError, PinFileError
 from certpin.lab import Authority
 from certpin.pinfile import PINS_VARIABLE, PinFileWarning, PinSet, file
 from certpin.pinfile.reader import DEBUG_KEYS, HOST_KEYS, PIN_KEYS, TOP_KEYS
@@ -223,6 +223,21 @@ def test_an_unknown_key_of_many_hosts_causes_one_warning() -> None:
     with pytest.warns(PinFileWarning, match=r":7: host\[0\]\.lifetime is not known") as caught:
         PinSet.parse(HEAD + "\n" + "\n".join(hosts))
     assert len(caught) == 1
+
+
+def test_few_of_many_unknown_keys_cause_warnings() -> None:
+    text = GOOD + "".join(f"[x{n}]\n" for n in range(1000))
+    with pytest.warns(PinFileWarning) as caught:
+        PinSet.parse(text)
+    assert len(caught) == 11
+    assert "990 more keys are not known here" in str(caught[-1].message)
+
+
+def test_very_many_unknown_keys_are_refused() -> None:
+    """A signed set with them would hold up each start of an app."""
+    text = GOOD + "".join(f"[x{n}]\n" for n in range(1001))
+    with pytest.raises(ConfigError, match="more than 1000 different keys are not known"):
+        PinSet.parse(text)
 
 
 def test_an_unknown_key_of_the_debug_table_causes_a_warning(tmp_path: Path) -> None:

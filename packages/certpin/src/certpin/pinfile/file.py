@@ -37,6 +37,7 @@ Value = TypeVar("Value")
 # A million hosts take some 200 MB. A larger file is not a pin file, and a parser has to end.
 MAX_PIN_FILE_BYTES = 256 * 1024 * 1024
 
+_MOST_UNKNOWN = 1000  # each is compared with the known keys, which takes longer than to parse it
 _CHUNK = 1024 * 1024
 # O_NONBLOCK: opening a FIFO without a writer would wait for one. Windows has no such files.
 _FLAGS = (
@@ -257,11 +258,14 @@ class Table:
             only when an error needs it, because a file of 10,000 hosts has 30,000 tables.
     """
 
-    __slots__ = ("_data", "_place", "unknown")
+    __slots__ = ("_data", "_names", "_place", "unknown")
 
     def __init__(self, data: object, place: str | Place = "") -> None:
         self._place = place
         self.unknown: list[UnknownKey] = [] if isinstance(place, str) else place[0].unknown
+        # The names of these keys, each with the known ones of its table.
+        self._names: set[tuple[str, tuple[str, ...]]]
+        self._names = set() if isinstance(place, str) else place[0]._names
         if not isinstance(data, dict):
             raise ConfigError(
                 "this must be a table", key=self.key, fix=f"write {_header(self.key)}"
@@ -388,13 +392,21 @@ class Table:
         "ca.pem"`` would trust every root of the platform.
 
         Raises:
-            ConfigError: an unknown key resembles a known one, and so is misspelt.
+            ConfigError: an unknown key resembles a known one, and so is misspelt; or the file has
+                very many different ones, which a person would not write.
         """
         for name in self._data:
-            if name not in known:
-                self.unknown.append(UnknownKey(self.under(name), name, known))
-                if meant := closest_key(name, known):
-                    raise misspelt_key_error(self.under(name), name, meant)
+            if name in known:
+                continue
+            self.unknown.append(UnknownKey(self.under(name), name, known))
+            if (name, known) in self._names:
+                continue
+            self._names.add((name, known))
+            if len(self._names) > _MOST_UNKNOWN:
+                problem = f"more than {_MOST_UNKNOWN} different keys are not known here"
+                raise ConfigError(problem, key=self.under(name), fix="take them out")
+            if meant := closest_key(name, known):
+                raise misspelt_key_error(self.under(name), name, meant)
 
     def _typed(self, name: str, kind: type[Value], default: Value | None, right: str) -> Value:
         value = self._data.get(name, default)

@@ -158,6 +158,9 @@ def _from_mapping(files: Mapping[str, bytes]) -> Callable[[str], bytes]:
     return read
 
 
+_MOST_WARNINGS = 10  # of unknown keys in one file
+
+
 def read_fields(text: str, path: Path, files: Files) -> dict[str, Any]:
     """Read the text of a pin file as keyword arguments for ``PinSet``.
 
@@ -181,7 +184,9 @@ def read_fields(text: str, path: Path, files: Files) -> dict[str, Any]:
 
 
 def _warn(unknown: list[UnknownKey], text: str, path: Path) -> None:
-    """Warn about unknown TOML keys, once for each name in each kind of table.
+    """Warn about unknown TOML keys, once for each name in each kind of table, and about few names.
+
+    A file with very many would fill a log, and hold up the start of an app.
 
     Raises ``ConfigError`` if a key is misplaced: it is known in another table.
     """
@@ -191,7 +196,11 @@ def _warn(unknown: list[UnknownKey], text: str, path: Path) -> None:
         if table := intended_table(each.name):
             raise misplaced_key_error(each.key, each.name, table)
         first.setdefault((each.name, each.known), each)
-    for each in first.values():
+    for number, each in enumerate(first.values()):
+        if number == _MOST_WARNINGS:
+            left = f"{len(first) - number} more keys are not known here, and are ignored"
+            warnings.warn(f"{path}: {left}", PinFileWarning, stacklevel=2)
+            break
         place = f"{path}:{places.line(each.key) or 1}"
         words = f"{each.key[:LONGEST_MESSAGE]} is not known here, and is ignored"
         known = f"(known: {', '.join(each.known)})"

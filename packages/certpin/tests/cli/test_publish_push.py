@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,23 +15,32 @@ from fsspec import register_implementation  # type: ignore[import-untyped]
 from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
 
 from certpin.cli.publish import push
+from certpin.cli.rotate.files import RotationFiles
 from certpin.errors import UpdateError
-from certpin.pins import utc_now
+from certpin.pins import Pin, utc_now
 from certpin.rotation import Event, ServerDate, format_journal
 from tests import kit
 from tests.cli import _documented
 from tests.cli._pinfiles import write
-from tests.cli._rotating import APP, JOURNAL, days_pass, history, journal, record_signed
+from tests.cli._rotating import (
+    APP,
+    JOURNAL,
+    days_pass,
+    history,
+    invariants,
+    journal,
+    record_signed,
+    stepped,
+)
 from tests.cli._terminal import on_terminal
 from tests.cli.conftest import HOST, Run
 from tests.updates._publisher import DAY, Repository
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from certpin.pins import PinSet
     from tests.cli.conftest import Done
 
+NEW = Pin("sha256", bytes(range(7, 39)))
 SITE = Path("publish/site")
 SETTINGS = Path("publish/publish.toml")
 WWW = Path("www")
@@ -113,6 +123,102 @@ def test_a_version_of_a_lost_machine_is_restored_from_the_server(run: Run, tmp_p
     assert run("publish", "sign", *keys[1:], "--offline").code == 0
     done, facts = pushed(run)
     assert (done.code, facts["version"], facts["recorded"]) == (0, 4, True)
+
+
+def expired_at_the_server(bank: Repository, days: float) -> None:
+    """Renew the signatures; those that were pushed expired so many days ago.
+
+    The journal is moved into the past likewise, so that the pushes are older.
+    """
+    bank.now = utc_now() - timedelta(days=days + 3)
+    bank.publish_online()
+    shutil.copytree(SITE, WWW, dirs_exist_ok=True)
+    bank.now = utc_now()
+    bank.publish_online()
+
+
+def next_version(bank: Repository, number: int) -> None:
+    """Record, sign and push another version, which accepts another key."""
+    write(kit.policy(HOST, kit.NOBODY, NEW))
+    text = Path("pins.toml").read_text(encoding="utf-8")
+    changed = text.replace("version = 3", f"version = {number}")
+    Path("pins.toml").write_text(changed, encoding="utf-8")
+    record_signed()
+    bank.publish(Path("pins.toml").read_bytes())
+
+
+def test_adoption_begins_again_after_the_signatures_had_expired(bank: Repository, run: Run) -> None:
+    """The daily job was dead: clients that did not check in the first days still have version 3."""
+    assert pushed(run)[0].code == 0
+    days_pass(100)
+    next_version(bank, 4)
+    assert pushed(run)[1]["again"] == []
+    days_pass(35)  # T_adopt has passed since the push
+    expired_at_the_server(bank, 31)
+    done, facts = pushed(run, "--who", "ann")
+    assert (done.code, facts["recorded"], facts["again"]) == (0, False, [4])
+    event = journal()[-1]
+    assert (event.step, event.version, event.who) == ("push", 4, "ann")
+    assert "the signatures had expired on" in event.note
+    deployed, timing = history().deployed, history().timing
+    assert timing is not None
+    assert deployed.end_of_life(deployed.versions[0], timing) == event.time + timing.adopt
+    assert pushed(run)[1]["again"] == []
+
+
+def test_versions_that_every_client_had_do_not_begin_again(bank: Repository, run: Run) -> None:
+    assert pushed(run)[0].code == 0
+    next_version(bank, 4)
+    assert pushed(run)[0].code == 0
+    days_pass(100)
+    expired_at_the_server(bank, 2)
+    before = JOURNAL.read_bytes()
+    done, facts = pushed(run)
+    assert (done.code, facts["again"], JOURNAL.read_bytes()) == (0, [], before)
+
+
+def test_a_later_version_does_not_hide_that_signatures_had_expired(
+    bank: Repository, run: Run
+) -> None:
+    assert pushed(run)[0].code == 0
+    next_version(bank, 4)
+    assert pushed(run)[0].code == 0
+    days_pass(35)
+    expired_at_the_server(bank, 31)
+    next_version(bank, 5)
+    done, facts = pushed(run)
+    assert (done.code, facts["recorded"], facts["again"]) == (0, True, [3, 4])
+    assert "T_adopt of 3, 4 begins again" not in done.out
+
+
+def test_rotations_wait_while_the_signatures_have_expired(bank: Repository, run: Run) -> None:
+    """`switch` would let servers use a key that clients with the older version refuse."""
+    assert pushed(run)[0].code == 0
+    next_version(bank, 4)
+    assert pushed(run)[0].code == 0
+    days_pass(35)
+    words = ("rotate", "switch", str(NEW), "--offline")
+    assert [each.number for each in RotationFiles(Path("pins.toml")).deployed.versions] == [3, 4]
+    assert run("rotate", "status", "--offline").err == ""
+    assert "adopted" not in invariants(stepped(run, *words[1:])[1])
+    bank.now = utc_now() - timedelta(days=34)
+    bank.publish_online()
+    for command in (("rotate", "status", "--offline"), words):
+        said = " ".join(run(*command).err.split())
+        assert "clients can't fetch version 4 since" in said
+        assert "certpin publish sign KEY, then certpin publish push; or get those" in said
+    assert "adopted" in invariants(stepped(run, *words[1:])[1])
+    files = RotationFiles(Path("pins.toml"))
+    ends = [files.deployed.end_of_life(each, files.timing) for each in files.deployed.versions]
+    assert ends[0] is not None
+    assert ends[0] > utc_now() + timedelta(days=30)
+    for damage in (
+        b"{}",
+        b"[" * 100_000,
+        b'{"signed": {"meta": {"snapshot.json": {"version": "1"}}}}',
+    ):
+        (SITE / "metadata/timestamp.json").write_bytes(damage)
+        assert run("rotate", "status", "--offline").err == ""
 
 
 def test_a_push_is_recorded_once(bank: Repository, run: Run) -> None:

@@ -201,8 +201,8 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a missing mount point is not created",
         "storage.py",
-        "            self._folder.mkdir(exist_ok=True)\n",
-        "            self._folder.mkdir(exist_ok=True, parents=True)\n",
+        "        folder.mkdir()\n",
+        "        folder.mkdir(parents=True)\n",
         _STORAGE + "a_folder_is_created_if_its_parent_exists",
     ),
     Mutation(
@@ -225,6 +225,34 @@ MUTATIONS: list[Mutation] = [
         "    if not dry and (is_first or pushed.uploads):\n",
         "    if not dry and is_first:\n",
         _COMMAND + "a_push_with_a_wrong_clock_is_refused[apart0]",
+    ),
+    Mutation(
+        "T_adopt begins again after a lapse of the signatures",
+        "certpin/rotation/history.py",
+        "if known.number == event.version and (known.pending or again):",
+        "if known.number == event.version and known.pending:",
+        _COMMAND + "adoption_begins_again_after_the_signatures_had_expired",
+    ),
+    Mutation(
+        "a lapse of the signatures is recorded",
+        "certpin/cli/publish/push.py",
+        "            outcome.again = _record_lapse(files, pushed, who)\n",
+        "",
+        _COMMAND + "adoption_begins_again_after_the_signatures_had_expired",
+    ),
+    Mutation(
+        "a lapse does not matter to adopted versions",
+        "certpin/rotation/history.py",
+        "            if version.fetched and version.fetched + adopt > expired\n",
+        "            if version.fetched\n",
+        _COMMAND + "versions_that_every_client_had_do_not_begin_again",
+    ),
+    Mutation(
+        "rotations wait while the signatures have expired",
+        "certpin/cli/rotate/files.py",
+        "return fetched_again(self.history.deployed, self.history.unadopted(expired), now)",
+        "return self.history.deployed",
+        _COMMAND + "rotations_wait_while_the_signatures_have_expired",
     ),
     Mutation(
         "a push does not undo one that came meanwhile",

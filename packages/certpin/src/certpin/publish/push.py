@@ -83,12 +83,15 @@ class Pushed:
         damage: the reason why clients with the newest root refuse the pin set that was stored
             before the push; empty if they accept it.
         stored: the files in the storage from which the push was planned, by path.
+        lapsed: when the stored pin set expired, so that clients could not fetch it any more;
+            ``None`` if it has not expired, or there is none.
     """
 
     local: Local
     uploads: tuple[str, ...]
     damage: str = ""
     stored: Mapping[str, bytes] = field(default_factory=dict)
+    lapsed: datetime | None = None
 
 
 def push(
@@ -133,10 +136,14 @@ def prepare(
     Raises:
         UpdateError: the push must not happen, or the storage can't be read.
     """
-    local = _read_local(FolderStorage(site), name, now or utc_now())
+    now = now or utc_now()
+    local = _read_local(FolderStorage(site), name, now)
     remote = _read_remote(FolderStorage(site), storage, local)
     uploads = plan_uploads(local, remote, shipped)
-    return Pushed(local, uploads, remote.damage or find_outrun(local, remote), remote.files)
+    damage = remote.damage or find_outrun(local, remote)
+    until = remote.signed.verified.until if remote.signed else None
+    lapsed = until if until and until <= now else None
+    return Pushed(local, uploads, damage, remote.files, lapsed)
 
 
 def upload(pushed: Pushed, storage: Storage, advance: Callable[[], None] = lambda: None) -> None:

@@ -28,6 +28,7 @@ from certpin.rotation.journal import (
 from certpin.rotation.releases import AppRelease
 from certpin.rotation.situation import (
     CLOCK_TOLERANCE,
+    AdoptionDelays,
     DeployedVersions,
     PinHistory,
     ServerObservation,
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.pins import HostPin, HostPolicy, Pin, PinSet, State
-    from certpin.rotation.situation import AdoptionDelays
-
 # States that a publish turns into PUBLISHED; it keeps the other states of its pin set.
 _UNPUBLISHED = {"generated", "staged"}
 
@@ -99,6 +98,20 @@ class History:
         """The numbers of the versions that were published as signed pin sets."""
         signed = (event for event in self.events if event.step == "publish" and event.signed)
         return frozenset(event.version for event in signed if event.version is not None)
+
+    def unadopted(self, expired: datetime) -> tuple[int, ...]:
+        """Return the signed versions that some client may have lacked at the time ``expired``.
+
+        If the signatures of the newest version expired then, no client could fetch it after that.
+        So clients may still hold older versions, although T_adopt has passed since the pushes.
+        """
+        adopt, signed = (self.timing or AdoptionDelays()).adopt, self.signed_versions
+        return tuple(
+            version.number
+            for version in self.deployed.versions
+            if version.number in signed and not version.pending
+            if version.fetched and version.fetched + adopt > expired
+        )
 
     @property
     def timing(self) -> AdoptionDelays | None:
@@ -456,11 +469,30 @@ def _is_pending(known: Version, again: Version) -> bool:
 def _push(versions: list[Version], event: Event) -> None:
     """Record in ``versions`` that clients can fetch a signed version since its upload in ``event``.
 
-    ``versions`` is changed in place.
+    A second push has a note: the signatures had expired, so that clients could fetch no version for
+    a while. ``versions`` is changed in place.
     """
     for index, known in enumerate(versions):
-        if known.number == event.version and known.pending:
+        again = event.note and known.fetched is not None
+        if known.number == event.version and (known.pending or again):
             versions[index] = replace(known, fetched=event.time, pending=False)
+
+
+def fetched_again(
+    deployed: DeployedVersions, numbers: Iterable[int], now: datetime
+) -> DeployedVersions:
+    """Return a copy in which clients can fetch these versions only from ``now`` on.
+
+    Their signatures have expired, and were not renewed yet.
+    """
+    late = set(numbers)
+    return replace(
+        deployed,
+        versions=tuple(
+            replace(each, fetched=now) if each.number in late and each.fetched else each
+            for each in deployed.versions
+        ),
+    )
 
 
 def _end(versions: list[Version], event: Event) -> None:

@@ -51,7 +51,8 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
     interrupted, clients get either the old set or the new one. Push again to continue.
 
     The journal records when the version was pushed. T_adopt, the time that the slowest client takes
-    to get a version, begins then.
+    to get a version, begins then. It begins again if the signatures had expired before this push,
+    and not every client had the version then.
 
     \b
     certpin publish push --dry-run
@@ -73,7 +74,7 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
         outcome = PushOutcome(files, _url(settings, here / folder.SETTINGS), dry)
         outcome.waits = _waits(files)
         try:
-            outcome.pushed = _pushed(files, outcome.where, settings, dry=dry)
+            outcome.pushed = _pushed(files, outcome, settings, name_of(who))
             _record(files, outcome, who)
         except UpdateError as exc:
             outcome.failed = exc
@@ -154,14 +155,16 @@ def _url(settings: PublishSettings, file: Path) -> str:
     return settings.url
 
 
-def _pushed(files: RotationFiles, url: str, settings: PublishSettings, *, dry: bool) -> Pushed:
+def _pushed(
+    files: RotationFiles, outcome: PushOutcome, settings: PublishSettings, who: str
+) -> Pushed:
     from certpin.pins import utc_now
     from certpin.publish.folder import folder_of
     from certpin.publish.push import prepare, upload
     from certpin.publish.storage import open_storage
 
-    here = folder_of(files.path)
-    storage = open_storage(url, here.parent, settings.storage)
+    here, dry = folder_of(files.path), outcome.dry
+    storage = open_storage(outcome.where, here.parent, settings.storage)
     site, name = here / "site", files.pins.name
     with storage.held():
         pushed = prepare(site, storage, name=name, now=utc_now(), shipped=_shipped(files))
@@ -170,9 +173,32 @@ def _pushed(files: RotationFiles, url: str, settings: PublishSettings, *, dry: b
             _require_clock(files)
             _require_lifetimes(pushed, settings)
         if not dry:
+            outcome.again = _record_lapse(files, pushed, who)
             with progress(len(pushed.uploads), "push") as advance:
                 upload(pushed, storage, advance)
     return pushed
+
+
+def _record_lapse(files: RotationFiles, pushed: Pushed, who: str) -> tuple[int, ...]:
+    """Record that clients can fetch versions again from now on, whose signatures had expired.
+
+    It is recorded before the upload: after it, the expired files are gone, and a journal that can't
+    be written would stay wrong. Versions that every client had before are left out.
+
+    Returns:
+        The numbers of the versions.
+    """
+    from certpin.pins import utc_now
+    from certpin.rotation import Event
+
+    if pushed.lapsed is None:
+        return ()
+    late = files.history.unadopted(pushed.lapsed)
+    if not late:
+        return ()
+    note = f"the signatures had expired on {pushed.lapsed:%Y-%m-%d %H:%M} UTC"
+    files.commit([Event(utc_now(), who, "push", version=each, note=note) for each in late])
+    return late
 
 
 def _shipped(files: RotationFiles) -> PinSet | None:
@@ -226,6 +252,8 @@ class PushOutcome:
         dry: True for a dry run, which only reports the files that would be uploaded.
         pushed: the upload; None if it failed, even if some files were uploaded.
         recorded: the time of the push, if this run recorded it in the journal; else None.
+        again: the versions that clients could not fetch any more, because their signatures had
+            expired, before every client had them. T_adopt begins again.
         failed: the error; None if the push succeeded.
         waits: the timestamp, if only the online key's signature of new metadata is missing, so that
             the push does not have the new metadata.
@@ -236,6 +264,7 @@ class PushOutcome:
     dry: bool
     pushed: Pushed | None = None
     recorded: datetime | None = None
+    again: tuple[int, ...] = ()
     failed: UpdateError | None = None
     waits: tuple[PendingSignature, ...] = ()
 
@@ -276,6 +305,7 @@ class PushOutcome:
             "damage": (self.pushed.damage or None) if self.pushed else None,
             "done": not self.dry and self.failed is None,
             "recorded": self.recorded is not None,
+            "again": list(self.again),
             "waits": [wait_json(wait) for wait in self.waits],
             "reason": self.failed.reason if self.failed else None,
             "problem": self.failed.problem if self.failed else None,
@@ -301,13 +331,20 @@ class PushOutcome:
         ]
 
     def _recorded_lines(self) -> list[str]:
+        lines = []
+        if self.again and self.pushed and self.pushed.lapsed:
+            versions = ", ".join(map(str, self.again))
+            since = f"{self.pushed.lapsed:%Y-%m-%d %H:%M} UTC"
+            text = f"No client could fetch a version since {since}: T_adopt of {versions} begins "
+            lines = [f"{text}again. {self.files.journal} records it: commit it, with publish/."]
         if self.recorded is None:
-            return []
+            return lines
         from certpin.rotation import format_duration, in_utc
 
         timing = self.files.timing
         date = in_utc(self.recorded + timing.adopt)
         return [
+            *lines,
             f"Every client has it from {date} on (T_adopt {format_duration(timing.adopt)}).",
             f"{self.files.journal} records the push: commit it, with publish/.",
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Situation,
     )
 
+_MAX_METADATA = 512 * 1024  # bytes, as clients accept
 _MAX_NAME = 100  # characters of a person's name; a login name has 32
 # The command of each step that a crash can leave without its line in the journal.
 _COMMANDS = {"stage": "start", "activate": "switch", "retire": "finish", "remove": "finish"}
@@ -72,6 +73,8 @@ class RotationFiles:
         self.contradictions = contradictions(self.history)
         for contradiction in self.contradictions:
             say("certpin: warning", f"{self.journal}: {contradiction}")
+        self._expired: datetime | None = None  # when the signatures for clients expired
+        self._deployed = self._fetchable()
         self._warn_unrecorded()
         self._mark_unusable()
 
@@ -87,8 +90,12 @@ class RotationFiles:
 
     @property
     def deployed(self) -> DeployedVersions:
-        """All published versions of the pin set, each with the ways in which clients get it."""
-        return self.measured or self.history.deployed
+        """All published versions of the pin set, each with the ways in which clients get it.
+
+        While the signatures in ``publish/site`` have expired, no client can fetch a version, so
+        clients count as not having those that they were still fetching then.
+        """
+        return self.measured or self._deployed
 
     @property
     def next_version(self) -> int:
@@ -214,6 +221,35 @@ class RotationFiles:
 
         if problem := behind_journal(self.evidence, now):
             raise JournalError(problem, path=self.journal, fix=REPAIR)
+
+    def _fetchable(self) -> DeployedVersions:
+        """Return the published versions, as clients can fetch them with the signatures for them."""
+        from certpin.pins import utc_now
+        from certpin.rotation.history import fetched_again
+
+        now = utc_now()
+        expired = signatures_expiry(self.path) if self.history.signed else None
+        if expired is not None and expired <= now:
+            self._expired = expired
+            return fetched_again(self.history.deployed, self.history.unadopted(expired), now)
+        return self.history.deployed
+
+    def warn_expired(self) -> None:
+        """Warn if the signatures in ``publish/site`` have expired: clients get no version then."""
+        from certpin.cli.options import file_option
+
+        signed = self.history.signed_versions
+        numbers = [each.number for each in self.deployed.versions if not each.pending]
+        newest = max(signed.intersection(numbers), default=None)
+        if self._expired is None or newest is None:
+            return
+        option = file_option(self.path)
+        say(
+            "certpin: warning",
+            f"clients can't fetch version {newest} since {self._expired:%Y-%m-%d %H:%M} UTC, when "
+            f"its signatures expired: certpin publish sign KEY{option}, then certpin publish push"
+            f"{option}; or get those that another clone has signed (git pull)",
+        )
 
     def _warn_unrecorded(self) -> None:
         """Warn of steps that the pin file has, and the journal lacks, as after a crash."""
@@ -378,6 +414,7 @@ def probe_for_reading(
     from certpin.pins import utc_now
     from certpin.rotation import step_time, time_evidence
 
+    files.warn_expired()
     results = probes.probe(pins, policies)
     found = [sighting for policy in policies for sighting in results.of(policy)]
     others = repository_dates(files, offline=probes.offline, timeout=probes.timeout)
@@ -448,6 +485,37 @@ def repository_dates(
     context = ContextCache().get(policy.trust if policy else None)
     date = url_time(url, context, timeout=timeout)
     return (ServerDate(host, date, utc_now()),) if date else ()
+
+
+def signatures_expiry(pin_file: Path) -> datetime | None:
+    """Return when the first of the signed files for clients in ``publish/site`` expires.
+
+    They are read without ``tuf``, which rotations don't need, and not verified: ``certpin publish``
+    does that.
+
+    Returns:
+        The time; None if nothing is signed, or if a file can't be read.
+    """
+    import json
+    from datetime import UTC, datetime
+
+    from certpin.pinfile.file import read_regular
+
+    folder = settings_path(pin_file).parent / "site" / "metadata"
+
+    def read(name: str) -> dict[str, Any]:
+        signed: dict[str, Any] = json.loads(read_regular(folder / name, _MAX_METADATA))["signed"]
+        return signed
+
+    try:
+        timestamp = read("timestamp.json")
+        snapshot = read(f"{timestamp['meta']['snapshot.json']['version']:d}.snapshot.json")
+        targets = read(f"{snapshot['meta']['targets.json']['version']:d}.targets.json")
+        newest = max(int(path.name.partition(".")[0]) for path in folder.glob("[0-9]*.root.json"))
+        found = (timestamp, snapshot, targets, read(f"{newest}.root.json"))
+        return min(datetime.fromisoformat(each["expires"]).astimezone(UTC) for each in found)
+    except (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError):
+        return None
 
 
 def settings_path(pin_file: Path) -> Path:

@@ -183,6 +183,20 @@ MUTATIONS = [
         _READING + "test_a_key_that_resembles_a_known_one_is_refused[trust]",
     ),
     Mutation(
+        "very many unknown keys are refused",
+        "certpin/pinfile/file.py",
+        "if len(self._names) > _MOST_UNKNOWN:",
+        "if False:",
+        _READING + "test_very_many_unknown_keys_are_refused",
+    ),
+    Mutation(
+        "few of many unknown keys cause warnings",
+        "certpin/pinfile/reader.py",
+        "if number == _MOST_WARNINGS:",
+        "if False:",
+        _READING + "test_few_of_many_unknown_keys_cause_warnings",
+    ),
+    Mutation(
         "misplaced keys",
         "certpin/pinfile/reader.py",
         "if table := intended_table(each.name):",

@@ -14,6 +14,7 @@ _CRASHES = "tests/publish/test_push_crashes.py::test_"
 _STOLEN = "tests/publish/test_push_stolen_key.py::test_"
 _STORAGE = "tests/publish/test_storage.py::test_"
 _COMMAND = "tests/cli/test_publish_push.py::test_"
+_STATUS = "tests/cli/test_publish_status.py::test_"
 
 
 def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
@@ -274,6 +275,21 @@ MUTATIONS: list[Mutation] = [
         "unrecorded or delivery.delivered is False or ends_soon",
         "unrecorded or ends_soon",
         "tests/cli/test_publish_status.py::test_a_timestamp_that_was_not_pushed_is_pending",
+    ),
+    Mutation(
+        "a newer root at the destination is a problem",
+        "certpin/cli/publish/destination.py",
+        "if read(root_path(root.version + 1), LIMITS.root) is not None:",
+        "if False:",
+        _STATUS + "newer_metadata_at_the_destination_is_a_problem[root]",
+    ),
+    Mutation(
+        "a newer timestamp at the destination is a problem",
+        "certpin/cli/publish/destination.py",
+        "    if theirs is not None and theirs > ours:\n",
+        "    if theirs is not None and theirs > ours:\n"
+        "        return Delivery(where, delivered=True)\n",
+        _STATUS + "newer_metadata_at_the_destination_is_a_problem[timestamp]",
     ),
     Mutation(
         "an unreadable destination is inconclusive",

@@ -111,6 +111,27 @@ MUTATIONS: list[Mutation] = [
         _CACHE + "a_lock_that_is_a_link_is_not_followed",
     ),
     mutation(
+        "a stored set of the previous release is not moved aside",
+        "checker.py",
+        'frozenset({"storage", "context", "replaced"})',
+        'frozenset({"storage", "context"})',
+        _CACHE + "a_set_of_keys_that_the_apps_root_has_replaced_is_no_attack",
+    ),
+    mutation(
+        "notes of the app's pins make no other pin set",
+        "trust.py",
+        "    return same or meaning(",
+        "    return same or False and meaning(",
+        "tests/updates/test_content.py::test_notes_of_the_apps_pins_are_no_other_pin_set",
+    ),
+    mutation(
+        "the temporary folder is removed with the process",
+        "cache.py",
+        "weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)",
+        "None",
+        _UPDATER + "a_program_can_end_without_closing_the_updater[False-False]",
+    ),
+    mutation(
         "metadata is not written through a link",
         "cache.py",
         "        if link := self._linked():\n",

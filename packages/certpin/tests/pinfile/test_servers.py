@@ -194,7 +194,7 @@ def test_comments_and_notes_are_not_published(newline: str) -> None:
 def test_a_note_that_cannot_be_removed_is_not_published(note: str) -> None:
     with pytest.raises(PinFileError) as refused:
         public_text(HEAD + HOST + note + "\n", PATH)
-    assert "its note on a line of its own" in refused.value.fix
+    assert "its note on a separate line" in refused.value.fix
 
 
 def test_servers_do_not_change_the_pin_set() -> None:

@@ -64,7 +64,7 @@ MUTATIONS: list[Mutation] = [
         "tests/cli/test_publish.py::test_the_same_command_completes_an_interrupted_one[root]",
     ),
     _rule(
-        "a replaced key alone signs nothing",
+        "with only a replaced key, nothing is signed",
         "signing_plan.py",
         "(keys & before) - known if keys & known else frozenset[str]()",
         "(keys & before) - known",

@@ -392,7 +392,7 @@ def test_endless_metadata_is_not_read(world: World) -> None:
 
 
 def test_other_files_in_the_folder_are_kept(world: World) -> None:
-    """The app, or another program, has files of its own below the cache folder."""
+    """The app, or another program, has other files below the cache folder."""
     own = [
         "metadata/customers.json",
         "metadata/2026/orders.json",

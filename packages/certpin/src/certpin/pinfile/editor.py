@@ -46,7 +46,7 @@ _STRINGS = (
     r'''"""(?:[^"\\]|\\.|"{1,2}(?!"))*+"{3,5}|"(?:[^"\\\n]|\\.)*+"'''
     r"""|'''(?:[^']|'{1,2}(?!'))*+'{3,5}|'[^'\n]*'"""
 )
-# Comments, and the notes of pins, each on lines of its own. Strings are matched to be skipped.
+# Comments, and the notes of pins on separate lines. Strings are matched to be skipped.
 _PRIVATE = re.compile(
     rf"""(?P<private>^[ \t]*(["']?)note\2[ \t]*=[ \t]*(?:{_STRINGS})[ \t]*(?:\#[^\r\n]*)?\r?\n?"""
     rf"""|^[ \t]*\#[^\r\n]*\r?\n?|[ \t]*\#[^\r\n]*)|{_STRINGS}""",
@@ -392,7 +392,7 @@ def public_text(text: str, path: Path) -> str:
             "its notes must not be published, and cannot be removed in their present form",
             path=path,
             key="host.pin.note",
-            fix="write each pin under its own [[host.pin]], and its note on a line of its own",
+            fix="write each pin under its own [[host.pin]], and its note on a separate line",
         )
     return published
 

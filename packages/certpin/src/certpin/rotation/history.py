@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.pins import HostPin, HostPolicy, Pin, PinSet, State
+
 # States that a publish turns into PUBLISHED; it keeps the other states of its pin set.
 _UNPUBLISHED = {"generated", "staged"}
 

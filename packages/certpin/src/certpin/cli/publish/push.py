@@ -180,7 +180,7 @@ def _pushed(
 
 
 def _record_lapse(files: RotationFiles, pushed: Pushed, who: str) -> tuple[int, ...]:
-    """Record that clients can fetch versions again from now on, whose signatures had expired.
+    """Record that clients can fetch versions again from now on: their signatures had expired.
 
     It is recorded before the upload: after it, the expired files are gone, and a journal that can't
     be written would stay wrong. Versions that every client had before are left out.

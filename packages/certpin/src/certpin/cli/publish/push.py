@@ -74,7 +74,7 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
         outcome = PushOutcome(files, _url(settings, here / folder.SETTINGS), dry)
         outcome.waits = _waits(files)
         try:
-            outcome.pushed = _pushed(files, outcome, settings, name_of(who))
+            outcome.pushed = _pushed(files, outcome, settings, person_name(who))
             _record(files, outcome, who)
         except UpdateError as exc:
             outcome.failed = exc

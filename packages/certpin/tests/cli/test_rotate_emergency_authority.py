@@ -113,9 +113,11 @@ def test_a_stolen_root_above_the_pinned_issuer_leads_to_the_other_authority(
     [switch, *_] = path["steps"]
     assert str(clinic.other.pin) in switch["text"]
     assert "start" in [step["act"] for step in path["steps"]]
+    assert states() == ["lost", "published", "compromised"]  # no path through the issuer is left
     clinic.follow(path, clinic.other, clinic.third)
     done, path = clinic.emergency("root.pem")
     assert (done.code, path["steps"]) == (0, [])
+    assert clinic("status", "--json").json["hosts"][0]["next"]["act"] == "finish"
 
 
 def test_start_refuses_an_authority_that_clients_do_not_trust(clinic: Clinic) -> None:

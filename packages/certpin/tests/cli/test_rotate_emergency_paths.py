@@ -345,6 +345,7 @@ def test_a_key_that_servers_present_without_a_switch_is_named(bank: Bank) -> Non
     assert (refused.code, "certpin rotate switch was not run for it" in refused.err) == (1, True)
     facts = bank("finish", "--json").json
     assert (facts["done"], facts["breaches"][0]["invariant"]) == (False, "unrecorded")
+    assert bank("finish", "--force", "--reason", "x").code == 1  # there is nothing to force
     (command,) = following["commands"]
     assert bank(*shlex.split(command)[2:]).code == 0
     assert bank("finish").code == 0
@@ -396,6 +397,34 @@ def test_a_stolen_backup_of_a_server_stops_no_later_rotation(bank: Bank) -> None
     assert bank("plan", "--to", "next.key").code == 0
     done = bank("switch", "next.key")
     assert (done.code, "is ACTIVE" in done.out) == (0, True)
+
+
+def test_hosts_that_are_planned_together_do_not_wait_for_each_other(bank: Bank) -> None:
+    """The plan of each makes its own backup; a host that has no plan stops the others."""
+    pins = PinSet.load("pins.toml")
+    other = replace(pins.policies[0], pattern=HostPattern.parse("other.example"))
+    write(pins.policies[0], other)
+    bank("shipped", next_number(), "--force", "--reason", "x")
+    days_pass(33)
+    bank.emergency("b.key", "--lost")
+    hosts = ("--host", HOST, "--host", "other.example")
+    for name in ("next.key",):
+        Path(name).write_bytes(Authority("any").key_pem)
+    planned = bank("plan", "--to", "next.key", *hosts, "--json")
+    assert [made["possible"] for made in planned.json["hosts"]] == [True, True]
+
+
+def test_a_stolen_backup_that_only_its_pin_names_may_be_an_authority(bank: Bank) -> None:
+    """With the file of its key it is known to be a server's; a role is only a note."""
+    bank.emergency(str(bank.b.pin), "--stolen")
+    for name in ("next.key", "later.key"):
+        assert bank("start", "--new", name).code == 0
+    assert bank("shipped", next_number()).code == 0
+    days_pass(33)
+    done = bank("switch", "next.key", "--json")
+    facts = done.json
+    assert (done.code, invariants(facts)) == (1, ["open-chain"])
+    assert f"below {bank.b.pin}, which is COMPROMISED" in facts["breaches"][0]["problem"]
 
 
 def test_a_command_for_a_version_has_the_servers_that_the_user_gave(bank: Bank) -> None:

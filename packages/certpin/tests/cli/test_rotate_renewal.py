@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from certpin.lab import Authority
 from certpin.lab.ct_log import LabLog, log_list, with_scts
 from certpin.pinfile import PinSet
+from certpin.pins import HostPin
 from tests import kit
 from tests.cli._pinfiles import write
 from tests.cli._rotating import JOURNAL, days_pass, invariants, next_number, ship_long_ago, stepped
@@ -76,6 +78,22 @@ def test_a_pin_that_the_pin_file_lost_is_to_be_put_back(out: Run) -> None:
     write(kit.policy(HOST, BACKUP, Authority("next").pin))
     done = out("rotate", "switch", str(LEAF), *OFFLINE)
     assert (done.code, "pins.toml has no pin of it: put that back" in done.out) == (0, True)
+
+
+def test_a_pin_that_an_authority_replaces_is_not_to_be_put_back(
+    run: Run, root: Authority, ca: Authority
+) -> None:
+    """The draft moves from the pin of the leaf to that of its authority, on purpose."""
+    identity = ca.issue(HOST)
+    pins = (HostPin(identity.pin), HostPin(ca.pin, "intermediate"), HostPin(BACKUP, "backup"))
+    before = replace(kit.policy(HOST, identity.pin, BACKUP), pins=pins)
+    Path("root.pem").write_bytes(root.pem)
+    write(before, trust=Path("root.pem"))
+    ship_long_ago(run)
+    write(replace(before, pins=pins[1:]), trust=Path("root.pem"))
+    Path("fullchain.pem").write_bytes(identity.chain_pem)
+    done = run("rotate", "switch", "fullchain.pem", *OFFLINE)
+    assert (done.code, "accepts the authorities above" in done.out) == (0, True)
 
 
 def test_a_key_that_a_person_marked_compromised_is_not_used_again(out: Run) -> None:

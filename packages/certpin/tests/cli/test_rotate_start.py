@@ -87,8 +87,11 @@ def test_a_key_that_is_in_use_is_no_new_key(out: Run) -> None:
     assert out("rotate", "shipped", next_number(), *OFFLINE).code == 0
     text = before()
     done = out("rotate", "start", "--new", "next.key")
-    assert (done.code, "is PUBLISHED already: none was made" in done.err) == (2, True)
+    assert (done.code, "is in the pin file already: none was made" in done.err) == (2, True)
     assert "--new next-2.key" in done.err
+    Path("my keys").mkdir()
+    Path("next.key").rename("my keys/next.key")
+    assert "--new 'my keys/next-2.key';" in out("rotate", "start", "--new", "my keys/next.key").err
     assert before() == text
 
 

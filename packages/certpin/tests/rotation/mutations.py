@@ -926,17 +926,62 @@ MUTATIONS: list[Mutation] = [
         _IN_EMERGENCY + "test_an_authority_below_a_stolen_one_is_not_the_way_out",
     ),
     Mutation(
-        "a backup is the key of a leaf if clients don't compare only authorities",
-        _PROSPECT,
-        'entry.role == "backup" and policy.match == "ca"',
-        'entry.role == "backup"',
+        "the stolen key of a server is no authority",
+        _FILES,
+        'role = {"role": "leaf"} if is_leaf and',
+        'role = {"role": "leaf"} if not is_leaf and',
         _PATHS + "test_a_stolen_backup_of_a_server_stops_no_later_rotation",
+    ),
+    Mutation(
+        "a stolen key that only a pin names may be an authority's",
+        _FILES,
+        'if each.step == "compromise" and each.note}',
+        'if each.step == "compromise"}',
+        _PATHS + "test_a_stolen_backup_that_only_its_pin_names_may_be_an_authority",
+    ),
+    Mutation(
+        "hosts that are planned together do not wait for each other",
+        "certpin/cli/rotate/plan.py",
+        "refusals_elsewhere(files, policies, timing, now)",
+        "refusals_elsewhere(files, [policy], timing, now)",
+        _PATHS + "test_hosts_that_are_planned_together_do_not_wait_for_each_other",
+    ),
+    Mutation(
+        "an authority below a stolen one stays no backup",
+        "certpin/cli/rotate/emergency.py",
+        'state="lost")',
+        'state="published")',
+        _AUTHORITY_PATHS
+        + "test_a_stolen_root_above_the_pinned_issuer_leads_to_the_other_authority",
+    ),
+    Mutation(
+        "a server that is gone may use the stolen key",
+        _EMERGENCY,
+        "or pin in {each.leaf for each in forgotten}",
+        "",
+        "tests/rotation/test_servers.py"
+        "::test_the_way_out_of_an_emergency_begins_with_a_forgotten_server",
+    ),
+    Mutation(
+        "no force finishes a key that is not recorded",
+        _FINISH,
+        "outcome.done = not (refused or unrecorded)",
+        "outcome.done = not refused",
+        _PATHS + "test_a_key_that_servers_present_without_a_switch_is_named",
+    ),
+    Mutation(
+        "a pin that an authority replaces is not to be put back",
+        _SWITCH,
+        '!= "accepted"\n\n\ndef _changes',
+        '!= "x"\n\n\ndef _changes',
+        "tests/cli/test_rotate_renewal.py"
+        "::test_a_pin_that_an_authority_replaces_is_not_to_be_put_back",
     ),
     Mutation(
         "a stolen authority that is named is marked as one",
         "certpin/cli/rotate/emergency.py",
-        "(found.authority or self._names_authority(policy))",
-        "found.authority",
+        "if found.authority or self._is_authority(policy):",
+        "if found.authority:",
         "tests/cli/test_rotate_emergency.py::test_a_stolen_authority_is_marked_as_one",
     ),
     Mutation(

@@ -210,6 +210,8 @@ def test_the_way_out_of_an_emergency_begins_with_a_forgotten_server() -> None:
     first, *others = found.steps
     assert (first.act, first.server) == ("gone", "192.0.2.2:8443")
     assert "gone" not in {each.act for each in others}
+    last = emergency_path(replace(ready(EU, seen=(sighting("b"),)), past=past), pin("a"), "stolen")
+    assert (last.in_use, "switch" in {each.act for each in last.steps}) == (True, True)
     listed = emergency_path(replace(ready(EU, US), past=past), pin("a"), "stolen")
     assert "gone" not in {each.act for each in listed.steps}
 

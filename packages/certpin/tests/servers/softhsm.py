@@ -33,12 +33,13 @@ class SoftHSM:
     pin: str = field(default_factory=lambda: f"{secrets.randbelow(10**8):08}")
     asked: list[str] = field(default_factory=list)
 
-    def ask(self, label: str) -> str:
-        """Record a PIN request for the token ``label``, and return the PIN.
+    def ask(self, name: str) -> str:
+        """Record a PIN request for the token ``name``, and return the PIN.
 
-        Tests pass this method to certpin in place of the prompt.
+        Tests pass this method to certpin in place of the prompt. The name is the label, followed by
+        the serial number.
         """
-        self.asked.append(label)
+        self.asked.append(name.partition(" (serial ")[0])
         return self.pin
 
     def uri(self, label: str = "next", more: str = "") -> str:

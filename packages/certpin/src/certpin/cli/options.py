@@ -541,7 +541,7 @@ def ask_pin(token: str) -> str:
     """Return the PIN of a PKCS#11 token, from the environment or the terminal.
 
     Args:
-        token: the name of the token, for the prompt.
+        token: the name of the token, with its serial number.
 
     Raises:
         TokenError: the environment has no PIN, and there is no terminal; or the environment has

@@ -120,7 +120,7 @@ def open_key(uri: str, pin: AskPIN) -> TokenKey:
 
     Args:
         uri: a PKCS#11 URI (RFC 7512).
-        pin: a function that takes the label of a token and returns its PIN. It is called once,
+        pin: a function that takes the name of a token and returns its PIN. It is called once,
             or not at all if the URI has ``pin-source``.
 
     Returns:
@@ -143,7 +143,7 @@ def generate_key(uri: str, pin: AskPIN, algorithm: KeyAlgorithm) -> TokenKey:
     Args:
         uri: a PKCS#11 URI with the token, and the label of the new key (``object``). If it has no
             ``id``, a random ID is generated.
-        pin: a function that takes the label of a token and returns its PIN.
+        pin: a function that takes the name of a token and returns its PIN.
         algorithm: the algorithm of the key.
 
     Returns:
@@ -166,7 +166,7 @@ def open_or_generate_key(uri: str, pin: AskPIN, algorithm: KeyAlgorithm) -> tupl
     Args:
         uri: a PKCS#11 URI with the token and the label of the key (``object``), and perhaps its
             ``id``.
-        pin: a function that takes the label of a token and returns its PIN. It is called at most
+        pin: a function that takes the name of a token and returns its PIN. It is called at most
             once.
         algorithm: the algorithm of a new key.
 

@@ -71,8 +71,8 @@ def log_in(token: Token, uri: TokenURI, ask: AskPIN, *, writing: bool = False) -
     Args:
         token: the token.
         uri: a URI of the token, which may name a file with the PIN (``pin-source``).
-        ask: a function that takes the token's label and returns the PIN, called if the URI names no
-            file.
+        ask: a function that takes the token's name, which is its label with its serial number, and
+            returns the PIN. It is called if the URI names no file.
         writing: True to open a session that can create and delete objects.
 
     Raises:
@@ -86,7 +86,9 @@ def log_in(token: Token, uri: TokenURI, ask: AskPIN, *, writing: bool = False) -
             f"one more wrong PIN locks the token {printable(token.label)}",
             fix="log in with the token's own tools first, which resets its counter",
         )
-    pin = _read_pin(uri.pin_file) if uri.pin_file else ask(token.label)
+    # Tokens of a pair often have one label, and a PIN of one must not be sent to the other.
+    name = f"{token.label} (serial {_serial(token)})"
+    pin = _read_pin(uri.pin_file) if uri.pin_file else ask(name)
     _check_pin(pin)
     with translated(token.label):
         try:

@@ -35,7 +35,7 @@ from certpin.rotation.plan import (
     with_published,
     with_staged,
 )
-from certpin.rotation.prospect import assumed_prospects, may_be_authority, stolen_authorities
+from certpin.rotation.prospect import assumed_prospects, stolen_authorities
 from certpin.rotation.rules import has_backup_without, served_chain, version_list
 from certpin.rotation.trust import (
     anchors_to_name,
@@ -165,11 +165,12 @@ def emergency_path(
         silent: True if a server was contacted and did not answer. Even if all others use the next
             key already, the path then leads this one to it.
     """
-    unlisted = [EmergencyStep("gone", server=each.server) for each in unlisted_servers(situation)]
+    forgotten = unlisted_servers(situation)
+    unlisted = [EmergencyStep("gone", server=each.server) for each in forgotten]
     # Neither a wrong clock nor a server that is gone must hide the way out.
     situation = replace(situation, evidence=None, observed=())
     unseen = not situation.all_verified or not all_answered
-    in_use = _is_in_use(situation, pin, unseen=unseen)
+    in_use = _is_in_use(situation, pin, unseen=unseen) or pin in {each.leaf for each in forgotten}
     others = tuple(
         other
         for other in sorted((situation.compromised | situation.past.lost) - {pin}, key=str)
@@ -267,7 +268,7 @@ def _next_key(situation: Situation, pin: Pin, *, can_wait: bool) -> _Candidate:
         can_wait: True if no server uses a stolen key: servers may then run on with their key, such
             as a lost one in their memory, until clients accept a new key.
     """
-    below = _below_stolen(situation)
+    below = below_stolen(situation)
     keys = [
         other
         for other in situation.policy.live_pins
@@ -292,7 +293,7 @@ def _next_key(situation: Situation, pin: Pin, *, can_wait: bool) -> _Candidate:
     return best if best.harm is not None or stranded is None else replace(best, harm=stranded)
 
 
-def _below_stolen(situation: Situation) -> frozenset[Pin]:
+def below_stolen(situation: Situation) -> frozenset[Pin]:
     """Return the pins of authorities that servers present only below a stolen key.
 
     Clients refuse each path through them. A leaf's key is not among them: another authority can
@@ -398,7 +399,7 @@ def _without_compromised(pins: PinSet) -> PinSet:
             policy,
             pins=tuple(
                 replace(entry, state="removed")
-                if entry.state == "compromised" and may_be_authority(entry, policy)
+                if entry.state == "compromised" and entry.role != "leaf"
                 else entry
                 for entry in policy.pins
             ),

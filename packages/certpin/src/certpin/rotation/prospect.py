@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
-    from certpin.pins import HostPin, HostPolicy, Role, Verdict
+    from certpin.pins import HostPolicy, Role, Verdict
     from certpin.rotation.situation import Situation, Version
 
 Conclusion = Literal["accepted", "refused", "open"]
@@ -325,14 +325,14 @@ def known_authorities(situation: Situation, prospects: Sequence[Prospect]) -> fr
 def stolen_authorities(policy: HostPolicy, stolen: AbstractSet[Pin]) -> list[Pin]:
     """Return the pins of a policy that are stolen, and whose keys may be those of authorities.
 
-    Clients refuse every path with such a key, if the policy marks it compromised.
+    Clients refuse every path with such a key, if the policy marks it compromised. A role is only a
+    note, so any stolen key counts, unless it is known to be a leaf's.
 
     Args:
         policy: the policy.
         stolen: the pins of stolen keys.
     """
-    entries = (each for each in policy.pins if each.pin in stolen)
-    return [each.pin for each in entries if may_be_authority(each, policy)]
+    return [each.pin for each in policy.pins if each.pin in stolen and each.role != "leaf"]
 
 
 def lacks_path(
@@ -524,7 +524,8 @@ def _completions(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chai
 def _pinned(policy: HostPolicy | None, *, above: bool) -> list[Certificate]:
     """Return placeholders for the certificates that a policy pins: of authorities or of leaves.
 
-    A pin's role decides which it is (``may_be_authority``).
+    A pin's role decides which it is. A backup counts as a leaf's key, or as an authority's if
+    clients compare only authorities.
 
     Args:
         policy: the policy; ``None`` for no placeholders.
@@ -532,15 +533,6 @@ def _pinned(policy: HostPolicy | None, *, above: bool) -> list[Certificate]:
     """
     if policy is None:
         return []
+    roles = {"intermediate", "root"} | ({"backup"} if policy.match == "ca" else set())
     live = policy.live_pins.values()
-    return [stand_in(each.pin) for each in live if may_be_authority(each, policy) is above]
-
-
-def may_be_authority(entry: HostPin, policy: HostPolicy) -> bool:
-    """Return True if a pin is that of an authority, by its role.
-
-    A backup has the role of the leaf, or of an authority if clients compare only authorities.
-    """
-    return entry.role in {"intermediate", "root"} or (
-        entry.role == "backup" and policy.match == "ca"
-    )
+    return [stand_in(entry.pin) for entry in live if (entry.role in roles) is above]

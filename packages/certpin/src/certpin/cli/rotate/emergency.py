@@ -106,6 +106,7 @@ class EmergencyReport:
         marked: the hosts at which the pin file marks the key as stolen or lost.
         unmarked: the hosts at which the pin file can't mark the key yet, because only one other pin
             would be left, or because no version is recorded.
+        below: the pins of authorities below the stolen one, which the pin file now marks as lost.
         version: the version of the pin file; None if it could not be read.
         paths: the path of each host.
         texts: the paths in words, for each group of hosts with equal steps.
@@ -125,6 +126,7 @@ class EmergencyReport:
     is_worse: bool = False
     marked: list[str] = field(default_factory=list)
     unmarked: list[str] = field(default_factory=list)
+    below: list[str] = field(default_factory=list)
     version: int | None = None
     has_version: bool = True  # whether the journal has a version
     paths: list[EmergencyPath] = field(default_factory=list)
@@ -175,8 +177,10 @@ class EmergencyReport:
             self.fact = "stolen" if self.is_worse else self.fact
             return
         now = utc_now()
+        # A note says that the key is a server's: `_mark_unusable_pins` reads that.
+        note = "" if self._is_authority() else self.key.note
         events = [
-            Event(now, self.who, _STEPS[self.fact], host, self.key.pin, note=self.key.note)
+            Event(now, self.who, _STEPS[self.fact], host, self.key.pin, note=note)
             for host in self.hosts
         ]
         append_record(journal, history, events)
@@ -224,8 +228,10 @@ class EmergencyReport:
                 all_answered=all_answered,
                 silent=not all_answered and not probes.offline,
             )
-            if self.fact == "stolen" and (found.authority or self._names_authority(policy)):
-                self._mark_authority(files, policy)
+            if self.fact == "stolen":
+                if found.authority or self._is_authority(policy):
+                    self._mark_authority(files, policy)
+                self._mark_below(files, situation)
             self.paths.append(found)
             situations.append(situation)
             self.clock = next(iter(clock_violations(situation)), self.clock)
@@ -267,23 +273,37 @@ class EmergencyReport:
         Clients refuse it above any certificate; the pin of a server's own key would have no effect
         there.
         """
-        from certpin.rotation.prospect import may_be_authority
-
         entry = next((each for each in policy.pins if each.pin == self.key.pin), None)
-        is_marked = entry is not None and entry.state == "compromised"
-        if entry is not None and is_marked and not may_be_authority(entry, policy):
+        if entry is None or entry.state != "compromised":
+            return
+        if entry.role == "leaf" or (entry.role == "backup" and policy.match != "ca"):
             pattern = str(policy.pattern)
             files.editor.change_pin(pattern, self.key.pin, role="intermediate")
             files.commit([])
 
-    def _names_authority(self, policy: HostPolicy) -> bool:
+    def _mark_below(self, files: RotationFiles, situation: Situation) -> None:
+        """Mark the pinned authorities that are only below the stolen key as LOST in the pin file.
+
+        Clients refuse each path through them, so that they are no backup. That is unknown when the
+        servers present another chain.
+        """
+        from certpin.rotation.emergency import below_stolen
+
+        for pin in sorted(below_stolen(situation), key=str):
+            entry = situation.entry(pin)
+            if entry is not None and entry.usable and situation.role_of(pin) != "leaf":
+                files.editor.change_pin(str(situation.pattern), pin, state="lost")
+                files.commit([])
+                self.below.append(str(pin))
+
+    def _is_authority(self, policy: HostPolicy | None = None) -> bool:
         """Return True if the key is that of an authority: by its certificate, or by ``trust``."""
         from certpin.pins import pins_of
         from certpin.x509.chain import read_facts
 
         if self.key.certificates and self.key.certificates[0].is_authority:
             return True
-        anchors = map(read_facts, policy.trust.der if policy.trust else ())
+        anchors = map(read_facts, policy.trust.der if policy and policy.trust else ())
         known = [each.certificate for each in anchors if each.certificate]
         return any(self.key.pin in pins_of(each) for each in known)
 
@@ -372,5 +392,11 @@ class EmergencyReport:
                 else "because no version is recorded: it follows when you have recorded one"
             )
             lines.append(f"{self.path} still accepts it, {why}.")
+        if self.below:
+            pins = ", ".join(dict.fromkeys(self.below))
+            lines.append(
+                f"{self.path} marks {pins} as LOST: clients refuse each path through it, because "
+                "it is below the stolen key."
+            )
         lines.append(f"The journal is {self.journal}.")
         return lines

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from certpin.cli.servers import ProbeOptions, ProbeResults
     from certpin.pinfile.editor import PinFileEditor
-    from certpin.pins import HostPolicy, Pin, PinSet, State
+    from certpin.pins import HostPolicy, Pin, PinSet, Role, State
     from certpin.rotation import (
         AdoptionDelays,
         DeployedVersions,
@@ -329,12 +329,20 @@ def _mark_unusable_pins(editor: PinFileEditor, history: History) -> None:
     if latest is None:
         return
     pins, marked = editor.check(), False
+    # The record of a server's key has a note. Clients refuse no certificate above such a key.
+    of_servers = {each.pin for each in history.events if each.step == "compromise" and each.note}
     for policy in pins.policies:
         for pin, state in _marks(policy, history.past(policy.pattern)):
-            editor.change_pin(str(policy.pattern), pin, state=state)
+            is_leaf = state == "compromised" and pin in of_servers and policy.match != "ca"
+            role = {"role": "leaf"} if is_leaf and _role(policy, pin) == "backup" else {}
+            editor.change_pin(str(policy.pattern), pin, state=state, **role)
             marked = True
     if marked and pins.version <= latest.number:
         editor.set_version(latest.number + 1)
+
+
+def _role(policy: HostPolicy, pin: Pin) -> Role:
+    return next(entry.role for entry in policy.pins if entry.pin == pin)
 
 
 def _marks(policy: HostPolicy, past: PinHistory) -> Iterator[tuple[Pin, State]]:

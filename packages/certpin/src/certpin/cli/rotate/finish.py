@@ -95,7 +95,8 @@ def finish(
     if named:
         outcome.pin = named.pin
     refused = force.refuses(run.violations)
-    outcome.done = not refused
+    unrecorded = ForceOptions(force=False, reason=None).refuses(run.unrecorded)
+    outcome.done = not (refused or unrecorded)
     outcome.show(ctx, as_json=as_json)
 
 
@@ -127,6 +128,7 @@ class FinishRun:
         results: the chains that servers present now.
         probes: the options that the user gave for the servers.
         violations: the reasons why removals are unsafe.
+        unrecorded: the keys that servers use without ``switch``, each as a violation.
         skipped: the host patterns at which a pin was to be removed, but a server did not answer.
         messages: sentences for the user about the removals.
         events: the removals so far, each as the host pattern, the step and the pin.
@@ -138,6 +140,7 @@ class FinishRun:
     force: ForceOptions
     now: datetime
     violations: list[HostViolation] = field(default_factory=list)
+    unrecorded: list[HostViolation] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
     events: list[tuple[str, Step, Pin]] = field(default_factory=list)
@@ -171,6 +174,8 @@ class FinishRun:
     ) -> None:
         """Store why no key was replaced if servers use one without ``switch``: it is not recorded.
 
+        ``--force`` doesn't help: there is no step that it could take.
+
         Args:
             policy: the policy of the host.
             situation: the facts about the host.
@@ -179,7 +184,7 @@ class FinishRun:
         from certpin.rotation import Violation
         from certpin.rotation.fleet import client_count
 
-        self._refused(
+        self.unrecorded += of_host(
             policy,
             [
                 Violation(
@@ -236,7 +241,7 @@ class FinishRun:
             files.path,
             [str(policy.pattern) for policy in policies],
             forced=self.force.force,
-            violations=self.violations,
+            violations=[*self.violations, *self.unrecorded],
             unknown=self.results.unknown,
             messages=self.messages,
             events=events,

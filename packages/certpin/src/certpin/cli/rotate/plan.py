@@ -103,9 +103,10 @@ def plan(
     plans = {
         str(policy.pattern): chain.plan(
             files.situation(policy, results.of(policy), now, timing)
-        ).until_publish(refusals_elsewhere(files, policy, results, timing, now))
+        ).until_publish(refusals_elsewhere(files, policies, timing, now))
         for policy in policies
     }
+    plans = _stopped_together(plans)
     commands: dict[str, _Commands] = {}
     for policy in policies:
         taken = [each.backup for each in commands.values()]
@@ -128,6 +129,25 @@ def plan(
         for each in unknown:
             click.echo(fold(f"Not known: {each}.", sys.stdout))
     ctx.exit(SUCCESS if all(made.possible for made in plans.values()) else PROBLEM_FOUND)
+
+
+def _stopped_together(plans: dict[str, Plan]) -> dict[str, Plan]:
+    """Return the plans of several hosts, each up to the publish that the plan of another lacks.
+
+    A version is for all hosts: if the plan of one ends before its first publish, no host can
+    publish. The key of each plan is its host.
+    """
+    from dataclasses import replace
+
+    stopped = {
+        host: replace(made.violations[0], problem=f"{host}: {made.violations[0].problem}")
+        for host, made in plans.items()
+        if made.violations and "publish" not in {step.act for step in made.steps}
+    }
+    return {
+        host: made.until_publish([each for other, each in stopped.items() if other != host])
+        for host, made in plans.items()
+    }
 
 
 def _print_plan(host: str, made: Plan, commands: _Commands) -> None:

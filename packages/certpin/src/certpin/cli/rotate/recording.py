@@ -29,18 +29,19 @@ from certpin.cli.rotate.steps import (
     of_host,
     with_delays,
 )
-from certpin.cli.servers import ProbeOptions, probe_options
+from certpin.cli.servers import ProbeOptions, ProbeResults, probe_options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime, timedelta
 
     from certpin.cli.rotate.steps import HostViolation
-    from certpin.cli.servers import ProbeResults
     from certpin.pins import HostPolicy, PinSet
     from certpin.rotation import AdoptionDelays, Event, Violation
 
 _UNPUBLISHED = {"generated", "staged"}
+# Rules that are broken if a server was not contacted, or refers to its chain.
+_ABOUT_SERVERS = {"unlisted", "unseen", "served-chain", "still-served", "clock"}
 
 
 def needs_record(files: RotationFiles) -> bool:
@@ -216,29 +217,29 @@ def publish_violations(
 
 def refusals_elsewhere(
     files: RotationFiles,
-    policy: HostPolicy,
-    results: ProbeResults,
+    policies: Sequence[HostPolicy],
     timing: AdoptionDelays,
     now: datetime,
 ) -> list[Violation]:
-    """Return why the draft can't be published because of hosts other than that of a policy.
+    """Return why the draft can't be published because of other hosts than those of some policies.
 
-    A version is for the whole pin file: a plan of one host can't publish it before the others are
-    safe. The draft is the pin file that would be published next.
+    A version is for the whole pin file: a host can't publish it before the others are safe. The
+    draft is the pin file that would be published next. Rules about the servers of other hosts are
+    left out, because these are not contacted.
 
     Args:
         files: the pin file and the journal.
-        policy: the policy of the host that is left out.
-        results: the chains that servers present.
+        policies: the policies of the hosts that are left out.
         timing: the delays until clients update.
         now: the time at which the draft would go out.
     """
     draft = replace(files.pins, version=files.next_version)
-    found = publish_violations(files, draft, results, timing, now)
+    found = publish_violations(files, draft, ProbeResults(), timing, now)
+    hosts = {str(policy.pattern) for policy in policies}
     return [
         replace(each.violation, problem=f"{each.host}: {each.violation.problem}")
         for each in found
-        if each.host != str(policy.pattern)
+        if each.host not in hosts and each.violation.invariant not in _ABOUT_SERVERS
     ]
 
 

@@ -150,10 +150,10 @@ def _is_started(pins: PinSet, place: str) -> bool:
     states = {entry.state for each in pins.policies for entry in each.pins if entry.pin == pin}
     if states - {"staged"}:
         raise ConfigError(
-            f"{place} has a key that is {', '.join(sorted(states)).upper()} already: none was made",
+            f"{place} has a key that is in the pin file already: none was made",
             key="--new",
-            fix=f"name a new file: --new {shlex.quote(unused_name(place))}; for the key in "
-            f"{place}, leave out --new",
+            fix=f"name a new file: --new {unused_name(place)}; for the key in {place}, leave out "
+            "--new",
         )
     return bool(states)
 

@@ -100,9 +100,7 @@ def status(
     timing = with_delays(files.timing, delays)
     usage.apply(files, timing, now)
     hosts = [
-        _host_status(
-            files, files.situation(policy, results.of(policy), now, timing), results, probes
-        )
+        _host_status(files, files.situation(policy, results.of(policy), now, timing), probes)
         for policy in policies
     ]
     if as_json:
@@ -177,9 +175,7 @@ class HostStatus:
     exposures: tuple[KeyExposure, ...]
 
 
-def _host_status(
-    files: RotationFiles, situation: Situation, results: ProbeResults, probes: ProbeOptions
-) -> HostStatus:
+def _host_status(files: RotationFiles, situation: Situation, probes: ProbeOptions) -> HostStatus:
     """Compute the rotation status of a host.
 
     It covers the pins of the pin file, and generated keys that only the journal has.
@@ -203,8 +199,7 @@ def _host_status(
         situation, files.history.activated(situation.pattern), differs=differs_from_latest(files)
     )
     if step.act == "publish":
-        policy, timing, now = situation.policy, situation.timing, situation.now
-        others = refusals_elsewhere(files, policy, results, timing, now)
+        others = refusals_elsewhere(files, [situation.policy], situation.timing, situation.now)
         step = replace(step, violations=(*step.violations, *others))
     return HostStatus(
         situation,

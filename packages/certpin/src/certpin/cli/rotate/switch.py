@@ -290,15 +290,28 @@ def _result(step: KeySwitch, changes: list[tuple[str, Role]]) -> str:
     states = [{entry.pin: entry.state for entry in policy.pins} for policy in step.policies]
     if all(of_policy.get(pin) == "active" for of_policy in states):
         return f"{pin} is ACTIVE already: every client accepts it. Nothing to do."
-    if any(
-        situation.entry(pin) is None and situation.is_pinned(pin)
-        for _, situation in step.situations
-    ):
+    if any(_is_lost_pin(situation, step) for _, situation in step.situations):
         return (
             f"Every client accepts {pin}, but {step.path} has no pin of it: put that back (git "
             "checkout), because clients with the next version would refuse the key."
         )
     return f"Every client accepts the authorities above {pin}, so it needs no pin."
+
+
+def _is_lost_pin(situation: Situation, step: KeySwitch) -> bool:
+    """Return True if clients accept the key by its pin, and the draft would refuse its chain."""
+    from certpin.rotation import Version
+    from certpin.rotation.prospect import (
+        conclusion_of,
+        prospects_of_key,
+        with_private_anchors,
+    )
+
+    if situation.entry(step.pin) is not None or not situation.is_pinned(step.pin):
+        return False
+    prospects = step.chain.prospects or prospects_of_key(situation, step.pin)
+    given = with_private_anchors(situation, prospects)
+    return conclusion_of(situation, Version(situation.pins), given) != "accepted"
 
 
 def _changes(step: KeySwitch) -> list[tuple[str, Role]]:

@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,7 +15,7 @@ from fsspec import register_implementation  # type: ignore[import-untyped]
 from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
 
 from certpin.cli.publish import push
-from certpin.cli.rotate.files import RotationFiles
+from certpin.cli.rotate.files import RotationFiles, signatures_expiry
 from certpin.errors import UpdateError
 from certpin.pins import Pin, utc_now
 from certpin.rotation import Event, ServerDate, format_journal
@@ -212,13 +212,32 @@ def test_rotations_wait_while_the_signatures_have_expired(bank: Repository, run:
     ends = [files.deployed.end_of_life(each, files.timing) for each in files.deployed.versions]
     assert ends[0] is not None
     assert ends[0] > utc_now() + timedelta(days=30)
+    (SITE / "metadata/1-old.root.json").write_bytes(b"{}")  # a copy that an editor made
+    assert "clients can't fetch version 4" in " ".join(run(*words).err.split())
     for damage in (
         b"{}",
         b"[" * 100_000,
         b'{"signed": {"meta": {"snapshot.json": {"version": "1"}}}}',
     ):
         (SITE / "metadata/timestamp.json").write_bytes(damage)
-        assert run("rotate", "status", "--offline").err == ""
+        said = " ".join(run("rotate", "status", "--offline").err.split())
+        assert "it is unknown whether clients can fetch versions: " in said
+        assert "certpin publish status" in said
+
+
+@pytest.mark.parametrize("first", ["timestamp", "snapshot", "targets", "root"])
+def test_the_first_file_that_expires_ends_the_delivery(tmp_path: Path, first: str) -> None:
+    metadata = tmp_path / "publish/site/metadata"
+    metadata.mkdir(parents=True)
+    meta = {"snapshot.json": {"version": 7}, "targets.json": {"version": 5}}
+    names = {"timestamp": "timestamp", "snapshot": "7.snapshot", "targets": "5.targets"}
+    for role, name in {**names, "root": "12.root"}.items():
+        expires = "2027-01-01T00:00:00Z" if role == first else "2027-06-01T00:00:00Z"
+        text = json.dumps({"signed": {"expires": expires, "meta": meta}})
+        (metadata / f"{name}.json").write_text(text)
+    (metadata / "9.root.json").write_text("{}")  # an older one
+    assert signatures_expiry(tmp_path / "pins.toml") == datetime(2027, 1, 1, tzinfo=UTC)
+    assert signatures_expiry(tmp_path / "elsewhere/pins.toml") is None
 
 
 def test_a_push_is_recorded_once(bank: Repository, run: Run) -> None:

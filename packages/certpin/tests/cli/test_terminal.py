@@ -54,7 +54,8 @@ def test_a_refusal_is_folded_and_pins_are_not_split(
     assert code == 1
     assert max(map(len, lines(text))) <= columns
     assert str(kit.NOBODY) in text
-    command = f"certpin pin {HOST} --ca-file root.pem"
+    address, _, port = connect_args[1].partition(":")
+    command = f"certpin pin {HOST}:{port} --connect {address} --ca-file root.pem"
     assert " ".join(text.split()).endswith(f"Compare from another network: {command}")
 
 
@@ -84,7 +85,7 @@ def test_a_pipe_gets_no_folding_colour_or_progress_bar(
     assert "connecting" not in out + err
     (advice,) = [line for line in (out + err).splitlines() if "fix:" in line]
     address, _, port = connect_args[1].partition(":")
-    contacted = f"{HOST}:{port} --connect {address}" if words == ["check"] else HOST
+    contacted = f"{HOST}:{port} --connect {address}"
     assert advice.endswith(f"certpin pin {contacted} --ca-file root.pem")
 
 

@@ -1042,4 +1042,18 @@ MUTATIONS: list[Mutation] = [
         "everything = replace(probes, hosts=(), connects=())",
         _PATHS + "test_a_command_for_a_version_has_the_servers_that_the_user_gave",
     ),
+    Mutation(
+        "a mark in the pin file is an emergency",
+        _NEXT_STEP,
+        "for pin in sorted(situation.compromised, key=str):",
+        "for pin in sorted(past.compromised, key=str):",
+        _IN_NEXT_STEP + "test_a_mark_in_the_pin_file_is_an_emergency_too",
+    ),
+    Mutation(
+        "an expired root ends the delivery",
+        _FILES,
+        'found = (timestamp, snapshot, targets, read(f"{newest}.root.json"))',
+        "found = (timestamp, snapshot, targets, timestamp)",
+        "tests/cli/test_publish_push.py::test_the_first_file_that_expires_ends_the_delivery",
+    ),
 ]

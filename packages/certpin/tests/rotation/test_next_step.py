@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from certpin.pins import HostPattern
 from certpin.rotation import PinHistory, Situation, Version
 from certpin.rotation.next_step import NextStep, next_step
 from certpin.rotation.situation import ServerDate, TimeEvidence
@@ -179,6 +180,21 @@ def test_a_wrong_clock_does_not_hide_an_emergency() -> None:
     past = PinHistory(compromised=frozenset({pin("a")}))
     known = situation(pin_set(AB), OUT, seen=SEEN, past=past, evidence=evidence)
     assert following(known) == NextStep("emergency", pin("a"))
+
+
+def test_a_mark_in_the_pin_file_is_an_emergency_too() -> None:
+    """A person marked the key, at another host, and the journal does not have the theft."""
+    known = situation(pin_set(ABC), OUT, seen=SEEN)
+    marked = replace(
+        known.policy,
+        pattern=HostPattern.parse("other.example"),
+        pins=tuple(
+            replace(entry, state="compromised") if entry.pin == pin("a") else entry
+            for entry in known.policy.pins
+        ),
+    )
+    pins = replace(known.pins, policies=(known.policy, marked))
+    assert following(replace(known, pins=pins)) == NextStep("emergency", pin("a"))
 
 
 def test_a_refused_chain_is_repaired_before_anything_else_is_begun() -> None:

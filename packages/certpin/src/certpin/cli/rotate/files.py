@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     )
 
 _MAX_METADATA = 512 * 1024  # bytes, as clients accept
+_ROOT_FILE = re.compile(r"([0-9]{1,19})\.root\.json", re.ASCII)  # TUF 1.0.34, section 4.6
 _MAX_NAME = 100  # characters of a person's name; a login name has 32
 # The command of each step that a crash can leave without its line in the journal.
 _COMMANDS = {"stage": "start", "activate": "switch", "retire": "finish", "remove": "finish"}
@@ -224,11 +226,15 @@ class RotationFiles:
 
     def _fetchable(self) -> DeployedVersions:
         """Return the published versions, as clients can fetch them with the signatures for them."""
+        from certpin.errors import ConfigError
         from certpin.pins import utc_now
         from certpin.rotation.history import fetched_again
 
-        now = utc_now()
-        expired = signatures_expiry(self.path) if self.history.signed else None
+        now, expired = utc_now(), None
+        try:
+            expired = signatures_expiry(self.path) if self.history.signed else None
+        except ConfigError as exc:
+            say("certpin: warning", f"it is unknown whether clients can fetch versions: {exc}")
         if expired is not None and expired <= now:
             self._expired = expired
             return fetched_again(self.history.deployed, self.history.unadopted(expired), now)
@@ -502,12 +508,18 @@ def signatures_expiry(pin_file: Path) -> datetime | None:
     does that.
 
     Returns:
-        The time; None if nothing is signed, or if a file can't be read.
+        The time; None if nothing is signed.
+
+    Raises:
+        ConfigError: a file can't be read, so that the time is unknown.
     """
     import json
     from datetime import UTC, datetime
 
+    from certpin.cli.options import file_option
+    from certpin.errors import ConfigError
     from certpin.pinfile.file import read_regular
+    from certpin.support.text import printable
 
     folder = settings_path(pin_file).parent / "site" / "metadata"
 
@@ -519,11 +531,19 @@ def signatures_expiry(pin_file: Path) -> datetime | None:
         timestamp = read("timestamp.json")
         snapshot = read(f"{timestamp['meta']['snapshot.json']['version']:d}.snapshot.json")
         targets = read(f"{snapshot['meta']['targets.json']['version']:d}.targets.json")
-        newest = max(int(path.name.partition(".")[0]) for path in folder.glob("[0-9]*.root.json"))
+        numbers = (_ROOT_FILE.fullmatch(path.name) for path in folder.iterdir())
+        newest = max(int(number[1]) for number in numbers if number)
         found = (timestamp, snapshot, targets, read(f"{newest}.root.json"))
         return min(datetime.fromisoformat(each["expires"]).astimezone(UTC) for each in found)
-    except (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError):
-        return None
+    except (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError) as exc:
+        if not folder.is_dir():
+            return None
+        raise ConfigError(
+            f"{folder} can't be read: {printable(str(exc)) or type(exc).__name__}",
+            key="publish/site",
+            fix="restore it (git checkout); it is checked by certpin publish status"
+            + file_option(pin_file),
+        ) from exc
 
 
 def settings_path(pin_file: Path) -> Path:

@@ -35,7 +35,7 @@ _NO_FOLDER = "/dev/null"  # it contains no file
 _VERIFY = "no-insecure\n"  # curl reads ~/.curlrc, too
 # A value in quotes ends at the second one, and another value at a space. curl ignores the rest of
 # the line (man curl: --config). It does not know single quotes, which are read for mistaken files.
-_VALUE = re.compile(r""""((?:[^"\\]|\\.)*+)"|'([^']*+)'|(\S++)""")
+_VALUE = re.compile(r""""([^"\\]*+(?:\\.[^"\\]*+)*)"|'([^']*+)'|(\S++)""")
 # Options that a pin file can't contain, and that change which chains curl accepts.
 _VALUES_LEFT_OUT = ("config", "crlfile", "proxy-pinnedpubkey")
 _FLAGS_LEFT_OUT = ("ca-native", "cert-status")

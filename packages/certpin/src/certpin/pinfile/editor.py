@@ -43,8 +43,8 @@ _COMMENT = re.compile(r"\s*#")
 _STRING = r"""(?:"(?:[^"\\]|\\.)*"|'[^']*')"""
 # Strings as TOML has them; one in three quotes may end with two more quotes.
 _STRINGS = (
-    r'''"""(?:[^"\\]|\\.|"{1,2}(?!"))*+"{3,5}|"(?:[^"\\\n]|\\.)*+"'''
-    r"""|'''(?:[^']|'{1,2}(?!'))*+'{3,5}|'[^'\n]*'"""
+    r'''"""[^"\\]*+(?:(?:\\.|"{1,2}(?!"))[^"\\]*+)*"{3,5}|"[^"\\\n]*+(?:\\.[^"\\\n]*+)*"'''
+    r"""|'''[^']*+(?:'{1,2}(?!')[^']*+)*'{3,5}|'[^'\n]*'"""
 )
 # Comments, and the notes of pins on separate lines. Strings are matched to be skipped.
 _PRIVATE = re.compile(

@@ -536,7 +536,7 @@ def signatures_expiry(pin_file: Path) -> datetime | None:
         found = (timestamp, snapshot, targets, read(f"{newest}.root.json"))
         return min(datetime.fromisoformat(each["expires"]).astimezone(UTC) for each in found)
     except (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError) as exc:
-        if not folder.is_dir():
+        if not (folder / "timestamp.json").exists():
             return None
         raise ConfigError(
             f"{folder} can't be read: {printable(str(exc)) or type(exc).__name__}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import pytest
 
 from certpin.formats import FORMATS
 from tests.cli._pinfiles import write
-from tests.formats._sets import KEYS, authorities
+from tests.formats._sets import KEYS, authorities, logs
 from tests.kit import policy
 
 if TYPE_CHECKING:
@@ -67,6 +68,9 @@ def changed(run: Run, chosen: str, old: str, new: str) -> list[str]:
     return drifts(run, f"{chosen}:{HOST}={chosen}")
 
 
+SYSTEM_TOO = '<trust-anchors><certificates src="system"/><certificates src="user"/></trust-anchors>'
+
+
 @pytest.mark.parametrize(
     ("chosen", "old", "new", "problem"),
     [
@@ -89,6 +93,34 @@ def changed(run: Run, chosen: str, old: str, new: str) -> list[str]:
             'cleartextTrafficPermitted="true"',
             "cleartextTrafficPermitted of domain-config",
         ),
+        (
+            "android",
+            '<domain-config cleartextTrafficPermitted="false">',
+            '<base-config cleartextTrafficPermitted="true"/><domain-config>',
+            "cleartextTrafficPermitted of base-config",
+        ),
+        (
+            "android",
+            "<domain-config",
+            "<base-config><future/></base-config><domain-config",
+            "future of base-config",
+        ),
+        ("android", "<pin-set>", "<future/><pin-set>", "future of domain-config"),
+        (
+            "android",
+            "</domain-config>",
+            f"{SYSTEM_TOO}</domain-config>",
+            "authorities installed by the user are trusted too",
+        ),
+        ("okhttp-kotlin", ".add(", ".add(HOST, *PINS).add(", "arguments that are not strings"),
+        (
+            "okhttp-kotlin",
+            "CertificatePinner.Builder()",
+            "run { pinner.add(HOST, PIN) }\n        CertificatePinner.Builder()",
+            "arguments that are not strings",
+        ),
+        ("curl", "no-insecure", "no-insecure\n-K other.conf", "it was changed: config"),
+        ("curl", "no-insecure", "no-insecure\n-sKother.conf", "it was changed: config"),
         ("go", f'"{KEYS[0]}",', f'"{KEYS[0]}", evilPin,', "is not written literally"),
     ],
 )
@@ -112,6 +144,62 @@ def test_settings_beside_the_pins_in_a_file_of_an_app_are_no_difference(run: Run
         "<key>NSExceptionDomains</key><dict/>",
     )
     assert found == []
+
+
+OPEN = '<domain-config cleartextTrafficPermitted="true"><domain>localhost</domain>'
+EVERYBODY = '<trust-anchors><certificates src="user"/></trust-anchors>'
+TRANSPARENCY = '<certificateTransparency enabled="true"/>'
+
+
+@pytest.mark.parametrize(
+    ("chosen", "before", "more"),
+    [
+        ("android", "<domain-config", '<base-config cleartextTrafficPermitted="false"/>'),
+        ("android", "<domain-config", '<base-config cleartextTrafficPermitted="true"/>'),
+        ("android", "<domain-config", f"<base-config>{TRANSPARENCY}</base-config>"),
+        ("android", "<domain-config", f"{OPEN}</domain-config>"),
+        ("android", "<domain-config", f"{OPEN}<future/>{EVERYBODY}</domain-config>"),
+        ("android", "<domain-config", f"<debug-overrides>{EVERYBODY}</debug-overrides>"),
+        ("android", "<pin-set>", TRANSPARENCY),
+        ("android", "<pin-set>", '<domainEncryption mode="enabled"/>'),
+        ("trustkit-android", "<domain-config", f"{OPEN}</domain-config>"),
+        ("okhttp-kotlin", "val ", "fun log() { lines.add(line) }\n"),
+        ("okhttp-kotlin", "val ", 'val form = FormBody.Builder().add("name", name)\n'),
+        ("okhttp-java", "public static", "static void log() { lines.add(line); }\n"),
+    ],
+)
+def test_settings_that_verify_nothing_less_are_no_difference(
+    run: Run, chosen: str, before: str, more: str
+) -> None:
+    assert changed(run, chosen, before, more + before) == []
+
+
+def test_transparency_that_the_pin_file_requires_must_not_be_missing(run: Run) -> None:
+    Path("logs.json").write_text(json.dumps(logs().to_json()))
+    text = Path("pins.toml").read_text().replace("match =", "require_ct = true\nmatch =")
+    text = text.replace("version = ", 'ct_logs = "logs.json"\nversion = ', 1)
+    Path("pins.toml").write_text(text)
+    found = changed(run, "android", TRANSPARENCY, "")
+    assert any(f"{HOST}: ct_logs differs" in each for each in found), found
+
+
+@pytest.mark.parametrize(
+    ("place", "is_drift"), [("", False), ("http {", False), ("location / {", True)]
+)
+def test_an_include_of_nginx_is_a_difference_beside_the_settings(
+    run: Run, place: str, is_drift: bool
+) -> None:
+    authority = authorities()[0]
+    write(policy(HOST, authority.pin, KEYS[0], match="ca"))
+    Path("roots.pem").write_bytes(authority.pem)
+    run("export", "nginx", "--ca-file", "roots.pem", "--out", "made/")
+    file = Path("made/nginx-pins.conf")
+    text = "http {\nlocation / {\n" + file.read_text() + "proxy_pass https://$up;\n}\n}\n"
+    file.write_text(text)
+    assert drifts(run, "nginx=made") == []
+    include = "include /etc/nginx/modules-enabled/*.conf;\n"
+    file.write_text(text.replace(place, f"{place}\n{include}", 1))
+    assert bool(drifts(run, "nginx=made")) == is_drift
 
 
 def test_another_order_of_the_pins_is_no_difference(run: Run) -> None:

@@ -11,6 +11,21 @@ _F, _T = "certpin/formats/", "tests/formats/test_"
 
 MUTATIONS = [
     Mutation(
+        "a call of add with computed arguments is drift",
+        f"{_F}_okhttp.py",
+        "unrelated=not _may_add_pins(",
+        "unrelated=True or _may_add_pins(",
+        "tests/cli/test_lint_exported.py::test_a_setting_that_no_export_has_is_a_difference",
+    ),
+    Mutation(
+        "a variable may hold a pinner",
+        f"{_F}_okhttp.py",
+        "    if isinstance(builder, str):  # a parameter, for example: its type is unknown\n"
+        "        return True\n",
+        "    if isinstance(builder, str):\n        return False\n",
+        "tests/cli/test_lint_exported.py::test_a_setting_that_no_export_has_is_a_difference",
+    ),
+    Mutation(
         "a call makes a builder",
         f"{_F}_builders.py",
         "            start, value = self._close(place)\n",

@@ -243,6 +243,35 @@ MUTATIONS = [
         "if separator := None:",
         "tests/formats/test_curl.py::test_the_pins_of_several_urls_are_refused[next]",
     ),
+    Mutation(
+        "curl reads the file of -K, too",
+        f"{_F}curl.py",
+        '(name == "config" and _CONFIG.search(text))',
+        "False",
+        "tests/cli/test_lint_exported.py::test_a_setting_that_no_export_has_is_a_difference",
+    ),
+    Mutation(
+        "an include beside nginx's settings of TLS is drift",
+        f"{_F}nginx.py",
+        "unrelated=not concerns_tls",
+        "unrelated=True",
+        "tests/cli/test_lint_exported.py::"
+        "test_an_include_of_nginx_is_a_difference_beside_the_settings",
+    ),
+    Mutation(
+        "the name of an upstream is no host",
+        f"{_F}nginx.py",
+        'if host.lower() in upstreams and "." not in host:',
+        "if False:",
+        f"{_PROXIES}test_the_name_of_an_upstream_of_nginx_is_no_host",
+    ),
+    Mutation(
+        "a host that the file does not have is no option",
+        f"{_F}parsed.py",
+        "if host and str(HostPattern.parse(host)) not in named:",
+        "if False:",
+        f"{_PROXIES}test_a_host_that_the_file_does_not_have_is_refused",
+    ),
 ]
 
 _DART = "certpin/formats/flutter/dart/src/"

@@ -136,6 +136,8 @@ TOLD = [
     ("curl", SPELLED + "--cert-status", "cert-status"),
     ("wget", SPELLED + "CRLFile = a.pem", "crl_file"),
     ("wget", SPELLED + "ca_directory = /etc/ssl/certs", "ca_directory"),
+    ("curl", SPELLED + "-K other.conf", "config"),
+    ("curl", SPELLED + "-sKother.conf", "config"),
 ]
 QUIETLY = [
     ("nginx", NGINX),

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from certpin.errors import ConfigError, FormatError
-from certpin.formats import FORMATS
+from certpin.formats import FORMATS, FormatWarning
 from certpin.pins import pins_of
 from tests.formats._files import digests, load, refusal
 from tests.formats._sets import KEYS, anchors, authorities
@@ -254,6 +254,56 @@ def test_several_hosts_without_names_are_refused(name: str) -> None:
     text = re.sub(r"https://[^/;]+|sni \S+", "https://$name", UNNAMED[name])
     error = str(refusal(name, text, beside=PEMS, host="one.example", mode="report"))
     assert re.search(r"line \d: the host of this connection has no name, as in line \d", error)
+
+
+UPSTREAM = """
+    upstream api_backend { server 192.0.2.7:443; }
+    upstream api.bank.example { server 192.0.2.7:443; }
+    proxy_ssl_trusted_certificate own.pem; proxy_ssl_verify on;
+    location / { proxy_pass https://api_backend; }
+"""
+
+
+def test_the_name_of_an_upstream_of_nginx_is_no_host() -> None:
+    """nginx verifies this name, but no client connects to it."""
+    with pytest.warns(FormatWarning, match=r"line 5: no proxy_ssl_name, so nginx verifies api_b"):
+        error = refusal("nginx", UPSTREAM, beside=PEMS, mode="report")
+    assert "the file names no host" in str(error)
+    with pytest.warns(FormatWarning, match="an upstream"):
+        [only] = load("nginx", UPSTREAM, PEMS, mode="report", host=HOST).policies
+    assert str(only.pattern) == HOST
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "host"),
+    [
+        ("https://api_backend", "https://api.bank.example", HOST),
+        ("api_backend; }", "api_backend; proxy_ssl_name api_backend; }", "api_backend"),
+    ],
+)
+def test_the_name_of_an_upstream_may_be_that_of_a_host(old: str, new: str, host: str) -> None:
+    [only] = load("nginx", UPSTREAM.replace(old, new), PEMS, mode="report").policies
+    assert str(only.pattern) == host
+
+
+@pytest.mark.parametrize("variable", ["$request_uri", "${request_uri}", "$uri?a=b", ":443$uri"])
+def test_a_variable_that_begins_with_a_slash_ends_the_host_of_nginx(variable: str) -> None:
+    text = UPSTREAM.replace(
+        "api_backend;", f"{HOST}{variable}; }} location /2 {{ proxy_pass https://{HOST}{variable};"
+    )
+    [only] = load("nginx", text, PEMS, mode="report").policies
+    assert str(only.pattern) == HOST
+    with pytest.raises(ConfigError, match="names no host"):
+        load("nginx", UPSTREAM.replace("api_backend;", f"{HOST}$uri_x;"), PEMS, mode="report")
+
+
+@BOTH
+def test_a_host_that_the_file_does_not_have_is_refused(name: str) -> None:
+    error = refusal(name, TWO[name], beside=PEMS, host="www.bank.example", mode="report")
+    assert "the file has the settings of a.bank.example, b.bank.example, and not of www" in str(
+        error
+    )
+    assert load(name, TWO[name], PEMS, host="B.bank.example", mode="report").policies
 
 
 @BOTH

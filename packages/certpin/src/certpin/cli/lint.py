@@ -358,5 +358,18 @@ def _host_differences(host: str, right: PolicyMeaning, found: PolicyMeaning) -> 
         yield f"{host}: {pin} is compromised, and the exported file does not refuse it"
     for pin in sorted(map(str, found.compromised - right.compromised)):
         yield f"{host}: the exported file refuses {pin}, which is not compromised in the pin file"
+    found = _without_own_rule(right, found)
     for name in right._replace(pins=found.pins, compromised=found.compromised).differing(found):
         yield f"{host}: {name} differs"
+
+
+def _without_own_rule(right: PolicyMeaning, found: PolicyMeaning) -> PolicyMeaning:
+    """Return the policy in an exported file without a rule that only the app requires.
+
+    Android's app may require Certificate Transparency of a host, beside certpin's settings.
+    """
+    from certpin.x509.log_list import PLATFORM_LOGS
+
+    if right.ct_logs is None and found.ct_logs == PLATFORM_LOGS.digest:
+        return found._replace(ct_logs=None)
+    return found

@@ -27,7 +27,7 @@ from certpin.pins import TrustAnchors
 from certpin.x509.log_list import PLATFORM_LOGS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from certpin.formats._xml import Element
     from certpin.formats.parsed import Source
@@ -46,6 +46,12 @@ _RAW = re.compile(r"@(?:[a-zA-Z0-9_.]{1,200}:)?raw/([a-z0-9_]{1,100})")
 # https://developer.android.com/privacy-and-security/certificate-transparency-policy
 _TRANSPARENCY = '<certificateTransparency enabled="true"/>'
 _ENDINGS = (".pem", ".crt", ".cer", ".der", "")
+_CLEARTEXT = "cleartextTrafficPermitted"
+# Elements of base-config that have no effect on hosts with their own. An import reads those in
+# force.
+_OVERRIDDEN = frozenset({"trust-anchors", "certificateTransparency"})
+# Android 17 encrypts the name of the host with it, and verifies chains as without it.
+_HARMLESS = frozenset({"domainEncryption"})
 
 
 def write(
@@ -102,12 +108,16 @@ class _Scope:
         anchors: the ``<trust-anchors>``.
         trustkit: the ``<trustkit-config>``.
         transparency: the ``<certificateTransparency>``.
+        cleartext: the element with the ``cleartextTrafficPermitted`` in force.
+        configs: the ``<base-config>`` and each ``<domain-config>`` around the hosts.
     """
 
     pin_set: Element | None = None
     anchors: Element | None = None
     trustkit: Element | None = None
     transparency: Element | None = None
+    cleartext: Element | None = None
+    configs: tuple[Element, ...] = ()
 
     def inside(self, config: Element) -> _Scope:
         """Return the scope of a ``<domain-config>`` nested in this one.
@@ -123,6 +133,8 @@ class _Scope:
             config.find("trust-anchors") or self.anchors,
             trustkit or self.trustkit,
             config.find("certificateTransparency") or self.transparency,
+            config if _CLEARTEXT in config.attributes else self.cleartext,
+            (*self.configs, config),
         )
 
 
@@ -142,12 +154,49 @@ def read(source: Source, add: Addition = lambda found, _element: found) -> Parse
     )
     unpinned = [pattern for pattern, _, scope in entries if not _pins(scope)]
     for name in unpinned:
-        pass_over(f"{name[:80]}, which has no pins")
+        pass_over(f"{name[:80]}, which has no pins", unrelated=True)
     debug = _read_debug(source, root.one("debug-overrides"))
-    for each in root.unread():
-        pass_over(each)
+    _report_unread(root, [scope for _, _, scope in entries if _pins(scope)])
     refusal = _domains.exclusion(found, unpinned)
     return ParsedFile(found, *read_header(source.text), debug, refusal)
+
+
+def _report_unread(root: Element, pinned: list[_Scope]) -> None:
+    """Warn about the settings of a file that the import did not read.
+
+    Args:
+        root: the root element.
+        pinned: the scopes of the hosts with pins. Settings in force for none of them, and those of
+            debug builds, are unrelated to pins: they are the app's own.
+    """
+    configs = {id(config): config for scope in pinned for config in scope.configs}
+    permitting = {id(scope.cleartext) for scope in pinned if not _denies_cleartext(scope.cleartext)}
+    for key, config in configs.items():
+        if _CLEARTEXT in config.attributes and key not in permitting:
+            if _CLEARTEXT not in config.used:
+                pass_over(f"line {config.line}: {_CLEARTEXT} of {config.name}", unrelated=True)
+            config.used.add(_CLEARTEXT)
+    beside = {id(each) for each in _beside_pins(root, configs)}
+    for element, part in root.unread():
+        pass_over(part, unrelated=id(element) in beside)
+
+
+def _beside_pins(config: Element, configs: Collection[int]) -> Iterator[Element]:
+    """Yield the elements in a configuration that verify nothing less for hosts with pins.
+
+    Args:
+        config: the root element, or an element around hosts with pins.
+        configs: the IDs of all elements around hosts with pins.
+    """
+    for child in config.children:
+        if id(child) in configs:
+            yield from _beside_pins(child, configs)
+        elif (
+            child.name in {"domain-config", "debug-overrides", *_HARMLESS}
+            or (config.name == "base-config" and child.name in _OVERRIDDEN and not child.taken)
+            or (child.name == "base-config" and not configs)
+        ):
+            yield from child.with_descendants()
 
 
 def read_weaknesses(source: Source) -> tuple[WeakSetting, ...]:
@@ -211,7 +260,7 @@ def _inside(config: Element, outer: _Scope) -> Iterator[tuple[Element, _Scope]]:
     ``<domain-config>``.
     """
     scope = outer.inside(config)
-    config.agree("cleartextTrafficPermitted", "false")  # strict clients refuse http:// too
+    config.agree(_CLEARTEXT, "false")  # strict clients refuse http:// too
     domains = list(config.all("domain"))
     if not domains:
         raise FormatError(f"line {config.line}: the domain-config has no domain")
@@ -245,7 +294,7 @@ def _weak_domains(config: Element, *, pinned: bool, cleartext: int) -> Iterator[
     """
     pin_sets = _children(config, "pin-set")
     pinned = any(each.children for each in pin_sets) if pin_sets else pinned
-    if "cleartextTrafficPermitted" in config.attributes:
+    if _CLEARTEXT in config.attributes:
         cleartext = config.line if _permits_cleartext(config) else 0
     if pinned and cleartext:
         yield WeakSetting("cleartext", cleartext)
@@ -263,7 +312,12 @@ def _children(element: Element, name: str) -> list[Element]:
 
 
 def _permits_cleartext(config: Element) -> bool:
-    return config.attributes.get("cleartextTrafficPermitted", "").strip().lower() == "true"
+    return config.attributes.get(_CLEARTEXT, "").strip().lower() == "true"
+
+
+def _denies_cleartext(config: Element | None) -> bool:
+    """Return True for an element that refuses ``http://``; without one, the platform decides."""
+    return config is None or config.attributes[_CLEARTEXT].strip().lower() == "false"
 
 
 def _weak_anchors(config: Element, *, pinned: bool) -> Iterator[WeakSetting]:
@@ -390,10 +444,15 @@ def _read_debug(source: Source, element: Element | None) -> TrustAnchors | None:
         if each.flag("overridePins", default=True):
             overriding.append(_source(each))
         else:
-            pass_over(f"line {each.line}: debug builds trust {_source(each)} for pinned keys")
+            pass_over(
+                f"line {each.line}: debug builds trust {_source(each)} for pinned keys",
+                unrelated=True,
+            )
     raw = [name for name in overriding if name not in {"system", "user"}]
     if anchors and len(raw) < len(overriding):
-        pass_over(f"line {anchors.line}: debug builds trust every authority of the device")
+        pass_over(
+            f"line {anchors.line}: debug builds trust every authority of the device", unrelated=True
+        )
     return _anchors(source, raw) if raw else None
 
 

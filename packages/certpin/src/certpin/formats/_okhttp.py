@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from certpin.pins.hosts import Wildcard
 
 _PIN = re.compile(r"sha(?:1|256)/")
+_OTHER_BUILDERS = [["FormBody"], ["Headers"]]
+_MAX_ARGUMENT = 200  # tokens
 
 # The reserved words and literals of the Java Language Specification, section 3.9.
 JAVA_WORD = re.compile(
@@ -140,9 +142,14 @@ class _Addition:
 
 def _read(source: Source, pieces: list[Token], *, ternary: bool) -> ParsedFile:
     name, version = read_header(source.text)
-    strings = dict(_calls(pieces))
-    sites = call_sites(pieces, strings, ternary=ternary)
+    strings, unknown = _calls(pieces)
+    sites = call_sites(pieces, {*strings, *unknown}, ternary=ternary)
     additions = [_addition(pieces, strings[place], sites[place]) for place in strings]
+    for place in unknown:
+        pass_over(
+            f"line {pieces[place].line}: a call of add with arguments that are not strings",
+            unrelated=not _may_add_pins(pieces, place, sites[place].builder),
+        )
     _refuse_mixed(additions)
     _report_unread(pieces, {each for found in strings.values() for each in found})
     by_pattern: dict[str, list[_Addition]] = {}
@@ -161,19 +168,55 @@ def _found(additions: list[_Addition]) -> Found:
     return Found(additions[0].pattern, pins, line=additions[0].line)
 
 
-def _calls(pieces: list[Token]) -> Iterator[tuple[int, list[int]]]:
-    """Yield the token index of each call of ``add`` with pins, and those of its strings.
+def _calls(pieces: list[Token]) -> tuple[dict[int, list[int]], list[int]]:
+    """Return the token index of each call of ``add`` with pins, and those of its strings.
 
-    Warns about other calls of ``add``, unless their arguments are strings without a pin.
+    The second result are the token indexes of other calls of ``add``, except those whose arguments
+    are strings without a pin.
     """
-    for place, token in enumerate(pieces):
+    known, unknown = {}, []
+    for place in range(len(pieces)):
         if not _is_add(pieces, place):
             continue
         strings = _arguments(pieces, place + 2)
         if any(_PIN.match(pieces[each].text) for each in strings):
-            yield place, strings
+            known[place] = strings
         elif not strings or any(pieces[each].computed for each in strings):
-            pass_over(f"line {token.line}: a call of add with arguments that are not strings")
+            unknown.append(place)
+    return known, unknown
+
+
+def _may_add_pins(pieces: list[Token], place: int, builder: int | str) -> bool:
+    """Return True if a call of ``add`` may be that of a ``CertificatePinner.Builder`` with pins.
+
+    Collections, and OkHttp's builders of forms and headers, have an ``add``, too.
+
+    Args:
+        pieces: the tokens of the code.
+        place: the token index of the call.
+        builder: the object that has this ``add``: the name of its variable, or the index of the
+            last token of the expression that makes it.
+    """
+    if _has_one_argument(pieces, place + 2):  # a host, but no pin
+        return False
+    if isinstance(builder, str):  # a parameter, for example: its type is unknown
+        return True
+    made = [each.text for each in pieces[max(builder - 4, 0) : builder + 1]]
+    return made[:1] not in _OTHER_BUILDERS or made[1:] != [".", "Builder", "(", ")"]
+
+
+def _has_one_argument(pieces: list[Token], place: int) -> bool:
+    """Return True if a call has at most one argument. ``place`` is that of its first token.
+
+    Return False for an argument of many tokens, too: hostile code has to take linear time.
+    """
+    depth = 0
+    for token in pieces[place : place + _MAX_ARGUMENT]:
+        text = "" if token.kind == "string" else token.text
+        if not depth and text in {",", ")"}:
+            return text == ")"
+        depth += (text in {"(", "[", "{"}) - (text in {")", "]", "}"})
+    return False
 
 
 def _addition(pieces: list[Token], strings: list[int], site: CallSite) -> _Addition:

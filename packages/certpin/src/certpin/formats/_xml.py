@@ -114,21 +114,28 @@ class Element:
             raise FormatError(f"line {self.line}: {self.name} has more than one {name}")
         return first
 
-    def unread(self) -> Iterator[str]:
-        """Yield a description of each part of this element that the import did not read.
+    def unread(self) -> Iterator[tuple[Element, str]]:
+        """Yield each part of this element that the import did not read, with a description.
 
-        Parts are attributes, text and child elements, at any depth.
+        Parts are attributes, text and child elements, at any depth. An attribute and a text are
+        yielded as the element that has them.
         """
         for name in self.attributes:
             if name not in self.used and not name.startswith(_NO_SETTINGS):
-                yield f"line {self.line}: {name[:_SHOWN]} of {self.name[:_SHOWN]}"
+                yield self, f"line {self.line}: {name[:_SHOWN]} of {self.name[:_SHOWN]}"
         if _TEXT not in self.used and "".join(self.pieces).strip():
-            yield f"line {self.line}: the text of {self.name[:_SHOWN]}"
+            yield self, f"line {self.line}: the text of {self.name[:_SHOWN]}"
         for child in self.children:
             if child.taken:
                 yield from child.unread()
             else:
-                yield f"line {child.line}: {child.name[:_SHOWN]} of {self.name[:_SHOWN]}"
+                yield child, f"line {child.line}: {child.name[:_SHOWN]} of {self.name[:_SHOWN]}"
+
+    def with_descendants(self) -> Iterator[Element]:
+        """Yield this element, and all elements inside it, not marked as read."""
+        yield self
+        for child in self.children:
+            yield from child.with_descendants()
 
     def flag(self, name: str, *, default: bool) -> bool:
         """Return an attribute as a boolean, or ``default`` if it is missing, and mark it as read.

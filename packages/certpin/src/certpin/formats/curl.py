@@ -40,6 +40,7 @@ _VALUE = re.compile(r""""([^"\\]*+(?:\\.[^"\\]*+)*)"|'([^']*+)'|(\S++)""")
 _VALUES_LEFT_OUT = ("config", "crlfile", "proxy-pinnedpubkey")
 _FLAGS_LEFT_OUT = ("ca-native", "cert-status")
 _INSECURE = re.compile(r"^[ \t]*+(?:-[A-Za-z]*k|(?:--)?(no-)?insecure(?=[\s=:]|$))", re.MULTILINE)
+_CONFIG = re.compile(r"^[ \t]*+-[A-Za-z]*K", re.MULTILINE)  # in short; with its file or without
 # Options before it have no effect on the URLs after it.
 _NEXT = re.compile(r"^[ \t]*+(?:-:|(?:--)?next(?=[\s=:]|$))", re.MULTILINE)
 
@@ -96,7 +97,7 @@ def _report_left_out(text: str) -> None:
     if any(not match[1] for match in list(_INSECURE.finditer(text))[-1:]):
         pass_over("insecure, so curl verifies no chain")
     for name in _VALUES_LEFT_OUT:
-        if _setting(text, name):
+        if _setting(text, name) or (name == "config" and _CONFIG.search(text)):
             pass_over(name)
     for name in _FLAGS_LEFT_OUT:
         flags = re.findall(rf"^[ \t]*+(?:--)?(no-)?{name}(?=[\s=:]|$)", text, re.MULTILINE)

@@ -39,8 +39,12 @@ _INCLUDES = {"mime.types", "fastcgi_params", "fastcgi.conf", "uwsgi_params", "sc
 _MAX_DEPTH = 50  # blocks in blocks; a real configuration has at most six
 # The modules that connect to upstream servers, and their addresses with TLS.
 _MODULES = {"proxy": "https://", "grpc": "grpcs://", "uwsgi": "suwsgi://"}
-# The name that nginx verifies by default: the host of an address, if it has no variables.
-_HOST = re.compile(r"[a-z]+://([A-Za-z0-9._-]+)(?::[0-9]+)?(?:/.*)?", re.DOTALL)
+# The name that nginx verifies by default: the host of an address, if it has no variables. Some
+# variables begin with a slash.
+_HOST = re.compile(
+    r"[a-z]+://([A-Za-z0-9._-]+)(?::[0-9]+)?(?:(?:/|\$\{?(?:request_uri|uri|document_uri)\b).*)?",
+    re.DOTALL,
+)
 # The directives of TLS that change no decision about a chain, or that an import reads.
 _READ = {
     *("verify", "verify_depth", "trusted_certificate", "name", "server_name", "protocols"),
@@ -76,7 +80,9 @@ def read(source: Source) -> ParsedFile:
     Files that the configuration includes are not read. Raises ``FormatError``.
     """
     outermost = _parse(source.text)
-    found = [each for module in _MODULES for each in outermost.connections(module, {})]
+    _report_includes(outermost)
+    upstreams = frozenset(outermost.upstreams())
+    found = [each for module in _MODULES for each in outermost.connections(module, {}, upstreams)]
     return _proxy.read(source, found)
 
 
@@ -86,22 +92,35 @@ class _Block:
 
     Attributes:
         line: the line in which it begins.
+        head: the words before it, such as ``location /``; empty for the whole file.
         directives: the first argument of each directive, by its name. If a directive is repeated,
             it is that of the last one.
+        includes: the other files that it includes, each with its line.
         blocks: the blocks inside it.
     """
 
     line: int = 1
+    head: tuple[str, ...] = ()
     directives: dict[str, str] = field(default_factory=dict)
+    includes: list[tuple[int, str]] = field(default_factory=list)
     blocks: list[_Block] = field(default_factory=list)
 
     def add(self, words: list[str], line: int) -> None:
-        """Add a directive. Warn if it includes another file, because that one is not read."""
+        """Add a directive."""
         self.directives[words[0]] = words[1]
         if words[0] == "include" and words[1].rpartition("/")[2] not in _INCLUDES:
-            pass_over(f"line {line}: include {words[1][:80]}, another file")
+            self.includes.append((line, words[1]))
 
-    def connections(self, module: str, outer: Mapping[str, str]) -> list[_proxy.Connection]:
+    def upstreams(self) -> Iterator[str]:
+        """Yield the names of the groups of servers in this block, in lower case."""
+        if self.head[:1] == ("upstream",):
+            yield self.head[1].lower() if len(self.head) > 1 else ""
+        for block in self.blocks:
+            yield from block.upstreams()
+
+    def connections(
+        self, module: str, outer: Mapping[str, str], upstreams: frozenset[str]
+    ) -> list[_proxy.Connection]:
         """Return the verification of each block that connects to upstream servers.
 
         A block that has only directives of TLS, such as an exported file, is returned if no block
@@ -110,11 +129,14 @@ class _Block:
         Args:
             module: the module, such as ``proxy``.
             outer: the directives that the block inherits.
+            upstreams: the names of the file's groups of servers, which are no hosts.
         """
         prefix = f"{module}_ssl_"
         own = {name: word for name, word in self.directives.items() if name.startswith(prefix)}
         valid = {**outer, **own}
-        inner = [each for block in self.blocks for each in block.connections(module, valid)]
+        inner = [
+            each for block in self.blocks for each in block.connections(module, valid, upstreams)
+        ]
         connecting = {
             each
             for each, scheme in _MODULES.items()
@@ -127,30 +149,44 @@ class _Block:
         verifies = valid.get(f"{prefix}verify") == "on"  # the default is off
         problem = "" if verifies else f"{prefix}verify is not on, so nginx verifies no chain"
         ignored = tuple(name for name in valid if name.removeprefix(prefix) not in _READ)
-        host, others = self._verified_name(module, valid.get(f"{prefix}name", ""))
+        host, others = self._verified_name(module, valid.get(f"{prefix}name", ""), upstreams)
         return [*inner, _proxy.Connection(host, anchors, self.line, problem, others, ignored)]
 
-    def _verified_name(self, module: str, name: str) -> tuple[str, str]:
+    def _verified_name(self, module: str, name: str, upstreams: frozenset[str]) -> tuple[str, str]:
         """Return the host that nginx verifies, and how it could verify another one.
 
         Args:
             module: the module.
             name: the value of its directive for the name; empty if there is none.
+            upstreams: the names of the file's groups of servers.
         """
         if name in {"", f"${module}_host"}:
             found = _HOST.fullmatch(self.directives.get(f"{module}_pass", ""))
+            host = found[1] if found else ""
+            if host.lower() in upstreams and "." not in host:
+                return "", f"no {module}_ssl_name, so nginx verifies {host[:80]}, an upstream"
             # nginx finds no address in a certificate.
-            return (found[1] if found and not is_address(found[1]) else "", "")
+            return ("" if is_address(host) else host, "")
         if "$" in name:
             return "", f"{module}_ssl_name {name[:80]}, so a request can choose the name"
         return name, ""
 
 
-def _parse(text: str) -> _Block:
-    """Parse a configuration, or a part of one. Raises ``FormatError`` if it is damaged.
+def _report_includes(block: _Block) -> None:
+    """Warn about the other files that a configuration includes, because they are not read.
 
-    Warns about other files that it includes.
+    Those beside the directives of TLS may change them; nginx refuses the same directive twice, and
+    a directive of an outer block has no effect on a block with its own.
     """
+    concerns_tls = any("_ssl_" in name for name in block.directives)
+    for line, file in block.includes:
+        pass_over(f"line {line}: include {file[:80]}, another file", unrelated=not concerns_tls)
+    for inner in block.blocks:
+        _report_includes(inner)
+
+
+def _parse(text: str) -> _Block:
+    """Parse a configuration, or a part of one. Raises ``FormatError`` if it is damaged."""
     blocks = [_Block()]
     words: list[str] = []
     for line, piece, is_word in _tokens(text):
@@ -158,7 +194,7 @@ def _parse(text: str) -> _Block:
             words.append(piece)
             continue
         if piece == "{":
-            blocks.append(_Block(line))
+            blocks.append(_Block(line, tuple(words)))
             blocks[-2].blocks.append(blocks[-1])
         elif piece == "}":
             blocks.pop()

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 _MAX_VERSION = 2**63 - 1  # as in the pin file
+_MAX_SHOWN = 5  # hosts in an error
 
 
 class FormatWarning(UserWarning):
@@ -411,12 +412,27 @@ class ParsedFile:
         policies = tuple(found.policy(options) for found in self.hosts)
         if not policies:
             raise FormatError("the file contains no pins", fix="check that it is the right file")
+        _refuse_other_host(options.host, [str(policy.pattern) for policy in policies])
         if self.version > _MAX_VERSION:
             raise FormatError(
                 f"the version of the pin set is above {_MAX_VERSION}", fix="write a smaller version"
             )
         name = options.name or self.name or policies[0].pattern.name
         return PinSet(name, self.version, policies, self.debug)
+
+
+def _refuse_other_host(host: str, named: list[str]) -> None:
+    """Raise ``ConfigError`` if the user named a host that the file does not have.
+
+    ``named`` are the hosts of the file, with ``host`` for settings without one.
+    """
+    if host and str(HostPattern.parse(host)) not in named:
+        shown = ", ".join(named[:_MAX_SHOWN]) + (", …" if named[_MAX_SHOWN:] else "")
+        raise ConfigError(
+            f"the file has the settings of {shown}, and not of {host[:260]}",
+            key="--host",
+            fix="leave it out; --host names the host of settings for which the file names none",
+        )
 
 
 # A policy by the names of its settings, which are the same in JSON and in all source code.

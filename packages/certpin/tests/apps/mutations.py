@@ -537,10 +537,77 @@ _BUILDS = [
     Mutation(
         "a certificate in Dart code has the builds of the code",
         f"{_A}literals.py",
-        "self._place(literal), builds, literal.refusing_name)",
-        'self._place(literal), "", literal.refusing_name)',
+        "self._place(literal), builds, literal.acceptance",
+        'self._place(literal), "", literal.acceptance',
         f"{_T}dart_hosts.py::test_a_certificate_in_a_string_has_the_builds_that_use_it"
         "[final ca = kDebugMode ? '''{}''' : '';-debug builds]",
+    ),
+]
+
+_NAMES = [
+    Mutation(
+        "a handler of untrusted certificates is no list of refused keys",
+        f"{_A}usage.py",
+        "nouns = _CERTIFICATES | _CERTIFICATE if contains else _CERTIFICATES",
+        "nouns = _CERTIFICATES | _CERTIFICATE",
+        f"{_T}dart_flavours.py::test_a_key_that_the_app_may_refuse_is_a_question_and_not_imported",
+    ),
+    Mutation(
+        "a name inside a list of refused keys does not make them accepted",
+        f"{_A}usage.py",
+        '        if self.kind == "accepts" and kind == "refuses":\n            kind = "unclear"\n'
+        "        elif self.kind:",
+        "        if self.kind:",
+        f"{_T}dart_flavours.py::test_a_key_that_the_app_may_refuse_is_a_question_and_not_imported",
+    ),
+    Mutation(
+        "the nearest name decides whether the app accepts a key",
+        f"{_A}usage.py",
+        "        elif self.kind:\n            return self\n",
+        "",
+        f"{_T}dart_flavours.py::test_the_nearest_name_says_that_the_app_accepts_a_key",
+    ),
+    Mutation(
+        "a list of refused keys decides for its constants",
+        f"{_A}usage.py",
+        "for each in usages[1:] if not each.acceptance.is_outer]",
+        "for each in ()]",
+        f"{_T}dart_flavours.py::test_a_key_that_the_app_refuses_is_listed_and_not_imported",
+    ),
+    Mutation(
+        "a class that uses a constant may refuse it",
+        f"{_A}usage.py",
+        'return Acceptance("unclear", name, is_outer=True) if name else Acceptance()',
+        "return Acceptance()",
+        f"{_T}dart_flavours.py::test_a_key_that_the_app_may_refuse_is_a_question_and_not_imported",
+    ),
+    Mutation(
+        "a refused key is not imported from other lists",
+        f"{_A}merge.py",
+        "return pin in self._refused or pin in self._unclear",
+        "return pin in self._unclear",
+        f"{_T}dart_flavours.py::test_a_key_that_the_app_refuses_is_listed_and_not_imported",
+    ),
+    Mutation(
+        "an unclear key is not imported",
+        f"{_A}merge.py",
+        "return pin in self._refused or pin in self._unclear",
+        "return pin in self._refused",
+        f"{_T}dart_flavours.py::test_a_key_that_the_app_may_refuse_is_a_question_and_not_imported",
+    ),
+    Mutation(
+        "the name of a file says that the app refuses its keys",
+        f"{_A}project.py",
+        "        found.judge_by_name(stem, is_source=is_source)\n",
+        "",
+        f"{_T}builds.py::test_keys_in_a_file_of_refused_keys_are_not_imported",
+    ),
+    Mutation(
+        "a named file is imported however it is spelled",
+        f"{_A}project.py",
+        "set(map(path_in_messages, paths))",
+        "set(paths)",
+        f"{_T}builds.py::test_a_named_file_is_imported_however_it_is_spelled",
     ),
 ]
 
@@ -629,4 +696,4 @@ _PLATFORMS = [
     ),
 ]
 
-MUTATIONS = [*_TREE, *_FILES, *_MERGE, *_LIVE, *_RESOURCES, *_BUILDS, *_PLATFORMS]
+MUTATIONS = [*_TREE, *_FILES, *_MERGE, *_LIVE, *_RESOURCES, *_BUILDS, *_NAMES, *_PLATFORMS]

@@ -16,7 +16,8 @@ from certpin.apps.builds import (
     is_for_debug,
 )
 from certpin.apps.merge import draft_policies
-from certpin.apps.model import FileFindings, FoundPin, Place
+from certpin.apps.model import FileFindings, FoundCertificate, FoundPin, Place
+from certpin.apps.usage import Acceptance
 from certpin.formats import FORMATS
 from certpin.lab import Authority
 from certpin.pins import Pin, pins_of
@@ -153,6 +154,56 @@ def test_the_name_of_a_pin_says_more_than_that_of_its_file() -> None:
     write(Path(), {"lib/dev/pins.dart": ""})
     found = read(".", reader=reader).findings.pins
     assert [each.builds for each in found] == ["", "builds of the flavour 'dev'"]
+
+
+def test_the_name_of_a_certificate_says_more_than_that_of_its_file(root: Authority) -> None:
+    def reader(file: SourceFile, _now: datetime) -> FileFindings:
+        place, names = Place(file.path, 1), ("prodCertificate", "certificate")
+        found = [FoundCertificate(root.certificate, place, name=name) for name in names]
+        return FileFindings(certificates=found)
+
+    write(Path(), {"lib/dev/pins.dart": ""})
+    found = read(".", reader=reader).findings.certificates
+    assert [each.builds for each in found] == ["", "builds of the flavour 'dev'"]
+
+
+@pytest.mark.parametrize(
+    "named", ["lib/../lib/env_dev.dart", "./lib/env_dev.dart", "{cwd}/lib/env_dev.dart"]
+)
+def test_a_named_file_is_imported_however_it_is_spelled(named: str) -> None:
+    write(Path(), {"lib/env_dev.dart": f"{NOBODY}\n"})
+    for paths in ([named], ["lib", named]):
+        [pin] = read(*(path.format(cwd=Path.cwd()) for path in paths)).findings.pins
+        assert pin.builds == ""
+
+
+def test_a_named_file_outside_of_the_working_folder_is_imported(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    other = tmp_path_factory.mktemp("other")
+    write(other, {"env_dev.dart": f"{NOBODY}\n"})
+    [pin] = read(f"{other}/../{other.name}/env_dev.dart").findings.pins
+    assert pin.builds == ""
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "kind"),
+    [
+        ("untrusted_certificate_handler.dart", "bankPins", "accepts"),
+        ("untrusted_certificate_handler.dart", "values", "unclear"),
+        ("revoked_certificates.dart", "values", "refuses"),
+        ("revoked_pins.dart", "pins", "unclear"),
+        ("revoked_pins.dart", "stolenKeys", "refuses"),
+    ],
+)
+def test_the_nearest_name_decides_before_that_of_the_file(file: str, name: str, kind: str) -> None:
+    def reader(file: SourceFile, _now: datetime) -> FileFindings:
+        said = Acceptance().inside(name, is_outer=False)
+        return FileFindings([FoundPin(NOBODY, Place(file.path, 1), name, acceptance=said)])
+
+    write(Path(), {f"lib/{file}": ""})
+    [found] = read(".", reader=reader).findings.pins
+    assert found.acceptance.kind == kind
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from certpin.apps.merge import draft_policies
+from certpin.errors import FormatError
 from certpin.lab import Authority
 from certpin.pins import pins_of
 from tests.apps._dart import KEY, KEY_2, NEEDS_PARSER, questions, read
@@ -103,7 +104,55 @@ def test_a_key_that_the_app_refuses_is_listed_and_not_imported(code: str) -> Non
     ],
 )
 def test_a_key_that_the_app_compares_is_no_refused_one(code: str) -> None:
-    assert [each.refusing_name for each in read(code).pins] == [""]
+    (found,) = read(code).pins
+    assert found.acceptance.kind not in {"refuses", "unclear"}
+
+
+HOST = "api.bank.example"
+UNTRUSTED = "bool _isUntrustedCertificate(String key)"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"{UNTRUSTED} {{ const pins = [{A}, {B}]; return !pins.contains(key); }}",
+        f"void rejectedCertificateCheck(k) {{ final allowed = {{'{HOST}': [{A}, {B}]}}; }}",
+        f"class UntrustedCertificateInterceptor {{ static const allowed = [{A}, {B}]; }}",
+        f"const pins = [{A}, {B}]; class RevokedPinsDialog {{ final shown = pins; }}",
+    ],
+)
+def test_the_nearest_name_says_that_the_app_accepts_a_key(code: str) -> None:
+    """Such code refuses the certificates of other servers."""
+    draft = draft_policies(read(code), ["api.bank.example"])
+    assert len(draft.hosts["api.bank.example"].pins) == 2
+    assert (draft.dropped, draft.unclear) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"class RevokedPins {{ static const pins = [{B}]; }} const pins = [{A}, {B}];",
+        f"{UNTRUSTED} {{ final x = [{B}]; return f(x); }} const pins = [{A}, {B}];",
+        f"const blockedServers = [{B}], pins = [{A}, {B}];",
+        f"const old = {B}; class RevokedPins {{ final x = [old]; }} const pins = [{A}];",
+    ],
+)
+def test_a_key_that_the_app_may_refuse_is_a_question_and_not_imported(code: str) -> None:
+    draft = draft_policies(read(f"\n{code}"), ["api.bank.example"])
+    (host,) = draft.hosts.values()
+    assert list(map(str, host.pins)) == [A.strip("'")]
+    assert draft.dropped == []
+    asked = draft.unclear[0]
+    assert str(asked.place) == "lib/a.dart:2"
+    assert "does the app accept sha256/" in asked.question
+    assert "compromised" not in asked.question
+    assert asked in draft.questions([])
+
+
+def test_the_error_without_any_pin_asks_about_the_unclear_ones() -> None:
+    draft = draft_policies(read(f"const blockedServers = [{A}, {B}];"), ["api.bank.example"])
+    with pytest.raises(FormatError, match="'blockedServers' can mean both"):
+        draft.pin_set("", "enforce")
 
 
 def test_a_refused_certificate_is_not_imported_nor_a_pin_of_its_key() -> None:
@@ -115,4 +164,4 @@ def test_a_refused_certificate_is_not_imported_nor_a_pin_of_its_key() -> None:
     draft = draft_policies(found, ["api.bank.example"])
     (host,) = draft.hosts.values()
     assert list(map(str, host.pins)) == [A.strip("'")]
-    assert len(draft.dropped) == 2
+    assert [each.what.count('state = "compromised"') for each in draft.dropped] == [1, 1]

@@ -15,6 +15,7 @@ from certpin.apps.model import Unknown
 from certpin.errors import ConfigError, FormatError
 from certpin.formats.parsed import imported_state
 from certpin.pins import HostPin, HostPolicy, PinSet, TrustAnchors, pins_of
+from certpin.support.text import printable
 from certpin.x509 import is_self_signed, name_of
 
 if TYPE_CHECKING:
@@ -191,12 +192,14 @@ class Draft:
         unknown: the questions for the user that the source can't answer.
         other_builds: True if pins or certificates of other builds than those of the app store are
             among the dropped parts.
+        unclear: the questions among ``unknown`` about keys that the app may refuse.
     """
 
     hosts: dict[str, DraftHost]
     dropped: list[Dropped]
     unknown: list[Unknown]
     other_builds: bool = False
+    unclear: list[Unknown] = field(default_factory=list)
 
     def pin_set(self, name: str, mode: Mode) -> PinSet:
         """Return the policies as a pin set of version 1.
@@ -209,6 +212,8 @@ class Draft:
             ConfigError: a policy is unsafe, for example because of a single pin.
             FormatError: there is no pin and no certificate for a release of the app.
         """
+        if not self.hosts and self.unclear:
+            raise _unclear(self.unclear[0])
         if not self.hosts:
             raise _no_pins(other_builds=self.other_builds)
         if mode == "enforce" and (short := [h for h in self.hosts.values() if len(h.pins) < 2]):
@@ -248,6 +253,14 @@ def _no_pins(*, other_builds: bool) -> FormatError:
         "only pins and certificates of other builds than those of the app store were found in "
         "these files",
         fix=f"write them by hand into the pin file of their build; for the store, {fix}",
+    )
+
+
+def _unclear(asked: Unknown) -> FormatError:
+    place = f"{printable(str(asked.place))}: " if asked.place else ""
+    return FormatError(
+        f"no pin and no certificate was imported. {place}{asked.question}",
+        fix="write the keys that the app accepts into the pin file by hand",
     )
 
 

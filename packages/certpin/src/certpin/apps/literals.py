@@ -10,12 +10,12 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from certpin.apps.builds import DEBUG_BUILDS, builds_of_flavours
 from certpin.apps.model import FoundCertificate, FoundPin, Place, Unknown
-from certpin.apps.usage import MAX_NAME, UsageSigns, flavour_of_usages
+from certpin.apps.usage import MAX_NAME, UsageSigns, acceptance_of_usages, flavour_of_usages
 from certpin.errors import InputError
 from certpin.pins import HostPattern, Pin
 from certpin.pins.hosts import join_address
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from certpin.apps.model import FileFindings
-    from certpin.apps.usage import Usage
+    from certpin.apps.usage import Acceptance, Usage
 
 MAX_TEXT = 64 * 1024  # characters of one text; a list of all pins of an app has a few hundred
 _MAX_QUESTIONS = 20  # of one file: a file of test vectors has thousands of digests
@@ -55,10 +55,10 @@ class Literal:
     is_debug: bool = False
 
     @property
-    def refusing_name(self) -> str:
-        """The name of a list of refused keys that contains the string; empty without one."""
-        name = next((each.refusing_name for each in self.usages if each.refusing_name), "")
-        return printable(name[:MAX_NAME])
+    def acceptance(self) -> Acceptance:
+        """Whether the app accepts or refuses the key that the string pins; safe to print."""
+        found = acceptance_of_usages(self.usages)
+        return replace(found, name=printable(found.name[:MAX_NAME]))
 
     @property
     def name(self) -> str:
@@ -171,7 +171,7 @@ class LiteralReader:
     hashing_line: int = 0
     _undecided: list[tuple[bytes, Unknown]] = field(default_factory=list)
     _asked: dict[Unknown, None] = field(default_factory=dict)
-    _seen: set[tuple[Pin, int, tuple[str, ...], str]] = field(default_factory=set)
+    _seen: set[tuple[Pin, int, tuple[str, ...], Acceptance]] = field(default_factory=set)
 
     def read(self, literal: Literal) -> None:
         """Add the pins, certificates and questions of one string to the results."""
@@ -216,7 +216,9 @@ class LiteralReader:
             flavours = filter(None, [flavour_of_usages(literal.usages)])
             builds = DEBUG_BUILDS if literal.is_debug else builds_of_flavours(*flavours)
             self.findings.certificates += [
-                FoundCertificate(each, self._place(literal), builds, literal.refusing_name)
+                FoundCertificate(
+                    each, self._place(literal), builds, literal.acceptance, literal.name
+                )
                 for each in certificates
             ]
 
@@ -251,16 +253,16 @@ class LiteralReader:
             )
             return
         hosts = tuple(dict.fromkeys(host for usage in literal.usages for host in usage.hosts))
-        refusing_name = literal.refusing_name
-        if not hosts and not refusing_name:
+        acceptance = literal.acceptance
+        if not hosts and acceptance.kind not in {"refuses", "unclear"}:
             self._ask_host(literal)
-        if (pin, literal.line, hosts, refusing_name) in self._seen:
+        if (pin, literal.line, hosts, acceptance) in self._seen:
             return
-        self._seen.add((pin, literal.line, hosts, refusing_name))
+        self._seen.add((pin, literal.line, hosts, acceptance))
         place = self._place(literal)
         builds = DEBUG_BUILDS if literal.is_debug else ""
         self.findings.pins.append(
-            FoundPin(pin, place, literal.name, hosts, builds, refusing_name=refusing_name)
+            FoundPin(pin, place, literal.name, hosts, builds, acceptance=acceptance)
         )
 
     def _ask_host(self, literal: Literal) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from certpin.apps.model import FileFindings, FoundCertificate, FoundPin, Place
+    from certpin.apps.usage import AcceptanceKind
     from certpin.pins import Pin, Role
     from certpin.x509 import Certificate
 
@@ -66,10 +67,10 @@ def draft_policies(
     for found in findings.certificates:
         merge.add_certificate(found)
     merge.finish()
-    unknown = [*findings.unknown, *merge.unknown]
+    unknown = [*findings.unknown, *merge.unclear, *merge.unknown]
     builds = [pin.builds for pin in findings.pins]
     builds += [certificate.builds for certificate in findings.certificates]
-    return Draft(merge.hosts, merge.dropped, unknown, other_builds=any(builds))
+    return Draft(merge.hosts, merge.dropped, unknown, any(builds), merge.unclear)
 
 
 class _Merge:
@@ -82,8 +83,10 @@ class _Merge:
         self.hosts: dict[str, DraftHost] = {}
         self.dropped = list(findings.dropped)
         self.unknown: list[Unknown] = []
+        self.unclear: list[Unknown] = []  # about keys that the app may refuse
         self._findings = findings
-        self._refused = _refused_digests(findings)
+        self._refused = _names_of_pins(findings, "refuses")
+        self._unclear = _names_of_pins(findings, "unclear")
         self._named = named
         self._roots = roots
         self._homeless: list[str] = []  # the places of pins without a host
@@ -95,8 +98,8 @@ class _Merge:
         where = self._where(found.place, found.name)
         if found.builds:
             self._drop(f"{found.pin}: only {found.builds} use it", found.place)
-        elif refusal := self._refused.get(found.pin):
-            self._drop(f"{found.pin}: {refusal}", found.place)
+        elif self._may_be_refused(found.pin):
+            self._list_refused([found.pin], str(found.pin), found.place)
         elif found.pin.is_placeholder:
             self._drop(f"{found.pin}: it is an example from some documentation", found.place)
         else:
@@ -107,6 +110,35 @@ class _Merge:
                 host.leaf_only |= not platform
             if not platform:
                 self._ask_about(found)
+
+    def _may_be_refused(self, pin: Pin) -> bool:
+        """Return True if a name says that the app refuses the key, or may do so.
+
+        The key must not become accepted then, wherever else the app has it.
+        """
+        return pin in self._refused or pin in self._unclear
+
+    def _list_refused(self, pins: Iterable[Pin], what: str, place: Place) -> None:
+        """List that a key is not imported; ask, if it isn't clear that the app refuses it.
+
+        Args:
+            pins: the pins of the key.
+            what: the pin or the certificate, as a phrase.
+            place: its place.
+        """
+        if name := next(filter(None, map(self._refused.get, pins)), ""):
+            self._drop(
+                f"{what}: the name '{name}' says that the app refuses this key: write it by hand, "
+                'with state = "compromised"',
+                place,
+            )
+            return
+        name = next(filter(None, map(self._unclear.get, pins)), "")
+        question = (
+            f"does the app accept {what}, or refuse it? The name '{name}' can mean both, so it was "
+            "not imported. If the app accepts it, write it by hand"
+        )
+        self.unclear.append(Unknown(question, place))
 
     def _ask_about(self, found: FoundPin) -> None:
         """Ask the user if the host of a pin is a host at all, if no URL of the app contains it.
@@ -135,9 +167,10 @@ class _Merge:
             what = f"the certificate of {name_of(certificate)}: only {found.builds} use it"
             self._drop(what, found.place)
             return
-        refusals = (self._refused.get(pin) for pin in pins_of(certificate))
-        if refusal := next(filter(None, refusals), ""):
-            self._drop(f"the certificate of {name_of(certificate)}: {refusal}", found.place)
+        pins = pins_of(certificate)
+        if any(map(self._may_be_refused, pins)):
+            what = f"the certificate of {name_of(certificate)}"
+            self._list_refused(pins, what, found.place)
             return
         if authority and not names:
             self._authorities.append(found)
@@ -377,21 +410,16 @@ def host_patterns(names: Iterable[str]) -> Iterator[HostPattern]:
             continue
 
 
-def _refused_digests(findings: FileFindings) -> dict[Pin, str]:
-    """Return the pins that the app refuses, and the reason for each: none may become accepted.
-
-    That is so wherever else the app has them.
-    """
-    found = {each.pin: each.refusing_name for each in findings.pins if each.refusing_name}
-    for certificate in findings.certificates:
-        if certificate.refusing_name:
-            pins = _pins_if_readable(certificate.certificate)
-            found |= dict.fromkeys(pins, certificate.refusing_name)
-    return {
-        pin: f"the name '{name}' says that the app refuses this key: write it by hand, with "
-        'state = "compromised"'
-        for pin, name in found.items()
+def _names_of_pins(findings: FileFindings, kind: AcceptanceKind) -> dict[Pin, str]:
+    """Return the pins of this kind, each with the name that says so."""
+    found = {
+        each.pin: each.acceptance.name for each in findings.pins if each.acceptance.kind == kind
     }
+    for certificate in findings.certificates:
+        if certificate.acceptance.kind == kind:
+            pins = _pins_if_readable(certificate.certificate)
+            found |= dict.fromkeys(pins, certificate.acceptance.name)
+    return found
 
 
 def _pins_if_readable(certificate: Certificate) -> tuple[Pin, ...]:

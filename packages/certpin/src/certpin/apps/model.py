@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
+from certpin.apps.usage import Acceptance
 from certpin.support.text import printable
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ class FoundPin:
         builds: the builds that use the pin, if none of them is for the app store, such as "debug
             builds": the pin doesn't belong into the pin set of a release. Empty for other pins.
         key_type: the type of a public key, such as ``EC P-256``; empty for a digest.
-        refusing_name: the name of the list or file of refused keys that contains the pin, such as
-            ``revokedPins``. Empty for other pins.
+        acceptance: whether the names around the pin, such as ``revokedPins``, or that of the file
+            say that the app accepts or refuses the key.
     """
 
     pin: Pin
@@ -84,7 +85,7 @@ class FoundPin:
     hosts: tuple[str, ...] = ()
     builds: str = ""
     key_type: str = ""
-    refusing_name: str = ""
+    acceptance: Acceptance = field(default_factory=Acceptance)
 
 
 @dataclass(frozen=True)
@@ -92,13 +93,15 @@ class FoundCertificate:
     """A certificate in an asset or a string of the app, and the file and line that contain it.
 
     ``builds`` names the builds that use it, if none of them is for the app store; else it is empty.
-    ``refusing_name`` is the name of the list or file of refused certificates that contains it.
+    ``acceptance`` is that of a ``FoundPin``. ``name`` is the constant that contains it; may be
+    empty.
     """
 
     certificate: Certificate
     place: Place
     builds: str = ""
-    refusing_name: str = ""
+    acceptance: Acceptance = field(default_factory=Acceptance)
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -210,10 +213,19 @@ class FileFindings:
         self.certificates = [replace(each, builds=builds) for each in self.certificates]
         self.released_anchors = []
 
-    def refuse(self, name: str) -> None:
-        """Mark the pins and certificates as refused by the app, because of the file's name."""
-        self.pins = [replace(each, refusing_name=name) for each in self.pins]
-        self.certificates = [replace(each, refusing_name=name) for each in self.certificates]
+    def judge_by_name(self, name: str, *, is_source: bool) -> None:
+        """Record whether the name of the file says that the app accepts or refuses the keys in it.
+
+        Source code may only use the keys; other files contain nothing else.
+        """
+        self.pins = [
+            replace(each, acceptance=each.acceptance.inside(name, is_outer=is_source))
+            for each in self.pins
+        ]
+        self.certificates = [
+            replace(each, acceptance=each.acceptance.inside(name, is_outer=is_source))
+            for each in self.certificates
+        ]
 
     def extend(self, other: FileFindings) -> None:
         """Add the results of another file to these results."""

@@ -11,15 +11,15 @@ import posixpath
 import re
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from certpin.apps import certificates, platforms
 from certpin.apps.allow import with_allowances
 from certpin.apps.builds import builds_of, builds_of_source, is_for_debug
 from certpin.apps.model import FileFindings, Place, SourceFile, Unread
-from certpin.apps.tree import ListedFile, NamedPath, list_files
-from certpin.apps.usage import is_production, is_refusing_pins
+from certpin.apps.tree import ListedFile, NamedPath, list_files, path_in_messages
+from certpin.apps.usage import is_production
 from certpin.errors import ConfigError, FormatError, InputError
 from certpin.support.text import printable
 
@@ -90,7 +90,7 @@ def read_project(
     read_source = language.load()
     paths = list(paths)
     with list_files(paths) as tree:
-        selection = _Selection(tree, language, {str(Path(path)) for path in paths})
+        selection = _Selection(tree, language, set(map(path_in_messages, paths)))
         project = Project(skipped=tree.skipped, left_out=selection.left_out)
         project.findings.extend(selection.findings)
         project.findings.unread += [
@@ -124,7 +124,8 @@ def _read_one(
         return
     project.files += 1
     try:
-        if listed.name.lower().endswith(selection.language.suffixes):
+        is_source = listed.name.lower().endswith(selection.language.suffixes)
+        if is_source:
             found = read_source(file, now)
             if builds := selection.builds_of_source(listed):
                 _limit_source(found, builds)
@@ -132,8 +133,8 @@ def _read_one(
             found = _read_resource(selection, listed, file, now)
             if builds := selection.builds(listed):
                 found.limit_to(builds)
-        if is_refusing_pins(name := PurePosixPath(listed.name).stem):
-            found.refuse(printable(name))
+        stem = printable(PurePosixPath(listed.name).stem)
+        found.judge_by_name(stem, is_source=is_source)
     except (InputError, ConfigError) as exc:
         project.findings.unread.append(Unread.because_of(exc, file))
         return
@@ -142,16 +143,19 @@ def _read_one(
 
 
 def _limit_source(found: FileFindings, builds: str) -> None:
-    """Mark the pins in a source file as used by ``builds`` only, because of the file's name.
+    """Mark the keys in a source file as used by ``builds`` only, because of the file's name.
 
-    The name of a pin, such as ``prodPins``, says more than that of its file.
+    The name of a constant, such as ``prodPins``, says more than that of its file.
     """
-    released = {each for each in found.pins if is_production(each.name)}
-    pins = found.pins
+    pins, certificates = found.pins, found.certificates
     found.limit_to(builds)
     found.pins = [
-        before if before in released else after
+        before if is_production(before.name) else after
         for before, after in zip(pins, found.pins, strict=True)
+    ]
+    found.certificates = [
+        before if is_production(before.name) else after
+        for before, after in zip(certificates, found.certificates, strict=True)
     ]
 
 

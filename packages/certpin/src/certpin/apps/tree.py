@@ -333,6 +333,12 @@ def _prefix(path: str) -> str:
     return "" if text == "." else text
 
 
+def path_in_messages(path: str) -> str:
+    """Return the ``ListedFile.path`` of a file that the user named: relative, without ``..``."""
+    named = Path(path)
+    return str(Path(_prefix(str(named.parent)), named.name))
+
+
 def _kind(mode: int) -> str:
     if stat.S_ISLNK(mode):
         return "a symbolic link, which is not followed"

@@ -11,12 +11,15 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from certpin.pins.policy import PinKind
+
+# Whether an app accepts or refuses a key; empty if nothing says so.
+AcceptanceKind = Literal["accepts", "refuses", "unclear", ""]
 
 MAX_NAME = 100  # characters of a name, or of the key of a map
 
@@ -63,6 +66,40 @@ _REFUSED = frozenset(
         *("forbidden", "leaked", "refused", "rejected", "revoked", "stolen", "untrusted"),
     }
 )
+_ACCEPTED = frozenset({"accepted", "allowed", "allowlist", "expected", "trusted", "valid"})
+# A name with such a word is that of keys. "certificate" also is in names of handlers of errors.
+_KEY_NOUNS = frozenset(
+    {
+        *("digest", "digests", "fingerprint", "fingerprints", "hash", "hashes", "key", "keys"),
+        *("pin", "pins", "pinset", "spki", "thumbprint", "thumbprints"),
+    }
+)
+_CERTIFICATE = frozenset({"cert", "certificate"})
+_CERTIFICATES = frozenset({"certs", "certificates"})
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """Whether an app accepts or refuses a key, by the nearest name around it that says so.
+
+    Attributes:
+        kind: whether the app accepts or refuses the key.
+        name: the name, such as ``revokedPins``.
+        is_outer: True if the name is that of a function or a class around the key.
+    """
+
+    kind: AcceptanceKind = ""
+    name: str = ""
+    is_outer: bool = False
+
+    def inside(self, name: str, *, is_outer: bool) -> Acceptance:
+        """Return the result with the next name, which is around those so far."""
+        kind = acceptance(name, contains=not is_outer)
+        if self.kind == "accepts" and kind == "refuses":
+            kind = "unclear"
+        elif self.kind:
+            return self
+        return Acceptance(kind, name, is_outer) if kind else self
 
 
 @dataclass(frozen=True)
@@ -83,8 +120,8 @@ class Usage:
         own_flavours: words such as ``dev`` in other names around the string. They count only if the
             string itself is written there, and not a constant that contains it.
         is_production: True if a name contains a word such as ``prod``, for the app store's build.
-        refusing_name: the name of a list of refused keys that contains the string, such as
-            ``revokedPins``; else empty.
+        acceptance: whether the names say that the app accepts or refuses the key. It refuses those
+            in a list ``revokedPins``.
     """
 
     names: tuple[str, ...] = ()
@@ -97,7 +134,7 @@ class Usage:
     flavours: tuple[str, ...] = ()
     own_flavours: tuple[str, ...] = ()
     is_production: bool = False
-    refusing_name: str = ""
+    acceptance: Acceptance = Acceptance()
 
 
 class UsageSigns:
@@ -148,6 +185,22 @@ def flavour_of_usages(usages: tuple[Usage, ...]) -> str:
     return next(iter(own or others), "")
 
 
+def acceptance_of_usages(usages: tuple[Usage, ...]) -> Acceptance:
+    """Return whether the app accepts or refuses a key, by the names around all usages of it.
+
+    A list that contains the key decides, wherever it is. The names of functions and classes count
+    only if the key itself is written there: they may only print a constant.
+    """
+    said = [each.acceptance for each in usages[:1]]
+    said += [each.acceptance for each in usages[1:] if not each.acceptance.is_outer]
+    for kind in ("refuses", "unclear", "accepts"):
+        if found := next((each for each in said if each.kind == kind), None):
+            return found
+    outer = (each.acceptance for each in usages[1:])
+    name = next((each.name for each in outer if each.kind in {"refuses", "unclear"}), "")
+    return Acceptance("unclear", name, is_outer=True) if name else Acceptance()
+
+
 def words(name: str) -> tuple[str, ...]:
     """Return the words of an identifier, in lower case.
 
@@ -185,19 +238,31 @@ def flavour_of_pins(name: str) -> str:
     return flavour_of(name) if len(parts) == 1 or PIN_WORDS & set(parts) else ""
 
 
-def is_refusing(name: str) -> bool:
-    """Return True if a name says that the app refuses its keys, as ``revokedPins`` does."""
-    parts = affirmed_words(name)
-    return bool(_REFUSED & {*parts, *map("".join, pairwise(parts))})
+def acceptance(name: str, *, contains: bool) -> AcceptanceKind:
+    """Return whether a name says that the app accepts or refuses the keys in it.
 
+    ``untrustedCertificateHandler`` is unclear: the app may refuse the server's certificate there,
+    and compare it with accepted pins. Functions and files with another purpose, such as
+    ``isBlocked``, say nothing.
 
-def is_refusing_pins(name: str) -> bool:
-    """Return True if a name that says so is one word (``revoked``), or is about pins.
-
-    Other names are those of functions and files with another purpose, such as ``isBlocked``.
+    Args:
+        name: the name of a variable, parameter, function, class or file.
+        contains: True if the keys are the value of the name, as of a variable. A function, a class
+            or a file may only use them.
     """
     parts = words(name)
-    return is_refusing(name) and (len(parts) == 1 or bool(PIN_WORDS & set(parts)))
+    if not _is_refusing(name):
+        return "accepts" if (_KEY_NOUNS | _CERTIFICATES | _ACCEPTED) & set(parts) else ""
+    nouns = _CERTIFICATES | _CERTIFICATE if contains else _CERTIFICATES
+    is_list = len(parts) == 1 or "".join(parts) in _REFUSED or parts[-1] == "list"
+    if is_list or _KEY_NOUNS & set(parts) or parts[-1] in nouns:
+        return "refuses"
+    return "unclear" if contains or PIN_WORDS & set(parts) else ""
+
+
+def _is_refusing(name: str) -> bool:
+    parts = affirmed_words(name)
+    return bool(_REFUSED & {*parts, *map("".join, pairwise(parts))})
 
 
 def is_production(name: str) -> bool:

@@ -12,12 +12,11 @@ from certpin.apps.dart.code import BRANCHES, DEFINITIONS, FUNCTIONS
 from certpin.apps.literals import host_in
 from certpin.apps.usage import (
     MAX_NAME,
+    Acceptance,
     Usage,
     flavour_of,
     flavour_of_pins,
     is_production,
-    is_refusing,
-    is_refusing_pins,
     words,
 )
 
@@ -85,7 +84,7 @@ class _Climb:
         self.own_flavours: list[str] = []
         self.is_production = False
         self.is_contained = True  # the string itself is in what has the next name
-        self.refusing_name = ""
+        self.acceptance = Acceptance()
         self.host_expression = ""
         self.receiver: PinKind | None = None
         self.is_searched = False
@@ -97,7 +96,7 @@ class _Climb:
             self.is_contained = self.is_contained and self._contains(current, parent)
             if parent.type in FUNCTIONS:
                 name = self.flow.function_of(parent).name
-                self._refusing(name, is_refusing_pins(name))
+                self._accept(name, is_outer=True)
                 (self.outer if is_outside else self.names).append(name)
                 self.own_flavours.append(flavour_of_pins(name))
                 region = region if region.type in FUNCTIONS else parent
@@ -108,7 +107,7 @@ class _Climb:
                 name = self.code.name_of(parent)
                 self.outer.append(name)
                 self.own_flavours.append(flavour_of(name))
-                self._refusing(name, is_refusing_pins(name))
+                self._accept(name, is_outer=True)
             elif not is_outside and parent.type in _STEPS:
                 _STEPS[parent.type](self, current, parent)
             if parent.type in _HOST_CONDITIONS:
@@ -132,7 +131,7 @@ class _Climb:
             flavours=tuple(filter(None, self.flavours)),
             own_flavours=tuple(filter(None, self.own_flavours)),
             is_production=self.is_production,
-            refusing_name=self.refusing_name,
+            acceptance=self.acceptance,
         )
 
     def _hosts_within(self, region: Node) -> Iterator[str]:
@@ -155,12 +154,12 @@ class _Climb:
         self.flavours.append(flavour_of_pins(name))
         self.own_flavours.append(flavour_of(name))
         self.is_production = self.is_production or is_production(name)
-        self._refusing(name, is_refusing(name))
+        self._accept(name, is_outer=False)
 
-    def _refusing(self, name: str, says_so: bool) -> None:
-        """Record a name that says that the app refuses the keys in it (``revokedPins``)."""
-        if says_so and self.is_contained and not self.refusing_name:
-            self.refusing_name = name
+    def _accept(self, name: str, *, is_outer: bool) -> None:
+        """Record a name, such as ``revokedPins``, if it says whether the app accepts its keys."""
+        if self.is_contained:
+            self.acceptance = self.acceptance.inside(name, is_outer=is_outer)
 
     def _contains(self, current: Node, parent: Node) -> bool:
         """Return True if the value of ``parent`` contains that of ``current``, as a list does.

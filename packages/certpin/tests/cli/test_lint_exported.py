@@ -163,6 +163,11 @@ TRANSPARENCY = '<certificateTransparency enabled="true"/>'
         ("android", "<pin-set>", TRANSPARENCY),
         ("android", "<pin-set>", '<domainEncryption mode="enabled"/>'),
         ("trustkit-android", "<domain-config", f"{OPEN}</domain-config>"),
+        (
+            "trustkit-ios",
+            "<key>api.bank.example</key>",
+            "<key>localhost</key><dict><key>TSKExcludeSubdomainFromParentPolicy</key><true/></dict>",
+        ),
         ("okhttp-kotlin", "val ", "fun log() { lines.add(line) }\n"),
         ("okhttp-kotlin", "val ", 'val form = FormBody.Builder().add("name", name)\n'),
         ("okhttp-java", "public static", "static void log() { lines.add(line); }\n"),

@@ -171,7 +171,7 @@ def _found(additions: list[_Addition]) -> Found:
 def _calls(pieces: list[Token]) -> tuple[dict[int, list[int]], list[int]]:
     """Return the token index of each call of ``add`` with pins, and those of its strings.
 
-    The second result are the token indexes of other calls of ``add``, except those whose arguments
+    The second list has the token indexes of other calls of ``add``, except those whose arguments
     are strings without a pin.
     """
     known, unknown = {}, []

@@ -51,7 +51,7 @@ def read(source: Source) -> ParsedFile:
     excluded = [name for name, entry in entries.items() if _is_excluded(entry)]
     found = tuple(_found(name, entry) for name, entry in entries.items() if name not in excluded)
     for name in excluded:
-        pass_over(f"{name[:80]}, which has no pins")
+        pass_over(f"{name[:80]}, which has no pins", unrelated=True)
     _plist.report_unread(root, "TSK", "TSK")
     refusal = _domains.exclusion(found, excluded)
     return ParsedFile(found, *read_header(source.text), refusal=refusal)

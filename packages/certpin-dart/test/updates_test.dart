@@ -1,3 +1,4 @@
+import 'dart:async';
 import 'dart:convert';
 import 'dart:io';
 import 'dart:typed_data';
@@ -54,6 +55,69 @@ final class _Failing implements SignatureVerifier {
     Uint8List message,
   ) =>
       throw UnsupportedError('no curve');
+}
+
+/// Suspends the app at one operation on a file of which the path has [mark],
+/// and lets [meanwhile] run.
+final class _Suspending extends IOOverrides {
+  _Suspending(this.mark, this.operation, this.meanwhile);
+
+  final RegExp mark;
+  final Symbol operation;
+  final Future<void> Function() meanwhile;
+
+  @override
+  File createFile(String path) {
+    final file = super.createFile(path);
+    return mark.hasMatch(path) ? _SuspendedFile(file, this) : file;
+  }
+}
+
+final class _SuspendedFile implements File {
+  _SuspendedFile(this._file, this._app);
+
+  final File _file;
+  final _Suspending _app;
+
+  Future<void> _reach(Symbol operation) async {
+    if (operation == _app.operation) {
+      await Zone.root.run(_app.meanwhile);
+    }
+  }
+
+  @override
+  String get path => _file.path;
+
+  @override
+  Future<File> create({bool recursive = false, bool exclusive = false}) =>
+      _file.create(recursive: recursive, exclusive: exclusive);
+
+  @override
+  Future<Uint8List> readAsBytes() => _file.readAsBytes();
+
+  @override
+  Future<FileSystemEntity> delete({bool recursive = false}) => _file.delete();
+
+  @override
+  Future<File> writeAsString(
+    String contents, {
+    FileMode mode = FileMode.write,
+    Encoding encoding = utf8,
+    bool flush = false,
+  }) async {
+    await _reach(#writeAsString);
+    return _file.writeAsString(contents, mode: mode, flush: flush);
+  }
+
+  @override
+  Future<File> rename(String newPath) async {
+    await _reach(#rename);
+    return _file.rename(newPath);
+  }
+
+  @override
+  dynamic noSuchMethod(Invocation invocation) =>
+      throw UnsupportedError('${invocation.memberName}');
 }
 
 void main() {
@@ -291,12 +355,14 @@ void main() {
 
     group('two isolates with one file', () {
       late File file;
+      late File lock;
       late PinStorage storage;
       late PinUpdates first;
       late PinUpdates second;
 
       setUp(() async {
         file = File('${folder.path}/shared/pins.json');
+        lock = File('${file.path}.new');
         storage = FilePinStorage(file);
         if (file.parent.existsSync()) {
           file.parent.deleteSync(recursive: true);
@@ -358,23 +424,84 @@ void main() {
       });
 
       test('a file of a killed app is removed', () async {
-        final beside = File('${file.path}.new')..writeAsStringSync('half');
-        beside.setLastModifiedSync(DateTime.utc(2020));
+        lock.writeAsStringSync('half');
+        lock.setLastModifiedSync(DateTime.utc(2020));
         serve(signedFiles(moments[1]));
         await first.refresh();
         await expectStored(3);
       });
 
       test('a file that another one is writing is waited for', () async {
-        final beside = File('${file.path}.new')..createSync();
+        lock.createSync();
         final text = file.readAsStringSync();
         final replaced = storage.replace(text, 'other');
         await Future<void>.delayed(const Duration(milliseconds: 100));
         expect(file.readAsStringSync(), text);
-        beside.deleteSync();
+        lock.deleteSync();
         expect(await replaced, isTrue);
         expect(await storage.replace(text, 'late'), isFalse);
         expect(file.readAsStringSync(), 'other');
+      });
+
+      final operations = {
+        'the word of the lock': (RegExp(r'\.new$'), #writeAsString),
+        'the text': (RegExp(r'\.new-'), #writeAsString),
+        'the replacing': (RegExp(r'\.new-'), #rename),
+      };
+      for (final MapEntry(key: name, value: (mark, operation))
+          in operations.entries) {
+        test('an app suspended before $name replaces no newer text', () async {
+          final text = file.readAsStringSync();
+          var isReached = false;
+          final app = _Suspending(mark, operation, () async {
+            isReached = true;
+            lock.setLastModifiedSync(DateTime.utc(2020));
+            expect(await storage.replace(text, 'newer'), isTrue);
+          });
+          final isReplaced = await IOOverrides.runWithIOOverrides(
+            () => storage.replace(text, 'older'),
+            app,
+          );
+          expect([isReached, isReplaced], [true, false]);
+          expect(file.readAsStringSync(), 'newer');
+          expect(file.parent.listSync(), hasLength(1));
+        });
+      }
+
+      test('an app that another one has replaced does not store', () async {
+        final text = file.readAsStringSync();
+        final other = '0' * 32;
+        final app = _Suspending(RegExp(r'\.new-'), #writeAsString, () async {
+          lock.writeAsStringSync(other);
+        });
+        final isReplaced = await IOOverrides.runWithIOOverrides(
+          () => storage.replace(text, 'older'),
+          app,
+        );
+        expect(isReplaced, isFalse);
+        expect(file.readAsStringSync(), text);
+        expect(lock.readAsStringSync(), other);
+      });
+
+      test('the text of a killed app is removed', () async {
+        final other = '0' * 32;
+        lock.writeAsStringSync(other);
+        lock.setLastModifiedSync(DateTime.utc(2020));
+        File('${lock.path}-$other').writeAsStringSync('half');
+        expect(await storage.replace(null, 'new'), isFalse);
+        expect(file.parent.listSync(), hasLength(1));
+      });
+
+      test('a lock that cannot be released is an error', () async {
+        Link(lock.path).createSync('${folder.path}/missing');
+        final replaced = runZoned(
+          () => storage.replace(file.readAsStringSync(), 'new'),
+          zoneSpecification: ZoneSpecification(
+            createTimer: (_, parent, zone, pause, run) =>
+                parent.createTimer(zone, Duration.zero, run),
+          ),
+        );
+        await expectLater(replaced, throwsA(isA<FileSystemException>()));
       });
     });
 

@@ -3,6 +3,7 @@ library;
 
 import 'dart:convert';
 import 'dart:io';
+import 'dart:math';
 
 import 'exception.dart';
 
@@ -35,6 +36,12 @@ final class FilePinStorage implements PinStorage {
   // A write takes milliseconds. An app that is killed leaves its file behind.
   static const Duration _maxWrite = Duration(seconds: 5);
 
+  // To get the lock: about twice as long as a write.
+  static const Duration _pause = Duration(milliseconds: 20);
+  static const int _maxTries = 500;
+
+  static final RegExp _word = RegExp(r'^[0-9a-f]{32}$');
+
   @override
   Future<String?> read() async {
     try {
@@ -52,53 +59,99 @@ final class FilePinStorage implements PinStorage {
   @override
   Future<bool> replace(String? before, String text) async {
     await file.parent.create(recursive: true);
-    final beside = await _createBeside();
+    final owner = _newWord();
+    final written = _textOf(owner);
+    await _acquire(owner);
     try {
       if (await _readable() != before) {
-        await beside.delete();
         return false;
       }
-      await beside.writeAsString(text, flush: true);
-      await beside.rename(file.path);
+      await written.writeAsString(text, flush: true);
+      // Another one may have taken over while this app was suspended.
+      if (await _owner() != owner || await _readable() != before) {
+        return false;
+      }
+      await written.rename(file.path);
       return true;
-    } on FileSystemException {
-      await _deleteIfThere(beside);
-      rethrow;
+    } on PathNotFoundException {
+      return false; // another one has taken over, and deleted the text
+    } finally {
+      await _deleteIfThere(written);
+      if (await _owner() == owner) {
+        await _deleteIfThere(_lock);
+      }
     }
   }
 
-  /// Creates the file for the new text. Only one isolate or process at a time
-  /// has it, so it is the lock too: locks of `dart:io` do not exclude another
-  /// isolate of the same process (fcntl).
-  Future<File> _createBeside() async {
-    final beside = File('${file.path}.new');
-    while (true) {
+  /// The lock: locks of `dart:io` do not exclude another isolate of the same
+  /// process (fcntl). It contains the word of its owner.
+  File get _lock => File('${file.path}.new');
+
+  /// The new text of an owner, until it replaces the stored one.
+  File _textOf(String owner) => File('${_lock.path}-$owner');
+
+  String _newWord() {
+    final random = Random.secure();
+    return [
+      for (var i = 0; i < 16; i += 1)
+        random.nextInt(256).toRadixString(16).padLeft(2, '0'),
+    ].join();
+  }
+
+  /// Waits for the lock, and takes over one that was left behind.
+  Future<void> _acquire(String owner) async {
+    for (var tries = 0; tries < _maxTries; tries += 1) {
       try {
-        return await beside.create(exclusive: true);
+        await _lock.create(exclusive: true);
+        // Appended: if another one has taken over meanwhile, the word of
+        // neither is the content, and both give up.
+        await _lock.writeAsString(owner, mode: FileMode.append, flush: true);
+        return;
       } on PathExistsException {
-        if (await _isLeftOver(beside)) {
-          await _deleteIfThere(beside);
+        if (await _isLeftOver()) {
+          await _takeOver();
         } else {
-          await Future<void>.delayed(const Duration(milliseconds: 20));
+          await Future<void>.delayed(_pause);
         }
       }
     }
+    // It is a symbolic link without a target, for example.
+    throw FileSystemException('The lock is never released', _lock.path);
   }
 
-  /// Whether a file is not one that is being written: too old, or, after the
+  /// Whether the lock is not one of a current write: too old, or, after the
   /// clock was set back, from the future.
-  Future<bool> _isLeftOver(File beside) async {
+  Future<bool> _isLeftOver() async {
     try {
-      final written = await beside.lastModified();
+      final written = await _lock.lastModified();
       return DateTime.now().difference(written).abs() > _maxWrite;
     } on PathNotFoundException {
       return false;
     }
   }
 
-  Future<void> _deleteIfThere(File beside) async {
+  /// Deletes a lock and the text of its owner, which then can't replace the
+  /// stored one any more.
+  Future<void> _takeOver() async {
+    final owner = await _owner();
+    if (_word.hasMatch(owner)) {
+      await _deleteIfThere(_textOf(owner));
+    }
+    await _deleteIfThere(_lock);
+  }
+
+  /// Returns the content of the lock; an empty text if there is none.
+  Future<String> _owner() async {
     try {
-      await beside.delete();
+      return latin1.decode(await _lock.readAsBytes());
+    } on PathNotFoundException {
+      return '';
+    }
+  }
+
+  Future<void> _deleteIfThere(File file) async {
+    try {
+      await file.delete();
     } on PathNotFoundException {
       return;
     }

@@ -172,6 +172,20 @@ MUTATIONS: list[Mutation] = [
         _PACKAGE,
     ),
     _rule(
+        "an app that lost the lock while it was suspended stores nothing",
+        "updates/storage.dart",
+        "await _owner() != owner || await",
+        "await",
+        _PACKAGE,
+    ),
+    _rule(
+        "the text of an app that lost the lock replaces nothing",
+        "updates/storage.dart",
+        "      await _deleteIfThere(_textOf(owner));\n",
+        "",
+        _PACKAGE,
+    ),
+    _rule(
         "a root is not of another pin set",
         "updates/trust.dart",
         "  _requirePinSet(root, before, name);\n",

@@ -219,8 +219,15 @@ _MISTAKE = [
     Mutation(
         "a variable that gets another value is no constant",
         f"{_D}callbacks.py",
-        "if is_assigned or any(",
-        "if any(",
+        "parent is not None and parent.type in _HARMLESS",
+        "True",
+        f"{_CALLBACKS}a_callback_that_accepts_is_a_mistake",
+    ),
+    Mutation(
+        "a constant of another class is not in scope",
+        f"{_D}callbacks.py",
+        "return each.start_byte <= use.start_byte < each.end_byte",
+        "return True",
         f"{_CALLBACKS}a_callback_that_accepts_is_a_mistake",
     ),
     Mutation(

@@ -33,6 +33,23 @@ def callback(value: str, more: str = "") -> str:
         callback("(a, b, c) => !strict", "const strict = false;"),
         callback("(a, b, c) => b == 'x' ? false : known", "final known = load();"),
         callback("(a, b, c) { var ok = false; if (b == 'x') { ok = true; } return ok; }"),
+        callback("(a, b, c) { var ok = false; (ok, _) = (b == 'x', 1); return ok; }"),
+        callback("(a, b, c) { var ok = false; [ok] = [true]; return ok; }"),
+        callback("(a, b, c) { var ok = false; for (ok in [true]) {} return ok; }"),
+        callback("(a, b, c) { final (ok, _) = (b == 'x', 1); return ok; }", "const ok = false;"),
+        callback("(a, b, c) { for (final ok in [true]) return ok; }", "const ok = false;"),
+        callback("(a, b, c) { bool ok; if (f()) { final ok = false; } return ok; }"),
+        callback("(a, b, c) { for (final ok = false;;) {} return ok; }"),
+        callback("(a, b, c) => ok", "class D { static const ok = false; }"),
+        callback("(a, b, c) => ok", "void g() { final ok = false; }"),
+        (
+            "const ok = false; class D { final bool ok; D(this.ok);"
+            " f(c) { c.badCertificateCallback = (a, b, d) => ok; } }"
+        ),
+        (
+            "const ok = false; class D { bool get ok => true;"
+            " f(c) { c.badCertificateCallback = (a, b, d) => ok; } }"
+        ),
         callback("(a, b, c) => C.any", "class C { static bool any = false; }"),
         callback("(cert, host, port) => host == 'api.bank.example'"),
         callback("(cert, host, port) => host != 'localhost'"),
@@ -116,6 +133,13 @@ def test_on_bad_certificate_that_accepts_is_a_mistake(code: str) -> None:
         callback("(cert, host, port) => false && host == 'x'"),
         callback("(cert, host, port) => strict || false", "const strict = false;"),
         callback("(cert, host, port) { var ok = false; return ok; }"),
+        callback("(a, b, c) { final ok = false; log('$ok', ok, x: ok); return b == 'x' && ok; }"),
+        callback("(a, b, c) => ok", "const ok = false; g(bool ok) => h(ok: !ok);"),
+        callback("(a, b, c) => ok", "const ok = false; class D { static const ok = true; }"),
+        (
+            "class D { static const ok = false;"
+            " f(c) { c.badCertificateCallback = (a, b, d) => ok; } }"
+        ),
         callback("(cert, host, port) => host == 'localhost'"),
         callback("(cert, host, port) => host == 'localhost' || host == '10.0.2.2'"),
         callback("(cert, host, port) { if (host == '127.0.0.1') return true; return false; }"),

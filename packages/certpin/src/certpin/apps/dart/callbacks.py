@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from certpin.apps.dart.code import DEFINITIONS
 from certpin.apps.dart.flow import CERTIFICATE
 from certpin.apps.usage import PIN_WORDS, words
 
@@ -35,8 +36,16 @@ _OVERRIDES = "HttpOverrides"
 _REFUSALS = frozenset(
     {"false", "null_literal", "throw_expression", "throw_expression_without_cascade"}
 )
-# `x = …` and `this.x = …`.
-_ASSIGNED = frozenset({"assignable_expression", "unconditional_assignable_selector"})
+# The parents of names that are only read, and of labels and parameters. Other parents can give a
+# variable another value, such as `(x, y) = f()` or `for (x in y)`, or define another one.
+_HARMLESS = frozenset(
+    {
+        *("argument", "conditional_expression", "equality_expression", "formal_parameter"),
+        *("function_body", "function_expression_body", "if_statement", "label", "named_argument"),
+        *("logical_and_expression", "logical_or_expression", "parenthesized_expression"),
+        *("return_statement", "template_substitution", "unary_expression"),
+    }
+)
 
 
 def check_callbacks(flow: DartFlow, reporter: FileReporter) -> None:
@@ -281,20 +290,34 @@ def _refuses(flow: DartFlow, run: list[Node], depth: int = 0) -> bool:
 def _is_constant_refusal(flow: DartFlow, name: Node, depth: int) -> bool:
     """Return True if a name is that of constants or local variables that are never true.
 
-    Code in other files can assign to other variables.
+    Code in other files can assign to other variables, and can define the name if no definition of
+    this file is in scope.
     """
     text = flow.tree.text(name)
-    definitions = flow.code.definitions.get(text, [])
-    if not 0 < len(definitions) <= _MAX_SAME_NAME:
+    if not all(_keeps_value(flow, each) for each in flow.tree.names.get(text, ())):
         return False
-    parents = map(flow.tree.parent, flow.tree.names.get(text, ()))
-    is_assigned = any(each is not None and each.type in _ASSIGNED for each in parents)
-    if is_assigned or any(text in each.parameters for each in flow.around(name)):
+    if any(text in each.parameters for each in flow.around(name)):
         return False
-    return all(
-        _is_final(flow, each.node) and _refuses(flow, list(each.value), depth + 1)
-        for each in definitions
+    found = [x for x in flow.code.definitions.get(text, ()) if _is_in_scope(flow, x.node, name)]
+    return 0 < len(found) <= _MAX_SAME_NAME and all(
+        _is_final(flow, each.node) and _refuses(flow, list(each.value), depth + 1) for each in found
     )
+
+
+def _keeps_value(flow: DartFlow, name: Node) -> bool:
+    """Return True if a name is only read, or defined with a value, at this syntax node."""
+    parent = flow.tree.parent(name)
+    if parent is None or parent.type not in DEFINITIONS:
+        return parent is not None and parent.type in _HARMLESS
+    return flow.tree.child(parent, "=") is not None
+
+
+def _is_in_scope(flow: DartFlow, definition: Node, use: Node) -> bool:
+    """Return True if the block, loop, function or class around a definition contains its use."""
+    for each in flow.tree.ancestors(definition):
+        if each.type == "for_statement" or each.type.endswith(("block", "_body")):
+            return each.start_byte <= use.start_byte < each.end_byte
+    return True
 
 
 def _is_final(flow: DartFlow, definition: Node) -> bool:

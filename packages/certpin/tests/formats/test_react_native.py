@@ -134,11 +134,33 @@ ENTRY = f"'bank.example': {{ publicKeyHashes: ['{A}', '{B}'] }}"
         ENTRY.replace("{ ", "{ ...common, "),
         ENTRY.replace(" }", ", ...common }"),
         ENTRY.replace("]", ", ...hashes]"),
+        f"{ENTRY} as Options, ...others",
+        f"{ENTRY} as Options && others",
+        f"{ENTRY} as Options['a'] ?? others, 'other.example': options",
     ],
 )
 def test_computed_entries_and_options_are_refused(inside: str) -> None:
     """Their pins would be lost."""
     assert "computed" in str(refusal(NAME, options(inside)))
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [
+        *("as PinningOptions[string]", "as any,", "as const", "satisfies ns.Options"),
+        *("as unknown as Partial<Record<string, Options['a']>>", "satisfies Map<string, number>,"),
+    ],
+)
+def test_the_type_of_options_has_no_effect(type_: str) -> None:
+    other = ENTRY.replace("bank", "other")
+    for inside in (f"{ENTRY} {type_}", f"{ENTRY} {type_.rstrip(',')}, {other} {type_}"):
+        found = digests(load(NAME, options(inside)))
+        assert list(found) == ["bank.example", "other.example"][: inside.count("Hashes")]
+
+
+def test_options_without_hashes_are_refused() -> None:
+    error = refusal(NAME, options(f"'a.example': {{ includeSubdomains: true }}, {ENTRY}"))
+    assert "computed, or has no publicKeyHashes" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,9 @@ import type {{ PinningOptions }} from 'react-native-ssl-public-key-pinning';
 export const certpinPins: PinningOptions = {{
 {domains}}};
 """
+# The marks of types such as `Partial<Record<string, PinningOptions[string]>>`.
+_OPEN, _CLOSED = frozenset("<["), frozenset(">]")
+_OF_TYPES = _OPEN | _CLOSED | frozenset(".,")
 _FIELDS = ("includeSubdomains", "publicKeyHashes", "expirationDate")
 
 
@@ -125,15 +128,33 @@ def _refuse_computed_entries(pieces: list[Token]) -> None:
         place = table.opening + 1
         while place < table.closing:
             if place in ends:
-                place = ends[place]
+                place = _end_of_type(pieces, ends[place])
             elif place + 2 in ends and is_mark(pieces, place + 1, ":"):
                 place += 1
             elif not is_mark(pieces, place, ","):
                 raise FormatError(
-                    f"line {pieces[place].line}: an entry beside the options of a host is computed",
-                    fix="write each host and its options literally",
+                    f"line {pieces[place].line}: an entry beside the options of a host is "
+                    "computed, or has no publicKeyHashes",
+                    fix="write each host and its options literally, and remove hosts without pins",
                 )
             place += 1
+
+
+def _end_of_type(pieces: list[Token], place: int) -> int:
+    """Return the index of the last token of ``… as T`` or ``… satisfies T`` in TypeScript.
+
+    ``place`` is the index of the token before ``as``. Without a type, it is returned.
+    """
+    if place + 1 == len(pieces) or pieces[place + 1].text not in {"as", "satisfies"}:
+        return place
+    depth = 0
+    for end in range(place + 1, len(pieces)):
+        token = pieces[end]
+        depth += (token.text in _OPEN) - (token.text in _CLOSED)
+        is_type = token.kind != "mark" or token.text in _OF_TYPES
+        if not is_type or depth < 0 or (token.text == "," and not depth):
+            return end - 1
+    return len(pieces) - 1
 
 
 def _setting(pieces: list[Token], place: int) -> str | None:

@@ -138,11 +138,15 @@ TOLD = [
     ("wget", SPELLED + "ca_directory = /etc/ssl/certs", "ca_directory"),
     ("curl", SPELLED + "-K other.conf", "config"),
     ("curl", SPELLED + "-sKother.conf", "config"),
+    ("haproxy", HAPROXY.replace("verify req", "no-ssl verify req"), "line 3: no ssl, so HAProxy"),
+    ("haproxy", HAPROXY.replace("ssl ", "ssl no-ssl "), "line 3: no ssl, so HAProxy"),
 ]
 QUIETLY = [
     ("nginx", NGINX),
     ("nginx", NGINX + "include /etc/nginx/mime.types;"),
     ("haproxy", HAPROXY),
+    ("haproxy", HAPROXY.replace("ssl ", "no-ssl ").replace("verify req", "ssl verify req")),
+    ("haproxy", HAPROXY.replace("ssl ", "no-ssl ssl ")),
     ("curl", SPELLED + "insecure\nno-insecure\nproxy-insecure"),
     ("curl", SPELLED + 'ca-native\nno-ca-native\ncapath = "/dev/null"'),
     ("wget", SPELLED + "check_certificate = on"),

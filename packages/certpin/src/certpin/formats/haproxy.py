@@ -94,7 +94,7 @@ def _connection(line: int, found: dict[str, str], required: str) -> _proxy.Conne
     problem = ""
     if found.get("verify", required) != "required":
         problem = "verify none, so HAProxy verifies no chain"
-    elif "ssl" not in found or "no-ssl" in found:
+    elif found.get("ssl") != "ssl":
         problem = "no ssl, so HAProxy connects without TLS"
     # HAProxy verifies the name that it sends, and verifyhost only if it sends none.
     host, sni, others = found.get("verifyhost", ""), found.get("sni"), ""
@@ -130,9 +130,13 @@ def _sections(text: str) -> Iterator[tuple[list[str], list[tuple[int, list[str]]
 
 
 def _parameters(words: list[str]) -> dict[str, str]:
-    """Return the parameters of a server that the import uses, with their values."""
+    """Return the parameters of a server that the import uses, with their values.
+
+    The value of ``ssl`` is the last of ``ssl`` and ``no-ssl``, which is in force.
+    """
     values = {name: value for name, value in pairwise(words) if name in _PARAMETERS}
-    return values | {word: "" for word in words if word in _FLAGS}
+    flags = [word for word in words if word in _FLAGS]
+    return values | ({"ssl": flags[-1]} if flags else {})
 
 
 HAPROXY = Format(

@@ -102,6 +102,13 @@ MUTATIONS = [
         f"{_ENVOY}test_an_export_that_verifies_another_name_is_refused",
     ),
     Mutation(
+        "Envoy's matchers are for the server name",
+        f"{_F}envoy.py",
+        'pattern.wildcard != "**." and pattern.covers(HostPattern.parse(host))',
+        "bool(pattern)",
+        f"{_ENVOY}test_a_matcher_of_other_hosts_is_refused",
+    ),
+    Mutation(
         "different anchors of one host",
         f"{_F}_proxy.py",
         "        if known.anchors != each.anchors:\n",

@@ -159,8 +159,36 @@ def test_the_name_of_a_certificate_is_the_host_without_sni() -> None:
 
 def test_a_server_name_that_envoy_does_not_verify_is_refused() -> None:
     text = CLUSTERS.replace("exact: API.bank", "exact: other")
-    with pytest.raises(FormatError, match=f"sni is {HOST}, and match_typed.* has other.example"):
+    with pytest.raises(FormatError, match=f"sni is {HOST}, and Envoy requires .* other.example"):
         imported("envoy", text, own=authorities()[0].pem)
+
+
+@pytest.mark.parametrize("name", ["*.bank.example", "*.BANK.example"])
+def test_a_matcher_may_have_the_wildcard_of_the_certificate(name: str) -> None:
+    text = CLUSTERS.replace("exact: API.bank.example", f'exact: "{name}"')
+    [only] = imported("envoy", text, own=authorities()[0].pem).policies
+    assert str(only.pattern) == HOST
+
+
+@pytest.mark.parametrize("name", ["*.other.example", "**.bank.example", "*.example", "x y"])
+def test_a_matcher_of_other_hosts_is_refused(name: str) -> None:
+    text = CLUSTERS.replace("exact: API.bank.example", f'exact: "{name}"')
+    with pytest.raises(FormatError, match=f"sni is {HOST}, and Envoy requires "):
+        imported("envoy", text, own=authorities()[0].pem)
+
+
+TYPED = "match_typed_subject_alt_names:\n            - {san_type: DNS, matcher: {exact: API"
+OLD = "match_subject_alt_names:\n            - {exact: API"
+
+
+def test_the_deprecated_matchers_are_read() -> None:
+    assert TYPED in CLUSTERS
+    text = CLUSTERS.replace(TYPED, OLD).replace("ignore_case: true}}", "ignore_case: true}")
+    for matchers in (text, text.replace("sni: api", "x: api")):
+        [only] = imported("envoy", matchers, own=authorities()[0].pem).policies
+        assert str(only.pattern) == HOST
+    with pytest.raises(FormatError, match=r"Envoy requires the name other\.bank\.example"):
+        imported("envoy", text.replace("exact: API", "exact: other"), own=authorities()[0].pem)
 
 
 def test_json_is_accepted_as_yaml() -> None:

@@ -82,6 +82,10 @@ common_tls_context:
     match_typed_subject_alt_names: [{{san_type: DNS, matcher: {{exact: bank.example}}}}]
     verify_certificate_spki: ["{HASHES[0]}", "{HASHES[1]}"]
 """
+UNTYPED = ENVOY.replace(
+    "match_typed_subject_alt_names: [{san_type: DNS, matcher: {exact: bank.example}}]",
+    "match_subject_alt_names: [{exact: bank.example}]",
+)
 
 
 TOLD = [
@@ -140,6 +144,11 @@ TOLD = [
     ("curl", SPELLED + "-sKother.conf", "config"),
     ("haproxy", HAPROXY.replace("verify req", "no-ssl verify req"), "line 3: no ssl, so HAProxy"),
     ("haproxy", HAPROXY.replace("ssl ", "ssl no-ssl "), "line 3: no ssl, so HAProxy"),
+    (
+        "envoy",
+        f"{ENVOY}    match_subject_alt_names: [{{suffix: bank.example}}]",
+        "Envoy accepts bank.example, several names",
+    ),
 ]
 QUIETLY = [
     ("nginx", NGINX),
@@ -152,6 +161,7 @@ QUIETLY = [
     ("wget", SPELLED + "check_certificate = on"),
     ("envoy", f"{ENVOY}    trust_chain_verification: VERIFY_TRUST_CHAIN"),
     ("envoy", f"{ENVOY}    allow_expired_certificate: false"),
+    ("envoy", UNTYPED),
     ("android", android()),
     ("trustkit-android", android(QUIET)),
     ("trustkit-ios", ios("<key>TSKDisableDefaultReportUri</key><true/>")),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
-from certpin.errors import FormatError
+from certpin.errors import FormatError, HostError
 from certpin.formats._lines import beside, pattern_of
 from certpin.formats._proxy import name_key
 from certpin.formats.format import File, Format
@@ -27,6 +27,7 @@ from certpin.formats.limits import (
     OneHost,
 )
 from certpin.formats.parsed import Found, ParsedFile, Shape, pass_over, pem, pins_from, read_anchors
+from certpin.pins import HostPattern
 from certpin.pins.hosts import is_address
 from certpin.support.yaml import load_yaml
 
@@ -170,7 +171,8 @@ def _text(value: Shape, name: str) -> str:
 def _names(validation: Shape) -> list[str]:
     """Return the names that Envoy requires in a certificate, in any matcher.
 
-    Empty texts are for the matchers that accept several names.
+    Empty texts are for the matchers that accept several names. The deprecated field has matchers
+    for names of any type.
     """
     matchers = validation.get("match_typed_subject_alt_names") or _NOTHING
     found = []
@@ -178,7 +180,22 @@ def _names(validation: Shape) -> list[str]:
         kind, matcher = _text(each, "san_type"), each.need("matcher")
         matcher.get("ignore_case")  # clients ignore it, too
         found.append(_text(matcher, "exact") if kind in {"DNS", "IP_ADDRESS"} else "")
+    for matcher in (validation.get("match_subject_alt_names") or _NOTHING).items():
+        matcher.get("ignore_case")
+        found.append(_text(matcher, "exact"))
     return found
+
+
+def _is_name_of(name: str, host: str) -> bool:
+    """Return True if clients accept a certificate for a name, also ``*.name``, at a host.
+
+    Envoy compares the ``*.name`` of a matcher with that of a certificate.
+    """
+    try:
+        pattern = HostPattern.parse(name)
+        return pattern.wildcard != "**." and pattern.covers(HostPattern.parse(host))
+    except HostError:
+        return name == host
 
 
 def _refuse_other_names(context: Shape, pattern: str) -> None:
@@ -211,9 +228,9 @@ def _report_names(context: Shape, sni: str, names: list[str]) -> None:
 
     Raises ``FormatError`` if it refuses certificates for that name: clients would require it.
     """
-    if sni and names and "" not in names and name_key(sni) not in map(name_key, names):
+    if sni and names and "" not in names and not any(_is_name_of(each, sni) for each in names):
         raise FormatError(
-            f"sni is {sni[:260]}, and match_typed_subject_alt_names has {names[0][:260]}",
+            f"sni is {sni[:260]}, and Envoy requires the name {names[0][:260]} in the certificate",
             fix="import a copy of the file in which both are the host of the requests",
         )
     if not names and not _verifies_sni(context):
@@ -223,7 +240,7 @@ def _report_names(context: Shape, sni: str, names: list[str]) -> None:
         )
     if "" in names or len({name_key(each) for each in names}) > 1:
         accepted = ", ".join(dict.fromkeys(each[:260] or "several names" for each in names))
-        pass_over(f"match_typed_subject_alt_names, with which Envoy accepts {accepted}")
+        pass_over(f"matchers of subject_alt_names, with which Envoy accepts {accepted}")
 
 
 def _report_unverified(validation: Shape) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from certpin.pins import utc_now
@@ -27,12 +28,15 @@ class Watch:
         store: the database.
         pin_files: the monitored pin files.
         clock: returns the current time.
+        process: a random identity of this process. Names of machines and paths can be the same on
+            two machines.
     """
 
     settings: ServiceSettings
     store: Store
     pin_files: PinFiles
     clock: Callable[[], datetime] = utc_now
+    process: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:

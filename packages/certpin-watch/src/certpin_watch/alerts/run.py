@@ -31,9 +31,11 @@ from certpin_watch.rules.evidence import Evidence, ReportEvidence, ServiceEviden
 from certpin_watch.store import alerts as alert_store
 from certpin_watch.store.alerts import AlertRow
 from certpin_watch.store.instances import (
+    Deference,
     FileComparison,
     InstanceFiles,
     compare_files,
+    forget_files,
     record_files,
 )
 from certpin_watch.store.leases import confirm, release, take
@@ -136,10 +138,12 @@ async def _evaluate_regularly(watch: Watch, evaluator: Evaluator, stop: asyncio.
             except StoreError as exc:
                 log.warning("nothing can be evaluated: %s", exc.problem)
                 seconds = _STORE_RETRY_SECONDS
+                with suppress(StoreError):  # another process may be able to evaluate
+                    await asyncio.to_thread(evaluator.release)
             await pause(stop, seconds)
     finally:
-        with suppress(StoreError):  # the lease expires by itself
-            await asyncio.to_thread(evaluator.release)
+        with suppress(StoreError):  # the lease and the row expire by themselves
+            await asyncio.to_thread(evaluator.release, stopped=stop.is_set())
 
 
 async def _notify(
@@ -184,7 +188,8 @@ class Evaluator:
         self._history = FailureHistory()
         self._failures: dict[str, str] = {}
         self._files = FileComparison()
-        self._has_recorded = False
+        self._term = max(_LEASE_SECONDS, 4 * int(watch.settings.alerts.every.total_seconds()))
+        self._deference = Deference(self._term)
         self._warned: tuple[FileComparison, int] = (self._files, 0)
         self._begun = watch.clock()
         self._last_at = int(self._begun.timestamp())
@@ -198,24 +203,22 @@ class Evaluator:
 
         Returns:
             The number of messages that were queued; None if another process has the lease for
-            alerts, or should take it because it has newer pin files, so that nothing was evaluated.
+            alerts, or gets time to take it because it has newer pin files. Then nothing was
+            evaluated.
 
         Raises:
             StoreError: the store is unavailable.
         """
         now = int(self._watch.clock().timestamp())
-        every = int(self._watch.settings.alerts.every.total_seconds())
-        term = max(_LEASE_SECONDS, 4 * every)
         with self._watch.store.write() as connection:
             self._files = self._compare_files(connection, now)
-            if not self._files.is_outdated:
-                self._lease = take(connection, _LEASE, self._holder, now, term)
+            if self._deference.may_hold(now, is_outdated=self._files.is_outdated):
+                self._lease = take(connection, _LEASE, self._holder, now, self._term)
             elif self._lease is not None:
                 release(connection, self._lease)
                 self._lease = None
-        self._has_recorded = True
         self._warn_of_differences(now)
-        self._note_time(now, term)
+        self._note_time(now, self._term)
         if self._lease is None:
             return None
         return self._write(self._lease, self._findings(now), now)
@@ -225,21 +228,29 @@ class Evaluator:
 
         ``now`` is the Unix time.
         """
-        mine = InstanceFiles.of(self._watch.settings, self._watch.pin_files.snapshot().sets)
-        record_files(connection, mine, now, is_start=not self._has_recorded)
+        watch = self._watch
+        mine = InstanceFiles.of(watch.process, watch.settings, watch.pin_files.snapshot().sets)
+        record_files(connection, mine, now)
         return compare_files(connection, mine, now)
 
     def _warn_of_differences(self, now: int) -> None:
         """Log how the files of the instances differ: each change, and else once an hour."""
         found, (before, warned_at) = self._files, self._warned
-        if found == before and (not found.differences or 0 <= now - warned_at < _WARN_SECONDS):
+        is_due = found.differences or found.unreadable
+        if found == before and (not is_due or 0 <= now - warned_at < _WARN_SECONDS):
             return
         self._warned = found, now
+        if found.unreadable:
+            log.warning(
+                "the files of %s can't be compared: %s\n  fix: run the same release everywhere",
+                counted(found.unreadable, "other instance"),
+                "another release wrote its row in the table leases, which is ignored",
+            )
         if found.differences:
             log.warning(
                 "other instances have other files: %s; meanwhile this one %s\n  fix: %s",
                 "; ".join(found.differences[:_MAX_DIFFERENCES]),
-                "leaves alerts and probes to one with newer files"
+                "leaves alerts and probes to one with newer files, if it takes them"
                 if found.is_outdated
                 else "resolves no alert and gives up no message",
                 "copy watch.toml, the pin files and their journals to all machines",
@@ -261,16 +272,22 @@ class Evaluator:
             self._begun = datetime.fromtimestamp(now, UTC)
         self._last_at = now
 
-    def release(self) -> None:
+    def release(self, *, stopped: bool = False) -> None:
         """Release the lease. Then another process can take over at once.
+
+        If ``stopped`` is True, this process stops: its files don't matter to others any more.
 
         Raises:
             StoreError: the store is unavailable.
         """
-        if self._lease is not None:
-            with self._watch.store.write() as connection:
+        if self._lease is None and not stopped:
+            return
+        with self._watch.store.write() as connection:
+            if self._lease is not None:
                 release(connection, self._lease)
-            self._lease = None
+            if stopped:
+                forget_files(connection, self._watch.process)
+        self._lease = None
 
     def _findings(self, now: int) -> Evaluation:
         failures: dict[str, str] = {}

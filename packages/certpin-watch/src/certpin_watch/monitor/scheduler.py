@@ -29,7 +29,7 @@ from certpin_watch.monitor.results import ProbeJob
 from certpin_watch.monitor.sightings import CONFIRMED, last_probes, record_results
 from certpin_watch.monitor.targets import distinct_targets, monitored_policies
 from certpin_watch.store import leases, probes
-from certpin_watch.store.instances import InstanceFiles, compare_files
+from certpin_watch.store.instances import Deference, InstanceFiles, compare_files
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -123,13 +123,14 @@ class Scheduler:
         self._holder = f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:12]}"
         self._lease_for = _lease_seconds(self._settings)
         self._lease: HeldLease | None = None
+        self._deference = Deference(self._lease_for)
 
     def run_round(self) -> int:
         """Probe the targets that are due, if this process gets the lease.
 
         Returns:
-            The number of stored results; 0 if another process has the lease, or should take it
-            because it has newer pin files.
+            The number of stored results; 0 if another process has the lease, or gets time to take
+            it because it has newer pin files.
 
         Raises:
             StoreError: the store can't be used.
@@ -139,9 +140,9 @@ class Scheduler:
         policies = monitored_policies(snapshot.sets, settings, watch.clock())
         targets = distinct_targets(policies)
         with watch.store.write() as connection:
-            mine = InstanceFiles.of(watch.settings, snapshot.sets)
+            mine = InstanceFiles.of(watch.process, watch.settings, snapshot.sets)
             files = compare_files(connection, mine, self._now())
-            if files.is_outdated:
+            if not self._deference.may_hold(self._now(), is_outdated=files.is_outdated):
                 self._give_lease_back(connection)
                 return 0
             self._lease = leases.take(
@@ -152,12 +153,15 @@ class Scheduler:
             locations = {location for target in targets for location in target.locations}
             max_gap = int(settings.silent_after * settings.interval.total_seconds())
             probes.note_scheduled(connection, locations, watch.clock(), max_gap)
-            # The targets of an unreadable pin file are not known, nor those that only another
-            # instance knows.
-            if not (snapshot.problems or files.differences):
-                probed = _probe_keys(policies)
-                answered = probes.end_other_sightings(connection, probed)
-                probes.note_awaited(connection, probed - answered, watch.clock())
+            probed, current = _probe_keys(policies), probes.current_sightings(connection)
+            awaited = probed
+            if snapshot.problems or files.differences:
+                # The targets of an unreadable pin file are not known, nor those that only another
+                # instance knows.
+                awaited = probed | probes.awaited_since(connection).keys()
+            else:
+                probes.end_other_sightings(connection, current, probed)
+            probes.note_awaited(connection, awaited - set(current.values()), watch.clock())
         with watch.store.read() as connection:
             own = targets_at(targets, settings.location)
             last = last_probes(connection, settings.location)

@@ -16,7 +16,7 @@ from certpin_watch.store.engine import advisory_lock, insert, pieces
 from certpin_watch.store.tables.observations import AWAITED, LATEST, LOGGED, SIGHTINGS, VANTAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
@@ -231,7 +231,18 @@ def write_sightings(
         connection.execute(insert(connection, SIGHTINGS), [_values(row) for row in new])
 
 
-def end_other_sightings(connection: Connection, probed: AbstractSet[ProbeKey]) -> set[ProbeKey]:
+def current_sightings(connection: Connection) -> dict[int, ProbeKey]:
+    """Return the target and location of each current sighting, by the sighting's ID."""
+    table = SIGHTINGS.c
+    chosen = select(table.id, table.host, table.port, table.way, table.vantage).where(LATEST)
+    return {
+        id_: (host, port, way, name) for id_, host, port, way, name in connection.execute(chosen)
+    }
+
+
+def end_other_sightings(
+    connection: Connection, current: Mapping[int, ProbeKey], probed: AbstractSet[ProbeKey]
+) -> None:
     """End the sightings of targets that are not probed any more; delete locations without a target.
 
     When a server, a location or a trust anchor is removed from the settings or the pin file, its
@@ -240,21 +251,14 @@ def end_other_sightings(connection: Connection, probed: AbstractSet[ProbeKey]) -
 
     Args:
         connection: a transaction that holds the monitor's lease.
+        current: the result of ``current_sightings``.
         probed: every target that is probed now, once for each location.
-
-    Returns:
-        The targets of ``probed`` that have a result.
     """
-    table = SIGHTINGS.c
-    chosen = select(table.id, table.host, table.port, table.way, table.vantage).where(LATEST)
-    current = {row.id: tuple(row[1:]) for row in connection.execute(chosen)}
     ended = [{"row": row} for row, key in current.items() if key not in probed]
     if ended:
         connection.execute(_END, ended)
-    answered = set(current.values())
     names = {location for *_, location in probed}
     connection.execute(delete(VANTAGES).where(VANTAGES.c.name.not_in(names)))
-    return {key for key in probed if key in answered}
 
 
 def note_awaited(connection: Connection, awaited: AbstractSet[ProbeKey], now: datetime) -> None:

@@ -23,6 +23,10 @@ def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
     return Mutation(rule, _ALERTS + file, old, new, test)
 
 
+def _instances(rule: str, old: str, new: str, test: str) -> Mutation:
+    return Mutation(rule, "certpin_watch/store/instances.py", old, new, _INSTANCES + test)
+
+
 MUTATIONS: list[Mutation] = [
     _rule(
         "a response without end is not read",
@@ -366,7 +370,7 @@ MUTATIONS: list[Mutation] = [
         "                evaluation = replace(evaluation, skipped=evaluation.skipped | kept)\n",
         "",
         _INSTANCES
-        + "an_instance_with_older_pins_resolves_nothing_until_it_has_the_new_ones[sqlite]",
+        + "an_instance_with_older_pins_resolves_nothing_while_one_with_newer_ones_runs[sqlite]",
     ),
     _rule(
         "an instance gives up no message to a service that only another one may know",
@@ -379,23 +383,85 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "an instance with older pins leaves alerts to one with newer pins",
         "run.py",
-        "            if not self._files.is_outdated:\n",
+        "            if self._deference.may_hold(now, is_outdated=self._files.is_outdated):\n",
         "            if True:\n",
         _INSTANCES + "an_instance_with_older_pins_leaves_the_work_to_one_with_newer_ones[sqlite]",
     ),
-    Mutation(
-        "a higher version of a pin set counts after its instance stopped",
-        "certpin_watch/store/instances.py",
-        "        if own_version and version > own_version:\n",
-        "        if is_current and own_version and version > own_version:\n",
-        _INSTANCES
-        + "an_instance_with_older_pins_resolves_nothing_until_it_has_the_new_ones[sqlite]",
+    _instances(
+        "an instance with older pins evaluates if the one with newer pins fails",
+        "        return now - self._since >= self._seconds\n",
+        "        return False\n",
+        "an_instance_with_older_pins_goes_on_if_the_newer_one_fails[sqlite]",
+    ),
+    _rule(
+        "an instance that can store no alerts leaves them to others",
+        "run.py",
+        "                with suppress(StoreError):  # another process may be able to evaluate\n"
+        "                    await asyncio.to_thread(evaluator.release)\n",
+        "",
+        _INSTANCES + "an_instance_that_can_store_nothing_leaves_the_lease_to_others[sqlite]",
     ),
     Mutation(
-        "two processes at one place see each other",
+        "an instance that stopped does not count",
         "certpin_watch/store/instances.py",
-        'return f"{_prefix(instance.place)}{_PROCESS}"',
-        "return _prefix(instance.place)",
-        _INSTANCES + "two_processes_at_one_place_see_each_other[sqlite]",
+        ".where(*is_other, LEASES.c.until > now)",
+        ".where(*is_other)",
+        "tests/watch/monitor/test_monitor.py::"
+        "test_an_instance_with_older_pins_leaves_probes_to_one_with_newer_ones_for_a_while",
+    ),
+    _rule(
+        "an instance that stops deletes its row",
+        "run.py",
+        "                forget_files(connection, self._watch.process)\n",
+        "                pass\n",
+        _INSTANCES + "an_instance_that_stopped_holds_no_alert_open[sqlite-False]",
+    ),
+    _instances(
+        "a row of another release is ignored",
+        "        if theirs is None:\n            unreadable += 1\n            continue\n",
+        "        assert theirs is not None\n",
+        "a_row_of_another_release_is_ignored_with_a_warning[sqlite-[]]",
+    ),
+    _instances(
+        "a row from a clock that was ahead is deleted",
+        "    ended = or_(LEASES.c.until <= now, LEASES.c.until > now + _MAX_ALIVE + _MAX_AHEAD)\n",
+        "    ended = or_(LEASES.c.until <= now)\n",
+        "a_row_from_a_clock_that_was_ahead_is_ignored_and_deleted[sqlite]",
+    ),
+    _instances(
+        "of two instances with one newer pin set each, none leaves its work to the other",
+        "min(steps, default=0) >= 0 and ",
+        "",
+        "two_instances_with_one_newer_pin_set_each_both_evaluate[sqlite]",
+    ),
+    _instances(
+        "a pin set that is unknown here may be new",
+        "        if not own_version:\n",
+        "        if False:\n",
+        "two_instances_with_one_newer_pin_set_each_both_evaluate[sqlite]",
+    ),
+    _instances(
+        "an instance with other settings gets no lease",
+        "theirs.settings != mine.settings or ",
+        "",
+        "an_instance_with_newer_pins_and_other_settings_gets_no_lease[sqlite]",
+    ),
+    _instances(
+        "an instance with rare evaluations runs between them",
+        "max(_MIN_ALIVE, 4 * int(settings.alerts.every.total_seconds()))",
+        "_MIN_ALIVE",
+        "an_instance_with_rare_evaluations_runs_until_four_of_them_were_left_out[sqlite]",
+    ),
+    _instances(
+        "two processes at one place are two instances",
+        "            process=process,\n",
+        '            process=f"{socket.gethostname()}:{file}",\n',
+        "two_processes_at_one_place_are_two_instances[sqlite]",
+    ),
+    _instances(
+        "a path that is not UTF-8 stops no alert",
+        'place=printable(f"{socket.gethostname()}:{file}")',
+        'place=f"{socket.gethostname()}:{file}".encode().decode()',
+        "a_folder_whose_name_is_not_utf_8_stops_nothing[sqlite]",
     ),
 ]

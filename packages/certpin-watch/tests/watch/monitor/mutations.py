@@ -73,9 +73,31 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a server that is not probed any more does not count",
         "scheduler.py",
-        "                answered = probes.end_other_sightings(connection, probed)\n",
-        "                answered = set()\n",
+        "                probes.end_other_sightings(connection, current, probed)\n",
+        "                pass\n",
         "test_monitor.py::test_a_server_that_is_removed_from_the_settings_does_not_count",
+    ),
+    _rule(
+        "a new target is awaited while the files of instances differ",
+        "scheduler.py",
+        "                awaited = probed | probes.awaited_since(connection).keys()\n",
+        "                awaited = set(probes.awaited_since(connection))\n",
+        "test_monitor.py::test_a_new_target_is_awaited_while_the_files_of_instances_differ",
+    ),
+    _rule(
+        "the awaited targets that only another instance knows are kept",
+        "scheduler.py",
+        "                awaited = probed | probes.awaited_since(connection).keys()\n",
+        "                pass\n",
+        "test_monitor.py::test_a_new_target_is_awaited_while_the_files_of_instances_differ",
+    ),
+    _rule(
+        "an instance with older pins leaves probes to one with newer ones",
+        "scheduler.py",
+        "if not self._deference.may_hold(self._now(), is_outdated=files.is_outdated):\n",
+        "if False:\n",
+        "test_monitor.py::test_an_instance_with_older_pins_leaves_probes_to_one_with_newer_ones_"
+        "for_a_while",
     ),
     _rule(
         "a server is probed from all locations that are named for it",
@@ -87,25 +109,17 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "an unreadable pin file ends no sighting",
         "scheduler.py",
-        "if not (snapshot.problems or files.differences):",
-        "if not files.differences:",
+        "if snapshot.problems or files.differences:",
+        "if files.differences:",
         "test_monitor.py::test_an_unreadable_pin_file_ends_no_sighting",
     ),
     _rule(
         "an instance ends no sighting that only another one knows",
         "scheduler.py",
-        "if not (snapshot.problems or files.differences):",
-        "if not snapshot.problems:",
+        "if snapshot.problems or files.differences:",
+        "if snapshot.problems:",
         "test_monitor.py::"
         "test_the_sightings_of_targets_that_only_another_instance_knows_are_not_ended",
-    ),
-    _rule(
-        "an instance with older pins does not probe while one with newer pins runs",
-        "scheduler.py",
-        "            if files.is_outdated:\n",
-        "            if False:\n",
-        "test_monitor.py::"
-        "test_an_instance_with_older_pins_does_not_probe_while_one_with_newer_pins_runs",
     ),
     _store_rule(
         "a location that is removed is not silent",

@@ -26,6 +26,7 @@ from certpin_watch.settings import AlertSettings
 from certpin_watch.store import leases
 from certpin_watch.store.alerts import open_alerts
 from certpin_watch.store.instances import InstanceFiles, record_files
+from certpin_watch.store.probes import awaited_since
 from certpin_watch.store.tables.observations import CERTIFICATES, SIGHTINGS, VANTAGES
 from tests.cli.conftest import invoke
 from tests.probe.scan._servers import Server, say_nothing, tls
@@ -365,45 +366,77 @@ def test_an_unreadable_pin_file_ends_no_sighting(
 
 @pytest.mark.medium
 def test_the_sightings_of_targets_that_only_another_instance_knows_are_not_ended(
-    watch_over: WatchOver, intermediate: Authority, tmp_path: Path
+    watch_over: WatchOver, intermediate: Authority
 ) -> None:
     leaf = intermediate.issue("localhost")
     with LabServer(leaf) as server:
         scene = watch_over(leaf, host=[server_at(server.port)], vantages=["local", "fra1"])
         scene.round()
-        other = replace(scene.watch.settings, file=tmp_path / "other" / "watch.toml")
-        with scene.watch.store.write() as connection:
-            sets = scene.watch.pin_files.snapshot().sets
-            record_files(connection, InstanceFiles.of(other, sets), timestamp(scene))
+        record_other(scene)
         scene.configure(host=[])
         scene.round()
         assert {row.latest for row in rows(scene.watch.store)} == {True}
         with scene.watch.store.read() as connection:
             assert len(connection.execute(select(VANTAGES)).all()) == 2
-        scene.pass_time(hours=1)
+        scene.pass_time(minutes=2)
         scene.round()
     assert True not in {row.latest for row in rows(scene.watch.store) if row.port == server.port}
 
 
 @pytest.mark.medium
-def test_an_instance_with_older_pins_does_not_probe_while_one_with_newer_pins_runs(
-    watch_over: WatchOver, intermediate: Authority, tmp_path: Path
+def test_a_new_target_is_awaited_while_the_files_of_instances_differ(
+    watch_over: WatchOver, intermediate: Authority
+) -> None:
+    """Otherwise a host that a location never probes would raise no alert."""
+    leaf = intermediate.issue("localhost")
+    with LabServer(leaf) as server:
+        scene = watch_over(leaf, host=[server_at(server.port)], vantages=["local", "fra1"])
+        scene.round()
+        scene.configure(host=[server_at(server.port)], vantages=["local", "fra1", "ams2"])
+        record_other(scene, few=7)
+        scene.round()
+        assert awaited_locations(scene) == {"fra1", "ams2"}
+        scene.configure(host=[server_at(server.port)])
+        scene.round()
+        assert awaited_locations(scene) == {"fra1", "ams2"}, "the other one may know it"
+        scene.pass_time(minutes=2)
+        scene.round()
+        assert awaited_locations(scene) == set()
+
+
+def awaited_locations(scene: Scene) -> set[str]:
+    with scene.watch.store.read() as connection:
+        return {location for *_, location in awaited_since(connection)}
+
+
+@pytest.mark.medium
+def test_an_instance_with_older_pins_leaves_probes_to_one_with_newer_ones_for_a_while(
+    watch_over: WatchOver, intermediate: Authority
 ) -> None:
     leaf = intermediate.issue("localhost")
     with LabServer(leaf) as server:
-        scene = watch_over(leaf, host=[server_at(server.port)])
-        other = replace(scene.watch.settings, file=tmp_path / "other" / "watch.toml")
-        (found,) = scene.watch.pin_files.snapshot().sets
-        newer = replace(found, pins=replace(found.pins, version=2))
-        with scene.watch.store.write() as connection:
-            record_files(connection, InstanceFiles.of(other, [newer]), timestamp(scene))
-        assert scene.round() == 0
-        scene.pass_time(minutes=2)
-        assert scene.round() == 1
+        scene = watch_over(leaf, host=[server_at(server.port)], timeout="20s")
+        scheduler = Scheduler(scene.watch, threading.Event())
+        record_other(scene, version=2)
+        assert scheduler.run_round() == 0
+        scene.pass_time(seconds=6 * 20)
+        record_other(scene, version=2)
+        assert scheduler.run_round() == 1, "the other one didn't take the lease"
+        scene.pass_time(seconds=700)
+        record_other(scene, version=2)
+        assert scheduler.run_round() == 0
+        scene.pass_time(seconds=91)
+        assert scheduler.run_round() == 1, "the other one doesn't run any more"
 
 
-def timestamp(scene: Scene) -> int:
-    return int(scene.now[0].timestamp())
+def record_other(scene: Scene, version: int = 1, **alerts: Any) -> None:
+    """Store the files of another instance, which runs."""
+    settings, now = scene.watch.settings, int(scene.now[0].timestamp())
+    (found,) = scene.watch.pin_files.snapshot().sets
+    found = replace(found, pins=replace(found.pins, version=version))
+    settings = replace(settings, alerts=replace(settings.alerts, **alerts))
+    with scene.watch.store.write() as connection:
+        record_files(connection, InstanceFiles.of("other", settings, [found]), now)
 
 
 @pytest.mark.medium

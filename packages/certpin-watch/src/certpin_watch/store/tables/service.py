@@ -87,8 +87,8 @@ AUDIT = Table(
 # short, so the pages and the API leave them out.
 PROBES = "probe:"
 
-# The prefix of the rows that record the files of each instance (store/instances.py): its place and
-# process follow. `holder` is JSON. The pages and the API leave them out, too.
+# The prefix of the rows that record the files of each instance (store/instances.py): the identity
+# of its process follows. `holder` is JSON. The pages and the API leave them out, too.
 INSTANCES = "instance:"
 
 # Leases of work that only one process may do at a time. `term` rises with each change of holder, so

@@ -324,8 +324,11 @@ class LoginThrottle:
 
     A source with too many failures has to wait. A login withdraws its failures at that account, and
     not those at others. An account is never locked, because an attacker could then lock it. While
-    an account is under attack, attempts from sources without a successful login are delayed, and
-    attempts from sources with a successful login are not.
+    an account is under attack, attempts from sources without a successful login are delayed. For a
+    known pair (a source and an account whose last attempt there was a login) there is no delay, and
+    only its failures count. NOT prevented: an attacker with the same source as the user (behind one
+    NAT, or a proxy without X-Forwarded-For) can send a wrong password for the account. Then the
+    pair is not known any more, and waits as the source does.
 
     The counters are in the database, so that several processes don't allow more guesses than one.
     An attempt counts as a failure when it begins, until it succeeds: otherwise parallel attempts
@@ -358,16 +361,19 @@ class LoginThrottle:
         with self._store.write() as connection:
             sweep_failures(connection, at, _SWEPT)
         source_key, pair_key, account_key = _keys(source, account)
+        is_known = self.knows(source, account)
         with self._store.write() as connection:
             failures = lock_failures(connection, source_key, at)
-            if (wait := wait_after(failures, at)) > 0:
+            # The failures of others at the same source must not block a user who signed in there.
+            of_both = lock_failures(connection, pair_key, at) if is_known else None
+            if (wait := wait_after(of_both or failures, at)) > 0:
                 return LoginDecision(refused_for=wait)
             set_failures(connection, source_key, FailureCount(counted(failures, at) + 1, at))
-            of_both = counted(lock_failures(connection, pair_key, at), at)
-            set_failures(connection, pair_key, FailureCount(of_both + 1, at))
+            of_both = of_both or lock_failures(connection, pair_key, at)
+            set_failures(connection, pair_key, FailureCount(counted(of_both, at) + 1, at))
             before = counted(lock_failures(connection, account_key, at), at)
             set_failures(connection, account_key, FailureCount(before + 1, at))
-        delayed = before >= FREE_PER_ACCOUNT and not self.knows(source, account)
+        delayed = before >= FREE_PER_ACCOUNT and not is_known
         delay = ACCOUNT_DELAY if delayed else 0.0
         return LoginDecision(delay=delay, at=at, last=failures.last)
 

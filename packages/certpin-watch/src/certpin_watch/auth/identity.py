@@ -286,8 +286,8 @@ class AuthState:
         openid_audit: limits how many failed OpenID logins are written to the audit log.
         verified: the tokens that were verified recently.
         provider: the OpenID provider; None without one.
-        attempts: the number of passwords that are being checked, by the network of the client's
-            provider.
+        attempts: the number of passwords that are being checked, by the client's network (IPv4
+            /24, IPv6 /48).
         hashing: limits the threads that check passwords, so that they leave threads for other
             requests.
     """

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 MAX_ATTEMPTS = 32  # that are under way; each occupies a connection
 MAX_OF_PROVIDER = 8  # of them from one provider's network, which has many sources
+MAX_OF_NETWORK = 3  # of these from one network of a customer, so that one can't take them all
 RESERVED = 8  # further attempts, only of sources that signed in to the account before
 _BUSY_SECONDS = 5  # to wait if there are more
 
@@ -111,8 +112,7 @@ async def log_in(
     Raises:
         StoreError: the database is unavailable.
     """
-    source = login.origin.guesser
-    network = provider_network(source)
+    source, network = login.origin.guesser, login.origin.source
     if not _has_place(state, network, is_known=state.logins.knows(source, login.name)):
         return LoginResult(wait=_BUSY_SECONDS)
     state.attempts[network] += 1
@@ -132,18 +132,24 @@ async def log_in(
 def _has_place(state: AuthState, network: str, *, is_known: bool) -> bool:
     """Return True if one more attempt to log in may begin.
 
-    Delayed attempts keep their places. Without the limit for a provider's network and the reserved
-    places, an attacker with many sources could lock all users out with a few attempts a second.
+    Delayed attempts keep their places. Without the limits for networks and the reserved places, an
+    attacker with many sources could lock all users out with a few attempts a second.
 
     Args:
         state: the state of access control.
-        network: the network of the client's provider.
+        network: the client's network (IPv4 /24, IPv6 /48), of which a customer of a provider
+            usually has one; empty if the address is unknown.
         is_known: True if the client's source signed in to the account before.
     """
     under_way = state.attempts.total()
     if is_known:
         return under_way < MAX_ATTEMPTS + RESERVED
-    return under_way < MAX_ATTEMPTS and state.attempts[network] < MAX_OF_PROVIDER
+    if network and state.attempts[network] >= MAX_OF_NETWORK:
+        return False
+    provider = provider_network(network)
+    counts = state.attempts.items()
+    of_provider = sum(count for other, count in counts if provider_network(other) == provider)
+    return under_way < MAX_ATTEMPTS and of_provider < MAX_OF_PROVIDER
 
 
 def _attempt(

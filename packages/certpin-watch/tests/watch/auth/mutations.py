@@ -354,9 +354,32 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a provider's network has a part of the places",
         "login.py",
-        " and state.attempts[network] < MAX_OF_PROVIDER",
+        " and of_provider < MAX_OF_PROVIDER",
         "",
         "test_accounts.py::test_a_known_source_logs_in_while_all_places_are_taken",
+    ),
+    _rule(
+        "a network has a part of its provider's places",
+        "login.py",
+        "    if network and state.attempts[network] >= MAX_OF_NETWORK:\n",
+        "    if False:\n",
+        "test_accounts.py::test_a_known_source_logs_in_while_all_places_are_taken",
+    ),
+    _rule(
+        "a known user does not wait for the failures of others",
+        "credentials.py",
+        "wait_after(of_both or failures, at)",
+        "wait_after(failures, at)",
+        "test_accounts.py::"
+        "test_a_known_user_does_not_wait_for_the_failures_of_others_at_the_source",
+    ),
+    _rule(
+        "the guesses of a known user are limited",
+        "credentials.py",
+        "wait_after(of_both or failures, at)",
+        "wait_after(None if is_known else failures, at)",
+        "test_accounts.py::"
+        "test_a_known_user_does_not_wait_for_the_failures_of_others_at_the_source",
     ),
     Mutation(
         "logins do not keep the failures of their source",

@@ -24,6 +24,7 @@ from certpin_watch.auth.credentials import (
 from certpin_watch.auth.identity import Identity, auth_state
 from certpin_watch.auth.login import (
     MAX_ATTEMPTS,
+    MAX_OF_NETWORK,
     MAX_OF_PROVIDER,
     RESERVED,
     PasswordLogin,
@@ -209,6 +210,20 @@ def test_logins_do_not_keep_the_failures_of_their_source(service: Service) -> No
     assert list(map(bool, waits)) == [False] * credentials.FREE_PER_SOURCE + [True]
 
 
+def test_a_known_user_does_not_wait_for_the_failures_of_others_at_the_source(
+    service: Service,
+) -> None:
+    now, logins, source = service.clock(), LoginThrottle(service.store), "203.0.113.1/32"
+    logins.succeeded(source, "anna", logins.begin(source, "anna", now))
+    for _ in range(credentials.FREE_PER_SOURCE):
+        logins.begin(source, "robot", now)
+    assert logins.begin(source, "bert", now).refused_for
+    waits = [logins.begin(source, "anna", now).refused_for for _ in range(6)]
+    assert list(map(bool, waits)) == [False] * credentials.FREE_PER_SOURCE + [True]
+    logins.failed(source, "anna", now)
+    assert not logins.knows(source, "anna")
+
+
 def test_no_source_waits_for_failures_of_the_future() -> None:
     at, failed = 1_800_000_000.0, FailureCount(2 * credentials.FREE_PER_SOURCE, 1_800_000_000.0)
     now, soon, later = (credentials.wait_after(failed, at - back) for back in (0, 600, 1200))
@@ -289,15 +304,18 @@ def test_a_known_source_logs_in_while_all_places_are_taken(service: Service) -> 
         return bool(asyncio.run(log_in(state, login, Identity(), service.clock())).cookie)
 
     assert attempt("anna", "192.0.2.9")
-    state.attempts["2001:db8::/32"] = MAX_OF_PROVIDER
-    assert not attempt("bert", "2001:db8:1::1")
+    state.attempts["2001:db8:1::/48"] = MAX_OF_NETWORK
+    assert not attempt("bert", "2001:db8:1:2::1")
+    assert attempt("bert", "2001:db8:2::1")
+    state.attempts["2001:db8:3::/48"] = MAX_OF_PROVIDER - MAX_OF_NETWORK
+    assert not attempt("bert", "2001:db8:2:3::1")
     assert attempt("bert", "2001:db9::1")
     others = MAX_ATTEMPTS - MAX_OF_PROVIDER
     state.attempts.update({f"203.{number}.0.0/16": 1 for number in range(others)})
     assert not attempt("bert", "198.51.100.1")
     assert not attempt("bert", "192.0.2.9")
     assert attempt("anna", "192.0.2.9")
-    state.attempts["2001:db8::/32"] += RESERVED
+    state.attempts["2001:db8:1::/48"] += RESERVED
     assert not attempt("anna", "192.0.2.9")
 
 

@@ -432,20 +432,22 @@ def _metadata(document: dict[str, Any], issuer: str) -> ProviderMetadata:
         jwks_uri=str(document["jwks_uri"]),
         end_session_endpoint=str(end) if _is_https(end) else "",
         names_issuer=document.get("authorization_response_iss_parameter_supported") is True,
-        auth_method=_auth_method(document.get("token_endpoint_auth_methods_supported", [_BASIC])),
+        auth_method=_auth_method(document.get("token_endpoint_auth_methods_supported")),
     )
 
 
 def _auth_method(supported: object) -> str:
     """Return how the client proves its identity at the token endpoint, from the provider's list.
 
-    The default of a missing list is ``client_secret_basic`` (OpenID Connect Discovery 1.0, 3). That
-    is preferred to ``client_secret_post``, as in RFC 6749, 2.3.1.
+    The default of a missing list is ``client_secret_basic`` (OpenID Connect Discovery 1.0, 3).
+    ``null``, an empty list and other values count as a missing list: some providers write these,
+    and the provider refuses a wrong guess. ``client_secret_basic`` is preferred to
+    ``client_secret_post``, as in RFC 6749, 2.3.1.
 
     Raises:
-        InputError: the provider offers neither.
+        InputError: the provider's list has neither.
     """
-    methods = supported if isinstance(supported, list) else ()
+    methods = supported if isinstance(supported, list) and supported else [_BASIC]
     for method in (_BASIC, _POST):
         if method in methods:
             return method

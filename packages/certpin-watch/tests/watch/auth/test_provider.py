@@ -138,6 +138,9 @@ def test_credentials_of_the_client_are_form_encoded(
         (["client_secret_post"], True),
         (["private_key_jwt", "client_secret_post"], True),
         (["client_secret_post", "client_secret_basic"], False),
+        (None, False),
+        ([], False),
+        ("client_secret_basic", False),
     ],
     ids=str,
 )
@@ -145,7 +148,7 @@ def test_client_secret_is_sent_as_the_provider_accepts_it(
     openid_service: Service,
     provider: Provider,
     root: Authority,
-    methods: list[str],
+    methods: object,
     takes_post: bool,
 ) -> None:
     provider.metadata = {"token_endpoint_auth_methods_supported": methods}
@@ -248,8 +251,6 @@ def test_the_log_names_the_wrong_claim(claims: dict[str, Any], why: str) -> None
         {"authorization_endpoint": "javascript:alert(1)"},
         {"padding": "x" * 300_000},
         {"token_endpoint_auth_methods_supported": ["private_key_jwt", "none"]},
-        {"token_endpoint_auth_methods_supported": "client_secret_basic"},
-        {"token_endpoint_auth_methods_supported": []},
     ],
     ids=lambda metadata: str(metadata)[:60],
 )

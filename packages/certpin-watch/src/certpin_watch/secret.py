@@ -132,6 +132,8 @@ def _from_file(path: Path, key: str) -> str:
 def warn_if_open(path: Path, found: os.stat_result, content: str) -> None:
     """Log a warning, once, if every user of this machine can read or change a file.
 
+    Its folder may prevent that. NOT checked, because the file may be moved or copied with its mode.
+
     Args:
         path: the file.
         found: its status.
@@ -143,6 +145,6 @@ def warn_if_open(path: Path, found: os.stat_result, content: str) -> None:
         _warned.add(path)
         name = printable(str(path))
         log.warning(
-            "%s: every user of this machine can %s %s\n  fix: chmod 600 %s",
+            "%s: every user with access to its folder can %s %s\n  fix: chmod 600 %s",
             *(name, " and ".join(can), content, name),
         )

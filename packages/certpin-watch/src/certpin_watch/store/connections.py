@@ -54,8 +54,8 @@ _CONNECTION_SETTINGS = (
 def sqlite_engine(url: URL, folder: Path | None) -> Engine:
     """Return an SQLAlchemy engine for an SQLite file. The file is not opened yet.
 
-    A warning is logged if every user of this machine can read or change the file: SQLite gives its
-    mode to the files that it creates beside it.
+    A warning is logged if every user with access to the folder can read or change the file: SQLite
+    gives its mode to the files that it creates beside it.
 
     Args:
         url: the address, as in ``sqlite:///watch.db``.

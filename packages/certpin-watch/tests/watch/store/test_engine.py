@@ -141,9 +141,9 @@ def test_a_new_file_is_readable_by_its_owner_only(sqlite_store: Store) -> None:
     ("mode", "name", "warning"),
     [
         (0o640, "watch.db", ""),
-        (0o644, "watch.db", "every user of this machine can read the database"),
-        (0o666, "watch.db", "every user of this machine can read and change the database"),
-        (0o644, "watch.db-wal", "every user of this machine can read the database"),
+        (0o644, "watch.db", "with access to its folder can read the database"),
+        (0o666, "watch.db", "with access to its folder can read and change the database"),
+        (0o644, "watch.db-wal", "with access to its folder can read the database"),
     ],
 )
 def test_a_file_that_every_user_can_read_is_a_warning(
@@ -155,7 +155,7 @@ def test_a_file_that_every_user_can_read_is_a_warning(
     path.chmod(mode)
     for _ in range(2):
         open_store("sqlite:///watch.db", folder=tmp_path).close()
-    assert caplog.text.count(f"{path}: {warning}") == bool(warning)
+    assert caplog.text.count(f"{path}: every user {warning}") == bool(warning)
     assert (f"chmod 600 {path}" in caplog.text) == bool(warning)
 
 

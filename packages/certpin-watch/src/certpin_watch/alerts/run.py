@@ -250,7 +250,7 @@ class Evaluator:
             log.warning(
                 "other instances have other files: %s; meanwhile this one %s\n  fix: %s",
                 "; ".join(found.differences[:_MAX_DIFFERENCES]),
-                "leaves alerts and probes to one with newer files, if it takes them"
+                "leaves alerts and its own probes to one with newer files, if that takes them"
                 if found.is_outdated
                 else "resolves no alert and gives up no message",
                 "copy watch.toml, the pin files and their journals to all machines",

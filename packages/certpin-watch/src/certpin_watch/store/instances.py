@@ -48,7 +48,7 @@ SETTINGS_FILE = "watch.toml"
 _MIN_ALIVE = 90  # seconds; a failed task is restarted within a minute
 _MAX_ALIVE = 4 * 3600  # seconds: four of the rarest evaluations
 _MAX_AHEAD = 600  # seconds by which the clock of another instance may be ahead
-_MAX_DEFERENCE = 600  # seconds after which a newer instance may try again to take a lease
+_TIMES = 10  # an older instance may have a lease this many times as long as it left it to a newer
 _IS_INSTANCE = LEASES.c.name.startswith(INSTANCES, autoescape=True)
 
 
@@ -106,7 +106,7 @@ class Deference:
     """Decides when an instance with older files leaves a lease to one with newer files.
 
     It does so for ``seconds``. If the lease is still free then, the newer instance does not work,
-    and the older one may have the lease for ``_MAX_DEFERENCE`` seconds.
+    and the older one may have the lease ``_TIMES`` as long. Then the newer one gets another chance.
     """
 
     def __init__(self, seconds: int) -> None:
@@ -118,7 +118,7 @@ class Deference:
         if not is_outdated:
             self._since = None
             return True
-        if self._since is None or not 0 <= now - self._since < self._seconds + _MAX_DEFERENCE:
+        if self._since is None or not 0 <= now - self._since < self._seconds * (1 + _TIMES):
             self._since = now
         return now - self._since >= self._seconds
 

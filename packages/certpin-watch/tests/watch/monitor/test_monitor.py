@@ -422,7 +422,7 @@ def test_an_instance_with_older_pins_leaves_probes_to_one_with_newer_ones_for_a_
         scene.pass_time(seconds=6 * 20)
         record_other(scene, version=2)
         assert scheduler.run_round() == 1, "the other one didn't take the lease"
-        scene.pass_time(seconds=700)
+        scene.pass_time(seconds=10 * 6 * 20)
         record_other(scene, version=2)
         assert scheduler.run_round() == 0
         scene.pass_time(seconds=91)

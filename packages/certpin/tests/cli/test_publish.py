@@ -780,9 +780,9 @@ def test_status_reports_that_clients_refuse_the_signed_version(in_an_app: Run) -
     done = in_an_app("publish", "status")
     warned = "clients with version 3 refuse version 2000 under this root: sign a new root"
     assert (done.code, warned in " ".join(done.err.split())) == (1, True)
-    before = set(Path("publish/site/metadata").glob("*.targets.json"))
+    known = set(Path("publish/site/metadata").glob("*.targets.json"))
     documented(in_an_app, "sign", *KEYS[1:], "--renew", "targets")  # signatures are renewed
-    assert len(set(Path("publish/site/metadata").glob("*.targets.json")) - before) == 1
+    assert len(set(Path("publish/site/metadata").glob("*.targets.json")) - known) == 1
 
 
 def test_nothing_is_recorded_if_clients_would_refuse_the_result(

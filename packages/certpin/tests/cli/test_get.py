@@ -310,6 +310,24 @@ def test_a_refusal_compares_the_server_that_was_contacted(
     assert f"certpin pin {HOST}:{server.port} --connect 127.0.0.1 --ca-file" in done.err
 
 
+@pytest.mark.parametrize("wildcard", ["*.", "**."])
+def test_a_host_of_a_wildcard_is_contacted(
+    run: Run, identity: Identity, ca: Path, bank: Nginx, wildcard: str
+) -> None:
+    parent = HOST.partition(".")[2]
+    write(kit.policy(f"{wildcard}{parent}", identity.pin, kit.NOBODY), trust=ca)
+    done = run("get", f"https://{HOST}/", "--connect", f"127.0.0.1:{bank.port}")
+    assert (done.code, done.raw, done.err) == (0, f"hello from {HOST}\n".encode(), "")
+    with LabServer(Authority("Another Root").issue(HOST)) as server:
+        done = run("get", f"https://{HOST}/", "--connect", f"127.0.0.1:{server.port}")
+    assert done.code == 1
+    assert f"certpin pin {HOST}:{server.port} --connect 127.0.0.1 --ca-file" in done.err
+    write(kit.policy(f"{wildcard}bank.invalid"))
+    done = run("get", "https://x.bank.invalid:8443/")
+    assert done.code == 3
+    assert "fix: check the server: certpin pin x.bank.invalid:8443" in done.err
+
+
 def test_a_server_that_begins_with_another_protocol_is_no_https_server(
     run: Run, bank: Nginx, identity: Identity, ca: Path
 ) -> None:

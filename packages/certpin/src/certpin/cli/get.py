@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from certpin.cli.request import PinnedConnection, Request
     from certpin.errors import DialError
-    from certpin.pins import PinSet
+    from certpin.pins import HostServer, PinSet
 
 # The request with the whole response may take this many times the timeout: ten minutes by default.
 _WHOLE = 60
@@ -91,10 +91,10 @@ def get(
     pins = PinSet.load(path)
     _require_policy(pins, request, path)
     connect = _listed_address(pins, request, path) if connect is None else connect
-    contacted = _only_server(pins, request, connect)
-    context = PinnedSSLContext(contacted)
+    server = _contacted_server(request, connect)
+    context = PinnedSSLContext(_only_server(pins, request, server))
     with closing(PinnedConnection(request, context, connect, timeout)) as connection:
-        response, body = _exchange(connection, request, _check_command(contacted, request))
+        response, body = _exchange(connection, request, _check_command(pins, request, server))
     if as_json:
         print_json(
             {
@@ -152,27 +152,39 @@ def _listed_address(pins: PinSet, request: Request, path: Path) -> str | None:
     return None
 
 
-def _only_server(pins: PinSet, request: Request, connect: str | None) -> PinSet:
-    """Return the pin set with only the contacted server for the host, so that errors name it."""
+def _contacted_server(request: Request, connect: str | None) -> HostServer:
     from certpin.pins import HostServer
     from certpin.probe import split_address
 
-    policy = pins.policy_for(request.host)
     address = ("", request.port) if connect is None else split_address(connect, request.port)
-    policies = (
-        replace(each, servers=(HostServer(*address),)) if each is policy else each
-        for each in pins.policies
-    )
+    return HostServer(*address)
+
+
+def _only_server(pins: PinSet, request: Request, server: HostServer) -> PinSet:
+    """Return the pin set with only the contacted server for the host, so that errors name it.
+
+    A server at another address than the host's needs a policy of this host only: a server of a
+    wildcard has to name its host.
+    """
+    from certpin.pins import HostPattern
+
+    policy = pins.policy_for(request.host)
+    assert policy is not None  # noqa: S101  # _require_policy has checked it
+    if server.address in {"", request.host}:
+        only = replace(policy, servers=())  # errors name the host and the port of the connection
+    else:
+        only = replace(policy, pattern=HostPattern.parse(request.host), servers=(server,))
+    policies = (only if each is policy else each for each in pins.policies)
     return replace(pins, policies=tuple(policies))
 
 
-def _check_command(pins: PinSet, request: Request) -> str:
+def _check_command(pins: PinSet, request: Request, server: HostServer) -> str:
     """Return the command ``certpin pin`` for the contacted server, with the anchors of its host."""
     from certpin.pins.verdict import pin_command
 
     policy = pins.policy_for(request.host)
     assert policy is not None  # noqa: S101  # _require_policy has checked it
-    return pin_command(policy, request.host, policy.servers[0])
+    return pin_command(policy, request.host, server)
 
 
 def _exchange(

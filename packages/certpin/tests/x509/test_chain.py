@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from certpin.x509 import chain
-from certpin.x509.chain import Signature, chain_paths, signs
+from certpin.x509.chain import Signature, chain_paths, signs, ways_up
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import (
@@ -94,6 +94,23 @@ def test_a_dsa_key_is_limited_too(bits: int, result: Signature) -> None:
     leaf = certificate("api.bank.example", "CA", signed_by=signer)
     (path, *_) = chain_paths((leaf, certificate("CA", "Root", key)))
     assert path.certificates[0].above is result
+
+
+@pytest.mark.parametrize("is_trusted", [True, False])
+def test_a_large_key_of_the_users_own_authority_verifies(
+    monkeypatch: pytest.MonkeyPatch, *, is_trusted: bool
+) -> None:
+    """Clients accept it: OpenSSL limits an RSA key to 16,384 bits."""
+    monkeypatch.setattr(chain, "_MAX_RSA_BITS", 1024)
+    large = rsa.generate_private_key(65537, 2048)
+    root = certificate("Root", "Root", large.public_key(), large)
+    leaf = certificate("api.bank.example", "Root", signed_by=large)
+    trusted = (root,) if is_trusted else ()
+    for _ in range(2):  # whatever is remembered
+        path = chain_paths((leaf, root), trusted)[0]
+        assert path.certificates[0].above == (Signature.GOOD if is_trusted else Signature.UNCHECKED)
+        assert signs(root, leaf)
+        assert ways_up(leaf, (root,), 9) == ((leaf, root),)
 
 
 def test_the_first_valid_signature_ends_the_search(

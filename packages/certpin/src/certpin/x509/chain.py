@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 # The separators between the parts of a name, and the characters that are escaped in a part
 # (RFC 4514 section 2.4).
 _PARTS = re.compile(r"(?<!\\)[,+]")
 _ESCAPED = re.compile(r'\\([ "#+,;<=>\\])')
 
-# With a hostile key, one verification can take a hundred times as long as with any authority's.
+# With a hostile key, one verification can take a hundred times as long as with any public
+# authority's.
 _MAX_RSA_BITS = 8192  # as Go's crypto/tls since CVE-2023-29409
 _MAX_RSA_EXPONENT = 2**31 - 1  # as Go's crypto/rsa; compare CVE-2006-2940
 _MAX_DSA_BITS = 3072  # FIPS 186-4, section 4.2
@@ -165,8 +165,8 @@ def chain_paths(sent: tuple[bytes, ...], trusted: tuple[bytes, ...] = ()) -> tup
     """Build the paths upwards from the certificates that a server sent, to a root if possible.
 
     The first path starts at the leaf. A further path is built for each certificate that isn't in a
-    path yet. Signatures are checked, at most 32 of a chain. Dates, names, extensions and pins are
-    not.
+    path yet. Signatures are checked, at most 32 of a chain; those by an unusually large key only if
+    the client trusts its certificate. Dates, names, extensions and pins are not.
 
     Args:
         sent: the certificates that a server sent, as DER, the leaf first.
@@ -177,7 +177,7 @@ def chain_paths(sent: tuple[bytes, ...], trusted: tuple[bytes, ...] = ()) -> tup
     """
     found: list[ChainPath] = []
     seen: set[bytes] = set()
-    verifications = _Verifications()
+    verifications = _Verifications(trusted)
     for der in dict.fromkeys(sent):
         if der in seen:
             continue
@@ -250,17 +250,27 @@ def only_name_matches(issuer: bytes, child: bytes) -> bool:
 
 
 class _Verifications:
-    """The verifications of the signatures of one chain: a limited number."""
+    """The verifications of the signatures of one chain, which may be hostile: they end in time.
 
-    def __init__(self) -> None:
+    Their number is limited, and so is the size of the keys, except those of the client's own roots.
+
+    Args:
+        trusted: the roots that the client trusts, as DER.
+    """
+
+    def __init__(self, trusted: tuple[bytes, ...]) -> None:
+        self._trusted = trusted
         self._left = _MAX_VERIFICATIONS
 
-    def verify(self, child: CertificateFacts, issuer: CertificateFacts) -> Signature:
-        """Verify a signature; return ``UNCHECKED`` if there were too many verifications before."""
+    def verify(self, child: bytes, issuer: bytes) -> Signature:
+        """Verify a signature; return ``UNCHECKED`` if this would take too long."""
         if not self._left:
             return Signature.UNCHECKED
         self._left -= 1
-        return _signature(child, issuer)
+        below, above = read_facts(child), read_facts(issuer)
+        if _is_slow(above) and issuer not in self._trusted:
+            return Signature.UNCHECKED
+        return _signature(below, above)
 
 
 def _climb(
@@ -295,9 +305,9 @@ def _above(
         return None, Signature.ITSELF
     signed: list[tuple[bytes, Signature]] = []
     for each in others:
-        if (issuer := read_facts(each)).subject != child.issuer:
+        if read_facts(each).subject != child.issuer:
             continue
-        signed.append((each, verifications.verify(child, issuer)))
+        signed.append((each, verifications.verify(der, each)))
         if signed[-1][1] is Signature.GOOD:
             break  # a hostile chain can have many certificates with the name
     missing = (None, Signature.MISSING)
@@ -349,8 +359,6 @@ def _verify(child: CertificateFacts, issuer: CertificateFacts) -> Signature:
         return Signature.UNCHECKED
     try:
         with without_deprecations():
-            if _is_slow(issuer.parsed.public_key()):
-                return Signature.UNCHECKED
             child.parsed.verify_directly_issued_by(issuer.parsed)
     except InvalidSignature:
         return Signature.BAD
@@ -359,10 +367,17 @@ def _verify(child: CertificateFacts, issuer: CertificateFacts) -> Signature:
     return Signature.GOOD
 
 
-def _is_slow(key: CertificatePublicKeyTypes) -> bool:
+def _is_slow(issuer: CertificateFacts) -> bool:
     """Return True if verifying a signature with a key takes much longer than with usual keys."""
     from cryptography.hazmat.primitives.asymmetric import dsa, rsa
 
+    if issuer.parsed is None:
+        return False
+    try:
+        with without_deprecations():
+            key = issuer.parsed.public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return False  # it verifies nothing
     if isinstance(key, rsa.RSAPublicKey):
         return key.key_size > _MAX_RSA_BITS or key.public_numbers().e > _MAX_RSA_EXPONENT
     return isinstance(key, dsa.DSAPublicKey) and key.key_size > _MAX_DSA_BITS

@@ -183,6 +183,13 @@ MUTATIONS: list[Mutation] = [
         _SIGNATURES + "a_dsa_key_is_limited_too[4096]",
     ),
     Mutation(
+        "only the chain of a report limits the size of a key, and not that of its own roots",
+        "certpin/x509/chain.py",
+        "if _is_slow(above) and issuer not in self._trusted:",
+        "if _is_slow(above):",
+        _SIGNATURES + "a_large_key_of_the_users_own_authority_verifies[True]",
+    ),
+    Mutation(
         "the verifications of a chain are limited",
         "certpin/x509/chain.py",
         "        self._left -= 1\n",

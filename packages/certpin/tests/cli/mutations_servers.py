@@ -131,15 +131,39 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "only a pinned leaf belongs to a server that forgot its intermediates",
         _CHECKUP,
-        "if path.issuer_missing and is_pinned and not namesakes:",
-        "if path.issuer_missing and not namesakes:",
+        "    if is_missing and is_pinned:",
+        "    if is_missing:",
         "tests/probe/test_checkup.py::"
         "test_only_a_pinned_leaf_proves_that_the_server_left_out_its_intermediates",
     ),
     Mutation(
+        "an anchor that the identifiers don't name verifies nothing",
+        _CHECKUP,
+        " and may_issue(anchor, each))",
+        ")",
+        "tests/probe/test_checkup.py::"
+        "test_an_identifier_that_names_another_certificate_of_a_root_is_the_reason[0]",
+    ),
+    Mutation(
+        "OpenSSL looks for no anchor above a root that was sent",
+        _CHECKUP,
+        " and not is_self_signed(each)",
+        "",
+        "tests/probe/test_checkup.py::"
+        "test_an_identifier_that_names_another_certificate_of_a_root_is_the_reason[0]",
+    ),
+    Mutation(
+        "only valid signatures make a chain that names another certificate one of the authority",
+        "certpin/x509/chain.py",
+        "if der in trusted or signature is not Signature.GOOD:",
+        "if der in trusted:",
+        "tests/probe/test_checkup.py::test_an_identifier_that_names_another_certificate_of_an_"
+        "intermediate_is_the_reason",
+    ),
+    Mutation(
         "only a certificate that fits is above the leaf of a served chain",
         "certpin/x509/certificate.py",
-        "if each not in path and _may_issue(each, path[-1]))",
+        "if each not in path and may_issue(each, path[-1]))",
         "if each not in path)",
         "tests/probe/test_checkup.py::"
         "test_a_missing_intermediate_is_named_whatever_else_was_sent[True]",

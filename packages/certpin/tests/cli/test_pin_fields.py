@@ -119,6 +119,14 @@ def test_a_missing_intermediate_is_named_whatever_else_was_sent() -> None:
     for sent in (root, root.intermediate("Intermediate"), Authority("Another Root")):
         fix = chain_fix(replace(seen, served=Chain((leaf, sent.certificate))))
         assert "did not send the certificate of CN=Intermediate that issued CN=b.example" in fix
+    intermediate = root.intermediate("Intermediate")
+    whole = intermediate.issue("b.example").certificate, intermediate.certificate
+    fix = chain_fix(replace(seen, served=Chain(whole)))
+    assert fix == (
+        "the chain ends at CN=Root, which is not trusted. If it is a private root, name it: "
+        "--ca-file ROOT.pem. If it is an intermediate, configure the server to send its "
+        "certificate too (the full chain)"
+    )
     complete = root.issue("b.example").certificate, root.certificate
     fix = chain_fix(replace(seen, served=Chain(complete)))
     assert fix.startswith("no authority that this machine trusts has issued the chain")

@@ -16,8 +16,9 @@ from certpin.probe import Endpoint, Observation
 from certpin.probe.checkup import Checkup, check_up
 from certpin.roots import PublicRoot, RootData, ScheduledRemoval
 from certpin.support.text import in_days
-from certpin.x509 import Certificate, Chain
+from certpin.x509 import Certificate, Chain, name_of
 from tests import kit
+from tests.x509._authorities import naming
 
 if TYPE_CHECKING:
     from certpin.pins import HostPolicy, TrustAnchors
@@ -261,8 +262,72 @@ def test_a_chain_above_the_first_intermediate_can_be_incomplete_too() -> None:
     ours = lower.issue("a.example")
     policy = kit.policy("a.example", ours.pin, trust=TRUST)
     problem, fix = refused(policy, Chain((ours.certificate, lower.certificate)))
-    assert "did not send the certificate of CN=Upper that issued CN=Lower" in problem
-    assert fix.startswith("the server's key is pinned, but a certificate of its chain is missing")
+    assert "the chain ends at CN=Lower: the certificate of CN=Upper that issued it" in problem
+    assert "if CN=Upper is a root and you changed to it on purpose, put its certificate" in fix
+    assert "if CN=Upper is an intermediate, configure the server to send its certificate" in fix
+    _, fix = refused(
+        kit.policy("a.example", BANK.pin, trust=TRUST), Chain((ours.certificate, lower.certificate))
+    )
+    assert fix.startswith("compare from another network")
+    assert "If CN=Upper is an intermediate and the server is yours" in fix
+
+
+def test_a_chain_without_its_private_root_is_complete() -> None:
+    """Its issuer may be an intermediate that was not sent, too: both look the same."""
+    intermediate = ROOT.intermediate("Intermediate")
+    ours = intermediate.issue("a.example")
+    chain = Chain((ours.certificate, intermediate.certificate))
+    problem, fix = refused(kit.policy("a.example", ours.pin), chain)
+    expected = "the chain ends at an authority that this machine does not trust: CN=Root"
+    assert problem == f"{expected} (no issuer)"
+    assert fix == (
+        "the server's key is pinned: if CN=Root is your own authority, name its certificate in the "
+        'pin file: trust = "ROOT.pem"; or, if CN=Root is an intermediate, configure the server to '
+        "send its certificate too (the full chain)"
+    )
+    problem, fix = refused(kit.policy("a.example", BANK.pin), chain)
+    assert problem == f"{expected} (no issuer)"
+    assert "man in the middle. If it is your own authority, name its certificate" in fix
+
+
+def _reissued(root: Authority) -> Authority:
+    """Return a root with another certificate for its key: the same name, another serial number."""
+    return Authority("Root", key=root.key, now=NOW)
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_an_identifier_that_names_another_certificate_of_a_root_is_the_reason(depth: int) -> None:
+    """OpenSSL's ``authorityKeyIdentifier = issuer:always`` names the serial number, too."""
+    new = _reissued(ROOT)
+    below = ROOT.intermediate("Intermediate", change=naming(ROOT))
+    ours = below.issue("a.example") if depth else ROOT.issue("a.example", change=naming(ROOT))
+    sent = (ours.certificate, below.certificate)[: depth + 1]
+    trust = replace(kit.anchors(new), source="bank.pem")
+    policy = kit.policy("a.example", ours.pin, trust=trust)
+    for root in ((), (ROOT.certificate,)):
+        chain = Chain((*sent, *root))
+        code = SELF_SIGNED_IN_CHAIN if root else NO_ISSUER
+        problem, fix = refused(policy, chain, code)
+        assert problem.startswith(
+            f"the authorityKeyIdentifier of {name_of(sent[-1])} names another"
+        )
+        assert 'of CN=Root than the one in trust = "bank.pem": one with the same key' in problem
+        assert fix.startswith("put that one into bank.pem, too, and ship the new pin set first")
+        both = replace(policy, trust=kit.anchors(new, ROOT))
+        assert refused(both, chain, code)[1].startswith("a second connection got a chain")
+
+
+def test_an_identifier_that_names_another_certificate_of_an_intermediate_is_the_reason() -> None:
+    old = ROOT.intermediate("Intermediate")
+    new = Authority("Intermediate", issuer=ROOT, key=old.key)
+    ours = old.issue("a.example", change=naming(old))
+    policy = kit.policy("a.example", ours.pin, trust=TRUST)
+    problem, fix = refused(policy, Chain((ours.certificate, new.certificate)))
+    assert "names another certificate of CN=Intermediate than the one that was sent" in problem
+    assert fix.startswith("let the server send that one")
+    forged = Authority("Intermediate").issue("a.example", change=naming(old))
+    problem, fix = refused(policy, Chain((forged.certificate, new.certificate)))
+    assert "man in the middle" in fix
 
 
 def test_a_second_chain_that_leads_to_an_anchor_proves_nothing_about_the_first() -> None:

@@ -25,6 +25,7 @@ from tests.x509._authorities import (
     all_of,
     basic,
     changed,
+    naming,
     refusal_of_openssl,
     valid,
     without,
@@ -148,19 +149,11 @@ def test_the_issuer_that_is_sent_first_has_to_lead_to_an_anchor(
     assert not refusals_of_gate(first, kit.anchors(new, issuer), tmp_path)
 
 
-def _naming(issuer: Authority) -> Change:
-    """Return a change to the authorityKeyIdentifier that OpenSSL's `keyid,issuer:always` makes."""
-    key = x509.SubjectKeyIdentifier.from_public_key(issuer.key.public_key())
-    above = x509.DirectoryName(issuer.x509.issuer)
-    serial = issuer.x509.serial_number
-    return changed(x509.AuthorityKeyIdentifier(key.digest, [above], serial), critical=False)
-
-
 def test_an_issuer_that_does_not_fit_the_key_identifier_is_no_issuer(tmp_path: Path) -> None:
     """As with a root that was signed again with its key, and is in the trust file twice."""
     old = Authority("Root")
     new = Authority("Root", key=old.key)
-    identity = new.issue(HOST, change=_naming(new))
+    identity = new.issue(HOST, change=naming(new))
     for anchors in ((old, new), (new, old)):
         assert not refusals_of_gate(identity, kit.anchors(*anchors), tmp_path)
     found = refusals_of_gate(identity, kit.anchors(old), tmp_path)
@@ -175,8 +168,8 @@ def test_an_issuer_that_fits_and_whose_own_issuer_does_not_is_taken(tmp_path: Pa
     root = Authority("Root")
     issuer = root.intermediate("Issuer")
     again = Authority("Issuer", issuer=root, key=issuer.key)
-    stray = Authority("Issuer", issuer=root, key=issuer.key, change=_naming(issuer))
-    identity = again.issue(HOST, change=_naming(again))
+    stray = Authority("Issuer", issuer=root, key=issuer.key, change=naming(issuer))
+    identity = again.issue(HOST, change=naming(again))
     leaf, good = identity.chain
     for above in itertools.permutations([good, issuer.x509]):
         sent = replace(identity, chain=(leaf, *above))

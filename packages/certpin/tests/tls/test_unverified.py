@@ -27,6 +27,7 @@ from certpin.tls.failures import Called, Met, Unverified, calling, explain_refus
 from tests import kit
 from tests.tls._raw import TLSServer
 from tests.tls._wire import HOST, OTHER, Wire
+from tests.x509._authorities import naming
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -245,6 +246,36 @@ def test_an_authority_with_the_name_of_an_anchor_is_distinguished() -> None:
         error = _refused(served, root)
         assert "the chain ends at CN=Root, which is not trusted for this host, and has" in error.fix
         assert "another key than the expected one: treat it as an attack" in error.fix
+
+
+def test_a_chain_without_its_root_is_named_by_its_end() -> None:
+    """Its issuer may be the root, which no server has to send."""
+    intermediate = Authority("Proxy").intermediate("Intermediate")
+    leaf = intermediate.issue(HOST).certificate
+    error = _refused((leaf.der, intermediate.certificate.der), Authority("Root"))
+    assert error.issuer == "CN=Proxy"
+    assert error.fix.startswith("the chain ends at CN=Proxy, which is not trusted for this host")
+    assert "treat it as an attack, unless CN=Proxy is an intermediate of an expected" in error.fix
+
+
+def test_an_identifier_that_names_another_certificate_of_an_anchor_is_the_reason() -> None:
+    """As OpenSSL itself says: a root that was issued again, with its key."""
+    root = Authority("Root")
+    renewed = Authority("Root", key=root.key)
+    identity = root.issue(HOST, change=naming(root))
+    for anchor in (root, renewed):
+        pins = kit.pin_set(kit.policy(HOST, identity.pin, trust=kit.anchors(anchor)))
+        wire = Wire(PinnedSSLContext(pins), server_context(identity))
+        if anchor is root:
+            wire.shake()
+            continue
+        with pytest.raises(UnverifiedChainError) as caught:
+            wire.shake()
+        assert caught.value.verify_code == 20
+        fix = caught.value.fix
+        assert fix.startswith(f"the authorityKeyIdentifier of CN={HOST} names another certificate")
+        assert "add the one that it names to `trust` in the pin file" in fix
+        assert "attack" not in fix
 
 
 def test_a_certificate_that_cannot_be_read_may_be_the_missing_one() -> None:

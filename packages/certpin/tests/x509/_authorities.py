@@ -200,6 +200,14 @@ def _self_signed(change: Change) -> tuple[Identity, Authority]:
     return replace(own.issue(HOST), key=own.key, chain=(own.x509,)), own
 
 
+def naming(issuer: Authority) -> Change:
+    """Return a change to the authorityKeyIdentifier that OpenSSL's `keyid,issuer:always` makes."""
+    key = x509.SubjectKeyIdentifier.from_public_key(issuer.key.public_key())
+    above = x509.DirectoryName(issuer.x509.issuer)
+    serial = issuer.x509.serial_number
+    return changed(x509.AuthorityKeyIdentifier(key.digest, [above], serial), critical=False)
+
+
 def _other_identifier() -> x509.AuthorityKeyIdentifier:
     return x509.AuthorityKeyIdentifier(b"another key", None, None)
 

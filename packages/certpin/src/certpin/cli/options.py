@@ -357,7 +357,7 @@ def chain_fix(observation: Observation, *, strict: str = "", pinned: bool = Fals
 
     code = observation.code
     if code in _NO_ISSUER:
-        return f"{_missing_issuer(observation)}. {_PRIVATE_AUTHORITY}"
+        return _missing_issuer(observation)
     if code in _OTHER_NAME:
         return _other_name(observation, pinned=pinned)
     if code in {_NOT_YET_VALID, CERT_HAS_EXPIRED}:
@@ -372,15 +372,22 @@ def _missing_issuer(observation: Observation) -> str:
     if len(observation.served.certificates) == 1:
         return (
             "the server sent only its certificate: configure it to send the intermediate "
-            "certificates too (the full chain)"
+            f"certificates too (the full chain). {_PRIVATE_AUTHORITY}"
         )
     path = served_path(observation.served.certificates)
+    issuer = issuer_of(path.end)
     if not path.issuer_missing:
-        return "no authority that this machine trusts has issued the chain"
+        return f"no authority that this machine trusts has issued the chain. {_PRIVATE_AUTHORITY}"
+    if len(path.certificates) > 1:  # the issuer of an intermediate is mostly a root
+        return (
+            f"the chain ends at {issuer}, which is not trusted. If it is a private root, name it: "
+            "--ca-file ROOT.pem. If it is an intermediate, configure the server to send its "
+            "certificate too (the full chain)"
+        )
     return (
-        f"the server did not send the certificate of {issuer_of(path.end)} that issued "
+        f"the server did not send the certificate of {issuer} that issued "
         f"{name_of(path.end)}: configure it to send the intermediate certificates of its "
-        "certificate (the full chain)"
+        f"certificate (the full chain). {_PRIVATE_AUTHORITY}"
     )
 
 

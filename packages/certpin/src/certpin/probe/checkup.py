@@ -13,8 +13,9 @@ from certpin.errors import CertificateParseError
 from certpin.pins import pins_of, verify
 from certpin.roots import RootData, load_data
 from certpin.support.text import in_days
-from certpin.x509 import Certificate, issuer_of, name_of, served_path
-from certpin.x509.chain import only_name_matches, signs
+from certpin.x509 import Certificate, is_self_signed, issuer_of, name_of, served_path
+from certpin.x509.certificate import may_issue
+from certpin.x509.chain import mistaken_issuer, only_name_matches, signs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from certpin.errors import ProbeError
     from certpin.pins import HostPolicy, TrustAnchors, Verdict
     from certpin.probe.dial import Endpoint, Observation
-    from certpin.x509 import Chain
+    from certpin.x509 import Chain, ServedPath
 
 Status = Literal["holds", "finding", "inconclusive"]
 
@@ -145,67 +146,127 @@ def _unverified(policy: HostPolicy, observation: Observation) -> tuple[str, str]
     """Return the reason why a chain did not verify, and advice if it ends at no trust anchor.
 
     A chain ends at no trust anchor because of a man in the middle, or because the server left out
-    its intermediates, or sends wrong ones. If its leaf is pinned, the server is the real one,
-    because it has proved that it has the key; the advice is then to send the intermediates.
+    its intermediates, or sends wrong ones, or because its root is not trusted: the name of an
+    issuer that was not sent doesn't show whether it is a root. If the leaf is pinned, the server is
+    the real one, because it has proved that it has the key.
     """
     problem = f"the chain did not verify: {observation.problem}"
     if observation.code not in NO_ANCHOR:
         return problem, ""
     served = observation.served.certificates
     path = served_path(served)
-    if policy.trust and any(signs(der, path.end.der) for der in policy.trust.der):
+    if policy.trust and _leads_to_anchor(path, policy.trust):
         return problem, _AGAIN  # ``observe`` reads the served chain over a second connection
-    name, issuer = name_of(path.end), issuer_of(path.end)
-    namesakes = policy.trust is not None and _namesakes(policy.trust, path.end)
+    if policy.trust and (pair := mistaken_issuer(_ders(served), policy.trust.der)):
+        found, fix = _mistaken(policy.trust, *pair)
+        return f"{found} ({observation.problem})", fix
+    is_namesake = policy.trust is not None and _has_namesake(policy.trust, path.end)
+    is_missing = path.issuer_missing and not is_namesake
+    found = f"{_end_of(policy, path, is_namesake=is_namesake)} ({observation.problem})"
     is_pinned = not set(policy.live_pins).isdisjoint(pins_of(served[0]))
-    if path.issuer_missing and is_pinned and not namesakes:
-        missing = f"the server did not send the certificate of {issuer} that issued {name}"
-        return f"{missing} ({observation.problem})", _send_the_chain(policy, issuer, len(served))
-    complete = " If the server is yours, let it send its intermediates too."
-    complete = complete if path.issuer_missing else ""
-    if policy.trust is None:
-        found = f"the chain ends at an authority that this machine does not trust: {issuer}"
-        return f"{found} ({observation.problem})", (
-            "compare from another network: it may be a man in the middle. If it is your own "
-            f'authority, name its certificate in the pin file: trust = "ROOT.pem".{complete}'
-        )
-    source = policy.trust.source
-    other = ", which has the same name and another key" if namesakes else ""
-    expected = f'trust = "{source}" expects {_anchors_of(policy.trust)}{other}'
-    found = (
-        f"the chain ends at {name}: the certificate of {issuer} that issued it was not sent, and "
-        if path.issuer_missing and not namesakes
-        else f"the chain ends at another authority: it was issued by {issuer}, and "
+    if is_missing and is_pinned:
+        return found, _send_or_trust(policy, path, len(served))
+    return found, _compare(policy) + (_send_own(path) if is_missing else "")
+
+
+def _ders(certificates: tuple[Certificate, ...]) -> tuple[bytes, ...]:
+    return tuple(each.der for each in certificates)
+
+
+def _leads_to_anchor(path: ServedPath, trust: TrustAnchors) -> bool:
+    """Return True if OpenSSL finds a trust anchor above a served path, or in it."""
+    anchors = [Certificate.from_der(der) for der in trust.der]
+    return any(
+        each == anchor
+        or (signs(anchor.der, each.der) and not is_self_signed(each) and may_issue(anchor, each))
+        for each in path.certificates
+        for anchor in anchors
     )
-    return f"{found}{expected} ({observation.problem})", (
+
+
+def _mistaken(trust: TrustAnchors, child: Certificate, issuer: Certificate) -> tuple[str, str]:
+    """Return finding and advice for an authorityKeyIdentifier that names another certificate."""
+    below, above = name_of(child), name_of(issuer)
+    if issuer.der in trust.der:
+        known = f'in trust = "{trust.source}"'
+        add = f"put that one into {trust.source}, too, and ship the new pin set first"
+    else:
+        known, add = "that was sent", "let the server send that one"
+    found = (
+        f"the authorityKeyIdentifier of {below} names another certificate of {above} than the one "
+        f"{known}: one with the same key, and another serial number or key identifier"
+    )
+    return found, f"{add}; or get a certificate {below} that names the current one of {above}"
+
+
+def _end_of(policy: HostPolicy, path: ServedPath, *, is_namesake: bool) -> str:
+    """Return the end of a served path as text, with the expected anchors.
+
+    ``is_namesake`` is True if an anchor has the name of the path's authority, and another key.
+    """
+    name, issuer = name_of(path.end), issuer_of(path.end)
+    missing = f"the chain ends at {name}: the certificate of {issuer} that issued it was not sent"
+    is_missing = path.issuer_missing and not is_namesake
+    if policy.trust is None:
+        if is_missing and len(path.certificates) == 1:
+            return missing
+        return f"the chain ends at an authority that this machine does not trust: {issuer}"
+    other = ", which has the same name and another key" if is_namesake else ""
+    expected = f'trust = "{policy.trust.source}" expects {_anchors_of(policy.trust)}{other}'
+    if is_missing:
+        return f"{missing}, and {expected}"
+    return f"the chain ends at another authority: it was issued by {issuer}, and {expected}"
+
+
+def _compare(policy: HostPolicy) -> str:
+    """Return advice for a chain that may be one of a man in the middle."""
+    if policy.trust is None:
+        return (
+            "compare from another network: it may be a man in the middle. If it is your own "
+            'authority, name its certificate in the pin file: trust = "ROOT.pem".'
+        )
+    return (
         "compare from another network: it may be a man in the middle, and that authority must not "
         "be added then. If you changed the authority on purpose, put its certificate into "
-        f"{source}, and ship the new pin set first.{complete}"
+        f"{policy.trust.source}, and ship the new pin set first."
     )
 
 
-def _send_the_chain(policy: HostPolicy, issuer: str, sent: int) -> str:
-    """Return advice for a server with a pinned key that did not send a certificate of its path.
+def _send_own(path: ServedPath) -> str:
+    """Return more advice, for the case that the server is the user's."""
+    if len(path.certificates) == 1:
+        return " If the server is yours, let it send its intermediates too."
+    issuer = issuer_of(path.end)
+    return f" If {issuer} is an intermediate and the server is yours, let it send its certificate."
 
-    ``issuer`` is the name of the missing certificate, and ``sent`` the number of those that were
-    sent.
+
+def _send_or_trust(policy: HostPolicy, path: ServedPath, sent: int) -> str:
+    """Return advice for a server with a pinned key that did not send the issuer of its path's end.
+
+    Above a leaf, the issuer is mostly an intermediate; above an intermediate, mostly a root, which
+    no server has to send. ``sent`` is the number of certificates that were sent.
     """
-    if sent == 1:
-        advice = (
-            "the server sent its own certificate only, and its key is pinned: configure it to "
-            "send the intermediate certificates too (the full chain)"
-        )
-    else:
-        advice = (
-            "the server's key is pinned, but a certificate of its chain is missing: configure it "
-            "to send the intermediate certificates of its certificate (the full chain)"
-        )
+    issuer = issuer_of(path.end)
     if policy.trust is None:
-        own = "if your own authority issued it, name that in the pin file: trust = "
-        return f'{advice}; or, {own}"ROOT.pem"'
+        root = f"if {issuer} is your own authority, name its certificate in the pin file: trust = "
+        root += '"ROOT.pem"'
+    else:
+        root = (
+            f"if {issuer} is a root and you changed to it on purpose, put its certificate into "
+            f"{policy.trust.source}, and ship the new pin set first"
+        )
+    if len(path.certificates) > 1:
+        return (
+            f"the server's key is pinned: {root}; or, if {issuer} is an intermediate, configure "
+            "the server to send its certificate too (the full chain)"
+        )
+    if sent == 1:
+        alone = "the server sent its own certificate only, and its key is pinned"
+    else:
+        alone = "the server's key is pinned, but the certificate of its issuer is missing"
     return (
-        f"{advice}; or, if {issuer} is a root and you changed to it on purpose, put its "
-        f"certificate into {policy.trust.source}, and ship the new pin set first"
+        f"{alone}: configure it to send the intermediate certificates of its certificate (the full "
+        f"chain); or, {root}"
     )
 
 
@@ -216,7 +277,7 @@ def _anchors_of(trust: TrustAnchors) -> str:
     return ", ".join(names[:_MAX_NAMES]) + more
 
 
-def _namesakes(trust: TrustAnchors, end: Certificate) -> bool:
+def _has_namesake(trust: TrustAnchors, end: Certificate) -> bool:
     """Return True if a trust anchor has the name of the chain's authority, and another key.
 
     ``end`` is the last certificate of the served path. The authority is its issuer.

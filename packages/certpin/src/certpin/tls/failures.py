@@ -332,7 +332,7 @@ def explain_refusal(
         fix=strict_advice(error.verify_code)
         or _fix(
             reason_of(error.verify_code),
-            path,
+            certificates,
             anchors,
             compare_advice(policy, host, port=met.port),
         ),
@@ -399,7 +399,7 @@ def _anchor_lines(policy: HostPolicy, anchors: tuple[str, ...]) -> Iterator[str]
 
 def _fix(
     reason: Unverified,
-    path: ServedPath | None,
+    served: list[Certificate | None],
     anchors: tuple[Certificate | None, ...],
     compare: str,
 ) -> str:
@@ -412,24 +412,63 @@ def _fix(
         return f"connect to a name that is in the certificate, or get one for this host. {compare}"
     if reason != "untrusted":
         return f"ask the server's operator for a certificate that OpenSSL accepts. {compare}"
+    mistaken = _mistaken_fix(served, anchors)
+    return f"{mistaken or _untrusted_fix(_path_of(served), anchors)}. {compare}"
+
+
+def _mistaken_fix(served: list[Certificate | None], anchors: tuple[Certificate | None, ...]) -> str:
+    """Return advice if the chain leads to an anchor, but names another certificate of an issuer.
+
+    Otherwise return an empty text.
+    """
+    from certpin.x509.chain import mistaken_issuer
+
+    if not served or served[0] is None:
+        return ""
+    sent, trusted = (tuple(each.der for each in some if each) for some in (served, anchors))
+    pair = mistaken_issuer(sent, trusted)
+    if pair is None:
+        return ""
+    child, issuer = map(name_of, pair)
+    add = (
+        "add the one that it names to `trust` in the pin file"
+        if pair[1].der in trusted
+        else "let the server send the one that it names"
+    )
+    return (
+        f"the authorityKeyIdentifier of {child} names another certificate of {issuer}, with the "
+        f"same key, and another serial number or key identifier: {add}; or get a certificate "
+        f"{child} that names the current one of {issuer}"
+    )
+
+
+def _untrusted_fix(path: ServedPath | None, anchors: tuple[Certificate | None, ...]) -> str:
     known = (
         "add its root to `trust` in the pin file"
         if anchors
         else "set `trust` in the pin file to it"
     )
+    changed = f"If the server changed its authority on purpose, {known}"
     issuer = (_issuer_of(path.end) if path else "") or "another authority"
     is_namesake = path is not None and _has_namesake(anchors, path.end)
-    if path and path.issuer_missing and not is_namesake:
+    if not path or not path.issuer_missing or is_namesake:
+        other = ", and has another key than the expected one" if is_namesake else ""
         return (
-            f"the server did not send the certificate of {issuer} that issued "
-            f"{name_of(path.end)}. Treat it as an attack, unless {issuer} is an "
-            "intermediate of an expected authority: then let the server send it (the full chain). "
-            f"If the server changed its authority on purpose, {known}. {compare}"
+            f"the chain ends at {issuer}, which is not trusted for this host{other}: treat it as "
+            f"an attack. {changed}"
         )
-    other = ", and has another key than the expected one" if is_namesake else ""
+    unless = (
+        f"unless {issuer} is an intermediate of an expected authority: then let the server send it "
+        f"(the full chain). {changed}"
+    )
+    if len(path.certificates) > 1:  # the issuer of an intermediate is mostly a root
+        return (
+            f"the chain ends at {issuer}, which is not trusted for this host, and was not sent: "
+            f"treat it as an attack, {unless}"
+        )
     return (
-        f"the chain ends at {issuer}, which is not trusted for this host{other}: treat it as an "
-        f"attack. If the server changed its authority on purpose, {known}. {compare}"
+        f"the server did not send the certificate of {issuer} that issued {name_of(path.end)}. "
+        f"Treat it as an attack, {unless}"
     )
 
 

@@ -404,7 +404,7 @@ def served_path(served: Sequence[Certificate]) -> ServedPath:
     path = [served[0]]
     with suppress(CertificateParseError):
         while len(path) < _LONGEST_PATH and not is_self_signed(path[-1]):
-            others = (each for each in served if each not in path and _may_issue(each, path[-1]))
+            others = (each for each in served if each not in path and may_issue(each, path[-1]))
             above = next(others, None)
             if above is None:
                 return ServedPath(tuple(path), issuer_missing=True)
@@ -412,7 +412,19 @@ def served_path(served: Sequence[Certificate]) -> ServedPath:
     return ServedPath(tuple(path), issuer_missing=False)
 
 
-def _may_issue(issuer: Certificate, certificate: Certificate) -> bool:
+def may_issue(issuer: Certificate, certificate: Certificate) -> bool:
+    """Return True if OpenSSL takes a certificate for the issuer of another (X509_check_issued).
+
+    Subject, identifiers and type of key have to fit. Not verified: the signature.
+
+    Args:
+        issuer: the certificate above.
+        certificate: the certificate below.
+
+    Raises:
+        CertificateParseError: the subject of ``issuer``, or the issuer of ``certificate``, can't be
+            read. Other fields that can't be read are not compared.
+    """
     if _canonical(issuer.subject) != _canonical(certificate.issuer):
         return False
     try:

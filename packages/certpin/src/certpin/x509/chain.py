@@ -10,9 +10,11 @@ import hashlib
 import re
 from base64 import b64encode
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,13 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from certpin.errors import CertificateParseError
 from certpin.support.forks import AwaitedLock
-from certpin.x509.certificate import Certificate, Value, is_self_signed, without_deprecations
+from certpin.x509.certificate import (
+    Certificate,
+    Value,
+    is_self_signed,
+    may_issue,
+    without_deprecations,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -189,6 +197,37 @@ def chain_paths(sent: tuple[bytes, ...], trusted: tuple[bytes, ...] = ()) -> tup
         )
         found.append(ChainPath(certificates, on_path=not found))
     return tuple(found)
+
+
+def mistaken_issuer(
+    sent: tuple[bytes, ...], trusted: tuple[bytes, ...]
+) -> tuple[Certificate, Certificate] | None:
+    """Return two certificates of a path if OpenSSL does not take the second for the first's issuer.
+
+    Valid signatures lead from the leaf through both to a trusted certificate. But the
+    authorityKeyIdentifier of the first names another certificate with the same name and key as the
+    second, such as the root before it was issued again with another serial number.
+
+    Args:
+        sent: the certificates that a server sent, as DER, the leaf first. They may be hostile.
+        trusted: the client's trust anchors, as DER.
+
+    Returns:
+        None if there is no such path, or if its identifiers fit.
+    """
+    climbed = _climb(sent[0], (*trusted, *sent), _Verifications(trusted))
+    path = [read_facts(sent[0]).certificate]
+    for (der, signature), (above, _) in pairwise(climbed):
+        if der in trusted or signature is not Signature.GOOD:
+            break
+        path.append(read_facts(above).certificate)
+    if not path[-1] or path[-1].der not in trusted:
+        return None
+    with suppress(CertificateParseError):
+        for child, issuer in pairwise(path):
+            if child and issuer and not may_issue(issuer, child):
+                return child, issuer
+    return None
 
 
 def ways_up(der: bytes, others: tuple[bytes, ...], limit: int) -> tuple[tuple[bytes, ...], ...]:

@@ -184,6 +184,13 @@ MUTATIONS: list[Mutation] = [
         "tests/cli/test_lint_live.py::test_a_server_that_declines_tls_is_an_error_with_its_advice",
     ),
     Mutation(
+        "check: a server that declines STARTTLS is not one that did not answer",
+        "certpin/cli/check.py",
+        "isinstance(found, StartTLSError) and found.insecure",
+        "False",
+        "tests/cli/test_check.py::test_a_server_that_declines_tls_is_a_finding",
+    ),
+    Mutation(
         "a resumed scan counts earlier hosts without an answer",
         "certpin/cli/scan.py",
         "if lines.unanswered or before:",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,12 @@ import pytest
 from tests import kit
 from tests.cli._pinfiles import dead, write
 from tests.cli.conftest import HOST, Run, checked
+from tests.servers.listeners import without_tls
 from tests.servers.nginx import Nginx, nginx
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from certpin.lab import Authority, Identity
 
 pytestmark = pytest.mark.peer("nginx")
@@ -192,3 +196,22 @@ def test_a_fix_names_each_server_that_it_is_for(run: Run, ca: Path, identity: Id
     done = run("check")
     assert done.code == 3
     assert f"{HOST}:1 (eu), {HOST}:2 (us): check name and port" in " ".join(done.out.split())
+
+
+def test_a_server_that_declines_tls_is_a_finding(run: Run, ca: Path) -> None:
+    """An attacker on the path can cause it; without an answer, nothing is known."""
+    write(kit.policy(HOST), trust=ca)
+    for code, status, server in ((1, "finding", without_tls), (3, "inconclusive", _no_server)):
+        with server() as port:
+            options = ("--connect", f"127.0.0.1:{port}", "--starttls", "postgres")
+            done = run("check", "--host", HOST, *options, "--json")
+        (host,) = done.json["hosts"]
+        assert (done.code, host["status"]) == (code, status)
+        assert bool(host["findings"]) == (status == "finding")
+        assert host["error"]
+
+
+@contextmanager
+def _no_server() -> Iterator[int]:
+    """A port at which no server listens."""
+    yield 1

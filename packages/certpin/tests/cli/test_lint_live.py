@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,11 +13,10 @@ from tests import kit
 from tests.cli import _documented
 from tests.cli._pinfiles import dead, write
 from tests.cli.conftest import HOST, Run
+from tests.servers.listeners import without_tls
 from tests.servers.nginx import Nginx, nginx
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from certpin.lab import Identity
 
 pytestmark = pytest.mark.peer("nginx")
@@ -160,30 +156,12 @@ def test_a_finding_is_at_the_server_that_causes_it(
     assert f"line={lines[1]},title=certpin live-mismatch::" in github
 
 
-@contextmanager
-def _without_tls() -> Iterator[int]:
-    """A PostgreSQL server that declines TLS on one connection."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(4096)
-                connection.sendall(b"N")
-                connection.recv(4096)
-
-        thread = Thread(target=serve)
-        thread.start()
-        yield listener.getsockname()[1]
-        thread.join(10)
-
-
 def test_a_server_that_declines_tls_is_an_error_with_its_advice(
     run: Run, bank: Nginx, ca: Path, identity: Identity
 ) -> None:
     write(kit.policy(HOST, identity.pin, kit.NOBODY), trust=ca)
     text = Path("pins.toml").read_text(encoding="utf-8")
-    with _without_tls() as port:
+    with without_tls() as port:
         text += f'[[host.server]]\naddress = "127.0.0.1:{bank.port}"\n'
         text += f'[[host.server]]\naddress = "127.0.0.1:{port}"\nstarttls = "postgres"\n'
         Path("pins.toml").write_text(text, encoding="utf-8")

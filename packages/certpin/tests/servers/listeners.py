@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import socketserver
 import ssl
 import sys
@@ -157,3 +158,21 @@ def _serving(
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextlib.contextmanager
+def without_tls() -> Iterator[int]:
+    """A PostgreSQL server that declines TLS on one connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"N")
+                connection.recv(4096)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join(10)

@@ -83,7 +83,8 @@ def check(
     If the roots of a host's provider changed since its pins were written, it says so.
 
     Exit code 0: success. 1: a pin does not match, a chain does not verify, its root left Mozilla's
-    root store, or a certificate or the pins have expired or expire soon. 3: a host did not answer.
+    root store, a certificate or the pins have expired or expire soon, or a server declines STARTTLS
+    or sends bytes before TLS. 3: a host did not answer.
     """  # noqa: D301  # click reads the \b itself
     from certpin.pinfile import PinSet
     from certpin.pins import utc_now
@@ -153,7 +154,7 @@ def check_targets(
 def _checkups(
     policy: HostPolicy, answers: ServerAnswers[Observation] | None, now: datetime, days: int
 ) -> Iterator[Checkup]:
-    from certpin.errors import DialError, ProbeError
+    from certpin.errors import DialError, ProbeError, StartTLSError
     from certpin.probe import HTTPS
     from certpin.probe.checkup import Checkup, check_up
 
@@ -169,7 +170,16 @@ def _checkups(
         return
     for endpoint, found in answers.by_address.items():
         if isinstance(found, ProbeError):
-            checkup = Checkup(policy, endpoint.name, endpoint.port, error=found, endpoint=endpoint)
+            # An attacker on the path can cause it, so it is no failure of the network.
+            is_insecure = isinstance(found, StartTLSError) and found.insecure
+            checkup = Checkup(
+                policy,
+                endpoint.name,
+                endpoint.port,
+                findings=(found.problem,) if is_insecure else (),
+                error=found,
+                endpoint=endpoint,
+            )
         else:
             checkup = check_up(policy, found, now, least_days=days)
         yield replace(checkup, unreachable=answers.unreachable)

@@ -84,8 +84,9 @@ class Checkup:
     def status(self) -> Status:
         """The result in one word: ``finding``, ``inconclusive`` or ``holds``.
 
-        ``finding`` means that there are problems. ``inconclusive`` means that no chain was
-        received. ``holds`` means that the chain satisfies the pins and there are no problems.
+        ``finding`` means that there are problems. ``inconclusive`` means that no chain was received
+        for another reason. ``holds`` means that the chain satisfies the pins and there are no
+        problems.
         """
         if self.findings:
             return "finding"

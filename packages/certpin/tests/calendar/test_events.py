@@ -70,6 +70,7 @@ def test_the_log_list_is_listed_with_the_day_from_which_clients_only_report() ->
     at = NOW + 60 * DAY
     [before, now] = [_listed(policy, now=each)["log-list"] for each in (at - SECOND, at)]
     assert (" is 70 days old" in before.text, " was 70 days old" in now.text) == (True, True)
+    assert ("ship it before;" in before.fix, "ship it;" in now.fix) == (True, True)
     decisions = [verify(CHAIN, policy, each).decision for each in (at - SECOND, at)]
     assert decisions == ["refuse", "report"]
 
@@ -168,7 +169,12 @@ def test_the_end_of_the_pins_says_what_clients_do() -> None:
 
 def test_trust_anchors_are_listed() -> None:
     policy = kit.policy("a.example", BANK.pin, trust=kit.anchors(ROOT))
-    assert _listed(policy)["anchor"].text == "the trust anchor expires: CN=Root"
+    event = _listed(policy)["anchor"]
+    assert event.text == "the trust anchor expires: CN=Root"
+    assert event.fix.endswith("and ship it before")
+    event = _listed(policy, now=ROOT.certificate.not_after + SECOND)["anchor"]
+    assert event.text == "the trust anchor expired: CN=Root"
+    assert event.fix.endswith("and ship it")
 
 
 @pytest.mark.parametrize("pinned", [True, False])

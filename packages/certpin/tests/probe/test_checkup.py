@@ -349,6 +349,23 @@ def test_without_anchors_the_fix_suggests_a_trust_file() -> None:
     assert 'trust = "ROOT.pem"' in fix
 
 
+def test_an_expired_anchor_is_in_the_pin_file() -> None:
+    """The server's certificates are valid: another one of the server doesn't help."""
+    old = Authority("Root", now=NOW - timedelta(days=100), days=99)
+    intermediate = Authority("Intermediate", issuer=old, now=NOW)
+    ours = intermediate.issue("a.example")
+    trust = replace(kit.anchors(old), source="bank.pem")
+    policy = kit.policy("a.example", ours.pin, trust=trust)
+    for root in ((), (old.certificate,)):
+        chain = Chain((ours.certificate, intermediate.certificate, *root))
+        assert refused(policy, chain, code=10)[1] == (
+            "the trust anchor CN=Root expired on 2026-05-03: put the new certificate of the "
+            "authority into bank.pem, and ship the new pin set"
+        )
+    expired = old.issue("a.example", days=9)
+    assert refused(policy, Chain((expired.certificate,)), code=10)[1] == ""
+
+
 def test_other_reasons_are_reported_unchanged() -> None:
     problem, fix = refused(kit.policy("a.example", BANK.pin, trust=TRUST), PATH, code=10)
     assert (problem, fix) == ("the chain did not verify: no issuer", "")

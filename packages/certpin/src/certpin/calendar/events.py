@@ -263,7 +263,7 @@ class _Host:
         logs = self.policy.ct_logs
         if logs is None or logs.stale_at is None or self.policy.mode == "report":
             return
-        verb = "was" if logs.stale(self.now) else "is"
+        verb, before = ("was", "") if logs.stale(self.now) else ("is", " before")
         yield CalendarEvent(
             logs.stale_at.date(),
             "log-list",
@@ -271,7 +271,8 @@ class _Host:
             "ct_logs",
             f"the list of logs {quoted(logs.source or 'ct_logs')} {verb} {STALE_AFTER.days} days "
             "old: clients then accept a certificate with too few SCTs, and only report it",
-            "download the log list again, raise the version, and ship it before; do so every month",
+            f"download the log list again, raise the version, and ship it{before}; do so every "
+            "month",
         )
 
     def _certificates(self) -> Iterator[CalendarEvent]:
@@ -313,7 +314,7 @@ class _Host:
     ) -> Iterator[CalendarEvent]:
         with suppress(CertificateParseError):
             end = certificate.not_after
-            verb = "expired" if end < self.now else "expires"
+            verb, before = ("expired", "") if end < self.now else ("expires", " before")
             label, fix = {
                 "certificate": (
                     "the certificate of the server",
@@ -322,7 +323,7 @@ class _Host:
                 ),
                 "authority": (
                     "the pinned authority" if pinned else "the authority",
-                    "pin the root above it beside it, and ship that before: the authority stops "
+                    f"pin the root above it beside it, and ship that{before}: the authority stops "
                     "using it long before it expires"
                     if pinned
                     else "nothing for pins: none depends on it. The server must send its successor",
@@ -335,7 +336,7 @@ class _Host:
                     "the pinned trust anchor" if pinned else "the trust anchor",
                     "add the certificate of the next root to the trust file, "
                     + ("pin that root beside this one, " if pinned else "")
-                    + "and ship it before",
+                    + f"and ship it{before}",
                 ),
             }[kind]
             text = f"{label} {verb}: {name_of(certificate)}"

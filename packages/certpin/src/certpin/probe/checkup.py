@@ -31,6 +31,7 @@ Status = Literal["holds", "finding", "inconclusive"]
 # X509_V_ERR_… of openssl/x509_vfy.h for a path that ends at no trust anchor: no issuer (2, 20, 21),
 # a self-signed leaf (18), an untrusted root (19).
 NO_ANCHOR = frozenset({2, 18, 19, 20, 21})
+_EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
 _AGAIN = (
     "a second connection got a chain that leads to a trust anchor of the host: run it again. The "
     "server may present several chains, as machines behind one address do, or a man in the middle "
@@ -54,7 +55,8 @@ class Checkup:
         endpoint: the server that was contacted; ``None`` for a wildcard without servers.
         unreachable: the server's addresses that were not tried, because this machine has no IPv6
             (or no IPv4).
-        fix: advice, if the chain ends at no trust anchor of the policy; else empty.
+        fix: advice, if the chain ends at no trust anchor of the policy, or at an expired one; else
+            empty.
     """
 
     policy: HostPolicy
@@ -130,7 +132,7 @@ def check_up(
     endpoint = observation.endpoint
     checkup = Checkup(policy, endpoint.name, endpoint.port, observation, endpoint=endpoint)
     if observation.verified is None:
-        problem, fix = _unverified(policy, observation)
+        problem, fix = _unverified(policy, observation, now)
         return replace(checkup, findings=(problem,), fix=fix)
     verdict = verify(observation.verified, policy, now)
     checkup = replace(checkup, verdict=verdict)
@@ -143,8 +145,8 @@ def check_up(
     return replace(checkup, findings=found)
 
 
-def _unverified(policy: HostPolicy, observation: Observation) -> tuple[str, str]:
-    """Return the reason why a chain did not verify, and advice if it ends at no trust anchor.
+def _unverified(policy: HostPolicy, observation: Observation, now: datetime) -> tuple[str, str]:
+    """Return the reason why a chain did not verify, and advice if that depends on the policy.
 
     A chain ends at no trust anchor because of a man in the middle, or because the server left out
     its intermediates, or sends wrong ones, or because its root is not trusted: the name of an
@@ -152,11 +154,13 @@ def _unverified(policy: HostPolicy, observation: Observation) -> tuple[str, str]
     the real one, because it has proved that it has the key.
     """
     problem = f"the chain did not verify: {observation.problem}"
-    if observation.code not in NO_ANCHOR:
-        return problem, ""
     served = observation.served.certificates
     path = served_path(served)
-    if policy.trust and _leads_to_anchor(path, policy.trust):
+    if observation.code == _EXPIRED and policy.trust:
+        return problem, _renew_anchor(path, policy.trust, now)
+    if observation.code not in NO_ANCHOR:
+        return problem, ""
+    if policy.trust and _anchors_above(path, policy.trust):
         return problem, _AGAIN  # ``observe`` reads the served chain over a second connection
     if policy.trust and (pair := mistaken_issuer(_ders(served), policy.trust.der)):
         found, fix = _mistaken(policy.trust, *pair)
@@ -174,15 +178,30 @@ def _ders(certificates: tuple[Certificate, ...]) -> tuple[bytes, ...]:
     return tuple(each.der for each in certificates)
 
 
-def _leads_to_anchor(path: ServedPath, trust: TrustAnchors) -> bool:
-    """Return True if OpenSSL finds a trust anchor above a served path, or in it."""
-    anchors = [Certificate.from_der(der) for der in trust.der]
-    return any(
-        each == anchor
-        or (signs(anchor.der, each.der) and not is_self_signed(each) and may_issue(anchor, each))
+def _anchors_above(path: ServedPath, trust: TrustAnchors) -> list[Certificate]:
+    """Return the trust anchors that OpenSSL finds above a served path, or in it."""
+    return [
+        anchor
+        for anchor in map(Certificate.from_der, trust.der)
         for each in path.certificates
-        for anchor in anchors
-    )
+        if each == anchor
+        or (signs(anchor.der, each.der) and not is_self_signed(each) and may_issue(anchor, each))
+    ]
+
+
+def _renew_anchor(path: ServedPath, trust: TrustAnchors, now: datetime) -> str:
+    """Return advice if only a trust anchor has expired; else an empty text."""
+    anchors = _anchors_above(path, trust)
+    with suppress(CertificateParseError):
+        below = [each for each in path.certificates if each not in anchors]
+        expired = [each for each in anchors if each.not_after < now]
+        if expired and all(each.not_after >= now for each in below):
+            return (
+                f"the trust anchor {name_of(expired[0])} expired on "
+                f"{expired[0].not_after:%Y-%m-%d}: put the new certificate of the authority into "
+                f"{trust.source}, and ship the new pin set"
+            )
+    return ""
 
 
 def _mistaken(trust: TrustAnchors, child: Certificate, issuer: Certificate) -> tuple[str, str]:

@@ -148,7 +148,8 @@ def require_published(pins: AnyPinSet, recorded: AnyPinSet | None, *, what: str 
 def restore_fix(signed: SignedSet) -> str:
     """Return the fix if ``publish/site`` has a signed pin set that the journal lacks.
 
-    A machine was lost after its push, and the files were copied back from the server.
+    That can happen if a machine was lost after its push, and the files were copied back from the
+    server: the journal is not on the server.
     """
     name = target_path(PIN_FILE, signed.verified.targets[PIN_FILE].hashes["sha256"])
     return (

@@ -9,8 +9,8 @@
 Each signature has a separate file, so that two people who sign the same draft, each in a clone of
 the repository, never change the same file.
 
-Version control can also bring symbolic links, and their author would choose the files that are
-read, written and deleted. So no file in the folder may be a link; the folder itself may be one.
+No file in the folder may be a symbolic link, because links can come with a commit: its author would
+choose the files that are read, written and deleted. The folder itself may be a link.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ _CONFLICT = b"<<<<<<< "  # metadata is one line, so git's marker comes first
 def folder_of(pin_file: Path) -> Path:
     """Return the path of the folder ``publish/`` of a pin file: it is beside the journal.
 
-    If the pin file is a symbolic link, both are beside its target: clients follow one first root.
+    If the pin file is a symbolic link, folder and journal are beside the target of the link. A
+    second folder beside the link is refused, because clients trust the first root of only one
+    folder.
 
     Raises:
         ConfigError: there is another such folder beside the link.

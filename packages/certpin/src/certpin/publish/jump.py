@@ -1,8 +1,9 @@
-"""How far a signed version is above those that clients hold. Pure functions.
+"""How far a signed version is above the versions that clients hold. Pure functions.
 
-Under one root, clients refuse a version that is more than ``LARGEST_JUMP`` above their own
-(``trust.require_following``). The last signed version is not the only one that counts: a release of
-an app keeps the version in its binary, and a client that was offline keeps the one that it fetched.
+Clients refuse a version that is more than ``LARGEST_JUMP`` above their own, unless it comes with a
+new root (``trust.require_following``). Their own version can be lower than the last signed one: a
+release of an app keeps the version in its binary, and a client that was offline keeps the version
+that it fetched.
 """
 
 from __future__ import annotations
@@ -31,10 +32,11 @@ def lowest_held(
 ) -> int | None:
     """Return the lowest version that a client may hold under the newest root; ``None`` without one.
 
-    A client that goes to a new root takes any version with it. So the first version that counts
-    under a later root than the first one is the newest that was recorded until the day on which
-    that root was drafted. The day follows from the root's expiry and the lifetime of roots in
-    ``publish.toml``: if that was reduced since, some versions are left out until the next root.
+    A client takes any version together with a new root. So if the newest root is not the first one,
+    only versions count that are at least as high as the newest version on the day on which that
+    root was drafted. This day is computed: it is the root's expiry minus the lifetime of roots in
+    ``publish.toml``. If that lifetime was reduced since, some versions are left out until the next
+    root.
 
     Args:
         deployed: the versions in the journal.
@@ -57,7 +59,8 @@ def lowest_held(
 def is_jump(new: int, lowest: int | None) -> bool:
     """Return True if clients with the version ``lowest`` refuse the version ``new``.
 
-    Both are under one root. ``lowest`` is None if no client holds a version.
+    They refuse it if it is too far above ``lowest``, and doesn't come with a new root. ``lowest``
+    is None if no client holds a version; the result is then False.
     """
     return lowest is not None and new > lowest + LARGEST_JUMP
 

@@ -12,12 +12,15 @@ storage that clients fetch from. A push is refused unless these conditions hold:
 4. The stored pin set is not newer: none of its versions is higher, and clients may go from its pins
    to the local ones (``trust.require_following``).
 
-A stored timestamp, or a target file (named by its hash), that clients refuse is replaced. So is
-metadata that only replaced keys have signed: an attacker with a stolen key can use versions that
-can't be exceeded, and clients forget them with the key (TUF 1.0.31, 5.3.11). If the newest root has
-replaced the targets keys of the stored pin set, the lower bound is the version in the apps, as for
-clients (``trust.mark_recovery``). Numbered files are left in place, because caches keep them for a
-year; the local files take other numbers.
+Two kinds of stored files don't prevent a push:
+
+- a timestamp, or a target file (named by its hash), that clients refuse. It is overwritten;
+- metadata that only replaced keys have signed. An attacker with a stolen key can sign with the
+  highest possible version; when the key is replaced, clients forget that version (TUF 1.0.31,
+  5.3.11). If the newest root has replaced the targets keys of the stored pin set, the local version
+  must not be lower than the version in the apps (``trust.mark_recovery``). Numbered files of such
+  metadata are left in place, because caches keep them for a year; the local files have other
+  numbers.
 
 Target files are uploaded first and the timestamp last, because clients begin with it: if a push is
 interrupted, the stored timestamp still refers to complete files. Clients request a new root by its
@@ -178,8 +181,14 @@ def upload(pushed: Pushed, storage: Storage, advance: Callable[[], None] = lambd
 def _read_local(site: Storage, name: str | None, now: datetime) -> Local:
     """Read and verify the signed pin set in ``publish/site/``.
 
-    Raises ``UpdateError`` if the folder has no signed pin set, if clients would refuse it, or if
-    its metadata has expired.
+    Args:
+        site: the folder ``publish/site/``.
+        name: the name that the pin set must have; None to accept any.
+        now: the current time.
+
+    Raises:
+        UpdateError: the folder has no signed pin set, clients would refuse it, or its metadata has
+            expired.
     """
     try:
         local = _verified_local(site, name)
@@ -275,8 +284,8 @@ def _read_expected(storage: Storage, path: str, data: bytes) -> bytes | None:
 def _require_as_planned(pushed: Pushed, storage: Storage, path: str) -> None:
     """Raise ``UpdateError`` if another push has changed the storage since this one was planned.
 
-    The file ``path`` is compared; before a root or the timestamp, by which clients get to the
-    others, also the timestamp, and the root that would come next.
+    The file ``path`` is compared. Before a root or the timestamp is uploaded, the stored timestamp
+    is compared, too, and no later root than the local ones may be stored.
     """
     files, paths = pushed.local.files, {path}
     if path == TIMESTAMP or path.endswith(".root.json"):
@@ -353,7 +362,8 @@ class Remote(NamedTuple):
         next_root: the stored root that follows the newest local one; ``None`` if it is missing.
         newest: the stored timestamp, and the snapshot and targets metadata that it leads to;
             ``None`` if one of these is missing or can't be read.
-        before: the files in ``publish/site/`` at the paths of ``newest``.
+        before: the local files (in ``publish/site/``) that have the same paths as the stored files
+            of ``newest``.
         signed: the whole stored pin set; ``None`` if it is missing, or clients refuse it.
         timestamp_version: the version of the stored timestamp; ``None`` unless the online key of
             the newest local root signed it.
@@ -396,10 +406,10 @@ def plan_uploads(local: Local, remote: Remote, shipped: AnyPinSet | None = None)
 
 
 def find_outrun(local: Local, remote: Remote) -> str:
-    """Describe metadata in the storage that only replaced keys signed, and that isn't older than
-    the metadata in ``publish/site/``.
+    """Describe stored metadata that only replaced keys have signed, and that isn't older than ours.
 
-    The newest root has replaced these keys, so the metadata may be an attacker's.
+    Ours are the files in ``publish/site/``. The newest root has replaced the keys, so the stored
+    metadata may be an attacker's.
 
     Returns:
         A clause with the version of the pin set, or with role and version of the metadata; empty if
@@ -524,9 +534,9 @@ def _require_not_newer(local: Local, remote: Remote) -> None:
 def _require_followed(local: Local, remote: Remote, shipped: AnyPinSet | None) -> None:
     """Raise ``UpdateError`` unless clients may go from the pin set in the storage to the local one.
 
-    If the newest root has replaced the targets keys that signed the stored pin set, they may go to
-    any version that isn't older than ``shipped``, the pin set in the app. This is a part of
-    condition 4 of this module.
+    If the newest root has replaced the targets keys that signed the stored pin set, clients may go
+    to any version that isn't lower than that of ``shipped``, the newest pin set in an app. This is
+    a part of condition 4 of this module.
     """
     stored = remote.signed.pins if remote.signed else None
     known = shipped if _is_recovery(local, remote) else stored

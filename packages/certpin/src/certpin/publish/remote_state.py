@@ -202,6 +202,12 @@ def _promise(
 
     The roots are tried from the newest one on, and the first that accepts the signatures is used.
     An older root is needed if the newest one has new keys that have not signed the metadata yet.
+
+    Args:
+        chain: the verified roots, in ascending order of versions.
+        newest: the metadata, from ``read_newest``.
+        name: the name that the pin set must have.
+        limits: the largest sizes of the files.
     """
     for root in chain[:0:-1]:
         try:

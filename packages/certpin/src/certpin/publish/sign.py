@@ -111,7 +111,7 @@ def sign(plan: SigningPlan, keyring: Keyring, renew: frozenset[str]) -> SigningR
 
 
 def _over(plan: SigningPlan) -> Iterator[str]:
-    """Yield the TUF roles with an obsolete draft, so that the draft can be deleted.
+    """Yield the TUF roles with an obsolete draft, which has to be deleted.
 
     A draft is obsolete if ``publish/site/`` has metadata of this role with the draft's version or a
     newer one.
@@ -188,11 +188,18 @@ def _is_possible(choice: _Choice, plan: SigningPlan, keyring: Keyring) -> bool:
 def _move(
     plan: SigningPlan, choice: _Choice, keyring: Keyring, renew: frozenset[str], done: SigningResult
 ) -> None:
-    """Append the files of the chosen metadata to ``done``, in the order in which they are written.
+    """Add the files of the chosen metadata to ``done``, in the order in which they are written.
 
     Each file comes after the files that it names, so that clients never look for a missing file:
     first the numbered files, then the root, and the timestamp last. This function makes snapshot
     and timestamp, and signs them with the online key.
+
+    Args:
+        plan: the drafts, and the content to sign.
+        choice: the root and the targets that ``publish/site/`` will have next.
+        keyring: the available private keys by key ID, with the online key.
+        renew: the TUF roles to sign again although their metadata has not expired.
+        done: the result, which is changed.
     """
     policy, state = plan.policy, plan.policy.state
     _require_clock(policy, renew)
@@ -226,9 +233,10 @@ def _move(
 def _require_clock(policy: SigningPolicy, renew: frozenset[str]) -> None:
     """Raise ``ConfigError`` if the current timestamp or snapshot expires later than a new one.
 
-    If this machine's clock is behind, the new metadata could have expired already. If it was ahead
-    at the last signature, an attacker could hold back files for longer than the lifetime of the
-    role. This function can't decide between the two, so the user has to renew the role explicitly.
+    There are two possible causes. If this machine's clock is behind, new metadata expires too
+    early. If the clock was ahead at the last signature, an attacker could present the current
+    metadata as new for too long. This function can't decide between the two, so the user has to
+    renew the role explicitly (``renew``).
     """
     for role in ("timestamp", "snapshot"):
         known = getattr(policy.state, role)

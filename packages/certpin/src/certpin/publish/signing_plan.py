@@ -69,8 +69,8 @@ class SigningPolicy:
     def lowest(self) -> int | None:
         """The lowest version that a client may hold under the newest root; None without one.
 
-        It is ``held``, or the signed version in ``publish/site``. If only an older root accepts
-        that one, no client holds a version under the newest root.
+        It is the lower one of ``held`` and of the signed version in ``publish/site``. If only an
+        older root accepts that signed version, no client holds any version under the newest root.
         """
         current = self.state.current
         if current is not None and current.superseded:
@@ -108,9 +108,9 @@ class SigningPlan:
         root: the draft of the next root; ``None`` if none is needed.
         targets: the draft of the next targets metadata; ``None`` if none is needed.
         content: the pin set and the files that the targets metadata must list.
-        next_alone: True if the targets are signed again only for the keys of the next root, or if
-            clients take their version only under another root: then they must not go to
-            ``publish/site/`` without that root.
+        next_alone: True if the targets may go to ``publish/site/`` only together with the next
+            root: they are signed again only for the keys of that root, or their version is so high
+            that clients refuse it without a new root.
         reasons: by TUF role, the reason why its metadata has to be signed.
         problems: by TUF role, the reason why its metadata must not be signed.
         replaced: the IDs of the given keys that sign nothing any more, because the newest root has
@@ -266,10 +266,18 @@ def with_version(
 def _require_known(
     plan: SigningPlan, keys: frozenset[str], places: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """Raise ``ConfigError`` for a key that signs nothing, and return those that the root replaced.
+    """Raise ``ConfigError`` for a key that signs nothing; return the keys that were replaced.
 
-    Keys of the root before the newest one are accepted beside another key: if signing was
-    interrupted after the new root was written, the same command has to complete it.
+    A key that the newest root has replaced is accepted if it is given together with a current key.
+    So if signing was interrupted after the new root was written, the same command can complete it.
+
+    Args:
+        plan: the drafts to sign.
+        keys: the IDs of the given keys.
+        places: the files or URIs of keys by key ID, for errors.
+
+    Returns:
+        The IDs of the replaced keys.
     """
     known = frozenset[str]().union(*(_keys(plan.candidates, role) for role in _ROLES))
     before = frozenset[str]().union(*(_keys(plan.policy.state.roots[-2:-1], r) for r in _ROLES))
@@ -316,7 +324,7 @@ def _keys(candidates: Any, role: str) -> frozenset[str]:
 def targets_of(
     plan: SigningPlan, keys: frozenset[str], renew: frozenset[str]
 ) -> tuple[Content | None, Metadata[Targets] | None]:
-    """Return the pin set and files that must be signed, and a draft of targets metadata if needed.
+    """Decide if the targets metadata has to be signed, and draft it if these keys may sign it.
 
     Adds to ``plan.reasons`` and ``plan.problems``.
 
@@ -324,6 +332,11 @@ def targets_of(
         plan: the plan so far, with the draft of the next root.
         keys: the IDs of the keys that are available for signing.
         renew: the TUF roles to sign again although their metadata has not expired.
+
+    Returns:
+        The pin set that the targets metadata has to list, with its files; None if there is none, or
+        if it must not be signed. And the draft of the metadata; None if none is needed, or if there
+        is none and these keys may not sign one.
 
     Raises:
         ConfigError: these keys would sign metadata that must not be signed.
@@ -399,9 +412,10 @@ def _require_same_name(content: Content, current: SignedSet | None) -> None:
 
 
 def _is_jump(plan: SigningPlan, content: Content | None) -> bool:
-    """Return True if some clients take the version of the content only together with another root.
+    """Return True if the version is so high that some clients take it only with a new root.
 
-    A version that is signed already can be signed again: its clients have to get new signatures.
+    The result is False for a version that is signed already: it can be signed again, because its
+    clients have to get new signatures. ``content`` is the pin set to sign; None for no pin set.
     """
     current = plan.policy.state.current
     if content is None or (current and content.pins.version <= current.pins.version):
@@ -410,10 +424,11 @@ def _is_jump(plan: SigningPlan, content: Content | None) -> bool:
 
 
 def _require_step(plan: SigningPlan, content: Content) -> None:
-    """Raise ``ConfigError`` if clients would refuse the step to the version of the content.
+    """Raise ``ConfigError`` if some clients would refuse the version of ``content`` as too high.
 
-    It is checked for each signer, and before the journal records the version: the journal is
-    append-only, so that the number of a recorded version can't be corrected.
+    A version that is signed together with a new root is not too high. Call this function for each
+    signer, and before the journal records the version: the journal is append-only, so that a
+    recorded number can't be corrected.
     """
     known, current = plan.policy.lowest, plan.policy.state.current
     with_root = plan.root is not None and plan.policy.state.root is not None

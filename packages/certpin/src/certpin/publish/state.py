@@ -96,9 +96,10 @@ class FolderState:
 
     @property
     def interrupted(self) -> bool:
-        """True if a root has its draft still, which signing deletes at its end.
+        """True if signing was probably interrupted after it wrote a new root to ``site/``.
 
-        So signing was probably interrupted, and the new root has no new timestamp.
+        The draft of this root still exists then, because signing deletes drafts at its end. The new
+        root has no new timestamp yet.
         """
         draft = self.drafts.get("root")
         return draft is not None and draft.signed.version <= (self.root.version if self.root else 0)
@@ -214,6 +215,11 @@ def _current(roots: tuple[Root, ...], found: FolderContents, name: str) -> Signe
 
     If only an older root accepts the pin set, the result is marked ``superseded``: signing may have
     been interrupted after the newest root was written.
+
+    Args:
+        roots: the verified roots in ascending order of versions.
+        found: the files of the folder ``publish/``.
+        name: the name that the pin set must have.
     """
     if found.signed is None:
         return None
@@ -235,8 +241,16 @@ def _draft(
 ) -> Metadata[Any]:
     """Parse a draft, and add the signatures from its files.
 
-    Signature files that can't be read are ignored. Raises ``PinFileError`` if the draft can't be
-    read. Not checked: whether the signatures are valid.
+    Signature files that can't be read are ignored. Not checked: whether the signatures are valid.
+
+    Args:
+        role: the TUF role of the draft.
+        data: the bytes of the draft, or the error with which it could not be read.
+        signatures: the bytes of the signature files by key ID.
+        folder: the path of the folder ``publish/``, for errors.
+
+    Raises:
+        PinFileError: the draft can't be read.
     """
     if isinstance(data, PinFileError):
         raise data

@@ -145,7 +145,7 @@ class FolderStorage:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Lock the folder during a ``with`` block. One that doesn't exist yet is not locked.
+        """Lock the folder during a ``with`` block. A folder that doesn't exist yet is not locked.
 
         Raises ``UpdateError`` if another push has locked it.
         """

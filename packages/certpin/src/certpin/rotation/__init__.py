@@ -7,8 +7,8 @@ The package is pure: deployed versions, served chains, delays and the clock are 
     measured, releases ─┴→ situation ─┴→ prospect → gate → planner → simulate
                                              └→ deadlines
 
-Each name is a module, and the arrows show the way of the facts from one to the next. ``gate`` has
-the rules that allow or refuse a step of a rotation.
+Each name is a module. An arrow leads from a module to one that uses its results. ``gate`` has the
+rules that allow or refuse a step of a rotation.
 """
 
 from __future__ import annotations

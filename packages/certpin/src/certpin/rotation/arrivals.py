@@ -1,10 +1,10 @@
 """The share of clients that has a version of a pin set, by the time since it was published.
 
-Clients fetch a version, or get it in the binary of an app's release. The curve for fetching adds up
-four waits with a uniform distribution (for the CDN, the cache, the next poll, the next time that
-the user opens the app) and the error of the clock. The slowest clients (stragglers) take T_adopt,
-the sum of the longest possible delays. The curve of a release is recorded or measured, or else a
-guess.
+Clients fetch a version, or get it in the binary of an app's release. For fetched versions, the
+curve is computed: it adds up four waits with a uniform distribution (for the CDN, the cache, the
+next poll, and the next time that the user opens the app) and the difference of the clocks. The
+slowest clients (stragglers) take T_adopt, the sum of the longest possible delays. For a release,
+the curve is the recorded or measured one; if there is none, it is a guess.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ def app_arrivals(release: AppRelease) -> Arrivals:
 def usual_curve(timing: AdoptionDelays) -> OpeningCurve:
     """Return the default for how often users open the app.
 
-    50 % of the users open the app at least every thirtieth of ``timing.opened`` (each day, if that
-    is 30 days), 90 % at least every quarter of it, and all at least once in ``timing.opened``.
+    ``timing.opened`` is the longest time between two openings. 50 % of the users open the app at
+    least every thirtieth of it (each day, if it is 30 days), and 90 % at least every quarter of it.
 
     Returns:
         Pairs of a share of users, and the longest time between two openings among that share.
@@ -106,9 +106,9 @@ def fetch_arrivals(
 ) -> Arrivals:
     """Return the share of clients that have fetched a version, by the time since it came out.
 
-    After T_adopt (the sum of the delays), all clients have the version. Before that, the share
-    never includes the stragglers. The distribution is computed at ``_CELLS`` points, with an error
-    of less than 0.1 % of the clients.
+    Stragglers get the version only after T_adopt (the sum of the delays). All other clients have it
+    by then. The distribution is computed at ``_CELLS`` points, with an error of less than 0.1 % of
+    the clients.
 
     Args:
         timing: the delays of the clients.
@@ -136,8 +136,9 @@ def fetch_arrivals(
 def _opened_by(curve: OpeningCurve, seconds: float) -> float:
     """Return the share of users who have opened the app within ``seconds``.
 
-    A user who opens the app every ``gap`` seconds waits for a time between 0 and the gap. Between
-    the points of the curve, the gap is linear in the share.
+    Each user opens the app at a fixed interval, and the first wait is a random part of this
+    interval. ``curve`` gives the longest interval for some shares of users; between these shares,
+    the interval rises linearly.
     """
     total, low_share, low = 0.0, 0.0, 0.0
     for share, gap in curve:
@@ -158,9 +159,14 @@ def _opened_by(curve: OpeningCurve, seconds: float) -> float:
 def _with_wait(values: Sequence[float], cells: float) -> list[float]:
     """Return the distribution of an event's time after a random wait is added to that time.
 
-    The wait is uniformly distributed between 0 and ``cells``. Time is divided into cells, periods
-    of equal length. ``values``, like the result, is a cumulative distribution: the share of clients
-    with the event by the end of each cell.
+    Time is divided into cells, which are periods of equal length.
+
+    Args:
+        values: the share of clients with the event by the end of each cell.
+        cells: the longest wait, in cells. The wait is uniformly distributed from 0 to this length.
+
+    Returns:
+        The share of clients with the event and the wait behind them, by the end of each cell.
     """
     sums = [0.0]
     for low, high in pairwise(values):

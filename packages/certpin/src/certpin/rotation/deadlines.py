@@ -1,11 +1,11 @@
 """Deadlines of a rotation: the last safe time to publish, and until when a stolen key works.
 
-Clients refuse every server when their pins expire (``on_expiry = "fail-closed"``), or all their
-trust anchors (``trust = FILE``); the next version has to reach them before.
+Clients refuse every server when their pins expire (``on_expiry = "fail-closed"``), or when all
+their trust anchors (``trust = FILE``) have expired. The next version has to reach them before.
 
-Both are computed in advance. They follow from the versions of the pin set that clients hold
-and from the delays of these clients, by the same rules that refuse unsafe rotation steps (the
-gate). The only clock is ``situation.now``.
+Deadlines and the use of a stolen key are computed in advance, from the versions of the pin set that
+clients hold and from the delays of these clients, by the same rules that refuse unsafe rotation
+steps (the gate). The only clock is ``situation.now``.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class PublishDeadline:
         what: ``pins``, or ``anchors`` for all certificates of the file that ``trust`` names.
         version: the number of the version with pins or anchors that expire.
         expires: the time at which they expire. Clients with that version then refuse every server.
-        publish_before: the last time at which a new version still reaches every client in time;
-            ``None`` if only an app's next release replaces the version, because its arrival is not
-            certain.
+        publish_before: the last time at which a new version still reaches every client in time.
+            ``None`` if only the next release of an app replaces the version: certpin can't know
+            when users install that release.
         way: ``fetch`` if the clients fetch the next version, or ``app`` if only a release of the
             app brings it.
         clients: the number of clients that hold the version now; ``None`` if unknown.
@@ -66,9 +66,9 @@ class PublishDeadline:
     clients: int | None
 
     def is_late(self, now: datetime) -> bool:
-        """Return True if a version published at ``now`` may be too late for some client.
+        """Return True if some client may not get a version that is published at ``now`` in time.
 
-        That client may get the version only after what it holds has expired.
+        In time means before the client's pins or trust anchors expire.
         """
         return self.publish_before is None or now > self.publish_before
 
@@ -130,12 +130,13 @@ class ExposureStage:
 
 @dataclass(frozen=True)
 class KeyExposure:
-    """The periods in which clients accept a key that an attacker may have, and how many do.
+    """The periods in which clients accept a key that an attacker may have.
 
     Attributes:
         host: the host pattern of the policy with the key.
         pin: the pin of the key.
-        stages: the periods, the first of which begins now; empty if no client accepts the key.
+        stages: the periods, each with the number of clients that accept the key. The first period
+            begins now; empty if no client accepts the key.
     """
 
     host: str
@@ -176,14 +177,16 @@ class KeyExposure:
 def publish_deadlines(situation: Situation) -> tuple[PublishDeadline, ...]:
     """Return the deadlines for publishing the next version of the pin set, the earliest first.
 
-    The result has one deadline for each version that some client may hold, if the version's pins
-    expire and clients then refuse every server (``fail-closed``). It has another one for the
-    trust anchors of the version, if it is less than a year away: when the last anchor has expired,
-    clients verify no chain, in each mode. A version that no client holds at the expiry has no
-    deadline.
+    Each version that some client may hold has up to two deadlines:
 
-    The deadline is T_adopt, the sum of the clients' delays, before the expiry. If the pin set is
-    signed, this is the deadline for the push, not for signing.
+    - for its pins, if clients refuse every server when these expire (``fail-closed``);
+    - for its trust anchors, if the last anchor expires within about a year. From then on clients
+      can verify no chain, whatever the mode of their policy.
+
+    If no client holds the version at the expiry, there is no deadline for it.
+
+    A deadline is T_adopt, the sum of the clients' delays, before the expiry. If the pin set is
+    signed, this is the deadline for the push (the upload), not for signing.
     """
     found = list(_deadlines(situation))
     return tuple(
@@ -267,7 +270,11 @@ def _deadlines(situation: Situation) -> Iterator[PublishDeadline]:
 
 
 def _expiries(situation: Situation, version: Version) -> Iterator[tuple[Expiring, datetime]]:
-    """Yield when the pins of a version expire, and its trust anchors, if clients refuse then."""
+    """Yield the times from which clients with a version refuse every server, each with its cause.
+
+    The cause is ``pins`` for the expiry of the pins, if clients refuse servers then, and
+    ``anchors`` for that of the trust anchors, if it is near.
+    """
     policies = [policy for policy in situation.policies_of(version) if policy]
     if ends := list(filter(None, (policy.refuses_from for policy in policies))):
         yield "pins", min(ends)
@@ -294,5 +301,5 @@ def _with_next(situation: Situation, at: datetime) -> Situation:
 
 
 def _by(moment: datetime) -> str:
-    """Return a deadline as text in UTC, rounded down to the minute, so that it is not too late."""
+    """Return a deadline as text in UTC, rounded down to the minute: never a later time."""
     return in_utc(moment, down=True)

@@ -3,17 +3,17 @@
 The path is computed after the journal has recorded the theft or loss. It follows the same safety
 rules as every step of a rotation (``certpin.rotation.gate``):
 
-    a key that servers use      switch to another key, install its certificate, publish
-    a backup                    publish without it
-    no backup is left           also start a new one
-    an authority's key          the certificate comes from another authority
+    if servers use the key          switch to another key, install its certificate, publish
+    if the key is a backup          publish without it
+    if no backup is left            also start a new one
+    if it is an authority's key     get the certificate from another authority
 
 Servers are switched to another key, too, if clients refuse the chain that they present now, or if
 they use another key that was stolen or lost: the gate refuses every version until that is fixed.
 A path without steps means that nothing is left to do.
 
-A policy that enforces pins has at least two, so the other pin was published together with the
-stolen one, and clients accept it already.
+Usually there is a key to switch to: a policy that enforces pins has at least two, and clients
+accept the second pin since they accept the stolen one.
 """
 
 from __future__ import annotations
@@ -75,12 +75,14 @@ class EmergencyStep:
             taken at once.
         after_install: True if the step must wait until every server presents the new key.
         forced: True if the step locks clients out, and needs ``--force``.
-        chain: True if ``switch`` needs the file of the chain, to see that no stolen key is in it,
+        chain: True if ``switch`` needs the file of the chain, to check that it has no stolen key,
             or that all clients trust it.
-        anchors: for ``request``, the names of the trust anchors below which the certificate has to
-            be, because versions trust different ones; empty if they don't.
-        issuers: for ``request``, the names of the authorities that have to issue it instead, with
-            the chain above them that servers send now; empty if no anchor is missing.
+        anchors: for ``request``, the names of the trust anchors that all versions trust: one of
+            them has to be above the new certificate. Empty if the versions trust the same anchors,
+            or have none in common.
+        issuers: for ``request``, the names of the authorities that have to issue the certificate,
+            if the versions have no anchor in common but all verify these authorities by the
+            certificates that servers send now; otherwise empty.
         server: for ``gone``, the name of the server, as the journal has it.
     """
 
@@ -137,7 +139,7 @@ class EmergencyPath:
 
     @property
     def kind(self) -> tuple[object, ...]:
-        """A value that is equal for two hosts with the same facts and steps."""
+        """The facts and steps without the host: equal for two hosts that can share one text."""
         stages = self.exposure.stages if self.exposure else ()
         problem = "" if self.harm is None else self.harm.problem
         facts = self.in_use, bool(self.serving), self.authority, self.others, self.lockout
@@ -162,8 +164,9 @@ def emergency_path(
         fact: ``stolen`` or ``lost``.
         all_answered: False if a server of the host was not contacted, or did not answer: then
             servers may present an active key although no probe saw it.
-        silent: True if a server was contacted and did not answer. Even if all others use the next
-            key already, the path then leads this one to it.
+        silent: True if a server was contacted and did not answer. It may still use a stolen or lost
+            key. So the path then has the steps to the new key, even if all servers that answered
+            use the new key already.
     """
     forgotten = unlisted_servers(situation)
     unlisted = [EmergencyStep("gone", server=each.server) for each in forgotten]
@@ -205,7 +208,12 @@ def emergency_path(
 def _is_in_use(situation: Situation, pin: Pin, *, unseen: bool, known: bool = False) -> bool:
     """Return True if servers present a key, or may present it because one of them was not seen.
 
-    ``known`` is True if only a key with an entry in the pin file may be that of an unseen server.
+    Args:
+        situation: the facts about the host.
+        pin: the pin of the key.
+        unseen: True if a server of the host was not contacted, did not answer, or presented a chain
+            that does not verify.
+        known: True to ignore such servers for a key that has no entry in the pin file.
     """
     if situation.serving(pin):
         return True
@@ -220,23 +228,27 @@ def _is_authority(situation: Situation, pin: Pin) -> bool:
 
 
 def _is_done(situation: Situation, pin: Pin) -> bool:
-    """Return True if every server uses a key already, as the pin file allows."""
+    """Return True if servers need no switch to a key.
+
+    That is so if the pin file has the key's pin as ACTIVE, every probed server presents the key,
+    and no chain of a server has a stolen key.
+    """
     entry = situation.entry(pin)
     is_active = entry is not None and entry.state == "active"
     return is_active and is_served_everywhere(situation, pin) and not _serves_stolen(situation)
 
 
 def _serves_stolen(situation: Situation) -> bool:
-    """Return True if the chain of a server has a stolen key, such as that of its authority."""
+    """Return True if the verified chain of a server has a stolen key, as leaf or authority."""
     return bool(situation.served & situation.compromised)
 
 
 def _may_be_served(situation: Situation, pin: Pin) -> bool:
     """Return True if a server that did not answer may present the key.
 
-    The role of the key's pin decides: no server presents a backup, because a backup gets another
-    role when servers may switch to it. A key without an entry in the pin file may be the leaf of a
-    pinned authority, which has no pin, unless only leaves are compared.
+    The pin file decides. A key with an entry may be served unless its role is that of a backup:
+    a backup gets another role when servers may switch to it. A key without an entry may be served
+    below a pinned authority, unless clients compare only leaves.
     """
     entry = situation.entry(pin)
     if entry is None:
@@ -265,8 +277,8 @@ def _next_key(situation: Situation, pin: Pin, *, can_wait: bool) -> _Candidate:
     Args:
         situation: the facts about the host.
         pin: the pin of the stolen or lost key.
-        can_wait: True if no server uses a stolen key: servers may then run on with their key, such
-            as a lost one in their memory, until clients accept a new key.
+        can_wait: True if no server uses a stolen key. Servers may then keep their current key (a
+            lost key can still be in their memory) until clients accept a new key.
     """
     below = below_stolen(situation)
     keys = [
@@ -296,8 +308,8 @@ def _next_key(situation: Situation, pin: Pin, *, can_wait: bool) -> _Candidate:
 def below_stolen(situation: Situation) -> frozenset[Pin]:
     """Return the pins of authorities that servers present only below a stolen key.
 
-    Clients refuse each path through them. A leaf's key is not among them: another authority can
-    certify it.
+    Clients refuse each path through these authorities. The keys of leaves are not returned, because
+    another authority can certify them.
     """
     stolen = situation.compromised
     paths = [
@@ -351,10 +363,11 @@ def _choice(situation: Situation, pin: Pin) -> _Candidate:
 
 
 def _after_publishing(situation: Situation, pin: Pin) -> Iterator[_Candidate]:
-    """Yield a key as a candidate, if servers can switch to it once the next version has its pin.
+    """Yield a key as a candidate, if servers can switch to it after the next version is published.
 
-    The candidate has the time from which the switch is safe. Nothing is yielded if no date is safe,
-    or if the latest version has the pin already.
+    The next version is the draft, with the pin of the key. The candidate has the time from which
+    the switch is safe. Nothing is yielded if no date is safe, or if the latest version has the pin
+    already.
     """
     latest = situation.deployed.latest
     is_new = pin not in situation.policy.live_pins
@@ -373,17 +386,19 @@ def _after_publishing(situation: Situation, pin: Pin) -> Iterator[_Candidate]:
 
 
 def _needs_chain(situation: Situation) -> bool:
-    """Return True if it depends on the chain of a new certificate whether clients accept its key.
+    """Return True if clients may refuse a new certificate because of the authorities above its key.
 
-    They refuse every path with a stolen key that may be an authority's.
+    That is so if the policy has the pin of a stolen key that may be an authority's: clients refuse
+    every path with such a key.
     """
     return bool(stolen_authorities(situation.policy, situation.compromised))
 
 
 def _with_clean_chain(situation: Situation) -> Situation:
-    """Return a copy of the situation in which no version refuses the authorities of a new chain.
+    """Return a copy of the situation for a new chain without a stolen key.
 
-    The path requires a chain without a stolen key, and the gate verifies it when it exists.
+    In the copy, the versions mark no key as compromised. That is safe, because the path out of the
+    emergency requires a chain without a stolen key, and the gate verifies the chain when it exists.
     """
     versions = tuple(
         replace(version, pins=_without_compromised(version.pins))
@@ -410,9 +425,10 @@ def _without_compromised(pins: PinSet) -> PinSet:
 
 
 def _without_anchor(situation: Situation) -> Violation | None:
-    """Return a violation if some clients trust only roots with stolen keys.
+    """Return a violation if the clients with some version trust only roots with stolen keys.
 
-    They accept no certificate of another authority, and the next version refuses those of these.
+    No path helps these clients: they refuse a certificate of any other authority, and the next
+    version refuses the certificates of the stolen roots.
     """
     stranded = [
         version
@@ -435,8 +451,9 @@ def _without_anchor(situation: Situation) -> Violation | None:
 def _without_common_trust(situation: Situation) -> Violation | None:
     """Return a violation if the draft and the live versions can't verify the same chain.
 
-    They trust different anchors, and have none in common: either clients refuse the certificate
-    now, or those with the next version do.
+    They trust different anchors, have none in common, and don't all verify a chain that servers
+    present now. So a new certificate would be refused: by clients with a live version now, or by
+    clients with the next version later.
     """
     alive = situation.alive
     if has_common_trust(situation):
@@ -475,8 +492,7 @@ def _steps(
         pin: the pin of the stolen or lost key.
         fact: ``stolen`` or ``lost``.
         choice: the key that servers switch to; ``None`` if they need no other key.
-        done: True if every server uses that key already, and none may use another stolen or lost
-            one.
+        done: True if servers need no switch to ``choice``, because all of them use it already.
     """
     to = choice.pin if choice else None
     gone = {pin} | ({to} if to else set()) | _in_service(situation)
@@ -515,7 +531,10 @@ def _steps(
 
 
 def _is_unpublished(situation: Situation, pin: Pin, fact: Fact) -> bool:
-    """Return True if clients can't fetch a version yet that has the draft, or refuses the key."""
+    """Return True if a version has to be published or pushed before clients have the draft's pins.
+
+    Also True if the latest version still accepts a stolen key.
+    """
     latest = situation.deployed.latest
     if latest is None or is_push_pending(situation):
         return True
@@ -526,7 +545,10 @@ def _is_unpublished(situation: Situation, pin: Pin, fact: Fact) -> bool:
 
 
 def _to_finish(situation: Situation, pin: Pin) -> list[Pin]:
-    """Return the pins of ``pin`` and of all lost keys that the pin file still accepts."""
+    """Return the pins of lost keys that the pin file still accepts, for the command ``finish``.
+
+    ``pin`` is the pin of the key that was just lost; it counts as lost, too.
+    """
     lost = situation.past.lost | {pin}
     return [entry.pin for entry in situation.policy.pins if entry.pin in lost and entry.live]
 
@@ -547,10 +569,14 @@ def _in_service(situation: Situation) -> frozenset[Pin]:
 def _spare_from(
     situation: Situation, choice: _Candidate | None, out: datetime | None
 ) -> datetime | None:
-    """Return the time from which every client accepts a new backup.
+    """Return the time from which every client accepts a new backup; ``None`` if it is unknown.
 
-    It is published at ``out``, or now if servers switch to a key that has to be published first.
-    Return ``None`` if the time is unknown.
+    Args:
+        situation: the facts about the host.
+        choice: the key that servers switch to; ``None`` if they need no other key.
+        out: when the version without the stolen or lost key can be published; ``None`` if no
+            version is needed. The backup is published with it, or now if ``choice`` has to be
+            published before the switch.
     """
     is_first = out is None or (choice is not None and choice.publish_first)
     out = situation.now if out is None or is_first else out

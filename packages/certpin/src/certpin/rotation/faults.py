@@ -1,8 +1,8 @@
 """The faults for which clients refuse a chain that a server will present, whatever is pinned.
 
-A chain may have several paths to an anchor. OpenSSL takes one of them, and tries no other one if a
-certificate on it has a fault. ``certpin.x509.validation`` finds the fault of one path, and
-``certpin.rotation.prospect`` compares the pins.
+A chain may have several paths to an anchor. OpenSSL takes one of them. If a certificate on that
+path has a fault, OpenSSL tries no other path. ``certpin.x509.validation`` finds the fault of one
+path, and ``certpin.rotation.prospect`` compares the pins.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ if TYPE_CHECKING:
 def chain_fault(prospect: Prospect, policy: HostPolicy | None, now: datetime) -> PathFault | None:
     """Return why clients with a policy refuse the certificates of a chain, whatever is pinned.
 
-    The reason is a fault that `path_fault` finds. It counts if every path has one, or the path that
-    OpenSSL takes: OpenSSL doesn't try another one if that path has a fault. Nor does it if that
-    path leads to no trust anchor, so this is a fault, too, if another path leads to one.
+    There are three reasons:
+
+    - the path that OpenSSL takes has a fault that `path_fault` finds: OpenSSL tries no other path;
+    - that path leads to no trust anchor, although another path does;
+    - every path has a fault.
 
     Args:
         prospect: the chain. Only one that a server sends as it is (``sent``) is checked.
@@ -46,12 +48,13 @@ def chain_fault(prospect: Prospect, policy: HostPolicy | None, now: datetime) ->
 
 
 class _Ways(NamedTuple):
-    """The paths of clients with a policy in a chain, each as DER.
+    """The paths that clients with a policy can build from a chain. A certificate is in DER.
 
     Attributes:
         taken: the path that OpenSSL takes; empty if it is unknown.
         ended: the paths that end at a trust anchor.
-        unended: the paths of clients of the platform that end at no known root.
+        unended: for clients that trust the platform's roots, the paths that end at no known root;
+            otherwise empty.
         roots: the roots at which a path has to end; empty if it may end at each anchor.
     """
 
@@ -117,10 +120,10 @@ def _has_leaf(prospect: Prospect) -> bool:
 
 
 def _fitting(way: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    """Return a path up to the first certificate that names another issuer than the next one.
+    """Return the part of a path that OpenSSL builds: up to the first issuer that doesn't fit.
 
-    OpenSSL takes no issuer that doesn't fit the authorityKeyIdentifier, such as an older
-    certificate of a root that was signed again with its key.
+    An issuer doesn't fit if the authorityKeyIdentifier of the certificate below names another one.
+    For example, the issuer may be an older certificate of a root with the same key.
     """
     with suppress(Exception):  # of many types: `path_fault` refuses what can't be read
         certificates = map(Certificate.from_der, way)
@@ -154,9 +157,10 @@ def _way_fault(
 
 
 def _dead_end(taken: tuple[bytes, ...], good: list[tuple[bytes, ...]]) -> PathFault:
-    """Return the fault of the path that OpenSSL takes if it leads to no anchor, and others do.
+    """Return the fault that OpenSSL takes a path to no anchor, although another path leads to one.
 
-    The fault names the last issuer that is sent before the one on a good path.
+    The fault names the first certificate of ``taken`` that is not on the path in ``good``. If
+    ``good`` has several paths, it is the one for which ``taken`` differs last.
 
     Args:
         taken: the path that OpenSSL takes.
@@ -179,7 +183,9 @@ def _dead_end(taken: tuple[bytes, ...], good: list[tuple[bytes, ...]]) -> PathFa
 def _required_roots(policy: HostPolicy | None) -> set[bytes]:
     """Return the roots at which a path has to end; empty if it may end at each anchor.
 
-    See ``trust_alone``: the other trust anchors have an issuer with the name of one of them.
+    A path may end at each anchor if one of them is an intermediate without its issuer among the
+    anchors: ``trust_alone`` then lets OpenSSL end paths at intermediates. Also empty if the clients
+    trust the platform's roots.
     """
     if policy is None or policy.trust is None:
         return set()
@@ -189,7 +195,10 @@ def _required_roots(policy: HostPolicy | None) -> set[bytes]:
 
 
 def _without_root(taken: tuple[bytes, ...]) -> PathFault:
-    """Return the fault of a path to an anchor that is no root, and has no trusted issuer."""
+    """Return the fault of a path that ends at an intermediate, because its root is not trusted.
+
+    The intermediate may be an anchor itself, but these clients require a root at the end of a path.
+    """
     certificate = Certificate.from_der(taken[-1])
     issuer = short_name(read_facts(taken[-1]).issuer)
     return PathFault(
@@ -211,11 +220,17 @@ def _taken_way(
 ) -> tuple[bytes, ...]:
     """Return the path that OpenSSL builds; empty if it is unknown.
 
-    At each certificate it takes an issuer among the anchors before one that was sent, and one that
-    is valid now before others (crypto/x509/x509_vfy.c, build_chain). It ends at the first anchor
-    only if ``trust_alone`` lets a path end at an intermediate (``is_partial``). A server's
-    certificate that is an anchor ends no path: OpenSSL adds the issuers that are sent, and looks
-    for it afterwards.
+    Above each certificate, OpenSSL prefers an issuer among the anchors to one that was sent. Then
+    it prefers one that is valid now (crypto/x509/x509_vfy.c, build_chain). The server's own
+    certificate ends no path, even if it is an anchor.
+
+    Args:
+        prospect: the chain.
+        policy: the policy of the clients; ``None`` for clients without one.
+        ways: the possible paths.
+        now: the time at which the chain is presented.
+        is_partial: True if a path may end at an intermediate that is an anchor (``trust_alone``).
+            The path then ends at its first anchor, and otherwise at its last one.
     """
     anchors, preference = anchors_of(prospect, policy), _preference(prospect, policy, now)
     remaining, depth = ways, 1
@@ -235,7 +250,10 @@ def _taken_way(
 def _preference(
     prospect: Prospect, policy: HostPolicy | None, now: datetime
 ) -> dict[bytes, tuple[bool, bool, int]]:
-    """Return the rank of each possible issuer: OpenSSL takes the one with the lowest rank."""
+    """Return the rank of each possible issuer, by its DER. OpenSSL takes the lowest rank.
+
+    Anchors come before other certificates, then certificates that are valid at ``now``.
+    """
     anchors = anchors_of(prospect, policy)
     sent = (each.der for each in sent_certificates(prospect))
     issuers = dict.fromkeys((*anchors, *sent))
@@ -275,7 +293,11 @@ def _other_key(
 
 
 def _is_named(issuer: bytes, der: bytes) -> bool:
-    """Return True if a certificate names another as its issuer. Its signature is not verified."""
+    """Return True if OpenSSL may take the certificate ``issuer`` as the issuer of ``der``.
+
+    Compared are the names, the key identifier and the signature algorithm. Not checked: the
+    signature.
+    """
     above, below = read_facts(issuer), read_facts(der)
     if below.issuer is None or below.issuer != above.subject:
         return False

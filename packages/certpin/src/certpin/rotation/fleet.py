@@ -3,12 +3,14 @@
 The safety rules (the gate) and the simulation use these functions, so that their numbers are the
 same. The numbers are *expected numbers* of clients, rounded up. They are computed, not sampled.
 
-A fleet consists of cohorts: the clients that fetch versions, the users of each app, and the clients
-of each binary of an unknown app. A client is in one cohort, and holds one version at a time.
-Versions arrive in a cohort by curves: the share of clients that have a version after a time. The
-clients of a cohort are numbered from the fastest to the slowest, and a client has the same number
-in each curve: it is always as fast. So a version has arrived at the clients with the numbers below
-a count, and the last version that has arrived is the one that a client holds.
+A fleet consists of cohorts. A cohort is a group of clients that get versions in the same way: the
+clients that fetch versions, the users of one app, or the clients with one binary of an unknown app.
+A client is in one cohort, and holds one version at a time.
+
+Each version has a curve: the share of the cohort that has it, by the time since it came out. The
+clients of a cohort are numbered from the fastest to the slowest, in the same order for each curve.
+So if a version has arrived at N clients, these are the clients 0 to N - 1. A client holds the last
+of the versions that have arrived at it.
 
 Times are seconds since 1970, without fractions.
 """
@@ -51,19 +53,22 @@ class Arrival:
 
     Times are seconds since 1970, or since the beginning of a simulation.
 
+    Several pin sets may have been published under one version number. Then each pin set has its own
+    ``Arrival``.
+
     Attributes:
-        number: the number of the version; 0 for no version, after the end of the last release of an
-            app.
-        at: the time at which it came out; ``ALWAYS`` for the version that every client has from the
-            beginning.
-        curve: the share of the cohort that has it, by the time since it came out.
-        by: the time from which every client has it, even if the share of the curve is still below
-            1; ``None`` if only the curve counts.
-        after: the arrival of another version; only clients that already have that version can have
-            this one. ``None`` if there is no such condition.
-        until: the time at which another pin set with the same number replaced it: clients that had
-            not fetched this one by then get the other one, and the other clients keep this one.
-            ``None`` if it was not replaced.
+        number: the number of the version; 0 means that clients hold no version any more, because
+            the last release of their app has ended.
+        at: the time at which the version came out; ``ALWAYS`` for the version that every client has
+            from the beginning.
+        curve: the share of the cohort that has the version, by the time since it came out.
+        by: the time from which every client has the version, even if the share of the curve is
+            still below 1; ``None`` if only the curve counts.
+        after: the arrival of a version that a client must have before it can get this one; ``None``
+            if there is no such condition.
+        until: the time at which another pin set with the same number replaced this one. Clients
+            that fetched this one before keep it; all others get the other one. ``None`` if it was
+            not replaced.
         copy: the index of this pin set among those with its number, in the order of their times.
     """
 
@@ -203,8 +208,8 @@ def clients_at_risk(
 ) -> int | None:
     """Return the expected number of clients that hold one of these versions, each counted once.
 
-    If clients reported these versions, the result is at least the number of reports, but never more
-    than the fleet.
+    If more clients reported these versions than expected, their number is returned, but at most the
+    number of all clients.
 
     Args:
         situation: the facts about a host. Its deployed versions and delays are used.
@@ -212,7 +217,8 @@ def clients_at_risk(
         at: the time; by default ``situation.now``.
 
     Returns:
-        The number; ``None`` if the number of clients that may hold one of the versions is unknown.
+        The number. ``None`` if the number of clients that may hold one of the versions is unknown,
+        and no client reported one.
     """
     versions = list(versions)
     numbers = {version.number for version in versions}
@@ -314,9 +320,15 @@ def _fetched_arrivals(
 ) -> list[Arrival]:
     """Return how a fetched version comes to clients: one arrival for each pin set with its number.
 
-    Usually one pin set has the number. If another was published later under the same number, the
-    slower clients get that one, at the time at which they would have got the first. The latest pin
-    set comes first.
+    Usually one pin set has the number. If another one was published later under the same number,
+    the clients that had not fetched the first one by then get the later one, as late as they would
+    have got the first. The latest pin set comes first in the result.
+
+    Args:
+        deployed: the published versions.
+        version: the version.
+        curve: the share of clients that have a fetched version, by the time since it came out.
+        by: the time (Unix seconds) by which every client has the version; ``None`` if not recorded.
     """
     known = _same_number(deployed, version.number)
     times = [seconds_of(each.fetched) for each in known if each.fetched]
@@ -329,9 +341,11 @@ def _fetched_arrivals(
 def _is_of(arrival: Arrival, copies: set[tuple[int, int]]) -> bool:
     """Return True if the pin set that ``arrival`` brings to clients is one of those to count.
 
-    Several pin sets can have one version number. So ``copies`` has a pair for each pin set to
-    count: the number and ``Arrival.copy``. If no pair has the number of ``arrival``, every pin set
-    with that number counts.
+    Args:
+        arrival: the arrival of a pin set.
+        copies: a pair for each pin set to count: its version number and its ``Arrival.copy``, which
+            tells apart pin sets with the same number. If no pair has the number of ``arrival``,
+            every pin set with that number counts.
     """
     known = {copy for number, copy in copies if number == arrival.number}
     return not known or arrival.copy in known

@@ -73,9 +73,13 @@ def check_step(
     Args:
         situation: the facts about the host before the step. For ``publish``, its pin file
             (``pins``) must already have the version number under which it will be published.
-        step: ``stage``, ``publish``, ``activate``, ``serve``, ``retire`` or ``remove``.
-            ``activate`` allows servers to use a key, and ``serve`` is its first use by a server.
-            ``retire`` records that no server uses the key any more.
+        step: the step:
+            ``stage`` adds a pin to the pin file;
+            ``publish`` gives the pin file to clients as a new version;
+            ``activate`` allows servers to use a key;
+            ``serve`` is the first use of the key by a server;
+            ``retire`` records that no server uses the key any more;
+            ``remove`` removes the pin from the pin file.
         pin: the pin of the step; ``None`` for ``publish``.
         prospects: the chains that servers may present after ``activate`` or ``serve``, as far as
             they are known. Without them, only the key is known.
@@ -95,11 +99,11 @@ def check_step(
 def relies_on_ends(
     situation: Situation, found: Sequence[Violation], if_held: Sequence[Violation]
 ) -> list[Violation]:
-    """Return a violation if a step is safe only if an unconfirmed clock is right.
+    """Return a violation if a step is safe only because of a date, and no clock is confirmed.
 
     A version of the pin set has ended when no client holds it any more. If the end follows from a
-    date, a clock that is ahead lets a version seem to have ended too early. The clock is confirmed
-    if the time of a server agrees with it.
+    date, and this machine's clock is ahead, a version seems to have ended too early. The clock is
+    confirmed if the time that a server reports agrees with it.
 
     Args:
         situation: the facts about the host, with the evidence about the time.
@@ -122,7 +126,10 @@ def relies_on_ends(
 def _step_rules(
     situation: Situation, step: GatedStep, pin: Pin | None, prospects: Sequence[Prospect]
 ) -> Iterator[Violation]:
-    """Yield the violations of one step of a rotation, except those of the rules about the clock."""
+    """Yield the violations of one step of a rotation, except those of the rules about the clock.
+
+    The arguments are those of ``check_step``.
+    """
     found: tuple[Violation | None, ...]
     if step == "publish":
         found = _publish_rules(situation)
@@ -162,8 +169,8 @@ def _becomes_active(situation: Situation, pin: Pin) -> bool:
     """Return True if a step lets servers use the key of a pin that they may not use yet.
 
     That is so if the pin file has the pin, and its state is not ACTIVE. Otherwise servers use the
-    key already, or its authority is pinned instead, and the step only renews a certificate. To
-    refuse a renewal would only let the certificate expire.
+    key already, or the pin of its authority is in the pin file instead, and the step only renews a
+    certificate. A renewal is not refused, because the current certificate would expire then.
     """
     entry = situation.entry(pin)
     return entry is not None and entry.state != "active"
@@ -454,7 +461,10 @@ def server_states(situation: Situation) -> tuple[ServerStatus, ...]:
 
 
 def _divided(situation: Situation) -> dict[str, list[str]]:
-    """Return the servers with different keys at their addresses, and those addresses (vantages)."""
+    """Return the servers with different keys or problems at their IP addresses.
+
+    The result is a dict from the name of each server to the descriptions of its addresses.
+    """
     answers: dict[str, dict[str, tuple[Pin | None, str]]] = {}
     for each in situation.sightings:
         answers.setdefault(each.server, {})[each.vantage] = each.leaf, each.problem
@@ -527,7 +537,8 @@ def new_observations(situation: Situation, who: str) -> tuple[Event, ...]:
     """Return the journal entries for the servers that answered a probe.
 
     A server with the same key and problem as in its last entry gets a new entry only once a day. If
-    its IP addresses present different keys, that of the last entry is recorded, or else any.
+    the IP addresses of a server present different keys, only one key is recorded: the key of the
+    last entry if an address still presents it, or else any of them.
 
     Args:
         situation: the facts about the host, with its probe results (``sightings``).

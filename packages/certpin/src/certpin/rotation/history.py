@@ -101,10 +101,15 @@ class History:
         return frozenset(event.version for event in signed if event.version is not None)
 
     def unadopted(self, expired: datetime) -> tuple[int, ...]:
-        """Return the signed versions that some client may have lacked at the time ``expired``.
+        """Return the signed versions that some client may not have had yet at ``expired``.
 
-        If the signatures of the newest version expired then, no client could fetch it after that.
-        So clients may still hold older versions, although T_adopt has passed since the pushes.
+        ``expired`` is the time at which the signatures of the newest version expired: from then on,
+        clients could fetch no version. A version had reached every client only if T_adopt (the sum
+        of the clients' delays) had passed since clients could first fetch it. Versions that were
+        never pushed (uploaded) are left out.
+
+        Returns:
+            The numbers of the versions.
         """
         adopt, signed = (self.timing or AdoptionDelays()).adopt, self.signed_versions
         return tuple(
@@ -185,7 +190,8 @@ class History:
     def missing_steps(self, policy: HostPolicy) -> dict[Pin, tuple[StepName, ...]]:
         """Return the steps that led to the states in the pin file, and that the journal lacks.
 
-        A crash after the write of the pin file leaves such steps (decision 22).
+        Such steps are left by a crash: commands write the pin file first, and then the journal
+        (decision 22).
 
         Args:
             policy: a policy in the pin file.
@@ -206,10 +212,13 @@ class History:
         return found
 
     def _lacks_switch(self, pattern: HostPattern, entry: HostPin) -> bool:
-        """Return True if an ACTIVE pin was a backup, and no ``activate`` is recorded for it.
+        """Return True if a pin was a backup before, and the journal has no ``activate`` for it.
 
-        The steps of a pattern that covers the same hosts count. A pin that had its role in its
-        first version needs no step.
+        A pin that had its role in its first version was no backup, and needs no ``activate``.
+
+        Args:
+            pattern: the host pattern. Events for patterns that cover the same hosts count, too.
+            entry: the pin in the pin file, with the state ACTIVE.
         """
         if entry.role == "backup":
             return False
@@ -250,10 +259,10 @@ def journal_path(pin_file: Path) -> Path:
 
 
 def journal_of(pin_file: Path) -> Path:
-    """Return the path of the journal like ``journal_path``, if no other journal may be meant.
+    """Return the path of the journal like ``journal_path``; refuse a second journal beside a link.
 
-    With a journal beside the target of a link and another one beside the link, releases would be
-    missed.
+    If there were two journals, one beside a link and one beside its target, the versions that are
+    recorded only in the first would not be read.
 
     Raises:
         JournalError: the pin file is a symbolic link, and the journal beside the link is not only a
@@ -270,14 +279,16 @@ def journal_of(pin_file: Path) -> Path:
 
 
 def other_beside_link(pin_file: Path, own: Path) -> Path | None:
-    """Return the other file or folder of the same name, if a pin file is a symbolic link.
+    """Return another file or folder beside a link to the pin file, with the same name as ``own``.
 
     Args:
         pin_file: the pin file, or a link to it.
-        own: a file or folder of the pin file, beside the target of the link.
+        own: the path of a file or folder beside the pin file (the target of the link), such as its
+            journal.
 
     Returns:
-        The one beside the link; ``None`` if there is none, or if it is only a link to ``own``.
+        The path beside the link. ``None`` if ``pin_file`` is no link, if there is no such file or
+        folder, or if it is only a link to ``own``.
     """
     beside = pin_file.with_name(own.name)
     if not pin_file.is_symlink() or not beside.exists():
@@ -331,8 +342,8 @@ def corrected(events: Iterable[Event]) -> tuple[Event, ...]:
     """Return the events of a journal with corrected times, sorted by time.
 
     A ``clock`` event names earlier lines with times from a clock that was ahead. The events of
-    these lines get the time of the ``clock`` event, if that is earlier. A later ``clock`` event may
-    correct an earlier one.
+    these lines get the time of the ``clock`` event, if their time is later. A later ``clock`` event
+    may correct an earlier one.
     """
     events = tuple(events)
     by_line = {event.digest: event for event in events if event.digest}
@@ -423,8 +434,10 @@ def _merged(known: Version, again: Version) -> Version:
 def _fetched(known: Version, again: Version) -> datetime | None:
     """Return the time from which clients can fetch a version that was published twice.
 
-    If the first publish still waits for its push (the upload of the signed pin set), and the second
-    one needs no push, the time is that of the second one.
+    It is that of the first publish (``known``), or of the second one (``again``) if clients can't
+    fetch the version by the first. If the first publish still waits for its push (the upload of the
+    signed pin set), and the second one needs no push, it is also that of the second one. Return
+    ``None`` if clients can't fetch the version by either, because it is only in binaries.
     """
     if known.pending and again.fetched is not None and not again.pending:
         return again.fetched
@@ -468,10 +481,11 @@ def _is_pending(known: Version, again: Version) -> bool:
 
 
 def _push(versions: list[Version], event: Event) -> None:
-    """Record in ``versions`` that clients can fetch a signed version since its upload in ``event``.
+    """Record a push (the upload of a signed version): clients can fetch the version from then on.
 
-    A second push has a note: the signatures had expired, so that clients could fetch no version for
-    a while. ``versions`` is changed in place.
+    ``event`` is the push in the journal. The time of the first push of a version counts. It is
+    replaced only by a push with a note: the signatures had expired before that push, so that
+    clients could fetch no version for a while. ``versions`` is changed in place.
     """
     for index, known in enumerate(versions):
         again = event.note and known.fetched is not None
@@ -482,9 +496,15 @@ def _push(versions: list[Version], event: Event) -> None:
 def fetched_again(
     deployed: DeployedVersions, numbers: Iterable[int], now: datetime
 ) -> DeployedVersions:
-    """Return a copy in which clients can fetch these versions only from ``now`` on.
+    """Return a copy in which clients can fetch some versions only from ``now`` on.
 
-    Their signatures have expired, and were not renewed yet.
+    The copy is for versions with signatures that have expired and were not renewed yet: until then,
+    clients can't fetch them.
+
+    Args:
+        deployed: the published versions.
+        numbers: the numbers of these versions.
+        now: the current time.
     """
     late = set(numbers)
     return replace(
@@ -518,8 +538,8 @@ def _states(events: Sequence[Event], pattern: HostPattern) -> Iterator[tuple[Pin
 def _published_pins(pins: PinSet, pattern: HostPattern) -> Iterator[HostPin]:
     """Yield the pins that a published version has for the hosts of a pattern.
 
-    If the version has other patterns, those are the pins of the policies for the example hosts.
-    Policies that it has only for some host below a wildcard don't count.
+    If the version has no policy with this pattern, they are the pins of the policies for the
+    example hosts of the pattern (``HostPattern.examples``).
     """
     own = list(filter(None, pins.policies_at(pattern, pins)))
     policies = own or filter(None, map(pins.policy_for, pattern.examples()))
@@ -553,8 +573,8 @@ def contradictions(history: History) -> tuple[str, ...]:
 def contradicting(history: History) -> tuple[tuple[Event, str], ...]:
     """Return the events that contradict earlier ones, each with the contradiction as a sentence.
 
-    The sentences have no full stop. An example is a version that was published twice with different
-    pins, until a higher version is published after both.
+    The sentences have no full stop. For example, two events published one version number with
+    different pins. That is reported until a higher version is published after both.
     """
     return (*_version_contradictions(history.events), *_pin_contradictions(history.events))
 
@@ -609,10 +629,10 @@ def _pin_contradictions(events: Sequence[Event]) -> Iterator[tuple[Event, str]]:
 
 
 def _may_be_recorded(before: State, state: State) -> bool:
-    """Return True if a journal may record that a pin goes from one state to the other.
+    """Return True if a journal with a pin in the state ``before`` may legally record ``state``.
 
-    The state ADOPTED is computed and never recorded, so a recorded pin may go from PUBLISHED to
-    ACTIVE.
+    The state ADOPTED is computed and never recorded, so a change from PUBLISHED to ACTIVE is legal,
+    too.
     """
     if before == state or may_follow(before, state):
         return True

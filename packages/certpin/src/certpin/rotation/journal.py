@@ -18,6 +18,10 @@ The events move pins through these states:
                                                       any state → COMPROMISED
                            any state before REMOVED → LOST → REMOVED
 
+The pin of a key that was made is GENERATED. It is STAGED when the draft (the pin file) has it,
+PUBLISHED when a published version has it, ADOPTED when every client accepts it, ACTIVE when servers
+may use the key, and RETIRING when no server uses the key any more.
+
 A STAGED pin may be taken out of the draft again. A backup that was never needed becomes REMOVED
 without having been ACTIVE. ACTIVE and RETIRING go both ways: while clients accept the old key, a
 server may return to it. The key of a LOST pin no longer exists: clients may still accept it, no
@@ -89,12 +93,12 @@ _FIXES: dict[State, str] = {
 
 
 def may_follow(state: State, following: State) -> bool:
-    """Return True if a pin may go from ``state`` to ``following``."""
+    """Return True if the change of a pin from ``state`` to ``following`` is legal."""
     return following in TRANSITIONS[state]
 
 
 def require_transition(pin: Pin, state: State, following: State) -> None:
-    """Require that a pin may go from ``state`` to ``following``.
+    """Require that the change of a pin from ``state`` to ``following`` is legal.
 
     Raises:
         ConfigError: the transition is illegal.

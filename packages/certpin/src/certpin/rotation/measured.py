@@ -59,14 +59,14 @@ class ReportedUsage:
 
 @dataclass(frozen=True)
 class Threshold:
-    """The minimum use of newer versions of the pin set, from which an old version counts as unused.
+    """The conditions under which an old version of the pin set counts as unused.
 
     Some clients may still report the old version. The user accepts that these are locked out.
 
     Attributes:
         share: more than 1/2 and at most 1. On each of ``days`` whole days in a row, at most
             ``1 - share`` of the number ``clients`` may report the old version or an older one.
-        clients: the least number of clients that must report on each of these days.
+        clients: the least number of clients that must report any version on each of these days.
         days: the number of whole days in a row, at least seven (``CYCLE``).
 
     Raises:
@@ -92,9 +92,9 @@ class Threshold:
 
     @property
     def max_lost(self) -> int:
-        """The most clients that may report the old version or an older one on each of the days.
+        """The largest number of clients that may report the old version or an older one on a day.
 
-        They may be locked out.
+        The user accepts that so many clients are locked out.
         """
         return int((1 - self.share) * self.clients)
 
@@ -106,7 +106,7 @@ def measured(
     now: datetime,
     threshold: Threshold | None = None,
 ) -> DeployedVersions:
-    """Return a copy of the deployed versions, completed by the usage that clients reported.
+    """Return a copy of the deployed versions that also has the usage that clients reported.
 
     Args:
         deployed: the versions, as read from the journal.
@@ -236,13 +236,24 @@ def _negligible_since(
 ) -> datetime | None:
     """Return the time from which so few clients report a version that their lockout is accepted.
 
-    The time is the beginning of the current day in UTC. It is returned only if, on each of the last
-    ``threshold.days`` whole days, few enough clients reported the version or an older one, and
-    enough clients reported any version. These days must begin after the delays other than
-    ``opened`` have passed since clients could fetch a higher version. Otherwise the result is
-    ``None``, as for a version that a binary has, or that clients can't replace by a higher one.
+    This is the beginning of the current day in UTC, if all of these conditions are met:
 
-    ``counts`` has the number of clients that reported, by version and day.
+    - clients can fetch a higher version, and no app has this one in its binary;
+    - on each of the last ``threshold.days`` whole days, at most ``threshold.max_lost`` clients
+      reported this version or an older one, and at least ``threshold.clients`` clients reported any
+      version;
+    - when these days began, the delays other than ``opened`` had passed since clients could first
+      fetch a higher version.
+
+    Otherwise the result is ``None``.
+
+    Args:
+        deployed: the published versions.
+        version: the version.
+        counts: the number of clients that reported, by version and day.
+        timing: the delays of the clients.
+        now: the current time.
+        threshold: the conditions that the user gave.
     """
     out = deployed.superseded_at(version)
     if out is None or version.bundled is not None:

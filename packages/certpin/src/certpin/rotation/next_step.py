@@ -4,7 +4,7 @@ The action is derived from the facts about the host, with the same safety rules 
 the action (on the right) of the first condition that is true:
 
     a stolen or lost key is not dealt with      emergency
-    a version waits for its push                push
+    a signed version is not uploaded yet        push
     the pin file differs from the last version  publish
     servers may use a new key                   install its certificate on every server
     clients refuse the chain of a server        repair: let it present another
@@ -190,8 +190,8 @@ def _repair(situation: Situation) -> NextStep | None:
 def _clearing(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep | None:
     """Return the action ``finish`` for the first key that a later key has replaced.
 
-    ``None`` if there is no such key. The action has violations if the key can't be removed yet, for
-    example because a server still uses it.
+    Return ``None`` if there is no such key. The action has violations if the key can't be removed
+    yet, for example because a server still uses it.
     """
     pin = next(iter(old_pins(situation, activated)), None)
     if pin is None:
@@ -212,10 +212,11 @@ def _unrecorded(situation: Situation) -> NextStep | None:
 
 
 def _backup(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep | None:
-    """Return the action ``start`` if no backup is left without the keys in use and the old ones.
+    """Return the action ``start`` if no backup is left besides the keys in use and the old ones.
 
-    ``None`` if one is left. An old key that no server uses can't be removed while it is the last
-    pin outside the served chain.
+    Old keys are those that a later key has replaced. Otherwise return ``None``. A new backup comes
+    first, because an old key can't be removed while its pin is the last one outside the served
+    chain.
     """
     used = situation.served or frozenset(
         entry.pin for entry in situation.policy.pins if entry.in_service
@@ -227,10 +228,12 @@ def _backup(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep
 def _adoption(situation: Situation) -> NextStep | None:
     """Return the action ``switch`` to a new key, with its date if not all clients accept it yet.
 
-    A new key was started, and a backup is left besides it: the last one is kept as the backup. If
-    there are several keys that wait, the action is for one with an unknown date, or else for the
-    one with the latest date. If none waits, it is for the last one of the pin file. ``None`` if
-    there is no such key.
+    A key that is the only backup is not considered: it stays the backup.
+
+    If the pins of several new keys are published, and some client doesn't accept them yet, the
+    action is for the key with an unknown date, or else with the latest date. If all clients accept
+    the pins of the new keys, it is for the last of these keys in the pin file. Return ``None`` if
+    there is no new key.
     """
     waiting = [
         pin

@@ -72,16 +72,16 @@ class Plan:
         steps: the steps, up to the first one that the safety rules refuse.
         violations: the safety rules that the next step would break; empty if the steps lead to the
             new key.
-        broken: the safety rules that are broken before the first step. They end no plan, because
-            its steps may be what mends them.
-        renew_by: when the first of the served certificates expires, if that is before servers may
-            use the new key. Then the certificate has to be renewed with its current key. ``None``
-            if the new key comes in time.
-        reissue_by: when the first certificate of the path that clients verify in the new chain
-            expires, if they refuse the chain from then on, and servers may use it only later. Then
-            another certificate has to be issued for the new key. ``None`` if the chain is valid on
-            that date, or if only the key is known.
-        ending_authority: the name of an authority, if it is its certificate that expires at
+        broken: the safety rules that are broken before the first step. They don't end the plan,
+            because its steps may repair that.
+        renew_by: the first expiry of a certificate that servers present now, if it is before they
+            may use the new key. The certificate then has to be renewed with its current key.
+            ``None`` if no certificate expires so early.
+        reissue_by: the first expiry of a certificate of the new chain, if clients refuse the chain
+            because of it by the date from which servers may use the chain. Then another certificate
+            has to be issued for the new key. ``None`` if the chain is still valid on that date, or
+            if only the key is known.
+        ending_authority: the name of the authority with the certificate that expires at
             ``reissue_by``; empty if it is the certificate of the new key.
     """
 
@@ -94,10 +94,11 @@ class Plan:
     broken: tuple[Violation, ...] = ()
 
     def until_publish(self, violations: Sequence[Violation]) -> Plan:
-        """Return the plan up to its first publish, if safety rules refuse that; else this plan.
+        """Return the steps before the first publish as a plan, if other hosts refuse that publish.
 
         Args:
-            violations: the rules that a publish would break at other hosts of the pin file.
+            violations: the rules that the publish would break at other hosts of the pin file. If
+                there are none, or the plan has no publish, this plan is returned.
         """
         acts = [step.act for step in self.steps]
         if not violations or "publish" not in acts:

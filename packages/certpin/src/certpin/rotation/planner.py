@@ -8,8 +8,10 @@
     retire each old key             when no server presents it
     remove it, and publish
 
-The draft is the pin file that would be published next. A version is alive while some client may
-hold it. A chain that clients accept by the pin of an authority is only served.
+To push is to upload a signed version, to stage is to put a pin into the draft, and to activate is
+to allow servers to use a key. The draft is the pin file that would be published next. A version is
+alive while some client may hold it. If clients accept the new chain by the pin of an authority, the
+only step is to serve it.
 
 The steps are then rehearsed on a copy of the situation (the facts about the host). The rehearsal
 applies the same safety rules (``certpin.rotation.gate``) as the commands that take the steps, to
@@ -75,7 +77,8 @@ class _Goal:
         begin: the time of the plan.
         prospects: the chains that servers may present, as far as they are known; empty if only the
             key is known.
-        guard: more rules for the servers' use of the chain, by the facts at that time.
+        guard: a function for more rules: it returns those that the use of the chain would violate,
+            by the facts about the host that it gets.
         needs_pin: False if clients accept the chain by the pins of its authorities, so that the key
             itself needs no pin.
     """
@@ -191,9 +194,9 @@ def _cannot_begin(situation: Situation, to: Pin) -> Iterator[Violation]:
 def _needs_pin(situation: Situation, to: Pin, prospects: Sequence[Prospect]) -> bool:
     """Return True if servers may use the chain only with the pin of its key, ``to``.
 
-    A known chain needs no pin of its key if the draft has a pin of its
-    authorities that clients compare, or if clients would refuse it with the pin, too. A leaf's pin
-    has no effect with ``match = "ca"``.
+    If only the key is known, the result is True. If clients compare only authorities (``match =
+    "ca"``), so that a leaf's pin has no effect, it is False. Otherwise it is True if the draft has
+    the pin already, or if clients with the draft accept the chain only with the pin.
     """
     if not prospects:
         return True
@@ -273,9 +276,10 @@ def _clear_away(situation: Situation, old: tuple[Pin, ...]) -> list[Step]:
 
 
 def _has_spare(situation: Situation, to: Pin, old: tuple[Pin, ...]) -> bool:
-    """Return True if the draft has a backup left after ``to`` is served and ``old`` are removed.
+    """Return True if the draft has a backup left when servers use ``to``, and ``old`` are removed.
 
-    Unlike the safety rule, this requires a backup in the modes that don't enforce pins, too.
+    The safety rule requires a backup only in the mode that enforces pins; this function does so in
+    each mode.
     """
     if situation.policy.is_own_backup_without({*old, *situation.past.lost, *situation.compromised}):
         return True
@@ -284,9 +288,9 @@ def _has_spare(situation: Situation, to: Pin, old: tuple[Pin, ...]) -> bool:
 
 
 def _first_end(certificates: Iterable[Certificate], last: datetime | None) -> datetime | None:
-    """Return when the first of the certificates expires, if it is not after the time ``last``.
+    """Return the first expiry of these certificates, if it is not after the time ``last``.
 
-    Otherwise return ``None``, also if ``last`` is ``None``, or if no expiry is known.
+    Otherwise return ``None``; also if ``last`` is ``None``, or if no expiry is known.
     """
     first = min(filter(None, map(_expiry_of, certificates)), default=None)
     return first if first is not None and last is not None and first <= last else None
@@ -295,8 +299,15 @@ def _first_end(certificates: Iterable[Certificate], last: datetime | None) -> da
 def _ending_path(situation: Situation, goal: _Goal, last: datetime | None) -> list[Certificate]:
     """Return the certificates of the known chain that clients need, if they refuse it at ``last``.
 
-    They are those of the paths that clients verify at the beginning of the plan, or if no path is
-    known, all that servers will send. A cross-certificate that no client needs may expire.
+    For each policy with clients that refuse the chain then, these are the certificates of the path
+    that the clients verify at the beginning of the plan, or all that servers will send if no path
+    verifies. Certificates that no client needs are left out, such as a cross-certificate that may
+    expire. The result is empty if no client refuses the chain.
+
+    Args:
+        situation: the facts about the host.
+        goal: the new key and its chain.
+        last: the last date of the plan; ``None`` if it has none.
     """
     if last is None:
         return []
@@ -351,7 +362,11 @@ def _dated(
 
 
 def _needs_chain(situation: Situation, goal: _Goal) -> bool:
-    """Return True if clients accept the assumed chain, and the key leaves it open if they do."""
+    """Return True if the gate needs the chain of the new key: its pin alone does not decide.
+
+    That is so if only the key is known, the plan assumes a chain that clients with some version
+    accept, and these clients may refuse another chain with this key.
+    """
     by_key = conclusions(situation, prospects_of_key(situation, goal.pin))
     assumed = conclusions(situation, goal.chains(situation))
     return not goal.prospects and any(
@@ -378,9 +393,11 @@ def _check(step: Step, situation: Situation, goal: _Goal) -> tuple[Violation, ..
 
 
 def _only_expires(situation: Situation, goal: _Goal) -> bool:
-    """Return True if the known chain had no fault at the time of the plan, when it was not expired.
+    """Return True if the known chain had no fault at the time of the plan, by each policy in use.
 
-    The situation is that of a later date, with the versions that clients hold then.
+    If it has a fault at a later date, a certificate has then only expired, which
+    ``Plan.reissue_by`` reports. ``situation`` has the later date, and the versions that clients
+    hold then.
     """
     return all(
         chain_fault(prospect, policy, goal.begin) is None

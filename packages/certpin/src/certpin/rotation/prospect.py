@@ -1,15 +1,16 @@
 """The chain that a server will present, and whether clients with a policy accept it.
 
 ``conclude`` runs ``pins.verify`` on a whole chain, with the policy of one version of the pin set,
-which may also require SCTs. If only a part of the chain is known, such as the key for which an
-authority has not issued the certificate yet, ``conclude`` verifies each chain that the known part
-allows. If all results are equal, the conclusion is certain. Otherwise the conclusion is ``open``,
-and no step of a rotation may rely on it. The draft is the pin file that would be published next.
+which may also require SCTs (promises of Certificate Transparency logs). If only a part of the chain
+is known, such as the key for which an authority has not issued the certificate yet, ``conclude``
+verifies each chain that the known part allows. If all results are equal, the conclusion is certain.
+Otherwise the conclusion is ``open``, and no step of a rotation may rely on it. The draft is the pin
+file that would be published next.
 
-``conclude`` checks no names, dates and extensions: plans and old versions ask about other times.
-``certpin.rotation.faults`` checks dates and extensions on every path, for the day on which a chain
-is installed. Expired pins are left to the rule ``expiry`` of the gate (the safety rules of a
-rotation), because they make clients refuse every chain.
+``conclude`` checks no names, dates and extensions, because a plan needs its result for other days
+than today. ``certpin.rotation.faults`` checks dates and extensions on every path, for the day on
+which a chain is installed. Expired pins are left to the rule ``expiry`` of the gate (the safety
+rules of a rotation), because they make clients refuse every chain.
 """
 
 from __future__ import annotations
@@ -109,7 +110,8 @@ def assumed_prospects(situation: Situation, pin: Pin) -> tuple[Prospect, ...]:
 def role_in(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> Role:
     """Return the role of a key in the chains that servers may present with it.
 
-    The certificate decides if the chains are known. Otherwise the draft does.
+    If the chains are known and have no leaf, the key is that of their first authority: a root if
+    its certificate is self-signed, or else an intermediate. Otherwise the draft gives the role.
     """
     if not prospects or any(each.leaf for each in prospects):
         return situation.role_of(pin)
@@ -168,6 +170,11 @@ def _conclude_chain(chain: Chain | None, policy: HostPolicy | None, now: datetim
 
     An SCT is signed for a certificate and the key of its issuer. So the result is ``open`` (not
     certain) if the policy requires SCTs, the certificate is known, and its issuer is unknown.
+
+    Args:
+        chain: a verified path; ``None`` if the clients can verify none.
+        policy: the policy of the clients; ``None`` for clients without one.
+        now: the time at which the chain is presented.
     """
     if chain is None or refuses(chain, policy, now):
         return "refused"
@@ -181,7 +188,7 @@ def refuses(chain: Chain | None, policy: HostPolicy | None, now: datetime) -> bo
 
     Args:
         chain: a verified path; ``None`` if a server's chain did not verify.
-        policy: the policy; ``None`` for clients without one, which refuse nothing here.
+        policy: the policy; ``None`` for clients without one. The result is then False.
         now: the time at which the chain is presented.
     """
     return refusal(chain, policy, now) is not None
@@ -190,17 +197,17 @@ def refuses(chain: Chain | None, policy: HostPolicy | None, now: datetime) -> bo
 def refusal(chain: Chain | None, policy: HostPolicy | None, now: datetime) -> Verdict | None:
     """Return the verdict with which clients refuse a chain for another reason than expired pins.
 
-    The SCTs that a policy may require (promises of Certificate Transparency logs) are checked only
-    if the certificate and its issuer are known, so not before an authority has issued the
-    certificate.
+    SCTs (promises of Certificate Transparency logs, which a policy may require) are checked only if
+    the certificate and its issuer are known.
 
     Args:
         chain: a verified path; ``None`` if a server's chain did not verify.
-        policy: the policy; ``None`` for clients without one, which refuse nothing here.
+        policy: the policy; ``None`` for clients without one.
         now: the time at which the chain is presented.
 
     Returns:
-        The verdict; ``None`` if the clients don't refuse the chain, or only because of expiry.
+        The verdict. ``None`` if the clients accept the chain, if they refuse it only because of
+        expired pins, or if they have no policy.
     """
     if policy is None:
         return None
@@ -325,8 +332,9 @@ def known_authorities(situation: Situation, prospects: Sequence[Prospect]) -> fr
 def stolen_authorities(policy: HostPolicy, stolen: AbstractSet[Pin]) -> list[Pin]:
     """Return the pins of a policy that are stolen, and whose keys may be those of authorities.
 
-    Clients refuse every path with such a key, if the policy marks it compromised. A role is only a
-    note, so any stolen key counts, unless it is known to be a leaf's.
+    Clients refuse every path with such a key, if the policy marks it compromised. Only the keys
+    with the role of a leaf are left out: the role of a backup doesn't show if the key is an
+    authority's.
 
     Args:
         policy: the policy.
@@ -416,6 +424,11 @@ def presented_chain(prospect: Prospect, policy: HostPolicy, now: datetime) -> Ch
     """Return the path that clients with a policy verify; ``None`` if they can build none.
 
     If several paths are possible, the first one that the clients accept is returned, else any.
+
+    Args:
+        prospect: the chain that a server will present, with ``private`` set.
+        policy: the policy of the clients.
+        now: the time at which the chain is presented.
     """
     found = [chain for chain in possible_chains(prospect, policy) if chain]
     accepted = (chain for chain in found if not refuses(chain, policy, now))
@@ -439,8 +452,8 @@ def paths_of(
     """Return the paths upwards from the first certificate that a server sends, each as DER.
 
     Returns:
-        All paths, as long as possible; the parts of them that end at an anchor; and, for clients
-        that trust the platform's roots, those that end at no known anchor.
+        Three lists: all paths, as long as possible; the parts of them that end at an anchor; and,
+        for clients that trust the platform's roots, the paths that end at no known anchor.
     """
     first, *others = (each.der for each in sent_certificates(prospect))
     anchors = anchors_of(prospect, policy)

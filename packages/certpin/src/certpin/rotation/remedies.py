@@ -45,7 +45,10 @@ def how_to_trust(
 ) -> str:
     """Return the fix for a chain that leads to no anchor of clients with some versions.
 
-    The root of a private authority gets to clients with a version of the pin file, as pins do.
+    Clients get the root of a private authority with a version of the pin file. So the fix is to
+    publish a version with the root, and to wait until clients have it. If clients with the draft
+    can't verify the chain either, the fix is first to complete the chain, or to add the root to the
+    draft.
 
     Args:
         situation: the facts about the host.
@@ -99,8 +102,8 @@ def _how_to_wait(situation: Situation, latest: Version, refusing: Sequence[Versi
 def _how_to_start(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> str:
     """Return the fix for a chain that the latest version refuses: which pin to publish first.
 
-    A key that was removed, lost or compromised is never pinned again, so then it is a new one. If
-    clients compare only authorities, it is the pin of the authority that issues the leaf.
+    It is the pin of the key, or, if clients compare only authorities, the pin of the authority that
+    issues the leaf. If that key was removed, lost or compromised, the fix is to start a new key.
     """
     issuers = {each.authorities[0] for each in prospects if each.leaf and each.authorities}
     what, used = "it", "key in use"

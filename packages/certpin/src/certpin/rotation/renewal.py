@@ -89,9 +89,9 @@ def old_pins(situation: Situation, activated: Mapping[Pin, datetime]) -> tuple[P
     """Return the pins in the draft of keys that a later key has replaced.
 
     A key is replaced if servers may use it, and another key in the same role was activated later.
-    Activated means that the safety rules allowed servers to use the key. The pins of lost keys are
-    always included. If no key of a role was activated, such as the keys of two servers in the first
-    pin file, no key is replaced.
+    Activated means that the safety rules allowed servers to use the key. If no key of a role was
+    activated, none of them is replaced: two keys in the first pin file may be those of two servers.
+    The pins of lost keys are always returned.
 
     Args:
         situation: the facts about the host, with the draft.
@@ -118,8 +118,8 @@ def old_pins(situation: Situation, activated: Mapping[Pin, datetime]) -> tuple[P
 def removal_violations(situation: Situation, pin: Pin) -> tuple[Violation, ...]:
     """Return the safety rules that ``rotate finish`` would break with a pin; empty if it is safe.
 
-    It retires an ACTIVE pin and then removes it. If it can't be retired, the rules of that step are
-    returned.
+    The command retires an ACTIVE pin, and then removes it. If the pin can't be retired, the rules
+    of that step are returned.
     """
     entry = situation.entry(pin)
     if entry is not None and entry.state == "active":
@@ -166,6 +166,9 @@ def served_backups(situation: Situation) -> tuple[Pin, ...]:
 
 
 def is_last_spare(situation: Situation, pin: Pin) -> bool:
-    """Return True if the draft has no backup left when servers use only the key of ``pin``."""
+    """Return True if no backup is left when servers use only the key of ``pin``.
+
+    The keys that it replaces are then removed from the draft.
+    """
     gone = {pin, *replaced_pins(situation, pin)} | situation.served
     return not has_backup_without(situation, gone)

@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 def served_chain(situation: Situation, versions: Sequence[Version]) -> Violation | None:
     """Return a violation unless all given versions accept the chain of every probed server.
 
-    Each version judges the path to an anchor that it trusts, and refuses a chain without one.
-    Expired pins are not considered: the rule ``expiry`` covers them.
+    For each version, the path to an anchor that the version trusts is checked; a chain without such
+    a path is refused. Expired pins are not considered: the rule ``expiry`` covers them.
     """
     by = [(version, policy) for version in versions for policy in situation.policies_of(version)]
     for sighting in situation.sightings:
@@ -86,8 +86,9 @@ def _unverified_chain(
     Args:
         situation: the facts about the host.
         sighting: the result of probing the server.
-        unverified: these versions.
-        refusing: all versions that refuse the chain. The others verify it, and refuse its keys.
+        unverified: the versions with which clients can't verify the chain.
+        refusing: the versions that refuse the chain: those of ``unverified``, and those with which
+            clients verify the chain and refuse its keys.
     """
     verifies = is_verified_by_some(situation, sighting)
     anchors = f"that verifies with the trust anchors of {version_list(unverified)}, which"
@@ -290,12 +291,13 @@ def refused_by_version(
 ) -> Violation | None:
     """Return a violation if published versions may refuse a chain at a host removed from the draft.
 
-    The draft has no policy for the host any more, but versions that clients still hold have one.
+    The certificate of the chain names this host. The draft has no policy for it any more, but
+    versions that clients still hold have one.
 
     Args:
-        situation: the facts about another host of the same certificate.
-        policies: the versions that some client may hold, each with its policy for the host.
-        name: the name of the host in the certificate.
+        situation: the facts about another host that the certificate names.
+        policies: the versions that some client may hold, each with its policy for the removed host.
+        name: the name of the removed host in the certificate.
         prospects: the chains that a server may present, as far as they are known.
     """
     prospects = with_private_anchors(situation, prospects)

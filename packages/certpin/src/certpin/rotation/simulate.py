@@ -192,10 +192,18 @@ def _cohorts(script: Script, fleet: Fleet) -> Iterator[tuple[Cohort, Sequence[Re
 
 
 def _add_binaries(tally: Tally, script: Script, fleet: Fleet) -> list[Release]:
-    """Add the clients that keep the version in their binary to the tally.
+    """Add the clients of the simulated binaries of unknown apps to the tally.
 
-    Return the versions in binaries that some client holds. The clients of one binary are added as
+    These clients keep the version in their binary for ever. The clients of one binary are added as
     one group, because they always hold the same version.
+
+    Args:
+        tally: the counts, which are changed.
+        script: the input of the simulation, with the versions in the binaries.
+        fleet: the clients.
+
+    Returns:
+        The versions in binaries that some client holds.
     """
     counts = fleet.sizes.binaries
     held = [release for release in script.binaries if counts.get(release.number)]
@@ -411,8 +419,8 @@ class _Group:
         """Record, in the totals of their causes, until when clients of this group are locked out.
 
         Args:
-            causes: the totals by cause, which are changed in place. Each keeps only its latest
-                second.
+            causes: the totals by cause, which are changed in place. The latest time of each cause
+                is kept.
             at: the indexes of the clients in the group.
             stop: for each of these clients, the second from which it can connect again.
         """
@@ -475,8 +483,8 @@ def _safety(known: _SafetyInput) -> list[Safety]:
 def _serving_safety(known: _SafetyInput, serving: Serving) -> Safety:
     """Return the earliest safe date for the step that lets servers present other chains.
 
-    At that date, the last client has the first release (a version of the pin set) that accepts the
-    chains, and the last client of an app has left the releases that refuse them. Not checked:
+    At that date, the last client has fetched a release (a version of the pin set) that accepts the
+    chains, and the last client of an app has no release any more that refuses them. Not checked:
     whether a release that is published after the step refuses the chains again.
     """
     first = _accepting(known.script.releases, serving.chains, serving.at)
@@ -493,8 +501,13 @@ def _serving_safety(known: _SafetyInput, serving: Serving) -> Safety:
 def _accepting(releases: Sequence[Release], chains: Chains, at: int) -> int | None:
     """Return the index of the release from which on clients accept these chains, or None.
 
-    Of the releases that were published by the time ``at``, the last one that refuses the chains is
-    found. The result is the first release after it that accepts them.
+    It is the first release that accepts the chains after the last one that refuses them. Refusing
+    releases that are published after the time ``at`` are ignored.
+
+    Args:
+        releases: the releases (versions of the pin set) in the order in which clients fetch them.
+        chains: the chains that servers present.
+        at: the time of the step, in seconds since the beginning of the simulation.
     """
     refusing = [index for index, each in enumerate(releases) if each.refuses(chains, each.at)]
     out = [index for index in refusing if releases[index].at <= at]

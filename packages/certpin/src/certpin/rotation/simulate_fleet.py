@@ -1,8 +1,8 @@
 """The clients of a simulation as arrays: the second from which each client holds each version.
 
-The times are computed from the curves with which the safety rules count clients at risk
-(``certpin.rotation.fleet``): at each time, as many clients hold a version as ``Cohort.held``
-counts.
+The times are computed from the same curves as the number of clients at risk in the safety rules
+(``certpin.rotation.fleet``). So at each time, the number of clients that hold a version equals the
+result of ``Cohort.held``.
 
 Not modelled: clients that never come back; CDNs that serve a part of the world; and clients that
 are locked out of the address that serves the pins (they can still fetch, as if that address were

@@ -87,8 +87,10 @@ class ServedChain:
     def with_key(self, situation: Situation, pin: Pin) -> ServedChain:
         """Return the chain that the server presents once it uses a key (``chain_with``).
 
-        Below the same authorities, clients without their anchor can verify no path either. If no
-        client verifies the present chain, the next one is assumed to be repaired.
+        If the key is a leaf's, the authorities above it stay. So clients that can't verify the
+        present chain, because they don't trust its anchor, can't verify the next one either. If the
+        key is an authority's, or if no client verifies the present chain, it is assumed that all
+        clients verify the next one.
         """
         stays = situation.role_of(pin) == "leaf" and any((self.path, *self.others.values()))
 
@@ -109,9 +111,10 @@ class Release:
     Attributes:
         number: the number of the version.
         at: when clients could first fetch the version.
-        policies: the host's policies in the version, for comparing pins; several if the version has
-            other patterns than the draft. Their mode is ``report`` and they never expire, so that
-            they may also have a single pin. Empty if the version refuses nothing.
+        policies: copies of the host's policies in the version, which are used only to compare pins.
+            There are several if the version has other patterns than the draft; empty if the version
+            refuses nothing. In the copies, the pins never expire (see ``end``), and the mode is
+            ``report``, because a policy in this mode may have a single pin.
         end: when its pins expire, so that clients with the version refuse every server; ``None`` if
             that never happens.
         by: the latest time at which all clients have the version, if the journal records that the

@@ -105,8 +105,8 @@ class Version:
         bundled: when it was built into an app's binary; ``None`` if it never was.
         ended: when its owner recorded that no client holds it; ``None`` if not recorded.
         clients: how many clients hold it; ``None`` if unknown.
-        pending: True if it is a signed pin set that was not pushed yet, according to the journal.
-            Some client may hold it, but a client that fetches the pin set doesn't get it.
+        pending: True if it is a signed pin set and the journal has no push (upload) of it. The
+            safety rules assume that some client may hold it, although clients can't fetch it yet.
         last_reported: the last day on which a client reported that it holds the version; ``None``
             without reports.
         negligible_since: the time from which so few clients report the version that the user
@@ -191,8 +191,11 @@ class DeployedVersions:
     def end_of_life(self, version: Version, timing: AdoptionDelays) -> datetime | None:
         """Return the first time at which no client holds this version; ``None`` if unknown.
 
-        If a client reports the version after its expected end, clients are slower than the delays
-        allow for. Then the end is T_adopt (the sum of the delays) after the last report.
+        The expected end is recorded, or computed from the delays. Reports of clients can change it:
+
+        - it is earlier if so few clients report the version that the user accepts their lockout;
+        - if a client reports the version after the expected end, clients are slower than the
+          delays, and the end is T_adopt (the sum of the delays) after the last report.
         """
         if self.endless:
             return version.ended
@@ -533,9 +536,10 @@ class Situation:
 
     @cached_property
     def compromised(self) -> frozenset[Pin]:
-        """The pins of compromised keys, by the journal or the draft, at this host or at another.
+        """The pins of compromised keys, according to the journal or the draft, at any host.
 
-        A person who marks a key in the pin file knows of the theft, too.
+        The draft counts, too, because a person may mark a stolen key in the pin file and not record
+        it.
         """
         marked = (policy.compromised for policy in self.pins.policies)
         return self.past.compromised.union(*marked)

@@ -69,10 +69,10 @@ def is_verified_by_some(situation: Situation, sighting: Sighting) -> bool:
 def common_anchors(situation: Situation, policies: Sequence[HostPolicy | None]) -> tuple[str, ...]:
     """Return the names of the anchors below which clients with each of the policies verify chains.
 
-    Only anchors of the files of ``trust`` are listed: those of a policy without such a file are all
-    roots of the platform. Two certificates with the same name and key are the same anchor, because
-    a root that was renewed with its key verifies the same certificates. Left out are anchors that
-    clients refuse, such as expired ones, and those with a stolen key on their path.
+    Only anchors in the files of ``trust`` are listed, because a policy without such a file trusts
+    every root of the platform. A root and its renewal with the same name and key count as one
+    anchor, because they verify the same certificates. Left out are anchors that clients refuse,
+    such as expired ones, and anchors with a stolen key on their path.
 
     Args:
         situation: the facts about the host.
@@ -85,9 +85,10 @@ def common_anchors(situation: Situation, policies: Sequence[HostPolicy | None]) 
 
 
 def anchors_to_name(situation: Situation) -> tuple[str, ...]:
-    """Return the names of the anchors below which the next certificate of a server has to be.
+    """Return the names of the anchors of which one has to be above a server's next certificate.
 
-    Empty if all clients trust the same anchors, or have none in common.
+    They are the anchors that all clients trust. The result is empty if the clients all trust the
+    same anchors, so that any of them will do, or if they have none in common.
     """
     if not _trusts_differ(situation):
         return ()
@@ -95,10 +96,11 @@ def anchors_to_name(situation: Situation) -> tuple[str, ...]:
 
 
 def issuers_to_name(situation: Situation) -> tuple[str, ...]:
-    """Return the names of the authorities that issued certificates in use, if all clients trust it.
+    """Return the names of the authorities that have to issue a server's next certificate.
 
-    They trust different anchors, and have none in common, but verify the chain that a server sends:
-    for example, the new root in it is cross-signed by the old one. Empty if that is not so.
+    The result is empty if the clients trust the same anchors, or have one in common. Otherwise, it
+    has the issuer of each certificate that servers present now in a chain that all clients verify:
+    for example, in a chain with a new root that the old root cross-signed.
     """
     policies = situation.live_policies
     if not _trusts_differ(situation) or common_anchors(situation, policies):
@@ -120,10 +122,12 @@ def has_common_trust(situation: Situation) -> bool:
 def with_common_trust(situation: Situation, pin: Pin) -> Situation:
     """Return a copy of the situation in which all versions trust the anchors of the draft.
 
-    The copy is for a key without a certificate: it assumes a certificate that all clients trust,
-    and the gate verifies that when the certificate exists. Return the situation itself if no such
-    certificate is possible: the key is that of a server, and the versions have no anchor in common;
-    or it is that of an authority, which not every version trusts now.
+    The copy is for a key without a certificate: it assumes a certificate that all clients trust.
+    The gate checks that when the certificate exists. Return the situation itself if no such
+    certificate is possible:
+
+    - the key is a server's, and all clients trust neither a common anchor nor a common issuer;
+    - the key is an authority's, and not every version has it in the path of a probed server.
     """
     if situation.role_of(pin) == "leaf":
         is_possible = has_common_trust(situation)
@@ -187,7 +191,13 @@ def _name_and_key(certificate: Certificate) -> tuple[str, bytes]:
 
 
 def _is_trusted_above(situation: Situation, sighting: Sighting, pin: Pin) -> bool:
-    """Return True if every live version has the key of this authority in its path to a server."""
+    """Return True if the draft and every live version have an authority's key in a server's path.
+
+    Args:
+        situation: the facts about the host.
+        sighting: the result of probing the server.
+        pin: the pin of the authority's key.
+    """
     paths = [presented_path(situation, sighting, each) for each in situation.live_policies]
     return all(path and any(pin in pins_of(each) for each in path.authorities) for path in paths)
 

@@ -288,9 +288,9 @@ def _destroy_on_failure(key: TokenKey, kind: object, *_: object) -> None:
 
 
 def wait_json(wait: PendingSignature) -> dict[str, Any]:
-    """Return a metadata file that needs signatures as JSON.
+    """Return as JSON which signatures a metadata file needs.
 
-    It has the role, the number of missing signatures, and the keys that may sign.
+    The object has the role, the number of missing signatures, and the keys that may sign.
     """
     return {
         "role": wait.role,
@@ -304,7 +304,7 @@ def wait_json(wait: PendingSignature) -> dict[str, Any]:
 
 
 def wait_text(wait: PendingSignature) -> str:
-    """Return a line about a metadata file that needs signatures: its role, and the missing keys."""
+    """Return as a line of text which signatures a metadata file needs, and from which keys."""
     if wait.problem:
         return f"{wait.role} must not be signed: {wait.problem}"
     keys = ", ".join(short(key) for key in wait.keys)

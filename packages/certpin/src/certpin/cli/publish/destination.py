@@ -1,7 +1,7 @@
 """Find out if the place from which clients fetch has the signed timestamp and the newest root.
 
-A daily job that signs and doesn't push leaves clients with metadata that expires, although all
-dates in ``publish/site`` are right.
+This finds a push that is missing. For example, a daily job may sign and never push: all dates in
+``publish/site`` are right, but the metadata of the clients expires.
 """
 
 from __future__ import annotations
@@ -42,9 +42,10 @@ class Delivery:
 
 
 def read_delivery(context: PublishContext, *, offline: bool) -> Delivery:
-    """Read timestamp and root from ``url``, or else from ``fetch_url``, and compare them.
+    """Read timestamp and root from the destination, and compare them with the signed files.
 
-    ``url`` comes first, because a cache in front of ``fetch_url`` may return an older timestamp.
+    The destination is ``url`` in ``publish.toml``. If ``url`` is not set, or can't be read, it is
+    ``fetch_url``: a cache in front of it may return older files.
 
     Args:
         context: the pin file and the folder ``publish``.
@@ -79,7 +80,16 @@ def _readers(context: PublishContext) -> Iterator[tuple[str, Callable[[], Read]]
 
 
 def _compare(context: PublishContext, where: str, read: Read) -> Delivery:
-    """Raises ``UpdateError`` if the destination can't be read."""
+    """Compare the signed timestamp and the newest root with the files at a destination.
+
+    Args:
+        context: the pin file and the folder ``publish``.
+        where: the URL or folder of the destination.
+        read: a function that reads a file there.
+
+    Raises:
+        UpdateError: the destination can't be read.
+    """
     from certpin.publish.content import LIMITS
     from certpin.publish.push import STOLEN
     from certpin.publish.remote_state import TIMESTAMP, root_path, signed_version

@@ -105,9 +105,10 @@ def _require_clock(files: RotationFiles) -> None:
 
 
 def _waits(files: RotationFiles) -> tuple[PendingSignature, ...]:
-    """Return the timestamp if only the online key's signature of new metadata is missing.
+    """Return the timestamp if its signature is the only one that new metadata still needs.
 
-    Files that can't be read are not reported: ``certpin publish status`` reports them.
+    The push then lacks the new metadata. Files that can't be read are not reported here: ``certpin
+    publish status`` reports them.
     """
     from certpin.errors import CertpinError
     from certpin.publish.pending import pending_publication
@@ -118,10 +119,10 @@ def _waits(files: RotationFiles) -> tuple[PendingSignature, ...]:
 
 
 def _require_lifetimes(pushed: Pushed, settings: PublishSettings) -> None:
-    """Raise ``ConfigError`` if timestamp or snapshot expire later than ``publish.toml`` says.
+    """Raise ``ConfigError`` if timestamp or snapshot expire later than ``publish.toml`` allows.
 
-    The clock was ahead when they were signed. An attacker who has these files can hold back newer
-    ones until they expire.
+    The clock was then ahead when they were signed, or is behind now. If it was ahead, an attacker
+    who has these files could present them as the newest ones for too long.
     """
     from certpin.errors import ConfigError
     from certpin.pins import utc_now
@@ -180,13 +181,14 @@ def _pushed(
 
 
 def _record_lapse(files: RotationFiles, pushed: Pushed, who: str) -> tuple[int, ...]:
-    """Record that clients can fetch versions again from now on: their signatures had expired.
+    """Record that clients can fetch versions again from now on, if their signatures had expired.
 
-    It is recorded before the upload: after it, the expired files are gone, and a journal that can't
-    be written would stay wrong. Versions that every client had before are left out.
+    Versions that every client had before the expiry are left out. Call this function before the
+    upload. If it came after and failed, the journal would stay wrong, because the expired files
+    that show the expiry are replaced by then.
 
     Returns:
-        The numbers of the versions.
+        The numbers of the recorded versions.
     """
     from certpin.pins import utc_now
     from certpin.rotation import Event
@@ -252,8 +254,8 @@ class PushOutcome:
         dry: True for a dry run, which only reports the files that would be uploaded.
         pushed: the upload; None if it failed, even if some files were uploaded.
         recorded: the time of the push, if this run recorded it in the journal; else None.
-        again: the versions that clients could not fetch any more, because their signatures had
-            expired, before every client had them. T_adopt begins again.
+        again: the versions for which T_adopt (the time that the slowest client takes to get a
+            version) begins again: their signatures had expired before every client had them.
         failed: the error; None if the push succeeded.
         waits: the timestamp, if only the online key's signature of new metadata is missing, so that
             the push does not have the new metadata.

@@ -212,7 +212,8 @@ def _checked_version(
 ) -> CheckedVersion | None:
     """Check the version of the pin file before it is signed, and return the result.
 
-    Return None if the journal already has the version, or if these keys don't sign pin sets.
+    Return None if these keys don't sign pin sets, or if no new version has to be recorded
+    (``needs_record``). If the pin file was changed under a recorded number, print a warning.
     """
     from certpin.publish.signing_plan import may_sign_targets
 
@@ -309,8 +310,7 @@ def _hosts(
     """Yield lines about the policies of hosts, which a person reads before signing them.
 
     For a host that was not signed before, the lines have its pins, mode, expiry and trust anchors.
-    For any other host, they have its trust anchors if these changed; its other changes are not
-    among the lines.
+    For any other host, they have its trust anchors if these changed, and nothing else.
 
     Args:
         policies: the policies to be signed.

@@ -171,7 +171,10 @@ def _print(context: PublishContext, roles: list[dict[str, Any]], delivery: Deliv
 
 
 def _delivery_text(delivery: Delivery, push: str) -> str:
-    """Return whether the signed files are at their destination. ``push`` brings them there."""
+    """Return a sentence that says whether the signed files are at their destination.
+
+    ``push`` is the command that uploads them, for the end of the sentence.
+    """
     from certpin.support.text import printable
 
     problem = printable(delivery.problem)

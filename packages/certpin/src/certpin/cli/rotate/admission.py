@@ -281,7 +281,11 @@ class _Judgement:
             )
 
     def _with_own_fix(self, violation: Violation) -> Violation:
-        """Return a violation with the fix of the webhook: it can't be given the file of a chain."""
+        """Return a violation, with the webhook's fix if the chain above the key is unknown.
+
+        The usual fix is to give the file of the chain. A webhook gets no such file, so its fix is
+        the option ``--issuer-chain``. Other violations are returned unchanged.
+        """
         if violation.invariant != "open-chain":
             return violation
         fix = (

@@ -102,7 +102,8 @@ class EmergencyReport:
         hosts: the host patterns for which the fact is recorded.
         earlier: the journal event that had recorded the fact before this command; ``None`` if this
             command recorded it.
-        is_worse: True if the user gave ``--lost``, and the key was recorded as stolen before.
+        is_worse: True if the user gave ``--lost``, and the journal already had the key as stolen,
+            which is worse. The path is then that of a stolen key.
         marked: the hosts at which the pin file marks the key as stolen or lost.
         unmarked: the hosts at which the pin file can't mark the key yet, because only one other pin
             would be left, or because no version is recorded.
@@ -113,8 +114,8 @@ class EmergencyReport:
         problem: the reason why no path could be computed, as text; empty if the paths were
             computed.
         unknown: facts that could not be checked, as clauses.
-        clock: why the gate refuses every step because of this machine's clock, or of the journal's
-            newest entry; ``None`` if it doesn't.
+        clock: the violation because of which the gate refuses every step: this machine's clock, or
+            the time of the journal's newest entry, is wrong. ``None`` if there is none.
     """
 
     path: Path
@@ -268,10 +269,11 @@ class EmergencyReport:
                 files.editor.set_version(files.next_version)
 
     def _mark_authority(self, files: RotationFiles, policy: HostPolicy) -> None:
-        """Record in the pin file that the stolen key is an authority's.
+        """Change the role of the stolen key in the pin file to that of an authority.
 
-        Clients refuse it above any certificate; the pin of a server's own key would have no effect
-        there.
+        The checks of later steps then know that a chain may be below the stolen key, so that
+        clients would refuse it. They assume that a key with the role ``leaf`` is above no
+        certificate.
         """
         entry = next((each for each in policy.pins if each.pin == self.key.pin), None)
         if entry is None or entry.state != "compromised":
@@ -282,10 +284,11 @@ class EmergencyReport:
             files.commit([])
 
     def _mark_below(self, files: RotationFiles, situation: Situation) -> None:
-        """Mark the pinned authorities that are only below the stolen key as LOST in the pin file.
+        """Mark pinned authorities as LOST if servers present them only below the stolen key.
 
-        Clients refuse each path through them, so that they are no backup. That is unknown when the
-        servers present another chain.
+        They are no backup, because clients refuse each path through them. They are marked in the
+        pin file now: when servers present another chain, it is unknown which authorities were below
+        the stolen key.
         """
         from certpin.rotation.emergency import below_stolen
 
@@ -297,7 +300,11 @@ class EmergencyReport:
                 self.below.append(str(pin))
 
     def _is_authority(self, policy: HostPolicy | None = None) -> bool:
-        """Return True if the key is that of an authority: by its certificate, or by ``trust``."""
+        """Return True if the key is known to be an authority's.
+
+        That is so if the user named a certificate of an authority, or if the key is that of an
+        anchor in the file of the policy's ``trust``.
+        """
         from certpin.pins import pins_of
         from certpin.x509.chain import read_facts
 

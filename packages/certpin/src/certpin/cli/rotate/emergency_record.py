@@ -68,9 +68,13 @@ def affected_hosts(
 ) -> list[str]:
     """Return the host patterns for which the theft or loss of a key is recorded.
 
-    They are the first of these that exist: those of ``--host``; those that have the key in the pin
-    file, in a published version or in the journal; the pinned hosts in the key's certificate; all
-    hosts; the first name in the certificate.
+    The first of these rules that gives a host is used:
+
+    1. the hosts of ``--host``;
+    2. the hosts that have the key in the pin file, in a published version or in the journal;
+    3. the hosts of the pin file that the key's certificate names;
+    4. all hosts of the pin file and of the published versions;
+    5. the first name in the certificate.
 
     Args:
         path: the path of the pin file.
@@ -157,9 +161,15 @@ def _pattern(host: str, pins: PinSet | None) -> str:
 
 
 def earlier_record(history: History, key: KeyReference, fact: Fact) -> Event | None:
-    """Return the first journal event by which a theft or loss of a key is already recorded.
+    """Return the first journal event by which the theft or loss of a key is already recorded.
 
-    Return None if there is no such event. The event of a theft also counts for a lost key.
+    An event of a theft counts for a loss, too, because a theft is worse. Return None if there is no
+    such event.
+
+    Args:
+        history: the journal.
+        key: the stolen or lost key.
+        fact: ``stolen`` or ``lost``, as the user reports it now.
     """
     wanted = {"compromise"} if fact == "stolen" else {"lose", "compromise"}
     events = [event for event in history.events if event.pin == key.pin]
@@ -169,7 +179,12 @@ def earlier_record(history: History, key: KeyReference, fact: Fact) -> Event | N
 def append_record(journal: Path, history: History, events: list[Event]) -> None:
     """Append events to the journal, each with a time after the journal's newest entry.
 
-    A time is raised if needed, because the clock of this machine may be behind.
+    The time of an event is raised if needed, because the clock of this machine may be behind.
+
+    Args:
+        journal: the path of the journal.
+        history: its content.
+        events: the events to append.
 
     Raises:
         JournalError: the journal can't be written.

@@ -1,7 +1,7 @@
 """The steps to take after a key was stolen or lost, and their effect, as text and as JSON.
 
-A version of the pin file is for all of its hosts. So if hosts have different steps, those of all
-hosts come before the command that publishes it, which is printed once.
+A version of the pin file is for all of its hosts. So if hosts have different steps, the steps of
+each host are printed first, and the command that publishes the version is printed once, after them.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ class PathText:
         }
 
     def _use(self) -> Iterator[str]:
-        """Yield the lines about the servers that use the key, or another one that is not usable."""
+        """Yield the lines about the servers that use the key, or use another stolen or lost key."""
         path = self.path
         if self.serving:
             yield f"Servers use it now: {', '.join(self.serving)}."
@@ -281,14 +281,15 @@ class PathText:
         return text, [self.commands.of(command, self.hosts, connects=False)]
 
     def _in_trust(self) -> str:
-        """Return the words for an authority that clients have to trust, if they trust only some."""
+        """Return a reminder that ``trust`` must have the new authority; empty without ``trust``."""
         trust = self.situation.policy.trust
         return "; clients have to trust it (`trust` in the pin file)" if trust else ""
 
     def _request(self, step: EmergencyStep, key_file: str) -> tuple[str, list[str]]:
-        """Return a sentence and commands: how to get a certificate for the next key of the servers.
+        """Return a sentence, and the commands, to get a certificate for the servers' next key.
 
-        ``key_file`` is the name of the file for a key that doesn't exist yet.
+        ``key_file`` is the name of the file for a key that doesn't exist yet. There are no commands
+        if certpin doesn't know the place of the key.
         """
         pin, name = _known(step.pin), self._name(step.pin)
         if pin is None:
@@ -307,7 +308,10 @@ class PathText:
         return f"Get a certificate for {name}{other}.", [self.commands.whole_file(command)]
 
     def _other_authority(self, step: EmergencyStep) -> str:
-        """Return the words for a certificate that must not be below the stolen key, or none."""
+        """Return the words that ask for a certificate from another authority; empty if not needed.
+
+        It is needed if the stolen or lost key is an authority's.
+        """
         if not self.path.authority:
             return ""
         words = " from another authority: clients refuse each path with the stolen key"
@@ -355,7 +359,10 @@ class PathText:
         return f"{kind}{known}{note}"
 
     def _publish(self, step: EmergencyStep, version: int) -> tuple[str, list[str]]:
-        """Return a sentence and commands: how a version gets to the clients."""
+        """Return a sentence, and the commands, by which a version gets to the clients.
+
+        If the latest version only waits for its push (the upload), that is the command.
+        """
         when = "When every server presents it, give" if step.after_install else "Give"
         latest = self.situation.deployed.latest
         if latest is not None and latest.pending and not differs_from_latest(self.commands.files):
@@ -389,7 +396,7 @@ class PathText:
 
 
 def _below(step: EmergencyStep) -> str:
-    """Return the words for a certificate that has to be below certain authorities, or none."""
+    """Return the words that name the authorities for a new certificate; empty if any will do."""
     from certpin.support.text import printable
 
     if step.anchors:
@@ -432,7 +439,10 @@ def _step_lines(texts: Sequence[PathText], *, several: bool) -> Iterator[str]:
 
 
 def _notes(texts: Sequence[PathText]) -> Iterator[str]:
-    """Yield the notes for the time after the steps, with their hosts if these have other ones."""
+    """Yield the notes for the time after the steps.
+
+    If hosts have different notes, each note begins with its hosts.
+    """
     notes = {text.hosts: tuple(text.afterwards()) for text in texts}
     is_equal = len(set(notes.values())) == 1
     for hosts, lines in [*notes.items()][: 1 if is_equal else None]:
@@ -449,8 +459,9 @@ def _heading(texts: Sequence[PathText]) -> str:
 def _in_order(texts: Sequence[PathText]) -> Iterator[tuple[str, list[TextOfStep]]]:
     """Yield the steps of all hosts in the order in which the gate accepts them, with their hosts.
 
-    A version goes out when each host has taken its steps before that: the gate refuses it while a
-    host accepts a stolen key, or has no backup. Steps that are not about single hosts come once.
+    A version is published after each host has taken its previous steps, because the gate refuses
+    the version while a host accepts a stolen key or has no backup. Steps for all hosts, such as
+    publishing, come once, with ``All hosts`` as their host.
     """
     parts = [_parts(text.steps) for text in texts]
     for index in range(max(map(len, parts))):
@@ -471,7 +482,7 @@ def _in_order(texts: Sequence[PathText]) -> Iterator[tuple[str, list[TextOfStep]
 
 
 def _parts(steps: list[TextOfStep]) -> list[list[TextOfStep]]:
-    """Return the steps in parts: each but the last ends with a version that is published."""
+    """Return the steps in parts. Each part but the last ends with the publishing of a version."""
     parts: list[list[TextOfStep]] = [[]]
     for step in steps:
         if parts[-1] and parts[-1][-1][2].act == "publish" and step[2].act not in _OF_ALL_HOSTS:
@@ -481,7 +492,11 @@ def _parts(steps: list[TextOfStep]) -> list[list[TextOfStep]]:
 
 
 def _certificate_file(entry: HostPin) -> str:
-    """Return the file with the certificate of an authority that a pin's note names, or a name."""
+    """Return the file that has an authority's certificate, for a command.
+
+    The note of the pin ``entry`` names it. If the note names no certificate that can be read,
+    return a placeholder.
+    """
     from certpin.errors import InputError
     from certpin.x509.certificate import read_certificates
 

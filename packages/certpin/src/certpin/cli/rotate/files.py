@@ -94,8 +94,8 @@ class RotationFiles:
     def deployed(self) -> DeployedVersions:
         """All published versions of the pin set, each with the ways in which clients get it.
 
-        While the signatures in ``publish/site`` have expired, no client can fetch a version, so
-        clients count as not having those that they were still fetching then.
+        While the signatures in ``publish/site`` have expired, no client can fetch a version.
+        Versions that had not reached every client at the expiry then count as first fetched now.
         """
         return self.measured or self._deployed
 
@@ -215,8 +215,8 @@ class RotationFiles:
         """Require that the time of a step is not before the newest entry of the journal.
 
         Raises:
-            JournalError: the time is before the entry: the clock of this machine is wrong, or the
-                clock that dated the entry was.
+            JournalError: the time is before the entry. Either this machine's clock is behind, or
+                the clock with which the entry was written was ahead.
         """
         from certpin.errors import JournalError
         from certpin.rotation.gate import REPAIR, behind_journal
@@ -225,7 +225,12 @@ class RotationFiles:
             raise JournalError(problem, path=self.journal, fix=REPAIR)
 
     def _fetchable(self) -> DeployedVersions:
-        """Return the published versions, as clients can fetch them with the signatures for them."""
+        """Return the published versions, with new dates while the signatures have expired.
+
+        The signatures are those in ``publish/site``. Versions that had not reached every client at
+        the expiry then count as first fetched now. If the expiry can't be read, print a warning and
+        change nothing.
+        """
         from certpin.errors import ConfigError
         from certpin.pins import utc_now
         from certpin.rotation.history import fetched_again
@@ -258,7 +263,7 @@ class RotationFiles:
         )
 
     def _warn_unrecorded(self) -> None:
-        """Warn of steps that the pin file has, and the journal lacks, as after a crash."""
+        """Warn of steps that the pin file has and the journal lacks, because of a crash."""
         from certpin.cli.options import file_option
 
         if not self.deployed.versions:
@@ -320,9 +325,9 @@ def append_lines(path: Path, lines: str) -> None:
 def _mark_unusable_pins(editor: PinFileEditor, history: History) -> None:
     """Set the state of keys that the journal records as stolen or lost, and raise the version.
 
-    Do nothing if the journal records no version. The unchanged pin file may then be the version
-    that clients hold. If the user recorded the marked file as that version, the journal would
-    wrongly state that clients refuse the key.
+    Do nothing if the journal records no version, because clients may hold the pin file as it is. If
+    it were changed now, and the user then recorded it as the version of these clients, the journal
+    would wrongly state that they refuse the key.
 
     Args:
         editor: the editor of the pin file. Nothing is written to the disk.
@@ -445,9 +450,17 @@ def probe_for_step(
 ) -> tuple[ProbeResults, datetime]:
     """Contact servers like ``probe_for_reading``, and prepare journal entries about their chains.
 
-    The entries are in ``files.observations``; ``files.commit`` writes them. ``who`` is the value of
-    ``--who``, the name for the journal. Returns the served chains, and the time at which to judge
-    them.
+    The entries are stored in ``files.observations``, and ``files.commit`` writes them.
+
+    Args:
+        files: the pin file and the journal.
+        probes: the options that choose the servers.
+        pins: the pin set that has the policies.
+        policies: the policies with the servers to contact.
+        who: the value of ``--who``, the name for the journal; None if it is not given.
+
+    Returns:
+        The served chains, and the time at which to judge them.
     """
     from certpin.rotation import new_observations
 
@@ -465,7 +478,9 @@ def probe_for_step(
 def repository_dates(
     files: RotationFiles, *, offline: bool, timeout: float
 ) -> tuple[ServerDate, ...]:
-    """Return the time of the server from which clients fetch signed pin sets, as it reports it.
+    """Return the time of the server from which clients fetch signed pin sets.
+
+    The server reports it in an HTTP response.
 
     Args:
         files: the pin file, beside which ``publish/publish.toml`` is, and its journal.

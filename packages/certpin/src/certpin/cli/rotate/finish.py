@@ -172,14 +172,15 @@ class FinishRun:
     def _refuse_unrecorded(
         self, policy: HostPolicy, situation: Situation, served: Iterable[Pin]
     ) -> None:
-        """Store why no key was replaced if servers use one without ``switch``: it is not recorded.
+        """Store that ``finish`` is refused if servers use a key for which ``switch`` was not run.
 
-        ``--force`` doesn't help: there is no step that it could take.
+        Without the record of ``switch``, it is not known that the key has replaced another one.
+        ``--force`` has no effect on this refusal, because there is no removal to force.
 
         Args:
             policy: the policy of the host.
             situation: the facts about the host.
-            served: the pins of these keys.
+            served: the pins of the keys that servers use without ``switch``.
         """
         from certpin.rotation import Violation
         from certpin.rotation.fleet import client_count
@@ -198,7 +199,7 @@ class FinishRun:
         )
 
     def _record_missing(self, pattern: str, named: Pin | None) -> set[Pin]:
-        """Prepare the events of removals that the pin file has, and the journal lacks.
+        """Prepare the events of removals that are in the pin file but not in the journal.
 
         Args:
             pattern: the pattern of the host's policy.
@@ -310,7 +311,12 @@ class FinishRun:
             self._change(pattern, pin, "remove")
 
     def _explain_stolen(self, policy: HostPolicy, situation: Situation, pin: Pin) -> None:
-        """Store why a stolen key is still in the pin file: its mark, and not a removal, ends it."""
+        """Store why ``finish`` doesn't remove a stolen key.
+
+        A stolen key stays in the pin file, marked as COMPROMISED, so that clients refuse it. It
+        can't be marked before there is another backup. That is stored as a violation, and so is a
+        server that still presents the key.
+        """
         from certpin.rotation import Violation
         from certpin.rotation.fleet import client_count
         from certpin.rotation.rules import not_served
@@ -332,7 +338,13 @@ class FinishRun:
         self._refused(policy, [lonely] if served is None else [served, lonely])
 
     def _check(self, pattern: str, pin: Pin, step: GatedStep) -> list[Violation]:
-        """Return why a step for a pin is unsafe after the removals so far; empty if it is safe."""
+        """Return why a step for a pin is unsafe after the removals so far; empty if it is safe.
+
+        Args:
+            pattern: the pattern of the host's policy.
+            pin: the pin.
+            step: ``retire`` or ``remove``.
+        """
         from certpin.rotation import check_step
         from certpin.rotation.renewal import leaves_one_pin
 
@@ -360,7 +372,10 @@ class FinishRun:
         self.messages.append(f"{pattern}: {pin} is {state.upper()}: {text}.")
 
     def _unanswered(self, pattern: str, pin: Pin, situation: Situation) -> list[Violation]:
-        """Return a violation if a server of the host did not answer: it may still use the key."""
+        """Return a violation if a server of the host did not answer; otherwise an empty list.
+
+        The server may still use the key.
+        """
         from certpin.rotation import Violation
         from certpin.rotation.fleet import client_count
 

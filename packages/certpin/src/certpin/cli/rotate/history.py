@@ -147,7 +147,13 @@ def _pin_changes(
 ) -> list[str]:
     """Return the pins of a host that a version adds (+) or drops (-) since the previous version.
 
-    Only pins that clients accept are compared. ``name`` returns the text for a pin.
+    Only pins that clients accept are compared.
+
+    Args:
+        pattern: the host pattern.
+        after: the pin set of the version; None if it has none.
+        before: the pin set of the previous published version; None if there is none.
+        name: returns the text for a pin.
     """
 
     def live(pins: PinSet | None) -> list[Pin]:

@@ -95,11 +95,16 @@ def _signer_pin(signer: Signer) -> Pin:
 
 
 def _compare_with_pin_file(path: Path, names: list[str], signer: Signer) -> None:
-    """Warn of names that the pin file lacks, and refuse a pinned key that can't be certified.
+    """Warn of host names that the pin file lacks, and refuse a key that can't be certified.
 
-    That is a key of a type that public authorities don't certify, such as Ed25519.
-    A key is accepted if its host has private trust anchors. If the pin file can't be read, every
-    key is accepted: a certificate request can be made without a pin file.
+    A key is refused if it is pinned at a host, and public authorities don't certify its type, such
+    as Ed25519. It is accepted if the host has private trust anchors. If the pin file can't be read,
+    every key is accepted, because a certificate request needs no pin file.
+
+    Args:
+        path: the pin file.
+        names: the host names for the certificate.
+        signer: the key.
 
     Raises:
         ConfigError: no public authority would issue a certificate for the key.

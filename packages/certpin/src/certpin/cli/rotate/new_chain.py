@@ -121,8 +121,8 @@ class NewChain:
     def plan(self, situation: Situation) -> Plan:
         """Return the dated steps by which the servers of one host change to the chain or key.
 
-        Each step keeps the rules of its command: that of ``switch`` refuses what ``violations`` and
-        ``of_dropped_hosts`` return.
+        The plan applies the rules of the commands that take the steps. So it refuses a step for the
+        same ``violations`` and ``of_dropped_hosts`` as ``rotate switch``.
 
         Raises:
             ConfigError: a pin set of the plan would be invalid.

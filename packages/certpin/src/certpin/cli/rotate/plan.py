@@ -132,10 +132,13 @@ def plan(
 
 
 def _stopped_together(plans: dict[str, Plan]) -> dict[str, Plan]:
-    """Return the plans of several hosts, each up to the publish that the plan of another lacks.
+    """Return the plans of several hosts, ended before the first publish if one host can't reach it.
 
-    A version is for all hosts: if the plan of one ends before its first publish, no host can
-    publish. The key of each plan is its host.
+    A version is for all hosts of the pin file. So if the plan of one host ends before its first
+    publish, no other host can publish either.
+
+    Args:
+        plans: the plan of each host, by host pattern.
     """
     from dataclasses import replace
 
@@ -233,9 +236,10 @@ class _Commands:
     def of(self, step: Step, made: Plan) -> list[str]:
         """Return the command lines that take a step of a plan.
 
-        certpin doesn't install certificates: the command of this step verifies the chain before.
-        There is none if only the key is known, or if the step before verifies the chain. A signed
-        version gets to clients when it is signed and pushed.
+        For ``serve`` there is usually none, because certpin doesn't install certificates. Only if
+        no earlier step of the plan verifies the chain, and its file is known, it is the command
+        that verifies the chain before it is installed. For ``publish`` of a signed version there
+        are two: sign it, and push it.
         """
         import shlex
 

@@ -45,10 +45,11 @@ _ABOUT_SERVERS = {"unlisted", "unseen", "served-chain", "still-served", "clock"}
 
 
 def needs_record(files: RotationFiles) -> bool:
-    """Return True if the journal does not yet record the pin file's version as signed.
+    """Return True if the pin file's version has to be recorded before it can be signed.
 
-    A version that was recorded unsigned and is signed later keeps its number. Return False if the
-    file was changed, but its number is not higher than that of the latest recorded version.
+    That is so if no version is recorded, if its number is higher than that of the latest recorded
+    version, or if this version was recorded, but not as signed. Return False if the file was
+    changed, and its number is not higher than that of the latest version.
     """
     from certpin.pins.policy import meaning
 
@@ -96,9 +97,9 @@ def is_signed_by_default(files: RotationFiles) -> bool:
 def way_out_command(files: RotationFiles, probes: ProbeOptions | None = None) -> str:
     """Return the certpin command to run next so that the pin file's version reaches clients.
 
-    The command is ``publish sign`` for a signed pin set, or else ``rotate shipped``. If clients
-    have the pins already, also under a lower number, the command is ``publish status`` if they
-    have to be pushed, or else ``rotate status``.
+    For signed pin sets it is ``publish sign``, or ``publish status`` if the version is signed and
+    its push is missing. Otherwise it is ``rotate shipped``. If clients get these pins already, also
+    under a lower number, it is ``rotate status``.
 
     Args:
         files: the pin file and the journal.
@@ -221,15 +222,15 @@ def refusals_elsewhere(
     timing: AdoptionDelays,
     now: datetime,
 ) -> list[Violation]:
-    """Return why the draft can't be published because of other hosts than those of some policies.
+    """Return the rules that publishing the draft would violate at other hosts of the pin file.
 
-    A version is for the whole pin file: a host can't publish it before the others are safe. The
+    A version is for the whole pin file: no host can publish it before the other hosts are safe. The
     draft is the pin file that would be published next. Rules about the servers of other hosts are
-    left out, because these are not contacted.
+    left out, because these servers are not contacted.
 
     Args:
         files: the pin file and the journal.
-        policies: the policies of the hosts that are left out.
+        policies: the policies of the hosts that are not checked here.
         timing: the delays until clients update.
         now: the time at which the draft would go out.
     """

@@ -379,10 +379,16 @@ def _number(files: RotationFiles, version: int) -> None:
 
 
 def _require_news(files: RotationFiles, version: int, release: AppRelease | None) -> bool:
-    """Raise an error if a version is already recorded, or an app release with another version.
+    """Require that ``rotate shipped`` has something to record.
 
-    Return True if the journal already has the app release with this version, so that the command
-    only adds facts about the release; otherwise return False.
+    Args:
+        files: the pin file and the journal.
+        version: the number of the version.
+        release: the release of an app that has the version; None if clients get it otherwise.
+
+    Returns:
+        True if the journal already has the release with this version, so that only facts about the
+        release are added; otherwise False.
 
     Raises:
         ConfigError: the version is recorded already, or the release is recorded with another

@@ -182,7 +182,18 @@ class StepSource:
 def _step_source(
     key: str | None, schedule: Path | None, now: datetime, pins: PinSet, probes: ProbeOptions
 ) -> tuple[StepSource, list[HostPolicy]]:
-    """Return the steps to simulate, and the policies of the hosts that they are for."""
+    """Return the steps to simulate, and the policies of the hosts that they are for.
+
+    Args:
+        key: the value of ``--to``: the key or chain to which the steps lead; None if not given.
+        schedule: the value of ``--steps``: a file of steps; None if not given.
+        now: the current time.
+        pins: the pin set of the pin file.
+        probes: the options that choose the hosts.
+
+    Raises:
+        click.UsageError: the user gave both of ``--to`` and ``--steps``, or neither.
+    """
     if schedule and key is None:
         source = StepSource(None, *read_steps(schedule, now))
         return source, policies_for_step(pins, probes, None)

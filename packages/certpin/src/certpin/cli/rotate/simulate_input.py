@@ -248,7 +248,8 @@ def _app_shares(
 ) -> tuple[tuple[str, Fraction], ...]:
     """Return each app with the share of clients that uses it.
 
-    If no client fetches versions, the apps without a recorded count share the remaining clients.
+    An app gets the share of its recorded number of clients. If no client fetches versions, apps
+    without a usable number divide the remaining clients among them.
 
     Args:
         known: the numbers of clients, as the journal records them.

@@ -213,15 +213,22 @@ def condensed(hours: Sequence[Hour], max_parts: int) -> list[Hour]:
 
 
 def unsafe_times(host: HostSimulation, adopt: timedelta) -> list[tuple[datetime, datetime]]:
-    """Return the periods in which taking a step locks clients out; overlapping ones are merged.
+    """Return the unsafe periods of a simulation: overlapping ones are merged.
 
-    A period ends at the date from which its step is safe, or at the end of the simulation if there
-    is no such date. It begins at the step, or, for installing a key, ``adopt`` before its end if
-    that is earlier. A lockout that no step causes is a separate period.
+    They are, sorted by time:
+
+    - for an unsafe step, the time from its date to the date from which it is safe, or to the end of
+      the simulation if no date is safe;
+    - for a step that installs a key (``serve``), even a safe one, the last ``adopt`` before the
+      date from which it is safe, because the step would lock clients out in that time;
+    - for a lockout that no step causes, such as an expiry, the time of the lockout.
 
     Args:
         host: the simulated host.
         adopt: the time until every client has a published version (T_adopt).
+
+    Returns:
+        The begin and the end of each period.
     """
     zones: list[tuple[datetime, datetime]] = []
     for begin, end in sorted(_unsafe_times(host, adopt)):

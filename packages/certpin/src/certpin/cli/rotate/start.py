@@ -292,7 +292,7 @@ class _Start:
         return policies_for_step(pins, probes, named)
 
     def _refuse_uncompared(self, policy: HostPolicy) -> None:
-        """Raise an error for a key that clients of a host would never accept because of its pin.
+        """Raise an error if the pin of the key would have no effect at a host.
 
         Clients with ``match = ca`` never compare the pin of a server's key.
         """
@@ -329,7 +329,10 @@ class _Start:
         return True
 
     def _is_unrecorded(self, situation: Situation, pin: Pin) -> bool:
-        """Return True if the pin file has the pin, and the journal lacks the step after a crash."""
+        """Return True if the pin file has the pin, and the journal lacks its ``stage``.
+
+        A crash can cause that.
+        """
         return "stage" in self.files.history.missing_steps(situation.policy).get(pin, ())
 
     def _write(
@@ -461,10 +464,10 @@ class _Start:
 
 
 def _is_lost_in_merge(situation: Situation, pin: Pin) -> bool:
-    """Return True if the pin file lacks a pin that the journal has as STAGED or PUBLISHED here.
+    """Return True if the journal has a pin as STAGED or PUBLISHED here, and the pin file lacks it.
 
-    A git merge can remove a pin by mistake; then it may be added again. So can a crash of
-    ``rotate finish KEY`` remove a STAGED pin without its step in the journal.
+    A git merge can remove the pin by mistake, and so can a crash of ``rotate finish KEY``, which
+    leaves the removal unrecorded. The pin may then be added again.
     """
     recorded = situation.past.states.get(pin)
     return situation.entry(pin) is None and recorded in {"staged", "published"}
@@ -479,8 +482,11 @@ def _used_pins(policy: HostPolicy) -> frozenset[Pin]:
 def date_text(date: SwitchDate, files: RotationFiles) -> str:
     """Return a sentence that gives the date from which servers may switch to a key.
 
+    If there is no such date, the sentence names the versions that refuse the key and have no known
+    end.
+
     Args:
-        date: the date, or, if there is none, the versions that refuse the key without a known end.
+        date: the date, with the versions that refuse the key.
         files: the pin file and the journal.
     """
     from certpin.rotation import format_duration, in_utc

@@ -118,7 +118,8 @@ class KeySwitch:
         now: the time for which the step is checked.
         results: the chains that servers of ``policies`` present now.
         policies: the policies that the step is for.
-        situations: each of them, with the facts about its host before the step.
+        situations: for each of ``policies``, a pair of the policy and the facts about its host
+            before the step.
     """
 
     path: Path
@@ -184,9 +185,10 @@ class KeySwitch:
 
 
 def _require_usable(step: KeySwitch) -> None:
-    """Require at each host what no user can force: a pin in the pin file, of a usable key.
+    """Require, at each host, that the pin file has the pin, and that its key may be used.
 
-    Without the pin, clients may accept the chain, and refuse it from the next version on.
+    ``--force`` can't override this. Without the pin, clients would refuse the chain from the next
+    version on, even if those with the current version accept it.
 
     Raises:
         ConfigError: the pin file lacks the pin, or the key was compromised, lost or removed.
@@ -214,9 +216,13 @@ def _require_usable(step: KeySwitch) -> None:
 def _next(step: KeySwitch) -> str:
     """Return the command to run when every server has the key.
 
-    After a theft that is the next step of the way out: ``finish`` doesn't take out a stolen key. If
-    no backup is left without the replaced key, it is the start of one: ``finish`` keeps the last
-    backup.
+    It is the first of these:
+
+    - ``rotate emergency``, if clients accept a stolen key: it prints the remaining steps, and
+      ``finish`` removes no stolen key;
+    - ``rotate start``, if no backup is left without the replaced key, because ``finish`` keeps the
+      last backup;
+    - ``rotate finish``.
     """
     from certpin.rotation.violation import OTHER_AUTHORITY
 
@@ -237,7 +243,11 @@ def _next(step: KeySwitch) -> str:
 
 
 def _without_backup(step: KeySwitch) -> list[HostPolicy]:
-    """Return the policies with no backup once servers use the key, all of the same ``match``."""
+    """Return the policies that have no backup left once servers use the key.
+
+    The result goes into one command. So if these policies differ in ``match``, only those with the
+    ``match`` of the first one are returned.
+    """
     from certpin.rotation.rules import has_backup_without
 
     found = []
@@ -252,7 +262,8 @@ def _without_backup(step: KeySwitch) -> list[HostPolicy]:
 def _conclusions(step: KeySwitch, violations: list[HostViolation]) -> list[HostConclusion]:
     """Return for each host and version whether clients accept the chain, certificate or key.
 
-    Hosts for which the certificate itself is refused (names, dates, purposes) are left out.
+    If clients of a host refuse the certificate whatever is pinned (because of its names, dates or
+    purposes), the host is left out.
     """
     from certpin.rotation.prospect import conclusions, prospects_of_key
 
@@ -270,7 +281,13 @@ def _conclusions(step: KeySwitch, violations: list[HostViolation]) -> list[HostC
 def _messages(
     step: KeySwitch, changes: list[tuple[str, Role]], violations: list[HostViolation]
 ) -> list[str]:
-    """Return sentences for the user: the result, and open questions if only a key was given."""
+    """Return sentences for the user: the result, and open questions if only a key was given.
+
+    Args:
+        step: the run of ``rotate switch``.
+        changes: the host patterns at which the pin becomes ACTIVE, each with the pin's role.
+        violations: the rules that the step violates; if there are any, the user forced it.
+    """
     forced = f"Servers may use {step.pin} by force, although a rule against lock-outs refuses it."
     lines = [forced if violations else _result(step, changes)]
     if not step.chain.prospects:
@@ -299,7 +316,11 @@ def _result(step: KeySwitch, changes: list[tuple[str, Role]]) -> str:
 
 
 def _is_lost_pin(situation: Situation, step: KeySwitch) -> bool:
-    """Return True if clients accept the key by its pin, and the draft would refuse its chain."""
+    """Return True if the pin file lacks a pin that clients still need for the chain.
+
+    That is so if a version that some client may hold has the key's pin, and the draft (the pin
+    file) does not have it and would refuse the chain.
+    """
     from certpin.rotation import Version
     from certpin.rotation.prospect import (
         conclusion_of,

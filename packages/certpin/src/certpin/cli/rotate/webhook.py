@@ -186,7 +186,11 @@ class _Service:
 
     @property
     def _journal(self) -> Path:
-        """The journal. A mounted pin file is a link, and Kubernetes replaces its target."""
+        """The path of the journal.
+
+        It is computed at each use, because Kubernetes replaces the target of a mounted pin file,
+        which is a link.
+        """
         from certpin.rotation import journal_of
 
         return journal_of(self._path)

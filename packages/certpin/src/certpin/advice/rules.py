@@ -111,8 +111,8 @@ class AdviceRule:
 
     Attributes:
         title: the situation of the user for which the rule is, in a few words.
-        when: the conditions, all of which must hold: for each question, the values of its answer
-            with which the condition holds. It is empty for the last rule.
+        when: the conditions, all of which must hold. A condition is a question with some of its
+            answers: it holds if the user gave one of these. The last rule has no conditions.
         answer: the advice that the rule gives.
         why: the reason for the advice.
         quotes: sentences of sources that agree.

@@ -69,7 +69,7 @@ class CalendarEvent:
         text: the event, as a sentence without a full stop. It may contain a name from a
             certificate, in which control characters are escaped.
         fix: how to prepare for that day.
-        published: the day on which the event was public at the latest; None if the event follows
+        published: a day on which the event was already publicly known; None if the event follows
             from the user's own data.
         source: the URL of a page, or a package with its version; empty if the event follows from
             the user's own data.
@@ -115,10 +115,10 @@ def list_events(
             Without chains, only the events of the pins and of the trust files are found.
         data: the facts about public roots.
         now: the current time, with a time zone.
-        served: the chains as the servers sent them, by the host pattern: they can contain
-            cross-signs that are not on the verified path.
-        key_types: the types of keys, such as ``EC P-256``, by their pins. Backups without a type
-            here are not checked: a pin is a digest, from which the type isn't known.
+        served: the chains as the servers sent them, by the host pattern. They are searched for
+            cross-signs, which a verified chain doesn't contain.
+        key_types: the types of keys, such as ``EC P-256``, by their pins. A backup with a type is
+            checked: can a public authority certify it? Other backups are not checked.
 
     Returns:
         The events, sorted by date; events without a date are at the end. An event is listed once
@@ -175,12 +175,12 @@ def policy_events(
 def expired_certificates(
     policy: HostPolicy, paths: Iterable[Chain], data: RootData, now: datetime
 ) -> tuple[CalendarEvent, ...]:
-    """Return an event for each expired certificate of paths that did not verify because of it.
+    """Return an event for each expired certificate in paths that did not verify because of expiry.
 
     Args:
         policy: the policy of the host.
-        paths: the paths that the host's servers sent, leaf first. Their other certificates are not
-            listed, because nothing is known of them.
+        paths: for each server, the path from the leaf upwards, made of the certificates that the
+            server sent. Certificates that the server sent beside this path must be left out.
         data: the facts about public roots.
         now: the current time, with a time zone.
     """
@@ -278,7 +278,7 @@ class _Host:
     def _certificates(self) -> Iterator[CalendarEvent]:
         """Yield an event for the expiry of each certificate in the verified chains.
 
-        Public roots are left out, and trust anchors of the host, which have an event already.
+        Public roots and the host's trust anchors are left out: other methods yield their events.
         """
         anchors = set(self._anchors)
         for chain in self.chains:

@@ -268,11 +268,22 @@ def _refuse_unsafe(
 def _editor(
     path: Path, name: str | None, pattern: HostPattern, backup: Backup, endpoint: Endpoint
 ) -> PinFileEditor:
-    """Return an editor for the pin file, which may be new.
+    """Return an editor for the pin file to which a host is to be added. Nothing is written yet.
+
+    If the pin file doesn't exist, the editor is for a new one.
+
+    Args:
+        path: the pin file.
+        name: the name of a new pin set; None to name it after the host.
+        pattern: the host to add.
+        backup: the backup of the host. If the host is already pinned, the error's fix suggests to
+            add this key to its pins.
+        endpoint: the server of the host. The fix suggests to list it if the policy does not.
 
     Raises:
-        ConfigError: the file has a policy for the host.
-        PinFileError: the file is invalid.
+        click.UsageError: ``name`` is given, and the pin file exists already.
+        ConfigError: the pin file has a policy for the host already.
+        PinFileError: the pin file can't be read, or is invalid.
     """
     from certpin.errors import ConfigError
     from certpin.pinfile.editor import PinFileEditor
@@ -294,9 +305,14 @@ def _editor(
 
 
 def _server_advice(policy: HostPolicy, endpoint: Endpoint) -> str:
-    """Return advice to list another server of a host that is pinned already, for a ``fix:``.
+    """Return advice to list a server in the existing policy of its host, for a ``fix:``.
 
-    It is empty if the user named no port, address or protocol, or those of a listed server.
+    Return an empty text if the policy lists the server already, or if the server is at the host's
+    own name with the default port and protocol.
+
+    Args:
+        policy: the policy that the pin file has for the host.
+        endpoint: the server, from the options of the user.
     """
     from certpin.pins import HostServer
     from certpin.probe import HTTPS, endpoint_at
@@ -345,13 +361,11 @@ def _rotate_command(path: Path, pattern: HostPattern, backup: Backup) -> str:
 
 
 def _new_key_name(place: str | None) -> str:
-    """Return the place for a new private key, for a command that an error message suggests.
+    """Return a place for a new private key, for a command that an error message suggests.
 
-    It is quoted for a shell.
-
-    Return ``place`` if a new key can be made there: a URI on a PKCS#11 token, or the path of a file
-    that doesn't exist. Otherwise return a free file name in the same folder, such as ``next.key``.
-    If ``place`` is None, the free file name is in the current folder.
+    The place is ``place`` if a new key can be made there: a URI on a PKCS#11 token, or the path of
+    a file that doesn't exist. Otherwise it is a free file name in the same folder, such as
+    ``next.key``; in the current folder if ``place`` is None. It is quoted for a shell.
     """
     from pathlib import Path
 
@@ -362,10 +376,10 @@ def _new_key_name(place: str | None) -> str:
 
 
 def _chain_if_verified(host: str, connection: ConnectionOptions) -> Chain | None:
-    """Connect to a host and return its verified chain.
+    """Connect to a host and return its chain, verified against the platform's roots.
 
-    Return None if the host doesn't answer, the chain doesn't verify, or the user gave
-    ``--ca-file``.
+    Return None if the host doesn't answer or the chain doesn't verify. If the user gave
+    ``--ca-file``, return None without a connection.
     """
     from certpin.errors import ProbeError
 
@@ -403,7 +417,12 @@ def _served_pins(
     mode: Mode,
     providers: tuple[str, ...],
 ) -> tuple[HostPin, ...]:
-    """Connect to the host and return the pins of its key, of its authority or of its providers.
+    """Connect to a host, and return the pins that ``certpin add`` writes for its current chain.
+
+    These are the pins of all roots of ``providers``, if any are named. Otherwise it is the pin of
+    the leaf's key; or if ``match`` is ``ca``, the pins of the authority that issued the chain.
+
+    If the leaf's key is pinned, a chain to a private root causes only a warning.
 
     Args:
         host: the host, as the user gave it.
@@ -414,9 +433,9 @@ def _served_pins(
         providers: the names of the providers to pin; empty to pin the served chain.
 
     Raises:
-        ConfigError: the chain does not verify, it contains the backup, none of the providers issued
-            it, or it gives an enforced host only one pin; or, if authorities are pinned, its root
-            is not public or there is no authority. A private root is only a warning for a leaf.
+        ConfigError: the chain does not verify, contains the backup, or was issued by none of the
+            providers; an authority is to be pinned, and the chain has none or ends at a private
+            root; or an enforced host would have only one pin.
         ProbeError: the host does not answer.
     """
     from certpin.errors import ConfigError
@@ -589,7 +608,7 @@ def _new_policy(
 
 
 def _unknown(policy: HostPolicy, backup: Backup) -> list[str]:
-    """Return phrases about what certpin could not check of the backup; empty if all was checked.
+    """Return what certpin could not check about the backup, as phrases; empty if nothing is left.
 
     The only such phrase says that the type of the backup key is unknown.
     """
@@ -604,9 +623,14 @@ def _trust_name(ca_file: Path | None, pin_file: Path) -> str:
 
     The path is relative to the pin file's folder.
 
+    Args:
+        ca_file: the path of the file with trust anchors; None without ``--ca-file``.
+        pin_file: the path of the pin file.
+
     Raises:
-        ConfigError: the pin file is a link to another folder, so that the path would name two
-            files: a reader uses the folder of the name by which it opens the pin file.
+        ConfigError: ``pin_file`` is a symbolic link to a file in another folder. A relative path
+            would then mean one file for readers that open the link, and another file for readers
+            that open its target.
     """
     if ca_file is None:
         return "system"

@@ -47,8 +47,8 @@ class AppResult:
         importing: True if the user wants the pins imported; False to report only the mistakes.
         draft: the host policies made from the pins; None if the pins have no known hosts, or no
             import is wanted.
-        live: for each contacted host pattern, the reason why no verified chain of a server is
-            known; empty if the chains of all its servers verified.
+        live: a text for each host that ``--live`` contacted, by its host pattern: why certpin got
+            no verified chain from one of its servers. The text is empty if all chains verified.
         live_fixes: how to repair the problems in ``live``, by host pattern.
         imported: the written hosts and the pin file; None if nothing was written.
     """

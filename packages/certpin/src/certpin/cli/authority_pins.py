@@ -1,7 +1,8 @@
-"""The pins of the authorities above a served chain, which ``certpin add`` writes and proposes.
+"""The pins of the authorities that issued a served chain, for ``certpin add``.
 
-The roots of a known provider are proposed only for a chain that ends at a public root. A chain to
-another root comes from a private authority, or from a proxy that inspects this machine's traffic.
+``certpin add`` writes these pins, or proposes them as the fix of an error. The roots of a known
+provider are proposed only for a chain that ends at a public root. A chain to another root comes
+from a private authority, or from a proxy that inspects this machine's traffic.
 """
 
 from __future__ import annotations
@@ -90,8 +91,8 @@ def _owner_of(chain: Chain, data: ProviderData) -> Provider | None:
 def private_root(chain: Chain) -> ConfigError | None:
     """Return an error if a chain ends at a root that is not public; ``None`` if the root is public.
 
-    A chain to a private root may come from the user's own authority, in the trust store of this
-    machine.
+    A private authority may have issued the chain, or a proxy that inspects this machine's traffic.
+    Such a chain verifies if the root is in the trust store of this machine.
 
     Args:
         chain: the chain, verified against the roots of the platform.
@@ -111,10 +112,11 @@ def private_root(chain: Chain) -> ConfigError | None:
 
 
 def without_backup(host: str, chain: Chain | None) -> ConfigError:
-    """Return the error for an enforced host without a backup.
+    """Return the error that refuses an enforced host without a backup.
 
-    If the chain is known, the fix has a command to paste, and a chain to a private root gives the
-    error of ``private_root`` instead.
+    If the chain is unknown, the fix is only to name a backup. If the chain ends at a public root,
+    the fix also has a ``certpin add`` command that pins the authorities of the chain instead. If
+    the chain ends at a private root, the error is that of ``private_root``.
 
     Args:
         host: the host, as the user gave it.
@@ -159,9 +161,10 @@ def without_backup(host: str, chain: Chain | None) -> ConfigError:
 
 
 def second_root_missing(chain: Chain) -> ConfigError:
-    """Return the error for an enforced host with one pin, for a root of no known provider.
+    """Return the error for an enforced host that would have only one pin: that of the chain's root.
 
-    The fix is to pin the root of a second authority.
+    certpin adds no second root, because its data has no provider that uses this one. The fix is
+    that the user names the root of a second authority.
     """
     from certpin.errors import ConfigError
 

@@ -153,9 +153,10 @@ def _chains(checkups: Sequence[Checkup]) -> tuple[dict[str, list[Chain]], dict[s
 
 
 def _expired(checkups: Sequence[Checkup], data: RootData, now: datetime) -> Iterator[CalendarEvent]:
-    """Yield an event for each expired certificate because of which a chain did not verify.
+    """Yield an event for each expired certificate in chains that did not verify because of expiry.
 
-    Only those on the path from the leaf count, and no others that the server sent.
+    Only certificates on the path from the leaf upwards count. Others that the server sent are
+    ignored.
     """
     from certpin.calendar import expired_certificates
     from certpin.x509 import Chain, served_path

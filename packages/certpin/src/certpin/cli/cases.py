@@ -92,7 +92,7 @@ case_file_option: Decorator = click.option(
 def _read_foreign(chain_file: Path | None, key_file: Path | None) -> tuple[bytes, bytes] | None:
     """Return the content of the files of ``--certificate`` and ``--key``; None without options.
 
-    The files have a genuine certificate for another domain, and its key.
+    The user names a genuine certificate for another domain, and its key.
 
     Raises:
         click.UsageError: only one of the two files is given.
@@ -142,9 +142,14 @@ foreign_option: Decorator = option_group(
 def with_foreign(
     cases: list[Case], foreign: tuple[bytes, bytes] | None, hosts: Sequence[str]
 ) -> list[Case]:
-    """Return the cases, with one more if ``foreign`` is given: a certificate for another domain.
+    """Return the cases, and one more if ``foreign`` is given.
 
-    ``foreign`` has the content of the certificate's file and of its key's file.
+    In the added case, the server presents a genuine certificate for another domain.
+
+    Args:
+        cases: the cases that the user chose.
+        foreign: the content of the certificate's file and of its key's file; None for no such case.
+        hosts: the hosts under test, for which the certificate must not be valid.
 
     Raises:
         ConfigError: the certificate or its key can't be used, or the certificate is for one of

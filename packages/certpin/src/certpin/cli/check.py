@@ -277,7 +277,10 @@ def _row(checkup: Checkup, now: datetime) -> tuple[str, ...]:
 
 
 def checkup_name(checkup: Checkup) -> str:
-    """Return the name of a server for messages: host, port, region, and the address of several."""
+    """Return the name of a server for messages: its host and port, and its region if it has one.
+
+    If the server was contacted at one of several IP addresses, the name also has this address.
+    """
     from certpin.pins.hosts import short_address
 
     name = short_address(checkup.host, checkup.port)

@@ -91,9 +91,14 @@ def _name(host: str | None) -> str | None:
 
 
 def _missing(question: AdviceQuestion, setting: dict[str, str]) -> str:
-    """Return the error message for a question that has no answer, with the option that answers it.
+    """Return the error message for a question that certpin needs answered, and can't ask.
 
-    If no question is answered yet, the message lists the options of all questions.
+    It can't ask if there is no terminal, or with ``--json``.
+
+    Args:
+        question: the next question. The message names the option that answers it.
+        setting: the answers that the user gave as options. If there are none, the message lists
+            the options of all questions.
     """
     flags = {name: f"--{name} {'|'.join(values)}" for name, (_, values) in QUESTIONS.items()}
     if setting:

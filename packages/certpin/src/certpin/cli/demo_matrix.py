@@ -56,7 +56,8 @@ def compare(progress: Callable[[Result], None]) -> list[CaseComparison]:
         progress: a function that is called with each result.
 
     Returns:
-        Both results of each case, judged by the right reactions of a client with a pinned leaf.
+        The results of both clients in each case. Both clients are judged by the reaction that is
+        right for a client with a pinned leaf.
     """
     results = []
     for client in (Call(_unpinned), Call(_pinned)):

@@ -62,12 +62,12 @@ def diff(ctx: click.Context, old: Path, new: Path, as_json: bool) -> None:
 
 
 def _load(path: Path, *, beside: Path) -> PinSet:
-    """Read one of the two pin files; ``-`` is standard input.
+    """Read one of the two pin files that ``certpin diff`` compares, and return its pin set.
 
     Args:
-        path: the file.
-        beside: the other file. Trust files that a pin file on standard input names are looked for
-            in its folder.
+        path: the file; ``-`` for standard input.
+        beside: the other file. If ``path`` is ``-``, the trust files that the text on standard
+            input names are read from the folder of this other file.
     """
     from certpin.errors import PinFileError
     from certpin.pinfile import PinSet

@@ -15,7 +15,7 @@ _EXTENSION = "certpin-watch"
 def install_command(extra: str) -> str:
     """Return the command that installs an extra of certpin, for the ``fix:`` line of an error.
 
-    For certpin-watch, it also has the command for a clone of the repository.
+    For certpin-watch, the text also has the command for users with a clone of the repository.
     """
     command = f"pip install 'certpin[{extra}]'"
     if extra != "watch":

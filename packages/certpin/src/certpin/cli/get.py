@@ -127,10 +127,11 @@ def _require_policy(pins: PinSet, request: Request, path: Path) -> None:
 def _listed_address(pins: PinSet, request: Request, path: Path) -> str | None:
     """Return the address of the first server that the pin file lists for the request's port.
 
-    Return None if it lists none: then the host's name is resolved.
+    Servers that use STARTTLS are skipped. Return None if the pin file lists no server for the
+    port: the caller then resolves the host's name.
 
     Raises:
-        click.UsageError: it lists a server there, and TLS doesn't begin at once.
+        click.UsageError: all servers that are listed for the port use STARTTLS, and not HTTPS.
     """
     from certpin.probe import endpoint_at, join_address, served_at
 
@@ -161,10 +162,11 @@ def _contacted_server(request: Request, connect: str | None) -> HostServer:
 
 
 def _only_server(pins: PinSet, request: Request, server: HostServer) -> PinSet:
-    """Return the pin set with only the contacted server for the host, so that errors name it.
+    """Return the pin set, changed so that errors name the server that ``certpin get`` contacts.
 
-    A server at another address than the host's needs a policy of this host only: a server of a
-    wildcard has to name its host.
+    If the server has the host's own name, the policy of the host lists no servers any more: errors
+    then name the host. Otherwise the policy lists only this server. Its pattern becomes the host,
+    because the policy of a wildcard can't list a server that the wildcard doesn't cover.
     """
     from certpin.pins import HostPattern
 
@@ -179,7 +181,10 @@ def _only_server(pins: PinSet, request: Request, server: HostServer) -> PinSet:
 
 
 def _check_command(pins: PinSet, request: Request, server: HostServer) -> str:
-    """Return the command ``certpin pin`` for the contacted server, with the anchors of its host."""
+    """Return a ``certpin pin`` command that shows the chain of the contacted server.
+
+    The command trusts the same authorities as the policy of the request's host.
+    """
     from certpin.pins.verdict import pin_command
 
     policy = pins.policy_for(request.host)

@@ -46,9 +46,9 @@ class AppOptions:
 
     @property
     def given(self) -> str:
-        """The first option for apps that the user gave, such as ``--live``; empty if none.
+        """The first app-only option that the user gave, such as ``--live``; empty if there is none.
 
-        An error uses it if the user imports the file of a platform instead of an app.
+        If the user imports the file of a platform instead of an app, the error names this option.
         """
         values = {
             "--check": self.check,
@@ -236,7 +236,9 @@ def _compare(result: AppResult, draft: Draft, options: AppOptions, now: datetime
 
 
 def _trusting(targets: list[ProbeTarget], ca_file: Path | None) -> list[ProbeTarget]:
-    """Return the servers with policies that trust only the authorities of ``--ca-file``, if given.
+    """Return the servers with changed policies, which trust only the authorities in ``ca_file``.
+
+    If ``ca_file`` is None, return the servers unchanged.
 
     Raises:
         CertificateParseError: the file can't be read, or has no certificates.

@@ -35,17 +35,17 @@ class HostImport:
         path: the pin file, which may not exist yet.
         pins: the imported pin set.
         named: True if the user named the pin set, which is allowed only for a new file.
-        key_types: the known types of keys, such as ``EC P-256``, by their pins; without keys that a
-            server presents.
+        key_types: the known types of keys, such as ``EC P-256``, by their pins. A key that a server
+            presents is left out: it needs no check, because it has a certificate.
 
     Attributes:
         path: the pin file.
         added: the policies of new hosts.
         kept: the imported policies that the pin file already has, with the same meaning.
         version: the version of the pin file after the import.
-        unlisted: the added hosts for which the other platform requires Certificate Transparency by
-            its own log list. The pin file doesn't require Certificate Transparency of these hosts:
-            that needs a list of the user.
+        unlisted: the added hosts that lose a requirement: the other platform requires Certificate
+            Transparency by its own log list, which certpin can't read. The pin file can require it
+            only with a log list that the user provides.
         unknown: a phrase for each added backup whose key type certpin could not check.
 
     Raises:
@@ -233,7 +233,10 @@ def _check_key_types(policies: Iterable[HostPolicy], known: Mapping[Pin, str]) -
 
 
 def _is_unlisted(policy: HostPolicy) -> bool:
-    """Return True if a policy requires Certificate Transparency by another platform's log list."""
+    """Return True if a policy requires Certificate Transparency by a list that certpin can't read.
+
+    Such a list is part of a platform, for example of Android.
+    """
     return policy.ct_logs is not None and policy.ct_logs.timestamp is None
 
 

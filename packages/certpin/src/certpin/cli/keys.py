@@ -59,8 +59,8 @@ def require_certifiable(
 ) -> None:
     """Refuse the key of a leaf if no public authority would certify it for this host.
 
-    Nothing is refused if the host has its own trust anchors (a private authority may sign any key),
-    or compares only authorities (the key of an authority is not yours to choose).
+    Nothing is refused if the host has its own trust anchors, because a private authority can sign
+    any key; or if ``match`` is ``ca``, because the user doesn't choose the key of an authority.
 
     Args:
         key_type: the type of the key, such as ``EC P-256``; empty if unknown.
@@ -95,11 +95,12 @@ def require_matchable(
     trust: TrustAnchors | None,
     match: Match,
 ) -> None:
-    """Refuse the certificate of a backup that no chain of the host can ever contain.
+    """Refuse the certificate of a backup if clients would never accept a chain because of it.
 
-    That is the certificate of no authority if clients compare only authorities, and then also that
-    of an authority that leads to no trust anchor of the host. Without a certificate nothing is
-    refused: a pin and a key don't show whose they are.
+    Only hosts with ``match = "ca"`` are checked: the certificate must be usable as that of an
+    authority. If the host has its own trust anchors, the certificate must also lead to one of them.
+    If the user named a pin or a key without a certificate, nothing is refused: neither shows
+    whether it belongs to an authority.
 
     Args:
         certificates: the certificates in the file that the user named, the backup first; empty if
@@ -145,7 +146,12 @@ def require_matchable(
 
 
 def _root_to_add(top: Certificate) -> str:
-    """Return words for the root above a certificate, or the certificate itself if it is one."""
+    """Return the name of the root that the user should add to the host's trust file.
+
+    Args:
+        top: the highest known certificate above the backup. If it is not a root itself, the name is
+            that of its issuer.
+    """
     from certpin.x509 import is_self_signed, name_of, shorten
 
     return name_of(top) if is_self_signed(top) else shorten(top.issuer)
@@ -247,7 +253,8 @@ class Backup:
             named no existing key.
         what: words for the key in sentences, such as "the backup key".
         option: the option that named the key, for errors.
-        until: the end of the time in which no server needs the key, as a clause.
+        until: a clause such as "the first key is lost", for the advice to keep the key off the
+            server until then.
     """
 
     def __init__(

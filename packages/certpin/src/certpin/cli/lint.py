@@ -192,7 +192,7 @@ def _live_result(checkup: Checkup) -> LiveResult:
 
 
 def _server_index(checkup: Checkup) -> int | None:
-    """Return the index of the contacted server in the host's policy; None if it has no such one."""
+    """Return the index of the contacted server in the host's policy; None if it is not listed."""
     from certpin.probe import endpoint_at
 
     policy, endpoint = checkup.policy, checkup.endpoint
@@ -216,7 +216,7 @@ def gather_exports(named: Sequence[str], pins: PinSet | None) -> tuple[ExportedF
         One comparison for each file. None if no file is named, or if ``pins`` is None.
 
     Raises:
-        click.UsageError: a value is neither.
+        click.UsageError: a value does not have one of the two forms, or names an unknown format.
     """
     asked = [_asked(text) for text in named]
     if not asked or pins is None:
@@ -261,7 +261,10 @@ def _source(chosen: Format, path: str) -> Source:
 
 
 def _load(chosen: Format, source: Source) -> tuple[PinSet, list[str]]:
-    """Return the pin set in an exported file, and phrases for its settings that no export has."""
+    """Return the pin set in an exported file, and a phrase for each setting that was changed in it.
+
+    A setting that certpin can't import must be such a change, because no export contains it.
+    """
     from certpin.formats.parsed import FormatWarning, UnrelatedWarning
 
     with warnings.catch_warnings(record=True) as caught:
@@ -277,11 +280,11 @@ def _load(chosen: Format, source: Source) -> tuple[PinSet, list[str]]:
 
 
 def _exported_now(chosen: Format, pins: PinSet, hosts: list[str], actual: PinSet) -> Export:
-    """Return the export of the current pin set, to compare it with an existing file.
+    """Return a new export of the current pin set, to compare it with an existing exported file.
 
     Args:
-        chosen: the format. If its files can hold only one host, the result has only the host of the
-            existing file.
+        chosen: the format. If a file of this format can hold only one host, and the user named
+            none, only the host of the existing file is exported.
         pins: the current pin set.
         hosts: the hosts that the user named; empty for all.
         actual: the pin set in the existing file.
@@ -300,9 +303,16 @@ def _is_for_one_host(chosen: Format) -> bool:
 
 
 def _with_anchors_of(actual: PinSet, pins: PinSet, chosen: Format) -> PinSet:
-    """Return the current pin set with the anchors of pinned authorities in an existing file.
+    """Return the current pin set with certificates of pinned authorities from an exported file.
 
-    ``certpin export --ca-file`` took them from a bundle that the pin file does not name.
+    Some formats need these certificates as trust anchors. ``certpin export --ca-file`` took them
+    from a bundle that the pin file does not name, so only the exported file has them now. For any
+    other format, return the current pin set unchanged.
+
+    Args:
+        actual: the pin set in the exported file.
+        pins: the current pin set.
+        chosen: the format.
     """
     from certpin.formats.limits import AnchorsOnly, LeafOrAnchors, with_anchors
     from certpin.x509 import Certificate
@@ -318,9 +328,10 @@ def _with_anchors_of(actual: PinSet, pins: PinSet, chosen: Format) -> PinSet:
 
 
 def _missing_settings(expected: str, actual: str) -> Iterator[str]:
-    """Yield a phrase for each setting of an export that a configuration file lacks.
+    """Yield a phrase for each line of a new export that the existing file lacks.
 
-    Comments are left out, and lines with pins or certificates, which can have another order.
+    Comments are not compared. Neither are lines with pins or certificates, because their order can
+    differ.
 
     Args:
         expected: the text of a new export.
@@ -364,9 +375,14 @@ def _host_differences(host: str, right: PolicyMeaning, found: PolicyMeaning) -> 
 
 
 def _without_own_rule(right: PolicyMeaning, found: PolicyMeaning) -> PolicyMeaning:
-    """Return the policy in an exported file without a rule that only the app requires.
+    """Return the policy in an exported file, without a rule that the app's developers can add.
 
-    Android's app may require Certificate Transparency of a host, beside certpin's settings.
+    An Android app can require Certificate Transparency of a host even if the pin file doesn't.
+    ``certpin lint`` must not report this as a difference.
+
+    Args:
+        right: the policy in the pin file.
+        found: the policy in the exported file.
     """
     from certpin.x509.log_list import PLATFORM_LOGS
 

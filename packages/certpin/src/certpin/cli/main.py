@@ -392,8 +392,8 @@ def stop_on_signals(end: Callable[[], None] | None = None) -> Iterator[None]:
     ended, so that they don't interrupt the clean-up or the summary.
 
     Args:
-        end: a function to call instead of raising ``KeyboardInterrupt``, for a block that must not
-            be interrupted at any place; None to raise.
+        end: a function to call at the first signal instead of raising ``KeyboardInterrupt``. It is
+            for a block that an exception must not interrupt. None to raise the exception.
     """
     import signal
 
@@ -425,9 +425,13 @@ def stop_on_signals(end: Callable[[], None] | None = None) -> Iterator[None]:
 def _output_checked() -> Iterator[None]:
     """Context manager: raise ``_OutputError`` if the block can't write to standard output.
 
-    An ``OSError`` without a file name comes from standard output: errors of other files name the
-    file, and network errors are raised as certpin's own error types. ``tempfile`` names no file if
-    it finds no folder for temporary files.
+    An ``OSError`` without a file name is taken for an error of standard output: errors of other
+    files name the file, and network errors are raised as certpin's own error types. The only
+    exception is the error of ``tempfile`` if it finds no folder for temporary files.
+
+    Raises:
+        _OutputError: standard output can't be written.
+        ConfigError: a file can't be used, or there is no folder for temporary files.
     """
     try:
         yield

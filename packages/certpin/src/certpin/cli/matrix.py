@@ -1,4 +1,4 @@
-"""The output of ``certpin prove``: progress, then the verdict, causes and cases, and files.
+"""The output of ``certpin prove``: progress and results on the terminal, evidence and report files.
 
 A case is one attack, or one legitimate change of a server, that a client was confronted with.
 """
@@ -214,7 +214,16 @@ def _client_output(result: Result) -> list[str]:
 
 
 def print_result(run: Run, check: str, *, as_json: bool, quiet: bool, verbose: bool) -> None:
-    """Print the results of a run, and for a reader how to check the evidence."""
+    """Print the results of a run as text or as JSON.
+
+    Args:
+        run: the results of all cases for one client.
+        check: a text that says how to check the evidence, to print below the results; empty without
+            evidence. It is left out of JSON, and if ``quiet`` is True.
+        as_json: True to print JSON.
+        quiet: True to print only the verdict.
+        verbose: True to also print the table of all cases.
+    """
     from certpin.lab.report.json import run_facts
 
     if as_json:
@@ -266,7 +275,9 @@ def write_evidence(
 
 
 def write_reports(run: Run, files: dict[str, Any], location: Path) -> None:
-    """Write the reports of a run that the user asked for: each, even if another can't be written.
+    """Write the reports of a run that the user asked for.
+
+    If one report can't be written, the others are written nevertheless.
 
     Args:
         run: the results of all cases for one client.

@@ -41,8 +41,8 @@ class KeyReference:
     Attributes:
         pin: the pin of the key.
         note: a text for the pin file that says where the key is stored; empty for a pin.
-        names: the DNS names and IP addresses of the key's certificate, also those that no client
-            matches; empty without a certificate.
+        names: the DNS names and IP addresses in the key's certificate, including names in a form
+            that no client matches; empty without a certificate.
         certificates: the certificates in the key's file, the certificate of the key first; empty
             if there are none.
         key_type: the type of the key, such as ``EC P-256``; empty for a pin.
@@ -193,16 +193,16 @@ def noted_place(note: str) -> str:
 def _leaf_first(path: Path, items: Sequence[Item]) -> tuple[Certificate, ...]:
     """Return the certificates of a file, beginning with the certificate of the file's first key.
 
-    Return an empty tuple if the file has no certificate. Servers read files with the key before,
-    between or after the certificates.
+    Servers read files with the key before, between or after the certificates. Return an empty tuple
+    if the file has no certificate.
 
     Args:
         path: the file, for errors.
-        items: the keys and certificates that were read from it.
+        items: the keys and certificates in the file, in its order; the first one has the key.
 
     Raises:
-        ConfigError: no certificate has the first key, or the certificate with this key issued
-            another certificate of the file.
+        ConfigError: no certificate is for the first key; or the certificate for this key is that of
+            an authority, because it issued another certificate in the file.
     """
     from certpin.errors import ConfigError
     from certpin.support.text import printable
@@ -235,10 +235,13 @@ def policies_for_step(
 ) -> list[HostPolicy]:
     """Return the policies of the pin file that a ``certpin rotate`` command is for.
 
-    If the user gave ``--host``, they are the policies of these hosts. Otherwise they are the
-    policies of the hosts for which clients accept the key's certificate; if there are none, those
-    of the hosts that it names in a wrong form; if there are none, the policies that contain the
-    key's pin; if there are none, the only policy of the file.
+    They are the result of the first of these rules that finds a policy:
+
+    1. the policies of the hosts in ``--host``, if the user gave this option;
+    2. the policies of the hosts for which clients accept the key's certificate;
+    3. the policies of the hosts that the certificate names in a form that no client matches;
+    4. the policies that contain the key's pin;
+    5. the policy of the pin file, if there is only one.
 
     Args:
         pins: the pin file.
@@ -247,8 +250,7 @@ def policies_for_step(
 
     Raises:
         HostError: a value of ``--host`` is not a host.
-        click.UsageError: no policy covers a value of ``--host``; or none of these rules finds a
-            policy, and the file has several.
+        click.UsageError: no policy covers a value of ``--host``, or no rule finds a policy.
     """
     if probes.hosts:
         return probes.selected(pins)
@@ -266,12 +268,13 @@ def policies_for_step(
 def dropped_policies(
     name: str, situations: Iterable[Situation], alive: Iterable[Version]
 ) -> list[tuple[Version, HostPolicy]]:
-    """Return the policies for a host name that clients still have, but the pin file no longer has.
+    """Return the policies for a host name that some clients may have and the pin file does not.
 
     Args:
         name: a host name in a certificate.
-        situations: one object for each policy of the pin file that certpin already compares with
-            the certificate. The policies of the same host in older versions are not returned.
+        situations: one object for each policy of the pin file that the caller already compares with
+            the certificate. Each object also covers the older versions of its policy, so these are
+            not returned.
         alive: the published versions of the pin set that clients may still have.
 
     Returns:
@@ -295,12 +298,12 @@ def dropped_policies(
 def policies_of_name(name: str, pins: PinSet) -> list[HostPolicy]:
     """Return the policies of all hosts that a name covers (RFC 9525 section 6.3).
 
-    For one host, a client uses the most specific policy. Return an empty list for a name that is
-    not a host, such as one with a wildcard in the middle.
+    For one host, this is the most specific policy, as for a client. Return an empty list for a name
+    that is not a host, such as one with a wildcard in the middle.
 
     Args:
-        name: the name, in any form. Clients may not match it in a certificate in this form: see
-            ``KeyReference.policies``.
+        name: the name, such as one in a certificate. Not checked: that clients accept a certificate
+            with the name in this form (``KeyReference.policies`` returns only those policies).
         pins: the pin set with the policies.
     """
     from certpin.errors import HostError

@@ -171,14 +171,16 @@ pin_file_option: Decorator = click.option(
 
 
 def require_one_file(ctx: click.Context, named: object) -> None:
-    """Refuse a pin file as an argument beside one as ``--file``: one of them would not be read.
+    """Refuse a command that gets a pin file both as an argument and as ``--file``.
+
+    certpin would read only one of them.
 
     Args:
         ctx: the context of a command with ``pin_file_option``.
         named: the argument, or the list of arguments; empty or None if the user gave none.
 
     Raises:
-        click.UsageError: the user gave both. ``CERTPIN_PINS`` beside an argument is no mistake.
+        click.UsageError: the user gave both. The variable ``CERTPIN_PINS`` does not count.
     """
     is_option = ctx.get_parameter_source("path") is ParameterSource.COMMANDLINE
     if named and is_option:
@@ -196,9 +198,9 @@ def file_option(path: Path) -> str:
 
 
 def sign_command(path: Path) -> str:
-    """Return the command ``certpin publish sign`` for a pin file, for an output.
+    """Return the command ``certpin publish sign`` for a pin file, to suggest it to the user.
 
-    It has a placeholder for the keys, unless the environment names them.
+    The command has a placeholder for the signing keys, unless environment variables name them.
     """
     keys = "" if os.environ.get(KEYS_VARIABLE) else " KEY…"
     return f"certpin publish sign{keys}{file_option(path)}"
@@ -350,8 +352,9 @@ def chain_fix(observation: Observation, *, strict: str = "", pinned: bool = Fals
         observation: the chain that was read from the server, and why it did not verify.
         strict: the advice for a chain that only ``strict_x509`` refuses; if empty, it is to set
             ``strict_x509 = false`` in the pin file.
-        pinned: True for a host that clients use by this name, such as one of a pin file; False for
-            a host that the user wants to pin, perhaps by another of its names.
+        pinned: True if clients use the host by this name, such as a host of a pin file: if the
+            certificate is for other names, the fix is another certificate. False for a host that
+            the user wants to pin: the fix is then to pin one of the other names.
     """
     from certpin.x509.openssl import strict_advice
 
@@ -392,9 +395,10 @@ def _missing_issuer(observation: Observation) -> str:
 
 
 def _wrong_date(observation: Observation) -> str:
-    """Return the fix for a chain with a certificate that is not valid now, with its name and date.
+    """Return the fix for a chain with a certificate that has expired, or is not valid yet.
 
-    The certificate may be one that the client trusts, and the server did not send.
+    The fix has the name and the date of the certificate, if the server sent it. A certificate that
+    only the client has, such as a root, can also be the cause.
     """
     from certpin.errors import CertificateParseError
     from certpin.pins import utc_now
@@ -460,7 +464,9 @@ def _other_name(observation: Observation, *, pinned: bool) -> str:
 
 
 def read_file(path: Path) -> bytes:
-    """Return the content of a file as bytes, at most one byte more than the parsers accept.
+    """Return the content of a file; only its first bytes if certificate parsers refuse its size.
+
+    One byte more than the parsers accept is read, so that they notice that the file is too large.
 
     Raises:
         CertificateParseError: the file can't be read.
@@ -486,8 +492,8 @@ def key_place(text: str) -> KeyPlace:
         text: the path of a file; or a URI, valid or not.
 
     Raises:
-        TokenError: the URI has another scheme. Used as a path, it would name a new, unencrypted
-            private key.
+        TokenError: the text is a URI with an unknown scheme. It is not taken for a path, because a
+            command could then write a new key to a file of this name.
     """
     if URI_SCHEME.match(text) is None:
         return "file"

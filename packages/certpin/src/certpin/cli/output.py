@@ -95,9 +95,14 @@ def output_files(chosen: Format, made: Export, out: str) -> list[OutputFile]:
 
 
 def _is_wrong_suffix(suffix: str, right: str) -> bool:
-    """Return True if a compiler would not read an exported file with this extension as it should.
+    """Return True if an exported file must not have this file name extension.
 
-    Other files, such as those of proxies, may have any name but that of source code.
+    A file of source code needs the extension of its language, so that a compiler reads it. Other
+    files, such as those of proxies, can have any extension but one of source code.
+
+    Args:
+        suffix: the extension that the user chose.
+        right: the extension of the format.
     """
     if right not in _SOURCE_CODE:
         return suffix in _SOURCE_CODE
@@ -107,12 +112,12 @@ def _is_wrong_suffix(suffix: str, right: str) -> bool:
 def write_files(files: list[OutputFile]) -> list[OutputFile]:
     """Write each file with changed content, and return the files with their new states.
 
-    Each file is written completely, or not at all.
+    Each file is written completely, or not at all. No file is written if an existing one must not
+    be replaced: it is not an export of the same format and pin set, by the note that certpin writes
+    at the top. Formats without comments, such as JSON, have no note, and are always replaced.
 
     Raises:
-        ConfigError: a file can't be read or written, or an existing file is not an export of the
-            same format and pin set. In the last case no file is written. Formats without comments,
-            such as JSON, have no note of certpin, and their files are always replaced.
+        ConfigError: a file can't be read or written, or must not be replaced.
     """
     for file in files:
         _refuse_foreign(file)
@@ -149,10 +154,10 @@ def _error(path: Path, problem: str, fix: str) -> ConfigError:
 
 
 def _refuse_foreign(file: OutputFile) -> None:
-    """Raise ``ConfigError`` if an existing file must not be replaced; an empty file may be.
+    """Raise ``ConfigError`` if a file exists that is not an export of the same format and pin set.
 
-    Only an export of the same format and pin set may be replaced. Otherwise the pins of debug
-    builds, exported without a file name, would take the place of those for users.
+    An empty file can be replaced. Without this check, the pins of debug builds could replace those
+    for users, if both are exported to the default file.
     """
     existing = _read(file.path) or ""
     old, new = _mark(existing), _mark(file.text)
@@ -179,14 +184,20 @@ def _refuse_foreign(file: OutputFile) -> None:
 
 
 def _mark(text: str) -> str:
-    """Return the format in the note that certpin made a file; empty without such a note."""
+    """Return the format that certpin's note at the top of an exported file names.
+
+    Return an empty string if there is no such note.
+    """
     first = "\n".join(text[:_MARK_CHARACTERS].split("\n")[:_HEADER_LINES])
     found = _MARK.search(first)
     return found[1] if found else ""
 
 
 def _pin_set(text: str) -> str:
-    """Return the name of the pin set in the header of an exported file; empty without a name."""
+    """Return the name of the pin set in the header of an exported file.
+
+    Return an empty string if the file has no such header, or the header has no name.
+    """
     try:
         return read_header(text)[0]
     except FormatError:

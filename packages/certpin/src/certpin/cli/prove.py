@@ -375,7 +375,7 @@ def _fuzzing(
 
 
 def _is_repeated(files: Iterable[Path | None]) -> bool:
-    """Return True if two of the files are the same one, and no device such as ``/dev/null``."""
+    """Return True if a file is named twice. A device, such as ``/dev/null``, can be named twice."""
     given = [file.resolve() for file in files if file and not file.is_char_device()]
     return len({*given}) < len(given)
 
@@ -428,10 +428,11 @@ def _default_route(command: tuple[str, ...]) -> str:
 
 
 def check_placeholders(command: tuple[str, ...]) -> None:
-    """Check that every placeholder in the command is known.
+    """Check that every placeholder in the client's command, such as ``{export:FORMAT}``, is known.
 
-    The braces of a command may also be its own: a word with white space, quotes or other marks is
-    taken for code, and only a name that resembles a placeholder is refused.
+    Braces can also be part of the client's own arguments, such as code. So an unknown name in
+    braces is refused only if it resembles a placeholder, and the argument that contains it has no
+    white space, quotes or other marks of code.
 
     Raises:
         click.UsageError: a format of ``{export:FORMAT}`` is unknown, or a name in braces resembles

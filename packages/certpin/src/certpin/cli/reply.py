@@ -52,9 +52,9 @@ def say(prefix: str, text: str) -> None:
 
 @contextmanager
 def errors_optional() -> Iterator[None]:
-    """Context manager: lose the messages that can't be written to standard error.
+    """Context manager: ignore the failure if the block can't write messages to standard error.
 
-    A full disk or a closed pipe there must not replace the exit code of the command.
+    The messages are lost. A full disk or a closed pipe must not replace the command's exit code.
     """
     try:
         yield
@@ -63,9 +63,10 @@ def errors_optional() -> Iterator[None]:
 
 
 def discard(stream: TextIO) -> None:
-    """Lose the output that is still in a stream's buffer, and all later output.
+    """Discard the output that is still in a stream's buffer, and all later output.
 
-    Otherwise Python writes the rest again at its end, and ends with exit code 120.
+    Otherwise Python would write the buffer again when the program ends, fail again, and end with
+    exit code 120.
     """
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
@@ -74,9 +75,9 @@ def discard(stream: TextIO) -> None:
 def open_missing_streams() -> None:
     """Open the null device for each standard stream that the caller closed (``certpin check >&-``).
 
-    The stream is None then, and the next file or socket that is opened would get its number, so
-    that output of a library or another program would go into that file. To read from a closed
-    standard input stays an error.
+    Otherwise the next file or socket that certpin opens would get the number of the closed stream,
+    and the output of a library or another program would go into that file. Python sets a closed
+    stream to None. Reading from a closed standard input still fails.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
@@ -190,9 +191,9 @@ class CommandReply:
             arguments can't be parsed.
 
     Attributes:
-        json_requested: True if ``--json`` is among the arguments, for an option that ends the
-            command before all are parsed.
-        wanted: True once the command has read ``--json``.
+        json_requested: True if ``--json`` is among the arguments. It is for options such as
+            ``--list``, which end the command before click has parsed all arguments.
+        wanted: True if click has parsed ``--json``.
     """
 
     def __init__(self, words: list[str]) -> None:

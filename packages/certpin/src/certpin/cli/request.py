@@ -153,10 +153,13 @@ def _split(url: str) -> SplitResult:
 
 
 def _header(text: str) -> tuple[str, str]:
-    """Split a header. An error doesn't quote it: without its colon, even the name has the secret.
+    """Split a header ``NAME: VALUE`` into name and value.
+
+    An error doesn't quote the text: it may contain a secret, and without a colon it is unknown
+    which part is the secret.
 
     Raises:
-        click.UsageError: it is not a header.
+        click.UsageError: the text is not a header.
     """
     name, colon, value = text.partition(":")
     if not colon or not _TOKEN.fullmatch(name) or _LINE_ENDS.search(value):

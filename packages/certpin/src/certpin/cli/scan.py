@@ -179,7 +179,8 @@ def host_list(
         refused: called with the text and the error of each line that is not a host.
 
     Yields:
-        A host; None if no line is available yet, or after many lines without a new host.
+        A host to scan; or None, so that the caller can do other work: if no line is available yet,
+        and after many lines without a host to scan.
     """
     for number, line in enumerate(_without_mark(_lines(source.fileno())), 1):
         endpoint = None if line is None else _parse_line(line, done, refused)
@@ -252,7 +253,7 @@ def _open_output(
         The open file, and a container of the hosts that already have a record in the file.
 
     Raises:
-        click.UsageError: the file can't be written, or is not empty.
+        click.UsageError: the file can't be written; or it is not empty, and ``resume`` is False.
     """
     from certpin.probe.scan import ScannedEndpoints
     from certpin.support.text import printable

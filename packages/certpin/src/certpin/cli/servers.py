@@ -70,11 +70,12 @@ def select_policies(pins: PinSet, hosts: Iterable[str]) -> dict[HostPolicy, list
 
     Args:
         pins: the pin file.
-        hosts: the values of ``--host``. A name as it is written in the pin file, such as
-            ``*.bank.example``, selects its policy and names no host.
+        hosts: the values of ``--host``. A wildcard, as the pin file contains it, selects its policy
+            and names no host.
 
     Returns:
-        Each policy with the hosts and ports that the user named for it; port 0 if a host has none.
+        Each policy, with the hosts and ports that the user named for it. The port is 0 if the user
+        gave none.
 
     Raises:
         HostError: a value is not a host.
@@ -212,8 +213,8 @@ def ask_servers(
             ``ProbeError``.
 
     Returns:
-        The policies and answers, in the order of ``targets``. A wildcard without servers has no
-        answers.
+        For each target, in the given order: the policy, and the answers at all addresses. The
+        answers are None if the target has no server, because its policy is for a wildcard.
     """
     from certpin.probe import ContextCache, ask_each_address
 
@@ -235,8 +236,8 @@ class ProbeResults:
 
     Attributes:
         sightings: the presented chains, by the host pattern of the policy.
-        unknown: what could not be checked, such as the keys of a server that did not answer; as
-            sentences without full stops.
+        unknown: what could not be checked, as clauses such as "which keys are served now, because
+            no server was contacted".
         error: the first failed connection; None if none failed.
         unanswered: the host patterns of the policies with a server that did not answer, or with an
             address that this machine can't reach.
@@ -256,7 +257,10 @@ class ProbeResults:
         self.sightings.setdefault(str(policy.pattern), []).append(sighting)
 
     def add_answers(self, policy: HostPolicy, answers: ServerAnswers[Sighting]) -> None:
-        """Add the chains that a server presents at its addresses, and the gaps in that."""
+        """Add the chains that a server presents at its addresses.
+
+        Each address that did not answer, or that this machine can't reach, is added to ``unknown``.
+        """
         from certpin.errors import ProbeError
 
         unknown = []
@@ -419,7 +423,7 @@ class ProbeOptions:
     def _targets(self, pins: PinSet) -> list[ProbeTarget]:
         """Return the servers to contact, each once, with their policies.
 
-        If ``--connect`` is given several times for a host, each address is one server.
+        If ``--connect`` is given several times for a host, each value is a separate server.
         """
         targets: dict[ProbeTarget, None] = {}
         for connects in _rounds(self.connects):
@@ -511,6 +515,7 @@ def _for(values: Iterable[str], pins: PinSet, policies: Sequence[HostPolicy]) ->
 def _rounds(connects: tuple[str, ...]) -> list[tuple[str, ...]]:
     """Divide ``--connect`` values into groups that have one address for each host.
 
+    ``ServerOptions`` uses one address for each host, so each group needs its own ``ServerOptions``.
     The first group has the first address of each host, the second group the second, and so on. If a
     host has fewer addresses than others, its last address is repeated in the later groups.
     """

@@ -27,7 +27,10 @@ def read_source(name: str) -> Source:
 
 
 def _read(path: Path) -> bytes:
-    """Return the content of a file, cut one byte above the limit that importers accept."""
+    """Return the content of a file; only its first bytes if importers refuse its size.
+
+    One byte more than importers accept is read, so that they notice that the file is too large.
+    """
     try:
         with path.open("rb") as file:
             return file.read(MAX_SOURCE_BYTES + 1)

@@ -59,8 +59,8 @@ _ONE_LINE = rf"""(?:{_STRING}|\[[^\]\n]*\]|[\w:.+-]+)"""
 class PinFileEditor:
     """The text of a pin file, with methods that change it.
 
-    Only ``save`` writes the file, and it refuses a text that does not load. So a command never
-    leaves a broken file. All methods that read or change the file raise ``PinFileError``.
+    Only ``save`` writes the file, and it refuses an invalid text. So a command never leaves a
+    broken file. Methods raise ``PinFileError`` if the change can't be made in this text.
     """
 
     def __init__(self, path: Path, text: str, *, before: str | None) -> None:
@@ -84,8 +84,11 @@ class PinFileEditor:
     def new(cls, path: Path, name: str, *, version: int = 0) -> PinFileEditor:
         """Return an editor for a new pin file. ``save`` doesn't replace an existing file.
 
-        ``name`` is the name of the pin set. If ``version`` is 0, which no pin file may have, call
-        ``raise_version`` before ``save``.
+        Args:
+            path: the path of the new file.
+            name: the name of the pin set.
+            version: the version of the pin set. The version 0 is invalid in a pin file: with it,
+                call ``raise_version`` before ``save``.
         """
         import tomlkit
 
@@ -196,7 +199,7 @@ class PinFileEditor:
             self._replace(lines.with_value(span, key, quoted), data, fix=_SEPARATE_TABLES)
 
     def set_provider_edition(self, pattern: str, edition: date) -> None:
-        """Set ``provider_edition`` of a host: the date of the provider data that has its pins.
+        """Set ``provider_edition`` of a host: the date of the provider data that the pins are from.
 
         Provider data lists the roots that certificate providers, such as Let's Encrypt, use.
 
@@ -370,7 +373,7 @@ def without_servers(text: str, path: Path) -> str:
 def public_text(text: str, path: Path) -> str:
     """Return the text of a pin file for publishing: without servers, comments and notes of pins.
 
-    They are for the team: a note names the place of a key.
+    These are only for the team. For example, a note names the place where a key is stored.
 
     Args:
         text: the text of a valid pin file.
@@ -412,7 +415,7 @@ def _drop_notes(value: Any) -> None:
 def _parse(text: str) -> dict[str, Any]:
     """Return the data of a TOML text, with floats as strings, to compare the data of two texts.
 
-    A float can be a NaN, which is not equal to itself.
+    As a number, the float NaN would not be equal to itself.
     """
     import tomli  # only needed to read a file
 
@@ -531,8 +534,8 @@ class _Lines:
     def without_tables(self, name: str) -> str:
         """Return the text without each table of this name, its sub-tables and its comments.
 
-        A comment above or below a table belongs to the table if no empty line is between them, also
-        if the next table follows the comment at once: it may name a server.
+        The comments directly above and below a table are removed, up to an empty line, because they
+        may name a server. A comment below is removed even if the next table follows it directly.
         """
         kept = list(self._lines)
         for found, span in reversed(list(self._tables())):

@@ -145,10 +145,11 @@ def load_toml(text: str, path: Path, *, fix: str = _TOML_FIX) -> dict[str, Any]:
 def _parse(text: str) -> dict[str, Any]:
     """Return the data of a TOML text, as ``tomli.loads`` does; parse a long text in pieces.
 
-    The parser holds Python's global lock (GIL); other threads can run between two pieces. Each
-    piece begins with ``[[host]]``. If each piece is TOML and defines only hosts, the pieces
-    together have the tables of the whole text: a table below a host belongs to the last host, which
-    is in the same piece. Any other text is parsed as a whole.
+    The parser holds Python's global lock (GIL), so other threads can run only between two pieces.
+
+    A text is split before ``[[host]]`` headers. A table below a host is then in the same piece as
+    the host, so the data of the pieces can be joined. If a piece is not TOML or defines something
+    other than hosts, the whole text is parsed at once instead.
     """
     import tomli  # only needed to read a file
 
@@ -388,12 +389,13 @@ class Table:
     def warn_unknown(self, known: tuple[str, ...]) -> None:
         """Add the TOML keys of the table that are not in ``known`` to the list ``unknown``.
 
-        A warning about an unknown key is enough, but a misspelt key is an error: ``truts =
-        "ca.pem"`` would trust every root of the platform.
+        The caller warns about the keys in this list. A key that looks misspelt raises an error
+        instead, because ignoring it can be unsafe: with ``truts = "ca.pem"``, clients would trust
+        every root of the platform.
 
         Raises:
-            ConfigError: an unknown key resembles a known one, and so is misspelt; or the file has
-                very many different ones, which a person would not write.
+            ConfigError: an unknown key resembles a known one; or the file has very many different
+                unknown keys.
         """
         for name in self._data:
             if name in known:
@@ -486,9 +488,9 @@ def put(path: Path, data: bytes, *, new_mode: int = _NEW_FILE_MODE) -> None:
             permissions, owner and group.
 
     Raises:
-        OSError: the file cannot be written; it is no regular file, such as ``/dev/null``, which
-            root would replace; or its owner and group can't be kept, and one of them, such as a
-            service, could not read it any more.
+        OSError: the file cannot be written; ``path`` is not a regular file, such as ``/dev/null``;
+            or the owner and group can't be kept, and without them a program that reads the file
+            now, such as a service, could not read it any more.
     """
     import tempfile  # takes longer to import than to read a pin file
     from pathlib import Path

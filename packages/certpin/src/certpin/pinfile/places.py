@@ -55,7 +55,7 @@ class _Statement(NamedTuple):
     Attributes:
         number: the number of its first line, from 1.
         text: its text, which may have several lines.
-        tables: the line numbers of the inline tables in an array that is assigned.
+        tables: the line numbers of the inline tables, if the value is an array of inline tables.
     """
 
     number: int
@@ -84,11 +84,11 @@ class Places:
         return None
 
     def reason(self, line: int) -> str:
-        """Return the comments on a line and on the line above; empty if there are no comments.
+        """Return the comment on a line and the comment above; empty if there are no comments.
 
-        Lint rules accept this text as the reason for the setting on the line. Comments for certpin
-        (``# certpin: …``) are left out, and so is a comment above that shares its line with a
-        value.
+        A user writes such a comment to justify the setting on the line, and lint rules accept it as
+        the reason. The comment on the line above counts only if that line contains nothing else.
+        Comments for certpin (``# certpin: …``) are left out.
         """
         near = (self.comments.get(line), self.comments.get(line - 1))
         words = (each.text for at, each in enumerate(near) if each and (each.alone or not at))

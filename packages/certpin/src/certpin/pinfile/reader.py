@@ -184,11 +184,12 @@ def read_fields(text: str, path: Path, files: Files) -> dict[str, Any]:
 
 
 def _warn(unknown: list[UnknownKey], text: str, path: Path) -> None:
-    """Warn about unknown TOML keys, once for each name in each kind of table, and about few names.
+    """Warn about unknown TOML keys in the text of a pin file.
 
-    A file with very many would fill a log, and hold up the start of an app.
+    A key name is warned about once for each kind of table. If very many names are unknown, the last
+    warning has only the number of the others, so that a log isn't filled.
 
-    Raises ``ConfigError`` if a key is misplaced: it is known in another table.
+    Raises ``ConfigError`` for a misplaced key, which is known in the table ``[[host]]``.
     """
     places = Places(text)
     first: dict[tuple[str, tuple[str, ...]], UnknownKey] = {}
@@ -454,10 +455,15 @@ def _no_anchors(name: str, key: str, exc: Exception) -> ConfigError:
 
 
 def _below(table: Table, name: str, exc: InputError | ConfigError) -> ConfigError:
-    """Return ``exc`` as a ``ConfigError`` with the full TOML key, such as ``host[2].name``.
+    """Return an error about a value as a ``ConfigError`` with the full TOML key of the value.
 
-    Errors of ``certpin.pins`` contain only the name of the field, because ``certpin.pins`` doesn't
-    know the file. ``name`` is the field's key in ``table``, for errors without a key.
+    The full key is such as ``host[2].name``. Errors of ``certpin.pins`` have only the name of a
+    field, because that package doesn't know the file.
+
+    Args:
+        table: the table that contains the value.
+        name: the key of the value in ``table``, for an error that names no field.
+        exc: the error.
     """
     if isinstance(exc, InputError):
         return ConfigError(exc.problem, key=table.under(name), fix=exc.fix)

@@ -3,9 +3,9 @@
 The rules are those of RFC 9525, as OpenSSL applies them with Python's settings:
 
 1. Only the subjectAltName counts: a common name is no host.
-2. An IP address has to be there as an IP address (iPAddress), and not as a DNS name.
-3. A DNS name is compared byte by byte, without regard to ASCII case. So it has to be there with
-   A-labels and without a trailing dot, as clients look it up.
+2. An IP address in the subjectAltName counts only with the type iPAddress, and not as a DNS name.
+3. A DNS name is compared byte by byte, without regard to ASCII case, with the name that the client
+   looks up. So an entry with non-ASCII letters (U-labels) or a trailing dot never matches.
 4. A wildcard is the whole first label, and covers exactly one label of letters, digits and hyphens.
 """
 
@@ -52,7 +52,8 @@ def certified_hosts(leaf: Certificate) -> tuple[HostPattern, ...]:
     """Return the hosts for which clients accept a certificate, in the order of its names.
 
     Names that no client matches are left out, such as ``DNS:127.0.0.1`` and ``DNS:localhost.``.
-    OpenSSL doesn't accept a wildcard for each host that its pattern covers: see ``name_matches``.
+    A wildcard is returned as a pattern. For some hosts that the pattern covers, OpenSSL does not
+    accept the certificate; ``name_matches`` decides for a single host.
 
     Args:
         leaf: the certificate of the server.
@@ -70,8 +71,8 @@ class NameFault:
     """A name of a certificate that no client matches, because of its form.
 
     Attributes:
-        problem: the problem, as a clause that begins with "it".
-        fix: the certificate to get instead.
+        problem: the problem, as a clause that begins with "it", which means the certificate.
+        fix: the advice to get a certificate with another name.
     """
 
     problem: str
@@ -79,14 +80,16 @@ class NameFault:
 
 
 def name_fault(pattern: HostPattern, leaf: Certificate) -> NameFault | None:
-    """Return the name by which a certificate means a host, but in a form that no client matches.
+    """Return the fault of a certificate that names a host in a form that no client matches.
+
+    An example is an IP address that is written as a DNS name.
 
     Args:
         pattern: the host, or the pattern of hosts, for which clients refuse the certificate.
         leaf: the certificate of the server.
 
     Returns:
-        The fault of the first such name; None if there is none.
+        The fault of the first such name in the certificate; None if there is none.
 
     Raises:
         CertificateParseError: the subjectAltName can't be read.
@@ -112,7 +115,12 @@ def name_fault(pattern: HostPattern, leaf: Certificate) -> NameFault | None:
 
 
 def _entries(pattern: HostPattern, meant: HostPattern) -> str:
-    """Return the names that a certificate needs for a host or a pattern, in words."""
+    """Return the names that a new certificate needs, as text for the fix of a ``NameFault``.
+
+    Args:
+        pattern: the host, or the pattern of hosts, that the certificate is to be for.
+        meant: the host or pattern that the name in the present certificate means.
+    """
     if not pattern.wildcard:
         return f"subjectAltName = DNS:{pattern}"
     if meant.wildcard == "**.":

@@ -120,7 +120,8 @@ def _added(
     Args:
         policy: the policy for the pattern.
         covering: the policies that the old set has for its hosts; ``None`` for no policy.
-        kept: the patterns of the new set. ``_removed`` compares policies that are not kept.
+        kept: the patterns of the new set. An old policy with another pattern is skipped here,
+            because ``_removed`` compares it.
         now: the current time.
     """
     if None in covering:
@@ -175,7 +176,11 @@ def _moved_weight(old: HostPolicy, new: HostPolicy) -> Weight:
 
 
 def _moved(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Finding]:
-    """Yield the further findings for hosts that a policy with another pattern covers now."""
+    """Yield findings for the differences between two policies with different patterns.
+
+    The old set uses the policy ``old`` for some hosts, and the new set uses ``new`` for them. If
+    both enforce pins and have no pin in common, the caller reports that, and pins are not compared.
+    """
     if not _no_key_satisfies_both(old, new):
         yield from _pins(old, new)
     yield from _settings(old, new, now)
@@ -226,9 +231,15 @@ def _pin_added(pin: Pin, entry: HostPin, old: HostPolicy) -> Finding:
 
 
 def _pin_removed(pin: Pin, entry: HostPin, now: HostPin | None, mode: str) -> Finding:
-    """Return the finding for a pin that only the old set accepts.
+    """Return the finding for a pin that the old set accepts and the new set does not.
 
-    Clients with the new set may refuse its key, so ``mode`` is that of the new set.
+    Args:
+        pin: the pin.
+        entry: the entry of the old set.
+        now: the entry of the new set, which is marked removed or compromised; None if the new set
+            has no entry for the pin.
+        mode: the mode of the policy in the new set, because clients with this set may refuse the
+            key.
     """
     how = f"is {now.state}" if now else "was removed"
     if mode == "report":
@@ -307,9 +318,10 @@ def _none_can_match(policy: HostPolicy) -> bool:
 
 
 def _left_out(old: HostPolicy, new: HostPolicy) -> list[Pin]:
-    """Return the pins of keys in use that match no more; empty if another active pin still matches.
+    """Return the pins in use that a narrower ``match`` of the new policy excludes.
 
-    Backups don't count as the other pin: servers don't use their keys yet.
+    Return an empty list if an active pin still matches. Backups are not active: servers don't use
+    their keys yet.
     """
     reached = _REACHED[new.match]
     if any(each.role in reached and each.state == "active" for each in new.live_pins.values()):

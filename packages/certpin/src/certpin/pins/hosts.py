@@ -132,7 +132,7 @@ def covering_patterns(host: str) -> tuple[str, ...]:
     """Return every pattern that covers a host, as text, the most specific first.
 
     An exact name precedes wildcards, a longer name in a wildcard precedes a shorter one, and ``*.``
-    precedes ``**.`` over the same name. The number of patterns is that of labels, and a bit more.
+    precedes ``**.`` over the same name. A name with n labels has n + 2 patterns.
 
     Args:
         host: a normalised name or IP address.

@@ -233,9 +233,13 @@ class HostPin:
 class TrustAnchors:
     """The only trust anchors for a host, in DER. With them, clients don't use the platform's roots.
 
-    ``source`` is the name of the anchors' file. ``strict`` is True if paths must satisfy RFC 5280
-    (``strict_x509``), and ``None`` for the default of the running Python. ``path`` is the path of
-    the file for commands in this working folder; empty if it is unknown.
+    Attributes:
+        der: the certificates.
+        source: the name of the file with the anchors, as the pin file contains it.
+        strict: True if paths must satisfy RFC 5280 (``strict_x509``), False if they need not;
+            ``None`` for the default of the running Python.
+        path: the path of the file, relative to the current folder or absolute, to print in
+            suggested commands; empty if it is unknown.
     """
 
     der: tuple[bytes, ...]
@@ -247,8 +251,8 @@ class TrustAnchors:
     def parse(cls, data: bytes, source: str = "") -> TrustAnchors:
         """Read the certificates of a file, PEM or DER, which must contain nothing else.
 
-        OpenSSL has to be able to load each. Without TLS, as in a browser (Pyodide), there is no
-        OpenSSL, and no connection to protect.
+        Check that OpenSSL can load each certificate. This check is left out if Python has no
+        OpenSSL, as in a browser (Pyodide): it then makes no TLS connections.
 
         Raises:
             CertificateParseError: a certificate can't be read, or the data has something else.
@@ -495,13 +499,13 @@ class PinSet:
         """Return the policies that this pin set has for the hosts of a pattern of another pin set.
 
         There may be several if the two pin sets have different patterns. For example, the other one
-        may have a wildcard, and this one a policy for one of its hosts. Example hosts are compared
-        (``HostPattern.examples``), because the name in a wildcard may not be one of its hosts.
+        may have a wildcard, and this one a policy for one of its hosts. Example hosts are looked up
+        (``HostPattern.examples``), because a wildcard covers more hosts than can be tried.
 
         Args:
             pattern: the host pattern, or a DNS name in a certificate, which may be a wildcard, too.
-            owner: the pin set with the policy for ``pattern``. A host for which it has another
-                policy is left out. If ``None``, all hosts that the pattern covers count.
+            owner: the other pin set, which has a policy for ``pattern``. Hosts for which it has a
+                more specific policy are left out. ``None`` to look up all hosts of the pattern.
 
         Returns:
             Each policy once; ``None`` among them if no policy covers some of the hosts.

@@ -62,9 +62,11 @@ class Verdict:
         policy: the policy of the host.
         chain: the verified chain; ``None`` if there is none.
         matched: the pin that matched; ``None`` if no pin matched.
-        certificate: the certificate that matched, or the one with the compromised key.
-        transparency: the result for the leaf's SCTs, the promises of logs, if a pin matched and the
-            policy requires SCTs. With the reason ``too-few-scts``, it has the explanation.
+        certificate: the certificate that matched, or the one that is marked compromised; ``None``
+            if there is neither.
+        transparency: the result for the leaf's SCTs, the promises of logs; ``None`` unless a pin
+            matched and the policy requires SCTs. With the reason ``too-few-scts``, it has the
+            explanation.
     """
 
     decision: Decision

@@ -1,8 +1,8 @@
 """Pin all roots of a certificate provider, and compare such pins with the provider data.
 
 Pure functions of (policy, data, day). The pins in a policy that name a provider are the provider's
-root set. A root set needs no other backup: the provider may issue from any of its roots, and no
-root's key is held by the user, who so can't lose it.
+root set. A root set needs no other backup: the provider may issue from any of its roots, and the
+user can't lose the key of a root, because only the authority holds it.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ def root_pins(providers: Sequence[Provider], day: date) -> tuple[HostPin, ...]:
 class SetChange:
     """The difference between the provider roots that a policy pins and those in the provider data.
 
-    A live pin is one that clients accept.
+    A live pin is one that clients accept. A dead pin is marked removed or compromised.
 
     Attributes:
         providers: the names of the providers in the policy, in the order of its pins, and then the
             names of the providers to add.
         added: pins of roots that the policy lacks.
-        not_accepted: pins of roots for which the policy has a dead entry (removed or compromised),
-            with the state of that entry. The set is incomplete without them.
+        not_accepted: the dead pins of roots that the providers use, each with its state. The root
+            set is incomplete, because clients don't accept these pins.
         relabelled: the new entries of live pins for which the data names other providers than the
             policy does.
         dropped: live pins of roots that have expired, or from which no provider of the policy
@@ -74,12 +74,18 @@ class SetChange:
 
     @property
     def is_change(self) -> bool:
-        """True if the pins of the policy differ from the data, and the data is not outdated."""
+        """True if the pins of the policy differ from the data, and the data is not outdated.
+
+        It is also True if the only difference is in ``not_accepted``.
+        """
         return (self.has_edits or bool(self.not_accepted)) and not self.newer
 
     @property
     def has_edits(self) -> bool:
-        """True if ``certpin providers update`` can change pins of the policy."""
+        """True if some pins are ``added``, ``relabelled`` or ``dropped``.
+
+        These are the changes that ``certpin providers update`` can make in the pin file.
+        """
         return bool(self.added or self.relabelled or self.dropped)
 
 
@@ -130,7 +136,7 @@ def set_change(
 
 
 def complete_sets(entries: Iterable[HostPin], data: ProviderData, day: date) -> tuple[str, ...]:
-    """Return the names of the providers with all their unexpired roots pinned by a policy.
+    """Return the names of the providers of which a policy pins all unexpired roots.
 
     Only pins that clients accept count.
 

@@ -102,10 +102,10 @@ class Announcement:
 
 @dataclass(frozen=True)
 class ScheduledRemoval:
-    """A day on which a root program removes all roots with keys made before another day.
+    """The rule of a root program that removes roots with old keys on a scheduled day.
 
-    ``day`` is the day of the removal, and ``made_before`` the other day. The program can make
-    exceptions.
+    On ``day`` it removes all roots with keys that were made before the day ``made_before``, unless
+    it makes an exception.
     """
 
     made_before: date

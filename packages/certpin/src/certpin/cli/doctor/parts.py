@@ -117,9 +117,9 @@ def _judge(part: Part, facts: Facts) -> PartState:
 
 
 def _obstacle(part: Part, facts: Facts) -> PartState | None:
-    """Return the state of a part that can't work on this machine with any packages.
+    """Return the state of a part that this machine prevents from working; None if it doesn't.
 
-    Return None if nothing prevents the part.
+    Only obstacles that installing packages does not remove count, such as a Python without ``ssl``.
     """
     if facts.tls.problem:
         fix = "install a Python that has the module ssl"
@@ -137,8 +137,8 @@ def _obstacle(part: Part, facts: Facts) -> PartState | None:
 def _judge_extra(part: Part, needed: Sequence[Package]) -> PartState:
     """Return the state of a part of certpin, judged by the packages of the extra that it needs.
 
-    If one package is missing and another one has a wrong version, the part counts as not installed,
-    because the package with the wrong version was installed for another program.
+    If a package is missing, the state is ``missing`` even if another package has a wrong version.
+    The user has probably not installed the extra then, and another program needs that version.
     """
     fix = install_command(part.extra)
     for package in needed:

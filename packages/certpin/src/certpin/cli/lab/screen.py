@@ -188,7 +188,10 @@ class LineScreen:
         self._print(f"{host}  {name}  {did}  {OUTCOMES[result.outcome]}: {result.why}")
 
     def refresh(self) -> None:
-        """Print a line for each host if the app began or stopped to accept its honest server."""
+        """Print a line for each host if the app began or stopped to accept the honest server.
+
+        The honest server, which makes no attack, is the lab's control case.
+        """
         for progress in self._lab.progress():
             state = _control(progress)
             if progress.control and state != self._controls.get(progress.host):
@@ -307,7 +310,7 @@ def summary(hosts: Sequence[HostProgress]) -> list[str]:
 def _clear_text(progress: HostProgress) -> list[str]:
     """Return a sentence about requests in clear text that belong to no attack; empty without any.
 
-    It changes no verdict: each verdict is about a server that the app calls with TLS.
+    Such requests change no verdict: each verdict is about a server that the app calls with TLS.
     """
     if not progress.clear_text:
         return []

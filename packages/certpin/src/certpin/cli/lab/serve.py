@@ -28,7 +28,7 @@ def _hosts(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...
     """Return the values of ``--host``, each once, as normalised host names.
 
     Raises:
-        ConfigError: a name belongs to the lab.
+        ConfigError: a name is one of the lab's own names, which end with ``certpin.lab``.
     """
     from certpin.errors import ConfigError
     from certpin.lab.device.page import is_own
@@ -195,7 +195,7 @@ def serve(
 def _upstreams(
     hosts: Sequence[str], pin_file: Path | None, given: Sequence[str], ca_file: Path | None
 ) -> dict[str, Upstream]:
-    """Connect to the user's real server of each host under test.
+    """Connect to the user's real server of each host under test, and return these servers.
 
     Args:
         hosts: the hosts under test.
@@ -207,7 +207,8 @@ def _upstreams(
         The real server of each host; empty if neither pin file nor addresses are given.
 
     Raises:
-        click.UsageError: an address has no host, or a host that is not under test.
+        click.UsageError: a value of ``--upstream`` names no host although several are under test,
+            a host that is not under test, or a second server of a host.
     """
     from certpin.lab.upstream import find_upstream
 

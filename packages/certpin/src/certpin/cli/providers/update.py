@@ -318,7 +318,13 @@ def _lines(
 
 
 def _fix(dead: HostPin) -> str:
-    """Return what to do about a root of a set with a dead entry in the pin file."""
+    """Return how to repair the root set of a provider if the pin file has a dead entry for a root.
+
+    A dead entry is one that is marked removed or compromised.
+
+    Args:
+        dead: the root's entry, with its state.
+    """
     if dead.state == "removed":
         return "delete its entry in the pin file, and run this command again: it adds the root"
     return (

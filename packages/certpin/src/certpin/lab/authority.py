@@ -224,7 +224,10 @@ class Authority:
         return Authority(name, issuer=self, change=change)
 
     def at(self, moment: datetime) -> Authority:
-        """Return a copy of this authority that issues certificates as at the time ``moment``."""
+        """Return a copy of this authority with ``moment`` as its current time.
+
+        The validity of the certificates that the copy issues is relative to this time.
+        """
         return self._but(now=moment)
 
     def certified(self, certificate: x509.Certificate, issuer: Authority | None) -> Authority:
@@ -293,7 +296,11 @@ class Authority:
 
 
 def _digest(key: CertificateIssuerPrivateKeyTypes) -> hashes.SHA256 | hashes.SHA384 | None:
-    """Return the hash function with which a key signs certificates; None if it signs the data."""
+    """Return the hash function with which a key signs certificates.
+
+    None for a key of another type than RSA and ECDSA, such as Ed25519 or ML-DSA: such a key signs
+    the data itself, without a separate hash function.
+    """
     if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP384R1):
         return hashes.SHA384()  # CA/B Forum Baseline Requirements 7.1.3.2.2
     # The others, such as Ed25519 and ML-DSA, sign the data itself.

@@ -97,10 +97,11 @@ class OwnChain:
         chain: the certificates as the server sends them, leaf first, as DER.
         key_pem: the private key of the leaf, as unencrypted PEM. A secret.
         anchors: the certificates that the client trusts, as DER.
-        time: the time at which the client's clock stops, with a time zone; None for the current
-            time. Fractions of a second are ignored.
-        pins: the pins of the host. If there are none, the lab makes them from the chain, so that a
-            client that refuses the chain does so because of its path and not because of its pins.
+        time: the time that the client's clock shows during the whole run, with a time zone. None
+            for the current time. Fractions of a second are ignored.
+        pins: the pins of the host. If there are none, the lab makes pins that match the chain. A
+            client that refuses the chain then does so because of the path, and not because of its
+            pins.
     """
 
     host: str
@@ -115,28 +116,33 @@ class OwnChain:
 class Case:
     """One case of the lab: an attack, or a legitimate change of the server.
 
-    ``presents`` describes the chain or behaviour of the server, ``guards`` the property that the
-    case tests, and ``fix`` how to repair a client with a wrong verdict.
-
-    ``scenario`` builds the scenario from a test PKI, or raises ``CannotServeError``.
-
-    ``host`` maps the host under test to the name or address that the client must request.
-    ``spelling`` maps the result of ``host`` to the spelling that is passed to the client.
-
-    ``protocol`` is the protocol that the client must speak: empty for any, ``starttls`` for any
-    that begins in clear text. ``clock`` is the offset of the client's clock. ``exercise`` describes
-    how a client reaches the attack if one request is not enough. ``separate`` builds the same
-    scenario without redirects, for a client that makes several requests itself: the first one could
-    follow the redirect to the attack, refuse it, and so hide the others.
-
-    ``compromised`` returns the entry of a compromised key, which the pin set of the host has in
-    addition to its other pins. With ``requires_ct``, that pin set requires Certificate Transparency
-    by the logs of the lab. ``checks`` names the optional check that the case tests: a client that
-    accepts the case doesn't make this check. ``anchors`` returns authorities that come before the
-    roots of the lab in the client's trust store.
-    ``control`` is a case with an honest server that shows whether this case applies to a client: if
-    the client doesn't accept that server, the case is not run.
-    ``own`` is a chain of the user, which replaces the certificates and roots of the lab.
+    Attributes:
+        name: the name of the case.
+        family: the group of the case.
+        presents: a description of the chain or behaviour of the server.
+        expected: the right reactions of clients, one for each style of pins.
+        guards: the property of the client that the case tests.
+        fix: how to repair a client with a wrong verdict.
+        scenario: builds the scenario from a test PKI, or raises ``CannotServeError``.
+        reference: the standard or document that requires the property.
+        host: maps the host under test to the name or address that the client must request.
+        spelling: maps the result of ``host`` to the spelling that is passed to the client.
+        protocol: the protocol that the client must speak: empty for any, ``starttls`` for any that
+            begins in clear text.
+        clock: the offset of the client's clock.
+        exercise: how a client reaches the attack if one request is not enough; empty otherwise.
+        separate: builds the same scenario without redirects, for a client that makes several
+            requests itself. With redirects, such a client could follow the first one to the attack
+            and refuse it there. Then its other requests would not be tested.
+        compromised: returns the entry of a compromised key, which is added to the pins of the host.
+        requires_ct: True if the pin set requires Certificate Transparency by the logs of the lab.
+        checks: the optional check that the case tests: a client that accepts the case doesn't make
+            this check. Empty for other cases.
+        anchors: returns authorities that come before the roots of the lab in the client's trust
+            store.
+        control: a case with an honest server. If the client doesn't accept this server, the attack
+            does not apply to the client, and is not run.
+        own: a chain of the user, which replaces the certificates and roots of the lab.
     """
 
     name: str
@@ -164,7 +170,7 @@ class Case:
     def matrix_name(self) -> str:
         """The name of a built-in case of the lab; empty for a case with the user's own chain.
 
-        A user's case may have the same name as a built-in case, but another meaning.
+        It is empty because a user's case with the name of a built-in case has another meaning.
         """
         return "" if self.own else self.name
 
@@ -190,12 +196,14 @@ def _good(pki: TestPKI) -> Scenario:
 
 
 def lab_leaf_scenario(pki: TestPKI) -> Scenario:
-    """Return the scenario of a case that changes the client's pins, anchors, clock or host.
+    """Return a scenario without an attack, in which the lab serves the honest leaf.
 
-    The lab is the honest server itself.
+    It is for cases that change the client's pins, trust anchors, clock or host instead of the
+    server.
 
     Raises:
-        CannotServeError: the honest server is a real server: it has no certificate for such a case.
+        CannotServeError: the honest server is a real server, and the lab doesn't have its private
+            key.
     """
     return Scenario.legitimate(pki.leaf)
 

@@ -132,7 +132,8 @@ _HTTP_PROXY = ("HTTP_PROXY", "http_proxy")
 def write_client_files(folder: Path, trusted_pem: bytes) -> None:
     """Write the files that every client gets into ``folder``.
 
-    These are the trusted roots as a PEM file and as a Java trust store, and an empty folder.
+    These are the trusted roots as a PEM file and as a Java trust store. There is also an empty
+    folder, which replaces the system's folder of trusted roots (``SSL_CERT_DIR``).
     """
     (folder / "trusted.pem").write_bytes(trusted_pem)
     (folder / "trusted.p12").write_bytes(_java_store(trusted_pem))
@@ -142,8 +143,9 @@ def write_client_files(folder: Path, trusted_pem: bytes) -> None:
 def write_pins(path: Path, pins: PinSet) -> None:
     """Write the client's pins to a pin file. Unlike other pin files, it is not synced to disk.
 
-    The file is not loaded to check it. A client that can't read the file also refuses the honest
-    server, so that its run proves nothing.
+    The file is not read back to check it. An error in it can't stay hidden: a client that can't
+    read the file also refuses the honest server, and the lab then reports that the run proves
+    nothing.
     """
     editor = PinFileEditor.new(path, pins.name, version=1)
     if pins.ct_logs:
@@ -315,8 +317,8 @@ class ClientUnderTest(Protocol):
 class Call:
     """A client that is a function in this process. An exception counts as a refusal.
 
-    If the function raises ``CannotServeError``, the case is reported as not run. Some attributes of
-    the target raise it.
+    If the function raises ``CannotServeError``, the case is reported as not run. Attributes of the
+    target such as ``pin`` raise this error if the case has no such value.
     """
 
     function: Callable[[Target], object]
@@ -542,7 +544,8 @@ def substitute(words: Sequence[str], target: Target) -> list[str]:
 
     Raises:
         CannotServeError: a requested export format can't express the pins; or the case has a
-            compromised key, and the command has only placeholders for keys to accept.
+            compromised key, which the command can't pass to the client: it has placeholders such as
+            ``{pin}`` for the keys to accept, and no ``{compromised}``.
     """
     values = target
     if any("{compromised}" in word for word in words):

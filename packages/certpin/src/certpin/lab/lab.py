@@ -263,7 +263,7 @@ class Lab:
     def _client_files(self, case: Case, pki: TestPKI) -> Path:
         """Return the folder with the files for the client in a case.
 
-        They are the roots that it trusts, and its client certificate.
+        The files are the roots that the client trusts, and its client certificate.
         """
         if not case.anchors:
             return self._folder_of(pki)
@@ -291,8 +291,8 @@ class Lab:
     def _pinned(self, case: Case, pki: TestPKI) -> PinSet | None:
         """Return the client's pins for a case; None for a client without pins.
 
-        If the case moves the client's clock forward, the pins expire before the clock's new time.
-        Pins from the user's pin file are not changed.
+        If the case moves the client's clock forward, the pins expire before the clock's new time,
+        so that the client has expired pins. Pins from the user's pin file are not changed.
         """
         pins = pins_of_case(case, pki)
         if not case.clock or self._given or not pins:
@@ -440,9 +440,10 @@ class CaseServer:
         return ports
 
     def _direct(self, make: Callable[[], Port], address: str) -> list[Port | QuicPort]:
-        """Open the TCP port for direct clients.
+        """Open the TCP port for direct clients, by a call of ``make``, and return it in a list.
 
-        If the case needs HTTP/3, also open the UDP port with the same number.
+        If the case needs HTTP/3, also open the UDP port with the same number, on the IP address
+        ``address``.
         """
         if not self.scenario.http3:
             return [make()]
@@ -473,7 +474,10 @@ class CaseServer:
         return Session(self._case_run, via=reached.via, target=reached.host, port=reached.port)
 
     def _note(self, receiver: str, head: bytes) -> None:
-        """Record the head of a request to the proxy, up to the limit of ``KEPT`` bytes in total."""
+        """Record the head of a request to the proxy, up to the limit of ``KEPT`` bytes in total.
+
+        ``receiver`` names the reader of the request: the proxy, or a host for plain HTTP.
+        """
         left = KEPT - sum(len(request.head) for request in self._requests)
         if head and left > 0:
             self._requests.append(ProxyHead(receiver, head[:left]))
@@ -552,7 +556,8 @@ def scratch() -> Iterator[Path]:
 def remove_leftovers() -> list[Path]:
     """Remove temporary folders that killed runs of this user left behind; return their paths.
 
-    The kernel releases a lock when its process ends, so an unlocked folder is a leftover.
+    Each run locks its folder, and the kernel releases the lock when the process ends. So an
+    unlocked folder is a leftover.
     """
     folders = sorted(Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"))
     return [folder for folder in folders if _removed(folder)]

@@ -123,11 +123,12 @@ def _rsa_key(whose: str) -> rsa.RSAPrivateKey:
 
 
 def imitable_key() -> ec.EllipticCurvePrivateKey:
-    """Return a new P-256 key whose pin ``similar_key`` can quickly imitate with an RSA key.
+    """Return a new P-256 key with a pin for which ``similar_key`` quickly finds a similar RSA key.
 
-    Two pins are similar if they begin with the same 18 bits. To imitate a given pin, an attacker
-    has to try some 2^18 keys. To save time, the lab computes the pins of 4,096 RSA keys once, and
-    makes P-256 keys until the pin of one is similar to one of them: 64 keys on average.
+    Two pins are similar if they begin with the same 18 bits. For a given pin, an attacker has to
+    try some 2^18 keys to find a similar one. To save this time, the lab computes the pins of 4,096
+    RSA keys once. It then makes P-256 keys, 64 on average, until one has a pin that is similar to
+    one of these pins.
     """
     while True:
         key = new_key()
@@ -147,8 +148,8 @@ def _ready() -> dict[int, int]:
 def _tried(exponents: range) -> Iterator[tuple[int, int]]:
     """Yield each of these public exponents, with the first 18 bits of the pin of its RSA key.
 
-    The keys have the same two primes. The exponent is the last field of the SPKI, so that the pin
-    of each key costs only one block of SHA-256.
+    The keys have the same two primes. The exponent is the last field of the SubjectPublicKeyInfo,
+    of which a pin is the SHA-256. So only the last block of SHA-256 is computed for each key.
     """
     before = hashlib.sha256(_info(rsa_key_of(*SAFE_PRIMES, exponents[0]))[:-_EXPONENT_SIZE])
     for exponent in exponents:
@@ -182,10 +183,11 @@ def similar_key(digest: bytes) -> rsa.RSAPrivateKey:
 
 
 class made_once(cached_property[Made]):  # noqa: N801  # as `cached_property`
-    """A ``cached_property`` that makes its value once, although several cases run at the same time.
+    """A ``cached_property`` that makes its value only once, even if several threads read it.
 
-    Since Python 3.12, ``cached_property`` has no lock: the server of one case and the client of
-    another would get different keys of the same authority.
+    Cases run in several threads at the same time. ``cached_property`` has no lock since Python
+    3.12: without one, the server of one case and the client of another could get different keys of
+    the same authority.
     """
 
     def __init__(self, make: Callable[[Any], Made]) -> None:
@@ -402,7 +404,9 @@ class TestPKI:
 
     @property
     def lab_honest(self) -> ServerStep:
-        """``honest``, for a case in which the lab chooses the honest server's answers.
+        """How the lab serves a connection as the honest server, if it must not be a real server.
+
+        It is ``honest``, for cases in which the lab chooses the honest server's answers.
 
         Raises:
             CannotServeError: the honest server is a real server.
@@ -418,8 +422,8 @@ class TestPKI:
     def man_in_the_middle(self) -> ServerStep:
         """How the lab serves a connection as the simplest attacker that the client must refuse.
 
-        A client with pins gets a chain of a trusted root; a client without pins, of an untrusted
-        one.
+        The attacker's chain ends at a trusted root if the client has pins. It ends at an untrusted
+        root if the client has none, because such a client could not detect the other attacker.
         """
         if self.style is Style.NONE:
             return ServerStep.of(self.untrusted.issue(self.host))
@@ -464,9 +468,10 @@ class TestPKI:
     def pinned_authorities(self, policy: HostPolicy) -> tuple[bytes, ...]:
         """Return the certificates (DER) of the lab's authorities that a policy pins.
 
-        If an authority and its issuer are pinned, only the issuer is returned, because the other
-        would add nothing as a trust anchor. It would even make the client ignore the copy of the
-        certificate that a server sends, and so a bad signature on this copy.
+        If an authority and its issuer are both pinned, only the issuer is returned. As a trust
+        anchor, the lower one would add nothing. It would also hide attacks: a client would use its
+        own copy of the lower certificate, and so ignore a bad signature on the copy that a server
+        sends.
         """
         lab = (self.root, self.intermediate, self.second_intermediate)
         pinned = [authority for authority in lab if authority.pin in policy.live_pins]

@@ -84,7 +84,16 @@ def about(
     repeat: int = 1,
     bound: float | None = None,
 ) -> About:
-    """Return the facts about a client's run in a lab: command, versions and times."""
+    """Return the facts about a client's run in a lab: command, versions and times.
+
+    Args:
+        lab: the lab.
+        client: the client under test.
+        started: the time of the start of the run.
+        ended: the time of its end.
+        repeat: the number of runs of each case that the user requested.
+        bound: the share of skipped checks that the user wants to exclude; None for none.
+    """
     return About(
         command=client.words if isinstance(client, (Command, EveryWay)) else (),
         certpin=__version__,
@@ -270,10 +279,10 @@ def _joined(before: Result, again: Result) -> Result:
 def hostile_refusals(results: Iterable[Result]) -> int:
     """Return the number of attempts in which the client refused a connection with an attacker.
 
-    An attempt is one run of the client. It counts once, because a client can open several
-    connections and check only one: the others would lower the bound without a decision. Only right
-    results of cases that the client must refuse are counted, so that a client that died or was
-    stopped has refused nothing.
+    An attempt is one run of the client. It counts only once, even if the client refused several
+    connections in it, because the client may have checked only one of them. Attempts of wrong
+    results don't count, and neither do those of cases that the client need not refuse. So a client
+    that died or was stopped has refused nothing.
     """
     return sum(
         any(map(_got_nothing, attempt.connections))
@@ -292,7 +301,7 @@ def _got_nothing(seen: Connection) -> bool:
 
 
 def skip_bound(refused: int) -> float:
-    """Return the largest share of checks that a client may skip at random, with 95 % confidence.
+    """Return the largest share of checks that a client can skip at random, with 95 % confidence.
 
     A client that skips a share p of its checks, independently of each other, refuses the attacker
     in n runs with at most the probability (1 - p)ⁿ, because it checks at least one connection of
@@ -310,7 +319,8 @@ class Preconditions:
     """Checks the conditions that some cases have on the client, such as a clock that can be set.
 
     A condition is checked by a control: a case with an honest server, which the client must accept.
-    Each condition is checked once, at the first case that has it. Not thread-safe until then.
+    Each condition is checked once, at the first case that has it, and the answer is stored. Use
+    several threads only after all conditions are checked.
     """
 
     def __init__(self, lab: Lab, client: ClientUnderTest) -> None:
@@ -352,8 +362,8 @@ class Preconditions:
     def _clock_unset(self, moment: datetime) -> str:
         """Return the reason why the client's clock can't be set to a time; empty if it can be set.
 
-        A program that ignores libfaketime would judge the chains of the user at the wrong time: it
-        would refuse an attack because of its dates only.
+        The check is needed because a program that ignores libfaketime would judge the user's chains
+        at the wrong time. It could then refuse an attack only because of the dates.
         """
         control = try_case(self._lab, self._client, clock_control(self._lab.host, moment))
         if control.outcome is Outcome.RIGHT:
@@ -376,12 +386,17 @@ def try_case(
 ) -> Result:
     """Run one case, and return its result.
 
-    If ``repeat`` is 1, and the verdict is not the expected one, the case is run again, up to
-    ``ATTEMPTS`` times in total, because no finding may be based on one run. If ``repeat`` is
-    larger, the case is run that often. ``control`` is the result of the good control, if it was
-    run: it shows whether the client opens connections that it doesn't use. It also shows whether
-    the client makes several requests itself: then a case that redirects the first one is run again
-    without the redirect, and the worse result counts.
+    Args:
+        lab: an open lab.
+        client: the client under test.
+        case: the case.
+        repeat: the number of runs of the case. If it is 1, and the verdict is not the expected one,
+            the case is run again, up to ``ATTEMPTS`` times in total, because no finding should be
+            based on one run.
+        control: the result of the good control (the case with the honest server), if it was run. It
+            shows whether the client opens connections that it doesn't use, and whether the client
+            makes several requests itself. In the latter situation, a case that redirects the first
+            request is run again without the redirect, and the worse result counts.
 
     Returns:
         The result. A case that the lab can't serve is ``Outcome.NOT_RUN``, with the reason.
@@ -412,7 +427,11 @@ def _worse(followed: Result, separate: Result) -> Result:
 def _try_scenario(
     lab: Lab, client: ClientUnderTest, case: Case, repeat: int, control: Result | None
 ) -> Result:
-    """Run the client against the scenario of a case, until its result is settled."""
+    """Run the client against the scenario of a case, as often as a result needs, and return it.
+
+    ``repeat`` is the requested number of runs. ``control`` is the result of the good control, which
+    shows whether the client opens connections that it doesn't use.
+    """
     expect = case.expected.of(lab.style)
     if expect is Expect.UNDEFINED:
         return not_run(case, lab.style, f"does not apply to a client of the style {lab.style}")
@@ -461,8 +480,15 @@ def _judgements(
 ) -> list[Judgement]:
     """Run the client against a case until no further attempt is needed.
 
-    Return the judgement of each attempt. Each attempt is also added to ``attempts``. ``probing`` is
-    True if the client opened connections in the good control that it didn't use.
+    Return the judgement of each attempt.
+
+    Args:
+        lab: an open lab.
+        client: the client under test.
+        case: the case.
+        attempts: a list to which the evidence of each attempt is added.
+        repeat: the requested number of attempts; with 1, see ``_enough``.
+        probing: True if the client opened connections in the good control that it didn't use.
     """
     expect = case.expected.of(lab.style)
     judgements: list[Judgement] = []
@@ -485,8 +511,8 @@ def _enough(expect: Expect, judgements: list[Judgement], repeat: int) -> bool:
     """Return True if a case needs no further attempt.
 
     If ``repeat`` is 1, no further attempt is needed after a right verdict, after two equal verdicts
-    in a row, or after ``ATTEMPTS`` attempts. If it is larger, the case needs ``repeat`` attempts.
-    ``judgements`` has one judgement for each attempt so far.
+    in a row, or after ``ATTEMPTS`` attempts. If ``repeat`` is larger, the case needs ``repeat``
+    attempts. ``judgements`` has one judgement for each attempt so far.
     """
     if repeat > 1 or not judgements:
         return len(judgements) >= repeat
@@ -500,8 +526,9 @@ def _enough(expect: Expect, judgements: list[Judgement], repeat: int) -> bool:
 def _attempt(case_server: CaseServer, client: ClientUnderTest, canary: str) -> Attempt:
     """Run a client once against a case, and return the evidence.
 
-    If the client is a program, the thread that waits for its end also runs the case's servers,
-    unless the case needs the lab's thread or an event loop runs in this thread.
+    ``canary`` is the random text in the URL that the client gets. If the client is a program, the
+    thread that waits for its end also runs the case's servers, unless the case needs the lab's
+    thread or an event loop runs in this thread.
     """
     if not isinstance(client, (Command, EveryWay)) or case_server.needs_thread or _is_serving():
         target, run = case_server.open(), client.run

@@ -334,10 +334,10 @@ class Scenario:
 
     @property
     def steps(self) -> tuple[ServerStep, ...]:
-        """All steps of the scenario.
+        """All steps of the scenario, for connections of every kind.
 
-        These are connections to hosts (TCP and QUIC), connections of a client that offers ECH,
-        which the lab rejects, and connections to a proxy that speaks TLS.
+        These are connections to hosts (over TCP and QUIC), connections of clients that offer ECH,
+        and connections to a proxy that speaks TLS.
         """
         hosts = self.first + self.second + self.unpinned + self.other_port + self.other_kind
         return (*hosts, *self.ech, *(step for step in (self.http3, self.tls_proxy) if step))

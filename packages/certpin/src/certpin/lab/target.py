@@ -75,13 +75,13 @@ class Target:
     def pin(self) -> str:
         """The pin of the honest server's key, or of its issuer's key: ``sha256/…``.
 
-        The attributes ``pin``, ``backup``, ``second_pin``, ``second_backup``, ``certificate`` and
-        ``fingerprint`` are for clients that get keys or a certificate to accept instead of a pin
-        file.
+        It is for clients that get keys or a certificate to accept instead of a pin file. The
+        attributes ``backup``, ``second_pin``, ``second_backup``, ``certificate`` and
+        ``fingerprint`` are for the same clients.
 
         Raises:
             CannotServeError: the case has a compromised key, or requires Certificate Transparency.
-                A client without a pin file can't know that.
+                A client without a pin file gets no information about this.
         """
         return self._without_compromised(self.accepted)[0]
 
@@ -308,11 +308,15 @@ class Exports:
         return folder / export.files[0].path
 
     def _fitting(self, chosen: Format) -> PinSet:
-        """Return the pins in a form that the format can express, with trust anchors if needed.
+        """Return the client's pins, adapted to what a format can express.
 
-        The lab's pins name no trust anchors. A format that can't contain pins gets the root of the
-        honest server as trust anchor. A format of a platform that compares only the leaf with pins
-        gets the pinned authorities as trust anchors.
+        A format for one host gets only the pins of the host under test. The lab's pins name no
+        trust anchors, so they are added if the format needs them. A format that can't contain pins
+        gets the root of the honest server as trust anchor. A format of a platform that compares
+        only the leaf with pins gets the pinned authorities as trust anchors.
+
+        Raises:
+            CannotServeError: the client has no pins.
         """
         pins = self._pins
         if pins is None:

@@ -50,7 +50,7 @@ class Upstream:
 
     @property
     def fix(self) -> str:
-        """The fix of a case that can't be run with a real server."""
+        """The fix to show for a case that can't be run with a real server."""
         return f"leave {' and '.join(self.options)} out, and give the client the lab's own pins"
 
     @property

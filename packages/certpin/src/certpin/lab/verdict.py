@@ -83,9 +83,10 @@ class Connection:
 
     @property
     def exposed(self) -> bool:
-        """True if data on this connection leaks: to a server that isn't honest, or unencrypted.
+        """True if the client's data on this connection leaks.
 
-        Data for a second host that must not arrive on this connection (``astray``) leaks too.
+        This is so if the server is not honest, if the client has sent data in clear text, or if it
+        has sent data for a second host that must not arrive on this connection (``astray``).
         """
         return bool(self.clear or self.astray) or (
             self.step is not None and self.step.role is not Role.HONEST
@@ -221,7 +222,8 @@ class Judgement:
 def judge(attempt: Attempt) -> Judgement:
     """Return the verdict on one run of the client against a case, from its evidence.
 
-    A refusal doesn't count if the attack may have met a connection that the client never used.
+    A refusal doesn't count if the attack may have met a connection on which the client made no
+    request (``_unused``).
     """
     judgement = judge_connections(attempt)
     if judgement.verdict is not Verdict.REJECT:
@@ -230,10 +232,11 @@ def judge(attempt: Attempt) -> Judgement:
 
 
 def judge_connections(attempt: Attempt) -> Judgement:
-    """Return the verdict on a run, for a client of which the lab sees only its connections.
+    """Return the verdict on one run of the client, without the check for unused connections.
 
-    Such a client is an app on a device. It has no exit status, and connects for other purposes too:
-    a connection that it closed and a later one may belong to different requests.
+    ``judge`` adds this check (``_unused``). It can't be made for an app on a device: an app has no
+    exit status, and connects for other purposes too, so a connection that it closed and a later one
+    may belong to different requests.
     """
     ending = attempt.ending
     met = [
@@ -268,25 +271,27 @@ def judge_connections(attempt: Attempt) -> Judgement:
 def is_judged(scenario: Scenario, seen: Connection) -> bool:
     """Return True if the verdict is based on this connection.
 
-    In a scenario with an attack, the judged connections are those on which data leaks. Otherwise
-    they are those to the host under test, because connections to the honest second host show
-    nothing about it.
+    If the scenario has an attack, these are the connections on which data can leak (``exposed``).
+    Otherwise, they are also those to the host under test, and not those to the honest second host,
+    which show nothing about it.
     """
     return seen.exposed or (not scenario.attacks and seen.step in scenario.first)
 
 
 def _unused(attempt: Attempt) -> Judgement | None:
-    """Return a judgement if the attack may have met a connection that the client opened as a probe.
+    """Return the judgement that replaces an unproven refusal; None if the refusal counts.
 
-    A probe is a connection without a request. The client decides nothing on it, so the attack is
-    spent without a test. None if the host under test has no honest steps beside the attack.
+    A refusal is unproven if the attack may have met a probe, which is a connection without a
+    request. The client decides nothing on a probe, so an attack that meets one tests nothing. This
+    can happen only if the host under test has honest steps beside the attack. If the first step is
+    honest, a refusal is also unproven if the client sent nothing to this server before the attack.
 
     A client that refuses after the handshake, and then repeats its request, also leaves a
     connection without a request. It counts as a refusal if the client opens no other such
     connection, neither in this run nor in the good control.
 
-    A client with probes that made its request before the attack, and reports success, refused only
-    if it sent an alert to an attacker.
+    If a client with probes made its request before the attack, and reports success, only an alert
+    to an attacker counts as a refusal.
     """
     steps = attempt.scenario.first
     if all(step.role is not Role.HONEST for step in steps):
@@ -369,9 +374,9 @@ def _unproxied(attempt: Attempt) -> str:
 def _unoffered(attempt: Attempt) -> str:
     """Return a sentence if the client did not begin with ECH, in a scenario that rejects ECH.
 
-    Empty if the client offered ECH first, or made no connection. If its first request is without
-    ECH, the client doesn't always use ECH. This doesn't show that it gave ECH up because of the
-    rejection.
+    Empty if the client offered ECH first, or made no connection. The order matters: a client that
+    begins without ECH doesn't always use it, so that a later connection without ECH doesn't show
+    that the client gave it up because of the rejection.
     """
     rejecting = attempt.scenario.ech
     if not rejecting or not attempt.connections:
@@ -420,7 +425,7 @@ def _lured(scenario: Scenario, met: Sequence[Connection]) -> bool:
 
     If the attack is a redirect, the client must have requested the URL that redirects. If the
     attack is to share the first host's connection, the client must have called the second host on
-    another connection.
+    another connection. ``met`` are the connections on which the client began to speak.
     """
     if any(step.foreign for step in scenario.first):
         return any(connection.step in scenario.second for connection in met)
@@ -430,9 +435,14 @@ def _lured(scenario: Scenario, met: Sequence[Connection]) -> bool:
 def _with_http3(scenario: Scenario, met: Sequence[Connection], judged: Judgement) -> Judgement:
     """Return a judgement with a note that says if the client used the HTTP/3 of an honest server.
 
-    If the client refused and did not try HTTP/3, the result has no verdict, because the client may
-    follow no redirects. If the scenario offers no HTTP/3, or has an attack, the judgement is
-    unchanged.
+    If the client refused and did not try HTTP/3, the new judgement has no verdict, because the
+    client may be one that follows no redirects. If the scenario offers no HTTP/3, or has an attack,
+    the judgement is unchanged.
+
+    Args:
+        scenario: the scenario of the case.
+        met: the connections on which the client began to speak.
+        judged: the judgement without the note.
     """
     if not scenario.http3 or scenario.attacks:
         return judged
@@ -482,8 +492,8 @@ def _weigh(attempt: Attempt, judged: Sequence[Connection]) -> Judgement:
 def _gave(attempt: Attempt, judged: Sequence[Connection]) -> str:
     """Return a description of the data that the client sent on the judged connections.
 
-    Empty if the client sent no data. If the client's output has an answer of the lab, the client
-    sent a request.
+    Empty if the client sent no data. If the lab did not see the data, but the client's output has
+    an answer of the lab, the description says so: the client must have sent a request.
     """
     passed = _passed(attempt, judged)
     if passed:
@@ -521,7 +531,9 @@ def _believed(attempt: Attempt) -> str:
 def _passed(attempt: Attempt, judged: Sequence[Connection]) -> str:
     """Return a description of the data that the client sent to a real server; empty if none.
 
-    The lab only sees the TLS records of such a connection.
+    The lab only sees the TLS records of such a connection. If they are unclear, a client that
+    reports success counts as one that sent data. ``judged`` are the connections on which the
+    verdict is based.
     """
     if any(connection.passed for connection in judged):
         return "the client's data went to the real server"
@@ -599,8 +611,9 @@ def settle(
 ) -> tuple[Judgement, Outcome]:
     """Return one judgement for all attempts at a case, and its outcome, such as right or wrong.
 
-    An attack that got through in one attempt is a finding, even if other attempts refused it. A
-    server that must be accepted is not refused by a client that saw none of its certificates.
+    An attack that got through in one attempt is a finding, even if other attempts refused it. If
+    the client must accept the server, but saw no certificate in any attempt, the outcome is
+    NOT_RUN, because the client has refused nothing.
 
     Args:
         expect: how the client should react.

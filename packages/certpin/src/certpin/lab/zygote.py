@@ -103,6 +103,10 @@ def _supervise(run: socket.socket, output: int) -> list[str]:
     """Fork the client, wait for it, send its result to the lab, and exit.
 
     This function returns only in the forked client. It returns the words of the client's command.
+
+    Args:
+        run: the socket for the request and the result.
+        output: the descriptor of the file for the client's output.
     """
     request = json.loads(_read(run, _LENGTH.unpack(_read(run, _LENGTH.size))[0]))
     pid = os.fork()
@@ -217,9 +221,9 @@ def _import(names: Iterable[str]) -> None:
 def _leave_names(shared: mmap.mmap, known: frozenset[str]) -> None:
     """Write the names of the modules that this client has imported into the shared memory.
 
-    Do nothing if the client has other threads: one of the modules may have started them, and a fork
-    would lack them. If two clients end at the same time, they may damage the text, which is then
-    ignored.
+    The names in ``known``, of modules imported before the fork, are left out. Do nothing if the
+    client has other threads: one of the modules may have started them, and a fork would lack them.
+    If two clients end at the same time, they may damage the text, which is then ignored.
     """
     names = json.dumps(sorted(set(sys.modules) - known)).encode()
     if threading.active_count() == 1 and _LENGTH.size + len(names) <= _SHARED:
@@ -300,7 +304,7 @@ def _text(path: Path) -> str:
 
 
 def _imports(source: str, package: str) -> set[str]:
-    """Return the names of modules that a source text may import outside of functions.
+    """Return the names of modules that a source text can import outside of functions.
 
     ``package`` is the name of the source's package, for relative imports.
     """

@@ -1,4 +1,4 @@
-"""Cases of chains with more than one possible path: only pins on the verified path may count."""
+"""Cases of chains with more than one possible path: only pins on the verified path must count."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def _non_ca_switch_last(pki: TestPKI) -> Scenario:
 
 
 def _switch(pki: TestPKI) -> tuple[Identity, x509.Certificate, tuple[x509.Certificate, ...]]:
-    """Return a forged leaf, its issuer J, and a third certificate that has J's name and key.
+    """Return a forged leaf, its issuer J, and the chain of a certificate with J's name and key.
 
-    J is below R2, an attacker's root that clients trust, and issued the leaf for the host. The
-    third certificate, which is returned with its chain, is no authority, but a leaf below the
-    pinned root R. A verifier that takes this leaf for an authority builds a path from the forged
-    leaf over the third certificate to R.
+    J is below R2, an attacker's root that clients trust, and issued the forged leaf for the host.
+    The certificate with J's name and key is below the pinned root R. It is a leaf: it must not
+    issue certificates. A verifier that doesn't check this builds a path from the forged leaf over
+    this certificate to R.
     """
     attacker = pki.rogue.intermediate(_ATTACKER)
     switch = pki.intermediate.issue(_ATTACKER, key=attacker.key)
@@ -66,8 +66,8 @@ def _pathlen_split(pki: TestPKI) -> Scenario:
     """Return a scenario with a forged leaf that has two possible issuers of the same name and key.
 
     One is R2, an attacker's root that clients trust. The other is a certificate below the pinned
-    root R with the name and key of R2. The intermediate C issued it, although C may have no
-    authority below it (path length 0).
+    root R with the name and key of R2. The intermediate C issued it, but has the path length 0,
+    with which it must not issue certificates of authorities.
     """
     no_more = x509.BasicConstraints(ca=True, path_length=0)
     last = change_intermediate(

@@ -25,9 +25,9 @@ _NUMBERS = {2: "second", 3: "third", 4: "fourth", 5: "fifth", 6: "sixth"}
 def _only(number: int, answer: Answer) -> Callable[[TestPKI], Scenario]:
     """Return a function that builds a scenario in which only connection ``number`` is attacked.
 
-    The honest server on the earlier connections sends ``answer``: a redirect to the same host, so
-    that a client that follows redirects reaches the attacked connection; or none, for a client that
-    makes each request itself.
+    ``answer`` is the answer of the honest server on the earlier connections. If it redirects to the
+    same host, a client that follows redirects reaches the attacked connection. ``Answer.OK`` is for
+    a client that makes each request itself.
     """
 
     def scenario(pki: TestPKI) -> Scenario:

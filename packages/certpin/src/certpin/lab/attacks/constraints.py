@@ -59,7 +59,7 @@ def _too_long(pki: TestPKI) -> Scenario:
 
 
 def _other_names_only(pki: TestPKI) -> Scenario:
-    """Return a scenario with a leaf from an issuer that may only issue for other hosts.
+    """Return a scenario with a leaf from an issuer that is allowed to issue only for other hosts.
 
     The issuer's name constraints permit other DNS names and other IP addresses, because the host
     under test may be an address.
@@ -83,7 +83,7 @@ def _widened(pki: TestPKI) -> Scenario:
 def _limit(*permitted: x509.GeneralName) -> Change:
     """Return a function that adds critical name constraints to the builder of a CA certificate.
 
-    The constraints permit only the given names for certificates below it.
+    They permit only the names ``permitted`` in the certificates below this CA certificate.
     """
     constraints = x509.NameConstraints(permitted, excluded_subtrees=None)
     return lambda builder: builder.add_extension(constraints, critical=True)

@@ -40,7 +40,10 @@ _PRIVATE_OID = x509.ObjectIdentifier("2.25.305419896305419896305419897")  # from
 def _with_key(
     make: Callable[[], CertificateIssuerPrivateKeyTypes],
 ) -> Callable[[TestPKI], Scenario]:
-    """Return a function that builds a scenario with an attacker's leaf; ``make`` returns a key."""
+    """Return a function that builds a scenario with an attacker's leaf.
+
+    ``make`` makes the private key of the leaf.
+    """
     return lambda pki: Scenario.of(ServerStep.of(pki.rogue.issue(pki.host, key=make())))
 
 
@@ -135,7 +138,8 @@ def _authority_as_server(pki: TestPKI) -> Scenario:
 def _wildcard(pki: TestPKI) -> Scenario:
     """Return a scenario with an attacker's leaf that has a wildcard, and a signature with SHA-384.
 
-    A client's exception for one of the two is found, because the other one doesn't matter.
+    The case finds a client that skips its pin checks for either of these two properties, because
+    neither property is a reason to refuse the leaf.
     """
     parent = pki.host.partition(".")[2]
     whole = is_address(pki.host) or "." not in parent  # no client accepts a wildcard for this host
@@ -146,9 +150,11 @@ def _wildcard(pki: TestPKI) -> Scenario:
 
 
 def _without_purposes(pki: TestPKI) -> Scenario:
-    """Return a scenario with an attacker's leaf without purposes, which expires after 2049.
+    """Return a scenario with an attacker's leaf that expires after 2049 and has no purposes.
 
-    Apple's platforms refuse both, so neither hides the other.
+    The leaf has no extended key usage, which would list its purposes. One case tests both
+    properties: Apple's platforms refuse a certificate for either of them, so neither hides the
+    other there.
     """
     identity = pki.rogue.issue(pki.host, days=_LONG_LIFE)
     without = (x509.ExtendedKeyUsage,)

@@ -54,9 +54,10 @@ def _same_issuer_and_serial(pki: TestPKI) -> Scenario:
 
 @lru_cache(maxsize=1)  # for the client's trust store, and then for the chain
 def _namesake_of(root: Authority, own: Authority) -> Authority:
-    """Return a copy of a root that has the key and the serial number of another one.
+    """Return an authority that has the key of ``own``, and a certificate that looks like ``root``.
 
-    Its name, its key identifier and all other fields are those of ``root``. ``own`` has the key.
+    The certificate has the name, the key identifier and all other fields of the certificate of
+    ``root``. Only the key and the serial number are those of ``own``.
     """
     serial = own.x509.serial_number
     copy = reissue(root.x509, own.key.public_key(), None, own.key, serial=serial)
@@ -68,11 +69,12 @@ def _root_of_same_name(pki: TestPKI) -> tuple[Authority]:
 
 
 def _same_root_name(pki: TestPKI) -> Scenario:
-    """Return a scenario with a leaf below the root of the same name.
+    """Return a scenario with a leaf that is issued by a root with the name of the pinned root R.
 
-    Its name and key identifier fit R too. OpenSSL tries one of the roots that fit, and no second
-    one if the signature is wrong. So the leaf also names the serial number of its issuer (RFC 5280
-    section 4.2.1.1), which R doesn't have.
+    The client trusts both roots. They also have the same key identifier, so the leaf seems to be
+    from either of them. OpenSSL tries only one of such roots: if the signature is wrong, it tries
+    no other. So the leaf also names the serial number of its issuer (RFC 5280 section 4.2.1.1),
+    which R doesn't have.
     """
     (root,) = _root_of_same_name(pki)
     named = root.x509.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value

@@ -1,8 +1,9 @@
 """Cases of HTTP proxies: a hostile proxy that answers CONNECT itself, and proxies that use TLS.
 
-An answer in place of a tunnel comes before TLS, in clear text, from anyone on the path to the
-proxy. A client with an ``https://`` proxy opens TLS to the proxy first, and then TLS to the host
-inside it: both have certificates to verify, and the pins are those of the host.
+A proxy can answer CONNECT instead of opening a tunnel. This answer comes before TLS and in clear
+text, so anyone on the path to the proxy can forge it. A client with an ``https://`` proxy opens TLS
+to the proxy first, and then TLS to the host inside it. The client has to verify both certificates,
+but the pins are only for the host.
 """
 
 from __future__ import annotations

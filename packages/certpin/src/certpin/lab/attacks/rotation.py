@@ -70,7 +70,8 @@ def with_unpinned_key(
 ) -> Scenario:
     """Return a scenario in which the server has an unpinned key, certified by the honest issuer.
 
-    If the client pins the server's key, the server counts as an attacker; otherwise as honest.
+    The server counts as an attacker if the client pins the server's key. Otherwise it counts as
+    honest.
 
     Args:
         pki: the test PKI of the case.

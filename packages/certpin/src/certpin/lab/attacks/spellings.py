@@ -33,8 +33,9 @@ LONGEST_NAME = 64  # ub-common-name (RFC 5280 appendix A.1)
 def ipv4(host: str) -> str:
     """Return an IPv4 address for the client to request instead of a host.
 
-    It is an address for documentation (RFC 5737), which only the lab's proxy can reach, because
-    some clients bypass any proxy for 127.0.0.1. For a host on this machine it is 127.0.0.1.
+    For a host on this machine it is 127.0.0.1. For other hosts, it is an address for documentation
+    (RFC 5737), which only the lab's proxy can reach. 127.0.0.1 would not do, because some clients
+    bypass any proxy for this address.
     """
     return "127.0.0.1" if _is_here(host) else "192.0.2.1"
 
@@ -83,8 +84,8 @@ def _nul_in_common_name(pki: TestPKI) -> Scenario:
 def _behind_nul(host: str) -> str:
     """Return a name that consists of the host, a NUL character, and the attacker's domain.
 
-    A careless issuer checks only the domain after the NUL. A client that reads a C string compares
-    only the host before it.
+    A careless issuer checks only the domain after the NUL. A careless client reads the name as a C
+    string, which ends at the NUL, and compares only the host.
 
     Raises:
         CannotServeError: the host is an address.

@@ -50,7 +50,7 @@ def _with_key(
 ) -> Callable[[TestPKI], Scenario]:
     """Return a function that builds a scenario in which the server has a new, weak key.
 
-    ``make`` makes the key.
+    ``make`` makes the key, and ``settings`` are the TLS settings of the server.
     """
     return lambda pki: with_unpinned_key(pki, make(), settings=settings)
 
@@ -73,8 +73,10 @@ def _suite(ciphers: str, dh_params: str = "") -> Callable[[TestPKI], Scenario]:
 def _weak(weakness: Weakness, role: Role = Role.ATTACKER) -> Callable[[TestPKI], Scenario]:
     """Return a function that builds a scenario: TLS 1.2 with a given weakness, and an RSA key.
 
-    ``role`` says if the server counts as honest or as the attacker. It is the attacker if the
-    weakness lets anyone on the path read the connection.
+    Args:
+        weakness: the weak TLS feature or flaw of the server.
+        role: ``Role.ATTACKER`` if the weakness lets anyone on the path read the connection;
+            otherwise ``Role.HONEST``.
     """
     settings = TLSSettings(newest="TLSv1_2", weakness=weakness)
     return lambda pki: Scenario.of(ServerStep.of(pki.backup, role=role, settings=settings))

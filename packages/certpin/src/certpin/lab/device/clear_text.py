@@ -24,8 +24,9 @@ class ClearText:
     """The requests in clear text to one host under test, and the attacks that led to them.
 
     A request belongs to the attack that redirected the client to its URL. Any other request belongs
-    to the latest attack on the host, unless the client sent such requests before the first attack,
-    with at least the same credentials, and not because TLS had failed.
+    to the latest attack on the host, with one exception: the client also sends such requests
+    without an attack. This is known if the client sent at least the same credentials in clear text
+    before the first attack, at a time when TLS had not failed.
 
     Attributes:
         requests: the number of requests that belong to no attack.

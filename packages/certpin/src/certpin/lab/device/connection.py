@@ -48,8 +48,9 @@ class DeviceSession(CaseRun):
     def clear_application(self, seen: Connection) -> Starting | None:
         """Choose this connection's turn, and return the server for its clear-text part before TLS.
 
-        Return None if the protocol has no part before TLS, such as STARTTLS. ``seen`` is the
-        evidence of the connection. A session calls this method before any other.
+        Return None if the protocol has no such part, as it has with STARTTLS. ``seen`` is the
+        evidence of the connection. The state machine of the connection (``Session``) calls this
+        method before all others.
         """
         self.visit = self._schedule.admit(seen, self._port)
         vars(self).update(vars(self._case_run))
@@ -117,7 +118,7 @@ class ObservedConnection:
         return self._inner.pause
 
     def resume(self) -> None:
-        """Continue to serve the client after a wait of ``pause`` seconds. May add data to send."""
+        """Continue to serve the client after ``pause`` seconds. Then call ``data_to_send``."""
         self._inner.resume()
         self._session.step()
 

@@ -77,7 +77,7 @@ class HostProgress:
 
     @property
     def accepts(self) -> bool:
-        """True if the app accepted the honest server when it met it last."""
+        """True if the app accepted the honest server in the latest test with this server."""
         return self.control is not None and self.control.verdict is Verdict.ACCEPT
 
     @property
@@ -129,7 +129,7 @@ class DeviceLab:
         """Start to listen for devices.
 
         Raises:
-            LabError: the port is in use, or too few files may be open.
+            LabError: the port is in use, or this system allows too few open files.
             ConfigError: the address does not belong to this machine.
         """
         limit = max_connections()
@@ -210,11 +210,11 @@ class DeviceLab:
         return self._loop.call(lambda: self.schedule.finished) and self._news.empty()
 
     def let_answer(self, patience: float = _LAST_ANSWER) -> None:
-        """Wait until all connections have ended on which the app may still wait for an answer.
+        """Wait until the app has its last answers, for at most ``patience`` seconds.
 
-        The lab has its last result as soon as the app has sent data: before it, or the real server,
-        has answered. The tunnel would lose the answer, and the app would wait for it in vain. This
-        wait takes at most ``patience`` seconds.
+        Call this before the lab stops. The lab has its last result as soon as the app has sent
+        data, which is before the app gets an answer from the lab or the real server. If the tunnel
+        stopped at once, this answer would be lost, and the app would wait for it in vain.
         """
         end = time.monotonic() + patience
         while self._loop.call(lambda: self.schedule.is_answering) and time.monotonic() < end:
@@ -293,7 +293,7 @@ _MAX_CONNECTIONS = 4096
 
 
 def max_connections() -> int:
-    """Raise this process's limit of open files, and return how many files connections may use.
+    """Raise this process's limit of open files, and return how many files connections can use.
 
     The rest of the limit is reserved for other files of the lab.
 
@@ -325,7 +325,7 @@ class DevicePort(Port):
         loop: the event loop.
         make: a function that returns a new handler for one connection.
         address: the IP address and the port to listen on.
-        limit: the number of file descriptors that connections may use. Further connections wait.
+        limit: the number of file descriptors that connections can use. Further connections wait.
         error: a function to call with the error if this system can accept no more connections.
     """
 
@@ -378,9 +378,9 @@ class DevicePort(Port):
 
 
 def _allowed(client: socket.socket) -> Callable[[str], bool]:
-    """Return a function that returns True if a client may be relayed to a given IP address.
+    """Return a function that returns True if a client can be relayed to a given IP address.
 
-    Only a client on this machine may reach loopback and link-local addresses.
+    Only a client on this machine is allowed to reach loopback and link-local addresses.
     """
     try:
         here = parse_address(client.getpeername()[0]).is_loopback

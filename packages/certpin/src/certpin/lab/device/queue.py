@@ -99,7 +99,8 @@ class CaseQueue:
         """Return the active turn, or begin the next turn.
 
         Args:
-            wide: False if no case about two hosts may begin now.
+            wide: False if a case about two hosts is active elsewhere, so that no other can begin
+                now.
 
         Returns:
             The turn; None if no case can run now.
@@ -198,7 +199,7 @@ class CaseQueue:
         self._queue.insert(len(self._queue) - 1, turn.case)
 
     def _revise(self, turn: Turn) -> None:
-        """Change the result of a turn if a late connection leaked data in it."""
+        """Set the result of a turn to ACCEPT if a late connection shows that its attack worked."""
         judgement = turn.judgement()
         if judgement.verdict is not Verdict.ACCEPT or is_control(turn):
             return

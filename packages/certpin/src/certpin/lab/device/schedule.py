@@ -74,7 +74,8 @@ class DevicePKI(TestPKI):
     def second_leaf(self) -> Identity:
         """R→I2→L2: the chain of the honest second server, from root R to its leaf L2.
 
-        The leaf has the same key as when the second host is itself the host under test.
+        The second host is also a host under test in other cases. The leaf has the same key there,
+        so that the app needs only one pin for this host.
         """
         key = server_key(self.root, f"leaf:{self.second}")
         return self.second_intermediate.issue(self.second, key=key)
@@ -175,7 +176,7 @@ class Schedule:
         return turn.begin(seen)
 
     def update(self, visit: Visit, *, hung_up: bool = False, ended: bool = False) -> None:
-        """Process an event on a connection of a device: its case may end, and the next may begin.
+        """Process an event on a connection of a device: its case can end, and the next one begin.
 
         Args:
             visit: the connection.
@@ -208,7 +209,11 @@ class Schedule:
             queue.stop()
 
     def _note_redirect(self, visit: Visit) -> None:
-        """Store the turn (the run of a case) that redirects a client to another host or port."""
+        """Store the turn (the run of a case) that redirects a client to another host or port.
+
+        The schedule then assigns the connection that follows the redirect to this turn. ``visit``
+        is the connection on which the redirect was sent. Other connections are ignored.
+        """
         turn, step = visit.turn, visit.seen.step
         if step and step.answer is Answer.REDIRECT_UNPINNED:
             self._led[turn.hosts[2], 0] = turn
@@ -268,7 +273,9 @@ _BY_PROVE = "`certpin prove` has this case"
 
 
 def _check_case(case: Case, host: str) -> None:
-    """Check that a case can be run with an unchanged app: with its hosts, pins, roots and clock.
+    """Check that a case can be run with an app that isn't changed for the case.
+
+    The app's hosts, protocol, pins, trust store and clock stay as they are.
 
     Raises:
         CannotServeError: the case needs another host, protocol, clock, trust store or pin set.

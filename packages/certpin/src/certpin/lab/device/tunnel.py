@@ -286,7 +286,7 @@ async def _converse(near: _Near, stream: Stream, conversation: Conversation) -> 
     """Move bytes between a stream and its conversation (the protocol state machine that serves it).
 
     Return when the conversation or the client ends the connection, after a time-out, or when the
-    connection must be relayed.
+    connection must be relayed. ``near`` is the reading side of the stream.
     """
     silent: Callable[[], None] | None = getattr(conversation, "silent", None)
     while not conversation.passing:
@@ -316,8 +316,9 @@ async def _converse(near: _Near, stream: Stream, conversation: Conversation) -> 
 async def _hear_out(near: _Near, stream: Stream, conversation: Conversation) -> None:
     """Close the lab's side of a stream, and pass the client's last bytes to the conversation.
 
-    These bytes can be a TLS alert, which shows why the client refused the server. The last call has
-    empty bytes, if the client closes its side: that it did is evidence, too.
+    These bytes can be a TLS alert, which shows why the client refused the server. If the client
+    then closes its side, the conversation gets empty bytes, because the closing is evidence too.
+    ``near`` is the reading side of the stream.
     """
     with suppress(OSError):
         stream.write_eof()
@@ -330,7 +331,8 @@ async def _hear_out(near: _Near, stream: Stream, conversation: Conversation) -> 
 async def _hear(near: _Near, patience: float) -> bytes:
     """Return the client's next bytes; empty if the client has closed or reset the connection.
 
-    Raises ``TimeoutError`` after ``patience`` seconds.
+    ``near`` is the reading side of the client's stream. Raises ``TimeoutError`` after ``patience``
+    seconds.
     """
     try:
         return await near.read(_PIECE, patience)
@@ -372,7 +374,7 @@ _TUNNEL = ipaddress.ip_network("198.18.0.0/15")  # only the lab uses it
 
 
 def may_pass(address: str) -> bool:
-    """Return True if the lab may relay a device's connection to this IP address.
+    """Return True if the lab is allowed to relay a device's connection to this IP address.
 
     Addresses of this machine, its local networks and the tunnel are refused.
     """

@@ -120,9 +120,10 @@ class Visit:
 
     @property
     def is_answered(self) -> bool:
-        """True if the client has the answer to a call: the lab sent it, and closed the connection.
+        """True if the client sent data to an honest server, and the lab has finished its answer.
 
-        With an answer that keeps the connection open, the call is answered at once.
+        The answer is finished when the connection is over. If the answer keeps the connection open,
+        it counts as finished at once.
         """
         step = self.seen.step
         return self.is_call and (self.ended or (step is not None and step.answer in KEEPING))
@@ -201,10 +202,11 @@ class Turn:
             self.visits.append(visit)
 
     def drop(self, visit: Visit) -> None:
-        """Remove an ended connection from the turn, to limit memory.
+        """Remove an ended connection from the turn if it isn't needed, to limit memory.
 
-        Only a connection without a signal (a reaction of the client) is removed, or one of more
-        than 64 with the same signal.
+        It isn't needed if it has no signal (a reaction of the client), or if the client sent no
+        ClientHello, or junk after it. It isn't needed either if the turn has more than 64 similar
+        connections.
         """
         self._count_calls()
         same = [
@@ -217,10 +219,10 @@ class Turn:
 
     @property
     def over(self) -> bool:
-        """True if the connections suffice for a verdict, so that the next case may begin.
+        """True if the connections suffice for a verdict, so that the next case can begin.
 
-        Also True after an error of the lab, or after too many connections without a clear reaction
-        of the client.
+        Also True after an error of the lab, after too many connections in total, or after too many
+        without a clear reaction of the client.
         """
         said = self._counted()
         if self.case_run.error or (self.scenario.attacks and any(_gave(visit) for visit in said)):
@@ -264,11 +266,11 @@ class Turn:
     def _heard_out(self, said: list[Visit]) -> bool:
         """Return True if enough connections of this turn show how the client reacts.
 
-        Each step that matters for the verdict needs a connection. If the case redirects the client,
-        or attacks only connections of another TLS client than the first, one connection that is
-        evidence suffices. Without such a connection, three requests suffice, each of which began
-        after the answer to the previous one: a client with parallel requests follows a redirect
-        only after their answers.
+        Normally, each step that matters for the verdict needs a connection. If the client may never
+        meet the attack (``_may_follow``), one connection that is evidence is enough. Without any,
+        three requests to the honest server are enough, if each began after the answer to the
+        previous one. Parallel requests don't count separately, because a client may follow a
+        redirect only after the answers to all of them.
 
         Args:
             said: the connections that are evidence for the verdict.
@@ -281,17 +283,19 @@ class Turn:
 
     @property
     def _may_follow(self) -> bool:
-        """True if an honest server precedes the attack, and the client may never meet the attack.
+        """True if the client may never meet the attack, because an honest server comes first.
 
-        The attack is the target of a redirect, or on connections of another TLS client.
+        The client meets the attack only if it follows the honest server's invitation, such as a
+        redirect, or if it connects again with another TLS library or with other settings.
         """
         return self.scenario.lures or bool(self.scenario.other_kind)
 
     def _is_evidence(self, visit: Visit) -> bool:
         """Return True if a connection is evidence for the verdict.
 
-        A connection without a ClientHello is evidence only if the attack of this turn led to it: a
-        redirect into clear text, or a refusal after which the client fell back to clear text.
+        A connection without a clear reaction of the client is no evidence. A connection without a
+        ClientHello is evidence only if the attack of this turn led to it: a redirect into clear
+        text, or a refusal after which the client fell back to clear text.
         """
         if visit.signal in {None, ClientSignal.NONE, ClientSignal.NO_HELLO}:
             return False
@@ -305,9 +309,9 @@ class Turn:
     def _enough(self, steps: tuple[ServerStep, ...], said: list[Visit], *, second: bool) -> bool:
         """Return True if enough connections to one host show how the client reacts.
 
-        Each step that matters for the verdict needs a connection. A connection that the client
-        closed silently may be an accident: then at least two connections are needed, unless the
-        client sent data to an honest server afterwards.
+        Each step that matters for the verdict needs a connection. If the client closed one of these
+        connections silently, at least two are needed, because one may be an accident. The second
+        one isn't needed if the client sent data to an honest server after the last of them.
 
         Args:
             steps: the steps of one host.

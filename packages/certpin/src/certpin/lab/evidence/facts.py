@@ -111,10 +111,16 @@ def _client_paths(command: tuple[str, ...]) -> Iterator[tuple[int, str, Path]]:
 
 
 def _is_script(number: int, word: str, path: Path) -> bool:
-    """Return True if a word of a command names a script: its file contains the client's code.
+    """Return True if a word of a command names a script, a file that contains the client's code.
 
-    A program such as ``env`` or ``python3`` is no script, nor is one that is found in ``PATH``: the
-    ``python3`` of a version manager is a script that starts another program.
+    A file is a script if its name ends like one, such as ``client.py``, or if it begins with
+    ``#!``. A program that is found in ``PATH`` is not read: the ``python3`` of a version manager
+    begins with ``#!``, but contains none of the client's code.
+
+    Args:
+        number: the position of the word in the command, from 0.
+        word: the word.
+        path: the file that the word names.
 
     Raises:
         OSError: the file was removed.
@@ -144,10 +150,10 @@ class AttackedFiles:
         """Return the name, size and SHA-256 of each file, once the run is over.
 
         Raises:
-            ConfigError: a file was changed or replaced since this object was created, even if it
-                was changed back: then it is unknown which of them was attacked. A symbolic link on
-                the way to a file counts too, but a folder that was renamed and renamed back isn't
-                noticed.
+            ConfigError: a file, or a symbolic link on the way to it, was changed or replaced since
+                this object was created. This is an error even if the change was undone, because the
+                attacked client may have been the changed one. Not noticed: a folder that was
+                renamed and renamed back.
         """
         if self._read()[:2] != (self._facts, self._marks):
             names = ", ".join(file["name"] for file in self._facts)

@@ -246,7 +246,7 @@ def _replace(made: Path, place: Path, spare: Path) -> None:
 def _is_ours(folder: Path) -> bool:
     """Return True if a folder is empty, or has only files of certpin's evidence.
 
-    Such a folder may be replaced.
+    Only such a folder is replaced.
     """
     names = {path.name for path in folder.iterdir()}
     if not names:

@@ -38,7 +38,10 @@ class ForgedRoot:
     """A forged copy of a root on P-256. It can sign as if it had the root's private key.
 
     The copy has the root's public point, and explicit curve parameters with this point as generator
-    (CVE-2020-0601). ``real_chain`` is the certificate of the real root.
+    (CVE-2020-0601).
+
+    Attributes:
+        real_chain: the certificate of the real root.
     """
 
     real_chain: x509.Certificate
@@ -68,10 +71,11 @@ class ForgedRoot:
         return der.put_together(replace(parts, signature_value=der.bits(value)))
 
     def _sign(self, message: bytes) -> bytes:
-        """Return an ECDSA signature with SHA-256 and the private key 1 (SEC 1 version 2.0, 4.1.3).
+        """Return an ECDSA signature of a message with SHA-256 and the private key 1.
 
-        The generator is the root's public point. Its multiples are computed by Diffie-Hellman, with
-        this point as the peer's public key.
+        See SEC 1 version 2.0, section 4.1.3. The generator is the root's public point. A signature
+        needs a multiple of the generator, which is computed by a Diffie-Hellman exchange with this
+        point as the peer's public key.
         """
         digest = hashes.Hash(hashes.SHA256())
         digest.update(message)

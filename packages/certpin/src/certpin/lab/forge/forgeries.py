@@ -164,8 +164,14 @@ def _sign_again(
 ) -> x509.Certificate:
     """Return a certificate with some extensions removed and added, signed again by its issuer.
 
-    ``subject`` replaces the subject, unless it is None. The other names, the key, the dates and the
-    serial number stay the same.
+    The issuer's name, the key, the dates and the serial number stay the same.
+
+    Args:
+        certificate: the certificate to change.
+        issuer: the authority that signs.
+        without: the types of the extensions to remove.
+        adding: the extensions to add, each with True if it is critical.
+        subject: the new subject; None keeps the subject.
     """
     builder = (
         x509.CertificateBuilder()

@@ -53,8 +53,8 @@ def small_rsa_key() -> rsa.RSAPrivateKey:
 def ml_dsa_key() -> CertificateIssuerPrivateKeyTypes:
     """Return a new ML-DSA-65 key (FIPS 204).
 
-    OpenSSL 3.0 to 3.4 sends a chain with such a key, and the lab's connection then fails with an
-    error about that key, even if the client accepts the chain.
+    OpenSSL 3.5 is required, although 3.0 to 3.4 also send a chain with such a key: with these, the
+    lab's connection fails with an error about the key, even if the client accepts the chain.
 
     Raises:
         CannotServeError: OpenSSL is older than 3.5, or the installed ``cryptography`` has no

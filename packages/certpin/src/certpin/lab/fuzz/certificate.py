@@ -177,9 +177,10 @@ def public_info(seed: int, plan: KeyPlan) -> bytes:
 
 
 def compressed_info(seed: int, plan: KeyPlan) -> bytes:
-    """Return the SubjectPublicKeyInfo of a derived EC key with a compressed point (RFC 5480, 2.2).
+    """Return the SubjectPublicKeyInfo of an EC key with a compressed point (RFC 5480, section 2.2).
 
-    An Ed25519 key has no such form, so its usual SubjectPublicKeyInfo is returned.
+    The key is the one that is derived from ``seed`` and ``plan``. An Ed25519 key has no such form,
+    so its usual SubjectPublicKeyInfo is returned.
     """
     public = private_key(seed, plan).public_key()
     if isinstance(public, ed25519.Ed25519PublicKey):
@@ -192,9 +193,10 @@ def compressed_info(seed: int, plan: KeyPlan) -> bytes:
 
 @lru_cache(maxsize=256)
 def key_identifier(seed: int, plan: KeyPlan) -> bytes:
-    """Return the key identifier of a derived key (RFC 5280 section 4.2.1.2).
+    """Return the identifier of the key that is derived from a seed and a plan.
 
-    It is the first 20 octets of the SHA-256 of the SubjectPublicKeyInfo.
+    It is the first 20 octets of the SHA-256 of the SubjectPublicKeyInfo (RFC 5280 section 4.2.1.2
+    allows any unique value).
     """
     return hashlib.sha256(public_info(seed, plan)).digest()[:20]
 

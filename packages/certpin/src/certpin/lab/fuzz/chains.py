@@ -201,7 +201,8 @@ class Corpus:
     def recipe(self, number: int) -> Recipe:
         """Return the recipe of chain ``number`` (from 0): a good chain with one to four mutations.
 
-        No two mutations change the same field, so the fewest mutations change the fewest fields.
+        No two mutations change the same field, so each mutation that is removed from the recipe
+        leaves one more field unchanged.
         """
         dice = Dice("certpin fuzz chain", self.seed, number)
         base = dice.choose(self.starts)
@@ -235,7 +236,11 @@ class Corpus:
         return FuzzChain(recipe, OwnChain(self.host, tuple(chain), key_pem, self.anchors))
 
     def _draw(self, dice: Dice, plans: Sequence[CertificatePlan]) -> Mutation:
-        """Return a pseudo-random mutation of a chain, or of one of its certificates ``plans``."""
+        """Return a pseudo-random mutation of a chain, or of one of its certificates.
+
+        ``dice`` makes the random choices. ``plans`` are the fields of the chain's certificates,
+        leaf first.
+        """
         if dice.below(_CHAIN_SHARE) == 0:
             what = dice.choose([name for name, least in _REARRANGED.items() if len(plans) >= least])
             value = dice.choose(tuple(self.donors)) if what == "insert" else ""
@@ -266,9 +271,10 @@ class Corpus:
         return Mutation(index, field, operation, value)
 
     def _change(self, plans: list[CertificatePlan], change: Mutation) -> None:
-        """Apply a mutation to one certificate of the chain.
+        """Apply the mutation ``change`` to one certificate of a chain, in the list ``plans``.
 
-        If it changes ``name``, the issuer field of the certificate below is changed too.
+        ``plans`` has the fields of the chain's certificates, leaf first. If the mutation changes
+        the subject (``name``), the issuer field of the certificate below is changed too.
         """
         index = change.certificate
         if change.operation == "take":
@@ -283,7 +289,8 @@ class Corpus:
     def _taken(self, plan: CertificatePlan, change: Mutation) -> CertificatePlan:
         """Return a certificate's fields with one field replaced by that of another certificate.
 
-        ``change.value`` names the other certificate of the corpus.
+        ``plan`` has the fields of the certificate. ``change.field`` names the field, and
+        ``change.value`` the other certificate of the corpus.
         """
         donor = self.donors[change.value]
         if change.field not in EXTENSIONS:
@@ -296,7 +303,7 @@ class Corpus:
     def _rearrange(self, chain: list[bytes], change: Mutation) -> None:
         """Insert, repeat, drop, reorder or add certificates above the leaf, in the list ``chain``.
 
-        The leaf stays first, as TLS requires.
+        ``change`` selects one of these operations. The leaf stays first, as TLS requires.
         """
         above = chain[1:]
         if change.field == "repeat":

@@ -1,9 +1,9 @@
 """The grammar of mutations: the fields of a certificate (RFC 5280), and the values of each.
 
 A mutation is data: a certificate of the chain, a field, an operation and a value. ``apply`` changes
-the fields of a certificate by a mutation. For each value, verifiers are known to disagree, or must
-agree. An oddity is an encoding that breaks the rules of DER (X.690 section 10). It may be valid
-BER.
+the fields of a certificate by a mutation. The values are those on which verifiers are known to
+disagree, and those on which they must agree. An oddity is an encoding that breaks the rules of DER
+(X.690 section 10). It may be valid BER.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """The verifiers that judge the same chains as the client: OpenSSL, certpin, and cryptography's own.
 
 ``OpenSSLPeer`` and ``CertpinPeer`` do TLS handshakes in memory, with the server that the lab uses,
-so their verdict is that of a TLS client. OpenSSL has its defaults. certpin is a
-``PinnedSSLContext`` with pins on the trusted roots and ``strict_x509``, so its verdict is that of
-its path check, and doesn't depend on the version of Python. Its path check is OpenSSL's, with more
-rules. ``CryptographyPeer`` is the verifier of ``cryptography``, which shares no code with
-OpenSSL's.
+so their verdict is that of a TLS client. ``OpenSSLPeer`` uses OpenSSL's default settings.
+``CertpinPeer`` uses a ``PinnedSSLContext`` with pins on the trusted roots and ``strict_x509``. Its
+verdict is that of certpin's path check (OpenSSL's check with more rules), and doesn't depend on the
+version of Python. ``CryptographyPeer`` is the verifier of ``cryptography``, which shares no code
+with OpenSSL's.
 """
 
 from __future__ import annotations

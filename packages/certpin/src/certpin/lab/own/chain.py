@@ -132,8 +132,8 @@ class OwnPKI(TestPKI):
     def pinned_certificate(self) -> Certificate:
         """The first certificate of the user's chain or anchors that a pin matches.
 
-        If no pin matches, this is a certificate that no case serves. A client that pins it must
-        refuse.
+        If no pin matches, it is the lab's own leaf. No case with a chain of the user serves this
+        leaf, so a client that pins it must refuse the server.
         """
         policy = self.pins.policy_for(self.host) if self.pins else None
         pinned = policy.live_pins.keys() if policy else set()
@@ -148,11 +148,11 @@ class OwnPKI(TestPKI):
 
     @made_once
     def pins(self) -> PinSet | None:
-        """The client's pins: those that the case file gives, or pins of the chain.
+        """The client's pins: those of the case file, or else pins that the lab makes for the chain.
 
-        Pins of the chain are those of its leaf. If clients pin authorities, they are those of all
-        its anchors. A backup pin that matches no chain comes last. ``None`` if no pins can be made
-        and the client needs no pins.
+        The lab makes a pin of the leaf. If clients pin authorities, it makes pins of all anchors
+        instead. It also adds a backup pin that matches no chain to the end of either list. The
+        value is ``None`` for a client without pins, if no pins can be made.
 
         Raises:
             CannotServeError: the client is pinned, and no pins can be made for the chain.

@@ -32,8 +32,8 @@ CASE_NAME = "genuine-for-other-domain"
 def foreign_case(chain_pem: bytes, key_pem: bytes, hosts: Sequence[str]) -> Case:
     """Return the case of an attacker with a genuine certificate for another domain.
 
-    Not checked: that a public authority issued the certificate, and that it is valid now. A client
-    that refuses it for another reason than its name hasn't shown that it checks names.
+    Not checked: that a public authority issued the certificate, and that it is valid now. If it
+    isn't valid, a client can refuse it for this reason, without a check of the name.
 
     Args:
         chain_pem: the certificates as PEM, that of the server first.
@@ -41,8 +41,8 @@ def foreign_case(chain_pem: bytes, key_pem: bytes, hosts: Sequence[str]) -> Case
         hosts: the hosts under test, normalised. The certificate must be for none of them.
 
     Raises:
-        ConfigError: a file is no PEM, the key belongs to another certificate, or the certificate is
-            for a host under test. ``key`` names the command line option.
+        ConfigError: a file is not PEM, the key belongs to another certificate, or the certificate
+            is for a host under test. The error's ``key`` names the command line option.
         CertificateParseError: a name or the key of the certificate can't be read.
     """
     chain = _chain(chain_pem)
@@ -105,7 +105,7 @@ def _check_key(leaf: x509.Certificate, pem: bytes) -> None:
 
 
 def _names(leaf: Certificate) -> set[str]:
-    """Return the names and addresses of a certificate; its common names if it has none."""
+    """Return the DNS names and addresses of a certificate; if it has neither, its common names."""
     found = (*leaf.dns_names, *leaf.addresses)
     if not found:
         common = leaf.parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)

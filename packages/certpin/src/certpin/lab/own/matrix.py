@@ -109,6 +109,8 @@ def _entry(case: Case, pki: TestPKI) -> dict[str, Any]:
 def _only_chain(case: Case, scenario: Scenario) -> ServerStep:
     """Return how the lab serves a case, if any server with the same chain and key can serve it.
 
+    ``scenario`` is the scenario of the case.
+
     Raises:
         CannotServeError: the case also needs other things, such as a proxy, several connections or
             a compromised key; or the server's key is not that of its certificate.

@@ -122,7 +122,7 @@ def read_case(fields: dict[str, Any]) -> Case:
     """Return the case of a table ``[[case]]`` in which all certificates and keys are PEM texts.
 
     Args:
-        fields: the fields of the table. None of them may name a file.
+        fields: the fields of the table, in which no file is named.
 
     Raises:
         ConfigError: a field is invalid. The error's ``key`` names the field.
@@ -165,7 +165,12 @@ def _certificates(table: Table, name: str, files: Files) -> tuple[bytes, ...]:
     """Return the certificates in the field ``name`` of a case as DER.
 
     The field is a PEM text, the name of a file, or a list of them. Not checked: that the decoded
-    bytes are valid certificates, because an attack may serve other bytes.
+    bytes are valid certificates, because an attack can serve other bytes.
+
+    Args:
+        table: the case in the case file.
+        name: the name of the field.
+        files: returns the content of a file that the case file names.
     """
     found: list[bytes] = []
     for part in _parts(table, name):
@@ -190,9 +195,13 @@ def _parts(table: Table, name: str) -> tuple[str, ...]:
 
 
 def _content(table: Table, name: str, part: str, files: Files) -> bytes:
-    """Return the PEM in ``part``, a value of the field ``name`` of a case.
+    """Return the PEM of a value in a case file.
 
-    ``part`` is the PEM text itself, or the name of a file.
+    Args:
+        table: the case in the case file.
+        name: the name of the field with the value, for errors.
+        part: the value: a PEM text, or the name of a file.
+        files: returns the content of a file that the case file names.
     """
     if _PEM in part:
         return part.encode()
@@ -208,9 +217,10 @@ def _called(part: str) -> str:
 
 
 def _anchors(table: Table, files: Files) -> tuple[bytes, ...]:
-    """Return the trust anchors of a case as DER.
+    """Return the trust anchors of the case in ``table``, as DER.
 
     Each must be a certificate that can be parsed, because Java's trust store requires this.
+    ``files`` returns the content of a file that the case file names.
     """
     anchors = _certificates(table, "anchors", files)
     for anchor in anchors:
@@ -222,9 +232,10 @@ def _anchors(table: Table, files: Files) -> tuple[bytes, ...]:
 
 
 def _key(table: Table, files: Files, leaf: bytes) -> bytes:
-    """Return the private key of a case as PEM.
+    """Return the private key of the case in ``table``, as PEM.
 
     It must be the key of the leaf. This is not checked if the leaf or its public key can't be read.
+    ``files`` returns the content of a file that the case file names.
     """
     text = table.text("key")
     pem = _content(table, "key", text, files)

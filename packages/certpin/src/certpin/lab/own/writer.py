@@ -32,7 +32,7 @@ _WORDS = {
 def new_folder(folder: Path) -> Iterator[None]:
     """Context manager: make a folder, into which the ``with`` block writes files.
 
-    The folder may exist if it is empty.
+    The folder can already exist if it is empty.
 
     Raises:
         ConfigError: the folder has files, or the folder or a file in it can't be written.

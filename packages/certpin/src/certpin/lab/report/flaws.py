@@ -53,9 +53,9 @@ def served(seen: Connection) -> tuple[bytes, ...]:
 def requested_host(attempt: Attempt, seen: Connection) -> str:
     """Return the host that the client requested on a connection.
 
-    It is the host under test that the client named. If the client named another host or none, it is
-    the first host under test. For TLS to the lab's proxy, it is the address of the proxy; for
-    Encrypted ClientHello (ECH), the public name.
+    This is the host that the client named, if it is a host under test, and the first host under
+    test otherwise. There are two exceptions. For the TLS connection to the lab's proxy, it is the
+    address of the proxy. For Encrypted ClientHello (ECH), it is the public name.
 
     Args:
         attempt: one run of the client against a case, with the hosts under test.

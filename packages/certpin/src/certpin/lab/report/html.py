@@ -220,7 +220,10 @@ def _overview(numbered: _Numbered) -> ET.Element:
 
 
 def _rest(run: Run, numbered: _Numbered) -> ET.Element:
-    """Return the section with the cases that need no attention, grouped by family of cases."""
+    """Return the section with the cases that need no attention, grouped by family of cases.
+
+    ``numbered`` has all results of the run, each with its number.
+    """
     shown = {Outcome.WRONG, *(outcome for outcome, _ in _SECTIONS)}
     rest = [(number, result) for number, result in numbered if result.outcome not in shown]
     title = "Everything else" if len(rest) < len(numbered) else "The cases, one by one"

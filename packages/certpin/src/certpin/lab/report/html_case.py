@@ -194,7 +194,10 @@ def _marked(data: bytes, canary: str) -> list[Child]:
 
 
 def _connections(attempt: Attempt, caption: str) -> ET.Element:
-    """Return an HTML table of the connections in one run of the client (attempt), in order."""
+    """Return an HTML table of the connections in one run of the client (attempt), in order.
+
+    The table has the first 50 connections, and the text ``caption`` as its caption.
+    """
     if not attempt.connections:
         return tag("p", "The client made no connection.")
     rows = [_row(number, attempt, seen) for number, seen in enumerate(attempt.connections[:50], 1)]

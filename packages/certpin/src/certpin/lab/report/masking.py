@@ -128,10 +128,11 @@ def secrets_in(
 ) -> list[str]:
     """Return the texts that must not appear in evidence, the longest first.
 
-    They are the hidden arguments of the command, their parts (the value of a header, a password
-    after a colon), their Base64 (HTTP Basic authentication), the values of environment variables
-    with a name such as ``API_TOKEN``, those in their connection strings, and the passwords in URLs
-    of all variables. Texts of fewer than 6 characters are left out: they could be any word.
+    From the command, they are its hidden arguments, the parts of these (the value of a header, a
+    password after a colon), and their Base64 (HTTP Basic authentication). From the environment,
+    they are the values of variables with a name such as ``API_TOKEN``, the values in connection
+    strings of such variables, and the passwords in URLs of all variables. Texts of fewer than 6
+    characters are left out: they could be any word.
 
     Args:
         words: the client's command, as the user wrote it.
@@ -155,7 +156,10 @@ def secrets_in(
 
 
 def _assigned(value: str) -> Iterator[str]:
-    """Yield the values in a connection string; quoted ones as written and as the client sends."""
+    """Yield the values in a connection string, such as passwords.
+
+    A quoted value is yielded twice: as it is written, and without escapes, as the client sends it.
+    """
     yield from (text.strip() for text in _ASSIGNED.findall(value))
     for groups in _QUOTED.findall(value):
         text = "".join(groups)
@@ -164,7 +168,10 @@ def _assigned(value: str) -> Iterator[str]:
 
 
 def _credentials(value: str) -> list[str]:
-    """Return ``user:password`` and the password of each URL in a text; decoded forms too."""
+    """Return the credentials in the URLs of a text: ``user:password``, and the password.
+
+    Each is returned as it is written, and with its percent-encoding decoded.
+    """
     found = [text for pair in _USERINFO.findall(value) for text in pair]
     return [*found, *map(unquote, found)]
 

@@ -149,7 +149,8 @@ def details(run: Run) -> list[str]:
 def ways(run: Run) -> tuple[str, ...]:
     """Return the ways in which the client's connections of a run reached the lab.
 
-    A way is a key of ``WAYS``, such as ``connect`` for an HTTP proxy. The result has their order.
+    A way is a key of ``WAYS``, such as ``connect`` for an HTTP proxy. The ways are in the order of
+    ``WAYS``.
     """
     used = {way for result in run.results for way in ways_of(result)}
     return tuple(way for way in WAYS if way in used)
@@ -174,11 +175,11 @@ def _connections(result: Result) -> Iterator[Connection]:
 
 
 def _confidence(run: Run) -> list[str]:
-    """Return sentences that state an upper bound on the connections whose checks the client skips.
+    """Return sentences that say how large a share of its checks the client can skip at most.
 
-    The bound is a share of the connections in percent, with 95 % confidence. It follows from the
-    number of runs in which the client refused an attacker. Another sentence is added if the user's
-    ``--bound`` was not reached. Empty if the run proves nothing or has a wrong result.
+    The share has 95 % confidence. It follows from the number of runs in which the client refused an
+    attacker. Another sentence says if the user's ``--bound`` was not reached. The list is empty if
+    the run proves nothing or has a wrong result.
     """
     refused = hostile_refusals(run.results)
     if not run.controlled or run.count(Outcome.WRONG):
@@ -312,9 +313,10 @@ def verdict_line(result: Result) -> str:
 def action(result: Result) -> str:
     """Return the client's action in a case, such as ``accepted``.
 
-    If the client has no verdict, return the reason instead. If the case is for an optional check,
-    such as revocation, and the client accepted, the text also names the check. If the client does
-    not offer the weak TLS parameters that the case needs, the text names these parameters.
+    If the client has no verdict, return the reason instead. The text also names the optional check
+    that the client does not make, such as revocation, if the case is for this check and the client
+    did not refuse. It names the weak TLS parameters that the case needs if the client does not
+    offer them.
     """
     did = _DID.get(result.verdict, result.why) if result.verdict else result.why
     if result.why.startswith(NOT_OFFERED):
@@ -490,11 +492,11 @@ def is_honest(result: Result) -> bool:
 def family_of(result: Result) -> Family:
     """Return the family of cases under which HTML and text reports show a result.
 
-    It is the family of the case, with one exception: if the client must refuse a change of the
-    server, the result is shown under attacks by authorities. For this client's pins, the change is
-    not legitimate, because only the authority vouches for the server's key, as in the case
-    ``same-ca-new-key``. Formats for programs (JSON, JUnit, SARIF) always show the family of the
-    case, because it identifies a test.
+    It is the family of the case, with one exception. A case of a changed server that this client
+    must refuse, such as ``same-ca-new-key``, is shown under attacks by authorities. For the
+    client's pins, this change is no legitimate one: only an authority vouches for the new key.
+    Formats for programs (JSON, JUnit, SARIF) always show the family of the case, because it
+    identifies a test.
     """
     family = result.case.family
     if family is Family.ROTATION and result.expect is Expect.REJECT:

@@ -60,7 +60,7 @@ class Conversation(Protocol):
         """Seconds to wait before ``resume`` is called; zero if the lab isn't waiting."""
 
     def resume(self) -> None:
-        """Continue to serve the client after a wait of ``pause`` seconds. May add data to send."""
+        """Continue to serve the client after ``pause`` seconds. Then call ``data_to_send``."""
 
     def data_to_send(self) -> bytes:
         """Return the bytes to send to the client, and remove them from the buffer."""
@@ -107,7 +107,7 @@ class Proxied:
         return self._inner.pause if self._inner else 0.0
 
     def resume(self) -> None:
-        """Continue to serve the client after a wait of ``pause`` seconds. May add data to send."""
+        """Continue to serve the client after ``pause`` seconds. Then call ``data_to_send``."""
         if self._inner:
             self._inner.resume()
             self.done = self._inner.done
@@ -257,7 +257,7 @@ class Routed:
         return self._session.pause if self._session else 0.0
 
     def resume(self) -> None:
-        """Continue to serve the client after a wait of ``pause`` seconds. May add data to send."""
+        """Continue to serve the client after ``pause`` seconds. Then call ``data_to_send``."""
         if self._session:
             self._session.resume()
             self.done = self._session.done
@@ -341,8 +341,9 @@ class ProxyRequest:
         rest: the bytes after the request, which belong to the connection to the destination.
         head: the head of an HTTP request, with its empty line; empty for SOCKS5. If the client
             closed the connection, or the head is too long, it is the part that arrived.
-        relayable: False for a request in clear text that no server may get: its URL promises TLS
-            (``https://``), or it is not addressed to a proxy at all.
+        relayable: False for a request in clear text that must not be relayed to any server. Its
+            head is incomplete, its URL promises TLS (``https://``), or the request is not addressed
+            to a proxy at all.
     """
 
     def __init__(self) -> None:
@@ -425,10 +426,15 @@ class ProxyRequest:
             raise ValueError("CONNECT without the end of its head")
 
     def _plain(self, target: str, *, whole: bool) -> None:
-        """Read the destination of a request in clear text: from its URL, or from ``Host``.
+        """Read the destination of a request in clear text from its URL, or else from ``Host``.
 
-        A client may ask the proxy for an ``https://`` URL, or may take it for the server. The
-        request has left the client without TLS in any case, so it is evidence.
+        A URL with ``https://`` is read too, and so is a request with only a path, which is meant
+        for a server and not for a proxy. Such requests are evidence, because the client has sent
+        them without TLS.
+
+        Args:
+            target: the URL or path in the request line.
+            whole: True if the head of the request is complete.
         """
         url = _URL.match(target)
         if url is None and not target.startswith("/"):

@@ -32,6 +32,8 @@ class RecordKeys(Protocol):
     def decrypt(self, header: bytes, content: bytes) -> tuple[int, bytes]:
         """Return the type and the content of an encrypted TLS record.
 
+        ``header`` are the five bytes before the encrypted content.
+
         Raises:
             cryptography.exceptions.InvalidTag: the record is not authentic.
             ValueError: the record is malformed.
@@ -208,6 +210,11 @@ def _numbers(reader: Vectors) -> set[int]:
 
 def _decrypted(keys: RecordKeys, header: bytes, content: bytes) -> tuple[int, bytes]:
     """Return the type and the content of an encrypted TLS record.
+
+    Args:
+        keys: the keys of the record's direction.
+        header: the five bytes before the encrypted content.
+        content: the encrypted content.
 
     Raises:
         ssl.SSLError: the record is not authentic, or malformed.

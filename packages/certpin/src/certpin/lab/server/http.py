@@ -282,7 +282,7 @@ def websocket_key(head: bytes) -> bytes:
 
 
 def subprotocol(head: bytes) -> bytes:
-    """Return the first WebSocket subprotocol that the client offers.
+    """Return the first WebSocket subprotocol that the client offers in the head of its request.
 
     The server accepts it, because some clients require a subprotocol. Empty if the client offers
     none, or if the first is not a token (RFC 9110 section 5.6.2).

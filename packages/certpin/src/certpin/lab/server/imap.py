@@ -117,9 +117,11 @@ class Imap(Lines):
         return self.agree(tag + b" OK begin TLS now\r\n", _injected(tag))
 
     def _authenticate(self, words: list[bytes]) -> bytes:
-        """Begin a login by SASL, and return the first challenge (RFC 9051 section 6.2.2).
+        """Begin a login by SASL, and return the server's answer (RFC 9051 section 6.2.2).
 
-        The mechanism LOGIN has two challenges, and PLAIN one.
+        This is the first challenge: the mechanism LOGIN has two challenges, and PLAIN one. If the
+        command already contains the only response, the login succeeds. ``words`` are the words of
+        the command.
         """
         login = len(words) > 2 and words[2].upper() == b"LOGIN"
         self._steps = (2 if login else 1) - (len(words) > 3)

@@ -6,11 +6,11 @@ end the connection. A client that refuses the server sends nothing, so even EHLO
 that it continued.
 
 A case may inject an answer: the server sends a forged answer in clear text, and then begins TLS as
-the honest server. Then the first command under TLS is not a finding: the lab never answers it, and
-closes its side of the connection. If the client sends another command, it has accepted the injected
-answer as one received under TLS. This does not depend on timing: an SMTP client must wait for the
-answer to EHLO (RFC 2920 section 3.1). An IMAP client need not wait (RFC 9051 section 5.5): a client
-that pipelines its first commands is a false positive.
+the honest server. The lab never answers the first command under TLS, and closes its side of the
+connection. This command is not a finding. If the client sends another command, it has accepted the
+injected answer as one received under TLS, which is a finding. This does not depend on timing,
+because an SMTP client must wait for the answer to EHLO (RFC 2920 section 3.1). An IMAP client need
+not wait (RFC 9051 section 5.5), so a client that pipelines its first commands is a false positive.
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ class MessageServer:
     def end(self, keep: int = 0) -> None:
         """Ignore further bytes from the client, and close the connection.
 
-        Of the received but unprocessed bytes in ``pending``, the first ``keep`` still count as data
-        of the client, and all others are discarded. So the evidence does not depend on how the
-        network split the data.
+        ``pending`` has the received bytes that are not processed yet. The first ``keep`` of them
+        still count as data of the client, and all others are discarded. So the evidence does not
+        depend on how the network split the data.
         """
         self.deaf = self.closing = True
         del self.pending[keep:]
@@ -109,7 +109,7 @@ class MessageServer:
 
     @property
     def between(self) -> bool:
-        """True if no message is partly received or answered, so that TLS may begin."""
+        """True if no message is partly received or answered, so that TLS can begin."""
         raise NotImplementedError
 
     def take(self) -> bytes:

@@ -1,4 +1,4 @@
-"""The server side of PostgreSQL in the lab: every client may connect, all queries get one answer.
+"""The server side of PostgreSQL in the lab: every login succeeds, all queries get one answer.
 
 It follows "Message Flow" and "Message Formats" of PostgreSQL's documentation, version 3.0. The
 client's data is the startup message, with user and database, and everything after it except the
@@ -81,7 +81,7 @@ class Postgres(MessageServer):
 
     @property
     def between(self) -> bool:
-        """True until the client sends its startup message. TLS may begin only before this message.
+        """True until the client sends its startup message. TLS can begin only before this message.
 
         The first byte distinguishes both: it is zero in a startup message, and never in a
         ClientHello.

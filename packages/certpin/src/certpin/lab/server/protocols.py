@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 class Application(Protocol):
     """The server of one application protocol on one connection, in clear text and under TLS.
 
-    No input may raise an exception. A protocol with host names also has ``astray``: the part of the
-    data that is addressed to a second host, which must not get data on this connection. A protocol
-    with a closing message has ``farewell()``, which returns this message.
+    No input raises an exception. If requests of the protocol name a host, there is also an
+    attribute ``astray``: the data that is addressed to a second host, which must not get data on
+    this connection. If the protocol has a closing message, ``farewell()`` returns it.
 
     Attributes:
         data: the data of the client, without the overhead of the protocol (a preface, a greeting,

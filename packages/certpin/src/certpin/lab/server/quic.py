@@ -141,7 +141,11 @@ class QuicPort:
     def _begin(
         self, case_run: CaseRun, step: ServerStep, quic: QuicConnection, **_: object
     ) -> Http3:
-        """Return the server for a new QUIC connection. The library aioquic calls this function."""
+        """Return the server for a new QUIC connection. The library aioquic calls this function.
+
+        ``case_run`` is the running case, to which the evidence is added. ``step`` is how the lab
+        serves the connection.
+        """
         session = Http3(step, case_run.answer_context.token, quic)
         case_run.opened(session.seen)
         self._sessions.append(session)
@@ -212,7 +216,10 @@ class Http3(QuicConnectionProtocol):
             self.transmit()  # ends the timer
 
     def _take(self, http: H3Connection, event: QuicEvent) -> None:
-        """Process an event of the QUIC connection after the handshake."""
+        """Process an event of the QUIC connection after the handshake.
+
+        ``http`` is the HTTP/3 connection inside it.
+        """
         if isinstance(event, StreamDataReceived):
             self._taken += len(event.data)
             if self._taken > MAX_RECEIVED:  # the library keeps the bytes of an unfinished header

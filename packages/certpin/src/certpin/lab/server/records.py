@@ -164,6 +164,7 @@ def _kind(
 ) -> str:
     """Return a text that identifies the client's TLS library and its settings.
 
+    It is made from the cipher suites, extensions, ALPN protocols and versions in the ClientHello.
     It doesn't depend on the order of extensions, which some clients shuffle, or on random values
     (GREASE, RFC 8701).
     """
@@ -216,17 +217,20 @@ _PADDINGS = (0, 16)
 
 
 class RecordCounter:
-    """Counts the records with a client's application data in a relayed TLS connection, as ``data``.
+    """Counts the records with a client's application data in a relayed TLS connection.
 
-    ``unclear`` is True if the count may be too low: the bytes are not TLS, or the client presented
-    a certificate in one record with its Finished. In the second situation, the client's records are
-    counted only after the server's next record.
+    The count may be wrong in these situations. Early data is not counted. An alert may be counted
+    as data if the client pads its records (RFC 8446 section 5.4) other than by a known fixed number
+    of bytes or to whole blocks, answers a request for its certificate after the handshake, or
+    splits its handshake messages over many records while the server sends. In TLS 1.3, records with
+    two or five bytes of data are not counted. The records are not authenticated, so the count is
+    only for honest servers.
 
-    Limits. Early data is not counted. An alert may be counted as data if the client pads its
-    records (RFC 8446 section 5.4) other than by a known fixed number of bytes or to whole blocks,
-    answers a request for its certificate after the handshake, or splits its handshake messages over
-    many records while the server sends. In TLS 1.3, records with two or five bytes of data are not
-    counted. The records are not authenticated, so the count is only for honest servers.
+    Attributes:
+        data: the number of records with data.
+        unclear: True if ``data`` may be too low. Either the bytes are not TLS, or the client sent a
+            certificate and its Finished in one record, which hides the end of the handshake. In the
+            second situation, records are counted only after the server has sent its next record.
     """
 
     def __init__(self) -> None:
@@ -272,7 +276,8 @@ class RecordCounter:
     def _hear(self, suite: _Suite, length: int) -> None:
         """Process a client's record of type application data. Count it unless it is TLS overhead.
 
-        ``length`` is the length of the record's content in bytes.
+        ``suite`` is the cipher suite of the connection, and ``length`` the length of the record's
+        content in bytes.
         """
         if not suite.hidden:
             self.data += self._changed
@@ -288,11 +293,11 @@ class RecordCounter:
             self._hear_flight(suite, said)
 
     def _count_late(self, said: int) -> None:
-        """Count a record as data, although the client's Finished was not recognised before it.
+        """Count a record as data, although no record was recognised as the client's Finished.
 
         The server has already sent data, so the client's handshake messages are complete. A record
-        of the same length as the client's last handshake messages is not counted, because it may be
-        an alert, if records are padded to whole blocks. ``said`` is the length in bytes of the
+        that is as long as the client's last handshake messages is not counted: if the client pads
+        its records to whole blocks, it may be an alert. ``said`` is the length in bytes of the
         record's content, without the cipher's overhead.
         """
         if said != self._flight:
@@ -302,8 +307,9 @@ class RecordCounter:
     def _hear_flight(self, suite: _Suite, said: int) -> None:
         """Process a record of the client's last handshake messages, which end with its Finished.
 
-        The Finished is recognised by its length, if the length is known. ``said`` is the length in
-        bytes of the record's content, without the cipher's overhead.
+        The Finished is recognised by its length, if the length is known. ``suite`` is the cipher
+        suite of the connection. ``said`` is the length in bytes of the record's content, without
+        the cipher's overhead.
         """
         ends = (suite.finished,) if self._flight else (suite.finished, suite.last_flight)
         for padding in _PADDINGS:

@@ -154,7 +154,12 @@ def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 async def _join(near: _Ends, far: _Ends, conversation: Conversation, quiet: float | None) -> None:
     """Relay bytes between client and server in both directions, until both end or one fails.
 
-    ``quiet`` is the time in seconds that the client may be idle after an answer; None for no limit.
+    Args:
+        near: the client's streams.
+        far: the server's streams.
+        conversation: records evidence. It gets a copy of the relayed bytes.
+        quiet: the longest time in seconds for which the client can be idle after an answer; None
+            for no limit.
     """
     try:
         far[1].write(conversation.early)

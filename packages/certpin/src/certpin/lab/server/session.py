@@ -385,8 +385,8 @@ class Session:
     def _note_clear(self, data: bytes) -> None:
         """Record clear text that arrives in place of a TLS record, and everything after it.
 
-        Other bytes that are no TLS records are ignored: clear text must begin with printable
-        characters.
+        Bytes that are no TLS record count as clear text if they begin with printable characters.
+        Otherwise they are ignored.
         """
         self._unread += data
         while len(self._unread) >= 5 and not self._astray:

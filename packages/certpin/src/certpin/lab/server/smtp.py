@@ -89,9 +89,11 @@ class Smtp(Lines):
         return self.agree(b"220 2.0.0 go ahead\r\n", _multiline(_NAME, _LOGIN))
 
     def _auth(self, words: list[bytes]) -> bytes:
-        """Begin a login by SASL, and return the first challenge (RFC 4954 section 4).
+        """Begin a login by SASL, and return the server's answer (RFC 4954 section 4).
 
-        The mechanism LOGIN has two challenges, and PLAIN one.
+        This is the first challenge: the mechanism LOGIN has two challenges, and PLAIN one. If the
+        command already contains the only response, the login succeeds. ``words`` are the words of
+        the command.
         """
         mechanism = words[1].upper() if len(words) > 1 else b""
         steps = 2 if mechanism == b"LOGIN" else 1

@@ -143,7 +143,8 @@ class StaplingTls(HandMadeTls):
     def _flight(self, offer: _Offer, secret: bytes) -> bytes:
         """Return the handshake messages from EncryptedExtensions to Finished.
 
-        They are also added to the transcript. ``secret`` is the server's handshake traffic secret.
+        They are also added to the transcript. ``offer`` is the ClientHello, and ``secret`` the
+        server's handshake traffic secret.
         """
         before = self._transcript
         protocol = alpn_extension(self._alpn)
@@ -216,7 +217,10 @@ class _Offer(Offer):
         self.share = share
 
     def answer(self, public: X25519PublicKey) -> bytes:
-        """Return the body of the ServerHello (RFC 8446 section 4.1.3)."""
+        """Return the body of the ServerHello (RFC 8446 section 4.1.3).
+
+        ``public`` is the server's public key for the key exchange.
+        """
         share = _X25519.to_bytes(2) + vector(2, public.public_bytes_raw())
         extensions = extension(_VERSIONS, b"\3\4") + extension(_KEY_SHARE, share)
         head = b"\3\3" + os.urandom(32) + vector(1, self.session_id)

@@ -109,7 +109,8 @@ class Tls:
     def _keep(self, seen: Connection) -> None:
         """Copy the client's data into the evidence ``seen``, if there is new data.
 
-        This runs after every read, so data that was copied before is not copied again.
+        This function is called after every read. To save time, it does not copy unchanged data
+        again.
         """
         said = self._application
         if said.data != seen.data:
@@ -178,12 +179,14 @@ _LAX = ":@SECLEVEL=0"
 class Contexts:
     """The OpenSSL contexts with which the lab serves the steps of one case.
 
-    ``clients`` are the client certificates to accept, as PEM.
+    A session ticket from one step can be valid for another step, as with virtual hosts and server
+    farms. OpenSSL encrypts a ticket with keys of the context with which the connection began
+    (``session_ctx``), even if another context takes over after the ClientHello. So connections of
+    steps that share tickets begin with one common context, and then switch to the context of their
+    step.
 
-    OpenSSL encrypts a session ticket with keys of the context with which a connection began
-    (``session_ctx``), even if another context takes over after the ClientHello. So steps that share
-    tickets begin with the same context, and each then switches to its own context: a ticket of one
-    step is valid for the other, as with virtual hosts and server farms.
+    Args:
+        clients: the client certificates to accept, as PEM.
     """
 
     def __init__(self, clients: str = "") -> None:

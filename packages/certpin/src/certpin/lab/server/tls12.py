@@ -96,6 +96,8 @@ class CbcKeys:
     def decrypt(self, header: bytes, content: bytes) -> tuple[int, bytes]:
         """Return the type and the content of an encrypted TLS record.
 
+        ``header`` are the five bytes before the encrypted content.
+
         Raises:
             cryptography.exceptions.InvalidTag: the padding or the MAC is wrong.
             ValueError: the length is no multiple of a block, or too small.
@@ -138,6 +140,8 @@ class GcmKeys:
     def decrypt(self, header: bytes, content: bytes) -> tuple[int, bytes]:
         """Return the type and the content of an encrypted TLS record.
 
+        ``header`` are the five bytes before the encrypted content.
+
         Raises:
             cryptography.exceptions.InvalidTag: the record is not authentic.
             ValueError: the record is too short.
@@ -154,7 +158,8 @@ class GcmKeys:
 def _counted(number: int, kind: int, size: int) -> bytes:
     """Return the data that a TLS 1.2 record authenticates in addition to its content.
 
-    It is the record's number and header.
+    It is the record's number and header. ``kind`` is the content type in the header, and ``size``
+    the length of the content in bytes.
     """
     return number.to_bytes(8) + bytes((kind,)) + _VERSION + size.to_bytes(2)
 
@@ -182,7 +187,10 @@ def verify_data(master: bytes, label: bytes, transcript: bytes) -> bytes:
 
 
 def prf(secret: bytes, label: bytes, seed: bytes, size: int) -> bytes:
-    """Return ``size`` bytes of the pseudo-random function over SHA-256 (RFC 5246 section 5)."""
+    """Return ``size`` bytes of the pseudo-random function over SHA-256 (RFC 5246 section 5).
+
+    ``secret``, ``label`` and ``seed`` are the inputs of the function in the RFC.
+    """
     made, state = b"", label + seed
     while len(made) < size:
         state = hmac.digest(secret, state, "sha256")

@@ -42,6 +42,8 @@ class TrafficKeys:
     def decrypt(self, header: bytes, content: bytes) -> tuple[int, bytes]:
         """Return the type and the content of an encrypted TLS record, without padding.
 
+        ``header`` are the five bytes before the encrypted content.
+
         Raises:
             cryptography.exceptions.InvalidTag: the record is not authentic.
             ValueError: the record has no type.
@@ -79,7 +81,11 @@ def derive(secret: bytes, label: bytes, messages: bytes) -> bytes:
 
 
 def expand(secret: bytes, label: bytes, context: bytes, count: int) -> bytes:
-    """Return HKDF-Expand-Label (RFC 8446 section 7.1), with SHA-256, of at most 32 bytes."""
+    """Return HKDF-Expand-Label with SHA-256 (RFC 8446 section 7.1).
+
+    ``secret``, ``label`` and ``context`` are the inputs in the RFC. ``count`` is the length of the
+    result in bytes, at most 32.
+    """
     info = count.to_bytes(2) + vector(1, b"tls13 " + label) + vector(1, context)
     return hmac.digest(secret, info + b"\1", "sha256")[:count]
 

@@ -105,7 +105,7 @@ class TlsProxied:
         return self._tunnels.proxied.pause
 
     def resume(self) -> None:
-        """Continue to serve the client after a wait of ``pause`` seconds. May add data to send."""
+        """Continue to serve the client after ``pause`` seconds. Then call ``data_to_send``."""
         if self._tls:
             self._tunnels.proxied.resume()
             self._tls.say(self._tunnels.proxied.data_to_send())

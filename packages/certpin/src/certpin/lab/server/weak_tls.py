@@ -193,8 +193,8 @@ class WeakTls(HandMadeTls):
 
         Raises:
             NotOfferedError: the client offers no suite with the weakness.
-            CannotServeError: the client offers only suites with the weakness, or curves, that the
-                lab doesn't have.
+            CannotServeError: the client offers the weakness, but only with suites or curves that
+                the lab doesn't have.
         """
         offered = [suite for suite in SUITES[self._weakness] if suite.number in offer.suites]
         wanted = _WANTED.get(self._weakness)

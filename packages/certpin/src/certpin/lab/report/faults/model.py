@@ -21,12 +21,12 @@ class VerdictPattern:
     """The right and wrong verdicts of a run, by the name of the case.
 
     Attributes:
-        open_ways: the ways of connecting, such as directly or through a proxy, in which attacks got
-            through although the client refused them in another way.
+        open_ways: the ways of connecting, such as directly or through a proxy, in which an attack
+            got through that the client refused in another way.
         in_clear_text: True if an attack got the client's data in clear text, other than by the
             answer of a proxy.
-        repeated: True if a man in the middle got data of the client after the client had first
-            refused a connection to him.
+        repeated: True if the client first refused an ordinary man in the middle, and sent data to
+            him on a later connection.
     """
 
     def __init__(self, results: Sequence[Result]) -> None:
@@ -48,7 +48,7 @@ class VerdictPattern:
         return any(name in self._wrong for name in names)
 
     def accepted(self, *names: str) -> bool:
-        """Return True if the client failed one of these cases with another verdict than LEAK.
+        """Return True if the client failed one of these cases, and with another verdict than LEAK.
 
         LEAK means that the client sent data to an attacker, and reported an error afterwards.
         """
@@ -64,10 +64,10 @@ class VerdictPattern:
 
 
 def after_refusal(result: Result) -> bool:
-    """Return True if the client refused an attacker at first, and later sent data to an attacker.
+    """Return True if the client first refused an attacker, and later sent data to an attacker.
 
-    This must be so in each attempt (run of the client) of the result. Without attempts, the result
-    is False.
+    The result is True only if this happened in every attempt (run of the client) of ``result``. It
+    is False if there are no attempts.
     """
     return bool(result.attempts) and all(
         refused < sent
@@ -77,10 +77,11 @@ def after_refusal(result: Result) -> bool:
 
 
 def _first_hostile(connections: Sequence[Connection]) -> tuple[float, float]:
-    """Return the positions of the first connection to an attacker without, and with, client data.
+    """Return the positions of two connections: the first refused one, and the first one with data.
 
-    If there is no connection without data, the first value is ``inf``. If there is no connection
-    with data, the second value is ``-inf``.
+    The positions count only TLS connections to attackers, from 0. A connection is refused if the
+    client sent no data on it. If no connection was refused, the first value is ``inf``. If the
+    client sent data on none, the second value is ``-inf``.
     """
     said = [bool(seen.said) for seen in connections if seen.hostile and seen.hello is not None]
     return (
@@ -92,8 +93,8 @@ def _first_hostile(connections: Sequence[Connection]) -> tuple[float, float]:
 def open_ways(result: Result) -> set[str]:
     """Return the ways of connecting, such as by an HTTP proxy, in which the attack got through.
 
-    The result is empty unless the attack was always refused in at least one way, and always got
-    through in all other ways.
+    The result is empty unless every way is clear: the attack always got through, or was always
+    refused. It is also empty if the attack was refused in no way.
     """
     found: dict[str, set[Verdict | None]] = {}
     for attempt in result.attempts:
@@ -146,9 +147,10 @@ ROGUE_HANDSHAKE = {
 
 
 def got_through(result: Result) -> bool:
-    """Return True if the client had to refuse the server in the case of this result.
+    """Return True if a wrong result means that an attack got through.
 
-    If such a result is wrong, the attack got through. The function does not check that it is wrong.
+    This is so if the client had to refuse the server. The function does not check that the result
+    is wrong: for a right result, True only means that the client had to refuse the server.
     """
     return result.expect is Expect.REJECT
 
@@ -167,10 +169,10 @@ def only_by_pins(result: Result) -> bool:
 
 
 def past_pins(result: Result) -> bool:
-    """Return True if the result is that of an attack that a client without pin checks can't stop.
+    """Return True if the result is that of an attack that gets past a client without pin checks.
 
-    This includes attacks on only some connections. Their chains end at a trusted root if the client
-    verifies chains.
+    The attack has a chain that passes ordinary certificate verification, or it is an attack on only
+    some of the client's connections.
     """
     return only_by_pins(result) or only_some_connections(result)
 
@@ -197,10 +199,10 @@ def named(*names: str) -> Callable[[Result], bool]:
 
 
 def locked_out(result: Result) -> bool:
-    """Return True if the client had to accept the server in the case of this result.
+    """Return True if a wrong result means that the client refused an honest server.
 
-    If such a result is wrong, the client refused an honest server. The function does not check that
-    it is wrong.
+    This is so if the client had to accept the server. The function does not check that the result
+    is wrong: for a right result, True only means that the client had to accept the server.
     """
     return result.expect is Expect.ACCEPT
 
@@ -212,9 +214,10 @@ def in_clear(result: Result) -> bool:
 
 
 def pins_hold(seen: VerdictPattern) -> bool:
-    """Return True if the client failed no case of an ordinary man in the middle: it checks pins.
+    """Return True if the verdicts show no failure against an ordinary man in the middle.
 
-    In these cases, the attacker's certificate is from an unknown authority, or from a trusted one.
+    The client then seems to check its pins. In the cases of an ordinary man in the middle, the
+    attacker's certificate is from an unknown authority, or from a trusted one.
     """
     return not seen.failed(*TRUSTED_AUTHORITY, *UNKNOWN_AUTHORITY)
 
@@ -229,7 +232,7 @@ def hole(  # noqa: PLR0913  # the parts of a fault
     also: Sequence[str] = (),
     by_pins: bool = True,
 ) -> Fault:
-    """Return a fault (a mistake of clients) that a failure in one of the cases ``names`` shows.
+    """Return a fault (a mistake of clients), which a failure in one of the cases ``names`` shows.
 
     Args:
         title: the mistake, as a sentence without a full stop.
@@ -238,8 +241,8 @@ def hole(  # noqa: PLR0913  # the parts of a fault
         names: the cases that show the fault. The fault explains the failures in them.
         neighbour: a similar case that clients with this fault pass.
         also: cases that don't show the fault, but whose failures the fault explains too.
-        by_pins: True if the fault requires that the client passes the ordinary attacks, because it
-            checks its pins.
+        by_pins: True if the fault is possible only in a client that checks its pins, and so passes
+            the cases of an ordinary man in the middle (``pins_hold``).
     """
     return Fault(
         title,

@@ -1,8 +1,9 @@
 """Decide from a file's path which builds of the app contain it: those for the app store, or others.
 
-It applies to the configuration of Android and Apple, to certificates, and to source files: their
-folder or name says for which build they are. The pins and certificates of other builds don't belong
-into the pin set of a release.
+A file belongs to builds for debugging, tests or a flavour (a variant of the app, such as staging)
+if its Gradle source set, its name or the name of its folder says so. This applies to the
+configuration of Android and Apple, to certificates, and to source files. The pins and certificates
+of such builds don't belong in the pin set of a release.
 """
 
 from __future__ import annotations
@@ -39,15 +40,14 @@ def is_for_debug(path: str) -> bool:
 
 
 def builds_of(path: str) -> str:
-    """Return the builds that use the pins in a file, if they are not for the app store; else empty.
+    """Return the builds that use the pins in a file; empty if builds for the app store use them.
 
-    The result is ``DEBUG_BUILDS``, or names the flavour. It follows from the Gradle source set, and
-    from the words in the names of the file and of its folder. The names are no proof that a release
-    lacks the file (see ``is_for_debug``).
+    The result is ``DEBUG_BUILDS``, or a phrase with the flavour. It follows from the Gradle source
+    set in the path, and from the words in the names of the file and its folder. A name is no proof
+    that a release lacks the file (see ``is_for_debug``).
 
     Args:
-        path: the path of a resource, a property list or a certificate in the project. Folders
-            above the project say nothing.
+        path: the path of a resource, a property list or a certificate, relative to the project.
     """
     source_set = _source_set(path)
     file = PurePosixPath(path)
@@ -61,13 +61,14 @@ def builds_of(path: str) -> str:
 
 
 def builds_of_source(path: str, flavour: str = "") -> str:
-    """Return the builds that use a source file, such as ``env_dev.dart`` or ``staging/pins.dart``.
+    """Return the builds that use a source file; empty if builds for the app store use it.
 
-    Empty if they are those for the app store. ``profile`` is no build here, but part of the app.
+    Names such as ``env_dev.dart`` or ``staging/pins.dart`` show that other builds use it. The word
+    ``profile`` doesn't count: in the name of a source file, it means a feature of the app.
 
     Args:
-        path: the path of the file in the project.
-        flavour: the flavour to name instead of that in the path.
+        path: the path of the file, relative to the project.
+        flavour: the flavour of the file if the caller knows it; empty to take it from the path.
     """
     file = PurePosixPath(path)
     # Folders have many names: only one that is a single word, such as "staging", is for a flavour.
@@ -84,6 +85,6 @@ def _source_set(path: str) -> str:
 
 
 def builds_of_flavours(*flavours: str) -> str:
-    """Return the builds of flavours, as text that is safe to print; empty without flavours."""
+    """Return text such as "builds of the flavour 'dev'", safe to print; empty if none."""
     names = printable(", ".join(f"'{flavour}'" for flavour in flavours)[:_MAX_SHOWN])
     return names and f"builds of the flavour{'s' if len(flavours) > 1 else ''} {names}"

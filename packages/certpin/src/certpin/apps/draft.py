@@ -96,22 +96,22 @@ class DraftHost:
     def match(self) -> Match:
         """The setting ``match`` of the pin file: ``leaf`` if ``leaf_only`` is True, else ``any``.
 
-        It says which certificates of the server's chain may match a pin.
+        The setting names the certificates of a chain that clients compare with the pins.
         """
         return "leaf" if self.leaf_only else "any"
 
     @property
     def matched(self) -> bool:
-        """True if a server's verified chain contains a pin of this host where the pin may match.
+        """True if a server's verified chain contains a pin of this host that the policy can match.
 
-        If ``leaf_only`` is True, only a match with the leaf counts.
+        If ``leaf_only`` is True, only the pin of the leaf can match.
         """
         return any(pin.presented and not self.never_matches(pin) for pin in self.pins.values())
 
     def never_matches(self, pin: DraftPin) -> bool:
-        """Return True if the policy can't match a pin although a server's chain contains the pin.
+        """Return True if a server's chain contains a pin, but the policy doesn't let it match.
 
-        That is so if the policy compares only leaves, and the pin is that of an authority.
+        This is so if the policy compares only the leaf, and the pin is that of an authority.
         """
         return bool(pin.presented) and self.leaf_only and pin.role != "leaf"
 
@@ -168,7 +168,7 @@ class DraftHost:
                 draft.role = draft.role if draft.presented else "backup"
 
     def pin_keys(self) -> None:
-        """Replace the whole-certificate pins that a server presents by pins of the public keys."""
+        """Replace the pins of whole certificates that a server presents by pins of their keys."""
         pins = list(self.pins.values())
         self.pins = {}
         for draft in pins:
@@ -190,9 +190,10 @@ class Draft:
         hosts: the hosts, by their patterns.
         dropped: the parts of the source that were not imported.
         unknown: the questions for the user that the source can't answer.
-        other_builds: True if pins or certificates of other builds than those of the app store are
-            among the dropped parts.
-        unclear: the questions among ``unknown`` about keys that the app may refuse.
+        other_builds: True if ``dropped`` contains pins or certificates that only builds other than
+            those for the app store use.
+        unclear: the questions among ``unknown`` about keys of which it is unclear if the app
+            accepts or refuses them.
     """
 
     hosts: dict[str, DraftHost]

@@ -106,7 +106,7 @@ _NAMES = (b"fingerprint", b"thumbprint", b"sha256", b"spki", b"pinning", b"pins"
 
 
 def may_have_pins(lower: bytes) -> bool:
-    """Return True if a source file may contain pins. The file is searched, not parsed.
+    """Return True if a source file possibly contains pins. The file is searched, not parsed.
 
     Args:
         lower: the content of the file in lower case.
@@ -137,10 +137,10 @@ def host_of_url(text: str) -> str:
 
 
 def identifies_certificate(text: str) -> bool:
-    """Return True if a string is a SHA-256 or SHA-1, or contains a certificate in PEM.
+    """Return True if a string is a SHA-256 or SHA-1 digest, or contains a certificate in PEM.
 
-    The digest is in hexadecimal or base64. Code that compares a certificate with the string checks
-    a pin, even if certpin can't import it.
+    The digest is in hexadecimal or base64. Code that compares a certificate with such a string
+    checks a pin, even if certpin can't import the pin.
     """
     if len(text) > MAX_TEXT or _PEM_BEGIN in text:
         return _PEM_BEGIN in text
@@ -236,9 +236,9 @@ class LiteralReader:
             )
 
     def _add(self, literal: Literal, pin: Pin) -> None:
-        """Add a pin to the results; if its use is unclear, add a question for the user instead.
+        """Add a pin to the results, or a question for the user if the pin must not be imported.
 
-        The use is unclear if the pin is an example, or belongs to a flavour: a variant of the app,
+        A pin is not imported if it is an example, or belongs to a flavour: a variant of the app,
         such as development or staging.
         """
         if pin.is_placeholder:
@@ -266,7 +266,10 @@ class LiteralReader:
         )
 
     def _ask_host(self, literal: Literal) -> None:
-        """Add a question about the host of a pin if code near the pin seems to name the host."""
+        """Add a question about the host of a pin if code near the pin seems to name the host.
+
+        The import doesn't use that host.
+        """
         expression = next((x.host_expression for x in literal.usages if x.host_expression), "")
         if expression:
             self._ask(

@@ -112,19 +112,22 @@ class _Merge:
                 self._ask_about(found)
 
     def _may_be_refused(self, pin: Pin) -> bool:
-        """Return True if a name says that the app refuses the key, or may do so.
+        """Return True if a name says, or may say, that the app refuses the key of a pin.
 
-        The key must not become accepted then, wherever else the app has it.
+        Such a key must not be imported as accepted, even if other code of the app contains it too.
         """
         return pin in self._refused or pin in self._unclear
 
     def _list_refused(self, pins: Iterable[Pin], what: str, place: Place) -> None:
-        """List that a key is not imported; ask, if it isn't clear that the app refuses it.
+        """Record that a key is not imported, because the app refuses it or may refuse it.
+
+        If a name says clearly that the app refuses the key, the key is listed as dropped.
+        Otherwise, a question for the user is added.
 
         Args:
             pins: the pins of the key.
             what: the pin or the certificate, as a phrase.
-            place: its place.
+            place: the file and line of the pin or certificate.
         """
         if name := next(filter(None, map(self._refused.get, pins)), ""):
             self._drop(
@@ -141,9 +144,10 @@ class _Merge:
         self.unclear.append(Unknown(question, place))
 
     def _ask_about(self, found: FoundPin) -> None:
-        """Ask the user if the host of a pin is a host at all, if no URL of the app contains it.
+        """Ask the user whether the hosts that the code assigns to a pin are host names.
 
-        The name that the code assigns to the pin may have another meaning.
+        The text may have another meaning. No question is asked about a host in a URL of the app,
+        and none if the app contains no URLs.
         """
         for host in found.hosts:
             lower = host.lower()
@@ -271,12 +275,12 @@ class _Merge:
     ) -> tuple[list[DraftHost], str]:
         """Return the hosts to which a certificate's pin belongs, and the place for its note.
 
-        These are the hosts that have pins or are named with ``--host``, if the certificate is valid
-        for some of them. Otherwise they are the certificate's own names without wildcards.
-
-        A wildcard host gets the certificate's pin only if the certificate has the same wildcard:
-        one server of many must not be accepted for all of them. A certificate that has only
-        wildcards, for other names than those of ``--host``, can't match, so it is dropped.
+        - If the certificate is valid for hosts that have pins or are named with ``--host``, these
+          hosts are returned. A wildcard host is among them only if the certificate has the same
+          wildcard: the certificate of one server must not be accepted for all of them.
+        - Otherwise, the certificate's names without wildcards are returned.
+        - A certificate with only wildcard names is dropped if the user named hosts: it can't match
+          them. In all other cases, it is treated like a pin without a host (``_hosts_of``).
 
         Args:
             names: the names in the certificate.
@@ -411,7 +415,10 @@ def host_patterns(names: Iterable[str]) -> Iterator[HostPattern]:
 
 
 def _names_of_pins(findings: FileFindings, kind: AcceptanceKind) -> dict[Pin, str]:
-    """Return the pins of this kind, each with the name that says so."""
+    """Return the pins that the names around them describe as ``kind``, such as refused.
+
+    The dictionary has, for each pin, the name that says so.
+    """
     found = {
         each.pin: each.acceptance.name for each in findings.pins if each.acceptance.kind == kind
     }

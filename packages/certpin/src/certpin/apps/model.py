@@ -92,9 +92,14 @@ class FoundPin:
 class FoundCertificate:
     """A certificate in an asset or a string of the app, and the file and line that contain it.
 
-    ``builds`` names the builds that use it, if none of them is for the app store; else it is empty.
-    ``acceptance`` is that of a ``FoundPin``. ``name`` is the constant that contains it; may be
-    empty.
+    Attributes:
+        certificate: the certificate.
+        place: the file and line.
+        builds: the builds that use the certificate, if none of them is for the app store; else
+            empty.
+        acceptance: whether names around the certificate say that the app accepts or refuses its
+            key.
+        name: the constant that contains the certificate; may be empty.
     """
 
     certificate: Certificate
@@ -208,15 +213,18 @@ class FileFindings:
     released_anchors: list[str] = field(default_factory=list)
 
     def limit_to(self, builds: str) -> None:
-        """Mark the pins and certificates as used by ``builds`` only, none for the app store."""
+        """Mark all pins and certificates as used by ``builds`` only, and not in the app store."""
         self.pins = [replace(each, builds=builds) for each in self.pins]
         self.certificates = [replace(each, builds=builds) for each in self.certificates]
         self.released_anchors = []
 
     def judge_by_name(self, name: str, *, is_source: bool) -> None:
-        """Record whether the name of the file says that the app accepts or refuses the keys in it.
+        """Record whether the file's name says that the app accepts or refuses the keys in the file.
 
-        Source code may only use the keys; other files contain nothing else.
+        Args:
+            name: the name of the file.
+            is_source: True for source code. Its name counts less, because the code may only use the
+                keys, and not list them.
         """
         self.pins = [
             replace(each, acceptance=each.acceptance.inside(name, is_outer=is_source))

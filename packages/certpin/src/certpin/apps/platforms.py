@@ -87,9 +87,10 @@ def read_network_security(
 
 
 def is_apple(file: SourceFile) -> bool:
-    """Return True if a property list may contain pins, and so must be read.
+    """Return True if a property list can contain pins, so that it has to be read.
 
-    Its file name is Info.plist, or it contains a key of ``NSPinnedDomains`` or of TrustKit.
+    This is so if its file name is Info.plist, or if it contains a key of ``NSPinnedDomains`` or of
+    TrustKit.
     """
     return file.path.endswith("Info.plist") or any(key in file.text for key in _APPLE.values())
 
@@ -186,10 +187,10 @@ def _add_anchors(file: SourceFile, beside: Beside, findings: FileFindings) -> No
 
 
 def _resource(path: str) -> str:
-    """Return the path of a file in ``res/raw``, as ``FileFindings.debug_anchors`` has it.
+    """Return the path of a file in ``res/raw``, without suffix and without qualifiers.
 
-    Folders such as ``raw-v28`` have variants of the files in ``raw``. Return an empty string for
-    a file in another folder.
+    Qualifiers are the suffixes of folders such as ``raw-v28``, which have variants of the files in
+    ``raw``. Return an empty string for a file in another folder.
     """
     match = _RAW_FILE.fullmatch(path)
     return f"{match[1]}raw/{match[2]}" if match else ""
@@ -253,10 +254,11 @@ def _check_expiry(places: _WordPlaces, found: Found, now: datetime) -> list[Mist
 
 
 def mark_debug_anchors(findings: FileFindings) -> None:
-    """Mark the certificates that Android's ``<debug-overrides>`` trusts as those of debug builds.
+    """Mark certificates that only debug builds of an Android app trust as used by debug builds.
 
-    Not marked are certificates that a release trusts too, and copies in other files, which the app
-    may use in another way.
+    Android's ``<debug-overrides>`` trusts them. Certificates that a release trusts too are not
+    marked. Copies of the certificates in other files aren't either: the app may use them in another
+    way.
 
     Args:
         findings: the results for all files of the app.
@@ -269,10 +271,10 @@ def mark_debug_anchors(findings: FileFindings) -> None:
 
 
 def without_pins_in_dart(findings: FileFindings) -> list[Mistake]:
-    """Return an app's mistakes. ``platform-pins-ignored`` is left out for a file that Dart covers.
+    """Return an app's mistakes, without ``platform-pins-ignored`` for hosts that Dart code pins.
 
-    Dart covers a file if it pins all of the file's hosts: the app has certpin's export for them,
-    and a client that enforces an export.
+    The mistake is left out for a file if certpin's export in the Dart code covers all hosts in the
+    file, and the app has a client that enforces an export.
 
     Args:
         findings: the results for all files of the app.

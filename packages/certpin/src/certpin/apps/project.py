@@ -77,8 +77,8 @@ def read_project(
         paths: files and folders of the app.
         language: the programming language of its source.
         now: the current time, for expiry dates.
-        progress: a function that takes the number of files, and returns a context manager. That
-            yields a function to call after each file.
+        progress: shows the progress. It is called with the number of files, and returns a context
+            manager, which yields a function. This function is called after each file.
 
     Returns:
         The results. They also list each file, folder or part of a file that can't be read.
@@ -145,7 +145,8 @@ def _read_one(
 def _limit_source(found: FileFindings, builds: str) -> None:
     """Mark the keys in a source file as used by ``builds`` only, because of the file's name.
 
-    The name of a constant, such as ``prodPins``, says more than that of its file.
+    Keys in a constant such as ``prodPins`` are not marked: its name says more than that of the
+    file.
     """
     pins, certificates = found.pins, found.certificates
     found.limit_to(builds)
@@ -246,23 +247,24 @@ class _Selection:
         return is_for_debug(self._path_in_project(file))
 
     def builds(self, file: ListedFile) -> str:
-        """Return the builds that use a file, if they are not for the app store; else empty."""
+        """Return the builds that use a file; empty if builds for the app store use it."""
         return self._assets.get(file) or builds_of(self._path_in_project(file))
 
     def builds_of_source(self, file: ListedFile) -> str:
-        """Return the builds that use a source file, if they are not for the app store; else empty.
+        """Return the builds that use a source file; empty if builds for the app store use it.
 
-        A file that the user named itself is imported, whatever its name is.
+        For a file that the user named itself, the result is empty, so that it is imported whatever
+        its name is.
         """
         return "" if file.path in self._named else builds_of_source(self._path_in_project(file))
 
     def _path_in_project(self, file: ListedFile) -> str:
-        """Return the path that says which builds have a file: without the place of the checkout.
+        """Return the path of a file relative to its project, from which its builds are decided.
 
-        A project may be in any folder, such as ``src/bank-test/assets`` or ``dev``. So the path
-        begins below the innermost manifest, or below the folder that the user named. If that is a
-        folder in the resources of a source set, such as ``src/debug/res/xml``, the path begins
-        with ``src``.
+        The folders above the project don't count, because a project may be in any folder, such as
+        ``src/bank-test/assets`` or ``dev``. So the path begins below the innermost manifest, or
+        below the folder that the user named. If that is a folder in the resources of a source set,
+        such as ``src/debug/res/xml``, the path begins with ``src``.
         """
         for depth in range(len(file.folder), -1, -1):
             if (file.root, file.folder[:depth]) in self._projects:

@@ -36,10 +36,10 @@ _FIX = "pin with certpin's package: remove this one when its calls are replaced"
 
 
 class _Plugin(NamedTuple):
-    """A Dart package that apps use for pinning, and that certpin reports as a mistake.
+    """A Dart package for pinning, the use of which certpin reports as a mistake.
 
-    ``rule`` is the ID of the rule that using the package breaks, and ``check`` describes how the
-    package checks pins.
+    ``rule`` is the ID of the rule that an app with this package breaks, and ``check`` describes how
+    the package checks pins.
     """
 
     rule: str
@@ -69,8 +69,8 @@ class Asset(NamedTuple):
     Attributes:
         path: the path relative to the manifest's folder. A path that ends with a slash means all
             files directly in that folder.
-        builds: the builds that contain it, if its ``flavors`` limit it to flavours of which none
-            has a name for the app store's build, such as ``prod``; else empty.
+        builds: the builds that contain the asset, if its ``flavors`` exclude the build for the app
+            store; else empty. A flavour with a name such as ``prod`` counts as that build.
     """
 
     path: str
@@ -148,10 +148,10 @@ def _assets(flutter: Any) -> Iterator[Asset]:
 
 
 def _builds(flavors: Any) -> str:
-    """Return the builds of the flavours that an asset is limited to. See ``Asset.builds``.
+    """Return the builds of an asset's flavours; empty if one of them is for the app store.
 
-    The names of flavours are free, so ``beta`` may or may not be for the store: only a flavour with
-    a name such as ``prod`` is taken for it.
+    A developer may give a flavour any name, so the store's flavour isn't known for sure: only a
+    name such as ``prod`` counts as one.
     """
     listed = flavors.value if flavors is not None and flavors.id == "sequence" else [flavors]
     names = [node.value for node in listed if node is not None and node.id == "scalar"]

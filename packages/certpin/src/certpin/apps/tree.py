@@ -265,11 +265,11 @@ def _require_folder(name: str, mode: int) -> None:
 
 
 def _split(path: str) -> tuple[int, tuple[str, ...]]:
-    """Open the folder from which a path is followed; return it with the parts of the path below it.
+    """Open the folder in which a path begins. Return it with the parts of the path below it.
 
-    The folder is the working folder, or, for an absolute path outside of the working folder, the
-    parent of the path. Raises ``OSError``, and ``ValueError`` for an empty path, which an unset
-    variable of a script can cause.
+    The folder is the working folder. For an absolute path outside of it, the folder is the parent
+    of the path. Raises ``OSError``, and ``ValueError`` for an empty path, which an unset variable
+    of a script can cause.
     """
     if not path:
         raise ValueError("it is empty")
@@ -323,10 +323,10 @@ def _identity(name: str, folder: int) -> tuple[int, ...]:
 
 
 def _prefix(path: str) -> str:
-    """Return the text with which messages begin the paths of the files below a named folder.
+    """Return the path of a named folder for messages, which begin the paths of its files with it.
 
-    The text is a relative path if the folder is in the working folder, and empty for the working
-    folder itself.
+    The path is relative if the folder is in the working folder, and empty for the working folder
+    itself.
     """
     named, here = Path(os.path.normpath(path)), Path.cwd()
     text = str(named.relative_to(here) if named.is_relative_to(here) else named)
@@ -334,7 +334,10 @@ def _prefix(path: str) -> str:
 
 
 def path_in_messages(path: str) -> str:
-    """Return the ``ListedFile.path`` of a file that the user named: relative, without ``..``."""
+    """Return the path of a file that the user named, as messages show it: relative, without ``..``.
+
+    It is equal to the ``ListedFile.path`` of the file.
+    """
     named = Path(path)
     return str(Path(_prefix(str(named.parent)), named.name))
 

@@ -80,10 +80,10 @@ _CERTIFICATES = frozenset({"certs", "certificates"})
 
 @dataclass(frozen=True)
 class Acceptance:
-    """Whether an app accepts or refuses a key, by the nearest name around it that says so.
+    """Whether an app accepts or refuses a key, according to the nearest name that says so.
 
     Attributes:
-        kind: whether the app accepts or refuses the key.
+        kind: ``accepts``, ``refuses`` or ``unclear``; empty if no name says anything about it.
         name: the name, such as ``revokedPins``.
         is_outer: True if the name is that of a function or a class around the key.
     """
@@ -93,7 +93,15 @@ class Acceptance:
     is_outer: bool = False
 
     def inside(self, name: str, *, is_outer: bool) -> Acceptance:
-        """Return the result with the next name, which is around those so far."""
+        """Return this result, updated with ``name``: a name further out than those used so far.
+
+        If ``kind`` is set already, the result stays as it is. An exception is a name that means
+        "refuses" around one that means "accepts": the result is then "unclear".
+
+        Args:
+            name: the name of a variable, function, class or file around the key.
+            is_outer: True if the name is that of a function, a class or a source file.
+        """
         kind = acceptance(name, contains=not is_outer)
         if self.kind == "accepts" and kind == "refuses":
             kind = "unclear"
@@ -115,13 +123,13 @@ class Usage:
         is_searched: True if the code searches for the string in another string.
         nearby: if ``hosts`` is empty, the hosts in the code beside the string; else empty.
         host_expression: if ``hosts`` is empty, an expression that seems to be the host.
-        flavours: words such as ``dev``, for builds that are not for the app store, in the names and
-            conditions of the pins.
-        own_flavours: words such as ``dev`` in other names around the string. They count only if the
-            string itself is written there, and not a constant that contains it.
+        flavours: words such as ``dev``, for builds that are not for the app store, in names and
+            conditions that are about pins.
+        own_flavours: such words in other names around the string. They count only if the string is
+            written there itself, and not only the name of a constant that contains it.
         is_production: True if a name contains a word such as ``prod``, for the app store's build.
-        acceptance: whether the names say that the app accepts or refuses the key. It refuses those
-            in a list ``revokedPins``.
+        acceptance: whether the names say that the app accepts or refuses the key. In a list
+            ``revokedPins``, for example, are keys that it refuses.
     """
 
     names: tuple[str, ...] = ()
@@ -145,7 +153,8 @@ class UsageSigns:
             string compares; None without such a call.
         is_other: True if a name says that the string has another purpose, such as a password.
         is_signing: True if a name is about the certificate that signs the app's package.
-        is_no_placeholder: True if the string can't be a placeholder for a pin.
+        is_no_placeholder: True if the string is no placeholder for a missing pin, whatever its text
+            is: it has another purpose, or the code searches for it in another string.
         is_pin: True if the call that gets the string, or the names around it, show that it is a
             pin.
         names_key: True if a name says that the string is a pin of a public key, not of a
@@ -186,10 +195,15 @@ def flavour_of_usages(usages: tuple[Usage, ...]) -> str:
 
 
 def acceptance_of_usages(usages: tuple[Usage, ...]) -> Acceptance:
-    """Return whether the app accepts or refuses a key, by the names around all usages of it.
+    """Return whether the app accepts or refuses a key, according to the names around its usages.
 
-    A list that contains the key decides, wherever it is. The names of functions and classes count
-    only if the key itself is written there: they may only print a constant.
+    The name of a variable or list that contains the key always counts. The name of a function or
+    class counts only if the key is written inside it. If it contains only the name of a constant
+    with the key, it may just print the key: a name that suggests a refusal then makes the answer
+    "unclear".
+
+    Args:
+        usages: the usage at which the key is written, then those of the constants that contain it.
     """
     said = [each.acceptance for each in usages[:1]]
     said += [each.acceptance for each in usages[1:] if not each.acceptance.is_outer]
@@ -215,7 +229,7 @@ def _words(name: str) -> tuple[str, ...]:
 
 
 def affirmed_words(name: str) -> tuple[str, ...]:
-    """Return the words of a name without those that the word before negates, as in ``noDebug``."""
+    """Return the words of a name, except those after a negation: not ``debug`` in ``noDebug``."""
     parts = words(name)
     return parts[:1] + tuple(word for before, word in pairwise(parts) if before not in _NEGATIONS)
 
@@ -241,14 +255,14 @@ def flavour_of_pins(name: str) -> str:
 def acceptance(name: str, *, contains: bool) -> AcceptanceKind:
     """Return whether a name says that the app accepts or refuses the keys in it.
 
-    ``untrustedCertificateHandler`` is unclear: the app may refuse the server's certificate there,
-    and compare it with accepted pins. Functions and files with another purpose, such as
-    ``isBlocked``, say nothing.
+    The result is "unclear" for names such as ``untrustedCertificateHandler``: such a function can
+    refuse the server's certificate, and compare it with accepted pins. The result is empty for
+    names of functions and files with another purpose, such as ``isBlocked``.
 
     Args:
         name: the name of a variable, parameter, function, class or file.
-        contains: True if the keys are the value of the name, as of a variable. A function, a class
-            or a file may only use them.
+        contains: True if the keys are the value of the name, as of a variable. False for a
+            function, a class or a file, because its code may only use the keys.
     """
     parts = words(name)
     if not _is_refusing(name):

@@ -1,9 +1,14 @@
-"""Find the builder and the branch of calls in Java and Kotlin code.
+"""Find which builder object and which branch each call in Java or Kotlin code belongs to.
 
-A pin file has one list of pins for a host, but code can have several: of a builder for debug
-builds, or in a branch. This is no parser of these languages: it knows brackets, chains of calls,
-assignments, and the words before a block. If it can't show that two calls belong to one builder and
-one branch, their sites are different. The run time is linear in the number of tokens.
+A pin file has one list of pins for a host, but code can have several: one per builder object (for
+example, of debug builds), or one per branch. An import must not mix these lists. This module
+therefore computes the *site* of each call: its builder and its branch. If the module can't show
+that two calls belong to the same builder and the same branch, their sites are different.
+
+In this module, a *place* is the index of a token in the code, a *chain* is an expression such as
+``a.b(c).d``, and its *value* is the object that it returns. The module doesn't parse these
+languages: it knows brackets, chains, assignments, and the words before a block. The run time is
+linear in the number of tokens.
 """
 
 from __future__ import annotations
@@ -41,14 +46,17 @@ _Builder = int | str
 
 @dataclass(frozen=True)
 class CallSite:
-    """The place of a call: calls with equal sites are always made together, of one builder.
+    """The builder and the branch of a call. Calls with equal sites are always made together.
 
     Attributes:
-        branch: the token index of the innermost block or branch; -1 if there is none.
+        branch: the token index at which the innermost block or branch around the call begins; -1 if
+            there is none.
         conditional: True if the branch is a part of ``if``, ``when``, ``switch``, ``?:`` or a loop.
-        builder: the name of its variable, or the token index at which it is made.
-        after: the token index of the last ``return`` in a branch before the call, of another exit,
-            or of the last ``fun`` or ``class``; -1 if there is none.
+        builder: the object of which the call is a method: the name of its variable, or the index of
+            the token at which the code creates it.
+        after: the index of the last token before the call at which the code can leave the function
+            (such as a ``return`` in a branch), or a ``fun`` or ``class`` begins; -1 if there is
+            none. Code after that token does not always run together with code before it.
     """
 
     branch: int = -1
@@ -62,14 +70,17 @@ class _Bracket:
     """An open bracket.
 
     Attributes:
-        place: its token index.
-        callee: the start of the call before it.
-        site: the site of the expressions inside.
-        this: the object ``this`` inside.
-        chooses: the word ``when`` or ``switch`` before the innermost block; else empty.
-        receiver: the object of the scope function with this block; else None.
-        shared: the site of calls of ``receiver``, which are as if made outside of the block.
-        parameter: the parameter of the block that is ``receiver``; else empty.
+        place: the token index of the bracket.
+        callee: the token index at which the expression before the bracket begins, if the bracket
+            continues it; otherwise ``place``.
+        site: the site of the expressions inside the bracket.
+        this: the object that ``this`` means inside the bracket.
+        chooses: ``when`` or ``switch`` if this word precedes the innermost block; else empty.
+        receiver: the object of a Kotlin scope function, such as ``b`` in ``b.apply { … }``, if the
+            bracket is in its block; else None.
+        shared: the site of calls on ``receiver``: that of the scope function itself, not of the
+            block.
+        parameter: the name of ``receiver`` inside the block, such as ``it``; empty if it has none.
     """
 
     place: int
@@ -83,9 +94,12 @@ class _Bracket:
 
 
 def call_sites(pieces: list[Token], calls: Iterable[int], *, ternary: bool) -> dict[int, CallSite]:
-    """Return the site of each call, by the token index of its name in ``pieces``.
+    """Return the site of each call, by the index in ``pieces`` of the token with the call's name.
 
-    ``ternary`` is True for Java, in which a colon can begin a branch: ``debug ? a : b``.
+    Args:
+        pieces: the tokens of the code.
+        calls: the index of the token with the name of each call.
+        ternary: True for Java, in which a colon can begin a branch: ``debug ? a : b``.
     """
     code = _Code(pieces, ternary=ternary)
     wanted = set(calls)
@@ -98,7 +112,7 @@ def call_sites(pieces: list[Token], calls: Iterable[int], *, ternary: bool) -> d
 
 
 class _Code:
-    """Code that is read token by token, with its open brackets and the variables so far."""
+    """Code that is read token by token. It has the open brackets and the variables read so far."""
 
     def __init__(self, pieces: list[Token], *, ternary: bool) -> None:
         self._pieces = pieces
@@ -116,7 +130,7 @@ class _Code:
         self._colons: set[int] = set()  # the token indexes of those of labels
 
     def step(self, place: int) -> None:
-        """Read the token with this index. Each token is read once, in order."""
+        """Read the token with the index ``place``. Each token is read once, in order."""
         value: _Builder = place
         start, name = place, ""
         if self._pieces[place].kind == "word":
@@ -137,15 +151,18 @@ class _Code:
             self._labelled = False
 
     def site(self, place: int) -> CallSite:
-        """Return the site of a call. Its name is the last token that was read."""
+        """Return the site of the call whose name is the last token that was read, at ``place``."""
         builder = self._values[place]
         site = self._at(self._starts[place], builder)
         return replace(site, builder=builder, after=self._exit)
 
     def _word(self, place: int) -> tuple[int, _Builder, str]:
-        """Return the start of the chain that ends with a word, its value, and its name.
+        """Return three facts about the chain that ends with the word at ``place``.
 
-        If the word is a call, the value is the object that has the function.
+        Returns:
+            The token index at which the chain begins; the value of the chain (if the word is the
+            name of a call, the object before the call's name); and the chain as the name of a
+            variable, empty if it is not one.
         """
         text = self._text(place)
         called = self._text(place + 1) in {"(", "{"}
@@ -169,7 +186,7 @@ class _Code:
         return start, self._variables.value(name), name
 
     def _keyword(self, place: int) -> None:
-        """Note the words after which calls are made at another site."""
+        """Read a word. Words such as ``return`` and ``case`` change the site of later calls."""
         word = self._text(place)
         if word in _EXITS:
             self._leave(place)
@@ -181,7 +198,11 @@ class _Code:
             self._open[-1] = replace(self._open[-1], site=site)
 
     def _close(self, place: int) -> tuple[int, _Builder]:
-        """Close a bracket. Return the start of the chain that ends with it, and its value."""
+        """Close the innermost bracket, which ends at the token ``place``.
+
+        Return the token index at which the chain that ends there begins, and the value of that
+        chain.
+        """
         bracket = self._open.pop()
         head = self._heads[place] = self._text(bracket.place - 1)
         value: _Builder = place
@@ -194,20 +215,23 @@ class _Code:
         return bracket.callee, value
 
     def _leave(self, place: int) -> None:
-        """Note a ``return`` or another exit: what follows its branch is not always run."""
+        """Record an exit, such as a ``return``, at ``place``: code after it does not always run."""
         if self._is_guarded(place):
             self._exit = self._possible_exit = place
         elif self._text(place) != "break" or not self._open[-1].chooses:  # the end of a `case`
             self._possible_exit = place
 
     def _assign(self, place: int) -> None:
-        """Note that the variable before an equals sign gets the value of the next expression."""
+        """Record the assignment to the variable before the equals sign at ``place``."""
         if name := self._assigned(place):
             first = place + 2 if self._text(place + 1) == "new" else place + 1
             self._variables.assign(name, first)
 
     def _at(self, start: int, builder: _Builder | None = None) -> CallSite:
-        """Return the site of the expression that starts here."""
+        """Return the site of the expression that starts at the token ``start``.
+
+        ``builder`` is the value of the expression; None if it is not a builder.
+        """
         inside = self._open[-1].site
         if builder is not None and builder == self._open[-1].receiver:
             inside = self._open[-1].shared
@@ -218,9 +242,9 @@ class _Code:
         return inside
 
     def _is_guarded(self, start: int) -> bool:
-        """Return True if an expression runs only under a condition.
+        """Return True if the expression that starts at ``start`` runs only under a condition.
 
-        It is after ``else``, ``?``, ``:``, ``&&``, ``||`` or ``->`` of a ``when``, or after an
+        This is so after ``else``, ``?``, ``:``, ``&&``, ``||``, the ``->`` of a ``when``, and an
         ``if`` without braces.
         """
         place = self._before(start)
@@ -233,7 +257,10 @@ class _Code:
         return text in {"else", "?", "&", "|"} or self._heads.get(place) in _STATEMENTS
 
     def _is_function(self, start: int) -> bool:
-        """Return True if an expression is the body of a function: `fun f() = …` or `x -> …`."""
+        """Return True if the expression that starts at ``start`` is the body of a function.
+
+        Examples of such functions are ``fun f() = …`` and ``x -> …``.
+        """
         place = self._before(start)
         if self._text(place) == ")":
             # Only a declaration has an equals sign or a type there.
@@ -248,7 +275,10 @@ class _Code:
         return any(each.kind != "word" and each.text not in ",:.?<>()" for each in parameters)
 
     def _before(self, start: int) -> int:
-        """Return the index of the token before an expression, `return` and an assignment."""
+        """Return the index of the last token before an expression and the words that belong to it.
+
+        Words that belong to it are skipped: ``return``, ``new``, and the assignment ``name =``.
+        """
         place = start - 1
         line = None  # of the variable before an equals sign
         for _ in range(_MAX_TARGET):
@@ -269,7 +299,10 @@ class _Code:
         return place
 
     def _is_target(self, place: int, line: int) -> bool:
-        """Return True if a token can be a part of the declaration before an equals sign."""
+        """Return True if a token can be part of the text before an equals sign: ``val name: Type``.
+
+        ``place`` is the index of the token, and ``line`` the line of the variable.
+        """
         if place < 0 or self._pieces[place].line != line:
             return False
         text = self._text(place)
@@ -302,7 +335,11 @@ class _Code:
         return _Bracket(place, callee, site, outer.this, chooses)
 
     def _is_call(self, place: int, head: str) -> bool:
-        """Return True if an opening bracket continues the expression or the word before it."""
+        """Return True if the opening bracket at ``place`` continues the expression before it.
+
+        ``head`` is the word before the bracket. If another pair of brackets is between them, it is
+        the word before that pair.
+        """
         if place == 0 or not (self._pieces[place - 1].kind == "word" or place - 1 in self._heads):
             return False
         if self._text(place) == "{" or self._text(place - 1) == "add":
@@ -313,13 +350,16 @@ class _Code:
         return head != "else" and (place - 1 not in self._heads or head not in _STATEMENTS)
 
     def _parameter(self, place: int) -> str:
-        """Return the name of the only parameter of Kotlin's block that begins here."""
+        """Return the name of the only parameter of the Kotlin block that begins at ``place``.
+
+        The name is ``it`` if the block doesn't declare one.
+        """
         if self._text(place + 2) == "-" and self._text(place + 3) == ">":
             return self._text(place + 1)
         return "it"
 
     def _assigned(self, equals: int) -> str:
-        """Return the variable that gets the value after an equals sign; empty if none does."""
+        """Return the variable before the equals sign at ``equals``; empty if there is none."""
         # Before Kotlin's `?`, which ends a type.
         end = equals - 2 if self._text(equals - 1) == "?" else equals - 1
         if end < 0:
@@ -333,14 +373,14 @@ class _Code:
         return self._names[end]
 
     def _text(self, place: int) -> str:
-        """Return the text of a word or a mark; empty for a string, and outside of the code."""
+        """Return the text of the word or mark at ``place``; empty if there is none."""
         if not 0 <= place < len(self._pieces) or self._pieces[place].kind == "string":
             return ""
         return self._pieces[place].text
 
 
 class _Variables:
-    """The objects in variables, as far as they are known."""
+    """The objects that the variables of the code contain, as far as the assignments show."""
 
     def __init__(self) -> None:
         # For each variable: the start of the expression that it got, and its object before that.
@@ -348,15 +388,15 @@ class _Variables:
         self._chains: dict[int, _Builder] = {}  # by the start of each chain, its value so far
 
     def read(self, start: int, value: _Builder) -> None:
-        """Note the value of a chain, of which another token was read."""
+        """Set the value of the chain that begins at ``start``, as far as it was read."""
         self._chains[start] = value
 
     def assign(self, name: str, start: int) -> None:
-        """Note that a variable gets the value of the expression that starts here."""
+        """Record that a variable gets the value of the expression that begins at ``start``."""
         self._assigned[name] = start, self.value(name)
 
     def value(self, name: str) -> _Builder:
-        """Return the object in a variable: its name, if no assignment was read."""
+        """Return the object in the variable ``name``; without an assignment, return ``name``."""
         if name not in self._assigned:
             return name
         start, before = self._assigned[name]

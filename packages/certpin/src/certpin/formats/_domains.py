@@ -23,8 +23,9 @@ _PREFIX = re.compile("(?:pin-)?sha256//?|sha256=")
 def pattern(name: str, *, below: bool) -> str:
     """Convert a domain name in a platform's file to a host pattern.
 
-    ``below`` is True if the entry of the name also covers its subdomains. Raises ``FormatError`` if
-    the name is empty or contains ``*``, because no host has such a name.
+    ``below`` is True if the file's entry for the name also covers all subdomains. Raises
+    ``FormatError`` if the name is empty, or contains ``*``: these platforms do not read it as a
+    wildcard.
     """
     if not name:
         raise FormatError("a host has no name")
@@ -37,9 +38,13 @@ def pattern(name: str, *, below: bool) -> str:
 
 
 def exclusion(found: Iterable[Found], unpinned: Iterable[str]) -> FormatError | None:
-    """Return an error if a wildcard of ``found`` pins a name in ``unpinned``; else None.
+    """Return an error if the settings exclude a host from the pins of its parent domain; else None.
 
-    A pin file can't exclude a host from the pins of its parent domain.
+    A pin file can't express such an exclusion.
+
+    Args:
+        found: the settings of the hosts with pins.
+        unpinned: the host names that the file lists without pins.
     """
     above = {each.pattern.removeprefix("**.").lower() for each in found if "*" in each.pattern}
     for name in unpinned:

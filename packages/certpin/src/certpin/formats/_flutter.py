@@ -68,13 +68,17 @@ def pins_file(pins: PinSet, name: str) -> File:
 def import_vendored(file: File) -> File:
     """Return a copy of a generated Dart file that imports certpin's library by a relative path.
 
-    The original imports the Dart package ``certpin``.
+    The original file imports the library from the Dart package ``certpin``. The copy is for apps
+    that contain the library's files.
     """
     return replace(file, text=file.text.replace(f"import '{PACKAGE}", "import '", 1))
 
 
 def label(pins: PinSet) -> str:
-    """Return the name of the pin set, with ``_`` for each character that Dart would escape."""
+    """Return the name of the pin set for Dart code, with ``_`` for each unsafe character.
+
+    Safe are ASCII letters, digits, space, dot, underscore and hyphen.
+    """
     return _NOT_IN_A_LABEL.sub("_", pins.name)
 
 
@@ -108,7 +112,7 @@ def _value(name: str, values: list[str]) -> str:
 def _string(text: str) -> str:
     """Return a text as a Dart string literal that needs no escapes.
 
-    No value contains both kinds of quotes.
+    Not checked: that the text doesn't contain both kinds of quotes, which no exported value does.
     """
     if "\n" in text:
         return f"'''\n{text}'''"
@@ -129,8 +133,8 @@ def _debug(anchors: TrustAnchors) -> str:
 def _read_debug(text: str) -> TrustAnchors | None:
     """Return the trust anchors for debug builds in a Dart file; None if it has none.
 
-    Raises ``FormatError`` if the field ``debugAnchors`` is not as an export has it: a release build
-    could trust the anchors, too.
+    Raises ``FormatError`` if the field ``debugAnchors`` is not written exactly as certpin exports
+    it. Another expression could make release builds trust the anchors, too.
     """
     if _DEBUG not in text:
         return None  # saves a second pass for most files

@@ -1,6 +1,7 @@
-"""The configuration files of curl and wget: lines ``name = value``, comments after ``#``.
+"""Read and write the configuration files of curl and wget.
 
-The settings in these files name no host, so certpin stores the host pattern in a comment.
+The files consist of lines ``name = value``, and of comments after ``#``. The settings don't name a
+host, so certpin writes the host pattern into a comment: ``# for PATTERN``.
 """
 
 from __future__ import annotations
@@ -87,10 +88,10 @@ def read_lines(
 
 
 def last_value(text: str, name: str) -> str | None:
-    """Return the last value of the setting ``name``, up to the end of its line; None without one.
+    """Return the last value of the setting ``name`` in a file; None if the file lacks the setting.
 
-    ``name`` is a regular expression. ``=``, ``:`` or a space may precede the value. As in curl and
-    wget, the last value is in force.
+    If a setting is repeated, curl and wget use the last value too. ``name`` is a regular
+    expression. The name is followed by ``=``, ``:`` or a space; the value ends with the line.
     """
     between = r"[ \t]*+(?:[=:]|(?<=[ \t]))[ \t]*+"
     pattern = rf"^[ \t]*+(?:--)?{name}{between}([^\r\n]*+)"
@@ -99,9 +100,10 @@ def last_value(text: str, name: str) -> str | None:
 
 
 def beside(name: str) -> str:
-    """Return the value of a setting if it is a plain file name, in the folder of the imported file.
+    """Return ``name``, the value of a setting, if it is a file name without a folder.
 
-    Raises ``FormatError`` if it is a path, because a path could lead to another folder.
+    The file is then read from the folder of the imported file. Raises ``FormatError`` for a path
+    with folders, because it could lead to any other folder.
     """
     if _BUNDLE.fullmatch(name):
         return name

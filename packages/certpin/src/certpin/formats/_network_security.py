@@ -99,17 +99,17 @@ def _element(name: str, attributes: str, inside: Lines) -> Lines:
 
 @dataclass(frozen=True)
 class _Scope:
-    """The child elements in force for the hosts of a ``<domain-config>``, own or inherited.
+    """The settings that apply to the hosts of a ``<domain-config>``, its own or inherited ones.
 
-    Each attribute is None if there is no such element.
+    Each attribute except ``configs`` is the element with the setting, or None if none applies.
 
     Attributes:
         pin_set: the ``<pin-set>``.
         anchors: the ``<trust-anchors>``.
         trustkit: the ``<trustkit-config>``.
         transparency: the ``<certificateTransparency>``.
-        cleartext: the element with the ``cleartextTrafficPermitted`` in force.
-        configs: the ``<base-config>`` and each ``<domain-config>`` around the hosts.
+        cleartext: the element with the ``cleartextTrafficPermitted`` that applies.
+        configs: the ``<base-config>`` and each ``<domain-config>`` that contains the hosts.
     """
 
     pin_set: Element | None = None
@@ -141,9 +141,12 @@ class _Scope:
 def read(source: Source, add: Addition = lambda found, _element: found) -> ParsedFile:
     """Parse a network security configuration. Raises ``FormatError``.
 
-    ``add`` is a function that adds the settings of a ``<trustkit-config>`` (or None) to those of
-    its host. Warns about every element and attribute that a pin file cannot express, such as
-    ``domainEncryption`` (Android 17).
+    Warns about every element and attribute that a pin file cannot express.
+
+    Args:
+        source: the XML file.
+        add: a function that returns a host's settings completed by those of a
+            ``<trustkit-config>``. It gets the settings of the host, and the element or None.
     """
     root = _root(source)
     entries = list(_entries(root))
@@ -164,10 +167,12 @@ def read(source: Source, add: Addition = lambda found, _element: found) -> Parse
 def _report_unread(root: Element, pinned: list[_Scope]) -> None:
     """Warn about the settings of a file that the import did not read.
 
+    If a setting does not affect how a release build verifies hosts with pins, its warning is marked
+    as unrelated to pins.
+
     Args:
         root: the root element.
-        pinned: the scopes of the hosts with pins. Settings in force for none of them, and those of
-            debug builds, are unrelated to pins: they are the app's own.
+        pinned: the scopes of the hosts with pins.
     """
     configs = {id(config): config for scope in pinned for config in scope.configs}
     permitting = {id(scope.cleartext) for scope in pinned if not _denies_cleartext(scope.cleartext)}
@@ -182,11 +187,12 @@ def _report_unread(root: Element, pinned: list[_Scope]) -> None:
 
 
 def _beside_pins(config: Element, configs: Collection[int]) -> Iterator[Element]:
-    """Yield the elements in a configuration that verify nothing less for hosts with pins.
+    """Yield the elements that don't weaken the verification of hosts with pins.
 
     Args:
-        config: the root element, or an element around hosts with pins.
-        configs: the IDs of all elements around hosts with pins.
+        config: the root element, or an element around hosts with pins. The elements inside it are
+            examined.
+        configs: the IDs (``id()``) of all elements around hosts with pins.
     """
     for child in config.children:
         if id(child) in configs:
@@ -205,10 +211,13 @@ def read_weaknesses(source: Source) -> tuple[WeakSetting, ...]:
 
 
 def read_raw_anchors(source: Source) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the names of the files in ``res/raw`` that a configuration trusts.
+    """Return the names of the files in ``res/raw`` that a configuration trusts, as two sets.
 
-    The first set has those of ``<debug-overrides>``, which only debug builds trust, and the second
-    those of every other element, for hosts with and without pins. Raises ``FormatError``.
+    Raises ``FormatError``.
+
+    Returns:
+        The files in ``<debug-overrides>``, which only debug builds trust; then those in all other
+        elements, whether their hosts have pins or not.
     """
     debug: set[str] = set()
     released: set[str] = set()
@@ -256,7 +265,7 @@ def _entries(root: Element) -> Iterator[tuple[str, int, _Scope]]:
 def _inside(config: Element, outer: _Scope) -> Iterator[tuple[Element, _Scope]]:
     """Yield each ``<domain>`` in a ``<domain-config>``, at any depth, with its scope.
 
-    The scope has the elements that apply to it. ``outer`` is the scope around the
+    A scope consists of the elements that apply to a domain. ``outer`` is the scope around the
     ``<domain-config>``.
     """
     scope = outer.inside(config)
@@ -304,9 +313,10 @@ def _weak_domains(config: Element, *, pinned: bool, cleartext: int) -> Iterator[
 
 
 def _children(element: Element, name: str) -> list[Element]:
-    """Return the child elements with this name, not marked as read.
+    """Return all child elements with this name, without marking them as read.
 
-    Android refuses some elements if they occur twice. The weaknesses of such a file are found too.
+    Android refuses a file that repeats some elements. All of them are returned, so that certpin
+    still finds the weaknesses of such a file.
     """
     return [each for each in element.children if each.name == name]
 
@@ -323,7 +333,8 @@ def _denies_cleartext(config: Element | None) -> bool:
 def _weak_anchors(config: Element, *, pinned: bool) -> Iterator[WeakSetting]:
     """Yield the weaknesses in the ``<trust-anchors>`` of an element.
 
-    If pins apply (``pinned``), Android compares them with chains to the user's authorities too.
+    ``pinned`` is True if pins apply to the element's hosts. If so, it is no weakness to trust the
+    user's authorities beside others, because their chains must match the pins too.
     """
     anchors = _children(config, "trust-anchors")
     certificates = [each for inside in anchors for each in _children(inside, "certificates")]
@@ -353,9 +364,9 @@ def _found(source: Source, pattern: str, line: int, scope: _Scope) -> Found:
 
 
 def _read_transparency(element: Element | None) -> LogList | None:
-    """Return the platform's list of Certificate Transparency logs if ``element`` requires SCTs.
+    """Return the platform's Certificate Transparency logs if ``element`` enables the check of SCTs.
 
-    Return None if it doesn't.
+    Return None if the element is missing, or doesn't enable the check.
     """
     if element is None or not element.take().flag("enabled", default=False):
         return None
@@ -393,7 +404,12 @@ def _anchor_files(anchors: Iterable[TrustAnchors | None]) -> tuple[File, ...]:
 
 
 def _refusal(element: Element | None) -> FormatError | None:
-    """Return an error if a pin file can't contain the trust in a ``<trust-anchors>``; else None."""
+    """Return an error if a pin file can't express the ``<trust-anchors>`` of a host; else None.
+
+    A pin file trusts either the system's authorities or those in files. So the error is returned if
+    ``element`` trusts both, neither, or disables the pins (``overridePins``). None is returned if
+    there is no ``element``.
+    """
     if element is None:
         return None
     certificates = list(element.take().all("certificates"))
@@ -420,9 +436,9 @@ def _refusal(element: Element | None) -> FormatError | None:
 
 
 def _read_trust(source: Source, element: Element | None) -> TrustAnchors | None:
-    """Return the trust anchors in a ``<trust-anchors>`` element, or ``None`` for the system's.
+    """Return the trust anchors in a ``<trust-anchors>`` element, or None for those of the system.
 
-    Warns if authorities installed by the user are trusted; chains to them must match pins too.
+    Warns if authorities that the user installed are trusted too: a pin file can't express it.
     Raises ``FormatError`` if the file of an anchor can't be read.
     """
     names = [_source(each) for each in element.all("certificates")] if element else []
@@ -433,10 +449,10 @@ def _read_trust(source: Source, element: Element | None) -> TrustAnchors | None:
 
 
 def _read_debug(source: Source, element: Element | None) -> TrustAnchors | None:
-    """Return the trust anchors for debug builds, to which no pins apply; None if there are none.
+    """Return the trust anchors for debug builds; None if there are none. No pins apply to them.
 
-    Warns about the system's and the user's anchors, because a pin file can't contain them, and
-    about anchors to which pins apply in debug builds too. Raises ``FormatError``.
+    Warns about anchors that a pin file can't contain: those of the system and the user, and those
+    to which pins apply in debug builds too. Raises ``FormatError``.
     """
     anchors = element.one("trust-anchors") if element else None
     overriding = []
@@ -474,9 +490,9 @@ def _anchors(source: Source, names: list[str]) -> TrustAnchors:
 
 
 def _raw(source: Source, name: str) -> bytes:
-    """Return the content of a file in ``res/raw``. Its name in the XML lacks the file extension.
+    """Return the content of the file in ``res/raw`` that the XML names without its extension.
 
-    Raises ``FormatError`` if it is missing.
+    Raises ``FormatError`` if the file is missing.
     """
     for ending in _ENDINGS:
         try:

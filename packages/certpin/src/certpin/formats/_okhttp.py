@@ -132,7 +132,7 @@ def read_java(source: Source) -> ParsedFile:
 
 @dataclass(frozen=True)
 class _Addition:
-    """A call of ``add``: the host pattern as text, its pins, its line, and its builder."""
+    """A call of ``add`` with a host pattern and pins. ``site`` is its builder and branch."""
 
     pattern: str
     pins: tuple[Pin, ...]
@@ -169,10 +169,11 @@ def _found(additions: list[_Addition]) -> Found:
 
 
 def _calls(pieces: list[Token]) -> tuple[dict[int, list[int]], list[int]]:
-    """Return the token index of each call of ``add`` with pins, and those of its strings.
+    """Find the calls of ``add`` in the tokens of some code.
 
-    The second list has the token indexes of other calls of ``add``, except those whose arguments
-    are strings without a pin.
+    Returns:
+        The calls that contain a pin: for the token index of each, the token indexes of its strings.
+        Then the token indexes of the calls that may contain a pin in a variable or an expression.
     """
     known, unknown = {}, []
     for place in range(len(pieces)):
@@ -187,15 +188,15 @@ def _calls(pieces: list[Token]) -> tuple[dict[int, list[int]], list[int]]:
 
 
 def _may_add_pins(pieces: list[Token], place: int, builder: int | str) -> bool:
-    """Return True if a call of ``add`` may be that of a ``CertificatePinner.Builder`` with pins.
+    """Return True if a call of ``add`` may add pins to a ``CertificatePinner.Builder``.
 
-    Collections, and OkHttp's builders of forms and headers, have an ``add``, too.
+    Collections, and OkHttp's builders of forms and headers, also have a method ``add``.
 
     Args:
         pieces: the tokens of the code.
         place: the token index of the call.
-        builder: the object that has this ``add``: the name of its variable, or the index of the
-            last token of the expression that makes it.
+        builder: the object with this method: the name of its variable, or the index of the last
+            token of the expression that creates it.
     """
     if _has_one_argument(pieces, place + 2):  # a host, but no pin
         return False
@@ -206,9 +207,11 @@ def _may_add_pins(pieces: list[Token], place: int, builder: int | str) -> bool:
 
 
 def _has_one_argument(pieces: list[Token], place: int) -> bool:
-    """Return True if a call has at most one argument. ``place`` is that of its first token.
+    """Return True if a call has at most one argument.
 
-    Return False for an argument of many tokens, too: hostile code has to take linear time.
+    ``place`` is the index of the first token after the opening bracket. Only a limited number of
+    tokens is examined, because hostile code could otherwise make the run time quadratic. If the
+    first argument is longer, return False.
     """
     depth = 0
     for token in pieces[place : place + _MAX_ARGUMENT]:
@@ -230,10 +233,10 @@ def _addition(pieces: list[Token], strings: list[int], site: CallSite) -> _Addit
 
 
 def _refuse_mixed(additions: list[_Addition]) -> None:
-    """Raise ``FormatError`` if a host may get different pins from two builders or branches.
+    """Raise ``FormatError`` if a host could get different pins from two builders or branches.
 
-    One of them may be that of debug builds, and an attacker may have the keys of its pins. So calls
-    that can't be shown to belong together are refused too.
+    One builder or branch may be for debug builds, and an attacker may have the keys of its pins.
+    Calls are refused too if it is unclear whether they belong to the same builder and branch.
     """
     groups: dict[str, list[_Addition]] = {}
     for each in additions:
@@ -267,7 +270,10 @@ def _key(pattern: str) -> str:
 
 
 def _overlapping(name: str) -> Iterator[str]:
-    """Yield the other host patterns that can match a host of this one, which is a key."""
+    """Yield each other host pattern that can cover a host that the pattern ``name`` covers.
+
+    ``name`` is a host pattern in the form that ``_key`` returns.
+    """
     wildcard: Wildcard = "**." if name[:3] == "**." else "*." if name[:2] == "*." else ""
     pattern = HostPattern(wildcard, name.removeprefix(wildcard))
     yield from map(str, broader(pattern))

@@ -66,12 +66,14 @@ def read(source: Source) -> Shape:
 def report_unread(root: Shape, settings: str, of_pins: str) -> None:
     """Warn about all values of a property list that the import did not read.
 
-    Other top-level keys share one warning, because an ``Info.plist`` has many.
+    A value's *place* is its path of keys, such as ``TSKConfiguration.TSKPinnedDomains``.
 
     Args:
         root: the property list.
-        settings: the beginning of the places that each have a warning.
-        of_pins: the beginning of those places in which an export has the settings of pins.
+        settings: if the place of an unread value begins with this text, the value gets its own
+            warning. All other unread values share one, because an ``Info.plist`` has many.
+        of_pins: if the place doesn't begin with this text, its warning is marked as unrelated to
+            pins.
     """
     others = []
     for place in root.unread():

@@ -90,5 +90,5 @@ def _value(name: str, values: list[str], language: TableSyntax) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return a text in double quotes, as a string literal. No value needs escapes."""
+    """Return a text in double quotes. Not escaped: exported values need no escapes."""
     return f'"{text}"'

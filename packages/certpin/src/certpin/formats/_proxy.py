@@ -74,16 +74,16 @@ def comments(pins: PinSet, name: str) -> str:
 
 @dataclass(frozen=True)
 class Connection:
-    """The verification of a program's connections to one host, as its configuration describes it.
+    """How a program's configuration verifies connections to one host.
 
     Attributes:
         host: the name that the program verifies; empty if the configuration contains none.
         anchors: the name of the file of trust anchors.
         line: the line of these settings, for errors.
         unverified: why the program does not verify the chain; empty if it does.
-        other_names: the settings with which the program accepts other names than ``host``, and the
-            reason; empty if there are none.
-        ignored: the settings that a pin file can't contain.
+        other_names: a phrase for warnings if the program can accept names other than ``host``: the
+            settings that cause it, and the reason. Otherwise empty.
+        ignored: the names of settings that a pin file can't contain.
     """
 
     host: str
@@ -97,20 +97,21 @@ class Connection:
 def read(
     source: Source, connections: Iterable[Connection], *, names_host: bool = True
 ) -> ParsedFile:
-    """Return the settings of each host in a configuration, from certpin's comments if it has any.
+    """Return the settings of each host in a configuration of nginx, HAProxy or curl.
 
-    Without the comments, the result pins the keys of the trust anchors, which accepts the chains
-    that the program accepts. Warns about each connection that the program does not verify, and
-    about settings that a pin file can't contain.
+    If certpin exported the file, the host pattern and the pins are read from its comments.
+    Otherwise, the trust anchors of a host are pinned: these pins accept the same chains as the
+    program. Warns about each connection that the program does not verify, and about settings that a
+    pin file can't contain.
 
     Args:
         source: the file.
         connections: the connections that the file configures.
-        names_host: True if an export for this program has settings for the name to verify.
+        names_host: True if certpin's export for this program also sets the name to verify.
 
     Raises:
         FormatError: the comments or the anchors are invalid, the program verifies another name than
-            that of the comments, or the anchors of a host are ambiguous.
+            that in the comments, or the anchors of a host are ambiguous.
     """
     name, version = read_header(source.text)
     distinct = _distinct(connections)
@@ -135,10 +136,10 @@ def read(
 
 
 def _distinct(connections: Iterable[Connection]) -> list[Connection]:
-    """Return the first connection of each host.
+    """Return one connection for each host: the first one. Warn about the problems of each.
 
-    Raises ``FormatError`` if their anchors differ, or if several have no host name, because these
-    can be different hosts.
+    Raises ``FormatError`` if two connections to a host have different anchors. Also raises it if
+    several connections have no host name, because their hosts can be different.
     """
     first: dict[str, Connection] = {}
     for each in connections:
@@ -162,7 +163,10 @@ def _distinct(connections: Iterable[Connection]) -> list[Connection]:
 
 
 def name_key(host: str) -> str:
-    """Return a host name in the spelling of pin files; unchanged if it is none."""
+    """Return a host in normalised form, so that equal hosts have equal keys.
+
+    If ``host`` is not a valid host, return it unchanged.
+    """
     try:
         return str(HostPattern.parse(host))
     except HostError:
@@ -170,10 +174,10 @@ def name_key(host: str) -> str:
 
 
 def _refuse_other_name(pattern: str, connection: Connection) -> None:
-    """Raise ``FormatError`` if an exported file verifies another name than that of its comment.
+    """Raise ``FormatError`` if an exported file's settings contradict the host in its comment.
 
-    The comment has no effect: the program enforces only the settings. Those of a wildcard name no
-    host.
+    The program obeys only the settings. So a comment with another name would hide the name that the
+    program verifies. ``pattern`` is the pattern in the comment.
     """
     if not connection.other_names and _is_name_of(pattern, connection.host):
         return

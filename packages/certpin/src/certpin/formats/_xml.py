@@ -80,8 +80,8 @@ class Element:
     def take(self) -> Element:
         """Mark this element as read, and return it. The import warns about unread parts of a file.
 
-        The element's own attributes and children stay unread. An attribute that ``inherit`` copied
-        from another element is marked as read in that element.
+        Its own attributes and children stay unread. If ``inherit`` copied attributes from an outer
+        element, that element and those attributes are marked as read.
         """
         self.taken = True
         if self.outer:
@@ -117,8 +117,11 @@ class Element:
     def unread(self) -> Iterator[tuple[Element, str]]:
         """Yield each part of this element that the import did not read, with a description.
 
-        Parts are attributes, text and child elements, at any depth. An attribute and a text are
-        yielded as the element that has them.
+        Parts are attributes, texts and child elements, at any depth.
+
+        Yields:
+            An element and a text for messages. The element is the unread child, or the element with
+            the unread attribute or text.
         """
         for name in self.attributes:
             if name not in self.used and not name.startswith(_NO_SETTINGS):

@@ -42,9 +42,8 @@ def read(source: Source) -> ParsedFile:
 def read_weaknesses(source: Source) -> tuple[WeakSetting, ...]:
     """Return the settings of a release build that weaken the checks of connections.
 
-    They don't depend on the pins: a file that can't be imported may have them too.
-
-    Raises ``FormatError`` if the file is not a network security configuration.
+    The pins are not parsed, so this also works for a file that can't be imported. Raises
+    ``FormatError`` if the file is not a network security configuration.
     """
     return _network_security.read_weaknesses(source)
 
@@ -52,11 +51,11 @@ def read_weaknesses(source: Source) -> tuple[WeakSetting, ...]:
 def read_raw_anchors(source: Source) -> tuple[frozenset[str], frozenset[str]]:
     """Return the names of the files in ``res/raw`` that a configuration trusts.
 
-    They don't depend on the pins: a file that can't be imported may have them too.
+    The pins are not parsed, so this also works for a file that can't be imported.
 
     Returns:
-        The names without the suffix of the file: first those of ``<debug-overrides>``, then those
-        of all other elements, which a release trusts.
+        Two sets of names without file extensions: the files in ``<debug-overrides>``, which only
+        debug builds trust; then those in all other elements, which a release trusts.
 
     Raises:
         FormatError: the file is not a network security configuration.

@@ -71,9 +71,9 @@ def _identities(policy: HostPolicy) -> list[dict[str, str]]:
 def _found(name: str, entry: Shape) -> Iterator[Found]:
     """Yield the pinning settings of a domain's entry in ``NSPinnedDomains``.
 
-    The settings apply to ``name``. If the entry has the flag for subdomains, they are yielded again
-    for ``*.NAME``, because Apple's flag covers names with one more label. Nothing is yielded for an
-    IP address, which the export refuses too.
+    One result applies to the host ``name``. If the entry has the flag for subdomains, a second one
+    applies to ``*.NAME``, because Apple's flag covers only names with one more label. For an IP
+    address nothing is yielded, because Apple ignores such an entry: the import warns about it.
     """
     match, identities = _only_list(name, entry)
     digests = [each.need(_DIGEST) for each in identities.items()]

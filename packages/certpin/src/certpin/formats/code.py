@@ -86,9 +86,10 @@ _OF_LISTS = frozenset({"new", "const", "string", "String", "List", "IReadOnlyLis
 
 @dataclass(frozen=True)
 class Token:
-    """A token of source code. The ``text`` of a string excludes its quotes.
+    """A token of source code: a string, a word, or a punctuation mark.
 
-    ``computed`` is True if the value of a string is not its text, because of escapes or ``${…}``.
+    ``text`` is the text of the token; for a string, the text between its quotes. ``computed`` is
+    True if the value of a string differs from that text, because of escapes or ``${…}``.
     """
 
     kind: Kind
@@ -152,11 +153,16 @@ def _end_of_comment(text: str, place: int, line: int) -> int:
 
 
 def _string(literal: str, line: int, kind: str) -> Token:
-    """Return the token of a string literal, without its prefix.
+    """Return the token of a string literal.
 
-    ``kind`` is ``raw`` and ``verbatim`` if a backslash in it is an ordinary character. Raises
-    ``FormatError`` if the literal may be only the beginning of one: a quote in its ``${…}`` would
-    begin another string, and code that isn't run would be read, or the reverse.
+    Args:
+        literal: the literal with its quotes, without a prefix such as ``r`` or ``@``.
+        line: the line of the literal.
+        kind: ``raw`` (Dart) or ``verbatim`` (C#) if a backslash is an ordinary character.
+
+    Raises:
+        FormatError: the end of the literal is unclear, for example because a quote in its ``${…}``
+            could end it. A wrong guess would read text as code, or code as text.
     """
     quotes = 3 if literal[:3] in {'"""', "'''"} and len(literal) >= 6 else 1
     inside = literal[quotes:-quotes]
@@ -184,7 +190,10 @@ def is_mark(pieces: list[Token], place: int, mark: str) -> bool:
 def read_table(source: Source, *, nested: bool = False, regex: bool = False) -> ParsedFile:
     """Parse the table of policies in exported source code. Raises ``FormatError``.
 
-    ``nested`` and ``regex`` are those of ``tokens``.
+    Args:
+        source: the source file.
+        nested: True if a block comment can contain others, as in Kotlin and Dart.
+        regex: True if the language has literals for regular expressions, as JavaScript.
     """
     name, version = read_header(source.text)
     pieces = list(tokens(source.text, nested=nested, regex=regex))
@@ -194,13 +203,13 @@ def read_table(source: Source, *, nested: bool = False, regex: bool = False) -> 
 
 @dataclass
 class Brackets:
-    """A pair of brackets in source code.
+    """A pair of brackets in source code. All indexes are those of tokens.
 
     Attributes:
-        opening: the index of the token that opens them.
-        outer: the pair around it; None if there is none.
-        closing: the index of the token that closes them; that of the end of the file if none does.
-        fields: the indexes of the fields directly inside, by their names.
+        opening: the index of the opening bracket.
+        outer: the pair of brackets around this one; None if there is none.
+        closing: the index of the closing bracket; the end of the file if it is missing.
+        fields: the fields directly inside the brackets: by the name of each, its index.
     """
 
     opening: int
@@ -252,7 +261,10 @@ def _rows(pieces: list[Token]) -> Iterator[Row]:
 
 
 def _is_policy(pair: Brackets, pieces: list[Token]) -> bool:
-    """Return True if brackets are those of a policy, also of one with computed values."""
+    """Return True if a pair of brackets contains the fields of a policy.
+
+    The values of the fields may be computed: the caller then refuses the policy.
+    """
     pattern = pair.fields.get("pattern")
     if pattern is None:
         return False
@@ -262,12 +274,12 @@ def _is_policy(pair: Brackets, pieces: list[Token]) -> bool:
 def _refuse_computed_entries(
     pieces: list[Token], table: Brackets, policies: dict[int, int]
 ) -> None:
-    """Raise ``FormatError`` if a list of policies has an entry that is no literal policy.
+    """Raise ``FormatError`` if a list of policies has an entry that is not a literal policy.
 
     Args:
         pieces: the tokens of the file.
-        table: the brackets of the list.
-        policies: the index of the closing bracket of each policy, by that of its opening bracket.
+        table: the brackets around the list.
+        policies: for each policy, the index of its opening bracket and that of its closing bracket.
     """
     place = table.opening + 1
     while place < table.closing:
@@ -303,8 +315,8 @@ def _row(pieces: list[Token], policy: Brackets) -> Row:
 def _value(pieces: list[Token], place: int, name: str) -> tuple[list[str] | None, int]:
     """Return the strings in the value of the field ``name``, and the index of the token after it.
 
-    ``place`` is the index of the value's first token. None instead of strings means that the value
-    is computed.
+    ``place`` is the index of the value's first token. If the value is computed by the program, the
+    result has None in place of the strings.
     """
     if name not in LISTS:
         is_text = pieces[place].kind == "string"
@@ -326,7 +338,7 @@ def _value(pieces: list[Token], place: int, name: str) -> tuple[list[str] | None
 
 
 def _is_of_list(pieces: list[Token], place: int) -> bool:
-    """Return True if a token is a part of the type before a list, such as of ``[]string{``."""
+    """Return True if a token can belong to a type before a list, such as ``[]string`` in Go."""
     token = pieces[place]
     if token.kind == "word":
         return token.text in _OF_LISTS
@@ -345,8 +357,9 @@ def _not_literal(what: str, line: int) -> FormatError:
 def _field(pieces: list[Token], place: int) -> str | None:
     """Return the name of the policy field that starts at token ``place``; None if none does.
 
-    ``place`` is the index of the token in ``pieces``. A field is the first in its brackets or
-    follows a comma: ``string pattern = …`` and ``pattern := …`` are variables.
+    ``place`` is the index of the token in ``pieces``. A field is the first token in its brackets,
+    or follows a comma. Variables, such as ``string pattern = …`` or ``pattern := …``, are not
+    fields.
     """
     if not 0 < place < len(pieces) - 2 or pieces[place].kind != "word":
         return None

@@ -65,10 +65,10 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def read(source: Source) -> ParsedFile:
     """Parse the settings ``pinnedpubkey`` and ``cacert``. Raises ``FormatError``.
 
-    If the file has no pins, ``cacert`` is used only if certpin exported the file. In a file from
-    elsewhere, ``cacert`` without pins is ignored, because curl may trust other roots too. A file
-    with several sections (``next``) is refused, because each has the pins of another host. Warns if
-    curl verifies no chain, and about options that change which chains it accepts.
+    If the file has no pins, ``cacert`` is used only if certpin exported the file. In other files,
+    ``cacert`` without pins is ignored, because curl may trust other roots too. A file with several
+    sections, separated by ``next``, is refused, because each section is for other URLs. Warns if
+    curl does not verify chains, and about options that make curl accept other chains.
     """
     if separator := _NEXT.search(source.text):
         line = source.text.count("\n", 0, separator.start()) + 1
@@ -86,14 +86,14 @@ def read(source: Source) -> ParsedFile:
 
 
 def _setting(text: str, name: str) -> str | None:
-    """Return the value of an option that is in force; None if the file does not have it."""
+    """Return the value of an option that curl uses, without quotes; None if the file lacks it."""
     value = _lines.last_value(text, name)
     found = _VALUE.match(value) if value else None
     return next(filter(None, found.groups()), "") if found else value
 
 
 def _report_left_out(text: str) -> None:
-    """Warn about the options with which curl accepts other chains than the pin file allows."""
+    """Warn about options that make curl accept chains that the pin file does not allow."""
     if any(not match[1] for match in list(_INSECURE.finditer(text))[-1:]):
         pass_over("insecure, so curl verifies no chain")
     for name in _VALUES_LEFT_OUT:

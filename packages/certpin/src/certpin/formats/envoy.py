@@ -169,10 +169,10 @@ def _text(value: Shape, name: str) -> str:
 
 
 def _names(validation: Shape) -> list[str]:
-    """Return the names that Envoy requires in a certificate, in any matcher.
+    """Return the names that Envoy accepts in a certificate, from all matchers.
 
-    Empty texts are for the matchers that accept several names. The deprecated field has matchers
-    for names of any type.
+    A matcher that is not for one exact DNS name or IP address yields an empty text. The matchers of
+    the deprecated ``match_subject_alt_names`` apply to names of any type.
     """
     matchers = validation.get("match_typed_subject_alt_names") or _NOTHING
     found = []
@@ -187,9 +187,9 @@ def _names(validation: Shape) -> list[str]:
 
 
 def _is_name_of(name: str, host: str) -> bool:
-    """Return True if clients accept a certificate for a name, also ``*.name``, at a host.
+    """Return True if certpin's clients accept a certificate with the name ``name`` at ``host``.
 
-    Envoy compares the ``*.name`` of a matcher with that of a certificate.
+    ``name`` can be a wildcard, ``*.name``.
     """
     try:
         pattern = HostPattern.parse(name)
@@ -199,9 +199,10 @@ def _is_name_of(name: str, host: str) -> bool:
 
 
 def _refuse_other_names(context: Shape, pattern: str) -> None:
-    """Raise ``FormatError`` if an exported file verifies other names than that of its comment.
+    """Raise ``FormatError`` if an exported file's settings contradict the host in its comment.
 
-    The comment has no effect: Envoy enforces only the settings.
+    Envoy obeys only the settings. ``context`` has the settings, and ``pattern`` is the pattern in
+    the comment.
     """
     names = _names(context.need("common_tls_context").need("validation_context"))
     sni = _text(context, "sni")
@@ -224,9 +225,16 @@ def _verifies_sni(context: Shape) -> bool:
 
 
 def _report_names(context: Shape, sni: str, names: list[str]) -> None:
-    """Warn if Envoy accepts certificates for other names than the server name of a host.
+    """Warn if Envoy accepts certificates for names other than the host of the requests.
 
-    Raises ``FormatError`` if it refuses certificates for that name: clients would require it.
+    Args:
+        context: the TLS settings of a cluster.
+        sni: the server name that Envoy sends; empty if there is none.
+        names: the names that Envoy accepts (``_names``); an empty text means several names.
+
+    Raises:
+        FormatError: Envoy refuses certificates for ``sni``, but certpin's clients would require
+            them.
     """
     if sni and names and "" not in names and not any(_is_name_of(each, sni) for each in names):
         raise FormatError(

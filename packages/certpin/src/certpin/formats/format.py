@@ -96,10 +96,10 @@ class Export:
 class Format:
     """An export format: how to write a pin set for a platform, and how to read it back.
 
-    ``read`` inverts ``write`` for every pin set that ``project`` returns for ``limits``. ``write``
-    checks nothing itself, and ``read`` raises ``FormatError`` if the file is not of this format.
-    ``file`` is the name of the exported file, or of the main file in a folder. ``limits`` are the
-    limitations of the platform: the settings that it can't express.
+    ``write`` returns the files for a reduced pin set: the result of ``project`` with ``limits``,
+    the settings that the platform can't express. ``write`` doesn't check the pin set. ``read`` is
+    the inverse of ``write``, and raises ``FormatError`` if the file is not of this format. ``file``
+    is the name of the exported file, or of the main file in a folder.
     """
 
     name: str
@@ -123,7 +123,7 @@ class Format:
 
     @property
     def root_sets(self) -> str:
-        """A sentence for the user: whether this platform can enforce pins of several roots."""
+        """A sentence for the user: whether this platform can enforce a set of pinned roots."""
         refused = next((limit.root_sets for limit in self.limits if limit.root_sets), "")
         return refused or (
             "A root set works: the whole verified chain is compared. "
@@ -153,9 +153,8 @@ class Format:
                 applies an exported wildcard to their hosts too, unless the files are for one host.
 
         Raises:
-            ConfigError: the export would be unsafe, or the platform supports no packages or not
-                this one, no signed updates or no copy of a library, or compares the chain and
-                needs no ``ca_file``.
+            ConfigError: the export would be unsafe, or the platform does not support one of the
+                arguments (``package``, ``signed``, ``vendored``, ``ca_file``) or its value.
         """
         pins, missing = (pins, ()) if ca_file is None else self._anchored(pins, ca_file)
         projected, omissions = project(pins, self.limits)
@@ -174,13 +173,17 @@ class Format:
     def _anchored(self, pins: PinSet, file: AuthorityFile) -> tuple[PinSet, tuple[Omission, ...]]:
         """Make certificates in ``file`` the trust anchors of policies that pin only authorities.
 
-        A policy gets the certificates that have its pinned keys, unless it has anchors already.
-        Return the new pin set, and an omission for each changed host that has a pin without a
-        certificate.
+        Such a policy gets the certificates that have one of its pinned keys. Policies that have
+        trust anchors already are not changed.
+
+        Returns:
+            The new pin set, and an omission for each changed policy with a pin that no certificate
+            has.
 
         Raises:
-            ConfigError: the platform compares the chain, or can't be given anchors; no policy needs
-                them; or the file has no certificate for a policy that needs them.
+            ConfigError: the platform can't use the certificates, because it compares the whole
+                chain or always the leaf; no policy needs the certificates; or the file has none for
+                a policy that needs one.
         """
         if not any(isinstance(limit, (LeafOrAnchors, AnchorsOnly)) for limit in self.limits):
             if any(isinstance(limit, LeafOnly) for limit in self.limits):
@@ -237,12 +240,18 @@ class Format:
     def load(self, source: Source, options: ImportOptions | None = None) -> PinSet:
         """Return the pin set in a platform's file.
 
-        If the platform accepts the pins of every pattern that covers a host, each policy gets those
-        of broader patterns, because certpin's clients use only the most specific policy. If these
-        expire on other days, the file is refused, because a policy has one date.
+        For a host that several patterns cover, some platforms accept the pins of all of them, but
+        certpin's clients use only the most specific policy. For these platforms, each policy gets
+        the pins of the broader patterns too. If the expiry dates of such patterns differ, the file
+        is refused, because a policy has only one date.
 
-        ``options`` has the user's values for settings that the file lacks. Raises ``FormatError``
-        if the file is not of this format, and ``ConfigError`` if the pin set is unsafe.
+        Args:
+            source: the file.
+            options: the user's values for settings that the file lacks.
+
+        Raises:
+            FormatError: the file is not of this format.
+            ConfigError: the pin set is unsafe.
         """
         if len(source.data) > MAX_SOURCE_BYTES:
             raise FormatError(f"the file has more than {MAX_SOURCE_BYTES} bytes")
@@ -254,9 +263,10 @@ class Format:
 
 
 def _unused(policy: HostPolicy) -> ConfigError:
-    """Return the error for a file of authorities of which no policy, such as this one, needs any.
+    """Return the error for a file of authorities (``--ca-file``) that no policy needs.
 
-    The user may believe that the platform trusts them.
+    Without the error, the user could believe that the platform trusts the authorities. ``policy``
+    is an example for the message.
     """
     anchored = policy.trust is not None
     reason = "has its own trust anchors (trust)" if anchored else "pins the key of the server"

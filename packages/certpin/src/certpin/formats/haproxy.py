@@ -55,9 +55,11 @@ def read(source: Source) -> ParsedFile:
 
 
 def _connections(text: str) -> Iterator[_proxy.Connection]:
-    """Yield the verification of each server, with the parameters of its ``default-server`` lines.
+    """Yield how HAProxy verifies the connections to each server that has a ``ca-file``.
 
-    A section that has only such lines, as an exported file, is one server.
+    A server also has the parameters of its section's ``default-server`` lines. A section with such
+    lines and no servers, as in an exported file, counts as one server. Equal servers of a section
+    are yielded once.
     """
     required = "none" if _NO_VERIFY.search(text) else "required"
     defaults: dict[str, dict[str, str]] = {}  # by the name of the section; "" for the last one
@@ -84,12 +86,12 @@ def _connections(text: str) -> Iterator[_proxy.Connection]:
 
 
 def _connection(line: int, found: dict[str, str], required: str) -> _proxy.Connection:
-    """Return the verification of a server.
+    """Return how HAProxy verifies connections to a server.
 
     Args:
-        line: the number of its line.
-        found: its parameters.
-        required: the value of ``verify`` if the server has none.
+        line: the number of the server's line, for errors.
+        found: the parameters of the server.
+        required: the value of ``verify`` that applies if the server has none.
     """
     problem = ""
     if found.get("verify", required) != "required":
@@ -112,9 +114,9 @@ def _connection(line: int, found: dict[str, str], required: str) -> _proxy.Conne
 
 
 def _sections(text: str) -> Iterator[tuple[list[str], list[tuple[int, list[str]]]]]:
-    """Yield the first line of each section, and its lines about servers, with their numbers.
+    """Yield each section: its first line, and its lines about servers with their line numbers.
 
-    A line is a list of words. Lines before the first section are in one of the type ``listen``.
+    A line is a list of words. Lines before the first section get the first line ``listen``.
     """
     head = ["listen"]
     lines: list[tuple[int, list[str]]] = []
@@ -130,9 +132,10 @@ def _sections(text: str) -> Iterator[tuple[list[str], list[tuple[int, list[str]]
 
 
 def _parameters(words: list[str]) -> dict[str, str]:
-    """Return the parameters of a server that the import uses, with their values.
+    """Return the parameters of a server that the import uses, by name.
 
-    The value of ``ssl`` is the last of ``ssl`` and ``no-ssl``, which is in force.
+    ``words`` are the words of the server's line. ``ssl`` and ``no-ssl`` have one entry, ``ssl``:
+    its value is the last of the two words, because HAProxy uses the last one.
     """
     values = {name: value for name, value in pairwise(words) if name in _PARAMETERS}
     flags = [word for word in words if word in _FLAGS]

@@ -56,8 +56,8 @@ def is_exported(text: str) -> bool:
 
 
 def quoted(text: str) -> str:
-    """Return a text as a JSON string. The text can't end this string, or a comment around it.
+    """Return a text as a JSON string that is safe in a comment of exported source code.
 
-    This holds for every language that certpin exports.
+    In no language that certpin exports can the text end the string, or the comment around it.
     """
     return _LOADED.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(text))

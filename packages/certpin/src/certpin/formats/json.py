@@ -69,7 +69,10 @@ def read(source: Source) -> ParsedFile:
 
 
 def _refuse_misspelt(place: str) -> None:
-    """Raise ``FormatError`` if the unknown key at ``place`` resembles a known one, or is one."""
+    """Raise ``FormatError`` if the unknown key at ``place`` is similar to a known key.
+
+    A known key in the wrong object is refused too.
+    """
     from difflib import get_close_matches  # rarely needed
 
     name = place.rpartition(".")[2]

@@ -91,12 +91,12 @@ class _Block:
     """A block of the configuration, such as a location; or the whole file.
 
     Attributes:
-        line: the line in which it begins.
-        head: the words before it, such as ``location /``; empty for the whole file.
-        directives: the first argument of each directive, by its name. If a directive is repeated,
-            it is that of the last one.
-        includes: the other files that it includes, each with its line.
-        blocks: the blocks inside it.
+        line: the line in which the block begins.
+        head: the words before the block, such as ``location /``; empty for the whole file.
+        directives: for the name of each directive, its first argument. If a directive is repeated,
+            the last one counts.
+        includes: the other files that the block includes, each with the line of the ``include``.
+        blocks: the blocks inside this block.
     """
 
     line: int = 1
@@ -121,15 +121,16 @@ class _Block:
     def connections(
         self, module: str, outer: Mapping[str, str], upstreams: frozenset[str]
     ) -> list[_proxy.Connection]:
-        """Return the verification of each block that connects to upstream servers.
+        """Return how each block verifies its connections to upstream servers.
 
-        A block that has only directives of TLS, such as an exported file, is returned if no block
-        inside it is.
+        A block connects if it has a directive such as ``proxy_pass``. A block that has only
+        directives of TLS, as in an exported file, counts too, unless a block inside it is returned.
 
         Args:
-            module: the module, such as ``proxy``.
+            module: the name of the nginx module, such as ``proxy``: the start of its directives.
             outer: the directives that the block inherits.
-            upstreams: the names of the file's groups of servers, which are no hosts.
+            upstreams: the names of the file's server groups (``upstream``). They are not host
+                names.
         """
         prefix = f"{module}_ssl_"
         own = {name: word for name, word in self.directives.items() if name.startswith(prefix)}
@@ -153,12 +154,17 @@ class _Block:
         return [*inner, _proxy.Connection(host, anchors, self.line, problem, others, ignored)]
 
     def _verified_name(self, module: str, name: str, upstreams: frozenset[str]) -> tuple[str, str]:
-        """Return the host that nginx verifies, and how it could verify another one.
+        """Return the host name that nginx verifies, and a warning if it could verify another one.
+
+        The host name is empty if it is unknown or an IP address. The warning is empty if there is
+        no such problem.
 
         Args:
-            module: the module.
-            name: the value of its directive for the name; empty if there is none.
-            upstreams: the names of the file's groups of servers.
+            module: the name of the nginx module, such as ``proxy``.
+            name: the value of the directive for the name, such as ``proxy_ssl_name``; empty if
+                there is none.
+            upstreams: the names of the file's server groups (``upstream``). They are not host
+                names.
         """
         if name in {"", f"${module}_host"}:
             found = _HOST.fullmatch(self.directives.get(f"{module}_pass", ""))
@@ -175,8 +181,8 @@ class _Block:
 def _report_includes(block: _Block) -> None:
     """Warn about the other files that a configuration includes, because they are not read.
 
-    Those beside the directives of TLS may change them; nginx refuses the same directive twice, and
-    a directive of an outer block has no effect on a block with its own.
+    If the block with the ``include`` has directives of TLS, the included file may change them, so
+    the warning counts as related to pins. All other warnings are marked as unrelated.
     """
     concerns_tls = any("_ssl_" in name for name in block.directives)
     for line, file in block.includes:

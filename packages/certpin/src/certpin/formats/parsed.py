@@ -1,9 +1,9 @@
 """The content of a platform's file: its typed values, and the pinning settings of its hosts.
 
-``Shape`` gives typed access to untrusted JSON, property lists and YAML. ``Found`` has the settings
-of one host, and ``ParsedFile`` makes a pin set of several. ``row``, ``pem`` and ``timestamp``
-write settings, trust anchors and times; ``found``, ``read_anchors`` and ``read_timestamp`` read
-them.
+- ``Shape`` gives typed access to untrusted JSON, property lists and YAML.
+- ``Found`` has the settings of one host, and ``ParsedFile`` those of all hosts in a file.
+- ``row``, ``pem`` and ``timestamp`` convert settings, trust anchors and times to text; ``found``,
+  ``read_anchors`` and ``read_timestamp`` parse this text.
 """
 
 from __future__ import annotations
@@ -47,17 +47,18 @@ class FormatWarning(UserWarning):
 
 
 class UnrelatedWarning(FormatWarning):
-    """Warning: an import skipped settings of an app that are not those of its pins.
+    """Warning: an import skipped settings of an app that have nothing to do with its pins.
 
-    They are no sign that an exported file was changed: some exports are merged into a file of the
-    app.
+    Such settings are normal in a file that the app shares with an export. If certpin checks whether
+    an exported file was changed, they don't count as a change.
     """
 
 
 def pass_over(what: str, *, unrelated: bool = False) -> None:
-    """Warn that an import skips the setting ``what``, the loss of which can't lock clients out.
+    """Warn that an import skips the setting ``what``. Its loss can't lock clients out.
 
-    ``unrelated`` is True for settings beside those of pins, in a file of an app.
+    ``unrelated`` is True if the setting has nothing to do with pins: the warning is then an
+    ``UnrelatedWarning``.
     """
     category = UnrelatedWarning if unrelated else FormatWarning
     warnings.warn(f"not imported: {what}", category, stacklevel=2)
@@ -87,10 +88,10 @@ class Source:
 
 
 class Shape:
-    """A value in an untrusted file, with its location for errors. It records which parts were read.
+    """A value in an untrusted file. It records which parts of the value were read.
 
-    ``place`` is the location, as text for messages. The methods that read a value or a part of it
-    raise ``FormatError`` if it has another type.
+    ``place`` is the location of the value in the file, as text for error messages. The methods that
+    read the value, or a part of it, raise ``FormatError`` if it has another type.
     """
 
     def __init__(self, value: object, place: str = "it") -> None:
@@ -166,7 +167,7 @@ class Shape:
         return self.text()
 
     def as_json(self) -> bytes:
-        """Return this value of a JSON file as a JSON value, with all values inside it."""
+        """Return this value, which must be from a JSON file, as JSON bytes."""
         return json.dumps(self._value).encode()
 
     def agree(self, name: str, *, value: bool) -> None:
@@ -281,8 +282,8 @@ class Found:
         ct_logs: the Certificate Transparency logs that the host requires; ``None`` for no
             requirement.
         entries: the pins with roles, states and notes; empty if the file has no roles and states.
-        refusal: the error that ``policy`` raises, because a pin file can't express a setting; else
-            None.
+        refusal: an error, if a pin file can't express a setting of the host: ``policy`` raises it;
+            else None.
         line: the line of the host in the file, for errors; 0 if unknown.
     """
 
@@ -333,7 +334,10 @@ class Found:
             raise FormatError(place + exc.problem, fix=self._host_fix() or exc.fix) from exc
 
     def _host_fix(self) -> str:
-        """Return what to write instead of a URL, or of an address with a port; empty if unknown."""
+        """Return the fix for an invalid host that is a URL or has a port: write only the host.
+
+        Return an empty text if the value contains no valid host.
+        """
         try:
             return f"write {split_address(self.pattern.lstrip('*.'))[0]}"
         except HostError:
@@ -354,9 +358,10 @@ class Found:
 
 
 def imported_state(role: Role) -> State:
-    """Return the state of an imported pin, which clients already accept, by its role.
+    """Return the state of an imported pin, according to its role.
 
-    It is PUBLISHED for a backup, because no server uses its key, and ACTIVE otherwise.
+    Clients accept the pin already. A backup pin is ``published``, because no server uses its key;
+    any other pin is ``active``.
     """
     return "published" if role == "backup" else "active"
 
@@ -390,9 +395,9 @@ class WeakSetting:
 class ParsedFile:
     """The settings in a platform's file.
 
-    ``name`` and ``version`` are those of the exported pin set if certpin wrote the file; otherwise
-    they are empty and 1. ``refusal`` is the error that ``pin_set`` raises, because a pin file can't
-    express the settings of all hosts; else None.
+    ``name`` and ``version`` are those of the exported pin set. If certpin did not write the file,
+    ``name`` is empty and ``version`` is 1. ``refusal`` is an error, if a pin file can't express the
+    settings together: ``pin_set`` raises it; else None.
     """
 
     hosts: tuple[Found, ...]
@@ -422,9 +427,12 @@ class ParsedFile:
 
 
 def _refuse_other_host(host: str, named: list[str]) -> None:
-    """Raise ``ConfigError`` if the user named a host that the file does not have.
+    """Raise ``ConfigError`` if the user named a host for which the file has no settings.
 
-    ``named`` are the hosts of the file, with ``host`` for settings without one.
+    Args:
+        host: the host that the user named (``--host``); empty if there is none.
+        named: the hosts with settings. Settings for which the file names no host count as those of
+            ``host``.
     """
     if host and str(HostPattern.parse(host)) not in named:
         shown = ", ".join(named[:_MAX_SHOWN]) + (", …" if named[_MAX_SHOWN:] else "")
@@ -442,9 +450,9 @@ LISTS = frozenset({"pins", "compromised", "reportTo"})  # every other field has 
 
 
 def row(policy: HostPolicy) -> Row:
-    """Return a policy's settings that are not empty: for each name, its values as texts.
+    """Return a policy's settings as texts: for the name of each setting, a list of its values.
 
-    Exported JSON and source code have them in this form.
+    Empty settings are left out. Exported JSON and source code contain the settings in this form.
     """
     made: Row = {
         "pattern": [str(policy.pattern)],

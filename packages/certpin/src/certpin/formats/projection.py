@@ -42,7 +42,7 @@ Projection = tuple["PinSet", tuple[Omission, ...]]
 class Limitation(ABC):
     """A setting of a pin set that an export platform cannot express.
 
-    ``why`` is the reason for the omission, as a clause without a full stop.
+    ``why`` is the reason for which the platform can't express it, as a clause without a full stop.
     """
 
     why: str
@@ -67,10 +67,10 @@ class PolicyLimitation(Limitation):
 
     @abstractmethod
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return a reduced copy of the policy (``None`` to drop it), and the omissions as text.
+        """Return the policy without the setting, and a text that names the omissions and changes.
 
-        The text is empty if nothing is omitted. Raises ``ConfigError`` if the reduced policy would
-        be unsafe.
+        The policy is ``None`` if the export must leave out the whole host. The text is empty if
+        nothing is omitted. Raises ``ConfigError`` if the reduced policy would be unsafe.
         """
 
     def apply(self, pins: PinSet) -> Projection:
@@ -140,14 +140,14 @@ def project(pins: PinSet, limits: Sequence[Limitation]) -> Projection:
 
 
 def applied_policies(projected: PinSet, pins: PinSet) -> Iterator[tuple[HostPolicy, HostPolicy]]:
-    """Yield each policy of a pin set with the exported policies that apply to its hosts.
+    """Yield each original policy with each exported policy that applies to its hosts.
 
-    An exported policy can cover hosts of other policies: the platform's flag for subdomains is
-    wider than a pattern, or the policy of these hosts is not exported.
+    An exported policy can also cover hosts of other policies, for example if the platform's flag
+    for subdomains is wider than the pattern, or if the policy of these hosts is not exported.
 
     Args:
-        projected: the exported pin set.
-        pins: the pin set of which it is a reduced copy.
+        projected: the exported pin set, a reduced copy of ``pins``.
+        pins: the original pin set.
     """
     for exported in projected.policies:
         for policy in pins.policies_at(exported.pattern, projected):
@@ -158,9 +158,10 @@ def applied_policies(projected: PinSet, pins: PinSet) -> Iterator[tuple[HostPoli
 def with_policies(
     pins: PinSet, policies: list[HostPolicy], omissions: Iterable[Omission]
 ) -> PinSet:
-    """Return a copy of the pin set with these policies as its only ones.
+    """Return a copy of the pin set ``pins`` that has ``policies`` in place of its own.
 
-    Raises ``ConfigError``, with the omissions as the reason, if there are no policies.
+    Raises ``ConfigError`` if ``policies`` is empty; its message lists the ``omissions`` as the
+    reason.
     """
     if not policies:
         raise ConfigError(

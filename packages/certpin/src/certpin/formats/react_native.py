@@ -61,10 +61,10 @@ def write(pins: PinSet) -> tuple[File, ...]:
 
 
 def read(source: Source) -> ParsedFile:
-    """Parse the options of ``react-native-ssl-public-key-pinning`` in TypeScript, JavaScript, JSON.
+    """Parse ``react-native-ssl-public-key-pinning``'s options in TypeScript, JavaScript or JSON.
 
-    They may be anywhere in the file. Raises ``FormatError``, also if a value, or an entry beside
-    them, is computed.
+    The options may be anywhere in the file. Raises ``FormatError`` also if the code computes one of
+    the values, or another entry in the same list of hosts.
     """
     pieces = list(tokens(source.text, regex=True))
     found = tuple(_found(_name(entry), entry) for entry in _entries(pieces))
@@ -85,13 +85,13 @@ def _domain(policy: HostPolicy) -> str:
 
 @dataclass
 class _Entry:
-    """An entry ``'name': { publicKeyHashes: [ … ] }`` of the code.
+    """The options of one host in the code: ``'name': { publicKeyHashes: [ … ] }``.
 
     Attributes:
-        name: the token of the host's name; None if the code computes it, or names it elsewhere.
+        name: the token of the host's name; None if the code computes the name or has it elsewhere.
         line: the line of the setting ``publicKeyHashes``; 0 if there is none.
-        fields: the tokens of each setting's values, by the name of the setting; the tokens before
-            the first setting have the name "".
+        fields: for the name of each setting, the tokens of its values. The tokens before the first
+            setting are listed under the name "".
     """
 
     name: Token | None = None
@@ -118,9 +118,10 @@ def _entries(pieces: list[Token]) -> Iterator[_Entry]:
 
 
 def _refuse_computed_entries(pieces: list[Token]) -> None:
-    """Raise ``FormatError`` if an entry beside those with ``publicKeyHashes`` is computed.
+    """Raise ``FormatError`` if the code computes an entry in the same list as literal entries.
 
-    Its pins, such as those of ``...others`` or ``'name': options``, would be lost.
+    Examples are ``...others`` and ``'name': options``. Their pins can't be imported, and would be
+    lost.
     """
     entries = [each for each in brackets(pieces, _setting) if "publicKeyHashes" in each.fields]
     ends = {each.opening: each.closing for each in entries}
@@ -143,7 +144,8 @@ def _refuse_computed_entries(pieces: list[Token]) -> None:
 def _end_of_type(pieces: list[Token], place: int) -> int:
     """Return the index of the last token of ``… as T`` or ``… satisfies T`` in TypeScript.
 
-    ``place`` is the index of the token before ``as``. Without a type, it is returned.
+    ``place`` is the index of the token before ``as`` or ``satisfies``. If no such word follows it,
+    return ``place``.
     """
     if place + 1 == len(pieces) or pieces[place + 1].text not in {"as", "satisfies"}:
         return place

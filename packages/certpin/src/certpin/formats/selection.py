@@ -56,11 +56,11 @@ def _policy(pins: PinSet, pattern: HostPattern) -> HostPolicy:
 def covered_by(
     projected: PinSet, pins: PinSet, left_out: Iterable[HostPolicy]
 ) -> Iterator[Omission]:
-    """Yield an omission for each policy that is left out, if an exported one covers its hosts.
+    """Yield an omission for each policy that is not exported, if exported pins apply to its hosts.
 
     Args:
-        projected: the exported pin set.
-        pins: the same policies before the limitations of the platform.
+        projected: the exported pin set, reduced to the settings that the platform can express.
+        pins: the same policies before this reduction.
         left_out: the policies that are not exported.
 
     Raises:

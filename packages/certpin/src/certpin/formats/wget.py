@@ -58,7 +58,7 @@ def read(source: Source) -> ParsedFile:
 
 
 def _setting(text: str, name: str) -> str | None:
-    """Return the value of a setting that is in force; None if the file does not have it."""
+    """Return the value of a setting that wget uses, without quotes; None if the file lacks it."""
     value = _lines.last_value(text, name)
     return value.strip("\"'") if value else value
 

@@ -30,9 +30,11 @@ _BECAUSE = re.compile(r"\bbecause\b")
 class Allowance:
     """A comment that begins with ``certpin:`` and can allow the findings of lint rules on a line.
 
-    ``comment`` is the line number of the comment, and ``line`` the number of the line to which it
-    applies. ``rules`` is empty if the comment allows no rule, and ``reason`` is empty if it gives
-    none.
+    Attributes:
+        comment: the line number of the comment.
+        line: the number of the line to which the comment applies.
+        rules: the IDs of the rules that the comment names; empty if it is not an ``allow`` comment.
+        reason: the reason in the comment; empty if it has none.
     """
 
     comment: int
@@ -42,7 +44,10 @@ class Allowance:
 
 
 def allowances(comments: Mapping[int, Comment]) -> Iterator[Allowance]:
-    """Yield an ``Allowance`` for each comment that begins with ``certpin:``, valid or not."""
+    """Yield an ``Allowance`` for each comment that begins with ``certpin:``, valid or not.
+
+    ``comments`` are the comments of the pin file, by line number.
+    """
     below: dict[int, int] = {}  # for each line that is only a comment, the line below its block
     for number in sorted(comments, reverse=True):
         if comments[number].alone:
@@ -94,10 +99,10 @@ def _allow_without_reason(document: LintDocument, now: datetime) -> Iterator[Hit
     '[debug]\nanchors = "bank-root.pem"\n',
 )
 def unused_allow(document: LintDocument, now: datetime) -> Iterator[Hit]:
-    """Find comments that begin with ``certpin:`` but allow no lint rule.
+    """Find comments that begin with ``certpin:`` but name no lint rule to allow.
 
-    A comment that allows a rule, and has no effect, is reported under this rule too. The lint
-    engine finds those comments, and not this function.
+    The lint engine also reports, under this same rule, comments that name a rule but have no
+    effect. This function doesn't find those.
     """
     for allowance in allowances(document.places.comments):
         if not allowance.rules:

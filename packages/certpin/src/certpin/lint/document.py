@@ -48,12 +48,12 @@ class PinEntry:
 
     @property
     def live(self) -> bool:
-        """True if clients accept a chain that matches this pin. It depends on the pin's state."""
+        """True if clients accept chains that match this pin, according to the state of the pin."""
         return self.state not in _DEAD
 
     @property
     def usable(self) -> bool:
-        """True if a server may use the pinned key: clients accept it, and it is not lost."""
+        """True if a server can use the pinned key: clients accept the key, and it is not lost."""
         return self.live and self.state != "lost"
 
 
@@ -97,9 +97,10 @@ class HostEntry:
 
     @property
     def host_pins(self) -> tuple[HostPin, ...]:
-        """The host's pins that can be parsed, to compare them with the roots of its providers.
+        """The host's valid pins, in the form in which they are compared with providers' roots.
 
-        Each ``HostPin`` has only the pin, its providers, and the state ``active`` or ``removed``.
+        Each ``HostPin`` has only the pin, its providers, and a state: ``active`` if clients accept
+        the pin, otherwise ``removed``.
         """
         return tuple(
             HostPin(entry.pin, provider=entry.provider, state="active" if entry.live else "removed")
@@ -126,20 +127,25 @@ class HostEntry:
 
     @property
     def is_own_backup(self) -> bool:
-        """True if the host needs no backup, because a provider has two roots among its pins.
+        """True if one certificate provider has two roots among the host's pins.
 
-        Only pins that clients accept count, and only if their key is not lost.
+        Each of these roots is a backup of the other, so the host needs no other backup. A pin
+        counts only if clients accept it, and its key is not lost.
         """
         names = [name for entry in self.usable.values() for name in entry.provider]
         return len(set(names)) < len(names)
 
     def place(self, result: LiveResult) -> str:
-        """Return the TOML key of the server that presented a chain, or else of the host's name."""
+        """Return the TOML key at which to report a result of this host.
+
+        It is the key of the server that presented the chain, or the key of the host's name if the
+        pin file doesn't list the server.
+        """
         return f"{self.key}.name" if result.server is None else self.servers[result.server][0]
 
     @property
     def unreadable(self) -> int:
-        """The number of this host's live pins that can't be parsed. Clients accept live pins."""
+        """The number of this host's live pins (those that clients accept) that can't be parsed."""
         return sum(entry.pin is None and entry.live for entry in self.pins)
 
     def __str__(self) -> str:
@@ -153,12 +159,21 @@ class HostEntry:
 class LiveResult:
     """The chain that one server of a host presented to this machine, or the error.
 
-    ``pattern`` is the pattern of the host's policy. ``host`` is the server's name for messages: the
-    host, with its port, region and IP address as far as they matter. ``server`` is its index among
-    the host's servers in the pin file; ``None`` if it is not one of them. ``path`` is the verified
-    chain, leaf first. If the served chain did not verify, ``path`` is ``None``, ``problem`` is the
-    reason, and ``fix`` the recommended change. If no chain was received, ``error`` is the reason,
-    and ``fix`` the advice of the error; ``insecure`` is that of a ``StartTLSError``.
+    If a chain was received but did not verify, ``path`` is ``None``, and ``problem`` is the reason.
+    If no chain was received, ``error`` is the reason.
+
+    Attributes:
+        pattern: the pattern of the host's policy.
+        host: the server's name for messages: the host, with its port, region and IP address if
+            needed.
+        served: the certificates that the server sent.
+        path: the verified chain, leaf first, or ``None``.
+        problem: the reason why the chain did not verify; else empty.
+        error: the reason why no chain was received; else empty.
+        fix: the recommended change for ``problem`` or ``error``.
+        server: the index of the server among the host's ``[[host.server]]`` tables; ``None`` if it
+            is not listed there.
+        insecure: the attribute ``insecure`` of a ``StartTLSError``, if that is the error.
     """
 
     pattern: str
@@ -187,10 +202,10 @@ class LiveResult:
 
 @dataclass(frozen=True)
 class ExportedFile:
-    """A file that was exported earlier, compared with an export of the current pin set.
+    """A file that certpin exported earlier, and its differences from a new export of the pin set.
 
-    ``problem`` is the reason why the file can't be compared; otherwise empty. ``differences`` are
-    phrases that say how clients with the exported file behave differently.
+    ``problem`` is the reason why the file can't be compared; empty if it can. ``differences`` are
+    phrases that say how clients with this file behave differently from clients with a new export.
     """
 
     format: str
@@ -203,12 +218,22 @@ class ExportedFile:
 class LintDocument:
     """A pin file that is valid TOML, parsed in spite of its mistakes.
 
-    ``problems`` are the mistakes that were found when each value was parsed separately. If there
-    are none, ``refusal`` is the error of ``PinSet.parse``, or None. ``pins`` is the pin set, if
-    clients can load the file. ``ct_logs`` is the list of Certificate Transparency logs that the
-    file names, if it can be read. ``live`` has the chains of servers, and is ``None`` if no server
-    was contacted. ``exported`` is ``None`` if no exported file was given. ``roots`` are the facts
-    about public roots in this release of certpin.
+    Attributes:
+        path: the path of the pin file.
+        text: the content of the pin file.
+        data: the content as TOML tables.
+        hosts: the tables ``[[host]]``.
+        debug: the file of trust anchors in the debug section; None if there is none.
+        problems: an error for each value that can't be parsed.
+        refusal: if ``problems`` is empty, the error with which ``PinSet.parse`` refuses the file;
+            None if it accepts the file.
+        pins: the pin set; None if clients can't load the file.
+        ct_logs: the list of Certificate Transparency logs that the file names; None if it names
+            none, or the list can't be read.
+        live: the chains that servers presented; None if no server was contacted.
+        exported: the exported files to compare; None if none was given.
+        adoption_days: the number of days that clients need to adopt a new pin set.
+        roots: the facts about public roots in this release of certpin.
     """
 
     path: str

@@ -105,11 +105,11 @@ def _finding(rule: LintRule, hit: Hit, document: LintDocument) -> LintFinding:
 
 
 def _most_specific(found: list[LintFinding]) -> list[LintFinding]:
-    """Return lint findings without those of the rule ``refused`` that another rule explains.
+    """Return findings without those of the rule ``refused`` for which there is a more specific one.
 
-    The general rule ``refused`` reports every value because of which clients refuse the pin file.
-    Its finding is dropped if a more specific rule about such values has a finding about the same
-    TOML key, or about a key inside the table that the general finding is about.
+    The rule ``refused`` reports every value because of which clients refuse the pin file. Its
+    finding is dropped if another rule about such values reports the same TOML key, or a key inside
+    the same table.
     """
     reported = {
         parent
@@ -155,10 +155,16 @@ def _apply_allowances(
 
 
 def _why_unused(name: str, allowance: Allowance, document: LintDocument) -> str:
-    """Return the reason why a ``# certpin: allow`` comment has no effect; empty if that is normal.
+    """Return the reason why an ``allow`` comment has no effect; empty if that is no mistake.
 
-    ``name`` is the rule that the comment names. For a ``live`` rule, a comment without effect is
-    normal, because the comment may apply to a server that was not contacted.
+    It is no mistake for a rule that needs data which this run lacks, or for a ``live`` rule: the
+    comment may apply to a server that was not contacted. A comment without a reason is reported by
+    another rule.
+
+    Args:
+        name: the rule that the comment names.
+        allowance: the comment.
+        document: the pin file.
     """
     rule = RULES.get(name)
     if rule is None:

@@ -70,10 +70,13 @@ def _live_mismatch(document: LintDocument, now: datetime) -> Iterator[Hit]:
 
 
 def _admitted_pins(path: tuple[Certificate, ...], match: str) -> Iterator[Pin]:
-    """Yield the pins of the certificates that clients compare: those that ``match`` selects.
+    """Yield the pins that can match a verified chain under the policy's setting ``match``.
 
-    Each certificate has two pins, one of its key and one of the whole certificate. ``path`` is a
-    verified chain, leaf first. ``match`` is ``leaf``, ``ca`` (all but the leaf) or ``any``.
+    Args:
+        path: the verified chain, leaf first. Each of its certificates has two pins: that of its
+            key, and that of the whole certificate.
+        match: the certificates that clients compare: ``leaf``, ``ca`` (all but the leaf) or
+            ``any``.
     """
     chosen = {"leaf": path[:1], "ca": path[1:]}.get(match, path)
     return (pin for certificate in chosen for pin in pins_of(certificate))

@@ -169,10 +169,10 @@ def _no_spare(document: LintDocument, now: datetime) -> Iterator[Hit]:
 
 
 def _all_in_use(host: HostEntry) -> bool:
-    """Return True if a host has no spare pin: servers use the key of every pin, or the key is lost.
+    """Return True if a host has no spare pin: the key of each pin is in use, or lost.
 
-    Return False if no key is lost and each pin has a different role (leaf, intermediate, root),
-    because the rule ``roles-of-one-chain`` reports that.
+    Return False if no key is lost and each pin has another role (leaf, intermediate, root): the
+    rule ``roles-of-one-chain`` reports such pins.
     """
     entries = host.usable.values()
     spare = [entry for entry in entries if entry.role == "backup" or entry.state not in _IN_USE]
@@ -203,7 +203,11 @@ def _no_active_pin(document: LintDocument, now: datetime) -> Iterator[Hit]:
 
 
 def _after_a_theft(host: HostEntry) -> str:
-    """Return the fix if a server's key was stolen: the key that the server uses may be that one."""
+    """Return the fix for a host on which a server's key was stolen; empty if none was.
+
+    The fix is for a server that may still use the stolen key. A key counts as stolen if its pin is
+    compromised and is not a backup.
+    """
     states = {(entry.role, entry.state) for entry in host.pins}
     if not any(role != "backup" and state == "compromised" for role, state in states):
         return ""

@@ -52,8 +52,8 @@ def _lone_intermediate(document: LintDocument, now: datetime) -> Iterator[Hit]:
 def _has_own_key(host: HostEntry) -> bool:
     """Return True if clients accept the user's own keys, so that no intermediate pin is needed.
 
-    This is so if clients compare the leaf, and the host has the pins of a leaf and of a backup. The
-    user controls these keys: if the authority changes its intermediate, no client is locked out.
+    This is so if clients compare the leaf, and the host has the pins of a leaf and of a backup: the
+    user has both keys, so no client is locked out if the authority changes its intermediate.
     """
     roles = {entry.role for entry in host.live.values()}
     return host.match != "ca" and {"leaf", "backup"} <= roles

@@ -88,10 +88,10 @@ def _root_leaves_soon(document: LintDocument, now: datetime) -> Iterator[Hit]:
 
 
 def _hits(document: LintDocument, fact_about: Callable[[Pin], RootFact | None]) -> Iterator[Hit]:
-    """Yield a mistake for each pinned, trusted or served root with a problem, such as a removal.
+    """Yield a mistake for each pinned, trusted or served root about which a fact is known.
 
-    ``fact_about`` takes the pin of a root. It returns what is wrong with the root, such as its
-    removal from a root store; or ``None`` if nothing is wrong.
+    A fact is, for example, that a root store has removed the root. ``fact_about`` takes the pin of
+    a key, and returns the fact about the root with this key, or ``None``.
     """
     for key, where, pin in _places(document):
         if fact := fact_about(pin):
@@ -99,10 +99,14 @@ def _hits(document: LintDocument, fact_about: Callable[[Pin], RootFact | None]) 
 
 
 def _places(document: LintDocument) -> Iterator[tuple[str, str, Pin]]:
-    """Yield each public key that is pinned, trusted or served: TOML key, phrase for messages, pin.
+    """Yield each public key that is pinned, trusted or served, and so may be that of a public root.
 
-    These are the live pins of hosts, the keys of the trust anchors, and the key of each certificate
-    of a served chain that no pin matches.
+    These are the live pins of hosts, the keys of the trust anchors, and the keys of those
+    certificates in verified chains that no pin matches.
+
+    Yields:
+        The TOML key at which to report the public key, a phrase for messages, and the pin of the
+        public key.
     """
     for host in document.hosts:
         yield from _pinned(host)
@@ -118,8 +122,8 @@ def _places(document: LintDocument) -> Iterator[tuple[str, str, Pin]]:
 def _pinned(host: HostEntry) -> Iterator[tuple[str, str, Pin]]:
     """Yield the live pins of a host: the TOML key, a phrase for messages, and the pin.
 
-    Pins of a certificate provider's set of roots are left out: if a store removes one root, the
-    others of the set remain.
+    If the host pins at least two roots of a certificate provider, the pins with a provider are left
+    out: if a store removes one of the roots, the others remain.
     """
     for pin, entry in host.live.items():
         if not (entry.provider and host.is_own_backup):

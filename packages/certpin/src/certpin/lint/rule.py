@@ -28,9 +28,11 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")  # the worst fir
 class Hit:
     """One mistake that the check of a lint rule found in a pin file.
 
-    ``key`` is the full TOML key of the value, such as ``host[2].expires``. ``line`` is the line to
-    report, and ``None`` for the line of that key. ``fix`` is advice for this mistake, and empty if
-    the rule's own ``fix`` applies.
+    Attributes:
+        key: the full TOML key of the value with the mistake, such as ``host[2].expires``.
+        message: the description of the mistake.
+        fix: the fix for this mistake; if empty, the fix of the rule applies.
+        line: the line to report; None to report the line of ``key``.
     """
 
     key: str
@@ -43,12 +45,20 @@ class Hit:
 class LintRule:
     """One kind of mistake in a pin file, and the check that finds it.
 
-    ``check`` is pure: it sees the document and the time, and nothing else. ``summary`` and ``why``
-    are sentences; ``fix`` is an instruction without a full stop. ``bad`` and ``good`` are examples
-    of pin files and serve as tests: the check finds exactly one mistake in ``bad``, at the line
-    with the mark ``HERE``. ``needs`` is the data without which the rule doesn't run: ``file`` (the
-    pin file only), ``live`` (the chains that servers presented), or ``exports`` (exported files).
-    If ``refuses`` is True, no client loads a file with this mistake, and no comment can allow it.
+    Attributes:
+        id: the name of the rule, as in ``# certpin: allow``.
+        severity: the severity of the mistake.
+        check: a pure function that returns the mistakes, from the document and the time.
+        summary: a sentence that describes the mistake.
+        why: sentences that explain why it is one.
+        fix: an instruction without a full stop.
+        bad: an example of a pin file with the mistake. A test requires that the check finds exactly
+            one mistake in it, at the line with the mark ``HERE``.
+        good: the same example without the mistake.
+        source: a document that confirms ``why``; may be empty.
+        needs: the data without which the rule doesn't run: ``file`` (the pin file only), ``live``
+            (the chains that servers presented), or ``exports`` (exported files).
+        refuses: True if clients refuse to load a file with this mistake. No comment can allow it.
     """
 
     id: str

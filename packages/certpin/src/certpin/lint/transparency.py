@@ -77,6 +77,9 @@ def _ct_private_authority(document: LintDocument, now: datetime) -> Iterator[Hit
 
 
 def _is_public(document: LintDocument, trust: AnchorFile) -> bool:
-    """Return True if a trust file has a public root: public logs take certificates below it."""
+    """Return True if a file of trust anchors contains a public root.
+
+    Public Certificate Transparency logs accept certificates below such a root.
+    """
     pins = (pin for certificate in trust.certificates for pin in pins_of(certificate))
     return any(document.roots.root_of(pin) for pin in pins)

@@ -59,8 +59,9 @@ class Report:
         port: the port of the connection; 0 if unknown.
         decision: the client's decision: ``refuse``, ``report`` (accept and report) or ``accept``.
         reason: the reason of the failure, such as ``mismatch``, ``expired`` or ``untrusted``.
-        identity: a text by which repeats are recognised: equal each time this report is sent, and
-            different from the identities of other reports.
+        identity: a text by which a collector recognises repeated uploads of this report. It is
+            equal in each upload, and normally differs from the identities of other reports (see
+            ``own_identity``).
         client: the app that sends the report.
         pin_set: the name of the client's pin set; empty if the format has no such field.
         pin_set_version: the version of that pin set; 0 if the format has no such field.
@@ -69,11 +70,12 @@ class Report:
         verified: the certificates of the verified chain, as DER, leaf first; may be empty.
         known_pins: the client's pins for the host, as ``sha256/…`` or ``cert-sha256/…``.
         expires: the time at which the pins expire; ``None`` if the report doesn't contain it.
-        own_identity: True if the client generated ``identity`` at random for this report, so that
-            no other report has it. If False, ``identity`` is a digest of the content: two clients
-            share it if they have the same failure in the same second, and no other difference.
-        also: a second identity, or empty. Reports are the same if they share one of the two
-            identities (``codecs/nel.py``).
+        own_identity: True if the client generated ``identity`` at random, so that no other report
+            has it. If False, ``identity`` is a digest of the content: the reports of two clients
+            have the same identity if they have the same content, including the second of the
+            failure.
+        also: a second identity, or empty. Two reports count as the same if they have an identity in
+            common (``codecs/nel.py``).
     """
 
     kind: Kind

@@ -128,21 +128,29 @@ class Store:
             (self.folder / _GOOD).replace(self.folder / f"{_GOOD}.bad")
 
     def follow(self, bundled: bytes, name: str) -> tuple[Root, ...]:
-        """Return the bundled root metadata, followed by its valid successors in the cache.
+        """Return the bundled root metadata, followed by its valid newer versions in the cache.
 
-        The bundled root is the TUF root metadata that the app contains; ``name`` is the name of the
-        bundled pin set. Raises ``RepositoryError`` or ``DeserializationError`` of tuf if the
-        bundled root is invalid.
+        Args:
+            bundled: the TUF root metadata that the app contains.
+            name: the name of the pin set that the app contains.
+
+        Raises:
+            RepositoryError: the bundled root is invalid (of tuf, as is ``DeserializationError``).
+            DeserializationError: the bundled root can't be parsed.
         """
         chain = follow_roots(bundled, (), name)
         return follow_roots(bundled, self._roots(chain[0].version + 1), name)
 
     def newest_root(self, bundled: bytes, name: str) -> bytes:
-        """Return the newest valid root metadata as bytes: the bundled one, or a cached successor.
+        """Return the newest valid root metadata as bytes: the bundled one, or one in the cache.
 
-        The bundled root is the TUF root metadata that the app contains; ``name`` is the name of the
-        bundled pin set. Raises ``RepositoryError`` or ``DeserializationError`` of tuf if the
-        bundled root is invalid.
+        Args:
+            bundled: the TUF root metadata that the app contains.
+            name: the name of the pin set that the app contains.
+
+        Raises:
+            RepositoryError: the bundled root is invalid (of tuf, as is ``DeserializationError``).
+            DeserializationError: the bundled root can't be parsed.
         """
         chain = [bundled]
 
@@ -176,7 +184,7 @@ class Store:
     def drop_roots(self, above: int) -> None:
         """Delete the cached root metadata with a higher version than ``above``.
 
-        ``tuf.ngclient`` would load them, although ``follow`` has refused them.
+        ``follow`` did not accept these versions, but ``tuf.ngclient`` would load them.
         """
         known = {f"root_history/{version}.root.json" for version in range(1, above + 1)}
         for name in self._root_names():
@@ -230,7 +238,7 @@ class Store:
         )
 
     def _is_not_metadata(self, path: Path) -> bool:
-        """Return True if a file can't be read safely as metadata: too long, or not a regular file.
+        """Return True if a file can't be read safely: it is too long, or not a regular file.
 
         Reading a named pipe, for example, would block.
         """
@@ -275,9 +283,10 @@ class Store:
         self.clear()
 
     def _stored_names(self) -> list[str]:
-        """Return the relative paths of the readable metadata files.
+        """Return the paths of the readable metadata files, relative to the metadata folder.
 
-        Roots come first, so that a copy that is interrupted is still valid.
+        Root metadata comes first: if a copy in this order is interrupted, the copied files are
+        still valid.
         """
         names = [*self._root_names(), *(f"{role}.json" for role in _ROLES)]
         return [name for name in names if not self._is_not_metadata(self.metadata / name)]

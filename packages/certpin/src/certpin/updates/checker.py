@@ -263,11 +263,15 @@ class Checker:
 
 
 def _replaced(stored: int, bundled: int) -> UpdateError:
-    """Return the error for a cached pin set of a root that is older than the bundled one.
+    """Return the error for a cached pin set that an older root than the bundled one has signed.
 
-    The keys of the bundled root have not signed the set, and the older root can't be verified: the
-    chain of roots begins with the bundled one. The number of the older root is not signed either,
-    so it changes only the error.
+    This happens if an update of the app brings a root with other keys. They have not signed the
+    cached set, and the older root can't be verified without the roots before it.
+
+    Args:
+        stored: the version of the older root, as the cache has it. It is not signed, so it is used
+            only in the message.
+        bundled: the version of the bundled root.
     """
     return UpdateError(
         f"the stored set is not in use: it was signed under root {stored}, and the app now has "
@@ -337,8 +341,8 @@ class Enforced:
     def channel(self) -> tuple[PinnedSSLContext, ...]:
         """The SSL contexts for the update server, in the order in which a connection tries them.
 
-        The first has the newest pin set's pins for this server. It is left out if that pin set has
-        none. The second has the bundled pins.
+        The first context has the pins of the newest signed pin set for this server; it is left out
+        if that set has none. The last context has the bundled pins.
         """
         if self._forked:
             self._renew()
@@ -361,8 +365,8 @@ class Enforced:
         """Make the app's SSL context enforce a signed pin set. Return True if the pins changed.
 
         Raises:
-            UpdateError: this pin set must not replace the one in force, which then stays in force:
-                for example, its version is lower.
+            UpdateError: the pin set must not replace the enforced one, for example because its
+                version is lower. The SSL context keeps the enforced one.
         """
         current = self.context.pins
         if signed.recovers:

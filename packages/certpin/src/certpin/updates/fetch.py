@@ -62,18 +62,18 @@ _MAX_ERROR_PAGE = 16 * 1024  # bytes of an error page that are read to keep the 
 class Channel(FetcherInterface):
     """Downloads the files of one update check over one connection, which is opened on first use.
 
-    The connection is the standard library's: urllib3 may be replaced by urllib3-future, which
-    changes SSL contexts (docs/decisions, 36). If the server closes it between two requests, another
-    one is opened.
-
-    ``tuf.ngclient`` uses it as its fetcher, so all errors are a ``DownloadError`` of tuf.
+    If the server closes the connection between two requests, another one is opened.
+    ``tuf.ngclient`` uses this class as its fetcher, so all errors are a ``DownloadError`` of tuf.
+    The connection is one of the standard library, and not of urllib3, because a package that
+    replaces urllib3 changes SSL contexts (docs/decisions, 36).
 
     Args:
         address: host, port and path of the published folder.
         limits: the maximum sizes of the files.
-        contexts: SSL contexts with different pins for the server. They are tried in this order
-            until one accepts the server, because wrong pins in the newest pin set must not prevent
-            later updates. None accepts a key that an earlier one marks compromised.
+        contexts: SSL contexts with different pins for the server, in the order in which they are
+            tried until one accepts the server. There are several, because wrong pins in the newest
+            pin set must not prevent later updates. If a context marks a key of the server
+            compromised, no later context may accept that key.
         deadline: the time limit of the whole check.
     """
 
@@ -104,9 +104,9 @@ class Channel(FetcherInterface):
 
         Args:
             url: the path of the file on the update server.
-            max_length: the maximum size in bytes. The limit of ``Limits`` for this file applies
-                too, because ``max_length`` may come from signed metadata: for a snapshot, an
-                attacker needs only the online key.
+            max_length: the maximum size in bytes. It may come from signed metadata, and an attacker
+                with a stolen online key can sign any size of the snapshot. Therefore the limit of
+                ``Limits`` for this file applies too.
 
         Raises:
             DownloadError: the file is too long, or can't be fetched in time.
@@ -204,8 +204,11 @@ class Channel(FetcherInterface):
     def _require_uncompromised(self, connection: Connection, context: PinnedSSLContext) -> None:
         """Raise ``PinMismatchError`` if a context's pins mark a key of the server compromised.
 
-        The path is the one that another context verified: this context may have refused the server
-        for its trust anchors, before it compared a key.
+        Args:
+            connection: a connection that another context accepted; the keys of its verified chain
+                are compared.
+            context: a context that refused the server. The reason can be its trust anchors: it has
+                then compared no keys yet.
         """
         host = self._address.host
         accepted, policy = assert_pinned(connection, host), context.pins.policy_for(host)
@@ -347,7 +350,8 @@ def follow(source: UpdateSource, channel: FetcherInterface) -> None:
 class _RootFilter(FetcherInterface):
     """Downloads files for ``tuf.ngclient``, and refuses root metadata of another pin set.
 
-    ``tuf.ngclient`` knows no pin sets: it would store such a root, and follow it.
+    ``tuf.ngclient`` doesn't distinguish pin sets: if another pin set's root has valid signatures,
+    it would store that root and trust it.
 
     Args:
         channel: downloads the files.

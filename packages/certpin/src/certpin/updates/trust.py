@@ -4,8 +4,8 @@ Data from the update server and data from the cache pass the same steps (section
 1.0.31):
 
 1. The root is the one bundled with the app, or follows from it: each version is one higher, and is
-   signed as both the previous version and the new one require (5.3.4, 5.3.5). No root names another
-   pin set: two pin sets may have the same root key.
+   signed as both the previous version and the new one require (5.3.4, 5.3.5). A root that names
+   another pin set is refused, because two pin sets may have the same root key.
 2. Timestamp, snapshot and targets are signed as the newest root requires (5.4.2, 5.5.3, 5.6.3), and
    belong together: the timestamp names the snapshot, and the snapshot names the targets (5.5.2,
    5.5.4, 5.6.2, 5.6.4).
@@ -212,7 +212,7 @@ def verify_files(
 ) -> SignedSet:
     """Verify the target files with verified metadata, and return the signed pin set.
 
-    Each file must have its signed length and hashes, no file may be missing or added, and the pin
+    The files must be exactly those in the metadata, with the signed lengths and hashes. The pin
     file must be valid.
 
     Args:
@@ -262,13 +262,14 @@ def verify(roots: Sequence[Root], stored: CachedSet, name: str, limits: Limits) 
 
 
 def under_root(root: Root, known: SignedSet, limits: Limits) -> SignedSet:
-    """Return a copy of a verified pin set, updated for a new root: ``superseded``, and its expiry.
+    """Return a copy of a verified pin set that takes a new root into account.
 
-    The pin set is superseded if the keys of the new root have not signed it. Otherwise the copy
-    expires no later than that root.
+    If the keys of the new root have not signed the pin set, the copy is marked ``superseded``.
+    Otherwise the expiry of the copy is updated: it expires no later than the new root.
 
     Args:
-        root: the root metadata that is newer than that of the pin set, already verified.
+        root: the new root metadata, already verified, with a higher version than that of the pin
+            set.
         known: the verified pin set.
         limits: the largest number and sizes of target files.
     """
@@ -280,11 +281,11 @@ def under_root(root: Root, known: SignedSet, limits: Limits) -> SignedSet:
 
 
 def mark_recovery(new: SignedSet, known: SignedSet | None, root: Root) -> SignedSet:
-    """Return ``new``, marked with ``recovers`` if its version may be lower than that of ``known``.
+    """Return ``new``, marked with ``recovers`` if it can replace a pin set with a higher version.
 
-    It may be lower if the newest root has replaced the targets keys that signed ``known``, because
+    This is allowed if the newest root has replaced the targets keys that signed ``known``, because
     an attacker with the old keys could have signed any version. Replaced keys of other roles don't
-    matter.
+    matter. If this does not apply, ``new`` is returned unchanged.
 
     Args:
         new: the pin set that was just verified.
@@ -303,15 +304,15 @@ def mark_recovery(new: SignedSet, known: SignedSet | None, root: Root) -> Signed
 def require_following(new: AnyPinSet, current: AnyPinSet, *, same_root: bool = False) -> None:
     """Raise an error unless a newly signed pin set may replace the one in force.
 
-    Under the same version, only the content that affects clients is compared (``meaning``): the
-    bundled pin set can have notes, which are not published. Debug sections are not compared either:
-    only the bundled pin set can have one.
+    A higher version may replace it. The same version may do so only if it has the same content for
+    clients; notes and debug sections are not compared, because only the bundled pin set can have
+    them.
 
     Args:
         new: the newly signed pin set.
         current: the pin set in force, which the app's SSL context enforces.
-        same_root: True if both were signed under the same root version: then the version may rise
-            by ``LARGEST_JUMP`` at most.
+        same_root: True if both were signed under the same root version. The new version may then be
+            at most ``LARGEST_JUMP`` higher: a stolen key must not use up the version numbers.
 
     Raises:
         UpdateError: the version is lower, or the same with other content, or too far ahead.
@@ -450,8 +451,8 @@ def _require_named(named: Any, version: int, data: bytes) -> None:
 def require_bounded(targets: Mapping[str, TargetFile], limits: Limits) -> None:
     """Raise an error unless target files are few and small, with plain names and a SHA-256 hash.
 
-    The file name of a target on the server begins with its SHA-256 hash (``Address.target``), and
-    Flutter apps verify no other hash.
+    That hash is required for two reasons: the file name of a target on the server begins with it
+    (``Address.target``), and Flutter apps verify no other hash.
 
     Raises:
         RepositoryError: a limit is exceeded, or a name or hash is not allowed (of tuf).

@@ -247,10 +247,13 @@ class PinUpdater(Forked):
         ).total_seconds()
 
     def _child_pause(self) -> float:
-        """Return the seconds until the first check of a forked child: its parent's next one is due.
+        """Return the seconds until a forked child makes its first check.
 
-        The check is due at once if the parent had made none: it may have been making the first one,
-        of which the child gets no result. Children that are forked together don't check together.
+        It makes the check when the parent's next one is due.
+
+        If the parent has no result of a check, the child's first check is due at once: the child
+        gets no result of a check that the parent is making. A random part keeps children that are
+        forked together from checking together.
         """
         pause, checked = self._pause(), self.status.checked
         spread = min(pause, _CHILD_SPREAD) * random.random()  # noqa: S311  # no secret

@@ -87,8 +87,8 @@ def _report(
 ) -> None:
     """Report a callback that accepts refused certificates in release builds.
 
-    The rule that is reported depends on the name of the callback, the class around it, and its
-    effects (``answers``).
+    ``name`` is the name of the callback, and ``answers`` are its effects (see ``_answers``). The
+    reported rule depends on these and on the class around ``node``.
     """
     line = flow.tree.line(node)
     if _overrides_class(flow, node) or _is_in_zone(flow, node):
@@ -105,10 +105,9 @@ def _report(
 
 
 def _gate_of(flow: DartFlow, node: Node) -> Mode:
-    """Return the builds (debug or release) in which a callback is set.
+    """Return the builds (debug or release) in which a callback is set; None for all, or if unknown.
 
-    None means all builds, or unknown. For a callback in a subclass of ``HttpOverrides``, these are
-    the builds that install the subclass.
+    A callback in a subclass of ``HttpOverrides`` is set in the builds that install the subclass.
     """
     gate = flow.gate(node)
     overrides = _overrides_class(flow, node)
@@ -144,15 +143,15 @@ def _is_in_zone(flow: DartFlow, node: Node) -> bool:
 
 
 def _is_passed_on(flow: DartFlow, node: Node, run: list[Node]) -> bool:
-    """Return True if the assigned callback is itself a parameter or another certificate callback.
+    """Return True if the code only passes an existing callback on, and doesn't define one.
 
-    A parameter is one of a function around the assignment. The code then only passes a callback on,
-    and doesn't define one.
+    This is so if the assigned expression is the name of another certificate callback, or a
+    parameter of a function around the assignment.
 
     Args:
         flow: the functions of the file.
         node: the name to which the callback is assigned.
-        run: the assigned expression.
+        run: the assigned expression, as syntax nodes.
     """
     path = flow.code.path(flow.unwrapped(run))
     name = path.rpartition(".")[2]
@@ -288,10 +287,10 @@ def _refuses(flow: DartFlow, run: list[Node], depth: int = 0) -> bool:
 
 
 def _is_constant_refusal(flow: DartFlow, name: Node, depth: int) -> bool:
-    """Return True if a name is that of constants or local variables that are never true.
+    """Return True if a name always means a value that is never true, such as ``false``.
 
-    Code in other files can assign to other variables, and can define the name if no definition of
-    this file is in scope.
+    This is known only for constants and local variables that this file defines. Code in other files
+    can change other variables, or define the name itself.
     """
     text = flow.tree.text(name)
     if not all(_keeps_value(flow, each) for each in flow.tree.names.get(text, ())):
@@ -305,7 +304,10 @@ def _is_constant_refusal(flow: DartFlow, name: Node, depth: int) -> bool:
 
 
 def _keeps_value(flow: DartFlow, name: Node) -> bool:
-    """Return True if a name is only read, or defined with a value, at this syntax node."""
+    """Return True if the code at a name only reads the variable, or defines it with a value.
+
+    It then doesn't assign another value to the variable. ``name`` is a syntax node.
+    """
     parent = flow.tree.parent(name)
     if parent is None or parent.type not in DEFINITIONS:
         return parent is not None and parent.type in _HARMLESS

@@ -91,9 +91,9 @@ class DartCode:
         return found
 
     def definition_of(self, node: Node) -> Definition | None:
-        """Return the constant or variable with a value that contains a syntax node.
+        """Return the definition of the constant or variable whose value contains a syntax node.
 
-        Return None if there is none, or if the node is inside a function.
+        Return None if there is no such definition, or if the node is inside a function.
         """
         for each in self.tree.ancestors(node):
             if each.type in DEFINITIONS:
@@ -153,7 +153,10 @@ class DartCode:
         return unit
 
     def head(self, node: Node) -> list[Node]:
-        """Return the nodes of an expression before a selector: ``A.check`` before ``(x)``."""
+        """Return the nodes of the expression before a selector: ``A.check`` before ``(x)``.
+
+        A selector is a part such as ``.name`` or ``(x)``; ``node`` is the selector.
+        """
         run: list[Node] = []
         for each in self.tree.before(node):
             if each.type in SELECTORS:
@@ -274,8 +277,8 @@ class DartCode:
     def decode(self, literal: Node, inner: dict[int, str]) -> str:
         """Return the text of a string literal, without quotes and with escapes decoded.
 
-        ``inner`` has the texts of interpolated expressions, by the ID of their syntax node. An
-        expression that is not in ``inner`` counts as empty.
+        ``inner`` has the values of the expressions in ``${…}``, by the ID of their syntax node. An
+        expression that is not in ``inner`` counts as an empty text.
         """
         parts: list[str] = []
         closing, is_raw, start = "", False, 0

@@ -211,8 +211,9 @@ class DartFlow:
     def mode(self, condition: list[Node], depth: int = 0) -> Mode:
         """Return the builds in which a condition is true: "debug", "release", or "debug-and-more".
 
-        The last one means debug builds in which a further condition is true. None means all builds,
-        or unknown. ``depth`` counts the names that were resolved so far.
+        "debug-and-more" means debug builds, but only if a further condition is true. None means all
+        builds, or unknown. ``condition`` consists of syntax nodes. ``depth`` is the recursion
+        depth.
         """
         run = self.unwrapped(condition) if self.has_modes else []
         if not run or depth > _MAX_DEPTH:
@@ -318,7 +319,7 @@ class DartFlow:
     def is_first(self, current: Node, branch: Node) -> bool:
         """Return True if a node is in the condition or first branch of ``if`` or ``a ? b : c``.
 
-        ``current`` is the node, ``branch`` is the node of the ``if`` or of the conditional
+        ``current`` is the node. ``branch`` is the node of the whole ``if`` or conditional
         expression.
         """
         separator = ":" if branch.type == "conditional_expression" else "else"
@@ -375,7 +376,8 @@ class DartFlow:
     def _compared(self, equality: Node, depth: int) -> Mode:
         """Return the builds in which a comparison such as ``flag == false`` is true.
 
-        They are "debug", "release" or "debug-and-more"; None if unknown.
+        They are "debug", "release" or "debug-and-more" (see ``mode``); None if unknown.
+        ``equality`` is the node of the comparison. ``depth`` is the recursion depth.
         """
         runs = self.code.operands(equality, "equality_operator")
         constants = [x[0].type for x in runs if len(x) == 1 and x[0].type in {"true", "false"}]

@@ -134,9 +134,9 @@ def _check_clients(flow: DartFlow, reporter: FileReporter) -> None:
 
 
 def _has_other_branch(flow: DartFlow, node: Node) -> bool:
-    """Return True if both branches of the ``if`` around a pinning client have a client with pins.
+    """Return True if both branches of the ``if`` around a pinning client have such a client.
 
-    ``node`` is the name of the client in the code.
+    ``node`` is the name of the client in the code. A missing ``if`` counts as False.
     """
     branch = next((x for x in flow.tree.ancestors(node) if x.type in BRANCHES), None)
     if branch is None:
@@ -166,7 +166,10 @@ def _report_validator(flow: DartFlow, reporter: FileReporter, branch: Node) -> N
 
 
 def _debug_branch(flow: DartFlow, statement: Node) -> Node | None:
-    """Return the ``if`` that lets only debug builds run a statement; None if there is none."""
+    """Return the ``if`` that makes a statement run only in debug builds; None if there is none.
+
+    Only the function around the statement is searched.
+    """
     current = statement
     for parent in flow.tree.ancestors(statement):
         if parent.type in FUNCTIONS:

@@ -81,7 +81,7 @@ _WITH_PINS = (
 
 
 def may_have_mistakes(lower: bytes) -> bool:
-    """Return True if a Dart file may contain mistakes or hosts. The file is searched, not parsed.
+    """Return True if a Dart file possibly contains mistakes or hosts. It is searched, not parsed.
 
     Args:
         lower: the content of the file in lower case.
@@ -117,7 +117,11 @@ def _check_getters(flow: DartFlow, reporter: FileReporter) -> None:
 
 
 def _owner(flow: DartFlow, member: Node) -> str:
-    """Return the expression before a member as text: ``cert`` for ``sha256`` in ``cert.sha256``."""
+    """Return the expression before the name of a member, as text: ``cert`` for ``cert.sha256``.
+
+    ``member`` is the node of the name ``sha256``. Return an empty text if no expression is before
+    it.
+    """
     selector = flow.tree.parent(member)
     if selector is None or "assignable_selector" not in selector.type:
         return ""
@@ -226,7 +230,8 @@ def _late_checks(flow: DartFlow) -> Iterator[Node]:
 def _is_compared(flow: DartFlow, node: Node) -> bool:
     """Return True if an expression is compared with a variable: ``certificate!.pem != expected``.
 
-    ``node`` is the node of the expression. ``pin_comparisons`` yields those with a literal.
+    ``node`` is the node of the expression. Comparisons with a literal are not found here, but by
+    ``pin_comparisons``.
     """
     for each in islice(flow.tree.ancestors(node), 4):
         if each.type == "equality_expression":

@@ -215,7 +215,7 @@ class _PinReader:
         return arguments is not None and self.code.call(arguments).endswith(".fromEnvironment")
 
     def _usages(self, node: Node, hops: int, visited: set[int]) -> Iterator[Usage]:
-        """Yield the usages of a string: its own, and those of the constants that contain it.
+        """Yield the usages of a string, and those of the constants that contain it.
 
         A usage describes the names and hosts around the string, or around the name of such a
         constant.

@@ -150,21 +150,30 @@ class _Climb:
             self.hosts += filter(None, hosts)
 
     def _flavour(self, name: str) -> None:
-        """Record the flavour (a variant such as ``dev``) in the name of a constant or parameter."""
+        """Record which build and which acceptance the name of a constant or parameter shows.
+
+        The build is a flavour (a variant of the app, such as ``dev``), or that for the app store.
+        The acceptance is whether the app accepts or refuses the keys.
+        """
         self.flavours.append(flavour_of_pins(name))
         self.own_flavours.append(flavour_of(name))
         self.is_production = self.is_production or is_production(name)
         self._accept(name, is_outer=False)
 
     def _accept(self, name: str, *, is_outer: bool) -> None:
-        """Record a name, such as ``revokedPins``, if it says whether the app accepts its keys."""
+        """Record whether a name says that the app accepts or refuses the key that a string pins.
+
+        An example of such a name is ``revokedPins``. ``is_outer`` is True if the name is that of a
+        function or a class.
+        """
         if self.is_contained:
             self.acceptance = self.acceptance.inside(name, is_outer=is_outer)
 
     def _contains(self, current: Node, parent: Node) -> bool:
         """Return True if the value of ``parent`` contains that of ``current``, as a list does.
 
-        The value of ``!pins.contains(key)`` has no pin in it, whatever the name of its variable.
+        The value of ``!pins.contains(key)``, for example, is true or false, and contains no pin.
+        The name of a variable with that value says nothing about the pin.
         """
         if parent.type == "arguments":
             return self.code.call(parent).partition(".")[0] in _COLLECTIONS
@@ -332,7 +341,7 @@ class _Climb:
         self._add_hosts([host for text in texts if (host := host_in(text))])
 
     def _equal(self, comparisons: list[Node]) -> Iterator[Node]:
-        """Yield the operands of each ``a == b`` in a list. Stop at the first ``a != b``."""
+        """Yield the operands of each ``a == b`` in a list of nodes, up to the first ``a != b``."""
         for each in comparisons:
             nodes = self.tree.children(each) if each.type == "equality_expression" else []
             if "!=" in "".join(self.tree.text(node) for node in nodes[1:2]):

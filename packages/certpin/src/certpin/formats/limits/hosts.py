@@ -48,7 +48,8 @@ class OneHost(Limitation):
 class _OneEntryAName(Limitation):
     """Export limitation: the platform's file has one entry per domain name, with a subdomains flag.
 
-    Policies with the same domain name are merged: their pins are united.
+    All policies with the same domain name (``name``, ``*.name``, ``**.name``) become one entry,
+    which has the pins of all of them.
     """
 
     aspect = "subdomains"
@@ -148,10 +149,14 @@ def _by_name(pins: PinSet) -> dict[str, list[HostPolicy]]:
 
 
 def _same_cover(wanted: set[Wildcard], spelt: tuple[Wildcard, ...]) -> bool:
-    """Return True if two sets of wildcards before one domain name cover the same host names.
+    """Return True if two sets of wildcards, before the same domain name, cover the same host names.
 
     They do if they are equal, or if each contains ``**.``, which covers all names that the other
     wildcards cover.
+
+    Args:
+        wanted: the wildcards of the pin set.
+        spelt: the wildcards that the platform can express.
     """
     return wanted == set(spelt) or ("**." in wanted and "**." in spelt)
 
@@ -166,7 +171,10 @@ class NamesOnly(PolicyLimitation):
     summary = "IP addresses: refused"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return the policy unchanged. Raises ``ConfigError`` if its host is an IP address."""
+        """Return the policy unchanged, and an empty text.
+
+        Raises ``ConfigError`` if the host of the policy is an IP address.
+        """
         if is_address(policy.pattern.name):
             raise ConfigError(
                 "it is an IP address",
@@ -183,9 +191,10 @@ class NoWildcard(PolicyLimitation):
     summary = "`*.name` and `**.name`: refused"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return the policy unchanged. Raises ``ConfigError`` if its host pattern is a wildcard.
+        """Return the policy unchanged, and an empty text.
 
-        Without a host name, the platform would accept any server that the authority certified.
+        Raises ``ConfigError`` if the host pattern is a wildcard: the platform verifies no host name
+        then, and would accept every server with a certificate of the authority.
         """
         if policy.pattern.wildcard:
             raise ConfigError(
@@ -199,7 +208,7 @@ class NoWildcard(PolicyLimitation):
 class United(Limitation):
     """Export limitation: the platform accepts the pins of every pattern that covers a host.
 
-    certpin's clients use only the policy with the most specific pattern.
+    certpin's clients accept only the pins of the policy with the most specific pattern.
     """
 
     aspect = "overlap"
@@ -275,10 +284,10 @@ def broader(pattern: HostPattern) -> Iterator[HostPattern]:
 
 
 def _meetings(pins: PinSet) -> Iterator[HostPolicy]:
-    """Yield a policy for each host ``y.x`` that the patterns ``*.x`` and ``**.y.x`` both cover.
+    """Yield a policy for each host that two patterns of the pin set cover: ``*.x`` and ``**.y.x``.
 
-    The policy is a copy of that of ``**.y.x``, with the pattern ``y.x``. A host that already has a
-    policy of its own is left out.
+    That host is ``y.x``. Neither pattern is broader than the other, so the host needs its own
+    policy: a copy of the policy of ``**.y.x``. Hosts that have a policy already are left out.
     """
     index = {str(policy.pattern) for policy in pins.policies}
     for policy in pins.policies:

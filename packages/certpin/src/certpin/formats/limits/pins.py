@@ -1,5 +1,8 @@
 """Export limitations on the pins of a policy, and on the certificates that they may match.
 
+The method ``project_policy`` of each limitation returns the reduced policy, and a text that names
+the settings that the export omits or changes. The text is empty if there are none.
+
 A backup pin is treated as the pin of a server's key, unless all other pins are of authorities.
 """
 
@@ -30,9 +33,9 @@ class KeysOnly(PolicyLimitation):
     summary = "pins of whole certificates (`cert-sha256/…`): omitted"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return a copy of the policy without pins of whole certificates, and the omission as text.
+        """Return the policy without whole-certificate pins, and a text that names the omitted pins.
 
-        Raises ``ConfigError`` if no pin would be left.
+        Raises ``ConfigError`` if no pin would be left, or only one pin of an enforced policy.
         """
         kept = tuple(entry for entry in policy.pins if entry.pin.kind == "sha256")
         if not kept:
@@ -53,7 +56,10 @@ class TwoPins(PolicyLimitation):
     summary = 'a single pin, which `mode = "report"` allows: refused'
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return the policy unchanged. Raises ``ConfigError`` if it has a single pin."""
+        """Return the policy unchanged, and an empty text.
+
+        Raises ``ConfigError`` if the policy has only one pin that clients accept.
+        """
         if len(policy.live_pins) < 2:
             raise ConfigError(
                 "there is only one pin",
@@ -66,15 +72,14 @@ class TwoPins(PolicyLimitation):
 class NoCompromised(PolicyLimitation):
     """Export limitation: the platform has a list of keys to accept, but no list of keys to refuse.
 
-    A format lists this limitation first. The limitations after it then get only the pins that
-    clients accept.
+    A format lists this limitation first, so that the limitations after it get no compromised pins.
     """
 
     aspect = "compromised"
     summary = "`compromised` keys: a path that contains one is accepted if another pin matches"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return a copy of the policy without its compromised pins, and a text that names them.
+        """Return the policy without its compromised pins, and a text that names the omitted pins.
 
         The platform can't refuse the keys of such pins.
         """
@@ -92,9 +97,10 @@ class AnywhereInChain(PolicyLimitation):
     summary = '`match = "leaf"` and `"ca"`: a pin may match anywhere in the chain'
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return a copy of the policy with ``match`` set to ``any``, and the change as text.
+        """Return the policy with ``match = "any"``, and a text that names this change.
 
-        The platform lets every certificate of the chain match.
+        On the platform, any certificate of the chain may match a pin. If ``match`` is ``any``
+        already, the text is empty.
         """
         if policy.match == "any":
             return policy, ""
@@ -109,9 +115,9 @@ class LeafOnly(PolicyLimitation):
     root_sets = "A root set can't work: only the leaf's key is compared, never the root's."
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return a copy of the policy with only pins that a leaf can match.
+        """Return the policy with only the pins that a leaf can match, and a text naming the others.
 
-        Also return the omission as text. Raises ``ConfigError`` if no pin would be left.
+        Raises ``ConfigError`` if no pin would be left, or only one pin of an enforced policy.
         """
         policy, unseen = without_unseen(policy)
         if policy.match == "leaf":
@@ -137,9 +143,11 @@ class LeafOrAuthority(PolicyLimitation):
     summary = '`match = "any"`: becomes `"leaf"` or `"ca"`, depending on the roles of the pins'
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return a copy of the policy with ``match`` ``leaf`` or ``ca``, and the change as text.
+        """Return the policy with ``match`` ``leaf`` or ``ca``, and a text that names the changes.
 
-        With one of these values, the export fills only one of the platform's two lists of pins.
+        The export then fills only one of the platform's two lists of pins. If the policy has pins
+        that a leaf can match, ``match`` becomes ``leaf``, and the other pins are omitted; otherwise
+        it becomes ``ca``. A policy with another ``match`` than ``any`` is returned unchanged.
         """
         if policy.match != "any":
             return policy, ""
@@ -151,15 +159,16 @@ class LeafOrAuthority(PolicyLimitation):
 
 
 def _with_pins(policy: HostPolicy, kept: tuple[HostPin, ...], reason: str) -> HostPolicy:
-    """Return a copy of the policy with these of its pins.
+    """Return a copy of the policy with only the pins in ``kept``.
 
     Args:
         policy: the policy.
         kept: the pins that the platform can compare.
-        reason: a verb and its object: why only these are kept.
+        reason: the common property of the kept pins, as a verb phrase for the error: "can match a
+            leaf".
 
     Raises:
-        ConfigError: the policy is enforced, and only one pin is left.
+        ConfigError: the policy is enforced, and only one pin that clients accept is left.
     """
     live = [entry for entry in kept if entry.pin in policy.live_pins]
     if policy.mode == "enforce" and len(live) == 1:
@@ -183,9 +192,10 @@ def _backup_fix(policy: HostPolicy) -> str:
 
 
 def without_unseen(policy: HostPolicy) -> tuple[HostPolicy, str]:
-    """Return a copy of the policy without compromised authority pins, and the omission as text.
+    """Return the policy without the compromised pins of authorities, and a text that names them.
 
-    The platform compares only the leaf, so it can't refuse a chain because of an authority's key.
+    A platform that compares only the leaf can't refuse a chain because of an authority's key. The
+    text is empty if there are no such pins.
     """
     unseen = [
         entry
@@ -200,9 +210,10 @@ def without_unseen(policy: HostPolicy) -> tuple[HostPolicy, str]:
 
 
 def _for_leaves(policy: HostPolicy) -> tuple[HostPin, ...]:
-    """Return the policy's pins with the roles leaf and backup, which a leaf certificate can match.
+    """Return the pins of the policy that a leaf certificate can match: roles leaf and backup.
 
-    An empty tuple if all pins that are not backups have the role of an authority.
+    If all pins except the backups are of authorities, the backups count as pins of authorities too:
+    the result is an empty tuple.
     """
     roles = {entry.role for entry in policy.live_pins.values()} - {"backup"}
     if roles and roles <= {"intermediate", "root"}:
@@ -219,8 +230,9 @@ def _narrowed(policy: HostPolicy, kept: tuple[HostPin, ...]) -> str:
 class LeafOrAnchors(LeafOnly):
     """Export limitation: the platform compares only the leaf, but can replace the system's roots.
 
-    If every anchor of ``trust`` (the policy's private trust anchors) is pinned, every verified
-    chain matches a pin: the anchors then replace the pins, and nothing is omitted.
+    The setting ``trust`` of a policy names its private trust anchors. If all of them are pinned,
+    every chain that the platform verifies matches a pin. The export then sets only the anchors, and
+    omits nothing.
     """
 
     summary = (
@@ -233,11 +245,11 @@ class LeafOrAnchors(LeafOnly):
     )
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return a copy of the policy for a platform that compares only leaves.
+        """Return the policy with the pins that the platform can enforce, and a text on the others.
 
-        All pins stay if every trust anchor is pinned; otherwise only the pins that a leaf can
-        match. Compromised pins of authorities never stay. Also return the omission as text. Raises
-        ``ConfigError`` if no pin would be left.
+        If every trust anchor of the policy (``trust``) is pinned, all pins stay, except the
+        compromised pins of authorities. Otherwise, only the pins that a leaf can match stay. Raises
+        ``ConfigError`` if no pin would be left, or only one pin of an enforced policy.
         """
         if _anchors_are_pinned(policy):
             return without_unseen(policy)
@@ -254,18 +266,18 @@ class LeafOrAnchors(LeafOnly):
 
 
 def lacks_anchors(policy: HostPolicy) -> bool:
-    """Return True if a policy pins only authorities, and does not name their certificates."""
+    """Return True if a policy pins only authorities, and has no trust anchors (``trust``)."""
     return policy.trust is None and (policy.match == "ca" or not _for_leaves(policy))
 
 
 def with_anchors(
     policy: HostPolicy, certificates: Sequence[Certificate], source: str
 ) -> tuple[HostPolicy, str]:
-    """Return a policy that trusts only authorities that it pins, and the pins that this leaves out.
+    """Return the policy with the certificates of its pinned authorities as its trust anchors.
 
-    Its trust anchors become those of ``certificates`` that have a pinned key. A policy is returned
-    unchanged if it has anchors already or pins a server's key. It is also returned unchanged if no
-    certificate has a pinned key: a limitation of the platform then refuses the policy.
+    The anchors are the ``certificates`` that have a pinned key. The policy is returned unchanged if
+    it has anchors already, if it pins a server's key, or if no certificate has a pinned key. In the
+    last case, a limitation of the platform refuses the policy later.
 
     Args:
         policy: the policy.
@@ -274,7 +286,8 @@ def with_anchors(
         source: the name of the file with the certificates.
 
     Returns:
-        The policy, and a clause that names its pins without a certificate; empty if there are none.
+        The policy, and a clause that names the pins for which there is no certificate: the platform
+        will refuse the chains with these pins. The clause is empty if there are none.
     """
     if not lacks_anchors(policy):
         return policy, ""
@@ -305,8 +318,8 @@ def _anchors_are_pinned(policy: HostPolicy) -> bool:
 class AnchorsOnly(PolicyLimitation):
     """Export limitation: the platform supports no pins, but only trust anchors.
 
-    The platform accepts every chain to the anchors in ``trust``. The file lists the pins as
-    comments. Nothing is omitted if every anchor is pinned.
+    The platform accepts every chain to the policy's anchors (``trust``). The exported file lists
+    the pins only as comments. If every anchor is pinned, nothing is omitted.
     """
 
     aspect = "pins"
@@ -317,10 +330,11 @@ class AnchorsOnly(PolicyLimitation):
     )
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return the policy unchanged, and the omission as text.
+        """Return the policy unchanged, and a text that says whether the platform enforces its pins.
 
-        There is an omission if the policy's trust anchors accept more chains than its pins do.
-        Raises ``ConfigError`` if the policy has no private trust anchors (``trust``).
+        The text is empty if the pins accept every chain to the policy's trust anchors. Otherwise it
+        says that the platform accepts chains that match no pin. Raises ``ConfigError`` if the
+        policy has no private trust anchors (``trust``).
         """
         if policy.trust is None:
             raise ConfigError(

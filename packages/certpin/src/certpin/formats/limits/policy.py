@@ -23,17 +23,18 @@ class NoExpiry(PolicyLimitation):
     summary = "`expires`: the pins stay in force after it"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return a copy of the policy without its expiry date, and the omission as text."""
+        """Return the policy without its expiry date, and a text that says so."""
         if policy.expires is None:
             return policy, ""
         return _without_date(policy), "expires is left out, so the pins stay in force after it"
 
 
 class FailOpenDate(PolicyLimitation):
-    """Export limitation: the platform accepts any key after the expiry date.
+    """Export limitation: after the expiry date, the platform accepts any key (``fail-open``).
 
-    For ``fail-closed`` policies the date is omitted. Pins that stay in force too long can lock
-    clients out, but without pins an attacker with any valid certificate would be accepted.
+    For a policy that is ``fail-closed``, the export therefore omits the date: its pins stay in
+    force. They can lock clients out later, but without pins the platform would accept an attacker
+    with any valid certificate.
     """
 
     aspect = "expires"
@@ -43,7 +44,7 @@ class FailOpenDate(PolicyLimitation):
     )
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return a copy of the policy that expires as the platform does, and the changes as text.
+        """Return the policy with an expiry that the platform supports, and a text on the changes.
 
         A ``fail-closed`` policy loses its date. Other policies become ``fail-open``, and expire at
         the first midnight (UTC) that is not before their date.
@@ -84,9 +85,9 @@ class NoReportOnly(PolicyLimitation):
     summary = '`mode = "report"`: the host is omitted, or refused if a wildcard would cover it'
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return the policy unchanged, or ``None`` if its mode is ``report``.
+        """Return the policy unchanged, and an empty text, if the policy is enforced.
 
-        In the second case, also return the omission as text.
+        For a report-only policy, return ``None`` (the host is left out), and a text that says so.
         """
         if policy.mode == "enforce":
             return policy, ""
@@ -100,7 +101,7 @@ class NoTrust(PolicyLimitation):
     summary = "`trust`: the platform uses its own roots"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return a copy of the policy without its trust anchors, and the omission as text."""
+        """Return the policy without its trust anchors, and a text that says so."""
         if policy.trust is None:
             return policy, ""
         return replace(policy, trust=None), f"trust = {policy.trust.source!r} is left out"
@@ -109,17 +110,18 @@ class NoTrust(PolicyLimitation):
 class RootsOnly(PolicyLimitation):
     """Export limitation: on the platform, every chain must end at a root.
 
-    certpin's clients also accept an intermediate or the server's own certificate as an anchor, if
-    no root of it is among the anchors.
+    certpin's clients also accept a trust anchor that is an intermediate or the server's own
+    certificate, if the policy's anchors contain no root above it.
     """
 
     aspect = "trust"
     summary = "`trust` without the root (self-signed) certificates of its anchors: refused"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return the policy unchanged.
+        """Return the policy unchanged, and an empty text.
 
-        Raises ``ConfigError`` if the platform would refuse every chain of one of its anchors.
+        Raises ``ConfigError`` if the root of one of the policy's trust anchors is missing, because
+        the platform would refuse every chain to that anchor.
         """
         if policy.trust and not end_in_roots(map(Certificate.from_der, policy.trust.der)):
             raise ConfigError(
@@ -137,7 +139,7 @@ class NoTransparency(PolicyLimitation):
     summary = "`require_ct`: a certificate without SCTs is accepted"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return a copy of the policy that doesn't require SCTs, and the omission as text."""
+        """Return the policy without the requirement of SCTs, and a text that says so."""
         if policy.ct_logs is None:
             return policy, ""
         return replace(policy, ct_logs=None), "require_ct is left out"
@@ -153,9 +155,10 @@ class PlatformTransparency(PolicyLimitation):
     )
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return a copy of the policy with the platform's list of logs, and the change as text.
+        """Return the policy with the platform's list of logs, and a text that names the change.
 
-        With a private authority, the requirement of Certificate Transparency is omitted instead.
+        If the policy has a private authority (``trust``), the requirement of Certificate
+        Transparency is omitted instead, because public logs don't contain its certificates.
         """
         if policy.ct_logs is None:
             return policy, ""
@@ -173,7 +176,7 @@ class NoReports(PolicyLimitation):
     summary = "`report_to`: failures are not reported"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return a copy of the policy without its URLs for reports, and the omission as text."""
+        """Return the policy without its URLs for reports, and a text that says so."""
         if not policy.report_to:
             return policy, ""
         return replace(policy, report_to=()), "report_to is left out"
@@ -201,13 +204,13 @@ _ALLOWED = ":/?#[]@!$&'()*+,;=-._~%"
 
 
 class PlainAddresses(PolicyLimitation):
-    """Export limitation: the platform accepts only ASCII characters of RFC 3986 in report URLs."""
+    """Export limitation: report URLs may contain only the ASCII characters that RFC 3986 allows."""
 
     aspect = "report_to"
     summary = "`report_to` with characters that RFC 3986 does not allow: percent-encoded"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return a copy of the policy with percent-encoded report URLs, and the changes as text.
+        """Return the policy with percent-encoded report URLs, and a text that names the changes.
 
         Only characters that RFC 3986 does not allow are encoded.
         """

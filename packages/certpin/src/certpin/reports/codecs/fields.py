@@ -83,13 +83,14 @@ class Codec:
 
 
 def digest_of(kind: str, texts: Iterable[str], *chains: tuple[bytes, ...]) -> str:
-    """Return an identity for a report without an ID: a digest of the fields that never change.
+    """Return an identity for a report without an ID: a digest of its content.
 
-    A collector recognises repeated uploads of a report by its identity. Equal reports of two
-    clients have the same digest, too: code that counts reports must also compare the senders.
+    A collector recognises repeated uploads of a report by its identity. The digest is therefore
+    made of the fields that are equal in each upload. Two clients with equal reports get the same
+    identity, so code that counts reports must also compare the senders.
 
     Args:
-        kind: the format, which becomes a prefix.
+        kind: the name of the report format, which becomes a prefix.
         texts: the text fields; they have no unprintable characters.
         chains: the chains of DER certificates in the report.
     """

@@ -3,13 +3,15 @@
 Only network errors with a type that begins with ``tls.cert.`` become reports. The path of the URL,
 the referrer and the user agent are not stored, because they identify pages and devices.
 
-``age`` is the number of milliseconds between the error and the upload, so the time of the error is
-the time of arrival minus ``age``. This computed time shifts with the duration of the upload, and an
-entry has neither an ID nor a date. To recognise repeated uploads, a report has two identities. Both
-are digests of the constant fields (address, user agent, body), one with the half minute of the
-error and one with the next half minute. If the computed times of two uploads of one report differ
-by less than half a minute, the uploads share an identity; if by more than a minute, they share
-none.
+An entry contains neither an ID nor a date. Its field ``age`` is the number of milliseconds between
+the error and the upload, so the time of the error is computed: the time of arrival minus ``age``.
+If the browser uploads an entry twice, the two computed times can differ slightly.
+
+An identity is a text by which a collector recognises repeated uploads of a report. Because of the
+inexact time, a report has two identities. Both are digests of the fields that don't change
+(address, user agent, body) and of a half minute: the half minute of the computed time, or the next
+one. If the computed times of two uploads differ by less than half a minute, the uploads share an
+identity; if by more than a minute, they share none.
 """
 
 from __future__ import annotations

@@ -32,9 +32,9 @@ _MAX_PRESENCE_ADDRESSES = 8
 
 
 class Failure(Protocol):
-    """The attributes of a pin failure from which a report is built.
+    """The attributes of a pin failure (a connection that failed its policy) that a report contains.
 
-    The class is a protocol that ``certpin.PinFailure`` implements.
+    This protocol is implemented by ``certpin.PinFailure``.
     """
 
     @property

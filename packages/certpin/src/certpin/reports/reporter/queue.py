@@ -8,10 +8,11 @@ The folder, which several processes may share:
     told.lock                       locked while a process changes one of the two files above
     present-2026-11-25-6f2c…        a presence (the client's version) was reported on this day
 
-The last two are empty. Each other file is written under another name and then renamed, so
-it is always complete. A process locks a report while it sends it, and the kernel releases the lock
-if the process dies. On systems without locks two processes may send the same report (a collector
-counts it once, because it contains a unique ID), or report the same failure.
+``told.lock`` and ``present-…`` are empty. Each other file is written under a temporary name and
+then renamed, so it is always complete. A process locks a report while it sends it, and the kernel
+releases the lock if the process dies. On systems without locks, two processes may send the same
+report, or report the same failure. A collector counts a repeated report once, because it contains a
+unique ID.
 """
 
 from __future__ import annotations
@@ -167,7 +168,7 @@ class ReportFolder:
     def save_reported(self, reported: dict[str, float]) -> None:
         """Write the time of each failure's last report (seconds since the epoch), by its digest.
 
-        The caller has the lock since it read the previous times, which this call replaces.
+        This replaces all stored times. The caller must have held the lock since it read them.
         """
         self._save(_REPORTED_FILE, reported)
 
@@ -347,10 +348,10 @@ class ReportQueue:
             yield report
 
     def retry_after(self, to: str, now: datetime) -> float:
-        """Return the seconds until the URL ``to`` may be contacted again; 0 if it may be now.
+        """Return the seconds for which the URL ``to`` must not be contacted; 0 if there is no wait.
 
-        The wait comes from the last ``Retry-After`` header in an HTTP response of that URL. Another
-        process that shares the folder may have received the response.
+        The wait comes from the last ``Retry-After`` header in an HTTP response of that URL, even if
+        another process that shares the folder received the response.
         """
         left = self._folder.retry_times().get(_digest(to), 0.0) - now.timestamp()
         return left if 0 < left <= MAX_RETRY_AFTER else 0.0  # more: the clock was set back
@@ -385,11 +386,12 @@ def _digest(address: str) -> str:
 
 
 def _age(now: datetime, name: str) -> tuple[bool, str]:
-    """Return the sort key by which a full queue deletes reports: future times, then the oldest.
+    """Return the sort key by which a full queue deletes reports, the lowest key first.
 
-    The first part of the key is False if the report's time is after ``now``, because the clock was
-    set back. Such a report would otherwise outlive all new ones until the clock catches up. The
-    second part is ``name``, the report's file name, which begins with its time.
+    The first part is False if the time of the report is after ``now``, because the clock was set
+    back. Such reports are deleted first: they would otherwise outlive all new ones until the clock
+    catches up. The second part is ``name``, the report's file name, which begins with its time, so
+    that older reports are deleted before newer ones.
     """
     return int(name[:15]) <= now.timestamp() * 1000 + _CLOCK_SKEW, name
 
@@ -397,8 +399,7 @@ def _age(now: datetime, name: str) -> tuple[bool, str]:
 def _queued_report(content: object) -> QueuedReport | None:
     """Return the queued report in a file's JSON value.
 
-    Return ``None`` if the value is no queued report, or if its URL is not one that reports may be
-    sent to.
+    Return ``None`` if the value is not a queued report, or if its URL is not allowed for reports.
     """
     if isinstance(content, dict):
         to, document = content.get("to"), content.get("document")

@@ -61,7 +61,7 @@ class DiskWriter:
     The separate thread starts with the first task.
 
     Attributes:
-        lost: the number of tasks that were dropped, because too many waited or after ``close``.
+        lost: the number of dropped tasks: those after ``close``, and those while too many waited.
     """
 
     def __init__(self) -> None:
@@ -323,9 +323,9 @@ class Reporter(Forked):
             self._put(QueuedReport(address, document))
 
     def _warn_once(self, failure: Failure) -> None:
-        """Log the first failure that is not reported because no URL at another host is configured.
+        """Log a failure for which no report URL at another host is set, so that it is not reported.
 
-        Failures of hosts without a policy are not logged.
+        Only the first such failure is logged. Failures of hosts without a policy are not logged.
         """
         if not self._warned and failure.policy is not None:
             self._warned = True
@@ -377,9 +377,9 @@ _alive: WeakSet[Reporter] = WeakSet()
 def _settle_at_worker_exit() -> None:
     """Have reports written to disk when this child process of ``multiprocessing`` ends.
 
-    Such processes end without calling atexit functions, but call the finalizers that they
-    registered themselves, not those of their parent. So each process calls this function, which
-    registers a finalizer, when it has something to report.
+    Such a process doesn't run atexit functions. It runs its finalizers, but not those of its
+    parent. So each process calls this function, which registers a finalizer, when it has something
+    to report.
     """
     util: Any = sys.modules.get("multiprocessing.util")
     if util is not None:

@@ -1,8 +1,8 @@
 """Send one report as an HTTP request: choose the TLS context, post, and interpret the response.
 
-The body is compressed with gzip, unless the collector accepts only others. Only the status and
-``Retry-After`` of the response are read. No redirect is followed, no proxy of the environment is
-used, no cookie is kept, and no header identifies the device.
+The body is compressed with gzip, unless the collector has accepted only uncompressed reports. Only
+the status and ``Retry-After`` of the response are read. No redirect is followed, no proxy of the
+environment is used, no cookie is kept, and no header identifies the device.
 """
 
 from __future__ import annotations
@@ -168,9 +168,10 @@ def outcome(result: PostResult, *, packed: bool) -> Outcome:
 
     - ``sent``: the collector has stored the report.
     - ``refused``: the collector will never accept the report. Redirects are refusals, too.
-    - ``plain``: repeat the request once without compression. A server that doesn't read gzip should
-      respond with 415 (RFC 7694 section 3). Many parse the body as JSON and respond with 400, 422
-      or 500, so each other refusal, and 500, may have that reason. 413 can't: it would get more.
+    - ``plain``: repeat the request once without compression. A server that can't read gzip should
+      respond with 415 (RFC 7694 section 3), but many respond with 400, 422 or 500. So, if the
+      report was compressed, 500 without ``Retry-After`` and most refusals lead to this outcome.
+      Exceptions are redirects, and 413 (too large): the uncompressed report would be larger.
     - ``later``: repeat the request after a pause. Of the 4xx codes, only 408 and 429 are temporary
       (RFC 9110 section 15.5.9, RFC 6585 section 4).
 

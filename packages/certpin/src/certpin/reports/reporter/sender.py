@@ -49,10 +49,10 @@ def sending() -> bool:
 
 
 class _AddressState:
-    """The number of failed requests to one collector's URL, and the times when it may be contacted.
+    """The state of one collector's URL: failed requests in a row, and the end of each pause.
 
-    Times are seconds of the monotonic clock. ``packed`` is False if the collector accepted a report
-    only without compression.
+    The ends of pauses are in seconds of the monotonic clock. ``packed`` is False if the collector
+    accepted a report only without compression.
     """
 
     def __init__(self) -> None:
@@ -162,7 +162,7 @@ class Sender:
         """Try to send each queued report once.
 
         If ``urgent`` is True, the pauses after failures are ignored. Return the seconds until the
-        next report may be sent; ``None`` if no report waits.
+        first of the remaining reports can be sent; ``None`` if no report remains.
         """
         waits: list[float] = []
         for name in self._queue.names(self._clock()):
@@ -176,11 +176,11 @@ class Sender:
         return min((wait for wait in waits if wait > 0), default=None)
 
     def _try(self, name: str, *, urgent: bool) -> float:
-        """Send a queued report if its URL may be contacted now.
+        """Send a queued report, unless its URL has a pause, or another process is sending it.
 
-        If ``urgent`` is True, the pauses after failures are ignored. Return the seconds until the
-        report may be sent; 0 if the collector accepted or refused the report, which is then removed
-        from the queue.
+        If ``urgent`` is True, the pauses after failures are ignored. Return the seconds to wait
+        before the next attempt. Return 0 if the collector accepted or refused the report: it is
+        then removed from the queue.
         """
         with self._queue.claim(name) as report:
             if report is None:

@@ -113,7 +113,7 @@ class PinParseError(InputError):
 
 
 class FormatError(InputError):
-    """The file is not in the export format that the user named, or a pin file can't express it."""
+    """The file is not in the export format that the user named, or no pin file can express it."""
 
 
 class LogListError(InputError):
@@ -231,7 +231,10 @@ class RefusalVerdict(Protocol):
 
     @property
     def certificate(self) -> Any:
-        """The ``certpin.x509.Certificate`` with the compromised key, or with the pin; or None."""
+        """The ``certpin.x509.Certificate`` with the compromised key, or the one that a pin matched.
+
+        None if there is neither.
+        """
 
     @property
     def transparency(self) -> Any:
@@ -381,9 +384,9 @@ class DialError(ProbeError):
 class StartTLSError(ProbeError):
     """The server did not start TLS on request, or not safely.
 
-    It is not safe if the server sends more bytes in clear text before TLS (response injection).
-    ``insecure`` is True if the server declined TLS, or sent such bytes: an attacker on the path can
-    make it look so (STARTTLS stripping).
+    Not safe is a server that sends more bytes in clear text before TLS (response injection).
+    ``insecure`` is True if the server declined TLS, or sent such bytes. Then an attacker on the
+    path may have changed the server's answer (STARTTLS stripping).
     """
 
     def __init__(
@@ -468,8 +471,9 @@ def pin_error(
 
     Args:
         exc: the error of the library.
-        handled: the exception that was being handled (``sys.exception()``) before the library was
-            called. Python makes it the context of each new error, but the library did not raise it.
+        handled: an exception that is not searched: the one that was being handled
+            (``sys.exception()``) when the library was called. Python makes it the context of each
+            new error, but the library did not raise it.
     """
     pending: list[object] = [exc]
     seen = {id(handled)}

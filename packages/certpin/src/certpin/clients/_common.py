@@ -74,10 +74,10 @@ class HandedContext(OwnSSLContext):
     A setting that the library changes on the wrapper has no effect: it can't weaken the pinned
     context.
 
-    For each connection, urllib3-future counts the roots of the connection's context, and loads the
-    platform's roots if there are none. A pinned context raises ``ContextCopyError`` if its roots
-    are counted, because libraries that copy a context begin with that call. The wrapper reports
-    that it has roots. Its certificate store stays empty.
+    The certificate store of the wrapper is empty, but the wrapper reports that it has a root.
+    The reason is urllib3-future: for each connection, it counts the roots of the context, and loads
+    the platform's roots if there are none. The pinned context itself refuses this call with
+    ``ContextCopyError``, because libraries that copy a context begin with it.
     """
 
     def __new__(cls, pinned: PinnedSSLContext) -> Self:
@@ -116,11 +116,12 @@ class HandedContext(OwnSSLContext):
 
 @contextmanager
 def admitted(context: PinnedSSLContext, scheme: str, host: str, port: int | None) -> Iterator[None]:
-    """Context manager: check that a request may be sent; the ``with`` block then sends it.
+    """Context manager: check that a request is allowed; the ``with`` block then sends it.
 
-    While the block runs, reports of failed pin checks name the port of the request's URL. A check
-    of the same request inside the block does nothing: an adapter of requests and its pool manager
-    both check, and a request in clear text must be reported once.
+    While the block runs, reports of failed pin checks name the port of the request's URL. If the
+    block enters this context manager again for the same request, the request is not checked again.
+    An adapter of requests and its pool manager both check, and a request in clear text must be
+    reported once.
 
     Args:
         context: the pinned context.
@@ -170,11 +171,11 @@ def refuse_options(options: Mapping[str, Any], *names: str) -> None:
 
 
 def refuse_bundle(verify: object) -> None:
-    """Raise ``ConfigError`` if the caller set ``verify=`` to anything but ``True``.
+    """Raise ``ConfigError`` if the caller gave a ``verify=`` that could change the verification.
 
-    Also allowed is the path of a CA bundle in ``REQUESTS_CA_BUNDLE`` or ``CURL_CA_BUNDLE``, because
-    libraries pass this path on as if the caller had given it. Pinned clients ignore the bundle.
-    ``None`` is allowed if one of the two environment variables is not set.
+    Allowed are ``True``, and the path of the CA bundle in ``REQUESTS_CA_BUNDLE`` or
+    ``CURL_CA_BUNDLE``: libraries pass this path on as if the caller had given it, and pinned
+    clients ignore it. ``None`` is allowed unless both environment variables are set.
     """
     environment_bundles = [os.environ.get(name) for name in _BUNDLE_VARIABLES]
     if verify is not True and verify not in environment_bundles:

@@ -82,7 +82,8 @@ class _Transport:
 class _Connections:
     """Finds the new TLS connections of a request in httpcore's trace events, and checks them.
 
-    TLS to an ``https://`` proxy has another context than ``handed``, and is not checked.
+    ``handed`` is the wrapper of the pinned context with which httpcore makes connections to hosts.
+    TLS to an ``https://`` proxy has another context, and is not checked.
     """
 
     def __init__(self, context: PinnedSSLContext, handed: HandedContext) -> None:
@@ -109,7 +110,7 @@ class _Connections:
     def require_checked(self, stream: Any, host: str) -> None:
         """Raise ``UncheckedConnectionError`` if the pinned context did not check this TLS stream.
 
-        Do nothing for ``None``.
+        ``stream`` is the result of ``made``. If it is None, do nothing.
         """
         if stream is not None:
             tls = stream.get_extra_info("ssl_object")
@@ -117,10 +118,10 @@ class _Connections:
 
 
 def _raise_refusal(event: str, info: dict[str, Any]) -> None:
-    """Raise the ``PinError`` if a trace event reports that it ended a TLS handshake.
+    """Raise the ``PinError`` of a TLS handshake, if a trace event reports that one ended it.
 
-    httpcore makes a ``ConnectError`` of it, and would connect again if the transport has
-    ``retries``. A retry would contact an attacker again.
+    Without this function, httpcore would turn the ``PinError`` into a ``ConnectError``, and connect
+    again if the transport has ``retries``. A retry would contact an attacker again.
     """
     if not event.endswith(".start_tls.failed"):
         return

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class NotCopied:
     """Base class of sessions and adapters that can't be copied or pickled.
 
-    requests and niquests would restore a copy without its pins.
+    A copy that requests or niquests makes would have no pins.
     """
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:

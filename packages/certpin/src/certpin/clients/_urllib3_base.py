@@ -105,10 +105,11 @@ class _BaseConnection:
         self.ssl_context = ssl_context
 
     def _wrapper(self, context: PinnedSSLContext) -> HandedContext:
-        """Return the wrapper of a pinned context for this connection.
+        """Return the ``HandedContext`` of a pinned context for this connection.
 
-        All connections of urllib3 share one, because they offer the same ALPN protocols: to make
-        one takes as long as a sixth of a handshake. Those of urllib3-future may differ.
+        All connections of urllib3 share one, because they offer the same ALPN protocols, and making
+        one takes a sixth of the time of a handshake. Connections of urllib3-future can offer
+        different protocols, so each gets its own.
         """
         if self._http3 is not None:
             return HandedContext(context)
@@ -256,7 +257,11 @@ class _Manager:
     def _admitted(
         self, host: str | None, port: int | None, scheme: str | None, options: Any
     ) -> Iterator[None]:
-        """Context manager: check that requests may be sent, before the block gets their pool."""
+        """Context manager: check that requests to a host are allowed. The block then gets the pool.
+
+        If they are not allowed, raise an error that is both the library's ``SSLError`` and a
+        ``PinError``. If an option would change TLS, raise ``ConfigError``.
+        """
         refuse_tls_options(options or {})
         refuse_http3(options or {}, "preemptive_quic_cache")
         try:
@@ -266,10 +271,11 @@ class _Manager:
             raise both(self._https._error(str(exc)), exc) from exc.__cause__
 
     def _admitted_pool(self, key: Mapping[str, Any]) -> AbstractContextManager[None]:
-        """Do the same as ``_admitted`` for a pool that may not be of ``connection_from_host``.
+        """Return a context manager that checks a pool's host as ``_admitted`` does.
 
-        ``key`` has the pool's scheme, host and port. A pool of connections to the proxy is for
-        requests in clear text to hosts that it doesn't name: ``connection_from_host`` checks these.
+        ``key`` has the pool's scheme, host and port. A pool of connections to the proxy itself is
+        not checked: it sends requests in clear text to other hosts, which ``connection_from_host``
+        has checked.
         """
         target = (key["scheme"], key["host"], key["port"])
         proxy = getattr(self, "proxy", None)

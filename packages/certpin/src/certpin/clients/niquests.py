@@ -116,7 +116,7 @@ class _Adapter(PinningAdapter):
         super().init_poolmanager(connections, maxsize, block, **options)
 
     def cert_verify(self, conn: object, url: object, verify: object, cert: object) -> bool:
-        """Do nothing, because niquests would load a CA bundle into each connection's context."""
+        """Do nothing. The method of niquests would load a CA bundle into the context."""
         return False
 
 

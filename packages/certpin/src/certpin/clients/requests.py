@@ -52,7 +52,7 @@ class PinnedAdapter(PinningAdapter, HTTPAdapter):
         return host, {}
 
     def cert_verify(self, conn: object, url: object, verify: object, cert: object) -> None:
-        """Do nothing, because requests would load certifi's bundle into the context."""
+        """Do nothing. The method of requests would load certifi's bundle into the context."""
 
     def send(
         self,

@@ -49,8 +49,8 @@ class TokenKey:
     """A key pair on a PKCS#11 token, with an open session of the token's user.
 
     ``close()``, or the end of ``with``, logs out of the token. All open keys of one token share its
-    login (PKCS#11 v2.40 usage guide, section 2.6). If several are open, close the key that was
-    opened first last. Threads may share a key.
+    login (PKCS#11 v2.40 usage guide, section 2.6). So if several are open, close the one that was
+    opened first after all the others. Threads may share a key.
 
     Attributes:
         uri: the PKCS#11 URI of the key.

@@ -126,7 +126,7 @@ def _read_google(uri: ServiceURI) -> tuple[Any, str]:
 def _read_azure(uri: ServiceURI) -> tuple[Any, str]:
     """Read the public key of a key in Azure Key Vault. Return it with an empty signature scheme.
 
-    The key is not read by securesystemslib, which would read the newest version, and not the
+    The key is not read by securesystemslib, which would read the newest version instead of the
     version in the URI. Azure Key Vault REST API reference: Get Key, JsonWebKey.
     """
     from azure.identity import DefaultAzureCredential
@@ -153,9 +153,9 @@ def _read_vault(uri: ServiceURI) -> tuple[Any, str]:
     """Read the public key of a key in HashiCorp Vault. Return it with an empty signature scheme.
 
     Raises ``TokenError`` if Vault has no such version of the key. The key is not read by
-    securesystemslib, which would read the newest version of an Ed25519 key, and not the version in
-    the URI. The signer of securesystemslib also signs with P-256, by Vault's defaults: SHA-256, and
-    the signature as DER. Vault API documentation, Transit: Read key, Sign data.
+    securesystemslib, which would read the newest version of an Ed25519 key instead of the version
+    in the URI. For a P-256 key, the signer of securesystemslib relies on Vault's defaults: SHA-256,
+    and the signature as DER. Vault API documentation, Transit: Read key, Sign data.
     """
     import hvac
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

@@ -167,7 +167,7 @@ def is_service_uri(text: str) -> bool:
 
 
 def require_leaf_service(text: str) -> None:
-    """Check that the key that a text names can be the key of a TLS server.
+    """Check that a key can be the key of a TLS server, and so of a leaf certificate.
 
     A key in AWS KMS, in a file or on a token can. A key in another key service can only sign pin
     sets.

@@ -55,8 +55,8 @@ class Checkup:
         endpoint: the server that was contacted; ``None`` for a wildcard without servers.
         unreachable: the server's addresses that were not tried, because this machine has no IPv6
             (or no IPv4).
-        fix: advice, if the chain ends at no trust anchor of the policy, or at an expired one; else
-            empty.
+        fix: advice, if the chain did not verify because it ends at no trust anchor of the policy or
+            the platform, or at an expired trust anchor of the policy; otherwise empty.
     """
 
     policy: HostPolicy
@@ -77,7 +77,11 @@ class Checkup:
 
     @property
     def address(self) -> str | None:
-        """The IP address that answered, or the one of several that did not; else ``None``."""
+        """The IP address that answered.
+
+        If none answered: the address that was contacted, if the server's name has several
+        addresses; otherwise ``None``.
+        """
         if self.observation:
             return self.observation.address
         return (self.endpoint and self.endpoint.resolved) or None
@@ -86,9 +90,9 @@ class Checkup:
     def status(self) -> Status:
         """The result in one word: ``finding``, ``inconclusive`` or ``holds``.
 
-        ``finding`` means that there are problems. ``inconclusive`` means that no chain was received
-        for another reason. ``holds`` means that the chain satisfies the pins and there are no
-        problems.
+        ``finding`` means that there are problems. ``holds`` means that a chain was received, that
+        it satisfies the pins, and that there are no problems. ``inconclusive`` means that there are
+        no problems, but that no chain was received either.
         """
         if self.findings:
             return "finding"
@@ -104,7 +108,7 @@ class Checkup:
         return min((end - now).days for end in ends) if ends else None
 
     def pin_days(self, now: datetime) -> int | None:
-        """Return the whole days until the host's pins expire; ``None`` if they never do."""
+        """Return the whole days until the host's pins expire; ``None`` if they never expire."""
         return (self.policy.expires - now).days if self.policy.expires else None
 
 
@@ -146,12 +150,14 @@ def check_up(
 
 
 def _unverified(policy: HostPolicy, observation: Observation, now: datetime) -> tuple[str, str]:
-    """Return the reason why a chain did not verify, and advice if that depends on the policy.
+    """Return the reason why a chain did not verify, and advice, which may be empty.
 
-    A chain ends at no trust anchor because of a man in the middle, or because the server left out
-    its intermediates, or sends wrong ones, or because its root is not trusted: the name of an
-    issuer that was not sent doesn't show whether it is a root. If the leaf is pinned, the server is
-    the real one, because it has proved that it has the key.
+    There is advice if the chain ends at no trust anchor, or at an expired one. A chain that ends at
+    no trust anchor may be that of a man in the middle. Other causes are that its root is not
+    trusted, or that the server does not send its intermediates, or sends wrong ones. These cases
+    look alike, because the name of an issuer that was not sent doesn't show whether it is a root.
+    But if the leaf is pinned, the server is the real one, because it has proved that it has the
+    pinned key.
     """
     problem = f"the chain did not verify: {observation.problem}"
     served = observation.served.certificates
@@ -190,7 +196,10 @@ def _anchors_above(path: ServedPath, trust: TrustAnchors) -> list[Certificate]:
 
 
 def _renew_anchor(path: ServedPath, trust: TrustAnchors, now: datetime) -> str:
-    """Return advice if only a trust anchor has expired; else an empty text."""
+    """Return advice if a trust anchor has expired, and no certificate below it has.
+
+    Otherwise return an empty text.
+    """
     anchors = _anchors_above(path, trust)
     with suppress(CertificateParseError):
         below = [each for each in path.certificates if each not in anchors]
@@ -205,7 +214,11 @@ def _renew_anchor(path: ServedPath, trust: TrustAnchors, now: datetime) -> str:
 
 
 def _mistaken(trust: TrustAnchors, child: Certificate, issuer: Certificate) -> tuple[str, str]:
-    """Return finding and advice for an authorityKeyIdentifier that names another certificate."""
+    """Return the problem and the advice for a wrong authorityKeyIdentifier in ``child``.
+
+    The identifier names another certificate than ``issuer``, although ``issuer`` has the required
+    name, and the key that signed ``child``.
+    """
     below, above = name_of(child), name_of(issuer)
     if issuer.der in trust.der:
         known = f'in trust = "{trust.source}"'
@@ -220,9 +233,10 @@ def _mistaken(trust: TrustAnchors, child: Certificate, issuer: Certificate) -> t
 
 
 def _end_of(policy: HostPolicy, path: ServedPath, *, is_namesake: bool) -> str:
-    """Return the end of a served path as text, with the expected anchors.
+    """Return a text that says where a served path ends, and which trust anchors are expected.
 
-    ``is_namesake`` is True if an anchor has the name of the path's authority, and another key.
+    ``is_namesake`` is True if a trust anchor has the name of the issuer of the path's last
+    certificate, but another key.
     """
     name, issuer = name_of(path.end), issuer_of(path.end)
     missing = f"the chain ends at {name}: the certificate of {issuer} that issued it was not sent"
@@ -239,7 +253,7 @@ def _end_of(policy: HostPolicy, path: ServedPath, *, is_namesake: bool) -> str:
 
 
 def _compare(policy: HostPolicy) -> str:
-    """Return advice for a chain that may be one of a man in the middle."""
+    """Return advice for a chain that a man in the middle may have sent."""
     if policy.trust is None:
         return (
             "compare from another network: it may be a man in the middle. If it is your own "
@@ -253,7 +267,10 @@ def _compare(policy: HostPolicy) -> str:
 
 
 def _send_own(path: ServedPath) -> str:
-    """Return more advice, for the case that the server is the user's."""
+    """Return the sentence that follows the advice of ``_compare`` if an issuer was not sent.
+
+    It says what to do if the server is the user's own: let it send that certificate.
+    """
     if len(path.certificates) == 1:
         return " If the server is yours, let it send its intermediates too."
     issuer = issuer_of(path.end)
@@ -261,10 +278,11 @@ def _send_own(path: ServedPath) -> str:
 
 
 def _send_or_trust(policy: HostPolicy, path: ServedPath, sent: int) -> str:
-    """Return advice for a server with a pinned key that did not send the issuer of its path's end.
+    """Return advice for a server with a pinned key, if an issuer of its chain was not sent.
 
-    Above a leaf, the issuer is mostly an intermediate; above an intermediate, mostly a root, which
-    no server has to send. ``sent`` is the number of certificates that were sent.
+    The issuer is that of the last certificate in ``path``. If this is the leaf, the issuer is
+    usually an intermediate, which the server has to send. Otherwise the issuer is usually a root,
+    which the client has to trust. ``sent`` is the number of certificates that were sent.
     """
     issuer = issuer_of(path.end)
     if policy.trust is None:
@@ -298,9 +316,9 @@ def _anchors_of(trust: TrustAnchors) -> str:
 
 
 def _has_namesake(trust: TrustAnchors, end: Certificate) -> bool:
-    """Return True if a trust anchor has the name of the chain's authority, and another key.
+    """Return True if a trust anchor has the name of the issuer of ``end``, but another key.
 
-    ``end`` is the last certificate of the served path. The authority is its issuer.
+    ``end`` is the last certificate of the path that the server sent.
     """
     return any(only_name_matches(der, end.der) for der in trust.der)
 

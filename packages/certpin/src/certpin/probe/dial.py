@@ -111,8 +111,8 @@ class Endpoint:
         starttls: the protocol that upgrades to TLS, a key of ``probe.starttls.PROTOCOLS`` such as
             ``smtp``; ``None`` if TLS begins at once.
         region: the label of the server in the pin file.
-        resolved: the IP address to connect to, of those that the server's name has; empty to
-            connect to the first that answers.
+        resolved: one of the IP addresses of the server's name, to connect only to this one; empty
+            to connect to the first address that answers.
     """
 
     host: str
@@ -161,10 +161,11 @@ def endpoint_at(host: str, server: HostServer) -> Endpoint:
 
 
 def served_at(policy: HostPolicy) -> tuple[tuple[str, HostServer], ...]:
-    """Return each server of a policy, with the host name that its certificate must match.
+    """Return each server to contact for a policy, with the host that its certificate must name.
 
-    If the policy lists no server, return one server: the host in the policy's pattern. A server of
-    a ``*.`` wildcard is left out unless its address is a name that the wildcard covers.
+    If the policy lists no server, the only server is the host of its pattern. For a ``*.``
+    wildcard, a server is left out unless its address is a name that the wildcard covers: the
+    expected name is unknown.
     """
     servers = policy.servers or (HostServer(),)
     named = ((server.name_for(policy.pattern), server) for server in servers)
@@ -174,7 +175,7 @@ def served_at(policy: HostPolicy) -> tuple[tuple[str, HostServer], ...]:
 def _each_address(endpoint: Endpoint) -> tuple[Endpoint, ...]:
     """Return an endpoint for each IP address of a server, because each may present another key.
 
-    Return the endpoint itself if there is only one address. No time limit applies.
+    If there is only one address, return the given endpoint. Name resolution has no time limit.
 
     Raises:
         DialError: the name can't be resolved.
@@ -220,7 +221,12 @@ def ask_each_address(
 
     Args:
         endpoint: the server.
-        ask: contacts the server at one address. If it raises ``ProbeError``, that is the answer.
+        ask: contacts the server at one address, and returns the answer. If it raises
+            ``ProbeError``, the error is the answer.
+
+    Returns:
+        The answer at each address. If the addresses can't be determined, the only answer is the
+        error.
     """
     try:
         endpoints = _each_address(endpoint)
@@ -244,7 +250,8 @@ def _without_missing_family(
 ) -> ServerAnswers[Result]:
     """Separate the addresses that can't be reached, because this machine has no IPv6 or no IPv4.
 
-    Only if the server answered at an address of the other family: otherwise each error counts.
+    They are separated only if the server answered at an address of the other family. Otherwise each
+    error counts as an answer.
 
     Args:
         answers: the answer, or the error, at each address of a server.
@@ -266,7 +273,8 @@ def _lacks_family(answer: object) -> bool:
 def could_not_ask(error: DialError) -> bool:
     """Return True if a failure is one of this machine, and says nothing about the server.
 
-    The machine has no address or route of the family, or the name could not be resolved for now.
+    Such a failure is that the machine has no address or route of the IP version, or that it could
+    not resolve the name for now.
     """
     cause = error.__cause__
     if isinstance(cause, socket.gaierror):
@@ -437,17 +445,18 @@ def continue_handshake(
 ) -> tuple[bool, bytes]:
     """Continue a TLS handshake as far as the received bytes allow.
 
-    It runs over memory BIOs, because OpenSSL reads from a socket as long as data arrives: a server
-    that keeps sending messages that OpenSSL skips, such as HelloRequest (RFC 5246 7.4.1.1), would
-    hold it for ever, deaf to timeouts and signals.
+    The handshake runs over memory BIOs and not on the socket. From a socket, OpenSSL reads as long
+    as data arrives. So a server that keeps sending messages that OpenSSL skips, such as
+    HelloRequest (RFC 5246 7.4.1.1), could keep OpenSSL busy for ever, without regard to timeouts
+    and signals.
 
     Args:
         tls: the TLS object.
-        outgoing: the BIO into which it writes.
+        outgoing: the memory BIO into which ``tls`` writes.
         sock: the connection. If the handshake fails, an alert is sent on it.
 
     Returns:
-        True if the handshake is complete, and the bytes to send.
+        True if the handshake is complete, otherwise False; and the bytes to send to the server now.
 
     Raises:
         ssl.SSLError: the handshake failed.

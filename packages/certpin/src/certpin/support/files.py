@@ -85,11 +85,12 @@ def open_lock_file(path: Path) -> int | None:
 
 @contextmanager
 def as_file(content: bytes) -> Iterator[str]:
-    """Yield the path of a file with this content, which may be a private key. It is read once.
+    """Context manager: make a file with this content, and return its path. It can be read once.
 
-    The file is in memory (Linux), or a pipe. Only a system that has no paths for its descriptors,
-    such as Windows, or a process that may not use them gets a file on a disk: in a temporary folder
-    that only this user can read, until the block ends.
+    The content may be a private key. So the file is in memory (Linux), or a pipe. A file on a disk
+    is made only if the system has no paths for descriptors, such as Windows, or does not let this
+    process use them. It is in a temporary folder that only this user can read, until the block
+    ends.
     """
     if _DESCRIPTORS.is_dir():
         descriptor = _open(content)
@@ -128,15 +129,17 @@ def _fill(writer: int, content: bytes) -> None:
 
 
 class OwnerLostError(PermissionError):
-    """A file would no longer belong to its owner or group, who could then not read it."""
+    """The owner or the group of a replaced file could not read the new file."""
 
 
 def keep_owner(descriptor: int, before: os.stat_result) -> None:
     """Give a new file the owner and the group of the file that it replaces.
 
+    ``descriptor`` is that of the new file, and ``before`` the status of the old file. If this user
+    is not allowed to set the owner or the group, that is no error while both can read the new file.
+
     Raises:
-        OwnerLostError: this user may not do that, and the owner or the group could not read the
-            new file.
+        OwnerLostError: the owner or the group of the old file could not read the new file.
     """
     for owner in ((-1, before.st_gid), (before.st_uid, -1)):  # a member may set only the group
         with suppress(OSError):

@@ -45,10 +45,10 @@ def register(member: Forked) -> None:
 
 
 class ForkedLock(Forked):
-    """A reentrant lock, ``held``, that is free in a forked child process.
+    """A reentrant lock, in the attribute ``held``, that is free in a forked child process.
 
-    A fork does not wait for it, so its owner may be in the middle of a change, which the child
-    never completes.
+    A fork does not wait until the lock is free. So a thread of the parent may be in the middle of a
+    change, and in the child this change is never completed.
     """
 
     def __init__(self) -> None:
@@ -63,8 +63,9 @@ class ForkedLock(Forked):
 class AwaitedLock(ForkedLock):
     """A ``ForkedLock`` for changes in several steps: a fork waits until no other thread has it.
 
-    So a child never gets a half-made change. A thread that has the lock must not call functions of
-    the app, and must not wait for another ``AwaitedLock`` or for a lock of ``before_fork``.
+    So a child never gets a half-made change. To avoid a deadlock, a thread that has the lock must
+    not call functions of the app, and must not wait for another ``AwaitedLock``, or for a lock that
+    a ``before_fork`` method acquires.
     """
 
     def before_fork(self) -> None:

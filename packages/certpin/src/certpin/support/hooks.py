@@ -42,7 +42,7 @@ def refuse_coroutines(hooks: Iterable[object], what: str) -> None:
 
 
 class _Threads(Forked):
-    """Daemon threads that run tasks, each at once: in an idle thread, or else in a new one.
+    """Daemon threads that run tasks. Each task begins at once, in an idle thread or in a new one.
 
     So there are as many threads as tasks run at the same time. A thread ends after some seconds
     without a task.
@@ -83,7 +83,7 @@ class _Threads(Forked):
                 self._idle += 1
 
     def _next(self) -> Callable[[], None] | None:
-        """Return a task for an idle thread; None if there was none for some seconds."""
+        """Wait for a task, and return it; return None if there was none for some seconds."""
         with self._changed:
             self._changed.wait_for(lambda: self._tasks, _IDLE)
             self._idle -= 1
@@ -97,9 +97,9 @@ class Hooks(Generic[Event]):
     """Calls an app's hooks in a separate thread, so that they neither break nor delay connections.
 
     Events wait in a queue of limited length. If the hooks are so slow that the queue is full, new
-    events are dropped, and the log says so. All objects share the threads, but each object has one
-    for itself while its hooks run: slow hooks delay no others, and an app that makes many objects
-    with hooks does not accumulate threads.
+    events are dropped, and the log says so. While the hooks of a ``Hooks`` object run, it has a
+    thread for itself, so slow hooks don't delay those of other objects. Afterwards, other objects
+    can use the thread, so an app that makes many objects does not accumulate threads.
 
     Args:
         hooks: functions that are called with each event.
@@ -166,10 +166,10 @@ class Hooks(Generic[Event]):
                     self._call(hook, event)
 
     def _end_if_idle(self) -> bool:
-        """Release the thread if no event is queued.
+        """Stop using the current thread if no event is queued.
 
         Returns:
-            True if the thread has to leave now; False if an event was queued in the meantime.
+            True if the thread has to leave this object now; False if an event was queued meanwhile.
         """
         with self._starting:  # who queues an event looks for the thread afterwards
             self._has_thread = not self._waiting.empty()

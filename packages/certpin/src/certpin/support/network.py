@@ -125,7 +125,7 @@ class Connection(http.client.HTTPConnection):
         self.default_port = _HTTP if context is None else _HTTPS  # not written in the Host header
 
     def connect(self) -> None:
-        """Connect, by TLS if there is a context. ``http.client`` calls it with a request, too.
+        """Connect, with TLS if there is a TLS context. A request calls this method if necessary.
 
         Raises:
             OSError: there was no connection in time, or the server was not verified.
@@ -211,7 +211,7 @@ class Deadline:
         raise problem
 
     def cancel(self) -> None:
-        """End the exchange early: its result is no longer needed. Any thread may call it."""
+        """End the exchange early, when its result is no longer needed. Any thread can call this."""
         self.cancelled = True
         self._end()
 
@@ -229,10 +229,10 @@ class Deadline:
                 self._drop()
 
     def hold(self, sock: socket.socket) -> None:
-        """Shut down this connection, and no longer an earlier one, when the time is up.
+        """Shut down this socket when the time is up, instead of an earlier one.
 
-        It keeps a duplicate of the socket: the socket itself is not enough, because wrapping it in
-        TLS detaches it.
+        The deadline stores a duplicate of the socket, because wrapping the socket itself in TLS
+        detaches it.
         """
         with self._guard:
             self._drop()
@@ -265,7 +265,8 @@ def time_limit(sock: socket.socket, seconds: float) -> Iterator[None]:
     (RFC 5246 section 7.4.1.1).
 
     Raises:
-        TimeoutError: the block failed after that time. A refused chain is raised unchanged.
+        TimeoutError: the block failed with a network or HTTP error after the time was up. The error
+            of a refused chain is raised unchanged.
     """
     deadline = Deadline(seconds, seconds)
     deadline.hold(sock)

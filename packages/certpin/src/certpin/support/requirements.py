@@ -114,9 +114,11 @@ def installed_version(package: str) -> str | None:
 
 
 def _of_extensions(needed: Iterable[Requirement]) -> list[Requirement]:
-    """Return the requirements of certpin-watch for those extras of certpin that install it.
+    """Return the packages that certpin-watch needs for extras of certpin.
 
-    certpin-watch is the package of the monitoring service.
+    certpin-watch is the package of the monitoring service. Some extras of certpin install
+    certpin-watch with extras, which need more packages. In the results, ``extra`` is the extra of
+    certpin.
     """
     found: list[Requirement] = []
     for each in needed:
@@ -132,9 +134,10 @@ def _of_extensions(needed: Iterable[Requirement]) -> list[Requirement]:
 
 
 def _conditions(marker: str, python: tuple[int, int]) -> tuple[str, str]:
-    """Return two parts of a requirement's marker: its extra, and its unmet condition on Python.
+    """Return the extra in a requirement's marker, and the marker's condition on Python if unmet.
 
-    The condition is a text such as ``Python >= 3.12``. Each part is empty if the marker has none.
+    The condition is a text such as ``Python >= 3.12``. It is empty if the marker has no condition
+    on Python, or if ``python`` meets it. The extra is empty if the marker has none.
     """
     extra, unmet = "", ""
     for clause in marker.split(" and "):

@@ -32,7 +32,7 @@ def printable(text: str) -> str:
 def clean(text: str) -> str:
     """Escape control, bidi and invisible characters, and lone surrogates.
 
-    Line ends and tabs are not escaped.
+    Line feeds and tabs are not escaped, and CRLF becomes a line feed.
     """
     lines = text.replace("\r\n", "\n").split("\n")
     return "\n".join("\t".join(map(printable, line.split("\t"))) for line in lines)
@@ -95,7 +95,7 @@ def format_duration(duration: timedelta) -> str:
 
 
 def utc_moment(moment: datetime, key: str) -> datetime:
-    """Return a time with its offset from UTC changed to UTC; a time without a zone as it is.
+    """Return a time in UTC. A time without a zone is returned unchanged.
 
     Dates are printed and compared in UTC. Some times of the years 1 and 9999 are outside of these
     years in UTC.

@@ -1,8 +1,8 @@
 """``assert_pinned``: require that the pins of an open connection were checked.
 
-Rule 14 of docs/concepts/matching.md. A pinned context can check only the connections that are made
-through it. Some libraries bypass it: they copy its roots into another TLS stack, or speak HTTP/3.
-So check the connection that the library made, not the context that it was given.
+A pinned context can check only the connections that are made through it. Some libraries bypass the
+context that they were given: they copy its roots into another TLS stack, or speak HTTP/3. So
+``assert_pinned`` examines the connection itself (rule 14 of docs/concepts/matching.md).
 """
 
 from __future__ import annotations
@@ -99,9 +99,10 @@ def assert_pinned(
 def _tls_of(connection: object) -> object:
     """Return the TLS object inside a library's connection.
 
-    If the connection has no TLS object, return the innermost object that was found in it.
+    If there is no TLS object inside, return the innermost object that was found.
 
-    Raises ``UncheckedConnectionError`` if an asyncio transport or writer is closed, or closes.
+    Raises ``UncheckedConnectionError`` if an asyncio transport or stream writer inside the
+    connection is closed or closing.
     """
     current: Any = connection
     for _ in range(_LONGEST):

@@ -78,7 +78,8 @@ class TargetHost:
 
     ``policy`` is None if no policy covers the host. ``store`` is a TLS context that trusts only the
     anchors of the policy; None if the host uses the platform's roots. ``last_match`` is the newest
-    chain that matched the pins, with its verdict. A new pin set gets new objects.
+    chain that matched the pins, with its verdict. When the pin set is replaced, each host gets a
+    new object.
     """
 
     __slots__ = ("_matched", "host", "last_match", "policy", "store")
@@ -96,12 +97,19 @@ class TargetHost:
         clock: Callable[[], datetime],
         debug_anchors: frozenset[bytes],
     ) -> Verdict | None:
-        """Return the verdict on a verified chain (DER), or None if no policy covers the host.
+        """Return the verdict on a verified chain, or None if no policy covers the host.
 
-        Verdicts with the reason ``match`` are cached until the policy expires, because OpenSSL
-        checks the dates of the certificates in each handshake. All other verdicts (refused, or
-        accepted by the debug override or after expiry) are computed each time. ``clock`` is not
-        called for a cached verdict of a policy without an expiry.
+        Verdicts with the reason ``match`` are cached until the policy expires. The dates of the
+        certificates can't make a cached verdict wrong, because OpenSSL checks them in each
+        handshake. All other verdicts (refused, or accepted by the debug override or after expiry)
+        are computed each time.
+
+        Args:
+            chain: The certificates as DER, leaf first.
+            clock: Returns the current time. Not called for a cached verdict of a policy without an
+                expiry.
+            debug_anchors: The fingerprints of the debug anchors that are accepted now (see
+                ``DebugAnchors``).
 
         Raises:
             CertificateParseError: A certificate isn't strict DER.
@@ -135,7 +143,10 @@ class DebugAnchors(NamedTuple):
     withdrawn: frozenset[bytes] = frozenset()
 
     def replaced_by(self, anchors: frozenset[bytes]) -> DebugAnchors:
-        """Return the debug anchors when these are in force: OpenSSL can't remove the others."""
+        """Return the debug anchors after a pin set with these anchors (fingerprints) is in force.
+
+        All other known anchors become withdrawn: OpenSSL can't remove them from its trust store.
+        """
         return DebugAnchors(anchors, (self.in_force | self.withdrawn) - anchors)
 
 
@@ -158,7 +169,11 @@ class PinState:
         self.target = lru_cache(maxsize=_HOSTS)(self._target)
 
     def refusing(self, anchors: frozenset[bytes]) -> PinState:
-        """Return this state with more withdrawn debug anchors: all these that are not in force."""
+        """Return a copy of this state that also refuses chains to these debug anchors.
+
+        The context uses the copy while it loads the debug anchors of a new pin set. ``anchors`` are
+        their fingerprints. Those that are already in force stay accepted.
+        """
         in_force, withdrawn = self.debug
         withdrawn |= anchors - in_force
         return PinState(self.pins, self._stores, DebugAnchors(in_force, withdrawn))
@@ -205,7 +220,8 @@ class Enforcer:
 
         Strict mode requires a policy for the host. A request in clear text (``encrypted`` is False)
         is refused in strict mode, and if the host's policy enforces pins. If the policy only
-        reports, the request is logged and reported as the error that it would have been.
+        reports, the request is accepted, and is logged and reported with the reason
+        ``InsecureRequestError``.
         """
         policy = self.state.target(host).policy
         if not encrypted and (self.strict or (policy is not None and policy.mode == "enforce")):
@@ -229,9 +245,9 @@ class Enforcer:
     ) -> None:
         """Log and report that OpenSSL refused the chain of a host that has a policy.
 
-        For a host without a policy, nothing is logged or reported. If that chain breaks only a rule
-        of strict verification (``VERIFY_X509_STRICT``), advice is added to ``error`` as a note.
-        ``met`` has the certificates that the server sent, and the port.
+        For a host without a policy, nothing is logged or reported. But if its chain breaks only a
+        rule of strict verification (``VERIFY_X509_STRICT``), advice is added to ``error`` as a
+        note. ``met`` has the certificates that the server sent, and the port.
         """
         if self.state.target(host).policy is not None:
             self._record(host, "refuse", reason, met, None, error)
@@ -296,10 +312,11 @@ class _Verified(NamedTuple):
 class SessionMemory:
     """The newest 256 TLS sessions that a context verified, each with its host and chain.
 
-    A resumed session has no certificate chain (RFC 8446 section 2.2), so OpenSSL verifies no chain,
-    no name and no date. In clients that mixed up the sessions of two hosts, attackers could use
-    this (CVE-2021-22890). Sessions are compared by object identity, because a server chooses its
-    session IDs. See rule 4 of docs/concepts/matching.md.
+    When a session is resumed, the server sends no certificates (RFC 8446 section 2.2), so OpenSSL
+    verifies no chain, no name and no date. So a session is resumed only for the host for which its
+    chain was verified. Clients that mixed up the sessions of two hosts could be attacked
+    (CVE-2021-22890). Sessions are compared by object identity and not by their IDs, which the
+    server chooses. See rule 4 of docs/concepts/matching.md.
     """
 
     def __init__(self) -> None:
@@ -341,10 +358,14 @@ def _in_time(chain: tuple[bytes, ...], now: datetime) -> bool:
 
 
 class PinCheck:
-    """The pin check of one connection: created when the connection begins, run after its handshake.
+    """The pin check of one connection.
 
-    ``PinCheck`` is the base class of ``Gate``, which sets the attributes, so that a handshake
-    creates only one object. In the methods, ``raw`` is OpenSSL's object of the connection.
+    The check is created when the connection begins. It runs after the handshake (``judge``), or,
+    if the client has a certificate, before the client sends it (``judge_early``).
+
+    ``PinCheck`` is the base class of ``Gate``, so that each handshake creates one object and not
+    two. The constructor of ``Gate`` sets the attributes. In the methods, ``raw`` is OpenSSL's
+    object of the connection.
     """
 
     __slots__ = (
@@ -385,12 +406,15 @@ class PinCheck:
 
         ``raw`` is OpenSSL's object of the connection. OpenSSL has already verified the chain, and
         the server's signature over the handshake (RFC 8446 4.4.3, RFC 5246 7.4.3). The client has
-        not yet sent its certificate. A second call does nothing: TLS 1.2 ends the server's part
-        twice, with ServerHelloDone (``finished`` is False) and Finished.
+        not yet sent its certificate.
 
-        With RSA key exchange (RFC 5246 7.4.7.1), a TLS 1.2 server signs nothing: before the client
-        sends its certificate, an attacker needs only the server's public certificate. So such a
-        connection is refused.
+        With TLS 1.2, this method is called twice: after ServerHelloDone (``finished`` is False) and
+        after Finished. The second call does nothing.
+
+        With RSA key exchange (RFC 5246 7.4.7.1), a TLS 1.2 server signs nothing. When the client
+        sends its certificate, the server has not yet proved that it has its key: an attacker needs
+        only a copy of the server's public certificate. So a connection with RSA key exchange is
+        refused.
         """
         if not self._early:
             self._early = True
@@ -505,7 +529,11 @@ class PinCheck:
         return self._resumed
 
     def _pass_unpinned(self, chain: tuple[bytes, ...], raw: Any) -> None:
-        """Accept the chain of a host that no policy covers. Raises ``PinError`` if it is empty."""
+        """Accept the chain of a host that no policy covers.
+
+        A chain that ends at a debug anchor is logged and reported. Raises ``PinError`` if the chain
+        is empty.
+        """
         if not chain:
             raise PinError(
                 f"{self.target.host} refused: it showed no certificate",

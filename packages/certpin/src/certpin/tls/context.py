@@ -4,7 +4,7 @@ Four classes, each derived from the one before it. The rules are in docs/concept
 
 - ``MirroredContext`` (in ``certpin.x509.openssl``) has several trust stores, and applies each
   setting to all of them (rule 8).
-- ``AlpnContext`` (beside it) has ALPN protocols for each client that shares it.
+- ``AlpnContext`` (in the same module) has ALPN protocols for each client that shares it.
 - ``VerifyingContext`` detects that certificate verification was weakened (rules 1, 2, 3 and 7).
 - ``PinnedSSLContext`` begins connections and checks their pins (rules 1, 5, 9, 10 and 11).
 """
@@ -70,13 +70,15 @@ _CHECKING_CLASSES = frozenset({"sslsocket_class", "sslobject_class"})
 class VerifyingContext(AlpnContext):
     """A context that detects whether its certificate verification was weakened.
 
-    A client library may change the verification settings of the context that it was given, also in
-    another thread, and OpenSSL copies the settings when a connection begins. So each change is
-    counted before it is made. If the count has changed after OpenSSL copied the settings, the
-    connection is refused. A change that bypasses this class, by a property of a base class or by
-    ``object.__setattr__``, is not counted, so each connection also reads the settings after OpenSSL
-    copied them. (Python refuses ``CERT_NONE`` while ``check_hostname`` is on, so ``check_hostname``
-    covers both.) Rule 1 of docs/concepts/matching.md.
+    A client library can change the verification settings of the context that it was given, also in
+    another thread. OpenSSL copies the settings when a connection begins. So this class counts each
+    change before it is made. If the count has changed when OpenSSL has copied the settings, the
+    connection is refused.
+
+    A change that bypasses this class, by a property of a base class or by ``object.__setattr__``,
+    is not counted. So each connection also reads the settings after OpenSSL copied them. It does
+    not read ``verify_mode``, because Python refuses ``CERT_NONE`` while ``check_hostname`` is on.
+    Rule 1 of docs/concepts/matching.md.
     """
 
     _verifying_changes = 0
@@ -103,9 +105,9 @@ class VerifyingContext(AlpnContext):
     def _find_weakness(self) -> str:
         """Return a description of the verification setting that was weakened; empty if none was.
 
-        If no setting was weakened, also store the current number of changes. A new connection calls
-        this method if the number has grown since, or if it finds that a setting is unsafe after
-        OpenSSL has copied the settings.
+        If none was weakened, also store how many changes were made to these settings so far. A new
+        connection calls this method only if there were changes since then, or to describe why it is
+        refused.
         """
         with self._verifying.held:  # waits for a change that another thread is making
             if self.verify_mode != ssl.CERT_REQUIRED:
@@ -235,8 +237,8 @@ class PinnedSSLContext(VerifyingContext):
                 it.
 
         Raises:
-            ConfigError: ``pins`` is no ``PinSet``, or its version is lower than the current one, or
-                the same with other content.
+            ConfigError: ``pins`` is no ``PinSet``; or, without ``recover``, its version is lower
+                than the current one, or equal to it although the content differs.
             CertificateParseError: OpenSSL can't read a trust anchor. The current pins stay.
         """
         require_pin_set(pins)
@@ -453,9 +455,8 @@ class PinnedSSLContext(VerifyingContext):
         Args:
             server_side: Must be False.
             host: The normalised host.
-            owner: The socket or ``SSLObject`` that gets OpenSSL's object after the check, if it is
-                ``Pinned``. It can't be found through OpenSSL's object, because gevent passes the
-                socket below it.
+            owner: The socket or ``SSLObject`` of the connection; for gevent, the plain socket below
+                it. If it is ``Pinned``, the gate puts OpenSSL's object into it after the check.
             session: The TLS session to resume, or None.
             below: A socket, or the BIO to read from.
             outgoing: The BIO to write into, if ``below`` is a BIO.
@@ -523,11 +524,15 @@ class PinnedSSLContext(VerifyingContext):
     def _state_of(
         self, pins: PinSet, debug: Sequence[Certificate], before: DebugAnchors
     ) -> PinState:
-        """Return what a context enforces for a pin set: its pins, trust stores and debug anchors.
+        """Return the state that enforces a pin set: its pins, trust stores and debug anchors.
 
-        The caller then replaces the current state in one step (rule 10 of
-        docs/concepts/matching.md). The debug anchors are loaded into this context and its stores;
-        ``before`` has those that were loaded earlier.
+        The debug anchors are loaded into this context and its stores. The caller makes the result
+        the current state by one assignment (rule 10 of docs/concepts/matching.md).
+
+        Args:
+            pins: The pin set.
+            debug: Its debug anchors; empty if the debug override is off.
+            before: The debug anchors that were loaded into this context earlier.
         """
         stores = {
             trust.digest: self._store_for(trust.digest, trust.der, trust.strict)
@@ -542,14 +547,15 @@ class PinnedSSLContext(VerifyingContext):
 
 
 def _debug_anchors_of(pins: PinSet) -> tuple[Certificate, ...]:
-    """Return a pin set's debug anchors, all of which OpenSSL can load; none without the variable.
+    """Return a pin set's debug anchors; empty if the debug override is off.
 
     Debug anchors are trust anchors for development: chains to them are accepted without a matching
-    pin. They are used only if the pin set has a debug section and the environment has
+    pin. The override is on only if the pin set has a debug section and the environment has
     ``CERTPIN_DEBUG=1`` (rule 11 of docs/concepts/matching.md).
 
     Raises:
-        CertificateParseError: OpenSSL can't read an anchor. It would keep those before it.
+        CertificateParseError: OpenSSL can't read an anchor. All are tried here, because a context
+            that fails to load one of several anchors keeps those before it.
     """
     if pins.debug is None or os.environ.get(DEBUG_VARIABLE) != "1":
         return ()

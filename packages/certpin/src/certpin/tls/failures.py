@@ -61,10 +61,10 @@ class DebugOverrideWarning(UserWarning):
 
 
 def warn_of_debug_override(host: str) -> None:
-    """Warn that a chain of this host was accepted without a matching pin, because of debugging.
+    """Issue a ``DebugOverrideWarning``: a chain of this host was accepted without a matching pin.
 
-    Issues a ``DebugOverrideWarning``, for each connection again. ``CERTPIN_DEBUG=1`` and a
-    ``[debug]`` section of the pin set allow such chains.
+    The debug override (``CERTPIN_DEBUG=1``, and a ``[debug]`` section in the pin set) allows such
+    chains. The warning is issued for each connection, not only for the first one.
     """
     # warnings.warn() would show one warning for each line of code; rule 11 wants one for each use.
     warnings.warn_explicit(
@@ -94,11 +94,12 @@ class PinFailure:
     Attributes:
         host: The normalised host; empty if the connection named none.
         decision: ``refuse``, ``report`` (accepted and reported) or ``accept``.
-        reason: The reason in the verdict, such as ``mismatch``. If OpenSSL itself refused the
-            chain, before any pin was compared: ``untrusted``, ``name``, ``date``, ``revoked`` or
-            ``invalid``. If the debug override accepted a host without a policy: ``debug-anchor``.
-            If there is no verdict for another reason: the class name of the error, also of the
-            ``InsecureRequestError`` that a policy in mode ``report`` did not raise.
+        reason: If there is a verdict, its reason, such as ``mismatch``. If OpenSSL itself refused
+            the chain, before any pin was compared: ``untrusted``, ``name``, ``date``, ``revoked``
+            or ``invalid``. If the debug override accepted a host without a policy:
+            ``debug-anchor``. Otherwise the class name of the error. A request in clear text that a
+            policy in mode ``report`` allowed has ``InsecureRequestError``, although no error was
+            raised.
         at: The time of the failure, with a time zone.
         pin_set: The name of the pin set that was enforced.
         pin_set_version: The version of that pin set.
@@ -148,9 +149,9 @@ class PinFailure:
 class FailureNotifier:
     """Logs failures and passes them to the app's hooks. The methods never raise and never wait.
 
-    A hook with ``never_waits = True`` only queues the failure. Such a hook is called at once and in
-    this thread, so that it has the failure even if the app exits because of the failure. ``prompt``
-    has these hooks.
+    Most hooks are called later, in a separate thread. A hook with ``never_waits = True`` only
+    queues the failure. Such a hook is called at once and in this thread, so that it has the failure
+    even if the app then exits. ``prompt`` contains the hooks of this kind.
 
     Raises:
         ConfigError: a hook is asynchronous.
@@ -203,23 +204,27 @@ _MAX_PORT = 65535
 class Called(NamedTuple):
     """The host and port of the HTTP request for which a client adapter is opening a connection.
 
-    A client adapter connects an HTTP library to certpin. TLS itself knows only the host, so an
-    adapter sets host and port while it connects (``calling``). Without an adapter, the port is that
-    of the socket's peer, which may be a proxy. A memory BIO (asyncio) has no socket, so its port is
-    unknown. An unknown port is 0.
+    A client adapter connects an HTTP library to certpin. It sets host and port while it connects
+    (``calling``), because TLS itself knows only the host. Without an adapter, ``port_of`` returns
+    the port of the socket's peer, which can be a proxy. A memory BIO (asyncio) has no socket, so
+    its port is unknown. An unknown port is 0.
     """
 
     host: str = ""
     port: int = 0
 
     def known_port(self, host: str) -> int:
-        """Return the port of the HTTP request to a normalised host; 0 without an adapter."""
+        """Return the port of the HTTP request to a normalised host; 0 if it is unknown.
+
+        The port is known only while a client adapter connects to this host.
+        """
         return self.port if self.port and self._is(host) else 0
 
     def port_of(self, host: str, sock: object = None) -> int:
         """Return the port of a connection to a normalised host; 0 if the port is unknown.
 
-        ``sock`` is the socket of the connection, if it has one.
+        If no client adapter has set the port, it is that of the peer of ``sock``, the socket of the
+        connection, if there is one.
         """
         return self.known_port(host) or _peer_port(sock)
 
@@ -308,8 +313,9 @@ def explain_refusal(
     Args:
         host: the normalised host.
         policy: the policy of the host. Its ``trust`` has the expected anchors.
-        met: the certificates that the server sent, which may be hostile, and the port of the
-            request; 0 if it is unknown, because the port of a socket's peer may be a proxy's.
+        met: the certificates that the server sent, which may be hostile, and the port of the HTTP
+            request. The port is 0 if it is unknown; the port of the socket's peer would be wrong
+            here, because the peer can be a proxy.
         error: the error that OpenSSL raised.
     """
     # Here, because a Python without TLS loads this module.
@@ -366,9 +372,10 @@ def _issuer_of(certificate: Certificate | None) -> str:
 
 
 def _path_of(served: list[Certificate | None]) -> ServedPath | None:
-    """Return the path from the served leaf; None without a leaf that can be read.
+    """Return the path that leads upwards from the served leaf; None if the leaf can't be read.
 
-    If another certificate can't be read, it may be the missing one.
+    ``served`` has None for each certificate that can't be read. Such a certificate may be the
+    issuer that the path lacks, so ``issuer_missing`` of the path is then False.
     """
     if not served or served[0] is None:
         return None
@@ -417,9 +424,10 @@ def _fix(
 
 
 def _mistaken_fix(served: list[Certificate | None], anchors: tuple[Certificate | None, ...]) -> str:
-    """Return advice if the chain leads to an anchor, but names another certificate of an issuer.
+    """Return advice if an authorityKeyIdentifier of the chain names the wrong certificate.
 
-    Otherwise return an empty text.
+    The signatures then lead to a trust anchor, but OpenSSL refuses the chain (``mistaken_issuer``
+    in ``certpin.x509.chain``). Otherwise return an empty text.
     """
     from certpin.x509.chain import mistaken_issuer
 
@@ -473,9 +481,9 @@ def _untrusted_fix(path: ServedPath | None, anchors: tuple[Certificate | None, .
 
 
 def _has_namesake(anchors: tuple[Certificate | None, ...], end: Certificate) -> bool:
-    """Return True if an anchor has the name of the chain's authority, and another key.
+    """Return True if a trust anchor has the name of the issuer of ``end``, but another key.
 
-    ``end`` is the last certificate of the served path. The authority is its issuer.
+    ``end`` is the last certificate of the path that the server sent.
     """
     from certpin.x509.chain import only_name_matches
 
@@ -492,7 +500,10 @@ def late_check_error(host: str) -> WeakenedContextError:
 
 
 def unsigned_exchange_error(host: str) -> WeakenedContextError:
-    """Return the error for a server that gets a client certificate before it proved its key."""
+    """Return the error for a handshake in which the client would send its certificate too early.
+
+    The server has not yet proved that it has the key of the server's certificate.
+    """
     return WeakenedContextError(
         f"{host} refused: with the cipher suite that it chose, it would get the client certificate "
         "before it proves that it has the key of its certificate",

@@ -164,10 +164,11 @@ class Gate(PinCheck):
         return raw
 
     def _fail(self, error: OSError) -> None:
-        """Raise an error for a failed handshake that explains OpenSSL's ``error``, if there is one.
+        """Raise a better error than OpenSSL's ``error`` for a failed handshake, if there is one.
 
-        Otherwise return, and the caller raises ``error`` itself. If ``error`` is a TLS error, all
-        later calls on this connection fail. After a failure of the network, they don't.
+        A better error is the refusal of an early pin check, or an explanation of why OpenSSL
+        refused the chain. Otherwise return, and the caller raises ``error`` itself. After a TLS
+        error, all later calls on this connection fail; after a failure of the network, they don't.
         """
         self._raise_early_refusal()
         if not isinstance(error, ssl.SSLError):
@@ -231,7 +232,7 @@ class Gate(PinCheck):
     def shutdown(self) -> Any:
         """Close TLS. Raises ``SSLError`` before the pin check.
 
-        Otherwise Python would send clear text on the socket after closing TLS.
+        Without this error, Python would send clear text on the socket after closing TLS.
         """
         self.raise_refusal()
         if self.finished:
@@ -287,7 +288,7 @@ class Gate(PinCheck):
 
 
 def _no_object() -> None:
-    """Return None: replaces the weak reference to an object if there is no object."""
+    """Return None, as a weak reference to a deleted object does. Used if there is no object."""
 
 
 def _interrupted(reason: BaseException) -> Exception:
@@ -362,7 +363,10 @@ class NoTLS:
 
     @property
     def session(self) -> None:
-        """Always ``None``. If a session is set before connecting, the socket itself stores it."""
+        """Always ``None``, because there is no TLS. Setting it does nothing.
+
+        If a session is set before connecting, the socket itself stores it.
+        """
 
     @session.setter
     def session(self, session: Any) -> None:
@@ -416,10 +420,11 @@ class PinnedSSLSocket(Pinned, StdlibSocket):  # type: ignore[misc, override]
         return self
 
     def getpeername(self) -> Any:
-        """Return the address of the peer. ``_create`` calls this method first.
+        """Return the address of the peer.
 
-        If the peer has reset the connection by then, the socket is closed: ``ssl`` before Python
-        3.11.8 and 3.12.2 would leave it open (CPython issue 113280).
+        The constructor of Python's ``SSLSocket`` (``_create``) calls this method first. If the peer
+        has reset the connection by then, the socket is closed: ``ssl`` before Python 3.11.8 and
+        3.12.2 would leave it open (CPython issue 113280).
         """
         try:
             return super().getpeername()
@@ -482,9 +487,10 @@ class PinnedSSLObject(Pinned, StdlibObject):
 
 
 def green_class_for(sock: object) -> Any:
-    """Return the class to use for a TLS socket over ``sock``, if ``sock`` is a socket of gevent.
+    """Return the class of a TLS socket over a socket of gevent; None for a socket of Python.
 
-    Return None for a socket of Python, for which ``PinnedSSLSocket`` is used.
+    gevent's sockets wait without blocking other greenlets, so a TLS socket over one has to be based
+    on gevent's own class. For a socket of Python, the caller uses ``PinnedSSLSocket``.
 
     Raises:
         ConfigError: The socket is eventlet's, or another library replaced ``ssl.SSLSocket``.
@@ -517,10 +523,11 @@ def _gevent_class() -> type:
     theirs: Any = import_module("gevent.ssl")  # which brings no types
 
     class PinnedGeventSocket(Pinned, theirs.SSLSocket):  # type: ignore[misc]
-        """A ``gevent.ssl.SSLSocket`` that moves no application byte before its pin check.
+        """A ``gevent.ssl.SSLSocket`` that sends and returns no application byte before its check.
 
-        The gate (the object that checks the pins) stays in ``_sslobj``. If gevent puts ``None``
-        there, to send clear text from then on, ``NoTLS`` takes its place, except after ``unwrap``.
+        The gate (the object that checks the pins) stays in ``_sslobj``. gevent puts ``None`` there
+        to send clear text from then on. This class then puts ``NoTLS`` there, which refuses to send
+        and read, except after ``unwrap``.
         """
 
         _tls: Any = None

@@ -1,11 +1,12 @@
 """Keep SIGPIPE from ending the process when OpenSSL writes to a socket that a refusal shut down.
 
-OpenSSL writes to a socket by ``write(2)``, which has no ``MSG_NOSIGNAL``. Python ignores SIGPIPE,
-but a program may have restored its default action, as command-line filters do. Then the write of
-the last handshake messages, which must fail, would end the process.
+OpenSSL writes to a socket by ``write(2)``, which has no ``MSG_NOSIGNAL``. After a refusal, it still
+writes the last handshake messages. This write fails, because the socket is shut down, and causes
+SIGPIPE. Python ignores SIGPIPE, but a program may have restored its default action, as command-line
+filters do: then the signal would end the process.
 
 The signal of a failed write is sent to the thread that wrote (POSIX, ``write``). So that thread
-blocks the signal before the write, and removes it afterwards.
+blocks the signal before the write, and removes the pending signal afterwards.
 """
 
 from __future__ import annotations

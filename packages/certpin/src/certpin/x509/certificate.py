@@ -79,9 +79,10 @@ _Extension = TypeVar("_Extension", bound="x509.ExtensionType")
 
 @contextmanager
 def without_deprecations() -> Iterator[None]:
-    """Context manager: ignore deprecation warnings of ``cryptography``; one thread at a time.
+    """Context manager: ignore the deprecation warnings of ``cryptography``.
 
-    The warnings are about old roots, which OpenSSL verifies. Users of certpin can't act on them.
+    ``cryptography`` issues them for old roots. OpenSSL verifies these roots, and users of certpin
+    can't act on the warnings. Only one thread at a time runs such a block.
     """
     from cryptography.utils import CryptographyDeprecationWarning
 
@@ -295,8 +296,8 @@ def _is_authority(parsed: x509.Certificate) -> bool:
 def names_issuer(certificate: Certificate, issuer: Certificate) -> bool:
     """Return True unless the authorityKeyIdentifier of a certificate names another issuer.
 
-    The result is also True without the extension. If it is False, OpenSSL looks for another issuer
-    (X509_check_akid; RFC 5280 section 4.2.1.1).
+    The result is also True without this extension. If the result is False, OpenSSL does not accept
+    ``issuer`` as the issuer, and looks for another one (X509_check_akid; RFC 5280 section 4.2.1.1).
 
     Args:
         certificate: the certificate.
@@ -354,12 +355,15 @@ def signature_fits(certificate: Certificate, issuer: Certificate) -> bool:
 
 
 def is_self_signed(certificate: Certificate) -> bool:
-    """Return True if OpenSSL takes a certificate for self-signed, and so for the end of its path.
+    """Return True if OpenSSL takes a certificate for self-signed, so that its path ends there.
 
-    Its subject is its issuer, its authorityKeyIdentifier names no other key, and its key can have
-    made its signature (EXFLAG_SS, crypto/x509/v3_purp.c); the signature itself is not verified. A
-    certificate with which an authority replaces its key is self-issued, too, but signed with the
-    old key (RFC 4210 section 4.4, "new with old"): its path continues.
+    That is the case if its subject is its issuer, its authorityKeyIdentifier names no other key,
+    and its key is of a type that can make its signature (EXFLAG_SS, crypto/x509/v3_purp.c). The
+    signature itself is not verified.
+
+    Not every self-issued certificate is self-signed. An authority that replaces its key can issue
+    one for the new key that is signed with the old key (RFC 4210 section 4.4, "new with old"). The
+    path of that certificate continues.
 
     Args:
         certificate: the certificate. If its identifiers can't be read, they name no other key.
@@ -392,11 +396,12 @@ class ServedPath(NamedTuple):
 
 
 def served_path(served: Sequence[Certificate]) -> ServedPath:
-    """Return the path that leads upwards from the first of some certificates.
+    """Return the path that leads upwards from the leaf through the certificates that a server sent.
 
-    The path continues like that of OpenSSL, with the first certificate whose subject, identifiers
-    and type of key fit (X509_check_issued). Not verified: signatures, dates, that the certificates
-    above the leaf may issue. A field that can't be read never makes ``issuer_missing`` True.
+    After each certificate comes, as in OpenSSL, the first one whose subject, identifiers and type
+    of key fit its issuer (X509_check_issued). Not checked: signatures, dates, and whether the
+    certificates above the leaf are those of authorities. A field that can't be read is never the
+    reason for ``issuer_missing``.
 
     Args:
         served: the certificates that a server sent, the leaf first. They may be hostile.
@@ -413,9 +418,10 @@ def served_path(served: Sequence[Certificate]) -> ServedPath:
 
 
 def may_issue(issuer: Certificate, certificate: Certificate) -> bool:
-    """Return True if OpenSSL takes a certificate for the issuer of another (X509_check_issued).
+    """Return True if OpenSSL takes ``issuer`` for the issuer of ``certificate``.
 
-    Subject, identifiers and type of key have to fit. Not verified: the signature.
+    Subject, identifiers and type of key have to fit (X509_check_issued). Not verified: the
+    signature.
 
     Args:
         issuer: the certificate above.
@@ -464,7 +470,10 @@ def extensions_of(parsed: x509.Certificate) -> x509.Extensions:
 def extension_of(
     parsed: x509.Certificate, kind: type[_Extension]
 ) -> x509.Extension[_Extension] | None:
-    """Return the extension of a type, or ``None``. Raises ``ValueError`` if one can't be read."""
+    """Return the extension of the type ``kind``; ``None`` if the certificate doesn't have it.
+
+    Raises ``ValueError`` if an extension can't be read.
+    """
     from cryptography import x509
 
     try:
@@ -474,7 +483,10 @@ def extension_of(
 
 
 def extension_value(parsed: x509.Certificate, kind: type[_Extension]) -> _Extension | None:
-    """Return the value of an extension, or ``None``. Raises ``ValueError`` if one can't be read."""
+    """Return the value of the extension ``kind``; ``None`` if the certificate doesn't have it.
+
+    Raises ``ValueError`` if an extension can't be read.
+    """
     found = extension_of(parsed, kind)
     return None if found is None else found.value
 
@@ -545,7 +557,10 @@ def read_items(data: bytes, passphrase: Passphrase = no_passphrase) -> tuple[Ite
 
 
 def _is_protected_der(data: bytes) -> bool:
-    """Return True if a file begins as PKCS#12 (RFC 7292) or encrypted PKCS#8 (RFC 5958), or BER."""
+    """Return True if a file begins like PKCS#12 or encrypted PKCS#8, encoded as DER or BER.
+
+    See RFC 7292 and RFC 5958. The rest of the file is not checked.
+    """
     if data[:1] != _SEQUENCE or len(data) < _LONGEST_HEADER:
         return False
     content = data[2 + (data[1] & 0x7F if data[1] & 0x80 else 0) :]
@@ -617,7 +632,10 @@ def _read_pem(data: bytes, passphrase: Passphrase) -> tuple[Item, ...]:
 
 
 def _parse_pem(data: bytes, *secrets: bytes) -> tuple[Item, ...]:
-    """Return the certificates and keys in PEM data; ``secrets`` has one for each encrypted key."""
+    """Return the certificates and keys in PEM data.
+
+    ``secrets`` has a passphrase for each encrypted key, in the order of the keys.
+    """
     left = iter(secrets)
     return tuple(item for block in _complete_blocks(data) for item in _parse_block(block, left))
 
@@ -641,7 +659,10 @@ def _parse_block(block: re.Match[bytes], secrets: Iterator[bytes]) -> Iterator[I
 
 
 def _is_sealed(block: re.Match[bytes]) -> bool:
-    """Return True if a PEM block with a private key is encrypted, as PKCS#8 or in OpenSSL's way."""
+    """Return True if a PEM block with a private key is encrypted.
+
+    That can be in PKCS#8, or in OpenSSL's older format for private keys.
+    """
     return block[1].startswith(b"ENCRYPTED") or b"ENCRYPTED" in block[2]
 
 

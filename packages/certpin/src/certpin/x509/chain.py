@@ -173,8 +173,9 @@ def chain_paths(sent: tuple[bytes, ...], trusted: tuple[bytes, ...] = ()) -> tup
     """Build the paths upwards from the certificates that a server sent, to a root if possible.
 
     The first path starts at the leaf. A further path is built for each certificate that isn't in a
-    path yet. Signatures are checked, at most 32 of a chain; those by an unusually large key only if
-    the client trusts its certificate. Dates, names, extensions and pins are not.
+    path yet. At most 32 signatures are verified. A signature that an unusually large key made is
+    verified only if the client trusts the certificate of that key. Not checked: dates, names,
+    extensions and pins.
 
     Args:
         sent: the certificates that a server sent, as DER, the leaf first.
@@ -202,18 +203,20 @@ def chain_paths(sent: tuple[bytes, ...], trusted: tuple[bytes, ...] = ()) -> tup
 def mistaken_issuer(
     sent: tuple[bytes, ...], trusted: tuple[bytes, ...]
 ) -> tuple[Certificate, Certificate] | None:
-    """Return two certificates of a path if OpenSSL does not take the second for the first's issuer.
+    """Return a certificate and its signer, if OpenSSL doesn't take the signer for the issuer.
 
     Valid signatures lead from the leaf through both to a trusted certificate. But the
-    authorityKeyIdentifier of the first names another certificate with the same name and key as the
-    second, such as the root before it was issued again with another serial number.
+    authorityKeyIdentifier of the lower one names another certificate that has the same name and key
+    as the signer. For example, the identifier has the serial number of a root, and the root was
+    later issued again with another serial number.
 
     Args:
         sent: the certificates that a server sent, as DER, the leaf first. They may be hostile.
         trusted: the client's trust anchors, as DER.
 
     Returns:
-        None if there is no such path, or if its identifiers fit.
+        The lower certificate, and the one that signed it. None if no valid signatures lead from the
+        leaf to a trusted certificate, or if OpenSSL accepts each issuer on the way.
     """
     climbed = _climb(sent[0], (*trusted, *sent), _Verifications(trusted))
     path = [read_facts(sent[0]).certificate]
@@ -275,7 +278,7 @@ def signs(issuer: bytes, child: bytes) -> bool:
 
 
 def only_name_matches(issuer: bytes, child: bytes) -> bool:
-    """Return True if ``issuer`` has the name of the authority that signed ``child``, not its key.
+    """Return True if ``issuer`` has the name of ``child``'s issuer, but not the key that signed it.
 
     Return False if the names differ, or if the signature can't be verified.
 
@@ -289,9 +292,10 @@ def only_name_matches(issuer: bytes, child: bytes) -> bool:
 
 
 class _Verifications:
-    """The verifications of the signatures of one chain, which may be hostile: they end in time.
+    """Verifies the signatures of one chain, within limits, because a hostile chain could be slow.
 
-    Their number is limited, and so is the size of the keys, except those of the client's own roots.
+    The number of verifications is limited. So is the size of the keys, except those of the client's
+    own roots.
 
     Args:
         trusted: the roots that the client trusts, as DER.
@@ -315,13 +319,17 @@ class _Verifications:
 def _climb(
     der: bytes, others: tuple[bytes, ...], verifications: _Verifications
 ) -> list[tuple[bytes, Signature]]:
-    """Return the path from a certificate upwards, each certificate with its ``Signature``.
+    """Return the path from a certificate upwards, with the result of verifying each signature.
 
     Args:
         der: the certificate, as DER.
         others: the certificates that may be above it, as DER. The path ends if none of them is the
             issuer, or only one that is in the path already.
         verifications: verifies the signatures of the chain.
+
+    Returns:
+        Each certificate of the path as DER, with the result of verifying its signature with the key
+        of the next one.
     """
     path = [der]
     climbed: list[tuple[bytes, Signature]] = []
@@ -356,8 +364,8 @@ def _above(
 class _Results:
     """A cache of the results of the last verifications. Thread-safe.
 
-    The keys are digests, because reported certificates are large, and ``lru_cache`` would keep
-    them.
+    The keys of the cache are digests of certificates. ``lru_cache`` would store the certificates
+    themselves, which can be large.
     """
 
     def __init__(self) -> None:

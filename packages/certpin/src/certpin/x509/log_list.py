@@ -1,8 +1,8 @@
 """The Certificate Transparency logs that a client recognises: Google's list, in its v3 JSON.
 
 https://googlechrome.github.io/CertificateTransparency/log_lists.html names the list and its schema.
-The user chooses the file, so that it is read as hostile: with limits on its size and the number of
-logs, and with an error that names the wrong value. Fields that decide nothing are ignored. Not
+The user chooses the file, so it is treated as hostile: its size and the number of logs are limited,
+and an error names the wrong value. Fields that don't affect certpin's decisions are ignored. Not
 checked: the signature that Google publishes beside its list.
 
 A log of a private authority is marked by ``"log_type": "private"``, which Google's schema lacks.
@@ -161,9 +161,10 @@ class LogList:
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).digest()
 
     def stale(self, now: datetime, after: timedelta = STALE_AFTER) -> bool:
-        """Return True if the list is too old to refuse a certificate that lacks SCTs.
+        """Return True if the list is too old for refusing a certificate because of missing SCTs.
 
-        ``after`` is the age from which a list is too old. A list of unknown age is always too old.
+        An old list lacks new logs, so their SCTs would not count. ``after`` is the age from which a
+        list is too old. A list of unknown age is always too old.
         """
         return self.timestamp is None or now - self.timestamp >= after
 
@@ -171,7 +172,7 @@ class LogList:
     def stale_at(self) -> datetime | None:
         """The time, in UTC, from which the list is too old to refuse a certificate without SCTs.
 
-        None if the age of the list is unknown.
+        None if the age of the list is unknown, or if this time is after the year 9999.
         """
         if self.timestamp is None:
             return None
@@ -234,9 +235,9 @@ def _log(node: _Node, operator: str) -> CTLog:
 
 
 def _state(node: _Node) -> tuple[LogState | None, datetime | None]:
-    """Return the state of a log, and since when it has that state.
+    """Return the state of a log, and the time at which the log entered it.
 
-    The state is ``None`` if it is missing, or if certpin doesn't know it.
+    The state is ``None`` if certpin doesn't know it. Both are ``None`` if the list has no state.
     """
     if "state" not in node:
         return None, None
@@ -281,8 +282,8 @@ def _log_json(log: CTLog) -> dict[str, Any]:
 def _load_key(spki: bytes) -> SignerPublicKey | None:
     """Return the key of a log: P-256, or RSA with at least 2048 bits (RFC 6962 section 2.1.4).
 
-    Return None for another key, because a later list may have one. Raises ``ValueError`` for bytes
-    that are not a key.
+    Return None for a key of another type or size: a later list that has such a key must not be an
+    error. Raises ``ValueError`` for bytes that are not a key.
     """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -318,11 +319,11 @@ class _Node:
         return isinstance(self._value, dict) and name in self._value
 
     def names(self) -> list[str]:
-        """Return the names of the fields of the JSON object that this value must be."""
+        """Return the names of the fields of this value, which must be a JSON object."""
         return list(self._is(dict, "an object"))
 
     def get(self, name: str) -> _Node:
-        """Return the field ``name`` of the JSON object that this value must be.
+        """Return the field ``name`` of this value, which must be a JSON object.
 
         Raises ``LogListError`` if the field is missing.
         """

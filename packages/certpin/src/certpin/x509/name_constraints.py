@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 def constraint_problem(certificate: x509.Certificate, constraints: x509.NameConstraints) -> str:
-    """Return why a certificate breaks name constraints, as the end of a sentence; empty if not.
+    """Return how a certificate violates nameConstraints; an empty text if it doesn't.
+
+    The text is the end of a sentence about the certificate, such as "has the name …, excluded by
+    the nameConstraints".
 
     Args:
         certificate: the certificate with the names.
@@ -85,7 +88,7 @@ def _dns_matches(name: str, base: str) -> bool:
 
 
 def _canonical(name: x509.Name) -> list[frozenset[tuple[str, str]]]:
-    """Return the parts of a name without the case and the repeated spaces of their values."""
+    """Return the parts of a name, for a comparison that ignores case and repeated spaces."""
     return [
         frozenset(
             (attribute.oid.dotted_string, " ".join(str(attribute.value).split()).lower())

@@ -15,8 +15,9 @@ verification settings are here because connections and probes must use the same 
 
 ``trust_alone`` makes a context that trusts only given roots. ``MirroredContext`` contains several
 such contexts (its *stores*, one for each trust file), and is configured like a single one.
-``AlpnContext`` puts the ALPN protocols of a connection into OpenSSL's context, and makes the
-connection's object, as one step: client libraries that share a context have lists of their own.
+``AlpnContext`` gives each connection the ALPN protocols of its client library: libraries that share
+a context can have different ones. So it sets the protocols on OpenSSL's context, and makes the
+connection's object, as one step.
 """
 
 from __future__ import annotations
@@ -213,7 +214,10 @@ def trust_alone(anchors: Sequence[Certificate], *, strict: bool | None = None) -
 
 
 def require_loadable(anchors: Sequence[Certificate]) -> None:
-    """Check that OpenSSL can load these trust anchors: it reads more of them than certpin does.
+    """Check that OpenSSL can load these trust anchors.
+
+    OpenSSL parses more fields of a certificate than certpin does, so it can refuse a certificate
+    that certpin has read.
 
     Raises:
         CertificateParseError: OpenSSL can't read one of them.
@@ -256,10 +260,10 @@ class _Call(NamedTuple):
 
 
 class _ClientCertificate:
-    """A client certificate with its key, in memory, to load it into several contexts.
+    """A client certificate with its key, kept in memory to be loaded into several contexts.
 
-    The files are read once: later they may be gone, or have the next certificate. ``password`` is
-    that of ``ssl.SSLContext.load_cert_chain``; a function is called once.
+    The files are read once: later they may be gone, or contain another certificate. ``password`` is
+    that of ``ssl.SSLContext.load_cert_chain``. If it is a function, it is called at most once.
     """
 
     def __init__(self, certfile: Any, keyfile: Any, password: Any) -> None:
@@ -268,15 +272,19 @@ class _ClientCertificate:
         self._password = _once(password) if callable(password) else password
 
     def load_into(self, context: ssl.SSLContext) -> None:
-        """Load it into a context. Raises ``ssl.SSLError`` if OpenSSL can't read it."""
+        """Load the certificate and its key into a context.
+
+        Raises ``ssl.SSLError`` if OpenSSL can't read them.
+        """
         with as_file(self._chain) as certfile, as_file(self._key) as keyfile:
             OpenSSLContext.load_cert_chain(context, certfile, keyfile, self._password)
 
     def key_type(self) -> str:
-        """Return the type of the key. A context has one certificate of each type.
+        """Return the type of the certificate's key: the OID of its algorithm.
 
-        It is the OID of the key's algorithm. If the certificate can't be read here, it is the
-        content, so that the certificate replaces no other.
+        A context has one client certificate of each type, and a new one replaces that of the same
+        type. If the certificate can't be read here, return its content as the type, so that it
+        replaces no other.
         """
         from cryptography.x509 import load_pem_x509_certificate
 
@@ -322,7 +330,8 @@ class MirroredContext(OwnSSLContext):
         """Return the inner context that trusts only these anchors. It is made on first use.
 
         Args:
-            digest: the key of the inner context: different for other anchors or another ``strict``.
+            digest: identifies the inner context. Other anchors, or another ``strict``, have another
+                digest.
             anchors: certificates in DER.
             strict: True to require chains to follow RFC 5280 (``VERIFY_X509_STRICT``); ``None`` for
                 the default of the running Python.
@@ -355,8 +364,8 @@ class MirroredContext(OwnSSLContext):
     def _set_everywhere(self, name: str, *args: Any) -> None:
         """Call a setter on this context and its stores, and later on each new store.
 
-        Libraries repeat their calls for each connection. A repeated call does nothing, because
-        another thread may be in a handshake.
+        Libraries repeat their calls for each connection. A call with the same arguments as the last
+        one does nothing, because another thread may be in a handshake.
         """
         call = _Call(name, args)
         with self._configuring.held:
@@ -414,7 +423,10 @@ class MirroredContext(OwnSSLContext):
             self._has_certificate = True
 
     def _trial_context(self) -> ssl.SSLContext:
-        """Return a new context that accepts the same client certificates as this one."""
+        """Return a new context for testing whether this one can load a client certificate.
+
+        It has the ciphers of this context, because their list can contain the security level.
+        """
         trial = OwnSSLContext(ssl.PROTOCOL_TLS_CLIENT)
         for call in self._calls:
             if call.name == "set_ciphers":  # may contain the security level, such as "@SECLEVEL=0"
@@ -434,11 +446,12 @@ _offered: ContextVar[list[str] | None] = ContextVar("certpin_alpn_offered", defa
 
 
 class _AlpnLock(ForkedLock):
-    """The lock for all changes of ALPN lists of pinned contexts. No I/O happens under it.
+    """The lock for all changes of ALPN lists of pinned contexts. No I/O happens while it is held.
 
-    It is reentrant, because a signal handler may connect while its thread has the lock. ``begun``
-    counts connections, so that the interrupted one notices this. In a forked child, no list needs a
-    repair: each connection sets its list again.
+    The lock is reentrant, because a signal handler may begin a connection while its thread has the
+    lock. ``begun`` counts the connections that were begun. By this number, the connection that the
+    handler interrupted notices that its ALPN list may have been replaced. In a forked child, no
+    list needs a repair: each connection sets its list again.
     """
 
     begun = 0
@@ -449,9 +462,9 @@ alpn_lock = _AlpnLock()
 
 @contextmanager
 def offering(protocols: list[str]) -> Iterator[None]:
-    """Context manager: the next connection has these ALPN protocols.
+    """Context manager: the first connection that begins in the block offers these ALPN protocols.
 
-    The pinned context must be marked as handed out (``_is_handed``).
+    ``_is_handed`` of the pinned context must be True. Otherwise it ignores them.
     """
     token = _offered.set(protocols)
     try:
@@ -461,9 +474,11 @@ def offering(protocols: list[str]) -> Iterator[None]:
 
 
 class AlpnContext(MirroredContext):
-    """A context with its own ALPN protocols, beside those that its wrappers offer.
+    """A context that can give each connection other ALPN protocols.
 
-    A context without wrappers takes no lock to begin a connection.
+    A connection that a wrapper (``HandedContext``) begins offers the protocols of the wrapper. All
+    others offer those of this context. A context without wrappers takes no lock to begin a
+    connection.
     """
 
     _alpn_protocols: Sequence[str] = ()
@@ -483,7 +498,10 @@ class AlpnContext(MirroredContext):
     def _begin_with_alpn(
         self, make: Callable[..., Any], store: ssl.SSLContext, *args: Any, **options: Any
     ) -> Any:
-        """Make OpenSSL's object of a connection with the right ALPN protocols, and return it.
+        """Make OpenSSL's object of a connection with its ALPN protocols, and return it.
+
+        The protocols are those of the wrapper that begins the connection (``offering``), or
+        otherwise those of this context.
 
         Args:
             make: the function that makes the object.

@@ -1,12 +1,13 @@
 """Read a file's private keys in another process first, with limits of time and memory.
 
-OpenSSL derives the key of PKCS#12 and of encrypted PKCS#8 with as many iterations as the file says,
-also in parts that are encrypted themselves, and checks the numbers of a private key, however large.
-A signal doesn't interrupt it. So a process that can be killed does the work once, and only if it
-succeeds in time does the caller do it again: the same function, with the same data and passphrases.
+A hostile file can make OpenSSL work very long, and a signal doesn't interrupt OpenSSL. OpenSSL
+derives the key of PKCS#12 and of encrypted PKCS#8 with as many iterations as the file says, also in
+parts that are encrypted themselves. It also checks the numbers of a private key, however large they
+are. So another process, which can be killed, does the work first. If it succeeds in time, the
+caller does the same work: the same function, with the same data and passphrases.
 
-Only the size of an unencrypted key decides that it is read without another process: any parser of
-its content could understand it differently than OpenSSL.
+A short unencrypted key is read without another process. Only its size decides this, because any
+parser of its content could understand it differently than OpenSSL.
 """
 
 from __future__ import annotations
@@ -57,11 +58,14 @@ json.dump(error, sys.stdout)
 
 
 class KeyLimitError(KeyParseError):
-    """The keys of a file take too much time or memory, or there can be no other process."""
+    """Reading a file's keys takes too much time or memory, or no other process can be used."""
 
 
 def is_short(key: bytes) -> bool:
-    """Return True if an unencrypted private key, PEM or DER, is so short that it is read soon."""
+    """Return True if an unencrypted private key is so short that reading it takes little time.
+
+    ``key`` is PEM or DER.
+    """
     return len(key) <= (_SHORT_PEM if b"-----BEGIN " in key else _SHORT_DER)
 
 
@@ -74,16 +78,18 @@ def within_limits(
         work: a function of a module, which reads the private keys in ``data``.
         data: the content of a file.
         secrets: the passphrases of encrypted keys in it.
-        short: the keys without a passphrase are short (``is_short``), so another process is needed
-            only if there is a passphrase.
+        short: True if the unencrypted keys are short (``is_short``). Then another process is used
+            only if there are ``secrets``.
 
     Returns:
         The result of ``work`` in this process.
 
     Raises:
-        KeyLimitError: it takes more than ten seconds or 2 GiB, or no other process can be used.
-        CertificateParseError: raised by ``work``; so are ``KeyParseError`` and ``TypeError``.
-        ValueError: ``work`` raises another error.
+        KeyLimitError: ``work`` takes more than ten seconds or 2 GiB of memory, or no other process
+            can be used.
+        CertificateParseError: ``work`` raised it. A ``KeyParseError`` or ``TypeError`` of ``work``
+            is raised, too.
+        ValueError: ``work`` raised another error.
     """
     if secrets or not short:
         _rehearse(work, data, secrets)
@@ -91,7 +97,10 @@ def within_limits(
 
 
 def _rehearse(work: Callable[..., object], data: bytes, secrets: tuple[bytes, ...]) -> None:
-    """Call ``work`` in another process, and discard its result. Raises its errors."""
+    """Call ``work`` in another process, and discard its result.
+
+    Raises the errors that ``within_limits`` lists.
+    """
     given = json.dumps([secret.hex() for secret in secrets]).encode()
     paths = os.pathsep.join(filter(None, sys.path))  # -P: and not the current directory
     try:

@@ -50,7 +50,8 @@ def read_request(pem: bytes) -> SigningRequest:
 
     Raises:
         CertificateParseError: the data is not exactly one CSR, is larger than a certificate may be,
-            has a wrong signature, or can name hosts in several places.
+            has a wrong signature, or has several attributes that can name hosts: programs disagree
+            on which of them counts.
     """
     from cryptography import x509
 

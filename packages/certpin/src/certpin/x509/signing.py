@@ -114,8 +114,9 @@ def file_key(data: bytes, passphrase: Passphrase) -> FileKey:
 def _load(data: bytes, passphrase: Passphrase) -> FileKey:
     """Return the private key in PEM, DER or PKCS#12 data.
 
-    The function ``passphrase`` is called only if the key can't be read without its result: if it is
-    encrypted, or if the data may be PKCS#12, of which that isn't known.
+    The function ``passphrase`` is called only if no key can be read without a passphrase. For PEM,
+    the key must also be an encrypted one. Other data may be encrypted PKCS#12, which can't be
+    distinguished from data without a key.
     """
     pem = b"-----BEGIN " in data
     key, encrypted = _try(data)
@@ -139,10 +140,11 @@ def _load(data: bytes, passphrase: Passphrase) -> FileKey:
 
 
 def _try(data: bytes, *secret: bytes) -> tuple[FileKey | None, bool]:
-    """Return the private key in ``data``, and whether a key needs a passphrase.
+    """Return the private key in ``data``, and True if a key can't be read without a passphrase.
 
-    The key is None if none can be read. PKCS#12 with a passphrase can't be distinguished from other
-    data.
+    The key is None if none can be read. The second value is False for PKCS#12 that needs a
+    passphrase, because such data can't be distinguished from data without a key. ``secret`` is the
+    passphrase, if there is one.
     """
     from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 

@@ -93,8 +93,9 @@ class PathFault:
     Attributes:
         certificate: the certificate with the fault.
         problem: which certificate is wrong and why, as a sentence without its full stop.
-        fix: how to mend it.
-        valid_from: if the certificate is only not valid yet, the time from which it is valid.
+        fix: advice on how to correct the fault.
+        valid_from: the time from which the certificate is valid, if the fault is that it is not
+            valid yet; otherwise ``None``.
     """
 
     certificate: Certificate
@@ -112,15 +113,15 @@ def path_fault(
     is_whole: bool = True,
     strict: bool = False,
 ) -> PathFault | None:
-    """Return the first fault for which clients refuse a path, or ``None``.
+    """Return the first fault for which clients refuse a path; ``None`` if it has no fault.
 
     Args:
         path: the certificates, each issued by the next one.
-        begin: the latest time at which every certificate has to be valid already.
+        begin: the time at which every certificate has to be valid already.
         end: the time at which no certificate may have expired. Usually equal to ``begin``; a later
-            ``begin`` allows a clock that is behind.
+            ``begin`` also accepts a certificate that is not valid yet by a clock that is behind.
         has_leaf: False if ``path`` begins with the authority that issues the leaf.
-        is_whole: False if ``path`` ends below a trust anchor that is unknown.
+        is_whole: False if ``path`` ends below its trust anchor, because the anchor is unknown.
         strict: True if the clients require the rules of ``VERIFY_X509_STRICT``.
     """
     first = 0 if has_leaf else 1
@@ -142,10 +143,11 @@ def path_fault(
 
 
 class _Problem(NamedTuple):
-    """A problem of a certificate, as the end of a sentence.
+    """A problem of a certificate: ``text`` is the end of a sentence about the certificate.
 
-    ``valid_from`` is the time from which it has the problem no longer. ``is_strict`` is True if
-    only clients that require the rules of ``VERIFY_X509_STRICT`` refuse it.
+    If the certificate is only not valid yet, ``valid_from`` is the time from which it is valid.
+    ``is_strict`` is True if only clients that require the rules of ``VERIFY_X509_STRICT`` refuse
+    the certificate.
     """
 
     text: str
@@ -166,11 +168,11 @@ def _fix(check: _Check, problem: _Problem) -> str:
 
 @dataclass(frozen=True)
 class _Check:
-    """One certificate of a path, to be checked.
+    """The checks of one certificate of a path.
 
     Attributes:
         certificate: the certificate.
-        depth: its distance from the leaf.
+        depth: its distance from the leaf, which has the depth 0.
         below: the known authorities below it.
         above: the known certificates above it.
         is_anchor: True if it is the trust anchor of the path.
@@ -184,7 +186,7 @@ class _Check:
 
     @property
     def name(self) -> str:
-        """Words for the certificate in a message."""
+        """The subject of a message about the certificate, such as "the root … in its chain"."""
         if self.depth == 0:
             return "the certificate"
         kind = "root" if self.is_anchor else "authority"
@@ -265,7 +267,10 @@ class _Check:
         return None
 
     def _authority_problem(self) -> str | None:
-        """Return why the certificate may not issue others (RFC 5280 section 6.1.4 (k), (n))."""
+        """Return why clients don't accept the certificate as an authority; ``None`` if they do.
+
+        See RFC 5280 section 6.1.4 (k) and (n).
+        """
         from cryptography import x509
 
         usage = extension_value(self._parsed, x509.KeyUsage)
@@ -279,16 +284,19 @@ class _Check:
         return None
 
     def _is_old_root(self, usage: x509.KeyUsage | None) -> bool:
-        """Return True if OpenSSL takes a root without basicConstraints for an authority."""
+        """Return True if OpenSSL takes this root for an authority without basicConstraints.
+
+        ``usage`` is the keyUsage of the root; ``None`` if it has none.
+        """
         from cryptography import x509
 
         is_first = self._parsed.version is x509.Version.v1 and self.certificate.self_issued
         return is_first or usage is not None
 
     def _purpose_problem(self) -> str | None:
-        """Return why the certificate is not for TLS servers, or the authority of such ones.
+        """Return why the certificate can't be used for TLS servers; ``None`` if it can.
 
-        OpenSSL requires the purpose of authorities, too, if they have extendedKeyUsage.
+        For an authority with extendedKeyUsage, OpenSSL requires the purpose of TLS servers, too.
         """
         from cryptography import x509
 
@@ -312,7 +320,7 @@ class _Check:
     def _length_problem(self) -> str | None:
         """Return a problem if more authorities are below than the pathLenConstraint allows.
 
-        Self-issued ones don't count (RFC 5280 section 4.2.1.9).
+        Self-issued authorities don't count (RFC 5280 section 4.2.1.9).
         """
         from cryptography import x509
 
@@ -330,9 +338,10 @@ class _Check:
         return "names another issuer in its authorityKeyIdentifier than the chain has"
 
     def _constraint_problem(self) -> str | None:
-        """Return the nameConstraints that the certificate violates (RFC 5280 section 6.1.3 (b)).
+        """Return how the certificate violates nameConstraints; ``None`` if it doesn't.
 
-        Those of every authority above apply, except to self-issued authorities.
+        The nameConstraints of every authority above apply (RFC 5280 section 6.1.3 (b)). But they
+        don't apply to a self-issued authority below the trust anchor.
         """
         from cryptography import x509
 
@@ -346,7 +355,10 @@ class _Check:
         return None
 
     def _strict_problems(self) -> Iterator[str]:
-        """Yield the section of each rule that only ``VERIFY_X509_STRICT`` enforces."""
+        """Yield a text for each broken rule that only ``VERIFY_X509_STRICT`` enforces.
+
+        The text begins with the section of the rule in RFC 5280.
+        """
         yield from self._strict_authority()
         yield from self._strict_names()
         yield from self._strict_identifiers()

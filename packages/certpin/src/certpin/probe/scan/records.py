@@ -100,8 +100,8 @@ class ScannedEndpoints:
     """The endpoints that an earlier scan wrote to its output, to skip them when it is resumed.
 
     Use ``in`` to test if an endpoint was scanned. Only an eight-byte digest of each endpoint is
-    stored. In one of 4·10^7 lists of a million hosts, two endpoints have the same digest; the
-    second one is then skipped.
+    stored. If two endpoints of a list have the same digest, the second one is skipped by mistake.
+    That happens in one of 4·10^7 lists of a million hosts.
 
     Attributes:
         unanswered: the number of records with an error.
@@ -137,7 +137,7 @@ class ScannedEndpoints:
 
 
 def _read_record(text: bytes, number: int) -> tuple[int, bool]:
-    """Return the digest of the host and port in a line of a scan's output, and if it has an error.
+    """Read a line of a scan's output: return the digest of its endpoint, and if it has an error.
 
     ``number`` is the number of the line, for the error. Raises ``InputError`` if the line is not a
     result of a scan.

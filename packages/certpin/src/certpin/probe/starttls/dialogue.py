@@ -142,7 +142,7 @@ class Wire:
         self._fail(problem, fix, insecure=True)
 
     def turned_away(self, problem: str) -> NoReturn:
-        """Raise ``StartTLSError``: the server declines the connection, with or without TLS.
+        """Raise ``StartTLSError``: the server declines the connection itself, not only TLS.
 
         ``problem`` is the rest of a message that begins with "the server", such as "declined the
         connection".
@@ -260,7 +260,8 @@ def quote(data: bytes) -> str:
 def not_tls_error(protocol: Protocol, host: str, port: int) -> StartTLSError:
     """Return the error for a server that agreed to TLS, and then sent bytes that are not TLS.
 
-    They may be injected: such bytes arrive with the server's go-ahead, or a moment later.
+    An attacker may have injected them. Injected bytes arrive together with the server's consent, or
+    a moment later.
     """
     return StartTLSError(
         f"{protocol.name} STARTTLS: the server sent something other than TLS after its go-ahead",

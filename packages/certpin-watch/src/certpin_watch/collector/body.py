@@ -260,7 +260,11 @@ def parse(data: bytes, max_depth: int) -> Any:
 
 
 def _json_problem(data: bytes, exc: Exception) -> str:
-    """Return why a body is not JSON. For half of a surrogate pair, msgspec's text may be wrong."""
+    """Return why a body is not JSON, as a text for the response.
+
+    This is the text of ``exc``, the exception that msgspec raised. Only if the body contains half
+    of a surrogate pair is it a constant text, because msgspec's text may be wrong then.
+    """
     if _HALF_PAIR.search(data):
         return r"half of a surrogate pair, such as \ud800, is no character (RFC 8259, section 8.2)"
     return str(exc)

@@ -14,8 +14,9 @@
 
 A transaction that inserts a chain, a group or a sample locks the row with the quota's usage
 (``store.chains``) before it computes the free room, so that no other transaction takes the room
-meanwhile. A transaction that only increases counts waits for no lock. Rows are written in the order
-of their keys, so that two writers can't deadlock. All of it happens in the caller's transaction.
+meanwhile. A transaction that only increases the counts of stored rows does not wait for this lock.
+Rows are written in the order of their keys, so that two writers can't deadlock. All steps are done
+in the caller's transaction.
 """
 
 from __future__ import annotations
@@ -334,15 +335,15 @@ def _find_sums(
     limits: ReportLimits,
     cache: RowCache,
 ) -> dict[bytes, SumKey]:
-    """Return the daily sum that counts each report group; insert its rows if they are missing.
+    """Find the daily sum that counts the reports of each report group.
 
-    A daily sum counts the reports of a day, and does not distinguish verified chains. If the day
-    has too many sums, new sums are stored with less detail than the groups. The database is queried
-    only for groups that are not in ``cache``.
+    A daily sum counts the reports of a day with equal fields. Two rows describe these fields: a
+    *place* (host and served chain), and *traits* (all other fields but the verified chain). Missing
+    rows are inserted. If the day has too many sums, the fields have less detail than those of the
+    group. The database is queried only for groups that are not in ``cache``.
 
     Returns:
-        The numbers of the two rows that identify the sum (host with served chain, and all other
-        fields), by the key of the group.
+        The row numbers of place and traits, by the key of the group.
     """
     cached = {key: cache.of(group.hour).groups for key, group in groups.items()}
     found = {key: hour[key] for key, hour in cached.items() if key in hour}

@@ -78,8 +78,9 @@ _Number = Annotated[int, Meta(ge=0, lt=2**53)]
 class Failure(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="failure"):
     """The counted fields of a report of a failed connection. Texts are bounded; chains are DER.
 
-    ``identity`` is a digest that is equal each time that the report is sent, and ``also`` a second
-    one, or empty. Two reports with one of these digests in common are the same report.
+    ``identity`` is a digest that is equal each time that the report is sent. ``also`` is a second
+    digest; it is empty except for reports of browsers (NEL), which have no exact time. Two reports
+    with one of these digests in common are the same report.
     """
 
     identity: _Identity
@@ -103,8 +104,8 @@ class CheckIn(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="holdi
 
     In ``certpin.reports``, and so in settings and tables, its name is ``Presence``.
 
-    ``identity`` is a digest that is equal each time that the check-in is sent, and ``also`` a
-    second one, or empty.
+    ``identity`` is a digest that is equal each time that the check-in is sent. ``also`` is empty:
+    only a ``Failure`` can have a second digest.
     """
 
     identity: _Identity
@@ -138,9 +139,9 @@ class ReceivedBody(msgspec.Struct, frozen=True, gc=False, array_like=True):
 def identity(kind: str, own: str, source: str, at: datetime) -> bytes:
     """Return the identity of a report: 32 bytes that are equal each time that the report is sent.
 
-    The first bytes are the client's time in seconds (``store/identities.py``). Reports of the same
-    time are therefore neighbours in the database index, and a new one changes a page that is in
-    memory. On PostgreSQL, the reports of a day share a partition.
+    The first bytes are the client's time in seconds (``store/identities.py``). So reports of the
+    same time are neighbours in the database index, which makes their insertion fast. On PostgreSQL,
+    the identities of a day share a partition.
 
     Args:
         kind: the format of the report.

@@ -239,10 +239,11 @@ def _place(
 def own_step(step: int, host: str, shares: Counter[str], limits: ReportLimits) -> int:
     """Return the ``step`` with which ``fold`` removes details from a new report group of this host.
 
-    The result is the given ``step``, or less if the host's share has few groups in this hour.
+    The result is the given ``step``, or less if the host's share has few groups in this hour: some
+    groups with all details are reserved for each share.
 
     Args:
-        step: the step without a reserve, from 0 (all details stay) to ``LAST_STEP``.
+        step: the step for a host without a share, from 0 (all details stay) to ``LAST_STEP``.
         host: the host.
         shares: the number of groups of each share in this hour.
         limits: the limits, which know the share of a host.
@@ -295,14 +296,15 @@ def chain_fits(
 
     There is room if one of these is true:
 
-    1. The hour has room for the chain, its network reported fewer than ``OWN`` new chains of the
-       hour or less than a tenth of the hour's limit, and an eighth of the budget is still free.
-    2. Its share has fewer than ``OWN`` new chains in this hour, and the budget has room for the
-       chain.
+    1. The share has fewer than ``OWN`` new chains in the last hour, and the chain fits into the
+       budget (the maximum bytes of chains and samples).
+    2. The limit on new chains in an hour is not reached; the network reported only a small part of
+       this limit (or fewer than ``OWN`` chains); and an eighth of the budget stays free.
 
-    For hosts without a policy, the hour and the budget have a quarter of the limits. So invented
-    chains for one host can't keep out the chains of another host, and one network can't keep out
-    the chains of others. Reports of a chain that is not stored are counted without it.
+    For hosts without a policy (``share`` is empty), only the second condition counts, and the hour
+    and the budget have a quarter of their limits. So invented chains for one host can't keep out
+    the chains of another host, and one network can't keep out the chains of others. If there is no
+    room, the reports of the chain are still counted, without the chain.
 
     Args:
         share: the share of the chain's host, or empty.

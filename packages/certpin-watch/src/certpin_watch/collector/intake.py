@@ -82,7 +82,7 @@ class Intake(Protocol):
     def is_ready(self) -> bool:
         """Return False if it is known that reports can't be made durable at present, else True.
 
-        Failures of the store don't count, because readiness checks the store separately.
+        Failures of the store don't count: the service's readiness check tests the store separately.
         """
 
     @property
@@ -109,12 +109,18 @@ class StoreIntake:
         return self._batcher.put(body)
 
     def is_ready(self) -> bool:
-        """Return True: this intake needs only the store, which readiness checks separately."""
+        """Return True always.
+
+        This intake needs only the store, which the service's readiness check tests separately.
+        """
         return True
 
     @property
     def trouble(self) -> str:
-        """An empty text: the pages report the failures of the store themselves."""
+        """Always empty, because this intake is always ready.
+
+        Pages show a failure of the store by other means (``Store.health``).
+        """
         return ""
 
     def start(self) -> None:

@@ -3,8 +3,8 @@
 nats-py does two things in an unsafe way, which this module replaces:
 
 - It speaks clear text, password included, with a ``tls://`` server that does not ask for TLS.
-- It takes the header ``Status`` of a stored message for a status of the server. A client that may
-  publish could therefore write messages that are never delivered, acknowledged or deleted.
+- It treats the header ``Status`` of a stored message as a status of the server. So a NATS client
+  with the right to publish could write messages that are never delivered, acknowledged or deleted.
 
 Reports are durable when JetStream has stored them. Concurrent reports are sent in one message, and
 several messages at the same time. The ``Nats-Msg-Id`` of a message is the digest of its reports'
@@ -289,7 +289,9 @@ async def ensure_stream(stream: JetStreamContext, settings: CollectorSettings) -
 
 
 async def open_stream(stream: JetStreamContext, watch: Watch) -> None:
-    """Create the stream of reports if it is missing, or check it; log if it was deleted.
+    """Check the stream of reports; create it if it is missing.
+
+    If the stream existed before and was deleted, this is logged.
 
     Raises:
         UnsafeStreamError: the existing stream could drop reports.
@@ -318,7 +320,9 @@ def _warn_of_lost_stream(watch: Watch) -> None:
 def _check_stream(config: StreamConfig) -> None:
     """Check that the stream can't drop messages that are not counted yet.
 
-    A limit on its size can drop the oldest messages, and ``max_age`` those that wait too long.
+    A full stream may drop its oldest messages (``discard old``); ``max_age`` drops messages that
+    wait too long; and a stream in memory loses its messages when the server stops. Such streams are
+    refused. So is a stream that keeps messages after they were acknowledged.
 
     Raises:
         UnsafeStreamError: the stream can drop messages.
@@ -380,7 +384,11 @@ class JetStreamIntake:
         await self._batcher.put(body)
 
     def is_ready(self) -> bool:
-        """Return True if the connection is open, and the stream existed when it was last used."""
+        """Return True if reports can be published, as far as is known.
+
+        That is, the connection to the NATS server is open, and the last use of the stream did not
+        show that the stream is missing or can't store messages.
+        """
         return self._stream is not None and not self._missing.is_set() and self._is_connected()
 
     @property

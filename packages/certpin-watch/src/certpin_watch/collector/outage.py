@@ -93,7 +93,7 @@ class Outage:
         self.end()
 
     def record(self, exc: BaseException) -> None:
-        """Record why NATS cannot be used, and log it if this outage did not have the reason yet."""
+        """Record why NATS cannot be used. Log the reason if it is the first time in this outage."""
         if _LOGIN in self._logged and isinstance(exc, _CLOSED):
             return  # the server closes the connection after it has refused the login
         reason = describe_failure(exc)
@@ -115,10 +115,10 @@ class Outage:
 
 
 def ignore_eof_warning(record: logging.LogRecord) -> bool:
-    """Return False for a warning of asyncio about each end of a TLS connection of nats-py.
+    """Return False for a harmless warning of asyncio about nats-py, so that it is not logged.
 
-    nats-py begins TLS on a connection without it, so that ``StreamReaderProtocol`` of asyncio does
-    not notice TLS. The warning has no consequence. This is a filter of a logger.
+    This is a filter for the logger of asyncio. asyncio logs the warning at the end of each TLS
+    connection of nats-py, because nats-py begins TLS on a connection that was opened without TLS.
     """
     return not record.getMessage().startswith("returning true from eof_received() has no effect")
 

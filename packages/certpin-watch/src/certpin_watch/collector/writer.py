@@ -54,8 +54,9 @@ _log = logging.getLogger("certpin.watch.collector")
 async def run(watch: Watch, stop: asyncio.Event, needs: Needs | None = None) -> None:
     """Count the reports of the stream until ``stop`` is set.
 
-    If the settings name no NATS server, return at once. If earlier settings named one, the database
-    still has the length of its queue for the pages: a length of 0 is deleted first.
+    If the settings name no NATS server, return at once. In that case, first delete the stored
+    numbers of waiting messages that are 0: earlier settings may have named a server, and pages
+    would still show its empty queue. Numbers above 0 stay, because these messages were not counted.
 
     Args:
         watch: the settings, the store, the pin files and the clock.
@@ -290,10 +291,10 @@ def save_queue(watch: Watch, state: QueueState) -> None:
 
 
 def _forget_queues(store: Store) -> None:
-    """Delete the stored queue lengths of NATS streams in which no message waits. Never raises.
+    """Delete the stored numbers of waiting messages that are 0. Log an error instead of raising it.
 
-    Call it if the settings name no stream, so that pages and alerts don't show a queue that is not
-    used any more.
+    Call this if the settings name no NATS server, so that pages and alerts don't show an empty
+    queue that is not used any more.
     """
     try:
         with store.write() as connection:

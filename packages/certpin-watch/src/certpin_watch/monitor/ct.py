@@ -41,8 +41,8 @@ def read_event(environment: Mapping[str, str], now: datetime) -> LoggedRow | Non
 
     Args:
         environment: the variables that certspotter sets.
-        now: the current time. If the certificate can't be read, its expiry is assumed from this
-            time.
+        now: the current time. If certspotter does not give the expiry of the certificate, the
+            longest possible lifetime from this time on is assumed.
 
     Returns:
         A row for the store; None if the event is not about a certificate.
@@ -87,10 +87,11 @@ def _chain_fields(certificates: tuple[Certificate, ...]) -> dict[str, Any]:
 
 
 def _watch_item_fields(environment: Mapping[str, str], now: datetime) -> dict[str, Any]:
-    """Return the key, names and expiry for a row, if certspotter saved no certificate.
+    """Return the key, names and expiry for a row if certspotter saved no certificate.
 
-    It saves none with its option ``-no_save``. The host names are then unknown. They are taken from
-    the watch item, the line in certspotter's list of domains that matched the certificate.
+    That is so with certspotter's option ``-no_save``. Then the host names in the certificate are
+    unknown. Instead, the row gets the *watch item*: the line in certspotter's list of domains that
+    matched the certificate.
     """
     end = int((now + _MAX_LIFETIME).timestamp())
     with suppress(ValueError):

@@ -146,9 +146,10 @@ class PolicyEvidence:
         return shlex.quote(str(self.monitored.pin_set.path))
 
     def situation(self, views: Iterable[ServerView] | None = None) -> Situation:
-        """Return the input of certpin's checks of key rotations, for this policy.
+        """Return a ``Situation``: the input of certpin's checks of key rotations, for this policy.
 
-        The object contains pins, versions, time, and the chains that the servers present.
+        It contains the pins, the versions that clients may still hold, the time, and the chains
+        that the servers present.
 
         Args:
             views: the states of the servers with the chains to check; None for all servers with a
@@ -318,7 +319,10 @@ class _Views:
         self._chains = load_chains(connection, digests)
 
     def of(self, target: Target) -> Iterable[ServerView]:
-        """Yield the confirmed states of a target's server, by address and probing location."""
+        """Yield the states of a target's server, one for each address and location.
+
+        Only states that more than one probe saw are included (``debounce``).
+        """
         for confirmed in self._confirmed.get(target.key, ()):
             if confirmed.row.location in target.locations:
                 yield self._view(target, confirmed)

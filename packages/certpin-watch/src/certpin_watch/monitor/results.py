@@ -385,7 +385,11 @@ class ResultBuilder:
         )
 
     def indexes(self, chain: Chain | None) -> tuple[int, ...]:
-        """Add the certificates of a chain to the result, each once, and return their indexes."""
+        """Add the certificates of a chain to the result, and return their indexes in its list.
+
+        A certificate that the result already has is not added again. The indexes are empty if
+        ``chain`` is None.
+        """
         ders = (certificate.der for certificate in chain.certificates) if chain else ()
         return tuple(self._indexes.setdefault(der, len(self._indexes)) for der in ders)
 

@@ -102,7 +102,7 @@ def _try_round(scheduler: Scheduler) -> int | None:
 
 
 class LostLeaseError(Exception):
-    """Another process has taken over the lease, a row in the store: only its holder may probe."""
+    """The process lost the lease, which is the right to probe, so it must not store results."""
 
 
 class Scheduler:
@@ -224,9 +224,11 @@ class Scheduler:
 
 
 def first_round(settings: MonitorSettings) -> timedelta:
-    """Return the time after which a new process has probed each target, or another process has.
+    """Return the time from the start of a process until every target should have been probed.
 
-    The lease of a process that was killed ends first. Probes that were missed are due at once.
+    The new process probes the targets, or another one that has the lease. If a killed process has
+    the lease, no target is probed until the lease ends; then all missed probes are due at once. The
+    result is at least the interval between two probes of a target.
     """
     return max(settings.interval, timedelta(seconds=_lease_seconds(settings) + MAX_PAUSE))
 

@@ -40,9 +40,8 @@ class LastProbe:
         slot: the planned time of the probe, in Unix seconds.
         at: the actual time of the probe, in Unix seconds.
         count: how many consecutive probes, up to this one, had the same result.
-        changes: the number of consecutive earlier results, directly before the current one, of
-            which each was observed by a single probe only. If this is not 0, the server kept
-            changing.
+        changes: how many results directly before the current one had only one probe each. If this
+            is not 0, the result changed with each of these probes.
         unreachable: True if the server was unreachable.
     """
 
@@ -171,10 +170,13 @@ def _runs(rows: Sequence[SightingRow]) -> list[SightingRow]:
 
 
 def _is_believed(runs: list[SightingRow], at: int, recent: int) -> bool:
-    """Return True if the sighting ``runs[at]`` is confirmed by more than one probe.
+    """Return True if the sighting ``runs[at]`` is confirmed (see ``debounce``).
 
-    One of these must be true: it is the last sighting with at least two consecutive probes, and the
-    address is still probed; or its result occurs in several sightings.
+    One of these must be true:
+
+    1. It is the last sighting with at least two consecutive probes, and the address is still
+       probed.
+    2. Its result occurs in several sightings.
 
     Args:
         runs: the sightings of one location and address, by time.
@@ -254,11 +256,11 @@ def _latest(
 
 
 def _is_new(result: ProbeResult, rows: Iterable[SightingRow], now: int) -> bool:
-    """Return True if a result was not stored before.
+    """Return True if a result is to be stored, because no result of the same or a later probe is.
 
-    Its slot (the planned time of the probe) must be later than the slots of the stored sightings. A
-    result with a slot in the future is not new. If a stored sighting has a slot in the future, it
-    was stored before the clock was set back, and is ignored.
+    That is, its slot (the planned time of the probe) must be later than the slots of the current
+    sightings, and not in the future. A sighting with a slot in the future is ignored: it was stored
+    before the clock was set back.
 
     Args:
         result: the result.
@@ -318,10 +320,11 @@ def _is_same(before: SightingRow, row: SightingRow) -> bool:
 
 
 def _changes(ended: list[SightingRow]) -> int:
-    """Return the number of consecutive results, including the last, that a single probe observed.
+    """Return the ``changes`` of a new sighting: how many sightings before it had only one probe.
 
-    ``ended`` are the sightings that end now. The result is 0 if at least two probes observed each
-    of them. A larger number means that the server keeps changing.
+    Only sightings directly before the new one count, without a longer one in between. ``ended`` are
+    the sightings that the new one replaces. The result is 0 if each of them had at least two
+    probes. A larger number means that the server keeps changing.
     """
     return max((row.changes + 1 for row in ended if row.count < CONFIRMED), default=0)
 

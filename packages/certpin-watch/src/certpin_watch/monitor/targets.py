@@ -148,9 +148,10 @@ def distinct_targets(policies: Iterable[MonitoredPolicy]) -> tuple[Target, ...]:
 
 
 def server_words(targets: Iterable[Target], host: str) -> list[str]:
-    """Return the arguments with which a command connects to the first of these servers of a host.
+    """Return arguments that make a command, such as ``certpin check``, connect to a host's server.
 
-    That is the host itself if no target has it.
+    They are the host (with its port if needed) and options. The server is the first one of the
+    host in ``targets``. If there is none, the result is only the host.
     """
     target = next((target for target in targets if target.host == host), None)
     if target is None:

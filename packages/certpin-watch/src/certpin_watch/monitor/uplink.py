@@ -57,8 +57,8 @@ class ServiceError(CertpinError):
         kind: the type of the failure. "refused": the service doesn't accept the token.
             "misdirected": the address is not that of the service, or its certificate or pins don't
             match. "rejected": the service can't read this request. "large": the request is too
-            large for the service, or for a proxy before it. "away": the service is unreachable, or
-            answers with an error; another attempt may succeed.
+            large for the service, or for a proxy in front of it. "away": the service is
+            unreachable, or answers with an error; another attempt may succeed.
         retry_after: the seconds that the service asks to wait; 0 if its response has none.
     """
 

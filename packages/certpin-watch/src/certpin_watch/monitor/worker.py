@@ -76,8 +76,8 @@ async def work(
         events: the callbacks for events.
 
     Raises:
-        ConfigError: the service refuses the token; or the first request shows that the address or
-            the certificate is wrong. Waiting would not help.
+        ConfigError: the service refuses the token; or, before its first response, a request fails
+            for a reason that would remain, such as a wrong address or certificate.
     """
     worker = _Worker(link, stop, window, events or WorkerEvents())
     if needs is not None:
@@ -204,7 +204,8 @@ class _Worker:
             The response; None if the worker is stopped first.
 
         Raises:
-            ConfigError: the service refuses the token, or a retry can't help.
+            ConfigError: the service refuses the token; or, before its first response, a request
+                fails for a reason that would remain, such as a wrong certificate.
             ServiceError: the service rejects the request, and ``once`` is True.
         """
         backoff = Backoff()
@@ -226,7 +227,8 @@ class _Worker:
         """Report a failed request to the service through the event callbacks, as a problem.
 
         Raises:
-            ConfigError: another attempt can't help.
+            ConfigError: the service refuses the token; or the service has not responded yet, and
+                the reason of the failure would remain. Nothing is reported then.
         """
         self.is_connected = False
         if exc.kind == "refused" or (exc.kind != "away" and not self._answered):

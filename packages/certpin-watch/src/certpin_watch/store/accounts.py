@@ -192,7 +192,7 @@ class Token:
         id: the public part of the token.
         name: the name that its creator gave it.
         secret: Argon2's encoded hash of the secret part.
-        scopes: the permitted actions; for a worker, its location.
+        scopes: the permitted actions. A worker's token has one scope, which names its location.
         made_by: the name of the user who created it.
         made_at: when it was created. This and all other times are in seconds since 1970.
         until: when it expires; None if it doesn't.

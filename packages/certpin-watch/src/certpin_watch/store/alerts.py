@@ -52,13 +52,14 @@ class AlertRow:
         last_at: when the problem was last seen.
         clients: the number of affected clients; None if unknown.
         gone_at: when the problem was no longer detected; None if it is still detected.
-        told_at: when a message about the alert was last due; None if none was.
+        told_at: when a message about the alert last became due; None if none did.
         told_clients: the number of affected clients at ``told_at``.
-        peak: the severity at ``told_at``; for a silenced alert, the worst one since then; for an
-            acknowledged alert, the lowest one since then.
+        peak: the severity at ``told_at``. If the problem becomes worse than ``peak``, a message is
+            due. While the alert is silenced, ``peak`` rises if the problem becomes worse. While the
+            alert is acknowledged, ``peak`` falls if the problem becomes less severe.
         highest: the highest severity that a message about the alert had.
         quiet: why no messages are sent: "silenced" or "maintenance"; empty if they are sent.
-        flaps: how often the problem returned soon after its alert resolved.
+        flaps: how often in succession the problem returned soon after its alert resolved.
 
     The comment at the table ``ALERTS`` describes the other fields.
     """
@@ -140,7 +141,8 @@ class DeliveryRow(NamedTuple):
     """A message to a notification service about an event of an alert.
 
     ``event`` and ``alert`` are row numbers. ``what`` is the kind of event, such as "opened". The
-    message became due at ``at`` (seconds since 1970), and ``attempts`` to send it were made so far.
+    message became due at ``at`` (seconds since 1970). ``attempts`` is the number of attempts to
+    send it so far.
     """
 
     id: int
@@ -161,9 +163,10 @@ def is_worse(one: Severity, other: Severity) -> bool:
 
 
 def last_end(now: int, longest: timedelta) -> int:
-    """Return the latest time at which a silence may end: the maximum duration after ``now``.
+    """Return the latest time at which a silence can end, in seconds since 1970.
 
-    Times are in seconds since 1970. A silence that ends later is not valid.
+    ``now`` is in seconds since 1970, and ``longest`` the maximum time from ``now`` on. A silence
+    that ends later has no effect.
     """
     return now + int(longest.total_seconds())
 
@@ -302,11 +305,11 @@ def add_deliveries(
 
 
 def due_deliveries(connection: Connection, service: str, now: int) -> tuple[DeliveryRow, ...]:
-    """Return the messages that may be sent to a notification service now, the oldest first.
+    """Return the messages to send to a notification service now, the oldest first.
 
-    Messages about one alert are sent in order: while a message waits for its next attempt, the
-    later ones wait, too. A message is also due if its next attempt is too far in the future,
-    because then it was stored while a clock ran ahead.
+    A message is returned when the time of its next attempt has come. A time that is too far in the
+    future is ignored, because it was stored while a clock ran ahead. Messages about one alert are
+    sent in order: while one of them waits for its next attempt, the later ones wait, too.
     """
     table = TELLINGS.c
     rows = connection.execute(
@@ -348,8 +351,14 @@ def record_delivered(
 ) -> None:
     """Record that a notification service accepted these messages.
 
-    All other messages that wait for this service become due now. ``incident`` is the key of the
-    incident that the messages belong to, at a service such as PagerDuty; empty if there is none.
+    All other messages that wait for this service become due now, because the service works.
+
+    Args:
+        connection: a transaction that may write.
+        rows: the messages; all are for the same service.
+        now: in seconds since 1970.
+        incident: the service's key of the incident that the messages belong to, if the service
+            has incidents (PagerDuty, for example); else empty.
     """
     table = TELLINGS.c
     ids = [row.id for row in rows]
@@ -396,9 +405,9 @@ def _record_deliveries(
 def give_up_removed(
     connection: Connection, services: Collection[str], now: int
 ) -> Mapping[str, int]:
-    """Give up the unsent messages of notification services that are not in the settings any more.
+    """Give up unsent messages to notification services that are not in the settings any more.
 
-    The alerts record that in their histories.
+    These messages are never sent. Each is recorded in the history of its alert.
 
     Args:
         connection: a transaction.
@@ -406,7 +415,7 @@ def give_up_removed(
         now: in seconds since 1970.
 
     Returns:
-        The number of messages of each service that were given up.
+        The number of messages that were given up, by service.
     """
     table, problem = TELLINGS.c, "it is not in the settings any more"
     rows = connection.execute(
@@ -441,10 +450,10 @@ def failing_services(connection: Connection, now: int) -> Mapping[str, str]:
 
 
 def known_incidents(connection: Connection, rows: Sequence[DeliveryRow]) -> dict[int, str]:
-    """Return the incident at a notification service that each alert of these messages belongs to.
+    """Return the key of the incident of each alert that these messages are about.
 
-    The result maps the ID of an alert to the key of the incident. Alerts without an incident are
-    left out.
+    An incident is an object of a notification service such as PagerDuty, and can have several
+    alerts. The result maps the ID of an alert to the key. Alerts without an incident are left out.
     """
     table = TELLINGS.c
     numbers = sorted({row.alert for row in rows})
@@ -457,12 +466,12 @@ def known_incidents(connection: Connection, rows: Sequence[DeliveryRow]) -> dict
 
 
 def count_others_open(connection: Connection, row: DeliveryRow, incident: str) -> int:
-    """Count the other open alerts that belong to an incident at a notification service.
+    """Count the open alerts of an incident at a notification service, except one alert.
 
     Args:
         connection: a transaction.
-        row: a message to the service. Its alert is not counted.
-        incident: the key of the incident.
+        row: a message to the service. The alert that it is about is not counted.
+        incident: the service's key of the incident, which can have several alerts.
     """
     table = TELLINGS.c
     return int(
@@ -489,9 +498,10 @@ def alert_keys(connection: Connection, numbers: Iterable[int]) -> list[str]:
 
 
 def standing_alerts(connection: Connection, service: str, after: int = 0) -> tuple[AlertRow, ...]:
-    """Return the open alerts for which a notification service has accepted a message.
+    """Return open alerts about which a notification service has accepted a message.
 
-    These are at most ``MAX_STANDING`` alerts, with the lowest IDs that are greater than ``after``.
+    The result is in the order of their IDs, and has at most ``MAX_STANDING`` alerts. To get the
+    following ones, pass the last ID as ``after``: only alerts with a greater ID are returned.
     """
     table = TELLINGS.c
     delivered = select(table.alert).where(table.service == service, table.told_at.is_not(None))

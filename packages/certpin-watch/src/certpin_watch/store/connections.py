@@ -54,8 +54,8 @@ _CONNECTION_SETTINGS = (
 def sqlite_engine(url: URL, folder: Path | None) -> Engine:
     """Return an SQLAlchemy engine for an SQLite file. The file is not opened yet.
 
-    A warning is logged if every user with access to the folder can read or change the file: SQLite
-    gives its mode to the files that it creates beside it.
+    A warning is logged if every user of the machine can read or change the database file, or one of
+    the two files that SQLite creates beside it (``-wal`` and ``-shm``).
 
     Args:
         url: the address, as in ``sqlite:///watch.db``.
@@ -231,8 +231,8 @@ def _check_postgresql(url: URL) -> None:
     """Check the address of a PostgreSQL database.
 
     Raises:
-        ConfigError: a password with an @ in it makes the address ambiguous, or the address permits
-            an unencrypted connection to another machine, or names an unknown mode of a pooler.
+        ConfigError: the address contains two @; or it has no ``sslmode`` and is not local; or its
+            option for a connection pooler (such as PgBouncer) has an unknown value.
     """
     if "@" in (url.host or ""):
         # The host is not shown, because it is the rest of a password.

@@ -133,9 +133,10 @@ class Store:
 
 
 class OpenFile:
-    """The SQLite file that this process has open, to notice that its path has another one, or none.
+    """Notices if the SQLite file that this process has open was deleted, moved or replaced.
 
-    SQLite itself would go on to write into a deleted file, and all that would be lost.
+    SQLite itself does not notice: it continues to write into a deleted file, and the new data is
+    lost.
     """
 
     def __init__(self, path: Path) -> None:
@@ -144,15 +145,18 @@ class OpenFile:
         self._logged = False
 
     def note(self, *_: object) -> None:
-        """Remember the file at the path, when the first connection to it was made."""
+        """Remember which file is at the path. Call this when a connection was made.
+
+        Only the first call has an effect.
+        """
         if self._opened is None:
             self._opened = self._identity()
 
     def check(self) -> None:
-        """Check that the path still has the file that was opened.
+        """Check that the file at the path is still the one that ``note`` remembered.
 
         Raises:
-            StoreError: the file was deleted, moved or replaced.
+            StoreError: that file was deleted, moved or replaced.
         """
         if self._opened is None or self._identity() == self._opened:
             self._logged = False
@@ -353,7 +357,11 @@ def translated_errors() -> Iterator[None]:
 
 
 def _error_of(exc: Any) -> StoreError:
-    """Return the ``StoreError`` for an exception of a driver, with its cause if that is known."""
+    """Return the ``StoreError`` for an exception of a database driver.
+
+    ``reason_of`` classifies the exception. If libpq's message gives a more exact cause, such as a
+    wrong password, the error describes this cause.
+    """
     reason = reason_of(exc)
     if reason == "address":
         problem, fix = REASONS[reason]
@@ -400,9 +408,9 @@ def _redact(exc: DBAPIError) -> None:
 class StoreHealth:
     """Whether the store works, from the results of this process's reads and writes. Thread-safe.
 
-    A full disk can still be read, and small writes may succeed there while large ones fail. Damage
-    that a read or a write found is permanent: nothing is written afterwards.
-    ``schema.check_tables`` tests more.
+    A failed write counts for a while even if later writes succeed: on a full disk, small writes can
+    succeed while large ones fail. If a read or a write finds damage, this process writes nothing
+    any more. This class makes no tests of its own; ``schema.check_tables`` does.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -13,8 +13,9 @@ no partitions: there, rows are deleted.
 - ``report_identities_rest`` has reports of days without a partition, because the clients' clocks
   were far off.
 
-A report is late if it arrived ``LATE`` seconds or more after the client's time. A late report also
-has a second identity without its day, which outlives the partition.
+A report is late if it arrived ``LATE`` seconds or more after the client's time. Its identity is in
+the partition of an earlier day, which is dropped too early to recognise all repeats. So a late
+report also has a second identity, which contains no day, and is stored in the partition for these.
 """
 
 from __future__ import annotations
@@ -125,9 +126,13 @@ def delete_expired(
 def excess_before(connection: Connection, max_identities: int, now: int) -> int:
     """Return the arrival time before which report identities are deleted if too many are stored.
 
+    The numbers of identities that ``HourCount`` stored for each hour are added up, the newest
+    first, until the sum exceeds ``max_identities``, or an hour has the number 0, because its
+    identities were deleted before. The result is the end of this hour, but not later than an hour
+    before ``now``.
+
     Returns:
-        Seconds since 1970; 0 if at most ``max_identities`` are stored, and no stored hour was
-        emptied for this reason before.
+        Seconds since 1970; 0 if there is no such hour, so that all identities are kept.
     """
     hours, kept = IDENTITY_HOURS.c, 0
     newest = select(IDENTITY_HOURS).where(hours.hour <= now).order_by(hours.hour.desc())
@@ -148,15 +153,16 @@ def _delete(connection: Connection, table: Table, before: int, batch: int) -> in
 
 
 class HourCount:
-    """A callable that counts the report identities of one hour per call, and stores the number.
+    """A callable that counts the identities of the reports that arrived in one hour.
 
-    The hours are those of arrival. Hours without a stored number are counted. The last hours with a
-    number are counted again, because late reports may have been added to them.
+    Each call counts the next hour, and stores the number. The first call begins an hour before the
+    last hour with a stored number, because some of its reports may have been stored later.
 
     Args:
-        since: identities that arrived before this second are not counted.
-        now: seconds since 1970.
-        waits: seconds for which reports wait in a queue before they are stored.
+        since: hours before this time are not counted. In seconds since 1970.
+        now: the current time, in seconds since 1970.
+        waits: for how many seconds reports wait in a queue before they are stored. The first call
+            begins earlier by this time.
     """
 
     def __init__(self, since: int, now: int, waits: int) -> None:
@@ -219,10 +225,9 @@ def create_next_partition(connection: Connection, now: int) -> int:
 
 
 def drop_expired_partition(connection: Connection, past: int, max_identities: int, now: int) -> int:
-    """Drop the oldest daily partition of report identities if none of its rows has to be kept.
+    """Drop the oldest daily partition of report identities if all of its rows can be deleted.
 
-    A row does not have to be kept if it has expired, or if so many newer identities are stored that
-    it exceeds ``max_identities``.
+    A row can be deleted if it has expired, or if ``max_identities`` newer ones are stored.
 
     Args:
         connection: a transaction that may write.

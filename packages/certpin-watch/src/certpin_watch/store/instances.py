@@ -17,8 +17,9 @@ Only instances that run count: a row expires ``InstanceFiles.alive_for`` seconds
 last stored it, and an instance that stops deletes it. NOT prevented: if all instances that know a
 host stop, the others take it for removed, and resolve its alerts.
 
-An instance is a process, with a random identity. The names of its machine and its settings file
-are only shown, because two machines can have the same ones. The rows are in ``leases``.
+An instance is a process. Its identity is a random number, because two machines can have the same
+host name and the same path of the settings file. These names are only shown to users. The files of
+the instances are stored as rows of the table ``leases``.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ class InstanceFiles:
     Attributes:
         process: a random identity (``Watch.process``).
         place: the machine and the settings file, for users.
-        alive_for: the seconds without contact after which the instance counts as stopped.
+        alive_for: for how many seconds the instance counts as running after it last stored its
+            files.
         settings: a digest of the settings that decide about hosts, rules and messages.
         pin_sets: the version of each pin set, and a digest of its files, by the pin set's name.
     """
@@ -103,10 +105,11 @@ class FileComparison:
 
 
 class Deference:
-    """Decides when an instance with older files leaves a lease to one with newer files.
+    """Decides when an instance with outdated files leaves a lease to one with newer files.
 
-    It does so for ``seconds``. If the lease is still free then, the newer instance does not work,
-    and the older one may have the lease ``_TIMES`` as long. Then the newer one gets another chance.
+    For ``seconds``, the outdated instance must not have the lease, so that the newer one can take
+    it. If the newer one doesn't (perhaps it has failed), the outdated instance is allowed to have
+    the lease for ``_TIMES`` times ``seconds``. After that, both periods begin again.
     """
 
     def __init__(self, seconds: int) -> None:
@@ -114,7 +117,12 @@ class Deference:
         self._since: int | None = None
 
     def may_hold(self, now: int, *, is_outdated: bool) -> bool:
-        """Return True if this instance may take or keep the lease now, in seconds since 1970."""
+        """Return True if this instance may take or keep the lease now.
+
+        Args:
+            now: seconds since 1970.
+            is_outdated: ``FileComparison.is_outdated``. If False, the result is always True.
+        """
         if not is_outdated:
             self._since = None
             return True
@@ -198,7 +206,8 @@ def _differences(mine: InstanceFiles, theirs: InstanceFiles) -> Iterator[str]:
 def _is_newer(theirs: InstanceFiles, mine: InstanceFiles) -> bool:
     """Return True if another instance has a newer pin set, no older one, and the same settings.
 
-    With other settings it might not probe or evaluate at all.
+    The settings must be the same because they can disable probes and alerts: then the other
+    instance would not do the work that this one leaves to it.
     """
     if theirs.settings != mine.settings or theirs.pin_sets.keys() != mine.pin_sets.keys():
         return False

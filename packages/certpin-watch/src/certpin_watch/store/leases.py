@@ -11,12 +11,14 @@ differ and processes are suspended, so a holder must follow three rules:
 NOT checked: that the machines' clocks agree to within ``MARGIN`` seconds. If they don't, two
 processes may work at the same time for a while. Then only ``confirm`` prevents double writes.
 
-The lease of a probe job has the digest of target and location as its name. A slot is the time for
-which a probe was planned. The holder of such a lease is the text ``SLOT TOKEN/PROCESS`` while a
-worker has the job, and ``SLOT`` with a space behind it when the result is stored. When the lease
-has ended, the job can be claimed. A lease that ends later than a correct clock can have written was
-taken while a clock ran ahead. The functions for jobs get the latest valid end as ``latest``, in
-seconds since 1970, and ignore a lease that ends later.
+A probe job has a lease, too. Its name has the job's identity: the digest of target and location.
+Its column ``holder`` has the *slot*, which is the planned time of the probe, then a space, and
+``TOKEN/PROCESS`` of the worker that has the job; nothing follows the space if the job is done.
+Another worker can claim the job when the lease has ended.
+
+If a clock runs ahead, a lease may end far in the future. The functions for jobs get the latest time
+at which a valid lease can end as ``latest``, in seconds since 1970. They ignore a lease that ends
+later.
 """
 
 from __future__ import annotations
@@ -160,8 +162,9 @@ class WorkerIdentity(NamedTuple):
     def holder(self, slot: int | str = "") -> str:
         """Return the text for the column ``holder`` of a probe job's lease that this worker has.
 
-        ``slot`` is the planned time of the job, in seconds since 1970, and begins the text. Without
-        a slot, the text is a space and the worker.
+        The text is the slot (the planned time of the job, in seconds since 1970), a space, and the
+        worker. Without a slot, the result is only the space and the worker: the column of each
+        lease of the worker ends with this text.
         """
         return f"{slot} {self.token}/{self.process}"
 
@@ -178,7 +181,7 @@ def lock_jobs(connection: Connection) -> None:
     """Prevent other processes from changing leases of probe jobs until this transaction ends.
 
     Without this lock, two transactions could deadlock, because each changes several rows, in an
-    order that the database chooses. (SQLite has only one writer.)
+    order that the database chooses. On SQLite, which has only one writer, this does nothing.
     """
     advisory_lock(connection, b"certpin watch jobs")
 
@@ -186,8 +189,9 @@ def lock_jobs(connection: Connection) -> None:
 def leased_jobs(connection: Connection, now: int, latest: int) -> set[str]:
     """Return the identities of the probe jobs that no worker can claim at ``now``.
 
-    A worker has these jobs, or their last probe is done. ``now`` is in seconds since 1970.
-    Leases that end after ``latest`` are ignored, because a wrong clock wrote them.
+    A job can't be claimed while a worker has it, and for some time after its last probe. ``now`` is
+    in seconds since 1970. Leases that end after ``latest`` are ignored, because a wrong clock wrote
+    them.
     """
     chosen = select(LEASES.c.name).where(_is_job(), LEASES.c.until > now, LEASES.c.until <= latest)
     return {name.removeprefix(PROBES) for name in connection.execute(chosen).scalars()}
@@ -313,10 +317,10 @@ def _held_by(worker: WorkerIdentity) -> ColumnElement[bool]:
 
 
 def _is_done(holder: ColumnElement[str]) -> ColumnElement[bool]:
-    """Return an SQL condition that is true if a probe job is already done for its planned time.
+    """Return the SQL condition that is true if a probe job is already done for its slot.
 
-    ``holder`` is the text that a new holder would write into the lease. The first word of the text
-    is the planned time.
+    ``holder`` is the text that a worker would write into the job's lease. It begins with the slot,
+    the planned time of the probe.
     """
     return LEASES.c.holder.endswith(" ") & holder.startswith(LEASES.c.holder)
 

@@ -32,8 +32,8 @@ class SightingRow:
     """A period (``first_at`` to ``last_at``) in which a location got equal results at one address.
 
     Attributes:
-        way: how the location connects (another address, STARTTLS, separate anchors); empty for a
-            plain connection.
+        way: how the location connects and verifies, if that is unusual: to another address, with
+            STARTTLS, or with other trust anchors; else empty.
         edge: the IP address, if each address of the host is probed separately; else empty.
         address: the address that answered last.
         outcome: "verified", "unverified" or "unreachable".
@@ -104,7 +104,8 @@ class LoggedRow:
         tbs: the digest of the signed part, equal for a certificate and its precertificate.
         kind: "certificate"; "malformed" for an entry that can't be decoded.
         key: the SHA-256 of the certificate's public key (SPKI).
-        authorities: the SHA-256 of the public keys of the certificates above it, concatenated.
+        authorities: the SHA-256 of the public key of each issuing certificate in its chain,
+            concatenated.
         names: its DNS names, with spaces between.
         issuer: the certificate's issuer.
         log: the URL of the log.
@@ -155,7 +156,7 @@ def lock_sightings(connection: Connection) -> None:
     """Prevent other processes from writing sightings until this transaction ends.
 
     Without this lock, two services that store results for one target at once could both insert a
-    row. (A lock of the table would end every vacuum of it. SQLite has only one writer.)
+    row. On SQLite, which has only one writer, this does nothing.
     """
     advisory_lock(connection, b"certpin watch sightings")
 
@@ -206,8 +207,9 @@ def write_sightings(
 
     Args:
         connection: a transaction that has called ``lock_sightings``.
-        extended: sightings with the address and times of one more probe; their count rises by one.
-        ended: sightings that are not current any more.
+        extended: stored sightings to which one more probe belongs. Their ``address``, ``slot``,
+            ``took`` and times are stored, and the number of their probes rises by one.
+        ended: stored sightings that are not current any more.
         new: sightings to insert.
     """
     if extended:
@@ -262,12 +264,13 @@ def end_other_sightings(
 
 
 def note_awaited(connection: Connection, awaited: AbstractSet[ProbeKey], now: datetime) -> None:
-    """Record since when targets have no result from a location that has to probe them.
+    """Record which targets have no result yet from a location that has to probe them.
 
     Args:
         connection: a transaction that holds the monitor's lease.
-        awaited: all of these targets, once for each location.
-        now: the current time, for targets that are new here.
+        awaited: all of these targets, once for each location. Records of other targets are deleted.
+        now: the current time. It is stored for targets that have no record yet; the others keep
+            their earlier time.
     """
     moment = int(now.timestamp())
     # A time in the future was written while the clock ran ahead.
@@ -284,9 +287,9 @@ def note_awaited(connection: Connection, awaited: AbstractSet[ProbeKey], now: da
 
 
 def awaited_since(connection: Connection) -> dict[ProbeKey, int]:
-    """Return the targets without a result, by location, and when they were first planned.
+    """Return since when each target has no result from a location, as ``note_awaited`` stored it.
 
-    The times are in seconds since 1970.
+    The result is by target and location. The times are in seconds since 1970.
     """
     columns = AWAITED.c
     rows = connection.execute(
@@ -309,8 +312,9 @@ def note_scheduled(
         connection: a transaction.
         locations: the names of the locations.
         now: the current time.
-        max_gap: seconds. After a longer pause, the location's ``since`` is set to ``now``, so that
-            it doesn't count as silent for the time in which the service did not run.
+        max_gap: seconds. If more time has passed since a location's probes were last scheduled,
+            the service did not run. Then the location's ``since`` is set to ``now``, so that it
+            doesn't count as silent for that time.
     """
     moment = int(now.timestamp())
     scheduled = {row.name: row.asked_at for row in probed_locations(connection)}

@@ -6,12 +6,13 @@ the most data loses its oldest data, repeatedly. A flood of reports evicts mostl
 reports that a few clients sent about an attack are small and stay.
 
 A sample is a stored request body with reports. Samples also have a maximum number. If a monitored
-host or pattern (a *share*) has more samples than any network, its samples are evicted: within it,
-those of the networks that sent the most. So a flood from very many networks is evicted too.
+host or pattern (a *share*) has more samples than any network, the samples of this share are
+evicted, first those from the networks that sent the most. So a flood from very many networks is
+evicted too.
 
-Data younger than ``MIN_AGE`` is never evicted: by then the alert rules have evaluated it many
-times. Data with a date further ahead than that was stored while the clock ran ahead, and does not
-count as young. If an evicted chain is reported again, it is stored again.
+Data younger than ``MIN_AGE`` is never evicted, so that the alert rules can evaluate it many times
+before. If the date of data is more than ``MIN_AGE`` in the future, the data was stored while the
+clock ran ahead, and can be evicted. If an evicted chain is reported again, it is stored again.
 """
 
 from __future__ import annotations

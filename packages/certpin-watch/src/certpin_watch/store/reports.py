@@ -53,9 +53,10 @@ _COMPILED: dict[tuple[str, str], Any] = {}
 class ReportGroup(NamedTuple):
     """A group of reports that arrived in one hour with equal fields, and are counted in one row.
 
-    The fields are those columns of ``report_groups``. ``hour`` is the first second of the hour.
-    ``served`` and ``verified`` are digests of chains. ``folded`` is above 0 if the group has less
-    detail, because a limit on groups was reached.
+    Each field is a column of the table ``report_groups``. ``hour`` is the first second of the hour.
+    ``served`` and ``verified`` are digests of chains. ``folded`` is 0 if all fields have the
+    values of the reports; else it is the ``step`` with which ``collector.grouping.fold`` removed
+    some values, because a limit on groups was reached.
     """
 
     hour: int
@@ -139,7 +140,7 @@ def _execute_many(
 ) -> None:
     """Run an SQL statement for each row, through the database driver instead of SQLAlchemy.
 
-    Every batch of reports runs such statements, and SQLAlchemy would double the time.
+    SQLAlchemy would double the time, and every batch of reports runs such statements.
 
     Args:
         connection: a transaction that may write.
@@ -237,9 +238,9 @@ def _upsert_groups(connection: Connection) -> Any:
 
 
 def count_day_sums(connection: Connection, day: int) -> int:
-    """Return the number of rows of ``day_places``, each of which counts equal reports of one day.
+    """Return the number of rows of ``day_places`` for one day.
 
-    Only rows of ``day`` are counted, which is the first second of the day, since 1970.
+    Each row counts equal reports of the day. ``day`` is its first second, since 1970.
     """
     of_day = select(func.count()).where(DAY_PLACES.c.day == day)
     return connection.execute(of_day).scalar_one()
@@ -405,13 +406,14 @@ def _upsert_check_ins(connection: Connection) -> Any:
 def new_chains_by_source(
     connection: Connection, since: int, until: int
 ) -> Iterable[tuple[str, str, int]]:
-    """Count chains that clients first reported after ``since`` and not after ``until``.
+    """Count the chains that only clients reported, by share and network.
 
-    Both are in seconds since 1970.
+    Only chains that were first reported after ``since`` and not after ``until`` are counted. Both
+    are in seconds since 1970.
 
     Returns:
-        Tuples of a share, the network that reported the chains, and
-        the number of chains.
+        Tuples of a share (a monitored host or pattern), the network that first reported the chains,
+        and the number of chains.
     """
     table = CHAINS.c
     rows = (
@@ -518,13 +520,16 @@ def record_queue(
 
 
 def recorded_messages(connection: Connection, stream: str) -> int | None:
-    """Return how many messages waited in a NATS stream when it was last seen; None if never."""
+    """Return the number of waiting messages that ``record_queue`` last stored for a NATS stream.
+
+    Return None if no number is stored.
+    """
     known = select(REPORT_QUEUE.c.messages).where(REPORT_QUEUE.c.stream == stream)
     return connection.execute(known).scalar()
 
 
 def delete_empty_queues(connection: Connection) -> None:
-    """Delete the records of NATS streams in which no message waited."""
+    """Delete the stored numbers of waiting messages that are 0 (see ``record_queue``)."""
     connection.execute(delete(REPORT_QUEUE).where(REPORT_QUEUE.c.messages == 0))
 
 

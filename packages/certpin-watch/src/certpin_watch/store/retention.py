@@ -6,10 +6,11 @@ are written in between and a failing kind doesn't stop the others. The backgroun
 kind succeeded. SQLite overwrites deleted data (``secure_delete``), and ``shrink_file`` returns free
 pages to the file system. In PostgreSQL, autovacuum makes the space of deleted rows free again.
 
-Chains and certificates are deleted when no row refers to them. So code that refers to a chain
-either inserts it in the same transaction (``ON CONFLICT DO NOTHING``), or did so in the last twelve
-hours: the row that referred to it then is kept for at least a day, and the chain with it. Chains
-that only clients reported may be deleted earlier, if the quota is nearly used up (``quota``).
+Chains and certificates are deleted when no row refers to them. So code that stores a row which
+refers to a chain must ensure that the chain exists. It either inserts the chain in the same
+transaction (``ON CONFLICT DO NOTHING``); or it has stored another row with this chain in the last
+twelve hours, which is kept for at least a day, and the chain with it. Chains that only clients
+reported can be deleted earlier, if the quota is nearly used up (``quota``).
 
 A wrong clock makes all rows expire: years of counts, and the identities that recognise a report
 that is sent again. A jump ahead looks the same as a service that was switched off for that long, so

@@ -337,8 +337,8 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
 def _open_part(part: Path) -> sqlite3.Connection:
     """Open the temporary file of ``replaced_file`` as a database, without syncs to the disk.
 
-    A crash can lose the file, but then it is not used. It is synced once, before it replaces the
-    target.
+    A crash can damage the temporary file. That does no harm, because the file is written to the
+    disk (``fsync``) before it replaces the target.
     """
     connection = sqlite3.connect(part, isolation_level=None, check_same_thread=False)
     for setting in ("journal_mode = MEMORY", "synchronous = OFF", "secure_delete = ON"):
@@ -368,7 +368,8 @@ def _store_errors() -> Iterator[None]:
 def _refuse_in_use(target: Path) -> None:
     """Check that ``target`` is not an open SQLite database.
 
-    The write-ahead log (WAL) of an open database would not fit the file that replaces it.
+    If the file of an open database were replaced, its write-ahead log (WAL) would remain, and would
+    not fit the new file.
 
     Raises:
         ConfigError: one of SQLite's files for an open database is beside it.

@@ -207,9 +207,9 @@ def _session(row: RowMapping) -> Session:
 
 @dataclass(frozen=True)
 class FailureCount:
-    """The number of failed logins from a network, or to an account, and the time of the last one.
+    """The number of failed logins from a network, or to an account.
 
-    ``last`` is that time, in seconds since 1970.
+    ``last`` is the time of the last one, in seconds since 1970.
     """
 
     count: int
@@ -245,18 +245,22 @@ def set_failures(connection: Connection, key: bytes, failures: FailureCount) -> 
 def clear_failures(
     connection: Connection, source: bytes, pair: bytes, account: bytes, at: float, last: float
 ) -> None:
-    """Record a successful login: withdraw the failures that it had counted.
+    """Subtract the failed logins that no longer count after a successful login.
 
-    The source's failures at other accounts still count: otherwise a user could guess the password
-    of an administrator, and log in to their own account before they have to wait.
+    These are the failures of the client's network at this account, and this attempt, which was
+    counted as a failure before the password was checked. Failures of the network at other accounts
+    still count: otherwise a user who guesses an administrator's password could reset the count by
+    logging in to their own account.
 
     Args:
         connection: a transaction.
-        source: a digest of the client's network.
-        pair: a digest of the network and the account's name, with the failures of both.
-        account: a digest of the account's name. One of its failures is this attempt.
+        source: a digest of the client's network, the key of its failures at all accounts.
+        pair: a digest of the network and the account's name, the key of its failures at this
+            account.
+        account: a digest of the account's name, the key of the failures of all networks.
         at: the time of this attempt, in seconds since 1970.
-        last: the time of the source's last failure before it: a login doesn't keep failures longer.
+        last: the time of the network's last failure before this attempt. It replaces ``at`` as the
+            time of the last failure.
     """
     # The order of the locks is that of an attempt.
     connection.execute(select(GUESSES.c.who).where(GUESSES.c.who == source).with_for_update())

@@ -1,8 +1,8 @@
-"""Why a connection to PostgreSQL fails: libpq's message, in words without names and values.
+"""Find out why a connection to PostgreSQL failed, and describe it without names and values.
 
-If a connection can't be made, libpq has no code, only a text. The text can contain a host, a user
-or a path, and pages and logs must not show these. So the cause is found by constant parts of the
-text, which are in libpq's source, and the server's messages in English.
+libpq gives no error code for a failed connection, only a text. The text can contain a host, a user
+or a path, and pages and logs must not show these. So this module searches the text for constant
+English phrases of libpq and of the server. For each phrase it has its own description and a fix.
 """
 
 from __future__ import annotations
@@ -100,7 +100,10 @@ _CAUSES: tuple[tuple[str, str, str], ...] = (
 
 
 def has_no_connection_left(message: str) -> bool:
-    """Return True if a connection failed because the server, role or database has too many."""
+    """Return True if libpq's message says that PostgreSQL accepts no further connection.
+
+    The server, the role or the database has the maximum number of connections then.
+    """
     return bool(re.search(_NO_CONNECTION_LEFT, message))
 
 
@@ -116,7 +119,10 @@ def connection_problem(message: str) -> tuple[str, str] | None:
 
 
 def invalid_option(message: str) -> str:
-    """Return the option of the address that a message of libpq refuses; empty if it is none."""
+    """Return the option of the address that libpq refuses, according to its message.
+
+    The result is empty if the message is not about an option.
+    """
     found = _INVALID_OPTION.search(message)
     return next(filter(None, found.groups()), "") if found else ""
 
@@ -124,7 +130,8 @@ def invalid_option(message: str) -> str:
 def check_options(url: URL) -> None:
     """Check the options in the address of a PostgreSQL database, such as ``sslmode``.
 
-    libpq refuses the values of other options when it connects.
+    NOT checked: the values of options other than ``sslmode`` and the names of files. libpq checks
+    these when it connects.
 
     Raises:
         ConfigError: libpq has no such option, ``sslmode`` has none of its values, or a file is

@@ -58,7 +58,8 @@ class Held(msgspec.Struct, frozen=True):
         known: true if the journal has a release of this version.
         alive: true if clients may still hold it, according to the journal.
         clients: the largest number of clients on one day of the last week.
-        share: their share of all clients on the last day with any report, from 0 to 1.
+        share: the share of this version among all clients that reported a version on the newest
+            day with such reports. From 0 to 1.
         last_day: the last day on which a client reported this version; null if there is none.
         unseen_days: the days since ``last_day``; null if there is none.
         fetched: when it was published for download; null if it was not.

@@ -175,7 +175,7 @@ def silences(
         connection: a connection that may read.
         now: the current time.
         longest: the longest time for which a silence is in force (``[alerts] silence``).
-        active: only silences that are in force now.
+        active: True to return only the silences that are in force now.
         before: ``next`` of the previous page; None for the first page.
         limit: the size of the page.
     """

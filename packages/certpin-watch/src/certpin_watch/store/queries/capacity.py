@@ -56,8 +56,8 @@ class Capacity(NamedTuple):
 
     Attributes:
         bytes: the bytes of samples, and of chains that only clients reported.
-        chains: the number of chains that only clients reported, for the first time in the last
-            hour.
+        chains: the number of chains that clients reported for the first time in the last hour, and
+            that no probe observed.
         groups_hour: the number of report groups of the current hour.
         groups_day: the number of report groups of the current day.
     """

@@ -145,10 +145,10 @@ def is_vouched_for(
         since: when the first report of the chain arrived, by this machine's clock. The time in a
             report is not used: its sender could choose a time at which an old certificate was
             valid.
-        until: the end of the period in which the chain was reported, by default ``since``. The
-            chain has to be valid at some time in this period: a certificate that expired after it
-            was reported was still issued. If this machine's clock is some seconds slow, a new
-            certificate is recognised some seconds later.
+        until: the end of the period in which the chain was reported, by default ``since``. It is
+            enough that the chain is valid at some time in this period. So a certificate that has
+            expired meanwhile is still recognised. If this machine's clock is slow, a new
+            certificate may become valid only after ``since``; it is recognised then.
     """
     begin, end = int(since.timestamp()), int((until or since).timestamp())
     dates = {*_dates_of_path(chain), *_trusted(roots).dates}
@@ -230,7 +230,10 @@ def _dates_of_path(chain: tuple[bytes, ...]) -> tuple[int, ...]:
 
 
 def _dates(certificates: Iterable[x509.Certificate]) -> Iterable[int]:
-    """Yield the first second in which each certificate is valid, and the first after its expiry."""
+    """Yield two times of each certificate: when it becomes valid, and when it no longer is.
+
+    The times are in seconds since 1970. A certificate with an unreadable date is left out.
+    """
     for certificate in certificates:
         with suppress(ValueError, OverflowError):  # an unreadable date: no verifier accepts it
             yield int(certificate.not_valid_before_utc.timestamp())

@@ -64,7 +64,11 @@ class ChainCount(msgspec.Struct, frozen=True):
 
 
 class Total(msgspec.Struct, frozen=True):
-    """The number of reports, and of hosts and chains in them, and the time of the last report."""
+    """Totals of the selected reports.
+
+    ``count`` is the number of reports. ``hosts`` and ``chains`` are the numbers of different hosts
+    and chains that they name. ``last_at`` is when the last one arrived; null if there is none.
+    """
 
     count: int
     hosts: int
@@ -155,7 +159,7 @@ def series(
 ) -> Series:
     """Count reports by hour or day, with a line for each of the most frequent values of a field.
 
-    A range with more than ``MAX_POINTS`` hours or days is cut at its end.
+    Only the first ``MAX_POINTS`` hours or days of the range are counted.
 
     Args:
         connection: a connection that may read.
@@ -186,7 +190,10 @@ def series(
 
 
 def count_buckets(within: Range, bucket: Bucket) -> int:
-    """Return the number of hours or days that a series over a range would have, without the cut."""
+    """Return the number of hours or days in a range.
+
+    ``series`` returns at most ``MAX_POINTS`` of them.
+    """
     size = _SECONDS[bucket]
     return -(-to_seconds(within.until) // size) - to_seconds(within.since) // size
 
@@ -295,9 +302,9 @@ def _largest_places(
 ) -> tuple[list[tuple[Any, Counter[int]]], Counter[int] | None]:
     """Count reports by bucket (hour or day), for each of the most frequent hosts or chains.
 
-    There may be very many hosts and chains, so only the most frequent ones are counted by bucket.
-    Return each of these with its counts, and the counts of all others (None if there are no
-    others).
+    The arguments and the result are those of ``_largest_lines``; ``by`` is the field of the host or
+    of the chain. There can be very many hosts and chains. So this function first adds up the
+    reports of each, and then counts by bucket only for the most frequent ones.
     """
     totals = report_counts.count_by_place(
         connection, read, "host" if by == "host" else "served", only

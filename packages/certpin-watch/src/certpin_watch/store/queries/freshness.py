@@ -1,6 +1,8 @@
-"""How current the service's data is: last probes, reports and workers, and who holds leases.
+"""How current the service's data is: the last probes and reports, and the last uses of tokens.
 
-The result also has the use of the limits on reports, and errors when data is written or deleted.
+The tokens are those of workers. ``Freshness`` also has the leases (which process does a task that
+only one may do), the use of the limits on reports, and the reasons if the service can't read, store
+or delete data.
 """
 
 from __future__ import annotations
@@ -109,7 +111,7 @@ class Freshness(msgspec.Struct, frozen=True):
         vantages: how current the probe results of each location are.
         leases: the tasks that only one process may do, and the process that does each.
         problems: pin files and journals that can't be read; their last content stays in force.
-        last_report: when a report was last stored.
+        last_report: when the last stored report or check-in arrived; null if none is stored.
         last_presence: the last day on which a client reported its pin-set version.
         queue: the stream in which reports wait to be stored; null if there is none.
         room: the use of each limit on data from reports.
@@ -280,10 +282,11 @@ def _leases(connection: Connection, now: datetime) -> tuple[Lease, ...]:
 
 
 def _last_report(connection: Connection) -> datetime | None:
-    """Return when the last report was stored; None if there is none.
+    """Return when the last stored report or check-in of a client arrived; None if none is stored.
 
-    That is the latest time of arrival of a report identity. If no identity is stored any more, it
-    is the hour of the newest report.
+    The time is read from the identities of reports and check-ins (digests that recognise repeats).
+    These are usually deleted earlier than the hourly counts of reports. If no identity is left, the
+    result is the start of the last hour with a report.
     """
     stored = connection.execute(select(func.max(REPORT_IDENTITIES.c.received_at))).scalar()
     if stored is None:

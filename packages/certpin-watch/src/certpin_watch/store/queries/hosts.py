@@ -68,7 +68,8 @@ class Host(msgspec.Struct, frozen=True):
 
     Attributes:
         name: the host name.
-        status: the status: "broken", "unknown", "expiring" or "holds" (none of these).
+        status: "broken" (a location observed a problem), "unknown" (a location has no recent
+            result), "expiring" (a certificate or the pins expire soon) or "holds" (none of these).
         problems: the reasons for the status, as fixed words such as "pins-end".
         policies: its policy in each pin set.
         vantages: the latest result of each location.
@@ -230,7 +231,8 @@ def _status(
 
     Args:
         seen: the latest result of each location.
-        awaited: when the first location that has no result was planned; None if all have one.
+        awaited: since when a location has to probe the host and has no result yet; None if all
+            locations have one.
         expires: when the first of its pins expires; None if none does.
         now: the current time.
         thresholds: the limits in the settings for old results, and for dates that are near.
@@ -265,7 +267,11 @@ def _policy(monitored: MonitoredPinSet, policy: HostPolicy, judge: PinJudge) -> 
 
 
 def _awaited(connection: Connection, wanted: Sequence[str]) -> dict[str, datetime]:
-    """Return for hosts of which a location has no result when the first of these was planned."""
+    """Return since when a location has to probe a host and has no result yet, by host.
+
+    If this is true for several locations, the earliest time is returned. Hosts with a result from
+    every location are left out.
+    """
     columns = AWAITED.c
     statement = select(columns.host, func.min(columns.since)).where(columns.host.in_(wanted))
     rows = connection.execute(statement.group_by(columns.host))

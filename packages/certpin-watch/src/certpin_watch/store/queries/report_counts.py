@@ -118,9 +118,10 @@ def plan_read(since: int, until: int) -> ReadPlan:
 def plan_read_until(connection: Connection, since: int, until: int) -> ReadPlan:
     """Return a plan that counts reports in a time range, the last day from daily sums if possible.
 
-    Daily sums count whole days. So that is possible only if no report of the last day arrived after
-    the range; for example, if the last day is today. Otherwise the plan reads this day's
-    hours from report groups.
+    A range can end in the middle of its last day, but a daily sum counts the whole day. So the
+    plan reads this day's sum only if no report of the day arrived after the end of the range;
+    for example, if the range ends now. Otherwise the plan reads this day's hours from report
+    groups.
     """
     end = -(-until // DAY) * DAY
     hour = REPORT_GROUPS.c.hour
@@ -295,11 +296,12 @@ def sum_conditions(
         table: ``DAY_PLACES`` (sums by host and chain) or ``DAY_TRAITS`` (sums by other fields).
         span: the range in seconds, of full days.
         only: the filter. Only ``DAY_PLACES`` can be selected by host and chain.
-        listed: if True, the query searches by day, and includes sums that were stored with less
-            detail. If False, it reads the sums in the order of host and chain, which avoids a sort.
-            Then, for a short span, only hosts and chains that were reported since its begin are
-            read. For a long span, the expression ``day + 0`` prevents SQLite from using its index
-            by day.
+        listed: if True, the conditions also select sums that were stored with less detail, because
+            these may contain reports that match the filter. If False, only sums that match the
+            filter are selected. For ``DAY_PLACES``, the conditions then also make the database
+            read the sums by host and chain instead of by day, to avoid a sort: for a short span,
+            they select the hosts and chains that were reported since its begin; for a long one,
+            the expression ``day + 0`` prevents SQLite from using its index by day.
     """
     short = span[1] - span[0] <= _SHORT * DAY
     day = table.c.day if listed or short or table is DAY_TRAITS else table.c.day + 0

@@ -221,7 +221,14 @@ def _scanned_samples(
 ) -> Subquery:
     """Return an SQL subquery that selects the samples to search for one page, newest first.
 
-    It reads only columns of the index. A sample is a stored request body with reports.
+    A sample is a stored request body with reports. The subquery returns only columns that are in an
+    index, because reading the bodies of all these samples would take long.
+
+    Args:
+        within: the time range.
+        only: the filter for the reports in the samples. The subquery doesn't apply it, but returns
+            more samples if there is a filter, because not all of them will match.
+        before: the position after which the page begins; None for the first page.
     """
     table = REPORT_SAMPLES.c
     order = (table.received_at, table.id)
@@ -282,10 +289,11 @@ def _text(body: bytes) -> str:
 
 
 def version_holders(connection: Connection, now: int) -> dict[tuple[str, int, str, str], int]:
-    """Count the clients that hold each version, by pin set, version, app and app version.
+    """Count the clients that hold each pin-set version, by pin set, version, app and app version.
 
-    Clients report once a day. The number is that of today or of yesterday, whichever is larger.
-    ``now`` is in seconds since 1970.
+    A client reports its version at most once a day. The number is that of today or that of
+    yesterday, whichever is larger, because today's reports are incomplete. ``now`` is in seconds
+    since 1970.
     """
     table = PRESENCES.c
     names = (table.pin_set, table.version, table.app, table.app_version)
@@ -305,11 +313,11 @@ def version_holders(connection: Connection, now: int) -> dict[tuple[str, int, st
 def groups_of_day(
     connection: Connection, names: Sequence[str], now: int
 ) -> Iterator[tuple[Any, ...]]:
-    """Count the failure reports of the last day that have equal values in some columns.
+    """Count the failure reports of the last 24 hours by the values of some columns.
 
-    Yield tuples, those with the largest number first. Each has the values of the columns ``names``,
-    the number of reports with these values, and when the first of them arrived (seconds since
-    1970).
+    ``names`` are the columns of ``report_groups``. Yield a tuple for each combination of values,
+    the most frequent one first: the values, the number of reports with these values, and when the
+    first of these reports arrived (seconds since 1970).
     """
     table = REPORT_GROUPS.c
     columns = [getattr(table, name) for name in names]
@@ -342,9 +350,10 @@ def failures_by_hour(
 
 
 def hours_with_reports(connection: Connection, until: int, span: int) -> frozenset[int]:
-    """Return the hours with any report, up to the last one and at most ``span`` seconds before it.
+    """Return the hours in which at least one report arrived, each as its first second (Unix time).
 
-    Only hours that begin before ``until`` count. Each hour is its first second in Unix time.
+    Only hours that begin before ``until`` are included. Of these, hours that begin more than
+    ``span`` seconds before the last one are left out.
     """
     hour = REPORT_GROUPS.c.hour
     last = connection.scalar(select(func.max(hour)).where(hour < until))
@@ -380,9 +389,10 @@ def reporting_networks(
 ) -> dict[HostChain, frozenset[str]]:
     """Return the networks that reported each of these chains since yesterday.
 
-    Failures that were reported without a chain have an empty digest. The number of networks is
-    limited for each share (a monitored host or pattern) and chain separately, so that many reports
-    about one chain can't hide reports about another.
+    The networks that reported failures without a chain are included, with an empty digest. A
+    *share* is the monitored host or pattern that a report is about. The number of networks is
+    limited for each share and chain separately, so that many reports about one chain can't hide
+    reports about another.
 
     Args:
         connection: a connection that may read.

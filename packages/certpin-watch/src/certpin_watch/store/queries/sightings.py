@@ -334,8 +334,8 @@ def issuer_of(chain: Chain | None) -> str:
 def locations_of_chain(connection: Connection, host: str, digest: bytes) -> list[str]:
     """Return the locations to which a host presented this chain, at most 20.
 
-    Locations to which only another host presented the chain are left out: for this host the chain
-    may be an attack.
+    It doesn't count if a location got the chain from another host: a chain that is genuine there
+    may be an attack on this host.
 
     Args:
         connection: a read transaction.
@@ -427,9 +427,12 @@ def warning_period(
         certificate: a certificate in a served chain.
         warning: the period in the settings; it is shortened for a certificate with a short
             lifetime.
-        authority: True if the certificate is not the leaf. If it is pinned, the period is extended:
-            every client needs the pin of the next certificate before this certificate expires.
-        covers: the policies of the host, each with the time until clients have adopted a version.
+        authority: True if the certificate is not the leaf. If such a certificate is pinned, the
+            period is extended, because every client needs the pin of the next certificate before
+            this one expires.
+        covers: the policies that cover the host, each with the time that clients need to adopt a
+            new version of its pin set. For policies that pin the certificate, the extended period
+            is at least this time and a week.
 
     Raises:
         CertificateParseError: the dates or the key of the certificate can't be read.

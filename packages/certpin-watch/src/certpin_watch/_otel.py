@@ -112,7 +112,7 @@ class Exporter:
     def span(self, name: str) -> AbstractContextManager[Span]:
         """Return a context manager that starts a span named ``name``, and ends it with the block.
 
-        An exception in the block is not recorded, because its message may contain secrets.
+        An exception in the block is not recorded, because its message can contain secrets.
         """
         return self._tracer.start_as_current_span(
             name, record_exception=False, set_status_on_exception=False
@@ -120,7 +120,7 @@ class Exporter:
 
     @staticmethod
     def mark_failed(span: Span) -> None:
-        """Mark a span as failed. The reason is not recorded, because it may contain secrets."""
+        """Mark a span as failed. The reason is not recorded, because it can contain secrets."""
         span.set_status(Status(StatusCode.ERROR))
 
     def count(self, name: str, number: float, labels: dict[str, str]) -> None:

@@ -39,8 +39,9 @@ _GUESSER_BITS = {4: 32, 6: 64}
 def parse_address(text: str) -> Address | None:
     """Parse an address, with or without a port: ``192.0.2.1:4711``, ``[2001:db8::1]:4711``.
 
-    An IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2) becomes its IPv4 address: a socket for both
-    versions shows the addresses of IPv4 clients in this form. Some proxies write the port, too.
+    An IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2) is converted to the IPv4 address, because a
+    socket for both versions shows the addresses of IPv4 clients in this form. A port is ignored; it
+    is accepted because some proxies write it.
 
     Returns:
         The address, or None if the text is not an address.
@@ -106,7 +107,7 @@ def client_address(peer: str, forwarded: str, is_trusted: Callable[[str], bool])
     """Return the address of the client behind trusted proxies, as text.
 
     Each proxy appends the address of its client to X-Forwarded-For. So the rightmost address that
-    is not a trusted proxy is the client. All text to the left of it may be invented by the client.
+    is not a trusted proxy is the client. The client can have invented all text to the left of it.
 
     Args:
         peer: the address that connected.

@@ -1,6 +1,6 @@
 """The whole service as one ASGI application: reports, health, metrics, API, login and pages.
 
-Requests for ``/reports`` go directly to the collector: clients have no login, and may send
+Requests for ``/reports`` go directly to the collector: clients have no login, and can send
 thousands of reports. Health checks need no login either. All other requests pass
 ``AccessMiddleware``, which checks them.
 """
@@ -96,7 +96,7 @@ _AMBIGUOUS = PlainTextResponse("The request names more than one host.\n", 400)
 def _names_two_hosts(scope: Scope) -> bool:
     """Return True if a request has several Host headers, which RFC 9112, section 3.2, forbids.
 
-    Such a request is refused: a proxy in front of the service may use one of the headers, and the
+    Such a request is refused: a proxy in front of the service could use one of the headers, and the
     service another.
     """
     return [name for name, _ in scope.get("headers", ())].count(b"host") > 1

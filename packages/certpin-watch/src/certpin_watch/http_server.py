@@ -132,9 +132,9 @@ async def wait_until_stopped(serving: asyncio.Task[None]) -> None:
 def check_free(address: tuple[str, int]) -> None:
     """Check that no other process listens on an address (host and port).
 
-    Otherwise the server would share the port with a process that also sets SO_REUSEPORT
-    (socket(7)), and requests would go to either process. Not checked: a process that takes the port
-    later.
+    The check is needed because the server sets SO_REUSEPORT (socket(7)). With this option, it could
+    share the port with another process that also sets it, and each request would go to one of the
+    two. Not checked: a process that takes the port later.
 
     Raises:
         ConfigError: the port is taken, or this machine doesn't have the address.
@@ -166,10 +166,10 @@ def _cannot_listen(address: tuple[str, int], cause: OSError | None = None) -> Co
 class ServiceLoop(asyncio.SelectorEventLoop):
     """An asyncio event loop that wakes up once for all callbacks that other threads submit.
 
-    The threads of the web server submit two callbacks for each request: for its headers, and for
-    its body. asyncio's loop writes a byte into a socket for each callback, and reads it again. That
-    is a system call, during which the thread releases the interpreter's lock and then has to wait
-    for the lock. This loop writes none if it has not begun to run the earlier callbacks.
+    This saves time, because the threads of the web server submit two callbacks for each request:
+    for its headers, and for its body. For each callback, asyncio's own loop writes a byte into a
+    socket, to wake up. During this system call, the thread releases the interpreter's lock, and
+    then has to wait for it. This loop writes no byte while earlier callbacks wait to be run.
     """
 
     def __init__(self) -> None:
@@ -199,7 +199,7 @@ class ServiceLoop(asyncio.SelectorEventLoop):
     def _run_incoming(self) -> None:
         """Run the callbacks that other threads have submitted so far.
 
-        If another callback is submitted after this method has started, it wakes the loop again.
+        A callback that another thread submits after this method has started wakes the loop again.
         """
         self._is_woken = False
         for _ in range(len(self._incoming)):

@@ -116,7 +116,7 @@ class RetentionTask:
         return [_Kind(name, step, BATCH) for name, step in steps.items()]
 
     def _delete(self, kind: _Kind) -> bool:
-        """Delete one batch of rows of a kind. Return True if more may be left.
+        """Delete one batch of rows of a kind. Return True if more rows are possibly left.
 
         Raises:
             StoreError: the store is unavailable.

@@ -132,7 +132,8 @@ def _from_file(path: Path, key: str) -> str:
 def warn_if_open(path: Path, found: os.stat_result, content: str) -> None:
     """Log a warning, once, if every user of this machine can read or change a file.
 
-    Its folder may prevent that. NOT checked, because the file may be moved or copied with its mode.
+    Only the mode of the file is checked. Its folder is NOT checked: the folder can prevent access,
+    but not to a copy of the file in another place.
 
     Args:
         path: the file.

@@ -63,12 +63,12 @@ log = logging.getLogger("certpin.watch")
 
 
 def make_ready(watch: Watch) -> None:
-    """Check that the service may start: secrets, names of pin sets, addresses, schema, and access.
+    """Check secrets, names of pin sets, addresses, schema and access before the service starts.
 
     If the checks succeed, a missing database is created, and an old SQLite file migrated.
 
     Raises:
-        ConfigError: a setting is invalid or unsafe, or two pin files have one name.
+        ConfigError: a setting is invalid or unsafe, or two pin sets have the same name.
         StoreError: the store is unreachable.
     """
     look_up_all(watch.settings)

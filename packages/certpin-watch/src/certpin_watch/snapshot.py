@@ -1,4 +1,4 @@
-"""The monitored pin files (pin sets), and the host patterns by which reports share limits."""
+"""The monitored pin files (pin sets), and their host patterns, which limits on reports use."""
 
 from __future__ import annotations
 
@@ -103,14 +103,14 @@ def live_pins(policies: SetPolicies) -> tuple[HostPin, ...]:
 
 
 class SharedNameError(PinFileError):
-    """A monitored pin file has the name of another one. ``path`` is the pin file."""
+    """Two monitored pin files have pin sets with the same name. ``path`` is one of the files."""
 
 
 class PinFiles:
     """Reads the monitored pin files. For an invalid file, its last valid content is used.
 
-    Alerts, pages, metrics and reports refer to a pin set by its name. So a file with the name of
-    another one is invalid, too. Threads may share an instance.
+    Alerts, pages, metrics and reports refer to a pin set by its name. So a file is also invalid if
+    another file has a pin set with the same name. Threads may share an instance.
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
@@ -138,10 +138,10 @@ class PinFiles:
             return Snapshot(sets, tuple(problems), is_complete)
 
     def check_names(self) -> None:
-        """Check that no two of the pin files that can be read have one name.
+        """Check that no two readable pin files have pin sets with the same name.
 
         Raises:
-            SharedNameError: two have.
+            SharedNameError: two have the same name.
         """
         self.snapshot()
         with self._lock:
@@ -150,7 +150,10 @@ class PinFiles:
                     raise problem
 
     def _refresh(self) -> None:
-        """Read the files that changed. Their names are compared when all are read."""
+        """Read the pin files that changed, and check that no two pin sets have the same name.
+
+        A file with the name of another pin set is not used: its previous content remains in use.
+        """
         found = {path: new for path in self.paths if (new := self._read(path))}
         names = {path: known.pins.name for path, known in (self._sets | found).items()}
         for at, (path, new) in enumerate(found.items()):
@@ -199,7 +202,10 @@ def _shared_name(path: Path, other: Path, name: str) -> SharedNameError:
 
 
 def _with_folder(problem: str, path: Path) -> str:
-    """Add the current folder to an error about a relative path, which may be meant for another."""
+    """Return an error message, with the current folder added if the path is relative.
+
+    The user possibly meant the path in another folder.
+    """
     if path.is_absolute():
         return problem
     text, fix, rest = problem.partition("\n  fix: ")
@@ -213,9 +219,11 @@ def _named_files(pins: PinSet) -> list[str]:
 
 
 def _digest(paths: Iterable[Path]) -> str:
-    """Return the SHA-256 of the contents of files, which may be missing, as hexadecimal digits.
+    """Return the SHA-256 of the contents of files, as hexadecimal digits.
 
-    If a file changed since it was loaded, that is noticed as any later change is.
+    Missing files are skipped. If a file has changed since its content was loaded, the digest
+    doesn't belong to that content. The next call of ``PinFiles.snapshot`` corrects this: it notices
+    the change, and reads the file again.
     """
     found = hashlib.sha256()
     for path in paths:
@@ -227,10 +235,9 @@ def _digest(paths: Iterable[Path]) -> str:
 def _mark(path: Path) -> object:
     """Return the times, size and inode of a file, to detect that the file changed.
 
-    The time of the last change of the inode is included: with new permissions, a file may have
-    become readable.
-
-    Return None if the file is missing.
+    The times are those of the last change of the content and of the inode. The latter also shows
+    new permissions, with which the file can have become readable. Return None if the file is
+    missing.
     """
     try:
         stat = path.stat()
@@ -248,7 +255,8 @@ class Patterns:
 
     Attributes:
         sets: the monitored pin sets.
-        named: the hosts below wildcards that the monitor probes; each has a separate quota.
+        named: the host names in the settings that the monitor probes, such as names below a
+            wildcard. Each has a separate quota.
     """
 
     sets: tuple[MonitoredPinSet, ...] = ()

@@ -193,8 +193,9 @@ def _trace_requests(
 def _keep_span(span: Any, shown: Scope) -> None:
     """Store the span of a request in an ASGI scope, where ``name_route`` finds it later.
 
-    OpenTelemetry calls this hook for each request. ``shown`` is the reduced ASGI scope, with only
-    the method, that OpenTelemetry gets; the span is copied from it to the application's scope.
+    OpenTelemetry calls this hook for each request. ``shown`` is the ASGI scope that OpenTelemetry
+    gets instead of the real one: it has only the method. ``_trace_requests`` copies the span from
+    there to the scope that the application gets.
     """
     span.set_attribute("http.route", "other")
     shown[_SPAN] = span

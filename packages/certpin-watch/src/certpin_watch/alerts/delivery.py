@@ -45,12 +45,12 @@ _PAUSE_SECONDS = 300
 
 
 def is_wanted(settings: NotificationSettings, alert: AlertRow, what: What) -> bool:
-    """Return True if a notification service gets a message about an event, by its settings.
+    """Return True if the settings of a notification service select an event of an alert.
 
-    The settings are compared with the alert's rule, host and severity. An alert about a wildcard
-    is also for a service that names a host below the wildcard. If the event is "resolved",
-    the setting ``resolved`` must be on, and the highest severity of the alert's messages is
-    compared. A service gets no messages about its own failures.
+    The alert must match the settings ``rules``, ``hosts`` and ``severity`` of the service. If
+    ``hosts`` names a host below a wildcard, alerts about the whole wildcard match, too. For the
+    event "resolved", the setting ``resolved`` must be on, and the highest severity that a message
+    about the alert had is compared. A service gets no messages about its own failures.
 
     Args:
         settings: the settings of the service.
@@ -72,8 +72,9 @@ def is_wanted(settings: NotificationSettings, alert: AlertRow, what: What) -> bo
 def _concerns(alert: AlertRow, entry: str) -> bool:
     """Return True if an alert concerns a host or pattern in the settings of a service.
 
-    An alert of the monitor has the host pattern of the pin file. So an alert about
-    ``*.bank.example`` also concerns each host that this pattern covers.
+    Alerts about probes name the host pattern of the pin file. So an alert about ``*.bank.example``
+    also concerns each host that this pattern covers. ``entry`` is the host or pattern in the
+    settings.
     """
     return covers(entry, alert.host) or covers(alert.host, entry)
 
@@ -92,9 +93,9 @@ class Notifier:
         """Send the service's next queued message, if one is due.
 
         Returns:
-            True if a message was sent, or was recorded as delivered because it need not be sent:
-            more may be due. False if no message was due, sending failed, or the previous message is
-            still being sent.
+            True if a message was sent, or was recorded as delivered because it need not be sent.
+            Then call this method again, because more messages can be due. False if no message was
+            due, sending failed, or the previous message is still being sent.
 
         Raises:
             StoreError: the store is unavailable.
@@ -117,10 +118,12 @@ class Notifier:
     async def refresh(self) -> None:
         """Send all open alerts again to Alertmanager, which would otherwise resolve them.
 
-        This is done at most once in ``RESEND_SECONDS``, in requests of limited size. For any other
-        service, nothing is done. If sending fails, the rest is left out, and the failure is only
-        logged, not stored: if Alertmanager stays unreachable, the next queued message fails, too,
-        and that failure is stored.
+        This method sends nothing if the service is not an Alertmanager, if it sent the alerts less
+        than ``RESEND_SECONDS`` ago, or while another message is being sent.
+
+        The alerts are sent in several requests of limited size. If one fails, the remaining ones
+        are not sent. The failure is logged. It isn't stored, because the next queued message fails
+        too if Alertmanager stays unreachable, and that failure is stored.
 
         Raises:
             StoreError: the store is unavailable.
@@ -228,8 +231,13 @@ def _start(
 ) -> tuple[threading.Thread, Future[str]]:
     """Start a daemon thread that sends a message to a notification service.
 
-    It is a daemon thread so that a service that hangs can't keep the process running. The thread
-    shuts its connections down after ``deadline`` seconds.
+    It is a daemon thread so that a service that hangs can't keep the process running.
+
+    Args:
+        service: the notification service.
+        message: the message.
+        incident: the key of the incident at the service; empty if it has no incidents.
+        deadline: the seconds after which the thread shuts its connections down.
 
     Returns:
         The thread, and a future. The future's result is the reason if sending failed, else an
@@ -280,7 +288,8 @@ class Batch:
 def incident_batch(connection: Connection, rows: Sequence[DeliveryRow], digest: int) -> Batch:
     """Choose the queued messages to send next to a service with incidents, such as PagerDuty.
 
-    1. An alert belongs to one incident of the service, from its first message until it resolves.
+    1. An alert belongs to one incident, a group of alerts that the service shows as one problem. It
+       belongs to this incident from its first message until it resolves.
     2. If more than ``digest`` alerts are new, they share one incident. It is resolved together with
        the last of these alerts.
     3. Events of several alerts of one incident are sent as one message.

@@ -54,12 +54,15 @@ _MAX_FILES = 10_000
 
 @dataclass
 class FailureHistory:
-    """A cache: how many failure reports of clients arrived in each past hour, by host.
+    """A cache of the number of failure reports in past hours, by host.
+
+    The current and the previous hour are not in the cache. An hour is stored as its first second,
+    in Unix time.
 
     Attributes:
-        counted_at: the hour in which the cache was filled (its first second, Unix time).
+        counted_at: the hour in which the cache was filled; -1 if it has to be filled.
         hours: the numbers of failure reports, by host and hour.
-        heard: the hours with any report, in the week before the last of them.
+        heard: the hours in which any report arrived, in the week that ends with the last such hour.
         patterns: the host patterns for which reports were counted.
     """
 
@@ -69,12 +72,14 @@ class FailureHistory:
     patterns: Patterns = field(default_factory=Patterns)
 
     def use(self, sets: tuple[MonitoredPinSet, ...], named: frozenset[str]) -> Patterns:
-        """Set the monitored pin sets; if they changed, empty the cache. Return their host patterns.
+        """Return the host patterns of the monitored pin sets.
+
+        If the pin sets or the host names changed since the last call, the cache becomes invalid.
 
         Args:
             sets: the monitored pin sets.
-            named: the host names that the monitor probes because the settings list them. A pin set
-                may only have a wildcard for them.
+            named: the host names in the settings (``[[monitor.host]]``). The monitor probes them
+                by name, even if the pin sets cover them only with a wildcard.
         """
         if self.patterns.sets != sets or self.patterns.named != named:
             self.patterns, self.counted_at = Patterns(sets, named), -1
@@ -169,12 +174,15 @@ def _groups(connection: Connection, patterns: Patterns, now: int) -> tuple[Repor
 def _failure_hours(
     connection: Connection, history: FailureHistory, now: int
 ) -> tuple[Hours, frozenset[int]]:
-    """Return the number of failure reports by host and hour, and the hours with any report.
+    """Count failure reports by host and hour, and find the hours with any report.
 
-    The numbers are those of the last week. The hours with any report are those of the week before
-    the last report, however long ago that is. The data of the current and the previous hour is read
-    from the store, that of the hours before comes from the cache ``history``. ``now`` is the Unix
-    time.
+    The current and the previous hour are read from the store, the earlier hours from the cache
+    ``history``. ``now`` is the Unix time.
+
+    Returns:
+        A pair. First, the number of failure reports in the last week, by host and hour. Second, the
+        hours in which any report arrived, at least those of the week that ends with the last
+        report. That report can be old.
     """
     this = now - now % HOUR
     if history.counted_at != this:
@@ -206,9 +214,10 @@ class CheckedChains(NamedTuple):
     A pair consists of a host and the digest of a chain that clients reported for this host.
 
     Attributes:
-        accepted: the pairs in which a pin matches, in a version that clients may still hold.
-        strange: the pairs in which no pin matches.
-        vouched: the pairs of ``strange`` with a chain that a trusted authority issued for the host.
+        accepted: the pairs with a chain that matches the pins of the host, in the pin file or in a
+            version that clients may still hold.
+        strange: the pairs with a chain that matches none of these pins.
+        vouched: the pairs in ``strange`` with a chain that a trusted authority issued for the host.
         issuers: maps the digest of each chain to the issuer in its leaf.
     """
 
@@ -258,8 +267,9 @@ def check_chains(
 def _by_turns(counts: Mapping[HostChain, int], patterns: Patterns) -> list[HostChain]:
     """Order pairs of host and chain so that monitored hosts and wildcards take turns.
 
-    First comes the most reported chain of each host or wildcard (``Patterns.share``), then the
-    second of each, and so on. ``counts`` maps each pair to its number of reports.
+    The result begins with the most reported chain of each host or wildcard. The second most
+    reported chain of each follows, and so on. ``Patterns.share`` returns the host or wildcard of a
+    reported host. ``counts`` maps each pair to its number of reports.
     """
     turns: Counter[str] = Counter()
     ordered: list[tuple[int, HostChain]] = []

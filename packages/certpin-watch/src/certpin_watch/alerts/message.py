@@ -1,8 +1,8 @@
 """The text of a message about one alert or many (a digest), as text, Markdown or HTML. No I/O.
 
-Texts that come from the network can't act as markup in mail, chats and pagers. A report may contain
+Texts that come from the network can't act as markup in mail, chats and pagers. A report can contain
 ``<!channel>``, ``@everyone``, ``[the page](https://evil.example)`` or HTML: the characters that a
-service interprets are replaced by similar ones. Not prevented: a mail program may turn a bare name
+service interprets are replaced by similar ones. Not prevented: a mail program can turn a bare name
 such as ``evil.example`` into a link.
 """
 
@@ -182,7 +182,8 @@ def harmless(text: str, limit: int) -> str:
 def command_line(text: str) -> str:
     """Return a shell command for a message, without characters that act as markup even in code.
 
-    If it is too long for a message, return an empty text, because a shortened command is wrong.
+    If the command is too long for a message, return an empty text. It is not shortened, because a
+    shortened command would do something else.
     """
     plain = printable(text).translate(str.maketrans(_IN_CODE))
     return plain if len(plain) <= _MAX_COMMAND else ""

@@ -76,8 +76,8 @@ _REPORTS = "the reports of clients"
 async def run(watch: Watch, stop: asyncio.Event) -> None:
     """Evaluate the alert rules, and send messages, until ``stop`` is set.
 
-    If a message is being sent when ``stop`` is set, this may return only after the deadline of the
-    message.
+    If a message is being sent when ``stop`` is set, this function waits until the message is sent,
+    or its deadline has passed.
 
     Raises:
         ConfigError: the settings of a notification service are invalid.
@@ -170,7 +170,7 @@ class Evaluator:
 
     Args:
         watch: the settings, the store, the pin files and the clock.
-        gather_probes: reads the probe results; another function for tests.
+        gather_probes: the function that reads the probe results; tests pass another one.
         rules: the alert rules by id.
     """
 
@@ -202,9 +202,9 @@ class Evaluator:
         """Evaluate all alert rules once, and store the changed alerts.
 
         Returns:
-            The number of messages that were queued; None if another process has the lease for
-            alerts, or gets time to take it because it has newer pin files. Then nothing was
-            evaluated.
+            The number of messages that were queued. None if nothing was evaluated, because another
+            process holds the lease, or because this process leaves the lease to a process with
+            newer pin files.
 
         Raises:
             StoreError: the store is unavailable.
@@ -224,9 +224,10 @@ class Evaluator:
         return self._write(self._lease, self._findings(now), now)
 
     def _compare_files(self, connection: Connection, now: int) -> FileComparison:
-        """Store the digests of the settings and pin files, and compare them with other instances'.
+        """Compare the settings and pin files of this process with those of the other instances.
 
-        ``now`` is the Unix time.
+        The instances are the processes that share the store. Each stores digests of its files;
+        this method updates those of this process. ``now`` is the Unix time.
         """
         watch = self._watch
         mine = InstanceFiles.of(watch.process, watch.settings, watch.pin_files.snapshot().sets)
@@ -234,7 +235,12 @@ class Evaluator:
         return compare_files(connection, mine, now)
 
     def _warn_of_differences(self, now: int) -> None:
-        """Log how the files of the instances differ: each change, and else once an hour."""
+        """Log a warning if other processes that share the store have different files.
+
+        The files are the settings and the pin files. The warning is logged when the differences
+        change, and once an hour while they remain. If there are no differences any more, that is
+        logged, too.
+        """
         found, (before, warned_at) = self._files, self._warned
         is_due = found.differences or found.unreadable
         if found == before and (not is_due or 0 <= now - warned_at < _WARN_SECONDS):
@@ -259,23 +265,25 @@ class Evaluator:
             log.info("no other instance has other files any more")
 
     def _note_time(self, now: int, longest: int) -> None:
-        """Treat a jump of the time as a start of this process.
+        """Treat a jump of the time like a restart of this process.
 
-        The clock was set, the machine was suspended, or the store was away. Then the monitor did
-        not probe either, and it needs the time for a first round: it is not silent.
+        After a start, some rules wait until the monitor had time to probe all hosts. They have to
+        wait after a jump as well, because the monitor did not probe in the meantime: the clock was
+        set, the machine was suspended, or the store was unavailable.
 
         Args:
             now: the Unix time.
-            longest: the seconds since the last call that are no jump.
+            longest: the longest time between two calls that is not a jump, in seconds.
         """
         if not 0 <= now - self._last_at <= longest:
             self._begun = datetime.fromtimestamp(now, UTC)
         self._last_at = now
 
     def release(self, *, stopped: bool = False) -> None:
-        """Release the lease. Then another process can take over at once.
+        """Release the lease, so that another process can take over at once.
 
-        If ``stopped`` is True, this process stops: its files don't matter to others any more.
+        If ``stopped`` is True, this process is about to end. Then the stored digests of its files
+        are deleted, so that other processes no longer compare their files with them.
 
         Raises:
             StoreError: the store is unavailable.
@@ -379,7 +387,7 @@ def write_changes(
     """Store changed alerts and their events, and queue the messages to send.
 
     All rows are written in the caller's transaction. So no message is sent about an event that was
-    not stored, and each stored event is sent, even after a crash.
+    not stored, and no message about a stored event is lost in a crash.
 
     Args:
         connection: the transaction.

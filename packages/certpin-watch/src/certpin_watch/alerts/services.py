@@ -4,18 +4,19 @@ The address of a service is a secret. apprise writes addresses into its log, and
 it write paths that contain tokens. So all log records of apprise are dropped, and those of the
 libraries while a message is sent; only ``AppriseService.send`` reports why sending failed.
 
-apprise has no limit for a whole message: a server that sends a byte now and then, or the same line
-again and again, would hold it for ever. So the connections of a thread that sends a message are
-shut down when its time is up. requests and smtplib would read a response without end into the
-memory, so only the beginning of a response is read in such a thread.
+apprise has no time limit for a whole message. A server that sends a byte now and then, or the same
+line again and again, could block the sending thread for ever. So each message is sent in a thread,
+and the connections of this thread are shut down when its time is up. Its responses have a size
+limit, too, because requests and smtplib would read an endless response into the memory.
 
 Alertmanager is notified through its API v2:
 
-    alertmanagers://USER:PASSWORD@alerts.bank.example:9093/PREFIX      alertmanager:// is without
-        TLS
+    alertmanagers://USER:PASSWORD@alerts.bank.example:9093/PREFIX
+
+Without TLS, the address begins with ``alertmanager://``.
 
 An alert has the labels ``alertname`` (the rule), ``severity``, ``host``, ``pin_set`` and ``id``.
-Values that may change are annotations, because Alertmanager identifies an alert by its labels.
+Values that can change are annotations, because Alertmanager identifies an alert by its labels.
 Redirects are not followed, and no proxy of the environment is used.
 """
 
@@ -213,7 +214,7 @@ def _asset() -> Any:
 class _DropRecords(logging.Filter):
     """A log filter that drops the records of apprise and its libraries while a message is sent.
 
-    These records may contain the secret address of the service. Records of the thread that sends
+    These records can contain the secret address of the service. Records of the thread that sends
     are dropped, and the HTTP statuses in them are collected, to report why sending failed. In other
     threads, only the records of the logger ``apprise`` are dropped, at any time.
     """
@@ -254,7 +255,11 @@ _DEADLINE: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 
 @contextmanager
 def _limited(seconds: float) -> Iterator[Deadline]:
-    """Limit the time of the connections that this thread opens in the block, and their data."""
+    """Limit the connections that this thread opens in the ``with`` block.
+
+    A connection is shut down when ``seconds`` have passed, and only the beginning of a response is
+    read. Yield the deadline.
+    """
     with Deadline(seconds, seconds).enforced() as deadline:
         before = _DEADLINE.set(deadline)
         try:
@@ -265,11 +270,12 @@ def _limited(seconds: float) -> Iterator[Deadline]:
 
 @cache
 def _install_limits() -> None:
-    """Let ``_limited`` work for the connections of apprise, which has no setting for that.
+    """Install the hooks with which ``_limited`` limits the connections of apprise.
 
-    An audit hook (PEP 578) gets the connections of every library, also of those that open their
-    sockets themselves. apprise calls ``requests.post``, which makes a session with the adapter of
-    the module, and ``smtplib.SMTP``.
+    apprise itself has no setting for such limits. An audit hook (PEP 578) limits the time, because
+    it is called for each connection, also if a library opens its sockets itself. Replacements for
+    the HTTP adapter of ``requests`` and for ``smtplib.SMTP.getreply`` limit the size of responses.
+    Outside of ``_limited``, these hooks change nothing.
     """
     from requests import sessions
     from requests.adapters import HTTPAdapter
@@ -295,9 +301,13 @@ def _install_limits() -> None:
 
 
 def _hold_connection(event: str, args: tuple[Any, ...]) -> None:
-    """Let the deadline of a message shut down the connection that is about to be opened.
+    """Pass a connection that is about to be opened to the deadline of ``_limited``.
 
-    It is an audit hook: whatever it raises is raised by ``connect``.
+    The deadline shuts the connection down when the time is up. This function is an audit hook,
+    which Python calls with each event. Outside of ``_limited``, it does nothing.
+
+    Raises:
+        TimeoutError: the time is up already. The call of ``connect`` fails with this error.
     """
     if event == "socket.connect" and (deadline := _DEADLINE.get()) is not None:
         if deadline.passed:
@@ -306,11 +316,11 @@ def _hold_connection(event: str, args: tuple[Any, ...]) -> None:
 
 
 def _beginning(response: Any, deadline: Deadline) -> bytes:
-    """Read a response until its end, or until a limit.
+    """Return the body of a response, or only its beginning if a limit of size or time is reached.
 
-    The status has said by then if the message was accepted. So a body that stalls or breaks off is
-    no failure: the message would be sent again and again. It gets half of the time that is left, so
-    that the sender still learns of the status in time.
+    The HTTP status, which arrives first, shows if the message was accepted. So an incomplete body
+    is not an error: otherwise, an accepted message would be sent again and again. Reading takes at
+    most half of the time that is left, so that the status can still be reported in time.
     """
     from requests import RequestException
 
@@ -325,10 +335,10 @@ def _beginning(response: Any, deadline: Deadline) -> bytes:
 
 
 class _Replies(io.BufferedReader):
-    """The replies of a mail server, which end after ``_MAX_RESPONSE`` bytes.
+    """A file that reads the replies of a mail server, at most ``_MAX_RESPONSE`` bytes.
 
-    smtplib collects the lines of a reply until its last one (RFC 5321 section 4.2.1), without a
-    limit.
+    smtplib itself has no limit: it collects the lines of a reply (RFC 5321 section 4.2.1) until the
+    last one.
     """
 
     _read = 0

@@ -1,8 +1,9 @@
 """Conditions that suppress messages about alerts: silences, maintenance windows, acknowledgements.
 
-The journal beside a pin file records the steps of a rotation (the change to another key). Such a
-step opens a maintenance window for its host and pin. The steps are ``activate`` (a server starts to
-use a key), and ``publish``, for each pin that has the state ACTIVE in the published version.
+The journal beside a pin file records the steps of a rotation (the change to another key). Two of
+these steps open a maintenance window, a period in which a change of the key is expected:
+``activate`` (a server starts to use a key) for its host and pin, and ``publish`` for the host and
+pin of each key that has the state ACTIVE (a server uses it) in the published version.
 """
 
 from __future__ import annotations
@@ -87,11 +88,12 @@ def cover(problem: Problem, silencing: Silencing, now: int, settings: AlertSetti
 def describe_cover(
     problem: Problem, silencing: Silencing, now: int, settings: AlertSettings
 ) -> tuple[str, str]:
-    """Return the user and the reason of what suppresses messages about a problem.
+    """Return the user and the reason if messages about a problem are suppressed.
 
-    For a silence, these are the user who made it, and the text in it. For a maintenance window, the
-    user is empty, and the reason is the step of the rotation with the user who recorded it. Both
-    texts are empty if messages are not suppressed.
+    Returns:
+        For a silence, the user who created it and the reason that this user gave. For a maintenance
+        window, an empty user, and as the reason the step of the rotation with the user who recorded
+        it. Two empty texts if messages are not suppressed.
     """
     for silence in silencing.silences:
         if _is_silenced_by(silence, problem, now, settings):
@@ -188,20 +190,20 @@ def add_silence(
 ) -> SilenceRow:
     """Check a silence, and store it.
 
-    Not checked: that the host exists, because its policy may be added later; see ``host_warning``.
+    Not checked: that the host exists, because its policy can be added later; see ``host_warning``.
 
     Args:
         connection: a write transaction.
         wanted: the silence, without its row number.
         settings: the table ``[alerts]``. Its setting ``silence`` is the longest duration.
-        at_most: another limit for the duration; the shorter limit counts.
+        at_most: a second limit for the duration, if there is one; the shorter limit counts.
 
     Returns:
         The silence with its row number.
 
     Raises:
-        InputError: the silence is too long, covers every alert, names an unknown rule, or lacks a
-            text.
+        InputError: the silence covers every alert, names an unknown rule, is too long, ends before
+            it begins, or lacks a user or a reason; or a text in it is too long or unprintable.
     """
     _check_silence(wanted, min(settings.silence, at_most or settings.silence))
     return replace(wanted, id=insert_silence(connection, wanted))
@@ -265,7 +267,7 @@ def unacknowledge(connection: Connection, number: int, who: str, now: int) -> bo
 
 
 def host_warning(host: str, snapshot: Snapshot) -> str:
-    """Return the reason why a silence for this host may match no alert, or an empty text.
+    """Return the reason why a silence for this host possibly matches no alert, or an empty text.
 
     Alerts about probes name the host pattern in the pin file; alerts about reports of clients name
     the host itself. Without a pin file there is no warning.

@@ -15,8 +15,8 @@
    silence covers the alert. A maintenance window doesn't prevent this message.
 4. An alert that a silence or a maintenance window covers is recorded, and no message is sent. If
    the problem remains when the silence or the window ends, a message is sent.
-5. If a rule could not be evaluated, its problems are neither present nor gone. The same is true for
-   the problems of hosts whose pins can't be read.
+5. If a rule could not be evaluated, its alerts stay open: their problems don't count as gone. The
+   same is true for alerts about hosts with pins that can't be read.
 6. If the clock was set back, stored times that are in the future count as now.
 7. Messages about an acknowledged alert are not repeated. If its severity rises, even to one of an
    earlier message, a message is sent at once, and the alert has to be acknowledged again.
@@ -232,11 +232,11 @@ def _mark_notified(alert: AlertRow, now: int) -> AlertRow:
 def _gone(
     before: Mapping[str, AlertRow], evaluation: Evaluation, context: _Context
 ) -> Iterator[AlertChange]:
-    """Yield the changes of stored open alerts with a problem that no rule finds any more.
+    """Yield a change for each stored open alert with a problem that no rule found this time.
 
-    An alert resolves when its problem has been gone for the hold time. If its rule could not be
-    evaluated for its host, the problem doesn't count as gone. ``before`` has the stored alerts by
-    key.
+    If the problem has been gone for the hold time, the alert resolves. If the rule of the alert
+    could not be evaluated for the alert's host, the problem does not count as gone. ``before``
+    maps keys to stored alerts.
     """
     present = {finding.key for finding in evaluation.findings}
     for known in before.values():

@@ -176,8 +176,8 @@ def read_range(values: dict[str, Any], now: datetime) -> tuple[datetime, datetim
 def cursor_of(key: tuple[int | str, ...] | None) -> str | None:
     """Encode the sort key of a page's last item as a cursor, to request the next page.
 
-    A client can decode a cursor, but its content is on the page, too. On the last page, ``key`` is
-    None, and so is the result.
+    Return None if ``key`` is None: then there is no next page. A cursor is not encrypted, because
+    it contains only values that the page shows, too.
     """
     if key is None:
         return None

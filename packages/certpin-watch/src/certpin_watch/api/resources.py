@@ -254,8 +254,8 @@ class PinSetFacts(msgspec.Struct, frozen=True):
         version: the version in the pin file.
         hosts: the number of host patterns.
         published: the latest published version; null if there is none.
-        alive: the versions that clients may hold.
-        adopt_seconds: the seconds in which clients adopt a new version.
+        alive: the numbers of the versions that clients may still hold.
+        adopt_seconds: the seconds after its release until all clients hold a new version.
     """
 
     name: str

@@ -204,11 +204,12 @@ class AccessMiddleware:
         return bool(known) and not origin.is_local and host_of(origin.host) not in known
 
     async def _is_rebound(self, origin: Origin) -> bool:
-        """Return True if a request is likely an attack by DNS rebinding.
+        """Return True if a request can be an attack by DNS rebinding.
 
-        That is possible only while the service needs no login; with a login, return False. Without
-        one, a request is likely an attack if it comes from another machine, or is for another host
-        than ``localhost`` or a loopback address.
+        In this attack, the host name of an attacker's page resolves to this machine, so that the
+        page can send requests to the service. The attack can succeed only while the service needs
+        no login; with a login, return False. Without one, return True if the request comes from
+        another machine, or is for another host than ``localhost`` or a loopback address.
         """
         if origin.is_local or not may_be_open(self._watch.settings):
             return False
@@ -260,7 +261,7 @@ class _Answer:
     def _is_unchecked(self, status: int) -> bool:
         """Return True if a route responded, and its requirement (``require``) was not checked.
 
-        Responses with a ``status`` such as 404 need no check, because they may have no route.
+        Responses with an error ``status`` such as 404 need no check: some paths have no route.
         """
         if self._scope["state"].get(CHECKED) or self._discarded:
             return False
@@ -316,7 +317,7 @@ def _store_unavailable(request: Request) -> Response:
 
 
 def _hosts(settings: ServiceSettings) -> frozenset[str]:
-    """Return the host names under which browsers may request pages, from the settings.
+    """Return the host names under which browsers are permitted to request pages (a setting).
 
     The result is empty if any name is accepted.
     """
@@ -390,7 +391,7 @@ def every_route(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
 
 
 def check_routes(routes: Iterable[BaseRoute]) -> None:
-    """Check that each route declares with ``require`` which senders may request it.
+    """Check that each route declares with ``require`` which senders are permitted to request it.
 
     Raises:
         ConfigError: a route declares no requirement.
@@ -429,7 +430,8 @@ def wants_page(request: Request) -> bool:
 def _check(request: Request, requirement: str) -> Response | None:
     """Return None if a request meets the requirement of its route, else a response that refuses it.
 
-    A requirement is, for example, a scope. A request without an identity meets no requirement.
+    ``requirement`` is, for example, a scope. If ``AccessMiddleware`` has not identified the sender
+    of the request, the request is refused.
     """
     request.scope.setdefault("state", {})[CHECKED] = True
     found = getattr(request.state, "identity", None)

@@ -310,7 +310,7 @@ class LoginDecision:
         refused_for: the seconds for which no attempt is allowed; 0 if this attempt is allowed.
         delay: the seconds to wait before the password is checked.
         at: the time of this attempt, in seconds since 1970.
-        last: the time of the source's last failure before it, likewise.
+        last: the time of the previous failure of the same source (network), in seconds since 1970.
     """
 
     refused_for: float = 0.0
@@ -320,21 +320,27 @@ class LoginDecision:
 
 
 class LoginThrottle:
-    """Counts attempts to log in, by source and by account.
+    """Limits guesses of passwords: counts failed logins by source and by account.
 
-    A source with too many failures has to wait. A login withdraws its failures at that account, and
-    not those at others. An account is never locked, because an attacker could then lock it. While
-    an account is under attack, attempts from sources without a successful login are delayed. For a
-    known pair (a source and an account whose last attempt there was a login) there is no delay, and
-    only its failures count. NOT prevented: an attacker with the same source as the user (behind one
-    NAT, or a proxy without X-Forwarded-For) can send a wrong password for the account. Then the
-    pair is not known any more, and waits as the source does.
+    A *source* is the network of a client. It is *known* at an account if its last attempt there
+    succeeded.
+
+    1. A source with too many failures has to wait before its next attempt. A successful login
+       deletes the failures of the source at this account, but not those at other accounts.
+    2. An account is never locked, because an attacker could then lock out its user. Instead, after
+       many failures at an account, attempts of unknown sources are delayed.
+    3. Attempts of a known source are not delayed, and only its failures at this account count.
+    4. Each attempt counts as a failure from its beginning until it succeeds. Otherwise parallel
+       attempts would count as one.
+
+    NOT prevented: an attacker with the same source as the user (behind one NAT, or a proxy without
+    X-Forwarded-For) can send a wrong password for the account. Then the source is not known there
+    any more, and the user has to wait, too.
 
     The counters are in the database, so that several processes don't allow more guesses than one.
-    An attempt counts as a failure when it begins, until it succeeds: otherwise parallel attempts
-    would count as one. The rows with digests of sources and names are kept for a quarter of an
-    hour; their number is limited by how many passwords can be hashed in that time. The sources of
-    successful logins are in memory, bounded, for each process.
+    Their rows contain digests of sources and account names, and are kept for a quarter of an hour.
+    The time that it takes to hash passwords limits the number of these rows. Each process keeps a
+    limited number of known sources in memory.
 
     Threads may share an instance. Each method that uses the database raises ``StoreError`` if the
     database is unavailable: then no user can log in.
@@ -378,14 +384,14 @@ class LoginThrottle:
         return LoginDecision(delay=delay, at=at, last=failures.last)
 
     def knows(self, source: str, account: str) -> bool:
-        """Return True if the last attempt of a source (network) at an account was a login."""
+        """Return True if the last attempt of a source (network) at an account succeeded."""
         with self._lock:
             return _key(source, account) in self._signed_in
 
     def failed(self, source: str, account: str, now: datetime) -> bool:
-        """Record that a password was wrong: attempts of this source may be delayed again.
+        """Record that a password was wrong: the source is no longer known at the account.
 
-        The method ``begin`` has counted the failure already.
+        So ``begin`` can delay the next attempts. It has counted the failure already.
 
         Args:
             source: the network of the client.
@@ -403,10 +409,15 @@ class LoginThrottle:
     def succeeded(self, source: str, account: str, decision: LoginDecision) -> None:
         """Record that a password was correct: withdraw the failures that were counted before.
 
-        All failures of the source (a client's network) at this account are withdrawn, and one
-        failure of the account: ``begin`` counted this attempt as a failure before the password was
-        checked. The source's failures at other accounts still count, until they expire. From now
-        on, attempts of this source for this account are not delayed.
+        All failures of the source at this account are withdrawn. Of the account's failures, only
+        one is withdrawn: ``begin`` counted it for this attempt. The failures of the source at other
+        accounts still count, until they expire. From now on, attempts of the source at this account
+        are not delayed.
+
+        Args:
+            source: the network of the client.
+            account: the name that was sent.
+            decision: the result of ``begin`` for this attempt.
         """
         with self._store.write() as connection:
             clear_failures(connection, *_keys(source, account), decision.at, decision.last)
@@ -419,8 +430,9 @@ class LoginThrottle:
 class TokenThrottle:
     """Counts wrong tokens by source, in memory. Threads may share it.
 
-    The secret of a token has 256 random bits. So the throttle only saves the work of hashing, and
-    needs no exact count over all processes.
+    A *source* is the network of a client. The secret of a token has 256 random bits, so that a
+    client can't guess it. The throttle only avoids the work of hashing many wrong secrets. For this
+    purpose, each process can count for itself.
     """
 
     def __init__(self) -> None:
@@ -454,7 +466,10 @@ class TokenThrottle:
 
 
 class AuditLimit:
-    """Limits how many failed logins or wrong tokens a minute are audited. Not thread-safe."""
+    """Limits how many failures are written to the audit log in a minute. Not thread-safe.
+
+    A failure is a failed login or a wrong token.
+    """
 
     def __init__(self) -> None:
         self._count = 0

@@ -36,7 +36,7 @@ _KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC"}
 class UnknownKeyError(InputError):
     """An ID token is signed with a key that is not in the fetched key set of the provider.
 
-    The provider may have added or replaced the key since the key set was fetched.
+    The provider has possibly added or replaced the key since the key set was fetched.
     """
 
     def __init__(self) -> None:
@@ -121,7 +121,7 @@ def _header(text: str) -> dict[str, Any]:
 def _candidates(
     header: dict[str, Any], key_set: dict[str, Any], settings: OpenIDSettings
 ) -> list[Key]:
-    """Return the keys of a key set that may have signed a token: by type, use and key ID.
+    """Return the keys of a key set with which a token can be signed: by type, use and key ID.
 
     Args:
         header: the header of the token.

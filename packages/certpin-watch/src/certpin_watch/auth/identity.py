@@ -144,7 +144,7 @@ def authenticate(
     """Return the user or program that sent a request, identified by its token or cookie.
 
     If the token can't be accepted, return a ``RefusedToken``, even if the request has a valid
-    cookie. Blocks: it reads the database, and may compute Argon2.
+    cookie. Blocks: it reads the database, and sometimes computes Argon2, which is slow.
 
     Args:
         state: the state of access control.
@@ -199,7 +199,9 @@ def _by_session(state: AuthState, secret: str, origin: Origin, now: datetime) ->
 def _is_outdated(session: Session, settings: AuthSettings, now: datetime) -> bool:
     """Return True if the OpenID provider must confirm the user and role of a session again.
 
-    A form gets no more time than a page: a user who lost the group could make a permanent token.
+    That is the case if the last confirmation is too old, or if the settings have no provider any
+    more. Sessions of accounts with a password need no confirmation. For a submitted form, the limit
+    is the same as for a page: otherwise a user who has lost the role could still create a token.
     """
     if session.owner.account is not None:
         return False

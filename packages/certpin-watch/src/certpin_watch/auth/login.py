@@ -103,7 +103,7 @@ async def log_in(
         login: the name and the password.
         identity: the sender of the request. If the sender has a session already, it ends.
         now: the current time.
-        sleep: waits for a number of seconds; another function for tests.
+        sleep: the function that waits for a number of seconds; tests pass another one.
 
     Returns:
         The cookie of the new session, empty if the name or password is wrong; or the seconds to
@@ -130,16 +130,19 @@ async def log_in(
 
 
 def _has_place(state: AuthState, network: str, *, is_known: bool) -> bool:
-    """Return True if one more attempt to log in may begin.
+    """Return True if the number of running attempts to log in permits one more.
 
-    Delayed attempts keep their places. Without the limits for networks and the reserved places, an
-    attacker with many sources could lock all users out with a few attempts a second.
+    An attempt runs until its password is checked; that includes a delay before the check. There is
+    a limit for all attempts, one for the client's network, and one for the network of its provider.
+    A client that signed in to the account before has only a limit for all attempts, which is
+    higher. Otherwise an attacker who sends from many networks could use up all attempts, and so
+    lock out all users.
 
     Args:
         state: the state of access control.
-        network: the client's network (IPv4 /24, IPv6 /48), of which a customer of a provider
-            usually has one; empty if the address is unknown.
-        is_known: True if the client's source signed in to the account before.
+        network: the client's network (IPv4 /24, IPv6 /48), which is usually that of one customer of
+            a provider; empty if the address is unknown.
+        is_known: True if the client's last attempt to log in to the account succeeded.
     """
     under_way = state.attempts.total()
     if is_known:
@@ -376,11 +379,13 @@ class _OpenIDPages:
         name: str = "",
         error: str = _FAILED,
     ) -> Response:
-        """Return the page of ``_failed``; end the session that the provider should have confirmed.
+        """Return a login page with an error, because the OpenID provider did not confirm the user.
+
+        If the request has a session that the provider had to confirm, this session ends.
 
         Args:
             request: the request.
-            why: the reason, as for ``_failed``.
+            why: the reason, which is written only to the log and the audit log.
             asked_again: True if the provider was asked to confirm a session.
             name: the user, if known.
             error: the text for the user.
@@ -398,7 +403,10 @@ class _OpenIDPages:
         return answer
 
     def _end_unconfirmed(self, identity: Identity) -> bool:
-        """End the session of a request. Return False if there is none."""
+        """End the session of a request, because the OpenID provider did not confirm its user.
+
+        Return True if the session was ended; False if the store has no such session.
+        """
         with self._watch.store.write() as connection:
             session = stored_session(connection, identity.session or b"")
             if session is None:

@@ -161,9 +161,10 @@ class ProviderMetadata:
 
 
 class _SharedDocument(Generic[Value]):
-    """A document of the provider: concurrent logins fetch it once, and share a failure, too.
+    """A document of the OpenID provider, with a cache that all logins share.
 
-    ``fetch`` requests the document, or raises ``InputError``.
+    Concurrent logins cause only one request. If it fails, the logins that wait for it fail, too.
+    ``fetch`` is a function that requests the document, or raises ``InputError``.
     """
 
     def __init__(self, fetch: Callable[[], Awaitable[Value]]) -> None:
@@ -339,10 +340,14 @@ class OpenIDProvider:
 def _add_basic(
     client: Any, method: str, uri: str, headers: dict[str, str], body: str
 ) -> tuple[str, dict[str, str], str]:
-    """Add the client's ID and secret to a request, as ``client_secret_basic``.
+    """Add the client's ID and secret to a request, in the way named ``client_secret_basic``.
 
-    Both are form-encoded first (RFC 6749, 2.3.1), which authlib leaves out: an ID with a colon, and
-    a secret with a percent or plus sign, would be read as others.
+    This replaces a function of authlib that does not form-encode the ID and the secret, as RFC
+    6749, 2.3.1, requires. Without the encoding, the provider misreads an ID with a colon, or a
+    secret with a percent or plus sign.
+
+    Returns:
+        The URL, the headers and the body of the request. Only the headers are changed.
     """
     del method
     pair = f"{quote_plus(client.client_id)}:{quote_plus(client.client_secret)}"
@@ -392,7 +397,7 @@ def _as_input_error(problem: str) -> Iterator[None]:
     """Convert errors of the HTTP client in the block to an ``InputError``.
 
     ``problem`` becomes the text of the error, with the registered error code of the provider, if it
-    sent one. The text of the HTTP client's error is left out: it may contain a code, or an address
+    sent one. The text of the HTTP client's error is left out: it can contain a code, or an address
     with a code.
     """
     # Imported here, because only services with a provider need them.
@@ -407,7 +412,10 @@ def _as_input_error(problem: str) -> Iterator[None]:
 
 
 def _error_code(code: object) -> str:
-    """Return a registered error code of OAuth 2.0 in brackets, with a space; empty for another."""
+    """Return a registered error code of OAuth 2.0 as text: a space, and the code in brackets.
+
+    The text is empty if ``code`` is not a registered code.
+    """
     return f" ({code})" if isinstance(code, str) and code in _ERROR_CODES else ""
 
 
@@ -439,10 +447,11 @@ def _metadata(document: dict[str, Any], issuer: str) -> ProviderMetadata:
 def _auth_method(supported: object) -> str:
     """Return how the client proves its identity at the token endpoint, from the provider's list.
 
-    The default of a missing list is ``client_secret_basic`` (OpenID Connect Discovery 1.0, 3).
-    ``null``, an empty list and other values count as a missing list: some providers write these,
-    and the provider refuses a wrong guess. ``client_secret_basic`` is preferred to
-    ``client_secret_post``, as in RFC 6749, 2.3.1.
+    Return ``client_secret_basic`` if the list has it, which RFC 6749, 2.3.1, prefers, else
+    ``client_secret_post``. If the list is missing, the default is ``client_secret_basic`` (OpenID
+    Connect Discovery 1.0, 3). ``null``, an empty list and values of another type count as a missing
+    list, because some providers write these. If the default is wrong, the provider refuses the
+    request.
 
     Raises:
         InputError: the provider's list has neither.

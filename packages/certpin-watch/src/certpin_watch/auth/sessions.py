@@ -96,10 +96,15 @@ def begin_session(
 def continue_session(
     connection: Connection, old: Session, owner: SessionOwner, now: datetime
 ) -> str:
-    """Replace the cookie of a session, and store the user's name and role in ``owner``.
+    """Replace the cookie of a session, and update the stored name and role of its user.
 
-    These are the name and role that the OpenID provider states now. The time at which the session
-    ends does not change.
+    The time at which the session ends does not change.
+
+    Args:
+        connection: a write transaction.
+        old: the session as it is stored.
+        owner: the user, with the name and role that the OpenID provider states now.
+        now: the current time.
 
     Returns:
         The value of the new cookie.
@@ -132,10 +137,13 @@ def set_cookie(
 ) -> None:
     """Add a Set-Cookie header to a response; an empty value deletes the cookie.
 
-    The prefix ``__Host-`` (RFC 6265bis, 4.1.3.2) means Secure, and only for this host. The cookie
-    is Lax, not Strict, because a link to an alert in a mail, and the redirect from an OpenID
-    provider, need the session. Changes are POST requests, with which other sites send no Lax
-    cookie.
+    If the browser used TLS, the name gets the prefix ``__Host-`` (RFC 6265bis, 4.1.3.2). Browsers
+    send such a cookie only over TLS, and only to this host.
+
+    The cookie has ``SameSite=Lax``. ``Strict`` would remove the session from requests that another
+    site causes, such as a link to an alert in a mail or the redirect of an OpenID provider. ``Lax``
+    is enough, because browsers don't send such a cookie with POST requests of other sites, and all
+    changes are POST requests.
 
     Args:
         headers: the response's headers.
@@ -194,12 +202,12 @@ def _cookie_name(name: str, origin: Origin) -> str:
 async def read_body(
     receive: Receive, content_type: str = "", seconds: float = _BODY_SECONDS
 ) -> tuple[bytes | HTTPStatus, Receive]:
-    """Read the body of a request, with a limit for its size and time.
+    """Read the body of a request, with limits on its size and time. Only form data is accepted.
 
-    Pages get only a body that this function has read. Starlette would write a multipart form to the
-    disk without a limit, and decode it with the character set that the form names: some of Python's
-    decoders fail, and some produce lone surrogates. A body that never arrives would occupy one of
-    the server's connections, which reports need too.
+    Starlette's own parser of forms is not enough. It would write a multipart form to the disk
+    without a limit, and decode it with the character set that the form names: some of Python's
+    decoders fail, and some produce lone surrogates. Without the time limit, a body that never
+    arrives would occupy one of the server's connections, which reports of clients need too.
 
     Args:
         receive: the request's ASGI ``receive``.
@@ -245,7 +253,7 @@ def _again(body: bytes, receive: Receive) -> Receive:
 
 
 def is_forged(headers: Headers, body: bytes, own_origin: str, csrf: str) -> bool:
-    """Return True if another site may have caused a request that changes something (CSRF).
+    """Return True if another site has possibly caused a request that changes something (CSRF).
 
     Args:
         headers: the request's headers.

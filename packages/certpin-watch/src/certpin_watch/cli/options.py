@@ -226,8 +226,8 @@ def refuse_empty(store: Store) -> None:
 def create_database(store: Store) -> None:
     """Create the tables of a missing or empty database, or migrate an old SQLite file.
 
-    If a file is created, its path is printed: in the wrong folder, that is not the database of the
-    service.
+    If a file is created, its path is printed, so that the user notices if it is in the wrong
+    folder.
 
     Raises:
         StoreError: the database can't be used.
@@ -244,7 +244,7 @@ def create_database(store: Store) -> None:
 def dialect_of(store: Store) -> str:
     """Return the kind of a database, for output: "sqlite" or "postgresql".
 
-    The address of the database is not printed, because it may contain a password.
+    The address of the database is not printed, because it can contain a password.
     """
     return "sqlite" if store.is_sqlite else "postgresql"
 

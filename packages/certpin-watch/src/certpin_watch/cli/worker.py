@@ -121,9 +121,14 @@ def worker(
 
 
 def _refuse_former(vantage: str | None, nats: str | None, url: str | None) -> None:
-    """Check that no removed option is used, with which older workers got jobs over NATS.
+    """Refuse the removed options of older workers, which got their jobs over NATS.
 
-    The environment variable of a removed option counts as well, unless there is a ``url``.
+    The environment variable of a removed option is refused, too, unless ``url`` is given.
+
+    Args:
+        vantage: the value of the removed option ``--vantage``.
+        nats: the value of the removed option ``--nats``.
+        url: the value of the option ``--url``, with which workers now get their jobs.
 
     Raises:
         ConfigError: a removed option is used. The error names the new options.

@@ -267,8 +267,8 @@ def _rfc3339(moment: datetime) -> str:
 def percent(part: float, whole: float) -> str:
     """Return ``part`` of ``whole`` in per cent as text, such as ``12 %``.
 
-    Rounding never hides a part: the text is ``0 %`` only if the part or the whole is 0, else at
-    least ``< 1 %``, and ``100 %`` only if the part is the whole.
+    A share that is not exactly 0 or 100 per cent is never rounded to these: a small one is
+    ``< 1 %``, a large one ``> 99 %``. If ``whole`` is 0, the text is ``0 %``.
     """
     share = 100 * part / whole if whole else 0.0
     if 0 < share < 1:
@@ -288,7 +288,7 @@ def brief(text: object, maximum: int = 60) -> Markup:
 def reason(value: str) -> str:
     """Return the reason in a failure report with an explanation: ``untrusted: the platform …``.
 
-    An unknown reason is returned unchanged, because clients may report any text.
+    An unknown reason is returned unchanged, because clients can report any text.
     """
     meaning = _REASONS.get(value)
     return f"{value}: {meaning}" if meaning else value

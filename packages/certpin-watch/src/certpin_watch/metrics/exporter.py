@@ -45,7 +45,7 @@ Key = tuple[str, str, str]  # host, kind, decision
 def metrics_endpoint(watch: Watch) -> Callable[[Request], Response]:
     """Return the endpoint function of ``/metrics``. It answers one scrape at a time.
 
-    NOT checked: that the client may read metrics. The route checks that.
+    NOT checked: that the client is permitted to read metrics. The route checks that.
     """
     exporter, turn = MetricsExporter(watch), threading.Lock()
 
@@ -148,9 +148,9 @@ class ReportCounters:
         self._last: Counter[tuple[int, Key]] = Counter()
 
     def begin(self, connection: Connection, now: datetime, hosts: Sequence[str]) -> None:
-        """Count only reports that are stored from now on.
+        """Begin to count: the reports that are in the store already are not counted.
 
-        Without this call, that is so from the first call of ``families`` on.
+        If this method is not called, counting begins with the first call of ``families``.
 
         Args:
             connection: a read transaction.

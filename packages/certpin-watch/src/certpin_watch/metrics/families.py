@@ -84,10 +84,13 @@ def _location(host: Host, seen: Vantage) -> tuple[str, int, str, str, str]:
 def _last_verified(view: View) -> dict[tuple[str, int, str, str, str], int]:
     """Return when each location last verified the chain of each probed server, in Unix seconds.
 
-    The key consists of host, port, location, way to connect, and address (empty unless each address
-    of the host is probed separately). If the latest probe was verified, the time is that of this
-    probe. Only for hosts with a latest probe that was not verified, older probe results are read
-    from the store.
+    If the chain of the latest probe was verified, the time is that of this probe. Otherwise, the
+    time is that of an older probe result, which is read from the store.
+
+    Returns:
+        A mapping. Its keys consist of host, port, location, way to connect, and address (empty
+        unless each address of the host is probed separately). A server is missing if no stored
+        probe verified its chain.
     """
     pairs = [(host, seen) for host in view.hosts for seen in host.vantages]
     failing = {host.name for host, seen in pairs if seen.outcome != "verified"}

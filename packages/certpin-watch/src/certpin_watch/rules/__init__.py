@@ -3,7 +3,7 @@
     engine          the registry, and one evaluation of all rules
     rule            the types of a rule and of its findings
     evidence        the data that rules evaluate
-    pins            pins against served chains and providers: mismatches, backups, root sets
+    pins            mismatches of pins and chains, missing backup pins, changed root lists
     roots           changes of authorities, root stores and log lists
     chains          served chains themselves: verification, keys, issuers, locations
     expiry          certificates, pins and signatures that expire

@@ -117,8 +117,8 @@ def _fits_in_a_job(evidence: PolicyEvidence) -> bool:
 def _monitor_silent(evidence: Evidence) -> Iterator[AlertFinding]:
     """Yield a finding if the monitor has not scheduled a probe recently, so it does not run.
 
-    The monitor is the part of the service that schedules probes of the hosts. If it never ran,
-    there is no finding.
+    The monitor is the part of the service that schedules probes of the hosts. If it has never
+    scheduled a probe, there is no finding.
     """
     probes = evidence.probes
     locations = _used_locations(probes)
@@ -184,7 +184,7 @@ def _missing_results(
 ) -> Iterator[AlertFinding]:
     """Yield a finding for each host without recent results from a location that probes other hosts.
 
-    A host without any result counts from when it was first planned there.
+    If a location never had a result for a host, the time since the first probe was planned counts.
 
     Args:
         probes: the state of the probed servers.

@@ -80,10 +80,12 @@ def _vantages_disagree(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def _after_changes(views: list[ServerView]) -> list[ServerView]:
-    """Return the states at locations that observed the server after its last change anywhere.
+    """Return the states at the locations that probed the server since its last change.
 
-    After a new key, the location that noticed it would otherwise disagree with all others, until
-    they probe the server again.
+    If a server gets a new key, one location is the first that notices it. The states at the other
+    locations are outdated until they probe the server again. They are left out here, because they
+    would wrongly differ from the new state. ``views`` has the states of one server at all
+    locations.
     """
     changed: dict[tuple[str, str], datetime] = {}
     last: dict[str, datetime] = {}

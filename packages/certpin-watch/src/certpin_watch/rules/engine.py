@@ -55,10 +55,12 @@ class Evaluation:
             unknown.
         failures: the reason for each rule that raised an exception. The keys are texts such as
             ``the rule no-backup``.
-        readable: if the content of a pin file is unknown, the pin sets of the others, each with the
-            host patterns that it pins; else None. Alerts about all others keep their state.
-        of_locations: the rules that, without a host, are about a location: they depend on all hosts
-            that it has to probe.
+        readable: None if the content of every pin file is known. Otherwise, a pair of pin set and
+            host pattern for each policy in the known files. Alerts about all other pin sets and
+            hosts keep their state.
+        of_locations: the ids of the rules with alerts about a location instead of a host. Such an
+            alert depends on all hosts that the location probes. So it keeps its state while the
+            content of a pin file is unknown.
     """
 
     findings: tuple[AlertFinding, ...] = ()
@@ -69,10 +71,11 @@ class Evaluation:
     of_locations: frozenset[str] = frozenset()
 
     def covers(self, rule: str, pin_set: str, host: str) -> bool:
-        """Return True if this evaluation would have found a problem that still exists.
+        """Return True if this evaluation shows that a problem without a finding is gone.
 
-        It would not if the rule was skipped, or if the pins of the host may be in a pin file that
-        can't be read. After a restart, the content of such a file is unknown.
+        Return False if the evaluation could not detect the problem: its rule was skipped, or the
+        pins of its host can be in a pin file with unknown content. The content of a file is unknown
+        if the file was not readable since the process started.
 
         Args:
             rule: the id of the rule that found the problem before.
@@ -135,7 +138,10 @@ def evaluate(evidence: Evidence, rules: Mapping[str, AlertRule] = RULES) -> Eval
 
 
 def _readable(evidence: Evidence) -> frozenset[tuple[str, HostPattern]] | None:
-    """Return the pin sets and host patterns that are known; None if those of every file are."""
+    """Return the value of ``Evaluation.readable``: the pin sets and host patterns that are known.
+
+    Return None if the content of every pin file is known.
+    """
     probes = evidence.probes
     if probes.is_complete:
         return None
@@ -145,7 +151,7 @@ def _readable(evidence: Evidence) -> frozenset[tuple[str, HostPattern]] | None:
 def describe_failure(exc: Exception) -> str:
     """Log an exception, and return a short text with only the name of its type.
 
-    The exception's own text may come from an attacker, so it must not get into alerts.
+    The exception's own text can come from an attacker, so it must not get into alerts.
     """
     log.error("an evaluation failed", exc_info=exc)
     return f"a defect of certpin ({type(exc).__name__})"

@@ -32,9 +32,10 @@ EvidencePart = Literal["probes", "reports", "service", "failures"]
 class ReportedFailures(NamedTuple):
     """A group of identical failure reports of the last day.
 
-    All fields are unverified claims of clients, except ``reports`` (how many there are) and
-    ``first_at`` (when the first of them arrived, in Unix seconds). ``served`` and ``verified`` are
-    digests of chains.
+    ``reports`` is the number of reports in the group, and ``first_at`` the time at which the first
+    of them arrived, in Unix seconds. All other fields are unverified claims of clients. ``served``
+    is the digest of the chain that the server sent, ``verified`` that of the chain that the client
+    verified, or empty.
     """
 
     host: str
@@ -82,7 +83,9 @@ class VersionHolders(NamedTuple):
 
 
 class SignedRole(NamedTuple):
-    """A TUF role that signs the published pin sets of a pin file, and the expiry of its signature.
+    """A role that signs the published pin sets of a pin file, and the expiry of its signature.
+
+    TUF (The Update Framework) defines the roles, such as ``timestamp``.
 
     ``path`` is the pin file. ``expires`` is in Unix seconds. ``soon`` is True if less than a third
     of the signature's lifetime is left.
@@ -99,26 +102,27 @@ class SignedRole(NamedTuple):
 class ReportEvidence:
     """The data about reports of clients that the alert rules evaluate.
 
-    A *live version* of a pin set is one that clients may still hold. A *quota* limits stored data,
-    and is shared by all hosts that one pattern covers (``Patterns.share``). Several fields contain
-    pairs of a host and the digest of a chain that was reported for it.
+    A *live version* of a pin set is the version in the pin file, or one that clients may still
+    hold. A *quota* is a limit on stored data that all hosts share which one pattern covers;
+    ``Patterns.share`` returns its name. A *network* is that of an internet provider (IPv4 /16, IPv6
+    /32). A *pair* is a host and the digest of a chain that was reported for it.
 
     Attributes:
         sets: the monitored pin sets.
         groups: the failure reports of the last day, identical ones counted together.
         holders: the number of clients that hold each version of a pin set.
         hours: the number of failure reports by host and hour (its first second), over seven days.
-        heard: the hours (their first second) in which any report arrived, in the week before the
-            last report or longer.
+        heard: the hours (their first second) in which any report arrived: at least those of the
+            week that ends with the last report.
         accepted: the pairs in which the chain matches the pins of a live version.
         strange: the pairs in which the chain matches no live version. Pairs that are neither here
             nor in ``accepted`` were not checked.
         issuers: the issuer of each chain's leaf, by the digest of the chain.
         sighted: the pairs in which a probe observed the chain on the host.
         vouched: the pairs of ``strange`` with a chain that a trusted authority issued for the host.
-        networks: the providers' networks that reported a chain, by quota and chain digest. The
+        networks: the networks from which a chain was reported, by quota and chain digest. The
             digest is empty for failures without a chain.
-        spread: the number of networks that reported anything, by quota.
+        spread: the number of networks from which any report came, by quota.
         share: a function that returns the quota of a host.
         pattern: a function that returns the pattern that covers a host, or an empty text.
     """
@@ -156,7 +160,7 @@ class ReportEvidence:
         return (group.host, group.chain) in self.strange and not observed
 
     def count_networks(self, host: str, chains: Iterable[bytes]) -> int:
-        """Return the number of providers' networks that reported these chains for a host.
+        """Return the number of internet providers' networks that reported these chains for a host.
 
         Reports for other hosts that the same pattern covers count too, because these hosts share
         one quota (a limit on stored data).
@@ -212,8 +216,8 @@ class Evidence:
         service: the state of the monitoring service.
         missing: the names of the parts, such as "reports", that are empty because they could not be
             read.
-        starting: True if the monitor may not have finished a first round of probes: since this
-            process began, or since its clock jumped.
+        starting: True if the monitor possibly has not finished a first round of probes since this
+            process started, or since its clock jumped.
     """
 
     now: int

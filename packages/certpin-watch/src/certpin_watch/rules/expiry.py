@@ -227,8 +227,8 @@ def _policy_versions(
     """Yield a host's policy in each version of the pin set that clients may still hold.
 
     Each item is the version's number, the policy in that version, and the number of clients that
-    hold the version (None if unknown). The version in the pin file comes first. A policy with
-    another pattern is not among them: it is monitored separately, also if only a version has it.
+    hold the version (None if unknown). The version in the pin file comes first. Policies for other
+    host patterns are left out, because each of them is monitored separately.
     """
     situation = evidence.situation([])
     number = evidence.monitored.pins.version

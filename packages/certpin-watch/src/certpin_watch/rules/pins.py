@@ -1,4 +1,8 @@
-"""Alert rules that compare pins with served chains, deployed versions, and providers' roots."""
+"""Alert rules that compare pins with served chains, deployed versions, and lists of roots.
+
+A list of roots has the roots of a provider's certificates; Let's Encrypt, for example, is a
+provider.
+"""
 
 from __future__ import annotations
 
@@ -64,19 +68,21 @@ def _pin_mismatch(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def version_holders(evidence: PolicyEvidence) -> list[Version]:
-    """Return the deployed versions with the same number as the version in the pin file.
+    """Return the versions that clients may still hold, with the version number of the pin file.
 
-    Only versions that clients may still hold are returned. So the list is empty if the version in
-    the pin file is not deployed, or no client can hold it any more.
+    The list is empty if the version in the pin file is not deployed, or if no client can hold it
+    any more.
     """
     number = evidence.monitored.pins.version
     return [version for version in evidence.live_versions if version.number == number]
 
 
 def holder_details(evidence: PolicyEvidence, view: ServerView) -> dict[str, Any]:
-    """Return the details about the clients that hold the version in the pin file.
+    """Return the details of a finding that affects the clients with the version of the pin file.
 
-    If the version isn't in the journal, clients may hold it all the same.
+    The details have the number of these clients. If it can't be computed from the journal, they
+    have the number of the version: clients can report a version that the journal doesn't contain.
+    ``view`` is the state of the server that the finding is about.
     """
     holders = version_holders(evidence)
     clients = clients_at_risk(evidence.situation([view]), holders) if holders else None
@@ -89,7 +95,7 @@ def refusal_outcome(evidence: PolicyEvidence) -> tuple[Severity, str]:
     Returns:
         The severity, and a phrase such as "clients refuse it". The severity is "critical" if
         clients enforce the policy. It is "warning" if clients only report mismatches, or if no
-        client has this version of the pin set yet.
+        client can hold the pin-set version in the pin file yet.
     """
     if evidence.live_versions and not version_holders(evidence):
         return "warning", "clients will refuse it once they hold this version, not out yet"
@@ -226,7 +232,7 @@ def leaf_pin(chain: Chain) -> Pin:
 
 
 def expected_pins(evidence: PolicyEvidence) -> frozenset[Pin]:
-    """Return the pins of all keys that a server of this policy may use.
+    """Return the pins of all keys that a server of this policy is expected to use.
 
     These are the pins in the pin file, in pin-set versions that clients may hold, and in the
     rotation's journal, except those of compromised keys.

@@ -102,8 +102,13 @@ def _usual_failures(hours: Mapping[int, int], before: int) -> int:
 def _is_surge(now: int, usual: int, evidence: Evidence) -> bool:
     """Return True if the failure reports of one hour (``now``) are far more than usual.
 
-    They must exceed the number ``usual`` by the factor ``limits.surge`` and by three standard
-    deviations. There must also be at least ``4 * limits.few`` of them. Both limits are settings.
+    There must be more than ``limits.surge`` times ``usual``, more than ``usual`` plus three
+    standard deviations, and at least ``4 * limits.few``. ``surge`` and ``few`` are settings.
+
+    Args:
+        now: the number of failure reports in the hour.
+        usual: the usual number in an hour.
+        evidence: has the settings in ``limits``.
     """
     limits = evidence.limits
     chance = usual + 3 * math.sqrt(usual)
@@ -167,7 +172,7 @@ class _Reach(NamedTuple):
         reports: the number of reports.
         clients: the largest possible number of clients that sent them; None if unknown.
         holders: the number of all clients of the pin set; None if unknown.
-        networks: the number of providers' networks that the reports came from.
+        networks: the number of internet providers' networks that the reports came from.
     """
 
     reports: int
@@ -276,11 +281,12 @@ def _old_app_fails(evidence: Evidence) -> Iterator[AlertFinding]:
 
 
 def _is_refused_by_pins(group: ReportedFailures) -> bool:
-    """Return True if pins may be why the clients that sent a group of reports refused the server.
+    """Return True if the clients that sent a group of reports possibly refused a server for pins.
 
-    If the platform refused the chain, pins are usually not the reason. An exception is the reason
-    "untrusted": the trust anchors in the pin file (``trust``) act as pins, and some clients report
-    a chain that ends at none of them as "untrusted".
+    Return False if the clients did not refuse it, or if their platform (TLS library) refused the
+    chain: then the reason is usually not the pins. The reason "untrusted" is an exception. The
+    trust anchors in the pin file (``trust``) act as pins, and some clients report "untrusted" if a
+    chain ends at none of them.
     """
     return group.decision == "refuse" and (group.reason == "untrusted" or not group.unverified)
 
@@ -352,8 +358,9 @@ def order(version: str) -> tuple[tuple[int, str], ...]:
 def _would_lock_out(evidence: Evidence) -> Iterator[AlertFinding]:
     """Yield a finding for each host with chains that clients would refuse if pins were enforced.
 
-    The clients have a policy in report mode, and accepted the chains. Chains that match no pins at
-    all are left to the rule ``strange-chain``.
+    The policy of these clients is in report mode: they reported a failure, and accepted the chain
+    all the same. Reports with a strange chain (``ReportEvidence.is_strange``) are left out, because
+    the rule ``strange-chain`` evaluates them.
     """
     reports = evidence.reports
     passed = [
@@ -398,8 +405,8 @@ def _reports_silent(evidence: Evidence) -> Iterator[AlertFinding]:
     """Yield a finding if no report arrived for an unusually long time.
 
     The time without reports must be longer than the setting ``silent``, and longer than twice the
-    longest gap between reports in the week before the last report. That week doesn't move while no
-    report arrives, so that the problem is only gone when one does.
+    longest gap between reports in the week before the last report. While no report arrives, this
+    week stays the same. So the problem remains until a report arrives.
     """
     past = [hour for hour in evidence.reports.heard if hour <= evidence.now]
     heard = [hour for hour in past if hour >= past[-1] - HISTORY]

@@ -74,9 +74,9 @@ class AlertRule:
             part is missing, the rule is not evaluated, and its alerts keep their state.
         summary: the condition under which it yields a finding, as a phrase.
         why: the consequence of that condition, in sentences.
-        after_start: True if the rule is not evaluated before a new process had the time for a
-            first round of probes, also after a jump of the time. Until then, its alerts keep their
-            state.
+        after_start: True if the rule is skipped until the monitor had time for a first round of
+            probes. This time begins when the process starts, and again when its clock jumps. Until
+            then, the alerts of the rule keep their state.
     """
 
     id: str
@@ -135,11 +135,12 @@ def policy_finding(
 
 
 def client_details(clients: int | None, versions: Iterable[int]) -> dict[str, Any]:
-    """Return the details from which the number of clients that a finding affects is derived.
+    """Return the details of a finding from which the engine gets the number of affected clients.
 
     Args:
-        clients: the number of clients according to the journal; None if it doesn't know it. Then
-            the engine counts the clients that reported one of the versions.
-        versions: the numbers of the pin-set versions that these clients hold.
+        clients: the number of affected clients, from the journal; None if the journal doesn't
+            contain it. Then the result has ``versions`` instead, and the engine counts the clients
+            that reported one of these versions.
+        versions: the numbers of the pin-set versions that the affected clients hold.
     """
     return {"versions": list(versions)} if clients is None else {"clients": clients}

@@ -91,8 +91,8 @@ def _logged_malformed(evidence: Evidence) -> Iterator[AlertFinding]:
 def _concerned(probes: ProbeEvidence) -> Iterator[tuple[PolicyEvidence, LoggedCertificate]]:
     """Yield pairs of a policy and a logged certificate for one of the policy's hosts.
 
-    Expired certificates, and those that were first reported too long ago (``logged``), are left
-    out.
+    Left out are expired certificates, and those that were first recorded longer ago than the
+    setting ``logged``.
     """
     for entry in probes.logged:
         if entry.kind != "certificate" or entry.not_after <= probes.now or not entry.names:

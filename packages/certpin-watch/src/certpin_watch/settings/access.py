@@ -147,7 +147,8 @@ class AuthSettings:
     """``[access]``: sessions, the proxy in front, and OpenID Connect.
 
     Attributes:
-        behind_proxy: a proxy terminates TLS, and names the client (``X-Forwarded-…``).
+        behind_proxy: true if a proxy terminates TLS, and sends the client's address in
+            ``X-Forwarded-…`` headers.
         trusted_proxies: addresses and networks of trusted proxies, for pages and reports alike; by
             default the loopback.
         idle_minutes: a session ends this long after its last use (1 to 1440).
@@ -165,9 +166,9 @@ class AuthSettings:
 
     @property
     def believed(self) -> tuple[Network, ...]:
-        """The networks of the proxies that may state the client's address; empty without a proxy.
+        """The networks of the proxies from which ``X-Forwarded-…`` headers are accepted.
 
-        Their ``X-Forwarded-…`` headers are used.
+        The tuple is empty if the service is not behind a proxy.
         """
         return self.trusted_proxies if self.behind_proxy else ()
 

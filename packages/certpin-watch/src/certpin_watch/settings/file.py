@@ -72,10 +72,10 @@ class Thresholds:
     The settings also contain the limits on reports.
 
     Attributes:
-        certificates: the longest time before a certificate expires from which on pages and alerts
-            warn. ``warning_period`` shortens it for short-lived certificates.
-        pins: the time before pins expire from which on pages and alerts warn.
-        stale: the age from which on a probe result is old.
+        certificates: how long before a certificate expires pages and alerts begin to warn. For
+            short-lived certificates, ``warning_period`` shortens this time.
+        pins: how long before pins expire pages and alerts begin to warn.
+        stale: the age at which a probe result begins to count as old.
         collector: the limits on reports.
         identities: for how many days repeated reports are recognised (``[retention] identities``).
     """
@@ -91,7 +91,7 @@ DEFAULT_THRESHOLDS = Thresholds()
 
 
 def _public_url(table: Table, name: str) -> str:
-    """Read the setting with the address at which users reach the pages. It may be empty.
+    """Read the setting with the address at which users reach the pages. An empty text is valid.
 
     An address needs a host: without it, a request for any host would be accepted (DNS rebinding),
     and links in messages would lead nowhere.
@@ -167,10 +167,11 @@ class ServiceSettings:
 
     @property
     def same_database(self) -> str:
-        """The options with which another command uses this database, for commands in errors.
+        """The options that make another command use this database, for commands in errors.
 
-        The text is empty, or begins with a space. It repeats no address that ``--store`` named,
-        because it may contain a password.
+        The text begins with a space; it is empty if no option is needed. If the address of the
+        database was given with ``--store``, the text has ``URL`` instead, because the address can
+        contain a password.
         """
         if self.file is not None and self.file != DEFAULT_FILE:
             return f" --config {shlex.quote(str(self.file))}"

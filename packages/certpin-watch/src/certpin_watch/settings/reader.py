@@ -10,7 +10,7 @@
 
 A key in the file has the name of its field, unless ``key=`` gives another. An unknown key is an
 error, because a misspelt setting would have no effect. A class can have a static method
-``complete(values, table)`` for rules about several keys: it may change the values, and raise
+``complete(values, table)`` for rules about several keys: it can change the values, and raise
 ``ConfigError``.
 """
 

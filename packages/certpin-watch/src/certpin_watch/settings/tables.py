@@ -88,7 +88,7 @@ class HostSettings:
 
     Attributes:
         name: the host, or a name that a wildcard of the pin file covers.
-        port: its port; 0 leaves it to the pin file.
+        port: its port; 0 for the ports in the pin file.
         connect: another address to connect to, with its port: a host or an IP address.
         starttls: the protocol in which TLS starts, such as ``smtp``.
         locations: the locations that probe it; by default those of ``[monitor]``.
@@ -119,14 +119,15 @@ class MonitorSettings:
         timeout: limit of each of two attempts; with STARTTLS of each step of one attempt.
         window: hosts probed at once, up to 4096; each uses a file descriptor.
         every_address: probe every address of every name.
-        silent_after: intervals without a result after which a location raises an alert.
+        silent_after: the number of intervals without a result from a location after which an alert
+            fires.
         certificate_warning: time before a certificate expires at which a warning fires; earlier
             thresholds apply to short lifetimes.
         certificate_critical: time before a certificate expires at which a critical alert fires.
         pins_warning: time before pins expire (``expires``) at which a warning fires.
         pins_critical: time before pins expire at which a critical alert fires.
         changes: how long the alert for a changed key or issuer stays open.
-        logged: how long the alert for a logged certificate stays open.
+        logged: how long the alert for a certificate in a Certificate Transparency log stays open.
         hosts: settings of single hosts.
     """
 
@@ -191,24 +192,24 @@ class CollectorSettings:
         most_depth: nesting depth of a document.
         most_reports: reports in one body.
         body_seconds: seconds in which a body must arrive.
-        rate: reports of one network per second, on average.
-        burst: reports of one network at once.
-        most_sources: networks with a rate limit in memory.
-        queue: bodies that may wait to become durable.
-        queue_bytes: bytes that may wait to become durable.
+        rate: reports per second that are accepted from one network, on average.
+        burst: reports that are accepted from one network at once.
+        most_sources: networks for which the rate is kept in memory.
+        queue: bodies that wait at once to become durable.
+        queue_bytes: bytes of bodies that wait at once to become durable.
         ipv4_prefix: bits of an IPv4 address that are kept.
         ipv6_prefix: bits of an IPv6 address that are kept.
         samples: reports kept of each group as they arrived; 0 keeps none.
         most_samples: samples of all groups; 0 keeps none.
         most_sample_bytes: size above which a sample is not kept.
-        budget: bytes of chains that only clients reported, and of samples.
-        groups_per_hour: groups with all details in an hour.
-        groups_per_day: groups with all details in a day.
-        chains_per_hour: new chains in an hour that only clients reported.
+        budget: bytes of all stored samples, and of stored chains that only clients reported.
+        groups_per_hour: groups in an hour that are stored with all details.
+        groups_per_day: groups in a day that are stored with all details.
+        chains_per_hour: new chains that are stored in an hour and that only clients reported.
         presences_per_day: combinations of pin-set version, app and platform that are counted with
             all details in a day.
-        most_identities: reports among which a repeat is recognised.
-        client_days: days for which your clients send a report again.
+        most_identities: the number of stored reports among which a repeat is recognised.
+        client_days: the days for which your clients try again to send a report.
         at_once: bodies of one network in transmission at once.
         stream_bytes: size of the stream, about 500,000 reports; when it is full, the response is
             503.
@@ -300,12 +301,12 @@ class AlertSettings:
         hold: how long a problem must be gone before its alert resolves.
         repeat: time between repeated messages about an open alert.
         silence: the longest permitted duration of a silence.
-        maintenance: how long after a step of a rotation a change counts as intended.
+        maintenance: how long after a step of a rotation a changed key counts as intended.
         deadline: how long a notification service may take to accept a message.
         give_up: the age at which an undelivered message is given up.
-        silent: how long reports may be absent before an alert fires.
+        silent: the time without any report after which an alert fires.
         digest: if more messages than this are due at once, they are combined.
-        few: with fewer reports, no alert fires.
+        few: the smallest number of reports about a problem for which an alert fires.
         networks: how many providers' networks must report a problem that no probe confirms to make
             it critical.
         surge: the multiple of the usual number of reports that is a surge.

@@ -224,9 +224,15 @@ def create_silence(page: PageRequest) -> Response:
 
 
 def _refused(page: PageRequest, show: Callable[[PageRequest, str], Response], why: str) -> Response:
-    """Return the response to a refused form: its page with the reason.
+    """Return the response to a refused form: the page with the form, and the reason.
 
-    A token may have the scope for the form, and not the one for the page. It gets only the reason.
+    If the sender is not permitted to read pages, return only the reason. This can be a program with
+    a token that has the scope for the form, but not the scope for the page.
+
+    Args:
+        page: the request with the form.
+        show: returns the page with the form, for a request and a reason.
+        why: the reason.
     """
     if page.request.state.identity.may(READ):
         return show(page, why)
@@ -250,7 +256,7 @@ def end_silence(page: PageRequest) -> Response:
 
 
 def _doubts(page: PageRequest, items: Iterable[queries.Silence]) -> dict[str, str]:
-    """Return the hosts of active silences that may have no effect, each with the reason.
+    """Return the hosts of active silences that possibly have no effect, each with the reason.
 
     A silence has no effect, for example, if no pin set covers its host. Silences for all hosts are
     left out.

@@ -139,9 +139,10 @@ def _report_filter(filters: dict[str, str]) -> report_counts.ReportFilter | None
 
 
 def _range(now: datetime, length: timedelta) -> report_counts.Range:
-    """Return the time range with the given length that ends at ``now``.
+    """Return the time range that ends at ``now`` and has at least the given length.
 
-    A long range begins at midnight, because the store has sums of whole days.
+    If the length is more than ``_BY_HOUR``, the range begins at midnight (UTC), because such a
+    range is counted by whole days.
     """
     since = now - length
     if length > _BY_HOUR:
@@ -350,7 +351,7 @@ def _pairs(ders: tuple[bytes, ...], expected: tuple[bytes, ...]) -> list[Pair]:
 
 @dataclass(frozen=True)
 class ReceivedReport:
-    """A report as a client sent it. Clients may send any text, so templates escape it.
+    """A report as a client sent it. Clients can send any text, so templates escape it.
 
     Attributes:
         at: when the service received the report.

@@ -76,7 +76,7 @@ _ORDERS: dict[str, Callable[[Host], tuple[object, ...]]] = {
 class Row:
     """A row in the table of hosts on the page ``/``, with a small chart of reports.
 
-    ``healthy`` is the number of locations that observe no problem.
+    ``healthy`` is the number of locations that recently probed the host and observed no problem.
     """
 
     host: Host
@@ -131,7 +131,7 @@ def verdict(fleet: Sequence[Host]) -> tuple[Status | None, str]:
     """Return the worst status of all hosts, and a sentence about it for the top of the page.
 
     The status is "broken", "unknown", "expiring" or "holds" (no problem); None if no host is
-    monitored. Without a worse status, it is "expiring" if an alert is open.
+    monitored. If all hosts have the status "holds", but an alert is open, "expiring" is returned.
     """
     counts = hosts.count_by_status(fleet)
     if not fleet:
@@ -158,7 +158,10 @@ def healthy(page: PageRequest, host: Host) -> int:
 
 
 def _worst(fleet: Sequence[Host]) -> list[str]:
-    """Return the names of the hosts with the worst status; empty if no host has a problem."""
+    """Return the names of the hosts with the worst status among all hosts, sorted.
+
+    The list is empty if every host has the status "holds" (no problem).
+    """
     status, _ = verdict(fleet)
     return sorted(host.name for host in fleet if status != "holds" and host.status == status)
 
@@ -183,8 +186,8 @@ def _sparkline(host: Host, counts: tuple[int, ...]) -> Markup | None:
 def _urgency(host: Host) -> int:
     """Return the sort key of a host by its status; the lowest number is the most urgent.
 
-    Broken hosts come first, then hosts with open alerts, because clients may see problems that
-    probes don't.
+    Broken hosts come first. All other hosts with open alerts follow, whatever their status is,
+    because clients can have problems that probes don't observe.
     """
     position = hosts.WORST_FIRST.index(host.status)
     return 2 * position if position == 0 or not host.alerts else 1
@@ -251,7 +254,7 @@ def describe_change(what: tuple[str, ...]) -> str:
     """Describe in words the differences between two consecutive probe results of a server.
 
     ``what`` has the names of the fields that differ. If both the served chain and the verified path
-    are new, only the served chain is mentioned.
+    are new, only the served chain is mentioned. If a new chain has the old key, the text says so.
     """
     words = [
         _CHANGES.get(name, name) for name in what if name != "verified" or "served" not in what

@@ -46,7 +46,8 @@ class PendingPins:
     """Pins that some clients do not accept yet, because they hold pin-set versions without them.
 
     Attributes:
-        versions: the pin-set versions without these pins; empty if none was published.
+        versions: the numbers of the versions that clients may hold and that refuse these pins;
+            empty if no released version is recorded.
         until: when every client will accept the pins (state ADOPTED); None if unknown.
         pins: pairs of a host pattern and a pin.
     """
@@ -117,10 +118,18 @@ def _weekly(reported: ReportedAdoption) -> list[tuple[datetime, list[tuple[int, 
 
 
 def _pending(watched: MonitoredPinSet, now: datetime) -> list[PendingPins]:
-    """Return the pins that some clients don't accept yet, grouped by the versions without them.
+    """Return the pins in a pin file that some clients don't accept yet, in groups.
 
-    Left out are pins that no client may accept, and pins in one of the states ACTIVE (a server uses
-    the key), RETIRING and LOST.
+    The pins of one group are refused by clients of the same versions, and have the same time from
+    which every client will accept them.
+
+    Two kinds of pins are left out, because no rotation waits for them: removed and compromised
+    pins, which clients must not accept, and pins in the states ACTIVE (a server uses the key),
+    RETIRING (a server used it before) and LOST (the key is lost).
+
+    Args:
+        watched: the pin file, with the journal of its rotation.
+        now: the time of the page.
     """
     groups: dict[tuple[tuple[int, ...], datetime | None], list[tuple[str, str]]] = {}
     deployed, timing = watched.deployed, watched.timing
@@ -265,7 +274,7 @@ class PinStatus:
         entry: the pin's entry in the pin file.
         state: the current state, such as "published".
         since: when the pin entered each state. States that the journal doesn't record are missing.
-        adoption: if and when every client accepts the pin.
+        adoption: whether every client accepts the pin, and the time from which all of them do.
         served_by: the locations to which a server presents the pinned key.
         now: the time of the page.
     """

@@ -115,14 +115,15 @@ class MonitorSettings:
         locations: the locations that probe the hosts; by default only this machine. Any other needs
             a worker.
         interval: time between two probes of a host, from 10 s.
-        confirm: time after a change until the next probe.
-        timeout: limit of each of two attempts; with STARTTLS of each step of one attempt.
+        confirm: time until the next probe after a result that differs from the last one.
+        timeout: time limit of an attempt; a probe makes up to two. With STARTTLS it makes only one,
+            and the limit is for each of its steps.
         window: hosts probed at once, up to 4096; each uses a file descriptor.
         every_address: probe every address of every name.
         silent_after: the number of intervals without a result from a location after which an alert
             fires.
-        certificate_warning: time before a certificate expires at which a warning fires; earlier
-            thresholds apply to short lifetimes.
+        certificate_warning: time before a certificate expires at which a warning fires; a shorter
+            time for a certificate with a short lifetime.
         certificate_critical: time before a certificate expires at which a critical alert fires.
         pins_warning: time before pins expire (``expires``) at which a warning fires.
         pins_critical: time before pins expire at which a critical alert fires.

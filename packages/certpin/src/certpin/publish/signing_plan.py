@@ -526,7 +526,7 @@ def draft_new_key(
         threshold: the new number of required signatures, or None to keep it.
 
     Raises:
-        ConfigError: nothing changes, or the root must not be signed.
+        ConfigError: the change has no effect, or the rules of ``roots.check`` forbid such a root.
     """
     draft, current = drafted_root(policy.state), policy.state.root
     if draft is not None:

@@ -530,7 +530,10 @@ class Situation:
 
     @property
     def usable(self) -> frozenset[Pin]:
-        """The pins in the draft of keys that servers may use, now or later: not lost or stolen."""
+        """The pins of the draft with keys that are neither lost nor stolen.
+
+        Servers use some of these keys now, and can use the others later.
+        """
         usable = frozenset(entry.pin for entry in self.policy.pins if entry.usable)
         return usable - self.past.lost - self.compromised
 

@@ -155,7 +155,10 @@ def open_counts(connection: Connection) -> dict[tuple[str, str], int]:
 
 
 def alert(connection: Connection, hold: timedelta, number: int) -> AlertStory | None:
-    """Return an alert with its events; None if no alert has this number."""
+    """Return an alert with its events; None if no alert has this number.
+
+    ``hold`` is how long an alert stays open after its problem is gone (``[alerts] hold``).
+    """
     row = connection.execute(select(ALERTS).where(ALERTS.c.id == number)).one_or_none()
     return None if row is None else AlertStory(_alert(row, hold), _events(connection, number))
 

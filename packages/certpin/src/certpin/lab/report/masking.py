@@ -128,11 +128,12 @@ def secrets_in(
 ) -> list[str]:
     """Return the texts that must not appear in evidence, the longest first.
 
-    From the command, they are its hidden arguments, the parts of these (the value of a header, a
-    password after a colon), and their Base64 (HTTP Basic authentication). From the environment,
-    they are the values of variables with a name such as ``API_TOKEN``, the values in connection
-    strings of such variables, and the passwords in URLs of all variables. Texts of fewer than 6
-    characters are left out: they could be any word.
+    From the command: the arguments that ``safe_arguments`` hides, such as the value of
+    ``--password``; the parts of these, such as the value of a header, or a password after a colon;
+    and the Base64 of both (HTTP Basic authentication). From the environment: the values of
+    variables with a name such as ``API_TOKEN``; the values in such a value, if it is a connection
+    string; and the password in the URL of any variable. Texts of fewer than 6 characters are left
+    out: they could be any word.
 
     Args:
         words: the client's command, as the user wrote it.

@@ -59,8 +59,9 @@ def reference(case: str, expect: Expect) -> MasvsReference:
 
     Args:
         case: the name of the case.
-        expect: how a client with these pins should react. If it must refuse a change of the server,
-            the case tests its pins, as an attack does.
+        expect: how the client should react in this run. A case in which the server's chain only
+            changes counts as an attack on pins if the client must refuse the new chain, and then
+            has the controls and tests of such an attack.
     """
     if expect is Expect.REJECT and case in _ATTACK_ON_PINS:
         return _ATTACK_ON_PINS[case]

@@ -147,10 +147,10 @@ ROGUE_HANDSHAKE = {
 
 
 def got_through(result: Result) -> bool:
-    """Return True if a wrong result means that an attack got through.
+    """Return True if the client had to refuse the server in the case of a result.
 
-    This is so if the client had to refuse the server. The function does not check that the result
-    is wrong: for a right result, True only means that the client had to refuse the server.
+    So for a wrong result, True means that an attack got through. Call this for wrong results only:
+    the function doesn't check that.
     """
     return result.expect is Expect.REJECT
 

@@ -74,7 +74,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a note that cannot be left out is not published",
         _EDITOR,
-        """    if not proven:
+        """    if not _is_text_of(data, published):
         raise PinFileError(
             "its notes must""",
         """    if False:
@@ -85,7 +85,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a server that cannot be left out is not published",
         _EDITOR,
-        """    if not proven:
+        """    if not _is_text_of(data, published):
         raise PinFileError(
             "its servers must""",
         """    if False:

@@ -203,7 +203,7 @@ def test_an_impossible_plan_has_its_reason(fields: Any, invariant: str) -> None:
 
 
 def test_a_rule_that_is_broken_already_ends_no_plan() -> None:
-    """The draft has a later `expires`; to publish it is what mends the rule."""
+    """The draft has a later `expires`, so the plan obeys the rule when it is published."""
     soon = replace(OUT, pins=pin_set(AB, 1, expires=NOW + DAY))
     made = to("b", versions=(soon,))
     assert [each.invariant for each in made.broken] == ["expiry"]

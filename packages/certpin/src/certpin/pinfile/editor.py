@@ -331,11 +331,7 @@ class PinFileEditor:
             )
 
     def _replace(self, text: str, expected: dict[str, Any], *, fix: str) -> None:
-        try:
-            data = _parse(text)
-        except ValueError:  # tomli.TOMLDecodeError
-            data = {}
-        if data != expected:
+        if not _is_text_of(expected, text):
             raise PinFileError("it cannot be edited in its present form", path=self.path, fix=fix)
         self._text = text
 
@@ -356,11 +352,7 @@ def without_servers(text: str, path: Path) -> str:
     if [host.pop("server", None) for host in data["host"]] == [None] * len(data["host"]):
         return text
     published = _Lines(text).without_tables("host.server")
-    try:
-        proven = _parse(published) == data
-    except ValueError:  # tomli.TOMLDecodeError
-        proven = False
-    if not proven:
+    if not _is_text_of(data, published):
         raise PinFileError(
             "its servers must not be published, and cannot be removed in their present form",
             path=path,
@@ -386,11 +378,7 @@ def public_text(text: str, path: Path) -> str:
     data = _parse(text)
     _drop_notes(data)
     published = _PRIVATE.sub(lambda found: "" if found["private"] else found[0], text)
-    try:
-        proven = _parse(published) == data
-    except ValueError:  # tomli.TOMLDecodeError
-        proven = False
-    if not proven:
+    if not _is_text_of(data, published):
         raise PinFileError(
             "its notes must not be published, and cannot be removed in their present form",
             path=path,
@@ -398,6 +386,14 @@ def public_text(text: str, path: Path) -> str:
             fix="write each pin under its own [[host.pin]], and its note on a separate line",
         )
     return published
+
+
+def _is_text_of(expected: dict[str, Any], text: str) -> bool:
+    """Return True if an edited text is valid TOML, and its data is what was expected."""
+    try:
+        return _parse(text) == expected
+    except ValueError:  # tomli.TOMLDecodeError
+        return False
 
 
 def _drop_notes(value: Any) -> None:

@@ -106,6 +106,20 @@ _READERS = [
         f"{_T}react_native.py::test_computed_entries_and_options_are_refused",
     ),
     Mutation(
+        "the list of React Native is closed",
+        f"{_F}react_native.py",
+        "    require_closed(pieces, (*tables, *entries))\n",
+        "",
+        f"{_T}react_native.py::test_a_list_that_is_not_closed_is_refused",
+    ),
+    Mutation(
+        "a list of policies is closed",
+        f"{_F}code.py",
+        "    require_closed(pieces, (*tables, *policies))\n",
+        "",
+        f"{_T}table.py::test_a_list_that_is_not_closed_is_refused",
+    ),
+    Mutation(
         "no misspelt key in JSON",
         f"{_F}json.py",
         "            _refuse_misspelt(place)\n",

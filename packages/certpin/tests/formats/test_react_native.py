@@ -144,6 +144,13 @@ def test_computed_entries_and_options_are_refused(inside: str) -> None:
     assert "computed" in str(refusal(NAME, options(inside)))
 
 
+@pytest.mark.parametrize("end", ["", "}", "} as Options", "} satisfies Options, {", "}, x"])
+def test_a_list_that_is_not_closed_is_refused(end: str) -> None:
+    """The rest of the file is missing, and with it pins."""
+    before = f"\ninitializeSslPinning({{ {ENTRY.removesuffix('}')}"
+    assert "line 2: the bracket is not closed" in str(refusal(NAME, before + end))
+
+
 @pytest.mark.parametrize(
     "type_",
     [

@@ -24,7 +24,7 @@ from certpin.formats.header import read_header
 from certpin.formats.parsed import LISTS, ParsedFile, found
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from certpin.formats.parsed import Row, Source
 
@@ -239,6 +239,19 @@ def brackets(
     return pairs
 
 
+def require_closed(pieces: list[Token], pairs: Iterable[Brackets]) -> None:
+    """Raise ``FormatError`` if one of the pairs of brackets has no closing bracket.
+
+    The rest of such a file is missing, and pins with it.
+    """
+    for pair in pairs:
+        if pair.closing == len(pieces):
+            raise FormatError(
+                f"line {pieces[pair.opening].line}: the bracket is not closed",
+                fix="name the complete file",
+            )
+
+
 def _rows(pieces: list[Token]) -> Iterator[Row]:
     """Yield the fields of each policy in the tokens of an exported source file.
 
@@ -247,12 +260,7 @@ def _rows(pieces: list[Token]) -> Iterator[Row]:
     """
     policies = [each for each in brackets(pieces, _field) if _is_policy(each, pieces)]
     tables = {each.outer.opening: each.outer for each in policies if each.outer}.values()
-    for pair in (*tables, *policies):
-        if pair.closing == len(pieces):
-            raise FormatError(
-                f"line {pieces[pair.opening].line}: the bracket is not closed",
-                fix="name the complete file",
-            )
+    require_closed(pieces, (*tables, *policies))
     ends = {each.opening: each.closing for each in policies}
     for table in tables:
         _refuse_computed_entries(pieces, table, ends)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import FormatError
 from certpin.formats import _domains
-from certpin.formats.code import brackets, is_mark, tokens
+from certpin.formats.code import brackets, is_mark, require_closed, tokens
 from certpin.formats.format import File, Format
 from certpin.formats.header import commented, read_header
 from certpin.formats.limits import (
@@ -121,11 +121,13 @@ def _refuse_computed_entries(pieces: list[Token]) -> None:
     """Raise ``FormatError`` if the code computes an entry in the same list as literal entries.
 
     Examples are ``...others`` and ``'name': options``. Their pins can't be imported, and would be
-    lost.
+    lost. So would those of an entry or a list that is not closed: ``FormatError`` then, too.
     """
     entries = [each for each in brackets(pieces, _setting) if "publicKeyHashes" in each.fields]
+    tables = {each.outer.opening: each.outer for each in entries if each.outer}.values()
+    require_closed(pieces, (*tables, *entries))
     ends = {each.opening: each.closing for each in entries}
-    for table in {each.outer.opening: each.outer for each in entries if each.outer}.values():
+    for table in tables:
         place = table.opening + 1
         while place < table.closing:
             if place in ends:

@@ -6,6 +6,7 @@
 #           wait; at most 5
 # UPGRADE   with 1, `make lock` takes the latest of everything
 # CHAINS    for `make fuzz`: how many chains, by default 10000; SEED is their seed
+# ROUNDS    for `make properties`: how many rounds, by default 10
 # OPTIONS   for `make release`
 
 SHELL := /bin/bash
@@ -25,6 +26,7 @@ JOBS ?= $(shell n=$$(nproc); echo $$(( n < 3 ? n + 2 : 5 )))
 WORKERS := $(shell n=$$(nproc); echo $$(( n < 5 ? n : 5 )))
 CHAINS ?= 10000
 SEED ?= 1
+ROUNDS ?= 10
 UPGRADE ?=
 OPTIONS ?=
 
@@ -48,8 +50,8 @@ export JOBS
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo quick test lint types suite lock bench proof suffixes man docs docs-serve
-.PHONY: clean coverage dart environments fuzz gallery incidents mutations peers picture providers
-.PHONY: python recording release revision htmx pages roots unstable walk
+.PHONY: clean coverage dart environments fuzz gallery incidents mutations peers picture properties
+.PHONY: providers python recording release revision htmx pages roots unstable walk
 
 help: ## Print this list.
 	@echo "certpin: make TARGET"
@@ -133,6 +135,11 @@ proof: setup dart ## Run every export in its real client, and write the table of
 
 fuzz: setup ## Compare certpin, OpenSSL, cryptography and Go on 10,000 mutated chains (CHAINS, SEED).
 	@$(RUN) -m certpin prove --fuzz $(CHAINS) --seed $(SEED) --verbose
+
+properties: setup ## Run the property tests with new random examples in each of 10 rounds (ROUNDS).
+	@for round in $$(seq $(ROUNDS)); do \
+		echo "round $$round of $(ROUNDS)"; \
+		$(PYTEST) -m "hypothesis and not peer" --hypothesis-profile=random packages; done
 
 incidents: setup ## Play the incidents of rotations, and write the book of what came out.
 	@PYTHONPATH=$(TESTS) $(RUN) -m tests.incidents

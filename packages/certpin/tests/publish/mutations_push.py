@@ -270,6 +270,13 @@ MUTATIONS: list[Mutation] = [
         "tests/publish/test_push.py::test_a_push_ends_before_a_root_that_came_meanwhile",
     ),
     Mutation(
+        "no root is stored above a timestamp that came meanwhile",
+        "certpin/publish/push.py",
+        'if path == TIMESTAMP or path.endswith(".root.json"):',
+        "if path == TIMESTAMP:",
+        "tests/publish/test_push.py::test_a_push_stores_no_root_if_the_timestamp_changed_meanwhile",
+    ),
+    Mutation(
         "a signed timestamp that was not pushed is a problem",
         "certpin/cli/publish/status.py",
         "unrecorded or delivery.delivered is False or ends_soon",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.lab import Identity
+    from certpin.publish.push import Pushed
 
 pytestmark = pytest.mark.slow  # each signs a folder, and pushes it
 
@@ -296,12 +297,17 @@ def test_two_signers_of_the_same_timestamp_conflict(world: Delivered, tmp_path: 
     assert refusal(world).reason == "conflict"
 
 
-def overtaken(
-    world: Delivered, tmp_path: Path, theirs: Callable[[], None], *, only: str = ""
-) -> UpdateError:
-    """Return the error of a push that is planned before another clone's push, and ends after it.
+def planned_before(
+    world: Delivered,
+    tmp_path: Path,
+    theirs: Callable[[], None],
+    mine: Callable[[], None] = lambda: None,
+    *,
+    only: str = "",
+) -> Pushed:
+    """Return a push of ``mine`` that is planned before another clone pushes ``theirs``.
 
-    ``only`` is the end of the paths that the other clone has uploaded until then.
+    ``only`` is the end of the paths that the other clone has uploaded.
     """
     old = contents(world)
     fork(world, tmp_path, theirs)
@@ -310,14 +316,18 @@ def overtaken(
         (world.server.folder / path).unlink()
     for path, data in old.items():
         world.storage.write(path, data)
+    mine()
     planned = prepare(world.site, world.storage, now=world.now)
     for path, data in new.items():
         if path.endswith(only):
             world.storage.write(path, data)
-    before = contents(world)
+    return planned
+
+
+def overtaken(world: Delivered, planned: Pushed) -> UpdateError:
+    """Return the error of a push whose plan another push has made wrong."""
     with pytest.raises(UpdateError) as caught:
         upload(planned, world.storage)
-    assert contents(world) == before
     assert "another push has changed" in caught.value.problem
     return caught.value
 
@@ -332,7 +342,10 @@ def test_a_push_that_another_one_overtakes_does_not_undo_it(
     def theirs() -> None:
         world.publish(3)
 
-    assert overtaken(world, tmp_path, theirs).reason == "ahead"
+    planned = planned_before(world, tmp_path, theirs)
+    before = contents(world)
+    assert overtaken(world, planned).reason == "ahead"
+    assert contents(world) == before
     assert world.both_follow() == 3
 
 
@@ -344,7 +357,26 @@ def test_a_push_ends_before_a_root_that_came_meanwhile(world: Delivered, tmp_pat
         world.repository.rotate("online")
         world.repository.resign()
 
-    assert overtaken(world, tmp_path, theirs, only="2.root.json").reason == "ahead"
+    planned = planned_before(world, tmp_path, theirs, only="2.root.json")
+    before = contents(world)
+    assert overtaken(world, planned).reason == "ahead"
+    assert contents(world) == before
+
+
+def test_a_push_stores_no_root_if_the_timestamp_changed_meanwhile(
+    world: Delivered, tmp_path: Path
+) -> None:
+    """With the new root, clients would refuse that timestamp, and the push could not replace it."""
+    world.push()
+
+    def mine() -> None:
+        world.repository.rotate("online")
+        world.repository.resign()
+
+    planned = planned_before(world, tmp_path, world.repository.publish_timestamp, mine)
+    assert overtaken(world, planned).reason == "ahead"
+    assert not {path for path in contents(world) if path.endswith("2.root.json")}
+    assert world.both_follow() == 2
 
 
 def test_a_folder_takes_one_push_at_a_time(world: Delivered) -> None:

@@ -370,7 +370,7 @@ class EmergencyReport:
         if self.problem:
             say("certpin", f"the way out can't be computed: {self.problem}")
             again = f"certpin rotate emergency {self.key.pin} --{self.fact}{file_option(self.path)}"
-            click.echo(f"Next, when that is mended:  {again}")
+            click.echo(f"Next, when that is fixed:  {again}")
 
     def _certain(self) -> list[str]:
         from certpin.support.text import printable

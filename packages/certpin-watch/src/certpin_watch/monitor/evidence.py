@@ -54,7 +54,8 @@ class ServerView:
     Attributes:
         target: the host and port, and how to connect to them.
         vantage: the name of the location.
-        outcome: "verified", "unverified" (OpenSSL refuses the chain) or "unreachable".
+        outcome: "verified", "unverified" (OpenSSL refuses the chain), "unreachable", or
+            "no-starttls" (the server declined TLS, or sent bytes in clear text before it).
         edge: the probed address, if each address of the host is probed separately; else empty.
         address: the address that the last probe connected to.
         served: the chain that the server sends; None if it is unknown.
@@ -80,6 +81,11 @@ class ServerView:
     last: datetime = _LONG_AGO
     before: Chain | None = None
     changed: datetime = _LONG_AGO
+
+    @property
+    def sent_chain(self) -> bool:
+        """True if the server began TLS and sent a chain."""
+        return self.outcome in {"verified", "unverified"}
 
     @property
     def name(self) -> str:

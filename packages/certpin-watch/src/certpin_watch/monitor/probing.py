@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, wait
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from certpin.errors import InputError, ProbeError
+from certpin.errors import InputError, ProbeError, StartTLSError
 from certpin.pins import TrustAnchors
 from certpin.probe import ContextCache, Endpoint, describe_error, observe
 from certpin.probe.scan import ScanLimits, scan
@@ -132,7 +132,9 @@ class Prober:
             try:
                 seen = observe(_endpoint(job, edge), context, timeout=job.timeout)
             except ProbeError as exc:
-                builder.add_failure(exc.problem, edge, edge, time.monotonic() - begun)
+                insecure = isinstance(exc, StartTLSError) and exc.insecure
+                took = time.monotonic() - begun
+                builder.add_failure(exc.problem, edge, edge, took, insecure=insecure)
             else:
                 builder.add_observation(edge, seen, time.monotonic() - begun)
         return builder

@@ -45,7 +45,7 @@ _Text = Annotated[str, Meta(max_length=_MAX_TEXT)]
 _Time = Annotated[int, Meta(ge=0, lt=2**40)]
 _Index = Annotated[int, Meta(ge=0, lt=256)]
 
-Outcome = Literal["verified", "unverified", "unreachable"]
+Outcome = Literal["verified", "unverified", "unreachable", "no-starttls"]
 
 
 class ProbeJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -91,7 +91,8 @@ class AddressResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         address: the address that the probe connected to.
-        outcome: "verified", "unverified" (OpenSSL refuses the chain) or "unreachable".
+        outcome: "verified", "unverified" (OpenSSL refuses the chain), "unreachable", or
+            "no-starttls" (the server declined TLS, or sent bytes in clear text before it).
         edge: the probed address, if each address of the host is probed; else empty.
         served: the chain that the server sent, as indexes into ``ProbeResult.certificates``.
         verified: the path that OpenSSL verified, as indexes into the same list.
@@ -306,7 +307,7 @@ def _check_address(result: ProbeResult, seen: AddressResult) -> None:
         Chain.from_der(result.chain(indexes))
     if (seen.outcome == "verified") != bool(seen.verified):
         raise InputError("a result contradicts itself")
-    if seen.outcome == "unreachable" and not seen.problem:
+    if seen.outcome in {"unreachable", "no-starttls"} and not seen.problem:
         raise InputError("a result doesn't say why there was no answer")
 
 
@@ -333,7 +334,13 @@ class ResultBuilder:
     _indexes: dict[bytes, int] = field(default_factory=dict)  # by the DER of certificates
 
     def add_failure(
-        self, problem: str, edge: str = "", address: str = "", seconds: float = 0.0
+        self,
+        problem: str,
+        edge: str = "",
+        address: str = "",
+        seconds: float = 0.0,
+        *,
+        insecure: bool = False,
     ) -> None:
         """Record that the probe of an address failed.
 
@@ -342,8 +349,11 @@ class ResultBuilder:
             edge: the address, if each address of the host is probed; else empty.
             address: the address that the probe tried; empty if there is none.
             seconds: the duration of the probe.
+            insecure: True if the server declined STARTTLS, or sent bytes in clear text before TLS
+                (``StartTLSError.insecure``).
         """
-        self._add(address, "unreachable", edge, problem, seconds)
+        outcome: Outcome = "no-starttls" if insecure else "unreachable"
+        self._add(address, outcome, edge, problem, seconds)
 
     def add_observation(self, edge: str, seen: Observation, seconds: float) -> None:
         """Record the result of a probe of a single address.

@@ -1,4 +1,4 @@
-"""Alert rules about missing data: unreachable servers, no probe results, unreadable pin files."""
+"""Alert rules about missing data: servers without TLS, no probe results, unreadable pin files."""
 
 from __future__ import annotations
 
@@ -34,13 +34,42 @@ _JOB_ROOM = 64 * 1024  # bytes of a job for everything but its anchors
 )
 @per_policy
 def _host_unreachable(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
-    reachable = {view.target.host for view in evidence.views if view.outcome != "unreachable"}
+    reachable = {view.target.host for view in evidence.views if view.sent_chain}
     for view in evidence.views:
         if view.outcome == "unreachable":
             yield policy_finding(
                 evidence,
                 "host-unreachable",
                 "warning" if view.target.host in reachable else "critical",
+                f"{view.where}: {view.problem}",
+                evidence.check_command(view),
+                subject=view.where,
+                vantage=view.vantage,
+                address=view.edge or view.address,
+                since=int(view.since.timestamp()),
+            )
+
+
+@partial(
+    AlertRule,
+    "no-starttls",
+    ("critical",),
+    needs="probes",
+    summary="a server with STARTTLS declines TLS, or sends bytes that TLS does not protect",
+    why=(
+        "Clients that require TLS have no connection, and the others continue in clear text. An "
+        "attacker between that location and the server can remove the offer of TLS (RFC 3207, "
+        "section 6). Compare from another location."
+    ),
+)
+@per_policy
+def _no_starttls(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
+    for view in evidence.views:
+        if view.outcome == "no-starttls":
+            yield policy_finding(
+                evidence,
+                "no-starttls",
+                "critical",
                 f"{view.where}: {view.problem}",
                 evidence.check_command(view),
                 subject=view.where,

@@ -73,7 +73,7 @@ def _chain_unverified(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
 def _vantages_disagree(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
     by_target: dict[tuple[str, int, str], list[ServerView]] = defaultdict(list)
     for view in evidence.views:
-        if view.outcome != "unreachable":
+        if view.sent_chain:
             by_target[view.target.key].append(view)
     for views in by_target.values():
         yield from _compare(evidence, _after_changes(views))

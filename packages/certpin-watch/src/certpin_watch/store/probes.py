@@ -36,7 +36,7 @@ class SightingRow:
             STARTTLS, or with other trust anchors; else empty.
         edge: the IP address, if each address of the host is probed separately; else empty.
         address: the address that answered last.
-        outcome: "verified", "unverified" or "unreachable".
+        outcome: "verified", "unverified", "unreachable" or "no-starttls".
         served: the digest of the chain that the server sent.
         verified: the digest of the verified chain; empty if there was none.
         problem: why no chain was verified; ``code`` is OpenSSL's number for it.

@@ -37,6 +37,7 @@ _WEEK = timedelta(days=7)
 
 # The problems in a host's status, as sentences.
 PROBLEMS = {
+    "no-starttls": "A location is answered without TLS (STARTTLS)",
     "unreachable": "A location cannot reach it",
     "unverified": "A location is served a chain that does not verify",
     "compromised-key": "A location is served a key that is marked compromised",

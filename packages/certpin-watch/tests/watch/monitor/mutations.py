@@ -32,6 +32,13 @@ MUTATIONS: list[Mutation] = [
         "            if False:\n",
         "test_workers.py::test_results_that_are_too_large_for_one_request_are_divided",
     ),
+    _rule(
+        "a server that declines STARTTLS is not only unreachable",
+        "probing.py",
+        "isinstance(exc, StartTLSError) and exc.insecure",
+        "False",
+        "test_monitor.py::test_a_server_without_starttls_is_found_until_it_starts_tls_again",
+    ),
     _snapshot_rule(
         "a pin file with a problem is read again",
         " and path not in self._problems:",

@@ -213,6 +213,25 @@ def test_a_chain_behind_starttls_is_checked(
     assert finding.command.endswith("--starttls smtp")
 
 
+@pytest.mark.slow
+def test_a_server_without_starttls_is_found_until_it_starts_tls_again(
+    watch_over: WatchOver, intermediate: Authority, tmp_path: Path
+) -> None:
+    leaf = intermediate.issue("localhost")
+    with smtp() as port:
+        scene = watch_over(leaf, host=[server_at(port, starttls="smtp")])
+        scene.confirm()
+    (finding,) = scene.found()
+    assert (finding.rule, finding.severity) == ("no-starttls", "critical")
+    assert "STARTTLS" in finding.summary
+    assert finding.command.endswith("--starttls smtp")
+    assert scene.host().problems == ("no-starttls",)
+    with smtp(*leaf.write(tmp_path, "mail"), port=port):
+        scene.pass_time(hours=1)
+        scene.confirm()
+    assert scene.found() == []
+
+
 @pytest.mark.medium
 def test_a_stopped_prober_does_not_wait_for_a_silent_server() -> None:
     halt = threading.Event()

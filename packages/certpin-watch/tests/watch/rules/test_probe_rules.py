@@ -408,6 +408,17 @@ def test_a_host_unreachable_from_all_locations_is_critical_else_a_warning() -> N
     assert rules(found([silent, view(vantage="fra1")])) == [("host-unreachable", "warning")]
 
 
+def test_a_server_without_tls_is_critical_although_other_locations_get_a_chain() -> None:
+    """An attacker may be between one location and the server (STARTTLS stripping)."""
+    stripped = view(outcome="no-starttls", verified=None, served=None, problem="it declined TLS")
+    assert rules(found([stripped])) == [("no-starttls", "critical")]
+    finding = one(found([stripped, view(vantage="fra1")]), "no-starttls")
+    assert finding.severity == "critical"
+    assert "from local: it declined TLS" in finding.summary
+    silent = view(vantage="fra1", outcome="unreachable", verified=None, served=None, problem="no")
+    assert ("host-unreachable", "critical") in rules(found([stripped, silent]))
+
+
 def test_a_changed_key_is_found_unless_file_or_journal_names_it() -> None:
     changed = view("next", before=path("leaf"), changed=NOW - DAY)
     both = pins("leaf", "next")

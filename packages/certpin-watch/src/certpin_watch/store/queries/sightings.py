@@ -56,7 +56,11 @@ _WORST_FIRST: tuple[Answer, ...] = (
 )
 
 # `problem_word` of a sighting, by `outcome` and by `answer`.
-_OUTCOME_PROBLEMS = {"unreachable": "unreachable", "unverified": "unverified"}
+_OUTCOME_PROBLEMS = {
+    "no-starttls": "no-starttls",
+    "unreachable": "unreachable",
+    "unverified": "unverified",
+}
 _ANSWER_PROBLEMS = {
     "compromised-key": "compromised-key",
     "mismatch": "mismatch",

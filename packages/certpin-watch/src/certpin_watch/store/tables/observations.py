@@ -85,10 +85,10 @@ LATEST = sql("latest")
 # plain one. `edge` is the address if each address of the name is probed, else empty. `address` is
 # the one that answered last. `served` and `verified` are digests of chains, empty if there was
 # none; `problem` is then the reason, and `code` OpenSSL's number for it. `outcome` is verified,
-# unverified or unreachable. `slot` is the time for which the last probe was planned, so that an
-# answer is counted once. `changes` is the number of rows directly before this one that ended before
-# a second probe confirmed them. `took` is the duration of the last probe in microseconds, 0 if it
-# wasn't measured.
+# unverified, unreachable or no-starttls. `slot` is the time for which the last probe was planned,
+# so that an answer is counted once. `changes` is the number of rows directly before this one that
+# ended before a second probe confirmed them. `took` is the duration of the last probe in
+# microseconds, 0 if it wasn't measured.
 SIGHTINGS = Table(
     "sightings",
     METADATA,

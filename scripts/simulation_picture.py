@@ -10,13 +10,11 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from certpin.cli.named_key import KeyReference
-from certpin.cli.rotate.new_chain import NewChain
-from certpin.cli.rotate.simulate import StepSource, script_for
+from certpin.cli.rotate.simulate import script_of_plan
 from certpin.cli.rotate.simulate_plot import draw
 from certpin.cli.rotate.simulate_views import HostSimulation
 from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, PinSet
-from certpin.rotation import AdoptionDelays, DeployedVersions, Situation, Version
+from certpin.rotation import AdoptionDelays, DeployedVersions, Situation, Version, plan
 from certpin.rotation.fleet import Fleet
 from certpin.rotation.simulate import simulate
 
@@ -44,8 +42,7 @@ def text() -> bytes:
     deployed = DeployedVersions((Version(example(), fetched=OUT),))
     situation = Situation(example(), HOST, deployed, (), AdoptionDelays(), BEGIN)
     names = {pin("c"): "c.key"}
-    chain = NewChain(KeyReference(pin("c")), (situation.policy,))
-    script = script_for(situation, StepSource(chain, (), names), MOVES)
+    script = script_of_plan(situation, plan(situation, pin("c")), MOVES, {})
     fleet = Fleet(CLIENTS)
     return draw(HostSimulation(str(HOST), script, simulate(script, fleet), names), fleet, "svg")
 

@@ -385,6 +385,12 @@ def test_a_version_for_one_host_waits_for_the_others(bank: Bank) -> None:
     assert (plan.code, made["possible"]) == (1, False)
     assert "publish" not in [step["act"] for step in made["steps"]]
     assert made["breaches"][0]["problem"].startswith(f"{HOST}: ")
+    simulated = bank("simulate", "--to", "next.key", "--host", "other.example", "--clients", "9")
+    assert (simulated.code, f"there is no plan to {plan.json['to']}: " in simulated.err) == (
+        2,
+        True,
+    )
+    assert HOST in simulated.err
 
 
 def test_a_stolen_backup_of_a_server_stops_no_later_rotation(bank: Bank) -> None:
@@ -408,10 +414,11 @@ def test_hosts_that_are_planned_together_do_not_wait_for_each_other(bank: Bank) 
     days_pass(33)
     bank.emergency("b.key", "--lost")
     hosts = ("--host", HOST, "--host", "other.example")
-    for name in ("next.key",):
-        Path(name).write_bytes(Authority("any").key_pem)
+    Path("next.key").write_bytes(Authority("any").key_pem)
     planned = bank("plan", "--to", "next.key", *hosts, "--json")
     assert [made["possible"] for made in planned.json["hosts"]] == [True, True]
+    simulated = bank("simulate", "--to", "next.key", *hosts, "--clients", "100", "--json")
+    assert (simulated.code, len(simulated.json["hosts"])) == (0, 2)
 
 
 def test_a_stolen_backup_that_only_its_pin_names_may_be_an_authority(bank: Bank) -> None:

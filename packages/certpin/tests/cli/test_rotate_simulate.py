@@ -15,9 +15,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from certpin.cli.named_key import KeyReference
-from certpin.cli.rotate.new_chain import NewChain
-from certpin.cli.rotate.simulate import StepSource, script_for
+from certpin.cli.rotate.simulate import script_of_plan
 from certpin.lab import Authority
 from certpin.rotation import format_journal, parse_duration, plan
 from certpin.rotation.fleet import Fleet
@@ -296,8 +294,7 @@ def test_no_plan_of_the_planner_locks_a_client_out(
 ) -> None:
     made = plan(situation, pin(to))
     assume(made.possible and not made.broken)  # else clients may be locked out before it
-    chain = NewChain(KeyReference(pin(to)), (situation.policy,))
-    script = script_for(situation, StepSource(chain, (), {}), {})
+    script = script_of_plan(situation, made, {}, {})
     ends = [release.end for release in (*script.releases, *script.binaries) if release.end]
     script = replace(script, until=min([script.until, *ends]))  # a plan ends there
     fleet = Fleet(9, situation.timing, stragglers=Fraction(percent, 100))

@@ -942,8 +942,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "hosts that are planned together do not wait for each other",
         "certpin/cli/rotate/plan.py",
-        "refusals_elsewhere(files, policies, timing, now)",
-        "refusals_elsewhere(files, [policy], timing, now)",
+        "refusals_elsewhere(files, policies, each.timing, each.now)",
+        "refusals_elsewhere(files, [each.policy], each.timing, each.now)",
         _PATHS + "test_hosts_that_are_planned_together_do_not_wait_for_each_other",
     ),
     Mutation(

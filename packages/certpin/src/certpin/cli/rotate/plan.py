@@ -28,12 +28,12 @@ from certpin.cli.rotate.steps import (
 from certpin.cli.servers import ProbeOptions, probe_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import timedelta
     from pathlib import Path
 
     from certpin.pins import HostPolicy, Pin
-    from certpin.rotation import Plan, Step
+    from certpin.rotation import Plan, Situation, Step
 
 # `finish` retires and removes a key; given again it continues.
 _COMMANDS = {
@@ -100,13 +100,8 @@ def plan(
         raise results.error
     timing = with_delays(files.timing, delays)
     usage.apply(files, timing, now)
-    plans = {
-        str(policy.pattern): chain.plan(
-            files.situation(policy, results.of(policy), now, timing)
-        ).until_publish(refusals_elsewhere(files, policies, timing, now))
-        for policy in policies
-    }
-    plans = _stopped_together(plans)
+    situations = [files.situation(policy, results.of(policy), now, timing) for policy in policies]
+    plans = host_plans(files, chain, situations)
     commands: dict[str, _Commands] = {}
     for policy in policies:
         taken = [each.backup for each in commands.values()]
@@ -131,17 +126,32 @@ def plan(
     ctx.exit(SUCCESS if all(made.possible for made in plans.values()) else PROBLEM_FOUND)
 
 
-def _stopped_together(plans: dict[str, Plan]) -> dict[str, Plan]:
-    """Return the plans of several hosts, ended before the first publish if one host can't reach it.
+def host_plans(
+    files: RotationFiles, chain: NewChain, situations: Sequence[Situation]
+) -> dict[str, Plan]:
+    """Return the plan of each host to a key or chain, by host pattern.
 
-    A version is for all hosts of the pin file. So if the plan of one host ends before its first
-    publish, no other host can publish either.
+    A version is for all hosts of the pin file. So the plans end before their first publish if that
+    publish would violate a rule at another host of the file, or if the plan of one of these hosts
+    does not reach its own.
 
     Args:
-        plans: the plan of each host, by host pattern.
+        files: the pin file and the journal.
+        chain: the key or chain that the servers use next.
+        situations: the facts about each host.
+
+    Raises:
+        ConfigError: a pin set of a plan would be invalid.
     """
     from dataclasses import replace
 
+    policies = [situation.policy for situation in situations]
+    plans = {
+        str(each.pattern): chain.plan(each).until_publish(
+            refusals_elsewhere(files, policies, each.timing, each.now)
+        )
+        for each in situations
+    }
     stopped = {
         host: replace(made.violations[0], problem=f"{host}: {made.violations[0].problem}")
         for host, made in plans.items()

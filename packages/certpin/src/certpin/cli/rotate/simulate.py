@@ -17,6 +17,7 @@ from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.reply import fold, print_json, progress
 from certpin.cli.rotate.files import RotationFiles, probe_for_reading
 from certpin.cli.rotate.new_chain import NewChain
+from certpin.cli.rotate.plan import host_plans
 from certpin.cli.rotate.simulate_input import (
     FleetOptions,
     fleet_options,
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
 
     from certpin.cli.rotate.simulate_input import PinNames
     from certpin.cli.rotate.simulate_views import HostSimulation
-    from certpin.pins import HostPolicy, PinSet
-    from certpin.rotation import Situation
+    from certpin.pins import HostPolicy, Pin, PinSet
+    from certpin.rotation import Plan, Prospect, Situation
     from certpin.rotation.fleet import Fleet
     from certpin.rotation.simulate import Hour, Lockout
     from certpin.rotation.simulate_script import DatedStep, Script
@@ -141,7 +142,7 @@ def simulate(
     if results.error:
         raise results.error
     situations = [files.situation(policy, results.of(policy), now, timing) for policy in policies]
-    scripts = [script_for(situation, source, moves) for situation in situations]
+    scripts = _scripts(files, situations, source, moves)
     fleet = crowd.fleet(files.deployed, files.deployed.alive(now, timing), timing)
     simulated = _run(situations, scripts, fleet, source.names)
     if picture:
@@ -207,11 +208,17 @@ def _step_source(
     return StepSource(chain, (), {found.pin: name} if name else {}), policies
 
 
-def script_for(situation: Situation, source: StepSource, moves: Mapping[int, timedelta]) -> Script:
-    """Return the events to simulate at one host, computed from the steps.
+def _scripts(
+    files: RotationFiles,
+    situations: Sequence[Situation],
+    source: StepSource,
+    moves: Mapping[int, timedelta],
+) -> list[Script]:
+    """Return the events to simulate at each host, computed from the steps.
 
     Args:
-        situation: the facts about the host.
+        files: the pin file and the journal.
+        situations: the facts about each host.
         source: the steps.
         moves: for each step number, the duration by which the step is moved in time.
 
@@ -219,10 +226,52 @@ def script_for(situation: Situation, source: StepSource, moves: Mapping[int, tim
         InputError: a step is in the past, too far ahead, or can't be moved.
         ConfigError: there is no plan, or a step removes a pin that is never in the pin file.
     """
+    if source.to is None:
+        return [_script(each, source.steps, moves, {}) for each in situations]
+    presented = {source.to.pin: source.to.prospects}
+    plans = host_plans(files, source.to, situations)
+    return [script_of_plan(each, plans[str(each.pattern)], moves, presented) for each in situations]
+
+
+def script_of_plan(
+    situation: Situation,
+    made: Plan,
+    moves: Mapping[int, timedelta],
+    presented: Mapping[Pin, Sequence[Prospect]],
+) -> Script:
+    """Return the events to simulate at one host if each step of a plan is taken at its safe time.
+
+    Args:
+        situation: the facts about the host.
+        made: the plan.
+        moves: for each step number, the duration by which the step is moved in time.
+        presented: for each pin, the chains that servers may present with its key, if known.
+
+    Raises:
+        InputError: a step would be in the past, or too far ahead.
+        ConfigError: the plan does not lead to its key.
+    """
+    from certpin.errors import ConfigError
+    from certpin.rotation.simulate_script import dated_steps
+
+    if made.violations:
+        raise ConfigError(
+            f"there is no plan to {made.to}: {format_violation(made.violations[0])}",
+            key=str(situation.pattern),
+            fix="see certpin rotate plan, or write the steps into a file for --steps",
+        )
+    return _script(situation, dated_steps(made.steps, situation.now), moves, presented)
+
+
+def _script(
+    situation: Situation,
+    steps: Sequence[DatedStep],
+    moves: Mapping[int, timedelta],
+    presented: Mapping[Pin, Sequence[Prospect]],
+) -> Script:
     from certpin.errors import ConfigError
     from certpin.rotation.simulate_script import build_script, moved_steps
 
-    steps = _planned(situation, source.to) if source.to else source.steps
     staged = (dated.step.pin for dated in steps if dated.step.act == "stage")
     known = {*situation.policy.live_pins, *staged}
     for dated in steps:
@@ -232,27 +281,7 @@ def script_for(situation: Situation, source: StepSource, moves: Mapping[int, tim
                 key=str(situation.pattern),
                 fix="name a pin of the pin file, or stage it in another step",
             )
-    presented = {source.to.pin: source.to.prospects} if source.to else {}
     return build_script(situation, moved_steps(steps, moves), presented)
-
-
-def _planned(situation: Situation, to: NewChain) -> tuple[DatedStep, ...]:
-    """Return the steps by which servers change to a key or chain, each at its earliest safe time.
-
-    Raises:
-        ConfigError: there is no plan to the key.
-    """
-    from certpin.errors import ConfigError
-    from certpin.rotation.simulate_script import dated_steps
-
-    made = to.plan(situation)
-    if made.violations:
-        raise ConfigError(
-            f"there is no plan to {to.pin}: {format_violation(made.violations[0])}",
-            key=str(situation.pattern),
-            fix="see certpin rotate plan, or write the steps into a file for --steps",
-        )
-    return dated_steps(made.steps, situation.now)
 
 
 def _print_result(

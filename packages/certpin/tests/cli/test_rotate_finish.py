@@ -185,8 +185,20 @@ def test_the_newest_key_is_not_replaced_before_servers_use_it(
 ) -> None:
     """The server presents a third key. The step removes the replaced key and keeps the newest."""
     server.use(HOST, intermediate.issue(HOST))
-    assert switched("rotate", "finish", *connection).code == 0
+    forced = ("--force", "--reason", "x")
+    assert switched("rotate", "finish", *forced, *connection).code == 0
     assert states() == ["removed", "active", "active"]  # the old one went, the new one stays
+
+
+def test_a_key_that_ends_a_lock_out_is_not_removed(
+    switched: Run, connection: tuple[str, ...], server: Nginx, intermediate: Authority
+) -> None:
+    """The server presents a key that clients refuse. It may have to go back to the old one."""
+    server.use(HOST, intermediate.issue(HOST))
+    done, facts = stepped(switched, "finish", *connection)
+    assert (done.code, invariants(facts)) == (1, ["served-chain"])
+    assert "servers may have to go back to it" in facts["breaches"][0]["problem"]
+    assert states() == ["retiring", "active", "active"]
 
 
 def test_a_key_that_no_version_has_is_deleted_from_the_file(switched: Run) -> None:

@@ -71,6 +71,7 @@ def test_a_forced_step_does_not_say_that_every_client_accepts_the_key(out: Run) 
     done = out("rotate", "switch", "new.key", *OFFLINE, "--force", "--reason", "stolen")
     assert (done.code, "by force, although a rule" in done.out) == (0, True)
     assert "every client accepts it" not in done.out
+    assert "Next:  certpin rotate status" in done.out, "finish could remove a key that they need"
 
 
 def test_a_pin_that_the_pin_file_lost_is_to_be_put_back(out: Run) -> None:

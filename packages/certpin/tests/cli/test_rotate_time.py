@@ -191,6 +191,7 @@ def test_a_switch_that_depends_on_an_end_needs_a_date_or_force(
         assert out("rotate", "switch", str(lasting.pin)).code == 0, "nothing ended for it"
         refused, facts = stepped(out, "switch", "new.key")
         assert (refused.code, invariants(facts)) == (1, ["clock"])
+        assert "such as that of fetch_url in publish/publish.toml" in facts["breaches"][0]["fix"]
         forced, _ = stepped(out, "switch", "new.key", "--force", *WHY)
         assert (forced.code, journal()[-1].reason) == (0, "tested")
 
@@ -217,7 +218,10 @@ def test_the_update_repository_confirms_the_clock(
     assert out("rotate", "gone", f"127.0.0.1:{server.port}", *WHY, "--force").code == 0
     for text in ('fetch_url = "https://127.0.0.1:9/"', "not TOML"):
         settings.write_text(text, encoding="utf-8")
-        assert invariants(stepped(out, "switch", "new.key")[1]) == ["clock"]
+        facts = stepped(out, "switch", "new.key")[1]
+        assert invariants(facts) == ["clock"]
+        silent_host = "127.0.0.1, the host of fetch_url, gave none over a verified connection"
+        assert (silent_host in facts["breaches"][0]["fix"]) == ("https" in text)
     settings.write_text(f'fetch_url = "https://127.0.0.1:{server.port}/"\n', encoding="utf-8")
     assert invariants(stepped(out, "switch", "new.key", "--offline")[1]) == ["clock"]
     assert stepped(out, "switch", "new.key")[0].code == 0
@@ -252,6 +256,25 @@ def test_a_wrong_clock_does_not_hide_the_way_out_of_an_emergency(
     done = out("rotate", "emergency", str(lasting.pin), "--stolen", "--json")
     assert (done.json["recorded"], done.json["problem"]) == (True, None)
     assert "clock" not in str(done.json["hosts"])
+
+
+@pytest.mark.peer("faketime")
+def test_a_clock_after_the_end_of_all_certificates_is_doubted(out: Run, lasting: Identity) -> None:
+    """No chain verifies then, so that the servers' dates prove nothing; but they are a hint."""
+    ahead = timedelta(days=2000)
+    words = ("rotate", "emergency", str(lasting.pin), "--stolen")
+    code, facts, _ = moved(ahead, *words)
+    hint = next(each for each in facts["unknown"] if "clock" in each)
+    assert hint.startswith("whether the clock of this machine is right: it seems to be ")
+    assert "2000d ahead of that of " in hint
+    argv = [sys.executable, "-m", "certpin.cli.main", *words]
+    env = {**os.environ, **moved_clock(ahead)}
+    text = subprocess.run(argv, env=env, capture_output=True, text=True, check=False).stdout
+    assert "CHECK THE CLOCK of this machine first" in text.partition("LOCKED OUT")[0]
+    code, facts, _ = moved(ahead, "rotate", "status")
+    assert (code, hint in facts["unknown"]) == (1, True)
+    code, facts, _ = moved(timedelta(0), "rotate", "status")
+    assert not [each for each in facts["unknown"] if "clock" in each]
 
 
 def test_a_host_that_only_an_ended_version_has_needs_a_date(

@@ -798,11 +798,64 @@ MUTATIONS: list[Mutation] = [
         _IN_NEXT_STEP + "test_a_key_in_flight_has_the_date_of_its_adoption",
     ),
     Mutation(
-        "a refused chain is repaired before anything is begun",
+        "a lock-out is repaired before a version goes out",
         _NEXT_STEP,
-        "        or _repair(situation)\n",
+        "        or (repair if repair and repair.pin else None)\n",
         "",
-        _IN_NEXT_STEP + "test_a_refused_chain_is_repaired_before_anything_else_is_begun",
+        _IN_NEXT_STEP + "test_a_lock_out_is_repaired_before_a_version_goes_out",
+    ),
+    Mutation(
+        "pins are extended before a version that does not extend them",
+        _NEXT_STEP,
+        "        or _extension(situation)\n",
+        "",
+        _IN_NEXT_STEP
+        + "test_pins_are_extended_before_a_version_or_a_key_that_does_not_extend_them",
+    ),
+    Mutation(
+        "a later draft extends pins",
+        _NEXT_STEP,
+        'return NextStep("extend") if expiry(situation, [draft]) is not None else None',
+        'return NextStep("extend")',
+        _IN_NEXT_STEP
+        + "test_pins_are_extended_before_a_version_or_a_key_that_does_not_extend_them",
+    ),
+    Mutation(
+        "a repair names the newest key",
+        _NEXT_STEP,
+        "        reverse=True,\n",
+        "",
+        _IN_NEXT_STEP + "test_a_repair_names_the_key_that_servers_were_allowed_to_use_last",
+    ),
+    Mutation(
+        "after a forced switch, no key is removed at once",
+        "certpin/cli/rotate/switch.py",
+        "    if violations:\n        return step.probes",
+        "    if False:\n        return step.probes",
+        "tests/cli/test_rotate_renewal.py"
+        "::test_a_forced_step_does_not_say_that_every_client_accepts_the_key",
+    ),
+    Mutation(
+        "a version without the host accepts no stolen key",
+        "certpin/rotation/deadlines.py",
+        "policy is not None and (policy.refuses_from",
+        "policy is None or (policy.refuses_from",
+        "tests/rotation/test_deadlines.py"
+        "::test_a_version_without_the_host_accepts_no_stolen_key_there",
+    ),
+    Mutation(
+        "clients with expired pins accept no stolen key",
+        "certpin/rotation/deadlines.py",
+        " and (policy.refuses_from is None or now < policy.refuses_from)",
+        "",
+        "tests/rotation/test_deadlines.py::test_clients_with_expired_pins_accept_no_stolen_key",
+    ),
+    Mutation(
+        "a refused chain is repaired although clients accept no key that is left",
+        _NEXT_STEP,
+        "        or repair\n",
+        "",
+        _IN_NEXT_STEP + "test_a_stolen_or_lost_key_repairs_nothing",
     ),
     Mutation(
         "only the latest version is extended",

@@ -171,10 +171,38 @@ MUTATIONS: list[Mutation] = [
         _IN_SERVERS + "test_a_server_that_was_seen_and_is_not_listed_blocks_a_step",
     ),
     Mutation(
+        "a clock that no server confirms is doubted",
+        "certpin/cli/rotate/files.py",
+        "if doubt := clock_doubt(files.evidence):",
+        "if doubt := '':",
+        _IN_TIME + "test_a_clock_after_the_end_of_all_certificates_is_doubted",
+    ),
+    Mutation(
+        "an emergency begins with a clock that is in doubt",
+        "certpin/cli/rotate/emergency.py",
+        "        if self.doubt:\n",
+        "        if False:\n",
+        _IN_TIME + "test_a_clock_after_the_end_of_all_certificates_is_doubted",
+    ),
+    Mutation(
+        "a doubtful clock is not to be forced past",
+        "certpin/rotation/remedies.py",
+        "    if evidence.doubts:\n",
+        "    if False:\n",
+        _IN_CLOCK + "test_a_date_over_an_unverified_connection_is_only_a_hint",
+    ),
+    Mutation(
+        "a key that ends a lock-out is not removed",
+        _GATE,
+        "            not_the_way_back(situation, pin),\n",
+        "",
+        "tests/cli/test_rotate_finish.py::test_a_key_that_ends_a_lock_out_is_not_removed",
+    ),
+    Mutation(
         "a forgotten server blocks a removal",
         _GATE,
-        "not_last_backup(situation, pin),\n            no_unlisted_server(situation),\n",
-        "not_last_backup(situation, pin),\n",
+        "not_the_way_back(situation, pin),\n            no_unlisted_server(situation),\n",
+        "not_the_way_back(situation, pin),\n",
         _IN_SERVERS + "test_a_server_that_was_seen_and_is_not_listed_blocks_a_step",
     ),
     Mutation(
@@ -285,8 +313,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "without a connection the repository is not asked",
         _FILES,
-        "if offline or not place.is_file():",
-        "if not place.is_file():",
+        'url, host = ("", "") if offline else _fetch_url(files)',
+        "url, host = _fetch_url(files)",
         _IN_TIME + "test_the_update_repository_confirms_the_clock",
     ),
     Mutation(

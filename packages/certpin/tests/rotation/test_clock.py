@@ -187,6 +187,8 @@ def test_a_date_over_an_unverified_connection_is_only_a_hint() -> None:
     (violation,) = check_step(replace(judged(), evidence=hinted), "activate", pin("c"))
     assert "it seems to be 400d ahead of that of eu" in violation.problem
     assert violation.problem.endswith("which has no verified chain")
+    assert violation.fix.startswith("set the clock of this machine if it is wrong; if it is right")
+    assert "with a chain that verifies" in violation.fix
     real = time_evidence(None, [replace(SEEN[0], date=ours)], [theirs])
     assert (real.dates, real.confirmed) == ((ours, theirs), True)
 

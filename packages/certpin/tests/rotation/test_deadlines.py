@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certpin.lab import Authority
+from certpin.pins import HostPattern
 from certpin.rotation import (
     ExposureStage,
     check_step,
@@ -83,15 +84,17 @@ def test_a_version_that_only_an_app_replaces_has_no_publish_date() -> None:
     old = replace(expiring(), fetched=None, bundled=NOW - 90 * DAY)
     (found,) = publish_deadlines(situation(pin_set(AB, 2), old))
     assert (found.publish_before, found.way) == (None, "app")
-    assert found.is_late(NOW)
+    assert not found.is_late(EXPIRES)
+    assert found.is_late(EXPIRES + SECOND)
     assert "only a release of the app" in found.text(NOW)
+    assert "certpin rotate shipped 1 --ended" in found.text(NOW)
     assert found.json(NOW) == {
         "host": "api.bank.example",
         "what": "pins",
         "version": 1,
         "expires": "2027-04-30T12:00:00+00:00",
         "publish_before": None,
-        "late": True,
+        "late": False,
         "way": "app",
         "clients": 7,
     }
@@ -183,6 +186,24 @@ def test_a_key_that_every_version_refuses_is_not_exposed() -> None:
     assert (found.stages, found.clients, found.until) == ((), 0, None)
     assert exposure_text(found) == ("no client accepts the key",)
     assert found.json()["clients"] == 0
+
+
+def test_a_version_without_the_host_accepts_no_stolen_key_there() -> None:
+    """The host was added later, and the key was stolen at another host before."""
+    other = HostPattern.parse("other.example")
+    before = version(1, AB, ago=90 * DAY)
+    (policy,) = before.pins.policies
+    elsewhere = replace(before.pins, policies=(replace(policy, pattern=other),))
+    now = situation(pin_set(BC, 2), replace(before, pins=elsewhere), version(2, BC, ago=DAY))
+    assert key_exposure(now, pin("a")).stages == ()
+
+
+def test_clients_with_expired_pins_accept_no_stolen_key() -> None:
+    fields = {"expires": NOW - DAY}
+    old = replace(version(1, AB, ago=90 * DAY), pins=pin_set(AB, 1, **fields))
+    assert key_exposure(situation(pin_set(BC, 2), old), pin("a")).stages == ()
+    opened = pin_set(AB, 1, **fields, on_expiry="fail-open")
+    assert key_exposure(situation(pin_set(BC, 2), replace(old, pins=opened)), pin("a")).stages
 
 
 def test_the_exposed_versions_are_those_that_the_gate_doesn_t_count_as_refusing() -> None:

@@ -204,6 +204,40 @@ def test_a_refused_chain_is_repaired_before_anything_else_is_begun() -> None:
     assert following(no_backup).act == "repair"
 
 
+REFUSED = (sighting("x"),)
+
+
+def test_a_lock_out_is_repaired_before_a_version_goes_out() -> None:
+    """The new version would not help, and may lock out the clients that are left."""
+    waiting = replace(version(2, ABC, ago=DAY), pending=True)
+    pending = situation(pin_set(ABC, 2), OUT, waiting, seen=REFUSED)
+    assert (following(pending).act, following(pending).pin) == ("repair", pin("a"))
+    started = situation(pin_set({**AB, "x": "staged"}, 2), OUT, seen=REFUSED)
+    assert following(started, differs=True).act == "repair"
+
+
+def test_a_lock_out_is_repaired_before_a_new_key_is_installed() -> None:
+    """The new key is one that clients do not accept yet: its `switch` was forced."""
+    states: dict[str, State] = {"a": "active", "b": "published", "x": "active"}
+    known = situation(pin_set(states), OUT, seen=(sighting("y"),))
+    found = following(known, {"x": 1})
+    assert (found.act, found.pin) == ("repair", pin("a"))
+
+
+def test_a_repair_names_the_key_that_servers_were_allowed_to_use_last() -> None:
+    states: dict[str, State] = {"a": "active", "b": "active", "c": "published"}
+    known = situation(pin_set(states), version(1, states, ago=40 * DAY), seen=REFUSED)
+    assert following(known, {"b": 1}).pin == pin("b")
+
+
+def test_if_clients_accept_no_key_that_is_left_a_version_goes_out_first() -> None:
+    states: dict[str, State] = {"c": "active", "d": "published"}
+    known = situation(pin_set(states, 2), OUT, seen=(sighting("c"),))
+    assert following(known, differs=True).act == "publish"
+    waiting = replace(version(2, states, ago=DAY), pending=True)
+    assert following(situation(waiting.pins, OUT, waiting, seen=(sighting("c"),))).act == "push"
+
+
 def test_a_stolen_or_lost_key_repairs_nothing() -> None:
     """The clients of a binary accept no other."""
     old = replace(OUT, fetched=None, bundled=NOW - 400 * DAY)
@@ -219,3 +253,16 @@ def test_pins_that_expire_early_are_extended_unless_a_later_version_is_out() -> 
     assert following(situation(soon.pins, soon, seen=SEEN)) == NextStep("extend")
     late = replace(version(2, AB, ago=DAY), pins=pin_set(AB, 2, expires=NOW + 400 * DAY))
     assert following(situation(late.pins, soon, late, seen=SEEN)) == NextStep("none")
+
+
+def test_pins_are_extended_before_a_version_or_a_key_that_does_not_extend_them() -> None:
+    soon = replace(OUT, pins=pin_set(AB, expires=NOW + 5 * DAY))
+    staged: dict[str, State] = {**AB, "c": "staged"}
+    draft = pin_set(staged, 2, expires=NOW + 5 * DAY)
+    assert following(situation(draft, soon, seen=SEEN), differs=True) == NextStep("extend")
+    later = pin_set(staged, 2, expires=NOW + 400 * DAY)
+    assert following(situation(later, soon, seen=SEEN), differs=True).act == "publish"
+    both: dict[str, State] = {"a": "active", "b": "active", "c": "published"}
+    pins = pin_set(both, expires=NOW + 5 * DAY)
+    uninstalled = situation(pins, replace(version(1, both, ago=40 * DAY), pins=pins), seen=SEEN)
+    assert following(uninstalled, {"b": 1}) == NextStep("extend")

@@ -68,9 +68,10 @@ class PublishDeadline:
     def is_late(self, now: datetime) -> bool:
         """Return True if some client may not get a version that is published at ``now`` in time.
 
-        In time means before the client's pins or trust anchors expire.
+        In time means before the client's pins or trust anchors expire. If only a release of the app
+        replaces the version, no such time is known, and it is late when they have expired.
         """
-        return self.publish_before is None or now > self.publish_before
+        return now > (self.publish_before or self.expires)
 
     def text(self, now: datetime) -> str:
         """Return the deadline as a sentence without its full stop.
@@ -82,7 +83,11 @@ class PublishDeadline:
             word, where = "trust anchors", ", with the next root in the trust file,"
         expiry = f"the {word} of version {self.version} expire on {in_utc(self.expires)}"
         if self.publish_before is None:
-            return f"{expiry}, and only a release of the app can replace them"
+            return (
+                f"{expiry}, and only a release of the app can replace them: ship it early enough, "
+                "and record when the last client of this version is gone (certpin rotate shipped "
+                f"{self.version} --ended)"
+            )
         before = _by(self.publish_before)
         if self.is_late(now):
             return f"{expiry}: it was safe to publish the next{where} until {before}"
@@ -222,7 +227,8 @@ def key_exposure(
     accepting = [
         version
         for version in situation.alive
-        if conclusion_of(situation, version, prospects) != "refused"
+        if any(_can_accept(policy, situation.now) for policy in situation.policies_of(version))
+        and conclusion_of(situation, version, prospects) != "refused"
     ]
     after = _with_next(situation, published) if published else situation
     ends: dict[datetime | None, list[Version]] = {}
@@ -236,6 +242,14 @@ def key_exposure(
         left = [version for version in left if version not in ends[end]]
         begin = end or begin
     return KeyExposure(str(situation.pattern), pin, tuple(stages))
+
+
+def _can_accept(policy: HostPolicy | None, now: datetime) -> bool:
+    """Return True if a policy pins keys, and clients with it do not refuse every server yet.
+
+    A version without a policy for the host has no pins of it that an attacker could use.
+    """
+    return policy is not None and (policy.refuses_from is None or now < policy.refuses_from)
 
 
 def exposure_text(exposure: KeyExposure) -> tuple[str, ...]:

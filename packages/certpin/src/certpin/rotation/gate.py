@@ -34,6 +34,7 @@ from certpin.rotation.rules import (
     not_lost,
     not_removed,
     not_served,
+    not_the_way_back,
     not_under_compromised,
     served_chain,
     served_keys_known,
@@ -160,6 +161,7 @@ def _step_rules(
             served_keys_known(situation, pin),
             not_served(situation, pin),
             not_last_backup(situation, pin),
+            not_the_way_back(situation, pin),
             no_unlisted_server(situation),
         )
     yield from (violation for violation in found if violation is not None)
@@ -230,7 +232,10 @@ REPAIR = (
 
 
 def time_evidence(
-    newest: Event | None, sightings: Sequence[Sighting] = (), others: Sequence[ServerDate] = ()
+    newest: Event | None,
+    sightings: Sequence[Sighting] = (),
+    others: Sequence[ServerDate] = (),
+    silent: str = "",
 ) -> TimeEvidence:
     """Return the facts that confirm or contradict this machine's clock when a step is taken.
 
@@ -238,6 +243,7 @@ def time_evidence(
         newest: the newest entry of the rotation journal; ``None`` if the journal is empty.
         sightings: the probe results of the servers in the pin file that answered.
         others: the times of other servers, received over verified TLS connections.
+        silent: the host of ``fetch_url`` if it was asked and gave no such time; else empty.
     """
     proven = [each.date for each in sightings if each.chain and each.date]
     hints = [each.date for each in sightings if not each.chain and each.date]
@@ -248,6 +254,7 @@ def time_evidence(
         (*proven, *others),
         tuple(hints),
         contacted=any(each.server for each in sightings),
+        silent=silent,
     )
 
 
@@ -375,17 +382,25 @@ def _apart(difference: timedelta) -> str:
     return format_duration(round(difference / _MINUTE) * _MINUTE)
 
 
+def clock_doubt(evidence: TimeEvidence) -> str:
+    """Return the difference between this machine's clock and that of a server, as a hint in words.
+
+    The server has no verified chain, so it is not authenticated. The text is empty if no such
+    server reports another time, or if a server with a verified chain reports one.
+    """
+    if not evidence.doubts:
+        return ""
+    return f"{difference_text(evidence.doubts[0])}, which has no verified chain"
+
+
 def _hint(situation: Situation) -> str:
     """Return a text about the first server without a verified chain that reports another time.
 
     The text is empty if there is no such server. It is only a hint for the user, because the server
     is not authenticated.
     """
-    hints = situation.evidence.hints if situation.evidence else ()
-    wrong = [each for each in hints if each.difference > CLOCK_TOLERANCE]
-    if not wrong:
-        return ""
-    return f"; it seems to be {difference_text(wrong[0])}, which has no verified chain"
+    doubt = clock_doubt(situation.evidence) if situation.evidence else ""
+    return f"; it seems to be {doubt}" if doubt else ""
 
 
 # The servers of a host, and the rule that a server that was seen once is not forgotten.

@@ -4,11 +4,12 @@ The action is derived from the facts about the host, with the same safety rules 
 the action (on the right) of the first condition that is true:
 
     a stolen or lost key is not dealt with      emergency
+    clients refuse the chain of a server        repair: let it present a key that all accept
     a signed version is not uploaded yet        push
+    the pins of the last version expire early   extend: publish a later `expires`
     the pin file differs from the last version  publish
     servers may use a new key                   install its certificate on every server
-    clients refuse the chain of a server        repair: let it present another
-    the pins of the last version expire early   extend: publish a later `expires`
+    clients refuse each key that is left        repair: let the server present another chain
     servers present a key without a `switch`    switch
     no backup is left without the old key       start
     no server uses the old key any more         finish
@@ -34,6 +35,7 @@ from certpin.rotation.renewal import (
     switch_date,
 )
 from certpin.rotation.rules import expiry, has_backup_without
+from certpin.rotation.situation import Version
 from certpin.rotation.trust import presented_path
 
 if TYPE_CHECKING:
@@ -96,11 +98,15 @@ def next_step(
         differs: True if the pin file differs from the latest version in a way that clients would
             notice.
     """
+    repair = _repair(situation, activated)
     found = (
         _emergency(situation)
-        or _way_out(situation, differs=differs)
+        or (repair if repair and repair.pin else None)
+        or _push(situation)
+        or _extension(situation)
+        or _publication(situation, differs=differs)
         or _installation(situation, activated)
-        or _repair(situation)
+        or repair
         or _unrecorded(situation)
         or _backup(situation, activated)
         or _clearing(situation, activated)
@@ -127,9 +133,20 @@ def _emergency(situation: Situation) -> NextStep | None:
     return None
 
 
-def _way_out(situation: Situation, *, differs: bool) -> NextStep | None:
-    if is_push_pending(situation):
-        return NextStep("push")
+def _push(situation: Situation) -> NextStep | None:
+    return NextStep("push") if is_push_pending(situation) else None
+
+
+def _extension(situation: Situation) -> NextStep | None:
+    """Return ``extend`` if the pins of the latest version, and of the draft, expire too early."""
+    latest = situation.deployed.latest
+    if latest is None or expiry(situation, [latest]) is None:
+        return None
+    draft = Version(situation.pins, fetched=situation.now)
+    return NextStep("extend") if expiry(situation, [draft]) is not None else None
+
+
+def _publication(situation: Situation, *, differs: bool) -> NextStep | None:
     latest = situation.deployed.latest
     if latest is not None and not differs:
         return None
@@ -161,11 +178,11 @@ def _installation(situation: Situation, activated: Mapping[Pin, datetime]) -> Ne
     return NextStep("install", newest, None, tuple(missing), violations)
 
 
-def _repair(situation: Situation) -> NextStep | None:
-    """Return the action that ends or prevents a lockout of clients; ``None`` if not needed.
+def _repair(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep | None:
+    """Return the action ``repair`` if clients refuse the chain of a server; else ``None``.
 
-    The action is ``repair`` if clients refuse the chain of a server, and ``extend`` if the pins of
-    the latest version expire too early.
+    It names a key that every client accepts: that which servers were most recently allowed to use,
+    if it is one of them. Without such a key, ``pin`` is ``None``, and a new version may be the way.
     """
     policies = situation.held_policies
     refused = tuple(
@@ -176,15 +193,19 @@ def _repair(situation: Situation) -> NextStep | None:
             for policy in policies
         )
     )
-    if refused:
-        accepted = (
-            pin
-            for pin in situation.policy.live_pins
-            if not check_step(situation, "serve", pin, assumed_prospects(situation, pin))
-        )
-        return NextStep("repair", next(accepted, None), servers=refused)
-    latest = situation.deployed.latest
-    return NextStep("extend") if latest and expiry(situation, [latest]) is not None else None
+    if not refused:
+        return None
+    newest_first = sorted(
+        situation.policy.live_pins,
+        key=lambda pin: activated[pin].timestamp() if pin in activated else 0,
+        reverse=True,
+    )
+    accepted = (
+        pin
+        for pin in newest_first
+        if not check_step(situation, "serve", pin, assumed_prospects(situation, pin))
+    )
+    return NextStep("repair", next(accepted, None), servers=refused)
 
 
 def _clearing(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep | None:

@@ -72,11 +72,20 @@ def how_to_confirm_time(evidence: TimeEvidence) -> str:
     """Return the fix if no server with a verified chain has confirmed this machine's clock."""
     if evidence.dates:
         return SET_CLOCK
-    if evidence.contacted:
-        how = "let a server answer by HTTPS with a Date: the contacted ones sent none"
-    else:
+    if evidence.hints:
+        how = "let a server with a chain that verifies answer by HTTPS with a Date"
+    elif not evidence.contacted:
         how = "contact a server that answers by HTTPS with a Date: leave out --offline"
-    return f"{how}; if there is none, repeat it with --force --reason TEXT"
+    else:
+        how = "let a server answer by HTTPS with a Date: the contacted ones sent none"
+    if evidence.silent:
+        how += f" ({evidence.silent}, the host of fetch_url, gave none over a verified connection)"
+    elif evidence.contacted:
+        how += ", such as that of fetch_url in publish/publish.toml"
+    fix = f"{how}; if there is none, repeat it with --force --reason TEXT"
+    if evidence.doubts:
+        return f"set the clock of this machine if it is wrong; if it is right, {fix}"
+    return fix
 
 
 def _how_to_wait(situation: Situation, latest: Version, refusing: Sequence[Version]) -> str:

@@ -391,6 +391,30 @@ def not_last_backup(situation: Situation, pin: Pin) -> Violation | None:
     )
 
 
+def not_the_way_back(situation: Situation, pin: Pin) -> Violation | None:
+    """Return a violation if clients are locked out, and the key of this pin would let them in.
+
+    That is so if a version that some client may hold refuses the chain that a server presents, and
+    accepts this key. Without the pin, clients with the next version would refuse the way back. The
+    key of a stolen or lost pin is no way back.
+    """
+    if pin not in situation.usable:
+        return None
+    refusing = [each for each in situation.alive if served_chain(situation, [each]) is not None]
+    needed = [each for each in refusing if situation.is_accepted_by(each, pin)]
+    if not needed:
+        return None
+    return Violation(
+        "served-chain",
+        f"{version_list(needed)} {_verb(needed)} the chain that a server presents, and "
+        f"{'accepts' if len(needed) == 1 else 'accept'} {pin}: servers may have to go back to it",
+        _count(situation, needed),
+        safe_from=last_end(situation, needed),
+        fix="let the servers present a chain that every version alive accepts: certpin rotate "
+        "status names a key",
+    )
+
+
 def served_keys_known(situation: Situation, pin: Pin) -> Violation | None:
     """Return a violation if it is unknown whether a server still uses the key of this pin.
 

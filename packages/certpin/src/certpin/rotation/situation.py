@@ -310,6 +310,8 @@ class TimeEvidence:
         dates: the times of servers, over connections with verified chains.
         hints: the times of servers without a verified chain. They prove nothing.
         contacted: True if a server answered, of any host of the pin file.
+        silent: the host of ``fetch_url``, from which clients fetch signed sets, if it was asked and
+            gave no time over a connection with a verified chain; else empty.
     """
 
     newest: datetime | None = None
@@ -317,6 +319,17 @@ class TimeEvidence:
     dates: tuple[ServerDate, ...] = ()
     hints: tuple[ServerDate, ...] = ()
     contacted: bool = False
+    silent: str = ""
+
+    @property
+    def doubts(self) -> tuple[ServerDate, ...]:
+        """The times of servers without a verified chain that differ from this machine's clock.
+
+        Empty if the time of a server with a verified chain is known. With a wrong clock, a valid
+        chain may not verify.
+        """
+        wrong = (each for each in self.hints if each.difference > CLOCK_TOLERANCE)
+        return () if self.dates else tuple(wrong)
 
     @property
     def confirmed(self) -> bool:

@@ -116,6 +116,8 @@ class EmergencyReport:
         unknown: facts that could not be checked, as clauses.
         clock: the violation because of which the gate refuses every step: this machine's clock, or
             the time of the journal's newest entry, is wrong. ``None`` if there is none.
+        doubt: by how much this machine's clock differs from that of a server without a verified
+            chain, as text; empty if it doesn't, or if a server with a verified chain has a time.
     """
 
     path: Path
@@ -135,6 +137,7 @@ class EmergencyReport:
     problem: str = ""
     unknown: list[str] = field(default_factory=list)
     clock: Violation | None = None
+    doubt: str = ""
 
     @property
     def journal(self) -> Path:
@@ -205,7 +208,7 @@ class EmergencyReport:
 
     def _find_paths(self, probes: ProbeOptions) -> None:
         from certpin.rotation.emergency import emergency_path
-        from certpin.rotation.gate import clock_violations
+        from certpin.rotation.gate import clock_doubt, clock_violations
 
         files = RotationFiles(self.path)  # marks the key in the draft
         policies = [each for each in files.pins.policies if str(each.pattern) in self.hosts]
@@ -218,6 +221,7 @@ class EmergencyReport:
         self._read_marks(policies)
         results, now = probe_for_reading(files, probes, files.pins, policies)
         self.unknown = results.unknown
+        self.doubt = clock_doubt(files.evidence)
         all_answered = not (probes.offline or results.unanswered)
         commands, situations = PathCommands(files, probes), []
         for policy in policies:
@@ -406,4 +410,9 @@ class EmergencyReport:
                 "it is below the stolen key."
             )
         lines.append(f"The journal is {self.journal}.")
+        if self.doubt:
+            lines.append(
+                f"CHECK THE CLOCK of this machine first: it seems to be {self.doubt}. With a wrong "
+                "clock, a valid chain does not verify, and the steps below are wrong."
+            )
         return lines

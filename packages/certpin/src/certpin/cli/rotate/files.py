@@ -432,12 +432,17 @@ def probe_for_reading(
     """
     from certpin.pins import utc_now
     from certpin.rotation import step_time, time_evidence
+    from certpin.rotation.gate import clock_doubt
 
     files.warn_expired()
     results = probes.probe(pins, policies)
     found = [sighting for policy in policies for sighting in results.of(policy)]
     others = repository_dates(files, offline=probes.offline, timeout=probes.timeout)
-    files.evidence = time_evidence(files.newest, found, others)
+    silent = "" if others or probes.offline else _fetch_url(files)[1]
+    files.evidence = time_evidence(files.newest, found, others, silent)
+    if doubt := clock_doubt(files.evidence):
+        clock = f"whether the clock of this machine is right: it seems to be {doubt}"
+        results.unknown.append(clock)
     return results, step_time(files.newest, utc_now())
 
 
@@ -492,28 +497,34 @@ def repository_dates(
         is missing, invalid or has no ``fetch_url``, or if the server gives no valid answer. Other
         commands report an invalid ``publish.toml``.
     """
-    from urllib.parse import urlsplit
-
-    from certpin.errors import PinFileError
     from certpin.pins import utc_now
     from certpin.probe import ContextCache, url_time
-    from certpin.publish.settings import load
     from certpin.rotation import ServerDate
 
-    place = settings_path(files.path)
-    if offline or not place.is_file():
-        return ()
-    try:
-        url = load(place).fetch_url
-    except PinFileError:
-        return ()
-    host = urlsplit(url).hostname if url else None
-    if url is None or host is None:
+    url, host = ("", "") if offline else _fetch_url(files)
+    if not host:
         return ()
     policy = files.pins.policy_for(host)
     context = ContextCache().get(policy.trust if policy else None)
     date = url_time(url, context, timeout=timeout)
     return (ServerDate(host, date, utc_now()),) if date else ()
+
+
+def _fetch_url(files: RotationFiles) -> tuple[str, str]:
+    """Return ``fetch_url`` of ``publish.toml``, and its host; both empty if there is none."""
+    from urllib.parse import urlsplit
+
+    from certpin.errors import PinFileError
+    from certpin.publish.settings import load
+
+    place = settings_path(files.path)
+    if not place.is_file():
+        return "", ""
+    try:
+        url = load(place).fetch_url or ""
+    except PinFileError:
+        return "", ""
+    return url, urlsplit(url).hostname or ""
 
 
 def signatures_expiry(pin_file: Path) -> datetime | None:

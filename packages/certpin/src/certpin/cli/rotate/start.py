@@ -496,9 +496,11 @@ def date_text(date: SwitchDate, files: RotationFiles) -> str:
         return "Every client accepts it: servers may switch to it now."
     if date.moment is None:
         versions = version_list(date.refusing) if date.refusing else "a version"
+        several = len(date.refusing) > 1
+        refuse = "refuse it, and their ends are" if several else "refuses it, and its end is"
         return (
-            f"No date is known from which servers may switch to it: {versions} refuses it, and its "
-            "end is not recorded."
+            "No date is known from which servers may switch to it: "
+            f"{versions} {refuse} not recorded."
         )
     moment = in_utc(date.moment)
     if not date.counts_from_now:

@@ -93,7 +93,7 @@ def switch(
         conclusions=_conclusions(step, violations),
     )
     if changes:
-        outcome.next_command = _next(step)
+        outcome.next_command = _next(step, violations)
     if not force.refuses(violations):
         for name, role in changes:
             step.files.editor.change_pin(name, step.pin, state="active", role=role)
@@ -213,11 +213,12 @@ def _require_usable(step: KeySwitch) -> None:
             )
 
 
-def _next(step: KeySwitch) -> str:
+def _next(step: KeySwitch, violations: list[HostViolation]) -> str:
     """Return the command to run when every server has the key.
 
     It is the first of these:
 
+    - ``rotate status``, if the step was forced: ``finish`` could remove a key that clients need;
     - ``rotate emergency``, if clients accept a stolen key: it prints the remaining steps, and
       ``finish`` removes no stolen key;
     - ``rotate start``, if no backup is left without the replaced key, because ``finish`` keeps the
@@ -227,6 +228,8 @@ def _next(step: KeySwitch) -> str:
     from certpin.rotation.violation import OTHER_AUTHORITY
 
     pins = step.files.pins
+    if violations:
+        return step.probes.next_command("certpin rotate status", step.path, pins, step.policies)
     for _, situation in step.situations:
         stolen = situation.compromised
         latest = situation.deployed.latest

@@ -70,7 +70,7 @@ def _read_block(
 
 
 def looks_like_certificate(data: bytes) -> bool:
-    """Return True if a file may have certificates or keys: it contains PEM, or begins as DER."""
+    """Return True if a file can have certificates or keys: it contains PEM, or begins as DER."""
     return b"-----BEGIN " in data or data[:2] in {b"\x30\x82", b"\x30\x81"}
 
 

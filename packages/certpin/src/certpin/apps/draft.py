@@ -1,8 +1,8 @@
 """The host policies that certpin makes from an app's source, before it writes them to a pin file.
 
-The roles of the pins are guesses. If the verified chain of a server contains some of the pins, it
-shows their roles; the other pins then count as backups. The module also has the questions that the
-source can't answer, for the user.
+The roles of the pins are guesses, unless the verified chain of a server contains some of the pins:
+the chain then shows their roles, and all other pins count as backups. The module also makes the
+questions for the user that the source can't answer.
 """
 
 from __future__ import annotations
@@ -82,8 +82,9 @@ class DraftHost:
         pins: the pins, in the order in which they were found.
         anchors: the certificates of trusted authorities, and the place of each in the source.
         servers: the servers with their ports, if one has another port than 443; else empty.
-        leaf_only: True if a pin is from Dart code. ``dart:io`` shows an app only the certificate of
-            the server, so the pin of an authority never matched there, and must not match later.
+        leaf_only: True if only the leaf can match, because a pin is from Dart code. ``dart:io``
+            shows an app only the certificate of the server. So the pin of an authority never
+            matched in the app, and must not begin to match.
     """
 
     pattern: HostPattern
@@ -190,10 +191,9 @@ class Draft:
         hosts: the hosts, by their patterns.
         dropped: the parts of the source that were not imported.
         unknown: the questions for the user that the source can't answer.
-        other_builds: True if ``dropped`` contains pins or certificates that only builds other than
-            those for the app store use.
-        unclear: the questions among ``unknown`` about keys of which it is unclear if the app
-            accepts or refuses them.
+        other_builds: True if ``dropped`` contains pins or certificates that no build for the app
+            store uses.
+        unclear: those of the questions in ``unknown`` that ask if the app accepts or refuses a key.
     """
 
     hosts: dict[str, DraftHost]
@@ -332,7 +332,7 @@ def _open_key_types(host: DraftHost) -> Iterator[Unknown]:
     """Yield a question for the user if the key types of the host's backup pins are unknown.
 
     The type is unknown if the source contains only the digest of the key. No question is needed for
-    a host with its own trust anchors: a private authority may sign a key of any type.
+    a host with its own trust anchors: a private authority can sign a key of any type.
     """
     open_pins = [
         str(pin.pin) for pin in host.pins.values() if pin.role == "backup" and not pin.key_type

@@ -266,9 +266,9 @@ class LiteralReader:
         )
 
     def _ask_host(self, literal: Literal) -> None:
-        """Add a question about the host of a pin if code near the pin seems to name the host.
+        """Ask the user for the host of a pin that has none, if code near the pin seems to name it.
 
-        The import doesn't use that host.
+        The import doesn't use a host from that code.
         """
         expression = next((x.host_expression for x in literal.usages if x.host_expression), "")
         if expression:
@@ -304,13 +304,17 @@ class LiteralReader:
     ) -> None:
         """Add a hexadecimal digest to the results, as a pin or as a question for the user.
 
-        A SHA-256 without separators or a prefix is ignored if a name shows another purpose, and
-        nothing shows that it is a pin. A digest of another length is never added as a pin: it is a
-        question if something shows that it was meant as one, and is ignored otherwise.
+        A SHA-256 digest is a pin if the code around it shows that, or if the string itself names
+        SHA-256 and no name shows another purpose. Otherwise it is a question. But if a name shows
+        another purpose, a digest is ignored if it has no separators and the string doesn't name
+        SHA-256.
+
+        A digest of another length is never a pin. It is a question if something shows that it was
+        meant as one, and is ignored otherwise.
 
         Args:
             literal: the string that contains the digest.
-            signs: what the code around the string shows about it.
+            signs: the facts that the code around the string shows about it.
             text: the digest, perhaps with colons, spaces or hyphens.
             is_spelled: True if the string itself names SHA-256.
         """

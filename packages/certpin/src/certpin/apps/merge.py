@@ -6,7 +6,7 @@
 3. A certificate with host names becomes a pin of its key for exactly these hosts, and, if it is
    self-signed, also a trust anchor. A certificate without names is that of an authority: for a host
    that has no other pins it becomes a trust anchor and a pin. A host with pins gets no trust
-   anchor, because the app may trust that authority for another host.
+   anchor, because the app possibly trusts that authority for another host.
 4. Roles are guesses until the chain of the server is known (``DraftHost.compare``).
 
 The result also lists the parts that were left out, and the questions that the source can't answer.
@@ -112,14 +112,14 @@ class _Merge:
                 self._ask_about(found)
 
     def _may_be_refused(self, pin: Pin) -> bool:
-        """Return True if a name says, or may say, that the app refuses the key of a pin.
+        """Return True if a name says, or possibly says, that the app refuses the key of a pin.
 
         Such a key must not be imported as accepted, even if other code of the app contains it too.
         """
         return pin in self._refused or pin in self._unclear
 
     def _list_refused(self, pins: Iterable[Pin], what: str, place: Place) -> None:
-        """Record that a key is not imported, because the app refuses it or may refuse it.
+        """Record that a key is not imported, because the app refuses it, or possibly does.
 
         If a name says clearly that the app refuses the key, the key is listed as dropped.
         Otherwise, a question for the user is added.
@@ -144,9 +144,9 @@ class _Merge:
         self.unclear.append(Unknown(question, place))
 
     def _ask_about(self, found: FoundPin) -> None:
-        """Ask the user whether the hosts that the code assigns to a pin are host names.
+        """Ask the user whether the hosts that the code assigns to a pin really are hosts.
 
-        The text may have another meaning. No question is asked about a host in a URL of the app,
+        Such a text can have another meaning. No question is asked about a host in a URL of the app,
         and none if the app contains no URLs.
         """
         for host in found.hosts:
@@ -275,12 +275,13 @@ class _Merge:
     ) -> tuple[list[DraftHost], str]:
         """Return the hosts to which a certificate's pin belongs, and the place for its note.
 
-        - If the certificate is valid for hosts that have pins or are named with ``--host``, these
-          hosts are returned. A wildcard host is among them only if the certificate has the same
-          wildcard: the certificate of one server must not be accepted for all of them.
-        - Otherwise, the certificate's names without wildcards are returned.
-        - A certificate with only wildcard names is dropped if the user named hosts: it can't match
-          them. In all other cases, it is treated like a pin without a host (``_hosts_of``).
+        1. These are hosts that have pins or were named with ``--host``, and for which the
+           certificate is valid. A wildcard host is among them only if the certificate has the same
+           wildcard: the certificate of one server must not be accepted for all of them.
+        2. If there are no such hosts, they are the certificate's names without wildcards.
+        3. If all names of the certificate are wildcards, and the user named hosts, there are no
+           hosts, and the certificate is dropped.
+        4. In all other cases, the certificate is treated like a pin without a host (``_hosts_of``).
 
         Args:
             names: the names in the certificate.
@@ -391,10 +392,11 @@ def _host(text: str) -> tuple[HostPattern, int]:
 
 
 def _names_host(names: Iterable[str], pattern: HostPattern) -> bool:
-    """Return True if a certificate's names cover a host pattern.
+    """Return True if a certificate is valid for a host, or has the same wildcard as a host pattern.
 
-    They cover a host if the certificate is valid for it, and a wildcard pattern only if one of the
-    names is the same wildcard.
+    Args:
+        names: the names in the certificate.
+        pattern: the host or the host pattern.
     """
     return any(
         named == pattern or (not pattern.wildcard and named.matches(pattern.name))
@@ -415,9 +417,9 @@ def host_patterns(names: Iterable[str]) -> Iterator[HostPattern]:
 
 
 def _names_of_pins(findings: FileFindings, kind: AcceptanceKind) -> dict[Pin, str]:
-    """Return the pins that the names around them describe as ``kind``, such as refused.
+    """Return the pins with the acceptance ``kind``, such as ``refuses``, each with a name.
 
-    The dictionary has, for each pin, the name that says so.
+    The name is one around the pin in the code that shows the acceptance, such as ``revokedPins``.
     """
     found = {
         each.pin: each.acceptance.name for each in findings.pins if each.acceptance.kind == kind

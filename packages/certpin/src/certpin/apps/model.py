@@ -72,8 +72,8 @@ class FoundPin:
         name: the constant, the list or the parameter that contains the pin; may be empty.
         hosts: the hosts and host patterns that the code itself assigns to the pin, each as written
             (``HOST`` or ``HOST:PORT``); may be empty.
-        builds: the builds that use the pin, if none of them is for the app store, such as "debug
-            builds": the pin doesn't belong into the pin set of a release. Empty for other pins.
+        builds: the builds that use the pin, such as "debug builds"; empty if builds for the app
+            store use it. Only pins for which it is empty belong in the pin set of a release.
         key_type: the type of a public key, such as ``EC P-256``; empty for a digest.
         acceptance: whether the names around the pin, such as ``revokedPins``, or that of the file
             say that the app accepts or refuses the key.
@@ -95,8 +95,7 @@ class FoundCertificate:
     Attributes:
         certificate: the certificate.
         place: the file and line.
-        builds: the builds that use the certificate, if none of them is for the app store; else
-            empty.
+        builds: the builds that use the certificate; empty if builds for the app store use it.
         acceptance: whether names around the certificate say that the app accepts or refuses its
             key.
         name: the constant that contains the certificate; may be empty.
@@ -111,7 +110,7 @@ class FoundCertificate:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A mistake in the app's code. The message may quote the file.
+    """A mistake in the app's code. The message can contain quotes from the file.
 
     Attributes:
         rule: the ID of the broken rule in ``RULES``, such as ``pin-in-callback``.
@@ -213,7 +212,10 @@ class FileFindings:
     released_anchors: list[str] = field(default_factory=list)
 
     def limit_to(self, builds: str) -> None:
-        """Mark all pins and certificates as used by ``builds`` only, and not in the app store."""
+        """Mark all pins and certificates as used by ``builds`` only, and not in the app store.
+
+        ``released_anchors`` becomes empty, because no release uses the file.
+        """
         self.pins = [replace(each, builds=builds) for each in self.pins]
         self.certificates = [replace(each, builds=builds) for each in self.certificates]
         self.released_anchors = []
@@ -223,8 +225,8 @@ class FileFindings:
 
         Args:
             name: the name of the file.
-            is_source: True for source code. Its name counts less, because the code may only use the
-                keys, and not list them.
+            is_source: True for source code. Its name counts less than that of a list of keys,
+                because the code possibly only uses keys that are listed elsewhere.
         """
         self.pins = [
             replace(each, acceptance=each.acceptance.inside(name, is_outer=is_source))

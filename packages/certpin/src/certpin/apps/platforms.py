@@ -138,9 +138,9 @@ def _read(file: SourceFile, name: str, now: datetime, beside: Beside, used_by: s
 def _parse(
     file: SourceFile, name: str, beside: Beside, findings: FileFindings
 ) -> ParsedFile | None:
-    """Return the settings in a file, and add the skipped ones to ``findings``.
+    """Return the settings in a file, and add the settings that can't be imported to ``findings``.
 
-    Return None if the file can't be read, which is added to ``findings`` too.
+    If the file can't be read, return None, and add the reason to ``findings``.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", FormatWarning)
@@ -157,9 +157,9 @@ def _parse(
 
 
 def _weaknesses(file: SourceFile, beside: Beside) -> list[Mistake]:
-    """Return the settings that weaken the checks of a release as mistakes.
+    """Return a mistake for each setting that weakens the checks in a release.
 
-    They are reported also if the pins of the file can't be read.
+    This works even if the pins of the file can't be read.
     """
     try:
         found = read_weaknesses(Source(file.data, beside))
@@ -175,7 +175,7 @@ def _weaknesses(file: SourceFile, beside: Beside) -> list[Mistake]:
 def _add_anchors(file: SourceFile, beside: Beside, findings: FileFindings) -> None:
     """Add the resources that a configuration trusts to ``findings``.
 
-    They are added also if the pins of the file can't be read.
+    This works even if the pins of the file can't be read.
     """
     try:
         debug, released = read_raw_anchors(Source(file.data, beside))
@@ -257,8 +257,8 @@ def mark_debug_anchors(findings: FileFindings) -> None:
     """Mark certificates that only debug builds of an Android app trust as used by debug builds.
 
     Android's ``<debug-overrides>`` trusts them. Certificates that a release trusts too are not
-    marked. Copies of the certificates in other files aren't either: the app may use them in another
-    way.
+    marked. Copies of the certificates in other files aren't either, because the app can use them in
+    another way.
 
     Args:
         findings: the results for all files of the app.
@@ -271,10 +271,11 @@ def mark_debug_anchors(findings: FileFindings) -> None:
 
 
 def without_pins_in_dart(findings: FileFindings) -> list[Mistake]:
-    """Return an app's mistakes, without ``platform-pins-ignored`` for hosts that Dart code pins.
+    """Return an app's mistakes, except those about pins that the app's Dart code enforces too.
 
-    The mistake is left out for a file if certpin's export in the Dart code covers all hosts in the
-    file, and the app has a client that enforces an export.
+    A mistake of the rule ``platform-pins-ignored`` says that the pins in a file for Android or
+    Apple don't apply to requests of Dart code. It is left out if certpin's export in the Dart code
+    covers all hosts in that file, and the app has a client that enforces an export.
 
     Args:
         findings: the results for all files of the app.

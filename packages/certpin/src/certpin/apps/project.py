@@ -77,8 +77,8 @@ def read_project(
         paths: files and folders of the app.
         language: the programming language of its source.
         now: the current time, for expiry dates.
-        progress: shows the progress. It is called with the number of files, and returns a context
-            manager, which yields a function. This function is called after each file.
+        progress: a function that shows the progress. It gets the number of files, and returns a
+            context manager. This yields a second function, which is called after each file.
 
     Returns:
         The results. They also list each file, folder or part of a file that can't be read.
@@ -145,8 +145,8 @@ def _read_one(
 def _limit_source(found: FileFindings, builds: str) -> None:
     """Mark the keys in a source file as used by ``builds`` only, because of the file's name.
 
-    Keys in a constant such as ``prodPins`` are not marked: its name says more than that of the
-    file.
+    But keys in a constant with a name such as ``prodPins`` are not marked: the name of a constant
+    counts more than that of the file.
     """
     pins, certificates = found.pins, found.certificates
     found.limit_to(builds)
@@ -229,7 +229,10 @@ class _Selection:
         return MAX_FILE_BYTES if named else MAX_ASSET_BYTES
 
     def is_certificate(self, file: ListedFile) -> bool:
-        """Return True if the file's suffix is that of a certificate, or of a shipped key store."""
+        """Return True if the file can contain certificates or keys, according to its suffix.
+
+        A key store counts only if it is part of the released app.
+        """
         name = file.name.lower()
         return name.endswith(certificates.SUFFIXES) or (
             name.endswith(certificates.KEY_STORES) and self.is_shipped(file)
@@ -261,7 +264,7 @@ class _Selection:
     def _path_in_project(self, file: ListedFile) -> str:
         """Return the path of a file relative to its project, from which its builds are decided.
 
-        The folders above the project don't count, because a project may be in any folder, such as
+        The folders above the project don't count, because a project can be in any folder, such as
         ``src/bank-test/assets`` or ``dev``. So the path begins below the innermost manifest, or
         below the folder that the user named. If that is a folder in the resources of a source set,
         such as ``src/debug/res/xml``, the path begins with ``src``.
@@ -302,7 +305,7 @@ class _Selection:
         return in_resources or name == "network_security_config.xml" or file in self._assets
 
     def _find_tests(self) -> None:
-        """Find the folders of tests beside the manifests, which are left out."""
+        """Find the folders of tests beside the manifests, because their files are not read."""
         for file in self._tree.files:
             for depth, name in enumerate(file.folder):
                 if (

@@ -69,8 +69,9 @@ class Asset(NamedTuple):
     Attributes:
         path: the path relative to the manifest's folder. A path that ends with a slash means all
             files directly in that folder.
-        builds: the builds that contain the asset, if its ``flavors`` exclude the build for the app
-            store; else empty. A flavour with a name such as ``prod`` counts as that build.
+        builds: the builds that contain the asset, according to its ``flavors``; empty if the build
+            for the app store contains it. A flavour with a name such as ``prod`` counts as that
+            build.
     """
 
     path: str
@@ -150,8 +151,8 @@ def _assets(flutter: Any) -> Iterator[Asset]:
 def _builds(flavors: Any) -> str:
     """Return the builds of an asset's flavours; empty if one of them is for the app store.
 
-    A developer may give a flavour any name, so the store's flavour isn't known for sure: only a
-    name such as ``prod`` counts as one.
+    Developers choose the names of flavours, so it isn't known for sure which flavour is that of the
+    app store. A name such as ``prod`` counts as one.
     """
     listed = flavors.value if flavors is not None and flavors.id == "sequence" else [flavors]
     names = [node.value for node in listed if node is not None and node.id == "scalar"]

@@ -1,9 +1,10 @@
 """Parse source code with tree-sitter, within limits.
 
-A language consists of a grammar and a few kinds of nodes. Tree-sitter never fails on broken code:
-the tree then has error nodes, and the rest is read as usual. Time and memory are limited here,
-for the parser and for the code that reads the tree, because hostile code can make both quadratic in
-its length (100,000 times ``/*`` in Dart: more than a minute).
+``Grammar`` describes a language: its tree-sitter grammar, and a few kinds of nodes. Tree-sitter
+never fails on broken code: the tree then has error nodes, and the rest is read as usual.
+
+Time and memory are limited here, for the parser and for the code that reads the tree. For hostile
+code, both can be quadratic in its length: 100,000 times ``/*`` in Dart take more than a minute.
 """
 
 from __future__ import annotations

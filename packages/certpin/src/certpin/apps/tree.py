@@ -2,8 +2,8 @@
 
 A symbolic link is never followed: folders and files are opened relative to the folder above them
 (openat(2) with O_NOFOLLOW), so that a link that appears while certpin runs isn't followed either.
-FIFOs, devices and sockets aren't opened. Only the parts of an absolute path above the working
-folder may be links, because the project doesn't contain them.
+FIFOs, devices and sockets aren't opened. An absolute path can contain links only above the working
+folder: these parts of the path don't belong to the project.
 """
 
 from __future__ import annotations
@@ -265,7 +265,7 @@ def _require_folder(name: str, mode: int) -> None:
 
 
 def _split(path: str) -> tuple[int, tuple[str, ...]]:
-    """Open the folder in which a path begins. Return it with the parts of the path below it.
+    """Return an open folder in which a path begins, and the parts of the path below the folder.
 
     The folder is the working folder. For an absolute path outside of it, the folder is the parent
     of the path. Raises ``OSError``, and ``ValueError`` for an empty path, which an unset variable
@@ -323,10 +323,10 @@ def _identity(name: str, folder: int) -> tuple[int, ...]:
 
 
 def _prefix(path: str) -> str:
-    """Return the path of a named folder for messages, which begin the paths of its files with it.
+    """Return the path of a folder that the user named, as messages show it.
 
-    The path is relative if the folder is in the working folder, and empty for the working folder
-    itself.
+    In messages, the paths of the folder's files begin with it. It is relative if the folder is in
+    the working folder, and empty for the working folder itself.
     """
     named, here = Path(os.path.normpath(path)), Path.cwd()
     text = str(named.relative_to(here) if named.is_relative_to(here) else named)

@@ -93,10 +93,11 @@ class Acceptance:
     is_outer: bool = False
 
     def inside(self, name: str, *, is_outer: bool) -> Acceptance:
-        """Return this result, updated with ``name``: a name further out than those used so far.
+        """Return this result; or a new one, if another name around the key changes it.
 
-        If ``kind`` is set already, the result stays as it is. An exception is a name that means
-        "refuses" around one that means "accepts": the result is then "unclear".
+        ``name`` is further away from the key than all names so far, and the nearest name decides.
+        So ``name`` counts only if no name has decided yet. But if it means "refuses", and a nearer
+        one means "accepts", the new result is "unclear".
 
         Args:
             name: the name of a variable, function, class or file around the key.
@@ -125,11 +126,11 @@ class Usage:
         host_expression: if ``hosts`` is empty, an expression that seems to be the host.
         flavours: words such as ``dev``, for builds that are not for the app store, in names and
             conditions that are about pins.
-        own_flavours: such words in other names around the string. They count only if the string is
-            written there itself, and not only the name of a constant that contains it.
+        own_flavours: such words in all other names around the string. They count only at the place
+            where the string itself is written, and not where the code uses a constant with it.
         is_production: True if a name contains a word such as ``prod``, for the app store's build.
-        acceptance: whether the names say that the app accepts or refuses the key. In a list
-            ``revokedPins``, for example, are keys that it refuses.
+        acceptance: whether the names say that the app accepts or refuses the key. For example, a
+            list with the name ``revokedPins`` contains keys that the app refuses.
     """
 
     names: tuple[str, ...] = ()
@@ -198,9 +199,9 @@ def acceptance_of_usages(usages: tuple[Usage, ...]) -> Acceptance:
     """Return whether the app accepts or refuses a key, according to the names around its usages.
 
     The name of a variable or list that contains the key always counts. The name of a function or
-    class counts only if the key is written inside it. If it contains only the name of a constant
-    with the key, it may just print the key: a name that suggests a refusal then makes the answer
-    "unclear".
+    class counts only if the key is written inside it. A function that only uses a constant with the
+    key possibly just prints the key: if no other name counts, and the name of such a function
+    suggests a refusal, the answer is "unclear".
 
     Args:
         usages: the usage at which the key is written, then those of the constants that contain it.
@@ -262,7 +263,7 @@ def acceptance(name: str, *, contains: bool) -> AcceptanceKind:
     Args:
         name: the name of a variable, parameter, function, class or file.
         contains: True if the keys are the value of the name, as of a variable. False for a
-            function, a class or a file, because its code may only use the keys.
+            function, a class or a file: its code possibly only uses the keys.
     """
     parts = words(name)
     if not _is_refusing(name):

@@ -54,9 +54,9 @@ class CallSite:
         conditional: True if the branch is a part of ``if``, ``when``, ``switch``, ``?:`` or a loop.
         builder: the object of which the call is a method: the name of its variable, or the index of
             the token at which the code creates it.
-        after: the index of the last token before the call at which the code can leave the function
-            (such as a ``return`` in a branch), or a ``fun`` or ``class`` begins; -1 if there is
-            none. Code after that token does not always run together with code before it.
+        after: the index of the last token before the call that separates code; -1 if there is none.
+            The code can leave the function at such a token (a ``return`` in a branch), or a ``fun``
+            or ``class`` begins there. So the code before it can run without the code after it.
     """
 
     branch: int = -1
@@ -71,15 +71,15 @@ class _Bracket:
 
     Attributes:
         place: the token index of the bracket.
-        callee: the token index at which the expression before the bracket begins, if the bracket
-            continues it; otherwise ``place``.
+        callee: if the bracket continues an expression, as in a call, the token index at which this
+            expression begins; otherwise ``place``.
         site: the site of the expressions inside the bracket.
         this: the object that ``this`` means inside the bracket.
         chooses: ``when`` or ``switch`` if this word precedes the innermost block; else empty.
         receiver: the object of a Kotlin scope function, such as ``b`` in ``b.apply { … }``, if the
             bracket is in its block; else None.
-        shared: the site of calls on ``receiver``: that of the scope function itself, not of the
-            block.
+        shared: the site of the calls on ``receiver`` inside the block. They have the site of the
+            scope function, not that of the block.
         parameter: the name of ``receiver`` inside the block, such as ``it``; empty if it has none.
     """
 
@@ -160,9 +160,9 @@ class _Code:
         """Return three facts about the chain that ends with the word at ``place``.
 
         Returns:
-            The token index at which the chain begins; the value of the chain (if the word is the
-            name of a call, the object before the call's name); and the chain as the name of a
-            variable, empty if it is not one.
+            First the token index at which the chain begins. Then the value of the chain; but if the
+            word is the name of a call, the object on which it is called. Then the chain as the name
+            of a variable; empty if it is not one.
         """
         text = self._text(place)
         called = self._text(place + 1) in {"(", "{"}
@@ -275,9 +275,9 @@ class _Code:
         return any(each.kind != "word" and each.text not in ",:.?<>()" for each in parameters)
 
     def _before(self, start: int) -> int:
-        """Return the index of the last token before an expression and the words that belong to it.
+        """Return the index of the token before an expression.
 
-        Words that belong to it are skipped: ``return``, ``new``, and the assignment ``name =``.
+        Words that belong to the expression are skipped: ``return``, ``new``, and ``name =``.
         """
         place = start - 1
         line = None  # of the variable before an equals sign
@@ -337,8 +337,8 @@ class _Code:
     def _is_call(self, place: int, head: str) -> bool:
         """Return True if the opening bracket at ``place`` continues the expression before it.
 
-        ``head`` is the word before the bracket. If another pair of brackets is between them, it is
-        the word before that pair.
+        ``head`` is the word before the bracket. But for the second of two pairs of brackets, as in
+        ``f(…)(…)``, it is the word before the first pair.
         """
         if place == 0 or not (self._pieces[place - 1].kind == "word" or place - 1 in self._heads):
             return False
@@ -388,7 +388,10 @@ class _Variables:
         self._chains: dict[int, _Builder] = {}  # by the start of each chain, its value so far
 
     def read(self, start: int, value: _Builder) -> None:
-        """Set the value of the chain that begins at ``start``, as far as it was read."""
+        """Record the value of the chain that begins at ``start``. A later call replaces it.
+
+        The value is that of the part of the chain that was read so far.
+        """
         self._chains[start] = value
 
     def assign(self, name: str, start: int) -> None:

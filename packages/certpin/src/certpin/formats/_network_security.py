@@ -99,9 +99,9 @@ def _element(name: str, attributes: str, inside: Lines) -> Lines:
 
 @dataclass(frozen=True)
 class _Scope:
-    """The settings that apply to the hosts of a ``<domain-config>``, its own or inherited ones.
+    """The settings in force for the hosts of a ``<domain-config>``: its own, or inherited ones.
 
-    Each attribute except ``configs`` is the element with the setting, or None if none applies.
+    Each attribute except ``configs`` is an element; None if no such element applies.
 
     Attributes:
         pin_set: the ``<pin-set>``.
@@ -145,8 +145,9 @@ def read(source: Source, add: Addition = lambda found, _element: found) -> Parse
 
     Args:
         source: the XML file.
-        add: a function that returns a host's settings completed by those of a
-            ``<trustkit-config>``. It gets the settings of the host, and the element or None.
+        add: a function that completes a host's settings by those of a ``<trustkit-config>``. It
+            gets the settings and this element (None if the host has none), and returns the
+            completed settings.
     """
     root = _root(source)
     entries = list(_entries(root))
@@ -188,6 +189,8 @@ def _report_unread(root: Element, pinned: list[_Scope]) -> None:
 
 def _beside_pins(config: Element, configs: Collection[int]) -> Iterator[Element]:
     """Yield the elements that don't weaken the verification of hosts with pins.
+
+    The caller marks warnings about settings in these elements as unrelated to pins.
 
     Args:
         config: the root element, or an element around hosts with pins. The elements inside it are
@@ -326,7 +329,10 @@ def _permits_cleartext(config: Element) -> bool:
 
 
 def _denies_cleartext(config: Element | None) -> bool:
-    """Return True for an element that refuses ``http://``; without one, the platform decides."""
+    """Return True if an element refuses ``http://``.
+
+    Also return True if there is no element: the platform's default applies then.
+    """
     return config is None or config.attributes[_CLEARTEXT].strip().lower() == "false"
 
 
@@ -406,9 +412,9 @@ def _anchor_files(anchors: Iterable[TrustAnchors | None]) -> tuple[File, ...]:
 def _refusal(element: Element | None) -> FormatError | None:
     """Return an error if a pin file can't express the ``<trust-anchors>`` of a host; else None.
 
-    A pin file trusts either the system's authorities or those in files. So the error is returned if
-    ``element`` trusts both, neither, or disables the pins (``overridePins``). None is returned if
-    there is no ``element``.
+    A pin file trusts either the system's authorities or those in files. So the result is an error
+    if ``element`` trusts both or neither, and also if it disables the pins (``overridePins``). The
+    result is None if there is no ``element``.
     """
     if element is None:
         return None
@@ -436,10 +442,11 @@ def _refusal(element: Element | None) -> FormatError | None:
 
 
 def _read_trust(source: Source, element: Element | None) -> TrustAnchors | None:
-    """Return the trust anchors in a ``<trust-anchors>`` element, or None for those of the system.
+    """Return the trust anchors that a ``<trust-anchors>`` element takes from files.
 
-    Warns if authorities that the user installed are trusted too: a pin file can't express it.
-    Raises ``FormatError`` if the file of an anchor can't be read.
+    Return None if it names no files, or if there is no element: the system's authorities are then
+    trusted. Warns if authorities that the user installed are trusted too, because a pin file can't
+    express that. Raises ``FormatError`` if the file of an anchor can't be read.
     """
     names = [_source(each) for each in element.all("certificates")] if element else []
     if element and "user" in names:
@@ -449,10 +456,10 @@ def _read_trust(source: Source, element: Element | None) -> TrustAnchors | None:
 
 
 def _read_debug(source: Source, element: Element | None) -> TrustAnchors | None:
-    """Return the trust anchors for debug builds; None if there are none. No pins apply to them.
+    """Return the trust anchors that debug builds accept without a pin; None if there are none.
 
-    Warns about anchors that a pin file can't contain: those of the system and the user, and those
-    to which pins apply in debug builds too. Raises ``FormatError``.
+    Warns about anchors of debug builds that a pin file can't contain: those of the system and the
+    user, and those to which pins apply. Raises ``FormatError``.
     """
     anchors = element.one("trust-anchors") if element else None
     overriding = []

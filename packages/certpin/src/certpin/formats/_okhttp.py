@@ -93,7 +93,7 @@ def java_package(name: str) -> str:
 
 
 def kotlin_package(name: str) -> str:
-    """Return the declaration of a package in Kotlin, with its keywords in backticks."""
+    """Return the declaration of a package in Kotlin. Parts that are keywords get backticks."""
     parts = (f"`{part}`" if KOTLIN_WORD.fullmatch(part) else part for part in name.split("."))
     return f"package {'.'.join(parts)}"
 
@@ -173,7 +173,7 @@ def _calls(pieces: list[Token]) -> tuple[dict[int, list[int]], list[int]]:
 
     Returns:
         The calls that contain a pin: for the token index of each, the token indexes of its strings.
-        Then the token indexes of the calls that may contain a pin in a variable or an expression.
+        Then the token indexes of the calls that possibly contain a pin in a variable or expression.
     """
     known, unknown = {}, []
     for place in range(len(pieces)):
@@ -188,7 +188,7 @@ def _calls(pieces: list[Token]) -> tuple[dict[int, list[int]], list[int]]:
 
 
 def _may_add_pins(pieces: list[Token], place: int, builder: int | str) -> bool:
-    """Return True if a call of ``add`` may add pins to a ``CertificatePinner.Builder``.
+    """Return True if a call of ``add`` possibly adds pins to a ``CertificatePinner.Builder``.
 
     Collections, and OkHttp's builders of forms and headers, also have a method ``add``.
 
@@ -211,7 +211,7 @@ def _has_one_argument(pieces: list[Token], place: int) -> bool:
 
     ``place`` is the index of the first token after the opening bracket. Only a limited number of
     tokens is examined, because hostile code could otherwise make the run time quadratic. If the
-    first argument is longer, return False.
+    first argument has more tokens, return False.
     """
     depth = 0
     for token in pieces[place : place + _MAX_ARGUMENT]:
@@ -235,7 +235,7 @@ def _addition(pieces: list[Token], strings: list[int], site: CallSite) -> _Addit
 def _refuse_mixed(additions: list[_Addition]) -> None:
     """Raise ``FormatError`` if a host could get different pins from two builders or branches.
 
-    One builder or branch may be for debug builds, and an attacker may have the keys of its pins.
+    One builder or branch can be for debug builds, and an attacker can have the keys of its pins.
     Calls are refused too if it is unclear whether they belong to the same builder and branch.
     """
     groups: dict[str, list[_Addition]] = {}
@@ -272,7 +272,7 @@ def _key(pattern: str) -> str:
 def _overlapping(name: str) -> Iterator[str]:
     """Yield each other host pattern that can cover a host that the pattern ``name`` covers.
 
-    ``name`` is a host pattern in the form that ``_key`` returns.
+    ``name`` is a host pattern in normalised form (``_key``).
     """
     wildcard: Wildcard = "**." if name[:3] == "**." else "*." if name[:2] == "*." else ""
     pattern = HostPattern(wildcard, name.removeprefix(wildcard))

@@ -1,6 +1,7 @@
-"""Code that the formats for nginx and HAProxy share. Both verify only trust anchors.
+"""Code that the formats for nginx and HAProxy share.
 
-Some of it also serves the CA files of curl. The exported comments list the pins for readers and for
+Both programs compare no pins: they only verify that a chain ends at a trust anchor. Some of the
+code also serves the CA files of curl. The exported comments list the pins for readers and for
 the import. nginx and HAProxy do not compare the IP addresses of a certificate (tested with nginx
 1.26 and HAProxy 3.0).
 """

@@ -98,9 +98,9 @@ class Token:
     computed: bool = False
 
     def value(self) -> str:
-        """Return the value of a string. Raises ``FormatError`` if it is computed.
+        """Return the value of a string. Raises ``FormatError`` if it has escapes or ``${…}``.
 
-        No pin, host or date needs an escape.
+        No pin, host or date needs these.
         """
         if self.computed:
             raise _computed(self.text, self.line)
@@ -209,7 +209,8 @@ class Brackets:
         opening: the index of the opening bracket.
         outer: the pair of brackets around this one; None if there is none.
         closing: the index of the closing bracket; the end of the file if it is missing.
-        fields: the fields directly inside the brackets: by the name of each, its index.
+        fields: for the name of each field directly inside the brackets, the index of its first
+            token.
     """
 
     opening: int
@@ -255,8 +256,8 @@ def require_closed(pieces: list[Token], pairs: Iterable[Brackets]) -> None:
 def _rows(pieces: list[Token]) -> Iterator[Row]:
     """Yield the fields of each policy in the tokens of an exported source file.
 
-    Raises ``FormatError`` if a value of a policy, or an entry in a list of policies, is computed,
-    or if one of them is not closed.
+    Raises ``FormatError`` if a policy or a list of policies is not closed, if a value of a policy
+    is computed, or if an entry of a list is.
     """
     policies = [each for each in brackets(pieces, _field) if _is_policy(each, pieces)]
     tables = {each.outer.opening: each.outer for each in policies if each.outer}.values()
@@ -271,7 +272,7 @@ def _rows(pieces: list[Token]) -> Iterator[Row]:
 def _is_policy(pair: Brackets, pieces: list[Token]) -> bool:
     """Return True if a pair of brackets contains the fields of a policy.
 
-    The values of the fields may be computed: the caller then refuses the policy.
+    The values of the fields can be computed by code: the caller then refuses the policy.
     """
     pattern = pair.fields.get("pattern")
     if pattern is None:

@@ -65,10 +65,10 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def read(source: Source) -> ParsedFile:
     """Parse the settings ``pinnedpubkey`` and ``cacert``. Raises ``FormatError``.
 
-    If the file has no pins, ``cacert`` is used only if certpin exported the file. In other files,
-    ``cacert`` without pins is ignored, because curl may trust other roots too. A file with several
-    sections, separated by ``next``, is refused, because each section is for other URLs. Warns if
-    curl does not verify chains, and about options that make curl accept other chains.
+    ``cacert`` without ``pinnedpubkey`` is used only if certpin exported the file. It is ignored in
+    other files, because curl possibly trusts other roots too. A file with several sections,
+    separated by ``next``, is refused, because each section is for other URLs. Warns if curl does
+    not verify chains, and about options that make curl accept other chains.
     """
     if separator := _NEXT.search(source.text):
         line = source.text.count("\n", 0, separator.start()) + 1

@@ -233,8 +233,8 @@ def _report_names(context: Shape, sni: str, names: list[str]) -> None:
         names: the names that Envoy accepts (``_names``); an empty text means several names.
 
     Raises:
-        FormatError: Envoy refuses certificates for ``sni``, but certpin's clients would require
-            them.
+        FormatError: Envoy accepts no certificate for ``sni``, the name that certpin's clients would
+            verify.
     """
     if sni and names and "" not in names and not any(_is_name_of(each, sni) for each in names):
         raise FormatError(

@@ -96,10 +96,13 @@ class Export:
 class Format:
     """An export format: how to write a pin set for a platform, and how to read it back.
 
-    ``write`` returns the files for a reduced pin set: the result of ``project`` with ``limits``,
-    the settings that the platform can't express. ``write`` doesn't check the pin set. ``read`` is
-    the inverse of ``write``, and raises ``FormatError`` if the file is not of this format. ``file``
-    is the name of the exported file, or of the main file in a folder.
+    Attributes:
+        file: the name of the exported file, or of the main file in a folder.
+        limits: the settings of a pin set that the platform can't express.
+        write: a function that returns the files for a pin set. This must be a result of ``project``
+            with ``limits``, which ``write`` doesn't check.
+        read: the inverse of ``write``: a function that returns the settings in a file. Raises
+            ``FormatError`` if the file is not of this format.
     """
 
     name: str
@@ -147,8 +150,8 @@ class Format:
             package: the package name of exported Java or Kotlin code.
             signed: the source from which the app updates its pins; None for no updates.
             vendored: True to also return a copy of the library that the exported code imports.
-            ca_file: certificates of pinned authorities. Policies that pin only authorities then
-                trust exactly those with a pinned key.
+            ca_file: certificates of pinned authorities. Those that have a pinned key become the
+                trust anchors of policies that pin only authorities.
             left_out: the policies of the pin file that ``pins`` does not contain. The platform
                 applies an exported wildcard to their hosts too, unless the files are for one host.
 
@@ -265,8 +268,9 @@ class Format:
 def _unused(policy: HostPolicy) -> ConfigError:
     """Return the error for a file of authorities (``--ca-file``) that no policy needs.
 
-    Without the error, the user could believe that the platform trusts the authorities. ``policy``
-    is an example for the message.
+    The file isn't ignored silently, because the user could then believe that the platform trusts
+    the authorities. ``policy`` is one of the policies: the message says why it doesn't need the
+    file.
     """
     anchored = policy.trust is not None
     reason = "has its own trust anchors (trust)" if anchored else "pins the key of the server"

@@ -91,7 +91,7 @@ def _connection(line: int, found: dict[str, str], required: str) -> _proxy.Conne
     Args:
         line: the number of the server's line, for errors.
         found: the parameters of the server.
-        required: the value of ``verify`` that applies if the server has none.
+        required: the value of ``verify`` that HAProxy uses if the server has no such parameter.
     """
     problem = ""
     if found.get("verify", required) != "required":
@@ -116,7 +116,8 @@ def _connection(line: int, found: dict[str, str], required: str) -> _proxy.Conne
 def _sections(text: str) -> Iterator[tuple[list[str], list[tuple[int, list[str]]]]]:
     """Yield each section: its first line, and its lines about servers with their line numbers.
 
-    A line is a list of words. Lines before the first section get the first line ``listen``.
+    A line is a list of words. Lines before the first section are yielded as a section with the
+    first line ``listen``.
     """
     head = ["listen"]
     lines: list[tuple[int, list[str]]] = []

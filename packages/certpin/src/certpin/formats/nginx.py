@@ -106,7 +106,10 @@ class _Block:
     blocks: list[_Block] = field(default_factory=list)
 
     def add(self, words: list[str], line: int) -> None:
-        """Add a directive."""
+        """Record a directive of the block: ``words`` are its name and its arguments.
+
+        ``line`` is its line.
+        """
         self.directives[words[0]] = words[1]
         if words[0] == "include" and words[1].rpartition("/")[2] not in _INCLUDES:
             self.includes.append((line, words[1]))
@@ -181,8 +184,8 @@ class _Block:
 def _report_includes(block: _Block) -> None:
     """Warn about the other files that a configuration includes, because they are not read.
 
-    If the block with the ``include`` has directives of TLS, the included file may change them, so
-    the warning counts as related to pins. All other warnings are marked as unrelated.
+    If the block with the ``include`` has directives of TLS, the included file can change them: the
+    warning then counts as related to pins. All other warnings are marked as unrelated.
     """
     concerns_tls = any("_ssl_" in name for name in block.directives)
     for line, file in block.includes:

@@ -1,8 +1,9 @@
 """Node.js: an ES module with an agent for ``node:https`` that checks pins.
 
 Node.js calls ``checkServerIdentity`` for chains that it verified, but not for resumed sessions
-(https://nodejs.org/api/tls.html). Beyond the leaf, ``getPeerCertificate(true)`` returns
-certificates that the server sent, so pins are compared with the leaf only.
+(https://nodejs.org/api/tls.html). Above the leaf, ``getPeerCertificate(true)`` returns the
+certificates that the server sent, and not those of the verified chain. So pins are compared with
+the leaf only.
 """
 
 from __future__ import annotations

@@ -49,16 +49,16 @@ class FormatWarning(UserWarning):
 class UnrelatedWarning(FormatWarning):
     """Warning: an import skipped settings of an app that have nothing to do with its pins.
 
-    Such settings are normal in a file that the app shares with an export. If certpin checks whether
-    an exported file was changed, they don't count as a change.
+    Many files contain such settings beside an exported pin set. If certpin checks whether an
+    exported file was changed, they don't count as a change.
     """
 
 
 def pass_over(what: str, *, unrelated: bool = False) -> None:
-    """Warn that an import skips the setting ``what``. Its loss can't lock clients out.
+    """Warn that an import skips the setting ``what``.
 
-    ``unrelated`` is True if the setting has nothing to do with pins: the warning is then an
-    ``UnrelatedWarning``.
+    Call it only for settings without which no client is locked out. ``unrelated`` is True if the
+    setting has nothing to do with pins: the warning is then an ``UnrelatedWarning``.
     """
     category = UnrelatedWarning if unrelated else FormatWarning
     warnings.warn(f"not imported: {what}", category, stacklevel=2)
@@ -120,7 +120,7 @@ class Shape:
         return found
 
     def entries(self) -> Iterator[tuple[str, Shape]]:
-        """Yield the keys and values of this mapping. Raises ``FormatError`` if not a mapping."""
+        """Yield the keys and values of this mapping. Raises ``FormatError`` for another value."""
         mapping: dict[Any, Any] = self._typed(dict, "a mapping")
         for name, value in mapping.items():
             if not isinstance(name, str):
@@ -282,8 +282,8 @@ class Found:
         ct_logs: the Certificate Transparency logs that the host requires; ``None`` for no
             requirement.
         entries: the pins with roles, states and notes; empty if the file has no roles and states.
-        refusal: an error, if a pin file can't express a setting of the host: ``policy`` raises it;
-            else None.
+        refusal: the error that ``policy`` raises because a pin file can't express a setting of the
+            host; None if there is no such setting.
         line: the line of the host in the file, for errors; 0 if unknown.
     """
 
@@ -334,9 +334,9 @@ class Found:
             raise FormatError(place + exc.problem, fix=self._host_fix() or exc.fix) from exc
 
     def _host_fix(self) -> str:
-        """Return the fix for an invalid host that is a URL or has a port: write only the host.
+        """Return the fix for a host pattern that is a URL or has a port: write only its host.
 
-        Return an empty text if the value contains no valid host.
+        Return an empty text if the pattern contains no valid host.
         """
         try:
             return f"write {split_address(self.pattern.lstrip('*.'))[0]}"
@@ -396,8 +396,8 @@ class ParsedFile:
     """The settings in a platform's file.
 
     ``name`` and ``version`` are those of the exported pin set. If certpin did not write the file,
-    ``name`` is empty and ``version`` is 1. ``refusal`` is an error, if a pin file can't express the
-    settings together: ``pin_set`` raises it; else None.
+    ``name`` is empty and ``version`` is 1. ``refusal`` is the error that ``pin_set`` raises because
+    a pin file can't express all of the settings together; None if it can.
     """
 
     hosts: tuple[Found, ...]
@@ -410,7 +410,7 @@ class ParsedFile:
         """Return the pin set that the file describes.
 
         ``options`` has the settings that the file lacks. Raises ``ConfigError`` if the pin set is
-        unsafe, and ``FormatError`` if the file has no pins or a pin file can't express it.
+        unsafe, and ``FormatError`` if the file has no pins, or settings that a pin file can't have.
         """
         if self.refusal:
             raise self.refusal
@@ -431,8 +431,8 @@ def _refuse_other_host(host: str, named: list[str]) -> None:
 
     Args:
         host: the host that the user named (``--host``); empty if there is none.
-        named: the hosts with settings. Settings for which the file names no host count as those of
-            ``host``.
+        named: the hosts for which the file has settings. If the file names no host for some
+            settings, ``host`` is among them.
     """
     if host and str(HostPattern.parse(host)) not in named:
         shown = ", ".join(named[:_MAX_SHOWN]) + (", …" if named[_MAX_SHOWN:] else "")

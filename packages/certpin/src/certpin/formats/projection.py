@@ -1,8 +1,8 @@
 """Reduce a pin set to the settings that a platform can express, and report the omissions.
 
 ``project`` applies the limitations of a platform to a pin set. Each limitation removes or changes
-one setting, and says what is omitted and why. The platform can express the result exactly: the
-writer and the reader of a format are inverse, so an export omits settings only here.
+one setting, and says what is omitted and why. The platform can express the result exactly, so the
+writer of a format omits nothing more: its reader returns the same settings.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def project(pins: PinSet, limits: Sequence[Limitation]) -> Projection:
 
 
 def applied_policies(projected: PinSet, pins: PinSet) -> Iterator[tuple[HostPolicy, HostPolicy]]:
-    """Yield each original policy with each exported policy that applies to its hosts.
+    """Yield pairs: an original policy, and an exported policy that applies to hosts of the first.
 
     An exported policy can also cover hosts of other policies, for example if the platform's flag
     for subdomains is wider than the pattern, or if the policy of these hosts is not exported.

@@ -63,7 +63,7 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def read(source: Source) -> ParsedFile:
     """Parse ``react-native-ssl-public-key-pinning``'s options in TypeScript, JavaScript or JSON.
 
-    The options may be anywhere in the file. Raises ``FormatError`` also if the code computes one of
+    The options can be anywhere in the file. Raises ``FormatError`` also if the code computes one of
     the values, or another entry in the same list of hosts.
     """
     pieces = list(tokens(source.text, regex=True))
@@ -121,7 +121,7 @@ def _refuse_computed_entries(pieces: list[Token]) -> None:
     """Raise ``FormatError`` if the code computes an entry in the same list as literal entries.
 
     Examples are ``...others`` and ``'name': options``. Their pins can't be imported, and would be
-    lost. So would those of an entry or a list that is not closed: ``FormatError`` then, too.
+    lost. An entry or a list that is not closed is refused too, because its rest is missing.
     """
     entries = [each for each in brackets(pieces, _setting) if "publicKeyHashes" in each.fields]
     tables = {each.outer.opening: each.outer for each in entries if each.outer}.values()
@@ -167,7 +167,10 @@ def _setting(pieces: list[Token], place: int) -> str | None:
 
 
 def _name(entry: _Entry) -> str:
-    """Return the name of an entry's host. Raises ``FormatError`` if it is not in the entry."""
+    """Return the name of an entry's host.
+
+    Raises ``FormatError`` if the code computes the name, or has it elsewhere.
+    """
     if entry.name is None:
         raise FormatError(
             f"line {entry.line}: the name of the host is computed",

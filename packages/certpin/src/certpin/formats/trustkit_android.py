@@ -1,7 +1,8 @@
 """TrustKit for Android: Android's network security configuration with a ``trustkit-config``.
 
-https://github.com/datatheorem/TrustKit-Android. Since Android 7, the platform enforces pins and
-TrustKit reports; for connections through TrustKit, ``enforcePinning`` decides.
+https://github.com/datatheorem/TrustKit-Android. Since Android 7, the platform enforces the pins,
+and TrustKit sends the reports. For connections that the app makes through TrustKit, the attribute
+``enforcePinning`` decides if pins are enforced.
 """
 
 from __future__ import annotations

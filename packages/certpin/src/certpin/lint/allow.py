@@ -28,7 +28,7 @@ _BECAUSE = re.compile(r"\bbecause\b")
 
 @dataclass(frozen=True)
 class Allowance:
-    """A comment that begins with ``certpin:`` and can allow the findings of lint rules on a line.
+    """A comment that begins with ``certpin:``. An ``allow`` comment allows lint findings on a line.
 
     Attributes:
         comment: the line number of the comment.
@@ -99,10 +99,10 @@ def _allow_without_reason(document: LintDocument, now: datetime) -> Iterator[Hit
     '[debug]\nanchors = "bank-root.pem"\n',
 )
 def unused_allow(document: LintDocument, now: datetime) -> Iterator[Hit]:
-    """Find comments that begin with ``certpin:`` but name no lint rule to allow.
+    """Find comments that begin with ``certpin:``, but are not of the form ``certpin: allow RULE``.
 
-    The lint engine also reports, under this same rule, comments that name a rule but have no
-    effect. This function doesn't find those.
+    Comments of this form that allow nothing are reported under the same rule ID, but by the lint
+    engine.
     """
     for allowance in allowances(document.places.comments):
         if not allowance.rules:

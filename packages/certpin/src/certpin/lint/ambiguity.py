@@ -1,4 +1,8 @@
-"""Lint rules for names and keys in a pin file that have another meaning than a reader assumes."""
+"""Lint rules for host patterns and TOML keys that don't mean what a reader of the pin file expects.
+
+Examples are two patterns that cover the same host, a host in another spelling than the one that is
+compared, and a misspelt TOML key.
+"""
 
 from __future__ import annotations
 
@@ -143,7 +147,7 @@ def _unknown_key(document: LintDocument, now: datetime) -> Iterator[Hit]:
 
 
 def _unknown_keys(document: LintDocument) -> Iterator[UnknownKey]:
-    """Yield every key of the pin file that certpin doesn't read."""
+    """Yield every TOML key of the pin file that certpin doesn't know."""
     yield from _unknown_in("", document.data, TOP_KEYS)
     for host in document.hosts:
         yield from _unknown_in(host.key, host.data, HOST_KEYS)

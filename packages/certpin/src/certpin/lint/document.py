@@ -61,8 +61,8 @@ class PinEntry:
 class AnchorFile:
     """A file of trust anchors that the pin file names.
 
-    ``key`` is the key in the pin file that names it, such as ``debug.anchors``. ``problem`` is the
-    reason why the file can't be read, or is empty.
+    ``key`` is the TOML key whose value names the file, such as ``debug.anchors``. ``problem`` is
+    the reason why the file can't be read; empty if it can.
     """
 
     key: str
@@ -76,9 +76,12 @@ class HostEntry:
     """A table ``[[host]]`` of the pin file.
 
     A value that can't be parsed is replaced by its default, and its error is in
-    ``LintDocument.problems``. ``servers`` has the TOML key and the content of each table
-    ``[[host.server]]`` of the host.
-    ``require_ct`` is True if clients require Certificate Transparency of this host.
+    ``LintDocument.problems``.
+
+    Attributes:
+        pattern: the host pattern; None if it can't be parsed.
+        servers: the TOML key and the content of each table ``[[host.server]]``.
+        require_ct: True if clients require Certificate Transparency of this host.
     """
 
     key: str
@@ -97,10 +100,11 @@ class HostEntry:
 
     @property
     def host_pins(self) -> tuple[HostPin, ...]:
-        """The host's valid pins, in the form in which they are compared with providers' roots.
+        """The host's pins as ``HostPin`` objects, to compare them with the roots of providers.
 
-        Each ``HostPin`` has only the pin, its providers, and a state: ``active`` if clients accept
-        the pin, otherwise ``removed``.
+        Each object has only the pin, the names of its certificate providers, and a state:
+        ``active`` if clients accept the pin, otherwise ``removed``. Pins that can't be parsed are
+        left out.
         """
         return tuple(
             HostPin(entry.pin, provider=entry.provider, state="active" if entry.live else "removed")
@@ -127,10 +131,10 @@ class HostEntry:
 
     @property
     def is_own_backup(self) -> bool:
-        """True if one certificate provider has two roots among the host's pins.
+        """True if at least two of the host's pins are roots of the same certificate provider.
 
-        Each of these roots is a backup of the other, so the host needs no other backup. A pin
-        counts only if clients accept it, and its key is not lost.
+        Such a host needs no other backup, because the provider can issue from either root. Only
+        pins count that clients accept and that have a key that is not lost.
         """
         names = [name for entry in self.usable.values() for name in entry.provider]
         return len(set(names)) < len(names)
@@ -145,7 +149,10 @@ class HostEntry:
 
     @property
     def unreadable(self) -> int:
-        """The number of this host's live pins (those that clients accept) that can't be parsed."""
+        """The number of this host's pins that are live by their state, but can't be parsed.
+
+        A live pin is one that clients accept.
+        """
         return sum(entry.pin is None and entry.live for entry in self.pins)
 
     def __str__(self) -> str:
@@ -173,7 +180,8 @@ class LiveResult:
         fix: the recommended change for ``problem`` or ``error``.
         server: the index of the server among the host's ``[[host.server]]`` tables; ``None`` if it
             is not listed there.
-        insecure: the attribute ``insecure`` of a ``StartTLSError``, if that is the error.
+        insecure: if ``error`` is from a ``StartTLSError``, its attribute ``insecure``: an attacker
+            can have prevented TLS.
     """
 
     pattern: str
@@ -188,14 +196,18 @@ class LiveResult:
 
     @cached_property
     def path_pins(self) -> dict[Pin, Certificate]:
-        """The SPKI pin and the certificate pin of each certificate on the verified path."""
+        """The two pins of each certificate on the verified path, each with its certificate.
+
+        The two pins are that of the key, and that of the whole certificate.
+        """
         return {pin: each for each in self.path or () for pin in pins_of(each)}
 
     @cached_property
     def served_pins(self) -> dict[Pin, Certificate]:
-        """The SPKI pin and the certificate pin of each certificate that the server presented.
+        """The two pins of each certificate that was sent, or is on the verified path.
 
-        Certificates on the verified path are included even if the server did not send them.
+        The two pins are that of the key, and that of the whole certificate. A server often doesn't
+        send the root, which is the last certificate of the path.
         """
         return {pin: each for each in self.served for pin in pins_of(each)} | self.path_pins
 
@@ -257,7 +269,7 @@ class LintDocument:
 
     @cached_property
     def by_key(self) -> dict[str, HostEntry]:
-        """The hosts by their keys in the pin file, such as ``host[2]``."""
+        """The hosts, by the TOML keys of their tables, such as ``host[2]``."""
         return {host.key: host for host in self.hosts}
 
     @cached_property
@@ -295,7 +307,7 @@ class LintDocument:
         return ((host, result) for host, result in self.live_results() if result.path)
 
     def anchor_files(self) -> Iterator[AnchorFile]:
-        """Yield each file of trust anchors once, with the first key in the pin file that has it."""
+        """Yield each file of trust anchors once, with the first TOML key that names it."""
         seen = set[str]()
         for file in (self.debug, *(host.trust for host in self.hosts)):
             if file is not None and file.name not in seen:
@@ -304,7 +316,7 @@ class LintDocument:
 
 
 def validity(certificate: Certificate) -> tuple[datetime, datetime] | None:
-    """Return the times at which a certificate begins and ceases to be valid.
+    """Return the times from which and until which a certificate is valid.
 
     Return ``None`` if they can't be parsed.
     """

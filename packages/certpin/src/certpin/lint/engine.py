@@ -1,4 +1,4 @@
-"""Apply every lint rule to a parsed pin file; the result depends only on the file and the time."""
+"""Apply every lint rule to a parsed pin file. No I/O: the result depends only on the arguments."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def lint(document: LintDocument, now: datetime) -> LintReport:
         now: the current time, with a time zone.
 
     Returns:
-        The findings. Their strings may quote the file: escape them before printing.
+        The findings. Their strings can quote the file: escape them before printing.
     """
     found = _most_specific([hit for rule in RULES.values() for hit in _run(rule, document, now)])
     allowed, unused = _apply_allowances(found, document)
@@ -105,7 +105,7 @@ def _finding(rule: LintRule, hit: Hit, document: LintDocument) -> LintFinding:
 
 
 def _most_specific(found: list[LintFinding]) -> list[LintFinding]:
-    """Return findings without those of the rule ``refused`` for which there is a more specific one.
+    """Return lint findings, except those of the rule ``refused`` that another rule explains better.
 
     The rule ``refused`` reports every value because of which clients refuse the pin file. Its
     finding is dropped if another rule about such values reports the same TOML key, or a key inside
@@ -136,8 +136,9 @@ def _apply_allowances(
     """Match lint findings with the comments (``# certpin: allow``) that allow them.
 
     Returns:
-        A dictionary from each allowed finding to its copy with the reason from the comment, and a
-        list with one ``Hit`` for each comment that allows nothing.
+        A dictionary from each allowed finding to its copy with the reason from the comment; and a
+        list with one ``Hit`` for each rule in a comment that wrongly allows nothing (see
+        ``_why_unused``).
     """
     candidates: dict[tuple[str, int], list[LintFinding]] = defaultdict(list)
     for finding in found:
@@ -155,11 +156,12 @@ def _apply_allowances(
 
 
 def _why_unused(name: str, allowance: Allowance, document: LintDocument) -> str:
-    """Return the reason why an ``allow`` comment has no effect; empty if that is no mistake.
+    """Return the reason to report an ``allow`` comment that allows nothing; empty for no report.
 
-    It is no mistake for a rule that needs data which this run lacks, or for a ``live`` rule: the
-    comment may apply to a server that was not contacted. A comment without a reason is reported by
-    another rule.
+    Three mistakes are reported: the rule doesn't exist, no comment can allow it, or it finds
+    nothing at that line. The last one is not reported if this run lacks the data that the rule
+    needs. It is not reported for ``live`` rules either: the comment can be about a server that was
+    not contacted. Another rule reports comments without a reason.
 
     Args:
         name: the rule that the comment names.

@@ -1,4 +1,4 @@
-"""Lint rules for the expiry of pins: missing, past, too early or too late."""
+"""Lint rules for pins that never expire, have expired, or expire too early or too late."""
 
 from __future__ import annotations
 

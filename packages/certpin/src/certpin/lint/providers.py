@@ -50,10 +50,10 @@ def _lone_intermediate(document: LintDocument, now: datetime) -> Iterator[Hit]:
 
 
 def _has_own_key(host: HostEntry) -> bool:
-    """Return True if clients accept the user's own keys, so that no intermediate pin is needed.
+    """Return True if clients accept two keys of the user: that of the leaf, and that of a backup.
 
-    This is so if clients compare the leaf, and the host has the pins of a leaf and of a backup: the
-    user has both keys, so no client is locked out if the authority changes its intermediate.
+    Such a host needs no pin of an intermediate: no client is locked out if the authority changes
+    its intermediate. The policy's setting ``match`` has to include the leaf.
     """
     roles = {entry.role for entry in host.live.values()}
     return host.match != "ca" and {"leaf", "backup"} <= roles

@@ -1,6 +1,6 @@
 """Parse a pin file in spite of its mistakes, and collect all mistakes for the lint rules.
 
-``PinSet.load`` stops at the first mistake.
+In contrast, ``PinSet.load`` stops at the first mistake.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def _hits(document: LintDocument, fact_about: Callable[[Pin], RootFact | None]) 
 
 
 def _places(document: LintDocument) -> Iterator[tuple[str, str, Pin]]:
-    """Yield each public key that is pinned, trusted or served, and so may be that of a public root.
+    """Yield each public key that is pinned, trusted or served, and so can be that of a public root.
 
     These are the live pins of hosts, the keys of the trust anchors, and the keys of those
     certificates in verified chains that no pin matches.
@@ -122,8 +122,8 @@ def _places(document: LintDocument) -> Iterator[tuple[str, str, Pin]]:
 def _pinned(host: HostEntry) -> Iterator[tuple[str, str, Pin]]:
     """Yield the live pins of a host: the TOML key, a phrase for messages, and the pin.
 
-    If the host pins at least two roots of a certificate provider, the pins with a provider are left
-    out: if a store removes one of the roots, the others remain.
+    Pins with a provider are left out if the host pins at least two roots of one provider. Such a
+    host still works if a root store removes one of these roots.
     """
     for pin, entry in host.live.items():
         if not (entry.provider and host.is_own_backup):

@@ -1,10 +1,13 @@
-"""The parts of a lint rule: its fields, its results, and the text blocks of its examples.
+"""The parts of a lint rule: its fields, its results, and the building blocks of its examples.
 
-A rule is a check with ``@partial(LintRule, …)`` above it, in the module of its family. The examples
-are complete pin files that contain words instead of digests (``sha256/ONE``), so that users can't
-copy a pin from the documentation. The tests fill in real digests. ``LEAF``, ``INTERMEDIATE`` and
-``ROOT`` are the keys in the chain of the server that the ``live`` rules contact. ``SET1`` to
-``SET4`` are the roots of Let's Encrypt in the provider data.
+A rule is made from its check function: ``@partial(LintRule, …)`` is above the function, in the
+module of the rule's family.
+
+The examples of a rule are complete pin files, but with words in place of digests (``sha256/ONE``),
+so that users can't copy a pin from the documentation. The tests replace the words by real digests.
+Some words have a fixed meaning: ``LEAF``, ``INTERMEDIATE`` and ``ROOT`` are the keys in the chain
+of the server that the ``live`` rules contact, and ``SET1`` to ``SET4`` those of the roots of Let's
+Encrypt in the provider data.
 """
 
 from __future__ import annotations
@@ -80,7 +83,7 @@ class LintFinding:
 
     ``key`` is the full TOML key of the value. ``host`` is the pattern of the policy, or empty if
     the finding is about the whole file. ``allowed`` is the reason given in a comment that allows
-    the finding. The strings may quote the file, which can be hostile: escape them before printing.
+    the finding. The strings can quote the file, which can be hostile: escape them before printing.
     """
 
     rule: str

@@ -2,8 +2,8 @@
 
 The text is edited, not generated: a host is appended, a version or a state replaced, a pin added or
 removed. The edited text is then parsed. If its data is not the previous data with the intended
-change and nothing else, the edit is refused. Because of this check, tables may be found by a simple
-search of lines.
+change and nothing else, the edit is refused. Because of this check, a simple search of lines is
+enough to find the tables.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ class PinFileEditor:
         Args:
             path: the path of the new file.
             name: the name of the pin set.
-            version: the version of the pin set. The version 0 is invalid in a pin file: with it,
-                call ``raise_version`` before ``save``.
+            version: the version of the pin set; or 0, if you call ``raise_version`` before
+                ``save``, which refuses a pin file with the version 0.
         """
         import tomlkit
 
@@ -142,12 +142,13 @@ class PinFileEditor:
         )
 
     def add_log_list(self, name: str) -> None:
-        """Add ``ct_logs``, the name of a file with Certificate Transparency logs.
+        """Add the TOML key ``ct_logs``, in a new line below the version of the pin set.
 
-        The new line is below the pin set's version.
+        Args:
+            name: the name of a file with a list of Certificate Transparency logs.
 
         Raises:
-            PinFileError: the file has ``ct_logs`` already, or its version is in no separate line.
+            PinFileError: the file has ``ct_logs`` already, or its version has no separate line.
         """
         import tomlkit
 
@@ -199,9 +200,10 @@ class PinFileEditor:
             self._replace(lines.with_value(span, key, quoted), data, fix=_SEPARATE_TABLES)
 
     def set_provider_edition(self, pattern: str, edition: date) -> None:
-        """Set ``provider_edition`` of a host: the date of the provider data that the pins are from.
+        """Set the TOML key ``provider_edition`` of a host to a date.
 
-        Provider data lists the roots that certificate providers, such as Let's Encrypt, use.
+        The pins of the host are from the provider data of this date. Provider data lists the roots
+        that certificate providers, such as Let's Encrypt, use.
 
         Raises:
             ConfigError: the file has no such host.
@@ -389,7 +391,7 @@ def public_text(text: str, path: Path) -> str:
 
 
 def _is_text_of(expected: dict[str, Any], text: str) -> bool:
-    """Return True if an edited text is valid TOML, and its data is what was expected."""
+    """Return True if an edited text is valid TOML with the data ``expected``."""
     try:
         return _parse(text) == expected
     except ValueError:  # tomli.TOMLDecodeError
@@ -531,7 +533,8 @@ class _Lines:
         """Return the text without each table of this name, its sub-tables and its comments.
 
         The comments directly above and below a table are removed, up to an empty line, because they
-        may name a server. A comment below is removed even if the next table follows it directly.
+        may name a server. This includes a comment between the table and the next one that belongs
+        to the next one.
         """
         kept = list(self._lines)
         for found, span in reversed(list(self._tables())):
@@ -550,8 +553,13 @@ class _Lines:
     def with_value(self, span: _Span, key: str, value: str) -> str:
         """Return the text with a new value for ``key`` in a table. A missing key is added.
 
-        ``span`` is the line range of the table, and ``value`` is written as TOML. A value that is
-        written on several lines isn't replaced.
+        An old value that is written on several lines is not found. The key is then added a second
+        time, and the caller refuses the text, because it isn't valid TOML.
+
+        Args:
+            span: the line range of the table.
+            key: the TOML key in the table.
+            value: the new value, as TOML text.
         """
         written = re.compile(rf"""(\s*(["']?){re.escape(key)}\2\s*=\s*){_ONE_LINE}""")
         lines = list(self._lines)
@@ -589,7 +597,7 @@ class _Lines:
         """Return the index of the line after the last value of a table.
 
         The table begins at line ``first``, and the next table begins at line ``end``. Comments
-        below the last value belong to the next table.
+        below the last value count as part of the next table.
         """
         while end > first + 1 and _EMPTY.fullmatch(self._lines[end - 1]):
             end -= 1

@@ -236,7 +236,7 @@ class UnknownKey(NamedTuple):
 
     Attributes:
         key: the full key, such as ``host[2].nmae``.
-        name: its last part.
+        name: the last part of ``key``, such as ``nmae``.
         known: the TOML keys that certpin knows in the table that contains the unknown key.
     """
 
@@ -337,7 +337,10 @@ class Table:
         return tuple(values)
 
     def text_or_texts(self, name: str) -> tuple[str, ...]:
-        """Return the string, or the strings, of the TOML key ``name``; empty if it is missing."""
+        """Return the strings of the TOML key ``name``; empty if the key is missing.
+
+        The value of the key is one string, or a list of strings.
+        """
         value = self._data.get(name)
         return (value,) if isinstance(value, str) else self.texts(name)
 
@@ -442,7 +445,7 @@ def _header(key: str) -> str:
 def _value_text(value: object) -> str:
     """Return a TOML value as text for an error message.
 
-    For a table, a list or a number, return only the type, because the text may be very long.
+    For a table, a list or a number, return only the type, because the text can be very long.
     """
     if isinstance(value, str):
         return quoted(value)
@@ -453,9 +456,10 @@ _TYPE_NAMES: dict[type, str] = {dict: "a table", list: "a list", int: "a number"
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a temporary file, and rename it to ``path``. Permissions and owner of a file are kept.
+    """Write a temporary file, and rename it to ``path``.
 
-    If ``path`` is a symbolic link, its target is replaced, not the link.
+    If the file exists already, its permissions and owner are kept. If ``path`` is a symbolic link,
+    its target is replaced, not the link.
 
     Raises:
         PinFileError: the file cannot be written.
@@ -489,8 +493,8 @@ def put(path: Path, data: bytes, *, new_mode: int = _NEW_FILE_MODE) -> None:
 
     Raises:
         OSError: the file cannot be written; ``path`` is not a regular file, such as ``/dev/null``;
-            or the owner and group can't be kept, and without them a program that reads the file
-            now, such as a service, could not read it any more.
+            or the owner and group can't be kept, although a program that reads the file now, such
+            as a service, could not read it without them.
     """
     import tempfile  # takes longer to import than to read a pin file
     from pathlib import Path
@@ -525,8 +529,8 @@ def left_overs(folder: Path, known: re.Pattern[str], *, recursive: bool = True) 
 
     Args:
         folder: the folder to search.
-        known: a regular expression for the whole names of the files that ``put`` writes in this
-            folder. Temporary files for other names are not yielded.
+        known: a regular expression for the names of the files that ``put`` writes in this folder.
+            A temporary file is yielded only if the whole name of its file matches.
         recursive: also search the folders below.
     """
     for path in folder.rglob(".*") if recursive else folder.glob(".*"):

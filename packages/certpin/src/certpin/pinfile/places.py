@@ -84,11 +84,11 @@ class Places:
         return None
 
     def reason(self, line: int) -> str:
-        """Return the comment on a line and the comment above; empty if there are no comments.
+        """Return the comments that justify the setting on a line; empty if there are none.
 
-        A user writes such a comment to justify the setting on the line, and lint rules accept it as
-        the reason. The comment on the line above counts only if that line contains nothing else.
-        Comments for certpin (``# certpin: …``) are left out.
+        These are the comment on the line itself, and the comment above it if that line contains
+        nothing else. Lint rules accept them as the reason for the setting. Comments for certpin
+        (``# certpin: …``) are left out.
         """
         near = (self.comments.get(line), self.comments.get(line - 1))
         words = (each.text for at, each in enumerate(near) if each and (each.alone or not at))

@@ -164,7 +164,8 @@ _MOST_WARNINGS = 10  # of unknown keys in one file
 def read_fields(text: str, path: Path, files: Files) -> dict[str, Any]:
     """Read the text of a pin file as keyword arguments for ``PinSet``.
 
-    An unknown TOML key causes a ``PinFileWarning``, once for each name in each kind of table.
+    An unknown TOML key causes a ``PinFileWarning``: one for each name in each kind of table, such
+    as ``[[host]]``.
 
     Args:
         text: the content of the pin file.
@@ -209,19 +210,25 @@ def _warn(unknown: list[UnknownKey], text: str, path: Path) -> None:
 
 
 def intended_table(name: str) -> str:
-    """Return ``[[host]]`` if a misplaced TOML key belongs in this table; otherwise an empty string.
+    """Return the table in which a misplaced TOML key belongs: ``[[host]]``, or empty for any other.
 
-    ``name`` is a key that is unknown in its table. The keys of a host, except its name, are easily
-    misplaced: in TOML, a line below ``[[host.pin]]`` belongs to the pin, and not to the host.
+    The keys of a host, except its name, are easily misplaced: in TOML, a line below
+    ``[[host.pin]]`` belongs to the pin, and not to the host.
+
+    Args:
+        name: the TOML key, which is unknown in its table.
     """
     return "[[host]]" if name in HOST_KEYS and name != "name" else ""
 
 
 def _trust_files(read: Files, folder: Path) -> TrustFiles:
-    """Return a function that takes a file's name and returns the trust anchors in the file.
+    """Return a function that takes the name of a file, and returns the trust anchors in the file.
 
-    The function reads each file only once, because many hosts share a file. ``folder`` is that of
-    the pin file, to which names are relative.
+    The function reads each file only once, because many hosts share a file.
+
+    Args:
+        read: a function that returns the content of a file that the pin file names.
+        folder: the folder of the pin file. The names of the files are relative to it.
     """
 
     @cache
@@ -455,15 +462,18 @@ def _no_anchors(name: str, key: str, exc: Exception) -> ConfigError:
 
 
 def _below(table: Table, name: str, exc: InputError | ConfigError) -> ConfigError:
-    """Return an error about a value as a ``ConfigError`` with the full TOML key of the value.
+    """Return ``exc``, an error about a value, with the full TOML key of the value.
 
-    The full key is such as ``host[2].name``. Errors of ``certpin.pins`` have only the name of a
+    An example of a full key is ``host[2].name``. Errors of ``certpin.pins`` have only the name of a
     field, because that package doesn't know the file.
 
     Args:
         table: the table that contains the value.
         name: the key of the value in ``table``, for an error that names no field.
         exc: the error.
+
+    Returns:
+        A ``ConfigError``.
     """
     if isinstance(exc, InputError):
         return ConfigError(exc.problem, key=table.under(name), fix=exc.fix)

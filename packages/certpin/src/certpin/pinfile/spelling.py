@@ -31,8 +31,8 @@ def _tolerated(key: str) -> int:
 def _slips(written: str, key: str) -> int:
     """Return the number of typing slips between two keys (optimal string alignment distance).
 
-    The number is exact up to the number of slips that is tolerated: one for three letters, and at
-    least one. For keys that differ more, the result is some larger number.
+    The number is exact up to the limit that is tolerated: one for every three letters, and at least
+    one. If there are more slips, the result is some number above the limit.
     """
     if abs(len(written) - len(key)) > _tolerated(key):
         return len(key)
@@ -52,7 +52,7 @@ def misspelt_key_error(key: str, name: str, meant: str) -> ConfigError:
 
     Args:
         key: the full key, such as ``host[2].nmae``.
-        name: its last part, as it is written.
+        name: the last part of ``key``, such as ``nmae``.
         meant: the known key that the error suggests.
     """
     return ConfigError(
@@ -67,7 +67,7 @@ def misplaced_key_error(key: str, name: str, table: str) -> ConfigError:
 
     Args:
         key: the full key, such as ``host[2].pin[0].mode``.
-        name: its last part.
+        name: the last part of ``key``, such as ``mode``.
         table: the header of the table in which it belongs, such as ``[[host]]``.
     """
     return ConfigError(

@@ -5,8 +5,9 @@ The rules are those of RFC 9525, as OpenSSL applies them with Python's settings:
 1. Only the subjectAltName counts: a common name is no host.
 2. An IP address in the subjectAltName counts only with the type iPAddress, and not as a DNS name.
 3. A DNS name is compared byte by byte, without regard to ASCII case, with the name that the client
-   looks up. So an entry with non-ASCII letters (U-labels) or a trailing dot never matches.
-4. A wildcard is the whole first label, and covers exactly one label of letters, digits and hyphens.
+   looks up. So a DNS name with non-ASCII letters (U-labels) or a trailing dot never matches.
+4. A wildcard must be the whole first label. It covers exactly one label of letters, digits and
+   hyphens.
 """
 
 from __future__ import annotations
@@ -49,11 +50,11 @@ def name_matches(host: str, leaf: Certificate) -> bool:
 
 
 def certified_hosts(leaf: Certificate) -> tuple[HostPattern, ...]:
-    """Return the hosts for which clients accept a certificate, in the order of its names.
+    """Return the hosts for which clients accept a certificate: its DNS names, then its addresses.
 
-    Names that no client matches are left out, such as ``DNS:127.0.0.1`` and ``DNS:localhost.``.
-    A wildcard is returned as a pattern. For some hosts that the pattern covers, OpenSSL does not
-    accept the certificate; ``name_matches`` decides for a single host.
+    Names that no client matches are left out, such as ``DNS:127.0.0.1`` and ``DNS:localhost.``. A
+    wildcard is returned as a pattern. But OpenSSL does not accept the certificate for every host
+    that the pattern covers: use ``name_matches`` to check a single host.
 
     Args:
         leaf: the certificate of the server.
@@ -68,7 +69,7 @@ def certified_hosts(leaf: Certificate) -> tuple[HostPattern, ...]:
 
 @dataclass(frozen=True)
 class NameFault:
-    """A name of a certificate that no client matches, because of its form.
+    """The fault that a name of a certificate has a form that no client matches.
 
     Attributes:
         problem: the problem, as a clause that begins with "it", which means the certificate.
@@ -80,9 +81,10 @@ class NameFault:
 
 
 def name_fault(pattern: HostPattern, leaf: Certificate) -> NameFault | None:
-    """Return the fault of a certificate that names a host in a form that no client matches.
+    """Return why clients refuse a certificate for a host although one of its names means the host.
 
-    An example is an IP address that is written as a DNS name.
+    The name is in a form that no client matches, such as an IP address that is written as a DNS
+    name.
 
     Args:
         pattern: the host, or the pattern of hosts, for which clients refuse the certificate.
@@ -118,8 +120,8 @@ def _entries(pattern: HostPattern, meant: HostPattern) -> str:
     """Return the names that a new certificate needs, as text for the fix of a ``NameFault``.
 
     Args:
-        pattern: the host, or the pattern of hosts, that the certificate is to be for.
-        meant: the host or pattern that the name in the present certificate means.
+        pattern: the host, or the pattern of hosts, for which the certificate is needed.
+        meant: the host or pattern that the faulty name in the present certificate means.
     """
     if not pattern.wildcard:
         return f"subjectAltName = DNS:{pattern}"

@@ -58,8 +58,8 @@ def changes(old: PinSet, new: PinSet, now: datetime) -> tuple[Change, ...]:
     Args:
         old: the pin set that clients have.
         new: the pin set that replaces it.
-        now: the current time with a time zone. A new expiry that has passed at this time may make
-            clients refuse their server at once.
+        now: the current time with a time zone. If a new expiry has already passed at this time,
+            clients possibly refuse their server at once.
 
     Returns:
         The changes of the pin set itself, then those of each host, with the hosts in the order of
@@ -115,13 +115,14 @@ def _added(
     kept: AbstractSet[HostPattern],
     now: datetime,
 ) -> Iterator[Finding]:
-    """Yield findings for the hosts of a pattern that only the new set has.
+    """Yield findings for a pattern that only the new set has.
 
     Args:
-        policy: the policy for the pattern.
-        covering: the policies that the old set has for its hosts; ``None`` for no policy.
-        kept: the patterns of the new set. An old policy with another pattern is skipped here,
-            because ``_removed`` compares it.
+        policy: the new set's policy for the pattern.
+        covering: the policies of the old set that cover hosts of the pattern; ``None`` among them
+            if some of these hosts had no policy.
+        kept: the patterns of the new set. An old policy with a pattern that is not among them is
+            skipped here, because ``_removed`` compares it.
         now: the current time.
     """
     if None in covering:
@@ -145,11 +146,12 @@ def _added(
 def _removed(
     policy: HostPolicy, covering: Sequence[HostPolicy | None], now: datetime
 ) -> Iterator[Finding]:
-    """Yield findings for the hosts of a pattern that only the old set has.
+    """Yield findings for a pattern that only the old set has.
 
     Args:
-        policy: the policy for the pattern.
-        covering: the policies that the new set has for its hosts; ``None`` for no policy.
+        policy: the old set's policy for the pattern.
+        covering: the policies of the new set that cover hosts of the pattern; ``None`` among them
+            if some of these hosts have no policy any more.
         now: the current time.
     """
     is_partial = len(covering) > 1
@@ -176,10 +178,10 @@ def _moved_weight(old: HostPolicy, new: HostPolicy) -> Weight:
 
 
 def _moved(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Finding]:
-    """Yield findings for the differences between two policies with different patterns.
+    """Yield findings for hosts to which the two sets apply policies with different patterns.
 
-    The old set uses the policy ``old`` for some hosts, and the new set uses ``new`` for them. If
-    both enforce pins and have no pin in common, the caller reports that, and pins are not compared.
+    ``old`` is the policy of the old set for these hosts, and ``new`` that of the new set. Pins are
+    not compared if both policies enforce pins and have none in common: the caller reports that.
     """
     if not _no_key_satisfies_both(old, new):
         yield from _pins(old, new)
@@ -238,8 +240,8 @@ def _pin_removed(pin: Pin, entry: HostPin, now: HostPin | None, mode: str) -> Fi
         entry: the entry of the old set.
         now: the entry of the new set, which is marked removed or compromised; None if the new set
             has no entry for the pin.
-        mode: the mode of the policy in the new set, because clients with this set may refuse the
-            key.
+        mode: the mode of the policy in the new set. In mode ``report``, clients with this set don't
+            refuse the key.
     """
     how = f"is {now.state}" if now else "was removed"
     if mode == "report":
@@ -318,10 +320,10 @@ def _none_can_match(policy: HostPolicy) -> bool:
 
 
 def _left_out(old: HostPolicy, new: HostPolicy) -> list[Pin]:
-    """Return the pins in use that a narrower ``match`` of the new policy excludes.
+    """Return the pins in use that clients no longer compare, because ``match`` became narrower.
 
-    Return an empty list if an active pin still matches. Backups are not active: servers don't use
-    their keys yet.
+    Return an empty list if clients still compare an active pin of the new policy. Backups are not
+    active: servers don't use their keys yet.
     """
     reached = _REACHED[new.match]
     if any(each.role in reached and each.state == "active" for each in new.live_pins.values()):

@@ -109,7 +109,7 @@ class HostPattern:
 
         For a pattern without a wildcard, return its host. For ``*.``, return one subdomain. For
         ``**.``, return the domain, a subdomain, and a subdomain of that subdomain, because other
-        patterns may cover only some of these.
+        patterns can cover only some of these.
         """
         if not self.wildcard:
             return (self.name,)
@@ -250,15 +250,15 @@ class HostServer:
         return HostServer(address, port or None, starttls, region)
 
     def name_for(self, pattern: HostPattern) -> str | None:
-        """Return the server name to send (SNI) when a command checks a pattern at this server.
+        """Return the server name (SNI) that commands send to this server to check a pattern.
 
         Args:
             pattern: the host pattern of the policy.
 
         Returns:
             This server's address, if the pattern is a wildcard that covers the address. Otherwise
-            the name in the pattern, without a wildcard; but ``None`` for ``*.``, which does not
-            cover that name.
+            the name in the pattern, without the wildcard. But ``None`` for a pattern with ``*.``,
+            which does not cover that name.
         """
         if pattern.wildcard and self.address and pattern.matches(self.address):
             return self.address
@@ -357,9 +357,9 @@ def bracketed(host: str) -> str:
 
 
 def unreadable_address(text: str) -> HostError:
-    """Return the error for a text that should be a host with a port, and is not.
+    """Return the error for a text that should be a host with a port, but is something else.
 
-    The error never contains a password from the text.
+    A text with ``@`` is not quoted in the error, because it can contain a password.
     """
     shown = "an address with a user name or a password" if "@" in text else repr(text[:80])
     return HostError(

@@ -123,7 +123,7 @@ def _without_second_slash(text: str) -> str:
     """Return the text after ``sha256/`` without a leading slash, which curl's spelling adds.
 
     The slash is removed only if the text doesn't have the length of a base64 digest, because a
-    digest may begin with a slash.
+    digest can begin with a slash.
     """
     return text if len(text) == _BASE64_LENGTH else text.removeprefix("/")
 
@@ -154,7 +154,7 @@ def _hexadecimal(text: str) -> bytes:
 
 @cache
 def _examples() -> frozenset[bytes]:
-    """Return digests that are no real pins: examples in documentation, and SHA-256 of no bytes."""
+    """Return digests that are no real pins: those in documentation, and the SHA-256 of no data."""
     return frozenset(
         base64.b64decode(text)
         for text in (
@@ -251,8 +251,8 @@ class TrustAnchors:
     def parse(cls, data: bytes, source: str = "") -> TrustAnchors:
         """Read the certificates of a file, PEM or DER, which must contain nothing else.
 
-        Check that OpenSSL can load each certificate. This check is left out if Python has no
-        OpenSSL, as in a browser (Pyodide): it then makes no TLS connections.
+        Check that OpenSSL can load each certificate. This check is left out in a Python without
+        OpenSSL, such as Pyodide in a browser, because it can't make TLS connections anyway.
 
         Raises:
             CertificateParseError: a certificate can't be read, or the data has something else.
@@ -283,7 +283,8 @@ class HostPolicy:
 
     Args:
         pattern: the host, or the wildcard for the hosts, that the policy covers.
-        pins: at least two live pins in mode ``enforce``, so that a lost key locks no client out.
+        pins: the pins. In mode ``enforce``, at least two must be live, so that a lost key locks no
+            client out.
         mode: ``enforce`` refuses a connection without a matching pin, ``report`` only reports it.
         match: the certificates of the path to compare: the ``leaf``, those above (``ca``), or
             ``any``.
@@ -341,8 +342,8 @@ class HostPolicy:
     def is_own_backup(self) -> bool:
         """True if the pinned roots are each other's backup: the policy needs no other backup pin.
 
-        Two usable pins are roots of one certificate provider, which can issue from either root.
-        The user holds none of the pinned keys, and so can't lose them.
+        This is so if two usable pins are roots of one certificate provider, which can issue from
+        either root. The user doesn't have the keys of these roots, and so can't lose them.
         """
         return self.is_own_backup_without(frozenset())
 
@@ -453,8 +454,8 @@ class PinSet:
         debug: the trust anchors of a debugging proxy, used only with ``CERTPIN_DEBUG=1``.
 
     Raises:
-        ConfigError: the set is empty, has two policies for a pattern or two lists of logs, or the
-            version is below 1.
+        ConfigError: there are no policies, two of them have the same pattern or different lists of
+            logs, or the version is below 1.
     """
 
     name: str
@@ -496,19 +497,19 @@ class PinSet:
     def policies_at(
         self, pattern: HostPattern, owner: PinSet | None = None
     ) -> tuple[HostPolicy | None, ...]:
-        """Return the policies that this pin set has for the hosts of a pattern of another pin set.
+        """Return the policies of this pin set that apply to the hosts of a given pattern.
 
-        There may be several if the two pin sets have different patterns. For example, the other one
-        may have a wildcard, and this one a policy for one of its hosts. Example hosts are looked up
-        (``HostPattern.examples``), because a wildcard covers more hosts than can be tried.
+        A wildcard can cover hosts for which this pin set has different policies. It covers too many
+        hosts to try them all, so only example hosts are looked up (``HostPattern.examples``).
 
         Args:
-            pattern: the host pattern, or a DNS name in a certificate, which may be a wildcard, too.
-            owner: the other pin set, which has a policy for ``pattern``. Hosts for which it has a
-                more specific policy are left out. ``None`` to look up all hosts of the pattern.
+            pattern: a host pattern, for example of another pin set, or a DNS name in a certificate,
+                with or without a wildcard.
+            owner: the pin set that contains ``pattern``, to leave out the hosts for which it has a
+                more specific policy; ``None`` to look up all hosts of the pattern.
 
         Returns:
-            Each policy once; ``None`` among them if no policy covers some of the hosts.
+            Each policy once; ``None`` among them if some of the hosts have no policy.
         """
         if not pattern.wildcard:
             return (self.policy_for(pattern.name),)
@@ -591,7 +592,7 @@ class Meaning(NamedTuple):
     """The content of a pin set that affects clients: policies by pattern, and debug anchors.
 
     Clients of two pin sets with equal meanings accept, refuse and report the same. Roles, notes and
-    the order of entries are left out. A pin's state counts only in so far as clients accept the
+    the order of entries are left out. States of pins are reduced to three cases: clients accept the
     pin, refuse it as compromised, or ignore it.
     """
 

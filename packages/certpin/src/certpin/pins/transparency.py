@@ -3,16 +3,17 @@
 Pure: the same arguments give the same result. The rules are those of Chrome for embedded SCTs
 (https://googlechrome.github.io/CertificateTransparency/ct_policy.html):
 
-1. An SCT is valid if the key of a listed log has signed it for this certificate and the key of its
-   issuer on the verified path (RFC 6962 section 3.3), and its time is not in the future (RFC 6962
-   section 5.2). The log must accept certificates of this expiry date (its temporal interval).
+1. An SCT is valid if it is signed with the key of a listed log, and its time is not in the future
+   (RFC 6962 section 5.2). The signature must be for this certificate, and for the key of its issuer
+   on the verified path (RFC 6962 section 3.3). The log must accept certificates of this expiry date
+   (its temporal interval).
 2. A valid SCT counts if its log is qualified, usable or read-only, or was retired after the
    earliest valid SCT of the certificate. Test logs, and logs that are pending or rejected, never
-   count. The time of their SCTs is ignored when the earliest SCT is looked for, which is stricter
-   than Chrome's rule.
+   count. Their SCTs aren't taken for the earliest one either, which is stricter than Chrome's rule.
 3. Two logs must count; three if the certificate is valid for more than 180 days. At least one of
    them must not be retired.
-4. They must have at least two distinct operators, each at the time of its SCT.
+4. The logs that count must have at least two distinct operators. The operator of a log is the one
+   at the time of the SCT.
 
 If the list of logs is 70 days old or more, too few SCTs are only reported, and the connection is
 accepted, because logs are replaced every year.

@@ -2,9 +2,10 @@
 
 Pure: the same arguments give the same verdict. ``verify`` takes five steps, in this order:
 
-1. Without a verified chain, the connection is refused (CVE-2016-2402 accepted an unverified one).
-   The caller passes the chain that OpenSSL verified, never the one that the server sent.
-2. A path that ends at a trust anchor of the debug override is accepted, and marked as such.
+1. Without a verified chain, the connection is refused. The caller passes the chain that OpenSSL
+   verified, never the one that the server sent: comparing pins with that was CVE-2016-2402.
+2. A path that ends at a trust anchor of the debug override (the pin file's debug section, used with
+   ``CERTPIN_DEBUG=1``) is accepted without a pin. The verdict has the reason ``debug-anchor``.
 3. A path with a key marked `compromised` is refused, at any position and whichever pins match,
    because an attacker may have the key. This step precedes expiry, so that `fail-open` doesn't
    accept such a path. In mode `report` the path is accepted and reported.
@@ -65,7 +66,7 @@ class Verdict:
         certificate: the certificate that matched, or the one that is marked compromised; ``None``
             if there is neither.
         transparency: the result for the leaf's SCTs, the promises of logs; ``None`` unless a pin
-            matched and the policy requires SCTs. With the reason ``too-few-scts``, it has the
+            matched and the policy requires SCTs. If the reason is ``too-few-scts``, it has the
             explanation.
     """
 
@@ -197,7 +198,10 @@ def _admitted(chain: Chain, match: Match) -> tuple[Certificate, ...]:
 
 
 def explain(verdict: Verdict, host: str) -> str:
-    """Return the text of a refusal: host, policy, every certificate of the path, and every pin."""
+    """Return the explanation of a refused connection, as text of several lines.
+
+    The text contains the host, the policy, every certificate of the path, and every pin.
+    """
     policy = verdict.policy
     path = [*_scts(verdict), *_path(verdict.chain, fingerprints=bool(policy.certificates))]
     return "\n".join([_headline(verdict, host), *path, *_pinned(policy)])
@@ -380,10 +384,11 @@ def _otherwise(verdict: Verdict, host: str, compare: str) -> str | None:
 def compare_advice(
     policy: HostPolicy, host: str, server: HostServer | None = None, *, port: int = 0
 ) -> str:
-    """Return advice to compare the keys that a server presents in another network, as a command.
+    """Return the advice to compare the server's pins from another network, with a command for it.
 
-    The user compares the printed pins with those of this network, to detect a man in the middle. If
-    it is unknown which of several servers was contacted, the command contacts all of them.
+    The command prints the pins of the server. If they differ in another network, one of the
+    connections can have a man in the middle. If ``server`` is None and the policy has several
+    servers for the host, the command contacts all of them.
 
     Args:
         policy: the policy of the host.

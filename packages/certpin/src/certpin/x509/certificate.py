@@ -3,8 +3,8 @@
 A file may be PEM, DER or PKCS#12, and may also contain keys and CSRs. The texts of a certificate
 may be hostile: escape them before printing, unless a property says that its text is safe.
 
-Whether a certificate may be the issuer of another is decided by names and key identifiers; the
-signatures are verified in ``certpin.x509.chain``.
+This module decides by names, key identifiers and types of keys if a certificate can be the issuer
+of another. ``certpin.x509.chain`` verifies the signatures.
 """
 
 from __future__ import annotations
@@ -294,10 +294,10 @@ def _is_authority(parsed: x509.Certificate) -> bool:
 
 
 def names_issuer(certificate: Certificate, issuer: Certificate) -> bool:
-    """Return True unless the authorityKeyIdentifier of a certificate names another issuer.
+    """Return True if the authorityKeyIdentifier of a certificate allows ``issuer`` as its issuer.
 
-    The result is also True without this extension. If the result is False, OpenSSL does not accept
-    ``issuer`` as the issuer, and looks for another one (X509_check_akid; RFC 5280 section 4.2.1.1).
+    Also return True if the certificate lacks this extension. If the result is False, OpenSSL does
+    not accept ``issuer``, and looks for another one (X509_check_akid; RFC 5280 section 4.2.1.1).
 
     Args:
         certificate: the certificate.
@@ -337,9 +337,10 @@ _SIGNATURES = {
 
 
 def signature_fits(certificate: Certificate, issuer: Certificate) -> bool:
-    """Return False if a certificate has a signature that the issuer's type of key can't make.
+    """Return True if the issuer's type of key can make the signature of a certificate.
 
-    OpenSSL 3 then looks for another issuer (check_sig_alg_match, crypto/x509/v3_purp.c).
+    Also return True if certpin doesn't know that type of key. If the result is False, OpenSSL 3
+    looks for another issuer (check_sig_alg_match, crypto/x509/v3_purp.c).
 
     Args:
         certificate: the certificate.
@@ -366,7 +367,7 @@ def is_self_signed(certificate: Certificate) -> bool:
     path of that certificate continues.
 
     Args:
-        certificate: the certificate. If its identifiers can't be read, they name no other key.
+        certificate: the certificate. Identifiers that can't be read count as naming no other key.
 
     Raises:
         CertificateParseError: the subject or the issuer can't be read.
@@ -396,12 +397,12 @@ class ServedPath(NamedTuple):
 
 
 def served_path(served: Sequence[Certificate]) -> ServedPath:
-    """Return the path that leads upwards from the leaf through the certificates that a server sent.
+    """Return the path upwards from the leaf, built from the certificates that a server sent.
 
-    After each certificate comes, as in OpenSSL, the first one whose subject, identifiers and type
-    of key fit its issuer (X509_check_issued). Not checked: signatures, dates, and whether the
-    certificates above the leaf are those of authorities. A field that can't be read is never the
-    reason for ``issuer_missing``.
+    After each certificate comes the first one that OpenSSL takes for its issuer: the subject, the
+    key identifiers and the type of key fit (X509_check_issued). Not checked: signatures, dates, and
+    whether the certificates above the leaf are those of authorities. If a field can't be read, the
+    path ends there, and ``issuer_missing`` is False.
 
     Args:
         served: the certificates that a server sent, the leaf first. They may be hostile.
@@ -420,12 +421,12 @@ def served_path(served: Sequence[Certificate]) -> ServedPath:
 def may_issue(issuer: Certificate, certificate: Certificate) -> bool:
     """Return True if OpenSSL takes ``issuer`` for the issuer of ``certificate``.
 
-    Subject, identifiers and type of key have to fit (X509_check_issued). Not verified: the
-    signature.
+    The subject, the key identifiers and the type of key of ``issuer`` have to fit
+    (X509_check_issued). Not verified: the signature.
 
     Args:
-        issuer: the certificate above.
-        certificate: the certificate below.
+        issuer: the candidate for the issuer.
+        certificate: the certificate.
 
     Raises:
         CertificateParseError: the subject of ``issuer``, or the issuer of ``certificate``, can't be
@@ -516,7 +517,7 @@ def issuer_of(certificate: Certificate) -> str:
 
 
 def shorten(name: str) -> str:
-    """Return the first 200 characters of a name. The names in certificates may be longer."""
+    """Return the first 200 characters of a name. The names in certificates can be longer."""
     return name if len(name) <= MAX_SHOWN_NAME else name[:MAX_SHOWN_NAME] + "…"
 
 
@@ -527,7 +528,7 @@ def quoted(text: str) -> str:
 
 
 def no_passphrase() -> None:
-    """Return None: the ``passphrase`` function for callers that have no passphrase."""
+    """Return None: the function to give as ``passphrase`` if there is no passphrase."""
 
 
 def read_items(data: bytes, passphrase: Passphrase = no_passphrase) -> tuple[Item, ...]:
@@ -661,7 +662,7 @@ def _parse_block(block: re.Match[bytes], secrets: Iterator[bytes]) -> Iterator[I
 def _is_sealed(block: re.Match[bytes]) -> bool:
     """Return True if a PEM block with a private key is encrypted.
 
-    That can be in PKCS#8, or in OpenSSL's older format for private keys.
+    Both encryptions are recognised: that of PKCS#8, and that of OpenSSL's older format.
     """
     return block[1].startswith(b"ENCRYPTED") or b"ENCRYPTED" in block[2]
 

@@ -1,6 +1,6 @@
 """Analyse the certificates that a server sent: their fields, and their paths to trusted roots.
 
-The issuer named in a certificate may be false, so signatures are checked. A certificate may be
+The issuer named in a certificate can be false, so signatures are checked. A certificate can be
 hostile: if it can't be read, only its digest is returned.
 """
 
@@ -203,20 +203,20 @@ def chain_paths(sent: tuple[bytes, ...], trusted: tuple[bytes, ...] = ()) -> tup
 def mistaken_issuer(
     sent: tuple[bytes, ...], trusted: tuple[bytes, ...]
 ) -> tuple[Certificate, Certificate] | None:
-    """Return a certificate and its signer, if OpenSSL doesn't take the signer for the issuer.
+    """Return a certificate and its signer, if OpenSSL doesn't accept the signer as the issuer.
 
-    Valid signatures lead from the leaf through both to a trusted certificate. But the
-    authorityKeyIdentifier of the lower one names another certificate that has the same name and key
-    as the signer. For example, the identifier has the serial number of a root, and the root was
-    later issued again with another serial number.
+    The signatures are valid from the leaf up to a trusted certificate. But the
+    authorityKeyIdentifier of one certificate doesn't fit the certificate that signed it: it names
+    another one, with the same name and key. For example, the identifier has the serial number of a
+    root, and the root was later issued again with another serial number.
 
     Args:
         sent: the certificates that a server sent, as DER, the leaf first. They may be hostile.
         trusted: the client's trust anchors, as DER.
 
     Returns:
-        The lower certificate, and the one that signed it. None if no valid signatures lead from the
-        leaf to a trusted certificate, or if OpenSSL accepts each issuer on the way.
+        The certificate, and the one that signed it. None if no valid signatures lead from the leaf
+        to a trusted certificate, or if OpenSSL accepts each issuer on the way.
     """
     climbed = _climb(sent[0], (*trusted, *sent), _Verifications(trusted))
     path = [read_facts(sent[0]).certificate]
@@ -240,12 +240,12 @@ def ways_up(der: bytes, others: tuple[bytes, ...], limit: int) -> tuple[tuple[by
 
     Args:
         der: the certificate, as DER.
-        others: the certificates that may be above it, as DER.
+        others: the candidates for the certificates above it, as DER.
         limit: the largest number of paths; a hostile chain can have very many.
 
     Returns:
-        The paths, each beginning with ``der`` and as long as possible. Empty if there are more than
-        ``limit``.
+        The paths. Each begins with ``der``, and ends at a self-signed certificate, or at one
+        without an issuer among ``others``. Empty if there are more than ``limit``.
     """
     found: list[tuple[bytes, ...]] = []
     waiting: list[tuple[bytes, ...]] = [(der,)]
@@ -323,8 +323,8 @@ def _climb(
 
     Args:
         der: the certificate, as DER.
-        others: the certificates that may be above it, as DER. The path ends if none of them is the
-            issuer, or only one that is in the path already.
+        others: the candidates for the certificates above it, as DER. The path ends if none of them
+            is the issuer of its last certificate, except certificates that are in it already.
         verifications: verifies the signatures of the chain.
 
     Returns:

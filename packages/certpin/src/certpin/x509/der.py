@@ -171,10 +171,10 @@ def describe_key(spki: bytes) -> str:
 
 
 def has_named_curve(spki: bytes) -> bool:
-    """Return False if a key is an EC key, and its parameters are not the OID of a curve.
+    """Return False for an EC key that doesn't name its curve by an OID; True for all other keys.
 
-    RFC 5480 section 2.1.1 forbids other parameters: a forger could choose the generator of the
-    curve (CVE-2020-0601).
+    RFC 5480 section 2.1.1 forbids explicit parameters, because a forger could choose the generator
+    of the curve (CVE-2020-0601).
 
     Raises ``ValueError`` if the bytes are no SubjectPublicKeyInfo.
     """
@@ -194,7 +194,7 @@ def _oid_of(spki: bytes) -> str:
 
 
 def with_private_algorithm(spki: bytes, pkcs8: bytes) -> bytes:
-    """Return the SPKI of an RSA key, with RSA-PSS as its algorithm if the private key says so.
+    """Return the SPKI of an RSA key, with RSA-PSS as its algorithm if the private key has that.
 
     ``cryptography`` reads RSA-PSS keys (RFC 4055 section 1.2) as plain RSA.
 

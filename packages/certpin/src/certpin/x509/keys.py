@@ -92,8 +92,8 @@ def private_key(der: bytes) -> PublicKey:
 def encrypted_private_key(data: bytes, passphrase: bytes) -> PublicKey:
     """Return the public key of an encrypted private key, PEM or DER.
 
-    The parameters of an RSA-PSS key can't be read, and change the digest of the key. So for an RSA
-    key, ``caveat`` warns that the digest may be wrong.
+    If it is an RSA key, ``caveat`` warns that the digest may be wrong: an RSA-PSS key is read as
+    plain RSA here, which has another digest.
 
     Raises:
         KeyParseError: the key can't be read, or the passphrase is wrong.
@@ -104,8 +104,8 @@ def encrypted_private_key(data: bytes, passphrase: bytes) -> PublicKey:
 def parsed_private_key(key: PrivateKeyTypes) -> PublicKey:
     """Return the public key of a private key that ``cryptography`` parsed.
 
-    ``cryptography`` reads an RSA-PSS key as plain RSA, which changes the digest of the key. So for
-    an RSA key, ``caveat`` warns that the digest may be wrong.
+    If it is an RSA key, ``caveat`` warns that the digest may be wrong: ``cryptography`` reads an
+    RSA-PSS key as plain RSA, which has another digest.
     """
     return _with_caveat(public_key_of(key))
 

@@ -1,9 +1,9 @@
 """Compare the names of a certificate with the nameConstraints of an authority above it.
 
 This follows RFC 5280 section 4.2.1.10 as OpenSSL applies it (crypto/x509/v3_ncons.c), for DNS
-names, IP addresses and directory names. A certificate with another type of name is refused if the
-constraints restrict that type: certpin doesn't compare those. The common name is not compared,
-because clients don't take it for a host name (RFC 9525 section 2).
+names, IP addresses and directory names. certpin doesn't compare names of other types: if the
+constraints restrict such a type, every certificate with a name of the type is refused. The common
+name is not compared, because clients don't take it for a host name (RFC 9525 section 2).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def constraint_problem(certificate: x509.Certificate, constraints: x509.NameCons
 
 
 def _names(certificate: x509.Certificate) -> Iterator[x509.GeneralName]:
-    """Yield the subject, its e-mail addresses, and the alternative names."""
+    """Yield the names in a certificate: its subject, e-mail addresses, and alternative names."""
     from cryptography import x509
     from cryptography.x509.oid import NameOID
 

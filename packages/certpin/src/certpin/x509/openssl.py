@@ -13,11 +13,10 @@ has two effects:
 below it (``_sslobj``) has had them since 3.10, so the chains are read from it in all versions. The
 verification settings are here because connections and probes must use the same ones.
 
-``trust_alone`` makes a context that trusts only given roots. ``MirroredContext`` contains several
-such contexts (its *stores*, one for each trust file), and is configured like a single one.
-``AlpnContext`` gives each connection the ALPN protocols of its client library: libraries that share
-a context can have different ones. So it sets the protocols on OpenSSL's context, and makes the
-connection's object, as one step.
+``trust_alone`` makes a context that trusts only the given roots. ``MirroredContext`` contains
+several such contexts (its *stores*, one for each trust file), and is configured like a single one.
+``AlpnContext`` can offer other ALPN protocols for each connection, because the client libraries
+that share a context can support different ones.
 """
 
 from __future__ import annotations
@@ -115,7 +114,7 @@ def verified_chain(raw: Any) -> tuple[bytes, ...]:
 
 
 def served_chain(raw: Any) -> tuple[bytes, ...]:
-    """Return the certificates that the server sent, as DER, in its order. They are not verified.
+    """Return the certificates that the server sent, as DER, in the order sent. Not verified.
 
     ``raw`` is OpenSSL's object of the connection (``_sslobj``).
     """
@@ -198,7 +197,7 @@ def trust_alone(anchors: Sequence[Certificate], *, strict: bool | None = None) -
 
     Args:
         anchors: the trust anchors. If one of them is neither a root nor issued by another of them,
-            a path may end at an intermediate (``VERIFY_X509_PARTIAL_CHAIN``).
+            OpenSSL also accepts paths that end at an intermediate (``VERIFY_X509_PARTIAL_CHAIN``).
         strict: True to require chains to follow RFC 5280 (``VERIFY_X509_STRICT``); ``None`` for the
             default of the running Python.
 
@@ -226,7 +225,10 @@ def require_loadable(anchors: Sequence[Certificate]) -> None:
 
 
 def _load(context: ssl.SSLContext, anchors: Sequence[Certificate]) -> None:
-    """Load trust anchors into a new context. Raises ``CertificateParseError`` for a bad one."""
+    """Load trust anchors into a new context.
+
+    Raises ``CertificateParseError`` if OpenSSL can't read one of them.
+    """
     try:
         context.load_verify_locations(cadata=b"".join(each.der for each in anchors))
     except ssl.SSLError as exc:
@@ -262,8 +264,8 @@ class _Call(NamedTuple):
 class _ClientCertificate:
     """A client certificate with its key, kept in memory to be loaded into several contexts.
 
-    The files are read once: later they may be gone, or contain another certificate. ``password`` is
-    that of ``ssl.SSLContext.load_cert_chain``. If it is a function, it is called at most once.
+    The files are read once, because they can be missing or changed later. ``password`` is the
+    argument of ``ssl.SSLContext.load_cert_chain``. If it is a function, it is called at most once.
     """
 
     def __init__(self, certfile: Any, keyfile: Any, password: Any) -> None:
@@ -282,9 +284,9 @@ class _ClientCertificate:
     def key_type(self) -> str:
         """Return the type of the certificate's key: the OID of its algorithm.
 
-        A context has one client certificate of each type, and a new one replaces that of the same
-        type. If the certificate can't be read here, return its content as the type, so that it
-        replaces no other.
+        A context has at most one client certificate of each type: a new one replaces the old one of
+        the same type. For a certificate that can't be parsed, return its content instead, so that
+        it replaces no other.
         """
         from cryptography.x509 import load_pem_x509_certificate
 
@@ -295,7 +297,7 @@ class _ClientCertificate:
 
 
 def _once(password: Any) -> Any:
-    """Return a function that calls ``password`` when it is called first, and keeps the result."""
+    """Return a function that calls ``password`` only at its first call, and keeps the result."""
     kept: list[Any] = []
 
     def call() -> Any:
@@ -312,8 +314,8 @@ class MirroredContext(OwnSSLContext):
     OpenSSL ties the trusted roots to a context. So each ``trust = FILE`` of a pin file has its own
     inner context, called a store; other hosts use the platform's roots. Settings of a client
     library (ALPN, cipher suites, client certificate, versions) are applied to this context and to
-    all stores. Roots are not: a library that loads its CA bundle into this context changes nothing
-    for a host with a trust file. Rule 8 of docs/concepts/matching.md.
+    all stores. Roots are not applied to the stores: if a library loads its CA bundle into this
+    context, nothing changes for a host with a trust file. See rule 8 of docs/concepts/matching.md.
     """
 
     def __init__(self) -> None:
@@ -364,8 +366,8 @@ class MirroredContext(OwnSSLContext):
     def _set_everywhere(self, name: str, *args: Any) -> None:
         """Call a setter on this context and its stores, and later on each new store.
 
-        Libraries repeat their calls for each connection. A call with the same arguments as the last
-        one does nothing, because another thread may be in a handshake.
+        A call with the same arguments as the last one is ignored. Libraries repeat their calls for
+        each connection, and another thread can be in a handshake with this context.
         """
         call = _Call(name, args)
         with self._configuring.held:
@@ -400,7 +402,7 @@ class MirroredContext(OwnSSLContext):
 
         Before the certificate is loaded, ``_guard_certificate`` is called for this context and each
         store. The files are read once, and kept in memory for later stores. If ``password`` is a
-        function, other threads may use the context while it runs.
+        function, it is called without a lock: other threads can use the context meanwhile.
 
         Raises:
             OSError: a file can't be read.
@@ -448,10 +450,10 @@ _offered: ContextVar[list[str] | None] = ContextVar("certpin_alpn_offered", defa
 class _AlpnLock(ForkedLock):
     """The lock for all changes of ALPN lists of pinned contexts. No I/O happens while it is held.
 
-    The lock is reentrant, because a signal handler may begin a connection while its thread has the
-    lock. ``begun`` counts the connections that were begun. By this number, the connection that the
-    handler interrupted notices that its ALPN list may have been replaced. In a forked child, no
-    list needs a repair: each connection sets its list again.
+    A signal handler can interrupt a thread that begins a connection, and begin another connection
+    in it, which replaces the ALPN list. So the lock is reentrant, and ``begun`` counts the
+    connections: if the number has changed meanwhile, the interrupted connection sets its list
+    again. After a fork, no list needs a repair, because each connection sets its list first.
     """
 
     begun = 0
@@ -464,7 +466,8 @@ alpn_lock = _AlpnLock()
 def offering(protocols: list[str]) -> Iterator[None]:
     """Context manager: the first connection that begins in the block offers these ALPN protocols.
 
-    ``_is_handed`` of the pinned context must be True. Otherwise it ignores them.
+    Wrappers (``HandedContext``) use it when they begin a connection with their pinned context. That
+    context must have a wrapper (``_is_handed``): otherwise it ignores the protocols.
     """
     token = _offered.set(protocols)
     try:
@@ -474,11 +477,11 @@ def offering(protocols: list[str]) -> Iterator[None]:
 
 
 class AlpnContext(MirroredContext):
-    """A context that can give each connection other ALPN protocols.
+    """A context that can offer other ALPN protocols for each connection.
 
-    A connection that a wrapper (``HandedContext``) begins offers the protocols of the wrapper. All
-    others offer those of this context. A context without wrappers takes no lock to begin a
-    connection.
+    Client adapters give their libraries wrappers (``HandedContext``) of this context. A connection
+    that begins through a wrapper offers the protocols of the wrapper. All other connections offer
+    those of this context. If it has no wrapper, no lock is taken to begin a connection.
     """
 
     _alpn_protocols: Sequence[str] = ()
@@ -487,7 +490,7 @@ class AlpnContext(MirroredContext):
     def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
         """Set the ALPN protocols of this context, as ``ssl.SSLContext.set_alpn_protocols`` does.
 
-        The connections of client adapters that set their own protocols are not affected.
+        Connections that begin through a wrapper (``HandedContext``) don't use these protocols.
         """
         protocols = list(alpn_protocols)
         # In this order: a thread that waits for the settings of a context must not hold up others.
@@ -498,10 +501,10 @@ class AlpnContext(MirroredContext):
     def _begin_with_alpn(
         self, make: Callable[..., Any], store: ssl.SSLContext, *args: Any, **options: Any
     ) -> Any:
-        """Make OpenSSL's object of a connection with its ALPN protocols, and return it.
+        """Set the ALPN protocols for a connection, make OpenSSL's object of it, and return that.
 
-        The protocols are those of the wrapper that begins the connection (``offering``), or
-        otherwise those of this context.
+        The protocols are those of the wrapper through which the connection begins (``offering``),
+        or otherwise those of this context.
 
         Args:
             make: the function that makes the object.

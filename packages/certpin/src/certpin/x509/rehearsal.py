@@ -6,8 +6,8 @@ parts that are encrypted themselves. It also checks the numbers of a private key
 are. So another process, which can be killed, does the work first. If it succeeds in time, the
 caller does the same work: the same function, with the same data and passphrases.
 
-A short unencrypted key is read without another process. Only its size decides this, because any
-parser of its content could understand it differently than OpenSSL.
+A short unencrypted key is read without another process. Only its size decides this: certpin doesn't
+parse the content for it, because a parser can understand the content differently than OpenSSL.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ json.dump(error, sys.stdout)
 
 
 class KeyLimitError(KeyParseError):
-    """Reading a file's keys takes too much time or memory, or no other process can be used."""
+    """Reading a file's keys takes too much time or memory, or can't be done in another process."""
 
 
 def is_short(key: bytes) -> bool:
@@ -87,9 +87,9 @@ def within_limits(
     Raises:
         KeyLimitError: ``work`` takes more than ten seconds or 2 GiB of memory, or no other process
             can be used.
-        CertificateParseError: ``work`` raised it. A ``KeyParseError`` or ``TypeError`` of ``work``
-            is raised, too.
-        ValueError: ``work`` raised another error.
+        CertificateParseError: ``work`` raised it. ``KeyParseError`` and ``TypeError`` are raised,
+            too, if ``work`` raised them.
+        ValueError: ``work`` raised any other error.
     """
     if secrets or not short:
         _rehearse(work, data, secrets)

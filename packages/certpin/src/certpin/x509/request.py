@@ -46,12 +46,12 @@ def read_request(pem: bytes) -> SigningRequest:
 
     Returns:
         The public key and the names. The names include the common names, because an ACME authority
-        may put those into the subjectAltName (RFC 8555 section 7.4).
+        can put those into the subjectAltName (RFC 8555 section 7.4).
 
     Raises:
         CertificateParseError: the data is not exactly one CSR, is larger than a certificate may be,
-            has a wrong signature, or has several attributes that can name hosts: programs disagree
-            on which of them counts.
+            has a wrong signature, or has several attributes that can name hosts. Programs disagree
+            on which of these attributes counts.
     """
     from cryptography import x509
 

@@ -1,9 +1,9 @@
 """Signed certificate timestamps (SCTs) that a certificate contains (RFC 6962 section 3.3).
 
-An SCT is a log's promise to publish the certificate. The log signs the certificate before its SCTs
-were added, without the poison extension (a precertificate), and the SHA-256 of its issuer's key.
-``cryptography`` parses the extension and rebuilds the precertificate; this module rebuilds the
-signed structure of RFC 6962 section 3.2, and verifies the signature.
+An SCT is a log's promise to publish the certificate. The log signs the precertificate (the
+certificate without its SCTs and without the poison extension), together with the SHA-256 of the
+issuer's key. ``cryptography`` parses the extension and rebuilds the precertificate; this module
+rebuilds the signed structure of RFC 6962 section 3.2, and verifies the signature.
 
 SCTs in a TLS extension or a stapled OCSP response are not read, because Python's ``ssl`` gives
 them to no client (cpython issues 74710 and 88946).

@@ -1,6 +1,6 @@
 """Sign with private keys, verify signatures, and make certificate signing requests (RFC 2986).
 
-certpin uses one signature algorithm for each kind of key (``TokenKey.sign`` lists them).
+certpin uses one signature algorithm for each kind of key (``FileKey.sign`` lists them).
 """
 
 from __future__ import annotations
@@ -115,8 +115,8 @@ def _load(data: bytes, passphrase: Passphrase) -> FileKey:
     """Return the private key in PEM, DER or PKCS#12 data.
 
     The function ``passphrase`` is called only if no key can be read without a passphrase. For PEM,
-    the key must also be an encrypted one. Other data may be encrypted PKCS#12, which can't be
-    distinguished from data without a key.
+    it is called only if there is an encrypted key. For other data it is always called then: it is
+    unknown if the data is encrypted PKCS#12, or has no key.
     """
     pem = b"-----BEGIN " in data
     key, encrypted = _try(data)
@@ -140,11 +140,16 @@ def _load(data: bytes, passphrase: Passphrase) -> FileKey:
 
 
 def _try(data: bytes, *secret: bytes) -> tuple[FileKey | None, bool]:
-    """Return the private key in ``data``, and True if a key can't be read without a passphrase.
+    """Read the private key in ``data``, and find out if a key needs a passphrase.
 
-    The key is None if none can be read. The second value is False for PKCS#12 that needs a
-    passphrase, because such data can't be distinguished from data without a key. ``secret`` is the
-    passphrase, if there is one.
+    Args:
+        data: the content of a file.
+        secret: the passphrase, if there is one.
+
+    Returns:
+        The key, or None if no key can be read. Then True if a key was found that needs a
+        passphrase. This is False for encrypted PKCS#12, which can't be distinguished from data
+        without a key.
     """
     from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 

@@ -117,9 +117,10 @@ def path_fault(
 
     Args:
         path: the certificates, each issued by the next one.
-        begin: the time at which every certificate has to be valid already.
-        end: the time at which no certificate may have expired. Usually equal to ``begin``; a later
-            ``begin`` also accepts a certificate that is not valid yet by a clock that is behind.
+        begin: it is a fault if the validity of a certificate begins after this time. Usually the
+            current time. A later time also accepts a certificate that seems not valid yet only
+            because this machine's clock is behind.
+        end: it is a fault if a certificate has expired at this time. Usually the current time.
         has_leaf: False if ``path`` begins with the authority that issues the leaf.
         is_whole: False if ``path`` ends below its trust anchor, because the anchor is unknown.
         strict: True if the clients require the rules of ``VERIFY_X509_STRICT``.
@@ -145,7 +146,8 @@ def path_fault(
 class _Problem(NamedTuple):
     """A problem of a certificate: ``text`` is the end of a sentence about the certificate.
 
-    If the certificate is only not valid yet, ``valid_from`` is the time from which it is valid.
+    If the problem is that the certificate is not valid yet, ``valid_from`` is the time from which
+    it is valid.
     ``is_strict`` is True if only clients that require the rules of ``VERIFY_X509_STRICT`` refuse
     the certificate.
     """
@@ -173,8 +175,8 @@ class _Check:
     Attributes:
         certificate: the certificate.
         depth: its distance from the leaf, which has the depth 0.
-        below: the known authorities below it.
-        above: the known certificates above it.
+        below: the authorities between it and the leaf, as far as they are known.
+        above: the certificates above it, as far as they are known.
         is_anchor: True if it is the trust anchor of the path.
     """
 
@@ -186,7 +188,7 @@ class _Check:
 
     @property
     def name(self) -> str:
-        """The subject of a message about the certificate, such as "the root … in its chain"."""
+        """The certificate's description for messages, such as "the root … in its chain"."""
         if self.depth == 0:
             return "the certificate"
         kind = "root" if self.is_anchor else "authority"
@@ -284,9 +286,10 @@ class _Check:
         return None
 
     def _is_old_root(self, usage: x509.KeyUsage | None) -> bool:
-        """Return True if OpenSSL takes this root for an authority without basicConstraints.
+        """Return True if OpenSSL accepts this root without basicConstraints as an authority.
 
-        ``usage`` is the keyUsage of the root; ``None`` if it has none.
+        It accepts a self-issued root of X.509 version 1, and a root with keyUsage. ``usage`` is the
+        keyUsage of the root; ``None`` if it has none.
         """
         from cryptography import x509
 

@@ -263,9 +263,10 @@ def _returned_answers(
 
 
 def _refuses(flow: DartFlow, run: list[Node], depth: int = 0) -> bool:
-    """Return True if an expression can't be true: ``false``, ``throw …``, or made of such ones.
+    """Return True if an expression can never be true, so that a callback with it refuses.
 
-    A callback that throws refuses the certificate too: the handshake ends with the exception.
+    Examples are ``false``, ``throw …``, and conditional expressions of these. A callback that
+    throws refuses the certificate too: the handshake ends with the exception.
     """
     run = flow.unwrapped(run)
     if len(run) != 1 or depth > _MAX_DEPTH:
@@ -287,7 +288,7 @@ def _refuses(flow: DartFlow, run: list[Node], depth: int = 0) -> bool:
 
 
 def _is_constant_refusal(flow: DartFlow, name: Node, depth: int) -> bool:
-    """Return True if a name always means a value that is never true, such as ``false``.
+    """Return True if the value of a name always refuses: it is never true, such as ``false``.
 
     This is known only for constants and local variables that this file defines. Code in other files
     can change other variables, or define the name itself.
@@ -304,9 +305,10 @@ def _is_constant_refusal(flow: DartFlow, name: Node, depth: int) -> bool:
 
 
 def _keeps_value(flow: DartFlow, name: Node) -> bool:
-    """Return True if the code at a name only reads the variable, or defines it with a value.
+    """Return True if the code at a name doesn't assign another value to the variable.
 
-    It then doesn't assign another value to the variable. ``name`` is a syntax node.
+    The code only reads the variable, or is its definition with the first value. ``name`` is a
+    syntax node.
     """
     parent = flow.tree.parent(name)
     if parent is None or parent.type not in DEFINITIONS:
@@ -323,7 +325,10 @@ def _is_in_scope(flow: DartFlow, definition: Node, use: Node) -> bool:
 
 
 def _is_final(flow: DartFlow, definition: Node) -> bool:
-    """Return True if only code of this file can give the defined name another value."""
+    """Return True if code in other files can't give the defined name another value.
+
+    This is so for constants and for local variables.
+    """
     return definition.type == "static_final_declaration" or any(flow.around(definition))
 
 
@@ -373,7 +378,7 @@ def _compares(flow: DartFlow, function: Function, run: list[Node]) -> bool:
 
 
 def _is_local(flow: DartFlow, run: list[Node]) -> bool:
-    """Return True if an expression compares the host with loopback addresses, and no other text."""
+    """Return True if an expression compares the host only with loopback addresses."""
     nodes = list(flow.nodes_in(run))
     texts = [flow.code.decode(x, {}) for x in nodes if x.type == "string_literal"]
     operators = {flow.tree.text(each) for each in nodes if each.type.endswith("operator")}

@@ -57,7 +57,7 @@ class Definition:
 
     Attributes:
         name: the name of the constant or variable.
-        owner: the name of its class; empty outside of classes.
+        owner: the name of the class that contains the definition; empty outside of classes.
         node: the node of the definition.
         value: the nodes of the expression behind ``=``.
     """

@@ -68,7 +68,7 @@ class Returned:
 
 
 class DartFlow:
-    """A Dart file with its functions: finds in which builds and under which conditions code runs.
+    """A Dart file with its functions. Finds the builds and the conditions in which code runs.
 
     Attributes:
         has_modes: True if the file distinguishes debug builds from release builds.
@@ -99,9 +99,9 @@ class DartFlow:
         return {name for name in found - {""} if self._is_set_once(name)}
 
     def _is_set_once(self, name: str) -> bool:
-        """Return True if only one variable of the file has this name, and is assigned exactly once.
+        """Return True if one variable of the file has this name, and one assignment sets it.
 
-        The value in its definition doesn't count.
+        Its definition doesn't count as an assignment, even if it has a value.
         """
         assigned = [x for x in self.tree.names.get(name, ()) if self.assigned(x)]
         return len(assigned) == 1 and len(self.code.definitions.get(name, ())) == 1
@@ -269,10 +269,10 @@ class DartFlow:
         return next((mode for mode in _STRONGEST if mode in found), None)
 
     def conditions(self, node: Node, inside: Node) -> Iterator[tuple[list[Node], bool]]:
-        """Yield the conditions around a syntax node, each with True or False.
+        """Yield each condition around a syntax node, with the value for which the node's code runs.
 
-        True means that the node's code runs if the condition is true. The search ends at the
-        ancestor ``inside``.
+        The value is True, or False for code in the second branch of ``if`` or ``a ? b : c``. The
+        search ends at the ancestor ``inside``.
         """
         current = node
         for parent in self.tree.ancestors(node):
@@ -305,7 +305,7 @@ class DartFlow:
         return names
 
     def _local_values(self, name: str, body: Node) -> list[Node]:
-        """Return the nodes of the first values of the variables with this name in a function."""
+        """Return the nodes of the values with which a function defines variables of this name."""
         definitions = self.code.definitions.get(name, ())[:_MAX_DEFINITIONS]
         inside = (x for x in definitions if body.start_byte <= x.node.start_byte < body.end_byte)
         return [node for each in inside for node in each.value]
@@ -338,10 +338,10 @@ class DartFlow:
         return mode if self.is_first(current, branch) else _inverted(mode)
 
     def _early_returns(self, block: Node) -> list[tuple[int, Mode]]:
-        """Return the ``if`` statements of a block that return early in some builds.
+        """Return the places in a block after which some builds don't run its code any more.
 
-        Each pair is the position (in bytes) after such an ``if``, and the builds, such as
-        "release", that run the code behind it.
+        Each pair has the position (in bytes) after an ``if`` that returns in some builds, and the
+        builds that run the code after it, such as "release".
         """
         if block.id not in self._leaving:
             statements = (x for x in self.tree.children(block) if x.type == "if_statement")

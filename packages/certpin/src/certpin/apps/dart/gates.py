@@ -83,7 +83,7 @@ def pin_comparisons(flow: DartFlow, node: Node) -> Iterator[Node]:
 def is_of_certificate(flow: DartFlow, run: list[Node]) -> bool:
     """Return True if an expression seems to be made of a certificate, such as its fingerprint.
 
-    A name in it, or in the value of a local variable in it, then says so.
+    The names in the expression show this, or the names in the values of its local variables.
     """
     return any(_CERTIFICATE_NAMES & set(words(name)) for name in flow.origins(run))
 
@@ -134,9 +134,10 @@ def _check_clients(flow: DartFlow, reporter: FileReporter) -> None:
 
 
 def _has_other_branch(flow: DartFlow, node: Node) -> bool:
-    """Return True if both branches of the ``if`` around a pinning client have such a client.
+    """Return True if the ``if`` around a pinning client contains another pinning client.
 
-    ``node`` is the name of the client in the code. A missing ``if`` counts as False.
+    Both branches then have one. Return False if there is no ``if``. ``node`` is the name of the
+    client in the code.
     """
     branch = next((x for x in flow.tree.ancestors(node) if x.type in BRANCHES), None)
     if branch is None:
@@ -189,7 +190,7 @@ def _is_validator(function: Function) -> bool:
 
 
 def _check_empty_release(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report ``kDebugMode ? pins : []``: a release build has no pins."""
+    """Report ``kDebugMode ? pins : []``, because a release build then has no pins."""
     for node in flow.tree.kinds.get("conditional_expression", ()):
         condition, first, second = flow.code.branches(node)
         mode = flow.mode(condition)

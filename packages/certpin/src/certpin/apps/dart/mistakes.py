@@ -81,7 +81,9 @@ _WITH_PINS = (
 
 
 def may_have_mistakes(lower: bytes) -> bool:
-    """Return True if a Dart file possibly contains mistakes or hosts. It is searched, not parsed.
+    """Return True if a Dart file possibly contains mistakes or hosts, by a search for words.
+
+    The file is not parsed.
 
     Args:
         lower: the content of the file in lower case.
@@ -167,7 +169,10 @@ def _check_anchors(flow: DartFlow, reporter: FileReporter) -> None:
 
 
 def _lacks_anchors(flow: DartFlow, node: Node) -> bool:
-    """Return True if a client uses a new ``SecurityContext`` without any trust anchor."""
+    """Return True if a client uses a new ``SecurityContext`` without any trust anchor.
+
+    ``node`` is the name ``SecurityContext`` in the code that makes the new object.
+    """
     tree = flow.tree
     creation = node
     parent = tree.parent(node)
@@ -189,7 +194,10 @@ def _lacks_anchors(flow: DartFlow, node: Node) -> bool:
 
 
 def _sets_anchors(flow: DartFlow, section: Node) -> bool:
-    """Return True if a cascade section adds trust anchors: ``..setTrustedCertificatesBytes(…)``."""
+    """Return True if a section of a cascade adds trust anchors to a ``SecurityContext``.
+
+    An example is ``..setTrustedCertificatesBytes(…)``.
+    """
     selector = flow.tree.child(section, "cascade_selector")
     return selector is not None and flow.code.name_of(selector) in _ANCHORS
 
@@ -289,7 +297,7 @@ def _check_other_connection(flow: DartFlow, reporter: FileReporter) -> None:
 
 
 def _other_clients(flow: DartFlow) -> Iterator[Node]:
-    """Yield the calls of plugins that check the certificate on a separate connection, as nodes."""
+    """Yield the nodes of calls of plugins that check the certificate on a separate connection."""
     own = {flow.code.name_of(each) for each in flow.tree.kinds.get("class_definition", ())}
     if _INTERCEPTOR not in own and _PLUGIN.search(flow.tree.data):
         for node in flow.tree.names.get(_INTERCEPTOR, ()):

@@ -41,8 +41,8 @@ _MAX_SHOWN = 80
 def check_plain_http(flow: DartFlow, reporter: FileReporter) -> None:
     """Report addresses without TLS, such as ``http://…``, in the code.
 
-    Not reported: loopback and private addresses, names of XML namespaces, lists of revoked
-    certificates, regular expressions, and addresses that only debug builds use.
+    Not reported: loopback and private addresses, names of XML namespaces, addresses of CRLs,
+    regular expressions, and addresses that only debug builds use.
     """
     for literal in flow.tree.strings:
         start = flow.tree.data[literal.start_byte : literal.start_byte + 16].lower()

@@ -58,8 +58,8 @@ def read_dart(file: SourceFile, now: datetime) -> FileFindings:
         now: the current time, with a time zone.
 
     Returns:
-        The results. Control characters in quotes of the file are escaped. The result ``unread``
-        lists the parts that can't be read, with their lines.
+        The results. In texts that quote the file, control characters are escaped. ``unread`` lists
+        the parts that can't be read, with their lines.
 
     Raises:
         MissingExtraError: tree-sitter or its Dart grammar isn't installed.
@@ -112,7 +112,10 @@ def _read_hosts(code: DartCode, path: str, findings: FileFindings) -> None:
 
 
 def _read_pinned_clients(code: DartCode, path: str, findings: FileFindings) -> None:
-    """Add the clients of certpin's Dart package, which enforce its export, to the results."""
+    """Add the places of clients from certpin's Dart package to the results.
+
+    These clients enforce a pin set that ``certpin export`` wrote.
+    """
     for name in _PINNED_CLIENTS:
         used = (each for each in code.tree.names.get(name, ()) if code.is_used(each))
         findings.pinned_clients += [Place(path, code.tree.line(each)) for each in used]
@@ -170,9 +173,9 @@ class _PinReader:
         reader.finish()
 
     def _own_export(self) -> int | None:
-        """Return the line of a pin set that ``certpin export`` wrote into the file, or None.
+        """Return the line of a pin set that ``certpin export`` wrote into the file.
 
-        Such a pin set is a ``PinSet`` with a ``HostPolicy`` in it.
+        Such a pin set is a ``PinSet`` with a ``HostPolicy`` in it. Return None if there is none.
         """
         policies = self.tree.names.get("HostPolicy", ())
         for node in self.tree.names.get("PinSet", ()) if policies else ():
@@ -217,11 +220,11 @@ class _PinReader:
     def _usages(self, node: Node, hops: int, visited: set[int]) -> Iterator[Usage]:
         """Yield the usages of a string, and those of the constants that contain it.
 
-        A usage describes the names and hosts around the string, or around the name of such a
-        constant.
+        A usage has the names and hosts in the code around one place: first the place of the string,
+        then each place at which the code uses the name of such a constant.
 
         Args:
-            node: the string, or the name of a constant that contains the string.
+            node: the string; in a recursive call, the name of a constant that contains the string.
             hops: the number of constants that were followed from the string so far.
             visited: the node IDs of the definitions of these constants.
         """

@@ -68,9 +68,10 @@ def usage_of(flow: DartFlow, node: Node) -> Usage:
 
 
 class _Climb:
-    """Collects the names and hosts around one string, for the ``Usage`` of the string.
+    """Collects the names and hosts in the code around one string, from which a ``Usage`` is made.
 
-    The search goes up the syntax tree from the string to the class that contains it.
+    The names are those of variables, parameters, functions and classes. The search goes up the
+    syntax tree, from the string to the class that contains it.
     """
 
     def __init__(self, flow: DartFlow) -> None:
@@ -150,10 +151,10 @@ class _Climb:
             self.hosts += filter(None, hosts)
 
     def _flavour(self, name: str) -> None:
-        """Record which build and which acceptance the name of a constant or parameter shows.
+        """Record the build and the acceptance that the name of a constant or parameter shows.
 
-        The build is a flavour (a variant of the app, such as ``dev``), or that for the app store.
-        The acceptance is whether the app accepts or refuses the keys.
+        The build is a flavour (a variant of the app, such as ``dev``) or that for the app store.
+        The acceptance is whether the app accepts or refuses the key of the string.
         """
         self.flavours.append(flavour_of_pins(name))
         self.own_flavours.append(flavour_of(name))
@@ -161,19 +162,27 @@ class _Climb:
         self._accept(name, is_outer=False)
 
     def _accept(self, name: str, *, is_outer: bool) -> None:
-        """Record whether a name says that the app accepts or refuses the key that a string pins.
+        """Record if a name shows whether the app accepts or refuses the key that the string pins.
 
-        An example of such a name is ``revokedPins``. ``is_outer`` is True if the name is that of a
-        function or a class.
+        An example of such a name is ``revokedPins``. Nothing is recorded if the value with the name
+        doesn't contain the string (``_contains``).
+
+        Args:
+            name: a name around the string.
+            is_outer: True if it is the name of a function or a class.
         """
         if self.is_contained:
             self.acceptance = self.acceptance.inside(name, is_outer=is_outer)
 
     def _contains(self, current: Node, parent: Node) -> bool:
-        """Return True if the value of ``parent`` contains that of ``current``, as a list does.
+        """Return True if the value of a syntax node contains that of its child, as a list does.
 
-        The value of ``!pins.contains(key)``, for example, is true or false, and contains no pin.
-        The name of a variable with that value says nothing about the pin.
+        ``!pins.contains(key)``, for example, contains no pin: its value is true or false. So the
+        name of a variable with this value says nothing about the pin.
+
+        Args:
+            current: the child.
+            parent: the syntax node.
         """
         if parent.type == "arguments":
             return self.code.call(parent).partition(".")[0] in _COLLECTIONS
@@ -272,8 +281,8 @@ class _Climb:
         """Return the host of the HTTP client with a pinning interceptor, from its ``baseUrl``.
 
         The expression, the function, the class and the file around the interceptor are searched in
-        this order, up to the first that contains a ``baseUrl``. Return an empty list if it contains
-        several.
+        this order, up to the first that contains a ``baseUrl``. Return an empty list if that one
+        contains several hosts.
         """
         given = [
             (x, run) for x in self.tree.names.get("baseUrl", ()) if (run := self.flow.assigned(x))
@@ -311,7 +320,7 @@ class _Climb:
     def _compared(self, current: Node, collection: Node) -> None:
         """Record the variable for which the code searches a list that contains the examined string.
 
-        For example ``name`` in ``[string].contains(name)``. The name of the variable may show that
+        For example ``name`` in ``[string].contains(name)``. The name of the variable can show that
         the string is a pin.
         """
         run = []
@@ -374,7 +383,7 @@ class _Climb:
             self.flavours.append("not production")
 
     def _condition_texts(self, run: list[Node]) -> Iterator[str]:
-        """Yield the identifiers and the strings in a condition, to find a flavour in them.
+        """Yield the identifiers and the strings in a condition, among which a flavour can be.
 
         For a string that is a host, yield an empty string, because a host names no flavour.
         """

@@ -50,8 +50,8 @@ def write_signed(pins: PinSet, signed: SignedSource) -> tuple[File, ...]:
     """Return ``signed_source.dart``: the URL and the trusted root for updates of the app's pins.
 
     Raises:
-        ConfigError: the name of the pin set has characters that are replaced in Dart, so that the
-            app would refuse every signed pin set.
+        ConfigError: the name of the pin set has characters that exported Dart code can't contain.
+            They are replaced there, so the app would refuse every signed pin set of this name.
     """
     if _flutter.label(pins) != pins.name:
         raise ConfigError(

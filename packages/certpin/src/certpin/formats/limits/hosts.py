@@ -233,7 +233,7 @@ class United(Limitation):
 
 
 class OneDateInOverlaps(Limitation):
-    """Export limitation: overlapping patterns must have one expiry date.
+    """Export limitation: patterns that overlap must have the same expiry date.
 
     Clients of the platform disagree about a host that several patterns cover. Some apply the most
     specific pattern, even if it has expired; others apply all unexpired patterns.

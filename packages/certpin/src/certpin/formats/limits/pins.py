@@ -1,4 +1,4 @@
-"""Export limitations on the pins of a policy, and on the certificates that they may match.
+"""Export limitations on the pins of a policy, and on the certificates that they can match.
 
 The method ``project_policy`` of each limitation returns the reduced policy, and a text that names
 the settings that the export omits or changes. The text is empty if there are none.
@@ -99,7 +99,7 @@ class AnywhereInChain(PolicyLimitation):
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
         """Return the policy with ``match = "any"``, and a text that names this change.
 
-        On the platform, any certificate of the chain may match a pin. If ``match`` is ``any``
+        On the platform, any certificate of the chain can match a pin. If ``match`` is ``any``
         already, the text is empty.
         """
         if policy.match == "any":

@@ -204,7 +204,7 @@ _ALLOWED = ":/?#[]@!$&'()*+,;=-._~%"
 
 
 class PlainAddresses(PolicyLimitation):
-    """Export limitation: report URLs may contain only the ASCII characters that RFC 3986 allows."""
+    """Export limitation: report URLs must have only the ASCII characters that RFC 3986 allows."""
 
     aspect = "report_to"
     summary = "`report_to` with characters that RFC 3986 does not allow: percent-encoded"

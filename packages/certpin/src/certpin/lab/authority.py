@@ -52,14 +52,17 @@ def new_key() -> ec.EllipticCurvePrivateKey:
 
 
 def new_rsa_key(bits: int = 2048) -> rsa.RSAPrivateKey:
-    """Return a new RSA key. This takes some 40 ms."""
+    """Return a new RSA key of ``bits`` bits. For 2048 bits this takes some 40 ms."""
     return rsa.generate_private_key(_EXPONENT, bits)
 
 
 def rsa_key_of(p: int, q: int, exponent: int = _EXPONENT) -> rsa.RSAPrivateKey:
-    """Make the RSA key that has the given primes and public exponent. The primes are not checked.
+    """Return the RSA key with the given primes and public exponent.
 
-    Raises ``ValueError`` if the exponent has a common factor with λ(pq).
+    Not checked: that ``p`` and ``q`` are prime.
+
+    Raises:
+        ValueError: ``exponent`` has a common factor with (p - 1)(q - 1).
     """
     private = pow(exponent, -1, (p - 1) * (q - 1))
     numbers = rsa.RSAPrivateNumbers(
@@ -143,9 +146,12 @@ class Authority:
         name: the common name.
         issuer: the authority that certifies this one; ``None`` for a root.
         key: the private key; a new P-256 key by default.
-        now: the time of its certificates; by default the issuer's, or else the current time.
-        days: the validity of its certificate after ``now``, in days.
-        change: a function that changes the builder of its certificate before this is signed.
+        now: the current time for the certificates that this authority issues; by default that of
+            the issuer, or for a root the clock's.
+        days: the certificate of this authority expires so many days after the current time of its
+            issuer; for a root, after ``now``.
+        change: a function that changes the builder of this authority's certificate before the
+            certificate is signed.
     """
 
     def __init__(
@@ -168,11 +174,11 @@ class Authority:
 
     @classmethod
     def load(cls, pem: bytes, now: datetime) -> Self:
-        """Load a stored root from its private key and its certificate in one PEM.
+        """Load a stored root from one PEM that contains its private key and its certificate.
 
         Args:
             pem: the key and the certificate, as ``key_pem`` and ``pem`` return them.
-            now: the time of the certificates that it issues.
+            now: the current time for the certificates that the loaded root issues.
 
         Raises:
             InputError: the PEM is damaged, or the key does not belong to the certificate.
@@ -219,14 +225,16 @@ class Authority:
     def intermediate(self, name: str, *, change: Change = unchanged) -> Authority:
         """Return a new intermediate authority, with a certificate that this authority issues.
 
-        ``change`` is a function that changes the builder of this certificate before it is signed.
+        Args:
+            name: the common name of the intermediate.
+            change: a function that changes the builder of its certificate before it is signed.
         """
         return Authority(name, issuer=self, change=change)
 
     def at(self, moment: datetime) -> Authority:
         """Return a copy of this authority with ``moment`` as its current time.
 
-        The validity of the certificates that the copy issues is relative to this time.
+        The dates of the certificates that the copy issues are relative to this time.
         """
         return self._but(now=moment)
 
@@ -298,8 +306,8 @@ class Authority:
 def _digest(key: CertificateIssuerPrivateKeyTypes) -> hashes.SHA256 | hashes.SHA384 | None:
     """Return the hash function with which a key signs certificates.
 
-    None for a key of another type than RSA and ECDSA, such as Ed25519 or ML-DSA: such a key signs
-    the data itself, without a separate hash function.
+    Return None for a key of another type than RSA and ECDSA, such as Ed25519 or ML-DSA: such a key
+    signs the data itself, without a separate hash function.
     """
     if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP384R1):
         return hashes.SHA384()  # CA/B Forum Baseline Requirements 7.1.3.2.2

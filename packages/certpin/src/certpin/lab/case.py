@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 class Expect(StrEnum):
     """The right reaction of a client to a case of the lab, such as to reject the server.
 
-    It depends on the client's style of pins: pins on the server's key, pins on an authority, or
-    no pins. ``UNDEFINED`` means that the case does not apply to clients with this style.
+    A case has one ``Expect`` for each style of pins: pins on the server's key, pins on an
+    authority, and no pins. ``UNDEFINED`` means that the case does not apply to clients with that
+    style.
     """
 
     ACCEPT = "accept"
@@ -168,18 +169,19 @@ class Case:
 
     @property
     def matrix_name(self) -> str:
-        """The name of a built-in case of the lab; empty for a case with the user's own chain.
+        """The name of the case if it is built in; empty for a case with the user's own chain.
 
-        It is empty because a user's case with the name of a built-in case has another meaning.
+        Code that looks for a built-in case by its name uses this property, because the user's case
+        can have the name of a built-in case by chance.
         """
         return "" if self.own else self.name
 
 
 def pins_of_case(case: Case, pki: TestPKI) -> PinSet | None:
-    """Return the client's pins for a case: those of the test PKI, and the additions of the case.
+    """Return the client's pins for a case; None if the client's pins are unknown.
 
-    An addition is a compromised key, or the requirement of Certificate Transparency. ``None`` if
-    the client's pins are unknown.
+    These are the pins of the test PKI. If the case requires it, the pins of the host under test
+    also have a compromised key or a list of Certificate Transparency logs.
     """
     if not pki.pins or not (case.compromised or case.requires_ct):
         return pki.pins
@@ -196,14 +198,14 @@ def _good(pki: TestPKI) -> Scenario:
 
 
 def lab_leaf_scenario(pki: TestPKI) -> Scenario:
-    """Return a scenario without an attack, in which the lab serves the honest leaf.
+    """Return a scenario without an attack: the lab serves its honest leaf.
 
     It is for cases that change the client's pins, trust anchors, clock or host instead of the
     server.
 
     Raises:
-        CannotServeError: the honest server is a real server, and the lab doesn't have its private
-            key.
+        CannotServeError: the user's real server takes the place of the honest server. The lab then
+            has no honest leaf with a private key.
     """
     return Scenario.legitimate(pki.leaf)
 

@@ -62,7 +62,7 @@ _FIX = "install libfaketime: apt-get install libfaketime"
 def moved_clock(by: timedelta, to: datetime | None = None) -> dict[str, str]:
     """Return the environment variables that move or freeze the clock of a program.
 
-    A statically linked program, as Go programs often are, ignores them.
+    They have no effect on a statically linked program, such as many Go programs.
 
     Args:
         by: the offset of the clock.
@@ -141,11 +141,10 @@ def write_client_files(folder: Path, trusted_pem: bytes) -> None:
 
 
 def write_pins(path: Path, pins: PinSet) -> None:
-    """Write the client's pins to a pin file. Unlike other pin files, it is not synced to disk.
+    """Write the client's pins to a pin file, without syncing it to disk, because it is temporary.
 
-    The file is not read back to check it. An error in it can't stay hidden: a client that can't
-    read the file also refuses the honest server, and the lab then reports that the run proves
-    nothing.
+    The file is not read back to check it. If it had an error, the client would refuse even the
+    honest server, and the lab would report that the run proves nothing.
     """
     editor = PinFileEditor.new(path, pins.name, version=1)
     if pins.ct_logs:
@@ -170,7 +169,7 @@ def environment(target: Target, via: str) -> dict[str, str]:
     Args:
         target: the case, with the lab's addresses and files.
         via: how the client reaches the lab: ``connect`` or ``socks5`` for a proxy, ``port`` for a
-            direct connection. URLs contain the lab's port only for ``port``.
+            direct connection. With ``port``, the URLs in the variables contain the lab's port.
 
     Raises:
         CannotServeError: the client's clock must be moved, and libfaketime is missing.
@@ -244,10 +243,11 @@ Wait = Callable[[int | None, float], bool]
 
 
 def wait_for(descriptor: int | None, seconds: float) -> bool:
-    """Wait at most ``seconds`` until a descriptor is readable. Return True if it is.
+    """Wait until a descriptor is readable, for at most ``seconds``. Return True if it is readable.
 
-    With the descriptor None, wait the whole time, and return False. This is the default ``Wait``
-    function, which serves no connections meanwhile.
+    If ``descriptor`` is None, wait the whole time, and return False. This function is the default
+    for parameters of the type ``Wait``. Unlike ``CaseServer.wait_for``, it only waits, and serves
+    no connections.
     """
     end = select.poll()
     if descriptor is not None:
@@ -310,21 +310,24 @@ class ClientUnderTest(Protocol):
         """
 
     def stop(self) -> None:
-        """Stop a running client. Called from another thread when the user interrupts the run."""
+        """Stop a running client.
+
+        The lab calls this from another thread if the user interrupts the run.
+        """
 
 
 @dataclass(frozen=True)
 class Call:
-    """A client that is a function in this process. An exception counts as a refusal.
+    """A client that is a function in this process. It refuses a server by raising an exception.
 
-    If the function raises ``CannotServeError``, the case is reported as not run. Attributes of the
-    target such as ``pin`` raise this error if the case has no such value.
+    The exception ``CannotServeError`` is no refusal: the case is then reported as not run.
+    Attributes of the target, such as ``pin``, raise it if the case has no such value.
     """
 
     function: Callable[[Target], object]
 
     def run(self, target: Target) -> Ending:
-        """Call the function, and return how it ended: a failure if it raised an exception.
+        """Call the function with the target, and return how it ended: if it raised, as a failure.
 
         Raises:
             CannotServeError: the case moves the clock, or the function raised the error.
@@ -357,10 +360,13 @@ class Call:
 class Command:
     """A client that is a program. Exit status 0 means that it accepted the server.
 
-    ``words`` are the program and its arguments, in which ``{host}``, ``{port}`` and other
-    placeholders are replaced. ``via`` is how the program reaches the lab: with ``connect`` and
-    ``socks5`` by environment variables for proxies, with ``port`` by its arguments, in which URLs
-    then contain the lab's port. ``patience`` is the time limit of a run in seconds.
+    Attributes:
+        words: the program and its arguments. Placeholders such as ``{host}`` and ``{port}`` are
+            replaced for each case.
+        via: how the program reaches the lab: ``connect`` or ``socks5`` if it uses a proxy, which it
+            gets in environment variables; ``port`` if it connects directly, to URLs with the lab's
+            port.
+        patience: the time limit of a run in seconds.
     """
 
     words: tuple[str, ...]
@@ -377,16 +383,15 @@ class Command:
     def run(self, target: Target, wait: Wait = wait_for) -> Ending:
         """Run the command once against a case, and return how it ended. Then kill its children.
 
-        The program has no input, and runs in a new session.
+        The program's standard input is empty, and it runs in a new session.
 
         Args:
             target: the case.
-            wait: a function that waits for the program. It may serve the program's connections
-                meanwhile.
+            wait: a function that waits for the program, and can serve its connections meanwhile.
 
         Raises:
-            CannotServeError: the command names a fixed host, and the case needs another one; the
-                case needs a client that uses the HTTP proxy; a placeholder has no value in this
+            CannotServeError: the command has the name of one host, and the case needs another host;
+                the case needs a client that uses the HTTP proxy; a placeholder has no value in this
                 case; or libfaketime is needed and missing.
         """
         if target.only_by_proxy and self.via != "connect":
@@ -480,16 +485,16 @@ class EveryWay:
     def run(self, target: Target, wait: Wait = wait_for) -> Ending:
         """Run the program once, in the next way for this case, and return how it ended.
 
-        A case that needs the HTTP proxy uses only that way, if a command has it.
+        A case that only affects clients of the HTTP proxy is run through this proxy each time, if
+        one of the commands uses it.
 
         Args:
             target: the case.
-            wait: a function that waits for the program. It may serve the program's connections
-                meanwhile.
+            wait: a function that waits for the program, and can serve its connections meanwhile.
 
         Raises:
-            CannotServeError: the command names a fixed host, and the case needs another one; the
-                case needs a client that uses the HTTP proxy; a placeholder has no value in this
+            CannotServeError: the command has the name of one host, and the case needs another host;
+                the case needs a client that uses the HTTP proxy; a placeholder has no value in this
                 case; or libfaketime is needed and missing.
         """
         with self._lock:
@@ -513,7 +518,7 @@ class EveryWay:
 def _ends(process: subprocess.Popen[bytes], patience: float, wait: Wait) -> bool:
     """Wait for a process. Return True if it ended within ``patience`` seconds.
 
-    ``wait`` is the function that waits, and may serve connections meanwhile.
+    ``wait`` is the function that waits. It can serve connections of the process meanwhile.
     """
     try:
         descriptor = os.pidfd_open(process.pid)
@@ -535,7 +540,10 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def exports_in(words: Sequence[str]) -> list[str]:
-    """Return the names of the formats in the placeholders ``{export:FORMAT}`` of a command."""
+    """Return the names of the formats in the placeholders ``{export:FORMAT}`` of a command.
+
+    ``words`` are the words of the command.
+    """
     return [name for word in words for name in _EXPORT.findall(word)]
 
 
@@ -543,9 +551,9 @@ def substitute(words: Sequence[str], target: Target) -> list[str]:
     """Return the words of the client's command for one case, with every placeholder replaced.
 
     Raises:
-        CannotServeError: a requested export format can't express the pins; or the case has a
-            compromised key, which the command can't pass to the client: it has placeholders such as
-            ``{pin}`` for the keys to accept, and no ``{compromised}``.
+        CannotServeError: a requested export format can't express the pins. Or the case has a
+            compromised key, and the command gets its pins by placeholders such as ``{pin}``, but
+            doesn't have ``{compromised}``: the client then can't know which key is compromised.
     """
     values = target
     if any("{compromised}" in word for word in words):
@@ -557,7 +565,7 @@ def substitute(words: Sequence[str], target: Target) -> list[str]:
 def _fill(word: str, target: Target) -> str:
     """Return a word of a command with its placeholders replaced by their values.
 
-    Other braces stay: they may be JSON or awk.
+    All other braces are kept, because they can be part of JSON or an awk program.
     """
     for name, value in SUBSTITUTIONS.items():
         if f"{{{name}}}" in word:

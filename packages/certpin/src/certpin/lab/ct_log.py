@@ -1,6 +1,6 @@
-"""Certificate Transparency logs of the lab, which sign promises (SCTs) for its certificates.
+"""Certificate Transparency logs of the lab. They sign promises (SCTs) for the lab's certificates.
 
-A promise is made as by a real log (RFC 6962 section 3.2), but nothing is published.
+The lab makes a promise as a real log does (RFC 6962 section 3.2), but publishes no certificate.
 """
 
 from __future__ import annotations
@@ -49,7 +49,12 @@ class LabLog:
     def make(
         cls, operator: str, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | None = None
     ) -> LabLog:
-        """Make a log with the state "usable". ``key`` is a new P-256 key by default."""
+        """Make a log that log lists describe as "usable".
+
+        Args:
+            operator: the name of the log's operator.
+            key: the key of the log; a new P-256 key by default.
+        """
         key = key or new_key()
         spki = key.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -58,14 +63,17 @@ class LabLog:
         return cls(key, CTLog(spki, name, operator, "usable", since=_EPOCH, kind="private"))
 
     def but(self, **fields: Any) -> LabLog:
-        """Return a copy of the log with the given fields changed in its entry for lists of logs."""
+        """Return a copy of the log with other values in its entry for lists of logs.
+
+        ``fields`` are the new values, by the name of the entry's field.
+        """
         return replace(self, entry=replace(self.entry, **fields))
 
     def promise(self, tbs: bytes, issuer_key_hash: bytes, at: datetime) -> bytes:
-        """Return the SCT for a precertificate, as the bytes of RFC 6962 section 3.2.
+        """Return the log's promise for a certificate: an SCT, as bytes (RFC 6962 section 3.2).
 
         Args:
-            tbs: the TBSCertificate without SCTs.
+            tbs: the TBSCertificate without SCTs, which the log signs as a precertificate.
             issuer_key_hash: the SHA-256 of the issuer's SubjectPublicKeyInfo.
             at: the time of the promise.
         """

@@ -55,8 +55,8 @@ _LONGEST_NAME = 100  # characters of a host in a file name
 class Lab:
     """A run of the lab as a context manager: its authorities, event loop, and folder for clients.
 
-    At exit, all files are removed. RSA keys stay in memory, and later labs of this process reuse
-    them. No private key is written to a file, except for the key of the client certificate.
+    At exit, all files are removed. The lab writes no private key to a file, except for that of the
+    client certificate. RSA keys stay in memory, and later labs of this process use them again.
 
     Args:
         host: the host under test.
@@ -64,13 +64,13 @@ class Lab:
             authorities.
         second_host: a second pinned host, for cases that need one.
         protocol: the protocol that the client speaks, such as ``http``.
-        upstream: the real server to which the lab relays honest connections; ``None`` if the lab
-            is also the honest server.
+        upstream: the real server to which the lab relays honest connections; ``None`` if the lab is
+            also the honest server.
         tls: the only TLS version of the lab's servers; empty for 1.2 and 1.3.
         client_certificates: True if honest servers require a client certificate.
         resolver: True if the lab also answers DNS queries for its hosts.
         stall: for how many seconds cases keep a client waiting.
-        now: the time of the certificates; by default the current time.
+        now: the time for which certificates are issued; by default the current time.
 
     Raises:
         CannotServeError: there is a real server, and the protocol begins in clear text.
@@ -162,7 +162,8 @@ class Lab:
 
         Args:
             host: the host.
-            own: a chain that the user supplies, with its key and anchors. Each has a separate PKI.
+            own: a chain that the user supplies, with its key and anchors; None for the lab's own
+                certificates. Each of the user's chains has a separate PKI.
         """
         with self._lock:
             if (host, own) not in self._pkis:
@@ -204,7 +205,7 @@ class Lab:
         return TestPKI(self.authorities, host, self.second_host, self.style)
 
     def case_server(self, case: Case) -> CaseServer:
-        """Return a server that presents the certificates of a case. It does not listen yet.
+        """Return a server that plays a case. It does not listen yet.
 
         Raises:
             CannotServeError: the case can't be served to this client.
@@ -261,9 +262,9 @@ class Lab:
         return path
 
     def _client_files(self, case: Case, pki: TestPKI) -> Path:
-        """Return the folder with the files for the client in a case.
+        """Return the folder with the files that the client gets in a case.
 
-        The files are the roots that the client trusts, and its client certificate.
+        The files are the roots that the client trusts, and its client certificate with the key.
         """
         if not case.anchors:
             return self._folder_of(pki)
@@ -291,8 +292,9 @@ class Lab:
     def _pinned(self, case: Case, pki: TestPKI) -> PinSet | None:
         """Return the client's pins for a case; None for a client without pins.
 
-        If the case moves the client's clock forward, the pins expire before the clock's new time,
-        so that the client has expired pins. Pins from the user's pin file are not changed.
+        If the case moves the client's clock forward, the pins expire before the new time of this
+        clock, so that the case tests a client with expired pins. Pins from the user's pin file are
+        not changed.
         """
         pins = pins_of_case(case, pki)
         if not case.clock or self._given or not pins:
@@ -399,10 +401,10 @@ class CaseServer:
 
     @property
     def needs_thread(self) -> bool:
-        """True if the case needs an event loop that runs in a thread of its own.
+        """True if the lab's event loop has to run in a separate thread during this case.
 
-        QUIC needs a loop that always runs. If the lab relays connections to a real server, data of
-        that server may arrive after the client has ended and ``wait_for`` has returned.
+        QUIC needs a loop that always runs. If the lab relays connections to a real server, this
+        server's data may arrive after the client has ended and ``wait_for`` has returned.
         """
         return self.scenario.http3 is not None or self._lab.upstream is not None
 
@@ -417,10 +419,13 @@ class CaseServer:
         return None if self._lab.style is Style.NONE else pins_of_case(self.case, self._pki)
 
     def _listen(self) -> list[Port | QuicPort]:
-        """Open the ports of the case: for direct clients, for the proxy, and any other port.
+        """Open the ports of the case, and return them.
+
+        They are the port for direct clients, the port of the proxy, and any further port that the
+        case needs.
 
         Raises:
-            OSError: a port can't be opened. Ports that are already open are closed.
+            OSError: a port can't be opened. Ports that were already opened are closed.
         """
         loop, address = self._loop.asyncio, listening_address(self._pki.host)
         with ExitStack() as opened:
@@ -460,7 +465,8 @@ class CaseServer:
     def _serve(self, reached: Destination, head: bytes) -> Session | RefusedTunnel | None:
         """Return the session that serves a host for a client of the lab's proxy.
 
-        ``None`` if the case has no such host.
+        The result is ``RefusedTunnel`` if the proxy itself answers in this case, and ``None`` if
+        the case doesn't serve the host.
 
         Args:
             reached: the host and port that the client requested from the proxy.
@@ -474,9 +480,9 @@ class CaseServer:
         return Session(self._case_run, via=reached.via, target=reached.host, port=reached.port)
 
     def _note(self, receiver: str, head: bytes) -> None:
-        """Record the head of a request to the proxy, up to the limit of ``KEPT`` bytes in total.
+        """Record the head of a request to the proxy. At most ``KEPT`` bytes are recorded in total.
 
-        ``receiver`` names the reader of the request: the proxy, or a host for plain HTTP.
+        ``receiver`` is the reader of the request: the proxy, or a host for plain HTTP.
         """
         left = KEPT - sum(len(request.head) for request in self._requests)
         if head and left > 0:
@@ -494,8 +500,9 @@ class CaseServer:
         """Stop listening, and return the evidence of every connection.
 
         Raises:
-            CannotServeError: a connection could not be served as the case requires, and no data of
-                the client reached an attacker.
+            CannotServeError: a connection could not be served as the case requires. The error is
+                not raised if data of the client reached an attacker, because the evidence then
+                shows a finding anyway.
         """
         try:
             self._loop.call(self._shut)
@@ -543,7 +550,8 @@ _LOCK = "running.lock"
 def scratch() -> Iterator[Path]:
     """Context manager: yield a temporary folder that is removed at exit.
 
-    A lock in it shows ``remove_leftovers`` that its process still runs.
+    The folder contains a file that this process keeps locked. The lock shows to
+    ``remove_leftovers`` that the folder is still in use.
     """
     folder = tempfile.TemporaryDirectory(prefix=_PREFIX)
     begun = Path(folder.name, "begun.lock")
@@ -556,8 +564,8 @@ def scratch() -> Iterator[Path]:
 def remove_leftovers() -> list[Path]:
     """Remove temporary folders that killed runs of this user left behind; return their paths.
 
-    Each run locks its folder, and the kernel releases the lock when the process ends. So an
-    unlocked folder is a leftover.
+    Each run locks a file in its folder, and the kernel releases the lock when the process ends. So
+    a folder without a locked file is a leftover.
     """
     folders = sorted(Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"))
     return [folder for folder in folders if _removed(folder)]

@@ -66,7 +66,7 @@ _LONGEST_HOST = 253
 class Style(StrEnum):
     """How a client is pinned: by no keys, by keys of the server, or by keys of authorities.
 
-    The user declares it; it is never inferred.
+    The user declares the style. The lab never derives it from the client's behaviour.
     """
 
     NONE = "none"  # no pins: a client that trusts its roots
@@ -75,7 +75,10 @@ class Style(StrEnum):
 
 
 def client_identity(now: datetime) -> Identity:
-    """Return a self-signed TLS client certificate with its key. It is not valid for a server."""
+    """Return a self-signed TLS client certificate with its key. It is not valid for a server.
+
+    ``now`` is the current time, for the dates of the certificate.
+    """
     key = new_key()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "client (certpin lab)")])
     builder = (
@@ -185,9 +188,9 @@ def similar_key(digest: bytes) -> rsa.RSAPrivateKey:
 class made_once(cached_property[Made]):  # noqa: N801  # as `cached_property`
     """A ``cached_property`` that makes its value only once, even if several threads read it.
 
-    Cases run in several threads at the same time. ``cached_property`` has no lock since Python
-    3.12: without one, the server of one case and the client of another could get different keys of
-    the same authority.
+    Cases run in several threads at the same time, and ``cached_property`` has no lock since Python
+    3.12. Without a lock, the server of one case and the client of another could get different keys
+    of the same authority.
     """
 
     def __init__(self, make: Callable[[Any], Made]) -> None:
@@ -358,7 +361,7 @@ class TestPKI:
         return self.rogue.issue(self.host)
 
     def logged(self, logs: tuple[LabLog, ...]) -> Identity:
-        """Return the honest server's key, with a new certificate that has SCTs.
+        """Return the honest server's key, with a new certificate that contains SCTs.
 
         ``logs`` are the Certificate Transparency logs that issue the SCTs.
         """
@@ -404,12 +407,13 @@ class TestPKI:
 
     @property
     def lab_honest(self) -> ServerStep:
-        """How the lab serves a connection as the honest server, if it must not be a real server.
+        """The server step of the honest server, for cases in which the lab chooses its answers.
 
-        It is ``honest``, for cases in which the lab chooses the honest server's answers.
+        A step describes how the lab serves one connection. The lab then plays the honest server
+        itself, with the same step as ``honest``.
 
         Raises:
-            CannotServeError: the honest server is a real server.
+            CannotServeError: the honest server is a real server, which chooses its answers itself.
         """
         return self.honest
 
@@ -422,8 +426,9 @@ class TestPKI:
     def man_in_the_middle(self) -> ServerStep:
         """How the lab serves a connection as the simplest attacker that the client must refuse.
 
-        The attacker's chain ends at a trusted root if the client has pins. It ends at an untrusted
-        root if the client has none, because such a client could not detect the other attacker.
+        If the client has pins, the attacker's chain ends at a trusted root. If it has none, the
+        chain ends at an untrusted root, because a client without pins accepts any chain to a
+        trusted one.
         """
         if self.style is Style.NONE:
             return ServerStep.of(self.untrusted.issue(self.host))
@@ -439,8 +444,9 @@ class TestPKI:
     def pins(self) -> PinSet | None:
         """The client's pins for the host under test and the second host.
 
-        They are pins of the servers' keys, or of the authorities if ``style`` is ``Style.CA``. In a
-        subclass, the value is ``None`` if the pins are unknown.
+        They are pins of the servers' keys, or of the authorities if ``style`` is ``Style.CA``. The
+        value is never ``None`` in this class, but can be in subclasses, if the lab doesn't know the
+        pins.
         """
         first: dict[Pin, PinRole] = {self.leaf.pin: "leaf", self.backup.pin: "backup"}
         if self.style is Style.CA:
@@ -448,11 +454,11 @@ class TestPKI:
         return self._pin_set(first)
 
     def _pin_set(self, first: dict[Pin, PinRole]) -> PinSet:
-        """Return the client's pin set.
+        """Return the client's pin set for two hosts.
 
         Args:
-            first: the pins for the first host. The second host gets pins of its honest chain and a
-                backup pin.
+            first: the pins of the host under test. The second host gets a pin of its honest chain,
+                and a backup pin.
         """
         second: dict[Pin, PinRole] = {self.second_leaf.pin: "leaf", self.backup.pin: "backup"}
         if self.style is Style.CA:
@@ -468,10 +474,10 @@ class TestPKI:
     def pinned_authorities(self, policy: HostPolicy) -> tuple[bytes, ...]:
         """Return the certificates (DER) of the lab's authorities that a policy pins.
 
-        If an authority and its issuer are both pinned, only the issuer is returned. As a trust
-        anchor, the lower one would add nothing. It would also hide attacks: a client would use its
-        own copy of the lower certificate, and so ignore a bad signature on the copy that a server
-        sends.
+        They are for clients that use them as trust anchors. If an authority and its issuer are both
+        pinned, only the issuer is returned, because the lower authority would hide attacks: a
+        client would use its own copy of the lower certificate, and so ignore a bad signature on the
+        copy that a server sends.
         """
         lab = (self.root, self.intermediate, self.second_intermediate)
         pinned = [authority for authority in lab if authority.pin in policy.live_pins]

@@ -53,10 +53,12 @@ if TYPE_CHECKING:
 class About:
     """The facts about a run that are not results: client, tools, times and trusted roots.
 
-    ``command`` is the client's command as the user wrote it. ``trusted_pem`` are the certificates
-    that the client was configured to trust. ``repeat`` is the number of runs of each case that the
-    user requested. ``bound`` is a share of the client's checks, such as 0.02: the run should show
-    that the client skips fewer. None if the user gave none.
+    Attributes:
+        command: the client's command as the user wrote it.
+        trusted_pem: the certificates that the client was configured to trust.
+        repeat: the number of runs of each case that the user requested.
+        bound: the share of skipped checks, such as 0.02, that the user wants to exclude by the run;
+            None if the user wants none.
     """
 
     command: tuple[str, ...] = ()
@@ -148,7 +150,7 @@ class Run:
     def controlled(self) -> bool:
         """True if the client accepted the honest server before the first and after the last case.
 
-        The honest server is the good control: without it, refusals prove nothing.
+        The test with the honest server is the good control: if it fails, refusals prove nothing.
         """
         controls = [result for result in self.results if result.case is CONTROL]
         return len(controls) == 2 and all(result.outcome is Outcome.RIGHT for result in controls)
@@ -169,20 +171,21 @@ def prove(  # noqa: PLR0913  # keywords, each of which is a setting of a run
 
     The good control is a case with an honest server, which every client must accept. If the first
     control fails, no case is run, because no verdict would prove anything. If the last control
-    fails, refusals are reported as undecided, and findings remain.
+    fails, refusals are reported as undecided, but findings remain.
 
     Args:
         lab: an open lab.
         client: the client under test.
         cases: the cases, in order.
         jobs: the number of cases that run at the same time.
-        repeat: the number of runs of each case, the controls included. With 1, a case is repeated
-            only if its verdict is not the expected one. With more, the worst of different outcomes
-            counts.
-        bound: a share of the client's checks, such as 0.02 for 2 %. Attacks are repeated until so
-            many were refused that, with 95 % confidence, the client skips a smaller share
+        repeat: the number of runs of each case, including the controls. If it is 1, a case is
+            repeated only if its verdict is not the expected one. If it is larger, and the outcomes
+            differ, the worst one counts.
+        bound: a share of the client's checks, such as 0.02 for 2 %. Attacks are repeated until the
+            number of refusals shows, with 95 % confidence, that the client skips a smaller share
             (``skip_bound``). None repeats nothing.
-        progress: called in this thread with each result, in order; not for repeated attacks.
+        progress: called in this thread with each result, in order; not for attacks that are
+            repeated because of ``bound``.
         now: the clock for the start and the end of the run.
 
     Returns:
@@ -239,8 +242,8 @@ def repeat_attacks(
 ) -> None:
     """Repeat attacks that the client refused, until enough are refused or one gets through.
 
-    Each round repeats the attacks that were refused every time, or as many of them as are needed.
-    If the number of refusals doesn't rise in a round, no further round follows.
+    Each round repeats the attacks that the client refused in every run so far, but not more than
+    are still needed. If a round adds no refusals, it is the last one.
 
     Args:
         results: the results of the cases. The result of a repeated attack is replaced: it has the
@@ -266,8 +269,8 @@ def _was_refused(result: Result) -> bool:
 def _joined(before: Result, again: Result) -> Result:
     """Return one result for an attack that was refused (``before``) and then repeated (``again``).
 
-    The result has the attempts of both. If the client did not refuse the repeated attack too, the
-    verdict is FLAKY.
+    The result has the attempts of both. If the client also refused the repeated attack, the verdict
+    stays. Otherwise the verdict is FLAKY.
     """
     attempts = before.attempts + again.attempts
     if again.outcome is Outcome.RIGHT:
@@ -279,10 +282,10 @@ def _joined(before: Result, again: Result) -> Result:
 def hostile_refusals(results: Iterable[Result]) -> int:
     """Return the number of attempts in which the client refused a connection with an attacker.
 
-    An attempt is one run of the client. It counts only once, even if the client refused several
-    connections in it, because the client may have checked only one of them. Attempts of wrong
-    results don't count, and neither do those of cases that the client need not refuse. So a client
-    that died or was stopped has refused nothing.
+    An attempt is one run of the client. It counts once, even if the client refused several
+    connections in it, because the client may have checked only one of them. Only attempts of right
+    results count, in cases that the client must refuse. So an attempt in which the client died or
+    was stopped does not count as a refusal.
     """
     return sum(
         any(map(_got_nothing, attempt.connections))
@@ -295,7 +298,8 @@ def hostile_refusals(results: Iterable[Result]) -> int:
 def _got_nothing(seen: Connection) -> bool:
     """Return True if an attacker showed a certificate on this connection, and got no data.
 
-    If client and server had no common TLS parameters, the attacker had no certificate to show.
+    Return False if client and server had no TLS parameters in common, because the attacker then
+    showed no certificate.
     """
     return seen.hostile and seen.hello is not None and not seen.said and not disagrees(seen.problem)
 
@@ -318,9 +322,9 @@ def skip_bound(refused: int) -> float:
 class Preconditions:
     """Checks the conditions that some cases have on the client, such as a clock that can be set.
 
-    A condition is checked by a control: a case with an honest server, which the client must accept.
-    Each condition is checked once, at the first case that has it, and the answer is stored. Use
-    several threads only after all conditions are checked.
+    Each condition is checked by running a control: a case with an honest server, which the client
+    must accept. The control is run once, when ``problem`` is first called for a case with the
+    condition, and its result is stored. Use several threads only after all conditions are checked.
     """
 
     def __init__(self, lab: Lab, client: ClientUnderTest) -> None:
@@ -350,7 +354,7 @@ class Preconditions:
     def _refused(self, control: Case) -> str:
         """Return the reason why the client did not accept the honest server of a control.
 
-        Empty if the client accepted it.
+        The result is empty if the client accepted it.
         """
         result = try_case(self._lab, self._client, control)
         if not result.attempts:
@@ -362,8 +366,8 @@ class Preconditions:
     def _clock_unset(self, moment: datetime) -> str:
         """Return the reason why the client's clock can't be set to a time; empty if it can be set.
 
-        The check is needed because a program that ignores libfaketime would judge the user's chains
-        at the wrong time. It could then refuse an attack only because of the dates.
+        The check is needed because some programs ignore libfaketime. Such a program would judge the
+        user's chains at the wrong time, and could refuse an attack only because of its dates.
         """
         control = try_case(self._lab, self._client, clock_control(self._lab.host, moment))
         if control.outcome is Outcome.RIGHT:
@@ -394,9 +398,9 @@ def try_case(
             the case is run again, up to ``ATTEMPTS`` times in total, because no finding should be
             based on one run.
         control: the result of the good control (the case with the honest server), if it was run. It
-            shows whether the client opens connections that it doesn't use, and whether the client
-            makes several requests itself. In the latter situation, a case that redirects the first
-            request is run again without the redirect, and the worse result counts.
+            shows whether the client opens connections that it doesn't use. It also shows whether
+            the client makes several requests itself: a case that redirects the first request is
+            then run again without the redirect, and the worse result counts.
 
     Returns:
         The result. A case that the lab can't serve is ``Outcome.NOT_RUN``, with the reason.
@@ -413,9 +417,13 @@ def try_case(
 
 
 def _worse(followed: Result, separate: Result) -> Result:
-    """Return the worse one of a case's results: with redirects, and with ``Case.separate``.
+    """Return the worse of two results of a case: with redirects, and with ``Case.separate``.
 
-    If both are right, the result has the attempts of both.
+    If both outcomes are equal, the result has the attempts of both.
+
+    Args:
+        followed: the result with redirects.
+        separate: the result without redirects, for a client that makes several requests itself.
     """
     if followed.outcome is separate.outcome:
         return replace(followed, attempts=followed.attempts + separate.attempts)
@@ -455,9 +463,9 @@ def _try_scenario(
 def _by_way(attempts: Sequence[Attempt], judgements: Sequence[Judgement]) -> str:
     """Return, as text, the verdict for each way in which the client reached the lab.
 
-    For example, ``(connect: REJECT, port: ACCEPT)`` is a client that refused the server through
-    the CONNECT proxy, and accepted it on a direct connection. Empty if the client used only one
-    way, or if its verdicts differ between two attempts in one way.
+    For example, ``(connect: REJECT, port: ACCEPT)`` means that the client refused the server
+    through the HTTP proxy, and accepted it on a direct connection. The text is empty if the client
+    used only one way, or if its verdicts in one way differ between attempts.
     """
     found: dict[str, set[str]] = {}
     for attempt, judgement in zip(attempts, judgements, strict=False):
@@ -508,11 +516,16 @@ def _judgements(
 
 
 def _enough(expect: Expect, judgements: list[Judgement], repeat: int) -> bool:
-    """Return True if a case needs no further attempt.
+    """Return True if a case needs no further attempt (run of the client).
 
     If ``repeat`` is 1, no further attempt is needed after a right verdict, after two equal verdicts
     in a row, or after ``ATTEMPTS`` attempts. If ``repeat`` is larger, the case needs ``repeat``
-    attempts. ``judgements`` has one judgement for each attempt so far.
+    attempts.
+
+    Args:
+        expect: the expected reaction of the client.
+        judgements: one judgement for each attempt so far.
+        repeat: the number of attempts that the user requested.
     """
     if repeat > 1 or not judgements:
         return len(judgements) >= repeat
@@ -526,9 +539,10 @@ def _enough(expect: Expect, judgements: list[Judgement], repeat: int) -> bool:
 def _attempt(case_server: CaseServer, client: ClientUnderTest, canary: str) -> Attempt:
     """Run a client once against a case, and return the evidence.
 
-    ``canary`` is the random text in the URL that the client gets. If the client is a program, the
-    thread that waits for its end also runs the case's servers, unless the case needs the lab's
-    thread or an event loop runs in this thread.
+    The lab's thread serves the case, or the thread of the caller does, which is faster. The
+    caller's thread does so if the client is a program, the case doesn't need the lab's thread, and
+    no event loop runs in the caller's thread. ``canary`` is the random text in the URL that the
+    client gets.
     """
     if not isinstance(client, (Command, EveryWay)) or case_server.needs_thread or _is_serving():
         target, run = case_server.open(), client.run

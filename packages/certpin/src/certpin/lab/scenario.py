@@ -73,9 +73,13 @@ PROXY_ADDRESS = "127.0.0.1"
 class AnswerContext:
     """The content for answers of the lab: its token, and the URLs to redirect to.
 
-    ``token`` is a random text: if a client prints it, the client has read an answer. The URLs lead
-    to the first host again (``same``), the second host, the first host in clear text (``plain``), a
-    host without pins, and another port.
+    Attributes:
+        token: a random text. If a client prints it, the client has read an answer.
+        same: the URL of a redirect to the first host.
+        second: the URL of a redirect to the second host.
+        plain: the URL of a redirect to the first host in clear text.
+        unpinned: the URL of a redirect to a host without pins.
+        other_port: the URL of a redirect to another port of the first host.
     """
 
     token: str
@@ -89,7 +93,7 @@ class AnswerContext:
     def alt_svc(self, step: ServerStep) -> str:
         """Return the value of the header ``Alt-Svc`` (RFC 7838), which offers HTTP/3 to the client.
 
-        Empty if the step (how the lab serves the connection) offers no HTTP/3.
+        The result is empty if the step (how the lab serves the connection) offers no HTTP/3.
         """
         return f'h3=":{self.http3_port}"; ma=86400' if step.offers_http3 else ""
 
@@ -184,8 +188,8 @@ class ServerStep:
         chain: the certificates as DER, exactly as sent, leaf first.
         key_pem: the key that signs the handshake. It need not be the key of the leaf.
         role: the server that the lab plays.
-        foreign: another host. If requests for this host arrive on the connection, the client did
-            not check the host's pins, and the requests count as leaked data.
+        foreign: a host that the client must not request on this connection, because it did not
+            check the pins of this host. Such requests count as leaked data. Empty for none.
         alpn: the protocols that the server speaks, best first; ``None`` for those of the lab.
         staple: an OCSP response (DER) for clients that ask for one; empty for none.
         offers_http3: True if answers invite the client to HTTP/3 (Alt-Svc).
@@ -219,12 +223,12 @@ class ServerStep:
     def private_key(self) -> PrivateKeyTypes:
         """The key of ``key_pem``.
 
-        An RSA key is not validated: the lab made it, or validated the user's key when it read it.
-        For a key of 8192 bits, that would take seconds.
+        An RSA key is not validated, because this takes seconds for a key of 8192 bits. It is valid
+        anyway: the lab made the key, or validated the user's key when it read it.
 
         Raises:
-            ValueError: it is no key.
-            cryptography.exceptions.UnsupportedAlgorithm: it is on an unknown curve.
+            ValueError: ``key_pem`` contains no key.
+            cryptography.exceptions.UnsupportedAlgorithm: the key is on an unknown curve.
         """
         return load_pem_private_key(self.key_pem, None, unsafe_skip_rsa_key_validation=True)
 
@@ -304,16 +308,18 @@ class Scenario:
         Args:
             steps: how the lab serves the connections, in order. The last step repeats.
             second: the steps of the second host.
-            canary_only: True if the client's data counts only if it contains the canary, the random
-                text in the URL that the client was given.
+            canary_only: True if data that an attacker received counts only if it contains the
+                canary, the random text in the URL that the client was given.
         """
         return cls(steps, second, canary_only)
 
     @classmethod
     def legitimate(cls, identity: Identity, *appended: Any) -> Self:
-        """Return a scenario without an attack: one honest server with this chain and key.
+        """Return a scenario without an attack: one honest server with a chain and key.
 
-        The certificates ``appended`` are sent after the chain.
+        Args:
+            identity: the chain and the key.
+            appended: certificates that are sent after the chain.
         """
         return cls.of(ServerStep.of(identity, *appended, role=Role.HONEST))
 
@@ -321,8 +327,8 @@ class Scenario:
     def attacks(self) -> bool:
         """True if data of the client can reach an attacker or an unpinned host.
 
-        Also True if an honest server invites the client to leave the checked connection
-        (``lures``), or if the proxy is hostile (``proxy_status``).
+        The value is also True if an honest server invites the client to an attack, such as by a
+        redirect to another host (``lures``), or if the proxy is hostile (``proxy_status``).
         """
         invited = self.lures or self.proxy_status > 0
         return invited or any(step.role is not Role.HONEST for step in self.steps)
@@ -355,8 +361,8 @@ def fit(scenario: Scenario, *, tls: str = "", client_certificates: bool = False)
 
     Args:
         scenario: the scenario of a case.
-        tls: the only TLS version, ``1.2`` or ``1.3``; empty for both. Steps that set a TLS version
-            keep it, and QUIC is always TLS 1.3.
+        tls: the only TLS version, ``1.2`` or ``1.3``; empty for both. Steps that already set a TLS
+            version keep it, and QUIC always uses TLS 1.3.
         client_certificates: True if honest servers require a client certificate. The good control,
             a case with an honest server, then proves that the client has one.
 

@@ -40,9 +40,9 @@ _IN_WORKING_FOLDER = {"curl", "wget"}
 class Target:
     """One case as the client gets it: where to connect, which roots to trust, which pins to check.
 
-    The lab listens on ``port`` of ``address``, for a client that connects to it directly, and is a
-    CONNECT and SOCKS5 proxy at ``proxy``. ``url`` contains the canary, a random text: if it arrives
-    at the lab, the client sent its request. The URL has no port. A client that uses no proxy takes
+    The lab listens on ``port`` of ``address`` for direct connections, and its HTTP (CONNECT) and
+    SOCKS5 proxy at ``proxy``. ``url`` contains the canary, a random text: if the canary arrives at
+    the lab, the client sent its request. This URL has no port. A client that uses no proxy takes
     the URLs of ``direct``, which have the lab's port.
     """
 
@@ -75,13 +75,13 @@ class Target:
     def pin(self) -> str:
         """The pin of the honest server's key, or of its issuer's key: ``sha256/…``.
 
-        It is for clients that get keys or a certificate to accept instead of a pin file. The
-        attributes ``backup``, ``second_pin``, ``second_backup``, ``certificate`` and
-        ``fingerprint`` are for the same clients.
+        This attribute is for clients without a pin file: they get the keys to accept, or a
+        certificate. So are ``backup``, ``second_pin``, ``second_backup``, ``certificate`` and
+        ``fingerprint``.
 
         Raises:
             CannotServeError: the case has a compromised key, or requires Certificate Transparency.
-                A client without a pin file gets no information about this.
+                Only a client with a pin file gets this information.
         """
         return self._without_compromised(self.accepted)[0]
 
@@ -197,7 +197,7 @@ class Target:
     def anchors(self) -> Path:
         """The path of a PEM file with the authorities that are pinned for ``host``.
 
-        It is for clients that are pinned by their trust anchors: they trust only these authorities.
+        It is for clients that can't check pins, and trust only these authorities instead.
 
         Raises:
             CannotServeError: no authority is pinned, or the pins mark a key as compromised.
@@ -208,7 +208,7 @@ class Target:
     def second_anchors(self) -> Path:
         """The path of a PEM file with the authorities that are pinned for the second host.
 
-        It is for clients that are pinned by their trust anchors.
+        It is for clients that can't check pins, and trust only these authorities instead.
         """
         return self._anchors_of(self.second_host)
 
@@ -245,9 +245,12 @@ class Exports:
         self._written: dict[str, Path] = {}
 
     def path(self, name: str) -> Path:
-        """Write the pins in a format of ``certpin export``, and return the path of the main file.
+        """Return the path of the main file with the pins in a format of ``certpin export``.
 
-        Other files of the format are written beside it.
+        The first call for a format writes the file, and the other files of the format beside it.
+
+        Args:
+            name: the name of the format, such as ``json``.
 
         Raises:
             CannotServeError: the format can't express these pins.
@@ -262,7 +265,7 @@ class Exports:
     def anchors(self, host: str) -> Path:
         """Write the pinned authorities of a host as a PEM file, and return its path.
 
-        The file is for a client that is pinned by its trust anchors only.
+        The file is for a client that checks no pins, and trusts only these authorities instead.
 
         Raises:
             CannotServeError: no authority is pinned for this host.
@@ -310,10 +313,10 @@ class Exports:
     def _fitting(self, chosen: Format) -> PinSet:
         """Return the client's pins, adapted to what a format can express.
 
-        A format for one host gets only the pins of the host under test. The lab's pins name no
-        trust anchors, so they are added if the format needs them. A format that can't contain pins
-        gets the root of the honest server as trust anchor. A format of a platform that compares
-        only the leaf with pins gets the pinned authorities as trust anchors.
+        A format for one host gets only the pins of the host under test. The lab's pins have no
+        trust anchors, but some formats need them. A format that can't contain pins gets the root of
+        the honest server as trust anchor. A format of a platform that compares pins only with the
+        leaf gets the pinned authorities as trust anchors.
 
         Raises:
             CannotServeError: the client has no pins.

@@ -147,7 +147,7 @@ class Mitm(Target):
 
     @classmethod
     def of(cls, case_server: CaseServer) -> Mitm:
-        """Start the attack of a case, and return it. A call of ``seen`` stops it.
+        """Start the attack of a case, and return it. Read its evidence (``seen``) to stop it.
 
         Raises:
             CannotServeError: the case can't be served on this machine.
@@ -190,9 +190,9 @@ class UnusedAttackError(AssertionError):
 class Attack:
     """One case of the lab as a fixture of pytest. Call it once, with a client.
 
-    The call raises an ``AssertionError`` if the outcome is wrong. A client is a function that takes
-    a ``Target``, or a ``Command`` of ``certpin.lab.client``. A function refuses a server by raising
-    any exception.
+    A client is a function that takes a ``Target``, or a ``Command`` of ``certpin.lab.client``. A
+    function refuses the server by raising any exception. If the client's reaction is wrong, the
+    call raises an ``AssertionError``, so that the test fails.
     """
 
     def __init__(

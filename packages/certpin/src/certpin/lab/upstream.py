@@ -37,8 +37,10 @@ if TYPE_CHECKING:
 class Upstream:
     """The user's real server: its address, its chain, and the pins that the client has for it.
 
-    ``roots`` is PEM of the roots that the client trusts for this server. The client also trusts R2,
-    the root of the lab's attacker. ``options`` are those of the command line that chose the server.
+    Attributes:
+        roots: the roots that the client trusts for this server, as PEM. The client also trusts R2,
+            the root of the lab's attacker.
+        options: the options of the command line with which the user chose the server, for ``fix``.
     """
 
     address: tuple[str, int]
@@ -104,7 +106,10 @@ def find_upstream(
 
 
 def _server(host: str, policy: HostPolicy) -> str:
-    """Return the address of the host's first server in the pin file, or else the host's name."""
+    """Return the address of the first server for a host in the pin file, or else the host's name.
+
+    ``policy`` is the policy of the host in the pin file.
+    """
     for name, server in served_at(policy):
         if name == host:
             return server.address_text(HostPattern("", host)) or host
@@ -114,7 +119,8 @@ def _server(host: str, policy: HostPolicy) -> str:
 class UpstreamAuthorities(Authorities):
     """The authorities of a run in which the lab relays to the user's real server.
 
-    The lab has only the keys of the attackers' authorities, and not those of the real server's.
+    The lab has the private keys of the attackers' authorities, but not those of the authorities
+    that certified the real server.
     """
 
     def __init__(self, now: datetime, upstream: Upstream) -> None:

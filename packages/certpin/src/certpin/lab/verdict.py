@@ -1,8 +1,8 @@
 """The evidence of a case, and the verdict on it: how the client reacted, and if that is right.
 
-A finished handshake is not acceptance: in TLS 1.3, a client that checks the chain after its
-Finished message can only refuse later. The verdict is based on the data that the client sent, and
-on its exit status.
+A finished handshake does not show that the client accepted the server: in TLS 1.3, a client that
+checks the chain only after it has sent its Finished message still can refuse. So the verdict is
+based on the data that the client sent, and on its exit status.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Connection:
         """True if the client's data on this connection leaks.
 
         This is so if the server is not honest, if the client has sent data in clear text, or if it
-        has sent data for a second host that must not arrive on this connection (``astray``).
+        has sent data for a second host, which must not arrive on this connection (``astray``).
         """
         return bool(self.clear or self.astray) or (
             self.step is not None and self.step.role is not Role.HONEST
@@ -131,8 +131,9 @@ class ProxyHead:
 class Ending:
     """How a run of the client ended.
 
-    ``status`` is its exit status: 0 for success, negative for the signal that killed it, ``None``
-    if it was stopped or did not start (``problem`` gives the reason).
+    ``status`` is the client's exit status: 0 for success, negative for the signal that killed it.
+    It is ``None`` if the lab stopped the client, or the client did not start. ``problem`` then
+    gives the reason.
     """
 
     status: int | None
@@ -207,10 +208,13 @@ NEEDS_ATTENTION = frozenset({Outcome.WRONG, Outcome.WARNING, Outcome.UNDECIDED})
 class Judgement:
     """A verdict on one or several runs of a client, and the reason for it.
 
-    ``verdict`` is ``None`` if the client never reached the attack. If ``caution`` is True, a right
-    outcome becomes a warning: the client sent no data to the attacker, but presented its client
-    certificate. If ``unshown`` is True, the client saw no certificate, because it and the server
-    have no TLS parameters in common.
+    Attributes:
+        verdict: the verdict; ``None`` if the client never reached the attack.
+        why: the reason for the verdict.
+        caution: True if the client sent no data to the attacker, but presented its client
+            certificate. A right outcome then becomes a warning.
+        unshown: True if the client saw no certificate, because client and server had no TLS
+            parameters in common.
     """
 
     verdict: Verdict | None
@@ -222,8 +226,8 @@ class Judgement:
 def judge(attempt: Attempt) -> Judgement:
     """Return the verdict on one run of the client against a case, from its evidence.
 
-    A refusal doesn't count if the attack may have met a connection on which the client made no
-    request (``_unused``).
+    A refusal does not count if it is unproven: the attack may have met a connection on which the
+    client made no request, and so decided nothing (see ``_unused``).
     """
     judgement = judge_connections(attempt)
     if judgement.verdict is not Verdict.REJECT:
@@ -232,11 +236,11 @@ def judge(attempt: Attempt) -> Judgement:
 
 
 def judge_connections(attempt: Attempt) -> Judgement:
-    """Return the verdict on one run of the client, without the check for unused connections.
+    """Return the verdict on one run of the client, without the check for unproven refusals.
 
-    ``judge`` adds this check (``_unused``). It can't be made for an app on a device: an app has no
-    exit status, and connects for other purposes too, so a connection that it closed and a later one
-    may belong to different requests.
+    ``judge`` adds this check. An app on a device is judged without it, because the lab can't know
+    which connections belong to the same request: an app has no exit status, and connects for other
+    purposes too.
     """
     ending = attempt.ending
     met = [
@@ -271,9 +275,10 @@ def judge_connections(attempt: Attempt) -> Judgement:
 def is_judged(scenario: Scenario, seen: Connection) -> bool:
     """Return True if the verdict is based on this connection.
 
-    If the scenario has an attack, these are the connections on which data can leak (``exposed``).
-    Otherwise, they are also those to the host under test, and not those to the honest second host,
-    which show nothing about it.
+    In a scenario with an attack, the verdict is based on the connections on which data can leak
+    (``exposed``). In a scenario without an attack, it is also based on the connections to the host
+    under test. Connections to an honest second host never count, because they show nothing about
+    the host under test.
     """
     return seen.exposed or (not scenario.attacks and seen.step in scenario.first)
 
@@ -281,17 +286,17 @@ def is_judged(scenario: Scenario, seen: Connection) -> bool:
 def _unused(attempt: Attempt) -> Judgement | None:
     """Return the judgement that replaces an unproven refusal; None if the refusal counts.
 
-    A refusal is unproven if the attack may have met a probe, which is a connection without a
-    request. The client decides nothing on a probe, so an attack that meets one tests nothing. This
-    can happen only if the host under test has honest steps beside the attack. If the first step is
-    honest, a refusal is also unproven if the client sent nothing to this server before the attack.
+    A refusal can be unproven only if the host under test has honest steps beside the attack. Then
+    it is unproven in two situations.
 
-    A client that refuses after the handshake, and then repeats its request, also leaves a
-    connection without a request. It counts as a refusal if the client opens no other such
-    connection, neither in this run nor in the good control.
+    First, the first step is honest, but the client sent no data to this server before the attack.
 
-    If a client with probes made its request before the attack, and reports success, only an alert
-    to an attacker counts as a refusal.
+    Second, the attack may have met a probe, which is a connection without a request. The client
+    decides nothing on a probe, so an attack that meets one tests nothing. This is assumed if all of
+    the following is true: the client opened probes, in this run or in the good control; it reported
+    success; it ended an attacked connection silently (``_is_silent``); and it sent a request to an
+    honest server. If it ended another attacked connection visibly, only a request after the silent
+    one counts.
     """
     steps = attempt.scenario.first
     if all(step.role is not Role.HONEST for step in steps):
@@ -347,15 +352,20 @@ def _is_probe(seen: Connection) -> bool:
 
 
 def _is_silent(seen: Connection) -> bool:
-    """Return True if the client neither used nor visibly refused a connection with an attacker."""
+    """Return True if a connection with an attacker has neither data nor a visible refusal.
+
+    A refusal is visible if the client sent an alert, or if client and server had no TLS parameters
+    in common.
+    """
     return not (seen.clear or seen.data or seen.alert or disagrees(seen.problem))
 
 
 def _unproxied(attempt: Attempt) -> str:
     """Return the reason why the client got no tunnel from the TLS proxy of a scenario.
 
-    Empty if the client requested a tunnel, or began TLS with a hostile proxy. Also empty if the
-    scenario has no TLS proxy, or the client made no connection.
+    The reason is empty if the client requested a tunnel from an honest proxy, or began TLS with a
+    hostile one. It is also empty if the scenario has no TLS proxy, or the client made no
+    connection.
     """
     proxy = attempt.scenario.tls_proxy
     if proxy is None or not attempt.connections:
@@ -374,9 +384,9 @@ def _unproxied(attempt: Attempt) -> str:
 def _unoffered(attempt: Attempt) -> str:
     """Return a sentence if the client did not begin with ECH, in a scenario that rejects ECH.
 
-    Empty if the client offered ECH first, or made no connection. The order matters: a client that
-    begins without ECH doesn't always use it, so that a later connection without ECH doesn't show
-    that the client gave it up because of the rejection.
+    The sentence is empty if the client offered ECH on its first connection, or made no connection.
+    The first connection decides: if a client begins without ECH, it doesn't always use ECH. A later
+    connection without ECH then doesn't show that the client gave ECH up because of the rejection.
     """
     rejecting = attempt.scenario.ech
     if not rejecting or not attempt.connections:
@@ -387,10 +397,10 @@ def _unoffered(attempt: Attempt) -> str:
 
 
 def _unspelled(attempt: Attempt) -> str:
-    """Return a sentence that the client refused the spelling of the host; empty if it didn't.
+    """Return a sentence if the client refused the host because of its spelling; empty if it didn't.
 
-    Call this only if the client made no connection. Empty if the case doesn't allow this refusal,
-    or the client was stopped or reported success.
+    Call this only if the client made no connection. It counts as a refusal of the spelling if the
+    case allows this, and the client ended by itself and reported an error.
     """
     ending = attempt.ending
     if not attempt.scenario.odd_host or ending.broken or ending.content:
@@ -401,11 +411,13 @@ def _unspelled(attempt: Attempt) -> str:
 def _missed(attempt: Attempt, met: Sequence[Connection], judged: Sequence[Connection]) -> str:
     """Return the reason why a run has no connection that can be judged; empty if it has one.
 
-    If the case is about two requests, of which only one has the canary (``canary_only``), both
-    must have arrived.
+    Some cases are about two requests, of which only one has the canary (``canary_only``). In such a
+    case, both requests must have arrived.
 
-    ``met`` are the connections on which the client began to speak, and ``judged`` those on which
-    the verdict is based.
+    Args:
+        attempt: the evidence of the run.
+        met: the connections on which the client began to speak.
+        judged: the connections on which the verdict is based.
     """
     if not judged and not attempt.scenario.attacks:
         return "the client never called the host of this case"
@@ -423,9 +435,13 @@ def _missed(attempt: Attempt, met: Sequence[Connection], judged: Sequence[Connec
 def _lured(scenario: Scenario, met: Sequence[Connection]) -> bool:
     """Return True if an honest server invited the client to the attack.
 
-    If the attack is a redirect, the client must have requested the URL that redirects. If the
-    attack is to share the first host's connection, the client must have called the second host on
-    another connection. ``met`` are the connections on which the client began to speak.
+    If the attack is a redirect or an offer of HTTP/3, the client must have sent a request to the
+    server that makes it. If the client is invited to send requests for the second host on the first
+    host's connection, it must have called the second host on another connection.
+
+    Args:
+        scenario: the scenario of the case.
+        met: the connections on which the client began to speak.
     """
     if any(step.foreign for step in scenario.first):
         return any(connection.step in scenario.second for connection in met)
@@ -435,9 +451,8 @@ def _lured(scenario: Scenario, met: Sequence[Connection]) -> bool:
 def _with_http3(scenario: Scenario, met: Sequence[Connection], judged: Judgement) -> Judgement:
     """Return a judgement with a note that says if the client used the HTTP/3 of an honest server.
 
-    If the client refused and did not try HTTP/3, the new judgement has no verdict, because the
-    client may be one that follows no redirects. If the scenario offers no HTTP/3, or has an attack,
-    the judgement is unchanged.
+    If the client refused, and did not try HTTP/3, the new judgement has no verdict, because HTTP/3
+    was not tested. If the scenario offers no HTTP/3, or has an attack, the judgement is unchanged.
 
     Args:
         scenario: the scenario of the case.
@@ -458,7 +473,7 @@ def _with_http3(scenario: Scenario, met: Sequence[Connection], judged: Judgement
 def list_use(scenario: Scenario) -> str:
     """Return a phrase that says if the client fetched the list of revoked certificates (CRL).
 
-    Empty if the server's certificate names no list.
+    The result is empty if the server's certificate names no list.
     """
     if not scenario.crl:
         return ""
@@ -492,8 +507,13 @@ def _weigh(attempt: Attempt, judged: Sequence[Connection]) -> Judgement:
 def _gave(attempt: Attempt, judged: Sequence[Connection]) -> str:
     """Return a description of the data that the client sent on the judged connections.
 
-    Empty if the client sent no data. If the lab did not see the data, but the client's output has
-    an answer of the lab, the description says so: the client must have sent a request.
+    The description is empty if the client sent no data. If the lab saw no data, but the client's
+    output contains the lab's answer, the client must have sent a request: the description is then
+    about this output.
+
+    Args:
+        attempt: the evidence of the run.
+        judged: the connections on which the verdict is based.
     """
     passed = _passed(attempt, judged)
     if passed:
@@ -516,9 +536,9 @@ def _gave(attempt: Attempt, judged: Sequence[Connection]) -> str:
 def _believed(attempt: Attempt) -> str:
     """Return a description of how the client showed that it accepted the lab's answer.
 
-    Empty if it didn't. A client that prints the random token of the answer has accepted the answer.
-    But if the proxy answered, only a client that reports success has accepted the answer, because
-    an error message may quote a proxy's answer.
+    The description is empty if the client didn't show this. Usually, a client shows it by printing
+    the random token of the answer. If the proxy gave the answer, the client shows it only by
+    reporting success, because an error message may quote a proxy's answer.
     """
     if attempt.scenario.proxy_status:
         content = attempt.ending.content
@@ -531,9 +551,9 @@ def _believed(attempt: Attempt) -> str:
 def _passed(attempt: Attempt, judged: Sequence[Connection]) -> str:
     """Return a description of the data that the client sent to a real server; empty if none.
 
-    The lab only sees the TLS records of such a connection. If they are unclear, a client that
-    reports success counts as one that sent data. ``judged`` are the connections on which the
-    verdict is based.
+    The lab sees only the TLS records of such a connection. If the records don't show whether the
+    client sent data, a client that reports success counts as one that did. ``judged`` are the
+    connections on which the verdict is based.
     """
     if any(connection.passed for connection in judged):
         return "the client's data went to the real server"
@@ -611,16 +631,16 @@ def settle(
 ) -> tuple[Judgement, Outcome]:
     """Return one judgement for all attempts at a case, and its outcome, such as right or wrong.
 
-    An attack that got through in one attempt is a finding, even if other attempts refused it. If
-    the client must accept the server, but saw no certificate in any attempt, the outcome is
-    NOT_RUN, because the client has refused nothing.
+    If the attack got through in one attempt, this is a finding, even if the client refused it in
+    others. If the client must accept the server, but saw no certificate in any attempt, the outcome
+    is NOT_RUN, because the client could refuse nothing.
 
     Args:
         expect: how the client should react.
         judgements: the judgement of each attempt.
         repeated: True if the user asked for several attempts: the worst of their outcomes counts.
-            False if the lab tried again because of an unexpected result: then attempts with
-            different verdicts leave the case undecided, unless an attack got through.
+            False if the lab tried again because of an unexpected result: if the verdicts then
+            differ, the case is undecided, unless an attack got through.
     """
     judgement = agree(judgements)
     if expect is Expect.ACCEPT and all(single.unshown for single in judgements):

@@ -1,11 +1,13 @@
 """``certpin prove --warm``: run a Python client in forks of one process that has its modules.
 
-A Python client mostly spends its time importing. The process (``certpin.lab.zygote``) runs in the
-client's Python and imports the installed modules that the client imports. Modules of the client's
-own folder are imported in each fork, because their code may depend on the case. If a case moves the
-client's clock, or has its own trust anchors, the program is started without this process, because
-libfaketime is loaded when a program starts, and a module may read the trust anchors when it is
-imported.
+A Python client spends most of its time on imports. So one process (``certpin.lab.zygote``) runs in
+the client's Python, and imports the installed modules that the client imports. Each run of the
+client is a fork of this process. Modules of the client's own folder are imported only in the fork,
+because their code may depend on the case.
+
+In two situations the client is started as a new program instead: if a case moves the client's
+clock, because libfaketime is loaded when a program starts; and if a case has its own trust anchors,
+because a module may read the trust anchors when it is imported.
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ _NO_RESULT = "the process that forks the client ended"
 
 @dataclass(frozen=True)
 class WarmCommand(Command):
-    """A Python client that runs in forks of one process, which has imported its modules.
+    """A Python client that runs in forks of one process, which has imported the client's modules.
 
     Raises:
         LabError: the command does not begin with Python, or has no script; or this system can't
@@ -70,8 +72,14 @@ class WarmCommand(Command):
     def start(self, words: list[str], target: Target, output: BinaryIO, wait: Wait) -> Ending:
         """Run the client once, in a fork of the process with its modules, and return how it ended.
 
-        If the case moves the clock or has its own trust anchors, start the client as a new program
-        instead.
+        If the case moves the clock or has its own trust anchors, the client is started as a new
+        program instead.
+
+        Args:
+            words: the program and its arguments, without placeholders.
+            target: the case.
+            output: the file for the client's output and errors.
+            wait: a function that waits for the client.
         """
         options, client = split_command(tuple(words))
         if target.clock or target.time:

@@ -84,7 +84,8 @@ def main(descriptor: int, client: list[str]) -> None:
 def _receive(control: socket.socket) -> tuple[int, int] | None:
     """Return the two descriptors that the lab sends for a run; None if the lab has ended.
 
-    They are the file for the client's output, and the socket for the run's request and result.
+    The first is the file for the client's output, and the second the socket for the request and the
+    result of the run.
     """
     descriptors = array.array("i")
     data, ancillary, _, _ = control.recvmsg(
@@ -141,7 +142,8 @@ def _read(run: socket.socket, size: int) -> bytes:
 def _wait(pid: int, run: socket.socket, patience: float) -> bool:
     """Wait for the client. Return True if it ended in time.
 
-    Return False after ``patience`` seconds, or if the lab closed the socket.
+    Return False after ``patience`` seconds, or if the lab closed its side of the socket ``run``.
+    ``pid`` is the process ID of the client.
     """
     end = time.monotonic() + patience
     try:
@@ -204,9 +206,9 @@ def _print_exception(kind: type[BaseException], exc: BaseException, trace: Any) 
 
 
 def _import(names: Iterable[str]) -> None:
-    """Import modules. Skip a module that raises an exception: the client gets the same error.
+    """Import modules. Skip a module that raises an exception: the client will get the same error.
 
-    Exit if a module has started a thread, because a fork would lack it.
+    Exit if a module has started a thread, because a fork doesn't have the threads of this process.
     """
     for name in sorted(names):
         try:
@@ -221,9 +223,14 @@ def _import(names: Iterable[str]) -> None:
 def _leave_names(shared: mmap.mmap, known: frozenset[str]) -> None:
     """Write the names of the modules that this client has imported into the shared memory.
 
-    The names in ``known``, of modules imported before the fork, are left out. Do nothing if the
-    client has other threads: one of the modules may have started them, and a fork would lack them.
-    If two clients end at the same time, they may damage the text, which is then ignored.
+    The process that forks the clients imports these modules before the next fork. So nothing is
+    written if this client has other threads: one of the modules may have started them, and they
+    would be missing in a fork. If two clients end at the same time, they may damage the text, which
+    is then ignored.
+
+    Args:
+        shared: the memory that the client shares with the process that forks the clients.
+        known: the names of the modules that were imported before the fork. They are left out.
     """
     names = json.dumps(sorted(set(sys.modules) - known)).encode()
     if threading.active_count() == 1 and _LENGTH.size + len(names) <= _SHARED:
@@ -242,17 +249,18 @@ def _left_names(shared: mmap.mmap) -> list[str]:
 
 
 def _is_installed(name: str) -> bool:
-    """Return True if a module is not imported yet, and is not from the client's own folder.
+    """Return True if this process should import a module for its forks.
 
-    Code of the client's own folder may depend on the case.
+    It should if the module is not imported yet, and is not from the client's own folder. The code
+    of the client's own modules may depend on the case.
     """
     return name not in sys.modules and _own_file(name.partition(".")[0]) is None
 
 
 def _find_modules_as_the_client_does(client: list[str]) -> None:
-    """Change the search path so that modules are found in the client's folder.
+    """Change the search path of modules to that of the client, which contains the client's folder.
 
-    By default, Python would search in the folder of this file.
+    By default, Python would search in the folder of this file instead.
     """
     if sys.flags.isolated or getattr(sys.flags, "safe_path", False):
         return
@@ -283,7 +291,10 @@ def _installed_imports(client: list[str]) -> set[str]:
 
 
 def _source(client: list[str]) -> tuple[str, str]:
-    """Return the source text of the client's module ``__main__``, and the name of its package."""
+    """Return the source text of the module that the client runs as ``__main__``, and its package.
+
+    The package is the name of the package that contains the module.
+    """
     if client[0] == "-c":
         return client[1], ""
     if client[0] != "-m":
@@ -304,7 +315,7 @@ def _text(path: Path) -> str:
 
 
 def _imports(source: str, package: str) -> set[str]:
-    """Return the names of modules that a source text can import outside of functions.
+    """Return the names that a source text imports outside of functions, and that can be modules.
 
     ``package`` is the name of the source's package, for relative imports.
     """
@@ -328,7 +339,10 @@ def _imports(source: str, package: str) -> set[str]:
 
 
 def _own_file(name: str) -> Path | None:
-    """Return the path of a module in the client's own folder; None for any other module."""
+    """Return the path of a module in the client's own folder; None for any other module.
+
+    ``name`` is the full name of the module.
+    """
     path = Path(sys.path[0]).resolve().joinpath(*name.split(".")) if name else Path()
     for candidate in (path.with_name(f"{path.name}.py"), path / "__init__.py") if name else ():
         if candidate.is_file() and not _INSTALLED & set(candidate.parts):

@@ -27,8 +27,8 @@ def _leaf_appended(pki: TestPKI) -> Scenario:
 def _intermediate_appended(pki: TestPKI) -> Scenario:
     """Return a scenario in which the server sends a forged chain, and the real issuers after it.
 
-    The forged chain ends at R2, an attacker's root that clients trust. The intermediate in it has
-    the name and the key identifier of the real intermediate.
+    The forged chain ends at R2, an attacker's root that clients trust. Its intermediate has the
+    name and the key identifier of the real intermediate, but another key.
     """
     leaf, *issuers = pki.real_chain
     if not issuers:
@@ -50,12 +50,12 @@ def _non_ca_switch_last(pki: TestPKI) -> Scenario:
 
 
 def _switch(pki: TestPKI) -> tuple[Identity, x509.Certificate, tuple[x509.Certificate, ...]]:
-    """Return a forged leaf, its issuer J, and the chain of a certificate with J's name and key.
+    """Return a forged leaf, its issuer J, and a pinned chain with a leaf of J's name and key.
 
-    J is below R2, an attacker's root that clients trust, and issued the forged leaf for the host.
-    The certificate with J's name and key is below the pinned root R. It is a leaf: it must not
-    issue certificates. A verifier that doesn't check this builds a path from the forged leaf over
-    this certificate to R.
+    J is an intermediate below R2, an attacker's root that clients trust. J issued the forged leaf
+    for the host. The pinned chain is below the root R, which clients pin. Its first certificate has
+    J's name and key, but is a leaf, and so must not issue certificates. A verifier that doesn't
+    check this mistakes that certificate for the issuer of the forged leaf, and finds a path to R.
     """
     attacker = pki.rogue.intermediate(_ATTACKER)
     switch = pki.intermediate.issue(_ATTACKER, key=attacker.key)
@@ -65,9 +65,10 @@ def _switch(pki: TestPKI) -> tuple[Identity, x509.Certificate, tuple[x509.Certif
 def _pathlen_split(pki: TestPKI) -> Scenario:
     """Return a scenario with a forged leaf that has two possible issuers of the same name and key.
 
-    One is R2, an attacker's root that clients trust. The other is a certificate below the pinned
-    root R with the name and key of R2. The intermediate C issued it, but has the path length 0,
-    with which it must not issue certificates of authorities.
+    One is R2, an attacker's root that clients trust. The other is a certificate with the name and
+    key of R2 that the intermediate C issued. C is below the root R, which clients pin. But C has
+    the path length 0: it must not issue CA certificates. So the path over C is invalid, and a
+    client must not count its pins.
     """
     no_more = x509.BasicConstraints(ca=True, path_length=0)
     last = change_intermediate(

@@ -1,7 +1,7 @@
 """Cases in which only some connections of a client are attacked, and the others are honest.
 
-The attacked connection is the n-th one, one with another ClientHello than the first, or one to
-another port.
+The attacked connection is the n-th one, one whose ClientHello differs from that of the first
+connection, or one to another port.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ _NUMBERS = {2: "second", 3: "third", 4: "fourth", 5: "fifth", 6: "sixth"}
 def _only(number: int, answer: Answer) -> Callable[[TestPKI], Scenario]:
     """Return a function that builds a scenario in which only connection ``number`` is attacked.
 
-    ``answer`` is the answer of the honest server on the earlier connections. If it redirects to the
-    same host, a client that follows redirects reaches the attacked connection. ``Answer.OK`` is for
-    a client that makes each request itself.
+    Args:
+        number: the number of the attacked connection, from 1.
+        answer: how the honest server answers on the connections before it. A redirect to the same
+            host leads a client that follows redirects to the attacked connection. ``Answer.OK`` is
+            for a client that makes several requests itself.
     """
 
     def scenario(pki: TestPKI) -> Scenario:

@@ -61,8 +61,8 @@ def _too_long(pki: TestPKI) -> Scenario:
 def _other_names_only(pki: TestPKI) -> Scenario:
     """Return a scenario with a leaf from an issuer that is allowed to issue only for other hosts.
 
-    The issuer's name constraints permit other DNS names and other IP addresses, because the host
-    under test may be an address.
+    The issuer's name constraints permit other DNS names and other IP addresses. Both are needed,
+    because the host under test can be a name or an address.
     """
     return _below(
         pki, pki.root.intermediate("Intermediate for other names", change=_limit(*_OTHERS))
@@ -72,8 +72,8 @@ def _other_names_only(pki: TestPKI) -> Scenario:
 def _widened(pki: TestPKI) -> Scenario:
     """Return a scenario with two intermediates: the upper excludes the host, the lower permits it.
 
-    The host stays excluded, because the name constraints of a path are intersected (RFC 5280
-    section 6.1.4 (g)).
+    A client must refuse the host, because a certificate must satisfy the name constraints of all
+    authorities above it (RFC 5280 section 6.1.4 (g)).
     """
     upper = pki.root.intermediate("Intermediate for other names, above", change=_limit(*_OTHERS))
     lower = upper.intermediate("Intermediate that widens", change=_limit(_permits(pki.host)))
@@ -83,7 +83,8 @@ def _widened(pki: TestPKI) -> Scenario:
 def _limit(*permitted: x509.GeneralName) -> Change:
     """Return a function that adds critical name constraints to the builder of a CA certificate.
 
-    They permit only the names ``permitted`` in the certificates below this CA certificate.
+    The names in ``permitted`` are the only ones that certificates below this CA certificate are
+    allowed to have.
     """
     constraints = x509.NameConstraints(permitted, excluded_subtrees=None)
     return lambda builder: builder.add_extension(constraints, critical=True)

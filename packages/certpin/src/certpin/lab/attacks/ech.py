@@ -1,9 +1,10 @@
 """Cases of Encrypted ClientHello (ECH): the server rejects ECH, and the client connects again.
 
 The lab gives the client an ECH configuration for which the server has no key. So the server uses
-the outer ClientHello and offers no other configuration: the client may then connect again without
-ECH, if the certificate for the public name was valid (RFC 9849 sections 6.1.6 and 6.1.7). The name
-of the host is then in clear text, and the client has to verify the host as always.
+the outer ClientHello, and offers no other configuration. If the certificate for the public name was
+valid, the client is then allowed to connect again without ECH (RFC 9849 sections 6.1.6 and 6.1.7).
+On this second connection the name of the host is in clear text, and the client has to verify the
+host as always.
 """
 
 from __future__ import annotations

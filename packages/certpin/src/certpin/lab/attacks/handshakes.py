@@ -36,8 +36,8 @@ def _no_alpn(pki: TestPKI) -> Scenario:
 def _interrupted(opening: Opening) -> Callable[[TestPKI], Scenario]:
     """Return a function that builds a scenario in which the server ends each handshake early.
 
-    ``opening`` is the kind of end, such as a TCP reset. A client that then continues in clear text
-    leaks its data to the port of the lab, or through its proxy to port 80 of the host.
+    ``opening`` is how the server ends it, such as by a TCP reset. The attack succeeds if the client
+    then repeats its request without TLS.
     """
     return lambda _: Scenario.of(ServerStep((), b"", opening=opening))
 

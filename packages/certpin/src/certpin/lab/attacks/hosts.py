@@ -36,9 +36,10 @@ def _unicode_host(pki: TestPKI) -> Scenario:
 
 
 def _spelled(change: Callable[[str], str]) -> Callable[[str], str]:
-    """Return a function that changes the spelling of a host by ``change``.
+    """Return a function that changes the spelling of a host by the function ``change``.
 
-    It raises ``CannotServeError`` if the host is an address or has only one label.
+    The returned function raises ``CannotServeError`` if the host is an address or has only one
+    label.
     """
 
     def spelling(host: str) -> str:

@@ -1,6 +1,7 @@
-"""Cases of HTTP/3: an honest server offers it (Alt-Svc), so the client uses another TLS library.
+"""Cases of HTTP/3, which an honest server offers by the header Alt-Svc.
 
-An attacker on the path to the server can answer on its UDP port.
+For HTTP/3 a client uses another TLS library, which may not check the pins. An attacker on the
+network path can answer on the UDP port that the server offers.
 """
 
 from __future__ import annotations
@@ -22,14 +23,16 @@ if TYPE_CHECKING:
 
 
 def _offers(pki: TestPKI, over_quic: ServerStep) -> Scenario:
-    """Return a scenario in which the honest server over TCP offers HTTP/3.
+    """Return a scenario in which the honest server offers HTTP/3 to clients that connect over TCP.
 
-    The server redirects, so that the client makes a second request, for which it can use HTTP/3.
-    The connection stays open, because urllib3-future forgets the offer of a closed connection.
+    The first answer is a redirect, so that the client makes a second request, for which it can use
+    HTTP/3. The TCP connection stays open, because urllib3-future forgets the offer when the
+    connection ends.
 
     Args:
         pki: the test PKI of the case.
-        over_quic: how the lab serves the connections over QUIC.
+        over_quic: how the lab serves the connections over QUIC: as the attacker or as the honest
+            server.
     """
     need_http3()
     offering = pki.lab_honest.but(offers_http3=True, answer=Answer.REDIRECT_ONCE)

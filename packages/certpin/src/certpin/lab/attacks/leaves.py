@@ -138,8 +138,8 @@ def _authority_as_server(pki: TestPKI) -> Scenario:
 def _wildcard(pki: TestPKI) -> Scenario:
     """Return a scenario with an attacker's leaf that has a wildcard, and a signature with SHA-384.
 
-    The case finds a client that skips its pin checks for either of these two properties, because
-    neither property is a reason to refuse the leaf.
+    Clients must support both properties, so neither is a reason to refuse the leaf. The case finds
+    a client that skips its pin checks for such a leaf.
     """
     parent = pki.host.partition(".")[2]
     whole = is_address(pki.host) or "." not in parent  # no client accepts a wildcard for this host
@@ -152,9 +152,8 @@ def _wildcard(pki: TestPKI) -> Scenario:
 def _without_purposes(pki: TestPKI) -> Scenario:
     """Return a scenario with an attacker's leaf that expires after 2049 and has no purposes.
 
-    The leaf has no extended key usage, which would list its purposes. One case tests both
-    properties: Apple's platforms refuse a certificate for either of them, so neither hides the
-    other there.
+    "No purposes" means that the leaf has no extended key usage extension. One case is enough for
+    both properties, because Apple's platforms refuse a certificate for either of them.
     """
     identity = pki.rogue.issue(pki.host, days=_LONG_LIFE)
     without = (x509.ExtendedKeyUsage,)
@@ -181,7 +180,10 @@ def _leaf(
     scenario: Callable[[TestPKI], Scenario],
     reference: str = "CWE-636: not failing securely",
 ) -> Case:
-    """Return a case of an attacker's unusual leaf. The TLS library may refuse it; the pins must.
+    """Return a case of an attacker's unusual leaf, which the pins must refuse.
+
+    Some TLS libraries refuse the leaf before the pins are checked, and others accept it. Both is
+    right.
 
     Args:
         name: the name of the case.

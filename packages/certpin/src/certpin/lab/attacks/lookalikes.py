@@ -69,12 +69,12 @@ def _root_of_same_name(pki: TestPKI) -> tuple[Authority]:
 
 
 def _same_root_name(pki: TestPKI) -> Scenario:
-    """Return a scenario with a leaf that is issued by a root with the name of the pinned root R.
+    """Return a scenario with a leaf from an attacker's root with the name of the pinned root R.
 
-    The client trusts both roots. They also have the same key identifier, so the leaf seems to be
-    from either of them. OpenSSL tries only one of such roots: if the signature is wrong, it tries
-    no other. So the leaf also names the serial number of its issuer (RFC 5280 section 4.2.1.1),
-    which R doesn't have.
+    The client trusts both roots, which have the same name and the same key identifier. If two roots
+    match a leaf, OpenSSL tries only one of them. If that one is R, the signature is wrong and
+    OpenSSL refuses the leaf without any pin check. To prevent this, the leaf also contains the
+    serial number of its issuer (RFC 5280 section 4.2.1.1), which only matches the attacker's root.
     """
     (root,) = _root_of_same_name(pki)
     named = root.x509.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value

@@ -39,9 +39,10 @@ _BY_PROXY = "let it use the lab's HTTP proxy (--via connect)"
 def _trusted_proxy(pki: TestPKI) -> ServerStep:
     """Return the server step of a proxy that has a valid TLS certificate for its own names.
 
-    A step describes how the lab serves one connection. The issuer of the certificate is that of the
-    honest server. So a client that pins authorities, but checks its pins only in the TLS to its
-    proxy, accepts the attack.
+    A step describes how the lab serves one connection. The intermediate that issued the honest
+    server's certificate also issued that of the proxy. So the proxy's chain matches pins on this
+    intermediate. A client that checks pins only in the TLS to its proxy then accepts an attack
+    inside the tunnel.
     """
     return ServerStep.of(pki.intermediate.issue(*_PROXY_NAMES), role=Role.HONEST)
 

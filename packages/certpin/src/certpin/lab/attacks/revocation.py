@@ -57,7 +57,7 @@ def _stapled(pki: TestPKI, *, revoked: bool) -> Scenario:
 def _must_staple(pki: TestPKI) -> Scenario:
     """Return a scenario in which the leaf requires a stapled OCSP response, but none is sent.
 
-    RFC 7633 (must-staple).
+    The extension with this requirement is known as must-staple (RFC 7633).
     """
     feature = x509.TLSFeature([x509.TLSFeatureType.status_request])
     return Scenario.legitimate(

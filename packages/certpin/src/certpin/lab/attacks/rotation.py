@@ -70,8 +70,8 @@ def with_unpinned_key(
 ) -> Scenario:
     """Return a scenario in which the server has an unpinned key, certified by the honest issuer.
 
-    The server counts as an attacker if the client pins the server's key. Otherwise it counts as
-    honest.
+    The server plays an attacker if the client pins the server's key, and is honest otherwise,
+    because pins on authorities match the issuer.
 
     Args:
         pki: the test PKI of the case.

@@ -31,19 +31,20 @@ LONGEST_NAME = 64  # ub-common-name (RFC 5280 appendix A.1)
 
 
 def ipv4(host: str) -> str:
-    """Return an IPv4 address for the client to request instead of a host.
+    """Return the IPv4 address that the client has to request in place of ``host``.
 
-    For a host on this machine it is 127.0.0.1. For other hosts, it is an address for documentation
-    (RFC 5737), which only the lab's proxy can reach. 127.0.0.1 would not do, because some clients
-    bypass any proxy for this address.
+    It is 127.0.0.1 if the host is on this machine. Otherwise it is an address for documentation
+    (RFC 5737): the client reaches it only through the lab's proxy. 127.0.0.1 can't be used for such
+    hosts, because some clients use no proxy for this address.
     """
     return "127.0.0.1" if _is_here(host) else "192.0.2.1"
 
 
 def ipv6(host: str) -> str:
-    """Return an IPv6 address for documentation (RFC 3849), to request instead of a host.
+    """Return the IPv6 address that the client has to request in place of ``host``.
 
-    For a host on this machine it is ``::1``.
+    It is ``::1`` if the host is on this machine, and otherwise an address for documentation (RFC
+    3849).
     """
     return "::1" if _is_here(host) else "2001:db8::1"
 

@@ -1,7 +1,7 @@
 """Cases of Certificate Transparency, for clients that require it (``require_ct``).
 
-The chain verifies, and a pin matches. Runs exclude these cases unless the user names them, because
-a client without the requirement accepts them as honest servers.
+The chain verifies, and a pin matches. A run contains these cases only if the user names them,
+because a client that doesn't require Certificate Transparency accepts their servers rightly.
 """
 
 from __future__ import annotations

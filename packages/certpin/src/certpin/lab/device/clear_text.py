@@ -1,7 +1,8 @@
 """Requests in clear text to a host under test: which attack led to them, if any. No I/O.
 
-An app may repeat a refused request over ``http://``. This request belongs to the attack that it
-refused. But an app may also use clear text for other purposes, which says nothing about an attack.
+An app can repeat a refused request over ``http://``. This request in clear text is then evidence of
+the attack that the app refused. But an app can also use clear text for other purposes, which are
+evidence of no attack.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ _FAILED = {ClientSignal.REFUSED, ClientSignal.CLOSED, ClientSignal.NONE}
 class ClearText:
     """The requests in clear text to one host under test, and the attacks that led to them.
 
-    A request belongs to the attack that redirected the client to its URL. Any other request belongs
-    to the latest attack on the host, with one exception: the client also sends such requests
-    without an attack. This is known if the client sent at least the same credentials in clear text
-    before the first attack, at a time when TLS had not failed.
+    If an attack redirected the client to the URL of a request, the request belongs to this attack.
+    Any other request belongs to the latest attack on the host, unless the client usually sends such
+    requests. A request is usual if all its credentials were also in requests in clear text before
+    the first attack, while TLS had not failed.
 
     Attributes:
         requests: the number of requests that belong to no attack.
@@ -44,13 +45,15 @@ class ClearText:
     def update(self, visit: Visit, *, changed: bool) -> bool:
         """Process an event on a connection to the host.
 
+        If the connection is a request in clear text that belongs to an attack, it is added to the
+        evidence of this attack's turn (the run of the attack for this host).
+
         Args:
             visit: the connection.
-            changed: True if its signal (the client's reaction) changed.
+            changed: True if the event changed the connection's signal (the client's reaction).
 
         Returns:
-            True if the connection is a request in clear text that was found to belong to an attack:
-            now it is evidence of that attack's turn (its run for this host).
+            True if the connection was added to the evidence of an attack now.
         """
         if visit.seen.hello:
             self._note_tls(visit, changed=changed)
@@ -92,9 +95,10 @@ class ClearText:
 
 
 def _is_complete(visit: Visit) -> bool:
-    """Return True if a connection without TLS is an HTTP request with its whole head.
+    """Return True if a connection without TLS is an HTTP request that needs no further bytes.
 
-    A client that closed its side sends nothing more.
+    The head of the request has arrived, it is too long, or the connection ended or was closed by
+    the client, so that nothing more can arrive.
     """
     clear = visit.seen.clear
     ended = visit.ended or visit.hung_up or b"\r\n\r\n" in clear or len(clear) >= KEPT

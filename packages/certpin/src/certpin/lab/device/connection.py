@@ -30,8 +30,8 @@ _NOWHERE = AnswerContext("")
 class DeviceSession(CaseRun):
     """The case that serves one connection of a device, chosen when the host is known.
 
-    An object of this class takes the place of the ``CaseRun`` of the host's active turn (a turn is
-    the run of one case for one host). The connection stays with this turn, even if the host's next
+    It copies the data of the ``CaseRun`` of the host's active turn (a turn is the run of one case
+    for one host), and takes its place. The connection stays with this turn, even if the host's next
     turn begins meanwhile.
     """
 
@@ -48,16 +48,16 @@ class DeviceSession(CaseRun):
     def clear_application(self, seen: Connection) -> Starting | None:
         """Choose this connection's turn, and return the server for its clear-text part before TLS.
 
-        Return None if the protocol has no such part, as it has with STARTTLS. ``seen`` is the
-        evidence of the connection. The state machine of the connection (``Session``) calls this
-        method before all others.
+        Return None if the protocol begins with TLS, and so has no clear-text part. Protocols with
+        STARTTLS have one. ``seen`` is the evidence of the connection. The state machine of the
+        connection (``Session``) calls this method before all others.
         """
         self.visit = self._schedule.admit(seen, self._port)
         vars(self).update(vars(self._case_run))
         return self._case_run.clear_application(seen)
 
     def opened(self, seen: Connection) -> None:
-        """Do nothing: the turn (the run of a case for a host) already stores this connection."""
+        """Do nothing: the turn (the run of a case for a host) has stored the connection already."""
 
     def failed(self, error: CannotServeError) -> None:
         """Record in the connection's turn that the lab could not serve the connection."""
@@ -85,7 +85,8 @@ _HTTPS = 443
 class ObservedConnection:
     """Wraps the I/O-free handler of a connection, and notifies the schedule of each event on it.
 
-    The schedule assigns connections to cases. Call ``ended`` when the connection is over.
+    The schedule assigns connections to cases. The owner of the socket calls ``ended`` when the
+    connection is over.
     """
 
     def __init__(self, session: DeviceSession, inner: Conversation) -> None:
@@ -114,11 +115,14 @@ class ObservedConnection:
 
     @property
     def pause(self) -> float:
-        """Seconds to wait before ``resume`` is called; zero if the lab isn't waiting."""
+        """Seconds for which the lab keeps the client waiting; zero if it doesn't.
+
+        After this time, the owner of the socket calls ``resume``.
+        """
         return self._inner.pause
 
     def resume(self) -> None:
-        """Continue to serve the client after ``pause`` seconds. Then call ``data_to_send``."""
+        """Continue to serve the client after the wait. The caller then sends ``data_to_send()``."""
         self._inner.resume()
         self._session.step()
 
@@ -149,7 +153,7 @@ class ObservedConnection:
 class RoutedConnection(ObservedConnection):
     """A connection that reached the lab through the tunnel, without a proxy request.
 
-    Its first bytes show whether it is TLS.
+    The first bytes from the client show whether the connection uses TLS.
     """
 
     def __init__(self, session: DeviceSession, inner: Routed) -> None:
@@ -159,7 +163,8 @@ class RoutedConnection(ObservedConnection):
     def silent(self) -> None:
         """Relay the connection if the lab has not yet decided whether to serve it or to relay it.
 
-        Called if the client sends nothing: in SMTP, for example, the server speaks first.
+        The tunnel calls this if the client sends nothing at first: in SMTP, for example, the server
+        speaks first.
         """
         self._routed.silent()
 
@@ -167,8 +172,8 @@ class RoutedConnection(ObservedConnection):
 def proxied_connection(schedule: Schedule, reached: Destination) -> ObservedConnection | None:
     """Return the handler of a connection for a client that requested a host from the lab's proxy.
 
-    A client may resolve the name itself, and request an address. Then the name in its ClientHello
-    decides whether the host is under test.
+    If the client requested an IP address and port 443, the name in its ClientHello decides whether
+    the host is under test, because some clients resolve the name themselves.
 
     Args:
         schedule: assigns the connection to a case.

@@ -167,9 +167,10 @@ class DeviceLab:
 
     @property
     def roots(self) -> list[Certificate]:
-        """The roots that a device must trust: R of honest servers, and R2 of the attacker.
+        """The roots of the lab that a device must trust.
 
-        If the hosts have real servers, only R2 is needed.
+        They are R, the root of the honest servers, and R2, the root of the attacker. If the hosts
+        have real servers, the list contains only R2.
         """
         rogue = self.authorities.rogue.certificate
         return [rogue] if self.real else [self.authorities.root.certificate, rogue]
@@ -187,7 +188,8 @@ class DeviceLab:
     def next(self, patience: float | None = None) -> tuple[str, Result] | None:
         """Wait for the next result of a case, and return its host and the result.
 
-        Return None if there is no result within ``patience`` seconds.
+        Return None if there is no result within ``patience`` seconds. If ``patience`` is None, wait
+        without a limit.
 
         Raises:
             LabError: the lab cannot continue.
@@ -210,10 +212,10 @@ class DeviceLab:
         return self._loop.call(lambda: self.schedule.finished) and self._news.empty()
 
     def let_answer(self, patience: float = _LAST_ANSWER) -> None:
-        """Wait until the app has its last answers, for at most ``patience`` seconds.
+        """Wait until the app has received its last answers, for at most ``patience`` seconds.
 
         Call this before the lab stops. The lab has its last result as soon as the app has sent
-        data, which is before the app gets an answer from the lab or the real server. If the tunnel
+        data, which is before the app gets an answer from the lab or the real server. If the lab
         stopped at once, this answer would be lost, and the app would wait for it in vain.
         """
         end = time.monotonic() + patience
@@ -378,9 +380,10 @@ class DevicePort(Port):
 
 
 def _allowed(client: socket.socket) -> Callable[[str], bool]:
-    """Return a function that returns True if a client can be relayed to a given IP address.
+    """Return a function that decides to which IP addresses the lab relays connections of a client.
 
-    Only a client on this machine is allowed to reach loopback and link-local addresses.
+    The function takes an address, and returns True if it is allowed. Only a client on this machine
+    is allowed to reach local addresses, such as loopback and link-local ones.
     """
     try:
         here = parse_address(client.getpeername()[0]).is_loopback

@@ -42,9 +42,9 @@ _REAL = """\
 
 
 def is_own(host: str) -> bool:
-    """Return True if a host name is that of the lab, or below it: the lab uses such names itself.
+    """Return True if a host name is ``certpin.lab``, the name of the lab, or a name below it.
 
-    ``host`` is a normalised name.
+    Devices request the web page of the lab by such a name. ``host`` is a normalised name.
     """
     return host == HOST or host.endswith(f".{HOST}")
 
@@ -131,9 +131,9 @@ _BLOCKS = {(0, 0): " ", (1, 0): "▀", (0, 1): "▄", (1, 1): "█"}
 
 
 def qr_lines(text: str) -> list[str]:
-    """Return the QR code of a text as lines of block characters, two rows of the code in each line.
+    """Return the QR code of a text as lines of block characters.
 
-    A block is a dark module.
+    Each line shows two rows of the code. A block is a dark square of the code.
 
     Raises:
         LabError: the package segno is missing.

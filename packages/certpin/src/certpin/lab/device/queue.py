@@ -50,8 +50,8 @@ class CaseQueue:
         cases: the cases to run.
         prepare: a function that returns a new turn of a case (its run for this host), or raises
             ``CannotServeError``.
-        settled: a function to call with every result, except those of good controls, and again if
-            a late connection changes a result.
+        settled: a function that gets every result of a case, except for good controls. It is called
+            again if a late connection changes a result.
     """
 
     def __init__(
@@ -83,8 +83,8 @@ class CaseQueue:
     def next_case(self) -> str:
         """The name of the next case; empty if there is none.
 
-        It is the good control (the case with the honest server) at the beginning, and after a
-        control that failed.
+        At the beginning, and after a good control failed, the next case is the good control: the
+        case with the honest server.
         """
         if not self._trusted:
             return CONTROL.name
@@ -151,8 +151,8 @@ class CaseQueue:
     def _postpone(self, turn: Turn) -> Turn | None:
         """Put the case of a turn back into the queue, behind the next case, and return None.
 
-        Called for a case about two hosts if another such case is active: only one can run at a
-        time.
+        This is needed for a case about two hosts if another such case is active, because only one
+        of them can run at a time.
         """
         place = 0 if not self._queue or self._queue == [CONTROL] else 1
         self._queue.insert(place, turn.case)
@@ -213,7 +213,7 @@ class CaseQueue:
         self._note(self._result(turn, judgement))
 
     def _drop_runs(self, case: Case) -> None:
-        """Drop every other run of an accepted case, so that no later verdict replaces ACCEPT.
+        """Drop every other run of a case that the client accepted: ACCEPT stays its verdict.
 
         An attack that got through once is a finding, even if the client refuses it in another run.
         """

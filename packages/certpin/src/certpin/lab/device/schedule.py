@@ -150,10 +150,10 @@ class Schedule:
 
     @property
     def is_answering(self) -> bool:
-        """True if a client of a host under test may still wait for an answer.
+        """True if a client of a host under test may not have received its whole answer yet.
 
-        That is a client with an open connection on which it sent data to the lab, or to its real
-        server.
+        This is so if a connection is still open on which the client sent data to a server of the
+        lab or to the real server of the host.
         """
         return bool(self._answering)
 
@@ -176,7 +176,9 @@ class Schedule:
         return turn.begin(seen)
 
     def update(self, visit: Visit, *, hung_up: bool = False, ended: bool = False) -> None:
-        """Process an event on a connection of a device: its case can end, and the next one begin.
+        """Process an event on a connection of a device.
+
+        The event can end the case of the connection, and so begin the next case.
 
         Args:
             visit: the connection.
@@ -202,8 +204,8 @@ class Schedule:
     def stop(self) -> None:
         """Stop the queues of all hosts.
 
-        A refusal becomes inconclusive if no good control (a case with the honest server) succeeded
-        later.
+        Refusals since the latest good control (the case with the honest server) become
+        inconclusive, because no later control shows that the app still worked.
         """
         for queue in self.queues.values():
             queue.stop()
@@ -233,7 +235,8 @@ class Schedule:
     def _wide(self) -> Turn | None:
         """Return the active turn of a case about two hosts, or None if there is none.
 
-        A turn is the run of one case. At most one such turn is active.
+        A turn is the run of one case for one host. At most one turn of a case about two hosts is
+        active at a time.
         """
         turns = (queue.current for queue in self.queues.values())
         return next((turn for turn in turns if turn and turn.wide), None)
@@ -257,7 +260,9 @@ class Schedule:
         return turn
 
     def _needs_second(self, pki: TestPKI) -> None:
-        """Check that a case about two hosts is possible.
+        """Check that the lab can run a case about two hosts.
+
+        ``pki`` is the test PKI of the first host. It also names the second host.
 
         Raises:
             CannotServeError: the app has only one host under test, or it pins an authority, so that
@@ -273,9 +278,9 @@ _BY_PROVE = "`certpin prove` has this case"
 
 
 def _check_case(case: Case, host: str) -> None:
-    """Check that a case can be run with an app that isn't changed for the case.
+    """Check that a case doesn't require a change of the app or the device.
 
-    The app's hosts, protocol, pins, trust store and clock stay as they are.
+    The lab attacks the app as it is: with its hosts, protocol, pins, trust store and clock.
 
     Raises:
         CannotServeError: the case needs another host, protocol, clock, trust store or pin set.
@@ -294,12 +299,14 @@ def _check_case(case: Case, host: str) -> None:
 
 
 def _check_scenario(scenario: Scenario) -> None:
-    """Check that an app's connections alone can show if the app accepts the server of a scenario.
+    """Check that the connections of an app show if the app accepts the server of a scenario.
 
-    A scenario describes how the lab serves each connection of a case.
+    A scenario describes how the lab serves each connection of a case. The lab gets no other
+    evidence from a device, such as an exit status.
 
     Raises:
-        CannotServeError: the scenario needs a signal that an app on a device doesn't give.
+        CannotServeError: the connections don't show it, or a device can't make the connections that
+            the scenario needs, such as those over QUIC.
     """
     if scenario.canary_only:
         raise CannotServeError("it needs a client that sends the lab's canary", fix=_BY_PROVE)

@@ -1,14 +1,15 @@
 """The WireGuard tunnel of an interactive lab, for devices and apps that ignore proxy settings.
 
-A device sends all its traffic through the tunnel, and `mitmproxy_rs` turns it into streams.
+A device sends all its traffic through the tunnel. The package `mitmproxy_rs` turns the traffic into
+streams: TCP connections and UDP packets.
 
 The lab serves TCP connections to hosts under test, and relays all others. It answers DNS queries
-(UDP port 53) to any resolver. All other UDP is dropped, in particular QUIC: an app with HTTP/3
-falls back to TCP, and its ClientHello shows the lab the requested host. Calls and games don't work
-while the device uses the tunnel.
+(UDP port 53) to any resolver. All other UDP is dropped, in particular QUIC: an app that uses HTTP/3
+falls back to TCP, where its ClientHello shows the lab the requested host. Calls and games don't
+work while the device uses the tunnel.
 
-An app with its own resolver over TLS and an encrypted ClientHello hides the requested host. Its
-connections are relayed, and its cases stay inconclusive.
+If an app resolves names over TLS, and encrypts its ClientHello, the lab can't see the requested
+host. It relays the connections of such an app, and the app's cases stay inconclusive.
 """
 
 from __future__ import annotations
@@ -171,13 +172,13 @@ class WireGuard:
     """A WireGuard server for one device. Use it only in the event loop's thread.
 
     Args:
-        make: returns the conversation (the protocol state machine) that serves a connection to a
-            destination. The destination has a host name if the lab's resolver assigned its address,
-            and an IP address otherwise.
+        make: takes the destination of a connection, and returns the conversation (the protocol
+            state machine) that serves it. The destination has a host name if the lab's resolver
+            assigned its address, and an IP address otherwise.
         resolver: answers DNS queries.
         addresses: the addresses in the tunnel that the resolver assigned.
-        ended: called at the end of each conversation that the lab served, or relayed to the real
-            server of a host under test.
+        ended: called with each conversation that the lab served, or relayed to the real server of a
+            host under test, when it has ended.
     """
 
     def __init__(

@@ -1,8 +1,9 @@
 """One turn: the run of one case for one host. Its connections show how the client reacts.
 
-A *step* is how the lab serves one connection. This module does no I/O. A device has no exit status,
-so the verdict is based only on connections. An event that only resembles a refusal (a client that
-was disconnected, junk, a lost network) must not count as one.
+A *step* is how the lab serves one connection. This module does no I/O. An app on a device has no
+exit status, so the verdict is based only on connections. Some events only resemble a refusal, such
+as a lost network, a connection that was ended from outside, or bytes that are no TLS. They must not
+count as refusals.
 """
 
 from __future__ import annotations
@@ -69,8 +70,8 @@ def client_signal(seen: Connection, *, hung_up: bool, ended: bool) -> ClientSign
 
     Args:
         seen: the evidence so far.
-        hung_up: True if the client closed the connection.
-        ended: True if either side closed it.
+        hung_up: True if the client closed its side of the connection.
+        ended: True if the connection is over, whoever closed it.
 
     Returns:
         The signal; None if the connection is open and shows no reaction yet.
@@ -115,7 +116,7 @@ class Visit:
 
     @property
     def is_call(self) -> bool:
-        """True if the client sent data to an honest server."""
+        """True if the connection is a call: the client sent data on it to an honest server."""
         return self.signal is ClientSignal.SENT_DATA and not self.seen.exposed
 
     @property
@@ -193,20 +194,20 @@ class Turn:
         self._answered_calls = max([self._answered_calls, *calls])
 
     def add_fallback(self, visit: Visit) -> None:
-        """Make a request in clear text evidence of this turn, because its attack led to it.
+        """Add a request in clear text to the evidence of this turn, because its attack led to it.
 
-        ``visit`` is the connection, which may belong to a later turn.
+        ``visit`` is the connection with the request. It may have begun during a later turn.
         """
         visit.attack = self
         if visit not in self.visits:
             self.visits.append(visit)
 
     def drop(self, visit: Visit) -> None:
-        """Remove an ended connection from the turn if it isn't needed, to limit memory.
+        """Remove an ended connection from the turn if the verdict doesn't need it, to limit memory.
 
-        It isn't needed if it has no signal (a reaction of the client), or if the client sent no
-        ClientHello, or junk after it. It isn't needed either if the turn has more than 64 similar
-        connections.
+        The verdict doesn't need a connection that has no signal (a reaction of the client), or on
+        which the client sent no ClientHello, or junk after it. If several connections have the same
+        signal, the turn keeps at most 64 on which data leaks (``exposed``), and 64 others.
         """
         self._count_calls()
         same = [
@@ -221,8 +222,8 @@ class Turn:
     def over(self) -> bool:
         """True if the connections suffice for a verdict, so that the next case can begin.
 
-        Also True after an error of the lab, after too many connections in total, or after too many
-        without a clear reaction of the client.
+        The value is also True after an error of the lab, after too many connections in total, or
+        after too many without a clear reaction of the client.
         """
         said = self._counted()
         if self.case_run.error or (self.scenario.attacks and any(_gave(visit) for visit in said)):
@@ -240,7 +241,7 @@ class Turn:
     def clear_text_evidence(self) -> tuple[Attempt, ...]:
         """The evidence of data in clear text, which shows the cause of a finding.
 
-        Empty if the attack of this turn got no data in clear text.
+        The value is empty if the attack of this turn got no data in clear text.
         """
         seen = tuple(visit.seen for visit in self.visits if visit.in_clear and visit.attack is self)
         return (Attempt(Ending(0), self.scenario, seen),) if seen else ()
@@ -266,11 +267,11 @@ class Turn:
     def _heard_out(self, said: list[Visit]) -> bool:
         """Return True if enough connections of this turn show how the client reacts.
 
-        Normally, each step that matters for the verdict needs a connection. If the client may never
-        meet the attack (``_may_follow``), one connection that is evidence is enough. Without any,
-        three requests to the honest server are enough, if each began after the answer to the
-        previous one. Parallel requests don't count separately, because a client may follow a
-        redirect only after the answers to all of them.
+        Normally, the turn needs a connection for each step that matters for the verdict. If an
+        honest server comes first, and the client may never meet the attack (``_may_follow``), less
+        is needed: one connection that is evidence, or three requests to the honest server, each of
+        which began after the answer to the previous one. Parallel requests count as one, because a
+        client may follow a redirect only after all of them are answered.
 
         Args:
             said: the connections that are evidence for the verdict.
@@ -283,7 +284,7 @@ class Turn:
 
     @property
     def _may_follow(self) -> bool:
-        """True if the client may never meet the attack, because an honest server comes first.
+        """True if an honest server comes first, so that a client may never meet the attack.
 
         The client meets the attack only if it follows the honest server's invitation, such as a
         redirect, or if it connects again with another TLS library or with other settings.
@@ -309,9 +310,9 @@ class Turn:
     def _enough(self, steps: tuple[ServerStep, ...], said: list[Visit], *, second: bool) -> bool:
         """Return True if enough connections to one host show how the client reacts.
 
-        Each step that matters for the verdict needs a connection. If the client closed one of these
-        connections silently, at least two are needed, because one may be an accident. The second
-        one isn't needed if the client sent data to an honest server after the last of them.
+        A connection is needed for each step that matters for the verdict. If the client closed one
+        of these connections silently, at least two are needed, because a single one may be an
+        accident. The exception: one is enough if the client later sent data to an honest server.
 
         Args:
             steps: the steps of one host.
@@ -335,7 +336,10 @@ class Turn:
         return any(visit.is_call for visit in later)
 
     def _at_second(self, visit: Visit) -> bool:
-        """Return True if the client requested the second host of the case on this connection."""
+        """Return True if the client requested the second host of the case on a connection.
+
+        ``visit`` is the connection.
+        """
         hello = visit.seen.hello
         asked = (hello.server_name if hello else "") or visit.seen.target
         return bool(self.scenario.second) and asked == self.hosts[1]

@@ -84,8 +84,8 @@ def evidence_facts(
 def client_files(command: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     """Yield the name, size and SHA-256 of a command's program, and of scripts among its arguments.
 
-    Other files that the arguments name are left out, because the hash of a short password in a
-    file would reveal the password.
+    An argument that names an executable file counts as a script here. All other files are left out:
+    one of them may contain only a short password, which its hash would reveal.
     """
     for _, word, path in _client_paths(command):
         yield {
@@ -96,9 +96,9 @@ def client_files(command: tuple[str, ...]) -> Iterator[dict[str, Any]]:
 
 
 def _client_paths(command: tuple[str, ...]) -> Iterator[tuple[int, str, Path]]:
-    """Yield each word of a command that names its program or a script, and the path of the file.
+    """Yield the words of a command that name its program, a script or another executable file.
 
-    The number of the word, from 0, comes first.
+    Each result has the number of the word (from 0), the word, and the path of the file.
     """
     for number, word in enumerate(command):
         found = which(word) if number == 0 else word
@@ -136,7 +136,8 @@ def _is_script(number: int, word: str, path: Path) -> bool:
 class AttackedFiles:
     """The program and scripts of a client as they are before a run. Create it before the run.
 
-    ``command`` is the client's command.
+    Args:
+        command: the client's command.
 
     Attributes:
         script_identified: True if one of the files is a script.
@@ -147,13 +148,14 @@ class AttackedFiles:
         self._facts, self._marks, self.script_identified = self._read()
 
     def facts(self) -> list[dict[str, Any]]:
-        """Return the name, size and SHA-256 of each file, once the run is over.
+        """Return the name, size and SHA-256 of each file. Call this after the run.
+
+        Not noticed: a folder that was renamed during the run, and then renamed back.
 
         Raises:
             ConfigError: a file, or a symbolic link on the way to it, was changed or replaced since
                 this object was created. This is an error even if the change was undone, because the
-                attacked client may have been the changed one. Not noticed: a folder that was
-                renamed and renamed back.
+                lab may have attacked the changed client.
         """
         if self._read()[:2] != (self._facts, self._marks):
             names = ", ".join(file["name"] for file in self._facts)
@@ -175,7 +177,10 @@ class AttackedFiles:
 
 
 def _mark(path: Path) -> tuple[int, ...]:
-    """Return numbers that change if a file or link is written to, or replaced by another one."""
+    """Return numbers that identify the present state of a file or link.
+
+    They change if the file or link is written to, or replaced by another one.
+    """
     status = path.lstat()
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
 
@@ -286,7 +291,7 @@ def _is_installed(needed: Requirement) -> bool:
 
 
 def standards_facts(run: Run) -> list[dict[str, Any]]:
-    """Return the outcome of each case of a run, with the MASVS controls and MASTG tests for it."""
+    """Return the outcome of each case of a run, with its OWASP MASVS controls and MASTG tests."""
     found = []
     for result in run.results:
         known = reference(result.case.matrix_name, result.expect)

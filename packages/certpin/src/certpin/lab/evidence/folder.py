@@ -148,8 +148,8 @@ def report_files(run: Run, facts: dict[str, Any]) -> dict[str, str]:
 def _harmless(run: Run) -> set[str]:
     """Return the texts of a run that must not be masked: canaries and the names of hosts.
 
-    A canary is a secret that the lab gives to the client. The lab then looks for it in the data
-    that the client sends.
+    A canary is a random text that the lab gives to the client, to find it in the data that the
+    client sends. It is no secret of the user.
     """
     attempts = [attempt for result in run.results for attempt in result.attempts]
     hosts = {host for attempt in attempts for host in attempt.hosts}
@@ -246,7 +246,7 @@ def _replace(made: Path, place: Path, spare: Path) -> None:
 def _is_ours(folder: Path) -> bool:
     """Return True if a folder is empty, or has only files of certpin's evidence.
 
-    Only such a folder is replaced.
+    ``write_evidence`` replaces such a folder, and no other.
     """
     names = {path.name for path in folder.iterdir()}
     if not names:

@@ -73,12 +73,14 @@ class MinisignKey:
 
 
 def load_key(path: Path, ask: Callable[[], bytes | None]) -> MinisignKey:
-    """Return the secret key in a file that ``minisign -G`` made. It is read once: it may be a pipe.
+    """Return the secret key in a file that ``minisign -G`` made.
+
+    The file is read only once, so it can be a pipe.
 
     Args:
         path: the key file.
-        ask: returns the passphrase; None if the user can't be asked. Not called for a key without
-            a passphrase (``minisign -G -W``).
+        ask: returns the passphrase; None if the user can't be asked. Not called for a key without a
+            passphrase (``minisign -G -W``).
 
     Raises:
         ConfigError: the file is not a secret key of minisign, can't be read or is damaged; or the

@@ -1,8 +1,9 @@
-"""Forge a root for which anyone can sign: the forger chose the generator of its curve.
+"""Forge a root for which anyone can sign: the forger chooses the generator of its curve.
 
-CVE-2020-0601: a verifier that compares only the public point of a root with its trusted roots, and
-not the parameters of the curve, mistakes the forged root for the real one. If the generator is that
-point, the private key is 1.
+This is the attack of CVE-2020-0601. A public key is the product of the private key and the
+generator of the curve. If a forged root has the public key of a real root, and the same point as
+generator, its private key is 1. A verifier that compares only the public key with its trusted
+roots, and not the parameters of the curve, mistakes the forged root for the real one.
 """
 
 from __future__ import annotations
@@ -73,9 +74,9 @@ class ForgedRoot:
     def _sign(self, message: bytes) -> bytes:
         """Return an ECDSA signature of a message with SHA-256 and the private key 1.
 
-        See SEC 1 version 2.0, section 4.1.3. The generator is the root's public point. A signature
-        needs a multiple of the generator, which is computed by a Diffie-Hellman exchange with this
-        point as the peer's public key.
+        See SEC 1 version 2.0, section 4.1.3. A signature needs a multiple of the generator, which
+        is the public point of the root here. ``cryptography`` computes this multiple by a
+        Diffie-Hellman exchange with the point as the peer's public key.
         """
         digest = hashes.Hash(hashes.SHA256())
         digest.update(message)

@@ -40,8 +40,9 @@ def reissue(
 ) -> x509.Certificate:
     """Return a copy of a certificate for another key, with a valid signature of an issuer.
 
-    All other fields stay, including the subject key identifier, which is only a name that a forger
-    can choose (RFC 5280 section 4.2.1.2).
+    Fields that no argument changes are copied. This includes the subject key identifier, although
+    the key is another: a verifier can't rely on it, because a forger can choose it (RFC 5280
+    section 4.2.1.2).
 
     Args:
         certificate: the certificate to copy.
@@ -109,7 +110,7 @@ def _begin(
 def _identifier(issuer: x509.Certificate) -> AuthorityKeyIdentifier | None:
     """Return the authority key identifier extension for certificates of ``issuer``.
 
-    None if the issuer's certificate has no subject key identifier.
+    Return None if the issuer's certificate has no subject key identifier.
     """
     try:
         subject = issuer.extensions.get_extension_for_class(SubjectKeyIdentifier)

@@ -1,7 +1,7 @@
-"""Make rare keys and certificates, which ``cryptography`` makes slowly, not always, or not at all.
+"""Make rare keys and certificates, which ``cryptography`` can't make, or makes only slowly.
 
-They are RSA keys of 8192 and of 512 bits, an RSA key only for PSS (RFC 4055), a post-quantum key
-(ML-DSA), and a certificate of version 1.
+They are RSA keys of 8192 and of 512 bits, an RSA key that is only for PSS (RFC 4055), a
+post-quantum key (ML-DSA), and a certificate of version 1.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def small_rsa_key() -> rsa.RSAPrivateKey:
 def ml_dsa_key() -> CertificateIssuerPrivateKeyTypes:
     """Return a new ML-DSA-65 key (FIPS 204).
 
-    OpenSSL 3.5 is required, although 3.0 to 3.4 also send a chain with such a key: with these, the
-    lab's connection fails with an error about the key, even if the client accepts the chain.
+    The lab needs OpenSSL 3.5 to serve such a key. OpenSSL 3.0 to 3.4 send its chain too, but then
+    fail in the handshake, even with a client that accepts the chain.
 
     Raises:
         CannotServeError: OpenSSL is older than 3.5, or the installed ``cryptography`` has no

@@ -129,7 +129,7 @@ TRUE = b"\x01\x01\xff"
 
 @lru_cache(maxsize=256)
 def oid(dotted: str) -> bytes:
-    """Return an OBJECT IDENTIFIER as DER."""
+    """Return the OBJECT IDENTIFIER ``dotted``, such as ``2.5.29.17``, as DER."""
     return der.encode(x509.ObjectIdentifier(dotted))
 
 

@@ -201,8 +201,8 @@ class Corpus:
     def recipe(self, number: int) -> Recipe:
         """Return the recipe of chain ``number`` (from 0): a good chain with one to four mutations.
 
-        No two mutations change the same field, so each mutation that is removed from the recipe
-        leaves one more field unchanged.
+        No two mutations of a recipe change the same field. So if one of them is removed, its field
+        keeps the value of the good chain.
         """
         dice = Dice("certpin fuzz chain", self.seed, number)
         base = dice.choose(self.starts)

@@ -35,10 +35,10 @@ CLIENT = "client"
 
 
 class FuzzedClient(Protocol):
-    """The client to compare: a program that the lab runs, or a verifier of this package."""
+    """Interface of the client that is compared: a program, or a verifier of this package."""
 
     def judge(self, chain: FuzzChain) -> PeerVerdict:
-        """Return the client's verdict on a chain. Called in several threads at once."""
+        """Return the client's verdict on a chain. Several threads call this at the same time."""
 
     def stop(self) -> None:
         """End all runs of the client that ``judge`` started. The client is not used again."""
@@ -85,7 +85,7 @@ class LabClient:
 class PeerAsClient:
     """A verifier of this package in the role of the client under test.
 
-    It is certpin itself, if the user gave no client command.
+    ``fuzz`` uses certpin itself as the client, if the user gave no client command.
     """
 
     def __init__(self, peer: Peer) -> None:
@@ -185,10 +185,14 @@ class FuzzRun:
 
 
 def case_of(name: str, chain: FuzzChain, expect: ExpectedVerdict) -> Case:
-    """Return a lab case that serves this chain.
+    """Return a lab case that serves a chain.
 
-    If the case is written to a file, ``certpin prove --case-file`` can run it again. ``expect`` is
-    the verdict that a correct client reaches.
+    If the case is written to a file, ``certpin prove --case-file`` can run it again.
+
+    Args:
+        name: the name of the case.
+        chain: the chain to serve.
+        expect: the verdict that a correct client reaches.
     """
     return own_case(name, chain.own, expect, str(chain.recipe))
 

@@ -1,6 +1,6 @@
-"""Go's verifier, to compare a client with: one helper process that judges all chains.
+"""Go's verifier, one of those with which a client is compared.
 
-It is built from ``peer.go`` when it is needed.
+One helper process judges all chains. Its program is built from ``peer.go`` when it is needed.
 """
 
 from __future__ import annotations

@@ -46,9 +46,11 @@ class Mutation:
     """One changed field of a certificate, or one change of the chain.
 
     Attributes:
-        certificate: the index in the chain: 0 is the leaf; ``CHAIN`` for the chain itself.
-        field: a field of ``CertificatePlan`` or the name of an extension; ``name`` for the subject
-            and the issuer of the certificate below; for a chain, a change such as ``swap``.
+        certificate: the index of the certificate in the chain, 0 for the leaf; ``CHAIN`` for a
+            change of the chain.
+        field: what is changed: a field of ``CertificatePlan``; the name of an extension; ``name``
+            for the subject, together with the issuer field of the certificate below, which must be
+            equal; or, for a chain, a change such as ``swap``.
         operation: ``set`` to a value of the grammar, ``take`` the field of another certificate of
             the corpus, ``remove`` or ``repeat`` an extension, change its critical ``flag``, or
             ``encode`` the field against the rules of DER.
@@ -90,7 +92,10 @@ def _oids(*dotted: str) -> Value:
 
 
 def dns(name: str, tag: bytes = b"\x82") -> bytes:
-    """Return the DER of a GeneralName: a DNS name, or another type of string with its ``tag``."""
+    """Return the DER of a GeneralName with the text ``name``.
+
+    ``tag`` is the DER tag for the type of the name; by default that of a DNS name.
+    """
     return element(tag, name.encode())
 
 
@@ -442,7 +447,8 @@ def _apply_to_extension(plan: CertificatePlan, change: Mutation, host: str) -> C
 def with_extension(plan: CertificatePlan, new: ExtensionPlan) -> CertificatePlan:
     """Return a certificate's fields with the extension ``new``.
 
-    It replaces extensions of the same name. If there is none, it is added as the last one.
+    It replaces the extensions of the same name. If the certificate has none, ``new`` becomes its
+    last extension.
     """
     if all(each.name != new.name for each in plan.extensions):
         return replace(plan, extensions=(*plan.extensions, new))

@@ -60,7 +60,10 @@ class PeerVerdict:
 
 
 class Peer(Protocol):
-    """A verifier of chains, to compare a client with. ``name`` is its column in reports."""
+    """Interface of a verifier that judges the same chains as the client.
+
+    ``name`` is the title of its column in reports.
+    """
 
     name: str
     version: str
@@ -72,7 +75,7 @@ class Peer(Protocol):
         """
 
     def close(self) -> None:
-        """Release the resources of the peer. It is not used again."""
+        """Release the resources of the verifier. It can't be used afterwards."""
 
 
 class _Handshake:

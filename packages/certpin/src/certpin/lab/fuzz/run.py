@@ -110,7 +110,7 @@ def verdict_words(verdicts: dict[str, bool]) -> str:
 
 
 def patterns(run: FuzzRun) -> Iterator[str]:
-    """Yield a line for each combination of verdicts in which the other verifiers don't agree.
+    """Yield a line for each combination of verdicts in which the other verifiers disagree too.
 
     A line has the number of chains, the verdicts, and the fields that the minimal chains changed.
     The most frequent combination comes first.
@@ -159,9 +159,9 @@ def _class_facts(each: DisagreementClass) -> dict[str, Any]:
 
 
 def findings_text(run: FuzzRun, kind: Disagreement) -> Iterator[str]:
-    """Yield lines of text on each disagreement of this kind.
+    """Yield lines of text on each disagreement of the kind ``kind``.
 
-    They give the mutated chain, and the verifiers' reasons.
+    They describe how the chain was mutated, and give the reasons of the verifiers.
     """
     for each in run.classes:
         if each.kind is not kind:

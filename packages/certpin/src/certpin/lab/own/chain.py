@@ -97,14 +97,14 @@ def _scenario(role: Role, pki: TestPKI) -> Scenario:
 
 
 def clock_control(host: str, moment: datetime) -> Case:
-    """Return the case that checks if the lab can set the clock of a client.
+    """Return a case that shows if the lab can set the clock of a client.
 
-    An honest server presents a chain that is only valid within an hour of ``moment``. A client with
-    another time refuses it.
+    An honest server presents a chain that is only valid within an hour of ``moment``. If the client
+    refuses it, the client's clock shows another time.
 
     Args:
         host: the host under test.
-        moment: the time of the client's clock, with a time zone.
+        moment: the time to which the lab sets the client's clock, with a time zone.
     """
     root = Authorities(moment).root
     server = root.intermediate("Intermediate of another time").issue(host, days=1 / 24)
@@ -114,7 +114,7 @@ def clock_control(host: str, moment: datetime) -> Case:
 
 
 class OwnPKI(TestPKI):
-    """The PKI of a case with the user's own chain: its anchors replace the lab's trusted roots.
+    """The test PKI of a case with the user's own chain. The user's anchors are its trusted roots.
 
     The second host and the client certificate are those of the lab.
     """
@@ -132,8 +132,8 @@ class OwnPKI(TestPKI):
     def pinned_certificate(self) -> Certificate:
         """The first certificate of the user's chain or anchors that a pin matches.
 
-        If no pin matches, it is the lab's own leaf. No case with a chain of the user serves this
-        leaf, so a client that pins it must refuse the server.
+        If no pin matches one of them, it is the lab's own leaf. The case doesn't serve this leaf,
+        so a client that pins it must refuse the server.
         """
         policy = self.pins.policy_for(self.host) if self.pins else None
         pinned = policy.live_pins.keys() if policy else set()
@@ -148,11 +148,12 @@ class OwnPKI(TestPKI):
 
     @made_once
     def pins(self) -> PinSet | None:
-        """The client's pins: those of the case file, or else pins that the lab makes for the chain.
+        """The client's pins for the case, which end with a backup pin that matches no chain.
 
-        The lab makes a pin of the leaf. If clients pin authorities, it makes pins of all anchors
-        instead. It also adds a backup pin that matches no chain to the end of either list. The
-        value is ``None`` for a client without pins, if no pins can be made.
+        The other pins are those of the case file. If it has none, the lab makes them: a pin of each
+        anchor if the client pins authorities, and otherwise a pin of the leaf. If no pins can be
+        made, for example because a key can't be read, the value is ``None`` for a client without
+        pins.
 
         Raises:
             CannotServeError: the client is pinned, and no pins can be made for the chain.

@@ -2,10 +2,12 @@
 
 A case can be served if a TLS server can present it: it is for the certificate of a server, and has
 the key of its leaf and the name that the client expects. Each other case is left out, with the
-reason. The client's verdict is only reported, and not judged, in two situations: the expected
-verdict depends on inputs that this lab doesn't give to a TLS client (revocation lists, a limit of
-the path's length); or x509-limbo marks the case with a feature, so that implementations may decide
-in different ways.
+reason.
+
+The client's verdict is reported, but not judged, in two situations. First, the expected verdict
+depends on inputs that this lab doesn't give to a TLS client: revocation lists, or a limit of the
+path's length. Second, x509-limbo marks the case with a feature, which means that implementations
+may decide differently.
 """
 
 from __future__ import annotations
@@ -133,9 +135,9 @@ def _list(value: Any) -> list[Any]:
 def _depends(fields: dict[str, Any]) -> bool:
     """Return True if a client's verdict on this case is only reported, and not judged.
 
-    That is so if x509-limbo marks the case with a feature, because clients may then decide in
-    different ways. It is also so if the expected verdict depends on revocation lists or a limit of
-    the path's length, which a TLS client isn't given here.
+    This is so if x509-limbo marks the case with a feature, which means that clients may decide
+    differently. It is also so if the expected verdict depends on an input that the lab doesn't give
+    to a TLS client: revocation lists, or a limit of the path's length.
     """
     return bool(fields.get("features") or fields.get("crls")) or (
         fields.get("max_chain_depth") is not None

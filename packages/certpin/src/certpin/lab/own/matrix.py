@@ -107,13 +107,13 @@ def _entry(case: Case, pki: TestPKI) -> dict[str, Any]:
 
 
 def _only_chain(case: Case, scenario: Scenario) -> ServerStep:
-    """Return how the lab serves a case, if any server with the same chain and key can serve it.
+    """Return the server step of a case that any server with the same chain and key can serve.
 
-    ``scenario`` is the scenario of the case.
+    A step describes how the lab serves one connection. ``scenario`` is the scenario of the case.
 
     Raises:
-        CannotServeError: the case also needs other things, such as a proxy, several connections or
-            a compromised key; or the server's key is not that of its certificate.
+        CannotServeError: the case needs more than a chain and a key, such as a proxy, several
+            connections or a compromised key; or the server's key is not that of its certificate.
     """
     step = scenario.first[0]
     if scenario.needs_proxy:
@@ -134,15 +134,17 @@ def _only_chain(case: Case, scenario: Scenario) -> ServerStep:
 
 
 def _require_equal_issuers(step: ServerStep, unpinned: ServerStep) -> None:
-    """Check that a case serves a chain with the same issuer names to clients with and without pins.
+    """Check that a case serves chains with the same issuers to clients with and without pins.
+
+    Only the names of the issuers are compared.
 
     Args:
         step: how the lab serves a client that pins the leaf.
         unpinned: how the lab serves a client without pins.
 
     Raises:
-        CannotServeError: the attack depends on the client's pins, so that one chain is not enough
-            to reproduce the case.
+        CannotServeError: the issuers differ. The attack then depends on the client's pins, so that
+            one exported chain can't reproduce the case.
     """
     issuers = [
         [x509.load_der_x509_certificate(der).issuer for der in each.chain]
@@ -155,7 +157,8 @@ def _require_equal_issuers(step: ServerStep, unpinned: ServerStep) -> None:
 def _signs(step: ServerStep) -> bool:
     """Return True if the server's private key belongs to its leaf certificate.
 
-    Ordinary TLS servers require this. True also if the leaf or its key can't be parsed.
+    Ordinary TLS servers accept no other key. If the leaf or its public key can't be parsed, this
+    can't be checked, and the result is True.
     """
     try:
         leaf = Certificate.from_der(step.chain[0]).parsed.public_key()

@@ -1,8 +1,8 @@
 """Group the findings of a lab run by cause: one mistake of a client makes it fail many cases.
 
-For example, ``curl -k`` fails most attacks of the lab because it accepts any certificate. The list
-of faults in ``certpin.lab.report.faults`` derives causes from the pattern of the verdicts. Findings
-that fit no pattern are grouped by their fix.
+For example, ``curl -k`` fails most attacks of the lab, because it accepts any certificate. Most
+causes are faults in the list of ``certpin.lab.report.faults``, each of which is recognised by a
+pattern of verdicts. Findings that fit no pattern are grouped by their fix.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Cause:
         title: the mistake, as a sentence without a full stop.
         fix: the change to make.
         results: the findings: the cases with a wrong result.
-        proof: the two or three results of the run that show the mistake best. Some are right: a
-            passed case that is similar shows that the mistake is limited. A run with few cases may
-            have only one such result.
+        proof: the two or three results of the run that show the mistake best; only one if the run
+            has few cases. It can include a right result, because a similar case that the client
+            passed shows that the mistake is limited.
         fixes: the fix in each programming language, by the language's name; empty if the findings
             fit no pattern.
     """
@@ -84,7 +84,8 @@ def _proof(
     """Return the results that prove a fault: at most three, and at least one of them wrong.
 
     If possible, they include a case that the client passed, because it shows the limit of the
-    fault: one or more of ``names``, or else another passed case with the same expected reaction.
+    fault. These passed cases are among ``names``. If the client passed none of them, one other
+    passed case with the same expected reaction is taken.
 
     Args:
         names: the cases that show the fault best, in order.
@@ -106,7 +107,10 @@ def _proof(
 def _title(same: Sequence[Result]) -> str:
     """Return the title for a group of findings that fit no pattern.
 
-    It names the rule that the first case checks. ``same`` are findings with the same fix.
+    The title names the rule that the first case of the group checks.
+
+    Args:
+        same: the findings of the group, which have the same fix.
     """
     first = same[0]
     if locked_out(first):

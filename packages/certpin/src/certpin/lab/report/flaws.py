@@ -42,8 +42,8 @@ _NO_TLS = {Opening.PLAIN, Opening.STRIP, Opening.PROXY} | INTERRUPTED
 def served(seen: Connection) -> tuple[bytes, ...]:
     """Return the chain that the client received on a connection, as DER; empty if it got no chain.
 
-    ``seen`` is the evidence of the connection. A resumed session has no certificates (RFC 8446
-    section 2.2).
+    The client gets no chain if it resumes a session (RFC 8446 section 2.2), or if TLS did not
+    begin. ``seen`` is the evidence of the connection.
     """
     if seen.step is None or seen.hello is None or seen.resumed or seen.step.opening in _NO_TLS:
         return ()
@@ -53,9 +53,10 @@ def served(seen: Connection) -> tuple[bytes, ...]:
 def requested_host(attempt: Attempt, seen: Connection) -> str:
     """Return the host that the client requested on a connection.
 
-    This is the host that the client named, if it is a host under test, and the first host under
-    test otherwise. There are two exceptions. For the TLS connection to the lab's proxy, it is the
-    address of the proxy. For Encrypted ClientHello (ECH), it is the public name.
+    This is the host in the ClientHello, or else in the request to the proxy. If it is not a host
+    under test, the first host under test is returned, with two exceptions: on the TLS connection to
+    the lab's proxy, the address of the proxy, and in a case of Encrypted ClientHello (ECH), the
+    public name.
 
     Args:
         attempt: one run of the client against a case, with the hosts under test.
@@ -102,7 +103,8 @@ class ChainContext:
     def pinned_role(self, facts: CertificateFacts) -> str:
         """Return the role of the pin that matches a certificate; empty if no pin matches.
 
-        Roles are leaf, intermediate, root and backup. Removed and compromised pins don't count.
+        The roles are leaf, intermediate, root and backup. Pins that are marked as removed or
+        compromised don't match. ``facts`` describes the certificate.
         """
         return next((entry.role for entry in self._matching(facts) if entry.live), "")
 
@@ -330,9 +332,10 @@ def _other_key(spot: _Spot) -> str:
 
 
 def _compromised(spot: _Spot) -> str:
-    """Return the flaw of a key that the pin set marks as compromised; empty if it is not marked.
+    """Return the flaw of a key that the pin set marks as compromised; empty if it has no such flaw.
 
-    As in the enforcement of pins, only certificates on the path from the leaf are checked.
+    Only certificates on the path from the leaf can have this flaw, because certpin also ignores all
+    other certificates when it checks a chain for compromised keys.
     """
     refused = spot.path.on_path and spot.context.is_compromised(spot.place.facts)
     return "its key is marked compromised" if refused else ""

@@ -126,7 +126,7 @@ def _cause(run: Run, cause: Cause, number: int, numbers: dict[int, int]) -> ET.E
 def _languages(cause: Cause) -> ET.Element | None:
     """Return a cause's fix in each programming language, as a collapsed HTML element.
 
-    None if the verdicts fit no known pattern, so that there are no such fixes.
+    Return None if the cause has no such fixes, because its findings fit no known pattern.
     """
     if not cause.fixes:
         return None
@@ -173,9 +173,10 @@ def _tile(number: str, words: str, *, bad: bool) -> ET.Element:
 
 
 def _controls(run: Run) -> ET.Element:
-    """Return the section that shows if the honest server was accepted before and after the attacks.
+    """Return the section that shows if the client accepted the honest server, first and last.
 
-    Otherwise the refusals of attacks prove nothing, because the client may refuse every server.
+    The section is needed because refusals of attacks prove nothing if the client refuses every
+    server.
     """
     held = [result for result in run.results if result.case is CONTROL]
     listed = tag("ul", class_="controls")
@@ -237,7 +238,7 @@ def _rest(run: Run, numbered: _Numbered) -> ET.Element:
 
 
 def _standards(run: Run) -> ET.Element:
-    """Return the section with the MASVS controls and MASTG tests of each case."""
+    """Return the section with the OWASP MASVS controls and MASTG tests of each case."""
     rows: list[tuple[Child, ...]] = []
     used = [reference(result.case.matrix_name, result.expect) for result in run.results]
     for number, (result, known) in enumerate(zip(run.results, used, strict=True)):
@@ -275,7 +276,10 @@ def _limits() -> ET.Element:
 
 
 def _about(run: Run, facts: dict[str, Any] | None) -> ET.Element:
-    """Return the section about the run: the client, the host, and the versions of the tools."""
+    """Return the section about the run: the client, the host, and the versions of the tools.
+
+    ``facts`` are the facts for an auditor, which are added to the section; None for other readers.
+    """
     known = run.about
     command = " ".join(safe_arguments(known.command))
     tools = (
@@ -303,7 +307,8 @@ def _about(run: Run, facts: dict[str, Any] | None) -> ET.Element:
 def _evidence(facts: dict[str, Any]) -> dict[str, Child]:
     """Return the names and values that only an HTML page for an auditor shows.
 
-    They are the version of the client, digests, the machine, and the extras of certpin.
+    They are the version of the client, digests, the machine, and the extras of certpin. All of them
+    are taken from ``facts``.
     """
     client, machine, own = facts["client"], facts["machine"], facts["certpin"]
     records = {

@@ -59,7 +59,13 @@ def folded(run: Run, result: Result, index: int) -> ET.Element:
 
 
 def _body(run: Run, result: Result, index: int) -> list[ET.Element]:
-    """Return the HTML of a case below its name: verdict, advice, chains and evidence."""
+    """Return the HTML of a case below its name: verdict, advice, chains and evidence.
+
+    Args:
+        run: the lab run.
+        result: the result of the case.
+        index: the number of the result in the run, for anchors.
+    """
     parts = [tag("p", f"{sentence(verdict_line(result))}.", class_="lead")]
     if result.outcome in NEEDS_ATTENTION:
         parts.append(fix_box(result.case.fix, result.case.reference))
@@ -117,7 +123,13 @@ _SHOWN = 2 * 1024  # bytes of leaked data, and characters of the output of a cli
 
 
 def _chains(run: Run, result: Result, name: str) -> list[ET.Element]:
-    """Return a picture of each chain that a case served, the chains of attackers first."""
+    """Return a picture of each chain that a case served, the chains of attackers first.
+
+    Args:
+        run: the lab run.
+        result: the result of the case. Its last attempt (run of the client) is shown.
+        name: the beginning of the pictures' names, for HTML ids.
+    """
     if not result.attempts:
         return []
     attempt = result.attempts[-1]
@@ -166,7 +178,10 @@ def _validity(known: CertificateFacts) -> str:
 
 
 def _leaks(result: Result) -> Iterator[ET.Element]:
-    """Yield the HTML of the data that the client leaked. Yield nothing if it refused the attack."""
+    """Yield the HTML of the data that the client leaked.
+
+    Yield nothing if the client refused the attack.
+    """
     if not result.attempts or result.verdict is Verdict.REJECT:
         return
     attempt = result.attempts[-1]
@@ -222,7 +237,10 @@ def _row(number: int, attempt: Attempt, seen: Connection) -> tuple[Child, ...]:
 
 
 def _received(seen: Connection) -> str:
-    """Return a text with the number of bytes that the client sent, and the number that leaked."""
+    """Return a text with the number of bytes that the client sent, and the number that leaked.
+
+    ``seen`` is the evidence of the connection on which the client sent them.
+    """
     total, given = len(seen.clear) + len(seen.data), len(seen.said) if seen.exposed else 0
     if not given:
         return f"{total} bytes"
@@ -230,7 +248,7 @@ def _received(seen: Connection) -> str:
 
 
 def _client_end(attempt: Attempt) -> Iterator[ET.Element]:
-    """Yield the HTML that describes how the client ended, with the last part of its output."""
+    """Yield the HTML that describes how the client ended, with the end of the client's output."""
     yield tag("p", f"{ending(attempt.ending)}.")
     if attempt.ending.output.strip():
         shown = attempt.ending.output[-_SHOWN:]

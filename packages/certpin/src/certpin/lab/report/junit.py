@@ -1,6 +1,7 @@
 """The report of a lab run as JUnit XML, for CI: one suite per family of cases, one test per case.
 
-A wrong outcome is a failure, an undecided one an error, and a case that was not run is skipped.
+A wrong outcome is a failure in JUnit, an undecided outcome an error, and a case that was not run a
+skipped test.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Hide the user's secrets in reports: in the command that starts the client, and its environment.
 
-Reports are shared. So only arguments that are known to be harmless are shown, and all others are
-replaced. For evidence that leaves the company, ``mask_run`` also replaces secrets in the data that
-the client sent and printed.
+Users share reports with other people. So a report shows only arguments that are known to be
+harmless, and ``…`` in place of all others. For evidence that leaves the company, ``mask_run`` also
+replaces secrets in the data that the client sent and printed.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ def _safe_argument(word: str) -> str:
 
 
 def _safe_around_placeholders(word: str) -> str:
-    """Return a word of a command with its placeholders, and ``…`` for its other parts.
+    """Return a word of a command, with ``…`` in place of the parts that may be secret.
 
-    A placeholder is a name in braces, such as ``{url}``. Harmless parts, such as ``https://`` and
-    the name of an option, are kept.
+    Placeholders (names in braces, such as ``{url}``) are kept, and so are parts that are known to
+    be harmless, such as ``https://`` and the name of an option.
     """
     pieces = _PLACEHOLDER.split(word)
     return "".join(
@@ -128,18 +128,21 @@ def secrets_in(
 ) -> list[str]:
     """Return the texts that must not appear in evidence, the longest first.
 
-    From the command: the arguments that ``safe_arguments`` hides, such as the value of
-    ``--password``; the parts of these, such as the value of a header, or a password after a colon;
-    and the Base64 of both (HTTP Basic authentication). From the environment: the values of
-    variables with a name such as ``API_TOKEN``; the values in such a value, if it is a connection
-    string; and the password in the URL of any variable. Texts of fewer than 6 characters are left
-    out: they could be any word.
+    From the command, they are the arguments that ``safe_arguments`` hides, such as the value of
+    ``--password``, and the parts of these arguments, such as a password after a colon.
+
+    From the environment, they are the values of variables with a name such as ``API_TOKEN``, the
+    single values in such a value if it is a connection string, and the credentials in URLs in any
+    variable.
+
+    The Base64 of each argument and value is a secret too, because HTTP Basic authentication uses
+    it. Texts of fewer than 6 characters are left out, because they could be any word.
 
     Args:
         words: the client's command, as the user wrote it.
         variables: the environment of the client.
-        public: texts that the report needs, such as the host under test. They and their parts are
-            never secrets.
+        public: texts that the report needs, such as the host under test. These texts, and parts of
+            them, are never secrets.
     """
     hidden = [
         word for word, shown in zip(words, safe_arguments(words), strict=True) if HIDDEN in shown
@@ -180,8 +183,8 @@ def _credentials(value: str) -> list[str]:
 def mask_run(run: Run, secrets: Sequence[str]) -> Run:
     """Return a lab run with ``…`` in place of secrets in all output and data of the client.
 
-    Messages of the lab that quote the client are changed too. Verdicts, chains and the sizes of
-    certificates don't change. The number of bytes of the client's data can change.
+    The lab's messages that quote the client are changed too. Verdicts, chains and the sizes of
+    certificates stay the same, but the reported number of bytes of the client's data can change.
 
     Args:
         run: the run.

@@ -55,13 +55,13 @@ class MasvsReference:
 def reference(case: str, expect: Expect) -> MasvsReference:
     """Return the MASVS controls and MASTG tests for a case.
 
-    For an unknown case, the result has no controls and no tests, and gives the reason in ``why``.
+    If the case is unknown, the result has no controls and no tests, and ``why`` gives the reason.
 
     Args:
         case: the name of the case.
-        expect: how the client should react in this run. A case in which the server's chain only
-            changes counts as an attack on pins if the client must refuse the new chain, and then
-            has the controls and tests of such an attack.
+        expect: how the client should react in this run. In some cases the server only changes its
+            chain. If the client's pins require it to refuse such a change, the case has the
+            controls and tests of an attack on pins.
     """
     if expect is Expect.REJECT and case in _ATTACK_ON_PINS:
         return _ATTACK_ON_PINS[case]

@@ -45,8 +45,8 @@ class Line:
 class Box:
     """The box of a certificate in the picture of a chain, with its lines of text.
 
-    ``top`` is its vertical position. ``kind`` selects its style: trusted, flawed, plain, or absent
-    for an issuer that was not sent.
+    ``top`` is the vertical position of the box. ``kind`` selects its style: ``trusted``,
+    ``flawed``, ``plain``, or ``absent`` for an issuer that the server did not send.
     """
 
     top: int
@@ -59,7 +59,10 @@ class Box:
         return 2 * _PADDING + _LINE * len(self.lines)
 
     def baseline(self, number: int) -> int:
-        """Return the vertical position, in units of the SVG, of the text in a line of the box."""
+        """Return the vertical position of the text in a line of the box, in units of the SVG.
+
+        ``number`` is the number of the line, from 0.
+        """
         return self.top + _PADDING + _LINE * number + 14
 
 

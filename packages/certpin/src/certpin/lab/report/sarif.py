@@ -116,7 +116,10 @@ def _result(run: Run, result: Result, rule: int, location: Path) -> dict[str, An
 def _location(run: Run, result: Result, location: Path) -> dict[str, Any]:
     """Return the SARIF location of a finding: the user's file, and a logical name.
 
-    The logical name has the host and the case.
+    Args:
+        run: the lab run, whose host is a part of the logical name.
+        result: the finding. The name of its case is the other part of the logical name.
+        location: the file.
     """
     name = f"{encodable(run.host)}/{result.case.name}"
     return {

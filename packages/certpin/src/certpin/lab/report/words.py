@@ -97,7 +97,7 @@ def summary(run: Run) -> list[str]:
 
 
 def advice(run: Run) -> str:
-    """Return the sentence that recommends the next step after a lab run."""
+    """Return the advice on the next step after a lab run, in one or a few sentences."""
     counts = tally(run)
     if not run.controlled:
         untried = "Change the command or the style, for this reason:"
@@ -175,11 +175,11 @@ def _connections(result: Result) -> Iterator[Connection]:
 
 
 def _confidence(run: Run) -> list[str]:
-    """Return sentences that say how large a share of its checks the client can skip at most.
+    """Return sentences about the largest share of its checks that the client may have skipped.
 
-    The share has 95 % confidence. It follows from the number of runs in which the client refused an
-    attacker. Another sentence says if the user's ``--bound`` was not reached. The list is empty if
-    the run proves nothing or has a wrong result.
+    The run shows, with 95 % confidence, that the share is not larger. It follows from the number of
+    runs in which the client refused an attacker. A further sentence is added if the run did not
+    reach the user's ``--bound``. The list is empty if the run proves nothing or has a wrong result.
     """
     refused = hostile_refusals(run.results)
     if not run.controlled or run.count(Outcome.WRONG):
@@ -197,10 +197,10 @@ def _confidence(run: Run) -> list[str]:
 
 
 def _ways_line(run: Run) -> list[str]:
-    """Return the sentence that lists the ways of connecting to the lab that the client did not use.
+    """Return a list with a sentence on the ways in which the client reached the lab.
 
-    Ways are a direct connection, and the kinds of proxies. The result is a list with one sentence;
-    empty if the client never connected, or used all ways.
+    The sentence also names the ways that were not tried. The ways are a direct connection, and the
+    kinds of proxies. The list is empty if the client never connected, or used all ways.
     """
     used = ways(run)
     missing = [name for way, name in WAYS.items() if way not in used]
@@ -213,7 +213,7 @@ def _ways_line(run: Run) -> list[str]:
 def _http3_line(run: Run) -> list[str]:
     """Return a list with the sentence that says if the client uses HTTP/3.
 
-    Empty if no honest server offered HTTP/3 to the client.
+    The list is empty if no honest server offered HTTP/3 to the client.
     """
     offered = [
         attempt
@@ -231,9 +231,9 @@ def _http3_line(run: Run) -> list[str]:
 def clear_text_lines(run: Run) -> list[str]:
     """Return a sentence for each credential that the client sent in clear text during a run.
 
-    A sentence names the credential, its receiver, and the number of cases. It changes no verdict:
-    a client that sends its token over HTTP first, or with its request to a proxy, may be right in
-    every verdict about TLS. In a case about clear text, this data is also a finding.
+    A sentence names the credential, its receiver, and the number of cases. These sentences change
+    no verdict, because a client that first sends its token over HTTP, or to a proxy, can be right
+    in every verdict about TLS. In a case about clear text, the same data is also a finding.
     """
     cases: dict[tuple[str, str], set[str]] = {}
     for result in run.results:
@@ -249,7 +249,10 @@ def clear_text_lines(run: Run) -> list[str]:
 
 
 def _in_clear(attempt: Attempt) -> Iterator[tuple[str, bytes]]:
-    """Yield the receiver and the bytes of each text that the client sent without TLS."""
+    """Yield the receiver and the bytes of each text that the client sent without TLS.
+
+    Heads of HTTP requests to the lab's proxy are included.
+    """
     for seen in attempt.connections:
         if seen.clear:
             yield seen.target or next(iter(attempt.hosts), "the lab"), seen.clear
@@ -265,12 +268,12 @@ def _few(names: set[str]) -> str:
 def tokens_in(data: bytes, canary: str = "") -> list[str]:
     """Return descriptions of the credentials in a text, without their values. Each is listed once.
 
-    They are recognised by the names of headers and parameters, and by the form of a JSON Web Token.
-    Credentials with other names are not found.
+    Credentials are recognised by the names of their headers and parameters, or because they are a
+    JSON Web Token. Credentials with other names are not found.
 
     Args:
         data: the bytes that a client sent without TLS.
-        canary: the marker in the URL of the lab, which is as secret as a token; empty for none.
+        canary: the random text in the URL of the lab, which counts as a credential; empty for none.
     """
     found = [f"the header {_name(match)}" for match in _HEADER.finditer(data)]
     found += [f"the parameter {_name(match)}" for match in _PARAMETER.finditer(data)]
@@ -311,12 +314,11 @@ def verdict_line(result: Result) -> str:
 
 
 def action(result: Result) -> str:
-    """Return the client's action in a case, such as ``accepted``.
+    """Return the client's action in a case, such as ``accepted``; without a verdict, the reason.
 
-    If the client has no verdict, return the reason instead. The text also names the optional check
-    that the client does not make, such as revocation, if the case is for this check and the client
-    did not refuse. It names the weak TLS parameters that the case needs if the client does not
-    offer them.
+    The text can also name the weak TLS parameters that the case needs, if the client does not offer
+    them; the optional check, such as of revocation, for which the case is, if the client does not
+    make it; and whether the client fetched the case's list of revoked certificates.
     """
     did = _DID.get(result.verdict, result.why) if result.verdict else result.why
     if result.why.startswith(NOT_OFFERED):
@@ -357,8 +359,8 @@ def ending(end: Ending) -> str:
 def server(seen: Connection) -> str:
     """Return the name of the server that answered a connection, such as ``attacker``.
 
-    ``seen`` is the evidence of the connection. The name is ``no TLS`` for clear text that did not
-    go to an attacker, and empty if no server answered.
+    Return ``no TLS`` if the client sent clear text and no attacker received it. Return an empty
+    text if no server answered. ``seen`` is the evidence of the connection.
     """
     if seen.step and (seen.hostile or not seen.clear):
         return seen.step.role.value
@@ -483,7 +485,8 @@ def tally(run: Run) -> CaseCounts:
 def is_honest(result: Result) -> bool:
     """Return True if the server of a case was honest, and the client must accept it.
 
-    This includes a legitimate change of the server that clients with another kind of pins refuse.
+    This includes a legitimate change of the server, even if clients with another kind of pins must
+    refuse the change.
     """
     legitimate = result.case.family is Family.ROTATION or not refused_by(result.case)
     return result.expect is Expect.ACCEPT and legitimate
@@ -492,10 +495,12 @@ def is_honest(result: Result) -> bool:
 def family_of(result: Result) -> Family:
     """Return the family of cases under which HTML and text reports show a result.
 
-    It is the family of the case, with one exception. A case of a changed server that this client
-    must refuse, such as ``same-ca-new-key``, is shown under attacks by authorities. For the
-    client's pins, this change is no legitimate one: only an authority vouches for the new key.
-    Formats for programs (JSON, JUnit, SARIF) always show the family of the case, because it
+    It is the family of the case, with one exception: a case of a changed server, such as
+    ``same-ca-new-key``, is shown under attacks by authorities if this client must refuse the
+    change. This client can't distinguish the change from an attack, because only an authority
+    vouches for the new key.
+
+    Formats for programs (JSON, JUnit, SARIF) always use the family of the case, because it
     identifies a test.
     """
     family = result.case.family
@@ -521,8 +526,9 @@ def refused_by(case: Case) -> tuple[Style, ...]:
 def exit_code(run: Run) -> int:
     """Return the exit code for a lab run: 0 success, 1 a finding, 3 inconclusive or nothing tried.
 
-    The run is also inconclusive if a case with the user's own chain and an expected verdict was not
-    run, or if too few attacks were refused for the ``--bound`` on skipped checks.
+    The run is inconclusive if a case is undecided, if a case with the user's own chain and an
+    expected verdict was not run, or if the client refused too few attacks for the user's
+    ``--bound``.
     """
     if run.count(Outcome.WRONG):
         return 1
@@ -533,7 +539,10 @@ def exit_code(run: Run) -> int:
 
 
 def _missed(run: Run) -> bool:
-    """Return True if too few attacks were refused for the requested bound on skipped checks."""
+    """Return True if the client refused too few attacks to show the bound that the user requested.
+
+    The bound is the largest share of its checks that the client may skip.
+    """
     bound = run.about.bound
     return bound is not None and skip_bound(hostile_refusals(run.results)) > bound
 

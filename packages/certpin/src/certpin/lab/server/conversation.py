@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 class Conversation(Protocol):
     """Interface of a state machine for the lab's side of one client's connection, without I/O.
 
-    The owner of the socket passes the client's bytes to ``receive``, and sends the bytes that
-    ``data_to_send`` returns. ``passing`` is set if the connection must be relayed to another
-    server.
+    The owner of the socket passes the client's bytes to ``receive``, and then sends the bytes that
+    ``data_to_send`` returns. If ``passing`` is set, the owner relays the connection to that server.
     """
 
     @property
@@ -57,10 +56,13 @@ class Conversation(Protocol):
 
     @property
     def pause(self) -> float:
-        """Seconds to wait before ``resume`` is called; zero if the lab isn't waiting."""
+        """Seconds for which the lab keeps the client waiting; zero if it doesn't.
+
+        After this time, the owner of the socket calls ``resume``.
+        """
 
     def resume(self) -> None:
-        """Continue to serve the client after ``pause`` seconds. Then call ``data_to_send``."""
+        """Continue to serve the client after the wait. The caller then sends ``data_to_send()``."""
 
     def data_to_send(self) -> bytes:
         """Return the bytes to send to the client, and remove them from the buffer."""
@@ -76,7 +78,8 @@ class Proxied:
         serve: takes the requested destination, and the head of the HTTP request (empty for SOCKS5).
             It returns the conversation (protocol state machine) that serves the destination; None
             if the connection must be relayed to the destination.
-        note_unserved: takes the head of an HTTP request without a valid destination.
+        note_unserved: called with the head of an HTTP request that has no valid destination, to
+            record it as evidence.
     """
 
     def __init__(
@@ -103,11 +106,14 @@ class Proxied:
 
     @property
     def pause(self) -> float:
-        """Seconds to wait before ``resume`` is called; zero if the lab isn't waiting."""
+        """Seconds for which the lab keeps the client waiting; zero if it doesn't.
+
+        After this time, the owner of the socket calls ``resume``.
+        """
         return self._inner.pause if self._inner else 0.0
 
     def resume(self) -> None:
-        """Continue to serve the client after ``pause`` seconds. Then call ``data_to_send``."""
+        """Continue to serve the client after the wait. The caller then sends ``data_to_send()``."""
         if self._inner:
             self._inner.resume()
             self.done = self._inner.done
@@ -167,9 +173,9 @@ class Proxied:
 
 
 class Unrelayed:
-    """Base class of a ``Conversation``, the handler of one connection, that sends one answer.
+    """Base class of connection handlers that send one answer, and relay nothing to a server.
 
-    The lab never relays such a connection to another server, and never waits before it continues.
+    It implements ``Conversation``. The handler never waits before it continues.
     """
 
     passing: Destination | None = None
@@ -225,10 +231,10 @@ class RefusedTunnel(Unrelayed):
 class Routed:
     """A connection that was routed to the lab without a proxy request, for example by the tunnel.
 
-    If its destination is under test, the lab serves it at once. Otherwise the name in the
-    ClientHello decides: a connection without TLS, or with a name that is not under test, is
-    relayed. ``early`` contains the bytes that were read before relaying began. The relay sends them
-    first.
+    If the destination is under test, the lab serves the connection. Otherwise the name in the
+    ClientHello decides: if it is the name of a host under test, the lab serves the connection, and
+    relays it in all other cases, also without TLS. ``early`` contains the bytes that were read
+    before relaying began. The relay sends them first.
     """
 
     def __init__(self, case_run: CaseRun, destination: Destination) -> None:
@@ -253,11 +259,14 @@ class Routed:
 
     @property
     def pause(self) -> float:
-        """Seconds to wait before ``resume`` is called; zero if the lab isn't waiting."""
+        """Seconds for which the lab keeps the client waiting; zero if it doesn't.
+
+        After this time, the owner of the socket calls ``resume``.
+        """
         return self._session.pause if self._session else 0.0
 
     def resume(self) -> None:
-        """Continue to serve the client after ``pause`` seconds. Then call ``data_to_send``."""
+        """Continue to serve the client after the wait. The caller then sends ``data_to_send()``."""
         if self._session:
             self._session.resume()
             self.done = self._session.done
@@ -295,7 +304,8 @@ class Routed:
     def silent(self) -> None:
         """Relay the connection if the lab has not yet decided whether to serve it or to relay it.
 
-        Called if the client sends nothing: in SMTP and SSH, for example, the server speaks first.
+        The tunnel calls this if the client sends nothing at first: in SMTP and SSH, for example,
+        the server speaks first.
         """
         if not self.decided:
             self.passing = self._destination
@@ -341,9 +351,9 @@ class ProxyRequest:
         rest: the bytes after the request, which belong to the connection to the destination.
         head: the head of an HTTP request, with its empty line; empty for SOCKS5. If the client
             closed the connection, or the head is too long, it is the part that arrived.
-        relayable: False for a request in clear text that must not be relayed to any server. Its
-            head is incomplete, its URL promises TLS (``https://``), or the request is not addressed
-            to a proxy at all.
+        relayable: False for a request in clear text that must not be relayed to any server, because
+            its head is incomplete, its URL begins with ``https://``, or it is addressed to a server
+            and not to a proxy.
     """
 
     def __init__(self) -> None:
@@ -428,9 +438,9 @@ class ProxyRequest:
     def _plain(self, target: str, *, whole: bool) -> None:
         """Read the destination of a request in clear text from its URL, or else from ``Host``.
 
-        A URL with ``https://`` is read too, and so is a request with only a path, which is meant
-        for a server and not for a proxy. Such requests are evidence, because the client has sent
-        them without TLS.
+        Two kinds of requests are read, although a proxy can't serve them: those with an
+        ``https://`` URL, and those with only a path, which are meant for a server. They are
+        evidence, because the client has sent them without TLS.
 
         Args:
             target: the URL or path in the request line.

@@ -1,8 +1,8 @@
 """Lists of revoked certificates (CRLs), which the lab serves over HTTP in clear text.
 
 RFC 5280 section 8 gives the reason for HTTP: a CRL is signed, and a client that fetched CRLs over
-TLS would need a CRL for that server too. So a client that requests a CRL leaks no data, and these
-connections don't count when the client's reaction to a case is judged.
+TLS would need a CRL for that server too. So a request for a CRL is no leak of data, and the
+client's reaction to a case is judged without the connections to fetch CRLs.
 """
 
 from __future__ import annotations

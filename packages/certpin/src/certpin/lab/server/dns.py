@@ -73,7 +73,8 @@ class LabResolver:
     """Answers DNS queries for clients of the lab.
 
     Args:
-        find: returns the lab's address for a host under test, and None for all other hosts.
+        find: takes the name of a host, and returns the lab's address for a host under test, and
+            None for all other hosts.
         lookup: returns the addresses of a host that is not under test; by default those that this
             machine's resolver finds.
 

@@ -65,9 +65,10 @@ class Frames:
         self._pending += data
 
     def read(self) -> None:
-        """Confirm that the caller has parsed the frame that was returned last.
+        """Forget the frame that was returned last, because the caller has parsed it.
 
-        If this frame ends its header block, ``unread`` no longer contains the bytes of the block.
+        The frames of a header block are forgotten together, after the last of them. They are then
+        no longer part of ``unread``.
         """
         if self._ended:
             self._block.clear()
@@ -210,9 +211,10 @@ class Http2:
             self.astray += words[: KEPT - len(self.astray)]
 
     def _strayed(self, asked: dict[bytes, bytes]) -> bool:
-        """Return True if the headers ``asked`` of a request name the second host of the case.
+        """Return True if a request names the second host of the case.
 
-        A client must not send requests for the second host on this connection.
+        A client must not request the second host on this connection, because it did not check the
+        pins of that host here. ``asked`` are the headers of the request.
         """
         authority = asked.get(b":authority") or asked.get(b"host", b"")
         host = authority.partition(b":")[0].lower()

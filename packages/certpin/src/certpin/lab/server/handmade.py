@@ -191,7 +191,7 @@ class Offer:
     def listed(self, extension: int, octets: int = 2) -> set[int]:
         """Return the numbers in the list of an extension, such as groups or signature algorithms.
 
-        Empty if the client doesn't send the extension.
+        The result is empty if the client doesn't send the extension.
 
         Args:
             extension: the number of the extension.
@@ -273,7 +273,7 @@ def extension(kind: int, content: bytes) -> bytes:
 def alpn_extension(names: tuple[str, ...]) -> bytes:
     """Return the ALPN extension (RFC 7301) with the negotiated protocol, as bytes.
 
-    Empty if ``names`` is empty.
+    The result is empty if ``names`` is empty.
     """
     listed = b"".join(vector(1, name.encode("ascii")) for name in names)
     return extension(_ALPN, vector(2, listed)) if names else b""

@@ -86,7 +86,7 @@ class Chunked:
     def _line(self, pending: bytearray) -> bytes | None:
         """Remove and return the next line (a chunk size or trailer) of the received bytes.
 
-        ``None`` if the line is incomplete.
+        Return None if the line is incomplete.
         """
         text, end, _ = pending.partition(b"\n")
         if not end:
@@ -149,7 +149,7 @@ class Http:
 
     The token is a random text: a client that prints it has read the answer. Everything that the
     server receives counts as data of the client. If the client requests WebSocket (RFC 6455), and
-    the server would answer with the token, the connection changes to WebSocket.
+    the answer would be the token, the connection changes to WebSocket instead.
     """
 
     upgrade = False
@@ -233,7 +233,8 @@ class Http:
     def _strayed(self) -> bool:
         """True if the current request is for the second host of the case.
 
-        A client must not send requests for the second host on this connection.
+        A client must not request the second host on this connection, because it did not check the
+        pins of that host here.
         """
         host = field(self._head, b"host").partition(b":")[0].lower()
         return bool(self._foreign) and host == self._foreign
@@ -269,8 +270,8 @@ class Http:
 def websocket_key(head: bytes) -> bytes:
     """Return the value of ``Sec-WebSocket-Accept`` with which a server accepts WebSocket.
 
-    ``head`` is the head of the HTTP request. Empty if the request doesn't ask for WebSocket,
-    version 13 (RFC 6455 section 4.2.1).
+    The result is empty if the request doesn't ask for WebSocket, version 13 (RFC 6455 section
+    4.2.1). ``head`` is the head of the HTTP request.
     """
     asks = (
         head.startswith(b"GET ")
@@ -284,8 +285,8 @@ def websocket_key(head: bytes) -> bytes:
 def subprotocol(head: bytes) -> bytes:
     """Return the first WebSocket subprotocol that the client offers in the head of its request.
 
-    The server accepts it, because some clients require a subprotocol. Empty if the client offers
-    none, or if the first is not a token (RFC 9110 section 5.6.2).
+    The server accepts it, because some clients require a subprotocol. The result is empty if the
+    client offers none, or if the first is not a token (RFC 9110 section 5.6.2).
     """
     first = field(head, b"sec-websocket-protocol").partition(b",")[0].strip()
     return first if _TOKEN.fullmatch(first) else b""
@@ -358,8 +359,8 @@ def _alternative(alt_svc: str) -> str:
 def _connection(*, keep: bool) -> str:
     """Return the header ``Connection: keep-alive`` if ``keep`` is True; otherwise an empty text.
 
-    ``Connection: close`` is not sent, although RFC 9112 section 9.6 recommends it, because clients
-    discard a connection and its certificate as soon as the server announces the end. Without this
-    header, a client that checks the certificate too late, after the answer, still finds it.
+    ``Connection: close`` is never sent, although RFC 9112 section 9.6 recommends it. A client that
+    reads it discards the connection, together with the server's certificate. But some clients check
+    the certificate only after the answer, and the lab has to test these clients too.
     """
     return "Connection: keep-alive\r\n" if keep else ""

@@ -40,7 +40,7 @@ class Imap(Lines):
     def greeting(self) -> bytes:
         """Return the server's greeting (RFC 9051 section 7.1.1).
 
-        It has no capabilities, so that the client must request them.
+        The greeting lists no capabilities of the server, so that the client must request them.
         """
         return b"* OK IMAP4rev1 certpin lab\r\n"
 
@@ -119,9 +119,9 @@ class Imap(Lines):
     def _authenticate(self, words: list[bytes]) -> bytes:
         """Begin a login by SASL, and return the server's answer (RFC 9051 section 6.2.2).
 
-        This is the first challenge: the mechanism LOGIN has two challenges, and PLAIN one. If the
-        command already contains the only response, the login succeeds. ``words`` are the words of
-        the command.
+        The mechanism LOGIN has two challenges, and PLAIN one. If the command contains a response
+        already, there is one challenge less. The answer is the next challenge, or confirms the
+        login if none is left. ``words`` are the words of the command.
         """
         login = len(words) > 2 and words[2].upper() == b"LOGIN"
         self._steps = (2 if login else 1) - (len(words) > 3)
@@ -146,7 +146,8 @@ def _capability(more: bytes) -> bytes:
 def _injected(tag: bytes) -> bytes:
     """Return a forged answer to the command that the client will send after STARTTLS.
 
-    The tag of that command is guessed from ``tag``, the tag of the STARTTLS command.
+    An answer must have the tag of its command. This tag is guessed from ``tag``, the tag of the
+    STARTTLS command.
     """
     return _capability(_LOGIN) + _COUNTER.sub(_next, tag) + b" OK done\r\n"
 

@@ -2,15 +2,17 @@
 
 The servers record which bytes are data of the client. In clear text, all bytes are data, except
 commands that request TLS or end the connection. Under TLS, all bytes are data, except commands that
-end the connection. A client that refuses the server sends nothing, so even EHLO or CAPABILITY shows
-that it continued.
+end the connection. A client that refuses the server sends nothing under TLS. So even a first
+command such as EHLO or CAPABILITY shows that the client accepted the server.
 
-A case may inject an answer: the server sends a forged answer in clear text, and then begins TLS as
-the honest server. The lab never answers the first command under TLS, and closes its side of the
-connection. This command is not a finding. If the client sends another command, it has accepted the
-injected answer as one received under TLS, which is a finding. This does not depend on timing,
-because an SMTP client must wait for the answer to EHLO (RFC 2920 section 3.1). An IMAP client need
-not wait (RFC 9051 section 5.5), so a client that pipelines its first commands is a false positive.
+In some cases the server injects an answer: it sends a forged answer in clear text, and then begins
+TLS as the honest server. The lab does not answer the first command under TLS, and closes its side
+of the connection. If the client waits for the answer, it sends nothing more, which is right. If it
+sends a second command, it has taken the injected answer for one under TLS, which is a finding.
+
+This does not depend on timing, because an SMTP client must wait for the answer to EHLO (RFC 2920
+section 3.1). But an IMAP client need not wait (RFC 9051 section 5.5). So an IMAP client that sends
+its first commands together fails the case, although it may be right.
 """
 
 from __future__ import annotations
@@ -78,8 +80,8 @@ class MessageServer:
     def end(self, keep: int = 0) -> None:
         """Ignore further bytes from the client, and close the connection.
 
-        ``pending`` has the received bytes that are not processed yet. The first ``keep`` of them
-        still count as data of the client, and all others are discarded. So the evidence does not
+        Of the received bytes that are not processed yet (``pending``), only the first ``keep``
+        still count as data of the client, and the others are discarded. So the evidence does not
         depend on how the network split the data.
         """
         self.deaf = self.closing = True
@@ -109,13 +111,17 @@ class MessageServer:
 
     @property
     def between(self) -> bool:
-        """True if no message is partly received or answered, so that TLS can begin."""
+        """True if TLS can begin with the next bytes of the client.
+
+        It can't if these bytes continue a command or a message, or if the protocol doesn't allow it
+        at this point.
+        """
         raise NotImplementedError
 
     def take(self) -> bytes:
         """Remove the next message from the received bytes, ``pending``, and return it.
 
-        Empty if the message is incomplete.
+        The result is empty if the message is incomplete.
         """
         raise NotImplementedError
 
@@ -178,7 +184,7 @@ class Lines(MessageServer):
     def take(self) -> bytes:
         """Remove the next line from the received bytes, ``pending``, and return it.
 
-        Empty if the line is incomplete.
+        The result is empty if the line is incomplete.
         """
         end = self.pending.find(b"\n", 0, LONGEST_LINE)
         if end < 0:

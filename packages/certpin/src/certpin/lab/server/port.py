@@ -212,7 +212,8 @@ class Port:
     def _breathe(self, exc: OSError) -> None:
         """Pause accepting for 0.1 seconds, because no file descriptor or memory is left.
 
-        Without the pause the listener stays readable, and would keep the loop busy.
+        Without the pause, the event loop would try to accept the waiting connection again and
+        again.
         """
         self._loop.remove_reader(self._descriptor)
         self._loop.call_later(_BREATH, self._listen_on)
@@ -301,7 +302,7 @@ class Link:
     def _close_when_sent(self) -> None:
         """Close the connection once all bytes are sent, because the client has closed its side.
 
-        The client may still wait for the rest of an answer.
+        The rest of an answer is still sent, because the client may wait for it.
         """
         if self._unsent and self._open:
             self._loop.remove_reader(self._descriptor)  # the end of file stays readable
@@ -372,10 +373,11 @@ class Link:
             self._close_when_sent()
 
     def _finish(self) -> None:
-        """Close the lab's side of the connection, and read on until the client closes.
+        """Close the lab's side of the connection, and read on until the client closes its side.
 
-        Closing with unread bytes sends a reset, which can overtake the answer (RFC 9112 section
-        9.6). A conversation with ``resets`` is closed at once, because it is meant to send a reset.
+        If the lab closed the socket while bytes are unread, the system would send a reset, which
+        can overtake the answer (RFC 9112 section 9.6). A conversation with ``resets`` is meant to
+        send a reset, so its socket is closed at once.
         """
         if self.conversation.resets:
             with suppress(OSError):

@@ -4,9 +4,10 @@ It follows "Message Flow" and "Message Formats" of PostgreSQL's documentation, v
 client's data is the startup message, with user and database, and everything after it except the
 termination message. The request for TLS is not data.
 
-A case may inject an answer in clear text before TLS with the honest server. Then the startup
-message goes to the honest server: it does not count as data, and is never answered. If the client
-sends more, it has accepted the injected answer as one received under TLS (CVE-2021-23222).
+In some cases the server injects an answer: it sends an answer in clear text, before TLS with the
+honest server begins. In these cases the startup message doesn't count as data, because it goes to
+the honest server, and the lab never answers it. If the client sends more, it has taken the injected
+answer for one under TLS (CVE-2021-23222).
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class Postgres(MessageServer):
     def take(self) -> bytes:
         """Remove the next message from the received bytes, ``pending``, and return it.
 
-        Empty if the message is incomplete.
+        The result is empty if the message is incomplete.
         """
         at = 1 if self._started else 0
         if len(self.pending) < at + 4:

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 class Application(Protocol):
     """The server of one application protocol on one connection, in clear text and under TLS.
 
-    No input raises an exception. If requests of the protocol name a host, there is also an
-    attribute ``astray``: the data that is addressed to a second host, which must not get data on
-    this connection. If the protocol has a closing message, ``farewell()`` returns it.
+    No input raises an exception. A server can have two further members. If requests of its protocol
+    name a host, ``astray`` is the data for a second host, which must not get data on this
+    connection. If the protocol has a closing message, ``farewell()`` returns it.
 
     Attributes:
         data: the data of the client, without the overhead of the protocol (a preface, a greeting,
@@ -57,10 +57,10 @@ class Starting(Application, Protocol):
     """The server of a protocol that begins in clear text. Under TLS, a new instance replaces it.
 
     Attributes:
-        tampered: True if the lab tampered with the part before TLS, and the client saw the result.
+        tampered: True if the client received clear text that the lab tampered with.
         rest: the bytes of the client after STARTTLS.
-        listens: True if the server also gets data that arrives after it closed the connection. Its
-            replies to such data are dropped.
+        listens: True if the server also processes data that arrives after it closed the connection.
+            Its replies to such data are dropped.
     """
 
     tampered: bool

@@ -201,8 +201,8 @@ class Http3(QuicConnectionProtocol):
     def end(self) -> None:
         """Close the connection, and process the events that the library aioquic postpones.
 
-        The library reports why the client closed a connection only after the time in which packets
-        may still arrive (RFC 9000 section 10.2). This function skips that time.
+        If the client closed the connection, aioquic reports the reason only after the time in which
+        packets may still arrive (RFC 9000 section 10.2). This function doesn't wait for that time.
         """
         with suppress(Exception):
             self.close()

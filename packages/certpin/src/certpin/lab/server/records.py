@@ -219,18 +219,19 @@ _PADDINGS = (0, 16)
 class RecordCounter:
     """Counts the records with a client's application data in a relayed TLS connection.
 
-    The count may be wrong in these situations. Early data is not counted. An alert may be counted
-    as data if the client pads its records (RFC 8446 section 5.4) other than by a known fixed number
-    of bytes or to whole blocks, answers a request for its certificate after the handshake, or
-    splits its handshake messages over many records while the server sends. In TLS 1.3, records with
-    two or five bytes of data are not counted. The records are not authenticated, so the count is
-    only for honest servers.
+    The count can be too low: early data is not counted, and in TLS 1.3 neither are records with two
+    or five bytes of data. It can be too high, because an alert can be counted as data. This happens
+    if the client pads its records (RFC 8446 section 5.4) other than by a known fixed number of
+    bytes or to whole blocks, answers a request for its certificate after the handshake, or splits
+    its handshake messages over many records while the server sends. The records are not
+    authenticated, so use the count only for honest servers.
 
     Attributes:
         data: the number of records with data.
-        unclear: True if ``data`` may be too low. Either the bytes are not TLS, or the client sent a
-            certificate and its Finished in one record, which hides the end of the handshake. In the
-            second situation, records are counted only after the server has sent its next record.
+        unclear: True if no record was counted, but the client may have sent data. Either the bytes
+            are not TLS, or the client sent a certificate and its Finished in one record, which
+            hides the end of the handshake. In the second situation, records are counted only after
+            the server has sent its next record.
     """
 
     def __init__(self) -> None:
@@ -246,7 +247,7 @@ class RecordCounter:
 
     @property
     def unclear(self) -> bool:
-        """True if the client may have sent data that was not counted."""
+        """True if no record was counted, but the client may have sent data."""
         return not self.data and (self._lost or (bool(self._flight) and not self._finished))
 
     def from_client(self, data: bytes) -> None:
@@ -295,10 +296,10 @@ class RecordCounter:
     def _count_late(self, said: int) -> None:
         """Count a record as data, although no record was recognised as the client's Finished.
 
-        The server has already sent data, so the client's handshake messages are complete. A record
-        that is as long as the client's last handshake messages is not counted: if the client pads
-        its records to whole blocks, it may be an alert. ``said`` is the length in bytes of the
-        record's content, without the cipher's overhead.
+        The server has already sent data, so the client's handshake messages are complete. The
+        record is not counted if it is as long as the client's last handshake messages: it may be an
+        alert of a client that pads its records to whole blocks. ``said`` is the length in bytes of
+        the record's content, without the cipher's overhead.
         """
         if said != self._flight:
             self._finished = True

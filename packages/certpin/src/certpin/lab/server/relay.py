@@ -143,7 +143,7 @@ def is_local(address: str) -> bool:
 
 
 def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """Parse an IP address, without its zone.
+    """Parse an IP address. The zone of an address, such as ``%eth0``, is ignored.
 
     An IPv4-mapped IPv6 address (``::ffff:…``) is returned as IPv4.
     """
@@ -196,7 +196,10 @@ async def _pump(reader: Reader, writer: Writer, hear: Callable[[bytes], None]) -
 
 
 async def _read(reader: Reader, hear: Callable[[bytes], None]) -> bytes:
-    """Read bytes, pass them to ``hear``, which records evidence, and return them."""
+    """Read the bytes that arrive next, and return them.
+
+    ``hear`` gets the bytes too, to record them as evidence. If reading fails, it gets empty bytes.
+    """
     try:
         data = await reader.read(_PIECE)
     except OSError:

@@ -44,8 +44,8 @@ class Destination:
 class CaseRun:
     """A running case: assigns the scenario's steps to connections, and stores their evidence.
 
-    Steps are assigned in the order in which connections arrive. ``connections`` is the evidence.
-    ``error`` is the error if the lab could not serve a step, or None.
+    A step is how the lab serves one connection. Steps are assigned in the order in which
+    connections arrive.
 
     Args:
         scenario: the steps for each host.
@@ -54,6 +54,10 @@ class CaseRun:
         protocol: the application protocol, a key of ``PROTOCOLS``.
         clients: the client certificates to accept, as PEM.
         stall: the time in seconds for which a step keeps a client waiting.
+
+    Attributes:
+        connections: the evidence of each connection.
+        error: the error if the lab could not serve a step, or None.
     """
 
     def __init__(
@@ -108,10 +112,10 @@ class CaseRun:
         Args:
             server_name: the name in the ClientHello, or empty.
             target: the host that the client requested from a proxy, or empty.
-            port: the requested port. A scenario may have other steps for ``OTHER_PORT``.
+            port: the requested port. Some scenarios have other steps for ``OTHER_PORT``.
             kind: a text that identifies the client's TLS library and settings
-                (``ClientHello.kind``). A scenario may have other steps for kinds that differ from
-                the first connection's.
+                (``ClientHello.kind``). Some scenarios have other steps for connections whose kind
+                differs from that of the first one.
         """
         asked = server_name or target
         host = asked if asked in self._steps else self._first
@@ -150,9 +154,9 @@ class CaseRun:
     def clear_application(self, seen: Connection) -> Starting | None:
         """Return the server for the clear-text part of a connection, before STARTTLS.
 
-        Return None if the protocol has no such part. ``seen`` is the evidence of the connection. If
-        the next step tampers with the clear text, it is assigned to the connection now. Otherwise a
-        step is assigned later, by the name in the ClientHello.
+        Return None if the protocol has no such part. If the next step tampers with the clear text,
+        the step is assigned to the connection now. Otherwise a step is assigned later, by the name
+        in the ClientHello. ``seen`` is the evidence of the connection.
         """
         if not self._protocol.starting:
             return None
@@ -374,8 +378,8 @@ class Session:
     def _hear_out(self, data: bytes) -> None:
         """Process client bytes that arrive after the lab closed its side of the connection.
 
-        The bytes are ignored if TLS never began. Otherwise they are recorded if they are clear
-        text, or if the application protocol still counts them as data of the client.
+        They are ignored if TLS never began. If they are clear text, they are recorded. If they are
+        TLS, the application protocol decides whether they still count as data of the client.
         """
         if self._tls and self._taken <= MAX_RECEIVED:
             self._note_clear(data)
@@ -385,8 +389,8 @@ class Session:
     def _note_clear(self, data: bytes) -> None:
         """Record clear text that arrives in place of a TLS record, and everything after it.
 
-        Bytes that are no TLS record count as clear text if they begin with printable characters.
-        Otherwise they are ignored.
+        Bytes that are no TLS record count as clear text only if they begin with printable
+        characters.
         """
         self._unread += data
         while len(self._unread) >= 5 and not self._astray:

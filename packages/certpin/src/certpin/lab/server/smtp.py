@@ -91,9 +91,9 @@ class Smtp(Lines):
     def _auth(self, words: list[bytes]) -> bytes:
         """Begin a login by SASL, and return the server's answer (RFC 4954 section 4).
 
-        This is the first challenge: the mechanism LOGIN has two challenges, and PLAIN one. If the
-        command already contains the only response, the login succeeds. ``words`` are the words of
-        the command.
+        The mechanism LOGIN has two challenges, and PLAIN one. If the command contains a response
+        already, there is one challenge less. The answer is the next challenge, or confirms the
+        login if none is left. ``words`` are the words of the command.
         """
         mechanism = words[1].upper() if len(words) > 1 else b""
         steps = 2 if mechanism == b"LOGIN" else 1

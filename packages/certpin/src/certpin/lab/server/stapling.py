@@ -158,7 +158,11 @@ class StaplingTls(HandMadeTls):
         return self._transcript[len(before) :]
 
     def _entries(self, offer: _Offer) -> bytes:
-        """Return the certificates with their extensions (RFC 8446 sections 4.4.2 and 4.4.2.1)."""
+        """Return the entries of the Certificate message (RFC 8446 sections 4.4.2 and 4.4.2.1).
+
+        Each entry is a certificate with its extensions. The leaf has the OCSP response as an
+        extension if the client asked for it in ``offer``, its ClientHello.
+        """
         staple = bytes((_OCSP,)) + vector(3, self._step.staple)
         entries = b""
         for place, der in enumerate(self._step.chain):

@@ -123,7 +123,7 @@ class Tls:
             self._object.write(data)
 
     def end(self) -> None:
-        """Send the alert close_notify if all data of the client was read.
+        """Send the alert close_notify if all received data of the client was read.
 
         Data that the client sends later can still be read.
         """
@@ -142,7 +142,12 @@ class Tls:
 
 
 def _note(exc: ssl.SSLError, seen: Connection) -> None:
-    """Record in the evidence ``seen`` why TLS failed: the client's alert, or another problem."""
+    """Record why TLS failed: the client's alert, or another problem.
+
+    Args:
+        exc: the error of TLS.
+        seen: the evidence of the connection.
+    """
     if isinstance(exc, NotOfferedError):
         seen.problem = str(exc.args[0])
         return
@@ -161,8 +166,8 @@ def _note(exc: ssl.SSLError, seen: Connection) -> None:
 def reason_of(exc: ssl.SSLError) -> str:
     """Return the reason of a TLS error: OpenSSL's name, such as ``TLSV1_ALERT_UNKNOWN_CA``.
 
-    Python does not know the names of some errors. Their reason is taken from the message:
-    ``[SSL] record layer failure (_ssl.c:2580)``.
+    If Python does not know OpenSSL's name for the error, the reason is derived from the message,
+    such as ``RECORD_LAYER_FAILURE`` from ``[SSL] record layer failure (_ssl.c:2580)``.
     """
     known: str | None = getattr(exc, "reason", None)
     if known:
@@ -179,11 +184,11 @@ _LAX = ":@SECLEVEL=0"
 class Contexts:
     """The OpenSSL contexts with which the lab serves the steps of one case.
 
-    A session ticket from one step can be valid for another step, as with virtual hosts and server
-    farms. OpenSSL encrypts a ticket with keys of the context with which the connection began
-    (``session_ctx``), even if another context takes over after the ClientHello. So connections of
-    steps that share tickets begin with one common context, and then switch to the context of their
-    step.
+    A step is how the lab serves one connection. A session ticket from one step can be valid for
+    another, as between the virtual hosts of real servers. OpenSSL encrypts a ticket with keys of
+    the context with which the connection began (``session_ctx``), even if another context takes
+    over after the ClientHello. So connections of steps that share tickets begin with one common
+    context, and then switch to the context of their step.
 
     Args:
         clients: the client certificates to accept, as PEM.

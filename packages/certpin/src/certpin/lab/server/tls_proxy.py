@@ -101,11 +101,14 @@ class TlsProxied:
 
     @property
     def pause(self) -> float:
-        """Seconds to wait before ``resume`` is called; zero if the lab isn't waiting."""
+        """Seconds for which the lab keeps the client waiting; zero if it doesn't.
+
+        After this time, the owner of the socket calls ``resume``.
+        """
         return self._tunnels.proxied.pause
 
     def resume(self) -> None:
-        """Continue to serve the client after ``pause`` seconds. Then call ``data_to_send``."""
+        """Continue to serve the client after the wait. The caller then sends ``data_to_send()``."""
         if self._tls:
             self._tunnels.proxied.resume()
             self._tls.say(self._tunnels.proxied.data_to_send())

@@ -212,10 +212,14 @@ class WeakTls(HandMadeTls):
             self._exchange = _EcdheExchange()
 
     def _require(self, wanted: str, *, offered: bool) -> None:
-        """End the handshake if ``offered`` is False. ``wanted`` names the missing parameters.
+        """End the handshake if the client does not offer the parameters that the server needs.
+
+        Args:
+            wanted: the names of the parameters, for the error.
+            offered: True if the client offers them. The handshake then continues.
 
         Raises:
-            NotOfferedError: the client does not offer the parameters.
+            NotOfferedError: ``offered`` is False.
         """
         if not offered:
             self._send(ALERT, bytes((2, _HANDSHAKE_FAILURE)))

@@ -63,10 +63,11 @@ class _Frame:
 
 
 class WebSocket:
-    """The lab's side of a WebSocket connection. It sends a token, and answers each message.
+    """The lab's side of a WebSocket connection.
 
-    The token is a random text: a client that prints it has read the answer. ``closing`` is True if
-    the connection ends after the reply.
+    The lab sends a token first, and again as the answer to each message. The token is a random
+    text: a client that prints it has read the answer. ``closing`` is True if the connection ends
+    after the reply.
     """
 
     def __init__(self, token: str, *, keep: bool) -> None:
@@ -117,7 +118,7 @@ class WebSocket:
     def _head(self) -> _Frame | None:
         """Remove the head of the next frame (RFC 6455 section 5.2), and return the frame.
 
-        None if the head is incomplete. An invalid head ends the connection.
+        Return None if the head is incomplete. An invalid head ends the connection.
         """
         if len(self._pending) < 2:
             return None

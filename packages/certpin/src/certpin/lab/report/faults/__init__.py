@@ -1,9 +1,9 @@
 """The list of faults (mistakes of clients), which are derived from the verdicts of a run.
 
-The faults are tried in order. A fault that the verdicts show takes the findings (wrong results)
+The faults are tried in order. If the verdicts show a fault, it takes the findings (wrong results)
 that it explains, and later faults can only explain the findings that are left. So a fault with many
-consequences comes before the faults that are among these consequences. A fault is derived only from
-verdicts, so it describes a behaviour, and no line of code.
+consequences comes before the faults that are among these consequences. Because a fault is derived
+only from verdicts, it describes a behaviour of the client, and can't name a line of its code.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Faults of clients that check pins, except for some certificates and some connections."""
+"""Faults of clients that check their pins, but not for some certificates or some connections."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ _NO_COMMON_NAME = ("rogue-no-common-name", "rogue-empty-subject")
 def _only_first_ones(seen: VerdictPattern) -> bool:
     """Return True if the client checks its pins only on its first connections, not on later ones.
 
-    The cases each attack one of the second to sixth connections. The client must have failed one of
-    them, and passed none with a higher number. If it failed none of them, return True if it failed
-    the case ``swap-on-reconnect``.
+    This is derived from cases that attack one numbered connection each, from the second to the
+    sixth. The client must have failed one of them, and passed none with a higher number. If it
+    failed none of them, it must have failed the case ``swap-on-reconnect``.
     """
     failed = [number for number, name in enumerate(_NUMBERED) if seen.failed(name)]
     passed = [number for number, name in enumerate(_NUMBERED) if seen.passed(name)]

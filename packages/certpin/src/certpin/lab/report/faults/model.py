@@ -22,11 +22,11 @@ class VerdictPattern:
 
     Attributes:
         open_ways: the ways of connecting, such as directly or through a proxy, in which an attack
-            got through that the client refused in another way.
-        in_clear_text: True if an attack got the client's data in clear text, other than by the
-            answer of a proxy.
+            got through, although the client refused the same attack in another way.
+        in_clear_text: True if the client sent data in clear text because of an attack. Attacks by
+            the answer of a proxy don't count.
         repeated: True if the client first refused an ordinary man in the middle, and sent data to
-            him on a later connection.
+            the same attacker on a later connection.
     """
 
     def __init__(self, results: Sequence[Result]) -> None:
@@ -44,13 +44,13 @@ class VerdictPattern:
         )
 
     def failed(self, *names: str) -> bool:
-        """Return True if the client failed at least one of these cases, with any verdict."""
+        """Return True if the client failed at least one of these cases."""
         return any(name in self._wrong for name in names)
 
     def accepted(self, *names: str) -> bool:
-        """Return True if the client failed one of these cases, and with another verdict than LEAK.
+        """Return True if the client failed one of these cases, and its wrong verdict was not LEAK.
 
-        LEAK means that the client sent data to an attacker, and reported an error afterwards.
+        LEAK means that the client sent data to an attacker, but reported an error afterwards.
         """
         return any(self._wrong.get(name, Verdict.LEAK) is not Verdict.LEAK for name in names)
 
@@ -66,8 +66,8 @@ class VerdictPattern:
 def after_refusal(result: Result) -> bool:
     """Return True if the client first refused an attacker, and later sent data to an attacker.
 
-    The result is True only if this happened in every attempt (run of the client) of ``result``. It
-    is False if there are no attempts.
+    This must have happened in each attempt (run of the client) of ``result``. If there are no
+    attempts, return False.
     """
     return bool(result.attempts) and all(
         refused < sent
@@ -93,8 +93,8 @@ def _first_hostile(connections: Sequence[Connection]) -> tuple[float, float]:
 def open_ways(result: Result) -> set[str]:
     """Return the ways of connecting, such as by an HTTP proxy, in which the attack got through.
 
-    The result is empty unless every way is clear: the attack always got through, or was always
-    refused. It is also empty if the attack was refused in no way.
+    The result is empty unless the way decides: in each way, the attack always got through or was
+    always refused, and in at least one way it was refused.
     """
     found: dict[str, set[Verdict | None]] = {}
     for attempt in result.attempts:
@@ -147,10 +147,10 @@ ROGUE_HANDSHAKE = {
 
 
 def got_through(result: Result) -> bool:
-    """Return True if the client had to refuse the server in the case of a result.
+    """Return True if a wrong result means that an attack got through.
 
-    So for a wrong result, True means that an attack got through. Call this for wrong results only:
-    the function doesn't check that.
+    This is so if the client had to refuse the server. The function does not check that the result
+    is wrong: for a right result, True only means that the client had to refuse the server.
     """
     return result.expect is Expect.REJECT
 
@@ -169,10 +169,10 @@ def only_by_pins(result: Result) -> bool:
 
 
 def past_pins(result: Result) -> bool:
-    """Return True if the result is that of an attack that gets past a client without pin checks.
+    """Return True if a client that doesn't check its pins can't stop the attack of this result.
 
-    The attack has a chain that passes ordinary certificate verification, or it is an attack on only
-    some of the client's connections.
+    Either the chain of the attack passes ordinary certificate verification, or only some of the
+    client's connections are attacked.
     """
     return only_by_pins(result) or only_some_connections(result)
 
@@ -214,10 +214,10 @@ def in_clear(result: Result) -> bool:
 
 
 def pins_hold(seen: VerdictPattern) -> bool:
-    """Return True if the verdicts show no failure against an ordinary man in the middle.
+    """Return True if the client failed no case of an ordinary man in the middle.
 
-    The client then seems to check its pins. In the cases of an ordinary man in the middle, the
-    attacker's certificate is from an unknown authority, or from a trusted one.
+    The client then seems to check its pins. The certificate of an ordinary man in the middle is
+    from an unknown authority, or from a trusted one.
     """
     return not seen.failed(*TRUSTED_AUTHORITY, *UNKNOWN_AUTHORITY)
 
@@ -241,8 +241,9 @@ def hole(  # noqa: PLR0913  # the parts of a fault
         names: the cases that show the fault. The fault explains the failures in them.
         neighbour: a similar case that clients with this fault pass.
         also: cases that don't show the fault, but whose failures the fault explains too.
-        by_pins: True if the fault is possible only in a client that checks its pins, and so passes
-            the cases of an ordinary man in the middle (``pins_hold``).
+        by_pins: True if the fault requires a client that otherwise checks its pins: the fault is
+            then not found if the client fails the cases of an ordinary man in the middle
+            (``pins_hold``).
     """
     return Fault(
         title,

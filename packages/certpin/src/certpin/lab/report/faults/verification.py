@@ -52,7 +52,8 @@ _unverified = partial(hole, by_pins=False)
 def _by_certificate(result: Result) -> bool:
     """Return True if the result is that of an attack with a certificate that a client must refuse.
 
-    For a client with pins on the server's key, this includes a renewal with an unpinned key.
+    A renewal with an unpinned key counts as such an attack for a client with pins on the server's
+    key.
     """
     family = result.case.family
     certificates = family not in _NOT_CERTIFICATES or result.case.matrix_name in ROGUE_HANDSHAKE

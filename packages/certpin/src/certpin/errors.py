@@ -113,7 +113,7 @@ class PinParseError(InputError):
 
 
 class FormatError(InputError):
-    """The file is not in the export format that the user named, or no pin file can express it."""
+    """The file is not in the format that the user named, or no pin file can express its content."""
 
 
 class LogListError(InputError):
@@ -266,7 +266,7 @@ class PinMismatchError(_VerdictError):
 
 
 class PinSetExpiredError(_VerdictError):
-    """The pins of this host have expired, and the policy fails closed."""
+    """The pins of this host have expired, and its policy refuses connections then (fail closed)."""
 
 
 class TransparencyError(_VerdictError):
@@ -289,7 +289,8 @@ class WeakenedContextError(PinError):
     """Certificate verification was switched off on the SSL context: chain, hostname or dates.
 
     The connection is refused, because without this verification a matching pin would prove nothing.
-    So is a connection that would send a client certificate before the server is verified.
+    The error also refuses a connection that would send a client certificate before the server is
+    verified.
     """
 
 
@@ -305,9 +306,10 @@ class UnverifiedChainError(PinError):
     """OpenSSL refused the chain of a host that has a policy, before any pin was compared.
 
     ``verify_code`` and ``verify_message`` are OpenSSL's reason, and ``__cause__`` is its error.
-    ``issuer`` is the issuer of the last certificate on the path from the served leaf, which is not
-    verified; it is empty if it can't be read. ``anchors`` are the names of the trust anchors in the
-    pin file (``trust = FILE``); empty if the platform's roots are trusted for the host.
+    ``issuer`` is the issuer of the last certificate on the served path, which begins at the leaf
+    and is not verified; ``issuer`` is empty if it can't be read. ``anchors`` are the names of the
+    trust anchors in the pin file (``trust = FILE``); empty if the platform's roots are trusted for
+    the host.
     """
 
     def __init__(  # noqa: PLR0913  # keywords: each is an attribute
@@ -384,8 +386,8 @@ class DialError(ProbeError):
 class StartTLSError(ProbeError):
     """The server did not start TLS on request, or not safely.
 
-    Not safe is a server that sends more bytes in clear text before TLS (response injection).
-    ``insecure`` is True if the server declined TLS, or sent such bytes. Then an attacker on the
+    The start is not safe if more bytes in clear text arrive before TLS (response injection).
+    ``insecure`` is True if the server declined TLS, or if such bytes arrived: an attacker on the
     path may have changed the server's answer (STARTTLS stripping).
     """
 

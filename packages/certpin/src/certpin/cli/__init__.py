@@ -6,10 +6,11 @@ Only this package prints, and only this package ends the program. Its modules:
   ``options``, ``servers``, ``keys``: options that several commands share. ``choices``: values that
   help texts name.
 - A module with the name of a command contains that command. It imports the library inside
-  functions, so that help is fast (decision 43). Commands import other modules only when they run;
-  these import the library at the top: ``findings`` (for ``lint`` and ``import``), ``request``
-  (``get``), ``importing``, ``source`` and ``app_result`` (``import``), ``output`` and
-  ``signed_source`` (``export``), ``matrix`` (``prove`` and ``lab``), ``demo_matrix`` (``demo``).
-  ``import_app`` is the part of ``import`` that reads apps.
+  functions, so that help is fast (decision 43).
+- These modules are parts of commands, and import the library at the top, because a command imports
+  them only when it runs: ``findings`` (for ``lint`` and ``import``), ``request`` (``get``),
+  ``importing``, ``source`` and ``app_result`` (``import``), ``output`` and ``signed_source``
+  (``export``), ``matrix`` (``prove`` and ``lab``), ``demo_matrix`` (``demo``). ``import_app`` is
+  the part of ``import`` that reads apps.
 - ``rotate``, ``publish``, ``lab`` and ``providers`` are the groups.
 """

@@ -239,7 +239,7 @@ def _refuse_unsafe(
         providers: the values of ``--provider``.
         known: the value of ``--pin``; None if the server's key is read instead.
         mode: ``enforce`` or ``report``.
-        match: which certificates of a chain may match a pin: ``leaf``, ``ca`` or ``any``.
+        match: which certificates of a chain can match a pin: ``leaf``, ``ca`` or ``any``.
         expires: the value of ``--expires``; None if it is not given.
 
     Raises:
@@ -276,9 +276,10 @@ def _editor(
         path: the pin file.
         name: the name of a new pin set; None to name it after the host.
         pattern: the host to add.
-        backup: the backup of the host. If the host is already pinned, the error's fix suggests to
-            add this key to its pins.
-        endpoint: the server of the host. The fix suggests to list it if the policy does not.
+        backup: the backup of the host. It is only for the error if the host is already pinned: the
+            fix is then to add this key to the existing pins.
+        endpoint: the server of the host. It is only for the same error: if the existing policy
+            doesn't list this server, the fix is also to list it.
 
     Raises:
         click.UsageError: ``name`` is given, and the pin file exists already.
@@ -378,8 +379,8 @@ def _new_key_name(place: str | None) -> str:
 def _chain_if_verified(host: str, connection: ConnectionOptions) -> Chain | None:
     """Connect to a host and return its chain, verified against the platform's roots.
 
-    Return None if the host doesn't answer or the chain doesn't verify. If the user gave
-    ``--ca-file``, return None without a connection.
+    Return None if the host doesn't answer or the chain doesn't verify. Also return None, without
+    connecting, if the user gave ``--ca-file``: the chain would then be verified against that file.
     """
     from certpin.errors import ProbeError
 
@@ -394,8 +395,8 @@ def _chain_if_verified(host: str, connection: ConnectionOptions) -> Chain | None
 def _known_pin(text: str, match: Match) -> HostPin:
     """Parse a pin that the user gave as text, and return it as an entry for the pin file.
 
-    The role of the entry is ``leaf``. If ``match`` is ``ca``, the role is ``root`` for the pin of a
-    public root, and ``intermediate`` for any other pin.
+    The role of the entry is ``leaf``. But if ``match`` is ``ca``, the role is ``root`` for the pin
+    of a public root, and ``intermediate`` for any other pin.
 
     Raises:
         PinParseError: the text is not a pin.
@@ -427,8 +428,8 @@ def _served_pins(
     Args:
         host: the host, as the user gave it.
         connection: the options for the connection.
-        backup: the backup, which the host must not present.
-        match: which certificates of a chain may match a pin: ``leaf``, ``ca`` or ``any``.
+        backup: the backup. The function fails if the host already presents this key.
+        match: which certificates of a chain can match a pin: ``leaf``, ``ca`` or ``any``.
         mode: ``enforce`` or ``report``: only an enforced host needs two pins.
         providers: the names of the providers to pin; empty to pin the served chain.
 
@@ -481,7 +482,7 @@ def _chain_pin(chain: Chain, match: Match) -> HostPin:
 
     Args:
         chain: a verified chain.
-        match: which certificates of a chain may match a pin: ``leaf``, ``ca`` or ``any``.
+        match: which certificates of a chain can match a pin: ``leaf``, ``ca`` or ``any``.
 
     Raises:
         ConfigError: ``match`` is ``ca``, and the leaf is self-signed.
@@ -502,7 +503,9 @@ def _chain_pin(chain: Chain, match: Match) -> HostPin:
 
 
 def _refuse_served_backup(backup: Backup, observation: Observation) -> None:
-    """Refuse a backup that the server already uses: both keys would be lost together.
+    """Refuse a backup key that the server already uses.
+
+    If the server lost its key, the backup would be lost too.
 
     Raises:
         ConfigError: the backup is in the served or the verified chain.
@@ -579,7 +582,7 @@ def _new_policy(
         backup: the backup. If its key is new, this function makes the key.
         trust: the only trust anchors of the host; None for those of the system.
         mode: ``enforce`` or ``report``.
-        match: which certificates of a chain may match a pin: ``leaf``, ``ca`` or ``any``.
+        match: which certificates of a chain can match a pin: ``leaf``, ``ca`` or ``any``.
         expires: when the pins expire; None for the default: a year from now in the mode
             ``enforce``, 90 days in ``report``.
         servers: the servers, if they are not at the host's name and port 443.
@@ -608,9 +611,10 @@ def _new_policy(
 
 
 def _unknown(policy: HostPolicy, backup: Backup) -> list[str]:
-    """Return what certpin could not check about the backup, as phrases; empty if nothing is left.
+    """Return what certpin could not check about the backup, as a list for the output.
 
-    The only such phrase says that the type of the backup key is unknown.
+    The list has one phrase if the type of the backup key is unknown, because public authorities
+    don't certify every type. Otherwise it is empty.
     """
     if backup.pin is None:
         return []

@@ -47,8 +47,8 @@ class AppResult:
         importing: True if the user wants the pins imported; False to report only the mistakes.
         draft: the host policies made from the pins; None if the pins have no known hosts, or no
             import is wanted.
-        live: a text for each host that ``--live`` contacted, by its host pattern: why certpin got
-            no verified chain from one of its servers. The text is empty if all chains verified.
+        live: for each host pattern that ``--live`` checked, the reason why one of the host's
+            servers presented no verified chain; an empty text if all chains verified.
         live_fixes: how to repair the problems in ``live``, by host pattern.
         imported: the written hosts and the pin file; None if nothing was written.
     """
@@ -124,7 +124,11 @@ def _warn_of_more(count: int, field_name: str) -> None:
 
 
 def print_text(result: AppResult) -> None:
-    """Print the result as text: the mistakes by file, the imported pins, the open questions."""
+    """Print the result of an import as text.
+
+    First come the mistakes in the app's source, grouped by file; then the imported pins, and the
+    questions that the user has to answer about them.
+    """
     for file, findings in groupby(result.report.findings, key=lambda each: each.file):
         _echo(file)
         for finding in findings:
@@ -316,7 +320,8 @@ def _pin_json(host: str, pin: DraftPin) -> dict[str, Any]:
 def _refused_json(found: FoundPin) -> dict[str, Any]:
     """Return a pin from an app's source as JSON, for an import that was refused.
 
-    The JSON has the pin and its place in the source; its fields ``host`` and ``role`` are null.
+    The JSON has the pin and its place in the source. All other fields, such as ``host`` and
+    ``role``, are null, because a refused import assigns no host to the pin.
     """
     return {
         "host": None,

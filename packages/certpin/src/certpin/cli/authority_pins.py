@@ -78,9 +78,9 @@ def pins_of_authority(chain: Chain) -> tuple[HostPin, ...]:
 def _owner_of(chain: Chain, data: ProviderData) -> Provider | None:
     """Return the certificate provider, such as Let's Encrypt, that issued a chain.
 
-    It is the provider that owns the key of an authority in the chain, by certpin's provider data.
-    Authorities are searched from the leaf's issuer up to the root, because a cross-signed root is
-    below another authority's root in the chain. Return None if no provider owns any of the keys.
+    The result is the provider that, by certpin's data, owns the key of an authority in the chain.
+    The search begins at the leaf's issuer: if the provider's root is cross-signed, the root at the
+    end of the chain belongs to another owner. Return None if no provider owns any of the keys.
     """
     for certificate in chain.authorities:
         if owners := data.owners(_key_pin(certificate)):
@@ -163,8 +163,8 @@ def without_backup(host: str, chain: Chain | None) -> ConfigError:
 def second_root_missing(chain: Chain) -> ConfigError:
     """Return the error for an enforced host that would have only one pin: that of the chain's root.
 
-    certpin adds no second root, because its data has no provider that uses this one. The fix is
-    that the user names the root of a second authority.
+    certpin can't propose a second root, because no provider in its data uses the first one. So the
+    fix is to name the root of a second authority with ``--backup-pin``.
     """
     from certpin.errors import ConfigError
 

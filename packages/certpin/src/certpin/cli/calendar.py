@@ -141,7 +141,10 @@ def _exit_code(
 
 
 def _chains(checkups: Sequence[Checkup]) -> tuple[dict[str, list[Chain]], dict[str, list[Chain]]]:
-    """Return two maps from host patterns to chains: verified chains, and chains as served."""
+    """Return two maps from host patterns to chains: to verified chains, and to chains as served.
+
+    Both maps contain only servers that presented a chain that verified.
+    """
     verified: dict[str, list[Chain]] = {}
     served: dict[str, list[Chain]] = {}
     for checkup in checkups:

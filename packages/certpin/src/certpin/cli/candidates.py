@@ -27,9 +27,9 @@ def complete_hosts(
 ) -> list[CompletionItem]:
     """Return the hosts of the command's pin file that begin with the typed text.
 
-    The file may be hostile: it is read with a size limit. Only names without characters that a
-    shell interprets, except the wildcard, are returned. IPv6 addresses are left out, because bash
-    splits words at a colon. If the file can't be read, no hosts are returned.
+    Names with characters that a shell interprets are left out, except the wildcard. IPv6 addresses
+    are left out too, because bash splits words at a colon. The file may come from an attacker, so
+    it is read with a size limit. If it can't be read, no hosts are returned.
     """
     path = ctx.params.get("pin_file") or ctx.params.get("path") or PIN_FILE
     return completions(dict.fromkeys(_hosts_in(path)), incomplete)
@@ -52,7 +52,7 @@ def complete_files(
 ) -> list[CompletionItem]:
     """Return the marker that makes the shell complete file names.
 
-    It is for an argument that is a file, a URI or a pin. URIs and pins are not completed.
+    Use it for an argument that can be a file, a URI or a pin. Only file names are completed.
     """
     from click.shell_completion import CompletionItem
 
@@ -97,7 +97,10 @@ def completions(known: Mapping[str, str | None], incomplete: str) -> list[Comple
 
 
 def _hosts_in(path: str | os.PathLike[str]) -> list[str]:
-    """Return the host names in a pin file, sorted, without checking the rest of its content."""
+    """Return those host names in a pin file that a shell can complete, sorted.
+
+    The rest of the file's content is not checked. Return an empty list if the file can't be read.
+    """
     import tomli
 
     from certpin.pinfile.file import read_regular

@@ -1,4 +1,4 @@
-"""The options that choose with which cases of the lab a client is attacked.
+"""The options that select the attack cases of the lab to run against a client.
 
 ``--case`` names cases. ``--case-file`` reads cases with chains of the user from a file.
 ``--certificate`` and ``--key`` add a case in which the server presents a genuine certificate for
@@ -47,10 +47,12 @@ def find_case(
 def _chosen_cases(
     ctx: click.Context, _param: click.Parameter, names: tuple[str, ...]
 ) -> list[Case]:
-    """Return the cases that ``--case`` names, each once; without it, all but the optional cases.
+    """Return the attack cases that the user selected, each once.
 
-    The cases come from the case file if ``--case-file`` is given, else from the lab. The lab's
-    control case (the honest server) is left out, because every run begins with it.
+    If ``--case-file`` is given, ``--case`` names cases of that file; without ``--case``, all cases
+    of the file are returned. Otherwise ``--case`` names cases of the lab; without ``--case``, all
+    cases of the lab but the optional ones are returned. The lab's control case (the honest server)
+    is left out, because every run begins with it.
 
     Raises:
         click.BadParameter: a case is unknown.

@@ -136,7 +136,8 @@ def check_targets(
     Args:
         targets: the servers, each with its policy.
         now: the current time.
-        days: report a certificate or pins with fewer days left than this as a problem.
+        days: if a certificate or the pins of a host expire in fewer days than this, report a
+            problem.
         timeout: seconds for each step of a connection.
 
     Returns:
@@ -308,7 +309,11 @@ def _details(checkups: Sequence[Checkup]) -> Iterator[str]:
 
 
 def _fixes(checkups: Sequence[Checkup]) -> dict[str, list[str]]:
-    """Return the advice on how to fix problems: a map from each text to the servers it is for."""
+    """Return the advice on how to fix problems.
+
+    The keys of the result are the texts of the advice. The values are the names of the servers that
+    each text is for.
+    """
     fixes: dict[str, list[str]] = {}
     for checkup in checkups:
         if fix := _fix(checkup):

@@ -14,7 +14,7 @@ from certpin.cli.main import CLOSED, INCONCLUSIVE, INTERRUPTED, PROBLEM_FOUND, S
 
 @dataclass(frozen=True)
 class ExitCode:
-    """An exit code with which every command may end: its number, its name and its meaning."""
+    """An exit code with which every command can end: its number, its name and its meaning."""
 
     number: int
     name: str

@@ -152,12 +152,13 @@ def _monitor() -> Callable[..., None]:
 
 
 def _show_service(setup: DemoSetup, monitor: Callable[..., None] | None) -> None:
-    """Show the attack in the monitoring service, if the user wants to see it.
+    """Show the attack in the monitoring service, if the user asks for it.
 
     Args:
         setup: the keys of the demonstration.
-        monitor: the function that shows the service; None without ``--watch``: then the user is
-            asked on a terminal, or without a terminal the command is printed.
+        monitor: the function that shows the service; None if the user did not give ``--watch``. The
+            user is then asked on the terminal; without a terminal, a hint at ``--watch`` is
+            printed.
     """
     if monitor := monitor or _offered_monitor():
         monitor(setup.server, setup.backup, setup.attacker, *setup.roots)
@@ -228,7 +229,7 @@ def set_up() -> DemoSetup:
 
 
 def run_scenes(setup: DemoSetup) -> Iterator[Scene]:
-    """Connect a client with pins and one without to honest and to attacking servers, in turn.
+    """Connect two clients, one with pins and one without, to honest and to attacking servers.
 
     Yield each connection with its outcome. The servers run on this machine.
     """

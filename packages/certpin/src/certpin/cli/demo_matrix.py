@@ -56,8 +56,8 @@ def compare(progress: Callable[[Result], None]) -> list[CaseComparison]:
         progress: a function that is called with each result.
 
     Returns:
-        The results of both clients in each case. Both clients are judged by the reaction that is
-        right for a client with a pinned leaf.
+        The results of both clients in each case. For both clients, the right reaction is that of a
+        client that pins the leaf: so a client without pins that accepts an attack reacts wrongly.
     """
     results = []
     for client in (Call(_unpinned), Call(_pinned)):

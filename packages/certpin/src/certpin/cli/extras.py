@@ -52,8 +52,8 @@ def load_extension(
 ) -> Any:
     """Load and return an object that certpin-watch adds to certpin through an entry point.
 
-    Entry points of other packages are ignored: no package can replace a command. Reading the
-    metadata of one package also costs less than reading that of all.
+    Only the entry points of certpin-watch are read, so that no other package can replace a command.
+    It is also faster than reading the metadata of all packages.
 
     Args:
         group: the group of entry points, ``certpin.commands`` or ``certpin.extensions``.

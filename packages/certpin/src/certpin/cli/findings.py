@@ -2,7 +2,8 @@
 
 ``certpin lint`` prints its findings with this module, and ``certpin import dart`` the mistakes of
 an app. The syntax and the escapes of annotations are those of GitHub's runner (actions/toolkit,
-packages/core/src/command.ts). The content of a file can't end or begin a workflow command.
+packages/core/src/command.ts). Text from a file can neither end a workflow command nor begin another
+one.
 """
 
 from __future__ import annotations
@@ -142,7 +143,8 @@ def _summary(linted: LintedFile) -> str:
 def counts_text(report: LintReport) -> str:
     """Return the numbers of errors, warnings, notes and allowed findings, for a summary line.
 
-    The text begins with a number. A file name at its start could begin a GitHub workflow command.
+    The text begins with a number and not with the name of the file, because GitHub could read a
+    file name at the start of a line as a workflow command.
     """
     words = [counted(count, word) for word, count in _counts(report.findings).items()]
     words += [f"{len(report.allowed)} allowed"] if report.allowed else []
@@ -203,7 +205,8 @@ def sarif_log(
     """Return the findings of all reports as a SARIF log with one run.
 
     Args:
-        reports: the findings. Those that a comment in the file allows are suppressed results.
+        reports: the findings. A finding that a comment in the file allows becomes a suppressed
+            result.
         rules: all rules, by name.
         fingerprint: the key of each result's fingerprint in SARIF. Tools recognise the same result
             in the next run by this fingerprint.

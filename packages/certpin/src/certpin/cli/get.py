@@ -164,9 +164,12 @@ def _contacted_server(request: Request, connect: str | None) -> HostServer:
 def _only_server(pins: PinSet, request: Request, server: HostServer) -> PinSet:
     """Return the pin set, changed so that errors name the server that ``certpin get`` contacts.
 
-    If the server has the host's own name, the policy of the host lists no servers any more: errors
-    then name the host. Otherwise the policy lists only this server. Its pattern becomes the host,
-    because the policy of a wildcard can't list a server that the wildcard doesn't cover.
+    Only the policy of the request's host is changed:
+
+    - If the server has the host's own name, the changed policy lists no servers, so that errors
+      name the host.
+    - Otherwise the changed policy lists only this server. The policy's pattern is replaced by the
+      host, because a policy for a wildcard can't list a server that the wildcard doesn't cover.
     """
     from certpin.pins import HostPattern
 

@@ -43,9 +43,9 @@ class HostImport:
         added: the policies of new hosts.
         kept: the imported policies that the pin file already has, with the same meaning.
         version: the version of the pin file after the import.
-        unlisted: the added hosts that lose a requirement: the other platform requires Certificate
-            Transparency by its own log list, which certpin can't read. The pin file can require it
-            only with a log list that the user provides.
+        unlisted: the added hosts that are imported without their requirement of Certificate
+            Transparency. The other platform checks it with its own list of logs, which certpin
+            can't read. The pin file can require it only with a list of logs that the user provides.
         unknown: a phrase for each added backup whose key type certpin could not check.
 
     Raises:
@@ -131,7 +131,7 @@ class HostImport:
         """Add the imported anchors of debug builds to a pin file that has none.
 
         Raises:
-            ConfigError: the pin file has others.
+            ConfigError: the pin file has other anchors of debug builds.
         """
         if self._debug is None:
             self._editor.add_debug(self._anchors("debug", anchors))

@@ -59,16 +59,18 @@ def require_certifiable(
 ) -> None:
     """Refuse the key of a leaf if no public authority would certify it for this host.
 
-    Nothing is refused if the host has its own trust anchors, because a private authority can sign
-    any key; or if ``match`` is ``ca``, because the user doesn't choose the key of an authority.
+    Nothing is refused in two cases: the host has its own trust anchors, because a private authority
+    can certify any key; or ``match`` is ``ca``, because the user doesn't choose the key of an
+    authority.
 
     Args:
         key_type: the type of the key, such as ``EC P-256``; empty if unknown.
         pattern: the host.
         trust: the host's own trust anchors; None for the platform's.
-        match: which certificates of a chain may match a pin: ``leaf``, ``ca`` or ``any``.
-        pinned: the key's pin, if the pin file already has the key; else None. The error then says
-            how to record that no server can use the key.
+        match: which certificates of a chain can match a pin: ``leaf``, ``ca`` or ``any``.
+        pinned: the key's pin, if the pin file already has the key; else None. It changes only the
+            fix in the error: with a pin, the fix is to record that no server can use the key;
+            without one, to choose another key.
 
     Raises:
         ConfigError: no public authority issues certificates for such a key.
@@ -97,17 +99,17 @@ def require_matchable(
 ) -> None:
     """Refuse the certificate of a backup if clients would never accept a chain because of it.
 
-    Only hosts with ``match = "ca"`` are checked: the certificate must be usable as that of an
-    authority. If the host has its own trust anchors, the certificate must also lead to one of them.
-    If the user named a pin or a key without a certificate, nothing is refused: neither shows
-    whether it belongs to an authority.
+    Nothing is refused if ``match`` of the host is not ``ca``. Otherwise the certificate must be
+    usable as an authority's, and if the host has its own trust anchors, it must lead to one of
+    them. If the user named a pin, or a key without a certificate, nothing is refused, because it is
+    unknown if the key belongs to an authority.
 
     Args:
         certificates: the certificates in the file that the user named, the backup first; empty if
             the user named none.
         pattern: the host.
         trust: the host's own trust anchors; None for the platform's.
-        match: which certificates of a chain may match a pin: ``leaf``, ``ca`` or ``any``.
+        match: which certificates of a chain can match a pin: ``leaf``, ``ca`` or ``any``.
 
     Raises:
         ConfigError: clients would never accept a chain because of this certificate.
@@ -166,7 +168,7 @@ def certifiable_unknown(pin: Pin, key_type: str, trust: TrustAnchors | None, mat
         pin: the pin of the key.
         key_type: the type of the key, such as ``EC P-256``; empty if unknown.
         trust: the host's own trust anchors; None for the platform's.
-        match: which certificates of a chain may match a pin: ``leaf``, ``ca`` or ``any``.
+        match: which certificates of a chain can match a pin: ``leaf``, ``ca`` or ``any``.
 
     Returns:
         A phrase that follows "Not known:", without a full stop. It is empty if the type is known,
@@ -190,8 +192,8 @@ def signer_of(
         key: the path of a file, or a URI.
         pin: a function that takes the name of a PKCS#11 token and returns its PIN, for example by
             asking the user.
-        for_server: True if the key is a server's. A server's key may be in no key service but AWS
-            KMS.
+        for_server: True if the key is that of a TLS server. Keys in key services other than AWS KMS
+            are then refused.
 
     Raises:
         KeyParseError: the file has no private key.
@@ -205,7 +207,10 @@ def signer_of(
 
 
 def key_of(place: str, data: bytes) -> FileKey:
-    """Return the private key in the content of a file. An encrypted one is opened.
+    """Return the private key in the content of a file.
+
+    If the key is encrypted, it is decrypted with the passphrase from the environment or the
+    terminal.
 
     Args:
         place: the path of the file, for errors and for the question about the passphrase.
@@ -253,8 +258,8 @@ class Backup:
             named no existing key.
         what: words for the key in sentences, such as "the backup key".
         option: the option that named the key, for errors.
-        until: a clause such as "the first key is lost", for the advice to keep the key off the
-            server until then.
+        until: the end of the advice "Keep the key off the server until ...", as a clause such as
+            "the first key is lost".
     """
 
     def __init__(

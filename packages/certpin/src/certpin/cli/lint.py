@@ -261,9 +261,10 @@ def _source(chosen: Format, path: str) -> Source:
 
 
 def _load(chosen: Format, source: Source) -> tuple[PinSet, list[str]]:
-    """Return the pin set in an exported file, and a phrase for each setting that was changed in it.
+    """Return the pin set in an exported file, and a phrase for each setting that can't be imported.
 
-    A setting that certpin can't import must be such a change, because no export contains it.
+    No export contains such a setting. So the file was changed after its export, and each phrase
+    says that.
     """
     from certpin.formats.parsed import FormatWarning, UnrelatedWarning
 
@@ -303,11 +304,11 @@ def _is_for_one_host(chosen: Format) -> bool:
 
 
 def _with_anchors_of(actual: PinSet, pins: PinSet, chosen: Format) -> PinSet:
-    """Return the current pin set with certificates of pinned authorities from an exported file.
+    """Add certificates of pinned authorities from an exported file to the current pin set.
 
-    Some formats need these certificates as trust anchors. ``certpin export --ca-file`` took them
-    from a bundle that the pin file does not name, so only the exported file has them now. For any
-    other format, return the current pin set unchanged.
+    Some formats need these certificates as trust anchors. The pin file doesn't contain them,
+    because ``certpin export --ca-file`` took them from another file. So they are read from the
+    exported file. For a format that doesn't need them, return the current pin set unchanged.
 
     Args:
         actual: the pin set in the exported file.

@@ -122,7 +122,8 @@ def _pin(text: str) -> Pin:
     """Return the pin that a text names.
 
     Raises:
-        InputError: it is no pin, and so most likely the name of a file that does not exist.
+        InputError: the text is no pin. The error says that it is most likely the name of a file
+            that does not exist.
     """
     from certpin.errors import FormatError, InputError
     from certpin.pins import Pin
@@ -145,8 +146,8 @@ def open_by_uri(
         uri: the URI of the key.
         pin: a function that takes the name of a token and returns its PIN, for example by asking
             the user.
-        for_server: True if the key is a server's. A server's key may be in no key service but AWS
-            KMS.
+        for_server: True if the key is that of a TLS server. Keys in key services other than AWS KMS
+            are then refused.
 
     Raises:
         TokenError: the URI, the token or the key service can't be used.
@@ -193,12 +194,13 @@ def noted_place(note: str) -> str:
 def _leaf_first(path: Path, items: Sequence[Item]) -> tuple[Certificate, ...]:
     """Return the certificates of a file, beginning with the certificate of the file's first key.
 
-    Servers read files with the key before, between or after the certificates. Return an empty tuple
-    if the file has no certificate.
+    The key can be before, between or after the certificates, because servers accept all of these
+    orders. Return an empty tuple if the file has no certificate.
 
     Args:
         path: the file, for errors.
-        items: the keys and certificates in the file, in its order; the first one has the key.
+        items: the keys and certificates in the file, in its order. The key of the first item is the
+            one that the user named.
 
     Raises:
         ConfigError: no certificate is for the first key; or the certificate for this key is that of
@@ -268,13 +270,14 @@ def policies_for_step(
 def dropped_policies(
     name: str, situations: Iterable[Situation], alive: Iterable[Version]
 ) -> list[tuple[Version, HostPolicy]]:
-    """Return the policies for a host name that some clients may have and the pin file does not.
+    """Return the policies that cover a host name in published versions, but not in the pin file.
+
+    Clients that still have such a version use its policy for the host.
 
     Args:
         name: a host name in a certificate.
-        situations: one object for each policy of the pin file that the caller already compares with
-            the certificate. Each object also covers the older versions of its policy, so these are
-            not returned.
+        situations: the facts about each host that the caller checks itself. Policies of these hosts
+            are left out of the result, in all versions.
         alive: the published versions of the pin set that clients may still have.
 
     Returns:
@@ -298,8 +301,9 @@ def dropped_policies(
 def policies_of_name(name: str, pins: PinSet) -> list[HostPolicy]:
     """Return the policies of all hosts that a name covers (RFC 9525 section 6.3).
 
-    For one host, this is the most specific policy, as for a client. Return an empty list for a name
-    that is not a host, such as one with a wildcard in the middle.
+    If the name has no wildcard, the result is the policy that a client uses for this host: the most
+    specific one that covers it. Return an empty list for a name that is not a host, such as one
+    with a wildcard in the middle.
 
     Args:
         name: the name, such as one in a certificate. Not checked: that clients accept a certificate

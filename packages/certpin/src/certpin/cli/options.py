@@ -180,7 +180,8 @@ def require_one_file(ctx: click.Context, named: object) -> None:
         named: the argument, or the list of arguments; empty or None if the user gave none.
 
     Raises:
-        click.UsageError: the user gave both. The variable ``CERTPIN_PINS`` does not count.
+        click.UsageError: the user gave both. A pin file that the variable ``CERTPIN_PINS`` names is
+            no option, and causes no error.
     """
     is_option = ctx.get_parameter_source("path") is ParameterSource.COMMANDLINE
     if named and is_option:
@@ -350,11 +351,11 @@ def chain_fix(observation: Observation, *, strict: str = "", pinned: bool = Fals
 
     Args:
         observation: the chain that was read from the server, and why it did not verify.
-        strict: the advice for a chain that only ``strict_x509`` refuses; if empty, it is to set
-            ``strict_x509 = false`` in the pin file.
-        pinned: True if clients use the host by this name, such as a host of a pin file: if the
-            certificate is for other names, the fix is another certificate. False for a host that
-            the user wants to pin: the fix is then to pin one of the other names.
+        strict: the advice for a chain that only strict X.509 rules refuse; if empty, the advice is
+            to set ``strict_x509 = false`` in the pin file.
+        pinned: True if clients use the host by this name, such as a host of a pin file. False for a
+            host that the user wants to pin. It matters if the certificate is for other names: the
+            advice for True is to get another certificate, and for False to pin one of these names.
     """
     from certpin.x509.openssl import strict_advice
 
@@ -397,8 +398,8 @@ def _missing_issuer(observation: Observation) -> str:
 def _wrong_date(observation: Observation) -> str:
     """Return the fix for a chain with a certificate that has expired, or is not valid yet.
 
-    The fix has the name and the date of the certificate, if the server sent it. A certificate that
-    only the client has, such as a root, can also be the cause.
+    The fix has the name and the date of the certificate. If all certificates that the server sent
+    are valid now, the fix names none: the cause is then another certificate, such as the root.
     """
     from certpin.errors import CertificateParseError
     from certpin.pins import utc_now
@@ -464,9 +465,10 @@ def _other_name(observation: Observation, *, pinned: bool) -> str:
 
 
 def read_file(path: Path) -> bytes:
-    """Return the content of a file; only its first bytes if certificate parsers refuse its size.
+    """Return the content of a file, or only the beginning of a file that is too large.
 
-    One byte more than the parsers accept is read, so that they notice that the file is too large.
+    Of a large file, one byte more than the certificate parsers accept is returned. So the parsers
+    notice that it is too large, and refuse it.
 
     Raises:
         CertificateParseError: the file can't be read.
@@ -557,8 +559,9 @@ def ask_pin(token: str) -> str:
         token: the name of the token, with its serial number.
 
     Raises:
-        TokenError: the environment has no PIN, and there is no terminal; or the environment has
-            the PIN, and this command has sent it to another token.
+        TokenError: the environment has no PIN, and there is no terminal; or this command has
+            already used the PIN from the environment for another token. It is not tried on a second
+            token, because tokens lock after a few wrong PINs.
     """
     from certpin.errors import TokenError
     from certpin.support.text import printable

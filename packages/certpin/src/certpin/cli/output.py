@@ -112,9 +112,10 @@ def _is_wrong_suffix(suffix: str, right: str) -> bool:
 def write_files(files: list[OutputFile]) -> list[OutputFile]:
     """Write each file with changed content, and return the files with their new states.
 
-    Each file is written completely, or not at all. No file is written if an existing one must not
-    be replaced: it is not an export of the same format and pin set, by the note that certpin writes
-    at the top. Formats without comments, such as JSON, have no note, and are always replaced.
+    Each file is written completely, or not at all. An existing file is replaced only if it is
+    empty, or an export of the same format and pin set; otherwise no file is written. certpin
+    recognises an export by the note that it writes at the top. Formats without comments, such as
+    JSON, have no note, so their files are always replaced.
 
     Raises:
         ConfigError: a file can't be read or written, or must not be replaced.
@@ -134,7 +135,7 @@ def compare_files(files: list[OutputFile]) -> list[OutputFile]:
 
 
 def check_folder(path: Path) -> None:
-    """Check, before a long run, that a file for its result can be written.
+    """Check, before a long run of a command, that a file for the result can be written.
 
     Args:
         path: the path of the file.

@@ -325,7 +325,7 @@ def certificate_json(certificate: Certificate, now: datetime) -> dict[str, Any]:
 
 
 def _title(fields: dict[str, Any]) -> str:
-    """Return the subject of a certificate; if it is empty, its names, which clients compare."""
+    """Return a title for a certificate: its subject, or if that is empty, its host names."""
     if fields["subject"] is None:
         return "(subject cannot be read)"
     return fields["subject"] or ", ".join(fields["names"] or ()) or "(no subject)"

@@ -362,7 +362,7 @@ def _fuzzing(
     """Return the options of ``--fuzz``; None if the user did not give ``--fuzz``.
 
     Raises:
-        click.UsageError: there is no command, or options don't go together.
+        click.UsageError: the client's command is missing, or options don't go together.
     """
     if count is not None:
         return fuzz_options(ctx, count, seed, save)
@@ -399,10 +399,16 @@ def _prepare_evidence(
 ) -> tuple[AttackedFiles, MinisignKey | None]:
     """Check that evidence can be written to a folder, and hash the files of the client.
 
-    It is called before the run, because a run can be long, and the client must not change in it.
+    Call this function before the run. A run can be long, and the hashes show if the client's files
+    change during it.
+
+    Args:
+        folder: the folder for the evidence.
+        command: the command that starts the client, with the files to hash.
+        sign_key: the file of the key that signs the evidence; None for no signature.
 
     Returns:
-        The files of the client, and the key that signs the evidence, or None.
+        The files of the client; and the key that signs the evidence, or None for no signature.
 
     Raises:
         ConfigError: the folder has other files, or the key can't be used.

@@ -54,7 +54,8 @@ def say(prefix: str, text: str) -> None:
 def errors_optional() -> Iterator[None]:
     """Context manager: ignore the failure if the block can't write messages to standard error.
 
-    The messages are lost. A full disk or a closed pipe must not replace the command's exit code.
+    The messages are then lost, but the exit code of the command stays as it is. Causes of such a
+    failure are a full disk and a closed pipe.
     """
     try:
         yield
@@ -115,7 +116,8 @@ def table_console(*, width: int = _UNBOUNDED) -> Console:
     A closed pipe raises ``BrokenPipeError``, as with ``click.echo``.
 
     Args:
-        width: the columns in a file or a pipe; by default, each row of a table is one line.
+        width: the width in columns if the output is a file or a pipe. By default it is unlimited,
+            so that each row of a table is one line.
     """
     from rich.console import Console
 
@@ -215,7 +217,7 @@ class CommandReply:
         self._streaming |= streaming
 
     def event(self, data: dict[str, Any]) -> None:
-        """Print one JSON line of a stream at once."""
+        """Print one JSON line of a stream immediately."""
         self._streaming = True
         _echo({**self._head(), **data})
 
@@ -270,12 +272,12 @@ def print_done(data: dict[str, Any], text: str, *, as_json: bool) -> None:
 
 
 def print_document(document: dict[str, Any]) -> None:
-    """Print a JSON document that has its own schema, such as SARIF, at once."""
+    """Print a JSON document that has its own schema, such as SARIF, immediately."""
     _echo(document, indent=2)
 
 
 def print_event(event: str, **data: Any) -> None:
-    """Print one JSON line of a stream at once: the name of an event, and its data."""
+    """Print one JSON line of a stream immediately: the name of an event, and its data."""
     _current().event({"event": event, **data})
 
 

@@ -153,10 +153,10 @@ def _open_source(files: ExitStack, source: str) -> BinaryIO:
 
 
 def _is_host(source: str) -> bool:
-    """Return True if the argument of ``certpin scan``, which names no file, looks like a host.
+    """Return True if an argument of ``certpin scan`` that names no file looks like a host.
 
-    Return False for a name that ends like a list of hosts, such as ``hosts.txt``.
-    If the result is True, the error message suggests to pass the host on standard input.
+    The error message then suggests to pass the host on standard input. Return False for a name that
+    ends like a list of hosts, such as ``hosts.txt``.
     """
     from certpin.errors import HostError
     from certpin.probe import Endpoint, split_address
@@ -179,8 +179,8 @@ def host_list(
         refused: called with the text and the error of each line that is not a host.
 
     Yields:
-        A host to scan; or None, so that the caller can do other work: if no line is available yet,
-        and after many lines without a host to scan.
+        A host to scan. Or None, if no line is available yet, or if many lines had no host to scan:
+        the caller can then do other work.
     """
     for number, line in enumerate(_without_mark(_lines(source.fileno())), 1):
         endpoint = None if line is None else _parse_line(line, done, refused)

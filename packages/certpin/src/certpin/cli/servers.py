@@ -70,8 +70,8 @@ def select_policies(pins: PinSet, hosts: Iterable[str]) -> dict[HostPolicy, list
 
     Args:
         pins: the pin file.
-        hosts: the values of ``--host``. A wildcard, as the pin file contains it, selects its policy
-            and names no host.
+        hosts: the values of ``--host``: hosts, or wildcards that are patterns of the pin file. A
+            wildcard selects its policy, but adds no host to the result.
 
     Returns:
         Each policy, with the hosts and ports that the user named for it. The port is 0 if the user
@@ -125,7 +125,10 @@ class ServerOptions:
 
     @property
     def connects(self) -> bool:
-        """True if the user gave ``--connect`` or ``--starttls``: how to connect to a server."""
+        """True if the user gave ``--connect`` or ``--starttls``.
+
+        These options say how to connect to a server.
+        """
         return bool(self._addresses or self._protocols)
 
     def policies(self, pins: PinSet) -> tuple[HostPolicy, ...]:
@@ -504,7 +507,7 @@ def _protocol(name: str) -> str:
 
 
 def _for(values: Iterable[str], pins: PinSet, policies: Sequence[HostPolicy]) -> list[str]:
-    """Return those values ``[HOST=]VALUE`` of an option that apply to hosts of some policies.
+    """Return those values ``[HOST=]VALUE`` of an option that apply to the hosts of ``policies``.
 
     A value without ``HOST=`` applies to every host.
     """

@@ -14,8 +14,8 @@ from certpin.support.text import printable
 def read_source(name: str) -> Source:
     """Read the file to import, or standard input if its name is ``-``.
 
-    Files that the imported file names are read from its folder, when the format's reader needs
-    them.
+    The file to import can name other files. They are read from its folder, when the reader of the
+    format needs them; for standard input, they are refused.
 
     Raises:
         FormatError: the file can't be read.
@@ -27,9 +27,10 @@ def read_source(name: str) -> Source:
 
 
 def _read(path: Path) -> bytes:
-    """Return the content of a file; only its first bytes if importers refuse its size.
+    """Return the content of a file, or only the beginning of a file that is too large.
 
-    One byte more than importers accept is read, so that they notice that the file is too large.
+    Of a large file, one byte more than importers accept is returned. So they notice that it is too
+    large, and refuse it.
     """
     try:
         with path.open("rb") as file:

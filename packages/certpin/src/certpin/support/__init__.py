@@ -1,5 +1,5 @@
 """General helpers that the other packages of certpin share. None of them depends on pins.
 
-HTTP with deadlines, file locks, forks, thread pools and hooks; text, markup, YAML and SARIF; the
-requirements of installed packages.
+The helpers are for HTTP with deadlines, file locks, forks, thread pools and hooks; for text,
+markup, YAML and SARIF; and for the requirements of installed packages.
 """

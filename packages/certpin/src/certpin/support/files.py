@@ -1,4 +1,4 @@
-"""Files: locks between processes, bytes in place of a file, and the owner of a replaced file.
+"""Lock files between processes, pass bytes as a file, and keep the owner of a replaced file.
 
 Locks are those of flock(2); the operating system releases them at exit. They are advisory: they
 have no effect on programs that don't lock the file too. On a system without ``fcntl``, and on a
@@ -36,8 +36,8 @@ def try_lock(descriptor: int) -> bool:
     """Try to lock an open file or folder, without waiting.
 
     Returns:
-        True if it is locked now, or locks are not available; False if another process, or another
-        open descriptor in this process, has locked it.
+        True if this call has locked the file, or if locks are not available. False if another
+        process, or another open descriptor in this process, holds the lock.
     """
     if _fcntl is not None:
         try:
@@ -59,9 +59,9 @@ def wait_for_lock(descriptor: int) -> None:
 def unlock_and_close(descriptor: int) -> None:
     """Release the lock of an open file, and close the file.
 
-    To close the file is not enough if the process has forked: a child that inherited the file would
-    keep the lock. A child that closes an inherited file without unlocking it does not release the
-    lock of its parent.
+    The file is unlocked and not only closed: if the process has forked, a child that inherited the
+    file would keep the lock. A child must only close an inherited file, because unlocking it would
+    release the lock of its parent.
     """
     if _fcntl is not None:
         with suppress(OSError):
@@ -87,10 +87,9 @@ def open_lock_file(path: Path) -> int | None:
 def as_file(content: bytes) -> Iterator[str]:
     """Context manager: make a file with this content, and return its path. It can be read once.
 
-    The content may be a private key. So the file is in memory (Linux), or a pipe. A file on a disk
-    is made only if the system has no paths for descriptors, such as Windows, or does not let this
-    process use them. It is in a temporary folder that only this user can read, until the block
-    ends.
+    The content may be a private key, so the file is in memory (Linux), or a pipe. But if the system
+    has no paths for descriptors, such as Windows, or does not let this process use them, the file
+    is on a disk until the block ends, in a temporary folder that only this user can read.
     """
     if _DESCRIPTORS.is_dir():
         descriptor = _open(content)
@@ -136,7 +135,8 @@ def keep_owner(descriptor: int, before: os.stat_result) -> None:
     """Give a new file the owner and the group of the file that it replaces.
 
     ``descriptor`` is that of the new file, and ``before`` the status of the old file. If this user
-    is not allowed to set the owner or the group, that is no error while both can read the new file.
+    is not allowed to set the owner or the group, no error is raised as long as the old owner and
+    the old group can read the new file.
 
     Raises:
         OwnerLostError: the owner or the group of the old file could not read the new file.

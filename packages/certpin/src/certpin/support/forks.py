@@ -1,8 +1,8 @@
 """Keep objects with threads and locks usable in child processes after a fork.
 
 A child process has none of its parent's other threads, and a lock that such a thread held stays
-locked in the child for ever. A server that loads the app first and forks its workers then has such
-objects in all of its processes.
+locked in the child for ever. This affects a server that loads the app first, and then forks its
+workers: the objects of the app are then in all of its processes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Forked:
     """Base class for objects that have to prepare for a fork: subclasses override its methods.
 
-    ``register`` has the methods called at every fork.
+    After ``register(object)``, every fork of the process calls the methods of the object.
     """
 
     def before_fork(self) -> None:
@@ -47,8 +47,8 @@ def register(member: Forked) -> None:
 class ForkedLock(Forked):
     """A reentrant lock, in the attribute ``held``, that is free in a forked child process.
 
-    A fork does not wait until the lock is free. So a thread of the parent may be in the middle of a
-    change, and in the child this change is never completed.
+    A fork does not wait until the lock is free. So if a thread of the parent is in the middle of a
+    change at the fork, this change is never completed in the child.
     """
 
     def __init__(self) -> None:

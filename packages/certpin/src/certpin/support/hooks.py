@@ -24,7 +24,7 @@ _IDLE = 5  # seconds without an event, after which a thread ends
 
 
 def refuse_coroutines(hooks: Iterable[object], what: str) -> None:
-    """Raise ``ConfigError`` if a hook is asynchronous: a call would only make a coroutine.
+    """Raise ``ConfigError`` if a hook is asynchronous, because a call would not run it.
 
     Args:
         hooks: the functions, or objects with a method ``__call__``.
@@ -59,7 +59,10 @@ class _Threads(Forked):
         self._idle = 0  # threads that run no task, also those that are starting
 
     def run(self, task: Callable[[], None]) -> None:
-        """Run a task, which never raises. Raises ``RuntimeError`` if no thread can start."""
+        """Run a task, which must not raise.
+
+        This method raises ``RuntimeError`` if no thread can start.
+        """
         with self._changed:
             self._tasks.append(task)
             if self._idle >= len(self._tasks):
@@ -97,9 +100,9 @@ class Hooks(Generic[Event]):
     """Calls an app's hooks in a separate thread, so that they neither break nor delay connections.
 
     Events wait in a queue of limited length. If the hooks are so slow that the queue is full, new
-    events are dropped, and the log says so. While the hooks of a ``Hooks`` object run, it has a
-    thread for itself, so slow hooks don't delay those of other objects. Afterwards, other objects
-    can use the thread, so an app that makes many objects does not accumulate threads.
+    events are dropped, with a warning in the log. Each ``Hooks`` object has its own thread while
+    its hooks run, so slow hooks don't delay those of other objects. When no event is left, other
+    objects can use the thread, so an app with many objects does not accumulate threads.
 
     Args:
         hooks: functions that are called with each event.

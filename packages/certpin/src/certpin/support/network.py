@@ -229,7 +229,9 @@ class Deadline:
                 self._drop()
 
     def hold(self, sock: socket.socket) -> None:
-        """Shut down this socket when the time is up, instead of an earlier one.
+        """Apply the time limit to this socket: shut it down when the time is up.
+
+        A socket of an earlier call is no longer shut down.
 
         The deadline stores a duplicate of the socket, because wrapping the socket itself in TLS
         detaches it.

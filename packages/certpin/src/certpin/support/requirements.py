@@ -30,9 +30,8 @@ class Requirement:
         extra: the extra of certpin; empty for a package that certpin itself needs.
         package: the name of the package.
         bounds: the accepted versions, as in ``>=3.11``; empty for any.
-        python: the condition on Python's version that is not met, as in ``Python >= 3.12``; empty
-            if there is none.
-        extras: the extras of the package, separated by commas.
+        python: a condition such as ``Python >= 3.12``, if this Python does not meet it; else empty.
+        extras: the extras of ``package`` to install with it, separated by commas.
     """
 
     extra: str
@@ -45,8 +44,8 @@ class Requirement:
 def certpin_requirements() -> list[Requirement] | None:
     """Return the packages that certpin and its extras need; None if pip has not installed certpin.
 
-    An extra of certpin may install certpin-watch with an extra of certpin-watch, such as
-    ``cluster``. Then the result includes the packages of that extra.
+    If an extra of certpin installs certpin-watch with an extra of certpin-watch, such as
+    ``cluster``, the result includes the packages of that extra too.
     """
     try:
         needed = requirements(metadata.requires("certpin") or (), sys.version_info[:2])
@@ -114,11 +113,11 @@ def installed_version(package: str) -> str | None:
 
 
 def _of_extensions(needed: Iterable[Requirement]) -> list[Requirement]:
-    """Return the packages that certpin-watch needs for extras of certpin.
+    """Return the packages that extras of certpin need indirectly, through extras of certpin-watch.
 
-    certpin-watch is the package of the monitoring service. Some extras of certpin install
-    certpin-watch with extras, which need more packages. In the results, ``extra`` is the extra of
-    certpin.
+    certpin-watch is the package of the monitoring service. Some extras of certpin install it
+    together with some of its extras, which need more packages. In the results, ``extra`` is the
+    extra of certpin.
     """
     found: list[Requirement] = []
     for each in needed:

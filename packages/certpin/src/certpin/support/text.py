@@ -97,8 +97,8 @@ def format_duration(duration: timedelta) -> str:
 def utc_moment(moment: datetime, key: str) -> datetime:
     """Return a time in UTC. A time without a zone is returned unchanged.
 
-    Dates are printed and compared in UTC. Some times of the years 1 and 9999 are outside of these
-    years in UTC.
+    Dates are printed and compared in UTC. A time with a zone in the year 1 or 9999 can be in the
+    year 0 or 10000 in UTC, which Python can't express.
 
     Args:
         moment: the time.

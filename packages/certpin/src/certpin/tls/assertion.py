@@ -60,8 +60,8 @@ def assert_pinned(
         connection: A socket or ``SSLObject``, or the object of a library that holds one: a
             connection of http.client, urllib3, httpcore or aiohttp, a network stream of httpcore
             (``response.extensions["network_stream"]``), an asyncio transport or stream writer.
-        host: The host that the connection must have been checked for, as in the URL. By default
-            any host: the one that the connection was made for.
+        host: The host that the connection must have been checked for, as in the URL. By default, it
+            can be any host.
         strict: Refuse a host without a policy. If ``False``, also accept a connection to such a
             host if its context was created with ``strict=False``.
 

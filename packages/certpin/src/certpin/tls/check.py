@@ -548,7 +548,7 @@ class PinCheck:
 
         With ``CERTPIN_DEBUG=1``, chains to the debug anchors of the current pin set are accepted
         without a matching pin. OpenSSL still trusts anchors of earlier pin sets, because an anchor
-        can't be removed from a context. Rule 11 of docs/concepts/matching.md.
+        can't be removed from a context. See rule 11 of docs/concepts/matching.md.
         """
         if chain and sha256(chain[-1]).digest() in self._state.debug.withdrawn:
             raise PinError(

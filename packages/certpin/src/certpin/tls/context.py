@@ -76,9 +76,9 @@ class VerifyingContext(AlpnContext):
     connection is refused.
 
     A change that bypasses this class, by a property of a base class or by ``object.__setattr__``,
-    is not counted. So each connection also reads the settings after OpenSSL copied them. It does
-    not read ``verify_mode``, because Python refuses ``CERT_NONE`` while ``check_hostname`` is on.
-    Rule 1 of docs/concepts/matching.md.
+    is not counted. So each connection also reads the settings after OpenSSL copied them. Only
+    ``verify_mode`` is not read, because Python refuses ``CERT_NONE`` while ``check_hostname`` is
+    on. See rule 1 of docs/concepts/matching.md.
     """
 
     _verifying_changes = 0
@@ -105,9 +105,9 @@ class VerifyingContext(AlpnContext):
     def _find_weakness(self) -> str:
         """Return a description of the verification setting that was weakened; empty if none was.
 
-        If none was weakened, also store how many changes were made to these settings so far. A new
-        connection calls this method only if there were changes since then, or to describe why it is
-        refused.
+        If none was weakened, also store the number of changes that were made to these settings so
+        far. A new connection compares this number with the current one. It calls this method only
+        if they differ, or to describe why the connection is refused.
         """
         with self._verifying.held:  # waits for a change that another thread is making
             if self.verify_mode != ssl.CERT_REQUIRED:
@@ -124,7 +124,7 @@ class VerifyingContext(AlpnContext):
     def _guard_certificate(self, context: ssl.SSLContext) -> None:
         """Make OpenSSL call the pin check before it sends a client certificate from this context.
 
-        If this check refuses the server, the client certificate is not sent. Rule 3 of
+        If this check refuses the server, the client certificate is not sent. See rule 3 of
         docs/concepts/matching.md.
         """
         # Not by SSLContext's property of this name: it makes three enumerations for each message.
@@ -396,7 +396,7 @@ class PinnedSSLContext(VerifyingContext):
         ``wrap_socket`` and ``wrap_bio`` call this method. It replaces the conversion of Python's
         ``ssl``, which follows the older IDNA 2003. Raises ``PinError`` if the text is not a host.
 
-        Rule 5 of docs/concepts/matching.md.
+        See rule 5 of docs/concepts/matching.md.
         """
         if isinstance(hostname, bytes):
             hostname = hostname.decode("ascii", "replace")
@@ -456,7 +456,8 @@ class PinnedSSLContext(VerifyingContext):
             server_side: Must be False.
             host: The normalised host.
             owner: The socket or ``SSLObject`` of the connection; for gevent, the plain socket below
-                it. If it is ``Pinned``, the gate puts OpenSSL's object into it after the check.
+                it. If the owner is a ``Pinned`` object, the gate gives it OpenSSL's object after
+                the check.
             session: The TLS session to resume, or None.
             below: A socket, or the BIO to read from.
             outgoing: The BIO to write into, if ``below`` is a BIO.
@@ -514,8 +515,8 @@ class PinnedSSLContext(VerifyingContext):
     def _require_verification(self, host: str) -> int:
         """Raise ``WeakenedContextError`` if a verification setting was weakened.
 
-        Return the number of changes that were made to these settings so far. ``_guarded``, which
-        begins a connection, refuses it if the number changes meanwhile.
+        Return the number of changes that were made to these settings so far. If this number changes
+        while ``_guarded`` begins a connection, ``_guarded`` refuses the connection.
         """
         if weakness := self._find_weakness():
             raise self._enforcer.refused(weakened_error(host, weakness))

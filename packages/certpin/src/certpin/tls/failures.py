@@ -1,12 +1,12 @@
 """Failures of the pin check: their log records, the calls of failure hooks, and their errors.
 
-Rule 12 of docs/concepts/matching.md. ``PinFailure`` describes a failure to the application.
-``FailureNotifier`` logs it and passes it to the hooks, which can neither break nor delay a
-connection. ``explain_refusal`` makes the error for a chain that OpenSSL itself refused, and the
-functions at the end make the errors of other refusals. ``certpin.pins.verdict`` explains pins that
-don't match.
+``PinFailure`` describes a failure to the application. ``FailureNotifier`` logs it and passes it to
+the hooks, which can neither break nor delay a connection. ``explain_refusal`` makes the error for a
+chain that OpenSSL itself refused, and the functions at the end make the errors of other refusals.
+``certpin.pins.verdict`` explains pins that don't match. See rule 12 of docs/concepts/matching.md.
 
-This module loads in a Python without TLS, because ``certpin.tls`` exports names of it there too.
+This module can be imported in a Python without TLS, because ``certpin.tls`` always exports names of
+it.
 """
 
 from __future__ import annotations
@@ -308,7 +308,7 @@ def explain_refusal(
 ) -> UnverifiedChainError:
     """Return an error that explains why OpenSSL refused the chain of a host with a policy.
 
-    Rule 12 of docs/concepts/matching.md.
+    See rule 12 of docs/concepts/matching.md.
 
     Args:
         host: the normalised host.
@@ -374,8 +374,9 @@ def _issuer_of(certificate: Certificate | None) -> str:
 def _path_of(served: list[Certificate | None]) -> ServedPath | None:
     """Return the path that leads upwards from the served leaf; None if the leaf can't be read.
 
-    ``served`` has None for each certificate that can't be read. Such a certificate may be the
-    issuer that the path lacks, so ``issuer_missing`` of the path is then False.
+    ``served`` has None for each certificate that can't be read. If there is one, it may be the
+    issuer that the path lacks. So it is unknown if the server sent the issuer, and
+    ``issuer_missing`` of the result is False.
     """
     if not served or served[0] is None:
         return None
@@ -424,10 +425,10 @@ def _fix(
 
 
 def _mistaken_fix(served: list[Certificate | None], anchors: tuple[Certificate | None, ...]) -> str:
-    """Return advice if an authorityKeyIdentifier of the chain names the wrong certificate.
+    """Return advice if an authorityKeyIdentifier in the chain names the wrong certificate.
 
-    The signatures then lead to a trust anchor, but OpenSSL refuses the chain (``mistaken_issuer``
-    in ``certpin.x509.chain``). Otherwise return an empty text.
+    OpenSSL then refuses the chain, although its signatures lead to a trust anchor (see
+    ``mistaken_issuer`` in ``certpin.x509.chain``). In any other case, return an empty text.
     """
     from certpin.x509.chain import mistaken_issuer
 

@@ -1,12 +1,12 @@
 """The gate: an object in the place of OpenSSL's object until the pins were checked.
 
-Rule 3 of docs/concepts/matching.md. Python's ``SSLSocket`` and ``SSLObject`` reach OpenSSL through
-one attribute, ``_sslobj``. Overriding ``do_handshake`` is not enough: OpenSSL also runs the
-handshake inside the first read or write, and a deferred handshake relies on that. So a ``Gate`` is
-put into ``_sslobj`` itself, and every call passes through it: send, recv, makefile, sendfile,
-asyncio, uvloop. When the pin check has accepted the chain, the gate puts OpenSSL's object back, and
-the pinned connection has no further cost. In an object of another library (gevent's ``SSLSocket``)
-the gate stays, and passes every call on.
+The gate implements rule 3 of docs/concepts/matching.md. Python's ``SSLSocket`` and ``SSLObject``
+reach OpenSSL through one attribute, ``_sslobj``. Overriding ``do_handshake`` is not enough: OpenSSL
+also runs the handshake inside the first read or write, and a deferred handshake relies on that. So
+a ``Gate`` is put into ``_sslobj`` itself, and every call passes through it: send, recv, makefile,
+sendfile, asyncio, uvloop. When the pin check has accepted the chain, the gate puts OpenSSL's object
+back, and the pinned connection has no further cost. In an object of another library (gevent's
+``SSLSocket``) the gate stays, and passes every call on.
 
 Before the check, the gate passes on only the names in ``_HARMLESS``.
 
@@ -288,7 +288,10 @@ class Gate(PinCheck):
 
 
 def _no_object() -> None:
-    """Return None, as a weak reference to a deleted object does. Used if there is no object."""
+    """Return None, as a weak reference to a deleted object does.
+
+    A ``Gate`` has this function in place of a weak reference to an object that it does not have.
+    """
 
 
 def _interrupted(reason: BaseException) -> Exception:
@@ -438,8 +441,8 @@ class PinnedSSLSocket(Pinned, StdlibSocket):  # type: ignore[misc, override]
     def _real_connect(self, addr: Any, connect_ex: bool) -> Any:
         """Connect, and begin TLS. ``connect`` and ``connect_ex`` call this method.
 
-        If connecting fails, the socket can't send clear text: Python's own method would leave a
-        plain socket. Return the error number for ``connect_ex``.
+        If connecting fails, the socket can't send clear text. (After Python's own method, it
+        could.) Return the error number for ``connect_ex``.
         """
         if self._connected or not isinstance(self._sslobj, NoTLS):
             raise ValueError("attempt to connect already-connected SSLSocket!")

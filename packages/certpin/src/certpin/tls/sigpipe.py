@@ -20,10 +20,11 @@ _thread = threading.local()
 
 
 def _take() -> None:
-    """Remove a pending SIGPIPE signal from this thread, if possible without waiting.
+    """Remove a pending SIGPIPE signal from this thread.
 
-    Another thread may take a signal that was sent to the whole process, and ``sigwait`` would then
-    wait for the next one. macOS has only ``sigwait``.
+    ``sigtimedwait`` is used if the system has it, because it does not wait. macOS has only
+    ``sigwait``. If another thread takes the signal first (one that was sent to the whole process),
+    ``sigwait`` waits for the next one.
     """
     if hasattr(signal, "sigtimedwait"):
         signal.sigtimedwait(_SIGPIPE, 0)

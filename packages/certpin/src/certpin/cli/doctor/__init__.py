@@ -108,7 +108,7 @@ def _examine(path: Path, hosts: tuple[str, ...], timeout: float, *, offline: boo
 def _ask_servers(
     hosts: Sequence[str], pins: PinSet | None, timeout: float
 ) -> tuple[ServerFacts, ...]:
-    """Connect to servers, and return for each if it answered, if its chain verified, and its time.
+    """Connect to servers, and return the result for each one.
 
     If certpin's library can't be imported, no server is contacted, and each result has the import
     error as its problem.

@@ -50,10 +50,12 @@ class TLSFacts:
             their defaults if there is a problem.
         version: the version of OpenSSL, as OpenSSL prints it.
         security_level: the level of a new client context (SSL_CTX_set_security_level(3)).
-        tls12: True if OpenSSL was built with TLS 1.2. ``tls13`` likewise.
+        tls12: True if OpenSSL was built with TLS 1.2.
+        tls13: True if OpenSSL was built with TLS 1.3.
         verified_chain: True if Python's TLS socket can report the chain that OpenSSL verified.
-        authorities: the number of trusted authorities that a context loads at once. Those in
-            ``directory`` are not counted: OpenSSL reads them when a chain needs them.
+        authorities: the number of trusted authorities in a new client context. Those in the
+            directory (see below) are not counted, because OpenSSL reads each only when a chain
+            needs it.
         directory: True if there is a directory of authorities that OpenSSL searches.
     """
 
@@ -92,8 +94,8 @@ class MachineFacts:
         loopback6: the error message of listening on ::1; empty if there was no error.
         temporary: the error message of making a temporary file; empty if there was no error.
         variables: the names of set environment variables that change how certpin works.
-        missing_files: those of the environment variables ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``
-            that are set, although no file or folder exists at any of the paths in their value.
+        missing_files: the names of the environment variables ``SSL_CERT_FILE`` and
+            ``SSL_CERT_DIR``, each only if it is set and none of the paths in its value exists.
     """
 
     loopback: str = ""
@@ -105,7 +107,7 @@ class MachineFacts:
 
 @dataclass(frozen=True)
 class ServerFacts:
-    """The result of connecting to one server: if it answered, if its chain verified, and its time.
+    """The result of connecting to one server: its answer, the check of its chain, and its clock.
 
     Attributes:
         name: the host and port.
@@ -113,7 +115,7 @@ class ServerFacts:
         fix: how to repair ``problem``.
         chain_problem: why the chain did not verify; empty if it did.
         chain_fix: how to repair ``chain_problem``.
-        date: the time that the server reported; None if it reported no time.
+        date: the time by the server's clock; None if the server reported no time.
         local: the time of this machine when the answer came.
     """
 
@@ -266,5 +268,5 @@ def _has_certificates(folder: str | None) -> bool:
 
 
 def _exists(paths: str) -> bool:
-    """Return True if one of several paths exists. They are separated as in ``PATH``."""
+    """Return True if one of the paths in a text exists. They are separated as in ``PATH``."""
     return any(os.path.exists(path) for path in paths.split(os.pathsep) if path)  # noqa: PTH110

@@ -93,9 +93,10 @@ def judge_replaced(replaced: ReplacedFacts) -> Iterator[Check]:
 
 
 def describe(package: Package) -> str:
-    """Return why certpin can't use a Python package, such as "is not installed"; else "".
+    """Return why certpin can't use a Python package, such as "is not installed".
 
-    The text is the end of a sentence that begins with the name of the package.
+    The text is the end of a sentence that begins with the name of the package. It is empty if
+    certpin can use the package.
     """
     if package.needed.python:
         return f"needs {package.needed.python}"

@@ -117,7 +117,7 @@ def _judge(part: Part, facts: Facts) -> PartState:
 
 
 def _obstacle(part: Part, facts: Facts) -> PartState | None:
-    """Return the state of a part that this machine prevents from working; None if it doesn't.
+    """Return the state of a part that can't work on this machine; None if nothing prevents it.
 
     Only obstacles that installing packages does not remove count, such as a Python without ``ssl``.
     """
@@ -137,8 +137,9 @@ def _obstacle(part: Part, facts: Facts) -> PartState | None:
 def _judge_extra(part: Part, needed: Sequence[Package]) -> PartState:
     """Return the state of a part of certpin, judged by the packages of the extra that it needs.
 
-    If a package is missing, the state is ``missing`` even if another package has a wrong version.
-    The user has probably not installed the extra then, and another program needs that version.
+    If a package is missing, the state is ``missing``, even if another package has a wrong version.
+    The reason is that the user has probably not installed the extra, and the package with the wrong
+    version belongs to another program.
     """
     fix = install_command(part.extra)
     for package in needed:

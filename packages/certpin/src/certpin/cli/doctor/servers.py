@@ -31,12 +31,12 @@ _MAX_SERVERS = 5  # of a pin file: enough to compare the clock, and to see that 
 def ask_servers(
     hosts: Sequence[str], pins: PinSet | None, timeout: float
 ) -> tuple[ServerFacts, ...]:
-    """Connect to servers in parallel; return for each its answer, or why there was none.
+    """Connect to servers in parallel, and return the result for each one.
 
     Args:
-        hosts: the servers; if empty, the first servers of the pin file are used.
-        pins: the content of the pin file, with the trust anchors that verify chains of its hosts;
-            None without a usable pin file.
+        hosts: the servers to contact; if empty, the first servers of the pin file are contacted.
+        pins: the content of the pin file; None without a usable pin file. The chain of a host with
+            a policy is verified against the trust anchors of the policy.
         timeout: seconds for each step of a connection.
 
     Raises:
@@ -64,7 +64,11 @@ def _ask(endpoint: Endpoint, context: ssl.SSLContext, timeout: float) -> ServerF
 
 
 def _targets(hosts: Sequence[str], pins: PinSet | None) -> list[Target]:
-    """Return the servers to contact, each with its policy; None if no policy is for it."""
+    """Return the servers to contact, each with its policy.
+
+    A server that no policy covers has None instead of a policy. If ``hosts`` is empty, return the
+    first servers of the pin file; if there is no usable pin file either, return an empty list.
+    """
     if hosts:
         return [target for host in hosts for target in _named(host, pins)]
     return list(islice(_of_file((), pins), _MAX_SERVERS))

@@ -207,8 +207,8 @@ def _upstreams(
         The real server of each host; empty if neither pin file nor addresses are given.
 
     Raises:
-        click.UsageError: a value of ``--upstream`` names no host although several are under test,
-            a host that is not under test, or a second server of a host.
+        click.UsageError: a value of ``--upstream`` names no host, although several hosts are under
+            test; or it names a host that is not under test; or two values are for the same host.
     """
     from certpin.lab.upstream import find_upstream
 

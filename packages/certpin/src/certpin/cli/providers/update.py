@@ -101,7 +101,7 @@ def update(
 
 @dataclass
 class _HostChange:
-    """The changes that make a host's pins the current roots of its providers.
+    """The pins to add to a host, and to remove, so that it pins the current roots of its providers.
 
     ``removed`` are the pins that ``certpin providers update`` has taken out of the pin file so far.
     """
@@ -115,7 +115,10 @@ class _HostChange:
         return str(self.policy.pattern)
 
     def is_older(self, data: ProviderData) -> bool:
-        """Return True if the host's pins come from older provider data, even if no pin changes."""
+        """Return True if the host's pins come from older provider data than ``data``.
+
+        This can be so even if no pin has to be changed. It is also so if the edition is unknown.
+        """
         edition = self.policy.provider_edition
         return bool(self.change.providers) and (edition is None or edition < data.edition)
 
@@ -129,7 +132,8 @@ class _HostChange:
             policy: the policy.
             data: the provider data.
             today: the current day, in UTC.
-            also: names of providers to add to the policy.
+            also: the names of providers that the user wants to add. Their roots count as missing
+                pins.
 
         Raises:
             ConfigError: a pin names an unknown provider; the policy's pins come from newer data; or
@@ -318,12 +322,12 @@ def _lines(
 
 
 def _fix(dead: HostPin) -> str:
-    """Return how to repair the root set of a provider if the pin file has a dead entry for a root.
+    """Return the fix for a provider's root that clients don't accept, because its pin is dead.
 
-    A dead entry is one that is marked removed or compromised.
+    A pin is dead if the pin file marks it as removed or compromised.
 
     Args:
-        dead: the root's entry, with its state.
+        dead: the pin of the root in the pin file, with its state.
     """
     if dead.state == "removed":
         return "delete its entry in the pin file, and run this command again: it adds the root"

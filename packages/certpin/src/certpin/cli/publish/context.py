@@ -78,7 +78,7 @@ class PublishContext:
 
     @cached_property
     def plan(self) -> SigningPlan:
-        """The TUF metadata files that have to be signed now, before this command signs any."""
+        """The TUF metadata files that have to be signed, before this command signs one."""
         from certpin.publish.signing_plan import prepare
 
         return prepare(self.policy, frozenset())
@@ -96,7 +96,7 @@ def open_context(path: Path, files: RotationFiles | None = None) -> PublishConte
 
     Args:
         path: the pin file.
-        files: the pin file and the journal, if the caller has read them.
+        files: the pin file and the journal, if the caller has read them already; None to read them.
 
     Raises:
         PinFileError: a file is invalid.
@@ -290,7 +290,7 @@ def _destroy_on_failure(key: TokenKey, kind: object, *_: object) -> None:
 def wait_json(wait: PendingSignature) -> dict[str, Any]:
     """Return as JSON which signatures a metadata file needs.
 
-    The object has the role, the number of missing signatures, and the keys that may sign.
+    The object has the role, the number of missing signatures, and the keys that can add them.
     """
     return {
         "role": wait.role,

@@ -1,7 +1,7 @@
 """Find out if the place from which clients fetch has the signed timestamp and the newest root.
 
-This finds a push that is missing. For example, a daily job may sign and never push: all dates in
-``publish/site`` are right, but the metadata of the clients expires.
+If not, a push is missing. An example is a daily job that signs and never pushes: all dates in
+``publish/site`` are right, but the metadata that clients have expires.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class Delivery:
 
     Attributes:
         where: the URL or folder that was read; ``None`` if neither could be read.
-        delivered: True if it has the signed timestamp and the newest root; ``None`` if it was not
-            read, or if nothing is signed.
+        delivered: True if the destination has the signed timestamp and the newest root; ``None`` if
+            no destination was read, or if nothing is signed.
         problem: the reason if ``delivered`` is not True; empty otherwise, and if nothing is signed.
         failed: True if a destination is set, and could not be read.
-        ahead: True if it has a newer timestamp or root, which a push does not replace: this clone
-            is out of date, or a key is stolen.
+        ahead: True if the destination has a newer timestamp or root than this clone. Either this
+            clone is out of date, or a key was stolen. A push does not replace the newer file.
     """
 
     where: str | None = None
@@ -44,8 +44,9 @@ class Delivery:
 def read_delivery(context: PublishContext, *, offline: bool) -> Delivery:
     """Read timestamp and root from the destination, and compare them with the signed files.
 
-    The destination is ``url`` in ``publish.toml``. If ``url`` is not set, or can't be read, it is
-    ``fetch_url``: a cache in front of it may return older files.
+    The destination is ``url`` in ``publish.toml``. If ``url`` is not set or can't be read,
+    ``fetch_url`` is read instead. It is the second choice, because a cache in front of it can
+    return older files.
 
     Args:
         context: the pin file and the folder ``publish``.

@@ -85,9 +85,10 @@ def _require_clock(files: RotationFiles) -> None:
     """Raise an error if this machine's clock is wrong, before a push.
 
     The clock is compared with the newest entry of the journal, and with the time of the server from
-    which clients fetch. certpin counts the wait until all clients have a version from the recorded
-    time of its push. If the clock is behind, certpin would end this wait too early. The clock also
-    gave the signed metadata their expiry dates.
+    which clients fetch. A wrong clock does harm in two ways. The journal records the time of the
+    push, and certpin waits from then on until all clients have the version: if the clock is behind,
+    this wait ends too early. And the expiry dates of the signed metadata were computed from the
+    clock.
 
     Raises:
         JournalError: the newest entry of the journal is later than the clock.
@@ -105,10 +106,10 @@ def _require_clock(files: RotationFiles) -> None:
 
 
 def _waits(files: RotationFiles) -> tuple[PendingSignature, ...]:
-    """Return the timestamp if its signature is the only one that new metadata still needs.
+    """Return the timestamp if new metadata lacks only the online key's signature of the timestamp.
 
-    The push then lacks the new metadata. Files that can't be read are not reported here: ``certpin
-    publish status`` reports them.
+    The push then does not upload the new metadata. In any other case, return an empty tuple. Errors
+    in the files are ignored here, because ``certpin publish status`` reports them.
     """
     from certpin.errors import CertpinError
     from certpin.publish.pending import pending_publication
@@ -121,8 +122,8 @@ def _waits(files: RotationFiles) -> tuple[PendingSignature, ...]:
 def _require_lifetimes(pushed: Pushed, settings: PublishSettings) -> None:
     """Raise ``ConfigError`` if timestamp or snapshot expire later than ``publish.toml`` allows.
 
-    The clock was then ahead when they were signed, or is behind now. If it was ahead, an attacker
-    who has these files could present them as the newest ones for too long.
+    The usual cause is a wrong clock: it was ahead when they were signed, or it is behind now. If it
+    was ahead, an attacker who has these files could present them as the newest ones for too long.
     """
     from certpin.errors import ConfigError
     from certpin.pins import utc_now
@@ -181,11 +182,12 @@ def _pushed(
 
 
 def _record_lapse(files: RotationFiles, pushed: Pushed, who: str) -> tuple[int, ...]:
-    """Record that clients can fetch versions again from now on, if their signatures had expired.
+    """Record in the journal that clients can fetch versions again, if the signatures had expired.
 
-    Versions that every client had before the expiry are left out. Call this function before the
-    upload. If it came after and failed, the journal would stay wrong, because the expired files
-    that show the expiry are replaced by then.
+    While the signatures are expired, clients can fetch no version. So each version that some client
+    did not have at the expiry is recorded as pushed now. Call this function before the upload: the
+    upload replaces the expired files, and if recording failed after it, nothing would show the
+    expiry any more.
 
     Returns:
         The numbers of the recorded versions.
@@ -257,8 +259,8 @@ class PushOutcome:
         again: the versions for which T_adopt (the time that the slowest client takes to get a
             version) begins again: their signatures had expired before every client had them.
         failed: the error; None if the push succeeded.
-        waits: the timestamp, if only the online key's signature of new metadata is missing, so that
-            the push does not have the new metadata.
+        waits: the timestamp, if new metadata lacks only the online key's signature of the
+            timestamp. The push then did not upload the new metadata.
     """
 
     files: RotationFiles
@@ -353,9 +355,13 @@ class PushOutcome:
 
 
 def waits_for_push(deployed: DeployedVersions, pushed: Pushed) -> bool:
-    """Return True if the journal records this version as published, but not yet as pushed.
+    """Return True if the journal records the signed version as published, but not yet as pushed.
 
     A push is the upload to the server from which clients fetch.
+
+    Args:
+        deployed: the published versions in the journal.
+        pushed: the signed files, which contain the version.
 
     Raises:
         UpdateError: the journal does not have the version, or has it with another content.

@@ -199,7 +199,7 @@ class Repository:
         )
 
     def _from_folder(self, path: str) -> str:
-        """Turn a path from the top of the repository into one from the pin file's folder."""
+        """Convert a path below the repository's top to one relative to the pin file's folder."""
         if self._prefix == ".":
             return path
         inside = path.removeprefix(f"{self._prefix}/")

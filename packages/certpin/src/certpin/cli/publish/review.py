@@ -76,7 +76,7 @@ def review(
 class ReviewOutcome:
     """The result of ``certpin publish review``: the accepted signing event, or why it was refused.
 
-    A signing event is a branch that requests signatures.
+    A signing event is a branch that proposes a version of the pin set, or signs metadata.
 
     Attributes:
         commit: the hash of the newest commit of the branch.
@@ -170,7 +170,8 @@ def _missing(context: PublishContext) -> Iterable[PendingSignature]:
     Other metadata files are left out, because no person signs them: the online key does.
 
     Raises:
-        ConfigError: metadata that wait for signatures must not be signed.
+        ConfigError: a metadata file waits for signatures, but must not be signed in its present
+            form.
     """
     from certpin.errors import ConfigError
 

@@ -1,6 +1,6 @@
-"""``certpin publish sign``: sign metadata, and move them to ``site`` when signatures suffice.
+"""``certpin publish sign``: sign metadata, and move metadata with enough signatures to ``site``.
 
-Clients fetch the files in the folder ``publish/site`` after an upload.
+When the folder ``publish/site`` has been uploaded, clients can fetch its files.
 """
 
 from __future__ import annotations
@@ -212,8 +212,9 @@ def _checked_version(
 ) -> CheckedVersion | None:
     """Check the version of the pin file before it is signed, and return the result.
 
-    Return None if these keys don't sign pin sets, or if no new version has to be recorded
-    (``needs_record``). If the pin file was changed under a recorded number, print a warning.
+    Return None if these keys don't sign pin sets, or if the journal needs no record of the version
+    (``needs_record``). Print a warning if the pin file differs from the latest recorded version,
+    and has no higher number.
     """
     from certpin.publish.signing_plan import may_sign_targets
 
@@ -354,8 +355,8 @@ def _anchors(trust: TrustAnchors) -> Iterator[str]:
 def _warnings(context: PublishContext) -> Iterator[str]:
     """Yield a warning for each host with pins that expire before the signed metadata do.
 
-    Clients may still use these metadata after the pins have expired. They then refuse the host, or
-    don't check its pins any more; ``on_expiry`` in the pin file chooses which.
+    Clients that still use these metadata after the pins have expired refuse the host, or don't
+    check its pins any more; ``on_expiry`` in the pin file decides which of the two.
     """
     state = context.policy.state
     if state.current is None or state.targets is None:
@@ -399,7 +400,10 @@ def _show(
 def _next_command(
     context: PublishContext, pending: tuple[PendingSignature, ...], done: SigningResult
 ) -> str | None:
-    """Return the command that comes next; None if it is another signer's, or if there is none."""
+    """Return the command that the user should run next.
+
+    Return None if another signer has to act next, or if nothing is left to do.
+    """
     from certpin.publish.remote_state import TIMESTAMP
 
     if TIMESTAMP in dict(done.site):  # the first root is written without one

@@ -83,7 +83,10 @@ def _jump_warning(context: PublishContext) -> str:
 
 
 def _is_refused(context: PublishContext) -> bool:
-    """Return True if some clients refuse the signed version, because it is too far above theirs."""
+    """Return True if some clients refuse the signed version.
+
+    They refuse it if its number is too far above that of the version that they have.
+    """
     from certpin.publish.jump import is_jump
 
     current = context.policy.state.current
@@ -98,8 +101,8 @@ def _role(policy: SigningPolicy, name: str, within: int | None) -> dict[str, Any
     Args:
         policy: the state of the metadata.
         name: the role, such as ``targets``.
-        within: the number of days before the expiry from which it is reported; None for the role's
-            default.
+        within: ``ends_soon`` in the JSON is true if the metadata expires within this number of
+            days; None for the default of the role.
     """
     state = policy.state
     root = state.root or state.drafts["root"].signed

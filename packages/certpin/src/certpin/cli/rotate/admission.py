@@ -1,10 +1,11 @@
-"""Decide whether cert-manager may order a certificate, by the rotation gate and the CSR.
+"""Decide whether cert-manager is allowed to order a certificate, by the rotation gate and the CSR.
 
-The gate decides whether servers may use a key: all clients must accept it. ``decide`` is a function
-of an AdmissionReview (``admission.k8s.io/v1``), the pin file, its journal and the time. It allows a
-``CertificateRequest`` exactly if the gate would accept its key *and* would have nothing to write:
-an admission webhook has no side effects, so it can't record that servers begin to use a key. It
-refuses every request that it can't judge (docs/decisions, number 70).
+The gate allows servers to use a key only if all clients accept it. ``decide`` is a function of an
+AdmissionReview (``admission.k8s.io/v1``), the pin file, its journal and the time. ``decide`` allows
+a ``CertificateRequest`` only if the gate accepts the key and has nothing to write, for example
+because the key is ACTIVE already. The reason is that an admission webhook has no side effects, so
+it can't record that servers begin to use a key. A request that can't be judged is refused
+(docs/decisions, number 70).
 
 Only the CSR is known at that time. If the user gives the chain of an issuer, the authorities above
 the key are known, too.
@@ -321,12 +322,12 @@ class _Judgement:
 
 
 def _time_of(request: AdmissionRequest, facts: GateFacts) -> datetime:
-    """Return the time for which a request is judged, confirmed by a second clock.
+    """Return the time for which a request is judged: the earlier of two times.
 
-    With a single clock that is ahead, a version of the pin set would count as unused while clients
-    still hold it. So the result is the earlier one of this machine's time and the object's creation
-    time by the API server, or, if that is missing, of this machine's time and the newest entry of
-    the journal.
+    One is the time of this machine. The other is the creation time of the object, which the API
+    server has set; if it is missing, the time of the newest entry in the journal. Two clocks are
+    used, because with a single clock that is ahead, a version of the pin set would count as unused
+    while clients still hold it.
 
     Raises:
         ConfigError: this machine's clock differs by more than 5 minutes from the API server's, or

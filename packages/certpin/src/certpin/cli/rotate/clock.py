@@ -100,8 +100,8 @@ class ClockReport:
     """The result of ``rotate clock``: the servers' clocks, and the journal entries ahead of time.
 
     Attributes:
-        late: the entries with a time later than now, with the times that they have so far.
-        violation: the reason why entries may not be corrected; ``None`` if no reason is known. A
+        late: the entries with a time later than now, as they are before the correction.
+        violation: the reason why certpin refuses to correct entries; ``None`` if there is none. A
             server's clock that contradicts this machine's is a reason even if no entry is late.
         event: the journal entry that corrects the times of ``late``; ``None`` if this run did not
             write it.
@@ -115,10 +115,10 @@ class ClockReport:
 
     @property
     def refused(self) -> bool:
-        """True if the entries may not be corrected.
+        """True if certpin refuses to correct the entries.
 
-        Either a server's clock contradicts this machine's, or no server confirmed it for a
-        correction.
+        Either a server's clock contradicts this machine's clock; or the user asked for a
+        correction, and no server confirmed this machine's clock.
         """
         return self.violation is not None
 

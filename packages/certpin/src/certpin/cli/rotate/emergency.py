@@ -114,8 +114,9 @@ class EmergencyReport:
         problem: the reason why no path could be computed, as text; empty if the paths were
             computed.
         unknown: facts that could not be checked, as clauses.
-        clock: the violation because of which the gate refuses every step: this machine's clock, or
-            the time of the journal's newest entry, is wrong. ``None`` if there is none.
+        clock: the violation if this machine's clock, or the time of the journal's newest entry, is
+            wrong; else ``None``. Because of it, the gate (the check before each step) refuses every
+            step.
         doubt: by how much this machine's clock differs from that of a server without a verified
             chain, as text; empty if it doesn't, or if a server with a verified chain has a time.
     """
@@ -154,8 +155,9 @@ class EmergencyReport:
     def record(self, hosts: Sequence[str]) -> None:
         """Record in the journal that the key was stolen or lost.
 
-        Call this method first, so that no other error can prevent the record. Nothing is recorded
-        if the journal already has the theft or loss.
+        Call this method before the others, so that no other error can prevent the record. If the
+        journal already has the theft or loss, nothing is recorded, and ``earlier`` is set to that
+        event.
 
         Args:
             hosts: the values of ``--host``.
@@ -258,10 +260,10 @@ class EmergencyReport:
             self.texts.append(PathText(found, situation, commands, hosts, serving))
 
     def _refuse_under_authorities(self, files: RotationFiles, policies: list[HostPolicy]) -> None:
-        """Add the pin of a stolen server key, as COMPROMISED, to policies that compare authorities.
+        """Add the pin of a stolen server key, as COMPROMISED, to policies that can pin authorities.
 
-        Without this entry, clients of the host would accept the key because of the authority above
-        it.
+        These are the policies with ``match = "ca"`` or ``"any"``. Their clients accept every key
+        below a pinned authority. Only this entry makes them refuse the stolen key.
         """
         from certpin.pins import HostPin
 
@@ -275,9 +277,9 @@ class EmergencyReport:
     def _mark_authority(self, files: RotationFiles, policy: HostPolicy) -> None:
         """Change the role of the stolen key in the pin file to that of an authority.
 
-        The checks of later steps then know that a chain may be below the stolen key, so that
-        clients would refuse it. They assume that a key with the role ``leaf`` is above no
-        certificate.
+        The checks of later steps assume that a key with the role ``leaf`` signs no certificate.
+        With the role of an authority, they know that clients refuse every chain below the stolen
+        key.
         """
         entry = next((each for each in policy.pins if each.pin == self.key.pin), None)
         if entry is None or entry.state != "compromised":
@@ -290,9 +292,9 @@ class EmergencyReport:
     def _mark_below(self, files: RotationFiles, situation: Situation) -> None:
         """Mark pinned authorities as LOST if servers present them only below the stolen key.
 
-        They are no backup, because clients refuse each path through them. They are marked in the
-        pin file now: when servers present another chain, it is unknown which authorities were below
-        the stolen key.
+        Such an authority is no backup, because clients refuse each path that contains the stolen
+        key. It is marked in the pin file now, because later it can't be found: when servers present
+        another chain, it is unknown which authorities were below the stolen key.
         """
         from certpin.rotation.emergency import below_stolen
 

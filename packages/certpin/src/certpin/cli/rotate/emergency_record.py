@@ -1,4 +1,4 @@
-"""Record a stolen or lost key in the journal: which key, at which hosts, and after which entry.
+"""Record in the journal that a key was stolen or lost, and at which hosts it is used.
 
 Nothing here needs a valid pin file or a server, because the record comes first.
 """
@@ -84,7 +84,7 @@ def affected_hosts(
         hosts: the values of ``--host``.
 
     Raises:
-        click.UsageError: no host is known, or a value of ``--host`` is not.
+        click.UsageError: a value of ``--host`` is not a known host; or no rule gives a host.
     """
     from certpin.pins import HostPattern
     from certpin.pins.hosts import split_address
@@ -124,7 +124,9 @@ def affected_hosts(
 def _require_hosts(
     path: Path, named: Sequence[str], known: Sequence[PinSet], history: History
 ) -> None:
-    """Refuse a host that neither the pin file nor the journal has: a typo can't be taken back.
+    """Refuse a host that neither the pin file nor the journal has.
+
+    The name could be a typing error, and a record in the journal can't be undone.
 
     Args:
         path: the pin file.

@@ -94,8 +94,8 @@ class PathCommands:
 class PathText:
     """The text and the commands for the steps to take after a key was stolen or lost.
 
-    Hosts with equal facts and equal steps, that compare the same certificates, share one such
-    object.
+    Hosts share one object if their facts, their steps and their ``match`` are equal, and if all of
+    them, or none, have their own ``trust``.
 
     Attributes:
         path: the steps of one of these hosts.
@@ -127,7 +127,7 @@ class PathText:
             yield self._done()
 
     def _done(self) -> str:
-        """Return the text if no step is left."""
+        """Return the sentence that is printed if no step is left to take."""
         latest = self.situation.deployed.latest
         out = f"version {latest.number} is out, and " if latest else ""
         unused = f"no server is known to use the {self.path.fact} key"
@@ -281,7 +281,10 @@ class PathText:
         return text, [self.commands.of(command, self.hosts, connects=False)]
 
     def _in_trust(self) -> str:
-        """Return a reminder that ``trust`` must have the new authority; empty without ``trust``."""
+        """Return a reminder that ``trust`` of the policy has to contain the new authority.
+
+        Return an empty text if the policy has no ``trust``.
+        """
         trust = self.situation.policy.trust
         return "; clients have to trust it (`trust` in the pin file)" if trust else ""
 
@@ -361,7 +364,8 @@ class PathText:
     def _publish(self, step: EmergencyStep, version: int) -> tuple[str, list[str]]:
         """Return a sentence, and the commands, by which a version gets to the clients.
 
-        If the latest version only waits for its push (the upload), that is the command.
+        If the latest version only has to be pushed (uploaded), the only command is that for the
+        push.
         """
         when = "When every server presents it, give" if step.after_install else "Give"
         latest = self.situation.deployed.latest
@@ -396,7 +400,7 @@ class PathText:
 
 
 def _below(step: EmergencyStep) -> str:
-    """Return the words that name the authorities for a new certificate; empty if any will do."""
+    """Return words that say which authority has to issue a new certificate; empty if any can."""
     from certpin.support.text import printable
 
     if step.anchors:
@@ -459,9 +463,9 @@ def _heading(texts: Sequence[PathText]) -> str:
 def _in_order(texts: Sequence[PathText]) -> Iterator[tuple[str, list[TextOfStep]]]:
     """Yield the steps of all hosts in the order in which the gate accepts them, with their hosts.
 
-    A version is published after each host has taken its previous steps, because the gate refuses
-    the version while a host accepts a stolen key or has no backup. Steps for all hosts, such as
-    publishing, come once, with ``All hosts`` as their host.
+    The gate is the check of the rules against lockouts. It refuses to publish a version while a
+    host accepts a stolen key or has no backup. So each host takes its steps before the version is
+    published. A step for all hosts, such as publishing, comes once, with ``All hosts`` as its host.
     """
     parts = [_parts(text.steps) for text in texts]
     for index in range(max(map(len, parts))):
@@ -482,7 +486,10 @@ def _in_order(texts: Sequence[PathText]) -> Iterator[tuple[str, list[TextOfStep]
 
 
 def _parts(steps: list[TextOfStep]) -> list[list[TextOfStep]]:
-    """Return the steps in parts. Each part but the last ends with the publishing of a version."""
+    """Split the steps into parts, each of which ends when a version is published, and return them.
+
+    Only the last part can end without a published version.
+    """
     parts: list[list[TextOfStep]] = [[]]
     for step in steps:
         if parts[-1] and parts[-1][-1][2].act == "publish" and step[2].act not in _OF_ALL_HOSTS:

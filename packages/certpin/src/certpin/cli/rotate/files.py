@@ -57,7 +57,8 @@ class RotationFiles:
 
     Raises:
         PinFileError: the pin file is invalid.
-        JournalError: the journal is invalid, or there is another one beside a link.
+        JournalError: the journal is invalid; or the pin file is a symbolic link, and there is
+            another journal beside the link.
     """
 
     def __init__(self, path: Path) -> None:
@@ -94,8 +95,9 @@ class RotationFiles:
     def deployed(self) -> DeployedVersions:
         """All published versions of the pin set, each with the ways in which clients get it.
 
-        While the signatures in ``publish/site`` have expired, no client can fetch a version.
-        Versions that had not reached every client at the expiry then count as first fetched now.
+        While the signatures in ``publish/site`` have expired, no client can fetch a version. A
+        version that had not reached every client at the expiry is then treated as if clients could
+        first fetch it now.
         """
         return self.measured or self._deployed
 
@@ -227,9 +229,9 @@ class RotationFiles:
     def _fetchable(self) -> DeployedVersions:
         """Return the published versions, with new dates while the signatures have expired.
 
-        The signatures are those in ``publish/site``. Versions that had not reached every client at
-        the expiry then count as first fetched now. If the expiry can't be read, print a warning and
-        change nothing.
+        The signatures are those in ``publish/site``. If they have expired, a version that had not
+        reached every client at the expiry is treated as if clients could first fetch it now. If the
+        expiry can't be read, print a warning and change no date.
         """
         from certpin.errors import ConfigError
         from certpin.pins import utc_now
@@ -291,7 +293,7 @@ class RotationFiles:
 
 
 def append_lines(path: Path, lines: str) -> None:
-    """Append whole lines to a file, and make sure that they are on the disk (fsync).
+    """Append whole lines to a file, and wait until they are on the disk (fsync).
 
     If the last line of the file has no line end, a line end is added first.
 
@@ -359,8 +361,8 @@ def _role(policy: HostPolicy, pin: Pin) -> Role:
 def _marks(policy: HostPolicy, past: PinHistory) -> Iterator[tuple[Pin, State]]:
     """Yield each pin to mark in a policy as stolen or lost, and its new state.
 
-    These are the pins that the journal records as stolen or lost, and the policy doesn't. Left out
-    is a stolen key without which an enforcing policy would have fewer than two pins.
+    These are the pins that the journal records as stolen or lost, and the policy doesn't. But a
+    stolen key is left out if an enforcing policy would have fewer than two pins without it.
 
     Args:
         policy: the policy in the pin file.
@@ -427,7 +429,7 @@ def probe_for_reading(
         The served chains, and the time at which to judge them.
 
     Raises:
-        InputError: the file of an option is not a chain.
+        InputError: a file that the user named as a chain is not one.
         click.UsageError: ``--host`` leaves out a policy or a server.
     """
     from certpin.pins import utc_now
@@ -530,8 +532,8 @@ def _fetch_url(files: RotationFiles) -> tuple[str, str]:
 def signatures_expiry(pin_file: Path) -> datetime | None:
     """Return when the first of the signed files for clients in ``publish/site`` expires.
 
-    They are read without ``tuf``, which rotations don't need, and not verified: ``certpin publish``
-    does that.
+    The files are read without the package ``tuf``, which rotations don't need. They are not
+    verified here, because ``certpin publish`` does that.
 
     Returns:
         The time; None if nothing is signed.

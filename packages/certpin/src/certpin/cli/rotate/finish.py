@@ -113,7 +113,10 @@ def _require_known(files: RotationFiles, policies: list[HostPolicy], pin: Pin) -
 
 
 def _is_left_staged(files: RotationFiles, policy: HostPolicy, pin: Pin) -> bool:
-    """Return True if only the journal has a pin as STAGED, as after a crash of ``finish KEY``."""
+    """Return True if a pin is STAGED in the journal and missing in the pin file.
+
+    A crash of ``rotate finish KEY`` can leave this state.
+    """
     in_file = any(pin == entry.pin for entry in policy.pins)
     return not in_file and files.history.past(policy.pattern).states.get(pin) == "staged"
 
@@ -128,7 +131,8 @@ class FinishRun:
         results: the chains that servers present now.
         probes: the options that the user gave for the servers.
         violations: the reasons why removals are unsafe.
-        unrecorded: the keys that servers use without ``switch``, each as a violation.
+        unrecorded: the keys that servers use although ``rotate switch`` was not run for them, each
+            as a violation.
         skipped: the host patterns at which a pin was to be removed, but a server did not answer.
         messages: sentences for the user about the removals.
         events: the removals so far, each as the host pattern, the step and the pin.
@@ -150,7 +154,7 @@ class FinishRun:
 
         Args:
             pattern: the pattern of the host's policy.
-            named: the only key to take out; None for all that were replaced.
+            named: the pin of the only key to remove; None for all keys that were replaced.
         """
         from certpin.rotation.renewal import in_flight, old_pins, served_backups, switch_date
 
@@ -199,14 +203,17 @@ class FinishRun:
         )
 
     def _record_missing(self, pattern: str, named: Pin | None) -> set[Pin]:
-        """Prepare the events of removals that are in the pin file but not in the journal.
+        """Prepare the journal events of removals that the pin file has and the journal lacks.
+
+        A crash of an earlier command can leave such a removal. Unsafe ones are recorded only if the
+        user forces them.
 
         Args:
             pattern: the pattern of the host's policy.
-            named: the only key to look at; None for all.
+            named: the pin of the only key to examine; None for all keys.
 
         Returns:
-            The pins for which nothing is left to do.
+            The pins that are removed in the pin file, so that only the journal events were missing.
         """
         done: set[Pin] = set()
         policy, _ = self._situation(pattern)
@@ -283,7 +290,8 @@ class FinishRun:
         Args:
             pattern: the pattern of the host's policy.
             pin: the pin.
-            named: True if the user named this pin; it may then be a backup that no version has.
+            named: True if the user named this pin. Only a named pin can be deleted as STAGED: it is
+                a backup that no version has.
         """
         from certpin.rotation.journal import pin_state, require_transition
 
@@ -311,11 +319,11 @@ class FinishRun:
             self._change(pattern, pin, "remove")
 
     def _explain_stolen(self, policy: HostPolicy, situation: Situation, pin: Pin) -> None:
-        """Store why ``finish`` doesn't remove a stolen key.
+        """Store why ``finish`` doesn't remove a stolen key: as a message, or as violations.
 
-        A stolen key stays in the pin file, marked as COMPROMISED, so that clients refuse it. It
-        can't be marked before there is another backup. That is stored as a violation, and so is a
-        server that still presents the key.
+        A stolen key stays in the pin file, marked as COMPROMISED, so that clients refuse it. If it
+        is marked already, a message says so. It can't be marked before there is another backup:
+        this is stored as a violation, together with another one if a server still presents the key.
         """
         from certpin.rotation import Violation
         from certpin.rotation.fleet import client_count
@@ -374,7 +382,7 @@ class FinishRun:
     def _unanswered(self, pattern: str, pin: Pin, situation: Situation) -> list[Violation]:
         """Return a violation if a server of the host did not answer; otherwise an empty list.
 
-        The server may still use the key.
+        It is then unknown if the server still uses the key. Also add the host to ``skipped``.
         """
         from certpin.rotation import Violation
         from certpin.rotation.fleet import client_count
@@ -393,7 +401,7 @@ class FinishRun:
         ]
 
     def _situation(self, pattern: str) -> tuple[HostPolicy, Situation]:
-        """Return a host's policy after the removals so far, and the facts by which it is judged."""
+        """Return a host's policy after the removals so far, and the facts about the host."""
         policy = next(each for each in self.files.pins.policies if str(each.pattern) == pattern)
         return policy, self.files.situation(policy, self.results.of(policy), self.now)
 

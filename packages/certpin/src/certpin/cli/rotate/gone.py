@@ -136,9 +136,10 @@ def _refuse_listed(files: RotationFiles, server: str) -> None:
 def _still_there(
     files: RotationFiles, seen: ServerObservation, starttls: str | None, timeout: float
 ) -> Iterator[HostViolation]:
-    """Contact a server at each of its addresses.
+    """Contact a server at each of its addresses, and yield the reasons why it may still be in use.
 
-    Yield a violation for each address with a chain of the host, or with an unreadable chain.
+    There is a violation for each address at which a chain of the host is presented, for each one at
+    which the chain can't be read, and for each one that this machine could not ask.
 
     Args:
         files: the pin file and the journal.

@@ -140,12 +140,16 @@ def given_names(hosts: tuple[str, ...]) -> list[str]:
 
 
 def _names_in_pin_file(path: Path, pin: Pin) -> list[str]:
-    """Return certificate names for those hosts of a pin file that have a pin.
+    """Return the names for a certificate with a given key: those of the hosts that pin the key.
 
-    If no host has it, use the only host of the file.
+    If no host pins the key, return the name of the only host of the pin file.
+
+    Args:
+        path: the pin file.
+        pin: the pin of the key.
 
     Raises:
-        click.UsageError: no host has the pin, and there are several hosts.
+        click.UsageError: no host pins the key, and the file has not exactly one host.
     """
     from certpin.pinfile import PinSet
 

@@ -43,9 +43,9 @@ class NewChain:
     def prospects(self) -> tuple[Prospect, ...]:
         """The chains that servers may present after the step; empty if the user named only a key.
 
-        For an authority's certificate that has host names there are two: a server may present it as
-        its leaf, or as the issuer of a leaf. If the certificate is a trust anchor of each host,
-        only the first is expected.
+        There are two chains if the first certificate is an authority's and has host names: servers
+        may present it as their leaf, or as the issuer of their leaf. But if each host trusts it as
+        an anchor, it is a self-signed server certificate, and is expected only as the leaf.
         """
         from certpin.rotation import Prospect
         from certpin.x509.chain import public_roots
@@ -66,9 +66,10 @@ class NewChain:
         return (by_leaf,) if is_own_anchor else (by_leaf, by_authority)
 
     def require_certifiable(self) -> None:
-        """Refuse a key, given without its certificate, that no public authority would certify.
+        """Refuse a key that no public authority would certify, if the user named no certificate.
 
-        A bare pin is never refused, because it doesn't show the type of its key.
+        If the user named only a pin, nothing is refused, because a pin doesn't show the type of its
+        key.
 
         Raises:
             ConfigError: no authority that clients of a host trust certifies such a key.
@@ -140,7 +141,11 @@ class NewChain:
 
     @property
     def unknown(self) -> list[str]:
-        """What the plan assumes, as clauses: if only a key was given, its chain is unknown."""
+        """What the plan assumes, as clauses for the output.
+
+        There is one clause if the user named only a key, because its chain is then unknown. The
+        list is empty if the user named the file of a chain.
+        """
         from certpin.rotation.violation import CHAIN_FILE
 
         if self.prospects:
@@ -151,9 +156,10 @@ class NewChain:
         return [f"the chain of {self.pin}: {assumed}; its file, such as {CHAIN_FILE}, answers that"]
 
     def _wrong_name(self, situation: Situation) -> Violation | None:
-        """Return a violation if the certificate names no host of a policy.
+        """Return a violation if the certificate names no host of a policy; else None.
 
-        An authority's certificate without host names is the issuer of the one to install.
+        Return None for an authority's certificate without host names: servers will install a
+        certificate that this authority issues.
         """
         named, policy = self.named, situation.policy
         if not named.certificates or (named.certificates[0].is_authority and not named.names):

@@ -131,9 +131,9 @@ def host_plans(
 ) -> dict[str, Plan]:
     """Return the plan of each host to a key or chain, by host pattern.
 
-    A version is for all hosts of the pin file. So the plans end before their first publish if that
-    publish would violate a rule at another host of the file, or if the plan of one of these hosts
-    does not reach its own.
+    A version is for all hosts of the pin file. So each plan ends before its first publish step if
+    publishing would violate a rule at another host of the file, or if the plan of another host in
+    ``situations`` stops before its first publish step.
 
     Args:
         files: the pin file and the journal.
@@ -246,10 +246,10 @@ class _Commands:
     def of(self, step: Step, made: Plan) -> list[str]:
         """Return the command lines that take a step of a plan.
 
-        For ``serve`` there is usually none, because certpin doesn't install certificates. Only if
-        no earlier step of the plan verifies the chain, and its file is known, it is the command
-        that verifies the chain before it is installed. For ``publish`` of a signed version there
-        are two: sign it, and push it.
+        For ``serve`` there is usually no command, because certpin doesn't install certificates. But
+        if the user named the file of the chain, and no other step of the plan verifies the chain,
+        the result is the command that verifies it before it is installed. For ``publish`` of a
+        signed version there are two commands: sign it, and push it.
         """
         import shlex
 

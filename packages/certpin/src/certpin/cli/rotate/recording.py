@@ -47,9 +47,10 @@ _ABOUT_SERVERS = {"unlisted", "unseen", "served-chain", "still-served", "clock"}
 def needs_record(files: RotationFiles) -> bool:
     """Return True if the pin file's version has to be recorded before it can be signed.
 
-    That is so if no version is recorded, if its number is higher than that of the latest recorded
-    version, or if this version was recorded, but not as signed. Return False if the file was
-    changed, and its number is not higher than that of the latest version.
+    That is so in three cases: no version is recorded; the number in the pin file is higher than
+    that of the latest recorded version; or the pin file has the latest version, which was recorded,
+    but not as signed. Return False if the file was changed, and its number is not higher than that
+    of the latest version.
     """
     from certpin.pins.policy import meaning
 
@@ -61,10 +62,11 @@ def needs_record(files: RotationFiles) -> bool:
 
 
 def changed_under_its_number(files: RotationFiles) -> str:
-    """Return a warning if the pin file differs from the last version, and its number isn't higher.
+    """Return a warning if the pin file was changed without getting a higher version number.
 
-    A lower number is a difference, too. Return an empty string if the file doesn't differ, if its
-    number is higher, or if no version is recorded.
+    The file is compared with the latest recorded version. A lower number counts as a change, even
+    with the same pins. Return an empty string if nothing was changed, if the number in the file is
+    higher, or if no version is recorded.
     """
     from certpin.pins.policy import meaning
 
@@ -97,9 +99,10 @@ def is_signed_by_default(files: RotationFiles) -> bool:
 def way_out_command(files: RotationFiles, probes: ProbeOptions | None = None) -> str:
     """Return the certpin command to run next so that the pin file's version reaches clients.
 
-    For signed pin sets it is ``publish sign``, or ``publish status`` if the version is signed and
-    its push is missing. Otherwise it is ``rotate shipped``. If clients get these pins already, also
-    under a lower number, it is ``rotate status``.
+    - If clients get these pins already, even under a lower version number, it is ``rotate status``.
+    - Otherwise, for signed pin sets, it is ``publish sign``; or ``publish status``, if the version
+      is signed and was not pushed yet.
+    - Otherwise it is ``rotate shipped``.
 
     Args:
         files: the pin file and the journal.
@@ -129,8 +132,8 @@ def publish_commands(files: RotationFiles, probes: ProbeOptions, number: int) ->
 
     Args:
         files: the pin file and the journal.
-        probes: the options that the user gave. Those for the servers go into the command, and the
-            hosts don't, because a version is for all of them.
+        probes: the options that the user gave. The command repeats those about servers, but not
+            ``--host``, because a version is for all hosts of the pin file.
         number: the number of the version.
     """
     everything = replace(probes, hosts=())
@@ -192,8 +195,8 @@ def publish_violations(
 
     Args:
         files: the pin file and the journal.
-        pins: the pin set. If its version is recorded already, its number need not be the highest:
-            an app can bring out an old version.
+        pins: the pin set. Its number must be higher than those of all recorded versions, unless it
+            is one of them: an app can be released with an old version.
         results: the chains that servers present.
         timing: the delays until clients update.
         now: the time at which the pin set would go out.
@@ -230,7 +233,7 @@ def refusals_elsewhere(
 
     Args:
         files: the pin file and the journal.
-        policies: the policies of the hosts that are not checked here.
+        policies: the policies of the hosts that the caller checks itself; they are left out here.
         timing: the delays until clients update.
         now: the time at which the draft would go out.
     """
@@ -252,8 +255,8 @@ class RecordOptions:
         probes: the servers to contact before the version is recorded.
         force: the options ``--force`` and ``--reason``, which let the version go out although it
             violates a rule against lockouts.
-        delays: the delays until clients update, by name (such as ``cdn``), as far as the user gave
-            them.
+        delays: the delays until clients update, by name (such as ``cdn``); only those that the user
+            gave.
         clients: how many clients will have the version; None if unknown.
         who: the person to name in the journal (``--who``); None for the default.
     """
@@ -322,9 +325,10 @@ class CheckedVersion:
 def check_version(files: RotationFiles, options: RecordOptions) -> CheckedVersion:
     """Check if the pin file can go out to clients as the next signed version.
 
-    It contacts the servers. The result lists the rules against lockouts that the version would
-    violate. The states of its pins are changed in ``files.editor`` (in memory); nothing is written.
-    Before the version goes out, append the result's ``event`` to the journal with ``files.commit``.
+    The function contacts the servers. The result lists the rules against lockouts that the version
+    would violate. In memory (``files.editor``), pins that are GENERATED or STAGED become PUBLISHED;
+    nothing is written. Before the version goes out, the caller has to append the result's ``event``
+    to the journal with ``files.commit``.
 
     Raises:
         ProbeError: a server did not answer, and the user does not force the step.

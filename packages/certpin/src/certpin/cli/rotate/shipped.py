@@ -34,7 +34,7 @@ _DATE_METAVAR = "DATE"
 def _date(ctx: click.Context, parameter: click.Parameter, text: str | None) -> datetime | None:
     """Parse the date of an option; return None if the option is not given.
 
-    The text is a time with a zone, or a day. A day stands for the end of that day in UTC.
+    The text is a time with a zone, or a day. A day means the end of that day in UTC.
 
     Raises:
         click.BadParameter: the text is not a date, or too far away.
@@ -73,7 +73,8 @@ class ReleaseOptions:
         updates: True if the app also fetches signed pin sets.
 
     Raises:
-        click.UsageError: one of ``--app`` and ``--release`` is missing.
+        click.UsageError: only one of ``--app`` and ``--release`` is given; or neither is, and
+            another of the options is.
     """
 
     app: str | None
@@ -95,7 +96,7 @@ class ReleaseOptions:
 
     @property
     def given(self) -> bool:
-        """True if the options name a release of an app, which contains the version."""
+        """True if the options name a release of an app: the release that contains the version."""
         return self.app is not None
 
     def read(self, now: datetime, clients: int | None) -> AppRelease | None:
@@ -339,7 +340,7 @@ def _pins_of(files: RotationFiles, version: int) -> PinSet:
 def _with_servers(recorded: PinSet, draft: PinSet) -> PinSet:
     """Return a recorded version with the servers of the pin file added to its policies.
 
-    The journal does not keep servers.
+    They have to be added, because the journal does not contain servers.
     """
     servers = {policy.pattern: policy.servers for policy in draft.policies}
     policies = tuple(
@@ -349,11 +350,11 @@ def _with_servers(recorded: PinSet, draft: PinSet) -> PinSet:
 
 
 def _number(files: RotationFiles, version: int) -> None:
-    """Require that the pin file has the version number that the user gave.
+    """Make sure that the pin file has the version number that the user gave.
 
-    If the file was changed, still has the number of the latest version, and the user gave the next
-    number, write that number into the file. The caller has checked that no version in the journal
-    has the number.
+    If the file was changed and still has the number of the latest version, and the user gave the
+    next number, that number is written into the file. Before the call, the caller has to check that
+    no version in the journal has the number.
 
     Raises:
         ConfigError: the pin file has another version, or nothing was changed since the latest one.

@@ -172,7 +172,7 @@ class StepSource:
     Attributes:
         to: the key or chain that servers use after the last step; ``None`` for the steps of a file.
         steps: the steps of the file. Empty for a key: its steps are computed for each host.
-        names: names for pins, as the user knows them.
+        names: for each pin, the name by which the user knows it, such as that of a key file.
     """
 
     to: NewChain | None
@@ -239,7 +239,7 @@ def script_of_plan(
     moves: Mapping[int, timedelta],
     presented: Mapping[Pin, Sequence[Prospect]],
 ) -> Script:
-    """Return the events to simulate at one host if each step of a plan is taken at its safe time.
+    """Return the events to simulate at one host if each step of a plan is taken on its date.
 
     Args:
         situation: the facts about the host.

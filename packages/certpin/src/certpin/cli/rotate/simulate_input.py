@@ -7,8 +7,8 @@
     pin = "c.key"              # a pin, a file that holds a key, or new:NAME for a key to be made
     at = 2027-03-01T09:00:00Z  # a time or a day (UTC); or after = "30d", counted from now
 
-A step without a date is taken at the time of the step above it; the first one now. The steps may be
-in any order and need not make sense: the simulation shows their effect.
+A step without a date is taken at the same time as the step above it; the first step is then taken
+now. Steps in a wrong or senseless order are accepted: the simulation shows their effect.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class FleetOptions:
         clients: the number of clients; None for the number in the journal.
         curve: how often users open the app: pairs of a share of users, and the longest time between
             two openings among that share; empty for the default.
-        stragglers: the share of clients for which each delay is as long as it can be.
+        stragglers: the share of the slowest clients, for which each delay has its maximum.
         binaries: for each version number, the share of clients with that version in their binary.
     """
 
@@ -147,7 +147,8 @@ class FleetOptions:
 
         Raises:
             InputError: a value is out of range.
-            ConfigError: ``--binary`` names a version that is in no binary, or has ended.
+            ConfigError: ``--binary`` names a version that is in no binary, or that no client holds
+                any more.
         """
         from certpin.errors import ConfigError
         from certpin.rotation.arrivals import usual_curve
@@ -248,8 +249,9 @@ def _app_shares(
 ) -> tuple[tuple[str, Fraction], ...]:
     """Return each app with the share of clients that uses it.
 
-    An app gets the share of its recorded number of clients. If no client fetches versions, apps
-    without a usable number divide the remaining clients among them.
+    The share of an app is its recorded number of clients, divided by ``clients``. If the number is
+    unknown or larger than ``clients``, the app gets a default share; but if no client fetches
+    versions, such apps get equal parts of the remaining clients.
 
     Args:
         known: the numbers of clients, as the journal records them.
@@ -298,8 +300,8 @@ def read_steps(path: Path, now: datetime) -> tuple[tuple[DatedStep, ...], PinNam
     """Read the steps of a ``--steps`` file.
 
     Returns:
-        The steps with their dates; and for each pin that the file names otherwise, such as by a key
-        file, the name in the file.
+        The steps with their dates; and the names of pins: if the file does not write a pin itself,
+        but for example a key file, this name by the pin.
 
     Raises:
         PinFileError: the file is invalid. The error names the line.

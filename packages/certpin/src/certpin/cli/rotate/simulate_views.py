@@ -39,7 +39,7 @@ class HostSimulation:
         host: the host pattern.
         script: the events and steps.
         outcome: the result of the simulation: client counts by hour, lockouts, and safe dates.
-        names: names for pins, as the user knows them.
+        names: for each pin, the name by which the user knows it, such as that of a key file.
     """
 
     host: str
@@ -219,8 +219,8 @@ def unsafe_times(host: HostSimulation, adopt: timedelta) -> list[tuple[datetime,
 
     - for an unsafe step, the time from its date to the date from which it is safe, or to the end of
       the simulation if no date is safe;
-    - for a step that installs a key (``serve``), even a safe one, the last ``adopt`` before the
-      date from which it is safe, because the step would lock clients out in that time;
+    - for a step that installs a key (``serve``), even a safe one, at least the last ``adopt``
+      before the date from which it is safe, because the step would lock clients out in that time;
     - for a lockout that no step causes, such as an expiry, the time of the lockout.
 
     Args:

@@ -140,7 +140,8 @@ def _is_started(pins: PinSet, place: str) -> bool:
         place: the value of ``--new``.
 
     Raises:
-        ConfigError: the key is in use already, so that no backup would be made.
+        ConfigError: the pin file has the key in another state than STAGED. The key is no new backup
+            then.
     """
     from certpin.errors import ConfigError
 
@@ -187,8 +188,7 @@ class NextKey:
     def written(self) -> AbstractContextManager[None]:
         """Return a context manager that writes the file of a new key.
 
-        If its block fails, it deletes the file. For an existing key, the context manager does
-        nothing.
+        If the ``with`` block fails, the file is deleted. For an existing key, nothing is written.
         """
         return self.made.written() if self.made else nullcontext()
 
@@ -236,10 +236,10 @@ class _Start:
     now: datetime = field(init=False)
 
     def run(self) -> StepOutcome:
-        """Check by the rules against lockouts if each host may get the pin. Return the outcome.
+        """Check if the pin can be added to each host without violating a rule against lockouts.
 
-        If all may, or if the user forces it, write the key, the certificate request, the pin file
-        and the journal.
+        If that is so, or if the user forces it, write the key, the certificate request, the pin
+        file and the journal. Return the outcome in both cases.
         """
         from certpin.pins import utc_now
         from certpin.rotation import check_step, step_time
@@ -312,7 +312,8 @@ class _Start:
     def _is_missing(self, situation: Situation, pin: Pin) -> bool:
         """Return True if the host's policy lacks the pin, so that it must be added.
 
-        This includes a published pin that was lost from the pin file in a git merge.
+        The result is also True if a git merge has removed a published pin from the pin file by
+        mistake.
 
         Raises:
             ConfigError: the key was removed or lost at this host, and must not be used again.
@@ -329,9 +330,9 @@ class _Start:
         return True
 
     def _is_unrecorded(self, situation: Situation, pin: Pin) -> bool:
-        """Return True if the pin file has the pin, and the journal lacks its ``stage``.
+        """Return True if the pin file has the pin, and the journal has no ``stage`` step for it.
 
-        A crash can cause that.
+        The cause is a crash of an earlier command.
         """
         return "stage" in self.files.history.missing_steps(situation.policy).get(pin, ())
 
@@ -346,7 +347,8 @@ class _Start:
 
         Args:
             added: the patterns of the hosts that get the pin.
-            unrecorded: the patterns of the hosts that have the pin, and no step in the journal.
+            unrecorded: the patterns of the hosts that have the pin already, although the journal
+                has no step that added it.
             violations: the rotation invariants that the step violates; if there are any, the events
                 record that the step was forced.
             policies: all policies that the step is for; the request names their hosts.
@@ -464,10 +466,10 @@ class _Start:
 
 
 def _is_lost_in_merge(situation: Situation, pin: Pin) -> bool:
-    """Return True if the journal has a pin as STAGED or PUBLISHED here, and the pin file lacks it.
+    """Return True if the pin file lacks a pin that the journal has as STAGED or PUBLISHED.
 
-    A git merge can remove the pin by mistake, and so can a crash of ``rotate finish KEY``, which
-    leaves the removal unrecorded. The pin may then be added again.
+    ``rotate start`` adds such a pin again. A git merge can remove it from the pin file by mistake;
+    and a crash of ``rotate finish KEY`` can leave its removal unrecorded.
     """
     recorded = situation.past.states.get(pin)
     return situation.entry(pin) is None and recorded in {"staged", "published"}

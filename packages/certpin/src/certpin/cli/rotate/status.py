@@ -122,8 +122,9 @@ class PinStatus:
         since: when the pin entered each of its states.
         adoption: the date from which every client accepts the pin.
         served_by: the servers that present the key of the pin.
-        steps: the name of each step that may come next, with the rotation invariants that its
-            command would violate now. ``rotate finish`` retires and removes a pin.
+        steps: the name of each step that can come next, with the rotation invariants that the
+            command for this step would violate now. Retiring and removing a pin are steps of the
+            same command, ``rotate finish``.
     """
 
     entry: HostPin
@@ -178,7 +179,7 @@ class HostStatus:
 def _host_status(files: RotationFiles, situation: Situation, probes: ProbeOptions) -> HostStatus:
     """Compute the rotation status of a host.
 
-    It covers the pins of the pin file, and generated keys that only the journal has.
+    The status has the pins of the pin file, and generated keys that only the journal has.
     """
     from certpin.pins import HostPin
     from certpin.rotation import check_now, key_exposure, publish_deadlines

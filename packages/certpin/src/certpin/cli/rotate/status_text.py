@@ -29,8 +29,8 @@ class ServerTable:
     Attributes:
         situation: the facts about the host, with the chains that servers present now.
         servers: the servers that the pin file lists, in its order, then the others by name.
-        keys: each key's pin, with its role and state. The state is ``None`` for a key that a server
-            presents and the host has no pin for.
+        keys: the pin of each key, with its role and state. The state is ``None`` if a server
+            presents the key, and the host has no pin for it.
     """
 
     situation: Situation
@@ -170,7 +170,7 @@ class NextText:
         return texts[step.act]
 
     def _accepted_chain(self, name: str) -> str:
-        """Return the chain that a server has to present, because clients refuse the present one.
+        """Return words for the chain that servers should present. Clients refuse the current chain.
 
         ``name`` is the pin of a key that every client accepts, or empty if none is known.
         """

@@ -53,7 +53,7 @@ class ForceOptions:
         reason: the reason to record in the journal; required with ``force``.
 
     Raises:
-        click.UsageError: one of the two options is missing.
+        click.UsageError: only one of the two options is given.
     """
 
     force: bool
@@ -66,9 +66,9 @@ class ForceOptions:
             raise click.UsageError("--reason is the reason for --force: use both together")
 
     def refuses(self, violations: Sequence[HostViolation]) -> bool:
-        """Print a step's violations of rules against lockouts.
+        """Return True if a step is refused: it has violations, and the user gave no ``--force``.
 
-        Return True if there are any and the user gave no ``--force``.
+        The violations (of rules against lockouts) are printed, even if the user forces the step.
         """
         word = "forced" if self.force else "refused"
         hosts: dict[Violation, dict[str, None]] = {}
@@ -346,7 +346,9 @@ _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%", re.ASCII)
 
 @dataclass(frozen=True)
 class UsageOptions:
-    """Options for measured usage: which versions clients report, and when that ends an old version.
+    """The options about measured usage: which versions clients really have, as reports show.
+
+    From this data certpin decides whether an old version counts as replaced.
 
     Attributes:
         watch: the address or database of the monitoring service to which clients report; ``None``
@@ -377,9 +379,10 @@ class UsageOptions:
         self._threshold()
 
     def apply(self, files: RotationFiles, timing: AdoptionDelays, now: datetime) -> None:
-        """Read which versions clients have, by these options, and store that in ``files.measured``.
+        """Find out which versions clients have, and store the result in ``files.measured``.
 
-        Do nothing if the user gave neither ``--watch`` nor ``--measured``.
+        The sources are the monitoring service (``--watch``) and the reports of app stores
+        (``--measured``). Do nothing if the user gave neither option.
 
         Args:
             files: the pin file and the journal.
@@ -387,7 +390,8 @@ class UsageOptions:
             now: the current time.
 
         Raises:
-            ConfigError: the address or the token is invalid.
+            ConfigError: the address of the monitoring service, or the access token for it, is
+                invalid.
             ProbeError: the monitoring service does not answer.
             StoreError: the database of the monitoring service can't be read.
             InputError: the report of an app store can't be read, or is about no app that the

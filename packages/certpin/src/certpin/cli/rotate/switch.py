@@ -187,8 +187,8 @@ class KeySwitch:
 def _require_usable(step: KeySwitch) -> None:
     """Require, at each host, that the pin file has the pin, and that its key may be used.
 
-    ``--force`` can't override this. Without the pin, clients would refuse the chain from the next
-    version on, even if those with the current version accept it.
+    ``--force`` can't override this. If the pin file lacked the pin, so would the next version, and
+    clients with that version would refuse the chain, even if they accept it now.
 
     Raises:
         ConfigError: the pin file lacks the pin, or the key was compromised, lost or removed.
@@ -246,7 +246,7 @@ def _next(step: KeySwitch, violations: list[HostViolation]) -> str:
 
 
 def _without_backup(step: KeySwitch) -> list[HostPolicy]:
-    """Return the policies that have no backup left once servers use the key.
+    """Return the policies that have no backup left when servers use the key.
 
     The result goes into one command. So if these policies differ in ``match``, only those with the
     ``match`` of the first one are returned.
@@ -321,8 +321,8 @@ def _result(step: KeySwitch, changes: list[tuple[str, Role]]) -> str:
 def _is_lost_pin(situation: Situation, step: KeySwitch) -> bool:
     """Return True if the pin file lacks a pin that clients still need for the chain.
 
-    That is so if a version that some client may hold has the key's pin, and the draft (the pin
-    file) does not have it and would refuse the chain.
+    More exactly: the key's pin is in a version that some client can still hold; the draft (the pin
+    file) lacks the pin; and clients with the draft would refuse the chain.
     """
     from certpin.rotation import Version
     from certpin.rotation.prospect import (

@@ -58,7 +58,10 @@ def reported_usage(
 
 
 def with_exports(deployed: DeployedVersions, paths: Iterable[Path]) -> DeployedVersions:
-    """Return the published versions with adoption curves of their releases from store reports.
+    """Return the published versions, with the adoption curves of app releases from store reports.
+
+    An adoption curve is the share of users that have a release, by day. It replaces the curve that
+    the journal has for the release.
 
     Args:
         deployed: the published versions.
@@ -105,7 +108,7 @@ def _by_store(
 def _by_url(watch: str, pin_set: str) -> Iterator[ReportedUsage]:
     """Request the API of a monitoring service, and yield how many clients reported each version.
 
-    Redirects are not followed, so that only this address gets the token.
+    Redirects are not followed, so that the access token is sent only to this address.
     """
     if not is_report_address(watch):
         raise ConfigError(

@@ -1,6 +1,6 @@
 """``certpin rotate webhook``: a Kubernetes admission webhook for requests of cert-manager.
 
-It asks the rotation gate (the rules that refuse a step that locks clients out), so that
+The webhook asks the rotation gate (the rules that refuse a step that locks clients out), so that
 cert-manager orders no certificate for a key that clients would refuse.
 """
 
@@ -199,9 +199,9 @@ class _Service:
         """Read the pin file, the journal and the chains of issuers as one consistent snapshot.
 
         Raises:
-            ConfigError: a file is invalid, the journal has no version, there is another journal
-                beside a link, or the files are replaced
-                again and again while they are read.
+            ConfigError: a file is invalid; the journal has no version; the pin file is a symbolic
+                link, and there is another journal beside the link; or the files are replaced again
+                and again while they are read.
         """
         from certpin.cli.rotate.admission import GateFacts
         from certpin.errors import ConfigError

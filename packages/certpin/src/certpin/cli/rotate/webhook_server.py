@@ -36,8 +36,8 @@ REVIEW_PATH, HEALTH_PATH, READY_PATH = "/validate", "/healthz", "/readyz"
 class ServerCertificate:
     """The TLS context of a server, which is loaded again when the files of its certificate change.
 
-    Thread-safe, because a context is replaced as a whole. If the new files can't be used, because
-    only one of the two was replaced so far, the previous context stays.
+    The class is thread-safe, because a context is replaced as a whole. If the new files can't be
+    used, for example because only one of the two was replaced so far, the previous context stays.
 
     Args:
         chain: the path of the chain, PEM, leaf first.

@@ -26,10 +26,10 @@ class AdviceSource:
     """A published text, such as a web page, that the rules of ``certpin decide`` quote.
 
     Attributes:
-        name: its name in ``advice.toml``.
-        title: its title.
+        name: the name of the text in ``advice.toml``.
+        title: the title of the text.
         publisher: the organisation; two texts of one publisher are not independent.
-        url: its address.
+        url: the address of the text.
         copy: the stored copy from which the quotes were taken. The live text can differ.
     """
 
@@ -45,9 +45,9 @@ class Quote:
     """A verbatim sentence of a source, without markup and links.
 
     Attributes:
-        name: its name in ``advice.toml``, which begins with the name of the source.
-        supports: the names of the advice (``AdviceAnswer``) that the sentence argues for, in its
-            own context.
+        name: the name of the quote in ``advice.toml``. It begins with the name of the source.
+        supports: the names of the advice (``AdviceAnswer``) that the sentence argues for, in the
+            context of its source.
         opposes: the names of the advice that it argues against.
     """
 
@@ -60,9 +60,9 @@ class Quote:
 
 @dataclass(frozen=True)
 class AdviceOption:
-    """A possible answer to a question of ``certpin decide``.
+    """A possible answer to a question of ``certpin decide``: its value, and its text.
 
-    It has the value that is given on the command line, and a text.
+    The value is the one that the user gives on the command line.
     """
 
     value: str
@@ -192,12 +192,12 @@ class Advice:
 
 
 def next_step(advice: Advice, setting: Mapping[str, str]) -> AdviceQuestion | AdviceDecision:
-    """Return the decision for a setting, or the next question if the setting isn't decided yet.
+    """Return the decision for the user's answers, or the next question if they are not enough.
 
     Args:
         advice: the rules.
-        setting: the known answers, by the name of their question. Answers that the deciding rule
-            doesn't need have no effect on the decision, but can add a remark.
+        setting: the user's answers so far, by the name of the question. Answers that the deciding
+            rule doesn't need don't change the decision, but can add a remark to it.
 
     Raises:
         ConfigError: the setting has an unknown question or value.
@@ -227,8 +227,9 @@ def _check(advice: Advice, name: str, value: str) -> None:
 def _excluded(when: Conditions, setting: Mapping[str, str]) -> bool:
     """Return True if a rule of ``certpin decide`` can't apply to the user any more.
 
-    This is so if one of the user's answers contradicts a condition of the rule. ``when`` are the
-    rule's conditions, ``setting`` the user's answers so far, by the name of the question.
+    A rule can't apply if one of the user's answers contradicts a condition of the rule. ``when``
+    are the conditions of the rule. ``setting`` are the user's answers so far, by the name of the
+    question.
     """
     return any(name in setting and setting[name] not in values for name, values in when.items())
 

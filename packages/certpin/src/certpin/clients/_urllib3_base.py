@@ -107,9 +107,9 @@ class _BaseConnection:
     def _wrapper(self, context: PinnedSSLContext) -> HandedContext:
         """Return the ``HandedContext`` of a pinned context for this connection.
 
-        All connections of urllib3 share one, because they offer the same ALPN protocols, and making
-        one takes a sixth of the time of a handshake. Connections of urllib3-future can offer
-        different protocols, so each gets its own.
+        With urllib3, all connections share one wrapper: they offer the same ALPN protocols, and
+        making a wrapper takes a sixth of the time of a handshake. With urllib3-future, each
+        connection has its own wrapper, because connections can offer different protocols.
         """
         if self._http3 is not None:
             return HandedContext(context)
@@ -257,10 +257,16 @@ class _Manager:
     def _admitted(
         self, host: str | None, port: int | None, scheme: str | None, options: Any
     ) -> Iterator[None]:
-        """Context manager: check that requests to a host are allowed. The block then gets the pool.
+        """Context manager: check that requests to a host are allowed, and then run the block.
 
-        If they are not allowed, raise an error that is both the library's ``SSLError`` and a
+        If requests are not allowed, raise an error that is both the library's ``SSLError`` and a
         ``PinError``. If an option would change TLS, raise ``ConfigError``.
+
+        Args:
+            host: the host; ``None`` counts as an empty name.
+            port: the port; ``None`` for the default port of the scheme.
+            scheme: the scheme of the URL; ``None`` for ``http``.
+            options: the options for the pool; ``None`` if there are none.
         """
         refuse_tls_options(options or {})
         refuse_http3(options or {}, "preemptive_quic_cache")
@@ -273,9 +279,9 @@ class _Manager:
     def _admitted_pool(self, key: Mapping[str, Any]) -> AbstractContextManager[None]:
         """Return a context manager that checks a pool's host as ``_admitted`` does.
 
-        ``key`` has the pool's scheme, host and port. A pool of connections to the proxy itself is
-        not checked: it sends requests in clear text to other hosts, which ``connection_from_host``
-        has checked.
+        ``key`` has the pool's scheme, host and port. There is no check if this is the address of
+        the proxy: such a pool sends requests in clear text to other hosts, and
+        ``connection_from_host`` has checked those hosts.
         """
         target = (key["scheme"], key["host"], key["port"])
         proxy = getattr(self, "proxy", None)
@@ -348,10 +354,10 @@ class AsyncPinningManager(_Manager):
 
 
 def pin_socks_manager(manager: Any, like: Any) -> Any:
-    """Make a ``SOCKSProxyManager`` use pinned pools, and return it.
+    """Make a ``SOCKSProxyManager`` use pinned pools, and return the manager.
 
-    The new pools also connect through the proxy. The manager's original pools only pass the context
-    to the library: they don't require that it checked the connection, and raise no ``PinError``.
+    The pinned pools connect through the proxy, too. They are needed because the manager's original
+    pools don't require that the pinned context checked the connection, and raise no ``PinError``.
 
     Args:
         manager: the ``SOCKSProxyManager``, which is changed.

@@ -201,8 +201,9 @@ class _Session(NotCopied):
     def mount(self, prefix: str, adapter: Any) -> None:
         """Mount an adapter for URLs that begin with ``prefix``.
 
-        niquests mounts plain adapters in the constructor, and again after its resolver was closed.
-        A plain adapter is replaced by a pinned one with the same options.
+        If the adapter is niquests' own, a pinned one with the same options is mounted instead:
+        niquests mounts its own adapters in the constructor, and again after its resolver was
+        closed.
         """
         if type(adapter) is self._plain_adapter:
             options = {name: getattr(adapter, f"_{name}") for name in _ADAPTER_OPTIONS}

@@ -70,7 +70,7 @@ class _PinnedConnection(HTTPSConnection):
         """Connect to the host, and require that the pinned context checked the connection.
 
         Raises:
-            UncheckedConnectionError: the context did not check it (rule 14 of
+            UncheckedConnectionError: the pinned context did not check the connection (rule 14 of
                 docs/concepts/matching.md).
         """
         super().connect()

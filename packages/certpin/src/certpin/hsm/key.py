@@ -48,9 +48,10 @@ _MIN_RSA_BITS = 2048  # CA/B Forum Baseline Requirements 6.1.5; OpenSSL's securi
 class TokenKey:
     """A key pair on a PKCS#11 token, with an open session of the token's user.
 
-    ``close()``, or the end of ``with``, logs out of the token. All open keys of one token share its
-    login (PKCS#11 v2.40 usage guide, section 2.6). So if several are open, close the one that was
-    opened first after all the others. Threads may share a key.
+    ``close()``, or the end of ``with``, logs out of the token. All open keys of one token share one
+    login (PKCS#11 v2.40 usage guide, section 2.6). So if several keys of a token are open, close
+    the key that was opened first after all the others. Several threads can use a key at the same
+    time.
 
     Attributes:
         uri: the PKCS#11 URI of the key.
@@ -261,8 +262,8 @@ def _sign(private: Any, public_key: SignerPublicKey, data: bytes) -> bytes:
 def _public_key_of(private: PrivateKey, session: Session) -> SignerPublicKey:
     """Return the public key that a token stores for one of its private keys.
 
-    The public key has the same ID as the private key; or the same label, if the private key has no
-    ID. Raises ``TokenError`` if there is not exactly one such public key, or it can't be read.
+    The public key is found by the ID of the private key, or by its label if it has no ID. Raises
+    ``TokenError`` if there is not exactly one such public key, or if the public key can't be read.
     """
     from pkcs11 import Attribute, ObjectClass
 
@@ -361,7 +362,7 @@ def _refuse_existing(uri: TokenURI, session: Session) -> None:
 
 
 def _names(uri: TokenURI) -> dict[Any, Any]:
-    """Return the attributes by which a URI names an object: its label, its ID, or both."""
+    """Return the PKCS#11 attributes by which a URI names a key: its label, its ID, or both."""
     from pkcs11 import Attribute
 
     names = {Attribute.LABEL: uri.label, Attribute.ID: uri.id}

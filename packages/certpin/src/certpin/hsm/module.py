@@ -70,9 +70,9 @@ def log_in(token: Token, uri: TokenURI, ask: AskPIN, *, writing: bool = False) -
 
     Args:
         token: the token.
-        uri: a URI of the token, which may name a file with the PIN (``pin-source``).
-        ask: a function that takes the token's name, which is its label with its serial number, and
-            returns the PIN. It is called if the URI names no file.
+        uri: a URI of the token. It can name a file with the PIN (``pin-source``).
+        ask: a function that takes the name of the token (its label with its serial number), and
+            returns the PIN. It is called only if the URI names no file.
         writing: True to open a session that can create and delete objects.
 
     Raises:
@@ -99,9 +99,9 @@ def log_in(token: Token, uri: TokenURI, ask: AskPIN, *, writing: bool = False) -
 
 @contextmanager
 def closed_on_failure(session: Session) -> Iterator[Session]:
-    """Close the session of a token if the ``with`` block fails.
+    """Close the session of a token if the ``with`` block raises an exception.
 
-    Errors of the closing are ignored, because the token may have been removed.
+    Errors while the session is closed are ignored, because the token may have been removed.
     """
     import pkcs11
 
@@ -151,9 +151,10 @@ def _load(path: Path) -> Any:
 def _clear_openssl_errors() -> None:
     """Clear OpenSSL's error queue, which a PKCS#11 module may share with Python's ``ssl``.
 
-    SoftHSM leaves old errors in the queue, and ``load_verify_locations(cadata=…)`` then raises the
-    last of them (``_add_ca_certs`` in ``_ssl.c`` of Python 3.11). To clear the queue, this function
-    makes ``ssl`` refuse a list of ciphers.
+    For example, SoftHSM leaves errors in the queue, and a later call of
+    ``load_verify_locations(cadata=…)`` raises the last of them (``_add_ca_certs`` in ``_ssl.c`` of
+    Python 3.11). Python has no function to clear the queue. It is cleared as a side effect when
+    ``ssl`` refuses an invalid list of ciphers.
     """
     with suppress(ssl.SSLError):
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).set_ciphers("none of these")
@@ -162,8 +163,8 @@ def _clear_openssl_errors() -> None:
 def _tokens(library: Any, failed: list[str]) -> Iterator[Token]:
     """Yield the initialized tokens of a PKCS#11 module.
 
-    A token that was removed meanwhile, or that fails, must not stop the use of another one. A text
-    about each that fails is appended to ``failed``.
+    A token that was removed meanwhile, or that fails, is skipped, so that other tokens can be used.
+    For each token that fails, a text about the error is appended to ``failed``.
     """
     import pkcs11
 

@@ -56,7 +56,7 @@ class TokenURI:
     Attributes:
         token: the token's attributes by the names of RFC 7512 (``token``, ``serial``, …).
         label: the label of the key (CKA_LABEL).
-        id: the ID of the key (CKA_ID). A label, an ID, or both are set.
+        id: the ID of the key (CKA_ID). At least one of ``label`` and ``id`` is set.
         module: the path of the PKCS#11 module (``module-path``); ``None`` for the one in the
             environment.
         pin_file: the path of the file with the PIN (``pin-source``); ``None`` to ask for it.
@@ -165,7 +165,7 @@ def _text(name: str, value: bytes) -> str:
 
 
 def _token_attribute(name: str, value: bytes) -> str:
-    """Return the value of a token attribute of a URI, in the form in which tokens report it.
+    """Return an attribute of a URI that describes the token, in the form in which tokens report it.
 
     In ``slot-id`` and ``library-version``, numbers lose leading zeros. Raises ``TokenError`` if
     such a value is invalid, or if the value is not text.

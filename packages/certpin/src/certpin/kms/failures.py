@@ -92,8 +92,7 @@ def translated(uri: ServiceURI, *passed: type[Exception]) -> Iterator[None]:
 
     Args:
         uri: the URI of the key, for the message.
-        passed: exception classes that leave the ``with`` block unchanged, in addition to
-            ``TokenError``.
+        passed: the classes of exceptions that are not turned into ``TokenError``.
     """
     try:
         with _silence:

@@ -75,10 +75,10 @@ class ServiceKey:
 
 
 def open_service_key(uri: str) -> ServiceKey:
-    """Open the key that a URI names, and verify its signature of a random challenge.
+    """Open the key that a URI names, and let it sign a random challenge as a test.
 
-    So an error is raised now, and not at the first use, if the key can't sign or the user may not
-    use it.
+    If the key can't sign, or the user has no permission to use it, an error is therefore raised
+    now, and not at the first use.
 
     Args:
         uri: the URI of the key, such as ``awskms:alias/NAME``; the module ``certpin.kms.uri`` lists

@@ -64,11 +64,18 @@ def read_public_key(uri: ServiceURI) -> tuple[SignerPublicKey, SSlibKey]:
 
 
 def _usable(public_key: Any, scheme: str) -> tuple[SignerPublicKey, SSlibKey]:
-    """Check that certpin can use a public key.
+    """Check that certpin can use a public key, and return it in two formats.
 
-    Return it as an object of ``cryptography``, and in the format of TUF metadata. ``scheme`` is the
-    signature scheme to which the service restricts the key, or empty if it allows any. Raises
-    ``_UnusableTypeError``.
+    Args:
+        public_key: the public key, as an object of ``cryptography``.
+        scheme: the signature scheme to which the service restricts the key; empty if the service
+            allows any scheme.
+
+    Returns:
+        The key as an object of ``cryptography``, and in the format of TUF metadata.
+
+    Raises:
+        _UnusableTypeError: the type of the key, or the scheme, is not one that certpin uses.
     """
     if not is_signing_key(public_key):
         raise _UnusableTypeError(_type_of(public_key))
@@ -88,10 +95,13 @@ def sslib_key(public_key: SignerPublicKey) -> SSlibKey:
 
 
 def _read_aws(uri: ServiceURI) -> tuple[Any, str]:
-    """Read the public key of a key in AWS KMS. Return it with an empty signature scheme.
+    """Read the public key of a key in AWS KMS.
 
-    The scheme is empty because AWS KMS lets an RSA key sign with every RSA algorithm. AWS KMS API
-    reference: GetPublicKey.
+    See GetPublicKey in the API reference of AWS KMS.
+
+    Returns:
+        The public key, and an empty text in place of a signature scheme: AWS KMS doesn't restrict a
+        key to one scheme. For example, an RSA key can sign with every RSA algorithm.
     """
     from securesystemslib.exceptions import UnsupportedAlgorithmError
     from securesystemslib.signer import AWSSigner
@@ -106,10 +116,13 @@ def _read_aws(uri: ServiceURI) -> tuple[Any, str]:
 
 
 def _read_google(uri: ServiceURI) -> tuple[Any, str]:
-    """Read the public key of a key in Google Cloud KMS. Return it with its signature scheme.
+    """Read the public key of a key in Google Cloud KMS.
 
-    Google Cloud KMS restricts each key to one algorithm, which must be the one that certpin uses.
-    Reference of google.cloud.kms.v1: GetPublicKey, CryptoKeyVersionAlgorithm.
+    See GetPublicKey and CryptoKeyVersionAlgorithm in the reference of google.cloud.kms.v1.
+
+    Returns:
+        The public key, and the one signature scheme to which Google Cloud KMS restricts the key.
+        ``read_public_key`` refuses the key if this is not the scheme that certpin uses.
     """
     from securesystemslib.exceptions import UnsupportedAlgorithmError
     from securesystemslib.signer import GCPSigner
@@ -124,10 +137,13 @@ def _read_google(uri: ServiceURI) -> tuple[Any, str]:
 
 
 def _read_azure(uri: ServiceURI) -> tuple[Any, str]:
-    """Read the public key of a key in Azure Key Vault. Return it with an empty signature scheme.
+    """Read the public key of a key in Azure Key Vault, in the version that the URI names.
 
-    The key is not read by securesystemslib, which would read the newest version instead of the
-    version in the URI. Azure Key Vault REST API reference: Get Key, JsonWebKey.
+    securesystemslib is not used for this, because it would read the newest version of the key. See
+    Get Key and JsonWebKey in the Azure Key Vault REST API reference.
+
+    Returns:
+        The public key, and an empty text in place of a signature scheme.
     """
     from azure.identity import DefaultAzureCredential
     from azure.keyvault.keys import KeyClient
@@ -150,12 +166,16 @@ def _read_azure(uri: ServiceURI) -> tuple[Any, str]:
 
 
 def _read_vault(uri: ServiceURI) -> tuple[Any, str]:
-    """Read the public key of a key in HashiCorp Vault. Return it with an empty signature scheme.
+    """Read the public key of a key in HashiCorp Vault, in the version that the URI names.
 
-    Raises ``TokenError`` if Vault has no such version of the key. The key is not read by
-    securesystemslib, which would read the newest version of an Ed25519 key instead of the version
-    in the URI. For a P-256 key, the signer of securesystemslib relies on Vault's defaults: SHA-256,
-    and the signature as DER. Vault API documentation, Transit: Read key, Sign data.
+    securesystemslib is not used for this, because it would read the newest version of an Ed25519
+    key. See "Read key" in Vault's API documentation of the transit engine.
+
+    Returns:
+        The public key, and an empty text in place of a signature scheme.
+
+    Raises:
+        TokenError: Vault has no such version of the key.
     """
     import hvac
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

@@ -72,15 +72,15 @@ class Checkup:
 
     @property
     def region(self) -> str:
-        """The label of the server in the pin file; empty without one."""
+        """The server's label (``region``) in the pin file; empty if it has none."""
         return self.endpoint.region if self.endpoint else ""
 
     @property
     def address(self) -> str | None:
-        """The IP address that answered.
+        """The IP address of the server that answered.
 
-        If none answered: the address that was contacted, if the server's name has several
-        addresses; otherwise ``None``.
+        If there was no answer, this is the address that was contacted, or ``None`` if the server's
+        name has only one address.
         """
         if self.observation:
             return self.observation.address
@@ -150,14 +150,16 @@ def check_up(
 
 
 def _unverified(policy: HostPolicy, observation: Observation, now: datetime) -> tuple[str, str]:
-    """Return the reason why a chain did not verify, and advice, which may be empty.
+    """Return the reason why a chain did not verify, and advice to the user.
 
-    There is advice if the chain ends at no trust anchor, or at an expired one. A chain that ends at
-    no trust anchor may be that of a man in the middle. Other causes are that its root is not
-    trusted, or that the server does not send its intermediates, or sends wrong ones. These cases
-    look alike, because the name of an issuer that was not sent doesn't show whether it is a root.
-    But if the leaf is pinned, the server is the real one, because it has proved that it has the
-    pinned key.
+    The advice is empty unless the chain ends at no trust anchor, or at an expired one. If it ends
+    at no trust anchor, several possible causes look alike: a man in the middle, a root that is not
+    trusted, or intermediates that the server did not send. So the advice names more than one cause.
+    But it names no man in the middle if an issuer was not sent and the leaf is pinned: the server
+    has then proved that it has the pinned key.
+
+    Returns:
+        The reason and the advice, as texts. The advice may be empty.
     """
     problem = f"the chain did not verify: {observation.problem}"
     served = observation.served.certificates
@@ -185,7 +187,7 @@ def _ders(certificates: tuple[Certificate, ...]) -> tuple[bytes, ...]:
 
 
 def _anchors_above(path: ServedPath, trust: TrustAnchors) -> list[Certificate]:
-    """Return the trust anchors that OpenSSL finds above a served path, or in it."""
+    """Return the trust anchors that are in a served path, or that issued a certificate of it."""
     return [
         anchor
         for anchor in map(Certificate.from_der, trust.der)
@@ -196,7 +198,7 @@ def _anchors_above(path: ServedPath, trust: TrustAnchors) -> list[Certificate]:
 
 
 def _renew_anchor(path: ServedPath, trust: TrustAnchors, now: datetime) -> str:
-    """Return advice if a trust anchor has expired, and no certificate below it has.
+    """Return advice to replace a trust anchor, if it has expired and no certificate below it has.
 
     Otherwise return an empty text.
     """
@@ -216,8 +218,8 @@ def _renew_anchor(path: ServedPath, trust: TrustAnchors, now: datetime) -> str:
 def _mistaken(trust: TrustAnchors, child: Certificate, issuer: Certificate) -> tuple[str, str]:
     """Return the problem and the advice for a wrong authorityKeyIdentifier in ``child``.
 
-    The identifier names another certificate than ``issuer``, although ``issuer`` has the required
-    name, and the key that signed ``child``.
+    The identifier names another certificate than ``issuer``. But ``issuer`` is the right one: it
+    has the required name, and its key signed ``child``.
     """
     below, above = name_of(child), name_of(issuer)
     if issuer.der in trust.der:
@@ -253,7 +255,11 @@ def _end_of(policy: HostPolicy, path: ServedPath, *, is_namesake: bool) -> str:
 
 
 def _compare(policy: HostPolicy) -> str:
-    """Return advice for a chain that a man in the middle may have sent."""
+    """Return advice for a chain that ends at no trust anchor: it may be a man in the middle's.
+
+    The advice is to compare the chain from another network, and how to trust the authority if it is
+    the right one.
+    """
     if policy.trust is None:
         return (
             "compare from another network: it may be a man in the middle. If it is your own "
@@ -267,9 +273,9 @@ def _compare(policy: HostPolicy) -> str:
 
 
 def _send_own(path: ServedPath) -> str:
-    """Return the sentence that follows the advice of ``_compare`` if an issuer was not sent.
+    """Return a sentence that is added to the advice of ``_compare`` if an issuer was not sent.
 
-    It says what to do if the server is the user's own: let it send that certificate.
+    The sentence says that the user's own server should send the missing certificate, too.
     """
     if len(path.certificates) == 1:
         return " If the server is yours, let it send its intermediates too."
@@ -356,8 +362,8 @@ def _check_pins(verdict: Verdict, now: datetime) -> Iterator[str]:
 def _check_backup(checkup: Checkup) -> Iterator[str]:
     """Yield a problem if every usable pin belongs to the served chain, so that no pin is a backup.
 
-    Only for mode ``enforce``. A policy that pins several roots of one provider has no problem: each
-    root is a backup of the others.
+    Yield nothing if the policy doesn't enforce pins, or if it pins several roots of one provider:
+    each of these roots is a backup of the others.
     """
     if checkup.policy.mode != "enforce" or checkup.policy.is_own_backup:
         return
@@ -380,13 +386,13 @@ def _check_dates(checkup: Checkup, now: datetime, least_days: int) -> Iterator[s
 def _check_roots(
     checkup: Checkup, roots: RootData, now: datetime, least_days: int
 ) -> Iterator[str]:
-    """Yield a problem for each root that a root store has removed or distrusts, or soon will.
+    """Yield a problem for each root in a chain that a store removed or distrusts, or soon will.
 
-    Only for a host that trusts the platform's roots. If a store distrusts a root from a day on,
-    certificates that were issued before that day are not affected.
+    Yield nothing if the policy has its own trust anchors. If a root store distrusts a root from a
+    day on, certificates that were issued before that day are not affected.
 
     Args:
-        checkup: the result so far, with the verified chain.
+        checkup: the result of the comparison so far, with the verified chain.
         roots: the facts about public roots, such as removals from root stores.
         now: the current time.
         least_days: a number of days. A removal or distrust in fewer days is a problem.

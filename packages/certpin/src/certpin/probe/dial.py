@@ -161,11 +161,11 @@ def endpoint_at(host: str, server: HostServer) -> Endpoint:
 
 
 def served_at(policy: HostPolicy) -> tuple[tuple[str, HostServer], ...]:
-    """Return each server to contact for a policy, with the host that its certificate must name.
+    """Return the servers to contact for a policy, each with the host that its certificate names.
 
-    If the policy lists no server, the only server is the host of its pattern. For a ``*.``
-    wildcard, a server is left out unless its address is a name that the wildcard covers: the
-    expected name is unknown.
+    If the policy lists no server, the only server is the host of the policy's pattern. If the
+    pattern is a ``*.`` wildcard, a server is left out unless its address is a name that the
+    wildcard covers: otherwise it is unknown which name the certificate must have.
     """
     servers = policy.servers or (HostServer(),)
     named = ((server.name_for(policy.pattern), server) for server in servers)
@@ -205,9 +205,11 @@ class ServerAnswers(Generic[Result]):
     """The answers of a server at its IP addresses.
 
     Attributes:
-        by_address: for each address, as an endpoint, the answer, or why there was none.
-        unreachable: addresses of one family, such as IPv6, to which this machine has no network;
-            the server answered at an address of the other family. Whether they answer is unknown.
+        by_address: the answer at each address, or the error if there was none. The keys are
+            endpoints with the address as ``resolved``.
+        unreachable: the addresses of one IP version that this machine can't reach because it has no
+            network of this version, such as IPv6. Empty unless the server answered at an address of
+            the other version.
     """
 
     by_address: Mapping[Endpoint, Result | ProbeError]
@@ -248,10 +250,10 @@ def _answer(ask: Callable[[Endpoint], Result], endpoint: Endpoint) -> Result | P
 def _without_missing_family(
     answers: Mapping[Endpoint, Result | ProbeError],
 ) -> ServerAnswers[Result]:
-    """Separate the addresses that can't be reached, because this machine has no IPv6 or no IPv4.
+    """Separate the addresses that this machine can't reach, because it has no IPv6 or no IPv4.
 
-    They are separated only if the server answered at an address of the other family. Otherwise each
-    error counts as an answer.
+    They are separated only if the server answered at an address of the other IP version. Otherwise
+    the error at each address counts as its answer.
 
     Args:
         answers: the answer, or the error, at each address of a server.
@@ -271,10 +273,10 @@ def _lacks_family(answer: object) -> bool:
 
 
 def could_not_ask(error: DialError) -> bool:
-    """Return True if a failure is one of this machine, and says nothing about the server.
+    """Return True if a failure comes from this machine, and says nothing about the server.
 
-    Such a failure is that the machine has no address or route of the IP version, or that it could
-    not resolve the name for now.
+    For example, the machine has no IPv6 address or route, or could not resolve the name because its
+    resolver failed temporarily.
     """
     cause = error.__cause__
     if isinstance(cause, socket.gaierror):

@@ -135,7 +135,7 @@ class ProviderData:
         )
 
     def owners(self, pin: Pin) -> tuple[Provider, ...]:
-        """Return the providers that issue certificates from a root, or get theirs from it.
+        """Return the providers with certificates that a root issues (directly or by intermediates).
 
         Args:
             pin: the pin of the root's key.

@@ -51,12 +51,12 @@ class SetChange:
 
     Attributes:
         providers: the names of the providers in the policy, in the order of its pins, and then the
-            names of the providers to add.
+            names of the other providers that the caller asked for (``also``).
         added: pins of roots that the policy lacks.
         not_accepted: the dead pins of roots that the providers use, each with its state. The root
             set is incomplete, because clients don't accept these pins.
-        relabelled: the new entries of live pins for which the data names other providers than the
-            policy does.
+        relabelled: live pins for which the data names other providers than the policy does. The
+            entries are those that the policy should have.
         dropped: live pins of roots that have expired, or from which no provider of the policy
             issues any more.
         unknown: names of providers that the data lacks.
@@ -96,14 +96,16 @@ def set_change(
     day: date,
     also: Sequence[str] = (),
 ) -> SetChange:
-    """Compare the pins of a policy with the root sets of the providers that they name.
+    """Compare the pins of a policy with the roots of the providers that the pins name.
 
     Args:
         entries: the pins of the policy.
-        edition: the edition (date) of the provider data from which the pins come.
+        edition: the edition (date) of the provider data from which the pins come; ``None`` if
+            unknown.
         data: the provider data to compare with.
-        day: today in UTC.
-        also: names of providers to add to the policy.
+        day: today in UTC. Roots that have expired on this day are not needed.
+        also: the names of more providers to compare with, as if the policy named them already. The
+            result then also has the pins that are missing for them.
 
     Returns:
         The difference.
@@ -136,7 +138,7 @@ def set_change(
 
 
 def complete_sets(entries: Iterable[HostPin], data: ProviderData, day: date) -> tuple[str, ...]:
-    """Return the names of the providers of which a policy pins all unexpired roots.
+    """Return the names of the providers whose unexpired roots a policy pins completely.
 
     Only pins that clients accept count.
 
@@ -156,13 +158,16 @@ def complete_sets(entries: Iterable[HostPin], data: ProviderData, day: date) -> 
 def policy_change(
     policy: HostPolicy, data: ProviderData, day: date, also: Sequence[str] = ()
 ) -> SetChange:
-    """Compare the pins of a policy with the root sets of the certificate providers that they name.
+    """Compare the pins of a policy with the roots of the certificate providers that the pins name.
+
+    Nothing is changed.
 
     Args:
         policy: the policy.
         data: the provider data, which lists the roots of each provider.
-        day: today in UTC.
-        also: names of providers to add to the policy.
+        day: today in UTC. Roots that have expired on this day are not needed.
+        also: the names of more providers to compare with, as if the policy named them already. The
+            result then also has the pins that are missing for them.
 
     Returns:
         The difference, such as roots that the policy lacks.

@@ -46,14 +46,15 @@ class Content:
 
     @classmethod
     def of(cls, signed: SignedSet) -> Content:
-        """Return the content of an already signed pin set: the pin set and the signed files."""
+        """Return the content of an already signed pin set: its pins, and its signed files."""
         return cls(signed.pins, signed.files)
 
     @property
     def omissions(self) -> tuple[Omission, ...]:
-        """The parts of the pin set that Flutter apps can't enforce; empty without ``pins.json``.
+        """The parts of the pin set that Flutter apps can't enforce.
 
-        ``pins.json`` is the file with pins for Flutter apps.
+        Flutter apps read their pins from the file ``pins.json``. If the content has no such file,
+        the result is empty.
         """
         return published(self.pins)[1] if PINS_JSON in self.files else ()
 
@@ -80,8 +81,9 @@ def read(path: Path, *, flutter: bool, text: str | None = None) -> Content:
     Args:
         path: the pin file.
         flutter: True to add ``pins.json`` for Flutter apps.
-        text: the text to sign in place of the file's text, if a command is about to write it to the
-            file. Only the states of pins may differ from the file.
+        text: the new text of the pin file, if a command will write it to the file after this call;
+            it is then signed instead of the current text. Only the states of pins are allowed to
+            differ. ``None`` to sign the current text.
 
     Raises:
         PinFileError: the pin file can't be read, or has parts that must not be signed.
@@ -146,10 +148,10 @@ def require_published(pins: AnyPinSet, recorded: AnyPinSet | None, *, what: str 
 
 
 def restore_fix(signed: SignedSet) -> str:
-    """Return the fix if ``publish/site`` has a signed pin set that the journal lacks.
+    """Return advice to the user if ``publish/site`` has a signed pin set that the journal lacks.
 
-    That can happen if a machine was lost after its push, and the files were copied back from the
-    server: the journal is not on the server.
+    For example, a machine was lost after a push, and the signed files were copied back from the
+    server. The server doesn't have the journal.
     """
     name = target_path(PIN_FILE, signed.verified.targets[PIN_FILE].hashes["sha256"])
     return (
@@ -180,8 +182,8 @@ def _for_flutter(pins: AnyPinSet, path: Path) -> bytes:
 def _beside(path: Path, name: str) -> bytes:
     """Return the bytes of a file that the pin file names, such as a file of trust anchors.
 
-    ``path`` is the pin file. The file ``name`` must be in or below its folder. Links to files
-    elsewhere are refused, because they could publish an unrelated file.
+    ``path`` is the pin file. The file ``name`` must be in the folder of the pin file, or below it.
+    Links to files elsewhere are refused, because an unrelated file could be published by mistake.
     """
     file = path.parent / name
     if not is_plain(name) or name in {PIN_FILE, PINS_JSON}:

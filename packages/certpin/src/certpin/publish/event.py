@@ -39,8 +39,8 @@ class FileChange:
     """One file that a commit adds, changes or deletes.
 
     Attributes:
-        path: the path from the folder of the pin file, with ``/``; a file outside that folder
-            begins with ``../``.
+        path: the path relative to the folder of the pin file, with ``/`` as separator. The path of
+            a file outside that folder begins with ``../``.
         before: the file's bytes in the commit before; ``None`` if the commit adds the file.
         after: the file's bytes in this commit; ``None`` if the commit deletes the file.
         mode: the file's mode in git in this commit, such as ``100644``.
@@ -103,9 +103,9 @@ def require_event(
     """Raise an error unless a branch is a proposal, followed by commits that add signatures.
 
     The proposal changes the pin file, trust files, rotation journal and drafts of TUF metadata. It
-    may have several commits, which may contain signatures of its author. It ends before the first
-    commit that only adds signatures, because a later change would replace signed content. Each
-    commit may add signatures of one key only.
+    can have several commits, which can contain signatures of its author. The first commit that only
+    adds signatures ends the proposal: later commits must not change anything else, because they
+    would replace signed content. A commit must not add signatures of several keys.
 
     Args:
         commits: all commits of the branch that its base branch lacks, the oldest first.
@@ -176,7 +176,7 @@ def require_valid(event: SigningEvent, state: FolderState) -> None:
 
 
 def require_covered(event: SigningEvent, journal: str, plan: SigningPlan) -> None:
-    """Raise an error unless a branch has a draft, and a draft covers the changes to other files.
+    """Raise an error unless a branch has a draft that covers the other files that it changes.
 
     A draft covers a file if it contains the file's hash. Not checked: a changed trust file that the
     new pin file no longer names.
@@ -184,12 +184,12 @@ def require_covered(event: SigningEvent, journal: str, plan: SigningPlan) -> Non
     Args:
         event: the signing event, from ``require_event``.
         journal: the name of the rotation journal, which is not signed.
-        plan: a signing plan that was prepared without keys, for the files after the last commit of
-            the branch. Metadata that is already in ``site/`` doesn't count as a draft.
+        plan: the signing plan for the files after the last commit of the branch, prepared without
+            keys. It has the drafts. Metadata that is already in ``site/`` doesn't count as a draft.
 
     Raises:
-        ConfigError: there is no draft; or the pin file or a trust file was changed, and no draft
-            is for the content of the pin file; or a file was added that the pin file doesn't name.
+        ConfigError: there is no draft; or the pin file or a trust file was changed, and no draft is
+            for the content of the pin file; or a file was added that the pin file doesn't name.
     """
     if plan.root is None and plan.targets is None:
         raise _refused("the branch has no draft to sign", "certpin publish propose")
@@ -235,10 +235,10 @@ def _require_plain(commit: Commit) -> None:
 def _require_proposed(
     commit: Commit, change: FileChange, proposal: frozenset[str], journal: str
 ) -> None:
-    """Raise ``ConfigError`` unless a commit that proposes a pin set may change this file.
+    """Raise ``ConfigError`` if a commit that proposes a pin set must not change this file.
 
-    The file must be the rotation journal with new lines, a file whose path is in ``proposal``, a
-    new trust file, or a new list of CT logs.
+    Allowed are the rotation journal with new lines, the files with paths in ``proposal``, new trust
+    files, and new lists of CT logs.
     """
     if change.path == journal:
         _require_appended(commit, change)
@@ -281,7 +281,7 @@ def _is_new_anchor(change: FileChange) -> bool:
 
     Return False for a hidden file, and for a file in the folder ``publish``, which has other uses.
 
-    ``require_covered`` then requires that the pin file names the added file.
+    Later, ``require_covered`` requires that the pin file names the added file.
     """
     path = PurePosixPath(change.path)
     hidden = any(part.startswith(".") for part in path.parts)

@@ -58,9 +58,9 @@ _CONFLICT = b"<<<<<<< "  # metadata is one line, so git's marker comes first
 def folder_of(pin_file: Path) -> Path:
     """Return the path of the folder ``publish/`` of a pin file: it is beside the journal.
 
-    If the pin file is a symbolic link, folder and journal are beside the target of the link. A
-    second folder beside the link is refused, because clients trust the first root of only one
-    folder.
+    If the pin file is a symbolic link, folder and journal are beside the target of the link. If
+    there is also a folder ``publish/`` beside the link, an error is raised: clients trust the first
+    root of only one of the two folders.
 
     Raises:
         ConfigError: there is another such folder beside the link.
@@ -101,8 +101,8 @@ def read(folder: Path) -> FolderContents:
 def require_owner(folder: Path, pin_file: Path, name: str) -> None:
     """Raise ``ConfigError`` if the first root in the folder ``publish/`` names another pin set.
 
-    The user may have put two pin files into one folder, or renamed the pin set. The root is not
-    verified, and a root without a name is accepted: this function only explains the mistake.
+    The purpose is a clear error message if the user put two pin files into one folder, or renamed
+    the pin set. So the root is not verified here, and a root without a name is accepted.
 
     Args:
         folder: the folder ``publish/``.
@@ -138,7 +138,7 @@ def write(folder: Path, done: Done) -> None:
 
     Args:
         folder: the folder ``publish/``. The caller must hold its lock.
-        done: the result of signing.
+        done: the result of signing, with the files to write and the drafts to delete.
 
     Raises:
         PinFileError: a file can't be written, or is a symbolic link.
@@ -282,8 +282,8 @@ def _read_signed(path: Path, limit: int) -> bytes | None:
 def _read_draft(path: Path, limit: int) -> bytes | PinFileError | None:
     """Return the bytes of ``drafts/ROLE.json``, the metadata that needs signatures.
 
-    Return None if the file is missing, and the error if it can't be read. The error is not raised,
-    because an unreadable draft must block only its own signers.
+    Return None if the file is missing. If the file can't be read, return the error. The error is
+    not raised, because an unreadable draft must block only the people who sign this draft.
     """
     try:
         return _read(path, limit)

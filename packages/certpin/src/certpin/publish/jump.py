@@ -30,13 +30,14 @@ def lowest_held(
     root: Root | None,
     settings: PublishSettings,
 ) -> int | None:
-    """Return the lowest version that a client may hold under the newest root; ``None`` without one.
+    """Return the lowest version that a client with the newest root may hold; ``None`` without one.
 
-    A client takes any version together with a new root. So if the newest root is not the first one,
-    only versions count that are at least as high as the newest version on the day on which that
-    root was drafted. This day is computed: it is the root's expiry minus the lifetime of roots in
-    ``publish.toml``. If that lifetime was reduced since, some versions are left out until the next
-    root.
+    A client that gets a new root also takes any version that comes with the root. So a client with
+    the newest root holds at least the version that was the newest on the day on which that root was
+    drafted. Lower versions are left out, unless the newest root is the first one. The day is
+    computed: it is the root's expiry minus the lifetime of roots in ``publish.toml``. If that
+    lifetime was reduced since, the computed day is too late, and too many versions are left out
+    until the next root.
 
     Args:
         deployed: the versions in the journal.
@@ -59,8 +60,8 @@ def lowest_held(
 def is_jump(new: int, lowest: int | None) -> bool:
     """Return True if clients with the version ``lowest`` refuse the version ``new``.
 
-    They refuse it if it is too far above ``lowest``, and doesn't come with a new root. ``lowest``
-    is None if no client holds a version; the result is then False.
+    They refuse a version that is more than ``LARGEST_JUMP`` higher, unless it comes with a new
+    root. If ``lowest`` is None, no client holds a version, and the result is False.
     """
     return lowest is not None and new > lowest + LARGEST_JUMP
 

@@ -79,8 +79,8 @@ def tuf_key(public_key: SignerPublicKey) -> SSlibKey:
 def held_elsewhere(data: bytes) -> SSlibKey | None:
     """Return a public key in TUF's format, from a file that contains only this public key.
 
-    The private key is held by another signer. Return None if the file's bytes (``data``) contain
-    anything else, such as a private key.
+    Such a file means that another signer has the private key. Return None if the file's bytes
+    (``data``) contain anything else, such as a private key.
 
     Raises:
         KeyParseError: certpin can't verify signatures of this kind of key.

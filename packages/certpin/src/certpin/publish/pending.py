@@ -21,12 +21,12 @@ class PendingSignature:
 
     Attributes:
         role: the TUF role of the metadata.
-        version: the version of the metadata; 0 if it must not be signed.
+        version: the version of the metadata; 0 if the metadata must not be signed.
         why: the reason why the metadata has to be signed.
         root: the version of the root that lists the keys; 0 if the metadata must not be signed.
         missing: the number of signatures that are missing.
-        keys: the IDs of the keys that may sign.
-        problem: the reason why the metadata must not be signed; empty if it may be signed.
+        keys: the IDs of the keys that are allowed to sign.
+        problem: the reason why the metadata must not be signed; empty if signing is allowed.
     """
 
     role: str
@@ -60,10 +60,13 @@ def pending(plan: SigningPlan) -> tuple[PendingSignature, ...]:
 
 
 def pending_publication(plan: SigningPlan) -> tuple[PendingSignature, ...]:
-    """Return the timestamp if only it is missing for a publication of new root or targets metadata.
+    """Return the timestamp if it is the only missing signature before a publication.
 
-    The new metadata has enough signatures, and clients can't fetch it before the online key has
-    signed a timestamp. ``plan`` must be the result of ``prepare`` with an empty set of keys.
+    The new root or targets metadata has enough signatures. But clients can fetch it only when the
+    online key has signed a new timestamp. If a publication waits for other signatures, or if there
+    is nothing to publish, return an empty tuple.
+
+    ``plan`` must be the result of ``prepare`` with an empty set of keys.
     """
     drafts = [draft for draft in (plan.root, plan.targets) if draft]
     complete = any(is_complete(draft, root) for draft in drafts for root in plan.candidates)

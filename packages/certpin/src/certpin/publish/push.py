@@ -78,13 +78,13 @@ STOLEN = (
 
 @dataclass(frozen=True)
 class Pushed:
-    """An upload of a signed pin set to the storage that clients fetch from, planned or completed.
+    """A planned or completed upload of a signed pin set to the storage that clients fetch from.
 
     Attributes:
         local: the signed pin set in ``publish/site/``.
         uploads: the paths of the files to upload, in order; empty if the storage has all of them.
         damage: the reason why clients with the newest root refuse the pin set that was stored
-            before the push; empty if they accept it.
+            before the push; empty if they accept that pin set.
         stored: the files in the storage from which the push was planned, by path.
         lapsed: when the stored pin set expired, so that clients could not fetch it any more;
             ``None`` if it has not expired, or there is none.
@@ -152,9 +152,9 @@ def prepare(
 def upload(pushed: Pushed, storage: Storage, advance: Callable[[], None] = lambda: None) -> None:
     """Upload the files of a planned push, read them back, and delete old temporary files.
 
-    Before a file is written, it is read again: it must still be the one from which the push was
-    planned. Another push can only come in between this read and the write. If the upload is
-    interrupted, the next push continues it.
+    Before a file is overwritten, the stored file is read again: it must not have changed since the
+    push was planned. So another push goes unnoticed only if it writes between this read and the
+    upload. If the upload is interrupted, the next push continues it.
 
     Args:
         pushed: the planned push, from ``prepare``.
@@ -284,8 +284,10 @@ def _read_expected(storage: Storage, path: str, data: bytes) -> bytes | None:
 def _require_as_planned(pushed: Pushed, storage: Storage, path: str) -> None:
     """Raise ``UpdateError`` if another push has changed the storage since this one was planned.
 
-    The file ``path`` is compared. Before a root or the timestamp is uploaded, the stored timestamp
-    is compared, too, and no later root than the local ones may be stored.
+    Call this before the file ``path`` is uploaded. The stored file must be as it was when the push
+    was planned, or equal to the local file. If the file is a root or the timestamp, two more
+    conditions apply: the same is required of the stored timestamp, and the storage must have no
+    root that is later than the local ones.
     """
     files, paths = pushed.local.files, {path}
     if path == TIMESTAMP or path.endswith(".root.json"):
@@ -358,7 +360,7 @@ class Remote(NamedTuple):
     """The storage's files before a push. Only ``signed`` and ``timestamp_version`` are verified.
 
     Attributes:
-        files: the stored files by path, if they have a path of the local files to push.
+        files: the stored files that have the same paths as local files, by path.
         next_root: the stored root that follows the newest local one; ``None`` if it is missing.
         newest: the stored timestamp, and the snapshot and targets metadata that it leads to;
             ``None`` if one of these is missing or can't be read.
@@ -367,7 +369,7 @@ class Remote(NamedTuple):
         signed: the whole stored pin set; ``None`` if it is missing, or clients refuse it.
         timestamp_version: the version of the stored timestamp; ``None`` unless the online key of
             the newest local root signed it.
-        damage: the reason why clients refuse the stored pin set; otherwise empty.
+        damage: the reason why clients refuse the stored pin set; empty if they accept it.
     """
 
     files: Mapping[str, bytes]
@@ -406,14 +408,14 @@ def plan_uploads(local: Local, remote: Remote, shipped: AnyPinSet | None = None)
 
 
 def find_outrun(local: Local, remote: Remote) -> str:
-    """Describe stored metadata that only replaced keys have signed, and that isn't older than ours.
+    """Describe stored metadata that isn't older than ours, but is signed only by replaced keys.
 
-    Ours are the files in ``publish/site/``. The newest root has replaced the keys, so the stored
-    metadata may be an attacker's.
+    Ours is the metadata in ``publish/site/``. The newest root there has replaced the keys, so an
+    attacker may have signed the stored metadata.
 
     Returns:
-        A clause with the version of the pin set, or with role and version of the metadata; empty if
-        the storage has no such metadata.
+        A clause about the first such metadata. It contains the version of the pin set, or the TUF
+        role and the version of the metadata. Empty if the storage has no such metadata.
     """
     if remote.signed is None or remote.newest is None:
         return ""
@@ -431,16 +433,21 @@ def find_outrun(local: Local, remote: Remote) -> str:
 
 
 def _is_recovery(local: Local, remote: Remote) -> bool:
-    """Return True if the newest root has replaced the targets keys that signed the stored set."""
+    """Return True if the newest local root has replaced the targets keys of the stored pin set.
+
+    The local pin set may then have a lower version than the stored one (recovery from a stolen
+    key).
+    """
     return mark_recovery(local.signed, remote.signed, local.chain[-1]).recovers
 
 
 def _only_timestamp_first(local: Local, remote: Remote) -> bool:
     """Return True if the timestamp must be uploaded before the new root, not after it.
 
-    This order is needed if the new root has other targets keys: clients with the new root refuse
-    the stored pin set, but clients with the previous root accept the local one, because the
-    previous keys have signed it too.
+    That is so if the new root has other targets keys. If the new root came first, clients would
+    load it, and then refuse the pin set that is still stored. If the timestamp comes first, no
+    client refuses anything: clients with the previous root accept the local pin set, because the
+    previous keys have signed it, too.
     """
     known = [root for root in local.chain if root_path(root.version) in remote.files]
     new = local.chain[len(known) :]
@@ -451,7 +458,7 @@ def _only_timestamp_first(local: Local, remote: Remote) -> bool:
 
 
 def _fits(root: Root, verified: VerifiedMetadata) -> bool:
-    """Return True if this root accepts a pin set: enough of its keys have signed the metadata."""
+    """Return True if enough keys of this root have signed a pin set, so that clients accept it."""
     try:
         verify_metadata(root, verified.signed, verified.name, LIMITS)
     except RepositoryError:
@@ -496,9 +503,9 @@ def _require_same_pin_set(local: Local, remote: Remote) -> None:
 def _require_numbers_free(local: Local, remote: Remote) -> None:
     """Raise ``UpdateError`` if the storage has other bytes under a version number of a local file.
 
-    Local files are those in ``publish/site/``. Targets and snapshot metadata are compared. A file
-    in the storage without a valid signature matters only if it has the path of a local file. This
-    is condition 3 of this module.
+    Local files are those in ``publish/site/``. Targets and snapshot metadata are compared. A stored
+    file without a valid signature is ignored, unless it has the same path as a local file. This is
+    condition 3 of this module.
     """
     for path, ours in local.newest.numbered.items():
         _require_same(path, ours, remote.files.get(path))
@@ -511,10 +518,10 @@ def _require_numbers_free(local: Local, remote: Remote) -> None:
 def _require_not_newer(local: Local, remote: Remote) -> None:
     """Raise ``UpdateError`` if the pin set in the storage is newer than the one to push.
 
-    The version of stored metadata is compared only if the keys of the newest local root have signed
-    that metadata. The version of the targets is also compared if those keys have signed the
-    snapshot that names the targets, because clients compare with that version (TUF 1.0.31, 5.5.5).
-    This is condition 4 of this module.
+    The versions of timestamp, snapshot and targets metadata are compared with the local ones.
+    Metadata counts only if the keys of the newest local root have signed it. But targets metadata
+    also counts if these keys have signed the snapshot that names it, because clients remember the
+    version in the snapshot (TUF 1.0.31, 5.5.5). This is condition 4 of this module.
     """
     ours, theirs, root = local.newest, remote.newest, local.chain[-1]
     if remote.timestamp_version is not None:
@@ -532,11 +539,11 @@ def _require_not_newer(local: Local, remote: Remote) -> None:
 
 
 def _require_followed(local: Local, remote: Remote, shipped: AnyPinSet | None) -> None:
-    """Raise ``UpdateError`` unless clients may go from the pin set in the storage to the local one.
+    """Raise ``UpdateError`` unless clients with the stored pin set would accept the local one.
 
-    If the newest root has replaced the targets keys that signed the stored pin set, clients may go
-    to any version that isn't lower than that of ``shipped``, the newest pin set in an app. This is
-    a part of condition 4 of this module.
+    If the newest root has replaced the targets keys that signed the stored pin set, clients ignore
+    the version of that pin set. The local version then must not be lower than that of ``shipped``,
+    the newest pin set in an app. This is a part of condition 4 of this module.
     """
     stored = remote.signed.pins if remote.signed else None
     known = shipped if _is_recovery(local, remote) else stored

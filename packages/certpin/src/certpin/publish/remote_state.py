@@ -85,8 +85,8 @@ def read_roots(read: Read, limits: Limits) -> list[bytes]:
     """Return the bytes of all root metadata files, from version 1 to the first missing version.
 
     Args:
-        read: a function that returns a file's bytes, or None if it is missing, given its path and
-            its maximum size in bytes.
+        read: a function that takes the path of a file and its maximum size in bytes. It returns the
+            bytes of the file, or None if the file is missing.
         limits: the maximum sizes, and the number of roots that a client follows in one check.
 
     Raises:
@@ -123,8 +123,8 @@ def read_newest(read: Read, limits: Limits) -> NewestMetadata | None:
     Not checked: the signatures.
 
     Args:
-        read: a function that returns a file's bytes, or None if it is missing, given its path and
-            its maximum size in bytes.
+        read: a function that takes the path of a file and its maximum size in bytes. It returns the
+            bytes of the file, or None if the file is missing.
         limits: the maximum sizes of the files.
 
     Raises:
@@ -149,8 +149,8 @@ def verify_newest(
     """Verify metadata with the roots, read and verify its target files, and return the pin set.
 
     Args:
-        read: a function that returns a file's bytes, or None if it is missing, given its path and
-            its maximum size in bytes.
+        read: a function that takes the path of a file and its maximum size in bytes. It returns the
+            bytes of the file, or None if the file is missing.
         chain: the verified roots, in ascending order of versions.
         newest: the metadata, from ``read_newest``.
         name: the name that the pin set must have.
@@ -200,8 +200,8 @@ def _promise(
 ) -> VerifiedMetadata:
     """Verify the newest metadata of a pin set, and return it.
 
-    The roots are tried from the newest one on, and the first that accepts the signatures is used.
-    An older root is needed if the newest one has new keys that have not signed the metadata yet.
+    The roots are tried one after the other, the newest first, until one accepts the signatures. An
+    older root is needed if the newest one has new keys that have not signed the metadata yet.
 
     Args:
         chain: the verified roots, in ascending order of versions.

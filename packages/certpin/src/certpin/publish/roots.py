@@ -203,10 +203,11 @@ def _wrong(
 
 
 def _is_ours(root: Root, name: str) -> bool:
-    """Return True if certpin would write the same bytes for this root's keys, thresholds and dates.
+    """Return True if a root has exactly the bytes that certpin would write for the same content.
 
-    Comparing parsed values is not enough: Python treats true and 1 as equal, but clients in other
-    languages don't. A client that can't read a root can't follow any later one either.
+    The content is keys, thresholds and dates, and the pin set's name ``name``. It is not enough to
+    compare parsed values: Python treats true and 1 as equal, but clients in other languages don't.
+    A client that can't read a root can't follow any later root either.
     """
     new = Root(int(root.version), root.spec_version, root.expires, consistent_snapshot=True)
     new.unrecognized_fields[PIN_SET_FIELD] = name
@@ -249,7 +250,7 @@ def _wrong_roles(root: Root) -> Iterator[tuple[str, str]]:
 def same_bytes(one: Signed, other: Signed) -> bool:
     """Return True if the signed bytes of two metadata are equal (canonical JSON, TUF 1.0.31, 4.2).
 
-    ``==`` is not enough: Python treats true and 1 as equal, other languages don't.
+    The operator ``==`` is not enough: Python treats true and 1 as equal, but other languages don't.
     """
     serializer = CanonicalJSONSerializer()
     try:

@@ -58,8 +58,9 @@ class SigningResult:
             written.
         drafts: the drafts with the signatures so far, by TUF role. They are written before
             ``site``.
-        moved: the versions of root and targets metadata that are new in ``site``, by role.
-        gone: the roles with drafts to delete at the end.
+        moved: by TUF role, the versions of the root and targets metadata that this signing adds to
+            ``publish/site/``.
+        gone: the TUF roles with drafts that have to be deleted at the end.
         new_signatures: the metadata that was signed.
     """
 
@@ -146,10 +147,10 @@ def _sign(draft: Metadata[Any], keyring: Keyring, plan: SigningPlan, done: Signi
 def _choose(plan: SigningPlan, keyring: Keyring, done: SigningResult) -> _Choice | None:
     """Choose the root and targets with enough signatures that ``publish/site/`` will have next.
 
-    The current root and the current targets can stay, too. Return None if no choice has enough
-    signatures, or if the online key is missing. New targets are preferred, because new pins matter
-    more than a new root. A first root needs no other metadata: its file is added to the result
-    ``done`` directly.
+    Each of the two is the new one or the current one. If new root and new targets can't be used
+    together, new targets are preferred, because new pins matter more than a new root. A first root
+    needs no other metadata: its file is added to the result ``done`` directly. Return None if no
+    choice has enough signatures, or if the online key is missing.
     """
     root, state = plan.root, plan.policy.state
     if root is not None and state.root is None:
@@ -233,10 +234,10 @@ def _move(
 def _require_clock(policy: SigningPolicy, renew: frozenset[str]) -> None:
     """Raise ``ConfigError`` if the current timestamp or snapshot expires later than a new one.
 
-    There are two possible causes. If this machine's clock is behind, new metadata expires too
-    early. If the clock was ahead at the last signature, an attacker could present the current
-    metadata as new for too long. This function can't decide between the two, so the user has to
-    renew the role explicitly (``renew``).
+    There are two possible causes: this machine's clock is behind now, so that new metadata would
+    expire too early; or the clock was ahead at the last signature, so that an attacker could
+    present the current metadata as new for too long. This function can't distinguish them. The user
+    has to check the clock, and in the second case to renew the role explicitly (``renew``).
     """
     for role in ("timestamp", "snapshot"):
         known = getattr(policy.state, role)

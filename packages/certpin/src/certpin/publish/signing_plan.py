@@ -49,12 +49,13 @@ class SigningPolicy:
         state: the verified contents of the folder ``publish/``.
         settings: the settings in ``publish.toml``.
         now: the current time in whole seconds, as in metadata.
-        offer: the pin set of the pin file, with its files; or the error if it can't be signed.
+        offer: the pin set in the pin file, with the files that it names; or the error if this pin
+            set can't be signed.
         published: by version, the pin sets that the rotation journal records as released for
             signing.
         latest: the newest version in ``published``; ``None`` if it is empty.
-        held: the lowest version in the journal that a client may hold under the newest root; it can
-            be one in the binary of an app. ``None`` if there is none.
+        held: the lowest version in the journal that a client with the newest root may hold, also in
+            the binary of an app; ``None`` if there is none.
     """
 
     state: FolderState
@@ -67,10 +68,11 @@ class SigningPolicy:
 
     @property
     def lowest(self) -> int | None:
-        """The lowest version that a client may hold under the newest root; None without one.
+        """The lowest version that a client with the newest root may hold; None if there is none.
 
-        It is the lower one of ``held`` and of the signed version in ``publish/site``. If only an
-        older root accepts that signed version, no client holds any version under the newest root.
+        It is the lower one of two versions: ``held``, and the signed version in ``publish/site``.
+        The result is None if only an older root accepts that signed version, because then no client
+        has a version together with the newest root.
         """
         current = self.state.current
         if current is not None and current.superseded:
@@ -108,13 +110,13 @@ class SigningPlan:
         root: the draft of the next root; ``None`` if none is needed.
         targets: the draft of the next targets metadata; ``None`` if none is needed.
         content: the pin set and the files that the targets metadata must list.
-        next_alone: True if the targets may go to ``publish/site/`` only together with the next
-            root: they are signed again only for the keys of that root, or their version is so high
-            that clients refuse it without a new root.
+        next_alone: True if the targets must go to ``publish/site/`` only together with the next
+            root. There are two reasons: they are signed again only because that root has other
+            keys, or their version is so high that clients refuse it without a new root.
         reasons: by TUF role, the reason why its metadata has to be signed.
         problems: by TUF role, the reason why its metadata must not be signed.
-        replaced: the IDs of the given keys that sign nothing any more, because the newest root has
-            replaced them.
+        replaced: the IDs of those keys that the user gave, but that sign nothing any more, because
+            the newest root has replaced them.
     """
 
     policy: SigningPolicy
@@ -147,7 +149,8 @@ def prepare(
 
     Args:
         policy: the data that decide which metadata has to be signed.
-        keys: the IDs of the keys that are available for signing; empty to only report the state.
+        keys: the IDs of the keys that are available for signing; empty to report only which
+            signatures are missing.
         renew: the TUF roles to sign again although their metadata has not expired.
         places: the files or URIs of keys by key ID, as the user named them, for errors.
 
@@ -178,9 +181,9 @@ def _root(
 ) -> Metadata[Root] | None:
     """Return the draft of the next root: the existing one, or a new one that ``keys`` must sign.
 
-    Return None if no new root is needed, or if its draft must not be signed. Adds to ``reasons``
-    and ``problems``. Raises ``ConfigError`` if these keys would sign a draft that must not be
-    signed.
+    Return None if no new root is needed, or if its draft must not be signed. The reason why a root
+    has to be signed is added to ``reasons``, and the reason why it must not be signed to
+    ``problems``. Raises ``ConfigError`` if ``keys`` would sign a draft that must not be signed.
     """
     try:
         draft = drafted_root(policy.state)
@@ -255,9 +258,13 @@ def with_version(
 ) -> SigningPolicy:
     """Return a copy of the policy in which one more version of the pin set is released for signing.
 
-    Used after the rotation journal (the file that lists published pin sets) has recorded this
-    version. ``pins`` is the pin set of the version. ``offer`` is the same pin set with its files,
-    or the error if the pin set can't be signed.
+    Call it after the rotation journal (the file that lists published pin sets) has recorded this
+    version.
+
+    Args:
+        policy: the policy to copy.
+        pins: the pin set of the version.
+        offer: the same pin set with its files; or the error if it can't be signed.
     """
     published = {**policy.published, pins.version: pins}
     return replace(policy, published=published, latest=max(published), offer=offer)
@@ -266,10 +273,11 @@ def with_version(
 def _require_known(
     plan: SigningPlan, keys: frozenset[str], places: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """Raise ``ConfigError`` for a key that signs nothing; return the keys that were replaced.
+    """Raise ``ConfigError`` for a given key that signs nothing; return the replaced keys.
 
-    A key that the newest root has replaced is accepted if it is given together with a current key.
-    So if signing was interrupted after the new root was written, the same command can complete it.
+    A replaced key is one that the previous root lists, and the newest root doesn't. It is accepted
+    if a current key is given, too. So if signing was interrupted after the new root was written,
+    the user can run the same command again.
 
     Args:
         plan: the drafts to sign.
@@ -326,7 +334,8 @@ def targets_of(
 ) -> tuple[Content | None, Metadata[Targets] | None]:
     """Decide if the targets metadata has to be signed, and draft it if these keys may sign it.
 
-    Adds to ``plan.reasons`` and ``plan.problems``.
+    The reason why the metadata has to be signed is added to ``plan.reasons``, and the reason why it
+    must not be signed to ``plan.problems``.
 
     Args:
         plan: the plan so far, with the draft of the next root.
@@ -370,9 +379,10 @@ def targets_of(
 def _wanted(plan: SigningPlan) -> Content | None:
     """Return the pin set that must be signed: the newest version that was released for signing.
 
-    The rotation journal, a file beside the pin file, lists these versions. The pin set is read from
-    the pin file if that version is newer than the signed pin set in ``publish/site/``. Return None
-    if no version was released.
+    The rotation journal, a file beside the pin file, lists the released versions. If the newest one
+    is higher than the version of the signed pin set in ``publish/site/``, its pin set is that of
+    the pin file. Otherwise the signed pin set is returned, so that its signatures can be renewed.
+    Return None if no version was released.
 
     Raises:
         ConfigError: the pin set differs from the one that was released under this version, its
@@ -414,8 +424,12 @@ def _require_same_name(content: Content, current: SignedSet | None) -> None:
 def _is_jump(plan: SigningPlan, content: Content | None) -> bool:
     """Return True if the version is so high that some clients take it only with a new root.
 
-    The result is False for a version that is signed already: it can be signed again, because its
-    clients have to get new signatures. ``content`` is the pin set to sign; None for no pin set.
+    If the version is already signed, the result is False: renewing its signatures is always
+    allowed, because clients with this version need them.
+
+    Args:
+        plan: the plan, with the lowest version that clients may hold.
+        content: the pin set to sign; None for no pin set, with the result False.
     """
     current = plan.policy.state.current
     if content is None or (current and content.pins.version <= current.pins.version):
@@ -426,9 +440,9 @@ def _is_jump(plan: SigningPlan, content: Content | None) -> bool:
 def _require_step(plan: SigningPlan, content: Content) -> None:
     """Raise ``ConfigError`` if some clients would refuse the version of ``content`` as too high.
 
-    A version that is signed together with a new root is not too high. Call this function for each
-    signer, and before the journal records the version: the journal is append-only, so that a
-    recorded number can't be corrected.
+    If a new root is signed, too, no version is too high. Call this function for each signer. Also
+    call it before the journal records the version: the journal is append-only, so that a recorded
+    version can't be corrected.
     """
     known, current = plan.policy.lowest, plan.policy.state.current
     with_root = plan.root is not None and plan.policy.state.root is not None

@@ -58,9 +58,9 @@ class FolderState:
         name: the name of the pin set that the files belong to.
         root_files: the bytes of all roots in ascending order of versions.
         roots: all parsed roots in the same order.
-        current: the signed pin set in ``site/``; ``None`` if there is none. Its ``superseded`` is
-            True if the newest root does not accept it, because signing was interrupted after that
-            root was written.
+        current: the signed pin set in ``site/``; ``None`` if there is none. Its field
+            ``superseded`` is True if the newest root does not accept this pin set, because signing
+            was interrupted after that root was written.
         taken: the file names in ``site/metadata``; their version numbers must not be used again.
         drafts: the readable drafts by TUF role.
         unreadable: the error for each draft that can't be read, by TUF role.
@@ -98,8 +98,8 @@ class FolderState:
     def interrupted(self) -> bool:
         """True if signing was probably interrupted after it wrote a new root to ``site/``.
 
-        The draft of this root still exists then, because signing deletes drafts at its end. The new
-        root has no new timestamp yet.
+        The evidence is that the draft of this root still exists: signing deletes drafts at its end.
+        The new root then has no new timestamp yet.
         """
         draft = self.drafts.get("root")
         return draft is not None and draft.signed.version <= (self.root.version if self.root else 0)
@@ -239,7 +239,7 @@ def _current(roots: tuple[Root, ...], found: FolderContents, name: str) -> Signe
 def _draft(
     role: str, data: bytes | PinFileError, signatures: Mapping[str, bytes], folder: Path
 ) -> Metadata[Any]:
-    """Parse a draft, and add the signatures from its files.
+    """Parse a draft, and add the signatures that are stored in separate files.
 
     Signature files that can't be read are ignored. Not checked: whether the signatures are valid.
 

@@ -83,7 +83,7 @@ class Storage(Protocol):
         """Write a file, replacing an existing one."""
 
     def sweep(self) -> None:
-        """Delete the temporary files of pushes that were killed at least an hour ago."""
+        """Delete the temporary files of killed pushes that are at least an hour old."""
 
     def held(self) -> AbstractContextManager[None]:
         """Keep other pushes out during a ``with`` block, if the storage has a way to do that.
@@ -214,9 +214,9 @@ def reached(where: str, what: str) -> Iterator[None]:
 
 
 def _make_public(folder: Path) -> None:
-    """Create a folder that a web server can read, whatever the umask: pins are public.
+    """Create a folder that a web server can read, whatever the umask is.
 
-    An existing folder keeps its permissions.
+    Everyone gets read access, because pins are public. An existing folder keeps its permissions.
     """
     with suppress(FileExistsError):
         folder.mkdir()
@@ -416,9 +416,9 @@ def refuse_secrets(options: Any, key: str = "storage") -> None:
 def refuse_unknown(scheme: str, kind: type, options: Iterable[str]) -> None:
     """Raise ``ConfigError`` for a storage option that fsspec's class doesn't declare.
 
-    If the constructor has a ``**`` parameter with another name than ``kwargs`` or
-    ``storage_options``, nothing is refused: the class passes all options to another library, which
-    checks them.
+    There is one exception. If the constructor of the class has a ``**`` parameter with another name
+    than ``kwargs`` or ``storage_options``, nothing is refused here: the class then passes all
+    options to another library, which checks them.
 
     Args:
         scheme: the scheme of the URL, such as ``s3``.

@@ -90,15 +90,15 @@ class RootData:
         return (each for each in self.announcements if each.published <= today)
 
     def facts(self, pin: Pin, today: date) -> tuple[RootFact, ...]:
-        """Return the facts that were public on a day about the root with this pin.
+        """Return the facts about a root that were already public on a certain day.
 
         Args:
-            pin: the pin of a key, or of a whole certificate.
-            today: the day. Facts that were published later are ignored.
+            pin: the pin of the root's key, or of a whole certificate.
+            today: the day. Facts that were published later are left out.
 
         Returns:
             The facts, past and future, the earliest first. Empty if the root is unknown; an unknown
-            root may be removed or distrusted too.
+            root may be removed or distrusted, too.
         """
         root = self.root_of(pin)
         if root is None:
@@ -114,14 +114,14 @@ class RootData:
         return tuple(sorted(found, key=lambda each: (each.day, each.kind)))
 
     def open_facts(self, pin: Pin, today: date) -> tuple[RootFact, ...]:
-        """Return the facts that still matter: at most one past fact, then the future ones.
+        """Return the facts about a root that still matter: one past fact at most, and future ones.
 
-        The past fact is the main problem: a removal from the root store, or else a distrust or a
-        scheduled removal that has passed, or else the expiry. After a removal, future facts are
-        left out, because they no longer matter.
+        If there are several past facts, a removal from the root store comes first, then a distrust
+        or a scheduled removal, and last an expiry. If the root was removed, only the removal is
+        returned, because future facts no longer matter.
 
         Args:
-            pin: the pin of a key, or of a whole certificate.
+            pin: the pin of the root's key, or of a whole certificate.
             today: the day. Facts that were published later are ignored.
         """
         facts = self.facts(pin, today)

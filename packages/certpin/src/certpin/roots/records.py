@@ -68,8 +68,8 @@ class PublicRoot:
     def removed_on(self, today: date) -> date | None:
         """Return the day from which certifi no longer had the root's key.
 
-        Return None if certifi had the key on the day ``today`` (also if it was removed earlier and
-        came back), or did not have it yet.
+        Return None if certifi had the key on the day ``today``, even if the key was removed before
+        that and added again. Also return None if certifi did not have the key yet.
         """
         begun = [period for period in self.periods if period[0] <= today]
         end = begun[-1][1] if begun else None
@@ -81,8 +81,8 @@ class Announcement:
     """An announced change of an authority, a certificate provider or a root program.
 
     ``keys`` and ``hosts`` are the keys and hosts that the change concerns; if both are empty, it
-    concerns every public certificate. ``day`` is the day of the change, ``published`` a day on
-    which the announcement was public already, and ``text`` a clause that describes the change.
+    concerns every public certificate. ``day`` is the day of the change. ``published`` is a day on
+    which the announcement was already public. ``text`` is a clause that describes the change.
     """
 
     id: str

@@ -48,21 +48,29 @@ class Arrivals:
     """A curve: the share of a group of clients that has a version, by the time since it came out.
 
     Attributes:
-        points: pairs of seconds and a share, in units of 1/``WHOLE``. Both rise. Between two points
-            the share is linear. It is 0 before the first point, and constant after the last one.
+        points: pairs of a time in seconds and a share in units of 1/``WHOLE``, both ascending.
+            Between two points, the share rises linearly. Before the first point, the share is 0;
+            after the last one, it keeps its last value.
     """
 
     points: tuple[tuple[int, int], ...]
 
     def counts(self, clients: int) -> list[tuple[int, int]]:
-        """Return the points of the curve as pairs: seconds, and number of clients with the version.
+        """Return the curve with numbers of clients instead of shares.
 
-        ``clients`` is the number of all clients.
+        ``clients`` is the number of all clients in the group.
+
+        Returns:
+            Pairs of a time in seconds, and the number of clients that have the version at that
+            time.
         """
         return [(at, clients * share // WHOLE) for at, share in self.points]
 
     def reached(self, clients: int, seconds: int) -> int:
-        """Return the number of ``clients`` that have the version ``seconds`` after it came out."""
+        """Return how many clients have the version ``seconds`` after it came out.
+
+        ``clients`` is the number of all clients in the group.
+        """
         after = bisect_right(self.points, seconds, key=itemgetter(0))
         if after == 0:
             return 0
@@ -84,13 +92,14 @@ def app_arrivals(release: AppRelease) -> Arrivals:
 
 
 def usual_curve(timing: AdoptionDelays) -> OpeningCurve:
-    """Return the default for how often users open the app.
+    """Return how often users open the app, if the user of certpin gives no such curve.
 
-    ``timing.opened`` is the longest time between two openings. 50 % of the users open the app at
-    least every thirtieth of it (each day, if it is 30 days), and 90 % at least every quarter of it.
+    ``timing.opened`` is the longest time between two openings. Half of the users open the app at
+    least once in a thirtieth of that time (each day, if it is 30 days), and 90 % at least once in a
+    quarter of that time.
 
     Returns:
-        Pairs of a share of users, and the longest time between two openings among that share.
+        Pairs of a share of users, and the longest time between two openings for this share.
     """
     longest = timing.opened
     return (
@@ -106,14 +115,14 @@ def fetch_arrivals(
 ) -> Arrivals:
     """Return the share of clients that have fetched a version, by the time since it came out.
 
-    Stragglers get the version only after T_adopt (the sum of the delays). All other clients have it
-    by then. The distribution is computed at ``_CELLS`` points, with an error of less than 0.1 % of
-    the clients.
+    Stragglers are the slowest clients: they get the version only after T_adopt (the sum of the
+    delays). All other clients have the version by then. The curve is computed at ``_CELLS`` points,
+    with an error of less than 0.1 % of the clients.
 
     Args:
         timing: the delays of the clients.
         curve: how often users open the app; empty for ``usual_curve``.
-        stragglers: the share of clients with waits as long as the delays allow.
+        stragglers: the share of stragglers among the clients, from 0 to 1.
     """
     adopt = timing.adopt // SECOND
     if adopt < 1:
@@ -136,9 +145,9 @@ def fetch_arrivals(
 def _opened_by(curve: OpeningCurve, seconds: float) -> float:
     """Return the share of users who have opened the app within ``seconds``.
 
-    Each user opens the app at a fixed interval, and the first wait is a random part of this
-    interval. ``curve`` gives the longest interval for some shares of users; between these shares,
-    the interval rises linearly.
+    It is assumed that each user opens the app at a fixed interval. The time until the first opening
+    is then a random part of this interval. ``curve`` has the longest interval for some shares of
+    users; between these shares, the interval rises linearly.
     """
     total, low_share, low = 0.0, 0.0, 0.0
     for share, gap in curve:
@@ -157,16 +166,16 @@ def _opened_by(curve: OpeningCurve, seconds: float) -> float:
 
 
 def _with_wait(values: Sequence[float], cells: float) -> list[float]:
-    """Return the distribution of an event's time after a random wait is added to that time.
+    """Return when an event and a random wait after it are over, as a share of clients by time.
 
     Time is divided into cells, which are periods of equal length.
 
     Args:
-        values: the share of clients with the event by the end of each cell.
+        values: the share of clients for which the event has happened by the end of each cell.
         cells: the longest wait, in cells. The wait is uniformly distributed from 0 to this length.
 
     Returns:
-        The share of clients with the event and the wait behind them, by the end of each cell.
+        For the end of each cell, the share of clients for which the event and the wait are over.
     """
     sums = [0.0]
     for low, high in pairwise(values):
@@ -187,8 +196,8 @@ def check_openings(curve: OpeningCurve, timing: AdoptionDelays) -> None:
     """Raise an error if the curve of how often users open the app is invalid.
 
     Raises:
-        InputError: the curve doesn't rise, doesn't end with all clients, or has a gap between two
-            openings that is longer than ``timing.opened``.
+        InputError: the shares or the intervals between openings don't rise, the last share is not
+            100 %, or an interval is longer than ``timing.opened``.
     """
     if not curve:
         return

@@ -46,12 +46,14 @@ class PublishDeadline:
 
     Attributes:
         host: the host pattern of the policy.
-        what: ``pins``, or ``anchors`` for all certificates of the file that ``trust`` names.
+        what: the thing that expires: ``pins``, or ``anchors`` (all certificates in the file that
+            ``trust`` names).
         version: the number of the version with pins or anchors that expire.
-        expires: the time at which they expire. Clients with that version then refuse every server.
-        publish_before: the last time at which a new version still reaches every client in time.
-            ``None`` if only the next release of an app replaces the version: certpin can't know
-            when users install that release.
+        expires: the time at which the pins or anchors expire. Clients with that version then refuse
+            every server.
+        publish_before: the last time at which a version can be published so that it reaches every
+            client before ``expires``. ``None`` if only the next release of an app replaces the
+            version: certpin can't know when users install that release.
         way: ``fetch`` if the clients fetch the next version, or ``app`` if only a release of the
             app brings it.
         clients: the number of clients that hold the version now; ``None`` if unknown.
@@ -66,10 +68,11 @@ class PublishDeadline:
     clients: int | None
 
     def is_late(self, now: datetime) -> bool:
-        """Return True if some client may not get a version that is published at ``now`` in time.
+        """Return True if a version that is published at ``now`` may be too late for some client.
 
-        In time means before the client's pins or trust anchors expire. If only a release of the app
-        replaces the version, no such time is known, and it is late when they have expired.
+        Too late means that the client's pins or trust anchors expire before the client has the
+        version. If only a release of the app replaces the version, no such time is known, and it is
+        late when they have expired.
         """
         return now > (self.publish_before or self.expires)
 
@@ -113,14 +116,16 @@ class PublishDeadline:
 
 @dataclass(frozen=True)
 class ExposureStage:
-    """A period in which clients with certain versions accept a key.
+    """A period in which clients accept a key that an attacker may have.
+
+    At the end of the period, the clients with the versions in ``versions`` have other versions.
+    Clients that accept the key longer are in a later period.
 
     Attributes:
         until: the end of the period; ``None`` if unknown.
-        versions: the numbers of the versions with clients that accept the key until the end of this
-            period, but not longer.
-        clients: the number of clients that accept the key at the beginning of the period; ``None``
-            if unknown.
+        versions: the numbers of the versions that the last client leaves at ``until``.
+        clients: the number of clients that accept the key at the beginning of the period, with any
+            version; ``None`` if unknown.
     """
 
     until: datetime | None
@@ -188,10 +193,10 @@ def publish_deadlines(situation: Situation) -> tuple[PublishDeadline, ...]:
     - for its trust anchors, if the last anchor expires within about a year. From then on clients
       can verify no chain, whatever the mode of their policy.
 
-    If no client holds the version at the expiry, there is no deadline for it.
+    There is no such deadline if no client will hold the version any more at the time of the expiry.
 
-    A deadline is T_adopt, the sum of the clients' delays, before the expiry. If the pin set is
-    signed, this is the deadline for the push (the upload), not for signing.
+    The deadline is the time of the expiry minus T_adopt, the sum of the clients' delays. If the pin
+    set is signed, the push (the upload) has to be done by then, not only the signing.
     """
     found = list(_deadlines(situation))
     return tuple(
@@ -284,10 +289,11 @@ def _deadlines(situation: Situation) -> Iterator[PublishDeadline]:
 
 
 def _expiries(situation: Situation, version: Version) -> Iterator[tuple[Expiring, datetime]]:
-    """Yield the times from which clients with a version refuse every server, each with its cause.
+    """Yield each time from which clients with a version refuse every server, and its cause.
 
-    The cause is ``pins`` for the expiry of the pins, if clients refuse servers then, and
-    ``anchors`` for that of the trust anchors, if it is near.
+    The cause is ``pins`` if pins expire in a policy that then refuses servers. The cause is
+    ``anchors`` if the last trust anchor of a policy expires; such a time is yielded only if it is
+    at most about a year ahead.
     """
     policies = [policy for policy in situation.policies_of(version) if policy]
     if ends := list(filter(None, (policy.refuses_from for policy in policies))):
@@ -305,9 +311,10 @@ def _anchors_end(policy: HostPolicy) -> datetime | None:
 
 
 def _with_next(situation: Situation, at: datetime) -> Situation:
-    """Return a copy of the facts about a host with the next version, fetched from ``at`` on.
+    """Return a copy of the facts about a host in which clients can fetch the next version.
 
-    The next version is the current pin file, which has not been published yet.
+    The next version is the current pin file, which has not been published yet. In the copy, clients
+    can fetch it from the time ``at`` on.
     """
     number = situation.deployed.next_number(situation.pins)
     following = situation.deployed.with_version(replace(situation.pins, version=number), at)

@@ -66,24 +66,26 @@ class EmergencyStep:
     """One step of the path out of an emergency after a key was stolen or lost.
 
     Attributes:
-        act: the command of the step, such as ``switch`` or ``publish``. ``gone`` comes first, for a
-            server that the pin file doesn't list any more: the gate refuses every other step until
-            the user lists it, or records that it is switched off.
-        pin: the pin of the step's key; ``NEXT_BACKUP`` for a new key that servers switch to, and
-            ``None`` for a new backup or a ``publish``.
-        not_before: the earliest time at which the step locks no client out; ``None`` if it may be
-            taken at once.
+        act: the command of the step, such as ``switch`` or ``publish``. The command ``gone`` is for
+            a server that the pin file no longer lists. It is the first step, because the gate
+            refuses all other steps until the user lists the server again or records that it is
+            switched off.
+        pin: the pin of the step's key. ``NEXT_BACKUP`` is for a key that doesn't exist yet and that
+            servers switch to. ``None`` if the step makes a new backup, or is not about a key, such
+            as ``publish``.
+        not_before: the earliest time at which the step locks no client out; ``None`` if the step is
+            safe at once.
         after_install: True if the step must wait until every server presents the new key.
-        forced: True if the step locks clients out, and needs ``--force``.
-        chain: True if ``switch`` needs the file of the chain, to check that it has no stolen key,
-            or that all clients trust it.
-        anchors: for ``request``, the names of the trust anchors that all versions trust: one of
-            them has to be above the new certificate. Empty if the versions trust the same anchors,
-            or have none in common.
-        issuers: for ``request``, the names of the authorities that have to issue the certificate,
-            if the versions have no anchor in common but all verify these authorities by the
-            certificates that servers send now; otherwise empty.
-        server: for ``gone``, the name of the server, as the journal has it.
+        forced: True if the step locks clients out, and so needs ``--force``.
+        chain: True if the user has to give ``switch`` the file of the new chain: certpin then
+            checks that it has no stolen key, or that all clients trust it.
+        anchors: for ``request``, the names of the trust anchors that all versions have in common.
+            The new certificate must be below one of them. Empty if the versions trust exactly the
+            same anchors, or have none in common.
+        issuers: for ``request`` if the versions have no anchor in common: the names of the
+            authorities that must issue the certificate. All versions verify these authorities by
+            certificates that servers send now. Otherwise empty.
+        server: for ``gone``, the server's name in the journal.
     """
 
     act: EmergencyAct
@@ -108,13 +110,14 @@ class EmergencyPath:
         in_use: True if servers present the key, or may present it because not all of them answered.
         serving: the servers that presented the key.
         authority: True if it is the key of an authority in the chain of a server.
-        others: other keys that were stolen or lost, and that servers present or may present.
-        lockout: why clients are locked out already, before any step; ``None`` if they are not.
+        others: the pins of other stolen or lost keys that servers present or may present.
+        lockout: the violated rule if clients are locked out already, before any step; ``None`` if
+            none are.
         exposure: the clients that accept the stolen key, and until when if the steps are taken
             without delay; ``None`` for a lost key, which no attacker has.
         steps: the shortest path, in order; empty if nothing is left to do.
-        harm: the reason why even this path locks clients out, and their number; ``None`` if it
-            locks no client out.
+        harm: the violated rule, with the number of clients that even this path locks out; ``None``
+            if the path locks no client out.
         spare_from: the time from which every client accepts the new backup, if the steps are taken
             without delay; ``None`` if no new backup is needed, or if the time is unknown.
     """
@@ -139,7 +142,10 @@ class EmergencyPath:
 
     @property
     def kind(self) -> tuple[object, ...]:
-        """The facts and steps without the host: equal for two hosts that can share one text."""
+        """The facts and steps of the path, without the host's name.
+
+        Hosts with equal values share one printed text.
+        """
         stages = self.exposure.stages if self.exposure else ()
         problem = "" if self.harm is None else self.harm.problem
         facts = self.in_use, bool(self.serving), self.authority, self.others, self.lockout
@@ -213,7 +219,8 @@ def _is_in_use(situation: Situation, pin: Pin, *, unseen: bool, known: bool = Fa
         pin: the pin of the key.
         unseen: True if a server of the host was not contacted, did not answer, or presented a chain
             that does not verify.
-        known: True to ignore such servers for a key that has no entry in the pin file.
+        known: if True, a key without an entry in the pin file counts as used only if a server
+            presents it; the servers of ``unseen`` are then ignored.
     """
     if situation.serving(pin):
         return True
@@ -228,10 +235,10 @@ def _is_authority(situation: Situation, pin: Pin) -> bool:
 
 
 def _is_done(situation: Situation, pin: Pin) -> bool:
-    """Return True if servers need no switch to a key.
+    """Return True if servers use a key already, so that no switch to it is needed.
 
-    That is so if the pin file has the key's pin as ACTIVE, every probed server presents the key,
-    and no chain of a server has a stolen key.
+    The result is True if the pin file has the key's pin as ACTIVE, every probed server presents the
+    key, and no chain of a server has a stolen key.
     """
     entry = situation.entry(pin)
     is_active = entry is not None and entry.state == "active"
@@ -246,9 +253,12 @@ def _serves_stolen(situation: Situation) -> bool:
 def _may_be_served(situation: Situation, pin: Pin) -> bool:
     """Return True if a server that did not answer may present the key.
 
-    The pin file decides. A key with an entry may be served unless its role is that of a backup:
-    a backup gets another role when servers may switch to it. A key without an entry may be served
-    below a pinned authority, unless clients compare only leaves.
+    The pin file decides this:
+
+    - A key with an entry may be presented, unless the entry has the role of a backup. When servers
+      are allowed to use a backup, its entry gets another role.
+    - A key without an entry may be presented, unless clients compare only leaves (``match =
+      "leaf"``): clients can accept its chain by the pin of an authority.
     """
     entry = situation.entry(pin)
     if entry is None:
@@ -260,9 +270,10 @@ def _may_be_served(situation: Situation, pin: Pin) -> bool:
 class _Candidate:
     """A key that servers could switch to, to replace a stolen or lost key.
 
-    ``not_before`` is the earliest safe time for the switch; ``None`` if it is safe at once or
-    never. ``harm`` is the effect on clients if the switch is never safe. ``publish_first`` is True
-    if a version with the key has to be published before the switch.
+    ``not_before`` is the earliest safe time for the switch; ``None`` if the switch is safe at once
+    or never. ``harm`` is a violation with the effect on clients if the switch is never safe;
+    otherwise ``None``. ``publish_first`` is True if a version with the key has to be published
+    before the switch.
     """
 
     pin: Pin
@@ -272,7 +283,7 @@ class _Candidate:
 
 
 def _next_key(situation: Situation, pin: Pin, *, can_wait: bool) -> _Candidate:
-    """Return the best key to switch to: the one safe earliest, else with the fewest lockouts.
+    """Return the best key to switch to after a key was stolen or lost (see ``_order``).
 
     Args:
         situation: the facts about the host.
@@ -308,8 +319,9 @@ def _next_key(situation: Situation, pin: Pin, *, can_wait: bool) -> _Candidate:
 def below_stolen(situation: Situation) -> frozenset[Pin]:
     """Return the pins of authorities that servers present only below a stolen key.
 
-    Clients refuse each path through these authorities. The keys of leaves are not returned, because
-    another authority can certify them.
+    Clients refuse each path through these authorities, because the stolen key above them is marked
+    compromised. Pins of leaves are not in the result: another authority can issue a certificate for
+    a leaf's key.
     """
     stolen = situation.compromised
     paths = [
@@ -327,10 +339,11 @@ def below_stolen(situation: Situation) -> frozenset[Pin]:
 
 
 def _order(choice: _Candidate) -> tuple[object, ...]:
-    """Return a sort key for keys to switch to: no lockout, then earliest date, then fewest clients.
+    """Return a sort key for the keys that servers can switch to; the best key has the lowest one.
 
-    Of keys that are equal in all of these, one that needs no publication before the switch comes
-    first.
+    The order is: keys that lock no client out, then by earliest safe date, then by the number of
+    clients that are locked out. If these are equal, a key that needs no publication before the
+    switch comes first.
     """
     harm = choice.harm
     clients = 0 if harm is None else harm.clients
@@ -363,11 +376,11 @@ def _choice(situation: Situation, pin: Pin) -> _Candidate:
 
 
 def _after_publishing(situation: Situation, pin: Pin) -> Iterator[_Candidate]:
-    """Yield a key as a candidate, if servers can switch to it after the next version is published.
+    """Yield a key as a candidate if it becomes safe to use after the next version is published.
 
-    The next version is the draft, with the pin of the key. The candidate has the time from which
-    the switch is safe. Nothing is yielded if no date is safe, or if the latest version has the pin
-    already.
+    The next version is the draft with the pin of the key added. The candidate has the time from
+    which servers may switch to the key. Yield nothing if no time is safe, or if the latest version
+    has the pin already.
     """
     latest = situation.deployed.latest
     is_new = pin not in situation.policy.live_pins
@@ -388,8 +401,8 @@ def _after_publishing(situation: Situation, pin: Pin) -> Iterator[_Candidate]:
 def _needs_chain(situation: Situation) -> bool:
     """Return True if clients may refuse a new certificate because of the authorities above its key.
 
-    That is so if the policy has the pin of a stolen key that may be an authority's: clients refuse
-    every path with such a key.
+    The result is True if the policy has the pin of a stolen key that can be an authority's: clients
+    refuse every path with such a key.
     """
     return bool(stolen_authorities(situation.policy, situation.compromised))
 
@@ -397,8 +410,9 @@ def _needs_chain(situation: Situation) -> bool:
 def _with_clean_chain(situation: Situation) -> Situation:
     """Return a copy of the situation for a new chain without a stolen key.
 
-    In the copy, the versions mark no key as compromised. That is safe, because the path out of the
-    emergency requires a chain without a stolen key, and the gate verifies the chain when it exists.
+    In the copy, the versions mark no key as compromised, so that no check fails because of a stolen
+    key. This is safe, because the path out of the emergency requires a chain without a stolen key,
+    and the gate verifies the chain when it exists.
     """
     versions = tuple(
         replace(version, pins=_without_compromised(version.pins))
@@ -451,9 +465,9 @@ def _without_anchor(situation: Situation) -> Violation | None:
 def _without_common_trust(situation: Situation) -> Violation | None:
     """Return a violation if the draft and the live versions can't verify the same chain.
 
-    They trust different anchors, have none in common, and don't all verify a chain that servers
-    present now. So a new certificate would be refused: by clients with a live version now, or by
-    clients with the next version later.
+    The violation is returned if these versions have no trust anchor in common, and servers present
+    no chain that all of them verify. Some clients then refuse every new certificate: those with a
+    live version now, or those with the next version later.
     """
     alive = situation.alive
     if has_common_trust(situation):
@@ -531,9 +545,10 @@ def _steps(
 
 
 def _is_unpublished(situation: Situation, pin: Pin, fact: Fact) -> bool:
-    """Return True if a version has to be published or pushed before clients have the draft's pins.
+    """Return True if a publish or push is needed before clients can have the pins of the draft.
 
-    Also True if the latest version still accepts a stolen key.
+    A push is the upload of a signed version. The result is also True if the latest version still
+    accepts a stolen key.
     """
     latest = situation.deployed.latest
     if latest is None or is_push_pending(situation):
@@ -545,9 +560,10 @@ def _is_unpublished(situation: Situation, pin: Pin, fact: Fact) -> bool:
 
 
 def _to_finish(situation: Situation, pin: Pin) -> list[Pin]:
-    """Return the pins of lost keys that the pin file still accepts, for the command ``finish``.
+    """Return the pins of lost keys that the user has to remove with the command ``finish``.
 
-    ``pin`` is the pin of the key that was just lost; it counts as lost, too.
+    They are the lost pins that the pin file still accepts. ``pin`` is the pin of the key that was
+    just lost; it counts as lost, too.
     """
     lost = situation.past.lost | {pin}
     return [entry.pin for entry in situation.policy.pins if entry.pin in lost and entry.live]
@@ -575,8 +591,8 @@ def _spare_from(
         situation: the facts about the host.
         choice: the key that servers switch to; ``None`` if they need no other key.
         out: when the version without the stolen or lost key can be published; ``None`` if no
-            version is needed. The backup is published with it, or now if ``choice`` has to be
-            published before the switch.
+            version is needed. The new backup is published in that version. But if ``choice`` has to
+            be published before the switch, the backup is published with ``choice``, now.
     """
     is_first = out is None or (choice is not None and choice.publish_first)
     out = situation.now if out is None or is_first else out
@@ -593,10 +609,10 @@ def _spare_from(
 
 
 def _unrecorded(situation: Situation) -> Violation | None:
-    """Return a violation if the journal has no version that clients may hold, else ``None``.
+    """Return a violation if the journal lists no version that clients may hold; else ``None``.
 
-    Without such a version, the safety rules (the gate) refuse every step, and every path is
-    uncertain.
+    Without such a version, the safety rules (the gate) refuse every step, so no path can be
+    recommended.
     """
     if situation.alive:
         return None

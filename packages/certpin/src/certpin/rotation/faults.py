@@ -48,14 +48,14 @@ def chain_fault(prospect: Prospect, policy: HostPolicy | None, now: datetime) ->
 
 
 class _Ways(NamedTuple):
-    """The paths that clients with a policy can build from a chain. A certificate is in DER.
+    """The paths that clients with a policy can build from a chain, as tuples of DER.
 
     Attributes:
         taken: the path that OpenSSL takes; empty if it is unknown.
         ended: the paths that end at a trust anchor.
-        unended: for clients that trust the platform's roots, the paths that end at no known root;
-            otherwise empty.
-        roots: the roots at which a path has to end; empty if it may end at each anchor.
+        unended: the paths that end at no root that this machine knows, if clients trust the
+            platform's roots; otherwise empty.
+        roots: the roots at which a path has to end; empty if a path may end at any anchor.
     """
 
     taken: tuple[bytes, ...]
@@ -159,8 +159,9 @@ def _way_fault(
 def _dead_end(taken: tuple[bytes, ...], good: list[tuple[bytes, ...]]) -> PathFault:
     """Return the fault that OpenSSL takes a path to no anchor, although another path leads to one.
 
-    The fault names the first certificate of ``taken`` that is not on the path in ``good``. If
-    ``good`` has several paths, it is the one for which ``taken`` differs last.
+    The fault names the first certificate of ``taken`` that differs from a path in ``good``. If
+    ``good`` has several paths, they are compared separately, and the difference that is furthest
+    from the leaf counts.
 
     Args:
         taken: the path that OpenSSL takes.
@@ -181,11 +182,11 @@ def _dead_end(taken: tuple[bytes, ...], good: list[tuple[bytes, ...]]) -> PathFa
 
 
 def _required_roots(policy: HostPolicy | None) -> set[bytes]:
-    """Return the roots at which a path has to end; empty if it may end at each anchor.
+    """Return the roots at which a path has to end; empty if a path may end at any anchor.
 
-    A path may end at each anchor if one of them is an intermediate without its issuer among the
-    anchors: ``trust_alone`` then lets OpenSSL end paths at intermediates. Also empty if the clients
-    trust the platform's roots.
+    A path may end at any anchor if ``trust`` of the policy names an intermediate without its
+    issuer: certpin then lets OpenSSL end paths at intermediates (``trust_alone``). The result is
+    also empty if the clients trust the platform's roots.
     """
     if policy is None or policy.trust is None:
         return set()
@@ -195,9 +196,10 @@ def _required_roots(policy: HostPolicy | None) -> set[bytes]:
 
 
 def _without_root(taken: tuple[bytes, ...]) -> PathFault:
-    """Return the fault of a path that ends at an intermediate, because its root is not trusted.
+    """Return the fault of a path that ends at an intermediate, because no trusted root issued it.
 
-    The intermediate may be an anchor itself, but these clients require a root at the end of a path.
+    The intermediate may be an anchor itself. But these clients accept only paths that end at a
+    root.
     """
     certificate = Certificate.from_der(taken[-1])
     issuer = short_name(read_facts(taken[-1]).issuer)
@@ -220,17 +222,17 @@ def _taken_way(
 ) -> tuple[bytes, ...]:
     """Return the path that OpenSSL builds; empty if it is unknown.
 
-    Above each certificate, OpenSSL prefers an issuer among the anchors to one that was sent. Then
-    it prefers one that is valid now (crypto/x509/x509_vfy.c, build_chain). The server's own
-    certificate ends no path, even if it is an anchor.
+    If a certificate has several possible issuers, OpenSSL prefers an anchor to a certificate that
+    was sent, and then a valid certificate to an expired one (crypto/x509/x509_vfy.c, build_chain).
+    No path ends at the server's own certificate, even if that is an anchor.
 
     Args:
         prospect: the chain.
         policy: the policy of the clients; ``None`` for clients without one.
         ways: the possible paths.
         now: the time at which the chain is presented.
-        is_partial: True if a path may end at an intermediate that is an anchor (``trust_alone``).
-            The path then ends at its first anchor, and otherwise at its last one.
+        is_partial: True if a path may end at an anchor that is an intermediate (``trust_alone``).
+            The path then ends at its first anchor. If False, the path ends at its last anchor.
     """
     anchors, preference = anchors_of(prospect, policy), _preference(prospect, policy, now)
     remaining, depth = ways, 1
@@ -265,15 +267,16 @@ def _preference(
 def _other_key(
     prospect: Prospect, policy: HostPolicy | None, taken: tuple[bytes, ...], now: datetime
 ) -> PathFault | None:
-    """Return the fault of a path if OpenSSL takes an issuer with the right name and another key.
+    """Return the fault of a path if OpenSSL takes a wrong issuer: one with another key.
 
-    OpenSSL chooses an issuer before it verifies a signature, by its name and key identifiers
-    (crypto/x509/x509_vfy.c, build_chain). Without identifiers, two issuers of one name both fit.
+    OpenSSL chooses an issuer by its name and key identifiers, before it verifies a signature
+    (crypto/x509/x509_vfy.c, build_chain). If certificates have no key identifiers, OpenSSL can take
+    a certificate with the name of the issuer that did not issue the one below.
 
     Args:
         prospect: the chain.
         policy: the policy of the clients; ``None`` for clients without one.
-        taken: the path that OpenSSL takes if it chooses only issuers that have signed.
+        taken: the path that OpenSSL takes if each issuer in it is one that really signed.
         now: the time at which the chain is presented.
     """
     preference = _preference(prospect, policy, now)

@@ -49,7 +49,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Arrival:
-    """How one version of the pin set comes to the clients of a cohort (clients that behave alike).
+    """When the clients of a cohort (clients that behave alike) get one version of the pin set.
 
     Times are seconds since 1970, or since the beginning of a simulation.
 
@@ -57,8 +57,8 @@ class Arrival:
     ``Arrival``.
 
     Attributes:
-        number: the number of the version; 0 means that clients hold no version any more, because
-            the last release of their app has ended.
+        number: the number of the version. The number 0 means that from ``at`` on the clients hold
+            no version, because the last release of their app has ended.
         at: the time at which the version came out; ``ALWAYS`` for the version that every client has
             from the beginning.
         curve: the share of the cohort that has the version, by the time since it came out.
@@ -81,7 +81,10 @@ class Arrival:
     copy: int = 0
 
     def reached(self, clients: int, at: int) -> int:
-        """Return the number of the cohort's ``clients`` with the version at the second ``at``."""
+        """Return how many clients of the cohort have the version at the second ``at``.
+
+        ``clients`` is the number of all clients in the cohort.
+        """
         at = at if self.until is None else min(at, self.until)
         if self.by is not None and at >= max(self.by, self.at):
             return clients
@@ -155,9 +158,10 @@ class Fleet:
         clients: the number of all clients.
         timing: the delays of the clients.
         curve: how often users open the app: pairs of a share of users, and the longest time between
-            two openings among that share. Both rise, and the last share is 1. Empty for
-            ``usual_curve``.
-        stragglers: the share of clients that take the full delay at every step.
+            two openings among that share. Shares and times ascend, and the last share is 1. Empty
+            for ``usual_curve``.
+        stragglers: the share of the slowest clients, which get a version only after the sum of all
+            delays.
         binaries: the share of clients in app binaries without a recorded release, by the version in
             the binary.
         apps: by name, the share of clients that use each app.
@@ -208,8 +212,8 @@ def clients_at_risk(
 ) -> int | None:
     """Return the expected number of clients that hold one of these versions, each counted once.
 
-    If more clients reported these versions than expected, their number is returned, but at most the
-    number of all clients.
+    If the number of clients that reported these versions is higher than the expected number, it is
+    returned instead, but at most the number of all clients.
 
     Args:
         situation: the facts about a host. Its deployed versions and delays are used.
@@ -303,8 +307,8 @@ def cohorts(deployed: DeployedVersions, sizes: FleetSizes, curve: Arrivals) -> l
 def _same_number(deployed: DeployedVersions, number: int) -> list[Version]:
     """Return the different pin sets with one version number that clients fetch, in order of time.
 
-    More than one pin set is a mistake: several people published the same number. Clients that have
-    one of them never take another.
+    Usually there is one. If there are several, different people published pin sets under the same
+    number by mistake. A client that has one of them never takes another one.
     """
     found = [(each.fetched, each) for each in deployed.versions if each.number == number]
     return [
@@ -318,11 +322,11 @@ def _same_number(deployed: DeployedVersions, number: int) -> list[Version]:
 def _fetched_arrivals(
     deployed: DeployedVersions, version: Version, curve: Arrivals, by: int | None
 ) -> list[Arrival]:
-    """Return how a fetched version comes to clients: one arrival for each pin set with its number.
+    """Return when clients get a fetched version: one arrival for each pin set with its number.
 
-    Usually one pin set has the number. If another one was published later under the same number,
-    the clients that had not fetched the first one by then get the later one, as late as they would
-    have got the first. The latest pin set comes first in the result.
+    Usually one pin set has the number. If a second one was published later under the same number,
+    the clients that had not fetched the first one by then get the second one instead, at the time
+    at which they would have got the first one. In the result, the latest pin set comes first.
 
     Args:
         deployed: the published versions.
@@ -354,12 +358,13 @@ def _is_of(arrival: Arrival, copies: set[tuple[int, int]]) -> bool:
 def fetch_order(deployed: DeployedVersions) -> list[tuple[Version, int | None]]:
     """Return the versions that clients fetch one after the other.
 
-    Clients never take a lower version: one that was published after a higher one doesn't count.
+    Clients never replace a version by a lower one. So a version that was published after a higher
+    one is left out.
 
     Returns:
-        Pairs of a version and the time (Unix seconds) by which every client has it. It is the time
-        at which the journal recorded that no client has the previous version any more; ``None``
-        without such a record.
+        Pairs of a version, and the time (Unix seconds) by which every client has it. This is the
+        time at which the journal recorded that no client has the previous version any more;
+        ``None`` if there is no such record.
     """
     fetched = sorted(
         (each for each in deployed.versions if each.fetched and not each.pending),
@@ -401,7 +406,8 @@ def app_cohort(
     Args:
         entries: the releases of the app, with their versions.
         fetched: the arrivals of versions that clients fetch.
-        begin: the origin of the times of ``fetched`` and of the result, in seconds since 1970.
+        begin: the time, in seconds since 1970, from which the times in ``fetched`` and in the
+            result are counted.
     """
     found: list[Arrival] = []
     updating: Arrival | None = None

@@ -100,11 +100,11 @@ def check_step(
 def relies_on_ends(
     situation: Situation, found: Sequence[Violation], if_held: Sequence[Violation]
 ) -> list[Violation]:
-    """Return a violation if a step is safe only because of a date, and no clock is confirmed.
+    """Return a violation if a step is safe only by this machine's clock, which is not confirmed.
 
-    A version of the pin set has ended when no client holds it any more. If the end follows from a
-    date, and this machine's clock is ahead, a version seems to have ended too early. The clock is
-    confirmed if the time that a server reports agrees with it.
+    A version of the pin set has ended when no client holds it any more. Many ends are computed as
+    dates. So if this machine's clock is ahead, a version can seem to have ended although clients
+    still hold it. The clock is confirmed if it agrees with the time that a server reports.
 
     Args:
         situation: the facts about the host, with the evidence about the time.
@@ -170,9 +170,10 @@ def _step_rules(
 def _becomes_active(situation: Situation, pin: Pin) -> bool:
     """Return True if a step lets servers use the key of a pin that they may not use yet.
 
-    That is so if the pin file has the pin, and its state is not ACTIVE. Otherwise servers use the
-    key already, or the pin of its authority is in the pin file instead, and the step only renews a
-    certificate. A renewal is not refused, because the current certificate would expire then.
+    The result is True if the pin file has the pin, in another state than ACTIVE. Otherwise the step
+    only renews a certificate: servers may use the key already, or clients accept it by the pin of
+    its authority. The rules for a new key must not stop a renewal, because the current certificate
+    would expire.
     """
     entry = situation.entry(pin)
     return entry is not None and entry.state != "active"
@@ -181,8 +182,9 @@ def _becomes_active(situation: Situation, pin: Pin) -> bool:
 def check_now(situation: Situation) -> tuple[Violation, ...]:
     """Return the violations of the rules that must hold at every moment, not only before a step.
 
-    Every version of the pin set that some client may hold has to accept the chains that servers
-    present. Its pins must not expire before its clients can have the next version.
+    The two rules apply to every version of the pin set that some client may hold. The version has
+    to accept the chains that servers present, and its pins must not expire before its clients can
+    have the next version.
     """
     alive = situation.alive
     found = (served_chain(situation, alive), expiry(situation, alive))
@@ -259,12 +261,12 @@ def time_evidence(
 
 
 def step_time(newest: Event | None, now: datetime) -> datetime:
-    """Return the time to record for a step: this machine's, or that of the newest journal entry.
+    """Return the time to record in the journal for a step that is taken now.
 
-    The time of the newest entry is used if it is later by at most ``CLOCK_TOLERANCE``, because two
-    correct clocks may differ by that. Otherwise a version that was just published from a machine
-    with a faster clock would not count as published yet. A larger difference is left for the gate
-    to report.
+    Usually this is the time of this machine. But if the newest entry of the journal is later by at
+    most ``CLOCK_TOLERANCE``, the time of that entry is used. Otherwise a version that was just
+    published from a machine with a faster clock would not count as published yet. If the entry is
+    later by more, one of the clocks is wrong, and the gate reports that.
     """
     is_close = newest is not None and now < newest.time <= now + CLOCK_TOLERANCE
     return newest.time if newest and is_close else now
@@ -334,7 +336,8 @@ def ends_confirmed(situation: Situation, numbers: str) -> Violation | None:
     A version has ended when no client holds it any more.
 
     Args:
-        situation: the facts about a host for which a step is safe only if the versions have ended.
+        situation: the facts about the host. The caller has found that the step is safe only if the
+            versions have ended.
         numbers: the versions as text for the message, such as ``versions 3 and 4``.
     """
     found = unconfirmed(situation)
@@ -361,9 +364,10 @@ def unconfirmed(situation: Situation) -> Violation | None:
 
 
 def without_ends(situation: Situation) -> Situation:
-    """Return a copy of the facts about a host in which no date ends a version of the pin set.
+    """Return a copy of the facts about a host in which versions end only by the journal.
 
-    In the copy, clients may hold a version until the journal records that it has ended.
+    In the copy, clients may hold a version until the journal records that it has ended. Ends that
+    were computed as dates have no effect.
     """
     return replace(situation, deployed=replace(situation.deployed, endless=True))
 
@@ -394,10 +398,10 @@ def clock_doubt(evidence: TimeEvidence) -> str:
 
 
 def _hint(situation: Situation) -> str:
-    """Return a text about the first server without a verified chain that reports another time.
+    """Return a hint about a server that reports another time, but has no verified chain.
 
-    The text is empty if there is no such server. It is only a hint for the user, because the server
-    is not authenticated.
+    Such a server is not authenticated, so that its time proves nothing. The hint is about the first
+    such server, and is empty if there is none.
     """
     doubt = clock_doubt(situation.evidence) if situation.evidence else ""
     return f"; it seems to be {doubt}" if doubt else ""
@@ -420,15 +424,16 @@ class ServerStatus:
     """The key that one server of a host presents, or presented when it was last seen.
 
     Attributes:
-        server: its address and port, as in the pin file.
-        region: its label in the pin file; empty if it has none.
-        leaf: the pin of the key of its leaf certificate; ``None`` if the server was never seen,
-            or sent no certificate.
+        server: the server's address and port, as in the pin file.
+        region: the server's label in the pin file; empty if it has none.
+        leaf: the pin of the key of the server's leaf certificate; ``None`` if the server was never
+            seen, or sent no certificate.
         state: the state of that pin at this host; ``None`` if the host never had that pin, for
             example because an authority is pinned instead.
-        problem: why its chain did not verify; empty if it did.
-        time: when it presented this key; ``None`` if it was never seen.
-        current: True if it answered a probe of this command; False if the key is from the journal.
+        problem: the reason why the server's chain did not verify; empty if it did.
+        time: when the server presented this key; ``None`` if it was never seen.
+        current: True if the server answered a probe of this command; False if the key is from the
+            journal.
         listed: True if the pin file lists the server. If the pin file lists no servers for the
             host, the host itself counts as listed.
     """
@@ -476,9 +481,9 @@ def server_states(situation: Situation) -> tuple[ServerStatus, ...]:
 
 
 def _divided(situation: Situation) -> dict[str, list[str]]:
-    """Return the servers with different keys or problems at their IP addresses.
+    """Return the servers that present different keys, or have different problems, by IP address.
 
-    The result is a dict from the name of each server to the descriptions of its addresses.
+    The result is a dict from the name of each such server to the descriptions of its addresses.
     """
     answers: dict[str, dict[str, tuple[Pin | None, str]]] = {}
     for each in situation.sightings:
@@ -502,11 +507,11 @@ def listed_servers(policy: HostPolicy) -> dict[str, str]:
 
 
 def observed_here(situation: Situation) -> tuple[ServerObservation, ...]:
-    """Return the last observation of each server that belongs to the policy of a situation.
+    """Return the last observation of each server that belongs to this host's policy.
 
-    An observation is a journal entry with the key that a server presented. If the pin file no
-    longer has the host pattern of an observation, its server belongs to the policy that now covers
-    the server's host name.
+    An observation is a journal entry with the key that a server presented. It has the host pattern
+    of the server's policy at that time. If the pin file no longer has this pattern, the server
+    belongs to the policy that now covers its host name.
     """
     patterns = {policy.pattern for policy in situation.pins.policies}
     return tuple(
@@ -520,8 +525,8 @@ def observed_here(situation: Situation) -> tuple[ServerObservation, ...]:
 def no_unlisted_server(situation: Situation) -> Violation | None:
     """Return a violation if a server in the journal is neither in the pin file nor contacted now.
 
-    The server may still present a key that the step would make clients refuse. If the server no
-    longer exists, the user confirms that with ``certpin rotate gone``.
+    The server may still be used, and present a key that clients would refuse after the step. If the
+    server no longer exists, the user has to record that with ``certpin rotate gone``.
     """
     missing = unlisted_servers(situation)
     if not missing:

@@ -101,12 +101,12 @@ class History:
         return frozenset(event.version for event in signed if event.version is not None)
 
     def unadopted(self, expired: datetime) -> tuple[int, ...]:
-        """Return the signed versions that some client may not have had yet at ``expired``.
+        """Return the signed versions that had not reached every client when signatures expired.
 
         ``expired`` is the time at which the signatures of the newest version expired: from then on,
-        clients could fetch no version. A version had reached every client only if T_adopt (the sum
-        of the clients' delays) had passed since clients could first fetch it. Versions that were
-        never pushed (uploaded) are left out.
+        clients could fetch no version. A version had reached every client by then only if clients
+        could first fetch it at least T_adopt (the sum of the clients' delays) earlier. Versions
+        that were never pushed (uploaded) are left out.
 
         Returns:
             The numbers of the versions.
@@ -177,8 +177,8 @@ class History:
     def activated(self, pattern: HostPattern) -> dict[Pin, datetime]:
         """Return when servers were last allowed to use each pin of a host, as a dict by pin.
 
-        The time is that of the last ``activate`` in the journal. A pin that is ACTIVE only in the
-        pin file, such as that of an imported backup, is missing.
+        The time is that of the last ``activate`` in the journal. The result lacks pins that have no
+        such entry, although the pin file may mark them as ACTIVE.
         """
         host = str(pattern)
         return {
@@ -188,16 +188,16 @@ class History:
         }
 
     def missing_steps(self, policy: HostPolicy) -> dict[Pin, tuple[StepName, ...]]:
-        """Return the steps that led to the states in the pin file, and that the journal lacks.
+        """Return the steps that the journal lacks, given the states of pins in the pin file.
 
-        Such steps are left by a crash: commands write the pin file first, and then the journal
-        (decision 22).
+        Steps are missing if a command crashed after it wrote the pin file and before it wrote the
+        journal (decision 22).
 
         Args:
             policy: a policy in the pin file.
 
         Returns:
-            The missing steps by pin, without the pins that lack none.
+            The missing steps by pin. Pins without missing steps are left out.
         """
         last = {pin: state for pin, state, _ in _states(self.events, policy.pattern)}
         if not last:
@@ -212,9 +212,9 @@ class History:
         return found
 
     def _lacks_switch(self, pattern: HostPattern, entry: HostPin) -> bool:
-        """Return True if a pin was a backup before, and the journal has no ``activate`` for it.
+        """Return True if the ``activate`` of an ACTIVE pin is missing: the pin was a backup before.
 
-        A pin that had its role in its first version was no backup, and needs no ``activate``.
+        If the pin was never a backup, the result is False: servers used its key from the beginning.
 
         Args:
             pattern: the host pattern. Events for patterns that cover the same hosts count, too.
@@ -259,14 +259,15 @@ def journal_path(pin_file: Path) -> Path:
 
 
 def journal_of(pin_file: Path) -> Path:
-    """Return the path of the journal like ``journal_path``; refuse a second journal beside a link.
+    """Return the path of the journal that belongs to a pin file, if there is only one journal.
 
-    If there were two journals, one beside a link and one beside its target, the versions that are
-    recorded only in the first would not be read.
+    If the pin file is a symbolic link, the journal is beside the target of the link
+    (``journal_path``). A second journal beside the link is refused: the versions that are recorded
+    only in it would not be read.
 
     Raises:
-        JournalError: the pin file is a symbolic link, and the journal beside the link is not only a
-            link to the one beside the pin file.
+        JournalError: the pin file is a symbolic link, and there is a journal beside the link that
+            is not a link to the one beside the target.
     """
     journal = journal_path(pin_file)
     if (other := other_beside_link(pin_file, journal)) is not None:
@@ -279,16 +280,18 @@ def journal_of(pin_file: Path) -> Path:
 
 
 def other_beside_link(pin_file: Path, own: Path) -> Path | None:
-    """Return another file or folder beside a link to the pin file, with the same name as ``own``.
+    """Return the path of a second file or folder that a link to the pin file could be used with.
+
+    For example, a pin file may be a symbolic link, and a journal may exist both beside the link and
+    beside the target of the link.
 
     Args:
         pin_file: the pin file, or a link to it.
-        own: the path of a file or folder beside the pin file (the target of the link), such as its
-            journal.
+        own: the path of the file or folder beside the target, such as the journal.
 
     Returns:
-        The path beside the link. ``None`` if ``pin_file`` is no link, if there is no such file or
-        folder, or if it is only a link to ``own``.
+        The path beside the link, with the same name as ``own``. ``None`` if ``pin_file`` is no
+        link, if nothing exists at that path, or if that path is only a link to ``own``.
     """
     beside = pin_file.with_name(own.name)
     if not pin_file.is_symlink() or not beside.exists():
@@ -434,10 +437,10 @@ def _merged(known: Version, again: Version) -> Version:
 def _fetched(known: Version, again: Version) -> datetime | None:
     """Return the time from which clients can fetch a version that was published twice.
 
-    It is that of the first publish (``known``), or of the second one (``again``) if clients can't
-    fetch the version by the first. If the first publish still waits for its push (the upload of the
-    signed pin set), and the second one needs no push, it is also that of the second one. Return
-    ``None`` if clients can't fetch the version by either, because it is only in binaries.
+    Usually this is the time of the first publish (``known``). It is the time of the second publish
+    (``again``) if clients can't fetch the version that was published first: that version is only in
+    binaries, or it still waits for its push (the upload of the signed pin set) and the second one
+    needs no push. Return ``None`` if both are only in binaries.
     """
     if known.pending and again.fetched is not None and not again.pending:
         return again.fetched
@@ -481,11 +484,15 @@ def _is_pending(known: Version, again: Version) -> bool:
 
 
 def _push(versions: list[Version], event: Event) -> None:
-    """Record a push (the upload of a signed version): clients can fetch the version from then on.
+    """Set the time from which clients can fetch a signed version to that of its push (its upload).
 
-    ``event`` is the push in the journal. The time of the first push of a version counts. It is
-    replaced only by a push with a note: the signatures had expired before that push, so that
-    clients could fetch no version for a while. ``versions`` is changed in place.
+    Only the first push of a version counts, with one exception. If the signatures of the version
+    had expired before a later push, clients could fetch no version for a while. Such a push has a
+    note in the journal, and its time replaces that of the first push.
+
+    Args:
+        versions: the versions, which are changed in place.
+        event: the push in the journal.
     """
     for index, known in enumerate(versions):
         again = event.note and known.fetched is not None
@@ -496,14 +503,14 @@ def _push(versions: list[Version], event: Event) -> None:
 def fetched_again(
     deployed: DeployedVersions, numbers: Iterable[int], now: datetime
 ) -> DeployedVersions:
-    """Return a copy in which clients can fetch some versions only from ``now`` on.
+    """Return a copy in which clients can fetch the given versions only from ``now`` on.
 
-    The copy is for versions with signatures that have expired and were not renewed yet: until then,
-    clients can't fetch them.
+    Use it for versions with expired signatures: clients can't fetch such a version until its
+    signatures are renewed.
 
     Args:
         deployed: the published versions.
-        numbers: the numbers of these versions.
+        numbers: the numbers of the versions with expired signatures.
         now: the current time.
     """
     late = set(numbers)
@@ -538,7 +545,7 @@ def _states(events: Sequence[Event], pattern: HostPattern) -> Iterator[tuple[Pin
 def _published_pins(pins: PinSet, pattern: HostPattern) -> Iterator[HostPin]:
     """Yield the pins that a published version has for the hosts of a pattern.
 
-    If the version has no policy with this pattern, they are the pins of the policies for the
+    If the version has no policy for this pattern, yield the pins of the policies that cover the
     example hosts of the pattern (``HostPattern.examples``).
     """
     own = list(filter(None, pins.policies_at(pattern, pins)))
@@ -550,7 +557,7 @@ def _published_pins(pins: PinSet, pattern: HostPattern) -> Iterator[HostPin]:
 def _in_state(events: Sequence[Event], state: State) -> Iterator[Pin]:
     """Yield the pins that ever had ``state``, at any host, in an event or a published pin set.
 
-    ``state`` is LOST or COMPROMISED, which a pin does not leave for a usable state.
+    ``state`` is LOST or COMPROMISED. A pin that had one of these states never becomes usable again.
     """
     for event in events:
         if event.pin and STATE_AFTER.get(event.step) == state:
@@ -573,8 +580,9 @@ def contradictions(history: History) -> tuple[str, ...]:
 def contradicting(history: History) -> tuple[tuple[Event, str], ...]:
     """Return the events that contradict earlier ones, each with the contradiction as a sentence.
 
-    The sentences have no full stop. For example, two events published one version number with
-    different pins. That is reported until a higher version is published after both.
+    The sentences have no full stop. An example is two events that published the same version number
+    with different pins. This contradiction is no longer returned when a higher version was
+    published after both.
     """
     return (*_version_contradictions(history.events), *_pin_contradictions(history.events))
 

@@ -112,14 +112,15 @@ def require_transition(pin: Pin, state: State, following: State) -> None:
 
 
 def pin_state(situation: Situation, pin: Pin) -> State:
-    """Return the current state of a pin, from the draft or else from the journal.
+    """Return the current state of a pin at this host.
 
-    The draft is the pin file that would be published next. A pin that the journal records as
-    COMPROMISED or LOST has that state, even if the draft lists it as usable; so has one that the
-    draft marks COMPROMISED at another host. For a pin in the draft, the early states follow from
-    the deployed versions: STAGED until the latest version accepts the pin, PUBLISHED until every
-    client accepts it, then ADOPTED. A pin that is neither in the draft nor in the journal is
-    GENERATED.
+    - A pin that the journal records as COMPROMISED or LOST has that state, even if the draft lists
+      it as usable. A pin that the draft marks COMPROMISED at any host is COMPROMISED.
+    - For any other pin in the draft (the pin file that would be published next), the draft gives
+      the state. But the early states follow from the deployed versions: the pin is STAGED until the
+      latest version accepts it, then PUBLISHED until every client accepts it, then ADOPTED.
+    - For a pin that is not in the draft, the journal gives the state.
+    - A pin that is neither in the draft nor in the journal is GENERATED.
     """
     entry = situation.entry(pin)
     if pin in situation.compromised:
@@ -270,10 +271,11 @@ def in_order(events: Iterable[Event]) -> tuple[Event, ...]:
 def after(
     known: Sequence[Event], new: Sequence[Event], *, any_lag: bool = False
 ) -> Iterator[Event]:
-    """Yield the new events, with times raised if needed so that each is after the previous event.
+    """Yield the new events with ascending times, each after the newest event before it.
 
-    A time that is more than ``CLOCK_TOLERANCE`` before the newest event is not raised: one of the
-    clocks is wrong, and the journal must not hide that.
+    If an event is not later than the newest event, because two clocks differ a little, its time is
+    raised. But a time that is more than ``CLOCK_TOLERANCE`` before the newest event is not raised:
+    then one of the clocks is wrong, and the journal must show that.
 
     Args:
         known: the events of the journal, sorted by time.

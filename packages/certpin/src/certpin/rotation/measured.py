@@ -64,8 +64,9 @@ class Threshold:
     Some clients may still report the old version. The user accepts that these are locked out.
 
     Attributes:
-        share: more than 1/2 and at most 1. On each of ``days`` whole days in a row, at most
-            ``1 - share`` of the number ``clients`` may report the old version or an older one.
+        share: the share of clients that must have left the old version: more than 1/2 and at most
+            1. On each of ``days`` whole days in a row, the old version and older ones must be
+            reported by at most ``(1 - share) * clients`` clients.
         clients: the least number of clients that must report any version on each of these days.
         days: the number of whole days in a row, at least seven (``CYCLE``).
 
@@ -92,9 +93,10 @@ class Threshold:
 
     @property
     def max_lost(self) -> int:
-        """The largest number of clients that may report the old version or an older one on a day.
+        """The largest number of clients that may report the old version, or an older one, on a day.
 
-        The user accepts that so many clients are locked out.
+        If more clients report them, the old version still counts as used. The user accepts that up
+        to this number of clients are locked out.
         """
         return int((1 - self.share) * self.clients)
 
@@ -114,8 +116,8 @@ def measured(
         timing: the delays of the clients.
         now: the current time. The current day has not ended, so it never counts as one on which few
             clients reported.
-        threshold: the limit below which a version ends before its expected end; ``None`` if none
-            ends early.
+        threshold: the conditions under which a version ends before its expected end; ``None`` if no
+            version may end early.
     """
     counts: dict[int, dict[datetime, int]] = defaultdict(lambda: defaultdict(int))
     for usage in reports:
@@ -145,11 +147,11 @@ def measured_releases(
 ) -> DeployedVersions:
     """Return a copy of the deployed versions with adoption curves that app stores measured.
 
-    A curve has, for each day, the share of devices with the release or a later recorded one.
-    Devices with an unknown release count as if it were older. A curve never falls: if the share of
-    a later day is lower, the earlier days get that lower share. If the journal has no number of
-    clients for an app, it becomes the number of devices on the last day, provided that the store
-    counts every device.
+    A curve has, for each day, the share of devices with the release or a later recorded one. A
+    device with an unknown release counts as one with an older release. A curve never falls: if the
+    share of a later day is lower, the earlier days get that lower share. If the journal has no
+    number of clients for an app, the number of devices on the last day is used, provided that the
+    store counts every device.
 
     Args:
         deployed: the versions, with the recorded releases.
@@ -218,9 +220,9 @@ def _reported(days: Mapping[datetime, int], now: datetime) -> int | None:
 def _clients(version: Version, days: Mapping[datetime, int], now: datetime) -> int | None:
     """Return how many clients hold a version; ``None`` if unknown.
 
-    That is the larger of two numbers: the most clients that reported the version on one day of the
-    last week (``days``), and the number in the journal. Without both, the number is unknown and not
-    0, because the app may send no reports.
+    The result is the larger one of two numbers: the most clients that reported the version on one
+    day of the last week (``days``), and the number in the journal. If there are neither reports nor
+    a number in the journal, the result is ``None`` and not 0, because the app may send no reports.
     """
     found = (_reported(days, now), version.clients)
     return max((number for number in found if number is not None), default=None)
@@ -242,8 +244,8 @@ def _negligible_since(
     - on each of the last ``threshold.days`` whole days, at most ``threshold.max_lost`` clients
       reported this version or an older one, and at least ``threshold.clients`` clients reported any
       version;
-    - when these days began, the delays other than ``opened`` had passed since clients could first
-      fetch a higher version.
+    - when these days began, clients could already fetch a higher version for at least the sum of
+      all delays except ``opened``.
 
     Otherwise the result is ``None``.
 

@@ -72,11 +72,12 @@ class NextStep:
         act: the action, such as ``publish`` or ``switch``; ``none`` if there is nothing to do.
         pin: the pin of the key that the action is about; ``None`` if it is about no single key. For
             ``repair``, a key that every client accepts, if there is one.
-        not_before: before this time the action locks clients out; ``None`` if it may be taken now.
+        not_before: the first time at which the action locks no client out; ``None`` if the action
+            is safe now, or if no such time is known.
         servers: for ``install``, the servers that do not present the key yet; for ``repair``, the
             servers with a chain that clients refuse.
-        violations: the safety rules that the action would break now, if waiting does not help,
-            and those about a wrong clock; empty if the action is safe.
+        violations: the safety rules that the action would break now, if waiting does not help, and
+            those about a wrong clock; empty if the action is safe.
     """
 
     act: NextAct
@@ -161,8 +162,8 @@ def _publication(situation: Situation, *, differs: bool) -> NextStep | None:
 def _installation(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep | None:
     """Return the action ``install`` for the key that servers were most recently allowed to use.
 
-    ``None`` if every probed server presents the key, if no server was probed, or if the pin file
-    doesn't have the key as ACTIVE.
+    Return ``None`` if every probed server presents the key already, if no server was probed, or if
+    the key is not ACTIVE in the pin file.
     """
     if not activated or not situation.sightings:
         return None
@@ -221,9 +222,9 @@ def _clearing(situation: Situation, activated: Mapping[Pin, datetime]) -> NextSt
 
 
 def _unrecorded(situation: Situation) -> NextStep | None:
-    """Return the action ``switch`` for a key that servers present, and that is not ACTIVE yet.
+    """Return the action ``switch`` for a backup that servers present already; else ``None``.
 
-    ``None`` if there is no such key.
+    The user has to record with ``switch`` that servers use the key.
     """
     pin = next(iter(served_backups(situation)), None)
     if pin is None:
@@ -233,11 +234,11 @@ def _unrecorded(situation: Situation) -> NextStep | None:
 
 
 def _backup(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep | None:
-    """Return the action ``start`` if no backup is left besides the keys in use and the old ones.
+    """Return the action ``start`` if a new backup is needed; otherwise ``None``.
 
-    Old keys are those that a later key has replaced. Otherwise return ``None``. A new backup comes
-    first, because an old key can't be removed while its pin is the last one outside the served
-    chain.
+    A new backup is needed if the only usable keys are those that servers use and those that a later
+    key has replaced. It comes before the removal of the replaced keys: such a key can't be removed
+    while its pin is the only one outside the served chain.
     """
     used = situation.served or frozenset(
         entry.pin for entry in situation.policy.pins if entry.in_service
@@ -247,14 +248,16 @@ def _backup(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep
 
 
 def _adoption(situation: Situation) -> NextStep | None:
-    """Return the action ``switch`` to a new key, with its date if not all clients accept it yet.
+    """Return the action ``switch`` to a new key; ``None`` if there is no new key.
 
-    A key that is the only backup is not considered: it stays the backup.
+    The only backup doesn't count as a new key. If some client doesn't accept the new key yet, the
+    action has the date from which all clients accept it.
 
-    If the pins of several new keys are published, and some client doesn't accept them yet, the
-    action is for the key with an unknown date, or else with the latest date. If all clients accept
-    the pins of the new keys, it is for the last of these keys in the pin file. Return ``None`` if
-    there is no new key.
+    If there are several new keys, the action is for one of them:
+
+    - if some client doesn't accept all of these keys yet: a key with an unknown date, or else the
+      key with the latest date;
+    - otherwise: the last new key in the pin file.
     """
     waiting = [
         pin

@@ -43,15 +43,15 @@ class Step:
         act: the kind of step, such as ``stage``, ``publish`` or ``serve``.
         pin: the pin of the step's key; ``NEXT_BACKUP`` for a key that does not exist yet; ``None``
             for a publish or push.
-        not_before: before this time the step locks clients out. ``None`` if the step may be taken
-            now, or as soon as the previous step is done.
-        counts_from: a version that the plan publishes: ``not_before`` counts from its publishing.
-            If you publish it an hour late, ``not_before`` moves by an hour. ``None`` if
-            ``not_before`` does not depend on a publishing.
+        not_before: the first time at which the step locks no client out. ``None`` if the step is
+            safe now, or as soon as the previous step is done.
+        counts_from: the number of the version on whose publication ``not_before`` depends: if that
+            version is published an hour late, ``not_before`` moves by an hour. ``None`` if
+            ``not_before`` does not depend on a publication of the plan.
         waits: the condition that has to be met before the step, as text; empty if there is none.
         version: the version that a publish makes, or that a push makes available.
-        needs_chain: True if the key is not enough for the gate, which needs the file of the chain:
-            it depends on the authorities whether clients accept it.
+        needs_chain: True if the user has to give the file of the chain, because the gate can't
+            decide by the key only: whether clients accept the chain depends on its authorities.
     """
 
     act: Act
@@ -72,15 +72,15 @@ class Plan:
         steps: the steps, up to the first one that the safety rules refuse.
         violations: the safety rules that the next step would break; empty if the steps lead to the
             new key.
-        broken: the safety rules that are broken before the first step. They don't end the plan,
-            because its steps may repair that.
-        renew_by: the first expiry of a certificate that servers present now, if it is before they
-            may use the new key. The certificate then has to be renewed with its current key.
-            ``None`` if no certificate expires so early.
-        reissue_by: the first expiry of a certificate of the new chain, if clients refuse the chain
-            because of it by the date from which servers may use the chain. Then another certificate
-            has to be issued for the new key. ``None`` if the chain is still valid on that date, or
-            if only the key is known.
+        broken: the safety rules that are broken before the first step. The plan continues
+            nevertheless, because its steps may repair this.
+        renew_by: the first expiry of a certificate that servers present now, if that is before the
+            date from which servers may use the new key. The certificate then has to be renewed with
+            its current key. ``None`` if no certificate expires so early.
+        reissue_by: the first expiry of a certificate in the new chain, if the chain expires before
+            servers may use it. Another certificate then has to be issued for the new key. ``None``
+            if the chain is still valid on the date from which servers may use it, or if only the
+            key is known.
         ending_authority: the name of the authority with the certificate that expires at
             ``reissue_by``; empty if it is the certificate of the new key.
     """
@@ -94,11 +94,13 @@ class Plan:
     broken: tuple[Violation, ...] = ()
 
     def until_publish(self, violations: Sequence[Violation]) -> Plan:
-        """Return the steps before the first publish as a plan, if other hosts refuse that publish.
+        """Return the part of the plan before its first publish, if that publish is not allowed.
+
+        A publish affects all hosts of the pin file, so that other hosts can prevent it.
 
         Args:
-            violations: the rules that the publish would break at other hosts of the pin file. If
-                there are none, or the plan has no publish, this plan is returned.
+            violations: the rules that the publish would break at other hosts. If there are none, or
+                the plan has no publish, the whole plan is returned.
         """
         acts = [step.act for step in self.steps]
         if not violations or "publish" not in acts:
@@ -213,13 +215,14 @@ def with_served(
 ) -> Situation:
     """Return a copy of the situation in which servers use a key.
 
-    If no server was probed, one is made up, because the following steps need served chains.
+    If no server was probed, the copy has one made-up server, because later steps of a plan need a
+    served chain.
 
     Args:
         situation: the facts about the host.
         pin: the pin of the key.
-        prospects: the chains that the servers may present with it, of which the first one is taken.
-            Without them, the chain has placeholders.
+        prospects: the chains that the servers may present with the key. The first one is used; if
+            there is none, the chain consists of placeholders.
         time: a time at which the chain is valid; ``None`` for that of the situation.
     """
     before = situation.sightings or (Sighting("every server", None),)

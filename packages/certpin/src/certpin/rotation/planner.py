@@ -77,8 +77,8 @@ class _Goal:
         begin: the time of the plan.
         prospects: the chains that servers may present, as far as they are known; empty if only the
             key is known.
-        guard: a function for more rules: it returns those that the use of the chain would violate,
-            by the facts about the host that it gets.
+        guard: a function that checks more rules. It takes the facts about the host, and returns the
+            violations that the use of the chain would cause.
         needs_pin: False if clients accept the chain by the pins of its authorities, so that the key
             itself needs no pin.
     """
@@ -113,8 +113,8 @@ def plan(
         prospects: the chains that servers may present with this key, as ``check_step`` takes them.
             Without them, only the key is known: the plan then assumes that clients verify the
             chain, and that the key has the role that the pin file gives it.
-        guard: returns the violations of more rules that servers must keep when they use the chain.
-            It gets the facts about the host at that time.
+        guard: a function that checks more rules. It takes the facts about the host at the time at
+            which servers begin to use the chain, and returns the violations that this would cause.
 
     Returns:
         The plan. Not planned: how to get the certificate, how to get its root into ``trust``, and
@@ -192,11 +192,13 @@ def _cannot_begin(situation: Situation, to: Pin) -> Iterator[Violation]:
 
 
 def _needs_pin(situation: Situation, to: Pin, prospects: Sequence[Prospect]) -> bool:
-    """Return True if servers may use the chain only with the pin of its key, ``to``.
+    """Return True if the plan has to publish the pin of the new key, ``to``, before servers use it.
 
-    If only the key is known, the result is True. If clients compare only authorities (``match =
-    "ca"``), so that a leaf's pin has no effect, it is False. Otherwise it is True if the draft has
-    the pin already, or if clients with the draft accept the chain only with the pin.
+    - If only the key is known, the result is True.
+    - If clients compare only authorities (``match = "ca"``), so that a leaf's pin has no effect,
+      the result is False.
+    - In all other cases, the result is True if the draft has the pin already, or if clients with
+      the draft accept the chain only with the pin.
     """
     if not prospects:
         return True
@@ -276,10 +278,9 @@ def _clear_away(situation: Situation, old: tuple[Pin, ...]) -> list[Step]:
 
 
 def _has_spare(situation: Situation, to: Pin, old: tuple[Pin, ...]) -> bool:
-    """Return True if the draft has a backup left when servers use ``to``, and ``old`` are removed.
+    """Return True if the draft still has a backup when servers use ``to`` and ``old`` is removed.
 
-    The safety rule requires a backup only in the mode that enforces pins; this function does so in
-    each mode.
+    Unlike the safety rule ``backup``, this function also checks policies that only report.
     """
     if situation.policy.is_own_backup_without({*old, *situation.past.lost, *situation.compromised}):
         return True
@@ -288,21 +289,22 @@ def _has_spare(situation: Situation, to: Pin, old: tuple[Pin, ...]) -> bool:
 
 
 def _first_end(certificates: Iterable[Certificate], last: datetime | None) -> datetime | None:
-    """Return the first expiry of these certificates, if it is not after the time ``last``.
+    """Return the first expiry of these certificates, if it is at or before the time ``last``.
 
-    Otherwise return ``None``; also if ``last`` is ``None``, or if no expiry is known.
+    Return ``None`` if all certificates expire later, if ``last`` is ``None``, or if no expiry is
+    known.
     """
     first = min(filter(None, map(_expiry_of, certificates)), default=None)
     return first if first is not None and last is not None and first <= last else None
 
 
 def _ending_path(situation: Situation, goal: _Goal, last: datetime | None) -> list[Certificate]:
-    """Return the certificates of the known chain that clients need, if they refuse it at ``last``.
+    """Return the certificates that clients need of a known chain, if they refuse it at ``last``.
 
-    For each policy with clients that refuse the chain then, these are the certificates of the path
-    that the clients verify at the beginning of the plan, or all that servers will send if no path
-    verifies. Certificates that no client needs are left out, such as a cross-certificate that may
-    expire. The result is empty if no client refuses the chain.
+    The caller looks for the certificate that expires and causes the refusal. The result has the
+    certificates of the path that these clients verify at the beginning of the plan; or, if they
+    verify no path then, all certificates that servers will send. Other certificates are left out,
+    because their expiry has no effect. The result is empty if no client refuses the chain.
 
     Args:
         situation: the facts about the host.
@@ -362,10 +364,11 @@ def _dated(
 
 
 def _needs_chain(situation: Situation, goal: _Goal) -> bool:
-    """Return True if the gate needs the chain of the new key: its pin alone does not decide.
+    """Return True if the user must give the chain of the new key, because its pin is not enough.
 
-    That is so if only the key is known, the plan assumes a chain that clients with some version
-    accept, and these clients may refuse another chain with this key.
+    The pin is not enough if these conditions are met: only the key is known, clients with some
+    version accept the chain that the plan assumes, and the same clients may refuse another chain
+    with this key.
     """
     by_key = conclusions(situation, prospects_of_key(situation, goal.pin))
     assumed = conclusions(situation, goal.chains(situation))
@@ -393,11 +396,11 @@ def _check(step: Step, situation: Situation, goal: _Goal) -> tuple[Violation, ..
 
 
 def _only_expires(situation: Situation, goal: _Goal) -> bool:
-    """Return True if the known chain had no fault at the time of the plan, by each policy in use.
+    """Return True if the known chain had no fault when the plan began, for any client.
 
-    If it has a fault at a later date, a certificate has then only expired, which
-    ``Plan.reissue_by`` reports. ``situation`` has the later date, and the versions that clients
-    hold then.
+    If the chain has a fault at the later time of ``situation``, a certificate has then only
+    expired. ``Plan.reissue_by`` reports this expiry, so that it is no violation. The clients are
+    those with the versions that may be held at the later time.
     """
     return all(
         chain_fault(prospect, policy, goal.begin) is None

@@ -85,9 +85,10 @@ _UNPINNED = stand_in(UNPINNED)
 def prospects_of_key(situation: Situation, pin: Pin) -> tuple[Prospect, ...]:
     """Return the possible chains of a server that switches to a key, before it has a certificate.
 
-    The key is an authority's if its entry in the pin file has the role of an authority. Otherwise
-    it is the leaf's. If clients compare only authorities (``match = "ca"``), it may be either, and
-    both chains are returned.
+    - If the key's entry in the pin file has the role of an authority, the key is the authority's.
+    - If clients compare only authorities (``match = "ca"``), any other key can be a leaf's or an
+      authority's, and both chains are returned.
+    - Otherwise the key is the leaf's.
     """
     leaf, authority = Prospect(stand_in(pin)), Prospect(None, (stand_in(pin),))
     entry = situation.entry(pin)
@@ -99,8 +100,8 @@ def prospects_of_key(situation: Situation, pin: Pin) -> tuple[Prospect, ...]:
 def assumed_prospects(situation: Situation, pin: Pin) -> tuple[Prospect, ...]:
     """Return the chain that a server with this key is assumed to present, in plans and simulations.
 
-    No certificate exists yet, so the chain only has the key, as leaf or authority. The draft
-    decides which.
+    No certificate exists yet, so the chain consists of a placeholder with the key. The key's role
+    in the draft decides if the placeholder is the leaf or an authority.
     """
     if situation.role_of(pin) == "leaf":
         return (Prospect(stand_in(pin)),)
@@ -110,8 +111,9 @@ def assumed_prospects(situation: Situation, pin: Pin) -> tuple[Prospect, ...]:
 def role_in(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> Role:
     """Return the role of a key in the chains that servers may present with it.
 
-    If the chains are known and have no leaf, the key is that of their first authority: a root if
-    its certificate is self-signed, or else an intermediate. Otherwise the draft gives the role.
+    Usually this is the role by the draft. But if the chains are known and have no leaf, the key is
+    that of their first authority. The role is then ``root`` if the authority's certificate is
+    self-signed, and ``intermediate`` otherwise.
     """
     if not prospects or any(each.leaf for each in prospects):
         return situation.role_of(pin)
@@ -119,10 +121,10 @@ def role_in(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> Ro
 
 
 def chain_with(situation: Situation, pin: Pin, before: Chain | None = None) -> Chain:
-    """Return the chain that a server presents after it begins to use a key, with placeholders.
+    """Return the chain, with placeholders, that a server presents when it begins to use a key.
 
-    If the key is a leaf's, the authorities above it stay as they were. If the key is an
-    authority's, the leaf below it is a new one. The draft gives the key's role.
+    The draft gives the key's role. If the key is a leaf's, only the leaf of the chain is replaced.
+    If the key is an authority's, the chain consists of that authority and a new leaf.
 
     Args:
         situation: the facts about the host, with the draft.
@@ -147,7 +149,8 @@ def conclude(
 
     Returns:
         ``accepted`` if clients accept every possible chain; ``refused`` if they refuse every one;
-        otherwise ``open``. With several policies, the worst result: ``refused``, then ``open``.
+        otherwise ``open``. With several policies, the result is the worst one: ``refused`` if it is
+        the result for one policy, or else ``open`` if it is.
     """
     found = {_conclude(prospects, policy, now) for policy in policies} or {"open"}
     worst: tuple[Conclusion, ...] = ("refused", "open", "accepted")
@@ -238,7 +241,9 @@ def judge(chain: Chain | None, policy: HostPolicy, now: datetime) -> Verdict:
 def lacks_scts(
     situation: Situation, versions: Sequence[Version], prospects: Sequence[Prospect]
 ) -> Verdict | None:
-    """Return the verdict for missing SCTs if these versions refuse a chain for no other reason.
+    """Return the verdict ``too-few-scts`` if clients refuse only because of missing SCTs.
+
+    SCTs are promises of Certificate Transparency logs.
 
     Args:
         situation: the facts about the host.
@@ -246,8 +251,8 @@ def lacks_scts(
         prospects: the chains that the server may present, with the certificate that was issued.
 
     Returns:
-        A verdict with the reason ``too-few-scts``; ``None`` if some version refuses a chain for
-        another reason, or none refuses one.
+        A verdict with this reason. ``None`` if clients with one of the versions also refuse a chain
+        for another reason, or if no client refuses a chain.
     """
     found = [
         refusal(chain, policy, situation.now)
@@ -265,8 +270,8 @@ def lacks_scts(
 def _knows_scts(chain: Chain) -> bool:
     """Return True if a chain has the certificate and its issuer, so that SCTs can be verified.
 
-    A chain of a single certificate counts only if the certificate is self-signed: a file with only
-    the leaf doesn't show the issuer.
+    If the chain is a single certificate, the result is True only if that is self-signed: otherwise
+    the issuer is not known.
     """
     if any(map(_is_stand_in, chain.certificates[:2])):
         return False
@@ -332,9 +337,8 @@ def known_authorities(situation: Situation, prospects: Sequence[Prospect]) -> fr
 def stolen_authorities(policy: HostPolicy, stolen: AbstractSet[Pin]) -> list[Pin]:
     """Return the pins of a policy that are stolen, and whose keys may be those of authorities.
 
-    Clients refuse every path with such a key, if the policy marks it compromised. Only the keys
-    with the role of a leaf are left out: the role of a backup doesn't show if the key is an
-    authority's.
+    Clients refuse every path with such a key, if the policy marks it compromised. Only keys with
+    the role of a leaf are left out. A backup is included, because it can be an authority's key.
 
     Args:
         policy: the policy.
@@ -346,10 +350,10 @@ def stolen_authorities(policy: HostPolicy, stolen: AbstractSet[Pin]) -> list[Pin
 def lacks_path(
     situation: Situation, versions: Sequence[Version], prospects: Sequence[Prospect]
 ) -> bool:
-    """Return True if clients with each of these versions can't verify one of the possible chains.
+    """Return True if, with each of these versions, clients can't verify one of the possible chains.
 
-    That is, for each policy of the versions, the clients can build no path from one of the chains
-    to an anchor that they trust.
+    A client can't verify a chain if it can build no path from the chain to an anchor that it
+    trusts. The result is True only if this applies to each policy of the versions.
 
     Args:
         situation: the facts about the host.
@@ -365,9 +369,9 @@ def lacks_path(
 def trusts_differ(situation: Situation) -> bool:
     """Return True if clients of a host trust different anchors.
 
-    That is so if the versions that some client may hold have policies with different ``trust``.
-    Then it is not enough to know a chain's keys: some clients may build no path to an anchor that
-    they trust.
+    The result is True if the versions that some client may hold have policies with different
+    ``trust``. Whether clients accept a chain then depends not only on its keys: some clients may
+    build no path to an anchor that they trust.
     """
     return len(set(map(trust_digest, situation.held_policies))) > 1
 
@@ -392,10 +396,10 @@ def with_private_anchors(situation: Situation, prospects: Sequence[Prospect]) ->
 def _chains(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chain | None]:
     """Yield the paths that clients with this policy may verify; ``None`` if they can build no path.
 
-    If the certificates are all known (``sent``), a path may end at any anchor among its
-    certificates. Clients that trust the platform's roots may know a root that this machine doesn't
-    have. So for them, a path that reaches no known anchor is completed with possible authorities,
-    and not refused.
+    If all certificates are known (``sent``), a path can end at any trust anchor in it. There is one
+    exception to ``None``: clients that trust the platform's roots may know a root that this machine
+    doesn't have. For these clients, a path without a known anchor is completed with placeholders
+    for possible authorities.
     """
     if not prospect.sent:
         yield from _completions(prospect, policy)
@@ -452,8 +456,9 @@ def paths_of(
     """Return the paths upwards from the first certificate that a server sends, each as DER.
 
     Returns:
-        Three lists: all paths, as long as possible; the parts of them that end at an anchor; and,
-        for clients that trust the platform's roots, the paths that end at no known anchor.
+        Three lists. The first has all paths, as long as possible. The second has the parts of these
+        paths that end at an anchor. The third has the paths that end at no known anchor, if clients
+        trust the platform's roots; otherwise it is empty.
     """
     first, *others = (each.der for each in sent_certificates(prospect))
     anchors = anchors_of(prospect, policy)
@@ -504,9 +509,9 @@ def _known(prospect: Prospect, way: tuple[bytes, ...]) -> Prospect | None:
 def _ended(known: Prospect | None, policy: HostPolicy | None) -> Iterator[Chain | None]:
     """Yield the chains that consist of the known certificates and each possible leaf.
 
-    No authority is added above the known certificates. If ``known`` has no leaf, it may be a pinned
-    certificate or one that is not pinned. Yield ``None`` if ``known`` is ``None``, because a
-    certificate could not be parsed.
+    No authority is added above the known certificates. If ``known`` has no leaf, a chain is yielded
+    for each pinned leaf, and one for a leaf that is not pinned. Yield only ``None`` if ``known`` is
+    ``None``, which means that a certificate could not be parsed.
     """
     if known is None:
         yield None
@@ -522,10 +527,11 @@ def _leaves(prospect: Prospect, policy: HostPolicy | None) -> list[Certificate]:
 
 
 def _completions(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chain]:
-    """Yield the possible chains of a prospect: its known certificates with placeholders for others.
+    """Yield the possible chains of a prospect: its known certificates below one more authority.
 
-    An unknown certificate may be pinned or not pinned; an unknown authority may also be
-    compromised.
+    The authority is a placeholder: one that is not pinned, one for each authority that the policy
+    pins, and one for each compromised key that can be an authority's. If the leaf is unknown, it is
+    also a placeholder, pinned or not.
     """
     others = [_UNPINNED, *_pinned(policy, above=True)]
     others += map(stand_in, stolen_authorities(policy, policy.compromised) if policy else ())
@@ -535,10 +541,10 @@ def _completions(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chai
 
 
 def _pinned(policy: HostPolicy | None, *, above: bool) -> list[Certificate]:
-    """Return placeholders for the certificates that a policy pins: of authorities or of leaves.
+    """Return placeholder certificates for the pins of a policy: those of authorities or of leaves.
 
-    A pin's role decides which it is. A backup counts as a leaf's key, or as an authority's if
-    clients compare only authorities.
+    The role of a pin decides whether it is an authority's or a leaf's. A backup counts as a leaf's,
+    but as an authority's if clients compare only authorities (``match = "ca"``).
 
     Args:
         policy: the policy; ``None`` for no placeholders.

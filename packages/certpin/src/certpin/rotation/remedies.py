@@ -26,12 +26,12 @@ SET_CLOCK = "set the clock of this machine, or of that server if it is the one t
 def how_to_adopt(
     situation: Situation, pin: Pin, refusing: Sequence[Version], prospects: Sequence[Prospect]
 ) -> str:
-    """Return the fix for a key or chain that clients with some versions refuse.
+    """Return advice to the user for a key or chain that clients with some versions refuse.
 
     Args:
         situation: the facts about the host.
         pin: the pin of the key.
-        refusing: the versions that refuse it, of those that some client may hold.
+        refusing: the versions that clients may hold and that refuse the key or chain.
         prospects: the chains that the server may present, as far as they are known.
     """
     latest = situation.deployed.latest
@@ -109,10 +109,11 @@ def _how_to_wait(situation: Situation, latest: Version, refusing: Sequence[Versi
 
 
 def _how_to_start(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> str:
-    """Return the fix for a chain that the latest version refuses: which pin to publish first.
+    """Return advice for a chain that the latest version refuses: publish a certain pin first.
 
-    It is the pin of the key, or, if clients compare only authorities, the pin of the authority that
-    issues the leaf. If that key was removed, lost or compromised, the fix is to start a new key.
+    The pin is that of the key; or, if clients compare only authorities, that of the authority that
+    issues the leaf. If the key of the pin was removed, lost or compromised, the advice is to start
+    a new key.
     """
     issuers = {each.authorities[0] for each in prospects if each.leaf and each.authorities}
     what, used = "it", "key in use"

@@ -70,7 +70,7 @@ def switch_date(situation: Situation, pin: Pin) -> SwitchDate:
 
 
 def latest_of(dates: Iterable[SwitchDate]) -> SwitchDate:
-    """Return the date from which servers may use a key at every host: the latest of ``dates``."""
+    """Return the date from which servers may use a key at all hosts: the latest of ``dates``."""
     found = list(dates)
     late = [date for date in found if not date.now]
     if not late:
@@ -116,7 +116,7 @@ def old_pins(situation: Situation, activated: Mapping[Pin, datetime]) -> tuple[P
 
 
 def removal_violations(situation: Situation, pin: Pin) -> tuple[Violation, ...]:
-    """Return the safety rules that ``rotate finish`` would break with a pin; empty if it is safe.
+    """Return the safety rules that ``rotate finish`` would break for a pin; empty if none.
 
     The command retires an ACTIVE pin, and then removes it. If the pin can't be retired, the rules
     of that step are returned.
@@ -130,7 +130,10 @@ def removal_violations(situation: Situation, pin: Pin) -> tuple[Violation, ...]:
 
 
 def leaves_one_pin(situation: Situation, pin: Pin) -> tuple[Violation, ...]:
-    """Return a violation if removing a pin would leave an enforcing policy with fewer than two."""
+    """Return a violation if an enforcing policy would have fewer than two pins without this one.
+
+    The result is empty if the pin may be removed.
+    """
     policy = situation.policy
     if policy.mode != "enforce" or len({*policy.live_pins} - {pin}) >= 2:
         return ()
@@ -168,7 +171,7 @@ def served_backups(situation: Situation) -> tuple[Pin, ...]:
 def is_last_spare(situation: Situation, pin: Pin) -> bool:
     """Return True if no backup is left when servers use only the key of ``pin``.
 
-    The keys that it replaces are then removed from the draft.
+    It is assumed that the pins that ``pin`` replaces are removed from the draft.
     """
     gone = {pin, *replaced_pins(situation, pin)} | situation.served
     return not has_backup_without(situation, gone)

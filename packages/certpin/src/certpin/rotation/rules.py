@@ -137,8 +137,9 @@ def _too_few_scts(
 def backup(situation: Situation) -> Violation | None:
     """Return a violation unless the draft has two usable pins, one of them outside served chains.
 
-    A pin is usable if clients accept it, and its key was neither lost nor stolen. A policy that
-    pins two roots of one provider (CA) needs no other backup.
+    A pin is usable if clients accept it, and its key was neither lost nor stolen. There is no
+    violation for a policy that doesn't enforce pins, or that pins two roots of one provider (CA):
+    each of these roots is a backup of the other.
     """
     if situation.policy.mode != "enforce" or situation.policy.is_own_backup:
         return None
@@ -172,9 +173,9 @@ def _why_no_backup(situation: Situation) -> str:
 def has_backup_without(situation: Situation, gone: AbstractSet[Pin]) -> bool:
     """Return True if the draft has a backup besides the pins in ``gone``, or needs no backup.
 
-    Unlike the rule ``backup``, this is about a later time: when servers use the pins in ``gone``,
-    or their keys no longer exist. A policy with two usable roots of one provider (CA) needs no
-    other backup.
+    The rule ``backup`` is about the present. This function is about a later time, at which servers
+    use the pins in ``gone``, or the keys of these pins no longer exist. A policy with two usable
+    roots of one provider (CA) needs no other backup.
     """
     policy, past = situation.policy, situation.past
     is_own_backup = policy.is_own_backup_without(past.lost | situation.compromised)
@@ -222,8 +223,9 @@ def expiry(situation: Situation, versions: Iterable[Version]) -> Violation | Non
 def valid_certificates(situation: Situation, prospects: Sequence[Prospect]) -> Violation | None:
     """Return a violation if clients refuse the certificates of a chain, whatever keys are pinned.
 
-    That is so if a certificate of its path to an anchor is not valid now, or may not be used as it
-    is used there. Only chains that a server sends as they are (``sent``) have such certificates.
+    For example, a certificate on the path to an anchor has expired, or is an intermediate that is
+    not allowed to issue certificates. Only chains with the certificates that a server sends
+    (``Prospect.sent``) are checked.
 
     Args:
         situation: the facts about the host before the server presents the chain.
@@ -289,13 +291,13 @@ def refused_by_version(
     name: str,
     prospects: Sequence[Prospect],
 ) -> Violation | None:
-    """Return a violation if published versions may refuse a chain at a host removed from the draft.
+    """Return a violation if clients may refuse a chain for a host that the draft no longer has.
 
-    The certificate of the chain names this host. The draft has no policy for it any more, but
+    The certificate of the chain also names this host. The draft has no policy for the host, but
     versions that clients still hold have one.
 
     Args:
-        situation: the facts about another host that the certificate names.
+        situation: the facts about another host that the certificate names, and that the draft has.
         policies: the versions that some client may hold, each with its policy for the removed host.
         name: the name of the removed host in the certificate.
         prospects: the chains that a server may present, as far as they are known.
@@ -360,7 +362,7 @@ def not_active(situation: Situation, pin: Pin) -> Violation | None:
 
 
 def not_served(situation: Situation, pin: Pin) -> Violation | None:
-    """Return a violation if a probed server presents the key, so that it may not be retired."""
+    """Return a violation if a probed server presents the key: then it must not be retired."""
     vantages = situation.serving(pin)
     if not vantages:
         return None
@@ -528,10 +530,12 @@ def dropped_pins(situation: Situation) -> tuple[Pin, ...]:
 def _count(
     situation: Situation, versions: Sequence[Version], at: datetime | None = None
 ) -> int | None:
-    """Return how many clients hold these versions at ``at``, or now if that is later.
+    """Return how many clients hold these versions; ``None`` if the number is unknown.
 
-    If one of the versions is not published yet, return the number of all clients. ``None`` if the
-    number is unknown.
+    Args:
+        situation: the facts about the host.
+        versions: the versions. If one of them is not published yet, all clients are counted.
+        at: the time at which clients hold the versions; ``None``, or a past time, for now.
     """
     if any(version not in situation.deployed.versions for version in versions):
         return client_count(situation)
@@ -578,7 +582,10 @@ def _why_not_adopted(situation: Situation, refusing: Sequence[Version]) -> str:
 
 
 def _overdue_note(situation: Situation, refusing: Sequence[Version]) -> str:
-    """Return a note for versions that clients reported after their expected end; empty if none."""
+    """Return a text about versions that clients still reported after the expected end; else empty.
+
+    ``refusing`` are the versions to look at. The text is added to the message of a violation.
+    """
     deployed, timing = situation.deployed, situation.timing
     late = [
         version

@@ -44,7 +44,8 @@ class LockoutCause:
         event: the kind of event that began the lockout: ``publish``, ``serve`` or ``expiry``, or
             ``beginning`` if clients were locked out when the simulation began.
         step: the number of the step that began the lockout; ``None`` if no step did.
-        version: the version that was published, or that expired; ``None`` for other events.
+        version: the number of the version that was published, or of the version with pins that
+            expired; ``None`` for other events.
     """
 
     event: CauseEvent
@@ -73,7 +74,7 @@ class Lockout:
 class Safety:
     """The earliest time at which a step of a simulated rotation locks no client out.
 
-    It is computed under the assumption that all other steps keep their dates.
+    The assumption is that all other steps keep their dates.
 
     Attributes:
         step: the number of the step.
@@ -286,9 +287,9 @@ class Tally:
 
     Times are seconds since the beginning of the simulation.
 
-    A group is a chunk of clients with the times from which each holds each release (a version of
-    the pin set). All clients with the same binary are a group of one client, which is weighted by
-    their number.
+    Clients are added in groups. For each client of a group, the times are known from which the
+    client holds each release (a version of the pin set). All clients with one binary behave alike,
+    so they are added as one client with a weight: their number.
     """
 
     def __init__(self, script: Script) -> None:
@@ -382,7 +383,8 @@ class Tally:
 class _Group:
     """A group of simulated clients: until when each was last locked out, and by which cause.
 
-    ``weight`` is the number of clients that each entry of the arrays represents.
+    ``until`` is an array with the time until which each client was last locked out. ``weight`` is
+    the number of clients for each entry of the array.
     """
 
     def __init__(self, size: int, weight: int) -> None:
@@ -483,9 +485,9 @@ def _safety(known: _SafetyInput) -> list[Safety]:
 def _serving_safety(known: _SafetyInput, serving: Serving) -> Safety:
     """Return the earliest safe date for the step that lets servers present other chains.
 
-    At that date, the last client has fetched a release (a version of the pin set) that accepts the
-    chains, and the last client of an app has no release any more that refuses them. Not checked:
-    whether a release that is published after the step refuses the chains again.
+    A release is a version of the pin set. At the returned date, all clients that fetch releases
+    have one that accepts the chains, and no user of an app has a release any more that refuses
+    them. Not checked: whether a release that is published after the step refuses the chains again.
     """
     first = _accepting(known.script.releases, serving.chains, serving.at)
     step, script = serving.step or 0, known.script
@@ -499,10 +501,11 @@ def _serving_safety(known: _SafetyInput, serving: Serving) -> Safety:
 
 
 def _accepting(releases: Sequence[Release], chains: Chains, at: int) -> int | None:
-    """Return the index of the release from which on clients accept these chains, or None.
+    """Return the index of the first release from which on clients accept these chains, or None.
 
-    It is the first release that accepts the chains after the last one that refuses them. Refusing
-    releases that are published after the time ``at`` are ignored.
+    That is the first accepting release after the last refusing one. Refusing releases that are
+    published after the time ``at`` don't count as the last one. None means that no release accepts
+    the chains.
 
     Args:
         releases: the releases (versions of the pin set) in the order in which clients fetch them.

@@ -85,7 +85,7 @@ class ServedChain:
         return self.others.get(trust_digest(policy), self.path)
 
     def with_key(self, situation: Situation, pin: Pin) -> ServedChain:
-        """Return the chain that the server presents once it uses a key (``chain_with``).
+        """Return the chain that the server presents when it uses a certain key (``chain_with``).
 
         If the key is a leaf's, the authorities above it stay. So clients that can't verify the
         present chain, because they don't trust its anchor, can't verify the next one either. If the
@@ -111,10 +111,10 @@ class Release:
     Attributes:
         number: the number of the version.
         at: when clients could first fetch the version.
-        policies: copies of the host's policies in the version, which are used only to compare pins.
-            There are several if the version has other patterns than the draft; empty if the version
-            refuses nothing. In the copies, the pins never expire (see ``end``), and the mode is
-            ``report``, because a policy in this mode may have a single pin.
+        policies: copies of the host's policies in the version, only for comparing pins. There are
+            several if the version has other patterns than the draft; empty if the version refuses
+            nothing. In the copies, the pins never expire (see ``end``). The mode of the copies is
+            ``report``, because only a policy in this mode is allowed to have a single pin.
         end: when its pins expire, so that clients with the version refuse every server; ``None`` if
             that never happens.
         by: the latest time at which all clients have the version, if the journal records that the
@@ -133,8 +133,8 @@ class Release:
         """Return True if clients with this release refuse one of the served chains.
 
         Args:
-            chains: the chain of each server. A ``Prospect`` is refused if clients can build a path
-                that they refuse, or no path.
+            chains: the chain of each server. A ``Prospect`` counts as refused if one of its
+                possible paths is refused, or if clients can build no path.
             at: the second, since the beginning of the simulation.
         """
         ended = self.end is not None and at >= self.end
@@ -174,7 +174,7 @@ class AppScript:
         begin: the beginning of the simulation, in seconds since 1970.
         entries: the releases of the app that the journal records, each with the version of the pin
             set in its binary.
-        releases: the same versions, in the same order, as clients of the host hold them.
+        releases: the versions of ``entries``, in the same order, each as a ``Release``.
     """
 
     name: str
@@ -228,7 +228,8 @@ def moved_steps(
         moves: for the number of each step to move, by how much to move it; negative for earlier.
 
     Raises:
-        InputError: a number is not that of a step, or clients do not notice the step.
+        InputError: there is no step with a number in ``moves``, or the step neither serves nor
+            publishes anything, so that its date has no effect on clients.
     """
     known = {dated.number: dated for dated in steps}
     for number in moves:
@@ -280,10 +281,11 @@ def build_script(
 
 
 def assumed_chains(situation: Situation) -> Chains:
-    """Return the chains that servers present now: as probed, or as the ACTIVE pins suggest.
+    """Return the chains that servers present now, by the probes or else by the ACTIVE pins.
 
-    Without a probe, each ACTIVE leaf pin in the draft (the pin file that would be published next)
-    counts as one server. Without an ACTIVE leaf pin, one server has all ACTIVE pins.
+    If no server was probed, the chains are assumed from the ACTIVE pins in the draft (the pin file
+    that would be published next): one server for each leaf's pin. If no ACTIVE pin is a leaf's, one
+    server is assumed, whose chain has all ACTIVE pins.
     """
     if situation.sightings:
         return tuple(_served_chain(situation, sighting) for sighting in situation.sightings)
@@ -345,9 +347,9 @@ def _apps(situation: Situation) -> tuple[AppScript, ...]:
 
 
 def bundled_releases(situation: Situation) -> tuple[Release, ...]:
-    """Return the versions of the pin set that are in binaries of unknown apps, each number once.
+    """Return the versions of the pin set that are in binaries of unknown apps.
 
-    Of two versions with one number, the first is returned.
+    If several versions have the same number, only the first one is returned.
     """
     found: dict[int, Release] = {}
     for version in situation.alive:
@@ -365,9 +367,9 @@ def release_of(version: Version, situation: Situation) -> Release:
 
 
 def _compared(policy: HostPolicy, pins: Iterable[HostPin]) -> tuple[HostPolicy, ...]:
-    """Return a policy with these pins that only reports and never expires, for ``Release``.
+    """Return a copy of a policy for ``Release``: with these pins, in report mode, without expiry.
 
-    Return an empty tuple if the policy is not in mode ``enforce``: its clients refuse nothing.
+    Return an empty tuple if the policy is not in mode ``enforce``, so that clients refuse nothing.
     """
     if policy.mode != "enforce":
         return ()
@@ -380,8 +382,9 @@ def _compared(policy: HostPolicy, pins: Iterable[HostPin]) -> tuple[HostPolicy, 
 def _refuses_from(policies: Iterable[HostPolicy], situation: Situation) -> int | None:
     """Return the second from which clients refuse every server of a host for its expired pins.
 
-    If the policies expire at different times, the first one counts. ``None`` if no policy makes
-    clients refuse servers. The second counts from the beginning of the simulation.
+    The second is counted from the beginning of the simulation. If the policies expire at different
+    times, the first expiry counts. Return ``None`` if no policy makes clients refuse servers when
+    it expires.
     """
     ends = filter(None, (policy.refuses_from for policy in policies))
     return _seconds(min(ends, default=None), situation)
@@ -458,8 +461,9 @@ def _pushed(
 ) -> tuple[Release, ...]:
     """Return the version that waits for its push, as a release that clients fetch from ``at`` on.
 
-    The push is the upload of a signed pin set. Return an empty tuple if clients can already fetch a
-    higher version. Raises ``InputError`` if no version waits for its push.
+    The push is the upload of a signed pin set, and ``at`` the second of the step ``step``. ``out``
+    are the releases that clients can already fetch: if one of them has a higher version, return an
+    empty tuple. Raises ``InputError`` if no version waits for its push.
     """
     latest = situation.deployed.latest
     if latest is None or not latest.pending or any(latest.number == each.number for each in out):

@@ -140,15 +140,15 @@ class Version:
     def accepts(self, pattern: HostPattern, pin: Pin, draft: PinSet | None = None) -> bool:
         """Return True if clients with this version accept a pinned key at all hosts of a pattern.
 
-        They accept it at a host if the version's policy for the host has the pin, if it only
+        Clients accept the key at a host if the version's policy for the host has the pin or only
         reports, or if the version has no policy for the host. Not checked: the position in the
         chain that may match (``match``), and expiry.
 
         Args:
             pattern: the host pattern, which the version need not have.
             pin: the pin of the key.
-            draft: the pin set with the policy for ``pattern``. A host that another of its policies
-                covers is left out.
+            draft: the pin set that has the policy for ``pattern``. Hosts of the pattern that
+                another policy of this pin set covers are left out.
         """
         return all(
             policy is None or policy.mode == "report" or pin in policy.live_pins
@@ -191,7 +191,8 @@ class DeployedVersions:
     def end_of_life(self, version: Version, timing: AdoptionDelays) -> datetime | None:
         """Return the first time at which no client holds this version; ``None`` if unknown.
 
-        The expected end is recorded, or computed from the delays. Reports of clients can change it:
+        The expected end is recorded in the journal, or computed from the delays. Reports of clients
+        can change the end:
 
         - it is earlier if so few clients report the version that the user accepts their lockout;
         - if a client reports the version after the expected end, clients are slower than the
@@ -309,7 +310,7 @@ class TimeEvidence:
         entry: the step of that entry and the person who took it, as text; empty without an entry.
         dates: the times of servers, over connections with verified chains.
         hints: the times of servers without a verified chain. They prove nothing.
-        contacted: True if a server answered, of any host of the pin file.
+        contacted: True if at least one server of any host in the pin file answered.
         silent: the host of ``fetch_url``, from which clients fetch signed sets, if it was asked and
             gave no time over a connection with a verified chain; else empty.
     """
@@ -392,9 +393,10 @@ class ServerObservation:
     Attributes:
         host: the pattern of the policy for which the server was contacted.
         server: the name of the server, from ``server_name``, such as ``api.bank.example:443``.
-        time: when it was contacted.
-        leaf: the pin of the key of its leaf certificate; ``None`` if it sent no certificate.
-        problem: why its chain did not verify; empty if it did.
+        time: when the server was contacted.
+        leaf: the pin of the key of the server's leaf certificate; ``None`` if the server sent no
+            certificate.
+        problem: the reason why the chain did not verify; empty if it did.
     """
 
     host: HostPattern
@@ -407,9 +409,10 @@ class ServerObservation:
 def server_name(endpoint: Endpoint, pattern: HostPattern) -> str:
     """Return the name of a server in the journal: its address in the pin file, with the port.
 
-    If the TLS name is neither that address nor the host of the pattern, it comes first, as in
-    ``www.bank.example at 192.0.2.7:443``. This happens with a wildcard pattern and ``--connect``.
-    The IP addresses of a name are one server in the journal, because DNS may replace them.
+    If the TLS name (the name that the certificate must have) is neither that address nor the host
+    of the pattern, the name comes first, as in ``www.bank.example at 192.0.2.7:443``. This happens
+    with a wildcard pattern and ``--connect``. All IP addresses of a host name count as one server
+    in the journal, because DNS can replace them at any time.
     """
     host, port = endpoint.server
     address = join_address(host, port)
@@ -497,18 +500,18 @@ class Situation:
         return any(policy and pin in policy.live_pins for policy in self.held_policies)
 
     def is_accepted_by(self, version: Version, pin: Pin) -> bool:
-        """Return True if clients with a version accept a pinned key at the hosts of ``policy``.
+        """Return True if clients with a version accept a pinned key at all hosts of this situation.
 
         See ``Version.accepts``, which has the conditions.
         """
         return version.accepts(self.pattern, pin, self.pins)
 
     def policies_of(self, version: Version) -> tuple[HostPolicy | None, ...]:
-        """Return the policies that a version of the pin set has for the hosts of ``policy``.
+        """Return the policies that a version of the pin set has for this situation's hosts.
 
-        There may be several if the version has other patterns than the draft. For example, the
-        draft may have a wildcard, and the version a policy for one of its hosts. A host that
-        another policy of the draft covers is left out.
+        The hosts are those of ``pattern``, without hosts that another policy of the draft covers.
+        There can be several policies if the version has other patterns than the draft: for example,
+        the draft has a wildcard, and the version has a policy for one host of the wildcard.
 
         Returns:
             Each policy once; ``None`` among them if the version has no policy for some of the
@@ -531,10 +534,11 @@ class Situation:
         return next((entry for entry in self.policy.pins if entry.pin == pin), None)
 
     def role_of(self, pin: Pin) -> Role:
-        """Return the role in a chain that a pin's key has when servers use it.
+        """Return the role in a chain that a pin's key has when servers use the key.
 
-        That is the role in the pin file. A backup has the role of the leaf, or of an authority if
-        clients compare only authorities (``match = "ca"``).
+        For most pins, this is the role in the pin file. For a backup, and for a pin without an
+        entry, it is ``leaf``; or ``intermediate`` if clients compare only authorities (``match =
+        "ca"``).
         """
         entry = self.entry(pin)
         if entry is not None and entry.role != "backup":

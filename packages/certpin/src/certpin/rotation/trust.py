@@ -34,9 +34,10 @@ def presented_path(
 ) -> Chain | None:
     """Return the path that clients with a policy verify in the chain that a server presents.
 
-    If the policy trusts the anchors of the draft, that is the path that OpenSSL verified
-    (``Sighting.chain``). It is also used if the certificates that the server sent are not known, or
-    if the clients trust the platform's roots, and those are not known (``Situation.roots``).
+    If the policy trusts the same anchors as the draft, the result is the path that OpenSSL verified
+    in the probe (``Sighting.chain``). This path is also returned if the policy's own path can't be
+    computed: the certificates that the server sent are unknown, or the clients trust the platform's
+    roots, and these are unknown (``Situation.roots``).
 
     Args:
         situation: the facts about the host, with the draft.
@@ -67,7 +68,7 @@ def is_verified_by_some(situation: Situation, sighting: Sighting) -> bool:
 
 
 def common_anchors(situation: Situation, policies: Sequence[HostPolicy | None]) -> tuple[str, ...]:
-    """Return the names of the anchors below which clients with each of the policies verify chains.
+    """Return the names of the trust anchors that all policies have in common.
 
     Only anchors in the files of ``trust`` are listed, because a policy without such a file trusts
     every root of the platform. A root and its renewal with the same name and key count as one
@@ -85,10 +86,11 @@ def common_anchors(situation: Situation, policies: Sequence[HostPolicy | None]) 
 
 
 def anchors_to_name(situation: Situation) -> tuple[str, ...]:
-    """Return the names of the anchors of which one has to be above a server's next certificate.
+    """Return the names of the trust anchors below which a server's next certificate has to be.
 
-    They are the anchors that all clients trust. The result is empty if the clients all trust the
-    same anchors, so that any of them will do, or if they have none in common.
+    They are the anchors that all clients have in common: the certificate has to be below one of
+    them. The result is empty if all clients trust exactly the same anchors, so that any of them
+    will do, or if they have none in common.
     """
     if not _trusts_differ(situation):
         return ()
@@ -98,9 +100,10 @@ def anchors_to_name(situation: Situation) -> tuple[str, ...]:
 def issuers_to_name(situation: Situation) -> tuple[str, ...]:
     """Return the names of the authorities that have to issue a server's next certificate.
 
-    The result is empty if the clients trust the same anchors, or have one in common. Otherwise, it
-    has the issuer of each certificate that servers present now in a chain that all clients verify:
-    for example, in a chain with a new root that the old root cross-signed.
+    The result is empty if all clients trust the same anchors, or have one in common: then any
+    issuer below these anchors will do. Otherwise, the result has the issuers of the certificates
+    that servers present now in chains that all clients verify. For example, all clients verify a
+    chain with a new root that the old root cross-signed.
     """
     policies = situation.live_policies
     if not _trusts_differ(situation) or common_anchors(situation, policies):
@@ -122,12 +125,14 @@ def has_common_trust(situation: Situation) -> bool:
 def with_common_trust(situation: Situation, pin: Pin) -> Situation:
     """Return a copy of the situation in which all versions trust the anchors of the draft.
 
-    The copy is for a key without a certificate: it assumes a certificate that all clients trust.
-    The gate checks that when the certificate exists. Return the situation itself if no such
-    certificate is possible:
+    Use the copy for a key that has no certificate yet, with the assumption that its certificate
+    will be one that all clients trust. The gate verifies this when the certificate exists.
 
-    - the key is a server's, and all clients trust neither a common anchor nor a common issuer;
-    - the key is an authority's, and not every version has it in the path of a probed server.
+    The situation itself is returned if no certificate can be trusted by all clients:
+
+    - the key is a server's, and the clients have neither an anchor nor an issuer in common;
+    - the key is an authority's, and no probed server presents a path in which every version trusts
+      the key.
     """
     if situation.role_of(pin) == "leaf":
         is_possible = has_common_trust(situation)
@@ -159,11 +164,11 @@ def _is_trusted(
     authorities: tuple[Certificate, ...],
     policies: Sequence[HostPolicy | None],
 ) -> bool:
-    """Return True if clients with each policy verify certificates of an authority.
+    """Return True if, with each of the policies, clients verify certificates of an authority.
 
     Args:
         situation: the facts about the host.
-        authorities: the authority, and those above it that a server sends.
+        authorities: the certificate of the authority, and those above it that a server sends.
         policies: the policies of the clients.
     """
     return all(_is_verified(situation, authorities, policy) for policy in policies)

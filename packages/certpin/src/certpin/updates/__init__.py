@@ -31,7 +31,9 @@ _EXTRA = {"tuf", "securesystemslib", "urllib3"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import ``PinUpdater`` on first use, because other parts of this package don't need TUF.
+    """Import and return ``PinUpdater``, the only name of this package that needs TUF.
+
+    It is imported on first use, so that other parts of the package work without TUF.
 
     Raises:
         AttributeError: this package has no such name.

@@ -85,10 +85,10 @@ class Store:
         return self._scratch or self.folder / "metadata"
 
     def stamp(self) -> tuple[int, ...]:
-        """Return inode, time and size of the cached pin set's file; empty if it is missing.
+        """Return inode, time and size of the cached pin set's file; ``()`` if the file is missing.
 
-        They change when any process writes another pin set. So if a stamp equals an earlier one,
-        the file is unchanged.
+        They change when any process writes another pin set. So if two results are equal, the file
+        was not changed in between.
         """
         with suppress(OSError):
             found = (self.folder / _GOOD).stat()
@@ -135,8 +135,8 @@ class Store:
             name: the name of the pin set that the app contains.
 
         Raises:
-            RepositoryError: the bundled root is invalid (of tuf, as is ``DeserializationError``).
-            DeserializationError: the bundled root can't be parsed.
+            RepositoryError: the bundled root is invalid.
+            DeserializationError: the bundled root can't be parsed. Both are error classes of tuf.
         """
         chain = follow_roots(bundled, (), name)
         return follow_roots(bundled, self._roots(chain[0].version + 1), name)
@@ -149,8 +149,8 @@ class Store:
             name: the name of the pin set that the app contains.
 
         Raises:
-            RepositoryError: the bundled root is invalid (of tuf, as is ``DeserializationError``).
-            DeserializationError: the bundled root can't be parsed.
+            RepositoryError: the bundled root is invalid.
+            DeserializationError: the bundled root can't be parsed. Both are error classes of tuf.
         """
         chain = [bundled]
 
@@ -166,15 +166,19 @@ class Store:
         """Create the folder in which ``tuf.ngclient`` stores TUF metadata, if it is missing.
 
         Raises:
-            OSError: it can't be created; or it is a symbolic link, so that files in another folder
-                would be replaced.
+            OSError: the folder can't be created; or it is a symbolic link, so that files in another
+                folder would be replaced.
         """
         if link := self._linked():
             raise OSError(errno.ELOOP, f"its {link.name} is a symbolic link")
         self.metadata.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def _linked(self) -> Path | None:
-        """Return the folder for TUF metadata, or the one for roots, that is a symbolic link."""
+        """Return the folder of the TUF metadata that is a symbolic link, and so must not be used.
+
+        This is the metadata folder, or the folder for roots in it. Return None if neither is a
+        link.
+        """
         for folder in (self.metadata, self.metadata / "root_history"):
             with suppress(OSError):
                 if folder.is_symlink():
@@ -184,7 +188,8 @@ class Store:
     def drop_roots(self, above: int) -> None:
         """Delete the cached root metadata with a higher version than ``above``.
 
-        ``follow`` did not accept these versions, but ``tuf.ngclient`` would load them.
+        ``above`` is the newest version that ``follow`` accepted. The deleted versions were not
+        accepted, but ``tuf.ngclient`` would load them.
         """
         known = {f"root_history/{version}.root.json" for version in range(1, above + 1)}
         for name in self._root_names():
@@ -213,9 +218,9 @@ class Store:
     def sweep(self) -> None:
         """Delete temporary files that killed processes left behind, and unusable metadata files.
 
-        Metadata is unusable if it is longer than its limit or not a regular file: ``tuf.ngclient``
-        would load it anyway. Files with other names are never deleted. The caller holds the lock of
-        the folder.
+        A metadata file is unusable if it is longer than its limit, or not a regular file. It has to
+        be deleted because ``tuf.ngclient`` would load it. Files with names that certpin and
+        ``tuf.ngclient`` don't use are never deleted. The caller must hold the lock of the folder.
         """
         for path in (*left_overs(self.folder, _GOOD_NAME, recursive=False), *self._unusable()):
             with suppress(OSError):
@@ -253,7 +258,8 @@ class Store:
         """Use a temporary folder for TUF metadata, because the cache folder is not writable.
 
         The readable metadata of ``tuf.ngclient`` in the cache folder is copied to the temporary
-        folder. Return True, or False if a temporary folder is already in use.
+        folder. Return True if the folder was created, or False if a temporary folder is already in
+        use.
         """
         if self._scratch is not None:
             return False

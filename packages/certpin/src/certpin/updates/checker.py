@@ -133,8 +133,9 @@ class Checker:
     def adopt_cached(self) -> bool:
         """Enforce the cached pin set if its file has changed, and it is valid and newer.
 
-        Another process may have written the file. Never raises: an invalid pin set is reported as
-        an event, and its file is renamed to ``….bad``.
+        Another process that shares the cache may have written the file. This method never raises an
+        exception: if the pin set is invalid, an event reports it, and its file is renamed to
+        ``….bad``.
 
         Returns:
             True if the enforced pin set was replaced.
@@ -211,9 +212,10 @@ class Checker:
     def _notice_new_root(self) -> None:
         """Verify the newest known pin set again with root metadata that was just fetched.
 
-        If the keys of the new root have not signed the pin set, it is marked as superseded: the
-        updater's state is then not ``fresh``. This method also runs after a failed check: an
-        attacker who withholds a newer pin set must not make the old one look fresh. Never raises.
+        If the keys of the new root have not signed the pin set, the pin set is marked as
+        superseded, so that the updater's state is not ``fresh``. The caller also calls this method
+        after a failed check: otherwise an attacker who withholds a newer pin set could make the old
+        one look fresh. Never raises.
         """
         known, store = self.enforced.known, self._source.store
         if known is None or known.superseded or not store.has_root(known.verified.root + 1):
@@ -265,8 +267,9 @@ class Checker:
 def _replaced(stored: int, bundled: int) -> UpdateError:
     """Return the error for a cached pin set that an older root than the bundled one has signed.
 
-    This happens if an update of the app brings a root with other keys. They have not signed the
-    cached set, and the older root can't be verified without the roots before it.
+    This happens if an update of the app brings a new bundled root with other keys. These keys have
+    not signed the cached set. The set can't be verified with the older root either, because nothing
+    proves that root: it precedes the bundled one.
 
     Args:
         stored: the version of the older root, as the cache has it. It is not signed, so it is used
@@ -411,8 +414,8 @@ def _channel_context(pins: PinSet, clock: Callable[[], datetime]) -> PinnedSSLCo
 def _own(pins: PinSet, host: str) -> PinSet | None:
     """Return a copy of a pin set that has only the policy of the update server ``host``.
 
-    The copy of the policy has no expiry date. Return None if the pin set has no policy for
-    ``host``, or one that only reports.
+    In the copy, the policy has no expiry date. Return None if the pin set has no policy for
+    ``host``, or if the policy only reports.
     """
     policy = pins.policy_for(host)
     if policy is None or policy.mode != "enforce":

@@ -202,13 +202,13 @@ class Channel(FetcherInterface):
         return connection
 
     def _require_uncompromised(self, connection: Connection, context: PinnedSSLContext) -> None:
-        """Raise ``PinMismatchError`` if a context's pins mark a key of the server compromised.
+        """Raise ``PinMismatchError`` if the pins of a context mark a server's key compromised.
 
         Args:
             connection: a connection that another context accepted; the keys of its verified chain
-                are compared.
-            context: a context that refused the server. The reason can be its trust anchors: it has
-                then compared no keys yet.
+                are compared with the pins of ``context``.
+            context: a context that refused the server. It may have refused because of its trust
+                anchors, before it compared any keys.
         """
         host = self._address.host
         accepted, policy = assert_pinned(connection, host), context.pins.policy_for(host)
@@ -259,9 +259,9 @@ def fetch_newest(
 ) -> SignedSet:
     """Fetch and verify the newest signed pin set. Return ``known`` itself if there is no newer one.
 
-    Call it within ``update_errors()``, which turns the exceptions of tuf into ``UpdateError``.
-    ``tuf.ngclient`` reads the system's clock; the metadata that it accepts must also be valid at
-    ``now``.
+    Call it within ``update_errors()``, which turns the exceptions of tuf into ``UpdateError``. The
+    metadata must be valid by two clocks: by the system's clock, which ``tuf.ngclient`` reads, and
+    at the time ``now``.
 
     Args:
         source: the settings and data that all checks of an updater share.
@@ -319,8 +319,8 @@ def follow(source: UpdateSource, channel: FetcherInterface) -> None:
         channel: downloads the files.
 
     Raises:
-        RepositoryError: the metadata is invalid (of tuf, as is ``DownloadError``).
-        DownloadError: a file can't be fetched.
+        RepositoryError: the metadata is invalid. This is an error class of tuf.
+        DownloadError: a file can't be fetched. This is an error class of tuf, too.
         OSError: the cache can't be written.
     """
     limits = source.limits

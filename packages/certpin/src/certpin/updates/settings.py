@@ -178,19 +178,20 @@ class Address(NamedTuple):
 
         Args:
             name: the name of the target in the targets metadata, such as ``trust/ca.pem``.
-            digest: its SHA-256 hash in hexadecimal.
+            digest: the SHA-256 hash of the file in hexadecimal.
         """
         return self.path + quote(target_path(name, digest))
 
 
 def target_path(name: str, digest: str) -> str:
-    """Return the path of a target file in the published folder: a hash precedes its file name.
+    """Return the path of a target file in the published folder. It contains the file's hash.
 
-    See TUF 1.0.31, 6.2.
+    For example, the path of ``trust/ca.pem`` is ``targets/trust/SHA256.ca.pem``, with the hash in
+    place of ``SHA256`` (TUF 1.0.31, 6.2).
 
     Args:
         name: the name of the target in the targets metadata, such as ``trust/ca.pem``.
-        digest: its SHA-256 hash in hexadecimal.
+        digest: the SHA-256 hash of the file in hexadecimal.
     """
     folder, slash, last = name.rpartition("/")
     return f"targets/{folder}{slash}{digest}.{last}"

@@ -147,7 +147,7 @@ def follow_roots(bundled: bytes, later: Iterable[bytes], name: str) -> tuple[Roo
         name: the name of the pin set, which no root may contradict (``require_pin_set``).
 
     Raises:
-        RepositoryError: the bundled root is invalid (of tuf).
+        RepositoryError: the bundled root is invalid. This is an error class of tuf.
     """
     first: Metadata[Root] = read_metadata(Root.type, bundled)
     require_signed(first.signed, first)
@@ -176,7 +176,7 @@ def verify_metadata(
         limits: the largest number and sizes of target files.
 
     Raises:
-        RepositoryError: the metadata is invalid (of tuf).
+        RepositoryError: the metadata is invalid. This is an error class of tuf.
     """
     targets, until = verify_roles(root, signed)
     require_bounded(targets, limits)
@@ -221,7 +221,7 @@ def verify_files(
         superseded: True if a newer root has replaced the keys that signed the metadata.
 
     Raises:
-        RepositoryError: a file is missing, added or altered (of tuf).
+        RepositoryError: a file is missing, added or altered. This is an error class of tuf.
         ConfigError: the pin file is invalid.
     """
     if files.keys() != verified.targets.keys():
@@ -245,7 +245,7 @@ def verify(roots: Sequence[Root], stored: CachedSet, name: str, limits: Limits) 
         limits: the largest number and sizes of target files.
 
     Raises:
-        RepositoryError: signatures or files are invalid (of tuf).
+        RepositoryError: signatures or files are invalid. This is an error class of tuf.
         ConfigError: the pin file is invalid.
     """
     try:
@@ -281,11 +281,11 @@ def under_root(root: Root, known: SignedSet, limits: Limits) -> SignedSet:
 
 
 def mark_recovery(new: SignedSet, known: SignedSet | None, root: Root) -> SignedSet:
-    """Return ``new``, marked with ``recovers`` if it can replace a pin set with a higher version.
+    """Return ``new``, marked with ``recovers`` if it can replace ``known`` with a higher version.
 
-    This is allowed if the newest root has replaced the targets keys that signed ``known``, because
-    an attacker with the old keys could have signed any version. Replaced keys of other roles don't
-    matter. If this does not apply, ``new`` is returned unchanged.
+    A lower version is allowed if the newest root has replaced the targets keys that signed
+    ``known``, because an attacker with the old keys could have signed any version. Replaced keys of
+    other roles don't matter. If it is not allowed, ``new`` is returned unchanged.
 
     Args:
         new: the pin set that was just verified.
@@ -304,9 +304,9 @@ def mark_recovery(new: SignedSet, known: SignedSet | None, root: Root) -> Signed
 def require_following(new: AnyPinSet, current: AnyPinSet, *, same_root: bool = False) -> None:
     """Raise an error unless a newly signed pin set may replace the one in force.
 
-    A higher version may replace it. The same version may do so only if it has the same content for
-    clients; notes and debug sections are not compared, because only the bundled pin set can have
-    them.
+    A pin set with a higher version is allowed. A pin set with the same version is allowed only if
+    its content is the same; notes and debug sections are not compared, because only the bundled pin
+    set can have them.
 
     Args:
         new: the newly signed pin set.
@@ -350,7 +350,8 @@ def read_metadata(role: str, data: bytes) -> Metadata[Any]:
     """Parse the metadata of a TUF role, such as ``snapshot``. Signatures are not checked.
 
     Raises:
-        RepositoryError: the data is not metadata, or is the metadata of another role (of tuf).
+        RepositoryError: the data is not metadata, or is the metadata of another role. This is an
+            error class of tuf.
     """
     metadata: Metadata[Any] = Metadata.from_bytes(data)
     if metadata.signed.type != role:
@@ -364,8 +365,8 @@ def require_pin_set(root: Root, before: Root | None, name: str) -> None:
     Two pin sets can have the same root key. Without this rule, a root of one is a valid successor
     of a root of the other, and its targets keys could sign pins for both.
 
-    A root without a name is accepted, because other TUF tools write none, unless the root before it
-    has one.
+    A root without a name is accepted if the root before it has no name either: other TUF tools
+    write no names.
 
     Args:
         root: the root metadata.
@@ -373,8 +374,8 @@ def require_pin_set(root: Root, before: Root | None, name: str) -> None:
         name: the name of the pin set.
 
     Raises:
-        RepositoryError: the root belongs to another pin set, or names none although ``before`` does
-            (of tuf).
+        RepositoryError: the root belongs to another pin set, or names none although ``before``
+            does. This is an error class of tuf.
     """
     known = (root, before) if before else (root,)
     if not any(PIN_SET_FIELD in each.unrecognized_fields for each in known):
@@ -451,11 +452,12 @@ def _require_named(named: Any, version: int, data: bytes) -> None:
 def require_bounded(targets: Mapping[str, TargetFile], limits: Limits) -> None:
     """Raise an error unless target files are few and small, with plain names and a SHA-256 hash.
 
-    That hash is required for two reasons: the file name of a target on the server begins with it
-    (``Address.target``), and Flutter apps verify no other hash.
+    The SHA-256 hash is required for two reasons: the file name of a target on the server begins
+    with this hash (``Address.target``), and Flutter apps verify no other hash.
 
     Raises:
-        RepositoryError: a limit is exceeded, or a name or hash is not allowed (of tuf).
+        RepositoryError: a limit is exceeded, or a name or hash is not allowed. This is an error
+            class of tuf.
     """
     if len(targets) > limits.count:
         raise RepositoryError(f"there are {len(targets)} targets, and {limits.count} are taken")

@@ -112,15 +112,15 @@ class PinUpdater(Forked):
     def refresh(self) -> UpdateStatus:
         """Check the update server now, and make the SSL context enforce a newer pin set, if any.
 
-        The method waits for the result, and may be called from any thread. If a check is already
-        running, wait for the result of that check.
+        The method can be called in any thread, and returns when the check is complete. If a check
+        is already running, no other check is started, and the result is that of the running check.
 
         Returns:
             The new status.
 
         Raises:
-            UpdateError: the check failed, or the updater was closed. The SSL context keeps its
-                pin set.
+            UpdateError: the check failed, or the updater was closed. The SSL context keeps its pin
+                set.
         """
         check, deadline = self._join_check()
         if deadline is not None:
@@ -249,11 +249,10 @@ class PinUpdater(Forked):
     def _child_pause(self) -> float:
         """Return the seconds until a forked child makes its first check.
 
-        It makes the check when the parent's next one is due.
-
-        If the parent has no result of a check, the child's first check is due at once: the child
-        gets no result of a check that the parent is making. A random part keeps children that are
-        forked together from checking together.
+        The child continues the parent's checks: it makes its first check when the parent's next one
+        is due. If the parent has no result of a check yet, the child checks at once; it can't wait
+        for a check that the parent is making, because it would not get the result. The time has a
+        random part, so that children that are forked together don't check together.
         """
         pause, checked = self._pause(), self.status.checked
         spread = min(pause, _CHILD_SPREAD) * random.random()  # noqa: S311  # no secret
@@ -263,7 +262,7 @@ class PinUpdater(Forked):
         return max(pause - elapsed, spread)
 
     def before_fork(self) -> None:
-        """Prevent other threads from replacing the pins while the process forks."""
+        """Prevent other threads from replacing the pins until the fork is complete."""
         self._checker.swapping.acquire()
 
     def after_fork_in_parent(self) -> None:
@@ -273,8 +272,9 @@ class PinUpdater(Forked):
     def after_fork_in_child(self) -> None:
         """Replace locks and SSL contexts for the update server in a forked child process.
 
-        If the parent process had a thread that checks for updates, start one in the child, too. It
-        continues the parent's checks, and makes the first one if the parent has none.
+        If the parent process had a thread that checks for updates, start one in the child, too. Its
+        first check is due when the parent's next check is due, or at once if the parent has not
+        completed a check.
         """
         self._begin()
         self._checker.wake_in_child()

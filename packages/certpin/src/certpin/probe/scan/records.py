@@ -97,11 +97,11 @@ def _pins(chain: Chain) -> list[str]:
 
 
 class ScannedEndpoints:
-    """The endpoints that an earlier scan wrote to its output, to skip them when it is resumed.
+    """The endpoints in the output of an earlier scan, which is resumed and must skip them.
 
-    Use ``in`` to test if an endpoint was scanned. Only an eight-byte digest of each endpoint is
-    stored. If two endpoints of a list have the same digest, the second one is skipped by mistake.
-    That happens in one of 4·10^7 lists of a million hosts.
+    Use ``in`` to test if an endpoint was scanned. To save memory, only an eight-byte digest of each
+    endpoint is kept. An endpoint is skipped by mistake if its digest equals that of another one; in
+    lists of a million hosts, this happens once in about 4·10^7 lists.
 
     Attributes:
         unanswered: the number of records with an error.

@@ -44,8 +44,8 @@ class Resolver(Generic[Q]):
     ``HostScan`` of the host. ``answers`` yields this value together with the addresses.
 
     Args:
-        wanted: a function that returns True if the caller still needs the answer to a question. It
-            runs in other threads.
+        wanted: a function that takes a question, and returns True if the caller still needs the
+            answer. It is called in the resolver's threads.
     """
 
     def __init__(self, wanted: Callable[[Q], bool]) -> None:

@@ -121,9 +121,9 @@ def _override(connect: tuple[str, int] | None) -> tuple[Address, ...]:
 class _Scanner:
     """The event loop of a scan. Each host is active, paused before a retry, or finished.
 
-    All attempts have the same timeout and all pauses the same length, so the attempt or pause that
-    began first ends first. Use the scanner as a context manager: at the end of the block it closes
-    all open connections.
+    All attempts have the same timeout, and all pauses the same length. So the attempt that began
+    first times out first, and the pause that began first ends first. Use the scanner as a context
+    manager: at the end of the block it closes all open connections.
 
     Args:
         context: the TLS context, which verifies the chain.
@@ -165,9 +165,9 @@ class _Scanner:
     def run(self, endpoints: Iterator[Endpoint | None]) -> Iterator[ScanResult]:
         """Scan the endpoints, and yield a result for each of them.
 
-        The scanner's clock is stopped while the caller handles a result and while the input is
-        read. Otherwise a slow pipe, or a million hosts that were scanned before, would make servers
-        look slow.
+        The scanner's clock, from which timeouts are computed, is stopped while the caller handles a
+        result and while the input is read. Otherwise servers would time out because the caller or
+        the input is slow.
         """
         while self._more or self._active or self._paused or self._finished:
             if self._halted and self._halted():
@@ -181,7 +181,7 @@ class _Scanner:
                 self._wait(longest_wait)
 
     def _start_hosts(self, endpoints: Iterator[Endpoint | None]) -> float:
-        """Start hosts from the input until ``limits.window`` hosts are in progress.
+        """Begin to scan hosts from the input, until ``limits.window`` hosts are being scanned.
 
         Returns:
             The longest time in seconds to wait before the input is read again.
@@ -218,10 +218,11 @@ class _Scanner:
             self._start_attempt(self._paused.popleft()[1])
 
     def _until_due(self, longest: float) -> float:
-        """Return the seconds until an attempt times out or a pause ends, at most ``longest``.
+        """Return for how many seconds the scan can wait for network events.
 
-        Return 0 if results are ready. If the scan can be halted, return at most the seconds between
-        two checks of ``halted``.
+        This is the time until an attempt times out or a pause ends, but at most ``longest``. It is
+        0 if results are ready. If the scan has a function ``halted``, it is at most the time
+        between two calls of that function.
         """
         if self._finished:
             return 0.0
@@ -296,7 +297,7 @@ class _Scanner:
 
         Args:
             host: the host.
-            connection: its connection, from which the chains are read.
+            connection: the connection to the host, from which the chains are read.
             refusal: OpenSSL's error if OpenSSL refused the chain.
             failure: problem and fix, as texts, if TLS failed for another reason.
         """

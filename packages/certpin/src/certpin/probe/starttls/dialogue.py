@@ -103,7 +103,7 @@ class Wire:
     def take(self, count: int) -> Steps[bytes]:
         """Read exactly ``count`` bytes from the server, and return them.
 
-        The method sets no limit: the caller passes only a small ``count``.
+        ``count`` is not limited here, so the caller must pass only a small number.
         """
         while len(self.inbox) < count:
             yield
@@ -157,7 +157,7 @@ class Wire:
         self._fail(problem, _OTHER_SERVICE)
 
     def injected(self) -> NoReturn:
-        """Raise ``StartTLSError``: the server sent bytes after it agreed to TLS, without TLS.
+        """Raise ``StartTLSError``: the server agreed to TLS, and then sent bytes without TLS.
 
         These bytes are not protected, and may come from an attacker.
         """

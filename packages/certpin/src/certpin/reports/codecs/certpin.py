@@ -96,9 +96,10 @@ def _report(fields: Fields) -> Report:
 
 
 def _id(fields: Fields) -> str:
-    """Return the value of the field ``id`` with the prefix ``id:``; empty if the field is missing.
+    """Return the identity of a report from its field ``id``; empty if the field is missing.
 
-    The prefix distinguishes the value from identities that are digests.
+    The identity, by which repeated uploads are recognised, is the field's value after the prefix
+    ``id:``. The prefix distinguishes it from an identity that is a digest.
     """
     own = fields.text("id")
     if own and not ID.fullmatch(own):

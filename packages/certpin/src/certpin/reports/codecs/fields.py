@@ -69,8 +69,8 @@ class Codec:
         name: the name of the format, which becomes the ``kind`` of its reports.
         content_type: the content type of its documents.
         recognises: a function that returns True if a decoded JSON document has this format.
-        decode: a function that returns the reports in a document, given the document and the time
-            of its arrival; raises ``FormatError`` if a field is invalid.
+        decode: a function that takes a document and the time of its arrival, and returns the
+            reports in the document. It raises ``FormatError`` if a field is invalid.
         encode: a function that returns a report as a JSON object, without fields that the format
             lacks; ``None`` if certpin never writes the format.
     """
@@ -85,14 +85,14 @@ class Codec:
 def digest_of(kind: str, texts: Iterable[str], *chains: tuple[bytes, ...]) -> str:
     """Return an identity for a report without an ID: a digest of its content.
 
-    A collector recognises repeated uploads of a report by its identity. The digest is therefore
-    made of the fields that are equal in each upload. Two clients with equal reports get the same
-    identity, so code that counts reports must also compare the senders.
+    A collector recognises repeated uploads of a report by the report's identity. So the digest
+    covers only fields that are equal in each upload. If two clients send equal reports, the
+    identities are equal too; code that counts reports must therefore also compare the senders.
 
     Args:
-        kind: the name of the report format, which becomes a prefix.
-        texts: the text fields; they have no unprintable characters.
-        chains: the chains of DER certificates in the report.
+        kind: the name of the report format, which becomes the prefix of the identity.
+        texts: the text fields to cover. They must not contain unprintable characters.
+        chains: the chains to cover, as DER certificates.
     """
     # No text contains the separator, and each certificate is preceded by its length, so different
     # reports never hash the same bytes.
@@ -179,9 +179,10 @@ class Fields:
         return time
 
     def expiry(self, name: str) -> datetime | None:
-        """Return a field with an expiry time, or an expiry date, as UTC.
+        """Return an optional field with an expiry, as a time in UTC.
 
-        A date means the first second of the day. Return ``None`` if the field is missing or empty.
+        If the field has only a date, the time is the first second of that day. Return ``None`` if
+        the field is missing or empty.
         """
         value = self._data.get(name)
         if value is None or value == "":

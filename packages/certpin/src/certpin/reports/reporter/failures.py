@@ -87,8 +87,8 @@ class Failure(Protocol):
 class PinSetVersion(Protocol):
     """An object with the name and version of a pin set, such as a ``PinSet``.
 
-    A client reports them once a day (a presence), so that a collector can count the clients with
-    each version. The status of an updater is such an object, too.
+    A client reports its name and version once a day (a presence), so that a collector can count the
+    clients with each version. An updater's status (``UpdateStatus``) is such an object, too.
     """
 
     @property
@@ -101,7 +101,7 @@ class PinSetVersion(Protocol):
 
 
 def check_addresses(addresses: Iterable[str]) -> tuple[str, ...]:
-    """Return the URLs for reports as a tuple. ``addresses`` is one URL, or several.
+    """Check the URLs for reports, and return them as a tuple. ``addresses`` is one URL, or several.
 
     Raises:
         ConfigError: a URL is not ``https://`` (``http://`` is allowed only to this machine).
@@ -150,10 +150,10 @@ def admit_failure(
 ) -> bool:
     """Return True if the rate limits allow reporting a failure now, and add it to ``reported``.
 
-    ``reported`` never exceeds ``settings.different`` entries, so an attacker who varies the
-    certificates can fill neither memory nor disk. Entries older than a day are deleted. Entries
-    with a future time are deleted too: the clock was set back, and they would suppress reports
-    until it catches up. The Dart client does the same.
+    ``reported`` never has more than ``settings.different`` entries, so that an attacker who varies
+    the certificates can fill neither memory nor disk. Entries that are older than a day are deleted
+    from it. Entries with a future time are deleted, too: they exist if the clock was set back, and
+    would suppress reports until the clock reaches their time. The Dart client does the same.
 
     Args:
         reported: by digest of a failure, the time of its last report in seconds since the epoch.

@@ -142,10 +142,11 @@ class ReportFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Lock the files with times during a ``with`` block that reads and then writes one of them.
+        """Lock ``told.json`` and ``asked.json`` while a ``with`` block reads and changes one.
 
-        The block runs without a lock if the lock file can't be opened, or if another process does
-        not release it within two seconds: a repeated report is better than none.
+        If the lock file can't be opened, or another process does not release the lock within two
+        seconds, the block runs without the lock: it is better to send a report twice than not at
+        all.
         """
         descriptor, until = open_lock_file(self._path / _LOCK_FILE), time.monotonic() + _LOCK_WAIT
         try:
@@ -201,12 +202,13 @@ class ReportFolder:
 
         Args:
             day: the date, as YYYY-MM-DD.
-            subject: a digest of the pin set's name and the address, 32 hexadecimal digits.
+            subject: a digest of the pin set's name and the URL for reports, 32 hexadecimal digits.
 
         Returns:
-            True for the one process that may report. False if ``day`` or the day after it was
-            already claimed for this subject. After a success, the subject's claims of other days
-            are deleted, including future days, which exist if the clock was set back.
+            True if this process has to report the presence. False if ``day`` or the day after it
+            was already claimed for this subject. If the result is True, the subject's claims of
+            other days were deleted, also those of future days, which exist if the clock was set
+            back.
         """
         self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
         matches = [_PRESENCE.fullmatch(path.name) for path in self._path.iterdir()]
@@ -388,10 +390,11 @@ def _digest(address: str) -> str:
 def _age(now: datetime, name: str) -> tuple[bool, str]:
     """Return the sort key by which a full queue deletes reports, the lowest key first.
 
-    The first part is False if the time of the report is after ``now``, because the clock was set
-    back. Such reports are deleted first: they would otherwise outlive all new ones until the clock
-    catches up. The second part is ``name``, the report's file name, which begins with its time, so
-    that older reports are deleted before newer ones.
+    The first part of the key is False if the time of the report is after ``now``, which happens if
+    the clock was set back. Such reports are deleted first, because they would otherwise count as
+    newer than all new reports until the clock catches up. The second part is the report's file name
+    (``name``). It begins with the report's time, so that older reports are deleted before newer
+    ones.
     """
     return int(name[:15]) <= now.timestamp() * 1000 + _CLOCK_SKEW, name
 

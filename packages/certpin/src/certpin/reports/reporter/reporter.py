@@ -100,7 +100,8 @@ class DiskWriter:
     def wait(self, seconds: float) -> bool:
         """Wait up to ``seconds`` until all tasks are done. Return True if all are done.
 
-        If no thread can start, because the interpreter ends, the calling thread runs the tasks.
+        If no thread can be started, because the interpreter is exiting, the calling thread runs the
+        tasks.
         """
         until = time.monotonic() + seconds
         with self._changed:
@@ -222,7 +223,10 @@ class Reporter(Forked):
         _alive.add(self)
 
     def after_fork_in_child(self) -> None:
-        """Create new locks and threads in a forked child: those of its parent are unusable."""
+        """Create new locks and threads in a forked child process.
+
+        Those that the child has from its parent don't work.
+        """
         self._start()
 
     def _start(self) -> None:
@@ -323,9 +327,9 @@ class Reporter(Forked):
             self._put(QueuedReport(address, document))
 
     def _warn_once(self, failure: Failure) -> None:
-        """Log a failure for which no report URL at another host is set, so that it is not reported.
+        """Log once that a failure is not reported, because no report URL at another host is set.
 
-        Only the first such failure is logged. Failures of hosts without a policy are not logged.
+        Only the first such failure is logged. A failure of a host without a policy is never logged.
         """
         if not self._warned and failure.policy is not None:
             self._warned = True
@@ -375,11 +379,11 @@ _alive: WeakSet[Reporter] = WeakSet()
 
 
 def _settle_at_worker_exit() -> None:
-    """Have reports written to disk when this child process of ``multiprocessing`` ends.
+    """Register a function that writes reports to disk when this child process ends.
 
-    Such a process doesn't run atexit functions. It runs its finalizers, but not those of its
-    parent. So each process calls this function, which registers a finalizer, when it has something
-    to report.
+    It is for child processes of ``multiprocessing``, which don't run atexit functions. Such a
+    process runs its own finalizers, but not those of its parent. So each process must call this
+    function when it has something to report.
     """
     util: Any = sys.modules.get("multiprocessing.util")
     if util is not None:

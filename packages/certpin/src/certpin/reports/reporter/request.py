@@ -62,9 +62,9 @@ class PinnedContext(Protocol):
 class ReportTrust:
     """Chooses the SSL context for connections to a collector, a server that receives reports.
 
-    The context is pinned if a pin set covers the collector's host. ``given`` is the app's context
-    for other hosts; ``None`` means a new context with the platform's roots. Threads may share the
-    object.
+    If the pin set of an added context (``add``) covers the collector's host, the chosen context
+    enforces its pins. For all other collectors, the context ``given`` is used; if it is ``None``, a
+    new context with the platform's roots. Several threads can use the object at the same time.
     """
 
     def __init__(self, given: ssl.SSLContext | None) -> None:

@@ -51,8 +51,10 @@ def sending() -> bool:
 class _AddressState:
     """The state of one collector's URL: failed requests in a row, and the end of each pause.
 
-    The ends of pauses are in seconds of the monotonic clock. ``packed`` is False if the collector
-    accepted a report only without compression.
+    ``backoff_until`` is the end of the pause after failed requests, and ``retry_after_until`` the
+    end of the pause that the collector demanded by ``Retry-After``; both are in seconds of the
+    monotonic clock. ``packed`` is False if the collector accepted a report only without
+    compression.
     """
 
     def __init__(self) -> None:

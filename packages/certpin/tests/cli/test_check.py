@@ -7,11 +7,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
 
 from tests import kit
 from tests.cli._pinfiles import dead, write
+from tests.cli._terminal import on_terminal
 from tests.cli.conftest import HOST, Run, checked
+from tests.servers._run import free_port
 from tests.servers.listeners import without_tls
 from tests.servers.nginx import Nginx, nginx
 
@@ -48,6 +51,20 @@ def test_the_table_has_a_line_for_each_host(
         [HOST, "holds", "leaf", "46", "days", "-"],
         ["localhost", "holds", "leaf", "46", "days", "-"],
     ]
+
+
+@pytest.mark.parametrize(("columns", "is_table"), [(100, True), (80, True), (40, False)])
+@pytest.mark.usefixtures("run")
+def test_no_name_is_broken_on_a_narrow_terminal(columns: int, is_table: bool) -> None:
+    write(kit.policy("localhost"))
+    server = f"localhost:{free_port()}"
+    words = ("check", "--connect", server, "--host", server)
+    code, screen = on_terminal(*words, columns=columns, NO_COLOR="1")
+    lines = [line for line in click.unstyle(screen).splitlines() if "connecting" not in line]
+    words_shown = " ".join(lines).replace(f"{server}:", server).split()
+    assert (code, server in words_shown, "inconclusive" in words_shown) == (3, True, True)
+    assert any("matched pin" in line for line in lines) == is_table
+    assert max(map(len, lines)) <= columns
 
 
 def test_a_pin_may_match_above_the_leaf(

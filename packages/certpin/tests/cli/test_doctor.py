@@ -21,7 +21,9 @@ from tests.servers._run import free_port
 from tests.servers.listeners import dated
 
 if TYPE_CHECKING:
-    from certpin.lab import Identity
+    from collections.abc import Sequence
+
+    from certpin.lab import Authority, Identity
     from tests.cli.conftest import Done, Run
 
 pytestmark = pytest.mark.medium
@@ -228,26 +230,48 @@ def test_a_library_that_replaced_the_tls_of_python_is_named(
     assert document["exit_code"] == int(status == "problem")
 
 
+def test_servers_are_contacted_although_gevent_replaced_the_tls_of_python(
+    tmp_path: Path, server: tuple[Path, Path], root: Authority
+) -> None:
+    """The help of the command tells to run it in such a program."""
+    patch = "from gevent import monkey; monkey.patch_all()"
+    (tmp_path / "root.pem").write_bytes(root.pem)
+    with dated(*server, _date()) as port:
+        words = ("--host", f"localhost:{port}")
+        document = _document(tmp_path, patch, words=words, SSL_CERT_FILE=str(tmp_path / "root.pem"))
+    checks = {each["subject"]: each for each in document["checks"]}
+    assert checks[f"server localhost:{port}"]["status"] == "ok"
+    assert (checks["clock"]["status"], "it differs by" in checks["clock"]["text"]) == ("ok", True)
+
+
 def _document(
-    folder: Path, start: str, *, imported: str = "", path: Path | None = None, **env: str
+    folder: Path,
+    start: str,
+    *,
+    words: Sequence[str] = ("--offline",),
+    imported: str = "",
+    path: Path | None = None,
+    **env: str,
 ) -> Any:
     """Run ``certpin doctor --json`` in another process, and return its JSON.
 
     Args:
         folder: the current folder.
         start: Python code that runs first.
+        words: other arguments of the command.
         imported: the module that the doctor imports.
         path: a folder of modules.
         env: more environment variables.
     """
     program = f"{start}\nIMPORTED = {(imported,)}\n{_RUN}"
-    variables = {**os.environ, **env}
+    variables = dict(os.environ)
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         variables.pop(name, None)
+    variables |= env
     if path is not None:
         variables["PYTHONPATH"] = str(path)
     done = subprocess.run(
-        [sys.executable, "-c", program, "doctor", "--offline", "--json"],
+        [sys.executable, "-c", program, "doctor", *words, "--json"],
         cwd=folder,
         env=variables,
         capture_output=True,

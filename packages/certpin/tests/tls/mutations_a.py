@@ -484,7 +484,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         3,
         _GATE,
-        'if _is_of("gevent.socket", "socket", sock):',
+        'if is_of("gevent.socket", "socket", sock):',
         "if False:",
         _PATCHED + "test_a_socket_of_gevent_is_checked_and_its_gate_stays",
     ),
@@ -494,6 +494,14 @@ MUTATIONS: list[Mutation] = [
         "    if culprit:\n",
         "    if False:\n",
         _PATCHED + "test_a_replaced_socket_class_is_named",
+    ),
+    Mutation(
+        "gevent's sockets get gevent's TLS for certpin's own requests, too",
+        "certpin/x509/openssl.py",
+        'if not is_of("gevent.socket", "socket", sock):',
+        "if True:",
+        "tests/cli/test_doctor.py"
+        "::test_servers_are_contacted_although_gevent_replaced_the_tls_of_python",
     ),
     Mutation(
         1,

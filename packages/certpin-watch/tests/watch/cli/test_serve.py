@@ -9,6 +9,8 @@ import json
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.parse
@@ -29,7 +31,6 @@ from tests.servers.nginx import nginx
 from tests.watch.collector.load_clients import Clients, counted, missing
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Iterator
 
     from certpin.lab import Authority
@@ -302,3 +303,15 @@ def test_a_new_user_gets_an_alert_finds_the_cause_and_silences_it(
             server.use(HOST, good)
             watch.until(lambda: not watch.json("/api/v1/alerts")["items"])
             assert len(sent) == quiet
+
+
+@pytest.mark.medium
+def test_a_deleted_working_directory_is_named(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = f"rmdir {gone}; exec {sys.executable} -m certpin.cli.main serve"
+    words = ["sh", "-c", script]
+    done = subprocess.run(words, cwd=gone, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "the current folder was deleted" in done.stderr
+    assert "fix: change to a folder that exists" in done.stderr

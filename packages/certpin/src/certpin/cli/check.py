@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 _COLOURS = {"holds": "green", "finding": "red", "inconclusive": "yellow"}
 _EXPLAINED = {"compromised-key", "expired", "mismatch", "too-few-scts"}  # reasons of verdicts
 _MAX_HOSTS = 3  # that one fix names
+_UNLIMITED = 100_000  # columns: more than a row of the table needs
+_PROBLEM_WIDTH = 16  # columns at least, so that the sentences of the problem can be read
 _HEADINGS = ("host", "status", "matched pin", "certificate", "pins", "problem")
 
 
@@ -248,21 +250,43 @@ def _transparency_json(found: Transparency | None) -> dict[str, Any] | None:
 def print_checklist(checkups: Sequence[Checkup], now: datetime) -> None:
     """Print the results of ``certpin check`` as a table with one row for each server.
 
-    Beneath the table, print why pins did not match, and how to fix each problem.
+    On a terminal that is too narrow for the table, each server has a few lines instead. Beneath,
+    print why pins did not match, and how to fix each problem.
     """
+    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False)
-    for heading in _HEADINGS:
-        table.add_column(heading, overflow="fold")
-    for checkup in checkups:
-        host, status, *others = _row(checkup, now)
+    rows = [_row(checkup, now) for checkup in checkups]
+    console, table = table_console(), Table(box=None, pad_edge=False)
+    *short, problem = _HEADINGS
+    for heading in short:
+        table.add_column(heading, no_wrap=True)
+    width = _PROBLEM_WIDTH if any(row[-1] for row in rows) else None
+    table.add_column(problem, overflow="fold", min_width=width)
+    for host, status, *others in rows:
         # As Text, so that a server's text is not read as markup.
         table.add_row(Text(host), Text(status, _COLOURS[status]), *map(Text, others))
-    table_console().print(table)
+    unlimited = console.options.update(width=_UNLIMITED)
+    if Measurement.get(console, unlimited, table).minimum <= console.width:
+        console.print(table)
+    else:
+        for row in rows:
+            _print_narrow(*row)
     for line in _details(checkups):
         click.echo(fold(line, sys.stdout))
+
+
+def _print_narrow(host: str, status: str, *others: str) -> None:
+    """Print the fields of a row of the table on several lines, without those that have no value."""
+    known = [
+        f"{heading} {value}"
+        for heading, value in zip(_HEADINGS[2:], others, strict=True)
+        if value not in {"", "-"}
+    ]
+    click.echo(f"{host}: {click.style(status, _COLOURS[status])}")
+    for line in known:
+        click.echo(fold(f"  {line}", sys.stdout))
 
 
 def _row(checkup: Checkup, now: datetime) -> tuple[str, ...]:

@@ -427,11 +427,13 @@ def _output_checked() -> Iterator[None]:
 
     An ``OSError`` without a file name is taken for an error of standard output: errors of other
     files name the file, and network errors are raised as certpin's own error types. The only
-    exception is the error of ``tempfile`` if it finds no folder for temporary files.
+    exceptions are the error of ``tempfile`` if it finds no folder for temporary files, and that
+    about a working directory that was deleted.
 
     Raises:
         _OutputError: standard output can't be written.
-        ConfigError: a file can't be used, or there is no folder for temporary files.
+        ConfigError: a file can't be used, or there is no folder for temporary files, or no working
+            directory.
     """
     try:
         yield
@@ -439,7 +441,7 @@ def _output_checked() -> Iterator[None]:
         if _is_ours(exc):  # a PinError is an OSError
             raise
         if isinstance(exc, FileNotFoundError) and exc.filename is None:
-            raise _no_temporary_folder() from exc
+            raise (_no_current_folder() if _is_gone() else _no_temporary_folder()) from exc
         if exc.filename is not None:
             raise _unusable_file(exc) from exc
         raise _OutputError from exc
@@ -467,6 +469,24 @@ def _unusable_file(exc: OSError) -> ConfigError:
     return ConfigError(
         f"{printable(os.fsdecode(exc.filename))} cannot be used: {exc.strerror}",
         fix="check the path, and its permissions and those of its folders",
+    )
+
+
+def _is_gone() -> bool:
+    """Return True if the working directory was deleted."""
+    try:
+        os.getcwd()  # noqa: PTH109  # pathlib is not imported yet
+    except FileNotFoundError:
+        return True
+    return False
+
+
+def _no_current_folder() -> ConfigError:
+    from certpin.errors import ConfigError
+
+    return ConfigError(
+        "the current folder was deleted",
+        fix="change to a folder that exists (cd), and run the command again",
     )
 
 

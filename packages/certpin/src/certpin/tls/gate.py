@@ -34,7 +34,6 @@ import errno
 import os
 import socket
 import ssl
-import sys
 from contextlib import suppress
 from copy import copy
 from functools import cache
@@ -45,7 +44,7 @@ from certpin.errors import ConfigError
 from certpin.tls.check import PinCheck
 from certpin.tls.failures import called_now
 from certpin.tls.sigpipe import hold_sigpipe, release_sigpipe
-from certpin.x509.openssl import StdlibObject, StdlibSocket, replaced_by
+from certpin.x509.openssl import StdlibObject, StdlibSocket, is_of, replaced_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -498,9 +497,9 @@ def green_class_for(sock: object) -> Any:
     Raises:
         ConfigError: The socket is eventlet's, or another library replaced ``ssl.SSLSocket``.
     """
-    if _is_of("gevent.socket", "socket", sock):
+    if is_of("gevent.socket", "socket", sock):
         return _gevent_class()
-    culprit = "eventlet" if _is_of("eventlet.greenio", "GreenSocket", sock) else replaced_by()
+    culprit = "eventlet" if is_of("eventlet.greenio", "GreenSocket", sock) else replaced_by()
     if culprit:
         raise ConfigError(
             f"{culprit.partition('.')[0]} replaced Python's sockets, and certpin cannot check "
@@ -509,16 +508,6 @@ def green_class_for(sock: object) -> Any:
             fix="use gevent, threads or asyncio, or don't patch the modules socket and ssl",
         )
     return None
-
-
-def _is_of(module: str, name: str, sock: object) -> bool:
-    """Return True if ``sock`` is an instance of the class ``name`` in the module ``module``.
-
-    The module, such as ``gevent.socket``, is not imported: if such a socket exists, the module is
-    loaded already.
-    """
-    kind = getattr(sys.modules.get(module), name, None)
-    return kind is not None and isinstance(sock, kind)
 
 
 @cache

@@ -26,6 +26,7 @@ import ssl
 import sys
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,6 +36,7 @@ from certpin.support.forks import AwaitedLock, ForkedLock
 from certpin.x509.certificate import Certificate, end_in_roots
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
 
@@ -87,11 +89,56 @@ class OwnSSLContext(_StdlibContext):
         replacement: type = ssl.SSLContext
         return type(self) if issubclass(type(self), replacement) else replacement
 
+    def wrap_socket(
+        self,
+        sock: socket.socket,
+        server_side: bool = False,
+        do_handshake_on_connect: bool = True,
+        suppress_ragged_eofs: bool = True,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLSocket:
+        """Return a TLS socket for a connection; for a socket of gevent, one of gevent.
+
+        Python's own class can't be used after gevent has replaced the name ``ssl.SSLSocket``: its
+        methods look up that name.
+        """
+        if not is_of("gevent.socket", "socket", sock):
+            return super().wrap_socket(
+                sock,
+                server_side,
+                do_handshake_on_connect,
+                suppress_ragged_eofs,
+                server_hostname,
+                session,
+            )
+        theirs: Any = import_module("gevent.ssl")  # which brings no types
+        tls: ssl.SSLSocket = theirs.SSLSocket(
+            sock=sock,
+            server_side=server_side,
+            do_handshake_on_connect=do_handshake_on_connect,
+            suppress_ragged_eofs=suppress_ragged_eofs,
+            server_hostname=server_hostname,
+            _context=self,
+            _session=session,
+        )
+        return tls
+
     maximum_version = _set_directly("maximum_version")
     minimum_version = _set_directly("minimum_version")
     options = _set_directly("options")
     verify_flags = _set_directly("verify_flags")
     verify_mode = _set_directly("verify_mode")
+
+
+def is_of(module: str, name: str, value: object) -> bool:
+    """Return True if ``value`` is an instance of the class ``name`` in the module ``module``.
+
+    The module, such as ``gevent.socket``, is not imported: if such a value exists, the module is
+    loaded already.
+    """
+    kind = getattr(sys.modules.get(module), name, None)
+    return kind is not None and isinstance(value, kind)
 
 
 def replaced_by() -> str:

@@ -124,15 +124,16 @@ class Exporter:
         span.set_status(Status(StatusCode.ERROR))
 
     def count(self, name: str, number: float, labels: dict[str, str]) -> None:
-        """Export one increment of a Prometheus counter (``counters.Counters``) to OpenTelemetry.
+        """Export one change of a Prometheus metric (``counters.Counters``) to OpenTelemetry.
 
         If the name ends with ``_seconds`` or ``_size``, the number is recorded in a histogram; if
         not, it is added to a counter.
 
         Args:
-            name: the name of the counter.
-            number: the increment: a count, or a measured value in the unit at the end of the name.
-            labels: the labels of the counter, which become attributes.
+            name: the name of the metric.
+            number: an increment of a counter; or for a histogram, a measured value in the unit at
+                the end of the name.
+            labels: the labels of the metric, which become attributes.
         """
         if name.endswith(("_seconds", "_size")):
             self._instrument(name, self._meter.create_histogram).record(number, labels)
@@ -154,9 +155,9 @@ class Exporter:
 class _AllowedOnly(SpanExporter):
     """A span exporter that removes all data that could be secret, and calls another exporter.
 
-    Events, links, the description of a status, and all attributes are removed, except the
-    attributes whose names are keys of ``ATTRIBUTES``. Without this, OpenTelemetry's
-    instrumentation would export messages and tracebacks of exceptions.
+    Only the attributes in ``ATTRIBUTES`` remain. All other attributes, events, links, and the
+    description of a status are removed. Otherwise, messages and tracebacks of exceptions would be
+    exported, which OpenTelemetry's instrumentation records.
     """
 
     def __init__(self, exporter: SpanExporter) -> None:
@@ -197,9 +198,9 @@ def _allowed(span: ReadableSpan) -> ReadableSpan:
 
 
 def exported_attributes(recorded: Mapping[str, Any]) -> dict[str, str | int]:
-    """Return the attributes of a span that may be exported, under their exported names.
+    """Return the attributes of a span that are safe to export, under their exported names.
 
-    ``ATTRIBUTES`` maps the allowed names to the exported names; all other attributes are dropped.
+    ``ATTRIBUTES`` maps the names of these attributes to the exported names. All others are dropped.
     """
     return {
         ATTRIBUTES[name]: value if isinstance(value, int) else str(value)[:_MAX_VALUE]

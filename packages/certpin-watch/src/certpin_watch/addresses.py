@@ -1,6 +1,6 @@
 """IP addresses and networks, and the origin of a request: the client's address, scheme and host.
 
-``X-Forwarded-…`` headers count only if a trusted proxy sent them. No I/O.
+``X-Forwarded-…`` headers are used only if a trusted proxy sent them. No I/O.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _GUESSER_BITS = {4: 32, 6: 64}
 
 
 def parse_address(text: str) -> Address | None:
-    """Parse an address, with or without a port: ``192.0.2.1:4711``, ``[2001:db8::1]:4711``.
+    """Parse an IP address, with or without a port: ``192.0.2.1:4711``, ``[2001:db8::1]:4711``.
 
-    An IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2) is converted to the IPv4 address, because a
-    socket for both versions shows the addresses of IPv4 clients in this form. A port is ignored; it
-    is accepted because some proxies write it.
+    A port is ignored; it is accepted because some proxies write it. An IPv4-mapped IPv6 address
+    (RFC 4291, 2.5.5.2) is converted to the IPv4 address, because a socket for both versions shows
+    the addresses of IPv4 clients in this form.
 
     Returns:
         The address, or None if the text is not an address.
@@ -84,8 +84,8 @@ def is_loopback(host: str) -> bool:
 def is_local_only(host: str) -> bool:
     """Return True if connections to this host, or a listener on it, never leave the machine.
 
-    A name such as ``app.localhost`` is not local in this sense: some resolvers, such as glibc's,
-    ask the network for it, and the network can answer with any address.
+    For a name such as ``app.localhost`` the result is False: some resolvers, such as glibc's, ask
+    the network for it, and the network can answer with any address.
     """
     return is_loopback(host) and not host.lower().rstrip(".").endswith(".localhost")
 
@@ -106,8 +106,9 @@ def in_networks(text: str, networks: Sequence[Network]) -> bool:
 def client_address(peer: str, forwarded: str, is_trusted: Callable[[str], bool]) -> str:
     """Return the address of the client behind trusted proxies, as text.
 
-    Each proxy appends the address of its client to X-Forwarded-For. So the rightmost address that
-    is not a trusted proxy is the client. The client can have invented all text to the left of it.
+    Each proxy appends the address of its client to X-Forwarded-For. So the client is the rightmost
+    address that is not a trusted proxy. The text to the left of it is not used, because the client
+    can have invented it.
 
     Args:
         peer: the address that connected.
@@ -197,8 +198,9 @@ class Origin:
     def is_local(self) -> bool:
         """True if a program on this machine sent the request, to ``localhost`` or a loopback IP.
 
-        The check of the name stops DNS rebinding: if an attacker lets the name of a web page
-        resolve to this machine, the requests of the page still have that name.
+        The host name is checked because of DNS rebinding. In this attack, the name of an attacker's
+        page resolves to this machine, so that a browser here sends the page's requests to the
+        service. These requests have the page's name as their host.
         """
         near = self.address is not None and self.address.is_loopback
         return near and not self.forwarded and is_loopback(host_of(self.host))
@@ -239,7 +241,7 @@ def host_of(text: str) -> str:
 def local_path(text: str) -> str:
     """Return ``text`` if it is a path on this service and safe to redirect to; else return ``/``.
 
-    A text that a browser could read as the address of another host is not safe. Browsers read a
+    A text is not safe if a browser could read it as the address of another host. Browsers read a
     backslash as a slash and two slashes as the start of a host, and drop tabs and line ends.
     """
     fine = text.startswith("/") and text[1:2] not in {"/", "\\"} and "\\" not in text

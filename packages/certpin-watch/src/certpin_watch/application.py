@@ -96,8 +96,8 @@ _AMBIGUOUS = PlainTextResponse("The request names more than one host.\n", 400)
 def _names_two_hosts(scope: Scope) -> bool:
     """Return True if a request has several Host headers, which RFC 9112, section 3.2, forbids.
 
-    Such a request is refused: a proxy in front of the service could use one of the headers, and the
-    service another.
+    Such a request is refused. Otherwise a proxy in front of the service could use one of the
+    headers, and the service another.
     """
     return [name for name, _ in scope.get("headers", ())].count(b"host") > 1
 

@@ -1,4 +1,4 @@
-"""``Watch``, the object that all parts of the service get; functions that pause and end tasks."""
+"""The object ``Watch``, which all parts of the service get; functions that pause and end tasks."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Watch:
         store: the database.
         pin_files: the monitored pin files.
         clock: returns the current time.
-        process: a random ID of this process. It is random because two machines can have the same
-            name and the same paths.
+        process: a random ID of this process. The name of the machine would not be unique, because
+            two machines can have the same name and the same paths.
     """
 
     settings: ServiceSettings
@@ -49,11 +49,11 @@ _CANCEL_AGAIN = 0.1  # seconds
 
 
 async def end_task(task: asyncio.Task[Any]) -> None:
-    """Cancel a task again and again until it has ended. Its result or exception is dropped.
+    """Cancel a task again and again until it has ended. Its result or exception is ignored.
 
-    One cancellation is not always enough. Before Python 3.12, ``asyncio.wait_for`` loses it if the
-    future ends at the same time (CPython's issue 81839). Then a task of a library that reconnects
-    without end would never stop.
+    One cancellation is not always enough. Before Python 3.12, ``asyncio.wait_for`` can lose a
+    cancellation: it does so if the future that it waits for ends at the same time (CPython's issue
+    81839). A task that connects again and again would then never stop.
     """
     while not task.done():
         task.cancel()

@@ -108,7 +108,7 @@ COUNTED = (
 
 
 class Counters:
-    """Prometheus counters and histograms of this process, in a separate registry. Thread-safe."""
+    """Prometheus counters and histograms of this process, in their own registry. Thread-safe."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -139,9 +139,11 @@ class Counters:
             self._notify_listeners(_REQUEST_DURATION.name, seconds)
 
     def stored(self, reports: int, seconds: float) -> None:
-        """Record the commit of a batch of reports to the store.
+        """Record that a batch of reports was counted in the store.
 
-        ``reports`` is the number of reports in the batch, ``seconds`` the duration of the commit.
+        Args:
+            reports: the number of reports in the batch.
+            seconds: the duration of the transaction.
         """
         self._batches.observe(reports)
         self._commits.observe(seconds)
@@ -149,9 +151,12 @@ class Counters:
         self._notify_listeners(_BATCH_DURATION.name, seconds)
 
     def reported(self, fate: Fate, reports: int) -> None:
-        """Count reports by the result of storing them, such as "repeat" (sent before).
+        """Count reports by what happened to them in the store.
 
-        ``reports`` is the number of reports, ``fate`` the result for all of them.
+        Args:
+            fate: the result for all of these reports, such as "counted", or "repeat" if they were
+                sent before.
+            reports: the number of reports.
         """
         if reports:
             self._reports.labels(fate).inc(reports)
@@ -179,15 +184,15 @@ class Counters:
         self._notify_listeners(_NOTIFICATIONS.name, 1, result=word)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Also pass each increment and each value of a histogram to a function.
+        """Call a function with each increment of a counter, and each value of a histogram.
 
         The function can export them, for example to OpenTelemetry.
 
         Args:
-            listener: called with the metric's name, the value and the labels.
+            listener: the function. It gets the metric's name, the value and the labels.
 
         Returns:
-            A function that removes the listener.
+            Another function, which removes the listener.
         """
         self._listeners = (*self._listeners, listener)
 

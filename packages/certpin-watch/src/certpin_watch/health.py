@@ -2,8 +2,11 @@
 
 ``certpin serve`` answers both without a login: logins need the store, and a health check must work
 when the store is unavailable. Workers and writers have no pages: ``serve_health`` starts a small
-server for them. Responses contain no names of hosts and no addresses. The words in ``/readyz`` are
-names of background tasks, ``stopping``, ``nats``, ``service``, ``stream`` and ``store``.
+server for them.
+
+Responses contain no names of hosts and no addresses. ``/readyz`` lists problems with fixed words:
+the name of a background task that fails, ``stopping``, or a dependency that is unavailable
+(``nats``, ``service``, ``stream`` or ``store``).
 """
 
 from __future__ import annotations
@@ -47,11 +50,13 @@ class ProcessHealth:
 
     Attributes:
         stopping: True if the process is about to end.
-        failing: the names of the background tasks that failed and have not run well since.
+        failing: the names of the background tasks that failed, and were not restarted successfully
+            since.
         needs: maps the name of each dependency, such as "nats", to a function that returns True if
             the dependency is available.
-        troubles: maps the name of a dependency to a function that returns why it is unavailable, in
-            words for the pages, or an empty text. ``/readyz`` doesn't show them.
+        troubles: maps the name of a dependency to a function. It returns the reason why the
+            dependency is unavailable, or an empty text. Pages show these reasons, ``/readyz``
+            doesn't.
     """
 
     stopping: bool = False
@@ -99,6 +104,8 @@ async def serve_health(
 ) -> AsyncIterator[ProcessHealth]:
     """Serve ``/healthz`` and ``/readyz`` of a worker or a writer while the block runs.
 
+    Yield the ``ProcessHealth``, in which the process records its state.
+
     Args:
         address: host and port to listen on; None to listen nowhere.
         store: the store to check; None if the process has no store.
@@ -130,9 +137,9 @@ async def serve_health(
 def health_app(address: tuple[str, int], health: ProcessHealth, store: Store | None) -> ASGIApp:
     """Return the ASGI application with the health checks of a worker or writer.
 
-    If ``address`` can only be reached from this machine, the application also has ``/metrics``. On
-    any other address it has none: the application has neither TLS nor a login, because a token
-    would cross the network in clear text.
+    The application also has ``/metrics`` if ``address`` can only be reached from this machine. From
+    other machines, metrics would need a token. But this application has no TLS, so the token would
+    cross the network in clear text.
     """
     routes = health_routes(store, health)
     if is_local_only(address[0]):
@@ -153,7 +160,7 @@ async def _metrics(request: Request) -> Response:
 class _StoreCheck:
     """Checks if the database responds. One check, in one thread, serves all requests.
 
-    If each request made a check, any client could occupy many threads while the store hangs.
+    If each request started a check, clients could occupy many threads while the store hangs.
     """
 
     def __init__(self, store: Store) -> None:
@@ -176,9 +183,9 @@ class _StoreCheck:
         return not self._store.health.reason
 
     async def _check(self) -> bool:
-        """Check the store once, and return True if it responded in time.
+        """Check the store, and return True if it responded in time.
 
-        If an earlier check still hangs, wait for that check instead of a new one.
+        If an earlier check still hangs, wait for it instead of starting another one.
         """
         if self._thread is None or self._thread.done():
             self._thread = asyncio.ensure_future(asyncio.to_thread(_try_store, self._store))

@@ -83,10 +83,14 @@ def make_server(address: tuple[str, int], app: Any, tls: tuple[Any, Any] | None 
 
 
 def _check_readable(path: Path, name: str) -> None:
-    """Check that a file can be read. The error names it with its folder.
+    """Check that a file can be read.
+
+    Args:
+        path: the file.
+        name: the setting that contains the path, for the error.
 
     Raises:
-        ConfigError: it can't be read. ``name`` is the setting with its path.
+        ConfigError: the file can't be read. The error contains its whole path.
     """
     try:
         with path.open("rb"):
@@ -100,7 +104,7 @@ def _check_readable(path: Path, name: str) -> None:
 
 
 async def wait_until_open(address: tuple[str, int], serving: asyncio.Task[None]) -> None:
-    """Wait until a web server accepts connections on ``address``.
+    """Wait until a web server accepts connections on ``address``, or has ended.
 
     ``serving`` is the task that runs the server.
 
@@ -166,10 +170,10 @@ def _cannot_listen(address: tuple[str, int], cause: OSError | None = None) -> Co
 class ServiceLoop(asyncio.SelectorEventLoop):
     """An asyncio event loop that wakes up once for all callbacks that other threads submit.
 
-    This saves time, because the threads of the web server submit two callbacks for each request:
-    for its headers, and for its body. For each callback, asyncio's own loop writes a byte into a
-    socket, to wake up. During this system call, the thread releases the interpreter's lock, and
-    then has to wait for it. This loop writes no byte while earlier callbacks wait to be run.
+    The threads of the web server submit two callbacks for each request: for its headers, and for
+    its body. For each callback, asyncio's own loop writes a byte into a socket, to wake up. This
+    takes time, because the thread releases the interpreter's lock during this system call, and then
+    has to wait for the lock. This loop writes no byte while earlier callbacks wait to be run.
     """
 
     def __init__(self) -> None:
@@ -197,9 +201,9 @@ class ServiceLoop(asyncio.SelectorEventLoop):
         return handle
 
     def _run_incoming(self) -> None:
-        """Run the callbacks that other threads have submitted so far.
+        """Run the callbacks that other threads have submitted before this method started.
 
-        A callback that another thread submits after this method has started wakes the loop again.
+        For each callback that is submitted later, the loop wakes up again.
         """
         self._is_woken = False
         for _ in range(len(self._incoming)):
@@ -226,11 +230,13 @@ class ServiceLoop(asyncio.SelectorEventLoop):
 def prefer_throughput() -> None:
     """Ask the kernel not to preempt a running thread when another becomes ready (SCHED_BATCH).
 
-    Otherwise the server's threads interrupt the loop for each request that arrives, only to wait
-    for the interpreter's lock, which the loop holds. SCHED_BATCH (sched(7)) is a policy of Linux.
-    It applies to this thread and all threads that it starts. The share of the processor stays the
-    same. Nothing changes on other systems, if the policy is not allowed, or if the operator chose
-    another one (chrt(1), ``CPUSchedulingPolicy=`` of systemd).
+    Otherwise the server's threads interrupt the event loop for each request that arrives, and then
+    only wait for the interpreter's lock, which the loop holds.
+
+    SCHED_BATCH (sched(7)) is a policy of Linux. It applies to this thread and all threads that it
+    starts. The share of the processor stays the same. Nothing changes on other systems, if the
+    policy is not allowed, or if the operator chose another one (chrt(1), ``CPUSchedulingPolicy=``
+    of systemd).
     """
     if hasattr(os, "SCHED_BATCH"):
         with suppress(OSError):

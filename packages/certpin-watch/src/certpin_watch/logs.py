@@ -73,9 +73,9 @@ class JsonFormatter(logging.Formatter):
 def log_requests(
     app: ASGIApp, settings: LogSettings, network_of: Callable[[Scope], str]
 ) -> ASGIApp:
-    """Return an ASGI application that also logs each request.
+    """Return an ASGI application that passes requests to ``app``, and logs each request.
 
-    If the settings don't enable this, ``app`` itself is returned.
+    If the settings don't enable this log, ``app`` itself is returned.
 
     Args:
         app: the application that answers the requests.

@@ -1,9 +1,11 @@
 """Permissions: scopes of tokens, roles of users, names of locations, and the text of a token.
 
-A route requires one scope (a permission). A role is a set of scopes. A token has the scopes with
-which it was made. Its text is ``certpin_ID_SECRET``; the last six characters are a checksum, as in
-GitHub's tokens. So secret scanners recognise a token, and a mistyped token is refused without a
-database query.
+A scope is a permission, such as to read or to silence alerts. A route requires one scope. A role is
+a set of scopes. A token has the scopes with which it was made.
+
+The text of a token is ``certpin_ID_SECRET``. Its last six characters are a checksum, as in GitHub's
+tokens. So secret scanners recognise a token, and a mistyped token is refused without a database
+query.
 """
 
 from __future__ import annotations
@@ -91,7 +93,8 @@ def worker_scope(location: str) -> str:
 def location_of(scopes: frozenset[str]) -> str:
     """Return the location in the scopes of a worker's token; empty for any other token.
 
-    A worker's token has exactly one scope. If there are several scopes, the result is empty.
+    ``scopes`` are the scopes of the token. If there are several, it is not the token of a worker,
+    which has exactly one.
     """
     if len(scopes) != 1:
         return ""

@@ -2,8 +2,10 @@
 
 The rows of each kind (reports, alerts, …) are deleted in batches, each in a separate transaction.
 If a batch takes longer than the database allows, the next batch is smaller. If the deletion of one
-kind fails, the other kinds are still deleted; the failure is stored, logged and shown on pages. If
-the clock jumped ahead, nothing is deleted for a day (``check_clock``).
+kind fails, the other kinds are still deleted; the failure is stored, logged and shown on pages.
+
+If the clock jumped ahead, nothing is deleted for a day (``check_clock``), because rows would
+wrongly seem to be expired.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ async def run(watch: Watch, stop: asyncio.Event) -> None:
 
 @dataclass
 class _Kind:
-    """A kind of row with expired rows that are still to be deleted.
+    """A kind of row, such as reports or alerts, of which this round has to delete more rows.
 
     Attributes:
         name: the kind.
@@ -69,7 +71,7 @@ class RetentionTask:
 
     Args:
         watch: the settings, the store and the clock.
-        stop: if it is set, a round ends early.
+        stop: an event that ends a round early.
     """
 
     def __init__(self, watch: Watch, stop: asyncio.Event) -> None:
@@ -79,7 +81,9 @@ class RetentionTask:
         self._clock_state: ClockState | None = None
 
     async def round(self) -> None:
-        """Delete expired rows of all kinds, and rows above a limit, unless the clock jumped ahead.
+        """Delete expired rows of all kinds, and surplus rows of kinds with a maximum number.
+
+        If the clock jumped ahead, nothing is deleted.
 
         Raises:
             StoreError: the store is unavailable.
@@ -140,9 +144,10 @@ class RetentionTask:
         return False
 
     def _warn_of_short_window(self) -> None:
-        """Log a warning if a report could be counted twice because a client sends it again late.
+        """Log a warning if a report that a client sends again late could be counted twice.
 
-        That happens if clients repeat reports for longer than the identities of reports are stored.
+        That happens if clients repeat reports after the identities of these reports were deleted.
+        An identity is the stored digest that recognises a repeated report.
         """
         thresholds = self._watch.settings.thresholds
         with self._watch.store.read() as connection:

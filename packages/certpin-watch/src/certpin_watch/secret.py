@@ -33,9 +33,10 @@ log = logging.getLogger("certpin.watch")
 class Secret:
     """A secret text that never appears in a log, an error, a page or its own ``repr``.
 
-    If ``key`` (the name of a setting) is given, the text in the settings describes where the secret
-    is: ``env:NAME`` is the variable with that name, ``file:PATH`` the content of that file, and any
-    other text is the secret itself.
+    Attributes:
+        key: the name of the setting that contains the secret or refers to it. In such a setting,
+            ``env:NAME`` is the variable with that name, ``file:PATH`` the content of that file, and
+            any other text is the secret itself. If ``key`` is empty, the given text is the secret.
     """
 
     _written: str = field(repr=False)
@@ -58,9 +59,13 @@ class Secret:
 
 
 def read_secret(table: Table, name: str) -> Secret:
-    """Return the secret in a setting of a table. Its file or variable is read only when it is used.
+    """Return the secret that a setting contains or refers to.
 
-    ``name`` is the key of the setting in the table.
+    If the setting refers to a file or a variable, this is read only when the secret is used.
+
+    Args:
+        table: a table of the settings.
+        name: the key of the setting in the table.
 
     Raises:
         ConfigError: the value is missing, or no string.
@@ -132,8 +137,8 @@ def _from_file(path: Path, key: str) -> str:
 def warn_if_open(path: Path, found: os.stat_result, content: str) -> None:
     """Log a warning, once, if every user of this machine can read or change a file.
 
-    Only the mode of the file is checked. Its folder is NOT checked: the folder can prevent access,
-    but not to a copy of the file in another place.
+    Only the mode of the file is checked. The mode of its folder is NOT checked, although it can
+    prevent access: a copy of the file in another folder would be open.
 
     Args:
         path: the file.

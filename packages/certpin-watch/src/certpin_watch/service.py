@@ -65,7 +65,7 @@ log = logging.getLogger("certpin.watch")
 def make_ready(watch: Watch) -> None:
     """Check secrets, names of pin sets, addresses, schema and access before the service starts.
 
-    If the checks succeed, a missing database is created, and an old SQLite file migrated.
+    If the database is missing, it is created; an old SQLite file is migrated.
 
     Raises:
         ConfigError: a setting is invalid or unsafe, or two pin sets have the same name.
@@ -140,7 +140,11 @@ async def _listen(
     health: ProcessHealth,
     listening: Callable[[], None],
 ) -> None:
-    """Run the web server until ``stop`` is set, or the server ends because of an error."""
+    """Run the web server until ``stop`` is set, or the server ends because of an error.
+
+    ``listening`` is called when the server accepts requests. ``health`` records that the process is
+    about to end.
+    """
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -159,9 +163,14 @@ async def run_tasks(
 ) -> None:
     """Run all background tasks until ``stop`` is set, and wait until they have ended.
 
-    ``tasks`` maps the name of each task to its function. If a task fails, it is restarted, and
-    ``health`` (the state of this process) lists it as failing until it runs well. If a task doesn't
-    end in time, it is cancelled.
+    If a task fails, it is restarted, and ``health`` lists it as failing until it runs well again.
+    If a task doesn't end in time after ``stop`` is set, it is cancelled.
+
+    Args:
+        tasks: maps the name of each task to its function.
+        watch: the argument of each function.
+        stop: ends the tasks.
+        health: the state of this process.
     """
     running = [
         asyncio.create_task(_keep_running(name, task, watch, stop, health), name=name)

@@ -1,4 +1,7 @@
-"""The monitored pin files (pin sets), and their host patterns, which limits on reports use."""
+"""The monitored pin files, which contain pin sets, and the host patterns in them.
+
+Limits on reports use the patterns.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ class MonitoredPinSet:
     Attributes:
         path: the pin file.
         pins: the pin set in the file when it was last readable.
-        history: the steps of the rotation.
+        history: the steps of the rotation, from the journal.
         digest: the SHA-256 of the pin file, the journal and the files that the pin file names, as
             hexadecimal digits; empty if it is not known.
     """
@@ -45,12 +48,15 @@ class MonitoredPinSet:
 
     @property
     def deployed(self) -> DeployedVersions:
-        """Every version of the pin set that was released to clients, from the journal."""
+        """Every version of the pin set that the journal records as released to clients."""
         return self.history.deployed
 
     @property
     def timing(self) -> AdoptionDelays:
-        """The time that clients take to get a new version: from the journal, or the default."""
+        """The time that clients take to get a new version.
+
+        It comes from the journal. If the journal doesn't have it, the default is used.
+        """
         return self.history.timing or AdoptionDelays()
 
     def alive(self, at: datetime) -> tuple[Version, ...]:
@@ -65,8 +71,8 @@ class Snapshot:
     Attributes:
         sets: the pin sets that could be read.
         problems: messages about pin files that could not be read.
-        is_complete: False if a pin file was never readable in this process, so that its hosts are
-            not known.
+        is_complete: False if there is a pin file that this process could never read, so that the
+            hosts in it are not known.
     """
 
     sets: tuple[MonitoredPinSet, ...] = ()
@@ -95,7 +101,7 @@ def anchors_of(policies: SetPolicies) -> tuple[bytes, ...]:
 
 
 def live_pins(policies: SetPolicies) -> tuple[HostPin, ...]:
-    """Return the pins of these host policies that clients accept in a chain (the live pins).
+    """Return the live pins of these host policies: those that clients accept in a chain.
 
     ``policies`` are pairs of a monitored pin set and a policy.
     """
@@ -128,7 +134,7 @@ class PinFiles:
         """Return the content of all monitored pin files, and messages about invalid files.
 
         For an invalid file, the last valid content is returned. A valid file is read again only if
-        it changed, its journal, or a file that it names. Never raises.
+        the file, its journal, or a file that it names changed. Never raises.
         """
         with self._lock:
             self._refresh()
@@ -152,7 +158,7 @@ class PinFiles:
     def _refresh(self) -> None:
         """Read the pin files that changed, and check that no two pin sets have the same name.
 
-        A file with the name of another pin set is not used: its previous content remains in use.
+        If a file that changed has the name of another pin set, its previous content remains in use.
         """
         found = {path: new for path in self.paths if (new := self._read(path))}
         names = {path: known.pins.name for path, known in (self._sets | found).items()}
@@ -165,7 +171,10 @@ class PinFiles:
                 self._sets[path] = new
 
     def _read(self, path: Path) -> MonitoredPinSet | None:
-        """Return the content of a file that changed; None if it did not, or if it is invalid."""
+        """Return the content of a pin file; None if the file did not change, or is invalid.
+
+        If it is invalid, the reason is stored in ``_problems``.
+        """
         try:
             journal = journal_of(path)
         except ConfigError as exc:
@@ -202,9 +211,9 @@ def _shared_name(path: Path, other: Path, name: str) -> SharedNameError:
 
 
 def _with_folder(problem: str, path: Path) -> str:
-    """Return an error message, with the current folder added if the path is relative.
+    """Return an error message, with the current folder added if the path of the file is relative.
 
-    The user possibly meant the path in another folder.
+    So the user can notice that the path is meant for another folder.
     """
     if path.is_absolute():
         return problem
@@ -221,8 +230,8 @@ def _named_files(pins: PinSet) -> list[str]:
 def _digest(paths: Iterable[Path]) -> str:
     """Return the SHA-256 of the contents of files, as hexadecimal digits.
 
-    Missing files are skipped. If a file has changed since its content was loaded, the digest
-    doesn't belong to that content. The next call of ``PinFiles.snapshot`` corrects this: it notices
+    Missing files are skipped. If a file changes after its content was loaded and before this call,
+    the digest is not that of the loaded content. But the next call of ``PinFiles.snapshot`` notices
     the change, and reads the file again.
     """
     found = hashlib.sha256()
@@ -233,10 +242,10 @@ def _digest(paths: Iterable[Path]) -> str:
 
 
 def _mark(path: Path) -> object:
-    """Return the times, size and inode of a file, to detect that the file changed.
+    """Return a value that changes if a file changes: its times, size and inode.
 
-    The times are those of the last change of the content and of the inode. The latter also shows
-    new permissions, with which the file can have become readable. Return None if the file is
+    The times are those of the last change of the content and of the inode. The latter also changes
+    with the permissions, which can make an unreadable file readable. Return None if the file is
     missing.
     """
     try:
@@ -248,10 +257,11 @@ def _mark(path: Path) -> object:
 
 @dataclass
 class Patterns:
-    """Maps hosts to the patterns of pin sets that cover them, for limits on reports.
+    """Maps hosts to the patterns of pin sets that cover them.
 
-    Clients choose the hosts in their reports. So all names that a pattern covers share one limit (a
-    quota), and so do all hosts that are not monitored.
+    It also decides which hosts share a limit (a quota) on the reports that are stored. Clients can
+    report any host name. So all names that a pattern covers share one quota, and so do all hosts
+    that are not monitored.
 
     Attributes:
         sets: the monitored pin sets.
@@ -278,9 +288,9 @@ class Patterns:
     def share(self, host: str) -> str:
         """Return the name of the quota (a limit on stored data) that reports about a host use.
 
-        The name is the host itself if the monitor probes it by name, else the pattern that covers
-        the host, or an empty text for all hosts that are not monitored. Without pin sets, all hosts
-        share one quota.
+        If a monitored pin set covers the host, the name is the host itself if the settings name it,
+        else the pattern that covers it. All hosts that are not monitored share the quota with an
+        empty name. Without pin sets, all hosts share one quota.
         """
         if not self.sets:
             return "*"

@@ -5,9 +5,12 @@
         note(outcome="verified")
 
 OpenTelemetry's packages are loaded only if the table ``[telemetry]`` names an endpoint; ``_otel``
-has the code that needs them. A span is exported only with the attributes in a fixed list, and
-without events. It never contains the content of a report, a host, an address, a query, a header or
-the message of an error. A client can't join a trace, because ``traceparent`` is not read.
+has the code that needs them.
+
+A span is exported only with the attributes in a fixed list, and without events. It never contains
+the content of a report, a host, an address, a query, a header or the message of an error. The
+header ``traceparent`` of a request is ignored, so that a client can't add spans to a trace of its
+choice.
 """
 
 from __future__ import annotations
@@ -134,7 +137,8 @@ class _Telemetry:
     def span(self, name: str, attributes: dict[str, Any]) -> Iterator[Callable[..., None]]:
         """Record the ``with`` block as a span. Yield a function that adds attributes to the span.
 
-        An exception of the block is raised again, and marks the span as failed.
+        If the block raises an exception, the span is marked as failed, and the exception is raised
+        again.
         """
         with self._exporter.span(name) as span:
 
@@ -167,12 +171,12 @@ def _ignore_attributes(**more: Any) -> None:
 def _trace_requests(
     app: ASGIApp, instrument: Callable[[ASGIApp, Callable[..., None]], ASGIApp]
 ) -> ASGIApp:
-    """Return an ASGI application that also records a span of each request, without its details.
+    """Return an ASGI application that passes requests to ``app``, and records a span of each.
 
-    The span has method, route and status. OpenTelemetry's instrumentation would record the host,
-    path and query of a request, the address and agent of the client, and headers if an environment
-    variable asks for them. So the instrumentation gets a request that has only a method, and the
-    application gets the real request.
+    The span has only method, route and status. OpenTelemetry's instrumentation would also record
+    the host, path and query of a request, the address and agent of the client, and headers if an
+    environment variable asks for them. So the instrumentation gets a request that has only a
+    method, and ``app`` gets the real request.
     """
 
     async def inside(shown: Scope, receive: Receive, send: Send) -> None:
@@ -193,9 +197,13 @@ def _trace_requests(
 def _keep_span(span: Any, shown: Scope) -> None:
     """Store the span of a request in an ASGI scope, where ``name_route`` finds it later.
 
-    OpenTelemetry calls this hook for each request. ``shown`` is the ASGI scope that OpenTelemetry
-    gets instead of the real one: it has only the method. ``_trace_requests`` copies the span from
-    there to the scope that the application gets.
+    OpenTelemetry calls this hook for each request.
+
+    Args:
+        span: the span.
+        shown: the ASGI scope that OpenTelemetry gets instead of the real one: it has only the
+            method. ``_trace_requests`` copies the span from it to the scope that the application
+            gets.
     """
     span.set_attribute("http.route", "other")
     shown[_SPAN] = span

@@ -1,8 +1,8 @@
-"""Delivery of messages: which notification services get a message about an alert, and sending it.
+"""Decide which notification services get a message about an alert, and send the messages.
 
 Messages to each service are sent in a separate thread, with a deadline. A service that does not
-respond does not delay messages to other services. It gets no further message until its thread has
-ended.
+respond does not delay messages to other services. The service itself gets no further message until
+its thread has ended.
 """
 
 from __future__ import annotations
@@ -45,12 +45,15 @@ _PAUSE_SECONDS = 300
 
 
 def is_wanted(settings: NotificationSettings, alert: AlertRow, what: What) -> bool:
-    """Return True if the settings of a notification service select an event of an alert.
+    """Return True if a notification service is to get a message about an event of an alert.
 
     The alert must match the settings ``rules``, ``hosts`` and ``severity`` of the service. If
-    ``hosts`` names a host below a wildcard, alerts about the whole wildcard match, too. For the
-    event "resolved", the setting ``resolved`` must be on, and the highest severity that a message
-    about the alert had is compared. A service gets no messages about its own failures.
+    ``hosts`` names a host below a wildcard, alerts about the whole wildcard match, too. A service
+    gets no messages about its own failures.
+
+    For the event "resolved", two rules differ. The setting ``resolved`` must be on. And the setting
+    ``severity`` is compared with the highest severity of all messages about the alert, instead of
+    the alert's current severity.
 
     Args:
         settings: the settings of the service.
@@ -70,11 +73,11 @@ def is_wanted(settings: NotificationSettings, alert: AlertRow, what: What) -> bo
 
 
 def _concerns(alert: AlertRow, entry: str) -> bool:
-    """Return True if an alert concerns a host or pattern in the settings of a service.
+    """Return True if an alert is about a host or pattern that the settings of a service name.
 
-    Alerts about probes name the host pattern of the pin file. So an alert about ``*.bank.example``
-    also concerns each host that this pattern covers. ``entry`` is the host or pattern in the
-    settings.
+    ``entry`` is this host or pattern. It also matches if only one of the two is a pattern that
+    covers the other: alerts about probes name the host pattern of the pin file, such as
+    ``*.bank.example``.
     """
     return covers(entry, alert.host) or covers(alert.host, entry)
 
@@ -199,12 +202,12 @@ class Notifier:
 def is_paused(sent: Sequence[int], now: int) -> bool:
     """Return True if a notification service must wait, because it recently got many messages.
 
-    After ``_BURST`` messages within ``_BURST_SECONDS``, the next one has to wait ``_PAUSE_SECONDS``
-    after the last one.
+    After ``_BURST`` messages within ``_BURST_SECONDS``, the service gets no message until
+    ``_PAUSE_SECONDS`` have passed since the last one.
 
     Args:
-        sent: when messages were sent to the service, in Unix seconds. Times in the future, from
-            before the clock was set back, do not count.
+        sent: when messages were sent to the service, in Unix seconds. A time in the future does not
+            count: it is from before the clock was set back.
         now: the current time in Unix seconds.
     """
     recent = [at for at in sent if 0 <= now - at < _BURST_SECONDS]
@@ -212,7 +215,7 @@ def is_paused(sent: Sequence[int], now: int) -> bool:
 
 
 async def send_once(service: AnyService, message: Message, deadline: float) -> str:
-    """Send a message at once, without the queue.
+    """Send a message to a service directly, as a test. It is not queued, and not sent again.
 
     Args:
         service: the notification service.
@@ -277,7 +280,8 @@ class Batch:
         rows: the queued messages.
         incident: the key of the incident at the service that the messages belong to; empty if the
             service has no incidents.
-        needs_message: if False, the messages are recorded as delivered, and nothing is sent.
+        needs_message: False if nothing is sent, and the queued messages are only recorded as
+            delivered. This is so if an alert resolved and its incident has other open alerts.
     """
 
     rows: tuple[DeliveryRow, ...] = ()
@@ -288,10 +292,11 @@ class Batch:
 def incident_batch(connection: Connection, rows: Sequence[DeliveryRow], digest: int) -> Batch:
     """Choose the queued messages to send next to a service with incidents, such as PagerDuty.
 
-    1. An alert belongs to one incident, a group of alerts that the service shows as one problem. It
-       belongs to this incident from its first message until it resolves.
-    2. If more than ``digest`` alerts are new, they share one incident. It is resolved together with
-       the last of these alerts.
+    An incident is a group of alerts that the service shows as one problem.
+
+    1. An alert belongs to one incident, from its first message until it resolves.
+    2. If more than ``digest`` alerts are new, they share one incident. The incident is resolved
+       when the last of these alerts resolves.
     3. Events of several alerts of one incident are sent as one message.
 
     Args:

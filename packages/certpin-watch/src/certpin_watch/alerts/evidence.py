@@ -62,7 +62,8 @@ class FailureHistory:
     Attributes:
         counted_at: the hour in which the cache was filled; -1 if it has to be filled.
         hours: the numbers of failure reports, by host and hour.
-        heard: the hours in which any report arrived, in the week that ends with the last such hour.
+        heard: the hours in which any report arrived. They cover a week, which ends with the last
+            hour that has a report.
         patterns: the host patterns for which reports were counted.
     """
 
@@ -132,8 +133,8 @@ def gather_service(
         connection: a read transaction.
         watch: the settings, the store and the pin files.
         now: the Unix time.
-        failures: maps the name of each rule or source of data that failed to the reason. The result
-            contains this mapping, so that an alert about the failure fires.
+        failures: the names of the rules and of the sources of data that failed, each with the
+            reason. The result contains this mapping, so that an alert about the failures fires.
     """
     at, thresholds = datetime.fromtimestamp(now, UTC), watch.settings.thresholds
     sets = watch.pin_files.snapshot().sets
@@ -152,9 +153,9 @@ def gather_service(
 def _groups(connection: Connection, patterns: Patterns, now: int) -> tuple[ReportedFailures, ...]:
     """Return the report groups (identical failure reports) of the last day, the largest first.
 
-    Only monitored hosts are included. If there are too many groups, only the largest are returned,
-    but at least ``_RESERVED_GROUPS`` for each monitored host or wildcard. So a flood of reports
-    about one host doesn't displace the reports about another.
+    Only monitored hosts are included. If there are more than ``_MAX_GROUPS``, only the largest are
+    returned. But each monitored host or wildcard gets at least its ``_RESERVED_GROUPS`` largest
+    groups, so that a flood of reports about one host doesn't displace the reports about another.
     """
     counted = {"reports", "first_at"}
     names = [name for name in ReportedFailures._fields if name not in counted]
@@ -181,8 +182,8 @@ def _failure_hours(
 
     Returns:
         A pair. First, the number of failure reports in the last week, by host and hour. Second, the
-        hours in which any report arrived, at least those of the week that ends with the last
-        report. That report can be old.
+        hours in which any report arrived. They cover at least the week before the last report, even
+        if that report is older than a week.
     """
     this = now - now % HOUR
     if history.counted_at != this:
@@ -209,7 +210,7 @@ def _count(
 
 
 class CheckedChains(NamedTuple):
-    """Chains that clients reported, sorted by whether their pins match.
+    """The result of comparing chains that clients reported with pins.
 
     A pair consists of a host and the digest of a chain that clients reported for this host.
 
@@ -218,7 +219,7 @@ class CheckedChains(NamedTuple):
             version that clients may still hold.
         strange: the pairs with a chain that matches none of these pins.
         vouched: the pairs in ``strange`` with a chain that a trusted authority issued for the host.
-        issuers: maps the digest of each chain to the issuer in its leaf.
+        issuers: maps the digest of each chain to the name of the issuer in its leaf.
     """
 
     accepted: frozenset[HostChain]
@@ -230,11 +231,11 @@ class CheckedChains(NamedTuple):
 def check_chains(
     connection: Connection, patterns: Patterns, groups: Sequence[ReportedFailures], now: datetime
 ) -> CheckedChains:
-    """Check the most reported chains against all pins that clients may still hold.
+    """Compare the most reported chains with all pins that clients may still hold.
 
-    Chains that are no longer stored are not checked. The number of checks is limited. The monitored
-    hosts and wildcards take turns, so that invented chains for one host don't displace the chains
-    of another.
+    The number of chains that are checked is limited. The monitored hosts and wildcards take turns,
+    so that invented chains for one host don't displace the chains of another. Chains that were
+    deleted from the store are not checked.
 
     Args:
         connection: a read transaction.
@@ -267,9 +268,12 @@ def check_chains(
 def _by_turns(counts: Mapping[HostChain, int], patterns: Patterns) -> list[HostChain]:
     """Order pairs of host and chain so that monitored hosts and wildcards take turns.
 
-    The result begins with the most reported chain of each host or wildcard. The second most
-    reported chain of each follows, and so on. ``Patterns.share`` returns the host or wildcard of a
-    reported host. ``counts`` maps each pair to its number of reports.
+    The result begins with the most reported chain of each monitored host or wildcard. The second
+    most reported chain of each follows, and so on.
+
+    Args:
+        counts: maps each pair to its number of reports.
+        patterns: finds the monitored host or wildcard to which the host of a pair belongs.
     """
     turns: Counter[str] = Counter()
     ordered: list[tuple[int, HostChain]] = []
@@ -284,9 +288,10 @@ def signed_roles(watched: MonitoredPinSet, now: int) -> Iterator[SignedRole]:
     """Yield an entry for each TUF role of a pin set, with the expiry of its newest metadata.
 
     The metadata (a signed file, as The Update Framework defines it) is read from the folder
-    ``publish`` beside the pin file. A role without readable metadata is left out. Signatures are
-    not verified: ``certpin publish status`` and clients do that. A forged date makes an alert fire
-    too early or too late, and has no other effect.
+    ``publish`` beside the pin file. A role without readable metadata is left out.
+
+    Signatures are not verified here; ``certpin publish status`` and clients verify them. The only
+    effect of a forged date is that an alert fires too early or too late.
     """
     folder = watched.path.parent / "publish"
     metadata = folder / "site" / "metadata"
@@ -340,7 +345,10 @@ def _expiry(path: Path) -> int | None:
 
 
 def _free_disk(watch: Watch) -> float | None:
-    """Return the free share, in per cent, of the disk with the SQLite file; None for PostgreSQL."""
+    """Return how much of the disk with the SQLite file is free, in per cent.
+
+    Return None if the database is no file, such as with PostgreSQL, or if this can't be found out.
+    """
     name = watch.store.engine.url.database
     if not watch.store.is_sqlite or not name or name == ":memory:":
         return None

@@ -55,7 +55,8 @@ _Block = tuple[Literal["words", "command", "item"], str]
 class Item:
     """An event of an alert in a message.
 
-    ``what`` is the event, such as "opened" or "resolved"; ``note`` is an additional sentence.
+    ``what`` is the event, such as "opened" or "resolved"; ``note`` is an additional sentence about
+    it, or empty.
     """
 
     what: str
@@ -91,7 +92,7 @@ class Message:
     def title(self) -> str:
         """The title, in one line: status, rule and host of the alert.
 
-        If there are several alerts, it has the number of alerts by status.
+        If the message is about several alerts, the title has the number of alerts with each status.
         """
         if len(self.items) == 1:
             (item,) = self.items
@@ -104,8 +105,13 @@ class Message:
 def render(message: Message, form: Format, room: int) -> str:
     """Return a message as text of at most ``room`` characters.
 
-    ``form`` is "text", "markdown" or "html". If even the shortest text is longer than ``room``, it
-    is returned all the same.
+    To fit, alerts and parts of their texts are left out. If even the shortest text is longer than
+    ``room``, this longer text is returned.
+
+    Args:
+        message: the message.
+        form: "text", "markdown" or "html".
+        room: the maximum number of characters.
     """
     text = ""
     for items, longest in _SIZES:
@@ -151,9 +157,9 @@ def clients_text(clients: int | None, before: int | None = None) -> str:
     """Return a sentence with the number of affected clients.
 
     Args:
-        clients: the number; None if it is unknown.
-        before: the number in the previous message; None if there is none. If both numbers are known
-            and differ, the sentence contains both.
+        clients: the current number; None if it is unknown.
+        before: the number in the previous message about the alert; None if it is unknown, or there
+            is no such message. If both numbers are known and differ, the sentence contains both.
     """
     if clients is None:
         return "The number of affected clients is unknown."
@@ -180,9 +186,10 @@ def harmless(text: str, limit: int) -> str:
 
 
 def command_line(text: str) -> str:
-    """Return a shell command for a message, without characters that act as markup even in code.
+    """Return the shell command that an alert suggests, with characters that act as markup replaced.
 
-    If the command is too long for a message, return an empty text. It is not shortened, because a
+    The characters are those that have an effect even in text that is marked as code. If the command
+    is too long for a message, return an empty text. The command is never shortened, because a
     shortened command would do something else.
     """
     plain = printable(text).translate(str.maketrans(_IN_CODE))

@@ -202,9 +202,9 @@ class Evaluator:
         """Evaluate all alert rules once, and store the changed alerts.
 
         Returns:
-            The number of messages that were queued. None if nothing was evaluated, because another
-            process holds the lease, or because this process leaves the lease to a process with
-            newer pin files.
+            The number of messages that were queued. None if this process does not hold the lease,
+            so that nothing was evaluated. Either another process holds it, or this process has
+            older pin files than another one, and leaves the lease to that process.
 
         Raises:
             StoreError: the store is unavailable.
@@ -226,8 +226,9 @@ class Evaluator:
     def _compare_files(self, connection: Connection, now: int) -> FileComparison:
         """Compare the settings and pin files of this process with those of the other instances.
 
-        The instances are the processes that share the store. Each stores digests of its files;
-        this method updates those of this process. ``now`` is the Unix time.
+        The instances are the processes that share the store. Each process stores digests of its
+        files there. This method also stores the current digests of this process. ``now`` is the
+        Unix time.
         """
         watch = self._watch
         mine = InstanceFiles.of(watch.process, watch.settings, watch.pin_files.snapshot().sets)
@@ -265,11 +266,11 @@ class Evaluator:
             log.info("no other instance has other files any more")
 
     def _note_time(self, now: int, longest: int) -> None:
-        """Treat a jump of the time like a restart of this process.
+        """Start the waiting time of some rules again if the clock jumped.
 
-        After a start, some rules wait until the monitor had time to probe all hosts. They have to
-        wait after a jump as well, because the monitor did not probe in the meantime: the clock was
-        set, the machine was suspended, or the store was unavailable.
+        After a start of the process, some rules wait until the monitor had time to probe all hosts.
+        They wait again after a jump of the time, because the monitor did not probe meanwhile: the
+        clock was set, the machine was suspended, or the store was unavailable.
 
         Args:
             now: the Unix time.
@@ -282,8 +283,10 @@ class Evaluator:
     def release(self, *, stopped: bool = False) -> None:
         """Release the lease, so that another process can take over at once.
 
-        If ``stopped`` is True, this process is about to end. Then the stored digests of its files
-        are deleted, so that other processes no longer compare their files with them.
+        Args:
+            stopped: True if this process is about to end. Then the stored digests of its settings
+                and pin files are deleted, too, so that other processes don't compare their files
+                with them.
 
         Raises:
             StoreError: the store is unavailable.
@@ -371,7 +374,7 @@ class Evaluator:
 
 @dataclass(frozen=True)
 class WrittenEvent:
-    """A stored event of an alert, and the names of the services that get a message about it."""
+    """An event of an alert that was stored, and the names of the services to notify about it."""
 
     item: Item
     services: tuple[str, ...]
@@ -429,12 +432,13 @@ def _event_note(
     now: int,
     settings: AlertSettings,
 ) -> tuple[str, str]:
-    """Return the user and the note of an alert's event, for the page and messages.
+    """Return the user and the note to store with an event of an alert, for the page and messages.
 
-    If the event is the start of a silence, these are the user who made the silence, and the reason
-    that the user gave. If it is the start of a maintenance window, the user is empty, and the note
-    names the step of the rotation. For any other event the user is empty, and the note is a
-    sentence with the number of affected clients.
+    Returns:
+        For the start of a silence: the user who made the silence, and the reason that this user
+        gave. For the start of a maintenance window: an empty user, and a note with the step of the
+        rotation. For any other event: an empty user, and a sentence with the number of affected
+        clients.
     """
     if transition.what in {"silenced", "maintenance"}:
         return describe_cover(change.alert, silencing, now, settings)

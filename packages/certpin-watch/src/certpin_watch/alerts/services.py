@@ -197,7 +197,7 @@ def _format_of(plugin: Any) -> Format:
 
 
 def _asset() -> Any:
-    """Return the settings for apprise: no stored files, no generated keys, no HTTP redirects."""
+    """Return apprise's options: store no files, generate no keys, follow no HTTP redirects."""
     from apprise import AppriseAsset
 
     asset = AppriseAsset(async_mode=False, secure_logging=True)
@@ -255,9 +255,9 @@ _DEADLINE: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 
 @contextmanager
 def _limited(seconds: float) -> Iterator[Deadline]:
-    """Limit the connections that this thread opens in the ``with`` block.
+    """Limit the time and the responses of connections that this thread opens in the ``with`` block.
 
-    A connection is shut down when ``seconds`` have passed, and only the beginning of a response is
+    When ``seconds`` have passed, each connection is shut down. Only the beginning of a response is
     read. Yield the deadline.
     """
     with Deadline(seconds, seconds).enforced() as deadline:
@@ -301,9 +301,9 @@ def _install_limits() -> None:
 
 
 def _hold_connection(event: str, args: tuple[Any, ...]) -> None:
-    """Pass a connection that is about to be opened to the deadline of ``_limited``.
+    """Make a connection that is about to be opened subject to the deadline of ``_limited``.
 
-    The deadline shuts the connection down when the time is up. This function is an audit hook,
+    When the time is up, the deadline shuts the connection down. This function is an audit hook,
     which Python calls with each event. Outside of ``_limited``, it does nothing.
 
     Raises:
@@ -428,11 +428,15 @@ def _alertmanager_request(settings: NotificationSettings) -> tuple[str, dict[str
 def alertmanager_json(alert: AlertRow, now: int, url: str) -> dict[str, Any]:
     """Return an alert as JSON for Alertmanager's API v2 (``postableAlert``).
 
-    Labels are data that routes and silences compare: they are neither cut nor made harmless, as
-    texts for people are. Hosts are normalised names or patterns, and pin sets are those of the
-    monitored files.
+    Labels are neither shortened nor made harmless, because routes and silences of Alertmanager
+    compare their exact values. Their values are safe: hosts are normalised names or patterns, and
+    pin sets are those of the monitored files. The texts in annotations are for people, and are made
+    harmless.
 
-    ``now`` is the Unix time, and ``url`` the base address of the web pages, or empty.
+    Args:
+        alert: the alert.
+        now: the Unix time.
+        url: the base address of the web pages, or empty.
     """
     labels = {
         "alertname": alert.rule,

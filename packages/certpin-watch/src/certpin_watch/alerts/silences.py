@@ -1,9 +1,12 @@
 """Conditions that suppress messages about alerts: silences, maintenance windows, acknowledgements.
 
-The journal beside a pin file records the steps of a rotation (the change to another key). Two of
-these steps open a maintenance window, a period in which a change of the key is expected:
-``activate`` (a server starts to use a key) for its host and pin, and ``publish`` for the host and
-pin of each key that has the state ACTIVE (a server uses it) in the published version.
+A maintenance window is a period in which a change of a server's key is expected, because a rotation
+(the change to another key) is under way. The journal beside a pin file records the steps of the
+rotation. Two of these steps open a window:
+
+- ``activate`` (a server starts to use a key), for the host and pin of this key.
+- ``publish``, for the host and pin of each key that has the state ACTIVE (a server uses it) in the
+  published version.
 """
 
 from __future__ import annotations
@@ -91,9 +94,10 @@ def describe_cover(
     """Return the user and the reason if messages about a problem are suppressed.
 
     Returns:
-        For a silence, the user who created it and the reason that this user gave. For a maintenance
-        window, an empty user, and as the reason the step of the rotation with the user who recorded
-        it. Two empty texts if messages are not suppressed.
+        A pair of user and reason. For a silence: the user who created it, and the reason that this
+        user gave. For a maintenance window: an empty user, and a text that names the step of the
+        rotation and the user who recorded this step. Two empty texts if messages are not
+        suppressed.
     """
     for silence in silencing.silences:
         if _is_silenced_by(silence, problem, now, settings):
@@ -135,10 +139,10 @@ def _is_explained_by(window: MaintenanceWindow, problem: Problem, now: int) -> b
 
 
 def served_pins(details: dict[str, Any]) -> frozenset[str]:
-    """Return the pins of the chains that servers present now, from the details of an alert.
+    """Return the pins of the chains that servers present now, according to an alert's details.
 
-    The pins are in ``details["after"]`` (a pin, or a chain with a pin for each certificate) and in
-    ``details["keys"]`` (the pins of the keys that each location received).
+    The details can have these pins in two members: ``after`` is a pin, or a chain with a pin for
+    each certificate; ``keys`` are the pins of the keys that each location received.
     """
     after, keys = details.get("after"), details.get("keys")
     found: list[Any] = [after]
@@ -152,10 +156,15 @@ def served_pins(details: dict[str, Any]) -> frozenset[str]:
 def maintenance_windows(
     sets: Iterable[MonitoredPinSet], now: int, length: timedelta
 ) -> tuple[MaintenanceWindow, ...]:
-    """Return the maintenance windows of these pin sets that are open at ``now``, in Unix seconds.
+    """Return the maintenance windows that are open at ``now``.
 
     A window begins with a step in the journal of a pin set's rotation: ``activate``, or
     ``publish``. It lasts for ``length``.
+
+    Args:
+        sets: the pin sets, with their journals.
+        now: the Unix time.
+        length: the duration of each window.
     """
     seconds = int(length.total_seconds())
     return tuple(
@@ -190,13 +199,15 @@ def add_silence(
 ) -> SilenceRow:
     """Check a silence, and store it.
 
-    Not checked: that the host exists, because its policy can be added later; see ``host_warning``.
+    It is not checked that a monitored host has the silence's host name, because a policy for the
+    host can be added later; ``host_warning`` returns a warning for this case.
 
     Args:
         connection: a write transaction.
         wanted: the silence, without its row number.
         settings: the table ``[alerts]``. Its setting ``silence`` is the longest duration.
-        at_most: a second limit for the duration, if there is one; the shorter limit counts.
+        at_most: a second limit for the duration; None for no second limit. The shorter limit
+            counts.
 
     Returns:
         The silence with its row number.
@@ -269,8 +280,9 @@ def unacknowledge(connection: Connection, number: int, who: str, now: int) -> bo
 def host_warning(host: str, snapshot: Snapshot) -> str:
     """Return the reason why a silence for this host possibly matches no alert, or an empty text.
 
-    Alerts about probes name the host pattern in the pin file; alerts about reports of clients name
-    the host itself. Without a pin file there is no warning.
+    There are two reasons. If no monitored pin set covers the host, no alert is about it. If only a
+    wildcard covers it, alerts about probes name the wildcard, and only alerts about reports of
+    clients name the host. Without a pin file, the result is empty.
     """
     patterns = _monitored_patterns(snapshot)
     if not patterns or host in map(str, patterns):
@@ -287,11 +299,12 @@ def host_warning(host: str, snapshot: Snapshot) -> str:
 
 
 def unmatched_hosts(named: Iterable[tuple[str, str]], snapshot: Snapshot) -> Iterator[str]:
-    """Yield a warning for each host in the settings that matches no monitored pattern.
+    """Yield a warning for each host or pattern in the settings that matches nothing monitored.
 
     Args:
-        named: pairs of the name of a setting, for the warning, and the host or pattern in it.
-        snapshot: the monitored pin sets.
+        named: pairs of the name of a setting, which the warning contains, and the host or pattern
+            in this setting.
+        snapshot: the monitored pin sets. Without pin sets, there are no warnings.
     """
     patterns = _monitored_patterns(snapshot)
     for setting, host in named if patterns else ():
@@ -300,9 +313,10 @@ def unmatched_hosts(named: Iterable[tuple[str, str]], snapshot: Snapshot) -> Ite
 
 
 def covers(pattern: str, host: str) -> bool:
-    """Return True if a pattern, such as ``*.bank.example``, matches a host, or is equal to it.
+    """Return True if a pattern, such as ``*.bank.example``, matches a host.
 
-    An invalid pattern matches only a host with the same text.
+    If both texts are equal, return True, too: ``host`` can also be a pattern. An invalid pattern
+    matches only an equal text.
     """
     if pattern == host:
         return True

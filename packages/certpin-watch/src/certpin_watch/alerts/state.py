@@ -11,15 +11,16 @@
    maintenance window covers the alert.
 2. While it is open, messages are repeated at intervals, and at once if its severity rises.
 3. It resolves when the problem has been gone for the hold time, which is longer for a problem that
-   came back before. The services that got a message about the alert get one about this, unless a
-   silence covers the alert. A maintenance window doesn't prevent this message.
+   came back before. The services that got a message about the alert get a message that it resolved,
+   unless a silence covers the alert. A maintenance window doesn't prevent this message.
 4. An alert that a silence or a maintenance window covers is recorded, and no message is sent. If
    the problem remains when the silence or the window ends, a message is sent.
 5. If a rule could not be evaluated, its alerts stay open: their problems don't count as gone. The
    same is true for alerts about hosts with pins that can't be read.
 6. If the clock was set back, stored times that are in the future count as now.
-7. Messages about an acknowledged alert are not repeated. If its severity rises, even to one of an
-   earlier message, a message is sent at once, and the alert has to be acknowledged again.
+7. Messages about an acknowledged alert are not repeated. If its severity rises, a message is sent
+   at once, and the alert has to be acknowledged again. That is also so if the severity had fallen
+   meanwhile, and only rises to its earlier value.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ _MAX_LAG = 60  # seconds that `last_at` may lag behind, so that not every evalua
 
 @dataclass(frozen=True)
 class Transition:
-    """An event of an alert, such as "opened", and whether messages about it are sent.
+    """An event of an alert, such as "opened".
 
     ``notify`` is True if notification services get a message about the event.
     """
@@ -85,10 +86,11 @@ def decide(
     now: int,
     settings: AlertSettings,
 ) -> tuple[AlertChange, ...]:
-    """Compare the problems that the alert rules found with the stored alerts.
+    """Decide which alerts open, change or resolve, from the problems that rules found.
 
     Args:
-        known: the stored alerts: all open ones, and for every other problem the last resolved one.
+        known: the stored alerts. For each problem, this is the open alert, or if there is none, the
+            last resolved one.
         evaluation: the problems (findings) of all rules.
         silencing: silences and maintenance windows.
         now: the Unix time.
@@ -134,8 +136,8 @@ def _open(
     """Return a new alert for a problem that a rule found, with the event "opened".
 
     If a silence or maintenance window covers the problem, the alert records which of the two, and
-    no message is sent. ``flaps`` of the alert counts how often the problem came back: if ``last``
-    resolved recently, it is ``last.flaps`` plus one, else 0.
+    no message is sent. The alert's field ``flaps`` counts how often the problem came back: if
+    ``last`` resolved recently, it is ``last.flaps`` plus one, else 0.
 
     Args:
         finding: the problem that a rule found.
@@ -169,7 +171,8 @@ def _open(
 def _continue(
     known: AlertRow, finding: AlertFinding, clients: int | None, context: _Context
 ) -> AlertChange:
-    """Return an open alert, updated with a problem that remains, and its new events.
+    """Return the change of an open alert with a problem that remains: the updated alert, and its
+    events.
 
     The events are a repetition that is due, a higher severity, and the begin or end of a silence or
     maintenance window.
@@ -234,9 +237,13 @@ def _gone(
 ) -> Iterator[AlertChange]:
     """Yield a change for each stored open alert with a problem that no rule found this time.
 
-    If the problem has been gone for the hold time, the alert resolves. If the rule of the alert
-    could not be evaluated for the alert's host, the problem does not count as gone. ``before``
-    maps keys to stored alerts.
+    If the problem has been gone for the hold time, the change resolves the alert. If the alert's
+    rule could not be evaluated for the alert's host, the problem does not count as gone.
+
+    Args:
+        before: the stored alerts by key. The key identifies the problem.
+        evaluation: the problems that the rules found.
+        context: silences, time and settings.
     """
     present = {finding.key for finding in evaluation.findings}
     for known in before.values():
@@ -262,8 +269,8 @@ def _hold_or_resolve(known: AlertRow, context: _Context) -> AlertChange:
 def _must_write(change: AlertChange, written: AlertRow | None, now: int) -> bool:
     """Return True if a changed alert must be stored now.
 
-    If only ``last_at`` (when the problem was last found) changed, the alert is stored at most once
-    in ``_MAX_LAG`` seconds.
+    If only ``last_at`` (when the problem was last found) changed, the alert is stored only if the
+    stored time is at least ``_MAX_LAG`` seconds old. That saves writes.
 
     Args:
         change: the changed alert.

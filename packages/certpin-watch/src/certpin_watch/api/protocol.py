@@ -37,7 +37,9 @@ _DEFAULT_RANGE = timedelta(days=1)
 
 
 class RefusedError(Exception):
-    """The API refuses a request. The error has the parts of the response: a problem (RFC 9457).
+    """The API refuses a request.
+
+    The response is a problem (RFC 9457) with the values in this error.
 
     Attributes:
         status: the HTTP status.
@@ -51,7 +53,10 @@ class RefusedError(Exception):
 
 
 def not_found(detail: str) -> RefusedError:
-    """Return the error (status 404) for an object that does not exist; ``detail`` is its text."""
+    """Return the error (status 404) for an object that does not exist.
+
+    ``detail`` is the explanation in the response.
+    """
     return RefusedError(404, "Not found", detail)
 
 
@@ -69,11 +74,11 @@ class Parameter:
     """A query parameter of a resource, with its description and its check.
 
     Attributes:
-        name: its name.
+        name: the name of the parameter.
         about: a description for OpenAPI.
-        read: converts the text of the parameter to its value; raises ``ValueError`` with the
-            expected form.
-        schema: its JSON Schema.
+        read: a function that converts the text of the parameter to its value. For an invalid text,
+            it raises a ``ValueError`` with a message that describes the expected form.
+        schema: the JSON Schema of the value.
         default: the value if the request doesn't have the parameter.
     """
 
@@ -85,13 +90,20 @@ class Parameter:
 
 
 def text(name: str, about: str) -> Parameter:
-    """Return a ``Parameter`` that accepts text. NUL is refused: PostgreSQL can't store it."""
+    """Return a ``Parameter`` that accepts text without NUL, because PostgreSQL can't store NUL."""
     schema = {"type": "string", "minLength": 1, "maxLength": _MAX_TEXT, "pattern": r"^[^\x00]+$"}
     return Parameter(name, about, _read_text, schema)
 
 
 def choice(name: str, about: str, words: Sequence[str], default: str) -> Parameter:
-    """Return a ``Parameter`` that accepts one of the given words."""
+    """Return a ``Parameter`` that accepts one of the given words.
+
+    Args:
+        name: the name of the query parameter.
+        about: a description for OpenAPI.
+        words: the accepted values.
+        default: the value if the request doesn't have the parameter.
+    """
 
     def read(value: str) -> str:
         if value not in words:
@@ -105,7 +117,16 @@ def choice(name: str, about: str, words: Sequence[str], default: str) -> Paramet
 def number(
     name: str, about: str, default: int | None, minimum: int = 1, maximum: int = _MAX_NUMBER
 ) -> Parameter:
-    """Return a ``Parameter`` that accepts an integer between ``minimum`` and ``maximum``."""
+    """Return a ``Parameter`` that accepts an integer between ``minimum`` and ``maximum``.
+
+    Args:
+        name: the name of the query parameter.
+        about: a description for OpenAPI.
+        default: the value if the request doesn't have the parameter; None if there is no such
+            value.
+        minimum: the smallest accepted number.
+        maximum: the largest accepted number.
+    """
 
     def read(value: str) -> int:
         is_number = re.fullmatch(r"-?[0-9]{1,19}", value, re.ASCII)
@@ -176,8 +197,8 @@ def read_range(values: dict[str, Any], now: datetime) -> tuple[datetime, datetim
 def cursor_of(key: tuple[int | str, ...] | None) -> str | None:
     """Encode the sort key of a page's last item as a cursor, to request the next page.
 
-    Return None if ``key`` is None: then there is no next page. A cursor is not encrypted, because
-    it contains only values that the page shows, too.
+    If ``key`` is None, there is no next page, and the result is None. A cursor is not encrypted,
+    because it contains only values that the page shows, too.
     """
     if key is None:
         return None
@@ -212,7 +233,10 @@ def key_of(cursor: str | None, *types: type) -> Any:
 
 
 def _is_storable(value: int | str) -> bool:
-    """Return True if a database can compare a value: a 64-bit number, or a text without NUL."""
+    """Return True if a database column could contain this value.
+
+    Such a value is a 64-bit number, or a text without NUL. Any other value in a query would fail.
+    """
     return abs(value) <= _MAX_NUMBER if isinstance(value, int) else "\x00" not in value
 
 
@@ -266,8 +290,8 @@ def respond(
 ) -> Response:
     """Return a response with ``data``, or 304 if the client already has it (RFC 9110, 13.1.2).
 
-    Clients may store responses, but have to revalidate them, unless ``immutable`` is True. Shared
-    caches store nothing.
+    Only the client's own cache stores the response. It must ask the service before it uses the
+    stored response again, unless ``immutable`` is True.
 
     Args:
         request: the request. Its If-None-Match header names the data that the client has.

@@ -98,7 +98,8 @@ class Resource:
         path: the path below ``/api/v1``, with parameters in braces.
         about: a description for OpenAPI.
         returns: the Python type of the content that a response has.
-        find: reads the content from the store; raises ``RefusedError``.
+        find: a function that reads the content from the store. If the object does not exist, it
+            raises a ``RefusedError``.
         parameters: the accepted query parameters.
         immutable: True if the content never changes.
     """
@@ -112,10 +113,10 @@ class Resource:
 
 
 def require_found(found: Item | None) -> Item:
-    """Return the value unchanged if it is not None.
+    """Return ``found`` unchanged if it is not None.
 
     Raises:
-        RefusedError: the value is None; the response has the status 404.
+        RefusedError: ``found`` is None, because the requested object does not exist (status 404).
     """
     if found is None:
         raise not_found("The monitoring service has no data with this name.")
@@ -141,9 +142,10 @@ def _host_name(request: ResourceRequest) -> str:
 def _monitored_host(request: ResourceRequest) -> str:
     """Return the host name in the path of a request, if the host is monitored.
 
+    Otherwise the request is refused, even if probe results of the host are still stored.
+
     Raises:
-        RefusedError: the host is not monitored, or the name is invalid (status 404). Probe results
-            that are stored for such a host are not returned.
+        RefusedError: the host is not monitored, or the name is invalid (status 404).
     """
     name = _host_name(request)
     require_found(request.snapshot.policies_of(name) or None)

@@ -1,7 +1,8 @@
 """The routes of the API, and its OpenAPI 3.1 description, which is generated from the resources.
 
-GET requests need the scope ``read``, from a token or a user; actions on alerts need the scope
-``silence``. The routes of probe workers (``workers``) need a token for a location.
+A user or a program with a token sends the requests. GET requests need the scope ``read``, and
+actions on alerts the scope ``silence``. The routes of probe workers (``workers``) need a token for
+a location.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ _CHAIN = Resource(CHAIN_PEM, "", bytes, chain_pem, immutable=True)
 def routes(watch: Watch) -> list[BaseRoute]:
     """Return all routes of the API.
 
-    The route ``/chains/{digest}.pem`` comes before ``/chains/{digest}``, which would match it, too.
+    Starlette uses the first route that matches a path. So ``/chains/{digest}.pem`` comes before
+    ``/chains/{digest}``, which also matches paths that end in ``.pem``.
     """
     return [
         _description_route(),

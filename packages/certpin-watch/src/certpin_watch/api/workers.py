@@ -1,7 +1,8 @@
 """The API of workers: they request the probe jobs of their location, and post the results.
 
-A worker probes hosts from another location. A token with the scope ``worker:LOCATION`` permits
-these two requests only. Bodies are read with limits, and completely checked before they are used.
+A worker is a program that probes hosts from another location. Its token has the scope
+``worker:LOCATION``, and permits only these two requests. Bodies are read with limits, and
+completely checked before they are used.
 """
 
 from __future__ import annotations
@@ -61,10 +62,10 @@ ADDRESSES: dict[str, tuple[str, type, type]] = {
 
 
 class _Limits(NamedTuple):
-    """The limits on concurrent requests of workers, for the whole service and for each token.
+    """The limits on concurrent requests of workers.
 
     Attributes:
-        threads: limits the threads for the requests of all workers.
+        threads: limits the threads that answer requests of all workers together.
         of_token: limits the concurrent requests with one token.
     """
 
@@ -125,10 +126,11 @@ async def _respond(
 
 @contextmanager
 def _admitted(of_token: ConcurrencyLimit, token: str) -> Iterator[None]:
-    """Count the code in the block as one of the concurrent requests with a token.
+    """Run the ``with`` block as one of the limited number of concurrent requests with a token.
 
     Raises:
-        RefusedError: the token already has the maximum number of concurrent requests.
+        RefusedError: the token already has the maximum number of concurrent requests. The block
+            does not run.
     """
     try:
         if not of_token.enter(token):

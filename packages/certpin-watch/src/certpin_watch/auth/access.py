@@ -1,4 +1,4 @@
-"""Access to pages, API and metrics (not to reports or health checks): check each request.
+"""Check each request for pages, API and metrics. Reports and health checks are not checked here.
 
 The service checks these things in order:
 
@@ -6,11 +6,10 @@ The service checks these things in order:
 2. The identity of the sender: a program with a token, a user with a session, a local user of a
    service that needs no login, or anonymous.
 3. CSRF: if a request changes something, the browser must prove that a page of the service sent it.
-4. The requirement of the route (``require``), such as a scope. If a route has none, its response is
-   discarded.
+4. The requirement of the route, such as a scope. The route declares it with ``require``.
 
-Every response gets the security headers. Every route declares a requirement. If one doesn't, the
-service doesn't start.
+If a route declares no requirement, the service doesn't start. If its requirement was not checked
+all the same, the response is discarded. Every response gets the security headers.
 """
 
 from __future__ import annotations
@@ -193,12 +192,13 @@ class AccessMiddleware:
         return _forged(request) if forged else None, receive
 
     def _is_unknown(self, origin: Origin) -> bool:
-        """Return True if a request is for a host name that isn't in the settings.
+        """Return True if a request must be refused because its host name isn't in the settings.
 
         If the settings have no host names, every name is accepted. Requests from this machine to
-        ``localhost`` or a loopback IP are never refused for that. Programs with a token are not
-        checked, because they have no cookies and follow no links. Prometheus, for example, requests
-        each process by its address.
+        ``localhost`` or a loopback IP are always accepted.
+
+        Don't call this for programs with a token. They can request any name, because they have no
+        cookies and follow no links. Prometheus, for example, requests each process by its address.
         """
         known = self._hosts
         return bool(known) and not origin.is_local and host_of(origin.host) not in known
@@ -259,9 +259,10 @@ class _Answer:
             await self._send(message)
 
     def _is_unchecked(self, status: int) -> bool:
-        """Return True if a route responded, and its requirement (``require``) was not checked.
+        """Return True if the response must be discarded, because a requirement was not checked.
 
-        Responses with an error ``status`` such as 404 need no check: some paths have no route.
+        This is the requirement that the route declares with ``require``. Responses with an error
+        ``status`` such as 404 need no check, because they also occur for paths without a route.
         """
         if self._scope["state"].get(CHECKED) or self._discarded:
             return False
@@ -317,9 +318,9 @@ def _store_unavailable(request: Request) -> Response:
 
 
 def _hosts(settings: ServiceSettings) -> frozenset[str]:
-    """Return the host names under which browsers are permitted to request pages (a setting).
+    """Return the host names in the settings, under which browsers can request pages.
 
-    The result is empty if any name is accepted.
+    The result is empty if the settings have no public address. Then every name is accepted.
     """
     name = urlsplit(settings.public_url).hostname or ""
     return settings.access.hosts | {name.lower()} if name else frozenset()
@@ -381,7 +382,7 @@ def every_route(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
     """Yield all routes that must declare a requirement (with ``require``).
 
     A mount is replaced by the routes inside it. A mount without routes, such as a mounted
-    application, is yielded itself; it can't declare a requirement.
+    application, is yielded itself. It can't declare a requirement, so ``check_routes`` refuses it.
     """
     for route in routes:
         if isinstance(route, Mount) and route.routes:
@@ -423,15 +424,15 @@ def problem(request: Request, status: int, title: str, detail: str) -> Response:
 
 
 def wants_page(request: Request) -> bool:
-    """Return True if a request prefers HTML, because a browser displays the response."""
+    """Return True if a request accepts HTML, as the requests of browsers for pages do."""
     return "text/html" in request.headers.get("accept", "")
 
 
 def _check(request: Request, requirement: str) -> Response | None:
-    """Return None if a request meets the requirement of its route, else a response that refuses it.
+    """Check the sender of a request. Return None if the sender meets the requirement of the route.
 
-    ``requirement`` is, for example, a scope. If ``AccessMiddleware`` has not identified the sender
-    of the request, the request is refused.
+    Otherwise return a response that refuses the request. The request is also refused if
+    ``AccessMiddleware`` has not identified the sender. ``requirement`` is, for example, a scope.
     """
     request.scope.setdefault("state", {})[CHECKED] = True
     found = getattr(request.state, "identity", None)
@@ -454,8 +455,12 @@ def _check_requirement(requirement: str) -> None:
 def _to_login(request: Request, *, recheck: bool) -> Response:
     """Return the response to a request that needs a login.
 
-    A browser is redirected to the login page or, if ``recheck`` is True because the user's session
-    has to be confirmed, to the OpenID provider. A program gets an error.
+    A browser is redirected, and a program gets an error.
+
+    Args:
+        request: the request.
+        recheck: True if the user has a session that the OpenID provider must confirm. Then the
+            browser is redirected to the provider, else to the login page.
     """
     if request.headers.get("hx-request") == "true":
         # Part of a page was requested: htmx then loads this address in the whole window.
@@ -477,7 +482,8 @@ def _to_login(request: Request, *, recheck: bool) -> Response:
 def _split(address: str) -> tuple[str, str]:
     """Split the URL of a page into its path and query; ``("/", "")`` if the URL is invalid.
 
-    htmx, the JavaScript library of the pages, sends this URL in the header ``HX-Current-URL``.
+    ``address`` is the URL that htmx, the JavaScript library of the pages, sends in the header
+    ``HX-Current-URL``.
     """
     try:
         parts = urlsplit(address)
@@ -487,10 +493,15 @@ def _split(address: str) -> tuple[str, str]:
 
 
 def _login_address(path: str, query: str, *, recheck: bool) -> str:
-    """Return the address of the login page, which redirects to the given path after the login.
+    """Return the address to which a browser is redirected for a login.
 
-    If ``recheck`` is True, return instead the address that redirects the browser to the OpenID
-    provider to confirm the user.
+    After the login, the browser returns to the page with this path and query.
+
+    Args:
+        path: the path of the requested page.
+        query: the query of the requested page.
+        recheck: True to return the address that asks the OpenID provider to confirm the user, False
+            for the login page.
     """
     back = quote(local_path(path + (f"?{query}" if query else "")), safe="/")
     return f"{OPENID_LOGIN}?again=1&next={back}" if recheck else f"{LOGIN_PAGE}?next={back}"

@@ -1,11 +1,12 @@
-"""Passwords and tokens: making, hashing and checking them, and limits for guessing.
+"""Passwords and tokens: making, hashing and checking them, and limits on guessing them.
 
-Both are hashed with Argon2id (RFC 9106), with different parameters. ``permissions`` defines the
-text of a token, ``store.accounts`` has the SQL statements. The text of a token contains an ID, by
-which the token is found in the database.
+Both are hashed with Argon2id (RFC 9106), with different parameters. The module ``permissions``
+defines the text of a token, and ``store.accounts`` has the SQL statements. The text of a token
+contains an ID, by which the token is found in the database.
 
-A *source* (the network of a client) with too many failures waits longer each time.
-``LoginThrottle`` counts wrong passwords in the database, ``TokenThrottle`` wrong tokens in memory.
+A *source* is the network of a client. Each time that a source fails again after too many failures,
+it has to wait longer. ``LoginThrottle`` counts wrong passwords in the database, ``TokenThrottle``
+wrong tokens in memory.
 """
 
 from __future__ import annotations
@@ -87,7 +88,9 @@ _SWEPT = 50  # outdated rows that are deleted at each attempt
 
 
 class Hasher:
-    """Hashes passwords and secrets of tokens with Argon2id, at most two at once. Thread-safe.
+    """Hashes passwords and secrets of tokens with Argon2id. Thread-safe.
+
+    At most two threads hash at the same time, because each hash needs much memory.
 
     Args:
         parameters: the parameters of Argon2id, such as the memory it uses.
@@ -114,9 +117,9 @@ class Hasher:
                 return False
 
     def match_unknown(self, secret: str) -> None:
-        """Spend the time of a password check on ``secret``, if no account has the name of a login.
+        """Take as long as a check of a password, for a login with a name that no account has.
 
-        The secret is compared with a fixed hash, and the result is ignored. A faster response would
+        ``secret`` is compared with a fixed hash, and the result is ignored. A faster response would
         show that there is no such account.
         """
         self.matches(self._unknown, secret)
@@ -249,11 +252,11 @@ def make_token(
 
 
 class VerifiedTokens:
-    """A bounded cache of recently verified tokens, because Argon2 is slow for each request.
+    """A bounded cache of recently verified tokens, so that Argon2 does not slow down each request.
 
-    The cache contains keyed digests and no secrets; the key is random for each process. Callers
-    still read the token's row from the store for each request, so that a revoked token is refused
-    at once. Threads may share the cache.
+    The cache contains no secrets. It contains digests of them, made with a key that is random for
+    each process. Callers still read the token's row from the store for each request, so that a
+    revoked token is refused at once. Threads may share the cache.
     """
 
     def __init__(self) -> None:
@@ -309,8 +312,9 @@ class LoginDecision:
     Attributes:
         refused_for: the seconds for which no attempt is allowed; 0 if this attempt is allowed.
         delay: the seconds to wait before the password is checked.
-        at: the time of this attempt, in seconds since 1970.
+        at: the time at which an allowed attempt was counted as a failure, in seconds since 1970.
         last: the time of the previous failure of the same source (network), in seconds since 1970.
+            If this attempt succeeds, ``last`` is stored again as the time of the last failure.
     """
 
     refused_for: float = 0.0
@@ -353,10 +357,11 @@ class LoginThrottle:
         self._lock = threading.Lock()
 
     def begin(self, source: str, account: str, now: datetime) -> LoginDecision:
-        """Decide if an attempt to log in may check its password now, and count it as a failure.
+        """Decide whether an attempt to log in is allowed to check its password now.
 
-        A refused attempt is not counted. If the password is correct, call ``succeeded`` with the
-        decision to withdraw the failure.
+        An allowed attempt is counted as a failure, because other attempts can begin before its
+        password is checked. If the password is correct, pass the result to ``succeeded``, which
+        withdraws the failure. A refused attempt is not counted.
 
         Args:
             source: the network of the client.
@@ -391,7 +396,8 @@ class LoginThrottle:
     def failed(self, source: str, account: str, now: datetime) -> bool:
         """Record that a password was wrong: the source is no longer known at the account.
 
-        So ``begin`` can delay the next attempts. It has counted the failure already.
+        The next attempts of the source can therefore be delayed. The failure itself is not counted
+        here, because ``begin`` has already counted it.
 
         Args:
             source: the network of the client.
@@ -430,9 +436,9 @@ class LoginThrottle:
 class TokenThrottle:
     """Counts wrong tokens by source, in memory. Threads may share it.
 
-    A *source* is the network of a client. The secret of a token has 256 random bits, so that a
-    client can't guess it. The throttle only avoids the work of hashing many wrong secrets. For this
-    purpose, each process can count for itself.
+    A *source* is the network of a client. A client can't guess a token, because its secret has 256
+    random bits. The only purpose of the throttle is to save the work of hashing many wrong secrets.
+    So each process can count separately.
     """
 
     def __init__(self) -> None:
@@ -446,10 +452,12 @@ class TokenThrottle:
             return max(0.0, wait_after(self._sources.get(source), now.timestamp()))
 
     def failed(self, source: str, now: datetime) -> bool:
-        """Record that a token was wrong. Return True if the audit log should get an entry about it.
+        """Record that a token was wrong, and decide whether this is written to the audit log.
 
-        Return False if this minute's limit of such entries is reached. ``source`` is the network of
-        the client.
+        ``source`` is the network of the client.
+
+        Returns:
+            True if it is to be written; False if this minute's limit of such entries is reached.
         """
         at = now.timestamp()
         with self._lock:
@@ -476,9 +484,10 @@ class AuditLimit:
         self._since = 0.0
 
     def allows(self, now: datetime) -> bool:
-        """Count a failed login or a wrong token. Return True if it may be written to the audit log.
+        """Count a failed login or a wrong token, and decide whether it is written to the audit log.
 
-        Return False if this minute's limit of such entries is reached.
+        Returns:
+            True if it is to be written; False if this minute's limit of such entries is reached.
         """
         at = now.timestamp()
         if not 0 <= at - self._since < 60:
@@ -490,8 +499,8 @@ class AuditLimit:
 def counted(failures: FailureCount | None, at: float) -> int:
     """Return the number of failures that have not expired at ``at``, in Unix seconds.
 
-    If the last failure is far in the future, the clock ran ahead when it was counted. Then the
-    number is 0.
+    The failures expire together, some time after the last one. If the last failure is far in the
+    future, the clock was wrong when the failure was counted, and the result is 0.
     """
     if failures is None or abs(at - failures.last) >= FAILURES_KEPT:
         return 0
@@ -511,10 +520,17 @@ def wait_after(failures: FailureCount | None, at: float) -> float:
 
 
 def _keys(source: str, account: str) -> tuple[bytes, bytes, bytes]:
-    """Return the keys of the counters of a source, of a source at an account, and of an account."""
+    """Return the database keys of three counters of failures.
+
+    They count the failures of a source (the network of a client), of this source at this account,
+    and of all sources at this account.
+    """
     return _key("source", source), _key("pair", source, account), _key("account", account)
 
 
 def _key(*parts: str) -> bytes:
-    """Return a digest of fixed size of texts, such as a network or an account's name, as a key."""
+    """Return a digest of fixed size as the key of a counter.
+
+    ``parts`` are the texts that identify the counter, such as a network and an account's name.
+    """
     return hashlib.blake2b("\0".join(parts).encode(errors="replace"), digest_size=16).digest()

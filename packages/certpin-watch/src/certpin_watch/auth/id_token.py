@@ -85,10 +85,14 @@ def verified_claims(text: str, key_set: dict[str, Any], expected: ExpectedClaims
 
 
 def role_of(claims: dict[str, Any], settings: OpenIDSettings) -> str | None:
-    """Return the highest role that the settings give to a user's groups; None if there is none.
+    """Return the highest role that the settings give to a user's groups.
 
-    ``claims`` are the claims of the user's ID token. The setting ``claim`` is the name of the claim
-    that lists the groups.
+    The result is None if the settings give no role to any of the groups.
+
+    Args:
+        claims: the claims of the user's ID token.
+        settings: the OpenID settings. ``claim`` is the name of the claim that lists the groups, and
+            ``roles`` maps groups to roles.
     """
     found = claims.get(settings.claim)
     groups = found if isinstance(found, list) else [found]
@@ -121,7 +125,10 @@ def _header(text: str) -> dict[str, Any]:
 def _candidates(
     header: dict[str, Any], key_set: dict[str, Any], settings: OpenIDSettings
 ) -> list[Key]:
-    """Return the keys of a key set with which a token can be signed: by type, use and key ID.
+    """Return the keys in a key set that could have signed a token.
+
+    The keys have the type for the token's algorithm, the use "sig" or none, and the key ID
+    (``kid``) in the token's header, if it has one.
 
     Args:
         header: the header of the token.

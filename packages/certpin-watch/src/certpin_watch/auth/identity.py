@@ -2,7 +2,7 @@
 
 A sender is a program with a token, a signed-in user, a user of this machine without a login, or
 unknown. ``AuthState`` has the caches and throttles that requests share; ``check_listening`` checks
-access control before the service listens.
+before the service listens whether the settings protect it.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ _USE_RECORDED_EACH = 60  # seconds between two writes of when a session or token
 
 @dataclass(frozen=True)
 class Identity(Actor):
-    """The user or program that sent a request, and the permitted actions.
+    """The user or program that sent a request, and the actions that this sender is permitted to do.
 
     Attributes:
         kind: how the sender was identified: "account" (a password), "openid", "token", "local" (a
@@ -80,8 +80,8 @@ class Identity(Actor):
         csrf: the token that forms on this user's pages must contain.
         session: the SHA-256 of the session's cookie; None without a session.
         account: the ID of the account; None without one.
-        recheck: True if the OpenID provider must confirm the user first. Until then there are no
-            scopes, but the user can sign out.
+        recheck: True if the user has a session that the OpenID provider must confirm before any
+            action is permitted. Until then, ``scopes`` is empty, but the user can sign out.
     """
 
     kind: Kind = "anonymous"
@@ -200,8 +200,10 @@ def _is_outdated(session: Session, settings: AuthSettings, now: datetime) -> boo
     """Return True if the OpenID provider must confirm the user and role of a session again.
 
     That is the case if the last confirmation is too old, or if the settings have no provider any
-    more. Sessions of accounts with a password need no confirmation. For a submitted form, the limit
-    is the same as for a page: otherwise a user who has lost the role could still create a token.
+    more. Sessions of accounts with a password need no confirmation.
+
+    The confirmation may be as old for a submitted form as for a page, and not older. Otherwise a
+    user who has lost the role could still submit a form, for example to create a token.
     """
     if session.owner.account is not None:
         return False
@@ -255,9 +257,9 @@ def _verify(
 
 
 def _record_use(state: AuthState, token: Token, origin: Origin, now: datetime) -> None:
-    """Store when a token was used, at most once a minute; write its first use to the audit log.
+    """Store when a token was last used, at most once a minute. Errors of the store are ignored.
 
-    A failure of the store is ignored.
+    The first use of the token is also written to the audit log.
     """
     if token.used_at is not None and _is_use_recorded(token.used_at, now):
         return
@@ -269,9 +271,9 @@ def _record_use(state: AuthState, token: Token, origin: Origin, now: datetime) -
 
 
 def _is_use_recorded(at: int, now: datetime) -> bool:
-    """Return True if a stored time of use is less than a minute old.
+    """Return True if a session's or token's stored time of use is less than a minute old.
 
-    ``at`` is the stored time, in Unix seconds.
+    Such a time need not be updated. ``at`` is the stored time, in Unix seconds.
     """
     return now.timestamp() - at < _USE_RECORDED_EACH
 
@@ -359,8 +361,8 @@ def check_listening(settings: ServiceSettings, store: Store) -> None:
     checked: that the certificate is valid, and that the proxy in front terminates TLS.
 
     Raises:
-        ConfigError: clients would need no credentials, passwords would cross the network in clear
-            text, or the OpenID provider can't be used.
+        ConfigError: clients on other machines would need no login, passwords would cross the
+            network in clear text, or the OpenID settings are invalid.
     """
     _check_provider(settings)
     if may_be_open(settings):

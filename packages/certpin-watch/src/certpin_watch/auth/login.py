@@ -186,8 +186,14 @@ def _attempt(
 def audit_wrong_password(state: AuthState, origin: Origin, name: str, now: datetime) -> None:
     """Write a wrong password to the audit log, unless there were too many in this minute.
 
-    The failure itself was already counted when the attempt began (``LoginThrottle.begin``).
-    ``name`` is the name that was sent.
+    The failure was already counted when the attempt began (``LoginThrottle.begin``). From now on,
+    the client's network is not known at the account any more (``LoginThrottle.failed``).
+
+    Args:
+        state: the state of access control.
+        origin: the client's address.
+        name: the name that was sent.
+        now: the current time.
     """
     if state.logins.failed(origin.guesser, name, now):
         actor, outcome = Actor(source=origin.source), "wrong name or password"
@@ -251,10 +257,10 @@ class _LoginPages:
         return answer
 
     async def log_out(self, request: Request) -> Response:
-        """End the session, and return a page that confirms the logout.
+        """End the session of the request, and return a page that confirms the logout.
 
-        If the user signed in at an OpenID provider, the page has a link that ends the session at
-        the provider, too. A session that the provider must confirm first ends at once.
+        This also works while the OpenID provider must confirm the session. If the user signed in at
+        an OpenID provider, the page has a link that ends the user's session at the provider, too.
         """
         identity, provider_logout = request.state.identity, ""
         if identity.session is not None:
@@ -284,8 +290,8 @@ class _OpenIDPages:
     async def begin(self, request: Request) -> Response:
         """Redirect the browser to the login page of the OpenID provider.
 
-        If the user has a session that only has to be confirmed, the provider is asked not to prompt
-        the user.
+        If the user already has a session, and the provider only has to confirm it, the provider is
+        asked not to show a login prompt.
         """
         query = request.query_params
         recheck = request.state.identity.recheck and query.get("again") == "1"
@@ -301,9 +307,10 @@ class _OpenIDPages:
         return answer
 
     async def finish(self, request: Request) -> Response:
-        """Handle the browser that returns from the OpenID provider: start or continue its session.
+        """Handle the request of a browser that returns from the OpenID provider.
 
-        The code in the URL of the request is exchanged for an ID token.
+        Start a session, or continue the session that the provider has confirmed. For this, the code
+        in the URL of the request is exchanged for an ID token.
         """
         now, provider = self._watch.clock(), self._provider
         after, asked_again = "/", False
@@ -347,7 +354,7 @@ class _OpenIDPages:
             )
 
     def _continue(self, request: Request, owner: SessionOwner) -> str:
-        """Replace the cookie of a session, after the OpenID provider confirmed its user.
+        """Continue a session, with a new cookie, after the OpenID provider confirmed its user.
 
         The time at which the session ends does not change.
 

@@ -163,8 +163,11 @@ class ProviderMetadata:
 class _SharedDocument(Generic[Value]):
     """A document of the OpenID provider, with a cache that all logins share.
 
-    Concurrent logins cause only one request. If it fails, the logins that wait for it fail, too.
-    ``fetch`` is a function that requests the document, or raises ``InputError``.
+    If several logins need the document at the same time, it is requested once. If the request
+    fails, all of them fail.
+
+    Args:
+        fetch: requests the document; raises ``InputError`` if that fails.
     """
 
     def __init__(self, fetch: Callable[[], Awaitable[Value]]) -> None:
@@ -180,6 +183,9 @@ class _SharedDocument(Generic[Value]):
 
     async def get(self, max_age: float = _FRESH) -> Value:
         """Return the document, from the cache if it was fetched in the last ``max_age`` seconds.
+
+        Otherwise, request it from the provider. If a request failed a moment ago, raise the error
+        of this request instead.
 
         Raises:
             InputError: the document is unavailable or invalid.
@@ -272,11 +278,11 @@ class OpenIDProvider:
             return verified_claims(text, await self._keys.get(_KEYS_FRESH), expected)
 
     def logout_address(self, back: str) -> str:
-        """Return the URL that ends the user's session at the OpenID provider.
+        """Return the URL that ends the user's session at the OpenID provider, or an empty text.
 
-        The result is empty if the provider has no such URL, or if this process has not read the
-        provider's documents yet: a logout does not wait for the provider. ``back`` is the address
-        to which the provider redirects the browser afterwards.
+        It is empty if the provider has no such URL, or if this process has not read the provider's
+        documents yet, because a logout does not wait for the provider. ``back`` is the address to
+        which the provider redirects the browser afterwards.
         """
         metadata = self._metadata.cached()
         end = metadata.end_session_endpoint if metadata else ""
@@ -445,16 +451,19 @@ def _metadata(document: dict[str, Any], issuer: str) -> ProviderMetadata:
 
 
 def _auth_method(supported: object) -> str:
-    """Return how the client proves its identity at the token endpoint, from the provider's list.
+    """Return how the client proves its identity at the token endpoint of the provider.
 
-    Return ``client_secret_basic`` if the list has it, which RFC 6749, 2.3.1, prefers, else
-    ``client_secret_post``. If the list is missing, the default is ``client_secret_basic`` (OpenID
-    Connect Discovery 1.0, 3). ``null``, an empty list and values of another type count as a missing
-    list, because some providers write these. If the default is wrong, the provider refuses the
-    request.
+    The result is ``client_secret_basic``, which RFC 6749, 2.3.1, prefers, if the provider's list
+    has it, else ``client_secret_post``. If the list is missing, the result is
+    ``client_secret_basic`` (OpenID Connect Discovery 1.0, 3). If the provider doesn't accept it
+    then, it refuses the request.
+
+    Args:
+        supported: the list of methods in the provider's discovery document. ``null``, an empty list
+            and values of another type count as a missing list, because some providers write these.
 
     Raises:
-        InputError: the provider's list has neither.
+        InputError: the provider's list has neither method.
     """
     methods = supported if isinstance(supported, list) and supported else [_BASIC]
     for method in (_BASIC, _POST):

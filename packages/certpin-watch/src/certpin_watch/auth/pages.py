@@ -76,9 +76,9 @@ class _AccountPages:
         return await to_thread.run_sync(self._page, request)
 
     async def change_password(self, request: Request) -> Response:
-        """Change the user's password to the one in the form, and end all their sessions.
+        """Change the user's password to the one in the form, and end all sessions of this user.
 
-        This browser gets a new session.
+        A new session starts in the browser that sent the form.
         """
         form, identity = await request.form(), request.state.identity
         if identity.account is None:

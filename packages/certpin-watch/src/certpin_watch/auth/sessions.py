@@ -1,8 +1,8 @@
-"""Sessions: cookies, how a session starts and continues; forms: their CSRF tokens and bodies.
+"""Sessions, their cookies, and forms with their CSRF tokens.
 
-A session's cookie has 256 random bits; ``store.sessions`` has its SHA-256. A request that changes
-something must pass two checks against CSRF (another site makes the browser send it). Requests of
-programs with a token need no check.
+A session's cookie has 256 random bits; ``store.sessions`` has its SHA-256. In an attack by CSRF,
+another site makes the browser send a request to the service. So a request that changes something
+must pass two checks. Requests of programs with a token need no check.
 
 1. ``is_same_origin``: the browser names the sending site in ``Sec-Fetch-Site``, which no page can
    forge, or in ``Origin`` if it is an old browser.
@@ -10,9 +10,9 @@ programs with a token need no check.
    sites can read neither the page nor the cookie. The token needs no storage, and a new session has
    a new one.
 
-One check would not be enough, because each has failed in practice: proxies remove headers, and a
-neighbour under the same domain can plant a cookie if the ``__Host-`` prefix can't be used (http on
-the loopback).
+One check would not be enough, because each has failed in practice: proxies remove headers, and
+another site under the same domain can set a cookie for the service, if the ``__Host-`` prefix can't
+be used (http on the loopback).
 """
 
 from __future__ import annotations
@@ -178,11 +178,11 @@ def is_csrf_token(expected: str, received: str) -> bool:
 
 
 def is_same_origin(headers: Headers, own_origin: str) -> bool:
-    """Return True unless the browser states that a page of another origin sent the request.
+    """Return False if the browser states that a page of another origin sent the request, else True.
 
-    The browser states this in ``Sec-Fetch-Site`` or ``Origin``. A client that sends neither header
-    isn't a current browser; the result is True, and the CSRF token protects the request.
-    ``own_origin`` is the origin of this service's pages.
+    The browser states this in ``Sec-Fetch-Site`` or ``Origin``. If the request has neither header,
+    the result is True: such a client isn't a current browser, and only the CSRF token protects the
+    request. ``own_origin`` is the origin of this service's pages.
     """
     if (site := headers.get("sec-fetch-site")) is not None:
         return site == "same-origin"

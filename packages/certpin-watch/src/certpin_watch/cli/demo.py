@@ -60,7 +60,7 @@ note = "kept off the server"
 def monitor_the_demonstration(
     server: Identity, backup: Identity, attacker: Identity, *roots: Authority
 ) -> None:
-    """Run the monitoring service for a demo bank with two servers, one of them an attacker's.
+    """Run the monitoring service for a demo bank, with the bank's server and an attacker's server.
 
     Demo apps connect to the attacker's server, and send reports to the service. Runs until Ctrl-C.
 

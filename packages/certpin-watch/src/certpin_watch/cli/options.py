@@ -44,7 +44,7 @@ listen_option = click.option(
 
 
 def settings_options(command: Any) -> Any:
-    """Decorate a command: add ``--config`` and ``--store``, and pass it the ``settings``.
+    """Decorate a command: add ``--config`` and ``--store``, and call it with ``settings``.
 
     ``settings`` are the settings of the service, loaded from the file that the options select.
     """
@@ -57,7 +57,7 @@ def settings_options(command: Any) -> Any:
 
 
 def watch_options(command: Any) -> Any:
-    """Decorate a command: add ``--config`` and ``--store``, and pass it ``watch``.
+    """Decorate a command: add ``--config`` and ``--store``, and call it with ``watch``.
 
     ``watch`` has the settings, an open store, the pin files and the clock.
     """
@@ -71,7 +71,7 @@ def watch_options(command: Any) -> Any:
 
 
 def store_options(command: Any) -> Any:
-    """Decorate a command: add ``--config`` and ``--store``, and pass it the open ``store``."""
+    """Decorate a command: add ``--config`` and ``--store``, and call it with an open ``store``."""
 
     @wraps(command)
     def with_store(*, watch: Watch, **options: Any) -> Any:
@@ -84,8 +84,10 @@ def chosen_settings(config: Path | None, written: str | None) -> ServiceSettings
     """Load the settings that the options ``--config`` and ``--store`` select.
 
     Args:
-        config: the settings file; without one, ``watch.toml`` if it exists, else the defaults.
-        written: the value of ``--store``, which replaces the database of the settings.
+        config: the settings file. None for ``watch.toml``, or for the defaults if there is no
+            ``watch.toml``.
+        written: the value of ``--store``, which replaces the database in the settings; None if the
+            option is not given.
 
     Raises:
         PinFileError: the file can't be read, or a setting is invalid.
@@ -104,9 +106,10 @@ def chosen_settings(config: Path | None, written: str | None) -> ServiceSettings
 
 
 def _check_rule(name: str) -> None:
-    """Check that the alert rule that a setting names exists.
+    """Check that an alert rule exists, because a setting names it.
 
-    The rules are imported only here, because most settings files name no rule.
+    The rules are imported in this function, so that they are not loaded for the many settings files
+    that name no rule.
 
     Raises:
         InputError: there is no such rule.
@@ -136,10 +139,10 @@ def open_watch(settings: ServiceSettings) -> Watch:
 
 @contextmanager
 def _naming_setting(settings: ServiceSettings) -> Iterator[None]:
-    """Add the source of the database's address to a ``ConfigError`` that the block raises.
+    """Add where the database's address was set to a ``ConfigError`` that the block raises.
 
-    The source is the option ``--store``, or a line of the settings file. The block must raise only
-    errors about the address of the database.
+    That is the option ``--store``, or a line of the settings file. The block must raise only errors
+    about the address of the database.
     """
     from certpin.errors import ConfigError
     from certpin.pinfile.file import locate_errors
@@ -169,8 +172,8 @@ def opened_watch(settings: ServiceSettings) -> Iterator[Watch]:
 def naming_database(store: Store) -> Iterator[None]:
     """Add the name of the database to a ``StoreError`` that the block raises.
 
-    That is the path of the SQLite file, or host, port, database and user of PostgreSQL. The error
-    itself doesn't contain it, because pages show errors of the store, too.
+    The name is the path of the SQLite file, or host, port, database and user of PostgreSQL. Errors
+    of the store don't contain it, because pages show them, too.
     """
     from certpin.errors import StoreError
     from certpin.support.text import printable
@@ -189,7 +192,9 @@ def naming_database(store: Store) -> Iterator[None]:
 
 
 def require_database(store: Store) -> None:
-    """Check that a database has the current schema, and isn't empty.
+    """Check that a database exists, isn't empty, and has the current schema.
+
+    An old SQLite file is migrated first.
 
     Raises:
         ConfigError: the database is missing or empty.
@@ -202,7 +207,7 @@ def require_database(store: Store) -> None:
 
 
 def refuse_empty(store: Store) -> None:
-    """Check that a database exists and isn't empty. It is not created.
+    """Raise an error if a database is missing or empty. The database is not created.
 
     A command on an empty database would otherwise report that there are no problems.
 

@@ -111,7 +111,7 @@ async def _serve(settings: ServiceSettings, as_json: bool) -> None:
 
 
 def _started(watch: Watch, as_json: bool) -> None:
-    """Print the addresses of the service, its pin files, and the problems found at the start.
+    """Print where the service can be reached, its pin files, and problems found at the start.
 
     If ``as_json`` is True, print a line of JSON with the addresses and the problems instead.
     """
@@ -147,9 +147,9 @@ def _started(watch: Watch, as_json: bool) -> None:
 
 
 def _named_hosts(settings: ServiceSettings) -> Iterator[tuple[str, str]]:
-    """Yield each host or host pattern in the settings, as a pair with the name of its setting.
+    """Yield each host or host pattern in the settings, with the name of its setting.
 
-    The name of the setting comes first; it is for warnings about the host.
+    Each item is a pair. The name of the setting comes first, and is for warnings about the host.
     """
     for host in settings.monitor.hosts:
         yield f"monitor.host {host.name}", host.name

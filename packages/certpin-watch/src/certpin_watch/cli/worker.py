@@ -121,9 +121,10 @@ def worker(
 
 
 def _refuse_former(vantage: str | None, nats: str | None, url: str | None) -> None:
-    """Refuse the removed options of older workers, which got their jobs over NATS.
+    """Raise an error if an option of older workers is used, which got their jobs over NATS.
 
-    The environment variable of a removed option is refused, too, unless ``url`` is given.
+    These options were removed. The environment variable of a removed option is refused, too, unless
+    ``url`` is given.
 
     Args:
         vantage: the value of the removed option ``--vantage``.
@@ -150,10 +151,12 @@ def _refuse_former(vantage: str | None, nats: str | None, url: str | None) -> No
 
 
 def _token_of(file: Path | None) -> Callable[[], str]:
-    """Return a function that reads the worker's token from ``file``, or else the environment.
+    """Return a function that reads the worker's token at each call.
+
+    It reads the token from ``file``, or from the environment if ``file`` is None.
 
     Raises:
-        ConfigError: no file is given, and the environment has no token.
+        ConfigError: ``file`` is None, and the environment has no token.
     """
     from certpin.errors import ConfigError
 
@@ -197,7 +200,7 @@ def read_token(source: str, key: str) -> str:
 def _events(*, as_json: bool) -> Iterator[WorkerEvents]:
     """Yield callbacks that print a worker's events as JSON, or as text.
 
-    With text on a terminal, a counter of probes is displayed, too.
+    If text is printed on a terminal, a counter of probes is displayed, too.
     """
     if as_json or not sys.stderr.isatty():
         yield _printing(lambda _: None, as_json=as_json)
@@ -238,9 +241,11 @@ def _printing(count: Callable[..., object], *, as_json: bool) -> WorkerEvents:
 
 
 def _with_health(listen: str, work: Callable[..., Awaitable[None]]) -> _Work:
-    """Return a function that runs ``work`` and, beside it, a server for health checks.
+    """Return a function that runs a worker, and a server for its health checks at the same time.
 
-    ``work`` is the worker's main function. The server listens on ``listen`` (HOST:PORT).
+    Args:
+        listen: the address on which the server listens, as HOST:PORT.
+        work: the worker's main function.
     """
     from certpin_watch.health import serve_health
     from certpin_watch.monitor.worker import SERVICE

@@ -5,7 +5,8 @@
 2. It reads the body within a time limit, and decompresses and parses it within limits (``body``).
 3. It decodes certpin's own reports directly, and all others with a codec of ``certpin.reports``
    (``decode``).
-4. The intake stores the reports. Only when they are durable, the response 204 is sent.
+4. It passes the reports to the intake, which stores them. When they are stored so that a crash does
+   not lose them (durable), the response 204 is sent.
 
 Clients are anonymous and need no login. A response contains nothing that the client sent.
 """
@@ -190,12 +191,16 @@ class Collector:
         return content_type
 
     def _decode(self, data: bytes, content_type: bytes, source: str) -> ReceivedBody | None:
-        """Decode a request body; return None if it is a browser's report with nothing to count.
+        """Decode a request body.
 
         Args:
             data: the body, decompressed.
             content_type: the Content-Type without its parameters.
             source: the network that sent the body.
+
+        Returns:
+            The reports in the body; None if there is nothing to count, as in some bodies of
+            browsers.
 
         Raises:
             RequestRefusedError: the body is not a valid report.
@@ -229,7 +234,7 @@ class Collector:
     def _sample(self, data: bytes, record: Failure | CheckIn, at: int) -> bytes:
         """Return a request body as a sample to store: JSON without fields that identify a device.
 
-        Only the first few bodies in each hour with equal fields are stored as samples.
+        Of the bodies with equal fields, only the first few in each hour are used as samples.
 
         Args:
             data: the body, decompressed.
@@ -367,9 +372,9 @@ class _Bucket:
 class RateLimit:
     """Limits how many reports the collector accepts from each source (the network of the sender).
 
-    Each source has a token bucket. If there are ``max_sources`` buckets, a new one replaces the one
-    that was unused longest. So a sender with very many networks avoids this limit; the bounded
-    queue of the intake still limits that sender.
+    Each source has a token bucket. If there are ``max_sources`` buckets, a new bucket replaces the
+    one that was unused longest. So this limit does not stop a sender with very many networks, but
+    the bounded queue of the intake does.
 
     Args:
         rate: the reports that a source may send in a second, in the long run.
@@ -408,10 +413,11 @@ class RateLimit:
         return 0
 
     def charge(self, source: str, tokens: int) -> None:
-        """Take more tokens of a source (network), after it sent a body with several reports.
+        """Take more tokens from a source's bucket, after a body with several reports.
 
-        ``tokens`` is the number of reports after the first one. The bucket may become negative:
-        then the source has to wait longer before its next body.
+        ``take`` has taken one token for the body. ``tokens`` is the number of reports after the
+        first one. The bucket may become negative: then the source has to wait longer before its
+        next body.
         """
         if bucket := self._buckets.get(source):
             bucket.left -= tokens
@@ -427,9 +433,9 @@ class RateLimit:
 async def open_intake(watch: Watch) -> AsyncIterator[Intake]:
     """Open the intake, the object that makes reports durable in JetStream or in the store.
 
-    JetStream is used if the settings name a NATS server. When the ``async with`` block ends, all
-    accepted reports are durable. While the NATS server is unreachable, the intake tries to connect
-    in the background, and ``accept`` raises ``NotDurableError``.
+    JetStream is used if the settings name a NATS server. While this server is unreachable, the
+    intake tries to connect in the background, and its method ``accept`` raises ``NotDurableError``.
+    When the ``async with`` block ends, all accepted reports are durable.
 
     Raises:
         ConfigError: the client library of NATS is missing.

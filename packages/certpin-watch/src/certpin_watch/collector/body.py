@@ -88,11 +88,11 @@ class ConcurrencyLimit:
     def enter(self, source: str) -> bool:
         """Count a request body that a source (network) begins to send, and check the limit.
 
-        The caller must call ``leave`` afterwards, whatever the result is.
+        The caller must call ``leave`` afterwards, even if the result is False.
 
         Returns:
-            True if the body may be received. False if the source already sends the maximum number
-            of bodies, so that the caller must refuse this body.
+            True if the body can be received. False if the caller must refuse it, because the source
+            already sends the maximum number of bodies.
         """
         self._now[source] += 1
         return self._now[source] <= self._limit
@@ -107,8 +107,9 @@ class ConcurrencyLimit:
 class BodyReader:
     """Reads request bodies of at most ``max_bytes``, each within ``seconds``.
 
-    One timer serves all bodies, because a timer for each body would cost as much as reading it. All
-    bodies have the same time limit, so the oldest one is always the next to exceed it.
+    One timer serves all bodies, because a timer for each body would cost as much as reading it. One
+    timer is enough, because all bodies have the same time limit, so the oldest one is always the
+    next to exceed it.
     """
 
     def __init__(self, max_bytes: int, seconds: float) -> None:
@@ -262,8 +263,9 @@ def parse(data: bytes, max_depth: int) -> Any:
 def _json_problem(data: bytes, exc: Exception) -> str:
     """Return why a body is not JSON, as a text for the response.
 
-    This is the text of ``exc``, the exception that msgspec raised. Only if the body contains half
-    of a surrogate pair is it a constant text, because msgspec's text may be wrong then.
+    This is the text of ``exc``, the exception that msgspec raised. There is one exception: if the
+    body contains half of a surrogate pair, msgspec's text can be wrong, and a fixed text is
+    returned.
     """
     if _HALF_PAIR.search(data):
         return r"half of a surrogate pair, such as \ud800, is no character (RFC 8259, section 8.2)"

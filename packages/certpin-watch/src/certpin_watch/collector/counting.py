@@ -1,20 +1,22 @@
 """Count a batch of reports in one transaction. A report that is sent again is not counted.
 
-1. Insert the identity of each report (a digest that recognises it). If it is stored already, the
-   report is a repeat, and is not counted. On PostgreSQL a late report has a second identity,
-   because the partition with the first one is dropped earlier (``store.identities``).
+1. Insert the identity of each report, a digest that recognises the report. If it is stored already,
+   the report is a repeat, and is not counted. On PostgreSQL, a report that arrives late gets a
+   second identity, because the first one is deleted too early (see ``store.identities``).
 2. Store new chains and certificates by digest.
-3. Count new reports in their report groups, with less detail ("folded") if the hour is full
-   (``grouping``).
+3. Count new reports in their report groups. If too many groups of the hour are stored, a group with
+   less detail is used ("folded", see ``grouping``).
 4. Add the same numbers to the daily sums.
 5. Record from which networks each chain was reported.
 6. Store a few samples of each report group.
 7. Count the clients that checked in, by day, version and app. With a check-in, a client reports the
    version of the pin set that it holds.
 
-A transaction that inserts a chain, a group or a sample locks the row with the quota's usage
-(``store.chains``) before it computes the free room, so that no other transaction takes the room
-meanwhile. A transaction that only increases the counts of stored rows does not wait for this lock.
+The storage quota limits the bytes of chains and samples. A transaction that inserts a chain, a
+group or a sample first locks the database row with the used bytes (``store.chains``), and then
+computes the free bytes. So no other transaction uses them meanwhile. A transaction that only
+increases the counts of stored rows does not wait for this lock.
+
 Rows are written in the order of their keys, so that two writers can't deadlock. All steps are done
 in the caller's transaction.
 """
@@ -94,9 +96,10 @@ class BatchResult:
 
     Attributes:
         reports: how many reports were counted.
-        repeats: how many reports were sent before, and not counted again.
+        repeats: how many reports were not counted, because they were counted before.
         folded: how many of the counted reports were stored with less detail, because of a limit.
-        hours: the database rows that the transaction wrote or read, for ``RowCache.learn``.
+        hours: the database rows that the transaction wrote or read, by hour, for
+            ``RowCache.learn``.
     """
 
     reports: int = 0
@@ -158,7 +161,10 @@ def count(
 def _first_seen(
     connection: Connection, batch: Sequence[ReceivedBody]
 ) -> tuple[list[NewFailure], list[tuple[CheckIn, int]], int]:
-    """Store the identities of all reports of a batch; return the reports that are not repeats.
+    """Store the identities of all reports of a batch, and return the reports that are not repeats.
+
+    A report is a repeat if its identity is stored already, or is that of an earlier report in the
+    batch.
 
     Returns:
         The reports of failed connections; the check-ins of clients, each with its time of arrival;
@@ -193,7 +199,8 @@ def _first_seen(
 def _alike(failures: Iterable[NewFailure]) -> list[list[NewFailure]]:
     """Group reports of failed connections that arrived in one hour and have equal fields.
 
-    Return a list of reports for each group. The identities of reports are not compared.
+    Identities are not compared, because they differ for each report. Return a list of reports for
+    each group.
     """
     found: dict[tuple[Any, ...], list[NewFailure]] = defaultdict(list)
     for new in failures:
@@ -216,11 +223,12 @@ def _store_chains(
         failures: the reports.
         limits: the limits on stored reports and chains.
         cache: a cache of rows that are in the database.
-        found: an output, by hour: the function adds the digests of the chains that it stores, or
-            finds in the database, and that are not in ``cache``.
+        found: rows to add to the cache later, by hour. This function adds the digests of the chains
+            that are not in ``cache``, and that it stores or finds in the database.
 
     Returns:
-        The digest of each chain, by its certificates; None if there was no room for the chain.
+        A mapping of each chain (its certificates) to its digest. The digest is None if the chain
+        was not stored, because there was no room.
     """
     chains: dict[tuple[bytes, ...], ChainRecord] = {(): chain_record(())}
     unknown: dict[bytes, ReportedChain] = {}
@@ -337,10 +345,12 @@ def _find_sums(
 ) -> dict[bytes, SumKey]:
     """Find the daily sum that counts the reports of each report group.
 
-    A daily sum counts the reports of a day with equal fields. Two rows describe these fields: a
-    *place* (host and served chain), and *traits* (all other fields but the verified chain). Missing
-    rows are inserted. If the day has too many sums, the fields have less detail than those of the
-    group. The database is queried only for groups that are not in ``cache``.
+    A daily sum counts the reports of one day with equal fields. If the day already has too many
+    sums, one with less detail than the group is used.
+
+    A daily sum refers to two rows: a *place* has the host and the served chain, and *traits* have
+    the other fields except the verified chain. Missing rows are inserted. The database is queried
+    only for groups that are not in ``cache``.
 
     Returns:
         The row numbers of place and traits, by the key of the group.
@@ -368,8 +378,9 @@ def _fold_sums(
 ) -> dict[bytes, ReportGroup]:
     """Return the fields of the daily sum that counts each report group, by the key of the group.
 
-    If the day is full, the sum has less detail. Some sums are reserved for each share, so that a
-    flood for one share doesn't affect others.
+    If the day already has too many sums, the fields have less detail than those of the group. Some
+    sums are reserved for each share (a host or wildcard with its own limits, see ``grouping``). So
+    a flood of reports about one share doesn't affect the sums of others.
     """
     counts: dict[int, int] = {}
     shares: dict[int, Counter[str]] = {}
@@ -437,11 +448,12 @@ def _record_origins(
     cache: RowCache,
     found: Mapping[int, HourCache],
 ) -> None:
-    """Record which networks reported each chain. A failure without a stored chain is recorded, too.
+    """Record which networks reported each chain.
 
-    With these records, the alert rules distinguish many reports of one network from reports of many
-    networks. A network here is that of a whole provider (IPv4 /16, IPv6 /32), because one sender
-    can have thousands of addresses within it.
+    For a failure without a stored chain, the record has no chain. With these records, the alert
+    rules can distinguish many reports of one network from reports of many networks. A network here
+    is that of a whole provider (IPv4 /16, IPv6 /32), because one sender can have thousands of
+    addresses within it.
     """
     new = set()
     for group, failures in members.items():
@@ -484,7 +496,7 @@ def _count_check_ins(
 ) -> None:
     """Count clients by day, version and app, from their check-ins.
 
-    ``check_ins`` has each one with its time of arrival, in seconds since 1970.
+    ``check_ins`` are pairs of a check-in and its time of arrival, in seconds since 1970.
     """
     reported = Counter(
         CheckInGroup(day_of(at), one.pin_set, one.version, one.app, one.app_version, one.platform)

@@ -1,10 +1,10 @@
 """Convert reports to the fields that are counted, and encode them for the JetStream stream.
 
-Most reports are in certpin's own format, with an ``id``. ``read_report`` decodes these with a typed
-struct, which checks types and lengths while it parses, and caches values that many reports have in
-common (host, chains, pins). It leaves everything else to the codecs of ``certpin.reports``: another
-format, an unknown field, a character that is not ASCII, a mistake. The codecs decide whether the
-report is accepted, and describe the mistake.
+Most reports are in certpin's own format, with an ``id``. ``read_report`` decodes these fast: it
+checks types and lengths while it parses, and caches values that many reports have in common (host,
+chains, pins). All other bodies are left to the codecs of ``certpin.reports``: those in another
+format, and those with an unknown field, a character that is not ASCII, or a mistake. The codecs
+decide whether the report is accepted, and describe the mistake.
 
 ``read_report`` and the codecs always give the same result
 (``tests/watch/collector/test_decode.py``), with one exception: if a field occurs twice, and the
@@ -79,8 +79,8 @@ class Failure(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="failu
     """The counted fields of a report of a failed connection. Texts are bounded; chains are DER.
 
     ``identity`` is a digest that is equal each time that the report is sent. ``also`` is a second
-    digest; it is empty except for reports of browsers (NEL), which have no exact time. Two reports
-    with one of these digests in common are the same report.
+    digest for reports of browsers (NEL), which have no exact time; it is empty for all other
+    reports. If two reports have one of these digests in common, they are the same report.
     """
 
     identity: _Identity
@@ -102,7 +102,7 @@ class Failure(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="failu
 class CheckIn(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="holding"):
     """A check-in of a client: it reports the version of a pin set that it holds.
 
-    In ``certpin.reports``, and so in settings and tables, its name is ``Presence``.
+    ``certpin.reports``, settings and database tables use the name ``Presence`` for it.
 
     ``identity`` is a digest that is equal each time that the check-in is sent. ``also`` is empty:
     only a ``Failure`` can have a second digest.
@@ -139,9 +139,10 @@ class ReceivedBody(msgspec.Struct, frozen=True, gc=False, array_like=True):
 def identity(kind: str, own: str, source: str, at: datetime) -> bytes:
     """Return the identity of a report: 32 bytes that are equal each time that the report is sent.
 
-    The first bytes are the client's time in seconds (``store/identities.py``). So reports of the
-    same time are neighbours in the database index, which makes their insertion fast. On PostgreSQL,
-    the identities of a day share a partition.
+    The identity begins with the client's time in seconds, and ends with a digest of the other
+    arguments. So reports of the same time are neighbours in the database index, which makes their
+    insertion fast. On PostgreSQL, the identities of a day are in the same partition (see
+    ``store.identities``).
 
     Args:
         kind: the format of the report.
@@ -247,7 +248,7 @@ def read_report(data: bytes, source: str) -> Failure | None:
 
 
 def _cached(read: Any, raw: bytes) -> Any:
-    """Parse a JSON value with ``read``, which caches its results; bypass the cache for long values.
+    """Parse a JSON value with ``read``, which caches its results. Long values are not cached.
 
     ``raw`` is the JSON text of the value.
     """

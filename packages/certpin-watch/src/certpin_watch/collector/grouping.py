@@ -2,9 +2,10 @@
 
 A *report group* counts the reports of one hour with equal fields. A hostile sender can make every
 report differ, so the number of groups in an hour and in a day is limited. Near a limit, new groups
-are *folded*, which means stored with less detail: first the network becomes "other", then the app's
-version, then the app and its platform, and finally everything but the format and the decision.
-Daily sums and counts of clients are folded in the same way.
+are *folded*, which means stored with less detail. First the network becomes "other", then the app's
+version, then the app and its platform. Finally only two fields remain: the format of the report,
+and the decision (whether the client refused the connection). Daily sums and counts of clients are
+folded in the same way.
 
 A *share* is a host that the monitor probes, or all names below a wildcard of a pin set. In each
 hour, ``OWN`` groups, new chains and samples are reserved for each share. So a sender who floods one
@@ -64,7 +65,8 @@ class ReportLimits:
     Attributes:
         groups: the maximum number of report groups in an hour.
         chains: the maximum number of new chains in an hour.
-        share: maps a host to its share, or to an empty text if no policy covers the host.
+        share: a function that returns the name of the share to which a host belongs, or an empty
+            text if no policy covers the host.
         groups_a_day: the maximum number of report groups in a day.
         budget: the maximum bytes of chains and samples in total.
     """
@@ -76,18 +78,19 @@ class ReportLimits:
     budget: int = maxsize
 
     def part_for(self, limit: int, host: str) -> int:
-        """Return the part of a limit (a number of groups or bytes) for reports about this host.
+        """Return the part of a limit that is available for reports about this host.
 
         The result is the whole ``limit`` if a policy of a pin set covers the host. Otherwise it is
-        a quarter of the limit, which all hosts without a policy share.
+        a quarter of the limit, which all hosts without a policy share. ``limit`` is a number of
+        groups or bytes.
         """
         return limit if self.share(host) else limit // 4
 
     def is_own_share(self, host: str) -> bool:
-        """Return True if the monitor probes this host by its name.
+        """Return True if this host is a share, because the monitor probes the host by its name.
 
-        Such a host has a reserve for its reports. Its name is always stored, because a sender can't
-        invent it.
+        Some report groups are reserved for such a host. ``fold`` never removes its name: the names
+        of these hosts can't be invented, so their number is limited.
         """
         return self.share(host) == host
 
@@ -172,7 +175,7 @@ def every_fold(groups: Iterable[ReportGroup], limits: ReportLimits) -> set[bytes
     """Return the keys of report groups, and of all their forms with less detail (see ``fold``).
 
     The key of a group is the SHA-256 of its fields. ``limits`` knows the hosts that the monitor
-    probes; the name of such a host is part of every form.
+    probes, because ``fold`` never removes the names of these.
     """
     return {
         group_key(fold(group, step, limits)) for group in groups for step in range(LAST_STEP + 1)
@@ -239,11 +242,12 @@ def _place(
 def own_step(step: int, host: str, shares: Counter[str], limits: ReportLimits) -> int:
     """Return the ``step`` with which ``fold`` removes details from a new report group of this host.
 
-    The result is the given ``step``, or less if the host's share has few groups in this hour: some
-    groups with all details are reserved for each share.
+    Some groups are reserved for each share. So if the host's share has few groups in this hour, the
+    group keeps more details: the result is 0, or at least lower than ``LAST_STEP``. For any other
+    host, it is the given ``step``.
 
     Args:
-        step: the step for a host without a share, from 0 (all details stay) to ``LAST_STEP``.
+        step: how much detail to remove without the reserve: from 0 (nothing) to ``LAST_STEP``.
         host: the host.
         shares: the number of groups of each share in this hour.
         limits: the limits, which know the share of a host.
@@ -274,7 +278,7 @@ class RecentChains:
     """How much of the limits on newly reported chains is used.
 
     Attributes:
-        used: the used bytes of the budget for chains and samples.
+        used: how many bytes of the budget for chains and samples are used.
         shares: the number of new chains of the last hour by share.
         sources: the number of new chains of the last hour by the network that reported them.
     """
@@ -301,10 +305,12 @@ def chain_fits(
     2. The limit on new chains in an hour is not reached; the network reported only a small part of
        this limit (or fewer than ``OWN`` chains); and an eighth of the budget stays free.
 
-    For hosts without a policy (``share`` is empty), only the second condition counts, and the hour
-    and the budget have a quarter of their limits. So invented chains for one host can't keep out
-    the chains of another host, and one network can't keep out the chains of others. If there is no
-    room, the reports of the chain are still counted, without the chain.
+    For hosts without a policy (``share`` is empty), only the second condition counts, with a
+    quarter of the limit on new chains and a quarter of the budget.
+
+    So invented chains for one host can't keep out the chains of another host, and one network can't
+    keep out the chains of others. If there is no room, the reports of the chain are still counted,
+    without the chain.
 
     Args:
         share: the share of the chain's host, or empty.
@@ -329,7 +335,8 @@ class HourCache:
     Attributes:
         groups: maps the key of a report group to the row numbers of its daily sum.
         chains: the digests of stored chains.
-        marks: hashes of report origins (network, host and chain).
+        marks: hashes of the origins of reports that were recorded. An origin is a combination of
+            network, host and chain.
     """
 
     groups: dict[bytes, SumKey] = field(default_factory=dict)
@@ -374,14 +381,14 @@ class RowCache:
 class CheckInLimits(NamedTuple):
     """Limits on the rows that count clients by day, version and app, from their check-ins.
 
-    Clients of a deployed version are counted however full a day is. Otherwise a flood of false
-    check-ins could hide the clients of an old version, and a rotation would be planned as if no
-    client held that version.
+    Clients of a deployed version are always counted, even if these limits are reached. Otherwise a
+    flood of false check-ins could hide the clients of an old version, and a rotation would be
+    planned as if no client held that version.
 
     Attributes:
         rows: the maximum number of rows of a day.
-        pin_sets: the names of the pin sets with a pin file; None for all pin sets. Any other pin
-            set may use a quarter of the rows.
+        pin_sets: the names of the pin sets with a pin file; None for all pin sets. For any other
+            pin set, only a quarter of the rows is available.
         versions: the deployed versions, as pairs of the name of a pin set and a version.
     """
 
@@ -390,10 +397,10 @@ class CheckInLimits(NamedTuple):
     versions: frozenset[tuple[str, int]] = frozenset()
 
     def rows_for(self, pin_set: str) -> int:
-        """Return how many rows of a day may count the check-ins of clients with this pin set.
+        """Return the maximum number of rows of a day, for check-ins with this pin set.
 
-        The result is the whole limit for a pin set with a pin file, and for every pin set if there
-        are no pin files; else a quarter of the limit.
+        The result is the whole limit for a pin set with a pin file, and a quarter of the limit for
+        any other pin set. If there are no pin files, it is the whole limit for every pin set.
         """
         known = self.pin_sets is None or pin_set in self.pin_sets
         return self.rows if known else self.rows // 4
@@ -432,10 +439,10 @@ def check_in_limits(sets: Iterable[MonitoredPinSet], rows: int) -> CheckInLimits
 
 
 def check_in_folds(key: CheckInGroup) -> tuple[CheckInGroup, CheckInGroup, CheckInGroup]:
-    """Return the rows that may count a check-in of a client, from the most to the least detailed.
+    """Return the three rows that can count a check-in of a client, the most detailed first.
 
-    The first row has all fields. The second has no app and platform. The third has no pin set and
-    version either.
+    The first row has all fields. The second has no app and platform. The third also has no pin set
+    and version.
     """
     nameless = key._replace(app=OTHER, app_version=OTHER, platform=OTHER)
     return key, nameless, nameless._replace(pin_set=OTHER, version=0)
@@ -446,8 +453,8 @@ def place_check_ins(
 ) -> dict[CheckInGroup, CheckInGroup]:
     """Choose the database row that counts each check-in.
 
-    This is the row with all fields or, if the day is full, a row with less detail. A row that is
-    already stored is chosen even if the day is full.
+    The chosen row has all fields, or less detail if too many rows of the day are stored. A row with
+    all fields that is already stored is chosen in any case.
 
     Args:
         keys: the check-ins of one day, with all fields.

@@ -1,8 +1,9 @@
-"""Make reports durable: concurrent reports share one transaction.
+"""Make reports durable: store them so that a crash does not lose them.
 
 ``Batcher`` collects the request bodies that arrive while the previous batch is being stored, and
-``Committer`` counts a batch in the store. The response to a client waits for the commit of its
-batch. With NATS, the intake in ``jetstream`` publishes batches to a JetStream stream instead.
+``Committer`` counts a batch in the store, in one transaction. The response to a client waits until
+this transaction is committed. With NATS, the intake in ``jetstream`` publishes batches to a
+JetStream stream instead.
 """
 
 from __future__ import annotations
@@ -51,15 +52,16 @@ _log = logging.getLogger("certpin.watch.collector")
 
 
 class NotDurableError(CertpinError):
-    """A report was not stored, or it is unknown whether it was. The client may send it again.
+    """A report was not stored, or it is unknown whether it was. The client can send it again.
 
-    A repeat is not counted twice, because the identity of a report is stored together with its
-    count.
+    If the report was stored after all, it is not counted twice: a report is stored together with
+    its identity, which recognises the repeat.
 
     Attributes:
         problem: what happened.
         retry: the seconds after which the client may send the report again.
-        refused: True if the store works but rejected this report. Then it may accept other reports.
+        refused: True if the store works but rejected this report, so that it may accept other
+            reports.
     """
 
     def __init__(self, problem: str, retry: int = 5, *, refused: bool = False) -> None:
@@ -82,7 +84,8 @@ class Intake(Protocol):
     def is_ready(self) -> bool:
         """Return False if it is known that reports can't be made durable at present, else True.
 
-        Failures of the store don't count: the service's readiness check tests the store separately.
+        Failures of the store are ignored here, because the service's readiness check tests the
+        store separately.
         """
 
     @property
@@ -91,7 +94,7 @@ class Intake(Protocol):
 
 
 class StoreIntake:
-    """The intake without NATS: commits batches of request bodies to the store, in one thread."""
+    """The intake without NATS: counts batches of request bodies in the store, in one thread."""
 
     def __init__(self, watch: Watch) -> None:
         settings = watch.settings.collector
@@ -101,10 +104,10 @@ class StoreIntake:
         self._thread = ThreadPoolExecutor(1, "certpin-intake")
 
     def accept(self, body: ReceivedBody) -> Awaitable[None]:
-        """Queue a request body. Return when it is committed to the store.
+        """Queue a request body. Return when its reports are counted in the store.
 
         Raises:
-            NotDurableError: the body is not committed, or it is unknown whether it is.
+            NotDurableError: they are not counted, or it is unknown whether they are.
         """
         return self._batcher.put(body)
 
@@ -124,11 +127,14 @@ class StoreIntake:
         return ""
 
     def start(self) -> None:
-        """Start to commit batches of request bodies, in the running event loop."""
+        """Start the task that takes request bodies from the queue, and counts them in the store.
+
+        The task runs in the running event loop.
+        """
         self._batcher.start()
 
     async def close(self) -> None:
-        """Commit the queued request bodies, and stop the task and the thread."""
+        """Count the queued request bodies in the store, and stop the task and the thread."""
         await self._batcher.close()
         self._thread.shutdown()
 
@@ -146,7 +152,7 @@ class BatchLimits:
         queue_bytes: the maximum bytes of waiting request bodies.
         batch: the maximum number of bodies in one batch.
         batch_bytes: the maximum bytes of one batch.
-        lanes: how many batches are committed at the same time.
+        lanes: how many batches are made durable at the same time.
     """
 
     queue: int
@@ -164,7 +170,8 @@ class _Queued(NamedTuple):
 class Batcher:
     """Queues request bodies, and passes them in batches to ``commit``. The queue is bounded.
 
-    Each task ("lane") commits one batch at a time; meanwhile, bodies for the next batch are queued.
+    One or more tasks ("lanes") pass batches to ``commit``. While a task waits for ``commit``,
+    further bodies are queued, and become its next batch.
 
     Args:
         commit: makes a whole batch durable before it returns. It raises ``NotDurableError`` if the
@@ -182,7 +189,7 @@ class Batcher:
         self._lanes: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Start the tasks that commit batches, in the running event loop."""
+        """Start the tasks that pass batches to ``commit``, in the running event loop."""
         self._lanes = [asyncio.create_task(self._run_lane()) for _ in range(self._limits.lanes)]
 
     async def put(self, body: ReceivedBody) -> None:
@@ -204,12 +211,15 @@ class Batcher:
         await durable
 
     def limit_batches(self, batch_bytes: int) -> None:
-        """Lower the maximum bytes of a batch. A larger body is then committed as a batch of one."""
+        """Lower the maximum bytes of a batch.
+
+        A single body with more bytes is still accepted, as a batch of one.
+        """
         smaller = min(batch_bytes, self._limits.batch_bytes)
         self._limits = replace(self._limits, batch_bytes=smaller)
 
     async def close(self) -> None:
-        """Refuse further request bodies, and return when the queued ones are committed."""
+        """Refuse further request bodies. Return when all queued ones were passed to ``commit``."""
         self._closed = True
         self._wake.set()
         await asyncio.gather(*self._lanes)
@@ -230,7 +240,8 @@ class Batcher:
     def _next_batch(self) -> list[_Queued]:
         """Remove the next batch of request bodies from the queue, and return it.
 
-        Bodies of clients that have disconnected meanwhile are included.
+        The batch includes the bodies of clients that have disconnected since, because their reports
+        count, too.
         """
         batch: list[_Queued] = []
         size = 0
@@ -267,8 +278,8 @@ class Committer:
 
     Args:
         watch: the settings, the store and the pin files.
-        drop: if True, a report that the database rejects is dropped, and no error is raised. Use
-            this for reports with a response that was already sent to the client.
+        drop: True to drop a report that the database rejects, instead of raising an error. Use this
+            for reports that the client can't send again, because it already got the response.
     """
 
     def __init__(self, watch: Watch, *, drop: bool = False) -> None:
@@ -350,7 +361,11 @@ class Committer:
             _log.warning("reports wait, because the store fails: %s", reason)
 
     def _commit_halves(self, batch: Sequence[ReceivedBody]) -> None:
-        """Commit each half of a batch separately, to find the report that the database rejects."""
+        """Count each half of a batch separately, to find the report that the database rejects.
+
+        Raises:
+            NotDurableError: a part of the batch is not counted.
+        """
         if len(batch) == 1:
             COUNTERS.reported("poisoned", 1)
             if self._drop:
@@ -368,10 +383,10 @@ class Committer:
 
 
 async def note_listening(watch: Watch, stop: asyncio.Event, is_ready: Callable[[], bool]) -> None:
-    """Record each minute, and when ``stop`` is set, that this process accepts reports.
+    """Record in the store each minute, and when ``stop`` is set, that this process accepts reports.
 
-    If no process made such a record in a period, the number of reports in it is unknown instead of
-    zero.
+    If no process made a record in a period, the number of reports in this period is unknown instead
+    of zero.
 
     Args:
         watch: the store and the clock.

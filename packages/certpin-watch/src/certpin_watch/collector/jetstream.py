@@ -2,18 +2,19 @@
 
 nats-py does two things in an unsafe way, which this module replaces:
 
-- It speaks clear text, password included, with a ``tls://`` server that does not ask for TLS.
+- With a ``tls://`` server that does not ask for TLS, it sends clear text, password included.
 - It treats the header ``Status`` of a stored message as a status of the server. So a NATS client
   with the right to publish could write messages that are never delivered, acknowledged or deleted.
 
 Reports are durable when JetStream has stored them. Concurrent reports are sent in one message, and
-several messages at the same time. The ``Nats-Msg-Id`` of a message is the digest of its reports'
-identities, so that a message that is published twice is stored once. The writer (the process that
-reads the stream) counts each report once in any case, by the identity of the report.
+several messages at the same time. The writer (the process that reads the stream) counts a report
+once even if it is sent again: it recognises the report by its identity, a digest. The
+``Nats-Msg-Id`` of a message is a digest of these identities. By this ID, JetStream recognises a
+message that is published twice, and stores it once.
 
 If the server did not store a message, reports are refused until the server has stored an empty test
-message, because a server with a full disk still describes its stream, but does not confirm
-messages.
+message. It is not enough that the server describes its stream: a server with a full disk does that,
+too, but does not confirm messages.
 """
 
 from __future__ import annotations
@@ -106,12 +107,12 @@ class TlsClient(Client):
 
 
 async def connect_client(address: str, **options: Any) -> Client:
-    """Connect to a NATS server.
+    """Connect to a NATS server, and use TLS if the address begins with ``tls://``.
 
     ``options`` are keyword arguments of ``nats.connect``.
 
     Raises:
-        ConfigError: this version of nats-py would not use ``TlsClient``, which enforces TLS.
+        ConfigError: with this version of nats-py, TLS can't be enforced (see ``TlsClient``).
     """
     if not iscoroutinefunction(getattr(Client, "_process_info", None)):
         raise ConfigError(
@@ -128,10 +129,11 @@ async def connect_client(address: str, **options: Any) -> Client:
 async def connect(
     address: Secret, name: str, outage: Outage, authorities: Path | None = None
 ) -> Client:
-    """Open a connection to a NATS server. Until it succeeds, and if it breaks, the client retries.
+    """Connect to a NATS server, and return the client. This is tried again until it succeeds.
 
-    A message that is published while the connection is broken fails at once, because the sender of
-    the report still has it and can send it again.
+    If the connection breaks later, the client connects again by itself. A message that is published
+    meanwhile fails at once, because the sender of the report still has the report, and can send it
+    again.
 
     Args:
         address: the URL of the server, which may contain a password.
@@ -158,11 +160,13 @@ async def connect(
 class PullConsumer:
     """Fetches messages from a stream, through a durable consumer. Only one task may use it.
 
+    The server remembers a durable consumer, and which messages were acknowledged.
+
     Args:
         client: the connection to the server.
         ask: the NATS subject to which requests for messages are published.
         inbox: the prefix of the subjects to which the server sends its responses.
-        answers: the subscription to the subjects with this prefix.
+        answers: the subscription to all subjects that begin with ``inbox``.
     """
 
     def __init__(self, client: Client, ask: str, inbox: str, answers: Subscription) -> None:
@@ -239,10 +243,10 @@ class PullConsumer:
 
 
 def _check_status(message: Msg) -> None:
-    """Check that a status message of the NATS server means only that no messages are available.
+    """Check that a status message of the NATS server only means that no messages are available.
 
     Raises:
-        ConsumerGoneError: the message has another status, so the consumer does not exist any more.
+        ConsumerGoneError: it has another status. Then the consumer does not exist any more.
     """
     status = (message.headers or {}).get("Status", "")
     if status not in _NO_MESSAGES:
@@ -255,7 +259,10 @@ def subject(settings: CollectorSettings) -> str:
 
 
 def consumer_config(settings: CollectorSettings) -> ConsumerConfig:
-    """Return the configuration of the durable consumer that all writers share."""
+    """Return the configuration of the consumer through which all writers read the stream.
+
+    It is a durable consumer: the server remembers it, and which messages were acknowledged.
+    """
     return ConsumerConfig(
         durable_name=CONSUMER,
         filter_subject=subject(settings),
@@ -301,7 +308,11 @@ async def open_stream(stream: JetStreamContext, watch: Watch) -> None:
 
 
 def _warn_of_lost_stream(watch: Watch) -> None:
-    """Log that a stream was created although it existed before: its messages are lost."""
+    """Log that messages are lost, if the stream existed before.
+
+    Call this after a missing stream was created. If a writer has recorded a queue of this stream in
+    the store, the stream existed before, so it was deleted with its messages.
+    """
     name = watch.settings.collector.stream
     try:
         with watch.store.read() as connection:
@@ -320,12 +331,15 @@ def _warn_of_lost_stream(watch: Watch) -> None:
 def _check_stream(config: StreamConfig) -> None:
     """Check that the stream can't drop messages that are not counted yet.
 
-    A full stream may drop its oldest messages (``discard old``); ``max_age`` drops messages that
-    wait too long; and a stream in memory loses its messages when the server stops. Such streams are
-    refused. So is a stream that keeps messages after they were acknowledged.
+    These streams are refused:
+
+    - A full stream drops its oldest messages (``discard old``).
+    - The stream drops messages that wait too long (``max_age``).
+    - The stream is in memory, and loses its messages when the server stops.
+    - The stream keeps messages after they were acknowledged.
 
     Raises:
-        UnsafeStreamError: the stream can drop messages.
+        UnsafeStreamError: the stream is one of these.
     """
     limits = (config.max_bytes, config.max_msgs, config.max_msgs_per_subject)
     limited = any(limit is not None and limit > 0 for limit in limits)
@@ -386,8 +400,8 @@ class JetStreamIntake:
     def is_ready(self) -> bool:
         """Return True if reports can be published, as far as is known.
 
-        That is, the connection to the NATS server is open, and the last use of the stream did not
-        show that the stream is missing or can't store messages.
+        The connection to the NATS server must be open. And when the stream was last used, it must
+        have existed and stored the message.
         """
         return self._stream is not None and not self._missing.is_set() and self._is_connected()
 
@@ -400,7 +414,10 @@ class JetStreamIntake:
         return self._client is not None and self._client.is_connected
 
     def start(self) -> None:
-        """Start to connect and to publish batches, in the running event loop."""
+        """Start the tasks that connect to the NATS server and publish batches of request bodies.
+
+        The tasks run in the running event loop.
+        """
         self._missing.set()
         self._connector = asyncio.create_task(self._keep_connected())
         self._batcher.start()
@@ -476,7 +493,8 @@ class JetStreamIntake:
 def message_id(batch: Sequence[ReceivedBody]) -> str:
     """Return the ``Nats-Msg-Id`` of a batch, by which JetStream recognises a repeated message.
 
-    If the batch has one report, this is the report's identity, else the digest of all identities.
+    The identity of a report is a digest that recognises the report. If the batch has one report,
+    the result is its identity, else the digest of the identities of all reports.
     """
     identities = [record.identity for body in batch for record in body.records]
     if len(identities) == 1:

@@ -1,7 +1,7 @@
 """Why NATS cannot be used at present: its errors as text, and one line of the log for each cause.
 
-nats-py tries to connect again and again, and reports failures only to a callback. Without the log,
-an operator would see that reports are refused, and not why.
+nats-py tries to connect again and again, and reports failures only to a callback. This module logs
+them, because an operator would otherwise see that reports are refused, but not why.
 """
 
 from __future__ import annotations
@@ -74,8 +74,9 @@ class Outage:
     """The reason why NATS cannot be used at present. Each reason is logged once in an outage.
 
     Args:
-        address: the URL of the server. Its user and password are never shown.
-        consequence: the effect of an outage, as the start of the line in the log.
+        address: the URL of the server. The user and the password in it are never shown.
+        consequence: the effect of an outage, such as "reports are refused". The log line begins
+            with it.
     """
 
     def __init__(self, address: Secret, consequence: str) -> None:

@@ -3,9 +3,9 @@
 The fields to store are listed here, and all others are dropped: ``app-vendor-id`` of TrustKit, user
 agents, referrers, paths and queries of addresses, and any field that a future client adds.
 
-In each hour, ``OWN`` samples are reserved for each share (a host or wildcard with its own reserve,
-see ``grouping``), even if ``max_samples`` are stored. So a sender who floods one host does not keep
-out the samples of another.
+The total number of samples is limited (``max_samples``). But in each hour, ``OWN`` samples are
+reserved for each share (a host or wildcard with its own limits, see ``grouping``), even if the
+limit is reached. So a sender who floods one host does not keep out the samples of another.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class SampleFilter:
-    """Selects request bodies that may become samples: the first few per hour with equal fields.
+    """Selects request bodies as possible samples: in each hour, the first few with equal fields.
 
     The filter only reduces the work of ``keep_samples``, which decides which samples are stored.
 
@@ -169,7 +169,7 @@ def _kept(document: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
 
 
 class OfferedSample(NamedTuple):
-    """A sample that ``keep_samples`` may store.
+    """A sample that ``keep_samples`` can choose to store.
 
     Attributes:
         key: the key of its report group.
@@ -189,11 +189,11 @@ class OfferedSample(NamedTuple):
 
 @dataclass
 class SampleCounts:
-    """How many samples (report documents) are stored, and how many bytes of the quota are used.
+    """How many samples (report documents) are stored, and how much of the storage quota is used.
 
     Attributes:
         total: the number of stored samples.
-        used: the used bytes of the storage quota.
+        used: the used bytes of the storage quota, which samples and chains share.
         shares: the number of samples of the last hour by share.
     """
 
@@ -246,7 +246,8 @@ def _is_tight(
 ) -> bool:
     """Return True if storing all offered samples could exceed the limit on their number or bytes.
 
-    Then the caller has to count the samples of the last hour by share.
+    Then the caller has to count the samples of the last hour by share, because some samples are
+    reserved for each share.
     """
     room = limits.reports.budget
     used = counts.used + sum(sample.size for sample in offered)

@@ -1,10 +1,11 @@
 """The writer: takes reports from the NATS JetStream stream, and counts them in the store.
 
-The writer acknowledges a message when its reports are committed. If the writer, the database or the
-network fails before that, JetStream delivers the message again, and reports that are counted
-already are recognised as repeats. Several writers share the work. Each writer records how many
-messages wait in the stream, for pages, API, metrics and alerts. An old record means that no writer
-runs, and is reported like a long queue.
+The writer acknowledges a message when its reports are counted in the store. If the writer, the
+database or the network fails before that, JetStream delivers the message again, and reports that
+are counted already are recognised as repeats. Several writers share the work.
+
+Each writer also records in the store how many messages wait in the stream, for pages, API, metrics
+and alerts. If the newest record is old, no writer runs. This is reported like a long queue.
 """
 
 from __future__ import annotations
@@ -54,9 +55,10 @@ _log = logging.getLogger("certpin.watch.collector")
 async def run(watch: Watch, stop: asyncio.Event, needs: Needs | None = None) -> None:
     """Count the reports of the stream until ``stop`` is set.
 
-    If the settings name no NATS server, return at once. In that case, first delete the stored
-    numbers of waiting messages that are 0: earlier settings may have named a server, and pages
-    would still show its empty queue. Numbers above 0 stay, because these messages were not counted.
+    If the settings name no NATS server, delete the records of streams in which no message waits,
+    and return. Such a record can be there because earlier settings named a server, and pages would
+    still show its empty queue. Records of waiting messages stay, because these messages were not
+    counted.
 
     Args:
         watch: the settings, the store, the pin files and the clock.
@@ -197,10 +199,13 @@ class _Writer:
             await message.ack()
 
     async def _commit(self, batch: Sequence[ReceivedBody]) -> bool:
-        """Count a batch of request bodies in the store, and return True.
+        """Count a batch of request bodies in the store.
 
-        While the store is unavailable, the writer waits; meanwhile JetStream delivers the messages
-        again. If the writer is stopped while it waits, return False.
+        While the store is unavailable, the writer tries again. JetStream meanwhile delivers the
+        messages again, and their reports are then recognised as repeats.
+
+        Returns:
+            True if the batch is counted; False if the writer was stopped before that.
 
         Raises:
             NotDurableError: the store works, and rejects the batch.
@@ -244,7 +249,10 @@ class _StreamInfo(msgspec.Struct):
 
 
 async def keep_recording_queue(watch: Watch, client: Client) -> None:
-    """Store every few seconds how many messages wait in the stream. Runs until cancelled."""
+    """Record in the store, every few seconds, how many messages wait in the NATS stream.
+
+    Pages, API, metrics and alerts read this record. The coroutine runs until it is cancelled.
+    """
     while True:
         try:
             state = await read_queue(client, watch.settings.collector.stream)
@@ -280,7 +288,9 @@ def parse_queue(data: bytes) -> QueueState:
 
 
 def save_queue(watch: Watch, state: QueueState) -> None:
-    """Store how many messages wait in the stream, for pages, API, metrics and alerts.
+    """Record in the store how many messages wait in the NATS stream.
+
+    Pages, API, metrics and alerts read this record.
 
     Raises:
         StoreError: the store is unavailable.
@@ -291,7 +301,7 @@ def save_queue(watch: Watch, state: QueueState) -> None:
 
 
 def _forget_queues(store: Store) -> None:
-    """Delete the stored numbers of waiting messages that are 0. Log an error instead of raising it.
+    """Delete the records of streams in which no message waits. Log an error instead of raising it.
 
     Call this if the settings name no NATS server, so that pages and alerts don't show an empty
     queue that is not used any more.

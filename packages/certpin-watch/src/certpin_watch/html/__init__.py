@@ -1,8 +1,8 @@
 """HTML pages: templates, their filters, icons, and static files. ``auth`` and ``web`` use this.
 
 Two steps protect a page from hostile text. First, characters that are invisible or change the
-direction of text are replaced by visible escapes; then Jinja escapes HTML. A template that uses a
-name that was not passed raises an error.
+direction of text are replaced by visible escapes; then Jinja escapes HTML. If a template uses a
+name that was not passed to it, rendering raises an error.
 
 The filters format times, durations, numbers and reasons (``FILTERS``); Python code for pages calls
 them as functions, too.
@@ -130,7 +130,7 @@ def environment() -> Environment:
 
 
 def _escape_invisible(value: object) -> object:
-    """Return a text with escapes for characters that are invisible or reorder text.
+    """Return a text in which characters that are invisible or reorder text are replaced by escapes.
 
     A value that is not a text, or is HTML already, is returned unchanged.
     """
@@ -211,10 +211,10 @@ def number(count: int, noun: str = "", plural: str = "") -> str:
 
 
 def noun_for(count: int, noun: str, plural: str = "") -> str:
-    """Return the singular or plural of a noun, as it follows a number: ``1 client``, ``2 clients``.
+    """Return the singular or plural of a noun, as it follows the number ``count``.
 
-    Only the noun is returned. ``plural`` is the plural if an s at the end of ``noun`` is not
-    enough.
+    For example, the result is ``client`` after 1, and ``clients`` after 2. It does not contain the
+    number. ``plural`` is the plural if an s at the end of ``noun`` is not enough.
     """
     return noun if count == 1 else plural or f"{noun}s"
 
@@ -267,7 +267,7 @@ def _rfc3339(moment: datetime) -> str:
 def percent(part: float, whole: float) -> str:
     """Return ``part`` of ``whole`` in per cent as text, such as ``12 %``.
 
-    A share that is not exactly 0 or 100 per cent is never rounded to these: a small one is
+    Only a share of exactly 0 or 100 per cent is shown as ``0 %`` or ``100 %``: a small share is
     ``< 1 %``, a large one ``> 99 %``. If ``whole`` is 0, the text is ``0 %``.
     """
     share = 100 * part / whole if whole else 0.0
@@ -286,9 +286,10 @@ def brief(text: object, maximum: int = 60) -> Markup:
 
 
 def reason(value: str) -> str:
-    """Return the reason in a failure report with an explanation: ``untrusted: the platform …``.
+    """Return the reason in a failure report, followed by its explanation.
 
-    An unknown reason is returned unchanged, because clients can report any text.
+    The result is, for example, ``untrusted: the platform …``. An unknown reason is returned
+    unchanged, because clients can report any text.
     """
     meaning = _REASONS.get(value)
     return f"{value}: {meaning}" if meaning else value

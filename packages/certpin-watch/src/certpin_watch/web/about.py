@@ -116,11 +116,11 @@ def _database(store: Store) -> str:
 def setting_rows(table: object, units: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield the settings in a table of ``watch.toml`` as pairs of name and value, both as text.
 
-    The value of a secret is replaced.
+    The text of a secret is not shown.
 
     Args:
         table: the settings of the table, as a dataclass.
-        units: the unit of each number, by the name of the field.
+        units: the unit of each setting that is a number, by the name of its field.
     """
     if not dataclasses.is_dataclass(table):
         return
@@ -144,8 +144,8 @@ def _with_unit(value: float, unit: str) -> str:
 def _text(value: object) -> str:
     """Return the value of a setting as text for the page ``/about``.
 
-    An empty value is "none", a boolean "yes" or "no", and a secret is not shown. For a value that
-    is a settings table and has a name, return the name.
+    An empty value is "none", a boolean "yes" or "no", and a secret is not shown. A value can also
+    be a settings table with a name: then return this name.
     """
     if value is None or (isinstance(value, (str, tuple, frozenset, dict)) and not value):
         return "none"

@@ -1,8 +1,9 @@
-"""The pages of alerts and silences, and their forms; the details of an alert with labels and units.
+"""The pages of alerts and silences, and their forms.
 
-Alert rules store details as JSON for programs: seconds since 1970, digests, numbers without a unit.
-Pages show times, nouns with their numbers, and names. A test fails if a rule writes a detail that
-this module has no label for.
+The pages show the details of an alert. The alert rules store these details as JSON for programs:
+seconds since 1970, digests, numbers without a unit. This module converts them to labels, times,
+nouns with their numbers, and names. A test fails if a rule writes a detail that this module has no
+label for.
 """
 
 from __future__ import annotations
@@ -226,8 +227,8 @@ def create_silence(page: PageRequest) -> Response:
 def _refused(page: PageRequest, show: Callable[[PageRequest, str], Response], why: str) -> Response:
     """Return the response to a refused form: the page with the form, and the reason.
 
-    If the sender is not permitted to read pages, return only the reason. This can be a program with
-    a token that has the scope for the form, but not the scope for the page.
+    If the sender isn't permitted to read pages, return only the reason. For example, a token of a
+    program can permit to send the form, but not to read the page.
 
     Args:
         page: the request with the form.
@@ -240,7 +241,7 @@ def _refused(page: PageRequest, show: Callable[[PageRequest, str], Response], wh
 
 
 def end_silence(page: PageRequest) -> Response:
-    """End the silence with the number in the URL path before its time.
+    """End the silence with the number in the URL path now, before its planned end.
 
     The audit log records that. Return a redirect to the page of silences.
 
@@ -256,10 +257,9 @@ def end_silence(page: PageRequest) -> Response:
 
 
 def _doubts(page: PageRequest, items: Iterable[queries.Silence]) -> dict[str, str]:
-    """Return the hosts of active silences that possibly have no effect, each with the reason.
+    """Return the hosts of active silences that possibly match no alert, each with the reason.
 
-    A silence has no effect, for example, if no pin set covers its host. Silences for all hosts are
-    left out.
+    For example, no pin set covers the host. Silences for all hosts are left out.
     """
     hosts = {item.host for item in items if item.active and item.host}
     doubts = {host: silences.host_warning(host, page.snapshot) for host in hosts}
@@ -284,9 +284,9 @@ def details(text: str, now: datetime) -> list[tuple[str, Shown]]:
     """Return the details of an alert for its page, as pairs of a label and a formatted value.
 
     Args:
-        text: the details as JSON. Any other text is returned as a single value: this function never
-            raises.
-        now: the time of the page, for relative times.
+        text: the details as JSON. If it is not JSON, the whole text is returned as a single value,
+            and no error is raised.
+        now: the time of the page, for times such as "3 days ago".
     """
     try:
         values = json.loads(text or "{}")
@@ -302,9 +302,10 @@ def details(text: str, now: datetime) -> list[tuple[str, Shown]]:
 
 
 def chain_digests(text: str) -> list[tuple[str, int]]:
-    """Return the reported chains in the details of an alert: pairs of digest and number of reports.
+    """Return the chains that clients reported, from the details of an alert.
 
-    ``text`` is the details as JSON. Values of another form are ignored.
+    Each item is a pair of the chain's digest and its number of reports. ``text`` is the details as
+    JSON. Values of another form are ignored.
     """
     try:
         values = json.loads(text or "{}")
@@ -340,8 +341,8 @@ def _value(name: str, value: Any, now: datetime) -> Shown:
 def _text(value: Any, now: datetime) -> Shown:
     """Format a value in the details of an alert for the page.
 
-    A boolean becomes "yes" or "no". A list becomes its formatted items with commas. A text or
-    number is cut to a limit, and anything else is shown as JSON.
+    A boolean becomes "yes" or "no". A list becomes its formatted items with commas. A long text or
+    number is cut. Any other value is shown as JSON.
     """
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -369,9 +370,10 @@ def _count(noun: str) -> Show:
 
 
 def _pairs(value: Any, now: datetime) -> Shown:
-    """Format a list of pairs (a value, and how many reports contain it) in an alert's details.
+    """Format a list of pairs in an alert's details, such as hosts with their numbers of reports.
 
-    If the items are not pairs, they are formatted without numbers.
+    The first item of a pair is a value, the second the number of reports that contain it. If the
+    items of the list are not pairs, they are formatted without numbers.
     """
     if not all(isinstance(pair, list) for pair in value):
         return _text(value, now)

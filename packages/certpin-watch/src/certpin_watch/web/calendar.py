@@ -48,11 +48,11 @@ def calendar_page(page: PageRequest) -> Response:
 
 
 def _latest_chains(page: PageRequest) -> tuple[_Chains, _Chains]:
-    """Return the chains that the latest probes verified, by pin set and host pattern.
+    """Return the chains of the latest probe results, by pin set and host pattern.
 
     Returns:
-        Two mappings: the paths that were verified, and the chains as the servers sent them. Each
-        maps the name of a pin set to a mapping of the host pattern to the chains.
+        Two mappings of the name of a pin set to a mapping of the host pattern to chains. The first
+        has the paths that were verified, the second the chains as the servers sent them.
     """
     verified: _Chains = defaultdict(lambda: defaultdict(list))
     served: _Chains = defaultdict(lambda: defaultdict(list))

@@ -41,7 +41,7 @@ _GAP = 0.14  # between two bars, as a share of a slot
 
 @dataclass(frozen=True)
 class BarSeries:
-    """A series of a bar chart: its name, and the counted number in each time slot."""
+    """A series of a bar chart: its name, and its number in each time slot."""
 
     name: str
     counts: tuple[int, ...]
@@ -60,8 +60,9 @@ class Bars:
         slots: the beginning of each slot.
         until: the end of the last slot.
         series: the series, the lowest one in the stack first.
-        unit: the noun for one of the counted things: report, client.
-        shares: True to draw each series as a share of its bar instead of its number.
+        unit: the noun for one of the counted things, such as "report" or "client".
+        shares: True to draw each series as a percentage of its bar, so that all bars have the same
+            height.
         units: the plural of ``unit``; empty if the plural only adds an s.
     """
 
@@ -295,9 +296,10 @@ def anchor_at(x: float) -> str:
 
 
 def plot_area(top: float, height: float, columns: float, paths: Sequence[ET.Element]) -> ET.Element:
-    """Return an SVG area with its own coordinates, ``columns`` wide and 100 high.
+    """Return an SVG area with coordinates that don't depend on the size of the picture.
 
-    The area is stretched to the whole width of the picture.
+    The area is ``columns`` wide and 100 high in these coordinates. It is stretched to the whole
+    width of the picture.
 
     Args:
         top: position from the top, in CSS pixels.

@@ -114,9 +114,9 @@ def failures_page(page: PageRequest) -> Response:
 
 
 def unknown_counts(series: failures.Series) -> Iterator[str]:
-    """Yield a sentence if a chart has periods in which the service accepted no reports.
+    """Yield a sentence if the service accepted no reports in a part of the time that a chart shows.
 
-    The sentence says that low counts in such a period don't mean that nothing happened.
+    The sentence says that a low count in this part doesn't mean that nothing happened.
     """
     if series.unknown:
         buckets = number(len(series.unknown), series.bucket)
@@ -128,21 +128,24 @@ def unknown_counts(series: failures.Series) -> Iterator[str]:
 
 
 def _report_filter(filters: dict[str, str]) -> report_counts.ReportFilter | None:
-    """Return the filter for reports that query parameters describe; None if there are none.
+    """Return the filter for reports that query parameters describe.
 
-    ``filters`` has the parameters by name.
+    Args:
+        filters: the parameters by name. The value ``-`` selects reports in which the field is
+            empty.
 
-    The value ``-`` selects reports in which the field is empty.
+    Returns:
+        The filter; None if ``filters`` is empty, so that all reports are selected.
     """
     values = {name: "" if value == "-" else value for name, value in filters.items()}
     return msgspec.convert(values, report_counts.ReportFilter) if values else None
 
 
 def _range(now: datetime, length: timedelta) -> report_counts.Range:
-    """Return the time range that ends at ``now`` and has at least the given length.
+    """Return the time range of the given length that ends at ``now``.
 
-    If the length is more than ``_BY_HOUR``, the range begins at midnight (UTC), because such a
-    range is counted by whole days.
+    If the length is more than ``_BY_HOUR``, the reports are counted by whole days. So the range
+    then begins at midnight (UTC) of its first day, and is longer.
     """
     since = now - length
     if length > _BY_HOUR:
@@ -198,9 +201,10 @@ def draw_series(name: str, title: str, series: failures.Series, until: datetime)
 
 
 def _limit_lines(lines: list[tuple[str, tuple[int, ...]]]) -> list[tuple[str, tuple[int, ...]]]:
-    """Return the lines of a chart (pairs of name and counts), at most one for each colour.
+    """Limit the series of a chart to the number of colours.
 
-    If there are more lines, the last ones are added up in one line with the name "all others".
+    A series is a pair of its name and its counts. If there are too many, the last ones are added up
+    in one series with the name "all others".
     """
     if len(lines) <= COLOURS:
         return lines
@@ -224,9 +228,10 @@ def _line_name(series: failures.Series, line: failures.Line) -> str:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two certificates at the same position: of a reported chain, and of the host's expected chain.
+    """The certificates at the same position in two chains: the reported and the expected one.
 
-    ``position`` is a text such as "Issuer". A certificate is None if its chain is shorter.
+    ``position`` is a text such as "Issuer". ``reported`` or ``expected`` is None if this chain has
+    no certificate at this position.
     """
 
     position: str
@@ -295,7 +300,8 @@ def describe_chains(
         counts: the chains, each with its host and its number of reports.
 
     Returns:
-        Pairs: the chain, with the verdict whether its pins match, and the description.
+        Pairs of a chain and the description. The chain also has a verdict now: whether its pins
+        match.
     """
     described = []
     of_hosts: dict[str, tuple[tuple[bytes, ...], tuple[bytes, ...]]] = {}
@@ -328,9 +334,12 @@ def _digest(page: PageRequest) -> bytes:
 def _host(page: PageRequest, names: list[str]) -> str:
     """Return the host for which the page of a reported chain is shown.
 
-    If the query of the request names a host that is monitored or in ``names``, that host is
-    returned, else the host with the most reports. ``names`` are the hosts with reports of the
-    chain, most reports first.
+    This is the host in the query of the request, if it is monitored or in ``names``. Otherwise it
+    is the host with the most reports, or an empty text if ``names`` is empty.
+
+    Args:
+        page: the request for the page.
+        names: the hosts with reports of the chain, the host with the most reports first.
     """
     host = page.text("host")
     if host in names or page.snapshot.policies_of(host):

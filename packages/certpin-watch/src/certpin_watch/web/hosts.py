@@ -132,7 +132,8 @@ def verdict(fleet: Sequence[Host]) -> tuple[Status | None, str]:
     """Return the worst status of all hosts, and a sentence about it for the top of the page.
 
     The status is "broken", "unknown", "expiring" or "holds" (no problem); None if no host is
-    monitored. If all hosts have the status "holds", but an alert is open, "expiring" is returned.
+    monitored. There is one exception: if all hosts have the status "holds", but an alert is open,
+    it is "expiring", so that the page does not look as if there were no problem.
     """
     counts = hosts.count_by_status(fleet)
     if not fleet:
@@ -187,8 +188,8 @@ def _sparkline(host: Host, counts: tuple[int, ...]) -> Markup | None:
 def _urgency(host: Host) -> int:
     """Return the sort key of a host by its status; the lowest number is the most urgent.
 
-    Broken hosts come first. All other hosts with open alerts follow, whatever their status is,
-    because clients can have problems that probes don't observe.
+    Broken hosts come first. Then come all other hosts with open alerts, even if their status is
+    good, because clients can have problems that probes don't observe.
     """
     position = hosts.WORST_FIRST.index(host.status)
     return 2 * position if position == 0 or not host.alerts else 1
@@ -203,10 +204,10 @@ class Served:
     """A chain that a host presents to some locations (machines that probe hosts).
 
     Attributes:
-        vantages: the latest results of these locations.
+        vantages: the latest probe results of these locations.
         picture: the chain as SVG.
         certificates: the certificates of the verified path, or of the served chain if it didn't
-            verify, each with the role of its pin. The role is empty for a certificate that isn't
+            verify. Each is in a pair with the role of its pin, or with an empty text if it isn't
             pinned.
     """
 
@@ -254,8 +255,11 @@ def host_page(page: PageRequest) -> Response:
 def describe_change(what: tuple[str, ...]) -> str:
     """Describe in words the differences between two consecutive probe results of a server.
 
-    ``what`` has the names of the fields that differ. If both the served chain and the verified path
-    are new, only the served chain is mentioned. If a new chain has the old key, the text says so.
+    If both the served chain and the verified path are new, only the served chain is mentioned. If a
+    new chain has the old key, the text says so.
+
+    Args:
+        what: the names of the fields that differ, such as "served" (the chain) or "key".
     """
     words = [
         _CHANGES.get(name, name) for name in what if name != "verified" or "served" not in what
@@ -297,7 +301,7 @@ def _trusted(policies: SetPolicies, path: tuple[bytes, ...]) -> tuple[bytes, ...
 
 
 def _certificates(ders: tuple[bytes, ...], policies: SetPolicies) -> Iterator[tuple[Issued, str]]:
-    """Yield a description of each DER certificate, with the role of its pin.
+    """Yield a description of each DER certificate, in a pair with the role of its pin.
 
     The role is empty for a certificate that isn't pinned.
     """

@@ -46,8 +46,8 @@ class PendingPins:
     """Pins that some clients do not accept yet, because they hold pin-set versions without them.
 
     Attributes:
-        versions: the numbers of the versions that clients may hold and that refuse these pins;
-            empty if no released version is recorded.
+        versions: the numbers of these versions: clients may still hold them, and they don't have
+            the pins. Empty if no released version is recorded.
         until: when every client will accept the pins (state ADOPTED); None if unknown.
         pins: pairs of a host pattern and a pin.
     """
@@ -105,7 +105,7 @@ def pin_set_page(page: PageRequest) -> Response:
 
 
 def _weekly(reported: ReportedAdoption) -> list[tuple[datetime, list[tuple[int, int]]]]:
-    """Return the number of clients by pin-set version on every seventh day with reports.
+    """Return the number of clients by pin-set version, for one day in every seven with reports.
 
     Each item is a day, and pairs of a version and its number of clients. The newest day comes
     first.
@@ -123,9 +123,11 @@ def _pending(watched: MonitoredPinSet, now: datetime) -> list[PendingPins]:
     The pins of one group are refused by clients of the same versions, and have the same time from
     which every client will accept them.
 
-    Two kinds of pins are left out, because no rotation waits for them: removed and compromised
-    pins, which clients must not accept, and pins in the states ACTIVE (a server uses the key),
-    RETIRING (a server used it before) and LOST (the key is lost).
+    Some pins are left out, because no rotation waits for them:
+
+    - Removed and compromised pins, because clients must not accept them.
+    - Pins in the states ACTIVE (a server uses the key), RETIRING (a server used it before) and LOST
+      (the key is lost).
 
     Args:
         watched: the pin file, with the journal of its rotation.
@@ -147,10 +149,10 @@ def _pending(watched: MonitoredPinSet, now: datetime) -> list[PendingPins]:
 
 
 def _sentences(reported: ReportedAdoption) -> Iterator[str]:
-    """Yield sentences that compare the pin-set versions that clients report with the journal.
+    """Yield sentences that compare the pin-set versions of clients with the released versions.
 
-    The journal of the rotation records which versions were released. If no client reported a
-    version, a single sentence states that.
+    Clients report the version that they hold; the journal of the rotation records the released
+    ones. If no client reported a version, a single sentence states that.
     """
     if not reported.days:
         yield (
@@ -194,8 +196,8 @@ def _version_sentences(held: Held) -> Iterator[str]:
 def _draw_shares(reported: ReportedAdoption, now: datetime) -> Markup | None:
     """Draw a chart with the share of clients that hold each pin-set version, by day.
 
-    The share is that of the clients that reported on the day: the number of all clients is unknown.
-    Return None if no client reported a version.
+    100 per cent are the clients that reported a version on the day, because the number of all
+    clients is unknown. Return None if no client reported a version.
     """
     days, series = _share_series(reported)
     if not series:
@@ -273,7 +275,8 @@ class PinStatus:
     Attributes:
         entry: the pin's entry in the pin file.
         state: the current state, such as "published".
-        since: when the pin entered each state. States that the journal doesn't record are missing.
+        since: the time at which the pin entered each state. States that the journal doesn't record
+            are missing.
         adoption: whether every client accepts the pin, and the time from which all of them do.
         served_by: the locations to which a server presents the pinned key.
         now: the time of the page.
@@ -293,9 +296,10 @@ class PinStatus:
 
     @property
     def adopted(self) -> str:
-        """A sentence that states whether every client accepts the pin, and the date of that.
+        """A sentence that states whether every client accepts the pin, and since when.
 
-        If some clients don't accept the pin yet, the date is in the future, or unknown.
+        If some clients don't accept it yet, the sentence has the date from which all will, if it is
+        known.
         """
         moment = self.adoption.moment
         if not self.entry.live:
@@ -423,7 +427,7 @@ def _pin_lane(pin: PinStatus, span: Span) -> Lane:
 def _pin_phases(pin: PinStatus, span: Span) -> Iterator[Phase]:
     """Yield the periods in which a pin was, is, and will be in each state of its rotation.
 
-    ``span`` is the period that the time axis shows.
+    ``span`` is the period that the time axis of the chart shows.
     """
     now, moments = pin.now, dict(pin.since)
     adopted = pin.adoption.moment
@@ -440,9 +444,10 @@ def _pin_phases(pin: PinStatus, span: Span) -> Iterator[Phase]:
 
 
 def _was_adopted_before_use(pin: PinStatus, adopted: datetime) -> bool:
-    """Return True if a pin was published before ``adopted``, and first used after it.
+    """Return True if every client accepted a pin before a server first used it.
 
-    ``adopted`` is the time from which every client accepts the pin.
+    ``adopted`` is the time from which every client accepts the pin. If the pin was published after
+    this time, or it is unknown when, return False.
     """
     used = [pin.since[state] for state in ("active", "retiring") if state in pin.since]
     published = pin.since.get("published")

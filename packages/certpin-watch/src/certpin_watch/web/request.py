@@ -46,7 +46,7 @@ class PageRequest:
         watch: the settings, the store, the pin files and the clock of the service.
         request: the HTTP request, as Starlette represents it.
         now: the time for which everything on the page is computed.
-        form: the fields of a POST.
+        form: the fields of the submitted form, if the method is POST.
     """
 
     watch: Watch
@@ -61,7 +61,7 @@ class PageRequest:
 
     @cached_property
     def judge(self) -> ChainJudge:
-        """The object that checks chains in reports of clients against the current pins."""
+        """The object that compares chains in reports of clients with the current pins."""
         return ChainJudge(self.snapshot.sets, self.now)
 
     @property
@@ -71,7 +71,7 @@ class PageRequest:
 
     @property
     def health(self) -> ProcessHealth | None:
-        """The health of this process; None if the application has no record of it, as in tests."""
+        """The health of this process; None if the application doesn't record it, as in tests."""
         found: ProcessHealth | None = getattr(self.request.app.state, "health", None)
         return found
 
@@ -138,9 +138,10 @@ class PageRequest:
         return f"{path}?{urlencode(query)}" if query else path
 
     def host_link(self, host: str) -> str:
-        """Return the URL of the page of a host; of its reports if it is in no monitored pin set.
+        """Return the URL of the page of a host, if a monitored pin set covers it.
 
-        The result is empty for a host pattern, which has neither page.
+        For any other host, return the URL of the page with its failure reports. For a host pattern,
+        return an empty text, because it has neither page.
         """
         if self.snapshot.policies_of(host):
             return f"/hosts/{quote(host)}"
@@ -168,7 +169,8 @@ def endpoint(
     Args:
         watch: the settings, the store, the pin files and the clock.
         page: returns the response to a request.
-        requirement: the permission that a user needs for the page.
+        requirement: the scope that the sender of a request must have, or another requirement of
+            ``auth.access.require``.
     """
 
     async def answer(request: Request) -> Response:
@@ -195,9 +197,9 @@ def _run(page: Callable[[PageRequest], Response], request: PageRequest) -> Respo
 
 
 def _unavailable(request: PageRequest, reason: str) -> Response:
-    """Return an error page that states that the store is unavailable, and the reason.
+    """Return an error page with the reason why the store is unavailable.
 
-    The page has no cached data: users might take it for current data.
+    The page does not show data from a cache, because users might take it for current data.
     """
     response = request.render("unavailable.html", 503, why=reason)
     response.headers["Retry-After"] = "10"

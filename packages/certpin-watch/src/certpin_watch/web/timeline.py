@@ -35,7 +35,7 @@ class Phase:
         since: when the period begins.
         until: when the period ends.
         predicted: True if the period is in the future.
-        text: the text inside the bar; empty to show the name of the state.
+        text: the text inside the bar. If it is empty, the bar shows the name of the state.
     """
 
     state: str
@@ -117,10 +117,14 @@ def _lane(lane: Lane, span: Span, y: int) -> Iterator[ET.Element]:
 
 
 def _phase(phase: Phase, span: Span, y: int) -> ET.Element:
-    """Draw one period of a timeline as a bar with a text, ``y`` pixels from the top.
+    """Draw one period of a timeline as a bar with a text.
 
-    The bar is a nested SVG, which cuts off text that does not fit. ``span`` is the period on the
-    axis.
+    The bar is a nested SVG, which cuts off text that does not fit.
+
+    Args:
+        phase: the period and its state.
+        span: the period that the whole time axis shows.
+        y: the position of the bar, in pixels from the top.
     """
     left, right = span.at(phase.since), span.at(phase.until)
     kind = f"lane-{phase.state}" + (" predicted" if phase.predicted else "")

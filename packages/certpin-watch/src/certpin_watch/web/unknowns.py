@@ -1,6 +1,7 @@
 """Sentences for pages about data that is missing or old.
 
-Without these sentences, a page without alerts would look as if there were no problem.
+Without them, a page without alerts would look as if there were no problem, even if nothing was
+probed.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def of_service(fresh: Freshness, now: datetime, health: ProcessHealth | None = N
 def of_host(host: Host, now: datetime, thresholds: Thresholds) -> Iterator[str]:
     """Yield sentences about data of one host that is missing or old.
 
-    ``thresholds`` define which probe results are old.
+    ``thresholds`` has the age from which probe results are old.
     """
     if not host.vantages:
         yield "No location has probed this host yet: its chain is unknown."
@@ -136,8 +137,12 @@ def _of_locations(fresh: Freshness, now: datetime) -> Iterator[str]:
 def _of_workers(fresh: Freshness, silent: VantageFreshness, now: datetime) -> str:
     """Return a sentence about the last contact with the workers of a silent location.
 
-    A silent location is one without recent probe results. The sentence is empty for the location of
-    the service itself, which has no workers.
+    It is empty for the location of the service itself, which has no workers.
+
+    Args:
+        fresh: when each worker made contact.
+        silent: the location, which has no recent probe results.
+        now: the time of the page.
     """
     workers = [worker for worker in fresh.workers if worker.vantage == silent.vantage]
     last = max((worker.last_at for worker in workers if worker.last_at), default=None)

@@ -388,6 +388,28 @@ PEERS = {
             "test_node_lowers_no_stricter_version_of_the_app",
         ),
         Mutation(
+            "Node.js and lengths in BER",
+            f"{_F}node.mjs",
+            "  if (length < 0x80 || length < 256 ** (octets - 1)) throw",
+            "  if (false) throw",
+            f"{_PROGRAMS}test_node_refuses_the_certificates_that_certpin_refuses",
+        ),
+        Mutation(
+            "Node.js and the fields before the key",
+            f"{_F}node.mjs",
+            "  if (!tags.test(",
+            "  if (false && !tags.test(",
+            f"{_PROGRAMS}test_node_refuses_the_certificates_that_certpin_refuses",
+        ),
+        Mutation(
+            "Node.js and a key that it cannot find, in report mode",
+            f"{_F}node.mjs",
+            "    failure.enforced = true;",
+            "   ",
+            "tests/formats/interop/test_strict_der.py::"
+            "test_node_refuses_a_certificate_that_hides_the_pinned_key[_indefinite-report]",
+        ),
+        Mutation(
             "Node.js and the most specific",
             f"{_F}node.mjs",
             '    patterns.push("**." + host, "*." + parent);\n',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
@@ -19,6 +20,7 @@ from certpin.pins.policy import meaning
 from tests.formats._sets import DATES, KEYS, WHOLE, anchors, compromised
 from tests.formats._syntax import errors, names
 from tests.formats._text import exported, imported
+from tests.formats.flutter import vectors as dart
 from tests.kit import pin_set, policy
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "keys.json"
@@ -121,26 +123,60 @@ def test_go_does_not_use_connections_of_the_base_transport(tmp_path: Path) -> No
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.peer("node")
-def test_node_extracts_the_unchanged_key(tmp_path: Path) -> None:
-    (tmp_path / "pins.mjs").write_text(exported("node", FULL), encoding="utf-8")
+def _keys_in_node(folder: Path, certificates: dict[str, str]) -> dict[str, str | None]:
+    """Return the SHA-256 of the key that Node.js finds in each certificate.
+
+    The result is ``None`` for a certificate that the exported module refuses.
+
+    Args:
+        folder: where to write the program.
+        certificates: DER in base64, by name.
+    """
+    (folder / "pins.mjs").write_text(exported("node", FULL), encoding="utf-8")
     program = """
         import crypto from "node:crypto";
         import fs from "node:fs";
         import { publicKeyOf } from "./pins.mjs";
-        const vectors = JSON.parse(fs.readFileSync(process.argv[2]));
-        const digest = ({ certificate }) =>
-          crypto.createHash("sha256").update(publicKeyOf(Buffer.from(certificate, "base64")));
-        for (const name in vectors) vectors[name] = digest(vectors[name]).digest("base64");
-        console.log(JSON.stringify(vectors));
+        const found = JSON.parse(fs.readFileSync(0));
+        const digest = (der) => crypto.createHash("sha256").update(publicKeyOf(der));
+        for (const name in found) {
+          try {
+            found[name] = digest(Buffer.from(found[name], "base64")).digest("base64");
+          } catch {
+            found[name] = null;
+          }
+        }
+        console.log(JSON.stringify(found));
     """
-    (tmp_path / "run.mjs").write_text(program, encoding="utf-8")
-    words = ["node", "run.mjs", str(VECTORS)]
+    (folder / "run.mjs").write_text(program, encoding="utf-8")
     done = subprocess.run(
-        words, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+        ["node", "run.mjs"],
+        cwd=folder,
+        input=json.dumps(certificates),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
-    vectors = json.loads(VECTORS.read_text(encoding="utf-8"))
-    assert json.loads(done.stdout) == {name: each["spki_sha256"] for name, each in vectors.items()}
+    found: dict[str, str | None] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.peer("node")
+def test_node_extracts_the_unchanged_key(tmp_path: Path) -> None:
+    made = json.loads(VECTORS.read_text(encoding="utf-8"))
+    found = _keys_in_node(tmp_path, {name: each["certificate"] for name, each in made.items()})
+    assert found == {name: each["spki_sha256"] for name, each in made.items()}
+
+
+@pytest.mark.peer("node")
+def test_node_refuses_the_certificates_that_certpin_refuses(tmp_path: Path) -> None:
+    """The certificates are the vectors of the Dart package, most of them damaged."""
+    ders = {name: base64.b64encode(der).decode() for name, der in dart.certificates().items()}
+    pins = {name: dart.expected_pins(der) for name, der in dart.certificates().items()}
+    assert _keys_in_node(tmp_path, ders) == {
+        name: each[0].removeprefix("sha256/") if each else None for name, each in pins.items()
+    }
 
 
 def test_node_compares_only_the_leaf() -> None:

@@ -13,6 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from cryptography.hazmat.primitives import serialization
+
 from certpin.lab import Identity
 from certpin.lab.lab_server import server_context
 
@@ -165,6 +167,17 @@ def _note_name(connection: Any, name: str | None, _: ssl.SSLContext) -> None:
 def _drain(connection: socket.socket, recording: Recording) -> None:
     while piece := connection.recv(65536):
         recording.raw += piece
+
+
+class EncodedCertificate:
+    """Substitute for a certificate in a lab ``Identity``, which serves ``der`` unchanged."""
+
+    def __init__(self, der: bytes) -> None:
+        self._der = der
+
+    def public_bytes(self, encoding: serialization.Encoding) -> bytes:
+        text = ssl.DER_cert_to_PEM_cert(self._der).encode()
+        return text if encoding is serialization.Encoding.PEM else self._der
 
 
 def server_sending(

@@ -7,16 +7,17 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 from certpin import CertificateParseError, Pin, PinError, PinMismatchError, PinnedSSLContext
 from certpin.lab import Identity
 from certpin.tls.gate import Gate
 from tests import kit
-from tests.tls._servers import server_sending
+from tests.tls._servers import EncodedCertificate, server_sending
 from tests.tls._wire import HOST, Wire
 from tests.x509 import _openssl
+from tests.x509 import _tree as tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,46 +100,17 @@ def _issued_by_openssl(world: World, folder: Path) -> Path:
     return leaf
 
 
-def _length(size: int) -> bytes:
-    return bytes([size]) if size < 0x80 else b"\x82" + size.to_bytes(2, "big")
-
-
-def _sequence(content: bytes) -> bytes:
-    return b"\x30" + _length(len(content)) + content
-
-
 def _loosely_encoded(world: World) -> bytes:
     """Return a signed leaf with an SPKI length in more bytes than needed (X.690 section 10.1)."""
-    identity = world.intermediate.issue(HOST, key=world.good.key)
-    leaf = identity.chain[0]
-    spki = leaf.public_key().public_bytes(_DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    assert leaf.tbs_certificate_bytes.count(spki) == 1
-    content = leaf.tbs_certificate_bytes[4:].replace(spki, b"\x30\x81" + spki[1:])
-    signed = _sequence(content)
-    key = world.intermediate.key
-    assert isinstance(key, ec.EllipticCurvePrivateKey)
-    signature = key.sign(signed, ec.ECDSA(hashes.SHA256()))
-    algorithm = bytes.fromhex("300a06082a8648ce3d040302")  # ecdsa-with-SHA256 (RFC 5758)
-    bits = b"\x03" + _length(len(signature) + 1) + b"\0" + signature
-    return _sequence(signed + algorithm + bits)
-
-
-class _Sent:
-    """Substitute for a certificate in a lab ``Identity``, which serves ``der`` unchanged."""
-
-    def __init__(self, der: bytes) -> None:
-        self._der = der
-
-    def public_bytes(self, encoding: serialization.Encoding) -> bytes:
-        text = ssl.DER_cert_to_PEM_cert(self._der).encode()
-        return text if encoding is serialization.Encoding.PEM else self._der
+    leaf = tree.parse(world.intermediate.issue(HOST, key=world.good.key).certificate.der)
+    return tree.signed(tree.replaced(leaf, (0, 6), tree.with_padded_length), world.intermediate.key)
 
 
 @pytest.mark.parametrize("mode", ["enforce", "report"])
 def test_a_certificate_that_openssl_reads_loosely_is_refused(
     world: World, tmp_path: Path, mode: Any
 ) -> None:
-    loose: Any = _Sent(_loosely_encoded(world))
+    loose: Any = EncodedCertificate(_loosely_encoded(world))
     identity = Identity(world.good.key, (loose, world.intermediate.x509))
     server = server_sending(identity, tmp_path)
     plain = Wire(ssl.create_default_context(), server).shake()

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -92,6 +95,11 @@ def with_tag(tag: int) -> Change:
     return lambda node: replace(node, tag=tag)
 
 
+def with_length(length: Callable[[int], bytes]) -> Change:
+    """Return a change that encodes the length of a node with the function ``length``."""
+    return lambda node: replace(node, length=length)
+
+
 def with_padded_length(node: Node) -> Node:
     """Return the same value with a length in one octet more than needed, as only BER allows."""
     return replace(node, length=padded_length)
@@ -111,3 +119,10 @@ def with_more(*more: Node) -> Change:
 def without_last(node: Node) -> Node:
     """Return the same value without its last child."""
     return replace(node, children=node.children[:-1])
+
+
+def signed(certificate: Node, key: object) -> bytes:
+    """Return a certificate signed again, by an authority with a key for ECDSA with SHA-256."""
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    signature = key.sign(certificate.children[0].encode(), ec.ECDSA(hashes.SHA256()))
+    return replaced(certificate, (2,), with_content(b"\0" + signature)).encode()

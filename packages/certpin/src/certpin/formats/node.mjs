@@ -22,7 +22,7 @@ export class PinError extends Error {
   constructor(reason, host, policy, seen) {
     super(host + ": " + reason + (seen ? ", it shows " + seen : ""));
     this.name = "PinError";
-    // MISMATCH, COMPROMISED_KEY, EXPIRED, UNPINNED, INSECURE
+    // MISMATCH, COMPROMISED_KEY, EXPIRED, NOT_DER, UNPINNED, INSECURE
     this.code = "ERR_CERTPIN_" + reason.toUpperCase().replace("-", "_");
     this.host = host;
     this.policy = policy?.pattern; // undefined if the host has none
@@ -106,7 +106,14 @@ export function policyFor(host) {
 /** Returns the failure of a verified certificate (DER), or undefined. */
 export function decide(host, policy, der, now) {
   let enforced = policy.mode === "enforce";
-  const key = "sha256/" + sha256(publicKeyOf(der)).toString("base64");
+  let key;
+  try {
+    key = "sha256/" + sha256(publicKeyOf(der)).toString("base64");
+  } catch {
+    const failure = new PinError("not-der", host, policy);
+    failure.enforced = true; // in report mode, too: the key that OpenSSL verified is unknown
+    return failure;
+  }
   const octets = sha256(der).toString("hex").toUpperCase().match(/../g);
   const shown = [key, "cert-sha256/" + octets.join(":")];
   if (shown.some((pin) => policy.compromised?.includes(pin))) {
@@ -123,31 +130,50 @@ export function decide(host, policy, der, now) {
   return failure;
 }
 
-/** Returns the unchanged SubjectPublicKeyInfo of a certificate (RFC 5280 section 4.1). */
+/**
+ * Returns the unchanged SubjectPublicKeyInfo of a certificate (RFC 5280 section 4.1). Throws if the
+ * certificate is not strict DER (X.690 section 10).
+ */
 export function publicKeyOf(der) {
-  let place = inside(der, inside(der, 0)); // Certificate, TBSCertificate
-  if (der[place] === 0xa0) place = after(der, place); // version
-  for (let passed = 0; passed < 5; passed += 1) place = after(der, place);
-  return der.subarray(place, after(der, place));
+  const [certificate] = fieldsOf(der, /^30$/);
+  const [signed] = fieldsOf(certificate.content, /^30 30 03$/);
+  const fields = fieldsOf(signed.content, /^(a0 )?02 30 30 30 30 30( 81)?( 82)?( a3)?$/);
+  const key = fields[fields[0].tag === "a0" ? 6 : 5];
+  const [algorithm, bits] = fieldsOf(key.content, /^30 03$/);
+  fieldsOf(algorithm.content, /^06( 05| 06| 30)?$/);
+  if (bits.content[0] !== 0) throw new Error("a key consists of whole octets");
+  return key.encoded;
 }
 
-// OpenSSL has already parsed the certificate, so it is valid DER.
-function size(der, place) {
-  const first = der[place + 1];
-  if (first < 0x80) return [2, first];
-  const octets = Math.min(first - 0x80, 6); // longer certificates do not fit into TLS
-  let length = 0;
-  for (let index = 0; index < octets; index += 1) length = length * 256 + der[place + 2 + index];
-  return [2 + first - 0x80, length];
+// Returns the fields of a value, whose tags must match `tags`. OpenSSL also reads indefinite and
+// padded lengths (BER), with which another program could find an attacker's text as the key.
+function fieldsOf(value, tags) {
+  const fields = [];
+  for (let start = 0, end; start < value.length; start = end) {
+    const [from, length] = contentAt(value, start);
+    end = from + length;
+    if (end > value.length) throw new Error("a field leaves its value");
+    fields.push({
+      tag: value.toString("hex", start, start + 1),
+      content: value.subarray(from, end),
+      encoded: value.subarray(start, end),
+    });
+  }
+  if (!tags.test(fields.map(({ tag }) => tag).join(" "))) throw new Error("unexpected fields");
+  return fields;
 }
 
-function inside(der, place) {
-  return place + size(der, place)[0];
-}
-
-function after(der, place) {
-  const [head, length] = size(der, place);
-  return place + head + length;
+// Returns where the content of a field begins, and its length, which must be in the shortest form.
+function contentAt(value, start) {
+  const first = value[start + 1];
+  if (first < 0x80) return [start + 2, first];
+  const octets = first - 0x80; // 0 in the indefinite form
+  const from = start + 2 + octets;
+  // Longer certificates do not fit into TLS.
+  if (!(octets >= 1 && octets <= 3 && from <= value.length)) throw new Error("not a DER length");
+  const length = value.readUIntBE(start + 2, octets);
+  if (length < 0x80 || length < 256 ** (octets - 1)) throw new Error("not a DER length");
+  return [from, length];
 }
 
 function sha256(data) {

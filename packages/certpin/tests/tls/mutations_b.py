@@ -120,6 +120,21 @@ MUTATIONS = [
     Mutation(
         8,
         "certpin/x509/openssl.py",
+        "        self._set_everywhere(name, value)\n",
+        "        getattr(_StdlibContext, name)(self, value)\n",
+        _R8 + "a_curve_is_applied_to_the_stores",
+    ),
+    Mutation(
+        8,
+        "certpin/x509/openssl.py",
+        "    return repeated if name in {*_REPEATED, *_OVERWRITES} else refused\n",
+        "    return repeated if name[:5] != 'set_n' else getattr(_StdlibContext, name)\n",
+        "tests/tls/test_rule_08_settings.py::"
+        "test_a_setter_that_certpin_does_not_know_raises_an_error",
+    ),
+    Mutation(
+        8,
+        "certpin/x509/openssl.py",
         "if not end_in_roots(anchors):",
         "if False:",
         _R8 + "a_trust_file_may_contain_only_an_intermediate",

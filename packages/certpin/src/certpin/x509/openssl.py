@@ -28,9 +28,9 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from certpin.errors import CertificateParseError
+from certpin.errors import CertificateParseError, ConfigError
 from certpin.support.files import as_file
 from certpin.support.forks import AwaitedLock, ForkedLock
 from certpin.x509.certificate import Certificate, end_in_roots
@@ -297,6 +297,16 @@ _MIRRORED = (
     "post_handshake_auth",
 )
 
+# The setters whose calls are repeated on each inner context, as those for ALPN are. Python 3.15
+# added four of them. Two set the same value: the groups of the key exchange.
+_REPEATED = {"set_ciphers", "set_ciphersuites", "set_client_sigalgs", "set_server_sigalgs"}
+_OVERWRITES = {"set_ecdh_curve": "set_groups", "set_groups": "set_ecdh_curve"}
+# Those of servers and of roots, NPN, which does nothing, and the callback of pre-shared keys.
+_NOT_REPEATED = {
+    *("set_default_verify_paths", "set_npn_protocols", "set_psk_client_callback"),
+    *("set_psk_server_callback", "set_servername_callback"),
+}
+
 
 class _Call(NamedTuple):
     """A call of a setter of ``MirroredContext``: the name of the setter and its arguments.
@@ -422,7 +432,8 @@ class MirroredContext(OwnSSLContext):
                 getattr(super(), name)(*args)
                 for store in self._stores.values():
                     getattr(store, name)(*args)
-                self._calls = [each for each in self._calls if each.name != name]
+                overwritten = {name, _OVERWRITES.get(name)}
+                self._calls = [each for each in self._calls if each.name not in overwritten]
                 self._calls.append(call)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -432,17 +443,9 @@ class MirroredContext(OwnSSLContext):
                 for store in self._stores.values():
                     setattr(store, name, value)
 
-    def set_ciphers(self, cipherlist: str, /) -> None:
-        """Set the ciphers of this context and its stores, as ``ssl.SSLContext.set_ciphers``."""
-        self._set_everywhere("set_ciphers", cipherlist)
-
     def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
         """Set the ALPN protocols of this context and its stores, as in ``ssl.SSLContext``."""
         self._set_everywhere("set_alpn_protocols", list(alpn_protocols))
-
-    def set_ecdh_curve(self, name: str, /) -> None:
-        """Set the ECDH curve of this context and its stores, as in ``ssl.SSLContext``."""
-        self._set_everywhere("set_ecdh_curve", name)
 
     def load_cert_chain(self, certfile: Any, keyfile: Any = None, password: Any = None) -> None:
         """Load a client certificate into this context and its stores, as in ``ssl.SSLContext``.
@@ -481,6 +484,31 @@ class MirroredContext(OwnSSLContext):
             if call.name == "set_ciphers":  # may contain the security level, such as "@SECLEVEL=0"
                 trial.set_ciphers(*call.args)
         return trial
+
+
+def _setter(name: str) -> Any:
+    """Return the method of ``MirroredContext`` in place of a setter of ``ssl.SSLContext``.
+
+    The setter of a Python that is newer than this code raises an error, because a restriction would
+    not hold for hosts with a trust file.
+    """
+
+    def repeated(self: MirroredContext, value: Any, /) -> None:
+        self._set_everywhere(name, value)
+
+    def refused(*args: Any, **kwargs: Any) -> NoReturn:
+        raise ConfigError(
+            f"certpin does not know {name}(): hosts with `trust` would not have this setting",
+            key=name,
+            fix="update certpin, or leave out this call",
+        )
+
+    return repeated if name in {*_REPEATED, *_OVERWRITES} else refused
+
+
+for _name in dir(_StdlibContext):
+    if _name.startswith("set_") and _name not in {*vars(MirroredContext), *_NOT_REPEATED}:
+        setattr(MirroredContext, _name, _setter(_name))
 
 
 # A client library sets ALPN protocols (RFC 7301) on its context before each connection: ``h2`` and

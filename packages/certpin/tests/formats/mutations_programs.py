@@ -158,6 +158,13 @@ MUTATIONS = [
         f"{_PROGRAMS}test_dotnet_refuses_chains_that_dotnet_refuses",
     ),
     Mutation(
+        ".NET and addresses in other spellings",
+        f"{_F}dotnet.cs",
+        "pinned.Equals(address)",
+        "each.Pattern == host",
+        f"{_PROGRAMS}test_dotnet_compares_addresses_and_not_their_spelling",
+    ),
+    Mutation(
         ".NET and a stricter version",
         f"{_F}dotnet.cs",
         "configured == SslProtocols.None ? Protocols : configured;",
@@ -386,6 +393,14 @@ PEERS = {
             'minVersion: "TLSv1.2"',
             "tests/formats/interop/test_versions.py::"
             "test_node_lowers_no_stricter_version_of_the_app",
+        ),
+        Mutation(
+            "Node.js and mapped addresses",
+            f"{_F}node.mjs",
+            "return canonical(new URL(",
+            "return (new URL(",
+            "tests/formats/interop/test_addresses.py::"
+            "test_node_finds_the_policy_of_a_mapped_address[::ffff:127.0.0.1]",
         ),
         Mutation(
             "Node.js and lengths in BER",

@@ -203,6 +203,13 @@ def test_dotnet_refuses_chains_that_dotnet_refuses() -> None:
     assert text.count("RemoteCertificateValidationCallback =") == 1
 
 
+def test_dotnet_compares_addresses_and_not_their_spelling() -> None:
+    """.NET writes ``::192.0.2.7``, and certpin ``::c000:207``, for the same address."""
+    text = exported("dotnet", FULL)
+    find = text.partition("Policy? Find(")[2].partition("PinException? Decide(")[0]
+    assert find.index("pinned.Equals(address)") < find.index("each.Pattern == pattern")
+
+
 def test_dotnet_lowers_no_stricter_version_of_the_app() -> None:
     text = exported("dotnet", FULL)
     handler = text.partition("SocketsHttpHandler HandlerOf(")[2]

@@ -147,15 +147,17 @@ public sealed class PinnedHandler : HttpMessageHandler
     // An exact name first, then "*.", then "**.", longest name first.
     private static Policy? Find(string host)
     {
-        var patterns = new List<string> { host };
-        if (!IPAddress.TryParse(host, out _))
+        if (IPAddress.TryParse(host, out IPAddress? address))
         {
-            string parent = Above(host);
-            patterns.AddRange(["**." + host, "*." + parent]);
-            for (; parent.Length > 0; parent = Above(parent))
-            {
-                patterns.Add("**." + parent);
-            }
+            // .NET writes some addresses in another form than pins.toml.
+            return Policies.FirstOrDefault(
+                each => IPAddress.TryParse(each.Pattern, out IPAddress? pinned) && pinned.Equals(address));
+        }
+        string parent = Above(host);
+        var patterns = new List<string> { host, "**." + host, "*." + parent };
+        for (; parent.Length > 0; parent = Above(parent))
+        {
+            patterns.Add("**." + parent);
         }
         return patterns
             .Select(pattern => Policies.FirstOrDefault(each => each.Pattern == pattern))

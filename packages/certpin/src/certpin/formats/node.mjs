@@ -190,9 +190,17 @@ function anchors(pem) {
   return { ca: pem, allowPartialTrustChain: true, secureContext: undefined };
 }
 
-// Normalises a host: lower case, no trailing dot, canonical addresses as in a URL.
+// Normalises a host: lower case, no trailing dot, canonical addresses (RFC 5952).
 function normalise(host) {
-  if (net.isIPv6(host)) return new URL("https://[" + host + "]").hostname.slice(1, -1);
+  if (net.isIPv6(host)) return canonical(new URL("https://[" + host + "]").hostname.slice(1, -1));
   const name = host.toLowerCase();
   return name.endsWith(".") ? name.slice(0, -1) : name;
+}
+
+// A URL writes ::ffff:192.0.2.7 as ::ffff:c000:207.
+function canonical(address) {
+  const mapped = /^::ffff:([^:]+):([^:]+)$/.exec(address);
+  if (!mapped) return address;
+  const octets = mapped.slice(1).flatMap((group) => [...Buffer.from(group.padStart(4, "0"), "hex")]);
+  return "::ffff:" + octets.join(".");
 }

@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from certpin.errors import ConfigError, HostError
-from certpin.x509 import quoted
+from certpin.x509 import address_text, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -161,7 +161,7 @@ def _address(host: str) -> str | None:
     import ipaddress  # on first need
 
     try:
-        return str(ipaddress.ip_address(text))
+        return address_text(ipaddress.ip_address(text))
     except ValueError:
         return None
 

@@ -17,7 +17,7 @@ import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 from certpin.errors import CertificateParseError, InputError, KeyParseError
 from certpin.support.forks import ForkedLock
@@ -27,6 +27,7 @@ from certpin.x509 import keys
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
+    from ipaddress import IPv4Address, IPv6Address
 
     from cryptography import x509
 
@@ -281,7 +282,15 @@ def _alternative_names(
         names = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return ()
-    return tuple(map(str, names.get_values_for_type(kind)))
+    values: list[Any] = names.get_values_for_type(kind)
+    return tuple(values if kind is x509.DNSName else map(address_text, values))
+
+
+def address_text(address: IPv4Address | IPv6Address) -> str:
+    """Return an IP address in its canonical form (RFC 5952), in the same way in every Python."""
+    mapped: IPv4Address | None = getattr(address, "ipv4_mapped", None)  # only IPv6 has it
+    # Section 5 of the RFC. Python before 3.13 writes ::ffff:192.0.2.7 as ::ffff:c000:207.
+    return str(address) if mapped is None else f"::ffff:{mapped}"
 
 
 def _is_authority(parsed: x509.Certificate) -> bool:

@@ -102,6 +102,7 @@ PATTERNS = (
     "api.example.net",
     "192.0.2.7",
     "2001:db8::7",
+    "::ffff:192.0.2.9",
 )
 HOSTS = (
     *("bank.example", "BANK.Example.", "a.bank.example", "a.b.bank.example", "pay.bank.example"),
@@ -109,7 +110,8 @@ HOSTS = (
     *("v1.api.example.net", "notexample.net", "example.net.evil.example", "bank.example..", ""),
     *("a..bank.example", "-a.bank.example", "a-.bank.example", "_dmarc.bank.example", "a b"),
     *("192.0.2.7", "192.0.2.8", "192.0.2.07", "192.0.2", "0x7f.1", "1.192.0.2.7", "192.0.2.256"),
-    *("2001:db8::7", "2001:DB8:0:0::7", "2001:db8::8", "b%C3%BCcher.bank.example", "."),
+    *("2001:db8::7", "2001:DB8:0:0::7", "2001:db8::8", "::ffff:c000:209", "::FFFF:192.0.2.9"),
+    *("192.0.2.9", "b%C3%BCcher.bank.example", "."),
     *("a" * 63 + ".bank.example", "a" * 64 + ".bank.example", "bank.example/"),
     ".".join(["a" * 60] * 4) + ".example.net",
 )

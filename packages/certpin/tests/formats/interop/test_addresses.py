@@ -1,11 +1,13 @@
-"""nginx and HAProxy don't verify an IP address in a certificate.
+"""Hosts that are IP addresses, in the real clients of exports.
 
-So the exports for them refuse policies for addresses.
+nginx and HAProxy don't verify an IP address in a certificate, so the exports for them refuse
+policies for addresses. Programs find the policy of an address in each of its spellings.
 """
 
 from __future__ import annotations
 
 import http.client
+import subprocess
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +15,15 @@ import pytest
 
 from certpin.formats import FORMATS
 from certpin.lab import Authority, LabServer
+from tests.formats._text import exported
+from tests.formats.interop import _programs
 from tests.formats.interop._proxies import Proxy
 from tests.kit import NOBODY, NOBODY_ELSE, anchors, pin_set, policy
+from tests.lab._clients import node_faults
 from tests.servers._run import LOOPBACK, free_port, running
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = pytest.mark.slow
@@ -63,3 +69,52 @@ def test_proxies_refuse_a_server_by_the_address_in_its_certificate(
     with LabServer(root.issue("name.example", LOOPBACK)) as server:
         assert status(name, server, root, LOOPBACK, tmp_path) >= 500
         assert status(name, server, root, "name.example", tmp_path) == 200
+
+
+# A URL writes the first one as the second one; certpin's own spelling is the first one.
+MAPPED = pytest.mark.parametrize("spelling", ["::ffff:127.0.0.1", "::ffff:7f00:1"])
+
+
+def _said_by(name: str, client: Callable[[Path, int], list[str]], folder: Path) -> str:
+    """Return the errors of a client that requests a mapped address (RFC 4291 section 2.5.5.2).
+
+    The result is empty if the client accepts the server.
+
+    Args:
+        name: the format of the export.
+        client: returns the command, from the exported file and the port of the server.
+        folder: where to write the export.
+    """
+    root = Authority("R")
+    identity = root.issue("::ffff:127.0.0.1")
+    own = policy("::ffff:127.0.0.1", identity.pin, NOBODY, match="leaf", trust=anchors(root))
+    export = folder / FORMATS[name].file
+    export.write_text(exported(name, pin_set(own)), encoding="utf-8")
+    with LabServer(identity) as server:
+        done = subprocess.run(
+            client(export, server.port), capture_output=True, text=True, timeout=60, check=False
+        )
+    return done.stderr
+
+
+@pytest.mark.peer("node")
+@MAPPED
+def test_node_finds_the_policy_of_a_mapped_address(spelling: str, tmp_path: Path) -> None:
+    def client(export: Path, port: int) -> list[str]:
+        program = str(_programs.PROGRAMS / "client.mjs")
+        return ["node", program, str(export), spelling, str(port), "/"]
+
+    said = _said_by("node", client, tmp_path)
+    assert not said or (node_faults() and "ERR_CERTPIN" not in said)
+
+
+@pytest.mark.peer("go")
+@MAPPED
+def test_go_finds_the_policy_of_a_mapped_address(spelling: str, tmp_path: Path) -> None:
+    def client(export: Path, port: int) -> list[str]:
+        built = tmp_path / "built"
+        built.mkdir()
+        _programs._build_go(export, built)
+        return [str(built / "proof"), f"https://[{spelling}]:{port}/"]
+
+    assert _said_by("go", client, tmp_path) == ""

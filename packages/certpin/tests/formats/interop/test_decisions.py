@@ -36,12 +36,12 @@ END = NOW + timedelta(days=1)
 MOMENTS = (NOW, END - timedelta(seconds=1), END, END + timedelta(days=400))
 PATTERNS = (
     *("bank.example", "*.bank.example", "**.bank.example", "**.api.bank.example", "10.0.0.1"),
-    "xn--bcher-kva.example",
+    *("xn--bcher-kva.example", "::ffff:10.0.0.2", "2001:db8::7"),
 )
 HOSTS = (
     *("bank.example", "api.bank.example", "a.api.bank.example", "b.a.api.bank.example"),
     *("other.bank.example", "a.other.bank.example", "notbank.example", "example", "10.0.0.1"),
-    *("1.0.0.10", "10.0.0.10"),
+    *("1.0.0.10", "10.0.0.10", "::ffff:10.0.0.2", "10.0.0.2", "2001:db8::7"),
     "xn--bcher-kva.example",
 )
 

@@ -403,6 +403,13 @@ PEERS = {
             "test_node_finds_the_policy_of_a_mapped_address[::ffff:127.0.0.1]",
         ),
         Mutation(
+            "Node.js and the zones of addresses",
+            f"{_F}node.mjs",
+            "const target = net.isIP(host) ? options.host : host;",
+            "const target = host;",
+            "tests/formats/interop/test_addresses.py::test_node_connects_to_an_address_with_its_zone",
+        ),
+        Mutation(
             "Node.js and lengths in BER",
             f"{_F}node.mjs",
             "  if (length < 0x80 || length < 256 ** (octets - 1)) throw",

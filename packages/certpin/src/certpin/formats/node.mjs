@@ -47,12 +47,12 @@ class PinnedAgent extends https.Agent {
       return undefined;
     }
     const required = this.#tls(host, policy, options.minVersion);
-    return super.createConnection({ ...options, ...required }, callback);
+    const target = net.isIP(host) ? options.host : host; // with the zone of an address
+    return super.createConnection({ ...options, ...required, host: target }, callback);
   }
 
   #tls(host, policy, minVersion = tls.DEFAULT_MIN_VERSION) {
     return {
-      host,
       servername: net.isIP(host) ? "" : host, // a Host header must not change the verified name
       rejectUnauthorized: true, // overrides NODE_TLS_REJECT_UNAUTHORIZED
       session: undefined,
@@ -190,9 +190,12 @@ function anchors(pem) {
   return { ca: pem, allowPartialTrustChain: true, secureContext: undefined };
 }
 
-// Normalises a host: lower case, no trailing dot, canonical addresses (RFC 5952).
+// Normalises a host: lower case, no trailing dot, canonical addresses (RFC 5952) without a zone.
 function normalise(host) {
-  if (net.isIPv6(host)) return canonical(new URL("https://[" + host + "]").hostname.slice(1, -1));
+  if (net.isIPv6(host)) {
+    const [address] = host.split("%"); // a URL has no zones
+    return canonical(new URL("https://[" + address + "]").hostname.slice(1, -1));
+  }
   const name = host.toLowerCase();
   return name.endsWith(".") ? name.slice(0, -1) : name;
 }

@@ -118,3 +118,36 @@ def test_go_finds_the_policy_of_a_mapped_address(spelling: str, tmp_path: Path) 
         return [str(built / "proof"), f"https://[{spelling}]:{port}/"]
 
     assert _said_by("go", client, tmp_path) == ""
+
+
+ZONED = """
+import https from "node:https";
+import { pinnedAgent } from "./certpin-pins.mjs";
+
+const [host, port] = process.argv.slice(2);
+https
+  .get({ host, port, agent: pinnedAgent() }, (response) => response.resume())
+  .on("error", ({ code, address }) => console.error(code, address));
+"""
+
+
+@pytest.mark.peer("node")
+def test_node_finds_the_policy_of_an_address_with_a_zone(tmp_path: Path) -> None:
+    """A zone (RFC 4007 section 11) belongs to the route: it is in no policy and no certificate."""
+
+    def client(_: Path, port: int) -> list[str]:
+        (tmp_path / "run.mjs").write_text(ZONED, encoding="utf-8")
+        return ["node", str(tmp_path / "run.mjs"), "::ffff:127.0.0.1%lo", str(port)]
+
+    said = _said_by("node", client, tmp_path)
+    assert not said or (node_faults() and "ERR_CERTPIN" not in said)
+
+
+@pytest.mark.peer("node")
+def test_node_connects_to_an_address_with_its_zone(tmp_path: Path) -> None:
+    pins = pin_set(policy("fe80::1", NOBODY, NOBODY_ELSE, match="leaf"))
+    (tmp_path / "certpin-pins.mjs").write_text(exported("node", pins), encoding="utf-8")
+    (tmp_path / "run.mjs").write_text(ZONED, encoding="utf-8")
+    words = ["node", str(tmp_path / "run.mjs"), "fe80::1%lo", "1"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr.endswith(" fe80::1%lo\n")

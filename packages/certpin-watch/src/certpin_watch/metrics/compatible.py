@@ -1,8 +1,8 @@
 """Prometheus gauges with the names and labels of blackbox_exporter and ssl_exporter.
 
-Prometheus scrapes these exporters once for each target, and adds the target's labels. Here one
-scrape has all targets, so each sample comes with `instance` (HOST:PORT) and `vantage`: set
-``honor_labels: true`` for the scrape.
+Prometheus scrapes these exporters once for each target, and adds the labels of the target itself.
+Here one scrape has all targets, so each sample already has the labels ``instance`` (HOST:PORT) and
+``vantage``. Set ``honor_labels: true`` for the scrape, so that Prometheus keeps them.
 """
 
 from __future__ import annotations
@@ -115,7 +115,10 @@ def _leaf_labels(leaf: Certificate) -> list[str]:
 
 
 def _certificate_labels(certificate: Certificate) -> tuple[str, ...]:
-    """Return the labels of a certificate as in ssl_exporter, but with no mail addresses."""
+    """Return the label values of a certificate, in the order of ssl_exporter.
+
+    The value for mail addresses is always empty.
+    """
     subject, issuer = certificate.subject, certificate.issuer
     found = [
         str(certificate.serial_number),

@@ -1,8 +1,8 @@
 """The declarations of the metrics that are read from the store: names, types, labels, help texts.
 
-Label values come from pin files and settings. Texts from reports never become labels: no host that
-isn't monitored, no app, and no unpublished version of a pin set. Otherwise a stranger could fill
-Prometheus with arbitrary series.
+Label values come from pin files and settings. Texts in reports never become label values: they can
+name any host, app or pin-set version, so the sender of false reports could fill Prometheus with
+arbitrary series.
 """
 
 from __future__ import annotations

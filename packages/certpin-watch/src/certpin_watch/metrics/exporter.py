@@ -61,7 +61,7 @@ def metrics_endpoint(watch: Watch) -> Callable[[Request], Response]:
 
 
 class MetricsExporter:
-    """Renders the content of ``/metrics``: metrics from the store, and the process's counters.
+    """Renders the content of ``/metrics``: metrics from the store, and counters of this process.
 
     Threads may share an instance.
     """
@@ -123,7 +123,7 @@ class _StoreCollector(Collector):
 class _RegistryCollector(Collector):
     """A Prometheus collector that yields the metrics of another registry.
 
-    It lets the page ``/metrics`` contain the metrics of several registries.
+    With it, one registry, and so the page ``/metrics``, can contain the metrics of several.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -136,9 +136,9 @@ class _RegistryCollector(Collector):
 class ReportCounters:
     """Prometheus counters of the reports that were stored since the process began. Thread-safe.
 
-    The numbers come from the store, from which expired reports are deleted. Prometheus would take a
-    counter that falls for a restarted one, and count all remaining reports again. So these counters
-    start at 0 and only rise.
+    These counters start at 0 and only rise. The numbers of reports in the store, from which they
+    are computed, also fall, because expired reports are deleted. But if a counter falls, Prometheus
+    takes it for restarted, and counts all remaining reports again.
     """
 
     def __init__(self) -> None:
@@ -148,9 +148,9 @@ class ReportCounters:
         self._last: Counter[tuple[int, Key]] = Counter()
 
     def begin(self, connection: Connection, now: datetime, hosts: Sequence[str]) -> None:
-        """Begin to count: the reports that are in the store already are not counted.
+        """Begin to count. The reports that are in the store already are not counted.
 
-        If this method is not called, counting begins with the first call of ``families``.
+        If you don't call this method, counting begins with the first call of ``families``.
 
         Args:
             connection: a read transaction.
@@ -168,7 +168,8 @@ class ReportCounters:
         Args:
             connection: a read transaction.
             now: the current time.
-            hosts: the monitored hosts. Reports of other hosts are counted without the host.
+            hosts: the monitored hosts. Reports about other hosts are only in the counter of all
+                reports.
         """
         monitored = frozenset(hosts)
         with self._lock:

@@ -34,7 +34,8 @@ class View:
         connection: a read transaction.
         snapshot: the monitored pin sets.
         now: the time of the scrape.
-        thresholds: the settings that define which results are old and which dates are near.
+        thresholds: the settings that decide which probe results are old, and which expiry dates are
+            near.
         hosts: the state of each monitored host.
     """
 

@@ -1,9 +1,10 @@
 """Read events of certspotter: a certificate was found in a Certificate Transparency log.
 
 certspotter(8) monitors the logs and runs a program for each event, with the data in environment
-variables (certspotter-script(8)). certspotter itself is trusted. The certificate may come from an
-attacker, so it is read strictly. The alert rules decide later for which hosts the certificate is
-and whether its key is pinned, with the pins at that time.
+variables (certspotter-script(8)). certspotter itself is trusted. The certificate possibly comes
+from an attacker, so it is read strictly. This module does not compare it with any pins. The alert
+rules do that at each evaluation: they find the hosts of the certificate, and check if its key is
+pinned.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def _chain_fields(certificates: tuple[Certificate, ...]) -> dict[str, Any]:
 def _watch_item_fields(environment: Mapping[str, str], now: datetime) -> dict[str, Any]:
     """Return the key, names and expiry for a row if certspotter saved no certificate.
 
-    That is so with certspotter's option ``-no_save``. Then the host names in the certificate are
+    certspotter saves none if it runs with ``-no_save``. Then the host names in the certificate are
     unknown. Instead, the row gets the *watch item*: the line in certspotter's list of domains that
     matched the certificate.
     """

@@ -64,8 +64,9 @@ class ServerView:
         code: OpenSSL's error number if the chain does not verify.
         since: when the current state was first observed.
         last: when it was last observed.
-        before: the verified chain before the current one; None if there was no other.
-        changed: when the current verified chain was first observed after ``before``.
+        before: the last earlier verified chain that differs from the current one; None if there is
+            none.
+        changed: when the current chain was first observed after ``before``.
     """
 
     target: Target
@@ -100,7 +101,7 @@ class ServerView:
 
     @property
     def where(self) -> str:
-        """The server and the location as text for messages, different for each ``ServerView``."""
+        """The server and the location as text for messages."""
         return f"{self.name} from {self.vantage}"
 
     @property
@@ -189,8 +190,9 @@ class LocationStatus:
 
     Attributes:
         name: the name of the location.
-        since: when the monitor first scheduled probes from this location.
-        asked: when the monitor last checked if probes from this location were due.
+        since: the start of the time for which the monitor has scheduled probes from this location
+            without a pause. A pause is a time in which the service did not run.
+        asked: when the monitor last scheduled probes from this location.
         heard: when the last result from this location arrived; None if no result ever arrived.
     """
 
@@ -205,8 +207,8 @@ class LoggedCertificate:
     """An entry of a Certificate Transparency log: a certificate, or an entry that can't be decoded.
 
     Attributes:
-        tbs: the SHA-256 that identifies the entry: the digest of the certificate's signed part
-            (TBS) if it is known.
+        tbs: the SHA-256 that identifies the entry. For a certificate, it is the digest of the
+            signed part (TBS).
         kind: "certificate" or "malformed".
         key: the SHA-256 of the certificate's SPKI.
         names: the certificate's DNS names.
@@ -238,13 +240,16 @@ class ProbeEvidence:
         policies: the monitored host policies, with the states of their servers.
         settings: the settings of the monitor.
         now: the time for which the rules are evaluated.
-        problems: messages about pin files that can't be read.
-        is_complete: False if the hosts of one of these pin files are not known.
+        problems: messages about pin files that can't be read. The content that was last read stays
+            in force.
+        is_complete: False if one of these pin files was never read since the process started, so
+            that its hosts are unknown.
         locations: the locations (machines) that probe hosts.
         logged: certificates in Certificate Transparency logs.
         last_results: the time of the last result for each target (host, port, way to connect) and
             location.
-        awaited: when each target and location without any result was first planned.
+        awaited: since when the monitor waits for the first result of a target from a location, by
+            target and location.
     """
 
     policies: tuple[PolicyEvidence, ...] = ()
@@ -302,9 +307,9 @@ def gather_probes(watch: Watch, now: datetime) -> ProbeEvidence:
 
 
 class _Views:
-    """Reads the states of all probed servers from the store, to look them up by target.
+    """The states of all probed servers, read from the store, to look them up by target.
 
-    A state that only one probe saw is left out.
+    A state that only one probe saw is left out (``debounce``).
     """
 
     def __init__(self, connection: Connection, settings: MonitorSettings, now: datetime) -> None:
@@ -355,9 +360,9 @@ class _Views:
 def _rows(connection: Connection, now: datetime, settings: MonitorSettings) -> list[SightingRow]:
     """Return the sightings (periods of equal probe results) that have not ended, or ended recently.
 
-    Sightings that ended recently are included because a change between two of them can still cause
-    an alert. A sighting with an end in the future is left out: it was written while the clock was
-    ahead.
+    Sightings that ended recently are included, because a change between two of them can still cause
+    an alert. But a sighting that ended in the future is left out: it was written while the clock
+    was ahead.
     """
     span = max(settings.changes, settings.silent_after * settings.interval)
     return sightings_between(connection, int((now - span).timestamp()), int(now.timestamp()))

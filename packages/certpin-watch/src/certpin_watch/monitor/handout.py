@@ -1,10 +1,10 @@
 """The service's side of the worker API: hand out probe jobs that are due, and store results.
 
-A worker (a program that probes from another location) gets a job for ``LEASE`` seconds. The lease
-is a row of the store, one for each target and location, so that several services with one database
-hand out each job once. If a worker dies, its jobs go to another worker. A result counts only if its
-worker holds the job, and it counts once: the transaction that stores the result locks the lease,
-and then marks the job as done.
+A worker is a program that probes from another location. It gets the *lease* of a job: the right to
+run the job for ``LEASE`` seconds. The lease is a row of the store, one for each target and
+location, so that several services with one database hand out each job once. If a worker dies, its
+jobs go to another worker. A result is stored only if its worker holds the job, and only once: the
+transaction that stores the result locks the lease, and marks the job as done.
 
 The location comes from the token, never from the body. NOT checked: that a worker really made the
 observations that it posts. An attacker who controls a worker can post false results for the
@@ -59,8 +59,12 @@ def hand_out_jobs(watch: Watch, worker: WorkerIdentity, request: JobRequest) -> 
         watch: the settings, the store, the pin files and the clock.
         worker: the worker, identified by its token.
         request: how many jobs the worker accepts, and the jobs that it holds or returns. The leases
-            of held jobs are renewed, those of returned jobs end. Leases of other workers don't
-            change.
+            of held jobs are renewed, and the leases of returned jobs are deleted. A job in the
+            request that another worker holds is ignored.
+
+    Returns:
+        The new jobs, and when to ask again. If the settings allow no jobs for the worker's
+        location, there are none, and ``note`` has the reason.
 
     Raises:
         StoreError: the store can't be used.
@@ -85,7 +89,7 @@ def hand_out_jobs(watch: Watch, worker: WorkerIdentity, request: JobRequest) -> 
 def store_results(
     watch: Watch, worker: WorkerIdentity, results: Sequence[ProbeResult]
 ) -> list[Fate]:
-    """Store the results of the jobs that this worker holds, and drop its other results.
+    """Store the results of jobs that this worker holds. All other results are dropped.
 
     Args:
         watch: the settings, the store, the pin files and the clock.
@@ -136,8 +140,9 @@ def _obstacle(settings: MonitorSettings, location: str) -> str:
 def _planned(watch: Watch, location: str, now: int) -> list[ProbeJob]:
     """Return the probe jobs that are due at a location and held by no worker.
 
-    If they don't fit into one response, the rest is returned at the next request. A job that is too
-    large for a worker is left out. ``now`` is in Unix seconds.
+    If they don't fit into one response, the rest is left for the next request. A job with more than
+    ``MAX_BYTES`` is never returned; the alert rule ``not-probed`` reports it. ``now`` is in Unix
+    seconds.
     """
     settings = watch.settings.monitor
     targets = targets_at(_targets(watch), location)
@@ -184,9 +189,9 @@ def _claim(
 
 
 def _latest_end(now: int) -> int:
-    """Return the latest time, in Unix seconds, at which a lease of a job can end.
+    """Return the latest time, in Unix seconds, at which a valid lease of a job can end.
 
-    If a stored lease ends later, it was written while the clock was ahead, and is ignored.
+    A stored lease that ends later is ignored, because it was written while the clock was ahead.
     """
     return now + max(LEASE, _UNFIT_PAUSE) + _CLOCK_MARGIN
 
@@ -238,8 +243,8 @@ def _fate(holder: str | None, worker: WorkerIdentity, result: ProbeResult) -> Fa
 def _give_up(watch: Watch, worker: WorkerIdentity, result: ProbeResult) -> None:
     """Mark a probe job as done although the database refuses its result.
 
-    Otherwise the same job would be handed out, and fail, again and again. The next probe of the
-    target is delayed.
+    No worker gets the job again for ``_UNFIT_PAUSE`` seconds. Otherwise the job would be handed
+    out, and its result refused, again and again.
     """
     identity, slot = result.identity, result.slot
     with watch.store.write() as connection:
@@ -256,10 +261,10 @@ def _targets(watch: Watch) -> tuple[Target, ...]:
 
 
 def _probed(watch: Watch) -> dict[ProbeKey, bool]:
-    """Return all pairs of a target (host, port, way to connect) and a location that probes it.
+    """Return which probes exist: all pairs of a target and a location that probes it, as keys.
 
-    The result is a mapping. The value of a pair is True if every address of the host is probed
-    separately, else False.
+    A target is a host, a port and a way to connect. The value of a pair is True if every address of
+    the host is probed separately, else False.
     """
     return {
         (*target.key, location): target.every_address
@@ -269,9 +274,10 @@ def _probed(watch: Watch) -> dict[ProbeKey, bool]:
 
 
 def _fits(result: ProbeResult, probed: Mapping[ProbeKey, bool]) -> bool:
-    """Return True if a result is for a monitored target, and has the right number of addresses.
+    """Return True if a result is for a monitored target, and has results for the right addresses.
 
-    The right number is one, unless every address of the host is probed separately.
+    If every address of the host is probed separately, any addresses are right. Otherwise there must
+    be one result, with an empty ``edge``.
 
     Args:
         result: a result that a worker sent.

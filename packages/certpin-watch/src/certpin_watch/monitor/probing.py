@@ -48,10 +48,11 @@ class Prober:
     """Probes the targets of jobs, many at once. Not thread-safe.
 
     Args:
-        window: how many connections are open at once.
+        window: the maximum number of connections that are open at once. Connections with STARTTLS
+            are not counted.
         clock: returns seconds since 1970.
-        halted: returns True if probing should end. Soon after that, no more results are yielded,
-            and unfinished probes are dropped.
+        halted: returns True if probing should end. Soon after that, unfinished probes are dropped,
+            and no more results are yielded.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Prober:
         self._made = time.monotonic()
 
     def probe(self, jobs: Sequence[ProbeJob]) -> Iterator[ProbeResult]:
-        """Run probe jobs, and yield a result for each. The results of STARTTLS come last.
+        """Run probe jobs, and yield a result for each; those of jobs with STARTTLS come last.
 
         If a server fails, or a job can't be run, the result contains the reason, and nothing is
         raised. If the prober is halted, unfinished jobs have no result.
@@ -140,9 +141,9 @@ class Prober:
         return builder
 
     def _context(self, job: ProbeJob) -> ssl.SSLContext | str:
-        """Return the TLS context for a job; a text with the reason if there can be none.
+        """Return the TLS context for a job.
 
-        The reason is that the trust anchors of the job can't be used.
+        If the trust anchors of the job can't be used, return a text that describes the problem.
         """
         try:
             return self._contexts.get(_trust(job))
@@ -168,9 +169,10 @@ def count_probes(results: Iterable[ProbeResult]) -> None:
 
 
 class _PendingJobs:
-    """The unfinished probe jobs of one scan, by the endpoints that still have to be probed.
+    """The unfinished probe jobs of one scan, by the endpoints whose results they wait for.
 
-    An endpoint is a host, a port and, for some jobs, one address of the host.
+    An endpoint is a host and a port. If a job probes every address of its host, each address is an
+    endpoint of its own.
     """
 
     def __init__(self) -> None:
@@ -179,7 +181,7 @@ class _PendingJobs:
     def add(self, job: ProbeJob, edges: list[str]) -> None:
         """Add a job that is complete when there is a result for each address in ``edges``.
 
-        If a text in ``edges`` is empty, any address of the host may be probed for it.
+        For an empty text in ``edges``, the result of any one address of the host is enough.
         """
         builder = ResultBuilder(job, missing=len(edges))
         for edge in edges:

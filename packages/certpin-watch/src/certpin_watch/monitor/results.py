@@ -1,8 +1,8 @@
 """Probe jobs and results as JSON between the service and its workers, with strict checks.
 
-Neither side trusts the other. A job makes a worker connect to hosts, so its host names are checked.
-A result can fire an alert, so each of its values must be one that a probe can yield. Certificates
-are base64 of DER.
+Neither side trusts the other. A job makes a worker connect to hosts, so the worker checks the host
+names in jobs. A result can cause an alert, so the service refuses a result with a value that no
+probe yields. Certificates are base64 of DER.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class ProbeResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def identity(self) -> str:
-        """The digest that identifies the job of this result, from target and location."""
+        """The digest that identifies the job of this result: ``ProbeJob.identity``."""
         return _identity(*self.key)
 
     def chain(self, indexes: tuple[int, ...]) -> tuple[bytes, ...]:
@@ -152,7 +152,7 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     """A worker's request for probe jobs, which also renews or returns jobs that it holds.
 
     Attributes:
-        process: a random number of the worker's process, because two workers may have one token.
+        process: a random number that distinguishes workers with the same token.
         max_jobs: how many jobs the worker accepts; ``most`` in JSON.
         held: the identities of jobs that the worker still runs, so that it keeps them.
         returned: the identities of unfinished jobs that the worker returns, because it stops.
@@ -169,8 +169,9 @@ class JobBatch(msgspec.Struct, frozen=True):
 
     Attributes:
         location: the location of the worker.
-        lease: the seconds after the worker's last request until its jobs go to another worker.
-        wait: the seconds after which the worker should ask for jobs again.
+        lease: for how many seconds the worker has its jobs, from the request with which it got or
+            last renewed them. Then other workers can get them.
+        wait: the seconds after which the worker should ask for jobs again if it has none.
         jobs: the jobs for the worker.
         note: the reason if the settings allow no jobs for this location, else empty.
     """
@@ -185,7 +186,7 @@ class JobBatch(msgspec.Struct, frozen=True):
 class ResultBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A worker's request that delivers results.
 
-    ``process`` is a random number of the worker's process, because two workers may have one token.
+    ``process`` is a random number that distinguishes workers with the same token.
     """
 
     process: _Process
@@ -202,7 +203,8 @@ Fate = Literal["kept", "repeat", "foreign", "unasked", "not-held", "unfit"]
 class Receipt(msgspec.Struct, frozen=True):
     """The service's response to a worker's results.
 
-    ``fates`` has what happened to each result, such as "kept", in the order of the results.
+    ``fates`` has what happened to each result, in the order of the results. The comment at ``Fate``
+    explains the values.
     """
 
     fates: tuple[Fate, ...]
@@ -378,8 +380,9 @@ class ResultBuilder:
     def add_scan_result(self, edge: str, seen: ScanResult) -> None:
         """Record the result of one endpoint (host, port, address) from a scan of many endpoints.
 
-        If TLS fails after the server sent a chain, the server counts as unreachable, not as
-        unverified. ``edge`` is the address, if each address of the host is probed; else empty.
+        If the TLS handshake fails for another reason than the chain, the outcome is "unreachable",
+        even if the server sent a chain. ``edge`` is the address, if each address of the host is
+        probed; else empty.
         """
         reached: Outcome = "verified" if seen.verified else "unverified"
         self._add(
@@ -395,10 +398,10 @@ class ResultBuilder:
         )
 
     def indexes(self, chain: Chain | None) -> tuple[int, ...]:
-        """Add the certificates of a chain to the result, and return their indexes in its list.
+        """Add the certificates of a chain to those of the result, and return their indexes.
 
-        A certificate that the result already has is not added again. The indexes are empty if
-        ``chain`` is None.
+        An index is the position in ``ProbeResult.certificates``, which has each certificate once.
+        The result is empty if ``chain`` is None.
         """
         ders = (certificate.der for certificate in chain.certificates) if chain else ()
         return tuple(self._indexes.setdefault(der, len(self._indexes)) for der in ders)
@@ -406,8 +409,8 @@ class ResultBuilder:
     def build(self, at: float) -> ProbeResult:
         """Return the result of the job, with the results at all addresses that were recorded.
 
-        If the certificates are too large for a message, each address is reported as unreachable
-        instead.
+        If all certificates together are too large for a message, the result has none, and the
+        outcome of every address is "unreachable".
 
         Args:
             at: the time of the result, in seconds since 1970.

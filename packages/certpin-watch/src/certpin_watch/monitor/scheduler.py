@@ -1,9 +1,11 @@
 """Decide when each target is probed, and run the probes from this service's own location.
 
-Every target is probed once in each interval, at its own time (its *slot*), and sooner after a
-change. At other locations, workers run the probes: they get their jobs through ``handout``.
+Every target is probed once in each interval, and sooner after a change. The planned time of a probe
+is its *slot*. The regular slots of different targets are spread over the interval. At other
+locations, workers run the probes: they get their jobs through ``handout``.
 
-The *lease* is the right to probe: a row in the store that one process at a time holds.
+Several processes of the service can share a store, but only one of them probes: the one that has
+the *lease*, which is a row in the store.
 """
 
 from __future__ import annotations
@@ -89,9 +91,9 @@ async def _halt_at(stop: asyncio.Event, halt: threading.Event) -> None:
 
 
 def _try_round(scheduler: Scheduler) -> int | None:
-    """Probe all targets that are due once, and return the number of stored results.
+    """Run one round: probe the targets that are due, and return the number of stored results.
 
-    If the store is unreachable, log that and return None. The targets are then probed in a later
+    If the store can't be used, log that and return None. The targets are then probed in a later
     round.
     """
     try:
@@ -108,12 +110,12 @@ class LostLeaseError(Exception):
 class Scheduler:
     """Runs rounds of probes from this service's own location. Not thread-safe.
 
-    A lease ensures that one process at a time probes. Each transaction that stores results renews
-    the lease, so a process that lost the lease stores nothing.
+    A lease ensures that one process at a time probes. Each transaction that stores results also
+    renews the lease, and fails if the process has lost it, so that nothing is stored then.
 
     Args:
         watch: settings, store, pin files and clock.
-        halt: if it is set, a round ends soon. Results that are stored by then are kept.
+        halt: set it to end a round soon. Results that were stored before are kept.
     """
 
     def __init__(self, watch: Watch, halt: threading.Event) -> None:
@@ -129,8 +131,8 @@ class Scheduler:
         """Probe the targets that are due, if this process gets the lease.
 
         Returns:
-            The number of stored results; 0 if another process has the lease, or gets time to take
-            it because it has newer pin files.
+            The number of stored results. It is 0 if another process has the lease, or if this
+            process leaves the lease to one with newer pin files (``Deference``).
 
         Raises:
             StoreError: the store can't be used.
@@ -224,11 +226,11 @@ class Scheduler:
 
 
 def first_round(settings: MonitorSettings) -> timedelta:
-    """Return the time from the start of a process until every target should have been probed.
+    """Return the time after the start of a process at which every target should have been probed.
 
-    The new process probes the targets, or another one that has the lease. If a killed process has
-    the lease, no target is probed until the lease ends; then all missed probes are due at once. The
-    result is at least the interval between two probes of a target.
+    It is the interval between two probes of a target, because another process possibly has the
+    lease and probes at its own times. But it is at least the duration of a lease: if a process was
+    killed while it had the lease, no target is probed until the lease ends.
     """
     return max(settings.interval, timedelta(seconds=_lease_seconds(settings) + MAX_PAUSE))
 
@@ -273,8 +275,8 @@ def due_probes(
 ) -> Iterator[DueProbe]:
     """Yield the probes of these targets that are due at ``now``, each with its slot (planned time).
 
-    Two services with the same input plan the same slots. So a probe that both services plan is
-    stored once. If several slots were missed, only the last one is due.
+    Two processes with the same arguments plan the same slots. So if both run a probe, its result is
+    stored only once. If several slots of a target were missed, only the last one is due.
 
     Args:
         targets: the targets, with the locations that probe them.
@@ -293,7 +295,7 @@ def due_probes(
 def due_slot(
     key: ProbeKey, last: LastProbe | None, settings: MonitorSettings, now: int
 ) -> int | None:
-    """Return the planned time of the probe of a target that is due; None if no probe is due.
+    """Return the slot (planned time) of the probe that is due for a target; None if none is due.
 
     Args:
         key: the target and the location.
@@ -329,11 +331,12 @@ def _slot(key: ProbeKey, number: int, offset: int, interval: int) -> int:
 
 
 def _pause(last: LastProbe, confirm: int, interval: int) -> int:
-    """Return the maximum pause between the last probe of a target and the next, in seconds.
+    """Return the seconds from the last probe of a target to an additional, earlier probe.
 
-    After a change, the target is probed again after ``confirm`` seconds, before an alert can fire.
-    If the target keeps changing, or doesn't answer, the pause doubles with each probe, up to
-    ``interval``.
+    After a change, the pause is ``confirm``, so that a second probe soon confirms the change or
+    not. If the target keeps changing, or is unreachable, the pause doubles with each probe, up to
+    ``interval``. If the last result is confirmed, the pause is two intervals: then the next regular
+    probe comes first.
 
     Args:
         last: the last probe.
@@ -349,8 +352,8 @@ def _pause(last: LastProbe, confirm: int, interval: int) -> int:
 def _hash(key: ProbeKey, purpose: object) -> int:
     """Return a 64-bit hash of a target's key and a purpose. It is equal in every process.
 
-    Python's ``hash()`` differs between processes. ``purpose`` is a value that makes hashes of the
-    same target for different uses independent.
+    (Python's ``hash()`` of a text differs between processes.) Pass a different ``purpose`` for each
+    use: then the hashes of one target for different uses are independent.
     """
     text = "\n".join(map(str, (*key, purpose)))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())

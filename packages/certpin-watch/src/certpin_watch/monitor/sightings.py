@@ -1,12 +1,12 @@
 """Store probe results as sightings (periods of equal results), and confirm changes.
 
-A sighting is extended while probes have equal results, and ends with a change. A result that
-arrives twice is stored once: it contains the slot (the planned time) of its probe, and is ignored
-if a result for this slot or a later one is already stored.
+A sighting is extended while probes have equal results, and ends when a probe has another result.
+Each result contains the *slot* (the planned time) of its probe. A result is ignored if a result for
+this slot or a later one is already stored, so a result that arrives twice is stored once.
 
 A single odd probe causes no alert: a change is confirmed when two consecutive probes saw it
-(``debounce``). If a server alternates between two chains (a name that resolves to several servers,
-one of which is wrong), both chains are confirmed.
+(``debounce``). If a server alternates between two chains, both chains are confirmed. For example, a
+name can resolve to several servers, one of which is wrong.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class LastProbe:
         slot: the planned time of the probe, in Unix seconds.
         at: the actual time of the probe, in Unix seconds.
         count: how many consecutive probes, up to this one, had the same result.
-        changes: how many results directly before the current one had only one probe each. If this
-            is not 0, the result changed with each of these probes.
+        changes: the number of consecutive results, directly before the current one, that only one
+            probe had. With each of these probes, the result changed.
         unreachable: True if the server was unreachable.
     """
 
@@ -55,8 +55,8 @@ class LastProbe:
 def last_probes(connection: Connection, location: str) -> dict[ProbeKey, LastProbe]:
     """Return the last probe of each target from a location.
 
-    If each address of a host is probed separately, the target has several last probes. They are
-    merged into one, so that the next probe is due as soon as any address needs it.
+    If each address of a host is probed separately, there is a last probe of each address. They are
+    merged into one, so that the next probe is due as soon as one of the addresses needs it.
 
     Args:
         connection: a read transaction.
@@ -110,8 +110,10 @@ class ConfirmedSighting:
 
     Attributes:
         row: the stored row of the period.
-        before: the latest earlier period with another verified chain; None if there is none.
-        changed_at: when the chain of ``row`` was first seen after ``before``, in Unix seconds.
+        before: the latest earlier period with a verified chain that differs from that of ``row``;
+            None if there is none.
+        changed_at: when the verified chain of ``row`` was first seen after ``before``, in Unix
+            seconds.
     """
 
     row: SightingRow
@@ -120,19 +122,21 @@ class ConfirmedSighting:
 
 
 def debounce(rows: Iterable[SightingRow], recent: int) -> tuple[ConfirmedSighting, ...]:
-    """Return the confirmed sightings of one location and address.
+    """Return the confirmed sightings of one server address, as one location observes it.
 
-    Two kinds of sightings are confirmed: the last one with at least two consecutive probes, and
-    each with a result that occurs in several sightings, as when a server alternates between two
-    chains. Consecutive sightings of equal results count as one.
+    Consecutive sightings with equal results are first merged into one. Two kinds of sightings are
+    confirmed:
+
+    1. The latest sighting with at least two probes, if the address is still probed.
+    2. Sightings with a result that occurred in several separate sightings since ``recent``: the
+       server alternates between results.
 
     Args:
         rows: all sightings of the location and address.
-        recent: a time in Unix seconds. A result that occurs in several sightings counts only if it
-            was seen since then.
+        recent: a time in Unix seconds. Sightings that ended earlier are not of the second kind.
 
     Returns:
-        The confirmed sightings; empty if nothing is confirmed.
+        The confirmed sightings, one for each result; empty if nothing is confirmed.
     """
     runs = _runs(sorted(rows, key=lambda row: (row.first_at, row.last_at)))
     believed: dict[tuple[object, ...], ConfirmedSighting] = {}
@@ -144,10 +148,10 @@ def debounce(rows: Iterable[SightingRow], recent: int) -> tuple[ConfirmedSightin
 
 
 def _content(row: SightingRow) -> tuple[object, ...]:
-    """Return the fields of a sighting (a period of equal probe results) that define a change.
+    """Return the values of a sighting that must be equal for two sightings to count as the same.
 
-    If they differ between two sightings, the server has changed. The reason why a server is
-    unreachable is not one of these fields.
+    They are the outcome, both chains and OpenSSL's error number. For an unreachable server, it is
+    only the outcome, because the reason why it is unreachable can vary.
     """
     if row.outcome == "unreachable":
         return (row.outcome,)
@@ -155,9 +159,9 @@ def _content(row: SightingRow) -> tuple[object, ...]:
 
 
 def _runs(rows: Sequence[SightingRow]) -> list[SightingRow]:
-    """Merge consecutive sightings of the same content into one.
+    """Merge consecutive sightings into one if their ``_content`` is equal.
 
-    The content is the result of ``_content``. ``rows`` must be sorted by time.
+    ``rows`` must be sorted by time.
     """
     runs: list[SightingRow] = []
     for row in rows:
@@ -170,19 +174,12 @@ def _runs(rows: Sequence[SightingRow]) -> list[SightingRow]:
 
 
 def _is_believed(runs: list[SightingRow], at: int, recent: int) -> bool:
-    """Return True if the sighting ``runs[at]`` is confirmed (see ``debounce``).
-
-    One of these must be true:
-
-    1. It is the last sighting with at least two consecutive probes, and the address is still
-       probed.
-    2. Its result occurs in several sightings.
+    """Return True if the sighting ``runs[at]`` is confirmed. ``debounce`` explains when.
 
     Args:
-        runs: the sightings of one location and address, by time.
+        runs: the merged sightings (``_runs``) of one location and address, by time.
         at: the index of the sighting.
-        recent: a time in Unix seconds. A result that occurs in several sightings counts only if it
-            was seen since then.
+        recent: the start of the time for results that occur several times, in Unix seconds.
     """
     run = runs[at]
     again = [
@@ -197,10 +194,10 @@ def _is_believed(runs: list[SightingRow], at: int, recent: int) -> bool:
 
 
 def _with_before(runs: list[SightingRow], at: int) -> ConfirmedSighting:
-    """Return the sighting ``runs[at]``, and the last earlier one with another verified chain.
+    """Return ``runs[at]`` as confirmed, with the last earlier sighting that had another chain.
 
-    ``runs`` are sightings by time. Periods without a verified chain, as when the server was
-    unreachable, are skipped.
+    Only verified chains are compared. Sightings without a verified chain, as when the server was
+    unreachable, are skipped. ``runs`` are sightings sorted by time.
     """
     run, changed = runs[at], runs[at].first_at
     for other in reversed(runs[:at]):
@@ -256,11 +253,11 @@ def _latest(
 
 
 def _is_new(result: ProbeResult, rows: Iterable[SightingRow], now: int) -> bool:
-    """Return True if a result is to be stored, because no result of the same or a later probe is.
+    """Return True if a result has to be stored: no result of the same or a later probe is stored.
 
-    That is, its slot (the planned time of the probe) must be later than the slots of the current
-    sightings, and not in the future. A sighting with a slot in the future is ignored: it was stored
-    before the clock was set back.
+    The slot of the result (the planned time of its probe) must be later than the slots of the
+    current sightings, and not in the future. A sighting with a slot in the future is ignored,
+    because it was stored before the clock was set back.
 
     Args:
         result: the result.
@@ -273,7 +270,9 @@ def _is_new(result: ProbeResult, rows: Iterable[SightingRow], now: int) -> bool:
 
 
 def _removed(result: ProbeResult, rows: dict[str, SightingRow]) -> list[SightingRow]:
-    """Return the sightings at addresses to which the host no longer resolves.
+    """Return the current sightings at addresses that are not in the latest result.
+
+    The host no longer resolves to these addresses, so the sightings have to end.
 
     Args:
         result: the latest result, with the addresses to which the host resolves now.
@@ -320,11 +319,11 @@ def _is_same(before: SightingRow, row: SightingRow) -> bool:
 
 
 def _changes(ended: list[SightingRow]) -> int:
-    """Return the ``changes`` of a new sighting: how many sightings before it had only one probe.
+    """Return the value ``changes`` of a new sighting: how many one-probe sightings precede it.
 
-    Only sightings directly before the new one count, without a longer one in between. ``ended`` are
-    the sightings that the new one replaces. The result is 0 if each of them had at least two
-    probes. A larger number means that the server keeps changing.
+    Only consecutive sightings directly before the new one count: the result is 0 if each of those
+    that the new one replaces (``ended``) had at least two probes. A large number means that the
+    server keeps changing.
     """
     return max((row.changes + 1 for row in ended if row.count < CONFIRMED), default=0)
 

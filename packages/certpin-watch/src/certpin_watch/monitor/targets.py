@@ -36,7 +36,7 @@ class Target:
         connect: another address and port to connect to; None for those of the host.
         starttls: the STARTTLS protocol; empty for plain TLS.
         trust: the trust anchors to verify the chain with; None for the platform's roots.
-        every_address: True to probe each address of the host separately.
+        every_address: True to probe each IP address of the host separately.
         locations: the locations that probe the target.
     """
 
@@ -50,7 +50,7 @@ class Target:
 
     @cached_property
     def way(self) -> str:
-        """How to connect and verify, as text; distinguishes targets with the same host and port.
+        """A text that describes how to connect and verify, and is part of the target's key.
 
         The text is empty for plain TLS to the host, verified with the platform's roots.
         """
@@ -63,9 +63,10 @@ class Target:
         return ", ".join(filter(None, words))
 
     def server(self, edge: str = "") -> HostServer:
-        """Return the server that is contacted, in the form of the pin file.
+        """Return the server that a probe connects to, as an entry of a pin file.
 
-        ``edge`` is the address, if each address of the host is probed separately.
+        ``edge`` is the probed IP address, if each address of the host is probed separately; else
+        empty.
         """
         address, port = self.connect or (self.host, self.port)
         return HostServer(edge or address, port, self.starttls or None)
@@ -73,7 +74,8 @@ class Target:
     def connect_options(self, edge: str = "") -> list[str]:
         """Return the options that make a command, such as ``certpin pin``, connect to the server.
 
-        ``edge`` is the address to connect to, if each address of the host is probed separately.
+        ``edge`` is the IP address to connect to, if each address of the host is probed separately;
+        else empty.
         """
         words = []
         if edge or self.connect:
@@ -112,8 +114,9 @@ def monitored_policies(
 ) -> tuple[MonitoredPolicy, ...]:
     """Return every host policy (the pins of a host pattern), with the targets to probe for it.
 
-    A policy for a wildcard has no targets if neither the pin file nor the settings name a host that
-    the wildcard covers.
+    The policies are those of the pin files, and those that only an older version has, if clients
+    may still hold that version. A policy for a wildcard has no targets if neither the pin file nor
+    the settings name a host that the wildcard covers.
 
     Args:
         sets: the monitored pin sets.
@@ -135,8 +138,8 @@ def monitored_policies(
 def distinct_targets(policies: Iterable[MonitoredPolicy]) -> tuple[Target, ...]:
     """Return the servers to probe for all policies; targets with the same key are merged.
 
-    Several pin sets, or several ``[[monitor.host]]``, can name one host. A merged target has the
-    locations of all the targets with its key.
+    There are several targets with the same key if several pin sets, or several tables
+    ``[[monitor.host]]``, name one host. The merged target has the locations of all of them.
     """
     by_key: dict[tuple[str, int, str], Target] = {}
     for target in (target for policy in policies for target in policy.targets):
@@ -150,8 +153,9 @@ def distinct_targets(policies: Iterable[MonitoredPolicy]) -> tuple[Target, ...]:
 def server_words(targets: Iterable[Target], host: str) -> list[str]:
     """Return arguments that make a command, such as ``certpin check``, connect to a host's server.
 
-    They are the host (with its port if needed) and options. The server is the first one of the
-    host in ``targets``. If there is none, the result is only the host.
+    The arguments are the host, with its port if that isn't the default, and options. If ``targets``
+    has several servers of the host, the first one is used. If it has none, the result is only the
+    host.
     """
     target = next((target for target in targets if target.host == host), None)
     if target is None:

@@ -1,9 +1,9 @@
 """HTTPS requests of a worker to the service, with the worker's token, and their errors.
 
-The service's certificate is verified for its host, with the roots of this machine or of
-``--ca-file``. With a pin file, the worker also checks the pins of that host. Redirects are not
-followed, so that no other host gets the token. NOT checked: which hosts the jobs name. The service
-decides which hosts the worker connects to.
+The certificate of the service is verified for the host in its address, with the roots of this
+machine or of ``--ca-file``. With a pin file, the worker also checks the pins of that host.
+Redirects are not followed, so that no other host gets the token. NOT checked: which hosts the jobs
+name. The service decides which hosts the worker connects to.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class ServiceError(CertpinError):
 
     Attributes:
         problem: what happened.
-        fix: how to fix it; may be empty.
+        fix: how to fix it; empty if there is no advice.
         kind: the type of the failure. "refused": the service doesn't accept the token.
             "misdirected": the address is not that of the service, or its certificate or pins don't
             match. "rejected": the service can't read this request. "large": the request is too
@@ -87,8 +87,9 @@ class ServiceAccess:
             you can replace the token's file while the worker runs.
         ca_file: a file with the roots to verify the service's certificate with; None for the roots
             of the machine. It is not used together with ``pins``.
-        pins: a pin file with pins for the service; None for no pins. Both files are read at the
-            start, and again after a connection failed.
+        pins: a pin file with pins for the service; None for no pins.
+
+    ``ca_file`` and ``pins`` are read at the start, and again after a connection failed.
     """
 
     address: ServiceAddress
@@ -335,9 +336,10 @@ def _https(url: str) -> str:
 
 
 def _of_system(exc: Exception) -> str:
-    """Return the operating system's text for the error number of an exception; empty without one.
+    """Return the operating system's text for the error number of an exception.
 
-    The exception's own text is not used, because asyncio's exceptions contain the address.
+    The text of the exception itself is not used, because asyncio's exceptions contain the address.
+    The result is empty if the exception has no error number.
     """
     if not isinstance(exc, OSError) or not exc.errno:
         return ""
@@ -347,9 +349,9 @@ def _of_system(exc: Exception) -> str:
 
 
 def _causes(exc: BaseException | None, depth: int = 10) -> Iterator[Exception]:
-    """Yield an exception, and all exceptions that caused it.
+    """Yield an exception, and all exceptions that caused it, up to ``depth`` levels deep.
 
-    There may be several causes: one for each address of the host.
+    An exception can have several causes: one for each address of the host.
     """
     if not isinstance(exc, Exception) or not depth:
         return

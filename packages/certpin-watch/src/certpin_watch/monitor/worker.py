@@ -1,8 +1,8 @@
 """A worker: request probe jobs for its location, run them, and deliver the results to the service.
 
-A worker has no store and no pin file: a job contains the trust anchors to verify with. A job is
-done when the service confirms its result. If a worker dies before that, its jobs go to another
-worker; if it is stopped, it returns them.
+A worker has no store. It needs no pin file to probe, because each job contains the trust anchors to
+verify with. A job is done when the service confirms its result. If a worker dies before that, its
+jobs go to another worker. If a worker is stopped, it returns its unfinished jobs to the service.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class WorkerEvents:
         """Called after results were delivered to the service, with the number of these results."""
 
     def trouble(self, problem: str, fix: str) -> None:
-        """Called when a problem begins, with a description of the problem and a text how to fix it.
+        """Called when a problem begins, with a description of the problem, and a fix if known.
 
         While the problem lasts, this is not called again for the same problem.
         """
@@ -71,13 +71,13 @@ async def work(
         link: the connection to the service.
         stop: ends the work.
         window: how many connections are open at once.
-        needs: the readiness checks of the process, by name. This function adds the check
-            ``SERVICE``, which returns True if the last request reached the service.
+        needs: the readiness checks of this process (``/readyz``), by name. This function adds the
+            check ``SERVICE``, which returns True if the last request reached the service.
         events: the callbacks for events.
 
     Raises:
-        ConfigError: the service refuses the token; or, before its first response, a request fails
-            for a reason that would remain, such as a wrong address or certificate.
+        ConfigError: the service refuses the token. Or the service has not responded yet, and a
+            request fails for a reason that would remain, such as a wrong address or certificate.
     """
     worker = _Worker(link, stop, window, events or WorkerEvents())
     if needs is not None:
@@ -204,8 +204,8 @@ class _Worker:
             The response; None if the worker is stopped first.
 
         Raises:
-            ConfigError: the service refuses the token; or, before its first response, a request
-                fails for a reason that would remain, such as a wrong certificate.
+            ConfigError: the service refuses the token. Or the service has not responded yet, and
+                the request fails for a reason that would remain, such as a wrong certificate.
             ServiceError: the service rejects the request, and ``once`` is True.
         """
         backoff = Backoff()
@@ -224,11 +224,11 @@ class _Worker:
         return None
 
     def _failed(self, exc: ServiceError) -> None:
-        """Report a failed request to the service through the event callbacks, as a problem.
+        """Call the event callback ``trouble`` for a failed request, or raise if a retry is useless.
 
         Raises:
-            ConfigError: the service refuses the token; or the service has not responded yet, and
-                the reason of the failure would remain. Nothing is reported then.
+            ConfigError: the service refuses the token. Or the service has not responded yet, and
+                the reason of the failure would remain. Then ``trouble`` is not called.
         """
         self.is_connected = False
         if exc.kind == "refused" or (exc.kind != "away" and not self._answered):
@@ -254,7 +254,7 @@ class _Worker:
     async def _renew_leases(self, pause: float) -> None:
         """Renew the leases of this worker's unfinished jobs every ``pause`` seconds. Never returns.
 
-        Otherwise the service would give the jobs to another worker.
+        Without this, the service would give the jobs to another worker.
         """
         while True:
             await asyncio.sleep(pause)
@@ -328,7 +328,7 @@ def _waiting(seen: asyncio.Queue[ProbeResult | None]) -> list[ProbeResult]:
 def _packed(results: list[ProbeResult]) -> list[list[ProbeResult]]:
     """Divide probe results into batches, so that no request is larger than the service accepts.
 
-    The caller ensures that each single result has at most ``MAX_BYTES``.
+    NOT checked: that each single result has at most ``MAX_BYTES``. ``ResultBuilder`` ensures that.
     """
     parts: list[list[ProbeResult]] = [[]]
     size = 0

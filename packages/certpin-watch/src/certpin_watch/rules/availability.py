@@ -146,8 +146,8 @@ def _fits_in_a_job(evidence: PolicyEvidence) -> bool:
 def _monitor_silent(evidence: Evidence) -> Iterator[AlertFinding]:
     """Yield a finding if the monitor has not scheduled a probe recently, so it does not run.
 
-    The monitor is the part of the service that schedules probes of the hosts. If it has never
-    scheduled a probe, there is no finding.
+    The monitor is the part of the service that schedules probes. If it has never scheduled a probe,
+    there is no finding.
     """
     probes = evidence.probes
     locations = _used_locations(probes)
@@ -211,14 +211,16 @@ def _vantage_silent(evidence: Evidence) -> Iterator[AlertFinding]:
 def _missing_results(
     probes: ProbeEvidence, speaking: list[LocationStatus]
 ) -> Iterator[AlertFinding]:
-    """Yield a finding for each host without recent results from a location that probes other hosts.
+    """Yield a finding for each pair of a host and a location without recent results for the host.
 
-    If a location never had a result for a host, the time since the first probe was planned counts.
+    If a location never had a result for a host, the time since its first probe of the host was
+    planned is compared instead.
 
     Args:
         probes: the state of the probed servers.
-        speaking: the locations with a recent result for at least one host, and new locations. A
-            silent location has a finding of this rule already, and must not be in this list.
+        speaking: the locations to check. They have a recent result for at least one host, or are
+            new. All other locations must not be in this list, because the caller yields one finding
+            for each of them.
     """
     begun = {location.name: location.since for location in speaking}
     for evidence in probes.policies:
@@ -298,7 +300,10 @@ def _pin_file_unreadable(evidence: Evidence) -> Iterator[AlertFinding]:
 
 
 def _file_command(path: str) -> str:
-    """Return the command that reads a pin file, or the journal beside it, and reports its fault."""
+    """Return the command with which a user finds the fault in a pin file, or in its journal.
+
+    ``path`` is the path of the file that can't be read.
+    """
     pins = path.removesuffix(_JOURNAL)
     if pins != path:
         return f"certpin rotate status --file {shlex.quote(pins + '.toml')}"

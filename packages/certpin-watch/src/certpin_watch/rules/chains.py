@@ -80,12 +80,14 @@ def _vantages_disagree(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def _after_changes(views: list[ServerView]) -> list[ServerView]:
-    """Return the states at the locations that probed the server since its last change.
+    """Return the states from those locations that probed the server after its last change.
 
-    If a server gets a new key, one location is the first that notices it. The states at the other
-    locations are outdated until they probe the server again. They are left out here, because they
-    would wrongly differ from the new state. ``views`` has the states of one server at all
-    locations.
+    If a server gets a new key, one location notices it first. Until the other locations probe the
+    server again, their states are outdated, and differ from the new state although nothing is
+    wrong. So outdated states are left out.
+
+    Args:
+        views: the states of one server, from all locations.
     """
     changed: dict[tuple[str, str], datetime] = {}
     last: dict[str, datetime] = {}
@@ -100,8 +102,8 @@ def _after_changes(views: list[ServerView]) -> list[ServerView]:
 def _compare(evidence: PolicyEvidence, views: list[ServerView]) -> Iterator[AlertFinding]:
     """Yield a finding if one server presents chains with different keys to different locations.
 
-    The finding is critical if the pins accept the chains at some locations and refuse them at
-    others.
+    The finding is "critical" if clients accept the chain at some locations, and refuse it at
+    others. Otherwise it is "info", and is yielded only if no key is common to all locations.
 
     Args:
         evidence: the policy of the server, with its pins.

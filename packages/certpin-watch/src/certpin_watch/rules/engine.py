@@ -50,16 +50,16 @@ class Evaluation:
 
     Attributes:
         findings: the problems that the rules detected, the worst first.
-        skipped: the ids of the rules that could not be evaluated: their alerts keep their state.
-        clients: the number of clients that each finding affects, by ``AlertFinding.key``; None if
-            unknown.
-        failures: the reason for each rule that raised an exception. The keys are texts such as
-            ``the rule no-backup``.
-        readable: None if the content of every pin file is known. Otherwise, a pair of pin set and
-            host pattern for each policy in the known files. Alerts about all other pin sets and
-            hosts keep their state.
+        skipped: the ids of the rules that could not be evaluated. Their open alerts stay open.
+        clients: the number of clients that each finding affects, by ``AlertFinding.key``. A number
+            is None if it is unknown.
+        failures: a text about the exception for each rule that raised one. The keys are texts such
+            as ``the rule no-backup``.
+        readable: None if the content of every pin file is known. Otherwise, the pin set and host
+            pattern of each policy in the files with known content. Open alerts about all other pin
+            sets and hosts stay open.
         of_locations: the ids of the rules with alerts about a location instead of a host. Such an
-            alert depends on all hosts that the location probes. So it keeps its state while the
+            alert depends on all hosts that the location probes. So an open one stays open while the
             content of a pin file is unknown.
     """
 
@@ -71,11 +71,11 @@ class Evaluation:
     of_locations: frozenset[str] = frozenset()
 
     def covers(self, rule: str, pin_set: str, host: str) -> bool:
-        """Return True if this evaluation shows that a problem without a finding is gone.
+        """Return True if this evaluation would have found a problem if it still existed.
 
-        Return False if the evaluation could not detect the problem: its rule was skipped, or the
-        pins of its host can be in a pin file with unknown content. The content of a file is unknown
-        if the file was not readable since the process started.
+        If the result is True, and there is no finding, the problem is gone. The result is False if
+        the rule was skipped, or if the pins of the host are possibly in a pin file with unknown
+        content: a file that was never readable since the process started.
 
         Args:
             rule: the id of the rule that found the problem before.
@@ -99,8 +99,8 @@ def evaluate(evidence: Evidence, rules: Mapping[str, AlertRule] = RULES) -> Eval
     """Evaluate every alert rule. If a rule raises, the others are still evaluated.
 
     Args:
-        evidence: all data that the rules read. A rule is skipped if its part of the data is
-            missing.
+        evidence: all data that the rules read. A rule is skipped if the part of the data that it
+            needs is missing.
         rules: the rules by id; by default, all.
 
     Returns:
@@ -138,7 +138,7 @@ def evaluate(evidence: Evidence, rules: Mapping[str, AlertRule] = RULES) -> Eval
 
 
 def _readable(evidence: Evidence) -> frozenset[tuple[str, HostPattern]] | None:
-    """Return the value of ``Evaluation.readable``: the pin sets and host patterns that are known.
+    """Return the value of ``Evaluation.readable``: the known pairs of pin set and host pattern.
 
     Return None if the content of every pin file is known.
     """
@@ -162,12 +162,13 @@ def limit_findings(
 ) -> list[AlertFinding]:
     """Return the worst findings of one rule, at most ``MAX_FINDINGS`` for each host pattern.
 
-    Clients choose the hosts in their reports, so all hosts that one pattern covers share its limit.
+    A client can name any host below a wildcard in its reports, so the limit is not for each host.
     Findings without a host are not limited, because no client can cause them.
 
     Args:
         findings: the findings of one alert rule that evaluates reports of clients.
-        pattern_of: returns the host pattern in a pin set that covers a host, such as a wildcard.
+        pattern_of: returns the pattern, such as a wildcard, of the pin-set policy that covers a
+            host.
     """
     kept: list[AlertFinding] = []
     counts: Counter[str] = Counter()
@@ -182,9 +183,9 @@ def limit_findings(
 def affected_clients(finding: AlertFinding, holders: Iterable[VersionHolders]) -> int | None:
     """Return how many clients a finding affects, or None if that is unknown.
 
-    The number in the finding's details is returned if there is one. Otherwise, the function adds up
-    the clients that hold the pin-set versions in the details. If the details name no version, it
-    adds up the clients of all versions of the pin set.
+    If the details of the finding have the number, it is returned. Otherwise, the result is the sum
+    of the clients that hold the versions in the details, or any version of the pin set if the
+    details have no versions.
 
     Args:
         finding: the problem that a rule detected.

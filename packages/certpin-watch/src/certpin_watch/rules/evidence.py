@@ -34,8 +34,8 @@ class ReportedFailures(NamedTuple):
 
     ``reports`` is the number of reports in the group, and ``first_at`` the time at which the first
     of them arrived, in Unix seconds. All other fields are unverified claims of clients. ``served``
-    is the digest of the chain that the server sent, ``verified`` that of the chain that the client
-    verified, or empty.
+    is the digest of the chain that the server sent. ``verified`` is the digest of the chain that
+    the client verified; empty if there is none.
     """
 
     host: str
@@ -53,9 +53,9 @@ class ReportedFailures(NamedTuple):
 
     @property
     def unverified(self) -> bool:
-        """True if the platform of the client (its TLS library) could not verify the served chain.
+        """True if the platform of the client (its TLS library) refused the served chain.
 
-        Then the connection usually failed for another reason than the pins.
+        Then the connection usually failed for that reason, and not because of the pins.
         """
         return self.reason in UNVERIFIED
 
@@ -63,8 +63,8 @@ class ReportedFailures(NamedTuple):
     def chain(self) -> bytes:
         """The digest of the chain to compare with pins.
 
-        It is the chain that the client verified. If there is none, it is the chain that the server
-        sent.
+        It is the chain that the client verified; or the chain that the server sent, if the client
+        verified none.
         """
         return self.verified or self.served
 
@@ -103,25 +103,26 @@ class ReportEvidence:
     """The data about reports of clients that the alert rules evaluate.
 
     A *live version* of a pin set is the version in the pin file, or one that clients may still
-    hold. A *quota* is a limit on stored data that all hosts share which one pattern covers;
-    ``Patterns.share`` returns its name. A *network* is that of an internet provider (IPv4 /16, IPv6
-    /32). A *pair* is a host and the digest of a chain that was reported for it.
+    hold. A *quota* is a limit on stored data, which is shared by all hosts that one pattern covers;
+    ``Patterns.share`` returns its name. A *network* is an address range of an internet provider's
+    size (IPv4 /16, IPv6 /32). A *pair* is a host and the digest of a chain that was reported for
+    it.
 
     Attributes:
         sets: the monitored pin sets.
         groups: the failure reports of the last day, identical ones counted together.
         holders: the number of clients that hold each version of a pin set.
         hours: the number of failure reports by host and hour (its first second), over seven days.
-        heard: the hours (their first second) in which any report arrived: at least those of the
-            week that ends with the last report.
+        heard: the hours in which any report arrived, each as its first second. It has at least
+            those of the week that ends with the last report.
         accepted: the pairs in which the chain matches the pins of a live version.
         strange: the pairs in which the chain matches no live version. Pairs that are neither here
             nor in ``accepted`` were not checked.
         issuers: the issuer of each chain's leaf, by the digest of the chain.
         sighted: the pairs in which a probe observed the chain on the host.
         vouched: the pairs of ``strange`` with a chain that a trusted authority issued for the host.
-        networks: the networks from which a chain was reported, by quota and chain digest. The
-            digest is empty for failures without a chain.
+        networks: the networks from which each chain was reported, by quota and digest of the chain.
+            The digest is empty for failures without a chain.
         spread: the number of networks from which any report came, by quota.
         share: a function that returns the quota of a host.
         pattern: a function that returns the pattern that covers a host, or an empty text.
@@ -153,8 +154,8 @@ class ReportEvidence:
     def is_strange(self, group: ReportedFailures) -> bool:
         """Return True if the chain in a group of reports matches no pins, and no probe observed it.
 
-        The chain is compared with the pins of every version that clients may hold. A chain that
-        can't be read, and so was not compared, is not strange.
+        The chain was compared with the pins of every live version. A chain that can't be read was
+        not compared, and is not strange.
         """
         observed = {(group.host, group.served), (group.host, group.verified)} & self.sighted
         return (group.host, group.chain) in self.strange and not observed
@@ -162,8 +163,8 @@ class ReportEvidence:
     def count_networks(self, host: str, chains: Iterable[bytes]) -> int:
         """Return the number of internet providers' networks that reported these chains for a host.
 
-        Reports for other hosts that the same pattern covers count too, because these hosts share
-        one quota (a limit on stored data).
+        Reports about all hosts that have the same quota as the host are counted, because networks
+        are stored by quota, and not by host.
 
         Args:
             host: the host.
@@ -184,9 +185,9 @@ class ServiceEvidence:
     """The data about the monitoring service itself that the alert rules evaluate.
 
     Attributes:
-        disk: the free share of the store's disk in per cent; None if unknown.
-        failing: the last error of each notification service that fails.
-        failures: the reason for each alert rule, or source of data, that failed.
+        disk: the free part of the disk that has the store, in per cent; None if unknown.
+        failing: the last error of each notification service that fails, by its name.
+        failures: a description of the failure of each alert rule, or source of data, that failed.
         queue: the state of the NATS stream in which reports wait to be stored; None without NATS.
         full: the names of storage limits that reports have nearly reached.
         sweeps: the result of the last deletion of expired rows, for each kind of row.
@@ -216,8 +217,8 @@ class Evidence:
         service: the state of the monitoring service.
         missing: the names of the parts, such as "reports", that are empty because they could not be
             read.
-        starting: True if the monitor possibly has not finished a first round of probes since this
-            process started, or since its clock jumped.
+        starting: True while the first round of probes is possibly unfinished, after this process
+            started or its clock jumped. Some rules are skipped then (``AlertRule.after_start``).
     """
 
     now: int

@@ -49,8 +49,8 @@ class _SeenCertificate:
 
     Attributes:
         certificate: the certificate.
-        is_authority: True if it is above the leaf in their chains.
-        views: the states of the servers that have it in their chain.
+        is_authority: True if the certificate is not the leaf of the chains.
+        views: the states of the servers that have the certificate in their chain.
     """
 
     certificate: Certificate
@@ -224,11 +224,12 @@ def _pins_expire(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
 def _policy_versions(
     evidence: PolicyEvidence,
 ) -> Iterator[tuple[int, HostPolicy, int | None]]:
-    """Yield a host's policy in each version of the pin set that clients may still hold.
+    """Yield the policy of a host pattern, as it is in the pin file and in other live versions.
 
-    Each item is the version's number, the policy in that version, and the number of clients that
-    hold the version (None if unknown). The version in the pin file comes first. Policies for other
-    host patterns are left out, because each of them is monitored separately.
+    A live version is one that clients may still hold. Each item is the number of the version, the
+    policy in that version, and the number of clients that hold the version (None if unknown). The
+    version in the pin file comes first, even if no client holds it. Policies for other host
+    patterns are left out, because each pattern has evidence of its own.
     """
     situation = evidence.situation([])
     number = evidence.monitored.pins.version
@@ -247,10 +248,10 @@ def _pins_severity(evidence: PolicyEvidence, left: timedelta) -> Severity | None
 
 
 def _adoption_severity(evidence: PolicyEvidence, number: int) -> Severity | None:
-    """Return "warning" if pins of a version expire before all clients can have a newer version.
+    """Return "warning" if the pins of a version expire before its clients have adopted a newer one.
 
-    Return None if the clients can get a newer version in time. ``number`` is the number of the
-    pin-set version; ``evidence`` has the versions that clients may hold.
+    Return None if there is time enough for that. ``number`` is the number of the pin-set version;
+    ``evidence`` has the versions that clients may hold.
     """
     versions = [version for version in evidence.live_versions if version.number == number]
     violation = expiry(evidence.situation([]), versions)

@@ -68,7 +68,7 @@ def _pin_mismatch(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def version_holders(evidence: PolicyEvidence) -> list[Version]:
-    """Return the versions that clients may still hold, with the version number of the pin file.
+    """Return those versions that clients may still hold and that have the number of the pin file.
 
     The list is empty if the version in the pin file is not deployed, or if no client can hold it
     any more.
@@ -78,11 +78,12 @@ def version_holders(evidence: PolicyEvidence) -> list[Version]:
 
 
 def holder_details(evidence: PolicyEvidence, view: ServerView) -> dict[str, Any]:
-    """Return the details of a finding that affects the clients with the version of the pin file.
+    """Return how many clients a finding affects, as ``details`` of the finding.
 
-    The details have the number of these clients. If it can't be computed from the journal, they
-    have the number of the version: clients can report a version that the journal doesn't contain.
-    ``view`` is the state of the server that the finding is about.
+    The affected clients are those that hold the version of the pin file. If the rotation's journal
+    doesn't give their number, the details have the number of the version instead, and the engine
+    counts the clients that reported this version. ``view`` is the state of the server that the
+    finding is about.
     """
     holders = version_holders(evidence)
     clients = clients_at_risk(evidence.situation([view]), holders) if holders else None
@@ -94,8 +95,8 @@ def refusal_outcome(evidence: PolicyEvidence) -> tuple[Severity, str]:
 
     Returns:
         The severity, and a phrase such as "clients refuse it". The severity is "critical" if
-        clients enforce the policy. It is "warning" if clients only report mismatches, or if no
-        client can hold the pin-set version in the pin file yet.
+        clients enforce the policy. It is "warning" if clients only report mismatches, or if clients
+        hold other versions of the pin set, but not the one in the pin file.
     """
     if evidence.live_versions and not version_holders(evidence):
         return "warning", "clients will refuse it once they hold this version, not out yet"
@@ -206,7 +207,7 @@ def _provider_set_changed(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
 def match(evidence: PolicyEvidence, policy: HostPolicy, chain: Chain) -> Verdict:
     """Return a policy's verdict on a chain, as if the policy's pins had not expired.
 
-    The rule ``pins-expired`` reports expired pins.
+    Expired pins are the subject of another rule, ``pins-expired``.
     """
     return judge(chain, replace(policy, expires=None), evidence.now)
 
@@ -214,7 +215,8 @@ def match(evidence: PolicyEvidence, policy: HostPolicy, chain: Chain) -> Verdict
 def is_accepted(evidence: PolicyEvidence, view: ServerView) -> bool:
     """Return True if a server's chain was verified, and clients with the pin file accept it.
 
-    A chain with a pinned key but too few SCTs counts as accepted if the policy only reports that.
+    A chain with a pinned key but too few SCTs is accepted if the policy does not enforce SCTs, but
+    only reports that they are missing.
 
     Args:
         evidence: the policy of the server, with its pins.

@@ -57,8 +57,8 @@ _APP_VERSION = {"app_version": "with the app version"}
 def _failures_surge(evidence: Evidence) -> Iterator[AlertFinding]:
     """Yield a finding for each host with far more failure reports in an hour than usual.
 
-    The larger count of the current and the previous hour is compared with the hours of the week
-    before.
+    Of the current and the previous hour, the one with more reports is compared with the hours of
+    the week before.
     """
     reports, limits = evidence.reports, evidence.limits
     this = evidence.now - evidence.now % HOUR
@@ -92,8 +92,8 @@ def _failures_surge(evidence: Evidence) -> Iterator[AlertFinding]:
 def _usual_failures(hours: Mapping[int, int], before: int) -> int:
     """Return the usual number of a host's failure reports in an hour: a percentile of a week.
 
-    ``hours`` maps the first second of each hour to the number of reports in that hour; missing
-    hours had 0. ``before`` is the end of the week, in Unix seconds.
+    ``hours`` maps the first second of each hour to the number of reports in that hour. An hour that
+    is not in ``hours`` had no report. ``before`` is the end of the week, in Unix seconds.
     """
     week = sorted(hours.get(before - n * HOUR, 0) for n in range(1, HISTORY // HOUR))
     return week[int(len(week) * _USUAL_QUANTILE)]
@@ -129,10 +129,11 @@ def _is_surge(now: int, usual: int, evidence: Evidence) -> bool:
     ),
 )
 def _strange_chain(evidence: Evidence) -> Iterator[AlertFinding]:
-    """Yield one finding for each host for which clients report chains that no pins match.
+    """Yield one finding for each host for which clients report strange chains.
 
-    There is no finding for each chain, because a sender of false reports could invent any number of
-    chains.
+    A chain is strange if no pins match it and no probe observed it (``ReportEvidence.is_strange``).
+    All strange chains of a host are in one finding: otherwise a sender of false reports could cause
+    any number of findings.
     """
     reports = evidence.reports
     strange = [group for group in reports.groups if reports.is_strange(group)]
@@ -187,11 +188,12 @@ def _strange_severity(
     vouched: Sequence[ReportedFailures],
     reach: _Reach,
 ) -> Severity:
-    """Return the severity of reports about one host with chains that no pins match.
+    """Return the severity of reports about one host with strange chains, which no pins match.
 
-    It is "critical" if at least ``limits.few`` reports have a chain that a trusted authority
-    issued. It is also "critical" if many networks report such chains, and either there are many
-    reports or a client accepted such a chain. Otherwise it is "warning".
+    It is "critical" if at least ``limits.few`` reports have a chain that a trusted authority issued
+    for the host. It is also "critical" if at least ``limits.networks`` networks report strange
+    chains, and one of these is true: there are many reports, a large part of all clients is
+    affected, or a client accepted such a chain. Otherwise it is "warning".
 
     Args:
         evidence: has the thresholds in ``limits``.
@@ -242,8 +244,8 @@ def _networks_text(number: int) -> str:
 def _platform_text(groups: Sequence[ReportedFailures]) -> str:
     """Return a phrase with the share of reports in which the client's platform refused the chain.
 
-    The platform is the TLS library of the operating system. It refused these chains without regard
-    to pins, so they did not deceive the clients. The phrase is empty if the share is below half a
+    The platform is the TLS library of the operating system, which decides without regard to pins. A
+    chain that it refuses can't deceive the client. The phrase is empty if the share is below half a
     per cent.
     """
     refused = _total(group for group in groups if group.unverified)
@@ -281,12 +283,12 @@ def _old_app_fails(evidence: Evidence) -> Iterator[AlertFinding]:
 
 
 def _is_refused_by_pins(group: ReportedFailures) -> bool:
-    """Return True if the clients that sent a group of reports possibly refused a server for pins.
+    """Return True if pins are possibly the reason why the clients in a group refused a server.
 
-    Return False if the clients did not refuse it, or if their platform (TLS library) refused the
-    chain: then the reason is usually not the pins. The reason "untrusted" is an exception. The
-    trust anchors in the pin file (``trust``) act as pins, and some clients report "untrusted" if a
-    chain ends at none of them.
+    The result is False if the clients did not refuse the server. It is also False if their platform
+    (TLS library) refused the chain, because the platform usually decides without regard to pins.
+    But with the reason "untrusted" the result is True: trust anchors in the pin file (``trust``)
+    act as pins, and some clients report "untrusted" if a chain ends at none of these anchors.
     """
     return group.decision == "refuse" and (group.reason == "untrusted" or not group.unverified)
 
@@ -294,9 +296,12 @@ def _is_refused_by_pins(group: ReportedFailures) -> bool:
 def _old_app(
     evidence: Evidence, watched: MonitoredPinSet, groups: Sequence[ReportedFailures]
 ) -> Iterator[AlertFinding]:
-    """Yield a finding if only old versions of one app refuse one host.
+    """Yield a finding if old versions of an app refuse a host, and newer versions don't.
 
-    ``groups`` are the reports in which this app refused this host; there is at least one.
+    Args:
+        evidence: the numbers of clients by app version, and the settings.
+        watched: the pin set that covers the host.
+        groups: the reports in which this app refused this host. There must be at least one.
     """
     few, app, host = evidence.limits.few, groups[0].app, groups[0].host
     counts: Counter[str] = Counter()
@@ -405,8 +410,8 @@ def _reports_silent(evidence: Evidence) -> Iterator[AlertFinding]:
     """Yield a finding if no report arrived for an unusually long time.
 
     The time without reports must be longer than the setting ``silent``, and longer than twice the
-    longest gap between reports in the week before the last report. While no report arrives, this
-    week stays the same. So the problem remains until a report arrives.
+    longest gap between reports in a week. That week ends with the last report, so it does not
+    change while no report arrives, and the finding remains until a report arrives.
     """
     past = [hour for hour in evidence.reports.heard if hour <= evidence.now]
     heard = [hour for hour in past if hour >= past[-1] - HISTORY]
@@ -513,7 +518,8 @@ def _percent(share: float) -> str:
 def _check_command(evidence: Evidence, watched: MonitoredPinSet, host: str) -> str:
     """Return the ``certpin check`` command that probes a host and compares its chain with the pins.
 
-    Like the monitor, it verifies the chain with the anchors in the pin file (``trust``).
+    The command verifies the chain with the anchors in the pin file (``trust``), as the monitor
+    does.
     """
     server = server_words(evidence.probes.targets, host)
     return shlex.join(["certpin", "check", str(watched.path), "--host", *server])

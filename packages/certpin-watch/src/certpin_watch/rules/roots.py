@@ -1,7 +1,7 @@
 """A rule about changes of authorities, root stores and log lists that clients depend on.
 
-``certpin.calendar`` lists these changes. ``rules.expiry`` has the rules about the expiry of
-certificates and pins.
+``certpin.calendar`` lists these changes. Rules about the expiry of certificates and pins are in
+``rules.expiry``.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class AlertFinding:
     """A problem that an alert rule detects, found again at each evaluation until it is gone.
 
-    Texts from the network are in ``summary`` and ``details`` as they were received: escape them
-    before you display them.
+    ``summary`` and ``details`` can contain texts from the network, as they were received. Escape
+    them before you display them.
 
     Attributes:
         rule: the id of the rule.
@@ -71,12 +71,12 @@ class AlertRule:
         severities: the severities that its findings can have, the worst first.
         check: yields a finding for each problem.
         needs: the part of the evidence that the rule reads, such as "probes" or "reports". If that
-            part is missing, the rule is not evaluated, and its alerts keep their state.
-        summary: the condition under which it yields a finding, as a phrase.
+            part is missing, the rule is skipped, and its open alerts stay open.
+        summary: the condition under which the rule yields a finding, as a phrase.
         why: the consequence of that condition, in sentences.
-        after_start: True if the rule is skipped until the monitor had time for a first round of
-            probes. This time begins when the process starts, and again when its clock jumps. Until
-            then, the alerts of the rule keep their state.
+        after_start: True to skip the rule until the monitor had time for a first round of probes,
+            after the process started or its clock jumped. While the rule is skipped, its open
+            alerts stay open.
     """
 
     id: str
@@ -117,9 +117,9 @@ def policy_finding(
     subject: str = "",
     **details: Any,
 ) -> AlertFinding:
-    """Return a finding about a monitored policy; host and pin set are those of the policy.
+    """Return a finding about a monitored policy, with the host pattern and pin set of the policy.
 
-    The other arguments are the fields of ``AlertFinding``; keyword arguments become its
+    The other arguments are the fields of ``AlertFinding``. Further keyword arguments become its
     ``details``.
     """
     return AlertFinding(
@@ -135,12 +135,13 @@ def policy_finding(
 
 
 def client_details(clients: int | None, versions: Iterable[int]) -> dict[str, Any]:
-    """Return the details of a finding from which the engine gets the number of affected clients.
+    """Return how many clients a finding affects, as ``details`` of the finding.
+
+    If the number is known, the result has it as "clients". Otherwise the result has "versions", and
+    the engine counts the clients that reported one of these versions (``affected_clients``).
 
     Args:
-        clients: the number of affected clients, from the journal; None if the journal doesn't
-            contain it. Then the result has ``versions`` instead, and the engine counts the clients
-            that reported one of these versions.
+        clients: the number of affected clients, from the rotation's journal; None if unknown.
         versions: the numbers of the pin-set versions that the affected clients hold.
     """
     return {"versions": list(versions)} if clients is None else {"clients": clients}

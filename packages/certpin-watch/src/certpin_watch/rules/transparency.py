@@ -89,10 +89,10 @@ def _logged_malformed(evidence: Evidence) -> Iterator[AlertFinding]:
 
 
 def _concerned(probes: ProbeEvidence) -> Iterator[tuple[PolicyEvidence, LoggedCertificate]]:
-    """Yield pairs of a policy and a logged certificate for one of the policy's hosts.
+    """Yield each pair of a policy and a logged certificate for one of the policy's hosts.
 
-    Left out are expired certificates, and those that were first recorded longer ago than the
-    setting ``logged``.
+    Two kinds of certificates are left out: those that have expired, and those that were first
+    recorded longer ago than the setting ``logged``.
     """
     for entry in probes.logged:
         if entry.kind != "certificate" or entry.not_after <= probes.now or not entry.names:
@@ -118,7 +118,10 @@ def _is_for(name: str, evidence: PolicyEvidence) -> bool:
 
 
 def _observed_issuers(evidence: PolicyEvidence) -> set[str]:
-    """Return the issuers of the leaf certificates that a policy's servers present or presented."""
+    """Return the issuers of the leaf certificates that probes verified at a policy's servers.
+
+    These are the leaf of the current chain of each server, and that of the chain before it.
+    """
     issuers = set()
     for view in evidence.views:
         for chain in filter(None, (view.verified, view.before)):

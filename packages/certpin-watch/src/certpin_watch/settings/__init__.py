@@ -1,8 +1,8 @@
 """Settings of the monitoring service: the file ``watch.toml``.
 
-- ``file``: ``ServiceSettings``, ``load``, which reads the whole file, and checks of addresses
+- ``file``: ``load``, which reads the whole file into ``ServiceSettings``; checks of addresses
 - ``tables``, ``access``: a class for each table; its fields declare defaults and limits
-- ``reader``: reads a table into such a class; errors name the key in the file, and a fix
+- ``reader``: reads a table into such a class; its errors name the key in the file, and a fix
 
 Every part of the service may import these modules, because they import no other part.
 """

@@ -93,7 +93,8 @@ class OpenIDSettings:
         name: the label of the sign-in button.
         scopes: the requested scopes; some providers also need ``groups``.
         algorithms: accepted signatures: RS, PS and ES with 256, 384 and 512.
-        ca_file: the only trusted authorities for the provider (PEM); by default the platform's.
+        ca_file: a PEM file with the only authorities that are trusted for the provider's
+            certificate; by default those of the platform.
         recheck_minutes: how long the provider's statement about a user is valid (1 to 1440).
     """
 
@@ -153,7 +154,7 @@ class AuthSettings:
             default the loopback.
         idle_minutes: a session ends this long after its last use (1 to 1440).
         session_hours: a session ends this long after its start (1 to 720).
-        oidc: single sign-on.
+        oidc: single sign-on with an OpenID provider.
         hosts: further host names for pages, API and metrics, without ports.
     """
 

@@ -69,15 +69,16 @@ def parse_listen(address: str, key: str = "listen") -> tuple[str, int]:
 class Thresholds:
     """The settings that decide which expiries are near and which probe results are old.
 
-    The settings also contain the limits on reports.
+    The limits on reports, and the days for which identities are stored, are included too.
 
     Attributes:
-        certificates: how long before a certificate expires pages and alerts begin to warn. For
-            short-lived certificates, ``warning_period`` shortens this time.
-        pins: how long before pins expire pages and alerts begin to warn.
-        stale: the age at which a probe result begins to count as old.
+        certificates: the time before a certificate expires at which pages and alerts begin to warn.
+            For short-lived certificates, ``warning_period`` shortens it.
+        pins: the time before pins expire at which pages and alerts begin to warn.
+        stale: the age from which a probe result counts as old.
         collector: the limits on reports.
-        identities: for how many days repeated reports are recognised (``[retention] identities``).
+        identities: for how many days the identities of reports are stored, which recognise repeats
+            (``[retention] identities``).
     """
 
     certificates: timedelta = timedelta(days=30)
@@ -93,8 +94,8 @@ DEFAULT_THRESHOLDS = Thresholds()
 def _public_url(table: Table, name: str) -> str:
     """Read the setting with the address at which users reach the pages. An empty text is valid.
 
-    An address needs a host: without it, a request for any host would be accepted (DNS rebinding),
-    and links in messages would lead nowhere.
+    An address without a host is refused. With it, the service would accept requests for any host,
+    which permits DNS rebinding, and links in messages would lead nowhere.
 
     Raises:
         ConfigError: the text is not empty, and not a plain http or https URL with a host. User,
@@ -136,7 +137,8 @@ class ServiceSettings:
         pins: the monitored pin files.
         store: the address of the database.
         nats: the address of a NATS server with JetStream; None without one.
-        nats_ca: the only trusted authorities for the NATS server (PEM); None for the platform's.
+        nats_ca: a PEM file with the only authorities that are trusted for the certificate of the
+            NATS server; None for those of the platform.
         public_url: the address of the pages for users, for links in messages.
         tls: the files of the certificate chain and of the key; None for plain HTTP.
 
@@ -167,11 +169,11 @@ class ServiceSettings:
 
     @property
     def same_database(self) -> str:
-        """The options that make another command use this database, for commands in errors.
+        """The options for this database, to append to a command that an error message suggests.
 
         The text begins with a space; it is empty if no option is needed. If the address of the
-        database was given with ``--store``, the text has ``URL`` instead, because the address can
-        contain a password.
+        database was given with ``--store``, the text has that option, with the word ``URL`` instead
+        of the address, which can contain a password.
         """
         if self.file is not None and self.file != DEFAULT_FILE:
             return f" --config {shlex.quote(str(self.file))}"
@@ -179,10 +181,7 @@ class ServiceSettings:
 
     @property
     def thresholds(self) -> Thresholds:
-        """The settings that decide which expiries are near and which probe results are old.
-
-        The object also has the limits on reports.
-        """
+        """The settings that decide which expiries are near and which probe results are old."""
         monitor = self.monitor
         return Thresholds(
             monitor.certificate_warning,
@@ -251,12 +250,12 @@ def _tls(table: Table, folder: Path) -> tuple[Path, Path] | None:
 
 
 def _check_rules(settings: ServiceSettings, check_rule: Callable[[str], None]) -> None:
-    """Check that the alert rules exist that the settings of notification services name.
+    """Check that the settings of notification services name only alert rules that exist.
 
-    A misspelt name would match no alert.
+    Without this check, a misspelt name would match no alert.
 
     Raises:
-        ConfigError: there is no such rule.
+        ConfigError: a name is not that of an alert rule.
     """
     for number, service in enumerate(settings.alerts.tell):
         for rule in service.rules:
@@ -270,9 +269,9 @@ def _check_rules(settings: ServiceSettings, check_rule: Callable[[str], None]) -
 def nats_address(secret: Secret) -> str:
     """Check the address of the NATS server, and return it in the form that nats-py needs.
 
-    Reports and the password are sent to this address. NATS sends clear text unless the server asks
-    for TLS, and an attacker on the path can remove that request. So the address has to start with
-    ``tls://``, or to state that the network is trusted.
+    Reports and the password are sent to this address. Without ``tls://``, the client uses TLS only
+    if the server asks for it, and an attacker on the network can remove that request. So the
+    address has to start with ``tls://``, or to state that the network is trusted.
 
     Raises:
         ConfigError: the text is not an address, or could lead to clear text in an untrusted
@@ -298,7 +297,7 @@ def nats_address(secret: Secret) -> str:
 def nats_authorities(path: Path | None) -> ssl.SSLContext | None:
     """Return the TLS settings that trust only the authorities in a file (``nats_ca``).
 
-    Return None if there is no file: then the platform's authorities are trusted.
+    Return None if ``path`` is None: then nats-py trusts the authorities of the platform.
 
     Raises:
         ConfigError: the file can't be read, or has no certificate.

@@ -51,8 +51,8 @@ def setting(default: Value, read: Callable[[Table, str], Value], key: str = "") 
 def reads(read: Callable[[Table, str], Any], key: str = "") -> dict[str, Any]:
     """Return the metadata for a field of a settings class: the function that reads its value.
 
-    Without a default, such a field is required. ``key`` is the key in the table, if it isn't the
-    name of the field.
+    Use this for a required field, which has no default; for others, use ``setting``. ``key`` is the
+    key in the table, if it isn't the name of the field.
     """
     return {"read": read, "key": key}
 
@@ -77,15 +77,16 @@ def read_table(kind: type[Value], table: Table) -> Value:
 
 
 def read_values(kind: type[Any], table: Table, *others: str) -> dict[str, Any]:
-    """Read the values that a table has, without the defaults of a settings class.
+    """Read the values that a table has for the fields of a settings class.
 
     Args:
         kind: the settings class.
         table: the table.
-        others: keys of the table that the caller reads itself.
+        others: further keys that the table may have. The caller reads them.
 
     Returns:
-        The values by the names of the fields. Missing keys are left out.
+        The values by the names of the fields. Fields without a key in the table are left out, so
+        that they get their defaults.
 
     Raises:
         ConfigError: a key is unknown, missing or has an invalid value.

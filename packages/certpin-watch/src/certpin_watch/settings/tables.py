@@ -72,8 +72,8 @@ _port = whole_number(1, 65535)
 def _connect(table: Table, name: str) -> tuple[str, int]:
     """Read ``connect``: the host and port to connect to instead of those of the probed host.
 
-    If the text has no port, the port is ``port`` in the same table, or that of the STARTTLS
-    protocol.
+    If the text has no port, the port is the setting ``port`` in the same table; without it, the
+    default port of the STARTTLS protocol, or of HTTPS.
     """
     port = _port(table, "port") if "port" in table.data else 0
     port = port or default_port(_starttls(table, "starttls") if "starttls" in table.data else "")
@@ -84,7 +84,7 @@ def _connect(table: Table, name: str) -> tuple[str, int]:
 class HostSettings:
     """``[[monitor.host]]``: how a host is probed, if differently from the pin file.
 
-    Without ``port``, ``connect`` and ``starttls``, the servers in the pin file decide.
+    Without ``port``, ``connect`` and ``starttls``, those of the servers in the pin file are used.
 
     Attributes:
         name: the host, or a name that a wildcard of the pin file covers.
@@ -110,26 +110,26 @@ class MonitorSettings:
     A *location* is a machine that probes hosts: that of this service, or that of a worker.
 
     Attributes:
-        enabled: let this service probe.
-        location: the name of this machine as a location; if empty, it does not probe.
+        enabled: false to stop all probes, those of workers too.
+        location: the name of this machine as a location; if empty, only workers probe.
         locations: the locations that probe the hosts; by default only this machine. Any other needs
             a worker.
         interval: time between two probes of a host, from 10 s.
-        confirm: time until the next probe after a result that differs from the last one.
+        confirm: time between a probe with a changed result and the next probe, which confirms it.
         timeout: time limit of an attempt; a probe makes up to two. With STARTTLS it makes only one,
             and the limit is for each of its steps.
         window: hosts probed at once, up to 4096; each uses a file descriptor.
         every_address: probe every address of every name.
         silent_after: the number of intervals without a result from a location after which an alert
             fires.
-        certificate_warning: time before a certificate expires at which a warning fires; a shorter
-            time for a certificate with a short lifetime.
+        certificate_warning: time before a certificate expires at which a warning fires; shortened
+            automatically for a certificate with a short lifetime.
         certificate_critical: time before a certificate expires at which a critical alert fires.
         pins_warning: time before pins expire (``expires``) at which a warning fires.
         pins_critical: time before pins expire at which a critical alert fires.
         changes: how long the alert for a changed key or issuer stays open.
         logged: how long the alert for a certificate in a Certificate Transparency log stays open.
-        hosts: settings of single hosts.
+        hosts: settings of single hosts, in tables ``[[monitor.host]]``.
     """
 
     enabled: bool = setting(default=True, read=flag)
@@ -186,7 +186,8 @@ class CollectorSettings:
 
     A *body* is that of a request with reports. A *network* is an address cut to ``ipv4_prefix`` or
     ``ipv6_prefix`` bits. A *group* counts the equal reports of an hour. A *sample* is a report that
-    is stored as it arrived. The *stream* is that of NATS JetStream, in which reports may wait.
+    is stored as it arrived. The *stream* is the one in NATS JetStream in which reports wait to be
+    counted, if the service uses NATS.
 
     Attributes:
         most_bytes: bytes of a body, compressed and decompressed.
@@ -196,8 +197,8 @@ class CollectorSettings:
         rate: reports per second that are accepted from one network, on average.
         burst: reports that are accepted from one network at once.
         most_sources: networks for which the rate is kept in memory.
-        queue: bodies that wait at once to become durable.
-        queue_bytes: bytes of bodies that wait at once to become durable.
+        queue: bodies that wait at once to be stored durably.
+        queue_bytes: bytes of the bodies that wait at once to be stored durably.
         ipv4_prefix: bits of an IPv4 address that are kept.
         ipv6_prefix: bits of an IPv6 address that are kept.
         samples: reports kept of each group as they arrived; 0 keeps none.
@@ -209,11 +210,11 @@ class CollectorSettings:
         chains_per_hour: new chains that are stored in an hour and that only clients reported.
         presences_per_day: combinations of pin-set version, app and platform that are counted with
             all details in a day.
-        most_identities: the number of stored reports among which a repeat is recognised.
-        client_days: the days for which your clients try again to send a report.
-        at_once: bodies of one network in transmission at once.
-        stream_bytes: size of the stream, about 500,000 reports; when it is full, the response is
-            503.
+        most_identities: report identities that are stored at most, to recognise repeats.
+        client_days: the number of days for which your clients try to send a report again.
+        at_once: bodies that clients of one network may transmit at the same time.
+        stream_bytes: size of the stream; the default is enough for about 500,000 reports. When the
+            stream is full, reports are refused with 503.
         stream_replicas: copies of the stream, on as many servers of a cluster.
         stream: the stream in JetStream.
         hosts: host names that requests may use (``Host``); by default any.
@@ -276,10 +277,11 @@ class NotificationSettings:
         name: the name that is shown with alerts; by default ``service-1`` and so on.
         url: the address in the notation of apprise, or of Alertmanager: a secret.
         severity: the lowest severity that is sent: ``critical``, ``warning`` or ``info``.
-        hosts: hosts and patterns (``*.bank.example``); by default all, also alerts without a host.
-            A host below a wildcard of the pin file gets the alerts of the whole wildcard.
+        hosts: the hosts and patterns (``*.bank.example``) whose alerts are sent; by default all,
+            also alerts without a host. An alert about a wildcard of the pin file is sent if the
+            wildcard covers one of these hosts.
         rules: the rules whose alerts are sent; by default all.
-        resolved: send a message when an alert is resolved, too.
+        resolved: also send a message when an alert resolves.
     """
 
     name: str = field(metadata=reads(_service_name))
@@ -302,16 +304,17 @@ class AlertSettings:
         hold: how long a problem must be gone before its alert resolves.
         repeat: time between repeated messages about an open alert.
         silence: the longest permitted duration of a silence.
-        maintenance: how long after a step of a rotation a changed key counts as intended.
+        maintenance: for how long after a step of a rotation a changed key is expected, so that its
+            alert sends no message.
         deadline: how long a notification service may take to accept a message.
         give_up: the age at which an undelivered message is given up.
         silent: the time without any report after which an alert fires.
-        digest: if more messages than this are due at once, they are combined.
+        digest: if more messages than this are due at once, they are sent as one.
         few: the smallest number of reports about a problem for which an alert fires.
         networks: how many providers' networks must report a problem that no probe confirms to make
             it critical.
         surge: the multiple of the usual number of reports that is a surge.
-        disk: the smallest free share of the disk, in per cent.
+        disk: an alert fires if less than this percentage of the store's disk is free.
         tell: the notification services.
     """
 
@@ -362,10 +365,12 @@ class RetentionSettings:
     Attributes:
         groups: counts of reports, by the hour and by the day.
         samples: reports as they arrived.
-        identities: the identities of reports, to recognise repeats: more than ``client_days``.
-        presences: the versions that clients have, by day.
-        sightings: old probe results; logged certificates after they expire.
-        alerts: alerts since they were resolved, silences since they ended.
+        identities: the identities of reports, which recognise repeats. Choose more than
+            ``client_days``.
+        presences: daily counts of the pin-set versions that clients have.
+        sightings: probe results that are not current any more; certificates from CT logs, counted
+            from their expiry.
+        alerts: alerts, counted from when they resolved; silences, counted from their end.
         audit: the audit log.
     """
 

@@ -3,10 +3,10 @@
 The database:
 
 - ``tables``: the schema.
-- ``engine``: opens a database and yields transactions; its errors. ``connections``: how each kind
-  of database is connected.
+- ``engine``: opens a database, yields transactions, and converts errors of the database.
+  ``connections``: opens the connections to SQLite and PostgreSQL.
 - ``schema``: creates and migrates the tables, with the revisions in ``migrations``.
-- ``leases``: work that only one process may do at a time, and the jobs of workers.
+- ``leases``: work that only one process does at a time, and the jobs of workers.
 - ``instances``: compares the settings and pin files of the instances that share a store.
 - ``retention``, ``quota``: delete expired and excess rows, unless the clock jumped.
 

@@ -1,8 +1,9 @@
 """Accounts of users with a password, tokens of programs, and the audit log of their actions.
 
 The tables contain no secret: a password, and the secret part of a token, are stored as Argon2's
-encoded hash, which is computed before a transaction begins, because SQLite has one writer at a
-time. All times are in seconds since 1970, except for arguments of type ``datetime``.
+encoded hash. Callers compute the hash before they begin a transaction: it takes long, and SQLite
+permits only one writer at a time. All times are in seconds since 1970, except for arguments of type
+``datetime``.
 
 An entry of the audit log is written in the transaction of the change that it records, so that
 neither exists without the other. Entries are only added; retention deletes the old ones.
@@ -150,7 +151,7 @@ def set_password(connection: Connection, name: str, password: PasswordHash, now:
 def record_login(
     connection: Connection, account: Account, renewed: PasswordHash | None, now: datetime
 ) -> bool:
-    """Store the time of a login, and a new hash of the password if there is one.
+    """Store the time of a login, and replace the hash of the password if ``renewed`` is given.
 
     Args:
         connection: a transaction.
@@ -160,7 +161,8 @@ def record_login(
         now: the time of the login.
 
     Returns:
-        False if the account was removed or got another password in the meantime, else True.
+        True if the login was stored. False if the account was removed, or got another password,
+        after ``account`` was read: then nothing is stored, and the login must be refused.
     """
     stored = ACCOUNTS.c.password == account.password
     updated = connection.execute(
@@ -303,7 +305,7 @@ class Actor:
     Attributes:
         name: the name of an account, or a name with a prefix: ``openid:anna@bank.example``,
             ``token:ID``, ``cli:anna``. Empty if unknown.
-        source: the network of the client, never its whole address.
+        source: the client's IP address, shortened to its network. Empty if unknown.
     """
 
     name: str = ""
@@ -319,7 +321,7 @@ class AuditEntry(NamedTuple):
         who: the name of the actor.
         what: the action, such as "silence.made".
         subject: the object that was changed.
-        source: the network of the client.
+        source: the client's IP address, shortened to its network.
         outcome: "done", or the reason of a failure.
     """
 
@@ -367,7 +369,8 @@ def audit_page(
             page.
 
     Returns:
-        The entries, and the value of ``before`` for the next page; None if this is the last page.
+        The entries, and the value of ``before`` with which to request the next page. This value is
+        None if there is no further page.
     """
     columns = (AUDIT.c[name] for name in AuditEntry._fields)
     query = select(*columns).order_by(AUDIT.c.id.desc()).limit(AUDIT_PAGE + 1)

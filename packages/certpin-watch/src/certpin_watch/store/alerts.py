@@ -1,8 +1,9 @@
 """SQL statements on alerts, their history, their messages to notification services, and silences.
 
-A message to a service (a *delivery*) is claimed before it is sent: the claim moves the next attempt
-into the future. So if a process dies while it sends, nothing is lost: the message is sent again
-after that time. It may arrive twice; once it is recorded as delivered, it is never sent again.
+A message to one notification service is called a *delivery*. Before a process sends a message, it
+*claims* the message: it moves the time of the next attempt into the future, so that no other
+process sends it. If the process dies while it sends, a process sends the message again at that
+time. So a message can arrive twice, but it is never sent again after it was recorded as delivered.
 """
 
 from __future__ import annotations
@@ -54,12 +55,14 @@ class AlertRow:
         gone_at: when the problem was no longer detected; None if it is still detected.
         told_at: when a message about the alert last became due; None if none did.
         told_clients: the number of affected clients at ``told_at``.
-        peak: the severity at ``told_at``. If the problem becomes worse than ``peak``, a message is
-            due. While the alert is silenced, ``peak`` rises if the problem becomes worse. While the
-            alert is acknowledged, ``peak`` falls if the problem becomes less severe.
+        peak: the severity with which the current one is compared: if the problem becomes worse than
+            ``peak``, a message is due. It is the severity at ``told_at``, with two exceptions: it
+            follows the current severity upwards while the alert is silenced, and downwards while
+            the alert is acknowledged.
         highest: the highest severity that a message about the alert had.
         quiet: why no messages are sent: "silenced" or "maintenance"; empty if they are sent.
-        flaps: how often in succession the problem returned soon after its alert resolved.
+        flaps: how often in succession the problem returned within ``FLAP_SECONDS`` after its alert
+            had resolved.
 
     The comment at the table ``ALERTS`` describes the other fields.
     """
@@ -104,8 +107,8 @@ class AlertRow:
     def hold_seconds(self, hold: timedelta) -> int:
         """Return for how many seconds the problem must be gone before the alert resolves.
 
-        ``hold`` is the time in the settings. It is doubled for each time that the problem returned
-        soon after its alert resolved, at most five times.
+        The result is the setting ``hold``, doubled once for each of the alert's ``flaps``, but at
+        most five times.
         """
         doubled: int = 2 ** min(self.flaps, _MAX_DOUBLINGS)
         return int(hold.total_seconds()) * doubled
@@ -131,8 +134,9 @@ class SilenceRow:
     def is_in_force(self, now: int, longest: timedelta) -> bool:
         """Return True if this silence suppresses messages at ``now`` (in seconds since 1970).
 
-        A silence that ends later than ``longest`` after ``now`` has no effect: it was stored in
-        spite of this limit, or the clock was set back.
+        Return False if the silence ends later than ``now`` plus ``longest``, the longest permitted
+        duration. Such a silence would last too long: it was stored in spite of the limit, or before
+        the clock was set back.
         """
         return self.ended_at is None and now < self.until <= last_end(now, longest)
 
@@ -163,20 +167,24 @@ def is_worse(one: Severity, other: Severity) -> bool:
 
 
 def last_end(now: int, longest: timedelta) -> int:
-    """Return the latest time at which a silence can end, in seconds since 1970.
+    """Return the latest permitted end of a silence: ``now`` plus ``longest``.
 
-    ``now`` is in seconds since 1970, and ``longest`` the maximum time from ``now`` on. A silence
-    that ends later has no effect.
+    A silence with a later end suppresses no messages. ``now`` and the result are in seconds since
+    1970. ``longest`` is the longest permitted duration of a silence.
     """
     return now + int(longest.total_seconds())
 
 
 def known_alerts(connection: Connection, now: int) -> tuple[AlertRow, ...]:
-    """Return all open alerts, and recently resolved alerts of problems without an open alert.
+    """Return one alert for each problem: its open alert, or the last one that resolved recently.
 
-    For each such problem, only the alert that resolved last is returned. The rows are locked until
-    the transaction ends: the caller writes them back as a whole, and an acknowledgement in between
-    would be lost. ``now`` is in seconds since 1970.
+    "Recently" means in the last ``FLAP_SECONDS``; problems without such an alert are left out. The
+    rows are locked until the transaction ends, because the caller later writes all of their
+    columns: without the lock, that would undo an acknowledgement which is stored in between.
+
+    Args:
+        connection: a transaction that may write.
+        now: in seconds since 1970.
     """
     table = ALERTS.c
     rows = connection.execute(
@@ -307,9 +315,10 @@ def add_deliveries(
 def due_deliveries(connection: Connection, service: str, now: int) -> tuple[DeliveryRow, ...]:
     """Return the messages to send to a notification service now, the oldest first.
 
-    A message is returned when the time of its next attempt has come. A time that is too far in the
-    future is ignored, because it was stored while a clock ran ahead. Messages about one alert are
-    sent in order: while one of them waits for its next attempt, the later ones wait, too.
+    A message is returned if the time of its next attempt has come. It is also returned if that time
+    is more than two hours ahead: no attempt is planned so late, so a clock that ran ahead wrote the
+    time. Messages about one alert are sent in order: while one of them waits for its next attempt,
+    the later ones wait, too.
     """
     table = TELLINGS.c
     rows = connection.execute(
@@ -334,10 +343,10 @@ def due_deliveries(connection: Connection, service: str, now: int) -> tuple[Deli
 def claim_deliveries(
     connection: Connection, rows: Sequence[DeliveryRow], now: int, deadline: timedelta
 ) -> None:
-    """Move the next attempt to send these messages into the future.
+    """Claim messages, so that no other process sends them while this process does.
 
-    So no other process sends them while this process does. ``deadline`` is the time limit for
-    sending.
+    The time of the next attempt is moved into the future by at least twice ``deadline``, the time
+    limit for sending. With each attempt, the wait is longer.
     """
     shortest = 2 * int(deadline.total_seconds())
     for row in rows:
@@ -351,7 +360,8 @@ def record_delivered(
 ) -> None:
     """Record that a notification service accepted these messages.
 
-    All other messages that wait for this service become due now, because the service works.
+    All other messages to this service that wait for their next attempt become due now, because the
+    service evidently works again.
 
     Args:
         connection: a transaction that may write.
@@ -378,7 +388,8 @@ def record_failed(
 ) -> None:
     """Record that these messages could not be sent, because of ``problem``.
 
-    Messages that have been due for ``give_up`` or longer are not sent again.
+    Messages that became due ``give_up`` ago or earlier are given up. All others stay queued for
+    their next attempt, which ``claim_deliveries`` has planned.
     """
     longest = give_up.total_seconds()
     for row in rows:
@@ -531,7 +542,8 @@ def silences_in_force(
 ) -> tuple[SilenceRow, ...]:
     """Return the silences that suppress messages at ``now``, in the order of their ends.
 
-    A silence that ends later than ``longest`` after ``now`` has no effect.
+    Silences that end later than ``now`` plus ``longest`` are left out: they exceed the longest
+    permitted duration, and have no effect.
     """
     order = (SILENCES.c.until, SILENCES.c.id)
     rows = connection.execute(select(SILENCES).where(in_force(now, longest)).order_by(*order))
@@ -542,8 +554,8 @@ def silences_in_force(
 def in_force(now: int, longest: timedelta) -> ColumnElement[bool]:
     """Return the SQL condition that selects the silences that suppress messages at ``now``.
 
-    Like ``SilenceRow.is_in_force``, it excludes silences that end later than ``longest`` after
-    ``now``.
+    It is the condition of ``SilenceRow.is_in_force`` in SQL: the silence has not ended, and ends at
+    ``now`` plus ``longest`` (the longest permitted duration) at the latest.
     """
     table = SILENCES.c
     ends = and_(table.until > now, table.until <= last_end(now, longest))

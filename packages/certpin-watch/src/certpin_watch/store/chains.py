@@ -1,13 +1,14 @@
 """Chains and certificates in the store, and how many bytes the reported ones use.
 
 Each chain is stored once, and other rows refer to it by its digest. Chains that a probe observed,
-and chains that only clients reported, are in the same tables. The reported ones count for the quota
-until a probe observes them too.
+and chains that only clients reported, are in the same tables. A chain that only clients reported
+counts for the quota until a probe observes it, too.
 
-The quota limits the bytes of reported data. Its usage is the sum over chains and certificates that
-only clients have seen, and over samples of reports: the bytes of each row's content plus
-``ROW_OVERHEAD``. Code that inserts or deletes such a row updates the usage in the same transaction,
-so the sum is exact with any number of writers. ``quota`` evicts data when most of it is used.
+The *quota* is a limit on the bytes of reported data. Three kinds of rows count for it: chains and
+certificates that only clients reported, and samples of reports. The *usage* is the sum of the bytes
+of each such row's content plus ``ROW_OVERHEAD``. Code that inserts or deletes such a row updates
+the usage in the same transaction, so the usage is exact with any number of writers. When most of
+the quota is used, the module ``quota`` evicts data.
 
 Locks are taken in this order: the table of chains, the quota's usage, the rows. The usage is one
 row, and stays locked until the transaction ends.
@@ -67,8 +68,8 @@ class ReportedChain(NamedTuple):
         chain: the chain.
         at: the time of the report, in seconds since 1970.
         source: the network of the client.
-        share: the monitored host or pattern that the report was about. Limits on reported data are
-            counted separately for each.
+        share: the monitored host or pattern that the report was about. Each share has separate
+            limits on reported data.
     """
 
     chain: ChainRecord
@@ -78,9 +79,9 @@ class ReportedChain(NamedTuple):
 
 
 def chain_record(certificates: Sequence[bytes]) -> ChainRecord:
-    """Compute the digests of a chain, given as DER certificates, leaf first.
+    """Compute the digests of a chain, and return it as it is stored.
 
-    The bytes are NOT parsed or checked.
+    ``certificates`` are DER, leaf first. The bytes are NOT parsed or checked.
     """
     members = b"".join([hashlib.sha256(der).digest() for der in certificates])
     digest = hashlib.sha256(members).digest() if members else NO_CHAIN
@@ -133,12 +134,12 @@ def insert_observed_chains(
 
 
 def insert_reported_chains(connection: Connection, reported: Iterable[ReportedChain]) -> int:
-    """Store chains that clients reported.
+    """Store chains that clients reported, if they are not stored yet.
 
-    Call ``lock_usage`` before, and ``add_usage`` with the result.
+    Call ``lock_usage`` before this function. Afterwards, call ``add_usage`` with the result.
 
     Returns:
-        The bytes that the new rows add to the quota's usage.
+        The bytes of the new rows, which this function does not add to the usage of the quota.
     """
     chains = list(reported)
     certificates = _new_certificate_rows(
@@ -161,8 +162,8 @@ def missing_chains(
 ) -> dict[bytes, ChainRecord]:
     """Return those of the given chains that are not in the database yet, by digest.
 
-    Only digests are sent to the database. An INSERT of all chains would send all certificates,
-    although most chains are stored already.
+    Call this before an INSERT. It sends only digests to the database. An INSERT of all chains would
+    send all of their certificates, although most chains are usually stored already.
     """
     stored = _stored(connection, CHAINS.c.digest, chains)
     return {digest: chain for digest, chain in chains.items() if digest not in stored}
@@ -217,10 +218,11 @@ def read_certificates(connection: Connection, digests: Iterable[bytes]) -> dict[
 
 
 def lock_chain_deletes(connection: Connection) -> None:
-    """Lock the table of chains before chains are deleted.
+    """Lock the table of chains, so that no process inserts a chain until the transaction ends.
 
-    The lock waits for transactions that insert chains, and delays further ones. Such a transaction
-    also inserts a row that refers to the chain, and no chain with such a row may be deleted.
+    First, this waits until transactions that are inserting chains have ended. Call this before you
+    decide which chains to delete. Without the lock, another transaction could insert a row that
+    refers to a chain at the moment at which the chain is deleted.
     """
     if connection.dialect.name != "sqlite":  # SQLite has only one writer
         connection.execute(text("LOCK TABLE chains IN SHARE ROW EXCLUSIVE MODE"))

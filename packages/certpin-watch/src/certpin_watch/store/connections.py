@@ -113,8 +113,9 @@ def connect(path: Path) -> sqlite3.Connection:
 def _set(connection: sqlite3.Connection, setting: str) -> None:
     """Change a setting of SQLite, such as ``journal_mode = WAL``.
 
-    If other processes open the new file at the same time, this function tries again: SQLite doesn't
-    wait by itself when it changes to WAL mode (https://www.sqlite.org/c3ref/busy_handler.html).
+    If the file is locked because another process opens it at the same time, this function tries
+    again, for ``BUSY`` seconds at most. SQLite's own timeout is not enough: it doesn't apply to the
+    change to WAL mode (https://www.sqlite.org/c3ref/busy_handler.html).
     """
     until = time.monotonic() + BUSY
     while True:
@@ -283,11 +284,12 @@ def _configure(connection: Any, _: object) -> None:
 
 @cache
 def _text_dumper() -> Any:
-    """Return the psycopg class that writes texts, with characters replaced that would fail.
+    """Return a psycopg class that passes texts to PostgreSQL, and replaces invalid characters.
 
-    PostgreSQL stores no NUL, and no database stores half of a UTF-16 surrogate pair. A client may
-    send these in a form, or a server in its banner. Each of these characters is stored, or searched
-    for, as U+FFFD instead of failing the statement. SQLite stores a NUL as it is.
+    A NUL, and half of a UTF-16 surrogate pair, would make a statement fail. They occur in texts
+    from the network, such as a form or the banner of a server. Each is replaced by U+FFFD, in
+    stored values and in values to search for. (SQLite can store a NUL, so nothing replaces it
+    there.)
     """
     from psycopg.types.string import StrDumperUnknown
 

@@ -1,6 +1,6 @@
 """A database: transactions in it, its errors, and whether it works at present.
 
-Each kind of failure has one typed error with a fixed text. A driver's message may contain a name, a
+Each kind of failure has one typed error with a fixed text. A driver's message can contain a name, a
 host or a value, and the service's pages and logs must not show these.
 """
 
@@ -145,9 +145,9 @@ class OpenFile:
         self._logged = False
 
     def note(self, *_: object) -> None:
-        """Remember which file is at the path. Call this when a connection was made.
+        """Remember which file is at the path now. Call this after each new connection.
 
-        Only the first call has an effect.
+        Only the first call has an effect, so the file of the first connection is remembered.
         """
         if self._opened is None:
             self._opened = self._identity()
@@ -226,8 +226,8 @@ def insert(connection: Connection, table: Table) -> Any:
 def advisory_lock(connection: Connection, name: bytes) -> None:
     """Take an advisory lock of PostgreSQL, which lasts until the transaction ends.
 
-    On SQLite, which has only one writer, this does nothing. The number of the lock is a hash of
-    ``name``, so that no other program uses it by chance.
+    On SQLite, which has only one writer, this does nothing. PostgreSQL identifies the lock by a
+    number, for which a hash of ``name`` is used, so that no other program uses the same by chance.
     """
     if connection.dialect.name != "sqlite":
         key = int.from_bytes(sha256(name).digest()[:8], signed=True)
@@ -341,8 +341,8 @@ def store_error(reason: str) -> StoreError:
 def translated_errors() -> Iterator[None]:
     """Convert database errors that are raised in the ``with`` block to ``StoreError``.
 
-    ``IntegrityError`` and ``DataError`` keep their types, because they are about values that the
-    caller knows. The values themselves are removed from every error.
+    ``IntegrityError`` and ``DataError`` keep their types, because the values that the caller passed
+    cause them. The messages of all errors are shortened, so that they contain no stored values.
     """
     try:
         yield
@@ -396,8 +396,9 @@ def reason_of(exc: Any) -> str:
 def _redact(exc: DBAPIError) -> None:
     """Remove stored values from the message of a database error.
 
-    PostgreSQL puts the whole row below the first line of the message, and the value of a
-    ``DataError`` into the first line. The engine hides the parameters already.
+    Only the first line of the message is kept, because PostgreSQL appends the whole row below it.
+    For a ``DataError``, the whole message is replaced, because its first line contains the value.
+    SQLAlchemy does not show the parameters, so these need no removal.
     """
     for error in (exc, exc.orig):
         if isinstance(error, BaseException) and error.args:
@@ -406,11 +407,12 @@ def _redact(exc: DBAPIError) -> None:
 
 
 class StoreHealth:
-    """Whether the store works, from the results of this process's reads and writes. Thread-safe.
+    """Records if the store works, from the results of this process's reads and writes.
 
-    A failed write counts for a while even if later writes succeed: on a full disk, small writes can
-    succeed while large ones fail. If a read or a write finds damage, this process writes nothing
-    any more. This class makes no tests of its own; ``schema.check_tables`` does.
+    A failed write counts for ``_FAILURE_COUNTS`` seconds even if later writes succeed: on a full
+    disk, small writes can succeed while large ones fail. After a read or a write found damage, this
+    process writes nothing until it is restarted. This class does not test the database itself;
+    ``schema.check_tables`` does that. Thread-safe.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -424,8 +426,9 @@ class StoreHealth:
         """Run the ``with`` block, which writes to the database, and record if it succeeds.
 
         Raises:
-            StoreError: the file is known to be damaged. The block doesn't run: a write to intact
-                pages might succeed, and be lost with the file.
+            StoreError: the file is known to be damaged. Then the block doesn't run. It could
+                succeed on the intact part of the file, but the data would be lost when the file is
+                replaced.
         """
         if self._damaged:
             raise store_error("damaged")

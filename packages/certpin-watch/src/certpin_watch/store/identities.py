@@ -9,13 +9,14 @@ rows as for none, while deleting the rows takes minutes, and a statement has 30 
 no partitions: there, rows are deleted.
 
 - ``report_identities_YYYYMMDD`` has the reports of one day, by the clients' clocks.
-- ``report_identities_undated`` has identities without a day (``undated``).
+- ``report_identities_undated`` has identities that contain no day (see below).
 - ``report_identities_rest`` has reports of days without a partition, because the clients' clocks
   were far off.
 
-A report is late if it arrived ``LATE`` seconds or more after the client's time. Its identity is in
-the partition of an earlier day, which is dropped too early to recognise all repeats. So a late
-report also has a second identity, which contains no day, and is stored in the partition for these.
+A report is *late* if it arrived ``LATE`` seconds or more after the client's time. Its identity is
+in the partition of an earlier day, which is dropped too early to recognise all repeats. So a late
+report also has a second identity, which contains no day (``undated``), in
+``report_identities_undated``. That partition is never dropped: retention deletes its expired rows.
 """
 
 from __future__ import annotations
@@ -84,8 +85,9 @@ def undated(identity: bytes) -> bytes:
 def punctual_from(received_at: int) -> bytes:
     """Return the lowest identity of a report that arrives at ``received_at`` and isn't late.
 
-    An identity begins with the client's time. A report is late if it arrives ``LATE`` seconds or
-    more after that time. ``received_at`` is in seconds since 1970.
+    An identity begins with the client's time, so any lower identity belongs to a late report: one
+    that arrives ``LATE`` seconds or more after the client's time. ``received_at`` is in seconds
+    since 1970.
     """
     return max(received_at - LATE, 0).to_bytes(_SECOND_BYTES, "big")
 
@@ -99,9 +101,9 @@ def delete_expired(
         connection: a transaction that may write.
         past: the expiry: reports that arrived before this time, in seconds since 1970, have
             expired.
-        max_identities: the maximum number of identities, compared with the numbers that
-            ``HourCount`` stored. Identities that arrived in the last hour are never deleted because
-            of this limit.
+        max_identities: the maximum number of identities. It is compared with the numbers that
+            ``HourCount`` stored. Identities of reports that arrived in the last hour are never
+            deleted because of this limit.
         now: seconds since 1970.
         batch: the maximum number of rows that are deleted.
 
@@ -124,12 +126,12 @@ def delete_expired(
 
 
 def excess_before(connection: Connection, max_identities: int, now: int) -> int:
-    """Return the arrival time before which report identities are deleted if too many are stored.
+    """Return the time such that identities of reports that arrived earlier exceed the maximum.
 
-    The numbers of identities that ``HourCount`` stored for each hour are added up, the newest
-    first, until the sum exceeds ``max_identities``, or an hour has the number 0, because its
-    identities were deleted before. The result is the end of this hour, but not later than an hour
-    before ``now``.
+    The function reads the number of identities that ``HourCount`` stored for each hour, the newest
+    hour first, and adds the numbers up. It stops at the first hour at which the sum exceeds
+    ``max_identities``, or which has the number 0: the identities of such an hour were deleted
+    before. The result is the end of this hour, but at the latest an hour before ``now``.
 
     Returns:
         Seconds since 1970; 0 if there is no such hour, so that all identities are kept.
@@ -153,16 +155,17 @@ def _delete(connection: Connection, table: Table, before: int, batch: int) -> in
 
 
 class HourCount:
-    """A callable that counts the identities of the reports that arrived in one hour.
+    """Counts report identities by the hour in which the reports arrived. An instance is callable.
 
-    Each call counts the next hour, and stores the number. The first call begins an hour before the
-    last hour with a stored number, because some of its reports may have been stored later.
+    Each call counts the identities of one hour, and stores the number. Hours that were counted
+    before are not counted again, except the last ones, because reports that arrived then can have
+    been stored after the count: the first call begins an hour, and the time ``waits``, before the
+    last counted hour.
 
     Args:
         since: hours before this time are not counted. In seconds since 1970.
         now: the current time, in seconds since 1970.
-        waits: for how many seconds reports wait in a queue before they are stored. The first call
-            begins earlier by this time.
+        waits: for how many seconds reports wait in a queue before they are stored.
     """
 
     def __init__(self, since: int, now: int, waits: int) -> None:
@@ -172,10 +175,14 @@ class HourCount:
         self._next: int | None = None
 
     def __call__(self, connection: Connection, batch: int) -> int:
-        """Count the report identities that arrived in the next hour, and store the number.
+        """Count the identities of the next hour that has any, and store the number.
 
-        ``batch`` is ignored: retention passes it to each of its functions. Return 1, or 0 if no
-        hour is left to count.
+        Args:
+            connection: a transaction that may write.
+            batch: ignored. Retention passes it to all of its steps.
+
+        Returns:
+            1 if an hour was counted; 0 if no hour is left.
         """
         del batch  # an hour is read from the index
         hours, column = IDENTITY_HOURS.c, REPORT_IDENTITIES.c.received_at
@@ -206,10 +213,10 @@ def partition_days(connection: Connection) -> list[int]:
 
 
 def create_next_partition(connection: Connection, now: int) -> int:
-    """Create the first missing daily partition of report identities, from today on.
+    """Create the partition of report identities for the first day that needs one and has none.
 
-    Only the next few days get a partition in advance. Identities that are stored already, and
-    belong into the new partition, are moved into it. ``now`` is in seconds since 1970.
+    Today and the next ``DAYS_AHEAD`` days need a partition. Stored identities of the day are moved
+    into the new partition. ``now`` is in seconds since 1970.
 
     Returns:
         The number of partitions that were created: 0 if none is missing.
@@ -225,9 +232,9 @@ def create_next_partition(connection: Connection, now: int) -> int:
 
 
 def drop_expired_partition(connection: Connection, past: int, max_identities: int, now: int) -> int:
-    """Drop the oldest daily partition of report identities if all of its rows can be deleted.
+    """Drop the oldest daily partition of report identities if no row in it is needed any more.
 
-    A row can be deleted if it has expired, or if ``max_identities`` newer ones are stored.
+    A row is not needed if it has expired, or if ``max_identities`` newer rows are stored.
 
     Args:
         connection: a transaction that may write.
@@ -244,7 +251,7 @@ def drop_expired_partition(connection: Connection, past: int, max_identities: in
 
 
 def drop_next_partition(connection: Connection, before: int) -> int:
-    """Drop the oldest partition of report identities if its day ended before a time.
+    """Drop the oldest daily partition of report identities if its day had ended at ``before``.
 
     ``before`` is in seconds since 1970.
 

@@ -5,13 +5,15 @@ after another. An instance with older files does not know some hosts, locations 
 services. If it took them for removed, it would resolve alerts about problems that still exist. So
 each instance stores the digests of its files while it runs, and follows two rules:
 
-1. While another instance runs that has a higher version of a pin set, other settings, another file
-   with the same version, or a pin set that is unknown here, this instance resolves no alert, gives
-   up no message, and ends no sighting. It may be unknown which file is newer, so the rule may apply
-   to both instances.
-2. While another instance runs that has the same settings and newer pin sets, this instance leaves
-   it the leases for alerts and probes. If the other one doesn't take a lease, this instance does
-   (``Deference``): evaluating with older pins is better than not at all.
+1. An instance treats nothing as removed while another instance runs with files that differ and are
+   possibly newer: a higher version of a pin set, another file with the same version, a pin set that
+   this instance does not know, or other settings. Then it resolves no alert, gives up no queued
+   message, and ends no sighting. If it is unknown which of two files is newer, the rule applies to
+   both instances.
+2. An instance does not take the leases for alerts and probes while another instance runs with the
+   same settings and newer pin sets, so that the other one takes them. If the other one doesn't take
+   a lease for some time, this instance takes it (``Deference``), because an evaluation with older
+   pins is better than none.
 
 Only instances that run count: a row expires ``InstanceFiles.alive_for`` seconds after its instance
 last stored it, and an instance that stops deletes it. NOT prevented: if all instances that know a
@@ -93,9 +95,10 @@ class FileComparison:
     """How the files of this instance differ from those of others that run.
 
     Attributes:
-        differences: a sentence for each file of another instance that differs, and may be newer. If
-            there is one, this instance must not treat unknown hosts or services as removed.
-        is_outdated: True if an instance runs that has newer pin sets and the same settings.
+        differences: a sentence for each file of another instance that differs and is possibly
+            newer. If there is one, this instance must not treat unknown hosts or services as
+            removed.
+        is_outdated: True if another instance runs with newer pin sets and the same settings.
         unreadable: the number of instances whose rows can't be read; they are ignored.
     """
 
@@ -105,11 +108,11 @@ class FileComparison:
 
 
 class Deference:
-    """Decides when an instance with outdated files leaves a lease to one with newer files.
+    """Decides when an instance with outdated files must leave a lease to one with newer files.
 
-    For ``seconds``, the outdated instance must not have the lease, so that the newer one can take
-    it. If the newer one doesn't (perhaps it has failed), the outdated instance is allowed to have
-    the lease for ``_TIMES`` times ``seconds``. After that, both periods begin again.
+    There are two periods in turn. For ``seconds``, the outdated instance must not have the lease,
+    so that the newer one can take it. Then, for ``_TIMES`` times ``seconds``, the outdated instance
+    is allowed to have the lease, because the newer one has possibly failed.
     """
 
     def __init__(self, seconds: int) -> None:
@@ -117,7 +120,7 @@ class Deference:
         self._since: int | None = None
 
     def may_hold(self, now: int, *, is_outdated: bool) -> bool:
-        """Return True if this instance may take or keep the lease now.
+        """Return True if this instance is allowed to take or keep the lease now.
 
         Args:
             now: seconds since 1970.
@@ -151,9 +154,14 @@ def compare_files(connection: Connection, mine: InstanceFiles, now: int) -> File
 
 
 def record_files(connection: Connection, mine: InstanceFiles, now: int) -> None:
-    """Store that this instance runs, and its files; delete rows of instances that don't run.
+    """Store the files of this instance, which shows other instances that it runs.
 
-    ``connection`` is a transaction that may write, and ``now`` is in seconds since 1970.
+    The rows of instances that don't run any more are deleted.
+
+    Args:
+        connection: a transaction that may write.
+        mine: the files of this instance.
+        now: in seconds since 1970.
     """
     data = {"place": mine.place, "settings": mine.settings, "pin_sets": mine.pin_sets}
     values = {"holder": json.dumps(data, sort_keys=True), "until": now + mine.alive_for}
@@ -189,7 +197,7 @@ def _decode(row: Row[Any]) -> InstanceFiles | None:
 
 
 def _differences(mine: InstanceFiles, theirs: InstanceFiles) -> Iterator[str]:
-    """Yield a text for each file of another instance that differs, and is or may be newer."""
+    """Yield a text for each file of another instance that differs and is possibly newer."""
     if mine.settings != theirs.settings:
         yield SETTINGS_FILE
     for name, (version, digest) in sorted(theirs.pin_sets.items()):

@@ -1,22 +1,23 @@
-"""Leases: work that only one process may do at a time, and the probe jobs of workers.
+"""Leases: the right of one process at a time to do some work, or to run a probe job.
 
 A lease expires after some time, so that a holder that died doesn't block others for long. Clocks
 differ and processes are suspended, so a holder must follow three rules:
 
 1. Take the lease in a transaction, and renew it before half of its time is over.
-2. Stop when ``HeldLease.is_valid_at`` is False, ``MARGIN`` seconds before others may take it.
-3. Call ``confirm`` in each transaction that two processes must not both write. This is safe even if
-   the clocks are wrong, because the lease's row is locked until the transaction ends.
+2. Stop when ``HeldLease.is_valid_at`` is False. This is ``MARGIN`` seconds before the lease ends
+   and other processes can take it.
+3. Call ``confirm`` in each transaction with changes that only the holder must make. This is safe
+   even if the clocks are wrong, because the lease's row is locked until the transaction ends.
 
 NOT checked: that the machines' clocks agree to within ``MARGIN`` seconds. If they don't, two
-processes may work at the same time for a while. Then only ``confirm`` prevents double writes.
+processes can work at the same time for a while. Then only ``confirm`` prevents double writes.
 
 A probe job has a lease, too. Its name has the job's identity: the digest of target and location.
 Its column ``holder`` has the *slot*, which is the planned time of the probe, then a space, and
 ``TOKEN/PROCESS`` of the worker that has the job; nothing follows the space if the job is done.
 Another worker can claim the job when the lease has ended.
 
-If a clock runs ahead, a lease may end far in the future. The functions for jobs get the latest time
+If a clock runs ahead, a lease can end far in the future. The functions for jobs get the latest time
 at which a valid lease can end as ``latest``, in seconds since 1970. They ignore a lease that ends
 later.
 """
@@ -57,8 +58,9 @@ class HeldLease:
         name: the name of the work, such as that of a background task.
         holder: the name of the process.
         until: when the lease expires, in seconds since 1970.
-        term: a number that rises by one with each change of holder, and if a holder takes the lease
-            again after it expired. So an old lease of the same holder is recognised.
+        term: the number of times that the lease was taken. It rises when another process takes the
+            lease, and when the same process takes it again after it expired, but not when it is
+            renewed. So ``confirm`` and ``renew`` recognise a lease that was lost in between.
     """
 
     name: str
@@ -67,7 +69,10 @@ class HeldLease:
     term: int
 
     def is_valid_at(self, now: int) -> bool:
-        """Return True if the holder may continue its work at ``now``, by its own clock."""
+        """Return True if the holder is allowed to continue its work at ``now``, by its own clock.
+
+        That is until ``MARGIN`` seconds before the lease ends, because clocks differ.
+        """
         return now < self.until - MARGIN
 
 
@@ -152,7 +157,7 @@ class WorkerIdentity(NamedTuple):
     """The identity of a process that probes hosts (a worker), as a holder of leases.
 
     ``location`` and ``token`` are the location and the name of the token with which the worker
-    authenticates. ``process`` is a random number, because two workers may have one token.
+    authenticates. ``process`` is a random number that distinguishes workers with the same token.
     """
 
     location: str
@@ -189,9 +194,9 @@ def lock_jobs(connection: Connection) -> None:
 def leased_jobs(connection: Connection, now: int, latest: int) -> set[str]:
     """Return the identities of the probe jobs that no worker can claim at ``now``.
 
-    A job can't be claimed while a worker has it, and for some time after its last probe. ``now`` is
-    in seconds since 1970. Leases that end after ``latest`` are ignored, because a wrong clock wrote
-    them.
+    A job can't be claimed while a worker has it. After it is done, it can't be claimed until the
+    time that was passed to ``finish_jobs``. ``now`` is in seconds since 1970. Leases that end after
+    ``latest`` are ignored, because a wrong clock wrote them.
     """
     chosen = select(LEASES.c.name).where(_is_job(), LEASES.c.until > now, LEASES.c.until <= latest)
     return {name.removeprefix(PROBES) for name in connection.execute(chosen).scalars()}
@@ -270,7 +275,8 @@ def return_jobs(connection: Connection, worker: WorkerIdentity, identities: Iter
 def forget_jobs(connection: Connection, before: int) -> None:
     """Delete the leases of probe jobs that ended before a time, given in seconds since 1970.
 
-    Otherwise the leases of targets that are no longer probed would stay in the table.
+    This removes the leases of targets that are no longer probed, which would otherwise stay in the
+    table.
     """
     connection.execute(delete(LEASES).where(_is_job(), LEASES.c.until < before))
 
@@ -317,10 +323,11 @@ def _held_by(worker: WorkerIdentity) -> ColumnElement[bool]:
 
 
 def _is_done(holder: ColumnElement[str]) -> ColumnElement[bool]:
-    """Return the SQL condition that is true if a probe job is already done for its slot.
+    """Return the SQL condition that a stored lease is that of a done probe job with the same slot.
 
-    ``holder`` is the text that a worker would write into the job's lease. It begins with the slot,
-    the planned time of the probe.
+    ``holder`` is the new text for the column ``holder``, with which a worker tries to claim the
+    job. It begins with the slot (the planned time of the probe) and a space. The text that is
+    stored ends with this space if the job is done.
     """
     return LEASES.c.holder.endswith(" ") & holder.startswith(LEASES.c.holder)
 

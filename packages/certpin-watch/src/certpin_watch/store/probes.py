@@ -29,7 +29,9 @@ _MAX_VALUES = 500  # in one statement
 
 @dataclass(frozen=True, slots=True)
 class SightingRow:
-    """A period (``first_at`` to ``last_at``) in which a location got equal results at one address.
+    """A sighting: a period in which a location got equal probe results at one address of a host.
+
+    The first probe of the period was at ``first_at``, the last one at ``last_at``.
 
     Attributes:
         way: how the location connects and verifies, if that is unusual: to another address, with
@@ -42,7 +44,8 @@ class SightingRow:
         problem: why no chain was verified; ``code`` is OpenSSL's number for it.
         slot: the time for which the last probe was planned.
         count: the number of probes in the period.
-        changes: how many periods directly before this one had only one probe.
+        changes: the number of consecutive earlier periods, directly before this one, that had only
+            one probe each. If it is large, the result changes with each probe.
         latest: True if the period has not ended.
         took: the duration of the last probe in microseconds; 0 if unknown.
         id: the number of the row; 0 until it is stored.
@@ -85,7 +88,7 @@ class LocationRow:
 
     Attributes:
         name: the name of the location.
-        since: the time from which on its probes have been scheduled without a pause.
+        since: the start of the time for which its probes have been scheduled without a pause.
         asked_at: when its probes were last scheduled.
         heard_at: when its last result was stored; None if there was none.
     """
@@ -254,7 +257,7 @@ def end_other_sightings(
     Args:
         connection: a transaction that holds the monitor's lease.
         current: the result of ``current_sightings``.
-        probed: every target that is probed now, once for each location.
+        probed: every pair of a target that is probed now and a location that probes it.
     """
     ended = [{"row": row} for row, key in current.items() if key not in probed]
     if ended:
@@ -268,9 +271,9 @@ def note_awaited(connection: Connection, awaited: AbstractSet[ProbeKey], now: da
 
     Args:
         connection: a transaction that holds the monitor's lease.
-        awaited: all of these targets, once for each location. Records of other targets are deleted.
-        now: the current time. It is stored for targets that have no record yet; the others keep
-            their earlier time.
+        awaited: all pairs of such a target and such a location. Records of other pairs are deleted.
+        now: the current time. It is stored for pairs that have no record yet; the others keep the
+            time that is stored.
     """
     moment = int(now.timestamp())
     # A time in the future was written while the clock ran ahead.
@@ -287,9 +290,9 @@ def note_awaited(connection: Connection, awaited: AbstractSet[ProbeKey], now: da
 
 
 def awaited_since(connection: Connection) -> dict[ProbeKey, int]:
-    """Return since when each target has no result from a location, as ``note_awaited`` stored it.
+    """Return since when the service waits for the first result of a target from a location.
 
-    The result is by target and location. The times are in seconds since 1970.
+    ``note_awaited`` stores these times. They are in seconds since 1970, by target and location.
     """
     columns = AWAITED.c
     rows = connection.execute(

@@ -1,18 +1,19 @@
 """Evict data that clients reported when most of the storage quota is used.
 
-``chains`` defines the quota and its usage. Without eviction, a quota that was filled once would
-stay full until its rows expire. So when more than three quarters are used, the network that sent
-the most data loses its oldest data, repeatedly. A flood of reports evicts mostly its own data; the
-reports that a few clients sent about an attack are small and stay.
+The module ``chains`` defines the quota: a limit on the bytes of reported data. Without eviction, a
+full quota would stay full until the rows expire. So when more than three quarters are used, the
+oldest data of the IP network that sent the most is deleted, until less is used. A flood of reports
+thus evicts mostly its own data. The reports that a few clients sent about an attack use little, and
+stay.
 
-A sample is a stored request body with reports. Samples also have a maximum number. If a monitored
-host or pattern (a *share*) has more samples than any network, the samples of this share are
-evicted, first those from the networks that sent the most. So a flood from very many networks is
-evicted too.
+A *sample* is a stored request body with reports. The number of samples has a limit of its own, with
+the same threshold of three quarters. A *share* is a monitored host or pattern. If a share has more
+samples than any network, the samples of this share are evicted, first those from the networks that
+sent the most. So a flood that comes from very many networks is evicted, too.
 
-Data younger than ``MIN_AGE`` is never evicted, so that the alert rules can evaluate it many times
-before. If the date of data is more than ``MIN_AGE`` in the future, the data was stored while the
-clock ran ahead, and can be evicted. If an evicted chain is reported again, it is stored again.
+Data younger than ``MIN_AGE`` is not evicted, so that the alert rules have enough time to evaluate
+it. But data with a date more than ``MIN_AGE`` in the future can be evicted, because it was stored
+while the clock ran ahead. If an evicted chain is reported again, it is stored again.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def evict_bytes(connection: Connection, max_bytes: int, now: int, batch: int = B
         batch: the maximum number of chains, and of samples, that are deleted.
 
     Returns:
-        The number of deleted rows; 0 if enough is free, or nothing may be evicted.
+        The number of deleted rows; 0 if enough is free, or all data is too young to be evicted.
     """
     enough = max_bytes * 3 // 4
     if read_usage(connection) <= enough:
@@ -77,7 +78,8 @@ def evict_samples(connection: Connection, max_samples: int, now: int, batch: int
         batch: the maximum number of samples that are deleted.
 
     Returns:
-        The number of deleted samples; 0 if there are few enough, or none may be evicted.
+        The number of deleted samples; 0 if there are few enough, or all are too young to be
+        evicted.
     """
     samples = REPORT_SAMPLES.c
     by = (samples.share, samples.source)
@@ -94,7 +96,7 @@ def delete_samples(connection: Connection, ids: Sequence[int]) -> int:
     """Delete the samples with these IDs, and subtract their bytes from the quota's usage.
 
     Returns:
-        The number of IDs that were given.
+        The number of ``ids``.
     """
     if ids:
         lock_usage(connection)
@@ -106,11 +108,12 @@ def delete_samples(connection: Connection, ids: Sequence[int]) -> int:
 
 
 def _sample_choices(stored: Counter[tuple[str, str]]) -> Iterator[ColumnElement[bool]]:
-    """Yield SQL conditions that select samples to evict, in the order in which to try them.
+    """Yield SQL conditions that select samples to evict, the best choice first.
 
-    If a share has more samples than any network, the conditions select samples of that share; else
-    samples of the networks that sent the most. ``stored`` has the number of samples by share and
-    network.
+    The caller tries one condition after another, until one selects samples that are old enough. If
+    a share (a monitored host or pattern) has more samples than any network, the conditions select
+    samples of this share; else samples of the networks that sent the most. ``stored`` has the
+    number of samples by share and network.
     """
     samples = REPORT_SAMPLES.c
     sources: Counter[str] = Counter()
@@ -131,9 +134,9 @@ def _sample_choices(stored: Counter[tuple[str, str]]) -> Iterator[ColumnElement[
 
 
 def _largest_sources(connection: Connection) -> list[str]:
-    """Return the networks with the reports that use most of the quota, the largest first.
+    """Return the networks with reports that use the most bytes of the quota, the largest first.
 
-    These are the network that uses most bytes, and each network that uses at least half as many.
+    These are the network that uses the most, and each network that uses at least half as much.
     """
     sizes: Counter[str] = Counter()
     samples = REPORT_SAMPLES.c
@@ -151,7 +154,7 @@ def _largest_sources(connection: Connection) -> list[str]:
 
 
 def _at_least_half(amounts: Counter[str]) -> list[str]:
-    """Return the names with at least half of the largest amount, the largest amount first."""
+    """Return the names that have at least half of the largest amount, the largest first."""
     largest = max(amounts.values(), default=0)
     return [name for name, amount in amounts.most_common() if 2 * amount >= largest]
 

@@ -55,8 +55,8 @@ class ReportGroup(NamedTuple):
 
     Each field is a column of the table ``report_groups``. ``hour`` is the first second of the hour.
     ``served`` and ``verified`` are digests of chains. ``folded`` is 0 if all fields have the
-    values of the reports; else it is the ``step`` with which ``collector.grouping.fold`` removed
-    some values, because a limit on groups was reached.
+    values of the reports. But if a limit on groups was reached, some values are removed, and
+    ``folded`` is the ``step`` of ``collector.grouping.fold``, which removed them.
     """
 
     hour: int
@@ -106,8 +106,8 @@ class ReportOrigin(NamedTuple):
 class SampleRow(NamedTuple):
     """A row of ``report_samples``: a request body with reports.
 
-    ``key`` is the key of its report group. ``share`` is the monitored host or pattern that the
-    reports are about.
+    ``key`` is the key of the report group that counts the first report. ``share`` is the monitored
+    host or pattern that the reports are about.
     """
 
     key: bytes
@@ -140,7 +140,8 @@ def _execute_many(
 ) -> None:
     """Run an SQL statement for each row, through the database driver instead of SQLAlchemy.
 
-    SQLAlchemy would double the time, and every batch of reports runs such statements.
+    The reason is speed: every batch of reports runs such statements, and they would take twice as
+    long with SQLAlchemy.
 
     Args:
         connection: a transaction that may write.
@@ -200,9 +201,9 @@ def existing_groups(connection: Connection, keys: Iterable[bytes]) -> set[bytes]
 
 
 def count_groups(connection: Connection, hour: int) -> tuple[int, int]:
-    """Return the number of report groups of an hour, and the number of its whole day.
+    """Return the number of report groups of an hour, and that of the whole day.
 
-    ``hour`` is the hour's first second.
+    The day is the one (in UTC) that contains the hour. ``hour`` is the first second of the hour.
     """
     table, day = REPORT_GROUPS.c, hour - hour % DAY
     counts = select(func.count()).select_from(REPORT_GROUPS)
@@ -268,8 +269,9 @@ def save_traits(
 
     Args:
         connection: a transaction that may write.
-        wanted: for each key, the values in the order of ``TRAITS``, and the last day on which they
-            were reported.
+        wanted: the combinations, by key (a digest of the values). Each has the values in the order
+            of ``TRAITS``, and the last day on which they were reported. An existing row gets that
+            day if it is later.
 
     Returns:
         The row number of each combination, by its key.
@@ -301,7 +303,7 @@ def save_places(
             it was reported. An existing row gets that day if it is later.
 
     Returns:
-        The row number of each pair.
+        The number of the row of each pair.
     """
     rows = [{"host": pair[0], "served": pair[1], "seen": wanted[pair]} for pair in sorted(wanted)]
     found = connection.execute(_upsert_places(connection), rows)
@@ -406,10 +408,10 @@ def _upsert_check_ins(connection: Connection) -> Any:
 def new_chains_by_source(
     connection: Connection, since: int, until: int
 ) -> Iterable[tuple[str, str, int]]:
-    """Count the chains that only clients reported, by share and network.
+    """Count the new chains that only clients reported, by share and network.
 
-    Only chains that were first reported after ``since`` and not after ``until`` are counted. Both
-    are in seconds since 1970.
+    A chain is new if it was first reported later than ``since``, and at ``until`` at the latest.
+    Both are in seconds since 1970.
 
     Returns:
         Tuples of a share (a monitored host or pattern), the network that first reported the chains,
@@ -427,10 +429,10 @@ def new_chains_by_source(
 def origins_by_network(
     connection: Connection, origins: Iterable[ReportOrigin]
 ) -> dict[tuple[int, str], int]:
-    """Return how many report origins each network has on each day.
+    """Return how many report origins are stored for each day and network.
 
-    A report origin records that a network reported a chain for a host or pattern on a day. Only the
-    days and networks of ``origins`` are counted.
+    A report origin records that a network reported a chain for a host or pattern on a day. The
+    result has only the days and networks that occur in ``origins``.
 
     Returns:
         The number of origins, by day and network.
@@ -459,7 +461,8 @@ def count_samples(connection: Connection) -> int:
 def samples_by_share(connection: Connection, since: int, until: int) -> dict[str, int]:
     """Count samples that arrived after ``since`` and not after ``until``.
 
-    The result maps each share to its number of samples. Times are in seconds since 1970.
+    The result maps each share (a monitored host or pattern) to its number of samples. Times are in
+    seconds since 1970.
     """
     samples = REPORT_SAMPLES.c
     recent = samples.received_at.between(since + 1, until)
@@ -491,7 +494,7 @@ def insert_samples(connection: Connection, samples: Iterable[SampleRow]) -> None
 def record_listening(connection: Connection, now: int) -> None:
     """Record that a process of the service accepts reports at ``now``, in seconds since 1970.
 
-    The records show in which periods reports could not arrive.
+    Times without such a record are periods in which no report could arrive (``intake_gaps``).
     """
     column = LISTENED.c.until
     # Rows of the future are from a clock that was set back since: they are not true yet.
@@ -529,7 +532,7 @@ def recorded_messages(connection: Connection, stream: str) -> int | None:
 
 
 def delete_empty_queues(connection: Connection) -> None:
-    """Delete the stored numbers of waiting messages that are 0 (see ``record_queue``)."""
+    """Delete the rows that ``record_queue`` stored for streams in which no message waits."""
     connection.execute(delete(REPORT_QUEUE).where(REPORT_QUEUE.c.messages == 0))
 
 

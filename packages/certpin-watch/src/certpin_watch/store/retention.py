@@ -1,22 +1,23 @@
 """Retention: delete expired rows in batches, unless the clock jumped ahead.
 
-Each kind of row has a step: a function that deletes one batch in one transaction, so that reports
-are written in between and a failing kind doesn't stop the others. The background task
-(``certpin_watch.retention``) calls the steps, and ``record_sweep`` stores if the deletion of each
-kind succeeded. SQLite overwrites deleted data (``secure_delete``), and ``shrink_file`` returns free
-pages to the file system. In PostgreSQL, autovacuum makes the space of deleted rows free again.
+Each kind of row has a *step*: a function that deletes one batch of rows in one transaction. Between
+two batches, the collector can write reports. If a step fails, the steps of other kinds still run.
+The background task (``certpin_watch.retention``) calls the steps, and ``record_sweep`` stores if
+the deletion of each kind succeeded. SQLite overwrites deleted data (``secure_delete``), and
+``shrink_file`` returns free pages to the file system. In PostgreSQL, autovacuum makes the space of
+deleted rows free again.
 
 Chains and certificates are deleted when no row refers to them. So code that stores a row which
-refers to a chain must ensure that the chain exists. It either inserts the chain in the same
-transaction (``ON CONFLICT DO NOTHING``); or it has stored another row with this chain in the last
-twelve hours, which is kept for at least a day, and the chain with it. Chains that only clients
-reported can be deleted earlier, if the quota is nearly used up (``quota``).
+refers to a chain must ensure that the chain exists. There are two ways. The code inserts the chain
+in the same transaction (``ON CONFLICT DO NOTHING``). Or the code has stored another row with this
+chain in the last twelve hours: that row is kept for at least a day, and the chain with it. Chains
+that only clients reported can be deleted earlier, if the quota is nearly used up (``quota``).
 
-A wrong clock makes all rows expire: years of counts, and the identities that recognise a report
-that is sent again. A jump ahead looks the same as a service that was switched off for that long, so
-both are handled alike (``check_clock``). Deletion stops for a day, so that an operator can notice
-the jump; the log and the pages say why. If the clock still has the new time after that day, it is
-trusted.
+If the clock jumps far ahead by mistake, all rows seem to be expired: years of counts, and the
+identities that recognise a report that is sent again. The service can't distinguish this from a
+long time in which it was switched off. So in both cases, ``check_clock`` stops deletion for a day,
+so that an operator can notice the jump; the log and the pages give the reason. If the clock still
+has the new time after that day, it is trusted.
 """
 
 from __future__ import annotations
@@ -96,7 +97,8 @@ def retention_steps(
         settings: the days for which rows are kept.
         limits: the limits on reports.
         now: the current time.
-        queue_delay: how long reports wait in a queue before they are stored.
+        queue_delay: for how long, at most, a report has waited in the queue that leads to the
+            store; zero without a queue.
         is_sqlite: True if the store is an SQLite file, False for PostgreSQL.
     """
     at = int(now.timestamp())
@@ -133,9 +135,9 @@ def cutoff_times(
     Args:
         settings: the days for which rows are kept.
         now: the current time.
-        queue_delay: how long reports wait in a queue before they are stored. A repeat of a report
-            may wait there as well, so report identities are kept longer by this delay, but by at
-            most 30 days.
+        queue_delay: for how long, at most, a report has waited in the queue that leads to the
+            store. A repeat can wait there, too, so report identities are kept longer by this time,
+            but by at most 30 days.
     """
     at = int(now.timestamp())
     found = {
@@ -153,7 +155,7 @@ def _delay_seconds(queue_delay: timedelta) -> int:
 
 
 def table_steps(cutoffs: dict[str, int]) -> dict[str, Step]:
-    """Return a function for each table, which deletes one batch of its expired rows.
+    """Return a step for each table: a function that deletes one batch of expired rows.
 
     ``cutoffs`` are the times before which rows expire, from ``cutoff_times``.
     """
@@ -217,10 +219,11 @@ def _delete_alerts(connection: Connection, batch: int, *, before: int) -> int:
 
 
 class UnreferencedChains:
-    """A callable that deletes chains no row refers to, and certificates that are in no other chain.
+    """A step that deletes chains to which no row refers, with certificates that are in no other.
 
-    All chains are checked, a batch per call. The rows that refer to a chain are searched by index,
-    because reading all references at once takes longer than PostgreSQL's statement timeout.
+    Each call checks the next batch of chains. The database searches the rows that refer to these
+    chains by index. To read all references at once would take longer than PostgreSQL's statement
+    timeout.
     """
 
     def __init__(self) -> None:
@@ -265,15 +268,15 @@ def chain_columns() -> list[Column[bytes]]:
 def shrink_file(connection: Connection, batch: int = 0) -> int:
     """Return free pages of an SQLite file to the file system.
 
-    A tenth of the file stays free, because it would grow again at once. A file that certpin did not
-    create (without ``auto_vacuum``) keeps its size.
+    A tenth of the file stays free for new data: otherwise the file would grow again at once. A file
+    without ``auto_vacuum``, which certpin did not create, keeps its size.
 
     Args:
         connection: a transaction that may write.
-        batch: ignored; each function that retention calls has this argument.
+        batch: ignored. Retention passes it to all of its steps.
 
     Returns:
-        The number of pages that were returned; 0 if there are no more.
+        The number of pages that were returned, if more are possibly left; 0 if none are left.
     """
     del batch
     free = connection.exec_driver_sql("PRAGMA freelist_count").scalar_one()
@@ -306,7 +309,7 @@ def record_sweep(connection: Connection, kind: str, now: int, reason: str = "") 
 
 
 class ClockState(NamedTuple):
-    """The state of the clock: the last time that was trusted, and a later jump ahead, if any.
+    """The state of the clock: the last trusted time, and a jump ahead that isn't trusted yet.
 
     Attributes:
         at: the last trusted time, in seconds since 1970.
@@ -318,7 +321,7 @@ class ClockState(NamedTuple):
 
     @property
     def held_until(self) -> int | None:
-        """The time until which no row may be deleted, because the clock jumped ahead.
+        """The time until which retention deletes nothing, because the clock jumped ahead.
 
         It is in seconds since 1970; None if the clock is trusted.
         """
@@ -328,8 +331,12 @@ class ClockState(NamedTuple):
 def next_state(last: ClockState | None, now: int) -> ClockState:
     """Decide if the clock is trusted at ``now``, and return its new state. This does no I/O.
 
-    A clock that was set back is always trusted, because that only makes fewer rows expire. ``last``
-    is the previous state; None if there is none. ``now`` is in seconds since 1970.
+    The clock is trusted if it is at most ``MAX_STEP`` ahead of the last trusted time, if it was set
+    back (then only fewer rows expire), or if it still has the new time ``HOLD`` after a jump.
+
+    Args:
+        last: the previous state; None if there is none, then the clock is trusted.
+        now: seconds since 1970.
     """
     if last is None or now <= last.at + MAX_STEP:
         return ClockState(now)
@@ -344,7 +351,8 @@ def check_clock(connection: Connection, mine: ClockState | None, now: int) -> Cl
 
     Args:
         connection: a transaction that may write.
-        mine: the last state that this process knows. A later state in the store replaces it.
+        mine: the last state that this process knows; None if it knows none. If the store has a
+            state with a later trusted time, that state is used.
         now: seconds since 1970.
     """
     states = (mine, stored_state(connection))
@@ -357,9 +365,9 @@ def check_clock(connection: Connection, mine: ClockState | None, now: int) -> Cl
 
 
 def stored_state(connection: Connection) -> ClockState | None:
-    """Return the state of the clock by which rows expire, as a process of the service stored it.
+    """Return the state of the clock that ``check_clock`` last stored, in any process.
 
-    Return None if no process has stored it yet.
+    Return None if none is stored.
     """
     found = select(CLOCK.c.at, CLOCK.c.leapt_at).where(CLOCK.c.name == _CLOCK_NAME)
     row = connection.execute(found).first()

@@ -110,8 +110,8 @@ def schema_state(store: Store) -> Schema:
 def migrate(store: Store) -> Migration:
     """Update a database to the latest revision, completely or not at all.
 
-    Several processes may call this at once: one migrates, the others wait for it. An SQLite file
-    that isn't empty is copied first, into the same folder.
+    If several processes call this at once, one migrates, and the others wait for it. An SQLite file
+    that has an older schema is copied first, into the same folder.
 
     Raises:
         StoreError: the migration failed; or, with the reason ``schema``, the database is of a newer
@@ -134,13 +134,19 @@ def migrate(store: Store) -> Migration:
 
 
 def prepare(store: Store) -> Migration | None:
-    """Make a database ready for the service: create a missing SQLite file, migrate an old one.
+    """Make a database ready for the service.
 
-    PostgreSQL is not migrated: several processes may use it, and after a migration all others would
-    have the wrong version.
+    A missing SQLite file is created, and an old one is migrated. A PostgreSQL database is only
+    checked, because several processes can use it: after a migration, older processes would find a
+    schema that is too new for them.
+
+    Returns:
+        The migration of the SQLite file; None if the schema was current already.
 
     Raises:
-        StoreError: the database can't be used.
+        StoreError: the database can't be read or written. With the reason ``schema``: a PostgreSQL
+            database must be migrated first; or the database is of a newer version, or of another
+            program.
     """
     found = schema_state(store)
     if found.state is SchemaState.CURRENT:
@@ -167,8 +173,8 @@ def require_current(store: Store) -> None:
 def check_tables(store: Store, now: int) -> None:
     """Test the database: read a row of every table, and write one row durably.
 
-    Simpler tests are not enough: ``SELECT 1`` succeeds on a damaged file, and reads succeed on a
-    full disk. A busy store passes the test, because other processes are using it successfully.
+    Simpler tests would miss failures: ``SELECT 1`` succeeds on a damaged file, and reads succeed on
+    a full disk. A busy store passes the test, because other processes are using it successfully.
 
     Args:
         store: the store.
@@ -292,12 +298,12 @@ def copy_sqlite(source: Path, target: Path) -> None:
 def replaced_file(target: Path) -> Iterator[Path]:
     """Yield the path of a temporary file, which replaces ``target`` if the ``with`` block succeeds.
 
-    The temporary file is ``.NAME.part`` in the same folder, with mode 600. If a crash left one
-    behind, it is overwritten.
+    The temporary file is ``.NAME.part`` in the same folder, with mode 600. If a crash left such a
+    file behind, it is overwritten.
 
     Raises:
-        ConfigError: the file can't be written, or is a database in use.
-        StoreError: another process is writing it.
+        ConfigError: the file can't be written, or ``target`` is a database in use.
+        StoreError: another process is writing the temporary file.
     """
     _refuse_in_use(target)
     part = target.with_name(f".{target.name}.part")
@@ -415,7 +421,7 @@ def _write_errors(target: Path) -> Iterator[None]:
 def _remove_side_files(part: Path) -> None:
     """Delete the files that SQLite created beside the temporary file ``part``.
 
-    A killed process may have left them, and SQLite would apply them to the next temporary file.
+    If a killed process left them behind, SQLite would apply them to the next temporary file.
     """
     for ending in _SIDE_FILES:
         with suppress(OSError):

@@ -53,9 +53,9 @@ class Session:
         owner: the user.
         source: the network of the browser.
         agent: the name of the browser.
-        made_at: when the session, or its current cookie, was created.
+        made_at: when the current cookie was created: at login, or when it was last replaced.
         seen_at: the last use.
-        until: when the session ends.
+        until: when the session ends at the latest; it ends earlier if it isn't used.
     """
 
     digest: bytes
@@ -105,9 +105,16 @@ def add_session(connection: Connection, session: Session, limits: AuthSettings) 
 def renew_session(
     connection: Connection, old: Session, digest: bytes, owner: SessionOwner, now: datetime
 ) -> None:
-    """Replace the cookie, name and role of a session, and begin its idle time again.
+    """Replace the cookie, name and role of a session, and record that it was used now.
 
-    The time at which the session ends stays the same. ``digest`` is the SHA-256 of the new cookie.
+    The latest time at which the session ends stays the same.
+
+    Args:
+        connection: a transaction that may write.
+        old: the session as it is stored.
+        digest: the SHA-256 of the new cookie.
+        owner: the user, with the new name and role.
+        now: the current time.
     """
     at = int(now.timestamp())
     connection.execute(
@@ -129,7 +136,8 @@ def find_session(
         now: the current time.
 
     Returns:
-        None if there is no such session, the session has ended, or its account was removed.
+        The session; None if there is none with this cookie, if it has ended, or if its account was
+        removed.
     """
     valid = _is_valid(limits, int(now.timestamp()))
     has_owner = or_(SESSIONS.c.account.is_(None), ACCOUNTS.c.id.is_not(None))
@@ -247,10 +255,10 @@ def clear_failures(
 ) -> None:
     """Subtract the failed logins that no longer count after a successful login.
 
-    These are the failures of the client's network at this account, and this attempt, which was
-    counted as a failure before the password was checked. Failures of the network at other accounts
-    still count: otherwise a user who guesses an administrator's password could reset the count by
-    logging in to their own account.
+    Two kinds no longer count: the failures of the client's network at this account; and this
+    attempt, which was counted as a failure before the password was checked. Failures of the network
+    at other accounts still count. Otherwise a user who guesses an administrator's password could
+    reset the count by logging in to their own account.
 
     Args:
         connection: a transaction.
@@ -259,8 +267,8 @@ def clear_failures(
             account.
         account: a digest of the account's name, the key of the failures of all networks.
         at: the time of this attempt, in seconds since 1970.
-        last: the time of the network's last failure before this attempt. It replaces ``at`` as the
-            time of the last failure.
+        last: the time of the network's last failure before this attempt. It is stored again as the
+            time of the network's last failure.
     """
     # The order of the locks is that of an attempt.
     connection.execute(select(GUESSES.c.who).where(GUESSES.c.who == source).with_for_update())
@@ -277,9 +285,10 @@ def _withdraw(connection: Connection, key: bytes, failures: int) -> None:
 
 
 def sweep_failures(connection: Connection, at: float, limit: int) -> None:
-    """Delete up to ``limit`` old records of failed logins; ``at`` is the time in Unix seconds.
+    """Delete up to ``limit`` records of failed logins that are older than ``FAILURES_KEPT``.
 
-    Records that another transaction has locked are not deleted.
+    ``at`` is the current time in Unix seconds. Records that another transaction has locked are not
+    deleted.
     """
     outdated = select(GUESSES.c.who).where(GUESSES.c.last_at < at - FAILURES_KEPT).limit(limit)
     keys = connection.execute(outdated.with_for_update(skip_locked=True)).scalars().all()

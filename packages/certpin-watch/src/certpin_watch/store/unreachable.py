@@ -100,9 +100,9 @@ _CAUSES: tuple[tuple[str, str, str], ...] = (
 
 
 def has_no_connection_left(message: str) -> bool:
-    """Return True if libpq's message says that PostgreSQL accepts no further connection.
+    """Return True if libpq's message says that PostgreSQL has no connection left for this client.
 
-    The server, the role or the database has the maximum number of connections then.
+    Then the server, the role or the database has its maximum number of connections.
     """
     return bool(re.search(_NO_CONNECTION_LEFT, message))
 

@@ -1,8 +1,9 @@
 """Read the store for pages, API, alerts and metrics, which share these functions.
 
-Each function takes a connection and returns small, frozen values. Lists are bounded: a page has a
-``next`` key, from which the following page starts. Times have a time zone, digests are hexadecimal.
-Texts from reports and servers are returned as they arrived, so the caller must escape them.
+Each function takes a connection and returns small, frozen values. Long lists are returned in pages;
+the field ``next`` of a page is the key with which to request the following page. Times have a time
+zone, digests are hexadecimal. Texts from reports and servers are returned as they arrived, so the
+caller must escape them.
 
 - ``hosts``: the monitored hosts: policies, latest probe results, status
 - ``sightings``: probe results: the latest ones, the history, the changes
@@ -52,9 +53,11 @@ def make_page(
     """Return a page with the first ``limit`` of the items.
 
     Args:
-        found: the items, queried with ``limit + 1``: the extra one shows that another page follows.
+        found: the items, at most ``limit + 1``. If there is one more than ``limit``, another page
+            follows.
         limit: the size of the page.
-        keys: the sort key of each item. The key of the last item on the page becomes ``next``.
+        keys: the sort key of each item. If another page follows, the key of the last item on this
+            page becomes ``next``.
     """
     more = len(found) > limit
     return Page(tuple(found[:limit]), keys[limit - 1] if more else None)

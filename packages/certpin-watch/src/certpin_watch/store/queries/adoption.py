@@ -1,7 +1,7 @@
 """The adoption of pin-set versions: how many clients hold each version, by day, as they report.
 
-Clients report their version (*check in*) at most once a day and anonymously, so numbers of
-different days must not be added.
+Each client reports the version that it holds (it *checks in*) at most once a day. Check-ins are
+anonymous, so the same clients are counted again on each day: do not add numbers of different days.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ _MAX_VERSIONS = 100  # without those of the journal: anyone can report any numbe
 class DayCount(msgspec.Struct, frozen=True):
     """How many clients reported on one day that they hold a version of a pin set.
 
-    ``share`` is their share of all clients that reported on that day, from 0 to 1.
+    ``share`` is the share of these clients in all clients that reported any version on that day,
+    from 0 to 1.
     """
 
     day: datetime
@@ -56,10 +57,10 @@ class Held(msgspec.Struct, frozen=True):
     Attributes:
         version: the number of the version.
         known: true if the journal has a release of this version.
-        alive: true if clients may still hold it, according to the journal.
-        clients: the largest number of clients on one day of the last week.
-        share: the share of this version among all clients that reported a version on the newest
-            day with such reports. From 0 to 1.
+        alive: true if clients possibly still hold it, according to the journal.
+        clients: the number of clients that reported it on one day: the largest of the last week.
+        share: the share of this version among all clients that reported a version, from 0 to 1. The
+            day is the newest one with such reports.
         last_day: the last day on which a client reported this version; null if there is none.
         unseen_days: the days since ``last_day``; null if there is none.
         fetched: when it was published for download; null if it was not.
@@ -82,8 +83,8 @@ class Held(msgspec.Struct, frozen=True):
 class Adoption(msgspec.Struct, frozen=True):
     """The versions of a pin set, the highest first, and how many clients held each on each day.
 
-    ``since`` is the first day of the range. ``other`` counts clients of versions that are not
-    listed.
+    ``since`` is the first day of the range. ``version`` is the version in the pin file. ``other``
+    is the sum of the daily numbers of clients with versions that are not listed.
     """
 
     pin_set: str
@@ -119,7 +120,7 @@ def stored_usage(
         address: the database: a URL, ``env:NAME`` or ``file:PATH``.
         pin_set: the name of the pin set.
         now: the current time.
-        versions: the numbers of the versions.
+        versions: the numbers of the versions to count.
         days: how many days to look back.
 
     Raises:
@@ -142,7 +143,7 @@ def reported_usage(
         connection: a transaction.
         pin_set: the name of the pin set.
         now: the current time.
-        versions: the numbers of the versions.
+        versions: the numbers of the versions to count.
         days: how many days to look back.
     """
     wanted = PRESENCES.c.version.in_(list(versions))
@@ -155,7 +156,8 @@ def adoption(
 ) -> Adoption:
     """Return how many clients held each version of a monitored pin set, for each of the last days.
 
-    The result lists the versions in the rotation's journal, and those that most clients reported.
+    The result lists the version in the pin file, the versions in the rotation's journal, and those
+    that most clients reported.
     """
     name, since, deployed = monitored.pins.name, _first_day(now, days), monitored.deployed
     known = {version.number for version in deployed.versions} | {monitored.pins.version}

@@ -177,7 +177,8 @@ def silences(
     Args:
         connection: a connection that may read.
         now: the current time.
-        longest: the longest time for which a silence is in force (``[alerts] silence``).
+        longest: the longest permitted duration of a silence (``[alerts] silence``). A silence that
+            ends later than ``now`` plus this duration is not in force.
         active: True to return only the silences that are in force now.
         before: ``next`` of the previous page; None for the first page.
         limit: the size of the page.

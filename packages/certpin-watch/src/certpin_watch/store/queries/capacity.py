@@ -34,7 +34,9 @@ _IDENTITY_SIZE = 150  # bytes
 class Part(msgspec.Struct, frozen=True):
     """A limit on the data that clients report, and how much of it is used.
 
-    ``name`` is the name of the limit, ``used`` the used amount, and ``most`` the maximum.
+    ``name`` is the name of the limit, ``used`` the used amount, and ``most`` the maximum. For the
+    limit on bytes, ``most`` is less than the quota, because a part of the quota is reserved for
+    monitored hosts.
     """
 
     name: str
@@ -43,11 +45,7 @@ class Part(msgspec.Struct, frozen=True):
 
     @property
     def is_full(self) -> bool:
-        """True if at least 95 % of the limit are used.
-
-        For the limit on bytes, ``most`` is the part of the quota that is not reserved for monitored
-        hosts.
-        """
+        """True if at least 95 % of the limit are used."""
         return 20 * self.used >= 19 * self.most
 
 
@@ -56,8 +54,8 @@ class Capacity(NamedTuple):
 
     Attributes:
         bytes: the bytes of samples, and of chains that only clients reported.
-        chains: the number of chains that clients reported for the first time in the last hour, and
-            that no probe observed.
+        chains: the number of chains that clients reported for the first time in the last hour.
+            Chains that a probe observed, too, are not counted.
         groups_hour: the number of report groups of the current hour.
         groups_day: the number of report groups of the current day.
     """
@@ -95,7 +93,7 @@ class Queue(msgspec.Struct, frozen=True):
 
     @property
     def since(self) -> datetime:
-        """A time such that all reports that arrived before it have been counted.
+        """The time up to which reports are complete: all that arrived earlier have been counted.
 
         It is the arrival of the oldest waiting message. If no message waits, it is the last time
         at which a writer read the number of waiting messages.
@@ -103,7 +101,7 @@ class Queue(msgspec.Struct, frozen=True):
         return min(self.looked_at, self.oldest_at or self.looked_at)
 
     def waits(self, now: datetime) -> timedelta:
-        """Return the longest time that a report may have waited to be counted, as of ``now``."""
+        """Return for how long, at most, a report that isn't counted yet has waited at ``now``."""
         return abs(now - self.since)  # the time is in the future if the writer's clock was ahead
 
 
@@ -125,14 +123,15 @@ class Sweep(msgspec.Struct, frozen=True):
 
 
 class Window(msgspec.Struct, frozen=True):
-    """For how long the service recognises a report that is sent again (a repeat).
+    """The repeat window: for how long the service recognises a report that is sent again.
 
-    A report is counted exactly once while its identity is stored. Identities are stored for some
-    days, unless there are too many of them. So the window depends on the rate of reports, and must
-    not become shorter than the time for which clients send a report again.
+    While the identity of a report is stored, a repeat of the report is not counted again.
+    Identities are stored for a number of days, but the oldest are deleted earlier if there are too
+    many. So the window depends on the rate of reports. It must not become shorter than the time for
+    which clients send a report again.
 
     Attributes:
-        since: repeats of all reports that arrived since this time are recognised.
+        since: the start of the window: a repeat is recognised if the report first arrived later.
         days: the length of that window, in days.
         expected_days: the length that the window will have at the rate of the last day.
         client_days: for how many days clients send a report again.
@@ -163,8 +162,8 @@ class Window(msgspec.Struct, frozen=True):
     def enough(self) -> int:
         """The number of report identities that the service must store to recognise all repeats.
 
-        An identity recognises a report that is sent again, for up to ``client_days``. The result is
-        computed from the number of new identities in the last day, with 20 % added.
+        Clients send a report again for up to ``client_days``. So the result is the number of new
+        identities in this time, at the rate of the last day, with 20 % added.
         """
         return -(-self.a_day * self.client_days * 6 // 5)
 
@@ -245,7 +244,7 @@ def repeat_window(connection: Connection, now: datetime, thresholds: Thresholds)
     """Compute for how long the service recognises a report that is sent again.
 
     The result comes from the number of report identities that arrived in each hour. The hourly task
-    ``retention`` stores these numbers, so they may be an hour old.
+    ``retention`` stores these numbers, so they can be an hour old.
     """
     at, limits, days = to_seconds(now), thresholds.collector, thresholds.identities
     hours = IDENTITY_HOURS.c

@@ -4,12 +4,13 @@ Alerts, pages and the API all use ``ChainJudge``, so that they agree. The issuer
 (``chains.describe_issuer``) is shown beside the verdict and never decides it: the authority that
 issues your certificates can issue one to an attacker.
 
-A client can report any chain. A path of valid signatures to a root of this machine, or to an anchor
-that the pin file names, exists only if an authority issued a certificate for this host. If no pin
-accepts the key in that certificate, that is critical, however few clients report it.
+A client can report any chain. But only an authority can issue a chain that leads to a trusted root:
+a root of this machine, or an anchor in the pin file. If an authority issued a certificate for the
+host, and no pin accepts the chain, that is critical, however few clients report it.
 
-Not checked: revocation, Certificate Transparency, and whether the certificate was ever used. Public
-logs hold old certificates of every host, and anyone can report one that is still valid.
+Not checked: revocation, Certificate Transparency, and whether a server ever used the certificate.
+So a false report can contain an old certificate of the host from a public log, if the certificate
+is still valid.
 """
 
 from __future__ import annotations
@@ -52,10 +53,10 @@ Verdict = Literal["accepted", "issued", "refused", "unknown"]
 
 @dataclass(frozen=True)
 class ChainJudge:
-    """Checks reported chains against the pin files and the versions that clients may still hold.
+    """Checks reported chains against the pin files, and older versions that clients may still hold.
 
-    It uses the pins and versions at the time ``now``. It reads the roots of this machine once, at
-    the first verdict.
+    ``now`` decides which versions these are. The roots of this machine are read once, at the first
+    verdict.
     """
 
     sets: tuple[MonitoredPinSet, ...]
@@ -71,7 +72,7 @@ class ChainJudge:
 
         Args:
             host: the host that the reports name.
-            chain: DER certificates, leaf first. It may end below the root.
+            chain: DER certificates, leaf first. The root can be missing.
             since: when the first report of the chain arrived, by this machine's clock; by default
                 now.
 
@@ -94,8 +95,8 @@ class ChainJudge:
     def _policies(self, host: str) -> tuple[HostPolicy, ...]:
         """Return the policies of a host in the pin files and in all versions that clients may hold.
 
-        Their expiry dates are removed, because an expired pin still identifies a key of the
-        operator.
+        They are returned without expiry dates, because an expired pin still identifies a key of the
+        operator. The result is empty if no pin set covers the host.
         """
         found: dict[HostPolicy, None] = {}
         for monitored in self.sets:
@@ -117,9 +118,9 @@ class ChainJudge:
     def _roots(self) -> tuple[bytes, ...]:
         """The roots of the pin files and of this machine, with which reported chains are completed.
 
-        A reported chain often lacks its root, which may be the pinned certificate: servers don't
-        send the root, and a client that could not verify the chain reports it as the server sent
-        it.
+        A reported chain often lacks its root: servers don't send it, and a client that could not
+        verify the chain reports it as the server sent it. The root is needed because it is possibly
+        the pinned certificate.
         """
         policies = (policy for monitored in self.sets for policy in monitored.pins.policies)
         named = (der for policy in policies if policy.trust for der in policy.trust.der)
@@ -135,7 +136,7 @@ def is_vouched_for(
 ) -> bool:
     """Return True if a trusted authority issued the chain for ``host``.
 
-    That is true if the chain led to a trusted root at some time at which it was reported.
+    That is true if the chain leads to a trusted root at some time from ``since`` to ``until``.
     Signatures, names, dates and constraints are checked (RFC 5280, CA/Browser Forum).
 
     Args:
@@ -145,10 +146,10 @@ def is_vouched_for(
         since: when the first report of the chain arrived, by this machine's clock. The time in a
             report is not used: its sender could choose a time at which an old certificate was
             valid.
-        until: the end of the period in which the chain was reported, by default ``since``. It is
-            enough that the chain is valid at some time in this period. So a certificate that has
-            expired meanwhile is still recognised. If this machine's clock is slow, a new
-            certificate may become valid only after ``since``; it is recognised then.
+        until: the end of the period in which the chain was reported; by default ``since``. Because
+            the chain has to be valid only at some time in this period, two kinds of certificates
+            are still recognised: one that has expired since the first report; and, if this
+            machine's clock is slow, one that became valid after the first report.
     """
     begin, end = int(since.timestamp()), int((until or since).timestamp())
     dates = {*_dates_of_path(chain), *_trusted(roots).dates}
@@ -158,16 +159,17 @@ def is_vouched_for(
 
 
 def signed_path(chain: tuple[bytes, ...], roots: tuple[bytes, ...] = ()) -> Chain | None:
-    """Return the certificates from the leaf up, as long as each one is signed by the next one.
+    """Return the path of a chain: certificates from the leaf up, each signed by the next one.
 
-    Certificates in ``chain`` that are not on this path are left out (CVE-2016-2402).
+    The path ends at a certificate that no further one signed, or before one that can't be read.
+    Certificates that are not on the path are left out: they prove nothing (CVE-2016-2402).
 
     Args:
         chain: DER certificates, leaf first.
-        roots: DER certificates of roots that may complete the path.
+        roots: DER certificates of roots with which the path can continue.
 
     Returns:
-        None if the leaf can't be read.
+        The path; None if the leaf can't be read.
     """
     found: list[Certificate] = []
     for place in _signed_certificates(chain, roots):
@@ -181,10 +183,11 @@ def signed_path(chain: tuple[bytes, ...], roots: tuple[bytes, ...] = ()) -> Chai
 def _accepts(
     chain: tuple[bytes, ...], policies: Sequence[HostPolicy], roots: tuple[bytes, ...]
 ) -> bool:
-    """Return True if one of the policies accepts the signed path from the leaf of the chain.
+    """Return True if at least one of the policies accepts the chain.
 
-    If one policy marks a key of the path as compromised, the chain is not accepted: otherwise a
-    policy of an older version would accept a chain with the stolen key.
+    Only the signed path from the leaf is checked. If any policy marks a key of the path as
+    compromised, the result is False: otherwise the policy of an older version, which doesn't have
+    the mark, would accept a chain with the stolen key.
     """
     path = signed_path(chain, roots)
     if path is None or _has_compromised_key(path, policies):
@@ -206,8 +209,8 @@ def _has_compromised_key(path: Chain, policies: Sequence[HostPolicy]) -> bool:
 def _verifies_at(chain: tuple[bytes, ...], host: str, roots: tuple[bytes, ...], time: int) -> bool:
     """Return True if the chain leads to a trusted root at ``time`` (seconds since 1970).
 
-    The results are cached. ``time`` must be a time at which the validity of some certificate begins
-    or ends, because the result can change only then.
+    The results are cached. The result can change only when the validity of a certificate begins or
+    ends. So ``time`` must be such a time: then a few cached results are enough for all times.
     """
     from cryptography.x509.verification import PolicyBuilder
 
@@ -243,8 +246,8 @@ def _dates(certificates: Iterable[x509.Certificate]) -> Iterable[int]:
 def _path_without_repeats(chain: tuple[bytes, ...]) -> list[x509.Certificate]:
     """Return the certificates from the leaf up, each signed by the next, with no subject twice.
 
-    With repeated names, the verifier would try every possible issuer: for ten certificates that all
-    sign each other, it would never end.
+    The path ends before a subject that is already in it. With repeated subjects, the verifier would
+    try every possible order: with ten certificates that all sign each other, it would never end.
     """
     found: list[x509.Certificate] = []
     names: set[str | None] = set()
@@ -278,10 +281,11 @@ def _subject(host: str) -> x509.DNSName | x509.IPAddress:
 
 
 class _Trusted(NamedTuple):
-    """The trusted roots, as a store of the library that verifies chains.
+    """The trusted roots, in the form that the library ``cryptography`` needs to verify chains.
 
-    Roots that can't be read are left out. ``dates`` are the times at which the validity of a root
-    begins or ends, in seconds since 1970.
+    ``store`` is cryptography's object with the roots, and None if no root can be read. Roots that
+    can't be read are left out. ``dates`` are the times at which the validity of a root begins or
+    ends, in seconds since 1970.
     """
 
     store: Store | None

@@ -1,7 +1,7 @@
 """Read, cache and describe stored chains; describe the issuer of a chain from reports.
 
-Any party can put any name into a certificate that it makes. Signatures are checked, but a name
-proves nothing: only a known root identifies an issuer.
+The name of an issuer in a certificate proves nothing, because anyone can make a certificate with
+any name. Only a chain of valid signatures to a known root identifies the issuer.
 """
 
 from __future__ import annotations
@@ -101,10 +101,11 @@ class ChainIssuer:
 
 
 class _ChainCache:
-    """A cache of the chains that were read last, as DER and parsed, by digest. Thread-safe.
+    """A cache of chains that were read from the database, by digest. Thread-safe.
 
-    Entries never become stale, because the digest determines the chain. ``max_bytes`` limits the
-    bytes of DER in the cache.
+    Each entry has the DER certificates and the parsed chain. Entries never become stale, because
+    the digest determines the chain. If the certificates in the cache have more than ``max_bytes``,
+    the chains that were used least recently are removed.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -169,13 +170,14 @@ def parse_chain(ders: tuple[bytes, ...]) -> Chain | None:
 def expected_path(
     connection: Connection, snapshot: Snapshot, now: datetime, host: str
 ) -> tuple[bytes, ...]:
-    """Return the path that a location last verified for a host; empty if there is none.
+    """Return the verified path of a host, as probes currently observe it.
 
-    If the paths of several locations differ, a path that the pins accept is preferred to a newer
-    one, because an attacker may be between a location and the host.
+    If the locations observe different paths, a path that the pins accept is preferred, because an
+    attacker is possibly between a location and the host. Among equals, the newest is returned.
 
     Returns:
-        DER certificates, leaf first.
+        DER certificates, leaf first. Empty if no location has a current result with a verified
+        path.
     """
     columns = SIGHTINGS.c
     statement = select(columns.verified).where(LATEST, columns.host == host)

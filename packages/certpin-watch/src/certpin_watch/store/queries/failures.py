@@ -67,7 +67,7 @@ class Total(msgspec.Struct, frozen=True):
     """Totals of the selected reports.
 
     ``count`` is the number of reports. ``hosts`` and ``chains`` are the numbers of different hosts
-    and chains that they name. ``last_at`` is when the last one arrived; null if there is none.
+    and chains in the reports. ``last_at`` is when the last report arrived; null if there is none.
     """
 
     count: int
@@ -96,7 +96,7 @@ class Series(msgspec.Struct, frozen=True):
     Attributes:
         by: the name of the field, such as "app".
         bucket: "hour" or "day".
-        begins: the start of each bucket. The last bucket may not be over.
+        begins: the start of each bucket. The last bucket is possibly still in progress.
         lines: the lines, the one with most reports first.
         total: the number of reports.
         unknown: the starts of buckets with incomplete numbers, because the collector was down for
@@ -136,9 +136,9 @@ def top_chains(
 def with_verdicts(
     connection: Connection, judge: ChainJudge, counts: Iterable[ChainCount]
 ) -> tuple[ChainCount, ...]:
-    """Return ``counts`` (of reported chains), with the verdict of the pins set in each.
+    """Return ``counts``, with the field ``verdict`` of each set to the verdict of the pins.
 
-    ``judge`` computes the verdicts from the chains that are read from the database.
+    The chains are read from the database, and ``judge`` computes the verdicts.
     """
     found = []
     for count in counts:
@@ -190,9 +190,9 @@ def series(
 
 
 def count_buckets(within: Range, bucket: Bucket) -> int:
-    """Return the number of hours or days in a range.
+    """Return the number of hours or days that a range touches.
 
-    ``series`` returns at most ``MAX_POINTS`` of them.
+    If it is greater than ``MAX_POINTS``, ``series`` counts only the first ``MAX_POINTS`` of them.
     """
     size = _SECONDS[bucket]
     return -(-to_seconds(within.until) // size) - to_seconds(within.since) // size
@@ -302,9 +302,9 @@ def _largest_places(
 ) -> tuple[list[tuple[Any, Counter[int]]], Counter[int] | None]:
     """Count reports by bucket (hour or day), for each of the most frequent hosts or chains.
 
-    The arguments and the result are those of ``_largest_lines``; ``by`` is the field of the host or
-    of the chain. There can be very many hosts and chains. So this function first adds up the
-    reports of each, and then counts by bucket only for the most frequent ones.
+    There can be very many hosts and chains. So this function first adds up all reports of each, and
+    then counts by bucket only for the most frequent ones. The arguments and the result are those of
+    ``_largest_lines``; ``by`` is "host", or "served" for chains.
     """
     totals = report_counts.count_by_place(
         connection, read, "host" if by == "host" else "served", only

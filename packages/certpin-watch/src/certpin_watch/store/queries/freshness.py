@@ -1,8 +1,8 @@
 """How current the service's data is: the last probes and reports, and the last uses of tokens.
 
-The tokens are those of workers. ``Freshness`` also has the leases (which process does a task that
-only one may do), the use of the limits on reports, and the reasons if the service can't read, store
-or delete data.
+The tokens are those of workers. ``Freshness`` also has the leases (for each task that only one
+process does at a time, which process that is), how much of each limit on reports is used, and the
+reasons if the service can't read, store or delete data.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class VantageFreshness(msgspec.Struct, frozen=True):
     Attributes:
         vantage: the name of the location.
         hosts: the number of hosts with a current result.
-        stale: true if the last result is too old.
+        stale: true if there is no result, or if the last one is older than the setting allows.
         last_at: when the location last returned a result; null if it never did.
         asked_at: when its probes were last scheduled; null if they aren't any more.
     """
@@ -88,10 +88,10 @@ class WorkerContact(msgspec.Struct, frozen=True):
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """A task that only one process may do at a time, and the process that does it.
+    """A lease: the right of one process to do a task, which only one process does at a time.
 
-    ``name`` is the task, ``holder`` the process, and ``until`` the time until which the process may
-    do the task. ``held`` is false if that time is over.
+    ``name`` is the task, ``holder`` the process, and ``until`` the time at which the lease ends.
+    ``held`` is false if that time is over.
     """
 
     name: str
@@ -109,14 +109,16 @@ class Freshness(msgspec.Struct, frozen=True):
         unseen_count: the number of monitored hosts that no location ever probed.
         unseen: the names of these hosts, at most a hundred.
         vantages: how current the probe results of each location are.
-        leases: the tasks that only one process may do, and the process that does each.
-        problems: pin files and journals that can't be read; their last content stays in force.
+        leases: the tasks that only one process does at a time, and the process that does each.
+        problems: messages about pin files and journals that can't be read; the content that was
+            last read stays in force.
         last_report: when the last stored report or check-in arrived; null if none is stored.
         last_presence: the last day on which a client reported its pin-set version.
         queue: the stream in which reports wait to be stored; null if there is none.
-        room: the use of each limit on data from reports.
+        room: how much of each limit on reported data is used.
         unwritable: why this process can't write to the store; empty if it can.
-        weaknesses: settings of the database that may lose acknowledged reports.
+        weaknesses: a sentence for each setting of the database with which data can be lost in a
+            crash, such as reports that the service has accepted.
         held_until: the time until which no expired rows are deleted, because the clock jumped; null
             if it did not.
         workers: the tokens of workers, at most 500.
@@ -144,7 +146,7 @@ class Freshness(msgspec.Struct, frozen=True):
 
     @property
     def failing(self) -> tuple[Sweep, ...]:
-        """The kinds of rows for which the last deletion failed, or is several days old."""
+        """The last deletion of each kind of row, if it failed or was several days ago."""
         return tuple(sweep for sweep in self.sweeps if sweep.reason)
 
     @property
@@ -157,8 +159,8 @@ class Arrivals(msgspec.Struct, frozen=True):
     """The number of new failure reports and check-ins of clients in each minute.
 
     With a check-in, a client reports its pin-set version. ``begins`` has the start of each minute,
-    ``counts`` the number. ``cut`` is true if there were too many, so that only the newest ones were
-    counted.
+    ``counts`` the number in that minute. ``cut`` is true if there were too many reports and
+    check-ins to count all: then only the newest ones are counted.
     """
 
     begins: tuple[datetime, ...]
@@ -179,8 +181,7 @@ def freshness(
         connection: a connection that may read.
         snapshot: the monitored pin sets.
         now: the current time.
-        thresholds: the limits in the settings: when results are old, and how much reports may
-            store.
+        thresholds: the settings that decide which results are old, and the limits on reports.
         unwritable: why this process can't write, as the ``Store`` reports it; empty if it can.
     """
     clock = stored_state(connection)
@@ -211,9 +212,9 @@ def freshness(
 def arrivals(connection: Connection, now: datetime) -> Arrivals:
     """Count the new failure reports and check-ins of clients in each of the last 60 minutes.
 
-    The current minute is included. Reports are counted by their identities (digests that recognise
-    repeats), with the second of arrival. Reports with two identities count twice: those of browsers
-    (NEL) and, on PostgreSQL, late ones.
+    The current minute is included. The function counts the stored report identities (digests that
+    recognise repeats) instead of reports, because they have the second of arrival. So a report with
+    two identities is counted twice: a report of a browser (NEL) and, on PostgreSQL, a late one.
     """
     last = to_seconds(now) // _MINUTE * _MINUTE
     first = last - (_MINUTES - 1) * _MINUTE
@@ -284,9 +285,9 @@ def _leases(connection: Connection, now: datetime) -> tuple[Lease, ...]:
 def _last_report(connection: Connection) -> datetime | None:
     """Return when the last stored report or check-in of a client arrived; None if none is stored.
 
-    The time is read from the identities of reports and check-ins (digests that recognise repeats).
-    These are usually deleted earlier than the hourly counts of reports. If no identity is left, the
-    result is the start of the last hour with a report.
+    The time is that of the newest stored identity (a digest that recognises repeats). Identities
+    are usually deleted earlier than the hourly counts of reports. If no identity is left, the
+    result is the start of the last hour with a counted report.
     """
     stored = connection.execute(select(func.max(REPORT_IDENTITIES.c.received_at))).scalar()
     if stored is None:

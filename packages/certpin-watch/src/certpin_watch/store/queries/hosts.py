@@ -73,12 +73,12 @@ class Host(msgspec.Struct, frozen=True):
         problems: the reasons for the status, as fixed words such as "pins-end".
         policies: its policy in each pin set.
         vantages: the latest result of each location.
-        not_after: when the first certificate that any location observes expires.
+        not_after: the earliest expiry date of a certificate that a location observes.
         certificate_days: the days until ``not_after``, negative afterwards.
-        expires: when the pins expire.
+        expires: the earliest expiry date of the pins in the policies.
         pin_days: the days until ``expires``, negative afterwards.
         alerts: the number of open alerts.
-        failures: the number of reports of the last 24 hours.
+        failures: the number of failure reports in the last 24 hours.
     """
 
     name: str
@@ -97,7 +97,8 @@ class Host(msgspec.Struct, frozen=True):
 def names(connection: Connection, snapshot: Snapshot) -> tuple[str, ...]:
     """Return the names of all monitored hosts, sorted.
 
-    A host that only a wildcard covers is included if a probe observed it; at most 10,000 of these.
+    A host that only a wildcard covers is included if a probe observed it. At most 10,000 such hosts
+    are included.
     """
     policies = [policy for monitored in snapshot.sets for policy in monitored.pins.policies]
     found = {policy.pattern.name for policy in policies if not policy.pattern.wildcard}
@@ -231,8 +232,8 @@ def _status(
 
     Args:
         seen: the latest result of each location.
-        awaited: since when a location has to probe the host and has no result yet; None if all
-            locations have one.
+        awaited: since when the service waits for the first result of a location for this host; None
+            if all of its locations have a result.
         expires: when the first of its pins expires; None if none does.
         now: the current time.
         thresholds: the limits in the settings for old results, and for dates that are near.
@@ -267,9 +268,9 @@ def _policy(monitored: MonitoredPinSet, policy: HostPolicy, judge: PinJudge) -> 
 
 
 def _awaited(connection: Connection, wanted: Sequence[str]) -> dict[str, datetime]:
-    """Return since when a location has to probe a host and has no result yet, by host.
+    """Return since when the service waits for the first result of a location for a host, by host.
 
-    If this is true for several locations, the earliest time is returned. Hosts with a result from
+    If several locations have no result yet, the earliest time is returned. Hosts with a result from
     every location are left out.
     """
     columns = AWAITED.c

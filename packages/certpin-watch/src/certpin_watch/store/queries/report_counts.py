@@ -1,9 +1,9 @@
 """Count the reports that match a filter and a time range.
 
-A report group counts the reports of one hour with equal fields, and a daily sum those of one day.
-Full days are read from daily sums, the remaining hours from the report groups. Daily sums (see
-``store.tables``) refer to places and traits: a *place* is a host with a chain; *traits* are a
-combination of all other fields.
+A *report group* counts the reports of one hour with equal fields. A *daily sum* counts those of one
+day. The functions read full days from the daily sums, and the remaining hours from the report
+groups. A *place* is a pair of a host and a chain; *traits* are a combination of all other fields.
+The table ``DAY_TRAITS`` has the daily sums by traits, and ``DAY_PLACES`` those by place and traits.
 """
 
 from __future__ import annotations
@@ -118,10 +118,10 @@ def plan_read(since: int, until: int) -> ReadPlan:
 def plan_read_until(connection: Connection, since: int, until: int) -> ReadPlan:
     """Return a plan that counts reports in a time range, the last day from daily sums if possible.
 
-    A range can end in the middle of its last day, but a daily sum counts the whole day. So the
-    plan reads this day's sum only if no report of the day arrived after the end of the range;
-    for example, if the range ends now. Otherwise the plan reads this day's hours from report
-    groups.
+    A range can end in the middle of its last day, but a daily sum counts the whole day. So the plan
+    reads the daily sums of this day only if no report arrived between the end of the range and the
+    end of the day; for example, if the range ends now. Otherwise the plan reads the hours of this
+    day from report groups.
     """
     end = -(-until // DAY) * DAY
     hour = REPORT_GROUPS.c.hour
@@ -193,7 +193,11 @@ def count_by_place(
     by: Literal["host", "served"],
     only: ReportFilter | None,
 ) -> Counter[Any]:
-    """Count the matching reports by the field ``by``: "host", or "served" (a chain's digest)."""
+    """Count the matching reports for each host, or for each served chain.
+
+    ``by`` is "host", or "served" for the digest of the chain. The result maps each value to the
+    number of reports.
+    """
     found: Counter[Any] = Counter()
     column = REPORT_GROUPS.c[by]
     for span in read.groups:
@@ -296,13 +300,13 @@ def sum_conditions(
         table: ``DAY_PLACES`` (sums by host and chain) or ``DAY_TRAITS`` (sums by other fields).
         span: the range in seconds, of full days.
         only: the filter. Only ``DAY_PLACES`` can be selected by host and chain.
-        listed: if True, the conditions also select sums that were stored with less detail, because
-            these may contain reports that match the filter. If False, only sums that match the
-            filter are selected. For ``DAY_PLACES``, the conditions then also make the database
-            read the sums by host and chain instead of by day, to avoid a sort: for a short span,
-            they select the hosts and chains that were reported since its begin; for a long one,
-            the expression ``day + 0`` prevents SQLite from using its index by day.
+        listed: False to count reports: only sums that match the filter are selected. True to find
+            days: sums that were stored with less detail are selected, too, because they possibly
+            contain reports that match the filter.
     """
+    # To count, the sums of DAY_PLACES are best read by host and chain, because that avoids a sort.
+    # For a short span, a condition on the places that were reported since its begin makes the
+    # database do that; for a long one, `day + 0` prevents SQLite from using its index by day.
     short = span[1] - span[0] <= _SHORT * DAY
     day = table.c.day if listed or short or table is DAY_TRAITS else table.c.day + 0
     found: list[ColumnElement[bool]] = []
@@ -323,9 +327,10 @@ def sum_conditions(
 
 
 def simplify_filter(connection: Connection, only: ReportFilter | None) -> ReportFilter | None:
-    """Return a filter for the same reports with fewer conditions, to speed up queries.
+    """Return a filter that selects the same reports with fewer conditions, to speed up queries.
 
-    Conditions that every stored report meets are removed, except those on the host and the chain.
+    A condition is removed if every stored report meets it. Conditions on the host and the chain
+    always remain.
     """
     fields = _fields(only)
     if only is None or not fields.keys() - set(PLACES):
@@ -395,8 +400,8 @@ def _daily_conditions(
 ) -> list[ColumnElement[bool]]:
     """Return the SQL conditions that select the daily sums of reports that match a filter.
 
-    Conditions that all stored reports meet are left out: most services have one pin set, and
-    comparing its name in every sum would be half of the work.
+    Conditions that all stored reports meet are left out, to save time: for example, most services
+    have only one pin set, and comparing its name in every sum would be half of the work.
     """
     return sum_conditions(table, days, simplify_filter(connection, only))
 

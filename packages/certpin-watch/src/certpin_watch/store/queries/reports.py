@@ -90,7 +90,7 @@ class Sample(msgspec.Struct, frozen=True):
         received_at: the time of arrival.
         source: the network of the sender, as a shortened address.
         body: JSON as text, with escapes for bytes that aren't UTF-8.
-        group: the group of the first report in the body; null if that group was deleted.
+        group: the group of the first report in the body; null if this group was deleted.
     """
 
     id: int
@@ -143,7 +143,7 @@ def samples(
 ) -> Page[Sample]:
     """Return a page of samples (reports as they arrived) in a time range, newest first.
 
-    With a filter, at most 20,000 samples are searched for one page. The page may then have fewer
+    With a filter, at most 20,000 samples are searched for one page. The page can then have fewer
     items than ``limit``, although there is a next page.
 
     Args:
@@ -196,8 +196,9 @@ def _days(
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield the days that have matching reports, newest first, with the hosts of these reports.
 
-    A day is its first second; the days are in the range from ``begin`` to ``end``. The list of
-    hosts is empty if there are too many to search by, or if some are unknown.
+    Each day is given as its first second (Unix time), from ``begin`` to ``end``. An empty list of
+    hosts means: search all hosts. It is returned if there are too many hosts for a condition, or if
+    the names of some are not stored. ``needed`` is the number of sums that are read at once.
     """
     while True:
         where = sum_conditions(DAY_PLACES, (begin, end), only, listed=True)
@@ -221,13 +222,13 @@ def _scanned_samples(
 ) -> Subquery:
     """Return an SQL subquery that selects the samples to search for one page, newest first.
 
-    A sample is a stored request body with reports. The subquery returns only columns that are in an
-    index, because reading the bodies of all these samples would take long.
+    It selects only the ID, group and time of each sample, which are in an index, because reading
+    the bodies of all these samples would take long.
 
     Args:
         within: the time range.
-        only: the filter for the reports in the samples. The subquery doesn't apply it, but returns
-            more samples if there is a filter, because not all of them will match.
+        only: the filter for the reports in the samples. The caller applies it. If there is a
+            filter, the subquery selects more samples, because not all of them will match.
         before: the position after which the page begins; None for the first page.
     """
     table = REPORT_SAMPLES.c
@@ -350,10 +351,10 @@ def failures_by_hour(
 
 
 def hours_with_reports(connection: Connection, until: int, span: int) -> frozenset[int]:
-    """Return the hours in which at least one report arrived, each as its first second (Unix time).
+    """Return hours in which at least one report arrived, each as its first second (Unix time).
 
-    Only hours that begin before ``until`` are included. Of these, hours that begin more than
-    ``span`` seconds before the last one are left out.
+    The last one is the last hour with a report that begins before ``until``. The others are the
+    hours with reports in the ``span`` seconds before it. The result is empty if there are none.
     """
     hour = REPORT_GROUPS.c.hour
     last = connection.scalar(select(func.max(hour)).where(hour < until))
@@ -387,12 +388,11 @@ def observed_chains(connection: Connection, hosts: Iterable[str]) -> frozenset[H
 def reporting_networks(
     connection: Connection, chains: Collection[bytes], now: int, limit: int
 ) -> dict[HostChain, frozenset[str]]:
-    """Return the networks that reported each of these chains since yesterday.
+    """Return the IP networks from which each of these chains was reported since yesterday.
 
-    The networks that reported failures without a chain are included, with an empty digest. A
-    *share* is the monitored host or pattern that a report is about. The number of networks is
-    limited for each share and chain separately, so that many reports about one chain can't hide
-    reports about another.
+    Reports without a chain are included, with an empty digest. A *share* is the monitored host or
+    pattern that a report is about. ``limit`` applies to each pair of share and chain, so that many
+    reports about one chain can't hide reports about another.
 
     Args:
         connection: a connection that may read.
@@ -401,7 +401,7 @@ def reporting_networks(
         limit: the maximum number of networks for each share and chain.
 
     Returns:
-        The networks by share and digest.
+        The networks, by share and by the digest of the chain.
     """
     table = REPORT_NETWORKS.c
     reported = (
@@ -427,9 +427,10 @@ def reporting_networks(
 
 
 def count_networks(connection: Connection, now: int) -> dict[str, int]:
-    """Count the networks that sent any report since yesterday, by monitored host or pattern.
+    """Count the IP networks from which any report came since yesterday.
 
-    ``now`` is in seconds since 1970.
+    The result maps the monitored host or pattern of the reports to the number of networks. ``now``
+    is in seconds since 1970.
     """
     table = REPORT_NETWORKS.c
     rows = connection.execute(

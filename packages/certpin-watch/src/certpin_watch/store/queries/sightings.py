@@ -104,9 +104,10 @@ class Vantage(Observation, frozen=True, kw_only=True):
 
     Attributes:
         answer: the verdict of the pin files on the verified path, such as "match" or "mismatch".
-        refused_by: the versions that clients may hold and that refuse the path.
-        not_after: when the first certificate of the path expires, or of the served chain if it
-            wasn't verified.
+        refused_by: the numbers of the versions that clients may still hold and that refuse the
+            path.
+        not_after: the earliest expiry date of a certificate in the verified path, or in the served
+            chain if no path was verified.
         leaf_pin: the pin of the leaf.
         issuer: the issuer in the leaf.
         problem_word: the problem as a fixed word; empty if there is none.
@@ -136,8 +137,9 @@ class Sighting(Observation, frozen=True, kw_only=True):
 class Change(msgspec.Struct, frozen=True):
     """A difference between two successive probe results of a location.
 
-    ``what`` lists the differences, the most important first: ``key`` and ``issuer`` of the leaf;
-    and the fields ``outcome``, ``served``, ``verified``, ``address``, ``tls`` and ``problem``.
+    ``what`` lists the names of the differences, the most important first: "key" and "issuer" for
+    the leaf; then the fields of the result that differ ("outcome", "served", "verified", "address",
+    "tls", "problem").
     """
 
     at: datetime
@@ -149,9 +151,9 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class PinJudge:
-    """Checks chains against the monitored pin sets, with the pins and versions at the time ``now``.
+    """Checks chains against the monitored pin sets, as they are at the time ``now``.
 
-    The versions that clients may hold at that time are computed once for each pin set.
+    The versions that clients may still hold at ``now`` are computed once for each pin set.
     """
 
     def __init__(self, snapshot: Snapshot, now: datetime) -> None:
@@ -175,7 +177,7 @@ class PinJudge:
     def refusing(self, host: str, chain: Chain | None) -> tuple[int, ...]:
         """Return the numbers of the pin-set versions that refuse a chain and that clients may hold.
 
-        Versions with expired pins are left out: they refuse every chain.
+        A version that refuses the chain only because its pins have expired is left out.
         """
         versions = [version.pins for monitored in self.sets for version in self.alive(monitored)]
         found = {
@@ -186,9 +188,9 @@ class PinJudge:
     def ends_soon(self, host: str, chain: Chain | None, warning: timedelta) -> bool:
         """Return True if a certificate of the chain has expired, or expires soon.
 
-        ``warning`` is the warning period in the settings. As in the alert rules
-        (``warning_period``), it is shortened for a certificate with a short lifetime, and extended
-        for a pinned authority. Return False if there is no chain, or a certificate can't be read.
+        ``warning`` is the warning period in the settings. ``warning_period`` adapts it to each
+        certificate, as it does for the alert rules. Return False if there is no chain, or a
+        certificate can't be read.
         """
         if chain is None:
             return False
@@ -338,8 +340,8 @@ def issuer_of(chain: Chain | None) -> str:
 def locations_of_chain(connection: Connection, host: str, digest: bytes) -> list[str]:
     """Return the locations to which a host presented this chain, at most 20.
 
-    It doesn't count if a location got the chain from another host: a chain that is genuine there
-    may be an attack on this host.
+    Locations that got the chain only from another host are left out: a chain that is genuine there
+    can be part of an attack on this host.
 
     Args:
         connection: a read transaction.
@@ -427,16 +429,16 @@ def warning_period(
 ) -> timedelta:
     """Return how long before a certificate expires alerts and pages begin to warn.
 
+    The period is ``warning``, or a quarter of the certificate's lifetime if that is shorter. For a
+    pinned authority it is at least the time that clients need to adopt a new version of the pin
+    set, plus a week: all clients must have the pin of the next certificate before this one expires.
+
     Args:
         certificate: a certificate in a served chain.
-        warning: the period in the settings; it is shortened for a certificate with a short
-            lifetime.
-        authority: True if the certificate is not the leaf. If such a certificate is pinned, the
-            period is extended, because every client needs the pin of the next certificate before
-            this one expires.
+        warning: the period in the settings.
+        authority: True if the certificate is not the leaf.
         covers: the policies that cover the host, each with the time that clients need to adopt a
-            new version of its pin set. For policies that pin the certificate, the extended period
-            is at least this time and a week.
+            new version of its pin set. Those that don't pin the certificate are ignored.
 
     Raises:
         CertificateParseError: the dates or the key of the certificate can't be read.

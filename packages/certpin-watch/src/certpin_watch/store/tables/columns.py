@@ -44,7 +44,8 @@ def counter(name: str = "count") -> Column[int]:
 def text(name: str, **options: Any) -> Column[str]:
     """Return a column for text, not null by default.
 
-    A missing value is stored as an empty text, because NULL values would not be equal in a group.
+    A missing value is stored as an empty text instead of NULL, because SQL does not treat two NULL
+    values as equal.
     """
     return Column(name, Text, nullable=options.pop("nullable", False), **options)
 

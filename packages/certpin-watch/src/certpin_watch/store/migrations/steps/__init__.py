@@ -2,5 +2,5 @@
 
 Example: revision 0002 ends with a call of ``s0002.after(connection)``. ``make revision`` adds this
 call to the revision each time that it generates it. A step defines the tables as they are at its
-revision, and imports nothing that may change later.
+revision, and imports nothing that can change later.
 """

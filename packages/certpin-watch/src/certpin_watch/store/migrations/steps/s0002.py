@@ -68,8 +68,9 @@ def add_up(connection: Connection) -> None:
 def _partition(connection: Connection, now: int) -> None:
     """Move PostgreSQL's report identities into partitions by day, including expired identities.
 
-    For a report that was more than a day late, a second identity is added, which contains no day.
-    The indexes are created last, which is faster because the rows are unordered.
+    If a report arrived more than a day after the client's time, a second identity is added for it,
+    which contains no day (``store.identities`` explains why). The indexes are created last, which
+    is faster because the rows are unordered.
     """
     today = now - now % _DAY
     days = range(today - _DAYS_BEFORE * _DAY, today + _DAYS_AFTER * _DAY + 1, _DAY)

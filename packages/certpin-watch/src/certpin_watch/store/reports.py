@@ -459,10 +459,15 @@ def count_samples(connection: Connection) -> int:
 
 
 def samples_by_share(connection: Connection, since: int, until: int) -> dict[str, int]:
-    """Count samples that arrived after ``since`` and not after ``until``.
+    """Count the samples (request bodies with reports, as they arrived) of a period.
 
-    The result maps each share (a monitored host or pattern) to its number of samples. Times are in
-    seconds since 1970.
+    Args:
+        connection: a read transaction.
+        since: the period begins after this time, in seconds since 1970.
+        until: the period ends with this time, in seconds since 1970.
+
+    Returns:
+        The number of samples by share. A share is the monitored host or pattern of a report.
     """
     samples = REPORT_SAMPLES.c
     recent = samples.received_at.between(since + 1, until)

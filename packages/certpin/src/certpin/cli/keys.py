@@ -148,11 +148,13 @@ def require_matchable(
 
 
 def _root_to_add(top: Certificate) -> str:
-    """Return the name of the root that the user should add to the host's trust file.
+    """Return the name of the root that the user should add to the file of ``trust``.
+
+    Clients need it there to verify chains of the backup, which is an authority.
 
     Args:
-        top: the highest known certificate above the backup. If it is not a root itself, the name is
-            that of its issuer.
+        top: the last known certificate on the way from the backup up to its root. If it is not a
+            root itself, the name of its issuer is returned.
     """
     from certpin.x509 import is_self_signed, name_of, shorten
 
@@ -327,10 +329,11 @@ class Backup:
 
     @contextmanager
     def written(self) -> Iterator[None]:
-        """Context manager: write the file of a new key, and delete it if the ``with`` block fails.
+        """Context manager: keep the new key if the ``with`` block succeeds, and else delete it.
 
-        Only the owner can read the file (mode 600). An existing file is never overwritten. A key on
-        a token is kept if the block succeeds.
+        The new key is in a file, which is written before the block runs, or on a hardware token,
+        where it exists already. Only the owner can read the file (mode 600). An existing file is
+        never overwritten.
 
         Raises:
             ConfigError: the file can't be written.

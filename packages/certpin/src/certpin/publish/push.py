@@ -212,16 +212,16 @@ def _read_local(site: Storage, name: str | None, now: datetime) -> Local:
 
 
 def _read_remote(site: Storage, storage: Storage, local: Local) -> Remote:
-    """Read the stored files that decide whether the local pin set may be pushed.
+    """Read the files at the destination that decide whether the local pin set may be pushed.
 
     Args:
-        site: the folder ``publish/site/``, from which the local files with the same names as stored
-            ones are read.
-        storage: the destination of the push.
+        site: the local folder ``publish/site/``. Its files are compared with files of the same
+            names at the destination.
+        storage: the destination.
         local: the verified pin set in ``publish/site/``.
 
     Returns:
-        The files in the storage.
+        The files at the destination, and the local files of the same names (``Remote.before``).
 
     Raises:
         UpdateError: the storage can't be read.

@@ -29,20 +29,22 @@ if TYPE_CHECKING:
 def chain_fault(prospect: Prospect, policy: HostPolicy | None, now: datetime) -> PathFault | None:
     """Return why clients with a policy refuse the certificates of a chain, whatever is pinned.
 
-    There are three reasons:
+    OpenSSL builds one path, and tries no other. So a chain is refused for one of these reasons:
 
-    - the path that OpenSSL takes has a fault that `path_fault` finds: OpenSSL tries no other path;
-    - that path leads to no trust anchor, although another path does;
+    - OpenSSL's path has a fault that `path_fault` finds;
+    - OpenSSL's path does not end at a trust anchor, although another path does;
     - every path has a fault.
 
     Args:
-        prospect: the chain. Only one that a server sends as it is (``sent``) is checked.
+        prospect: the chain. It is checked only if a server sends exactly these certificates
+            (``sent``); otherwise the result is ``None``.
         policy: the policy of the clients; ``None`` for clients without one.
         now: the time at which the chain is presented. Five minutes of tolerance are allowed for a
             clock that is behind.
 
     Returns:
-        The fault; ``None`` if there is none, or no path at all.
+        The fault. ``None`` if there is none, and also if no path leads to a trust anchor, which
+        other rules report.
     """
     return _fault(prospect, policy, _ways(prospect, policy, now), now) if prospect.sent else None
 

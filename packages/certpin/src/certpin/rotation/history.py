@@ -212,9 +212,10 @@ class History:
         return found
 
     def _lacks_switch(self, pattern: HostPattern, entry: HostPin) -> bool:
-        """Return True if the ``activate`` of an ACTIVE pin is missing: the pin was a backup before.
+        """Return True if the journal lacks the event with which an ACTIVE pin became active.
 
-        If the pin was never a backup, the result is False: servers used its key from the beginning.
+        A pin that was a backup before needs this event (``activate``). If the pin was never a
+        backup, servers used its key from the beginning, and the result is False.
 
         Args:
             pattern: the host pattern. Events for patterns that cover the same hosts count, too.

@@ -94,8 +94,8 @@ def next_step(
 
     Args:
         situation: the facts about the host.
-        activated: the time at which servers were last allowed to use each pin
-            (``History.activated``).
+        activated: for each pin, the time of the latest event in the journal that allowed servers to
+            use its key (``History.activated``).
         differs: True if the pin file differs from the latest version in a way that clients would
             notice.
     """

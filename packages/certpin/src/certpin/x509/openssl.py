@@ -477,7 +477,8 @@ class MirroredContext(OwnSSLContext):
     def _trial_context(self) -> ssl.SSLContext:
         """Return a new context for testing whether this one can load a client certificate.
 
-        It has the ciphers of this context, because their list can contain the security level.
+        It has the cipher list of this context, because that list can set OpenSSL's security level
+        (``@SECLEVEL``), below which weak client certificates are refused.
         """
         trial = OwnSSLContext(ssl.PROTOCOL_TLS_CLIENT)
         for call in self._calls:

@@ -327,9 +327,15 @@ class DartFlow:
         return behind is None or current.start_byte < behind.start_byte
 
     def _branch(self, current: Node, branch: Node) -> Mode:
-        """Return the builds in which one part (``current``) of an ``if`` or of ``a ? b : c`` runs.
+        """Return the builds in which one part of an ``if`` or of ``a ? b : c`` runs.
 
-        They are "debug", "release" or "debug-and-more"; None means all builds, or unknown.
+        Args:
+            current: the part: the condition, or one of the two branches.
+            branch: the whole ``if`` or ``a ? b : c``.
+
+        Returns:
+            "debug", "release", or "debug-and-more" (debug builds, but only if a further condition
+            is true). None if it runs in all builds, or if the builds are unknown.
         """
         condition = self.condition(branch)
         if current in condition:

@@ -69,7 +69,7 @@ class ServerTable:
 
     @property
     def is_list(self) -> bool:
-        """True if there are too many servers for a table, so that each gets only a line."""
+        """True if the servers are printed as a list, because a table would be too wide."""
         return len(self.servers) > _MAX_COLUMNS
 
     def _leaf(self, server: ServerStatus) -> str:

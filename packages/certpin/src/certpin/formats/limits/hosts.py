@@ -124,7 +124,11 @@ class ApexAndBelow(_OneEntryAName):
 
 
 class ApexAndOneLabel(_OneEntryAName):
-    """Export limitation: the platform's flag covers a domain name and one more label before it."""
+    """Export limitation: the platform's flag for subdomains goes only one label deep.
+
+    With the flag, an entry covers the domain and the names with exactly one more label. Without it,
+    an entry covers the domain only.
+    """
 
     summary = (
         "`**.name`: names with two more labels are not covered; `*.name` also covers `name`, or is "

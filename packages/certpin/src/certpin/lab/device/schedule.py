@@ -299,14 +299,15 @@ def _check_case(case: Case, host: str) -> None:
 
 
 def _check_scenario(scenario: Scenario) -> None:
-    """Check that the connections of an app show if the app accepts the server of a scenario.
+    """Check that a scenario can be tested with the app of a device.
 
-    A scenario describes how the lab serves each connection of a case. The lab gets no other
-    evidence from a device, such as an exit status.
+    A scenario describes how the lab serves each connection of a case. From a device, the lab sees
+    only the connections, and no exit status. They alone have to tell whether the app accepted the
+    server.
 
     Raises:
-        CannotServeError: the connections don't show it, or a device can't make the connections that
-            the scenario needs, such as those over QUIC.
+        CannotServeError: the connections can't tell that, or a device can't make the connections
+            that the scenario needs, such as those over QUIC.
     """
     if scenario.canary_only:
         raise CannotServeError("it needs a client that sends the lab's canary", fix=_BY_PROVE)

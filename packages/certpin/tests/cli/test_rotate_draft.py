@@ -182,9 +182,12 @@ def test_a_compromised_key_is_never_used_again(out: Run) -> None:
     assert out("rotate", "switch", str(pin), *OFFLINE).code == 1
     text = Path("pins.toml").read_text(encoding="utf-8").replace('"compromised"', '"staged"')
     Path("pins.toml").write_text(text, encoding="utf-8")
-    done, _ = stepped(out, "shipped", next_number(), *OFFLINE)
-    assert done.code == 0
+    refused = out("rotate", "shipped", next_number(), *OFFLINE)
+    assert (refused.code, f"records {pin} as COMPROMISED" in refused.err) == (2, True)
+    assert out("rotate", "emergency", str(pin), "--stolen", *OFFLINE).code == 0
     assert states()[-1] == "compromised"  # the journal counts more than the file
+    assert stepped(out, "shipped", next_number(), *OFFLINE)[0].code == 0
+    assert states()[-1] == "compromised"
 
 
 def test_the_journal_has_the_name_of_the_person(out: Run) -> None:

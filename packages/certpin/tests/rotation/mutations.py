@@ -42,6 +42,7 @@ _IN_PLAN = "tests/rotation/test_plan.py::"
 _IN_PLAN_OF_CHAIN = "tests/cli/test_rotate_plan_chains.py::"
 _IN_PROSPECT = "tests/rotation/test_prospect.py::"
 _DRAFT = "tests/cli/test_rotate_draft.py::"
+_EDITED = "tests/cli/test_rotate_edited.py::test_"
 _CRASHES = "tests/cli/test_rotate_crashes.py::"
 
 MUTATIONS: list[Mutation] = [
@@ -332,6 +333,27 @@ MUTATIONS: list[Mutation] = [
         "same = pins.version == latest.number and meaning(pins) == meaning(latest.pins)",
         "same = pins.version == latest.number",
         _IN_SIGN + "test_a_file_that_changed_since_it_was_built_in_is_not_signed_under_its_number",
+    ),
+    Mutation(
+        "a version without the mark of a stolen key is not signed",
+        "certpin/cli/publish/sign.py",
+        "    require_marked(context.files)\n",
+        "",
+        _EDITED + "a_key_that_the_journal_records_as_stolen_or_lost_keeps_its_mark",
+    ),
+    Mutation(
+        "a version without the mark of a stolen key is not recorded",
+        "certpin/cli/rotate/shipped.py",
+        "    require_marked(files)\n",
+        "",
+        _EDITED + "a_key_that_the_journal_records_as_stolen_or_lost_keeps_its_mark",
+    ),
+    Mutation(
+        "status leads to the mark of a stolen key",
+        "certpin/cli/rotate/status.py",
+        "        if host == situation.pattern:",
+        "        if False:",
+        _EDITED + "a_key_that_the_journal_records_as_stolen_or_lost_keeps_its_mark",
     ),
     Mutation(
         "versions with different anchors leave a key open",

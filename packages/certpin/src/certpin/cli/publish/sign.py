@@ -36,6 +36,7 @@ from certpin.cli.rotate.recording import (
     check_version,
     needs_record,
     record_options,
+    require_marked,
 )
 
 if TYPE_CHECKING:
@@ -215,11 +216,15 @@ def _checked_version(
     Return None if these keys don't sign pin sets, or if the journal needs no record of the version
     (``needs_record``). Print a warning if the pin file differs from the latest recorded version,
     and has no higher number.
+
+    Raises:
+        ConfigError: the pin file lacks the mark of a stolen or lost key.
     """
     from certpin.publish.signing_plan import may_sign_targets
 
     if not may_sign_targets(context.policy, keys):
         return None
+    require_marked(context.files)
     if changed := changed_under_its_number(context.files):
         say("certpin: warning", changed)
     return check_version(context.files, record) if needs_record(context.files) else None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from certpin.cli.servers import ProbeOptions, ProbeResults
     from certpin.pinfile.editor import PinFileEditor
-    from certpin.pins import HostPolicy, Pin, PinSet, Role, State
+    from certpin.pins import HostPattern, HostPolicy, Pin, PinSet, Role, State
     from certpin.rotation import (
         AdoptionDelays,
         DeployedVersions,
@@ -54,6 +54,8 @@ class RotationFiles:
         evidence: the facts about the time: the newest journal entry, and the servers' times.
         observations: the journal entries about the servers that this command has contacted.
         contradictions: the contradictions in the journal, as texts.
+        unmarked: the keys that the journal records as stolen or lost, and the pin file does not:
+            each with its host and the recorded state. The draft marks them.
 
     Raises:
         PinFileError: the pin file is invalid.
@@ -79,7 +81,7 @@ class RotationFiles:
         self._expired: datetime | None = None  # when the signatures for clients expired
         self._deployed = self._fetchable()
         self._warn_unrecorded()
-        self._mark_unusable()
+        self.unmarked = self._mark_unusable()
 
     @property
     def pins(self) -> PinSet:
@@ -279,17 +281,19 @@ class RotationFiles:
                     f"{file_option(self.path)}",
                 )
 
-    def _mark_unusable(self) -> None:
+    def _mark_unusable(self) -> list[tuple[HostPattern, Pin, State]]:
         """Mark keys in the draft as COMPROMISED or LOST if the journal records a theft or loss.
 
-        If the pin file can't be edited, a warning is printed and no error is raised.
+        If the pin file can't be edited, a warning is printed and no error is raised. Return the
+        marked keys, each with its host and state.
         """
         from certpin.errors import CertpinError
 
         try:
-            _mark_unusable_pins(self.editor, self.history)
+            return _mark_unusable_pins(self.editor, self.history)
         except CertpinError as exc:
             say("certpin: warning", f"the states in {self.path} can't be set: {exc}")
+            return []
 
 
 def append_lines(path: Path, lines: str) -> None:
@@ -324,7 +328,9 @@ def append_lines(path: Path, lines: str) -> None:
 # adds one.
 
 
-def _mark_unusable_pins(editor: PinFileEditor, history: History) -> None:
+def _mark_unusable_pins(
+    editor: PinFileEditor, history: History
+) -> list[tuple[HostPattern, Pin, State]]:
     """Set the state of keys that the journal records as stolen or lost, and raise the version.
 
     Do nothing if the journal records no version, because clients may hold the pin file as it is. If
@@ -335,13 +341,17 @@ def _mark_unusable_pins(editor: PinFileEditor, history: History) -> None:
         editor: the editor of the pin file. Nothing is written to the disk.
         history: the journal.
 
+    Returns:
+        The keys with a new state, each with its host.
+
     Raises:
         PinFileError: the pin file can't be edited in its present form.
     """
     latest = history.deployed.latest
     if latest is None:
-        return
-    pins, marked = editor.check(), False
+        return []
+    pins = editor.check()
+    marked: list[tuple[HostPattern, Pin, State]] = []
     # The record of a server's key has a note. Clients refuse no certificate above such a key.
     of_servers = {each.pin for each in history.events if each.step == "compromise" and each.note}
     for policy in pins.policies:
@@ -349,9 +359,10 @@ def _mark_unusable_pins(editor: PinFileEditor, history: History) -> None:
             is_leaf = state == "compromised" and pin in of_servers and policy.match != "ca"
             role = {"role": "leaf"} if is_leaf and _role(policy, pin) == "backup" else {}
             editor.change_pin(str(policy.pattern), pin, state=state, **role)
-            marked = True
+            marked.append((policy.pattern, pin, state))
     if marked and pins.version <= latest.number:
         editor.set_version(latest.number + 1)
+    return marked
 
 
 def _role(policy: HostPolicy, pin: Pin) -> Role:

@@ -87,6 +87,27 @@ def changed_under_its_number(files: RotationFiles) -> str:
     )
 
 
+def require_marked(files: RotationFiles) -> None:
+    """Require that the pin file marks each key that the journal records as stolen or lost.
+
+    Otherwise the journal would record a version that refuses the key, although clients may get the
+    file with the key as usable.
+
+    Raises:
+        ConfigError: a key has another state in the pin file, because of an edit or a git merge.
+    """
+    from certpin.errors import ConfigError
+
+    for host, pin, state in files.unmarked:
+        fact = "stolen" if state == "compromised" else "lost"
+        raise ConfigError(
+            f"{host}: {files.journal} records {pin} as {state.upper()}, and {files.path} does not",
+            key="state",
+            fix=f"let certpin restore its state: certpin rotate emergency {pin} --{fact}"
+            + file_option(files.path),
+        )
+
+
 def is_signed_by_default(files: RotationFiles) -> bool:
     """Return True if clients fetch the next version of the pin file as a signed pin set.
 

@@ -13,7 +13,7 @@ import click
 from certpin.cli.choices import MAX_CLIENTS
 from certpin.cli.options import json_option, option_group, pin_file_option
 from certpin.cli.rotate.files import RotationFiles, person_name, probe_for_step, who_option
-from certpin.cli.rotate.recording import mark_published, publish_violations
+from certpin.cli.rotate.recording import mark_published, publish_violations, require_marked
 from certpin.cli.rotate.steps import (
     ForceOptions,
     StepOutcome,
@@ -315,7 +315,7 @@ def _pins_of(files: RotationFiles, version: int) -> PinSet:
 
     Raises:
         ConfigError: the version is neither in the journal nor in the pin file, or is in both with
-            different pins.
+            different pins; or the pin file lacks the mark of a stolen or lost key.
     """
     from certpin.errors import ConfigError
     from certpin.pins.policy import meaning
@@ -332,6 +332,7 @@ def _pins_of(files: RotationFiles, version: int) -> PinSet:
             )
     if recorded:
         return _with_servers(recorded[-1], pins)
+    require_marked(files)
     _number(files, version)
     mark_published(files)
     return files.pins

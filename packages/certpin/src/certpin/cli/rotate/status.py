@@ -183,7 +183,7 @@ def _host_status(files: RotationFiles, situation: Situation, probes: ProbeOption
     """
     from certpin.pins import HostPin
     from certpin.rotation import check_now, key_exposure, publish_deadlines
-    from certpin.rotation.next_step import next_step
+    from certpin.rotation.next_step import NextStep, next_step
 
     generated = [
         HostPin(pin, "backup", state)
@@ -202,6 +202,9 @@ def _host_status(files: RotationFiles, situation: Situation, probes: ProbeOption
     if step.act == "publish":
         others = refusals_elsewhere(files, [situation.policy], situation.timing, situation.now)
         step = replace(step, violations=(*step.violations, *others))
+    for host, pin, _ in files.unmarked:
+        if host == situation.pattern:
+            step = NextStep("emergency", pin)
     return HostStatus(
         situation,
         pins,

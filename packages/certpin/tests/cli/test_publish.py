@@ -608,7 +608,13 @@ def test_a_file_that_changed_under_its_number_is_not_signed(begun: Run) -> None:
     recorded = len(journal())
     write(kit.policy(HOST, kit.NOBODY, NEW))
     done = begun("publish", "sign", *KEYS, "--offline")
-    assert "write version = 4 into it" in " ".join(done.err.split())
+    assert (done.code, "write version = 4 into it" in " ".join(done.err.split())) == (1, True)
+    assert ("The pin file was NOT signed." in done.out, "Next:" in done.out) == (True, False)
+    again = begun("publish", "sign", "targets.key", "--offline", "--json")  # has nothing to sign
+    _documented.check("publish sign", again.json)
+    assert (again.code, again.json["signed"], again.json["next"]) == (1, [], None)
+    assert "write version = 4 into it" in " ".join(again.json["warnings"])
+    assert begun("publish", "sign", "online.key").code == 0  # the daily job goes on
     assert (len(journal()), follow()) == (recorded, 3)
     assert (SITE / "targets").exists()
     assert all(str(NEW).encode() not in data for data in site_files().values())
@@ -624,7 +630,7 @@ def test_a_file_whose_version_went_back_gets_a_warning(begun: Run) -> None:
     write(kit.policy(HOST, kit.NOBODY, NEW))
     _edited("version = 3", "version = 2")
     older = begun("publish", "sign", *KEYS)
-    assert (older.code, "write version = 4 into it" in " ".join(older.err.split())) == (0, True)
+    assert (older.code, "write version = 4 into it" in " ".join(older.err.split())) == (1, True)
 
 
 def test_a_file_that_changed_since_it_was_built_in_is_not_signed_under_its_number(run: Run) -> None:

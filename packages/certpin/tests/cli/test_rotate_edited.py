@@ -1,4 +1,4 @@
-"""A pin file that was edited by hand or merged: what ``status`` prints, and what is signed."""
+"""Rotations of a pin file that was edited by hand or merged: the next action, and signing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from certpin.lab import Authority
 from certpin.pinfile import PinSet
 from tests.cli._rotating import JOURNAL, days_pass, journal, states
 from tests.cli.test_rotate_emergency_paths import Bank
@@ -79,3 +80,43 @@ def test_a_key_that_the_journal_records_as_stolen_or_lost_keeps_its_mark(
     assert host["next"]["act"] != "emergency"
     assert signed(*SIGN).code == 0
     assert journal()[-1].version == 6
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("change", ["edit", "older", "trust"])
+def test_status_leads_to_the_number_without_which_an_edit_is_not_signed(
+    signed: Run, change: str
+) -> None:
+    if change == "trust":
+        with Path("root.pem").open("ab") as file:
+            file.write(Authority("Next root").pem)
+    else:
+        edit('match = "any"', 'match = "any"\nexpires = 2099-01-01')
+    number = 3 if change == "older" else 4
+    edit("version = 4", f"version = {number}")
+    assert signed(*SIGN).code == 1
+    (host,) = signed("rotate", "status", *SERVED, "--json").json["hosts"]
+    assert host["next"]["text"] == "write version = 5 into the pin file, and give it to the clients"
+    edit(f"version = {number}", "version = 5")
+    (host,) = signed("rotate", "status", *SERVED, "--json").json["hosts"]
+    assert host["next"]["text"] == "give version 5 to the clients"
+    assert host["next"]["commands"] == ["certpin publish sign KEY…", "certpin publish push"]
+    assert signed(*SIGN).code == signed("publish", "push").code == 0
+    (host,) = signed("rotate", "status", *SERVED, "--json").json["hosts"]
+    assert host["next"]["act"] != "publish"
+
+
+def test_a_version_that_is_not_signed_gets_its_number_from_shipped(run: Run) -> None:
+    """Unless the file is older than the latest version, such as after a git merge."""
+    Bank(run)
+    edit('match = "any"', 'match = "any"\nexpires = 2099-01-01')
+    (host,) = run("rotate", "status", *SERVED, "--json").json["hosts"]
+    assert host["next"]["text"] == "give version 4 to the clients"
+    (command,) = host["next"]["commands"]
+    edit("version = 3", "version = 2")
+    (host,) = run("rotate", "status", *SERVED, "--json").json["hosts"]
+    assert host["next"]["text"] == "write version = 4 into the pin file, and give it to the clients"
+    assert run(*shlex.split(command)[1:], *SERVED).code == 2
+    edit("version = 2", "version = 4")
+    assert host["next"]["commands"] == [command]
+    assert run(*shlex.split(command)[1:], *SERVED).code == 0

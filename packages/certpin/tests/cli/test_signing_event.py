@@ -537,6 +537,27 @@ def test_a_refused_version_is_not_proposed(team: Team) -> None:
     assert team.git("branch", "--list", "sign/*") == ""
 
 
+@pytest.mark.slow
+def test_an_edit_under_a_recorded_number_is_not_proposed(team: Team) -> None:
+    proposed(team)
+    team.sign("bob")
+    assert team.ci("merge", BRANCH).returncode == 0
+    team.at("alice")
+    team.git("fetch", "--quiet")
+    team.git("switch", "--quiet", "--detach", "origin/main")
+    text = Path("pins.toml").read_text(encoding="utf-8")
+    edited = text.replace("[[host.pin]]", "expires = 2099-01-01\n[[host.pin]]", 1)
+    Path("pins.toml").write_text(edited, encoding="utf-8")
+    before = team.git("branch", "--list", "sign/*")
+    for keys in ((), (team.key("bob"),)):
+        done = team.run("publish", "propose", "--offline", *keys, "--json")
+        _documented.check("publish propose", done.json)
+        assert (done.code, done.json["branch"]) == (1, None)
+        assert "write version = 4 into it" in " ".join(done.err.split())
+    assert "Nothing was proposed." in team.run("publish", "propose", "--offline").out
+    assert team.git("branch", "--list", "sign/*") == before
+
+
 def test_a_failed_commit_leaves_no_branch(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     team.at("alice")
     hook = Path(".git/hooks/pre-commit")

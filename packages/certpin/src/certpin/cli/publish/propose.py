@@ -19,7 +19,7 @@ from certpin.cli.publish.context import (
     wait_json,
     wait_text,
 )
-from certpin.cli.publish.sign import carry_out, confirm, planned
+from certpin.cli.publish.sign import carry_out, confirm, leaves_unsigned, planned
 from certpin.cli.reply import fold, print_json
 from certpin.cli.rotate.recording import RecordOptions, record_options
 
@@ -79,8 +79,9 @@ def propose(
     certpin publish propose targets.key
     certpin publish propose --branch sign/renewal
 
-    Exit code 0: done, or nothing has to be signed. 1: the check refused the new version, and
-    nothing was proposed. 2: wrong usage, or an invalid file. 3: a server did not answer.
+    Exit code 0: done, or nothing has to be signed. 1: nothing was proposed, because the check
+    refused the new version, or because the pin file differs from the recorded version and its
+    number is not higher. 2: wrong usage, or an invalid file. 3: a server did not answer.
     """  # noqa: D301  # click reads the \b itself
     from certpin.cli.publish.repository import Repository
 
@@ -88,9 +89,9 @@ def propose(
         repository = Repository(path)
         to_sign = context.plan.may_sign("root") | context.plan.may_sign("targets")
         checked, plan = planned(context, to_sign, record)
-        if plan is None:
+        if plan is None or leaves_unsigned(context, to_sign):
             found = checked.violations if checked else []
-            Proposal(path, violations=tuple(found)).show(as_json=as_json)
+            Proposal(path, violations=tuple(found), is_refused=True).show(as_json=as_json)
             ctx.exit(PROBLEM_FOUND)
         if plan.root is None and plan.targets is None:
             Proposal(path).show(as_json=as_json)
@@ -125,7 +126,8 @@ class Proposal:
         is_open: True if the remote already had a branch for this signing event, so that nothing was
             changed here.
         violations: the reasons for which certpin refused to propose the version, by the rules
-            against lockouts; empty if it was not refused.
+            against lockouts; empty if it was not refused, or for another reason.
+        is_refused: True if certpin refused to propose the pin file.
     """
 
     path: Path
@@ -134,12 +136,13 @@ class Proposal:
     waits: tuple[PendingSignature, ...] = ()
     violations: tuple[HostViolation, ...] = ()
     is_open: bool = False
+    is_refused: bool = False
 
     def show(self, *, as_json: bool) -> None:
         """Print the result of the proposal as text or JSON."""
         if as_json:
             print_json(self._json())
-        elif self.violations:
+        elif self.is_refused:
             click.echo("Nothing was proposed.")
         elif not self.branch:
             click.echo("Nothing has to be signed.")

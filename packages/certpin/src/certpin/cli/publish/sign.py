@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from certpin.cli.candidates import complete_files
-from certpin.cli.main import PROBLEM_FOUND
+from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import (
     KEYS_VARIABLE,
     file_option,
@@ -34,6 +34,7 @@ from certpin.cli.rotate.recording import (
     RecordOptions,
     changed_under_its_number,
     check_version,
+    needs_number,
     needs_record,
     record_options,
     require_marked,
@@ -122,8 +123,9 @@ def sign(
     certpin publish sign targets.key online.key
     certpin publish sign online.key                  each day, from cron
 
-    Exit code 0: done. 1: the check refused the new version, and nothing was signed. 2: wrong usage,
-    or an invalid file. 3: a server did not answer, and nothing was signed.
+    Exit code 0: done. 1: the check refused the new version, and nothing was signed; or the pin file
+    differs from the recorded version, its number is not higher, and only other metadata were
+    signed. 2: wrong usage, or an invalid file. 3: a server did not answer, and nothing was signed.
     """  # noqa: D301  # click reads the \b itself
     if not places:
         raise click.UsageError(
@@ -141,7 +143,9 @@ def sign(
             say("certpin: warning", f"{where}: the newest root has replaced it")
         confirm(plan, frozenset(keys), yes=yes)
         done = carry_out(context, checked, plan, keys, renew)
-    _show(open_context(path), done, checked, as_json=as_json)
+        unsigned = leaves_unsigned(context, frozenset(keys))
+    _show(open_context(path), done, checked, unsigned=unsigned, as_json=as_json)
+    ctx.exit(PROBLEM_FOUND if unsigned else SUCCESS)
 
 
 def planned(
@@ -176,6 +180,18 @@ def planned(
         return checked, None
     policy = _with_checked(context, checked) if checked else context.policy
     return checked, prepare(policy, keys, renew, places)
+
+
+def leaves_unsigned(context: PublishContext, keys: frozenset[str]) -> bool:
+    """Return True if keys that sign pin sets can't sign the pin file under its present number.
+
+    Args:
+        context: the pin file and the folder ``publish``.
+        keys: the IDs of the keys. For the online key the result is False: it signs no pin sets.
+    """
+    from certpin.publish.signing_plan import may_sign_targets
+
+    return may_sign_targets(context.policy, keys) and needs_number(context.files)
 
 
 def carry_out(
@@ -380,17 +396,19 @@ def _show(
     done: SigningResult,
     checked: CheckedVersion | None,
     *,
+    unsigned: bool,
     as_json: bool,
 ) -> None:
     pending, warned = context.pending, list(_warnings(context))
-    next_command = _next_command(context, pending, done)
+    next_command = None if unsigned else _next_command(context, pending, done)
     if as_json:
+        warned += [changed_under_its_number(context.files)] if unsigned else []
         recorded = checked is not None
         print_json(_json(context, done, pending, warned, next_command, checked, recorded=recorded))
         return
     for line in _checked_lines(context, checked) if checked else ():
         click.echo(fold(line, sys.stdout))
-    for line in _signature_lines(done):
+    for line in _signature_lines(done, unsigned=unsigned):
         click.echo(fold(line, sys.stdout))
     for line in warned:
         say("certpin: warning", line)
@@ -430,11 +448,13 @@ def _state_lines(
     yield from map(wait_text, pending)
 
 
-def _signature_lines(done: SigningResult) -> Iterator[str]:
+def _signature_lines(done: SigningResult, *, unsigned: bool) -> Iterator[str]:
     for signed in done.new_signatures:
         keys = ", ".join(short(key) for key in signed.keys)
         yield f"{signed.role} {signed.version}: signed by {keys}"
-    if not done.new_signatures:
+    if unsigned:
+        yield "The pin file was NOT signed."
+    elif not done.new_signatures:
         yield "Nothing needs a signature of these keys now."
 
 

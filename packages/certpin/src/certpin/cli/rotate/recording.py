@@ -87,6 +87,19 @@ def changed_under_its_number(files: RotationFiles) -> str:
     )
 
 
+def needs_number(files: RotationFiles) -> bool:
+    """Return True if the user has to raise the pin file's number before its pins can go out.
+
+    That is so if the file differs from the latest version, such as after an edit or a git merge,
+    and its number isn't higher. ``rotate shipped`` raises the number of the latest version itself.
+    """
+    latest = files.deployed.latest
+    if latest is None or not differs_from_latest(files):
+        return False
+    highest = latest.number if is_signed_by_default(files) else latest.number - 1
+    return files.pins.version <= highest
+
+
 def require_marked(files: RotationFiles) -> None:
     """Require that the pin file marks each key that the journal records as stolen or lost.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from certpin.cli.named_key import noted_place
 from certpin.cli.options import file_option, unused_name
-from certpin.cli.rotate.recording import publish_commands
+from certpin.cli.rotate.recording import needs_number, publish_commands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -156,7 +156,7 @@ class NextText:
         texts = {
             "emergency": f"{name} is {self._fact()}, and is not dealt with: see the way out",
             "push": "push the version that waits, so that clients can fetch it",
-            "publish": f"give version {version} to the clients",
+            "publish": self._publish_text(version),
             "install": f"install the certificate of {name} at {', '.join(step.servers)}",
             "repair": f"let {', '.join(step.servers)} present {self._accepted_chain(name)}",
             "extend": f"write a later `expires` and version = {version} into the pin file, and "
@@ -168,6 +168,11 @@ class NextText:
             "none": "nothing: start a key when the next rotation is due",
         }
         return texts[step.act]
+
+    def _publish_text(self, version: int) -> str:
+        if needs_number(self.files):
+            return f"write version = {version} into the pin file, and give it to the clients"
+        return f"give version {version} to the clients"
 
     def _accepted_chain(self, name: str) -> str:
         """Return words for the chain that servers should present. Clients refuse the current chain.

@@ -32,22 +32,22 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a printed new key has a name that no file has",
         "certpin/cli/rotate/status_text.py",
-        'unused_name("next.key")',
+        'unused_name(file_of_hosts("next.key", self.files.pins, policies))',
         '"next.key"',
         _PRINTED + "test_status_leads_to_the_end_of_a_rotation",
     ),
     Mutation(
         "the backup of a plan is in a file that does not exist yet",
         "certpin/cli/rotate/plan.py",
-        'unused_name("next-backup.key", taken)',
+        'unused_name(file_of_hosts("next-backup.key", files.pins, [policy]))',
         '"next-backup.key"',
         _PRINTED + "test_a_plan_to_the_backup_of_the_last_plan_makes_another_file",
     ),
     Mutation(
         "the plans of two hosts make two files",
         "certpin/cli/rotate/plan.py",
-        'unused_name("next-backup.key", taken)',
-        'unused_name("next-backup.key")',
+        'file_of_hosts("next-backup.key", files.pins, [policy])',
+        '"next-backup.key"',
         _PRINTED + "test_the_plans_of_two_hosts_make_two_files",
     ),
     Mutation(
@@ -81,9 +81,23 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "after a theft no two printed commands make the same file",
         "certpin/cli/rotate/emergency_text.py",
-        "unused_name(stem, self._new_files)",
-        "unused_name(stem)",
+        "file_of_hosts(name, self.files.pins, self._policies(hosts))",
+        "name",
         _PRINTED + _TWO_HOSTS,
+    ),
+    Mutation(
+        "two emergencies make two files",
+        "certpin/rotation/violation.py",
+        'return f"{base}-{host[:_MAX_HOST]}.{suffix}"',
+        "return name",
+        _PRINTED + "test_two_emergencies_at_once_make_two_backups",
+    ),
+    Mutation(
+        "the files of a host and of a wildcard have different names",
+        "certpin/rotation/violation.py",
+        '.replace("*", "_")',
+        '.replace("*.", "")',
+        _PRINTED + "test_two_emergencies_at_once_make_two_backups",
     ),
     Mutation(
         "after a theft a version goes out once, after the steps of all hosts",

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from certpin.lab import Authority
 from certpin.pinfile import PinSet
 from certpin.pins import HostPattern, HostPin, HostPolicy
 from tests import kit
@@ -29,7 +30,7 @@ from tests.servers.nginx import Nginx, nginx
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from certpin.lab import Authority, Identity
+    from certpin.lab import Identity
     from certpin.pins import Match
     from tests.cli.conftest import Done, Run
 
@@ -161,6 +162,29 @@ def test_a_key_that_is_replaced_is_no_backup_if_no_server_was_contacted(bank: Ba
     assert done.json["next"] == "certpin rotate start --new next.key"
 
 
+@pytest.mark.parametrize("fact", ["--stolen", "--lost"])
+def test_two_emergencies_at_once_make_two_backups(run: Run, fact: str) -> None:
+    """The commands of both are printed before those of the first are run."""
+    hosts = {HOST: "one", OTHER: "two", f"*.{HOST}": "three"}
+    root, policies = Authority("Root"), []
+    for host, name in hosts.items():
+        keys = [root.issue(host.replace("*", "a")) for _ in range(2)]
+        policies.append(_with_backup(host, *keys))
+        Path(f"{name}.key").write_bytes(keys[1].key_pem)
+    write(*policies)
+    assert run("rotate", "shipped", next_number(), "--offline").code == 0
+    days_pass(100)
+    commands = []
+    for name in hosts.values():
+        done = run("rotate", "emergency", f"{name}.key", fact, "--offline")
+        commands += re.findall(r"^ {7}(certpin rotate start .+)$", done.out, re.MULTILINE)
+    assert len(commands) == len(hosts)
+    for command in commands:
+        assert run(*shlex.split(command)[1:]).code == 0, command
+    pins = [policy.pins[-1].pin for policy in PinSet.load("pins.toml").policies]
+    assert len(set(pins)) == len(hosts)
+
+
 def test_a_switch_at_hosts_that_compare_other_certificates_starts_a_backup_of_the_first(
     run: Run, ca: Path, root: Authority, intermediate: Authority
 ) -> None:
@@ -179,7 +203,7 @@ def test_a_switch_at_hosts_that_compare_other_certificates_starts_a_backup_of_th
     days_pass(100)
     done = run("rotate", "switch", "other.pem", *served, "--json")
     assert (done.code, done.err) == (0, "")
-    assert done.json["next"] == f"certpin rotate start --new next.key --host {HOST}"
+    assert done.json["next"] == f"certpin rotate start --new next-{HOST}.key --host {HOST}"
     assert run(*shlex.split(done.json["next"])[1:]).code == 0
 
 
@@ -313,7 +337,7 @@ def test_the_commands_of_an_emergency_at_two_hosts_are_accepted_in_their_order(
 def test_the_plans_of_two_hosts_make_two_files(clinic: Clinic) -> None:
     made = clinic.run("rotate", "plan", "--to", f"{HOST}.key").out
     files = re.findall(r"start --new (\S+)", made)
-    assert files == ["next-backup.key", "next-backup-2.key"][: len(files)]
+    assert files == [f"next-backup-{host}.key" for host in clinic.backups][: len(files)]
     assert len(files) == 3 - clinic.paths
 
 

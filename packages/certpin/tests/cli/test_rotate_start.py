@@ -95,6 +95,25 @@ def test_a_key_that_is_in_use_is_no_new_key(out: Run) -> None:
     assert before() == text
 
 
+def test_a_new_key_of_one_host_is_no_new_key_of_another(run: Run) -> None:
+    """Otherwise both hosts would have the same backup, and would lose it at the same time."""
+    other = "other.bank.example"
+    write(kit.policy(HOST, LEAF, BACKUP), kit.policy(other, kit.NOBODY_ELSE, BACKUP))
+    ship_long_ago(run)
+    words = ("rotate", "start", "--new", "next.key")
+    assert run(*words, "--host", HOST).code == 0
+    text = before()
+    for hosts in ((other,), (HOST, other)):
+        done = run(*words, *(word for host in hosts for word in ("--host", host)))
+        assert (done.code, "is in the pin file already: none was made" in done.err) == (2, True)
+        assert "--new next-2.key; for the key in next.key, leave out --new" in done.err
+        assert before() == text
+    again = run(*words, "--host", HOST)
+    assert (again.code, "already: nothing was changed" in again.out) == (0, True)
+    shared = run("rotate", "start", "next.key", "--host", other)  # on purpose
+    assert (shared.code, f"for {other}." in shared.out) == (0, True)
+
+
 def test_no_switch_is_advised_to_a_key_that_is_active(out: Run) -> None:
     assert out("rotate", "start", "--new", "next.key").code == 0
     assert out("rotate", "shipped", next_number(), *OFFLINE).code == 0

@@ -300,6 +300,13 @@ MUTATIONS: list[Mutation] = [
         _IN_START + "test_a_servers_key_is_refused_if_only_authorities_are_compared",
     ),
     Mutation(
+        "the new key of a host is no new key of another",
+        _START,
+        "is_elsewhere = any(policy not in states for policy in _policies(pins, hosts, None))",
+        "is_elsewhere = False",
+        _IN_START + "test_a_new_key_of_one_host_is_no_new_key_of_another",
+    ),
+    Mutation(
         "a compromised key is not started",
         _START,
         'violations += of_host(policy, check_step(situation, "stage", pin))',

@@ -207,13 +207,12 @@ def sign_command(path: Path) -> str:
     return f"certpin publish sign{keys}{file_option(path)}"
 
 
-def unused_name(wanted: str, taken: Collection[str] = ()) -> str:
+def unused_name(wanted: str) -> str:
     """Return the name of a file that does not exist yet, for a command that is printed.
 
     Args:
         wanted: the name, which may have folders. If it is in use, it gets a number:
             ``next-2.key`` for ``next.key``.
-        taken: names that are in use, too, such as those in commands that were printed before.
 
     Returns:
         The name, quoted for a shell.
@@ -221,12 +220,9 @@ def unused_name(wanted: str, taken: Collection[str] = ()) -> str:
     import shlex
 
     path = Path(wanted)
-    base, dot, suffix = path.name.partition(".")
-    others = (str(path.with_name(f"{base}-{number}{dot}{suffix}")) for number in count(2))
+    others = (str(path.with_stem(f"{path.stem}-{number}")) for number in count(2))
     names = chain([str(path)], others)
-    return shlex.quote(
-        next(each for each in names if each not in taken and not os.path.lexists(each))
-    )
+    return shlex.quote(next(each for each in names if not os.path.lexists(each)))
 
 
 timeout_option: Decorator = click.option(

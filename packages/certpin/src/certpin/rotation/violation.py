@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 from certpin.support.text import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from certpin.pins import Match
+    from certpin.pins import HostPolicy, Match, PinSet
 
 Invariant = Literal[
     "served-chain",
@@ -41,10 +42,29 @@ def clients_text(count: int | None) -> str:
     return "an unknown number of clients" if count is None else counted(count, "client")
 
 
+_MAX_HOST = 200  # characters of a host in a file name, which file systems limit to 255
 # The file with the certificate of a backup whose key is that of an authority.
 OTHER_AUTHORITY = "other-authority.pem"
 # The file of a new certificate with its chain, as ACME clients call it.
 CHAIN_FILE = "fullchain.pem"
+
+
+def file_of_hosts(name: str, pins: PinSet, policies: Sequence[HostPolicy]) -> str:
+    """Return the name of a file that a printed command makes for some hosts of a pin file.
+
+    Unless the command is for all hosts, the name has the first host. Otherwise two commands for
+    different hosts could name one file, if they are printed before they are run.
+
+    Args:
+        name: the name of the file if it is for all hosts, such as ``next-backup.key``.
+        pins: the pin set of the pin file.
+        policies: the policies of the hosts that the command is for.
+    """
+    if len(policies) == len(pins.policies):
+        return name
+    host = str(policies[0].pattern).replace("*", "_").replace(":", "-")
+    base, _, suffix = name.rpartition(".")
+    return f"{base}-{host[:_MAX_HOST]}.{suffix}"
 
 
 def new_backup_command(match: Match, key_file: str = "next-backup.key") -> str:

@@ -7,7 +7,7 @@ each host are printed first, and the command that publishes the version is print
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from certpin.cli.rotate.files import RotationFiles
     from certpin.cli.servers import ProbeOptions
-    from certpin.pins import HostPin, Pin
+    from certpin.pins import HostPin, HostPolicy, Pin
     from certpin.rotation import Situation
     from certpin.rotation.emergency import EmergencyPath, EmergencyStep
 
@@ -49,13 +49,17 @@ class PathCommands:
 
     files: RotationFiles
     probes: ProbeOptions
-    _new_files: set[str] = field(default_factory=set)
 
-    def new_file(self, stem: str) -> str:
-        """Return the name of a file that a printed command makes: a new name at each call."""
-        name = unused_name(stem, self._new_files)
-        self._new_files.add(name)
-        return name
+    def new_file(self, name: str, hosts: Collection[str]) -> str:
+        """Return the name of a file that does not exist yet, which a printed command makes.
+
+        Args:
+            name: the name of the file if it is for all hosts of the pin file.
+            hosts: the host patterns that the command is for.
+        """
+        from certpin.rotation.violation import file_of_hosts
+
+        return unused_name(file_of_hosts(name, self.files.pins, self._policies(hosts)))
 
     def of(self, command: str, hosts: Collection[str], *, connects: bool = True) -> str:
         """Return a certpin command with the options for the given hosts added.
@@ -66,10 +70,12 @@ class PathCommands:
             connects: True if the command contacts servers, so that it gets ``--connect`` and
                 ``--starttls`` as the user gave them.
         """
-        policies = [each for each in self.files.pins.policies if str(each.pattern) in hosts]
         return self.probes.next_command(
-            command, self.files.path, self.files.pins, policies, connects=connects
+            command, self.files.path, self.files.pins, self._policies(hosts), connects=connects
         )
+
+    def _policies(self, hosts: Collection[str]) -> list[HostPolicy]:
+        return [each for each in self.files.pins.policies if str(each.pattern) in hosts]
 
     def whole_file(self, command: str) -> str:
         """Return a command for the whole pin file, with ``--file`` unless that is the default."""
@@ -226,7 +232,7 @@ class PathText:
     def steps(self) -> list[TextOfStep]:
         """Each step after the theft or loss: a sentence, its commands and the step itself."""
         is_made = any(step.act == "start" and step.pin for step in self.path.steps)
-        key_file = self.commands.new_file("next.key") if is_made else "next.key"
+        key_file = self.commands.new_file("next.key", self.hosts) if is_made else "next.key"
         version, found = self.commands.version, []
         for step in self.path.steps:
             if step.act == "publish":
@@ -273,7 +279,7 @@ class PathText:
             command = f"certpin rotate start {file}"
             return f"{text}.", [self.commands.of(command, self.hosts, connects=False)]
         if step.pin is None:
-            file = self.commands.new_file("next-backup.key")
+            file = self.commands.new_file("next-backup.key", self.hosts)
             text = "Make a new backup, off the servers."
         else:
             file, text = key_file, "Make a new key."
@@ -305,7 +311,7 @@ class PathText:
             if pin is not None and self.situation.serving(pin):
                 return f"For {name}, get a certificate{other}.", []
             return f"Fetch {name}, and get a certificate for it{other}.", []
-        out = self.commands.new_file("emergency.csr")
+        out = self.commands.new_file("emergency.csr", self.hosts)
         names = " ".join(f"--host {shlex.quote(host)}" for host in self.hosts)
         command = f"certpin rotate csr {place} {names} --out {out}"
         return f"Get a certificate for {name}{other}.", [self.commands.whole_file(command)]

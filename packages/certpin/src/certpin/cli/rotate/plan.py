@@ -90,6 +90,8 @@ def plan(
 
     Exit code 0: the plan leads to the key. 1: it does not. 3: a server did not answer.
     """  # noqa: D301  # click reads the \b itself
+    from certpin.rotation.violation import file_of_hosts
+
     files = RotationFiles(path)
     wanted = resolve_key(key)
     policies = policies_for_step(files.pins, probes, wanted)
@@ -104,13 +106,12 @@ def plan(
     plans = host_plans(files, chain, situations)
     commands: dict[str, _Commands] = {}
     for policy in policies:
-        taken = [each.backup for each in commands.values()]
         commands[str(policy.pattern)] = _Commands(
             files,
             policy,
             probes,
             key,
-            unused_name("next-backup.key", taken),
+            unused_name(file_of_hosts("next-backup.key", files.pins, [policy])),
             bool(chain.prospects),
         )
     unknown = [*results.unknown, *chain.unknown]

@@ -120,7 +120,7 @@ def start(
     files.require_version()
     with ExitStack() as stack:
         next_key = NextKey(new or key or "")
-        if new is not None and not _is_started(files.pins, new):
+        if new is not None and not _is_started(files.pins, new, hosts):
             secret = None if on_token else new_passphrase(_NEW, ask=ask_passphrase)
             made = Backup(
                 new, key_type, secret, None, what=_NEW, option="--new", until="servers switch to it"
@@ -130,33 +130,61 @@ def start(
     outcome.show(ctx, as_json=as_json)
 
 
-def _is_started(pins: PinSet, place: str) -> bool:
-    """Return True if ``--new`` names an existing key file whose pin is STAGED in the pin file.
+def _is_started(pins: PinSet, place: str, hosts: tuple[str, ...]) -> bool:
+    """Return True if ``--new`` names an existing key file whose pin is STAGED at the same hosts.
 
     The command then uses this key and makes no new one, as after an interrupted run.
 
     Args:
         pins: the pin set of the pin file.
         place: the value of ``--new``.
+        hosts: the values of ``--host``.
 
     Raises:
-        ConfigError: the pin file has the key in another state than STAGED. The key is no new backup
-            then.
+        ConfigError: the pin file has the key in another state than STAGED, or at other hosts. It
+            is no new backup then.
     """
     from certpin.errors import ConfigError
 
     if is_on_token(place) or not Path(place).is_file():
         return False
     pin = resolve_key(place).pin
-    states = {entry.state for each in pins.policies for entry in each.pins if entry.pin == pin}
-    if states - {"staged"}:
+    states = {
+        policy: entry.state for policy in pins.policies for entry in policy.pins if entry.pin == pin
+    }
+    if not states:
+        return False
+    # Two hosts that share a key by accident would lose their backup at the same time.
+    is_elsewhere = any(policy not in states for policy in _policies(pins, hosts, None))
+    if is_elsewhere or {*states.values()} != {"staged"}:
         raise ConfigError(
             f"{place} has a key that is in the pin file already: none was made",
             key="--new",
             fix=f"name a new file: --new {unused_name(place)}; for the key in {place}, leave out "
             "--new",
         )
-    return bool(states)
+    return True
+
+
+def _policies(pins: PinSet, hosts: tuple[str, ...], named: KeyReference | None) -> list[HostPolicy]:
+    """Return the policies of the hosts at which servers will use a key.
+
+    The hosts are those of ``--host``, or those that the key's certificate names, or those that have
+    the key already. If there are none, return all policies of the pin file, provided that servers
+    use the same keys at each host; otherwise raise ``click.UsageError``.
+
+    Args:
+        pins: the pin set of the pin file.
+        hosts: the values of ``--host``.
+        named: the key that the user named; None for a new key.
+    """
+    probes = ProbeOptions.without_probe(hosts)
+    used = {_used_pins(policy) for policy in pins.policies}
+    known = {entry.pin for policy in pins.policies for entry in policy.pins}
+    is_unknown = named is None or (named.pin not in known and not named.names)
+    if not hosts and is_unknown and len(used) == 1:
+        return list(pins.policies)
+    return policies_for_step(pins, probes, named)
 
 
 @dataclass
@@ -245,7 +273,8 @@ class _Start:
         from certpin.rotation import check_step, step_time
 
         self.now = step_time(self.files.newest, utc_now())
-        policies = self._policies()
+        named = None if self.key.made else self.key.named
+        policies = _policies(self.files.pins, self.hosts, named)
         for policy in policies:
             require_certifiable(self.key.key_type, policy.pattern, policy.trust, policy.match)
             self._refuse_uncompared(policy)
@@ -274,22 +303,6 @@ class _Start:
             outcome.version = self.files.pins.version
             self._describe(outcome, added, policies, recorded=bool(unrecorded))
         return outcome
-
-    def _policies(self) -> list[HostPolicy]:
-        """Return the policies of the hosts at which servers will use the key.
-
-        The hosts are those of ``--host``, or those that the key's certificate names, or those that
-        have the key already. If there are none, return all policies of the pin file, provided that
-        servers use the same keys at each host; otherwise raise ``click.UsageError``.
-        """
-        pins, probes = self.files.pins, ProbeOptions.without_probe(self.hosts)
-        named = None if self.key.made else self.key.named
-        used = {_used_pins(policy) for policy in pins.policies}
-        known = {entry.pin for policy in pins.policies for entry in policy.pins}
-        is_unknown = named is None or (named.pin not in known and not named.names)
-        if not self.hosts and is_unknown and len(used) == 1:
-            return list(pins.policies)
-        return policies_for_step(pins, probes, named)
 
     def _refuse_uncompared(self, policy: HostPolicy) -> None:
         """Raise an error if the pin of the key would have no effect at a host.

@@ -200,9 +200,10 @@ class NextText:
     @property
     def commands(self) -> list[str]:
         """The commands that take the step, ready to paste; empty if certpin has none for it."""
-        from certpin.rotation.violation import new_backup_command
+        from certpin.rotation.violation import file_of_hosts, new_backup_command
 
-        step = self.step
+        step, policies = self.step, [self.situation.policy]
+        key_file = unused_name(file_of_hosts("next.key", self.files.pins, policies))
         if step.act == "push":
             return [f"certpin publish push{file_option(self.files.path)}"]
         if step.act in {"publish", "extend"}:
@@ -210,7 +211,7 @@ class NextText:
         commands = {
             "emergency": f"certpin rotate emergency {step.pin} --{self._fact()}",
             "finish": f"certpin rotate finish {step.pin}",
-            "start": new_backup_command(self.situation.policy.match, unused_name("next.key")),
+            "start": new_backup_command(self.situation.policy.match, key_file),
             "switch": f"certpin rotate switch {self._switched}",
         }
         if step.act not in commands:
@@ -219,7 +220,6 @@ class NextText:
         pins = self.files.pins
         command = commands[step.act]
         path = self.files.path
-        policies = [self.situation.policy]
         return [self.probes.next_command(command, path, pins, policies, connects=connects)]
 
     def lines(self) -> Iterator[str]:

@@ -225,7 +225,7 @@ def _next(step: KeySwitch, violations: list[HostViolation]) -> str:
       last backup;
     - ``rotate finish``.
     """
-    from certpin.rotation.violation import OTHER_AUTHORITY
+    from certpin.rotation.violation import OTHER_AUTHORITY, file_of_hosts
 
     pins = step.files.pins
     if violations:
@@ -239,7 +239,7 @@ def _next(step: KeySwitch, violations: list[HostViolation]) -> str:
             command = f"certpin rotate emergency {pin} --stolen"
             return step.probes.next_command(command, step.path, pins, step.policies)
     if found := _without_backup(step):
-        new = f"--new {unused_name('next.key')}"
+        new = f"--new {unused_name(file_of_hosts('next.key', pins, found))}"
         command = f"certpin rotate start {OTHER_AUTHORITY if found[0].match == 'ca' else new}"
         return step.probes.next_command(command, step.path, pins, found, connects=False)
     return step.probes.next_command("certpin rotate finish", step.path, pins, step.policies)

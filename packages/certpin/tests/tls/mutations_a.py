@@ -420,6 +420,20 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         6,
+        "certpin/x509/der.py",
+        "    if algorithm == _RSA and [",
+        "    if False and [",
+        _SIX + "test_a_certificate_that_openssl_reads_loosely_is_refused[no NULL-enforce]",
+    ),
+    Mutation(
+        6,
+        "certpin/tls/failures.py",
+        "cannot be used: {error.problem}",
+        "cannot be used",
+        _SIX + "test_a_certificate_that_openssl_reads_loosely_is_refused[no NULL-enforce]",
+    ),
+    Mutation(
+        6,
         "certpin/x509/certificate.py",
         "return Certificate(der, certificate_spki(der))",
         _REWRITTEN,

@@ -36,10 +36,10 @@ from certpin.tls.failures import (
     clear_text_error,
     explain_refusal,
     late_check_error,
-    not_der_error,
     reason_of,
     trust_changed_error,
     unpinned_error,
+    unreadable_chain_error,
     unsigned_exchange_error,
     warn_of_debug_override,
 )
@@ -475,7 +475,8 @@ class PinCheck:
                 verdict.raise_for_refusal(host, self._called.known_port(host))
                 enforcer.passed(verdict, self.target.host, self._met(raw))
         except CertificateParseError as exc:
-            raise enforcer.refused(not_der_error(self.target.host), self._met(raw)) from exc
+            refusal = unreadable_chain_error(self.target.host, exc)
+            raise enforcer.refused(refusal, self._met(raw)) from exc
         except PinError as exc:
             enforcer.refused(exc, self._met(raw))
             raise

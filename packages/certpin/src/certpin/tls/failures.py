@@ -526,12 +526,15 @@ def trust_changed_error(host: str) -> PinError:
     )
 
 
-def not_der_error(host: str) -> PinError:
-    """Return the error for a host with a certificate in its chain that is not strict DER."""
+def unreadable_chain_error(host: str, error: CertificateParseError) -> PinError:
+    """Return the error for a host with a certificate in its chain that certpin refuses to read.
+
+    OpenSSL has verified the chain. ``error`` names the rule of DER or of RFC 5280 that is broken.
+    """
     return PinError(
-        f"{host} refused: a certificate of its chain is not strict DER",
+        f"{host} refused: a certificate of its chain cannot be used: {error.problem}",
         host=host,
-        fix="ask the server's operator for a certificate that follows X.690",
+        fix="ask the server's operator for a certificate that follows X.690 and RFC 5280",
     )
 
 

@@ -261,7 +261,7 @@ def _certificate(der: bytes) -> Certificate:
         return Certificate(der, certificate_spki(der))
     except ValueError as exc:
         raise CertificateParseError(
-            "this is not an X.509 certificate in DER",
+            f"this is not an X.509 certificate in DER that follows RFC 5280: {exc}",
             fix="give a certificate as PEM or DER, as the server or the authority issued it",
         ) from exc
 

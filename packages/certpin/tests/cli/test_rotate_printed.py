@@ -185,6 +185,82 @@ def test_two_emergencies_at_once_make_two_backups(run: Run, fact: str) -> None:
     assert len(set(pins)) == len(hosts)
 
 
+@dataclass
+class Partners:
+    """Two hosts with different keys and one backup for both. The chains come from files."""
+
+    run: Run
+
+    def __post_init__(self) -> None:
+        root = Authority("Root")
+        Path("root.pem").write_bytes(root.pem)
+        backup, policies = root.issue(HOST, OTHER), []
+        Path("next-backup.key").write_bytes(backup.key_pem)
+        for host in (HOST, OTHER):
+            key = root.issue(host)
+            Path(f"{host}.pem").write_bytes(key.chain_pem + root.pem)
+            policies.append(_with_backup(host, key, backup))
+        write(*policies, trust=Path("root.pem"))
+        assert self("certpin rotate shipped 3").code == 0
+        days_pass(100)
+
+    def __call__(self, command: str, *words: str) -> Done:
+        """Run a printed command, which sees the chains of the servers."""
+        _, _, name, *given = shlex.split(command)
+        served = [word for host in (HOST, OTHER) for word in ("--served", f"{host}={host}.pem")]
+        options = () if name == "start" else ("--offline", *served)
+        return self.run("rotate", name, *given, *options, *words)
+
+
+@pytest.mark.parametrize("fact", ["--lost", "--stolen"])
+def test_the_commands_for_hosts_with_other_keys_name_the_hosts(run: Run, fact: str) -> None:
+    partners = Partners(run)
+    done = partners(f"certpin rotate emergency next-backup.key {fact}")
+    commands = re.findall(r"^ {7}(certpin .+)$", done.out, re.MULTILINE)
+    assert f"certpin rotate start --new next-backup-2.key --host {HOST} --host {OTHER}" in commands
+    for command in commands:
+        typed = partners(command)
+        assert typed.code == 0, f"{command}: {typed.out}{typed.err}"
+    again = partners(f"certpin rotate emergency next-backup.key {fact}", "--json")
+    assert [host["steps"] for host in again.json["hosts"]] == [[], []]
+
+
+def test_the_fix_of_the_gate_is_accepted_for_each_of_several_hosts(run: Run) -> None:
+    """Also if the file of the last fix exists, because its key was lost again."""
+    partners = Partners(run)
+    lost = ["next-backup.key"]
+    for number in ("", "-2"):
+        for name in lost:
+            partners(f"certpin rotate emergency {name} --lost")
+        refused = partners("certpin rotate shipped 4", "--json")
+        breaches = refused.json["breaches"]
+        fixes = [each["fix"] for each in breaches if each["invariant"] == "backup"]
+        lost = [f"next-backup-{host}{number}.key" for host in (HOST, OTHER)]
+        assert fixes == [
+            f"make a backup: certpin rotate start --new {name} --host {host}"
+            for name, host in zip(lost, (HOST, OTHER), strict=True)
+        ]
+        for fix in fixes:
+            assert partners(fix.removeprefix("make a backup: ")).code == 0, fix
+    assert partners("certpin rotate shipped 4").code == 0
+
+
+def test_each_fix_that_starts_a_known_key_names_its_host(run: Run) -> None:
+    partners = Partners(run)
+    pin = Authority("Root").issue(HOST).pin
+    refused = partners(f"certpin rotate switch {pin} --host {OTHER}")
+    fix = f"certpin rotate start {pin} --host {OTHER}"
+    assert f"{fix} puts it into the next version" in " ".join(refused.err.split())
+    assert partners(fix).code == 0
+
+
+def test_a_switch_to_the_backup_of_several_hosts_starts_the_next_one_there(run: Run) -> None:
+    partners = Partners(run)
+    done = partners("certpin rotate switch next-backup.key", "--json")
+    assert done.json["next"] == f"certpin rotate start --new next.key --host {HOST} --host {OTHER}"
+    assert partners(done.json["next"]).code == 0
+
+
 def test_a_switch_at_hosts_that_compare_other_certificates_starts_a_backup_of_the_first(
     run: Run, ca: Path, root: Authority, intermediate: Authority
 ) -> None:

@@ -367,6 +367,7 @@ class ProbeOptions:
         policies: Sequence[HostPolicy] | None = None,
         *,
         connects: bool = True,
+        names_hosts: bool = False,
     ) -> str:
         """Return a certpin command to suggest next, with options for the same pin file and servers.
 
@@ -376,11 +377,14 @@ class ProbeOptions:
             pins: the pin set in that file.
             policies: the policies that the command is for; by default all of the file.
             connects: True if the command has the options ``--connect`` and ``--starttls``.
+            names_hosts: True to name all hosts if there are several. Without their names, ``rotate
+                start`` refuses a key that the pin file lacks if servers use other keys at each.
         """
         policies = pins.policies if policies is None else policies
         named = {text: next(iter(select_policies(pins, [text]))) for text in self.hosts}
         hosts = [text for text, policy in named.items() if policy in policies]
-        if hosts or len(policies) < len(pins.policies):
+        is_for_some = len(policies) < len(pins.policies)
+        if hosts or is_for_some or (names_hosts and len(policies) > 1):
             hosts += [str(policy.pattern) for policy in policies if policy not in named.values()]
         words = ["--file", str(path)] if path != PIN_FILE else []
         options = {"--host": hosts}

@@ -11,7 +11,7 @@ from certpin.pins import Pin
 from certpin.rotation.journal import pin_state
 from certpin.rotation.prospect import conclusion_of, lacks_path
 from certpin.rotation.situation import Version, last_end
-from certpin.rotation.violation import new_backup_command
+from certpin.rotation.violation import backup_fix, host_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,8 +124,9 @@ def _how_to_start(situation: Situation, pin: Pin, prospects: Sequence[Prospect])
         what, used = "the authority that issued it", "authority in use"
     then = f"wait until clients have that, and keep the {used} until then"
     if pin_state(situation, pin) in {"removed", "lost", "compromised"}:
-        return f"start another: {new_backup_command(situation.policy.match, 'next.key')}"
+        return f"start another: {backup_fix(situation, 'next.key')}"
     entry = situation.entry(pin)
     if entry is not None and entry.live:
         return f"the pin file has {pin}: give it to the clients as the next version; then {then}"
-    return f"certpin rotate start {pin} puts {what} into the next version; then {then}"
+    host = host_option(situation)
+    return f"certpin rotate start {pin}{host} puts {what} into the next version; then {then}"

@@ -15,7 +15,7 @@ from certpin.rotation.gate import check_step
 from certpin.rotation.plan import replaced_pins, with_published, with_pushed, with_state
 from certpin.rotation.rules import has_backup_without
 from certpin.rotation.situation import adoption
-from certpin.rotation.violation import Violation, new_backup_command
+from certpin.rotation.violation import Violation, backup_fix
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -142,7 +142,7 @@ def leaves_one_pin(situation: Situation, pin: Pin) -> tuple[Violation, ...]:
             "last-backup",
             f"without {pin}, {policy.pattern} has only one pin",
             client_count(situation),
-            fix=f"make another backup first: {new_backup_command(policy.match)}",
+            fix=f"make another backup first: {backup_fix(situation)}",
         ),
     )
 

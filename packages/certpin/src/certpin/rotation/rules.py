@@ -26,7 +26,7 @@ from certpin.rotation.prospect import (
 from certpin.rotation.remedies import how_to_adopt, how_to_trust
 from certpin.rotation.situation import Version, last_end
 from certpin.rotation.trust import is_verified_by_some, presented_path
-from certpin.rotation.violation import Violation, new_backup_command
+from certpin.rotation.violation import Violation, backup_fix
 from certpin.support.text import format_duration, in_utc
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def backup(situation: Situation) -> Violation | None:
         "backup",
         _why_no_backup(situation),
         client_count(situation),
-        fix=f"make a backup: {new_backup_command(situation.policy.match)}",
+        fix=f"make a backup: {backup_fix(situation)}",
     )
 
 
@@ -389,7 +389,7 @@ def not_last_backup(situation: Situation, pin: Pin) -> Violation | None:
         "last-backup",
         f"{pin} is the last pin outside the chain that is served",
         client_count(situation),
-        fix=f"make another first: {new_backup_command(situation.policy.match)}",
+        fix=f"make another first: {backup_fix(situation)}",
     )
 
 
@@ -451,7 +451,7 @@ def not_compromised(situation: Situation, pin: Pin) -> Violation | None:
         "compromised",
         f"{pin} is COMPROMISED: an attacker who has its key can read connections",
         client_count(situation),
-        fix=f"start another: {new_backup_command(situation.policy.match, 'next.key')}",
+        fix=f"start another: {backup_fix(situation, 'next.key')}",
     )
 
 
@@ -481,7 +481,7 @@ def not_removed(situation: Situation, pin: Pin) -> Violation | None:
         "compromised",
         f"{pin} was removed, and a removed key is never used again",
         client_count(situation),
-        fix=f"start another: {new_backup_command(situation.policy.match, 'next.key')}",
+        fix=f"start another: {backup_fix(situation, 'next.key')}",
     )
 
 
@@ -497,7 +497,7 @@ def not_lost(situation: Situation, pin: Pin) -> Violation | None:
         "lost",
         f"{pin} is LOST: its key no longer exists, and one that turns up may have been copied",
         client_count(situation),
-        fix=f"start another: {new_backup_command(situation.policy.match, 'next.key')}",
+        fix=f"start another: {backup_fix(situation, 'next.key')}",
     )
 
 

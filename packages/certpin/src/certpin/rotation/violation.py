@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from certpin.support.text import counted
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.pins import HostPolicy, Match, PinSet
+    from certpin.rotation.situation import Situation
 
 Invariant = Literal[
     "served-chain",
@@ -67,8 +70,8 @@ def file_of_hosts(name: str, pins: PinSet, policies: Sequence[HostPolicy]) -> st
     return f"{base}-{host[:_MAX_HOST]}.{suffix}"
 
 
-def new_backup_command(match: Match, key_file: str = "next-backup.key") -> str:
-    """Return the command that starts a new backup of a host.
+def new_backup_command(match: Match, key_file: str) -> str:
+    """Return the command that starts a new backup, without the options for its hosts.
 
     Args:
         match: which certificates of a chain the host's clients compare. If they compare only
@@ -76,6 +79,32 @@ def new_backup_command(match: Match, key_file: str = "next-backup.key") -> str:
         key_file: the file for a new key.
     """
     return f"certpin rotate start {OTHER_AUTHORITY if match == 'ca' else f'--new {key_file}'}"
+
+
+def backup_fix(situation: Situation, name: str = "next-backup.key") -> str:
+    """Return the command that starts a new backup of one host, ready to paste.
+
+    Args:
+        situation: the facts about the host.
+        name: the file for a new key. If a note of the pin file names it already, the command has
+            another file, because ``rotate start`` doesn't make a key that exists.
+    """
+    policies, match = situation.pins.policies, situation.policy.match
+    noted = {word for policy in policies for entry in policy.pins for word in entry.note.split()}
+    name = file_of_hosts(name, situation.pins, [situation.policy])
+    base, _, suffix = name.rpartition(".")
+    names = chain([name], (f"{base}-{number}.{suffix}" for number in count(2)))
+    key_file = next(each for each in names if each not in noted)
+    return new_backup_command(match, key_file) + host_option(situation)
+
+
+def host_option(situation: Situation) -> str:
+    """Return `` --host HOST`` for a printed ``rotate start``; empty if the pin file has one host.
+
+    Without it, the command is refused if servers use other keys at the other hosts.
+    """
+    several = len(situation.pins.policies) > 1
+    return f" --host {shlex.quote(str(situation.pattern))}" if several else ""
 
 
 @dataclass(frozen=True)

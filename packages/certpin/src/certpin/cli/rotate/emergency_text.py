@@ -61,17 +61,18 @@ class PathCommands:
 
         return unused_name(file_of_hosts(name, self.files.pins, self._policies(hosts)))
 
-    def of(self, command: str, hosts: Collection[str], *, connects: bool = True) -> str:
+    def of(self, command: str, hosts: Collection[str], *, starts: bool = False) -> str:
         """Return a certpin command with the options for the given hosts added.
 
         Args:
             command: the command without these options.
             hosts: the host patterns that the command is for (``--host``).
-            connects: True if the command contacts servers, so that it gets ``--connect`` and
-                ``--starttls`` as the user gave them.
+            starts: True for ``rotate start``. It contacts no servers, so that it gets no
+                ``--connect`` and ``--starttls``, and it has to name its hosts.
         """
+        files, policies = self.files, self._policies(hosts)
         return self.probes.next_command(
-            command, self.files.path, self.files.pins, self._policies(hosts), connects=connects
+            command, files.path, files.pins, policies, connects=not starts, names_hosts=starts
         )
 
     def _policies(self, hosts: Collection[str]) -> list[HostPolicy]:
@@ -277,14 +278,14 @@ class PathText:
             text = f"Choose another authority as {what}, and name its certificate{self._in_trust()}"
             file = OTHER_AUTHORITY if step.pin is None else _NEW_AUTHORITY
             command = f"certpin rotate start {file}"
-            return f"{text}.", [self.commands.of(command, self.hosts, connects=False)]
+            return f"{text}.", [self.commands.of(command, self.hosts, starts=True)]
         if step.pin is None:
             file = self.commands.new_file("next-backup.key", self.hosts)
             text = "Make a new backup, off the servers."
         else:
             file, text = key_file, "Make a new key."
         command = f"certpin rotate start --new {file}"
-        return text, [self.commands.of(command, self.hosts, connects=False)]
+        return text, [self.commands.of(command, self.hosts, starts=True)]
 
     def _in_trust(self) -> str:
         """Return a reminder that ``trust`` of the policy has to contain the new authority.

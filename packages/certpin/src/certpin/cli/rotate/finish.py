@@ -328,7 +328,7 @@ class FinishRun:
         from certpin.rotation import Violation
         from certpin.rotation.fleet import client_count
         from certpin.rotation.rules import not_served
-        from certpin.rotation.violation import new_backup_command
+        from certpin.rotation.violation import backup_fix
 
         entry = situation.entry(pin)
         if entry is None or not entry.live:
@@ -341,7 +341,7 @@ class FinishRun:
             "last-backup",
             f"{pin} is COMPROMISED, and the pin file can't refuse it before it has another backup",
             client_count(situation),
-            fix=f"make another backup first: {new_backup_command(policy.match)}",
+            fix=f"make another backup first: {backup_fix(situation)}",
         )
         self._refused(policy, [lonely] if served is None else [served, lonely])
 

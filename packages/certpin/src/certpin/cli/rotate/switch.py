@@ -195,7 +195,7 @@ def _require_usable(step: KeySwitch) -> None:
     """
     from certpin.errors import ConfigError
     from certpin.rotation.journal import pin_state
-    from certpin.rotation.violation import new_backup_command
+    from certpin.rotation.violation import backup_fix, host_option
 
     for _, situation in step.situations:
         state = pin_state(situation, step.pin)
@@ -203,13 +203,14 @@ def _require_usable(step: KeySwitch) -> None:
             raise ConfigError(
                 f"{step.pin} is {state.upper()}: no server may use it, also not with --force",
                 key="state",
-                fix=f"start another: {new_backup_command(situation.policy.match, 'next.key')}",
+                fix=f"start another: {backup_fix(situation, 'next.key')}",
             )
         if state == "generated":
             raise ConfigError(
                 f"{step.pin} is GENERATED, and cannot become ACTIVE",
                 key="state",
-                fix=f"put it into the pin file first: certpin rotate start {step.pin}",
+                fix=f"put it into the pin file first: certpin rotate start {step.pin}"
+                + host_option(situation),
             )
 
 
@@ -241,7 +242,9 @@ def _next(step: KeySwitch, violations: list[HostViolation]) -> str:
     if found := _without_backup(step):
         new = f"--new {unused_name(file_of_hosts('next.key', pins, found))}"
         command = f"certpin rotate start {OTHER_AUTHORITY if found[0].match == 'ca' else new}"
-        return step.probes.next_command(command, step.path, pins, found, connects=False)
+        return step.probes.next_command(
+            command, step.path, pins, found, connects=False, names_hosts=True
+        )
     return step.probes.next_command("certpin rotate finish", step.path, pins, step.policies)
 
 

@@ -10,9 +10,14 @@ import certpin
 
 async def fetch(host: str, port: int) -> None:
     context = certpin.PinnedSSLContext(certpin.PinSet.from_env())
-    client = AsyncHTTPClient(defaults={"ssl_options": context})
+    client = AsyncHTTPClient(
+        force_instance=True,  # or tornado may return a client that exists, without these defaults
+        # Without redirects: one to http:// would send headers and the body in clear text.
+        defaults={"ssl_options": context, "follow_redirects": False},
+    )
     response = await client.fetch(f"https://{host}:{port}/")
     print(response.code)
+    client.close()
 
 
 def main(host: str, port: int) -> None:

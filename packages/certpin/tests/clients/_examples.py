@@ -1,9 +1,10 @@
-"""The folder of the documentation's example clients, and the pin file that the examples read."""
+"""The example clients of the documentation, and the pin file that they read."""
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests import kit
 
@@ -35,3 +36,14 @@ def set_pins(folder: Path, pin: certpin.Pin, monkeypatch: pytest.MonkeyPatch) ->
     file = folder / "pins.toml"
     file.write_text(PINS.format(pin=pin, backup=kit.NOBODY))
     monkeypatch.setenv("CERTPIN_PINS", str(file))
+
+
+def example(name: str) -> Any:
+    """Return the module of an example."""
+    path = EXAMPLES / f"pinned_{name}.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

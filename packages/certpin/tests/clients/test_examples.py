@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
-import importlib.util
 import re
 import subprocess
 import sys
@@ -20,7 +19,7 @@ import pytest
 import certpin
 from certpin import clients
 from tests import kit
-from tests.clients._examples import EXAMPLES, set_pins
+from tests.clients._examples import EXAMPLES, example, set_pins
 from tests.servers.ftp import ftp
 from tests.servers.imap import dovecot
 from tests.servers.listeners import json_api, silent, socket_io, xml_rpc
@@ -80,6 +79,8 @@ DATABASE = of_files(mysql)
 JSON = of_files(json_api)
 SILENT = of_files(silent)
 SOCKET = of_files(websocket)
+SOCKET_IO = of_files(socket_io)
+XML_RPC = of_files(xml_rpc)
 SERVERS: dict[str, tuple[Callable[[Shown], Any], list[str]]] = {
     "aiokafka": (SILENT, []),
     "aiomysql": (DATABASE, ["mariadbd"]),
@@ -97,14 +98,20 @@ SERVERS: dict[str, tuple[Callable[[Shown], Any], list[str]]] = {
     "pymysql": (DATABASE, ["mariadbd"]),
     "redis": (of_files(redis), ["redis-server"]),
     "smtplib": (MAIL, []),
-    "socketio": (of_files(socket_io), []),
+    "socketio": (SOCKET_IO, []),
     "websocket_client": (SOCKET, []),
     "websockets": (SOCKET, []),
-    "xmlrpc": (of_files(xml_rpc), []),
+    "xmlrpc": (XML_RPC, []),
 }
 WEB: tuple[Callable[[Shown], Any], list[str]] = (web, ["nginx"])
+HTTP = {web, JSON, SOCKET, SOCKET_IO, XML_RPC}
 FILES = sorted(EXAMPLES.glob("*.py"))
 NAMES = [path.stem.removeprefix("pinned_") for path in FILES]
+
+
+def over_http() -> list[str]:
+    """Return the examples with HTTP servers, which can redirect."""
+    return [name for name in runnable() if SERVERS.get(name, WEB)[0] in HTTP]
 
 
 def runnable() -> list[str]:
@@ -155,13 +162,7 @@ def run(name: str, port: int) -> subprocess.CompletedProcess[str]:
 
 
 def main_of(name: str) -> Callable[[str, int], None]:
-    path = EXAMPLES / f"pinned_{name}.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    main: Callable[[str, int], None] = module.main
+    main: Callable[[str, int], None] = example(name).main
     return main
 
 
@@ -261,6 +262,24 @@ def test_a_websocket_does_not_follow_a_redirect_to_clear_text(
             with pytest.raises(WebSocketException, match="Redirect limit"):
                 main_of("websocket_client")("localhost", server.port)
             assert server.arrived("localhost") == ["https HTTP/1.1 GET /"]
+    assert clear_text.recordings(0) == []
+
+
+@pytest.mark.parametrize("name", over_http())
+@pytest.mark.peer("nginx")
+def test_no_example_follows_a_redirect_to_clear_text(
+    name: str, shown: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_pins(tmp_path, shown.identity.pin, monkeypatch)
+    scheme = "ws" if SERVERS.get(name, WEB)[0] is SOCKET else "http"
+    with RecordingServer(None) as clear_text:
+        away = f"return 307 {scheme}://localhost:{clear_text.port}/;"
+        identities, folders = {"localhost": shown.identity}, {"localhost": tmp_path}
+        with nginx(identities, folders=folders, lines=away) as server:
+            with contextlib.suppress(Exception):  # some print the response
+                main_of(name)("localhost", server.port)
+            assert server.arrived("localhost") != []
+    gc.collect()
     assert clear_text.recordings(0) == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -13,9 +14,11 @@ import certpin
 from certpin import PinnedSSLContext
 from certpin.lab.lab_server import server_context
 from tests import kit
+from tests.clients._examples import example, set_pins
 from tests.documentation._blocks import blocks
 from tests.servers._run import free_port
 from tests.servers.nats import nats as nats_server
+from tests.servers.nginx import nginx
 from tests.servers.postgres import postgres
 from tests.servers.websocket import websocket
 from tests.tls._raw import Recorder
@@ -182,6 +185,54 @@ def test_asyncpg_ignores_the_context_on_a_unix_socket(tmp_path: Path) -> None:
 
     asyncio.run(work())
     assert _PASSWORD.encode() in received
+
+
+def test_tornado_gets_a_client_with_pins_in_a_loop_that_has_another_one(
+    shown: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without ``force_instance``, ``AsyncHTTPClient()`` returns one client per event loop."""
+    from tornado.httpclient import AsyncHTTPClient
+
+    async def work(port: int) -> None:
+        plain = AsyncHTTPClient()
+        assert AsyncHTTPClient(defaults={"ssl_options": refusing()}) is plain
+        try:
+            await example("tornado").fetch("localhost", port)
+        finally:
+            plain.close()
+
+    set_pins(tmp_path, kit.NOBODY_ELSE, monkeypatch)
+    with RecordingServer(server_context(shown.identity)) as server:
+        with pytest.raises(certpin.PinMismatchError):
+            asyncio.run(work(server.port))
+        (recording,) = server.recordings()
+    assert recording.application == b""
+
+
+@pytest.mark.peer("nginx")
+@pytest.mark.parametrize("pinned", [True, False])
+def test_the_websocket_of_tornado_needs_the_context_in_its_request(
+    pinned: bool, shown: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tornado import simple_httpclient
+    from tornado.httpclient import AsyncHTTPClient, HTTPRequest
+    from tornado.websocket import websocket_connect
+
+    async def work(port: int) -> None:
+        url = f"wss://localhost:{port}/"
+        client = AsyncHTTPClient(defaults={"ssl_options": refusing()})
+        try:
+            await websocket_connect(HTTPRequest(url, ssl_options=refusing()) if pinned else url)
+        finally:
+            client.close()
+
+    # tornado caches its context, and may have created it before the test's root was trusted.
+    monkeypatch.setattr(simple_httpclient, "_client_ssl_defaults", ssl.create_default_context)
+    with nginx({"localhost": shown.identity}) as server:
+        with pytest.raises(Exception) as caught:  # noqa: PT011  # nginx answers with 200
+            asyncio.run(work(server.port))
+        assert server.arrived("localhost") == ([] if pinned else ["https HTTP/1.1 GET /"])
+    assert isinstance(caught.value, certpin.PinMismatchError) == pinned
 
 
 def test_start_tls_of_asyncio_needs_the_name_of_the_server(shown: Shown) -> None:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import websockets
+from openai import AsyncOpenAI, OpenAI, OpenAIError
 from websockets.client import process_exception
 
 import certpin
 from certpin import PinnedSSLContext
+from certpin.clients.httpx import AsyncPinnedClient, PinnedClient
 from certpin.lab.lab_server import server_context
 from tests import kit
 from tests.clients._examples import example, set_pins
@@ -25,7 +27,7 @@ from tests.tls._raw import Recorder
 from tests.tls._servers import RecordingServer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from certpin import PinFailure
@@ -233,6 +235,74 @@ def test_the_websocket_of_tornado_needs_the_context_in_its_request(
             asyncio.run(work(server.port))
         assert server.arrived("localhost") == ([] if pinned else ["https HTTP/1.1 GET /"])
     assert isinstance(caught.value, certpin.PinMismatchError) == pinned
+
+
+def open_websocket(resource: str, url: str, context: PinnedSSLContext, **options: Any) -> None:
+    """Open a WebSocket of the OpenAI SDK, with the recipe's pinned client for HTTP."""
+    http_client: Any = PinnedClient(context)
+    with (
+        OpenAI(base_url=url, api_key=_PASSWORD, http_client=http_client) as client,
+        getattr(client, resource).connect(websocket_connection_options=options),
+    ):
+        pass
+
+
+def open_async_websocket(
+    resource: str, url: str, context: PinnedSSLContext, **options: Any
+) -> None:
+    http_client: Any = AsyncPinnedClient(context)
+
+    async def work() -> None:
+        async with (
+            AsyncOpenAI(base_url=url, api_key=_PASSWORD, http_client=http_client) as client,
+            getattr(client, resource).connect(websocket_connection_options=options),
+        ):
+            pass
+
+    asyncio.run(work())
+
+
+@pytest.mark.peer("nginx")
+@pytest.mark.parametrize("connect", [open_websocket, open_async_websocket])
+@pytest.mark.parametrize("resource", ["live", "realtime", "responses"])
+def test_a_websocket_of_openai_needs_the_context_in_its_options(
+    resource: str, connect: Callable[..., None], shown: Shown
+) -> None:
+    """It goes through the package websockets, and not through ``http_client``."""
+    with nginx({"localhost": shown.identity}) as server:
+        url = f"https://localhost:{server.port}/v1"
+        context = refusing()
+        with pytest.raises(certpin.PinMismatchError):
+            connect(resource, url, context, ssl=context)
+        assert server.arrived("localhost") == []
+        with pytest.raises(websockets.InvalidStatus):
+            connect(resource, url, context, open_timeout=None)
+        (request,) = server.arrived("localhost")
+    assert request.startswith(f"https HTTP/1.1 GET /v1/{resource}")
+
+
+@pytest.mark.peer("nginx")
+def test_openai_fetches_the_token_of_a_workload_without_its_http_client(shown: Shown) -> None:
+    http_client: Any = PinnedClient(refusing())
+    identity: Any = {
+        "identity_provider_id": "bank",
+        "service_account_id": "app",
+        "provider": {"token_type": "jwt", "get_token": lambda: _PASSWORD},
+    }
+    with (
+        nginx({"localhost": shown.identity}) as server,
+        OpenAI(
+            base_url=f"https://localhost:{server.port}/v1",
+            workload_identity=identity,
+            http_client=http_client,
+            max_retries=0,
+        ) as client,
+    ):
+        exchange: Any = client._workload_identity_auth
+        exchange.token_exchange_url = f"https://localhost:{server.port}/token"
+        with pytest.raises(OpenAIError):
+            client.models.list()
+        assert server.arrived("localhost") == ["https HTTP/1.1 POST /token"]
 
 
 def test_start_tls_of_asyncio_needs_the_name_of_the_server(shown: Shown) -> None:

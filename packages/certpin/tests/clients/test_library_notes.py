@@ -6,8 +6,11 @@ import asyncio
 import ssl
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import nats
 import pytest
 import websockets
+from nats.aio.client import Client
+from nats.errors import ConnectionClosedError, NoServersError
 from openai import AsyncOpenAI, OpenAI, OpenAIError
 from websockets.client import process_exception
 
@@ -59,62 +62,85 @@ def refusing(*hooks: Any) -> PinnedSSLContext:
     return PinnedSSLContext(other_pins(), on_failure=hooks)
 
 
-async def _over_nats(context: PinnedSSLContext, port: int, **options: Any) -> Any:
-    import nats
-
-    return await nats.connect(
-        f"tls://localhost:{port}",
-        tls=context,
-        tls_hostname="localhost",
-        tls_handshake_first=True,
-        **options,
-    )
+async def connect_nats(context: PinnedSSLContext, port: int, **options: Any) -> Any:
+    """Connect with the code of the documentation."""
+    (code,) = (each.text for each in blocks("guides/python-clients.md") if "nats" in each.text)
+    names: dict[str, Any] = {"asyncio": asyncio, "certpin": certpin, "nats": nats}
+    exec(code, names)
+    return await names["connect_nats"](context, "localhost", port, **options)
 
 
 @pytest.mark.slow
-def test_an_error_callback_ends_the_connect_of_nats_that_would_wait_for_ever(shown: Shown) -> None:
-    errors: list[Exception] = []
-
-    async def error_cb(error: Exception) -> None:
-        errors.append(error)
-        if certpin.pin_error(error):
-            raise error
-
+def test_a_refusal_ends_the_connect_of_nats_that_would_wait_for_ever(shown: Shown) -> None:
     async def work(port: int) -> None:
         with pytest.raises(certpin.PinMismatchError):
-            await _over_nats(refusing(), port, allow_reconnect=False)
+            await nats.connect(
+                f"tls://localhost:{port}",
+                tls=refusing(),
+                tls_hostname="localhost",
+                tls_handshake_first=True,
+                allow_reconnect=False,
+            )
         with pytest.raises(certpin.PinMismatchError):
-            await _over_nats(refusing(), port, error_cb=error_cb)
+            await connect_nats(refusing(), port)
 
     with nats_server(tls=shown.files) as server:
         asyncio.run(asyncio.wait_for(work(server.port), _PATIENCE))
-    (error,) = errors
-    assert isinstance(error, certpin.PinMismatchError)
 
 
 @pytest.mark.slow
-def test_the_error_callback_of_nats_gets_the_refusal_of_a_reconnect(shown: Shown) -> None:
-    refused = asyncio.Event()
-
-    async def error_cb(error: Exception) -> None:
-        if certpin.pin_error(error):
-            refused.set()
-            raise error
-
+def test_a_refusal_after_a_lost_connection_closes_the_client_of_nats(shown: Shown) -> None:
     async def work() -> None:
         context = PinnedSSLContext(kit.pin_set(kit.policy("localhost", shown.identity.pin)))
         with nats_server(tls=shown.files) as server:
-            client = await _over_nats(
-                context, server.port, error_cb=error_cb, reconnect_time_wait=0.02
-            )
+            client = await connect_nats(context, server.port, reconnect_time_wait=0.02)
             await client.flush()
             context.swap(other_pins(version=2))
         with nats_server(tls=shown.files, port=server.port):
-            await asyncio.wait_for(refused.wait(), _PATIENCE)
-            with pytest.raises(certpin.PinMismatchError):
-                await client._reconnection_task
+            while not client.is_closed:  # noqa: ASYNC110  # closed_cb isn't called
+                await asyncio.sleep(0.01)
+            for use in (client.publish("greetings", b"hello"), client.flush()):
+                with pytest.raises(ConnectionClosedError):
+                    await use
+            await client.close()
+        assert isinstance(client.last_error, certpin.PinMismatchError)
 
-    asyncio.run(work())
+    asyncio.run(asyncio.wait_for(work(), _PATIENCE))
+
+
+@pytest.mark.peer("nginx")
+@pytest.mark.filterwarnings("ignore:parameter 'timeout' of type 'float':DeprecationWarning")
+def test_nats_over_wss_follows_redirects_to_clear_text_and_drops_refusals(
+    shown: Shown, tmp_path: Path
+) -> None:
+    """The reason to use ``tls://`` only: the transport is a WebSocket of aiohttp."""
+
+    async def connect(context: PinnedSSLContext, port: int) -> None:
+        client = Client()
+        try:
+            with pytest.raises(NoServersError) as caught:
+                await client.connect(
+                    f"wss://localhost:{port}",
+                    tls=context,
+                    tls_hostname="localhost",
+                    allow_reconnect=False,
+                    max_reconnect_attempts=1,
+                    reconnect_time_wait=0,
+                )
+            assert certpin.pin_error(caught.value) is None
+        finally:
+            transport: Any = client._transport
+            await transport._client.close()
+
+    pinned = PinnedSSLContext(kit.pin_set(kit.policy("localhost", shown.identity.pin)))
+    with nginx({"localhost": shown.identity}) as target:
+        away = f"return 302 http://localhost:{target.plain}/;"
+        identities, folders = {"localhost": shown.identity}, {"localhost": tmp_path}
+        with nginx(identities, folders=folders, lines=away) as server:
+            asyncio.run(connect(refusing(), server.port))
+            assert target.arrived("in-clear-text") == []
+            asyncio.run(connect(pinned, server.port))
+        assert "http HTTP/1.1 GET /" in target.arrived("in-clear-text")
 
 
 def test_websockets_ends_its_loop_at_a_refusal_if_process_exception_says_so(shown: Shown) -> None:

@@ -562,6 +562,13 @@ MUTATIONS: list[Mutation] = [
         _STOLEN + "the_bundled_set_stays_the_lowest_version",
     ),
     mutation(
+        "a greenlet that survives a fork is the only one",
+        "updater.py",
+        "        if threads_survive():\n",
+        "        if False:\n",
+        _THREADS + "a_fork_copies_the_greenlet_of_an_updater_and_starts_no_other",
+    ),
+    mutation(
         "a newer root is requested",
         "fetch.py",
         "        and not (ask_root and _has_newer_root(source, channel))\n",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
     from certpin.updates import PinUpdater
     from tests.updates._server import Handler
     from tests.updates.conftest import World
+
+
+PACKAGE = Path(__file__).parents[2]
 
 
 def waiting_for_a_check(app: PinUpdater) -> int:
@@ -115,6 +121,26 @@ def test_a_forked_child_follows(world: World, started: bool) -> None:
     world.publish(3)
     assert os.waitpid(child, 0)[1] == 0
     assert bool(threads_of_updaters()) == started
+
+
+@pytest.mark.slow
+def test_a_fork_copies_the_greenlet_of_an_updater_and_starts_no_other(
+    world: World, tmp_path: Path
+) -> None:
+    pins, root = tmp_path / "pins.toml", tmp_path / "root.json"
+    pins.write_text(world.text(1))
+    root.write_bytes(world.repository.first_root)
+    words = [str(each) for each in (pins, root, world.server.url, world.cache)]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.updates._greenlets", *words],
+        cwd=PACKAGE,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def _follow_in_the_child(app: PinUpdater, *, started: bool) -> None:

@@ -8,6 +8,7 @@ workers: the objects of the app are then in all of its processes.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -37,6 +38,12 @@ class Forked:
 _known: set[ref[Forked]] = set()
 _notified: list[Forked] = []
 _forking = threading.Lock()  # threads that fork at the same time do so one after the other
+
+
+def threads_survive() -> bool:
+    """Return True if a forked child has its parent's threads: those of gevent are greenlets."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
 def register(member: Forked) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 from certpin.errors import ConfigError, UpdateError
 from certpin.pins import utc_now
-from certpin.support.forks import Forked, register
+from certpin.support.forks import Forked, register, threads_survive
 from certpin.support.network import Deadline
 from certpin.tls import PinnedSSLContext
 from certpin.updates import trust
@@ -275,7 +275,15 @@ class PinUpdater(Forked):
         If the parent process had a thread that checks for updates, start one in the child, too. Its
         first check is due when the parent's next check is due, or at once if the parent has not
         completed a check.
+
+        With gevent, the child has a copy of that thread, which continues. If it was in a check,
+        both processes read from one connection: the check may fail, and is repeated.
         """
+        if threads_survive():
+            # No new lock, because the copy may have the old one. No new thread, because that would
+            # run greenlets during the fork, and in each subprocess before its program starts.
+            self.after_fork_in_parent()
+            return
         self._begin()
         self._checker.wake_in_child()
         if self._running:

@@ -36,6 +36,7 @@ _PARTS = {
     "lowest": ["core", "extras", "python", "test"],
     "niquests": ["core", "niquests", "requests", "updates", "urllib3"],
     "pre-commit": ["pre-commit"],
+    "pyinstaller": ["core", "pyinstaller"],
     "pythons": ["core", "python", *DEPENDENT],
     "release": ["release"],
     "sslyze": ["sslyze"],

@@ -44,6 +44,8 @@ def main() -> None:
     clouds = [_needs("core", "azurekms", "gcpkms", "publish", "updates"), "--group", "clouds"]
     _compile("clouds", [*clouds, "--constraint", test, *more])
     _compile("pre-commit", ["--group", "pre-commit", "--constraint", test, *more])
+    frozen = [_needs("core"), "--group", "pyinstaller"]
+    _compile("pyinstaller", [*frozen, "--constraint", test, *more])
     _compile("release", ["--group", "release", *more])
     _compile("audit", ["--group", "audit", *more])
     _compile("sslyze", ["--group", "sslyze", *more])

@@ -42,7 +42,7 @@ ORDER = (
     {"pinfile", "providers", "tls", "probe", "formats", "reports"},
     {"advice", "apps", "calendar", "lint", "clients", "rotation", "updates", "lab"},
     {"publish"},
-    {"cli", "pytest_plugin"},
+    {"cli", "pyinstaller_hooks", "pytest_plugin"},
     # The public modules: they import the names that they export, and no module imports them.
     {"__init__", "__main__"},
 )

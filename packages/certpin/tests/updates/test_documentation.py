@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
+import importlib.resources
 import re
 import subprocess
 import sys
+import zipfile
 from inspect import getdoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from certpin import PinFileError, PinnedSSLContext, PinSet
 from tests.documentation._blocks import Block, blocks
 
 if TYPE_CHECKING:
@@ -108,17 +111,50 @@ def test_the_app_of_the_updater_page_gets_a_newer_set(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("zipped", [False, True])
 def test_the_app_of_the_updates_page_has_its_files_in_its_package(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    zipped: bool, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package = tmp_path / "bank_app"
-    package.mkdir()
-    (package / "__init__.py").touch()
-    (package / "pins.toml").write_text(world.text(1), encoding="utf-8")
-    (package / "1.root.json").write_bytes(world.repository.first_root)
-    monkeypatch.syspath_prepend(tmp_path)
+    files = {
+        "__init__.py": b"",
+        "pins.toml": world.text(1).encode(),
+        "1.root.json": world.repository.first_root,
+    }
+    monkeypatch.syspath_prepend(_app(tmp_path, files, zipped=zipped))
     names: dict[str, Any] = {}
     exec(_python(blocks("guides/updates.md"), world), names)
     sys.modules.pop("bank_app", None)
     with names["updater"] as updater:
         assert updater.refresh().version == 2
+
+
+@pytest.mark.since_python("3.12")
+def test_a_zipapp_extracts_the_folder_for_the_files_that_its_pin_file_names(
+    world: World, trusted_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = world.text(1).replace("[[host]]", '[[host]]\ntrust = "root.pem"', 1)
+    files = {"__init__.py": b"", "pins.toml": text.encode(), "root.pem": trusted_root.read_bytes()}
+    monkeypatch.syspath_prepend(_app(tmp_path, files, zipped=True))
+    here = importlib.resources.files("bank_app")
+    sys.modules.pop("bank_app", None)
+    with (
+        importlib.resources.as_file(here / "pins.toml") as file,
+        pytest.raises(PinFileError, match=r"root\.pem"),
+    ):
+        PinSet.load(file)
+    with importlib.resources.as_file(here) as folder:
+        pins = PinSet.load(folder / "pins.toml")
+    PinnedSSLContext(pins)
+
+
+def _app(folder: Path, files: dict[str, bytes], *, zipped: bool) -> str:
+    """Write the package ``bank_app`` into a folder or an archive, and return the latter's path."""
+    if zipped:
+        with zipfile.ZipFile(folder / "app.pyz", "w") as archive:
+            for name, content in files.items():
+                archive.writestr(f"bank_app/{name}", content)
+        return str(folder / "app.pyz")
+    (folder / "bank_app").mkdir()
+    for name, content in files.items():
+        (folder / "bank_app" / name).write_bytes(content)
+    return str(folder)

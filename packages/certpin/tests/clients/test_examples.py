@@ -267,6 +267,12 @@ def test_a_websocket_does_not_follow_a_redirect_to_clear_text(
 
 @pytest.mark.parametrize("name", over_http())
 @pytest.mark.peer("nginx")
+@pytest.mark.filterwarnings("ignore:(read|open)_text is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings(
+    # aiohttp 3.11 closes TLS connections only after the event loop has ended.
+    r"ignore:Exception ignored in. <(socket\.socket|function _SelectorTransport)"
+    ":pytest.PytestUnraisableExceptionWarning"
+)
 def test_no_example_follows_a_redirect_to_clear_text(
     name: str, shown: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

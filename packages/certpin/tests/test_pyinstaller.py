@@ -56,6 +56,7 @@ role = "backup"
 
 
 @pytest.mark.slow
+@pytest.mark.peer("objcopy")
 @pytest.mark.until_python("3.14")
 @pytest.mark.timeout(600)
 def test_an_app_that_pyinstaller_built_pins(

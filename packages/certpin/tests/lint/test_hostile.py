@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +12,7 @@ from certpin.errors import PinFileError
 from certpin.lint import lint, read_document
 from certpin.lint.rule import BACKUP, EXPIRES, FIRST, HEAD, NOW, fill_example
 from certpin.pinfile.places import Places
+from tests._calls import calls_of
 from tests.lint import _examples
 from tests.pinfile._files import FULL
 
@@ -70,19 +70,7 @@ def _many(hosts: int, host: Callable[[int], str], last: str = "") -> str:
 def _calls(text: str) -> int:
     """Return how many function calls, including those in C, lint makes for a pin file's text."""
     document = read_document(text)
-    count = 0
-
-    def counted(*_: object) -> None:
-        nonlocal count
-        count += 1
-
-    before = sys.getprofile()
-    sys.setprofile(counted)
-    try:
-        lint(document, NOW)
-    finally:
-        sys.setprofile(before)
-    return count
+    return calls_of(lambda: lint(document, NOW))
 
 
 HOSTS: dict[str, Callable[[int], str]] = {

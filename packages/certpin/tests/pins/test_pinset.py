@@ -53,6 +53,14 @@ def test_the_policy_of_a_host_is_the_most_specific_that_matches(
     assert pins.policy_for(host) == _most_specific(pins, host)
 
 
+@given(SETS, PATTERNS)
+def test_a_policy_is_found_by_its_exact_pattern(patterns: list[str], wanted: str) -> None:
+    """A policy that covers the hosts of the pattern has another pattern."""
+    pins, pattern = _set(*patterns), HostPattern.parse(wanted)
+    found = [policy for policy in pins.policies if policy.pattern == pattern]
+    assert pins.policy_of(pattern) == next(iter(found), None)
+
+
 @given(SETS, HOSTS)
 def test_a_host_in_another_spelling_has_the_same_policy(patterns: list[str], host: str) -> None:
     pins = _set(*patterns)

@@ -245,8 +245,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the older pattern of a host counts",
         _POLICY,
-        "return found or (self._index.get(str(pattern)),)",
-        "return (self._index.get(str(pattern)),)",
+        "return found or (self.policy_of(pattern),)",
+        "return (self.policy_of(pattern),)",
         _IN_PROSPECT + "test_an_older_version_counts_whatever_its_pattern_is",
     ),
     Mutation(
@@ -835,7 +835,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a changed pin file goes out only through the gate",
         _NEXT_STEP,
-        'return NextStep("publish", violations=check_step(numbered, "publish"))',
+        'return NextStep("publish", violations=check_step(situation, "publish"))',
         'return NextStep("publish")',
         _IN_NEXT_STEP + "test_a_changed_pin_file_goes_out_unless_the_gate_refuses_it",
     ),
@@ -1023,7 +1023,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a mark in the pin file is a theft",
         _SITUATION,
-        "return self.past.compromised.union(*marked)",
+        "return self.past.compromised | self.pins.compromised",
         "return self.past.compromised",
         _IN_GATE + "test_a_key_that_the_pin_file_marks_compromised_is_not_used_again",
     ),
@@ -1059,9 +1059,16 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "hosts that are planned together do not wait for each other",
         "certpin/cli/rotate/plan.py",
-        "refusals_elsewhere(files, policies, each.timing, each.now)",
-        "refusals_elsewhere(files, [each.policy], each.timing, each.now)",
+        "others = refusals_elsewhere(refusals, policies)",
+        "others = refusals_elsewhere(refusals, policies[:1])",
         _PATHS + "test_hosts_that_are_planned_together_do_not_wait_for_each_other",
+    ),
+    Mutation(
+        "the status evaluates the rules of all hosts again for each host",
+        "certpin/cli/rotate/status.py",
+        "refusals_elsewhere(draft.refusals, [situation.policy])",
+        "refusals_elsewhere(_Draft(files, draft.timing, draft.now).refusals, [situation.policy])",
+        "tests/cli/test_rotate_many_hosts.py::test_work_grows_linearly_with_the_hosts",
     ),
     Mutation(
         "an authority below a stolen one stays no backup",

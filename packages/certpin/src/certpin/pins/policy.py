@@ -494,6 +494,10 @@ class PinSet:
         """
         return self._cached(host)
 
+    def policy_of(self, pattern: HostPattern) -> HostPolicy | None:
+        """Return the policy with exactly this pattern, or ``None`` if there is none."""
+        return self._index.get(str(pattern))
+
     def policies_at(
         self, pattern: HostPattern, owner: PinSet | None = None
     ) -> tuple[HostPolicy | None, ...]:
@@ -518,10 +522,10 @@ class PinSet:
             if policy.pattern.name.endswith(pattern.name):  # the others cover no host of it
                 hosts |= dict.fromkeys(filter(pattern.matches, policy.pattern.examples()))
         if owner is not None:
-            wanted = owner._index.get(str(pattern))
+            wanted = owner.policy_of(pattern)
             hosts = {host: None for host in hosts if owner.policy_for(host) is wanted}
         found = tuple(dict.fromkeys(map(self.policy_for, hosts)))
-        return found or (self._index.get(str(pattern)),)
+        return found or (self.policy_of(pattern),)
 
     @property
     def ct_logs(self) -> LogList | None:
@@ -530,6 +534,18 @@ class PinSet:
         ``None`` if no policy requires it.
         """
         return next((policy.ct_logs for policy in self.policies if policy.ct_logs), None)
+
+    @cached_property
+    def compromised(self) -> frozenset[Pin]:
+        """The pins that any policy marks compromised (``HostPolicy.compromised``)."""
+        return frozenset(pin for policy in self.policies for pin in policy.compromised)
+
+    @cached_property
+    def anchors(self) -> frozenset[bytes]:
+        """The trust anchors of all policies, as DER, without the platform's roots."""
+        return frozenset(
+            der for policy in self.policies if policy.trust for der in policy.trust.der
+        )
 
     @cached_property
     def _cached(self) -> Callable[[str], HostPolicy | None]:

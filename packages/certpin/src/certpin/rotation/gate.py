@@ -513,12 +513,11 @@ def observed_here(situation: Situation) -> tuple[ServerObservation, ...]:
     of the server's policy at that time. If the pin file no longer has this pattern, the server
     belongs to the policy that now covers its host name.
     """
-    patterns = {policy.pattern for policy in situation.pins.policies}
     return tuple(
         each
         for each in situation.observed
         if each.host == situation.pattern
-        or (each.host not in patterns and _covers(situation, each))
+        or (situation.pins.policy_of(each.host) is None and _covers(situation, each))
     )
 
 

@@ -21,10 +21,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from certpin.errors import ConfigError
 from certpin.rotation.gate import check_step, clock_violations
 from certpin.rotation.journal import pin_state
-from certpin.rotation.plan import is_push_pending, with_published
+from certpin.rotation.plan import is_push_pending
 from certpin.rotation.prospect import assumed_prospects, refuses
 from certpin.rotation.renewal import (
     in_flight,
@@ -151,12 +150,10 @@ def _publication(situation: Situation, *, differs: bool) -> NextStep | None:
     latest = situation.deployed.latest
     if latest is not None and not differs:
         return None
-    try:
-        number = with_published(situation).pins.version
-    except ConfigError:
-        number = situation.pins.version
-    numbered = replace(situation, pins=replace(situation.pins, version=number))
-    return NextStep("publish", violations=check_step(numbered, "publish"))
+    number = situation.deployed.next_number(situation.pins)
+    if number != situation.pins.version:  # a copy has the policies of all hosts
+        situation = replace(situation, pins=replace(situation.pins, version=number))
+    return NextStep("publish", violations=check_step(situation, "publish"))
 
 
 def _installation(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep | None:

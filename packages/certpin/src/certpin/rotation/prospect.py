@@ -387,9 +387,7 @@ def with_private_anchors(situation: Situation, prospects: Sequence[Prospect]) ->
     ``private`` gets the trust anchors that policies have in the draft and in the versions that
     clients may hold, without the platform's roots.
     """
-    known = [situation.pins, *(version.pins for version in situation.alive)]
-    policies = [policy for pins in known for policy in pins.policies]
-    anchors = frozenset(der for each in policies if each.trust for der in each.trust.der)
+    anchors = situation.pins.anchors.union(*(each.pins.anchors for each in situation.alive))
     return [replace(each, private=anchors.difference(each.roots)) for each in prospects]
 
 

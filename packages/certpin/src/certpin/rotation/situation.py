@@ -478,7 +478,7 @@ class Situation:
     roots: tuple[bytes, ...] = ()
 
     def __post_init__(self) -> None:
-        if all(policy.pattern != self.pattern for policy in self.pins.policies):
+        if self.pins.policy_of(self.pattern) is None:
             raise ConfigError(
                 f"there is no policy with the name {self.pattern}",
                 key="host",
@@ -488,7 +488,9 @@ class Situation:
     @property
     def policy(self) -> HostPolicy:
         """The policy for the host pattern in the draft."""
-        return next(policy for policy in self.pins.policies if policy.pattern == self.pattern)
+        policy = self.pins.policy_of(self.pattern)
+        assert policy is not None  # noqa: S101  # checked when the situation is made
+        return policy
 
     @property
     def alive(self) -> tuple[Version, ...]:
@@ -561,8 +563,7 @@ class Situation:
         The draft counts, too, because a person may mark a stolen key in the pin file and not record
         it.
         """
-        marked = (policy.compromised for policy in self.pins.policies)
-        return self.past.compromised.union(*marked)
+        return self.past.compromised | self.pins.compromised
 
     @property
     def served(self) -> frozenset[Pin]:

@@ -15,7 +15,7 @@ from certpin.cli.options import file_option, json_option, pin_file_option, unuse
 from certpin.cli.reply import fold, print_json
 from certpin.cli.rotate.files import RotationFiles, probe_for_reading
 from certpin.cli.rotate.new_chain import NewChain
-from certpin.cli.rotate.recording import publish_commands, refusals_elsewhere
+from certpin.cli.rotate.recording import draft_refusals, publish_commands, refusals_elsewhere
 from certpin.cli.rotate.steps import (
     UsageOptions,
     delay_options,
@@ -139,7 +139,7 @@ def host_plans(
     Args:
         files: the pin file and the journal.
         chain: the key or chain that the servers use next.
-        situations: the facts about each host.
+        situations: the facts about each host, at the same time and with the same delays.
 
     Raises:
         ConfigError: a pin set of a plan would be invalid.
@@ -147,12 +147,9 @@ def host_plans(
     from dataclasses import replace
 
     policies = [situation.policy for situation in situations]
-    plans = {
-        str(each.pattern): chain.plan(each).until_publish(
-            refusals_elsewhere(files, policies, each.timing, each.now)
-        )
-        for each in situations
-    }
+    refusals = draft_refusals(files, situations[0].timing, situations[0].now)
+    others = refusals_elsewhere(refusals, policies)
+    plans = {str(each.pattern): chain.plan(each).until_publish(others) for each in situations}
     stopped = {
         host: replace(made.violations[0], problem=f"{host}: {made.violations[0].problem}")
         for host, made in plans.items()

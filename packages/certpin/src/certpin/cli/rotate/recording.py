@@ -253,32 +253,45 @@ def publish_violations(
     return found
 
 
-def refusals_elsewhere(
-    files: RotationFiles,
-    policies: Sequence[HostPolicy],
-    timing: AdoptionDelays,
-    now: datetime,
-) -> list[Violation]:
-    """Return the rules that publishing the draft would violate at other hosts of the pin file.
+def draft_refusals(
+    files: RotationFiles, timing: AdoptionDelays, now: datetime
+) -> dict[str, list[Violation]]:
+    """Return the rules that publishing the draft would violate, without those about servers.
 
-    A version is for the whole pin file: no host can publish it before the other hosts are safe. The
-    draft is the pin file that would be published next. Rules about the servers of other hosts are
-    left out, because these servers are not contacted.
+    The draft is the pin file that would be published next. Rules about servers are left out,
+    because no server is contacted. The result is about all hosts, so compute it once in a run.
 
     Args:
         files: the pin file and the journal.
-        policies: the policies of the hosts that the caller checks itself; they are left out here.
         timing: the delays until clients update.
         now: the time at which the draft would go out.
+
+    Returns:
+        The violations by host pattern, each with the host in its text; hosts without violations
+        are left out.
     """
     draft = replace(files.pins, version=files.next_version)
-    found = publish_violations(files, draft, ProbeResults(), timing, now)
+    refusals: dict[str, list[Violation]] = {}
+    for each in publish_violations(files, draft, ProbeResults(), timing, now):
+        if each.violation.invariant not in _ABOUT_SERVERS:
+            problem = f"{each.host}: {each.violation.problem}"
+            refusals.setdefault(each.host, []).append(replace(each.violation, problem=problem))
+    return refusals
+
+
+def refusals_elsewhere(
+    refusals: Mapping[str, Sequence[Violation]], policies: Sequence[HostPolicy]
+) -> list[Violation]:
+    """Return the rules that publishing the draft would violate at other hosts of the pin file.
+
+    A version is for the whole pin file: no host can publish it before the other hosts are safe.
+
+    Args:
+        refusals: the rules that publishing the draft would violate (``draft_refusals``).
+        policies: the policies of the hosts that the caller checks itself; they are left out here.
+    """
     hosts = {str(policy.pattern) for policy in policies}
-    return [
-        replace(each.violation, problem=f"{each.host}: {each.violation.problem}")
-        for each in found
-        if each.host not in hosts and each.violation.invariant not in _ABOUT_SERVERS
-    ]
+    return [each for host, found in refusals.items() if host not in hosts for each in found]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +15,7 @@ from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import file_option, json_option, pin_file_option
 from certpin.cli.reply import fold, print_json
 from certpin.cli.rotate.files import RotationFiles, probe_for_reading
-from certpin.cli.rotate.recording import differs_from_latest, refusals_elsewhere
+from certpin.cli.rotate.recording import differs_from_latest, draft_refusals, refusals_elsewhere
 from certpin.cli.rotate.status_text import NextText, ServerTable, server_table
 from certpin.cli.rotate.steps import (
     UsageOptions,
@@ -99,8 +100,9 @@ def status(
     results, now = probe_for_reading(files, probes, files.pins, policies)
     timing = with_delays(files.timing, delays)
     usage.apply(files, timing, now)
+    draft = _Draft(files, timing, now)
     hosts = [
-        _host_status(files, files.situation(policy, results.of(policy), now, timing), probes)
+        _host_status(draft, files.situation(policy, results.of(policy), now, timing), probes)
         for policy in policies
     ]
     if as_json:
@@ -176,7 +178,26 @@ class HostStatus:
     exposures: tuple[KeyExposure, ...]
 
 
-def _host_status(files: RotationFiles, situation: Situation, probes: ProbeOptions) -> HostStatus:
+@dataclass(frozen=True)
+class _Draft:
+    """The facts about the draft that are the same for all hosts. Each is computed at most once."""
+
+    files: RotationFiles
+    timing: AdoptionDelays
+    now: datetime
+
+    @cached_property
+    def differs(self) -> bool:
+        """True if the draft differs from the latest version in a way that affects clients."""
+        return differs_from_latest(self.files)
+
+    @cached_property
+    def refusals(self) -> dict[str, list[Violation]]:
+        """The rules that publishing the draft would violate, by host pattern."""
+        return draft_refusals(self.files, self.timing, self.now)
+
+
+def _host_status(draft: _Draft, situation: Situation, probes: ProbeOptions) -> HostStatus:
     """Compute the rotation status of a host.
 
     The status has the pins of the pin file, and generated keys that only the journal has.
@@ -185,6 +206,7 @@ def _host_status(files: RotationFiles, situation: Situation, probes: ProbeOption
     from certpin.rotation import check_now, key_exposure, publish_deadlines
     from certpin.rotation.next_step import NextStep, next_step
 
+    files = draft.files
     generated = [
         HostPin(pin, "backup", state)
         for pin, state in situation.past.states.items()
@@ -196,11 +218,10 @@ def _host_status(files: RotationFiles, situation: Situation, probes: ProbeOption
     )
     stolen = sorted(situation.compromised, key=str)
     exposures = [key_exposure(situation, pin) for pin in stolen]
-    step = next_step(
-        situation, files.history.activated(situation.pattern), differs=differs_from_latest(files)
-    )
+    activated = files.history.activated(situation.pattern)
+    step = next_step(situation, activated, differs=draft.differs)
     if step.act == "publish":
-        others = refusals_elsewhere(files, [situation.policy], situation.timing, situation.now)
+        others = refusals_elsewhere(draft.refusals, [situation.policy])
         step = replace(step, violations=(*step.violations, *others))
     for host, pin, _ in files.unmarked:
         if host == situation.pattern:

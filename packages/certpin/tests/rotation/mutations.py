@@ -70,9 +70,23 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the next version counts, not the latest",
         _SITUATION,
-        "return min(following, default=None)",
-        "return max(following, default=None)",
+        "list(accumulate(times, min))",
+        "list(accumulate(times, max))",
         _IN_ADOPTION + "test_the_next_version_counts_not_the_latest",
+    ),
+    Mutation(
+        "each version is compared with each other one",
+        _SITUATION,
+        "numbers, first = self._first_from",
+        "numbers, first = type(self)(self.versions)._first_from",
+        _IN_ADOPTION + "test_work_grows_linearly_with_the_versions",
+    ),
+    Mutation(
+        "the versions of one time are found again and again",
+        _SITUATION,
+        "return self._alive(at, timing)",
+        "return self._find_alive(at, timing)",
+        _IN_ADOPTION + "test_the_versions_of_one_time_are_found_once",
     ),
     Mutation(
         "a binary is alive until its end is recorded",
@@ -84,8 +98,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a pending version supersedes nothing",
         _SITUATION,
-        "and not other.pending and",
-        "and",
+        "if each.fetched is not None and not each.pending:",
+        "if each.fetched is not None:",
         _IN_ADOPTION + "test_a_pending_version_is_held_and_supersedes_nothing",
     ),
     Mutation(

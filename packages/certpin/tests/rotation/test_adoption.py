@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from certpin.pins import HostPattern, HostPolicy, PinSet, State
 from certpin.rotation import (
@@ -16,8 +18,10 @@ from certpin.rotation import (
     check_step,
     pin_state,
 )
+from certpin.rotation.fleet import clients_at_risk
 from certpin.rotation.renewal import switch_date
 from tests import kit
+from tests._calls import calls_of
 from tests.rotation._situations import (
     DAY,
     HOST,
@@ -58,6 +62,51 @@ def test_a_version_is_not_alive_before_it_is_published() -> None:
 def test_the_next_version_counts_not_the_latest() -> None:
     latest = version(3, ABC, ago=DAY)
     assert DeployedVersions((OLD, NEW, latest)).end_of_life(OLD, TIMING) == DEATH
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 5), st.none() | st.integers(0, 5), st.booleans()), max_size=8)
+)
+def test_the_first_higher_version_that_clients_can_fetch_counts(
+    published: list[tuple[int, int | None, bool]],
+) -> None:
+    """The versions are of any order and number, also if people published one number twice."""
+    field = DeployedVersions(
+        tuple(
+            Version(
+                pin_set(AB, number),
+                fetched=None if day is None else NOW + day * DAY,
+                pending=pending,
+            )
+            for number, day, pending in published
+        )
+    )
+    for each in field.versions:
+        if each.fetched is None:
+            assert field.superseded_at(each) is None
+            continue
+        higher = [
+            max(other.fetched, each.fetched)
+            for other in field.versions
+            if other.fetched and not other.pending and other.number > each.number
+        ]
+        assert field.superseded_at(each) == min(higher, default=None)
+
+
+def test_work_grows_linearly_with_the_versions() -> None:
+    def work(versions: int) -> int:
+        published = (version(each, AB, ago=(900 - each) * DAY) for each in range(1, versions + 1))
+        facts = situation(pin_set(AB, versions + 1), *published)
+        return calls_of(lambda: (facts.alive, clients_at_risk(facts, facts.alive)))
+
+    _, few, many = map(work, (1, 100, 200))  # the first one fills caches
+    assert many < 2.3 * few
+
+
+def test_the_versions_of_one_time_are_found_once() -> None:
+    facts = situation(pin_set(AB, 3), OLD, NEW)
+    assert facts.alive is facts.alive
+    assert facts.deployed.alive(DEATH, TIMING) == (NEW,)  # another time has another result
 
 
 def test_a_bundled_version_is_alive_until_its_end_is_recorded() -> None:

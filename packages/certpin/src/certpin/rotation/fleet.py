@@ -310,13 +310,7 @@ def _same_number(deployed: DeployedVersions, number: int) -> list[Version]:
     Usually there is one. If there are several, different people published pin sets under the same
     number by mistake. A client that has one of them never takes another one.
     """
-    found = [(each.fetched, each) for each in deployed.versions if each.number == number]
-    return [
-        each
-        for _, each in sorted(
-            ((at, each) for at, each in found if at and not each.pending), key=lambda pair: pair[0]
-        )
-    ]
+    return [version for _, version in deployed.fetchable.get(number, ())]
 
 
 def _fetched_arrivals(
@@ -377,7 +371,8 @@ def fetch_order(deployed: DeployedVersions) -> list[tuple[Version, int | None]]:
             continue
         if version.fetched is not None:
             at = version.fetched
-            found = [each for each in found if each[0].fetched and each[0].fetched <= at]
+            while found and (before := found[-1][0].fetched) and before > at:
+                found.pop()
         found.append((version, ended))
         ended = seconds_of(version.ended) if version.ended else None
     return found

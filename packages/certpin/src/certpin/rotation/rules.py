@@ -19,6 +19,7 @@ from certpin.rotation.prospect import (
     lacks_path,
     lacks_scts,
     refusal,
+    refuses,
     stolen_authorities,
     trusts_differ,
     with_private_anchors,
@@ -73,6 +74,15 @@ def served_chain(situation: Situation, versions: Sequence[Version]) -> Violation
                 fix="let that server use a key that every version alive accepts",
             )
     return None
+
+
+def _refuses_served(situation: Situation, version: Version) -> bool:
+    """Return True if ``served_chain`` has a violation for a version, without its texts."""
+    return any(
+        refuses(presented_path(situation, sighting, policy), policy, situation.now)
+        for policy in situation.policies_of(version)
+        for sighting in situation.sightings
+    )
 
 
 def _unverified_chain(
@@ -402,7 +412,7 @@ def not_the_way_back(situation: Situation, pin: Pin) -> Violation | None:
     """
     if pin not in situation.usable:
         return None
-    refusing = [each for each in situation.alive if served_chain(situation, [each]) is not None]
+    refusing = [each for each in situation.alive if _refuses_served(situation, each)]
     needed = [each for each in refusing if situation.is_accepted_by(each, pin)]
     if not needed:
         return None

@@ -13,9 +13,11 @@ declared.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import accumulate
 from typing import TYPE_CHECKING, NoReturn
 
 from certpin.errors import ConfigError, InputError
@@ -25,7 +27,7 @@ from certpin.rotation.releases import release_end
 from certpin.support.text import LONGEST_DURATION, format_duration, parse_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, PinSet, Role, State
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 # By how much two correct clocks may differ.
 CLOCK_TOLERANCE = timedelta(minutes=5)
+_CACHED_TIMES = 64
 
 
 @dataclass(frozen=True)
@@ -222,9 +225,8 @@ class DeployedVersions:
         """
         if version.fetched is None:
             return None
-        higher = self._fetched_above(version)
-        following = [max(other.fetched, version.fetched) for other in higher if other.fetched]
-        return min(following, default=None)
+        first = self._first_above(version)
+        return None if first is None else max(first, version.fetched)
 
     def _expected_end(self, version: Version, timing: AdoptionDelays) -> datetime | None:
         """Return the time at which the last client leaves a version, without considering reports.
@@ -247,21 +249,55 @@ class DeployedVersions:
         A time is ``None`` if it is unknown.
         """
         releases = [each for known in self.versions for each in known.releases]
-        higher = self._fetched_above(version)
-        first = min((each.fetched for each in higher if each.fetched), default=None)
+        first = self._first_above(version)
         return [release_end(each, releases, first, timing.adopt) for each in version.releases]
 
-    def _fetched_above(self, version: Version) -> list[Version]:
-        """Return the versions with higher numbers that clients can fetch, or could once fetch."""
-        number = version.number
-        return [
-            other
-            for other in self.versions
-            if other.fetched is not None and not other.pending and other.number > number
-        ]
+    def _first_above(self, version: Version) -> datetime | None:
+        """Return when clients could first fetch a version with a higher number; ``None`` if never.
+
+        A version that still waits for its push doesn't count.
+        """
+        numbers, first = self._first_from
+        at = bisect_right(numbers, version.number)
+        return first[at] if at < len(first) else None
+
+    @cached_property
+    def fetchable(self) -> dict[int, list[tuple[datetime, Version]]]:
+        """The versions that clients can, or could once, fetch, by number, in order of time.
+
+        Each has the time since which clients can fetch it. A journal can have thousands of
+        versions: use this instead of a search for those with a number.
+        """
+        found: dict[int, list[tuple[datetime, Version]]] = {}
+        for each in self.versions:
+            if each.fetched is not None and not each.pending:
+                found.setdefault(each.number, []).append((each.fetched, each))
+        for same in found.values():
+            same.sort(key=lambda pair: pair[0])
+        return found
+
+    @cached_property
+    def _first_from(self) -> tuple[list[int], list[datetime]]:
+        """The numbers in ``fetchable``, and since when clients can fetch each of them or a higher.
+
+        The lowest number is first.
+        """
+        numbers = sorted(self.fetchable)
+        times = (self.fetchable[number][0][0] for number in reversed(numbers))
+        return numbers, list(accumulate(times, min))[::-1]
 
     def alive(self, at: datetime, timing: AdoptionDelays) -> tuple[Version, ...]:
-        """Return the versions that some client may hold at the time ``at``, lowest number first."""
+        """Return the versions that some client may hold at the time ``at``, lowest number first.
+
+        The last results are cached, because many rules need the versions of the same time.
+        """
+        return self._alive(at, timing)
+
+    @cached_property
+    def _alive(self) -> Callable[[datetime, AdoptionDelays], tuple[Version, ...]]:
+        return lru_cache(maxsize=_CACHED_TIMES)(self._find_alive)
+
+    def _find_alive(self, at: datetime, timing: AdoptionDelays) -> tuple[Version, ...]:
         found = [version for version in self.versions if self._is_alive(version, at, timing)]
         return tuple(sorted(found, key=lambda version: version.number))
 

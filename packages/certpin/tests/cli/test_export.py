@@ -17,6 +17,7 @@ from certpin.formats import FORMATS
 from certpin.lab import Authority
 from certpin.pins import HostPattern, HostPin, HostPolicy
 from certpin.providers import load_providers, root_pins
+from tests._calls import calls_of
 from tests.cli import _documented
 from tests.cli._pinfiles import write
 from tests.formats._sets import KEYS
@@ -297,6 +298,16 @@ def test_a_check_reports_whether_the_file_is_up_to_date(run: Run) -> None:
 def test_a_check_needs_something_to_compare_with(run: Run) -> None:
     done = run("export", "json", "--check")
     assert (done.code, "--check compares" in done.err) == (2, True)
+
+
+@pytest.mark.medium
+def test_work_grows_linearly_with_the_hosts(run: Run) -> None:
+    counts = []
+    for hosts in (300, 300, 600):  # the first run imports modules
+        write(*(policy(f"h{number}.bank.example") for number in range(hosts)))
+        counts.append(calls_of(lambda: run("export", "android")))
+    _, few, many = counts
+    assert many < 2.3 * few, counts
 
 
 def test_an_omission_is_a_warning_and_with_strict_an_error(run: Run) -> None:

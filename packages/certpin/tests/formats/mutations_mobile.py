@@ -51,10 +51,17 @@ _READERS = [
     Mutation(
         "the hosts that --host leaves out",
         "certpin/cli/export.py",
-        "[policy for policy in pins.policies if policy not in wanted.policies]",
+        "[each for each in pins.policies if wanted.policy_of(each.pattern) is None]",
         "[]",
         "tests/cli/test_export.py::"
         "test_a_wildcard_is_not_exported_without_the_hosts_that_it_covers",
+    ),
+    Mutation(
+        "each host is compared with each exported one",
+        "certpin/cli/export.py",
+        "if wanted.policy_of(each.pattern) is None]",
+        "if each not in wanted.policies]",
+        "tests/cli/test_export.py::test_work_grows_linearly_with_the_hosts",
     ),
     Mutation(
         "a host without the others of its wildcard",

@@ -155,7 +155,7 @@ def export(
         source,
         vendored=vendored,
         ca_file=authorities,
-        left_out=[policy for policy in pins.policies if policy not in wanted.policies],
+        left_out=[each for each in pins.policies if wanted.policy_of(each.pattern) is None],
     )
     for omission in made.omissions:
         say("certpin: error" if strict else "certpin: warning", str(omission))

@@ -41,7 +41,7 @@ def only(pins: PinSet, patterns: Iterable[str]) -> PinSet:
 
 
 def _policy(pins: PinSet, pattern: HostPattern) -> HostPolicy:
-    policy = next((known for known in pins.policies if known.pattern == pattern), None)
+    policy = pins.policy_of(pattern)
     if policy is None and not pattern.wildcard:
         policy = pins.policy_for(pattern.name)
     if policy is None:

@@ -361,6 +361,29 @@ MUTATIONS: list[Mutation] = [
         _BY_TRUST + "test_clients_that_trust_the_platform_refuse_a_private_root",
     ),
     Mutation(
+        "a host with the trust of the draft decides for the others of its version",
+        _TRUST,
+        "if pins.trusts == {trust}:",
+        "if trust in pins.trusts:",
+        _IN_TRUST + "test_a_common_trust_is_assumed_for_each_host_of_a_version",
+    ),
+    Mutation(
+        "the path of each host copies the pin sets with the same trust",
+        _TRUST,
+        "if pins.trusts == {trust}:",
+        "if not pins.trusts:",
+        "tests/rotation/test_emergency.py::"
+        "test_work_grows_linearly_with_the_hosts_that_share_the_key",
+    ),
+    Mutation(
+        "the path of each host copies the pin sets without compromised pins",
+        _EMERGENCY,
+        "if not pins.compromised:",
+        "if not pins.policies:",
+        "tests/rotation/test_emergency.py::"
+        "test_work_grows_linearly_with_the_hosts_that_share_the_key",
+    ),
+    Mutation(
         "the path of an emergency assumes a certificate that all clients trust",
         _EMERGENCY,
         "situation = with_common_trust(_with_clean_chain(situation), pin)",

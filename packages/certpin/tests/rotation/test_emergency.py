@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certpin.pins import HostPin
+from certpin.pins import HostPattern, HostPin, PinSet
 from certpin.rotation import NEXT_BACKUP, Event, PinHistory, Situation, Version, after, check_step
 from certpin.rotation.emergency import EmergencyPath, EmergencyStep, Fact, emergency_path
 from certpin.rotation.plan import (
@@ -21,6 +21,7 @@ from certpin.rotation.plan import (
     with_state,
 )
 from certpin.rotation.prospect import assumed_prospects
+from tests._calls import calls_of
 from tests.rotation._situations import (
     DAY,
     HOST,
@@ -378,3 +379,21 @@ def test_a_fact_is_recorded_after_the_newest_event_whatever_the_clock_says() -> 
     first, second = after([ahead], stolen, any_lag=True)
     assert NOW + DAY < first.time < second.time < NOW + DAY + timedelta(seconds=1)
     assert list(after([], stolen[:1], any_lag=True)) == stolen[:1]
+
+
+@pytest.mark.medium
+def test_work_grows_linearly_with_the_hosts_that_share_the_key() -> None:
+    """The path of a host copies no pin set with the policies of all hosts, if nothing changes."""
+
+    def work(hosts: int) -> int:
+        patterns = [HostPattern.parse(f"h{number}.bank.example") for number in range(hosts)]
+        [one] = pin_set(ABC).policies
+        pins = PinSet("bank", 1, tuple(replace(one, pattern=each) for each in patterns))
+        known = situation(pin_set(ABC), replace(OUT, pins=pins), seen=SEEN)
+        draft = replace(pins, version=2)
+        past = PinHistory(compromised=frozenset({pin("a")}))
+        facts = [replace(known, pins=draft, pattern=each, past=past) for each in patterns]
+        return calls_of(lambda: [emergency_path(each, pin("a"), "stolen") for each in facts])
+
+    _, few, many = map(work, (1, 40, 80))  # the first one fills caches
+    assert many < 2.3 * few, (few, many)

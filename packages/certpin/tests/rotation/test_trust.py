@@ -33,7 +33,12 @@ from certpin.rotation.simulate_script import (
     build_script,
     fetched_releases,
 )
-from certpin.rotation.trust import anchors_to_name, issuers_to_name, presented_path
+from certpin.rotation.trust import (
+    anchors_to_name,
+    issuers_to_name,
+    presented_path,
+    with_common_trust,
+)
 from certpin.tls import PinnedSSLContext
 from certpin.x509 import Chain
 from certpin.x509.certificate import read_certificates
@@ -322,3 +327,15 @@ def test_a_new_backup_has_a_date_if_versions_trust_different_anchors() -> None:
     lost = PinHistory(lost=frozenset({kit.NOBODY}))
     path = after_theft(facts(IDENTITY, TRUSTS["both"], TRUSTS["new"], past=lost))
     assert path.spare_from == NOW + TIMING.adopt
+
+
+def test_a_common_trust_is_assumed_for_each_host_of_a_version() -> None:
+    """Only one host of the version has the anchors of the draft already."""
+    known = facts(IDENTITY, TRUSTS["both"], TRUSTS["new"])
+    [out] = known.deployed.versions
+    other = kit.policy("other.example", IDENTITY.pin, trust=TRUSTS["both"])
+    mixed = replace(out, pins=replace(out.pins, policies=(*out.pins.policies, other)))
+    deployed = replace(known.deployed, versions=(mixed,))
+    [assumed] = with_common_trust(replace(known, deployed=deployed), kit.NOBODY).deployed.versions
+    assert assumed.pins.trusts == {TRUSTS["both"]}
+    assert mixed.pins.trusts == {TRUSTS["new"], TRUSTS["both"]}

@@ -543,9 +543,12 @@ class PinSet:
     @cached_property
     def anchors(self) -> frozenset[bytes]:
         """The trust anchors of all policies, as DER, without the platform's roots."""
-        return frozenset(
-            der for policy in self.policies if policy.trust for der in policy.trust.der
-        )
+        return frozenset(der for trust in self.trusts if trust for der in trust.der)
+
+    @cached_property
+    def trusts(self) -> frozenset[TrustAnchors | None]:
+        """The different ``trust`` of the policies; ``None`` among them for the platform's roots."""
+        return frozenset(policy.trust for policy in self.policies)
 
     @cached_property
     def _cached(self) -> Callable[[str], HostPolicy | None]:
@@ -558,6 +561,11 @@ class PinSet:
             return exact
         found = (key for key in covering_patterns(host) if key in self._index)
         return next((self._index[key] for key in found), None)
+
+    @cached_property
+    def _meaning(self) -> Meaning:
+        policies = {str(policy.pattern): policy_meaning(policy) for policy in self.policies}
+        return Meaning(policies, _anchors(self.debug))
 
     @cached_property
     def _has_wildcards(self) -> bool:
@@ -621,8 +629,7 @@ def meaning(pins: PinSet) -> Meaning:
 
     The name and the version of the pin set are left out.
     """
-    policies = {str(policy.pattern): policy_meaning(policy) for policy in pins.policies}
-    return Meaning(policies, _anchors(pins.debug))
+    return pins._meaning
 
 
 def policy_meaning(policy: HostPolicy) -> PolicyMeaning:

@@ -423,6 +423,8 @@ def _with_clean_chain(situation: Situation) -> Situation:
 
 
 def _without_compromised(pins: PinSet) -> PinSet:
+    if not pins.compromised:
+        return pins  # as usual: this is called for each host, and a copy has all of them
     policies = tuple(
         replace(
             policy,

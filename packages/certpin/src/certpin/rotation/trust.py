@@ -208,6 +208,8 @@ def _is_trusted_above(situation: Situation, sighting: Sighting, pin: Pin) -> boo
 
 
 def _with_trust(pins: PinSet, trust: TrustAnchors | None) -> PinSet:
+    if pins.trusts == {trust}:
+        return pins  # as usual: this is called for each host, and a copy has all of them
     return replace(pins, policies=tuple(replace(each, trust=trust) for each in pins.policies))
 
 

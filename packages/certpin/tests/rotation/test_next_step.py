@@ -253,6 +253,9 @@ def test_pins_that_expire_early_are_extended_unless_a_later_version_is_out() -> 
     assert following(situation(soon.pins, soon, seen=SEEN)) == NextStep("extend")
     late = replace(version(2, AB, ago=DAY), pins=pin_set(AB, 2, expires=NOW + 400 * DAY))
     assert following(situation(late.pins, soon, late, seen=SEEN)) == NextStep("none")
+    draft = pin_set(AB, 3, expires=NOW + 5 * DAY)
+    refused = following(situation(draft, soon, late, seen=SEEN), differs=True)
+    assert (refused.act, refused.violations[0].invariant) == ("publish", "expiry")
 
 
 def test_pins_are_extended_before_a_version_or_a_key_that_does_not_extend_them() -> None:

@@ -50,8 +50,8 @@ _VERDICTS = [
     Mutation(
         "a probe is no refusal",
         _JUDGE,
-        "    return _unused(attempt) or judgement\n",
-        "    return judgement\n",
+        "        judgement = _unused(attempt) or judgement\n",
+        "        pass\n",
         f"{_J}test_an_attack_that_may_have_met_a_probe_is_inconclusive",
     ),
     Mutation(

@@ -18,7 +18,7 @@ from certpin.cli.main import stop_on_signals
 from certpin.cli.reply import fold, print_json, table_console
 from certpin.lab.case import Expect
 from certpin.lab.pki import LETTERS
-from certpin.lab.report.words import action, advice, details, explain, headline
+from certpin.lab.report.words import action, advice, details, explain, headline, other_hosts
 from certpin.lab.verdict import NEEDS_ATTENTION, Outcome
 from certpin.support.text import printable
 
@@ -159,7 +159,10 @@ def _legend() -> Iterator[str]:
 
 
 def _print_table(run: Run) -> None:
-    """Print a row for each case, with an explanation beneath a case that needs attention."""
+    """Print a row for each case, with an explanation beneath a case that needs attention.
+
+    Beneath any other case are the hosts that the client requested, and that were not judged.
+    """
     console = table_console()
     console.print()
     presents = "the server presents" if console.width >= _WIDE else ""
@@ -172,6 +175,9 @@ def _print_table(run: Run) -> None:
         if result.outcome in NEEDS_ATTENTION:
             for line in (*explain(result), *_client_output(result)):
                 _print_note(console, line)
+        else:
+            for other in other_hosts(result):
+                _print_note(console, other.note)
 
 
 def _print_row(console: Any, cells: tuple[str, ...], presents: str, *, style: str) -> None:

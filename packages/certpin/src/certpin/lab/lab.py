@@ -24,7 +24,7 @@ from certpin.lab.client import write_client_files, write_pins
 from certpin.lab.own.chain import OwnPKI
 from certpin.lab.pki import Authorities, Style, TestPKI, expiring
 from certpin.lab.scenario import OTHER_PORT, STALL_SECONDS, AnswerContext, fit
-from certpin.lab.server.conversation import Proxied, RefusedTunnel
+from certpin.lab.server.conversation import Proxied, RefusedHost, RefusedTunnel
 from certpin.lab.server.crl import RevocationLists
 from certpin.lab.server.dns import LabResolver, ResolverPort
 from certpin.lab.server.port import Loop, Port, WaitingLoop
@@ -34,7 +34,7 @@ from certpin.lab.server.session import CaseRun, Destination, Session
 from certpin.lab.server.tls_proxy import TlsProxied
 from certpin.lab.target import Exports, Target
 from certpin.lab.upstream import UpstreamAuthorities, UpstreamPKI
-from certpin.lab.verdict import KEPT, ProxyHead
+from certpin.lab.verdict import KEPT, OtherHost, ProxyHead
 from certpin.support.files import try_lock, wait_for_lock
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 
 _LONGEST_NAME = 100  # characters of a host in a file name
+_MAX_OTHERS = 100  # other hosts of an attempt that are recorded: a client can't fill the memory
 
 
 class Lab:
@@ -141,6 +142,11 @@ class Lab:
                 self._lists = RevocationLists(self.loop)
                 self._leaving.callback(self._lists.close)
         return self._lists.add()
+
+    @property
+    def list_addresses(self) -> set[tuple[str, int]]:
+        """The IP address and port of the lists of revoked certificates; empty if there are none."""
+        return {self._lists.address} if self._lists else set()
 
     def _resolve(self) -> ResolverPort:
         return ResolverPort(self.loop.asyncio, LabResolver(self._find))
@@ -357,6 +363,7 @@ class CaseServer:
         self._pki = pki
         self._loop: Loop | WaitingLoop = lab.loop
         self._requests: list[ProxyHead] = []
+        self._others: dict[OtherHost, None] = {}  # without repetitions, in order
 
     def open(self, *, waiting: bool = False) -> Target:
         """Begin to listen, and return the client's ``Target``: addresses, files and pins.
@@ -462,11 +469,15 @@ class CaseServer:
             return TlsProxied(self._case_run, self.scenario.tls_proxy, self._serve)
         return Proxied(self._serve, partial(self._note, "the proxy"))
 
-    def _serve(self, reached: Destination, head: bytes) -> Session | RefusedTunnel | None:
+    def _serve(
+        self, reached: Destination, head: bytes
+    ) -> Session | RefusedTunnel | RefusedHost | None:
         """Return the session that serves a host for a client of the lab's proxy.
 
-        The result is ``RefusedTunnel`` if the proxy itself answers in this case, and ``None`` if
-        the case doesn't serve the host.
+        The result is ``RefusedTunnel`` if the proxy itself answers in this case. A host that is not
+        under test is recorded, and ``RefusedHost`` refuses it. The result is ``None`` if the
+        connection must be relayed: to the lab's own ports, and, if the host under test has a real
+        server, to every host, because a released app may need others.
 
         Args:
             reached: the host and port that the client requested from the proxy.
@@ -474,10 +485,20 @@ class CaseServer:
         """
         self._note(reached.host if reached.plain else "the proxy", head)
         if not self._case_run.tests(reached.host):
-            return None
+            return self._serve_other(reached)
         if self.scenario.proxy_status and reached.via == "connect" and not reached.plain:
             return RefusedTunnel(self._case_run, reached, head)
         return Session(self._case_run, via=reached.via, target=reached.host, port=reached.port)
+
+    def _serve_other(self, reached: Destination) -> RefusedHost | None:
+        direct, _, *further = self._ports
+        own = {(listening_address(self._pki.host), port.number) for port in (direct, *further)}
+        if (reached.host, reached.port) in own | self._lab.list_addresses:
+            return None
+        relayed = self._lab.upstream is not None
+        if len(self._others) < _MAX_OTHERS:
+            self._others[OtherHost(reached.host, reached.port, relayed)] = None
+        return None if relayed else RefusedHost(reached)
 
     def _note(self, receiver: str, head: bytes) -> None:
         """Record the head of a request to the proxy. At most ``KEPT`` bytes are recorded in total.
@@ -495,6 +516,14 @@ class CaseServer:
         They are visible in clear text, because they come before TLS with the server.
         """
         return tuple(self._requests)
+
+    @property
+    def others(self) -> tuple[OtherHost, ...]:
+        """The hosts that the client requested from the proxy, and that are not under test.
+
+        Each is listed once. At most 100 are recorded.
+        """
+        return tuple(self._others)
 
     def close(self) -> tuple[Connection, ...]:
         """Stop listening, and return the evidence of every connection.

@@ -565,6 +565,7 @@ def _attempt(case_server: CaseServer, client: ClientUnderTest, canary: str) -> A
         case_server.pins,
         seconds,
         case_server.requests,
+        others=case_server.others,
     )
 
 

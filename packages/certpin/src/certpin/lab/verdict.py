@@ -128,6 +128,30 @@ class ProxyHead:
 
 
 @dataclass(frozen=True)
+class OtherHost:
+    """A host that is not under test, and that the client requested from the lab's proxy.
+
+    ``relayed`` is True if the lab was allowed to connect the client to it, and False if the proxy
+    refused the request. In both cases, no verdict is about the host.
+    """
+
+    host: str
+    port: int
+    relayed: bool
+
+    @property
+    def address(self) -> str:
+        """The host and port, such as ``login.example:443`` or ``[::1]:443``."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def note(self) -> str:
+        """A sentence about the request, in lower case and without a full stop."""
+        fate = "relayed" if self.relayed else "refused"
+        return f"the client also asked for {self.address}: {fate}, and not judged"
+
+
+@dataclass(frozen=True)
 class Ending:
     """How a run of the client ended.
 
@@ -176,6 +200,7 @@ class Attempt:
     pins: PinSet | None = None  # None if the client has no pins, or they are unknown
     seconds: float = field(default=0.0, compare=False)
     requests: tuple[ProxyHead, ...] = ()  # to the lab's proxy
+    others: tuple[OtherHost, ...] = ()  # that the client requested from the lab's proxy
     opens_probes: bool = False  # in the good control, the client opened connections without use
 
 
@@ -227,12 +252,14 @@ def judge(attempt: Attempt) -> Judgement:
     """Return the verdict on one run of the client against a case, from its evidence.
 
     A refusal does not count if it is unproven: the attack may have met a connection on which the
-    client made no request, and so decided nothing (see ``_unused``).
+    client made no request, and so decided nothing (see ``_unused``). The reason also names other
+    hosts that the client requested from the lab's proxy. They change no verdict.
     """
     judgement = judge_connections(attempt)
-    if judgement.verdict is not Verdict.REJECT:
-        return judgement
-    return _unused(attempt) or judgement
+    if judgement.verdict is Verdict.REJECT:
+        judgement = _unused(attempt) or judgement
+    notes = [other.note for other in attempt.others]
+    return replace(judgement, why="; ".join([judgement.why, *notes]))
 
 
 def judge_connections(attempt: Attempt) -> Judgement:

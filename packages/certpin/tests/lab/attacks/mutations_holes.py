@@ -450,8 +450,8 @@ MUTATIONS = [
     _in(
         f"{_SERVER}/conversation.py",
         "no tunnel is opened beside a refusal",
-        "            self._front.data_to_send()  # no tunnel",
-        "            pass  # no tunnel",
+        "            self._front.retract()\n",
+        "            pass\n",
         f"{_PROXIES}::test_the_answer_is_the_proxys_and_no_tunnel_is_opened[403]",
     ),
     _in(

@@ -14,7 +14,16 @@ from certpin.lab.pki import Authorities, Style, TestPKI
 from certpin.lab.runner import About, Result, Run
 from certpin.lab.scenario import Scenario, ServerStep
 from certpin.lab.server.records import ClientHello
-from certpin.lab.verdict import Attempt, Connection, Ending, Outcome, Verdict, judge, outcome
+from certpin.lab.verdict import (
+    Attempt,
+    Connection,
+    Ending,
+    OtherHost,
+    Outcome,
+    Verdict,
+    judge,
+    outcome,
+)
 from tests.lab._clients import listing
 
 if TYPE_CHECKING:
@@ -154,7 +163,13 @@ def hostile_run() -> Run:
         clear=HOSTILE.encode("utf-8", "surrogatepass"),
     )
     junk = seen(step.but(chain=(b"\x30\x03junk", *step.chain)), b"x" * 5000)
-    made = attempt(Scenario.of(step), connection, junk, output=HOSTILE * 300, hosts=(HOSTILE,))
+    made = attempt(
+        Scenario.of(step),
+        *(connection, junk),
+        output=HOSTILE * 300,
+        hosts=(HOSTILE,),
+        others=(OtherHost(HOSTILE, 443, relayed=False),),
+    )
     died = attempt(Scenario.of(step), status=None, problem=HOSTILE, hosts=(HOSTILE,))
     return run(
         (result(case, made), result(case, died), not_run(case, HOSTILE)),

@@ -13,10 +13,13 @@ from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
 from certpin.lab.report.words import clear_text_lines, details, exit_code, tokens_in
 from certpin.lab.runner import prove
+from certpin.lab.upstream import Upstream
 from certpin.lab.verdict import Outcome, Verdict
+from certpin.x509 import Chain
 from tests.lab._clients import BY_NAME, request, right_client, trusting
 
 if TYPE_CHECKING:
+    from certpin.lab import Authority
     from certpin.lab.runner import Run
     from certpin.lab.target import Target
 
@@ -141,9 +144,14 @@ def test_a_refused_request_that_a_proxy_gets_in_clear_text_is_a_finding(request_
 
 
 @pytest.mark.medium
-def test_no_server_gets_in_clear_text_what_belongs_into_tls() -> None:
-    """Such a request is reported. Only one for an ``http://`` URL is relayed to its server."""
-    with socket.create_server(("127.0.0.1", 0)) as other, Lab() as lab:
+def test_no_server_gets_in_clear_text_what_belongs_into_tls(intermediate: Authority) -> None:
+    """Such a request is reported. Only one for an ``http://`` URL is relayed to its server.
+
+    The lab relays, because the host under test has a real server.
+    """
+    served = Chain.from_der([intermediate.issue("api.bank.example").certificate.der])
+    real = Upstream(("127.0.0.1", 1), served, b"")
+    with socket.create_server(("127.0.0.1", 0)) as other, Lab(upstream=real) as lab:
         other.settimeout(10)
         port = other.getsockname()[1]
         server = lab.case_server(CONTROL)

@@ -107,6 +107,10 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "output": encodable(attempt.ending.output),
         "seconds": round(attempt.seconds, 3),
         "connections": [_connection(attempt, connection) for connection in attempt.connections],
+        "other_hosts": [
+            {"host": encodable(other.host), "port": other.port, "relayed": other.relayed}
+            for other in attempt.others
+        ],
         "verdict": judgement.verdict.value if judgement.verdict else None,
         "why": encodable(judgement.why),
     }

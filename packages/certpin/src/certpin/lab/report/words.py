@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from certpin.lab.case import Case
     from certpin.lab.runner import Result, Run
-    from certpin.lab.verdict import Attempt, Connection, Ending
+    from certpin.lab.verdict import Attempt, Connection, Ending, OtherHost
 
 
 STYLES = {
@@ -61,12 +62,14 @@ _PARAMETER = re.compile(
 )
 _JSON_WEB_TOKEN = re.compile(rb"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.")  # RFC 7519: {"… in Base64
 
+_MAX_HOSTS = 10  # not under test, that the text output names
+
 NO_ATTACK = "No attack was run"
 MORE_CASES = "Run more cases: this run proves nothing about attacks."
 
 # The limits of every result, however good.
 LIMITS = (
-    "It covers the connections that this command made, and no other code of the client.",
+    "It covers this command's connections to the attacked hosts, and no other code of the client.",
     "It holds for the build that was attacked: another build, or a debug switch, may differ.",
     "The client trusted the roots of the lab. On a device it trusts other roots.",
     "It doesn't show how the client gets its pins, nor that it accepts your next certificate.",
@@ -115,13 +118,16 @@ def advice(run: Run) -> str:
     if not counts.attacks:
         return MORE_CASES
     first = "Nothing must be fixed; read the warnings." if counts.warnings else "Nothing to fix."
+    if other_host_lines(run):
+        first += " Attack the hosts that were not judged, too (--host)."
     return f"{first} Run this again with each release build of the client."
 
 
 def details(run: Run) -> list[str]:
     """Return the sentences that reports show below the headline of a lab run.
 
-    They are about honest servers, warnings, undecided cases, and credentials in clear text.
+    They are about honest servers, warnings, undecided cases, credentials in clear text, and hosts
+    that were not judged.
     """
     counts = tally(run)
     lines = []
@@ -140,6 +146,7 @@ def details(run: Run) -> list[str]:
         *lines,
         *_beside(counts),
         *clear_text_lines(run),
+        *other_host_lines(run),
         *_confidence(run),
         *_ways_line(run),
         *_http3_line(run),
@@ -246,6 +253,52 @@ def clear_text_lines(run: Run) -> list[str]:
         f"({_few(names)})."
         for (token, receiver), names in cases.items()
     ]
+
+
+def other_host_lines(run: Run) -> list[str]:
+    """Return a sentence for each host that the client requested and that is not under test.
+
+    The lab sees these requests at its proxy. They change no verdict, because the client's reaction
+    to the server under test is the same, but a client can send its data there after it refused an
+    attacker. If the good control failed, and the proxy refused a host in it, a sentence says how
+    the client gets to a host that it needs.
+    """
+    cases: dict[OtherHost, set[str]] = {}
+    for result in run.results:
+        for other in other_hosts(result):
+            cases.setdefault(other, set()).add(result.case.name)
+    lines = [
+        f"{_capital(other.note)}, in {counted(len(names), 'case')} ({_few(names)})."
+        for other, names in [*cases.items()][:_MAX_HOSTS]
+    ]
+    if left := len(cases) - len(lines):
+        lines.append(f"It asked for {counted(left, 'more host')}: see --json.")
+    needed = [
+        other.host
+        for result in run.results
+        if result.case is CONTROL
+        for other in other_hosts(result)
+        if not other.relayed
+    ]
+    if needed and not run.controlled:
+        hosts = ",".join(dict.fromkeys(needed[:_MAX_HOSTS]))
+        lines.append(
+            "If the client needs such a host, let it connect there without the lab: write env "
+            f"{shlex.quote(f'NO_PROXY={hosts}')} before the command."
+        )
+    return lines
+
+
+def other_hosts(result: Result) -> tuple[OtherHost, ...]:
+    """Return the hosts that the client requested in one case, and that are not under test.
+
+    Each is listed once.
+    """
+    return tuple(dict.fromkeys(other for made in result.attempts for other in made.others))
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _in_clear(attempt: Attempt) -> Iterator[tuple[str, bytes]]:

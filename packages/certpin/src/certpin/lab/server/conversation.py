@@ -1,7 +1,8 @@
 """State machines for one client's connection to the lab, through the lab's proxy or routed. No I/O.
 
 The proxy accepts HTTP CONNECT and SOCKS5 on one port; the first byte distinguishes them. The lab
-itself serves connections to the hosts under test, and relays all others unchanged.
+itself serves connections to the hosts under test. It refuses those to other hosts, or relays them
+unchanged, for a device and for a client of a real server.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
 from certpin.lab.scenario import PROXY_STEP
-from certpin.lab.server.http import field, refuse_tunnel
+from certpin.lab.server.http import field, refuse_host, refuse_tunnel
 from certpin.lab.server.records import HelloReader, NotTLSError
 from certpin.lab.server.session import Destination, Session
 from certpin.lab.verdict import KEPT, Connection
@@ -155,8 +156,8 @@ class Proxied:
 
     def _begin(self, reached: Destination) -> None:
         self._inner = self._serve(reached, self._front.head)
-        if isinstance(self._inner, RefusedTunnel):
-            self._front.data_to_send()  # no tunnel: its 200 isn't sent
+        if isinstance(self._inner, (RefusedTunnel, RefusedHost)):
+            self._front.retract()
             self.done = True
         if self._inner is None and self._front.relayable:
             self.passing = reached
@@ -226,6 +227,25 @@ class RefusedTunnel(Unrelayed):
         """Record bytes of the client as clear text, unless they begin TLS or another CONNECT."""
         if self.seen.clear or not data.startswith((b"\x16", b"CONNECT ")):
             self.seen.clear += data[: KEPT - len(self.seen.clear)]
+
+
+_NOT_ALLOWED = b"\5\2\0\1\0\0\0\0\0\0"  # RFC 1928 section 6: not allowed by ruleset
+
+
+class RefusedHost(Unrelayed):
+    """A connection on which the lab's proxy refuses to lead to a host that is not under test.
+
+    The proxy does not resolve the name of the host, and connects to nothing. ``reached`` is the
+    destination that the client requested.
+    """
+
+    done = True
+
+    def __init__(self, reached: Destination) -> None:
+        self._out = _NOT_ALLOWED if reached.via == "socks5" else refuse_host()
+
+    def receive(self, data: bytes) -> None:
+        """Ignore bytes that the client sends after its request."""
 
 
 class Routed:
@@ -363,6 +383,7 @@ class ProxyRequest:
         self.relayable = True
         self.rest = bytearray()
         self._out = bytearray()
+        self._success = b""  # the reply to a request for a tunnel, which is the last in ``_out``
         self._greeted = False
 
     def data_to_send(self) -> bytes:
@@ -370,6 +391,10 @@ class ProxyRequest:
         data = bytes(self._out)
         self._out.clear()
         return data
+
+    def retract(self) -> None:
+        """Remove the reply of success, which was not sent yet, because the request is refused."""
+        del self._out[len(self._out) - len(self._success) :]
 
     def receive(self, data: bytes) -> None:
         """Process bytes of the request from the client. Never raises.
@@ -412,7 +437,8 @@ class ProxyRequest:
         del self.rest[: start + size + 2]
         host = address.decode("ascii") if kind == _NAME else str(ipaddress.ip_address(address))
         host = _checked(host, port)
-        self._out += b"\5\0\0\1\0\0\0\0\0\0"  # succeeded; the bound address is not disclosed
+        self._success = b"\5\0\0\1\0\0\0\0\0\0"  # the bound address is not disclosed
+        self._out += self._success
         self.reached = Destination("socks5", host, port)
 
     def _http(self, *, closed: bool) -> None:
@@ -431,7 +457,8 @@ class ProxyRequest:
         elif whole:
             self.reached = Destination("connect", *_authority(target, 443))
             del self.rest[: end + 4]
-            self._out += b"HTTP/1.1 200 Connection established\r\n\r\n"
+            self._success = b"HTTP/1.1 200 Connection established\r\n\r\n"
+            self._out += self._success
         else:
             raise ValueError("CONNECT without the end of its head")
 

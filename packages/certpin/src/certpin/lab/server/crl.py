@@ -41,13 +41,19 @@ class RevocationLists:
         except OSError as exc:
             raise CannotServeError(f"the lab cannot listen: {exc.strerror}") from exc
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """The IP address and the port in the URLs of the CRLs."""
+        return "127.0.0.1", self._port.number
+
     def add(self) -> RevocationList:
         """Add an empty CRL with a new URL, and return it.
 
         The caller sets the CRL's content, the attribute ``der``.
         """
         path = f"/{secrets.token_hex(8)}.crl"
-        made = self._lists[path] = RevocationList(f"http://127.0.0.1:{self._port.number}{path}")
+        host, port = self.address
+        made = self._lists[path] = RevocationList(f"http://{host}:{port}{path}")
         return made
 
     def close(self) -> None:

@@ -334,8 +334,21 @@ def refuse_tunnel(status: int, answer_context: AnswerContext) -> bytes:
             and 407 asks for a password (RFC 9110 section 11.7.1).
         answer_context: the token, and the URL of the redirect.
     """
-    body = f"{answer_context.token}\n".encode()
     extra = {302: f"Location: {answer_context.plain}\r\n", 407: _BASIC}.get(status, "")
+    return _refusal(status, answer_context.token, extra)
+
+
+def refuse_host() -> bytes:
+    """Return the HTTP response of the lab's proxy to a request for a host that is not under test.
+
+    RFC 9110 section 9.3.6 asks proxies to restrict CONNECT to safe targets. The response does not
+    contain the lab's token, because a client that prints it has not read a server's answer.
+    """
+    return _refusal(HTTPStatus.FORBIDDEN, "certpin: the lab's proxy leads to no other host", "")
+
+
+def _refusal(status: int, text: str, extra: str) -> bytes:
+    body = f"{text}\n".encode()
     head = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nDate: {formatdate(usegmt=True)}\r\n"
         f"{extra}Content-Type: text/plain\r\nContent-Length: {len(body)}\r\n"

@@ -179,6 +179,20 @@ def test_only_the_end_of_a_long_output_is_kept(target: Target) -> None:
     ending = python("print('x' * 1_000_000 + 'the end')").run(target)
     assert ending.output.endswith("the end\n")
     assert len(ending.output) < 10_000
+    assert ending.cut
+    called = Call(lambda _: "x" * 1_000_000).run(target)
+    assert (len(called.output) < 10_000, called.cut) == (True, True)
+
+
+def test_a_short_output_is_kept_whole(target: Target) -> None:
+    assert not python("print('x' * 8191)").run(target).cut
+    assert not Call(lambda _: "x" * 8192).run(target).cut
+
+
+def test_a_long_output_begins_with_a_whole_character(target: Target) -> None:
+    ending = python("print('\U0001d11e' * 10_000)").run(target)  # four bytes each
+    assert ending.cut
+    assert "\ufffd" not in ending.output
 
 
 _SHOW = "import json, os; print(json.dumps(dict(os.environ)))"

@@ -259,6 +259,7 @@ PATIENCE = 20.0  # seconds, the time limit of one run of a client
 INTERRUPTED = "the run was interrupted"
 _POLLED = 0.05  # seconds between two looks at a process without a descriptor; most take less
 _KEPT = 8 * 1024  # bytes of a client's output that are kept, counted from its end
+_CONTINUATION = re.compile(rb"^[\x80-\xbf]{1,3}")  # RFC 3629 section 3
 
 # The placeholders of a command, and their values.
 SUBSTITUTIONS: dict[str, Callable[[Target], str]] = {
@@ -343,14 +344,14 @@ class Call:
         except CannotServeError:
             raise
         except Exception as exc:  # noqa: BLE001  # a client may raise anything
-            return Ending(1, f"{type(exc).__name__}: {exc}"[-_KEPT:])
+            return _returned(1, f"{type(exc).__name__}: {exc}")
         if inspect.iscoroutine(answer):
             answer.close()
             raise TypeError(
                 "the client is a coroutine function, which attack(client) does not run\n"
                 "  fix: asyncio.run(attack.call_async(client)), or await it in a coroutine"
             )
-        return Ending(0, "" if answer is None else str(answer)[-_KEPT:])
+        return _returned(0, "" if answer is None else str(answer))
 
     def stop(self) -> None:
         """Do nothing: a function can't be stopped."""
@@ -454,14 +455,14 @@ class Command:
             self._running.discard(process)
             _kill(process)  # and its children
         status = process.wait()
-        return Ending(status, end_of(output)) if in_time else self.late(output)
+        return ended(status, output) if in_time else self.late(output)
 
     def late(self, output: BinaryIO) -> Ending:
         """Return the ending of a client that was killed at its time limit.
 
         ``output`` is the file with the client's output. The ending contains its last 8 KiB.
         """
-        return Ending(None, end_of(output), f"the client did not end within {self.patience:g} s")
+        return ended(None, output, f"the client did not end within {self.patience:g} s")
 
 
 class EveryWay:
@@ -573,8 +574,22 @@ def _fill(word: str, target: Target) -> str:
     return _EXPORT.sub(lambda match: str(target.export(match[1])), word)
 
 
-def end_of(output: BinaryIO) -> str:
-    """Return the last 8 KiB of a client's output as text."""
-    size = output.seek(0, os.SEEK_END)
-    output.seek(max(0, size - _KEPT))
-    return output.read().decode(errors="replace")
+def ended(status: int | None, output: BinaryIO, problem: str = "") -> Ending:
+    """Return how a run of a program ended, with the last 8 KiB of its output as text.
+
+    Args:
+        status: the exit status of the program; None if the lab stopped it.
+        output: the file with the program's output.
+        problem: the reason why the lab stopped the program.
+    """
+    cut = max(0, output.seek(0, os.SEEK_END) - _KEPT)
+    output.seek(cut)
+    kept = output.read()
+    if cut:  # the rest of a character that is only partly kept
+        kept = _CONTINUATION.sub(b"", kept, count=1)
+    return Ending(status, kept.decode(errors="replace"), problem, cut=cut > 0)
+
+
+def _returned(status: int, output: str) -> Ending:
+    """Return how a run of a function ended, with the last 8192 characters of its output."""
+    return Ending(status, output[-_KEPT:], cut=len(output) > _KEPT)

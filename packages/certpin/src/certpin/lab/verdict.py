@@ -157,12 +157,13 @@ class Ending:
 
     ``status`` is the client's exit status: 0 for success, negative for the signal that killed it.
     It is ``None`` if the lab stopped the client, or the client did not start. ``problem`` then
-    gives the reason.
+    gives the reason. ``cut`` is True if the beginning of its output was not kept.
     """
 
     status: int | None
     output: str = ""  # the last part of its output
     problem: str = ""
+    cut: bool = False
 
     @property
     def broken(self) -> str:

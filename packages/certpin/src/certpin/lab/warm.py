@@ -30,7 +30,7 @@ from certpin.lab.client import (
     INTERRUPTED,
     Command,
     Wait,
-    end_of,
+    ended,
     environment,
     inherited_environment,
 )
@@ -99,8 +99,8 @@ class WarmCommand(Command):
             status = zygote.run(request, output.fileno(), self.patience + _GRACE, wait)
         except OSError:
             problem = INTERRUPTED if self._stopped.is_set() else _NO_RESULT
-            return Ending(None, end_of(output), problem)
-        return self.late(output) if status is None else Ending(status, end_of(output))
+            return ended(None, output, problem)
+        return self.late(output) if status is None else ended(status, output)
 
     def stop(self) -> None:
         """Kill all running clients and the process that forks them. Start no further client."""
@@ -169,7 +169,8 @@ class _Zygote:
             theirs.close()  # so that its end is seen
             if not self._ready(wait):
                 self.close()
-                last = (end_of(output).strip() or "its imports take too long").splitlines()[-1]
+                printed = ended(None, output).output.strip()
+                last = (printed or "its imports take too long").splitlines()[-1]
                 raise LabError(f"the client can't be kept warm: {last}", fix=_COLD)
 
     def _ready(self, wait: Wait) -> bool:

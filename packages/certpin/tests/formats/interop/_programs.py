@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import CannotServeError
-from certpin.lab.client import Command, end_of, environment
+from certpin.lab.client import Command, ended, environment
 from certpin.lab.pki import UNPINNED
 from certpin.lab.verdict import Ending
 from tests.formats.flutter import _vm
@@ -176,15 +176,15 @@ class Isolates(Command):
             assert machine.stdout is not None
             said, answers = b"", machine.stdout.fileno()
             machine.stdin.write(json.dumps(words[after:]).encode() + b"\n")
-            while not (ended := _ENDED.search(said)):
+            while not (result := _ENDED.search(said)):
                 more = os.read(answers, _READ) if wait(answers, self.patience) else b""
                 if not more:
                     self.close()
                     output.write(said)
                     return self.late(output)
                 said += more
-        output.write(said[: ended.start()])
-        return Ending(int(ended[1]), end_of(output))
+        output.write(said[: result.start()])
+        return ended(int(result[1]), output)
 
     def _begin(self, command: tuple[str, ...], target: Target) -> subprocess.Popen[bytes]:
         machine = self._machines[command] = subprocess.Popen(

@@ -187,6 +187,48 @@ MUTATIONS = [
         "",
         f"{_F}test_a_broken_browser_is_no_error",
     ),
+    *(
+        Mutation(f"secrets are masked: {name}", _MASK, old, new, f"{_M}test_{test}")
+        for name, old, new, test in (
+            (
+                "at the cut",
+                "if begun and secret",
+                "if False and secret",
+                "a_secret_of_several_lines_at_the_cut_is_not_in_evidence",
+            ),
+            (
+                "in the cut line",
+                "    if not ending.cut:\n",
+                "    if True:\n",
+                "the_rest_of_a_cut_line_is_not_in_evidence",
+            ),
+            (
+                "in the output of a stopped client",
+                ", unfinished=bool(ending.broken))",
+                ")",
+                "only_the_output_of_a_stopped_client_can_end_within_a_secret",
+            ),
+            (
+                "at the end of the data",
+                ", unfinished=len(sent) >= KEPT)",
+                ")",
+                "a_secret_at_the_end_of_the_kept_data_is_not_in_evidence",
+            ),
+            (
+                "overlapping",
+                "        end = max(end, last)\n",
+                "        end = max(end, last if first >= end else end)\n",
+                "secrets_that_overlap_are_not_in_evidence",
+            ),
+        )
+    ),
+    Mutation(
+        "an output without its beginning is marked as cut",
+        "certpin/lab/client.py",
+        ", cut=cut > 0)",
+        ")",
+        "tests/lab/test_client.py::test_only_the_end_of_a_long_output_is_kept",
+    ),
     Mutation(
         "evidence is masked",
         _FOLDER,

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import base64
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
+from certpin.lab.attacks import CONTROL
+from certpin.lab.client import Command
+from certpin.lab.lab import Lab
 from certpin.lab.report.json import to_json
 from certpin.lab.report.masking import mask_run, safe_arguments, safe_environment, secrets_in
+from certpin.lab.verdict import KEPT, Ending
 from tests.lab.report import _runs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @pytest.mark.parametrize(
@@ -204,3 +214,53 @@ def test_evidence_has_no_secret_in_what_the_client_sent(secret: str, place: str)
     encoded = base64.b64encode(connection.data).decode()
     assert place != "base64" or encoded not in masked
     assert _runs.CANARY in masked
+
+
+def _evidence(ending: Ending, secrets: Sequence[str], data: bytes = b"") -> tuple[str, bytes]:
+    """Return the output and the data of a client as they are in its evidence."""
+    made = _runs.met(_runs.BY_NAME["untrusted-ca"], gives=True)
+    connection = replace(made.attempts[0].connections[0], data=data)
+    attempt = replace(made.attempts[0], connections=(connection,), ending=ending)
+    masked = mask_run(_runs.run((_runs.result(made.case, attempt),)), secrets)
+    shown = masked.results[1].attempts[0]
+    return shown.ending.output, shown.connections[0].data
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("kept", [1, 20, 44])
+def test_a_secret_at_the_cut_of_a_long_output_is_not_in_evidence(kept: int) -> None:
+    secret = "sk_live_0123456789_abcdefghijklmnopqrstuvwxyz"
+    rest = "x" * (8192 - kept - 2)
+    program = f"print('log {secret}'); print('{rest}')"
+    with Lab() as lab:
+        case_server = lab.case_server(CONTROL)
+        ending = Command((sys.executable, "-c", program)).run(case_server.open())
+        case_server.close()
+    assert ending.output == f"{secret[-kept:]}\n{rest}\n"
+    assert _evidence(ending, [secret]) == (f"…\n{rest}\n", b"")
+
+
+def test_the_rest_of_a_cut_line_is_not_in_evidence() -> None:
+    ending = Ending(1, "c2VjcmV0\nrefused\n", cut=True)  # after "Authorization: Basic"
+    assert _evidence(ending, [])[0] == "…\nrefused\n"
+
+
+def test_a_secret_of_several_lines_at_the_cut_is_not_in_evidence() -> None:
+    ending = Ending(1, "line-2\nline-3\nrefused: pins\n", cut=True)
+    assert _evidence(ending, ["line-1\nline-2\nline-3"])[0] == "…\nrefused: pins\n"
+
+
+def test_only_the_output_of_a_stopped_client_can_end_within_a_secret() -> None:
+    stopped = Ending(None, "refused\nkey: hunter2hun", "the client did not end within 20 s")
+    assert _evidence(stopped, ["hunter2hunter2"])[0] == "refused\nkey: …"
+    assert _evidence(Ending(1, "rush"), ["hunter2hunter2", "crush-it"])[0] == "rush"
+
+
+def test_a_secret_at_the_end_of_the_kept_data_is_not_in_evidence() -> None:
+    data = b"x" * (KEPT - 12) + b"hunter2hunte"
+    _, shown = _evidence(Ending(1), ["hunter2hunter2"], data)
+    assert shown == b"x" * (KEPT - 12) + "…".encode()
+
+
+def test_secrets_that_overlap_are_not_in_evidence() -> None:
+    assert _evidence(Ending(1, "-abcdefghij-"), ["abcdefgh", "defghij"])[0] == "-…-"

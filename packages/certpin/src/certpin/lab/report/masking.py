@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from certpin.lab.client import EXPORT_FORMAT, SUBSTITUTIONS
+from certpin.lab.verdict import KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from certpin.lab.runner import Run
-    from certpin.lab.verdict import Attempt, Connection
+    from certpin.lab.verdict import Attempt, Connection, Ending
 
 HIDDEN = "…"
 
@@ -188,25 +189,22 @@ def mask_run(run: Run, secrets: Sequence[str]) -> Run:
 
     Args:
         run: the run.
-        secrets: the texts to replace, the longest first.
+        secrets: the texts to replace.
     """
-    if not secrets:
-        return run
-    pattern = re.compile("|".join(map(re.escape, secrets)))
 
     def attempt(made: Attempt) -> Attempt:
         ending = replace(
             made.ending,
-            output=pattern.sub(HIDDEN, made.ending.output),
-            problem=pattern.sub(HIDDEN, made.ending.problem),
+            output=_masked_output(made.ending, secrets),
+            problem=_masked(made.ending.problem, secrets),
         )
-        connections = tuple(_masked(seen, pattern) for seen in made.connections)
+        connections = tuple(_masked_connection(seen, secrets) for seen in made.connections)
         return replace(made, ending=ending, connections=connections)
 
     results = tuple(
         replace(
             result,
-            why=pattern.sub(HIDDEN, result.why),
+            why=_masked(result.why, secrets),
             attempts=tuple(map(attempt, result.attempts)),
         )
         for result in run.results
@@ -214,15 +212,65 @@ def mask_run(run: Run, secrets: Sequence[str]) -> Run:
     return replace(run, results=results)
 
 
-def _masked(seen: Connection, pattern: re.Pattern[str]) -> Connection:
+def _masked_output(ending: Ending, secrets: Sequence[str]) -> str:
+    """Return a client's output without secrets, also without those that are only partly in it."""
+    # A client that was stopped may not have written the rest of a secret.
+    text = _masked(ending.output, secrets, begun=ending.cut, unfinished=bool(ending.broken))
+    if not ending.cut:
+        return text
+    # The beginning of the first line is missing: it may have named the credentials that follow.
+    _, newline, rest = text.partition("\n")
+    return f"{HIDDEN}{newline}{rest}"
+
+
+def _masked(
+    text: str, secrets: Sequence[str], *, begun: bool = False, unfinished: bool = False
+) -> str:
+    """Return a text with ``…`` in place of each secret, and of secrets that overlap.
+
+    Args:
+        text: the text.
+        secrets: the texts to replace.
+        begun: True if the beginning of the text is missing: it may begin within a secret.
+        unfinished: True if the end of the text is missing: it may end within a secret.
+    """
+    pieces = []
+    end = 0
+    for first, last in sorted(_places(text, secrets, begun=begun, unfinished=unfinished)):
+        if first >= end:
+            pieces += [text[end:first], HIDDEN]
+        end = max(end, last)
+    return "".join([*pieces, text[end:]])
+
+
+def _places(
+    text: str, secrets: Sequence[str], *, begun: bool, unfinished: bool
+) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last place of each secret in a text, and of cut ones at its ends."""
+    for secret in secrets:
+        place = text.find(secret)
+        while place >= 0:
+            yield place, place + len(secret)
+            place = text.find(secret, place + 1)
+        parts = range(min(len(secret) - 1, len(text)), 0, -1)
+        length = next((n for n in parts if begun and secret.endswith(text[:n])), 0)
+        if length:
+            yield 0, length
+        length = next((n for n in parts if unfinished and secret.startswith(text[-n:])), 0)
+        if length:
+            yield len(text) - length, len(text)
+
+
+def _masked_connection(seen: Connection, secrets: Sequence[str]) -> Connection:
     def data(sent: bytes) -> bytes:
         text = sent.decode("utf-8", "surrogateescape")
-        return pattern.sub(HIDDEN, text).encode("utf-8", "surrogateescape")
+        masked = _masked(text, secrets, unfinished=len(sent) >= KEPT)
+        return masked.encode("utf-8", "surrogateescape")
 
     return replace(
         seen,
         data=data(seen.data),
         astray=data(seen.astray),
         clear=data(seen.clear),
-        problem=pattern.sub(HIDDEN, seen.problem),
+        problem=_masked(seen.problem, secrets),
     )

@@ -214,6 +214,24 @@ MUTATIONS = [
                 ")",
                 "a_secret_at_the_end_of_the_kept_data_is_not_in_evidence",
             ),
+            *(
+                (
+                    f"credentials in {name}",
+                    "(_HEADER, _SCHEME)",
+                    f"({others},)",
+                    f"credentials_that_the_client_encodes_are_not_in_evidence[{text}]",
+                )
+                for name, others, text in (
+                    ("a header", "_SCHEME", "Cookie: id=bobby77\\r\\n-Cookie: \\u2026\\r\\n"),
+                    ("words", "_HEADER", "sent bearer hunter2x-sent bearer \\u2026"),
+                )
+            ),
+            (
+                "in one word with an option",
+                "    parts |= {part[2:] for part in parts if _GLUED.match(part)}\n",
+                "",
+                "the_value_in_one_word_with_its_option_is_secret",
+            ),
             (
                 "overlapping",
                 "        end = max(end, last)\n",

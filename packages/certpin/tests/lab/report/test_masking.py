@@ -14,6 +14,7 @@ from certpin.lab.client import Command
 from certpin.lab.lab import Lab
 from certpin.lab.report.json import to_json
 from certpin.lab.report.masking import mask_run, safe_arguments, safe_environment, secrets_in
+from certpin.lab.runner import try_case
 from certpin.lab.verdict import KEPT, Ending
 from tests.lab.report import _runs
 
@@ -95,6 +96,11 @@ def test_secrets_are_the_hidden_arguments_their_parts_and_secret_variables() -> 
     assert {"hunter2hunter2", "pass-word", BASIC, "token-of-the-environment"} <= set(found)
     assert not {"some_language.UTF-8", "curl", "{url}", "admin"} & set(found)
     assert found == sorted(found, key=lambda text: (-len(text), text))
+
+
+def test_the_value_in_one_word_with_its_option_is_secret() -> None:
+    found = secrets_in(("mysql", "-phunter22x", "-ubobby77:other-one", "{host}"), {}, ())
+    assert {"hunter22x", "bobby77", "other-one"} <= set(found)
 
 
 @pytest.mark.parametrize(
@@ -264,3 +270,60 @@ def test_a_secret_at_the_end_of_the_kept_data_is_not_in_evidence() -> None:
 
 def test_secrets_that_overlap_are_not_in_evidence() -> None:
     assert _evidence(Ending(1, "-abcdefghij-"), ["abcdefgh", "defghij"])[0] == "-…-"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"Authorization: Basic {BASIC}\r\nAccept: */*", "Authorization: …\r\nAccept: */*"),
+        (f"proxy-authorization: basic {BASIC}\r\nA: b", "proxy-authorization: …\r\nA: b"),
+        ('Authorization: Digest username="bobby77", response="1"\r\n', "Authorization: …\r\n"),
+        ("Authorization: Digest a=b,\r\n response=1\r\nA: b", "Authorization: …\r\nA: b"),
+        ("authorization: word\r\n", "authorization: …\r\n"),
+        ("Cookie: id=bobby77\r\n", "Cookie: …\r\n"),
+        ("X-Api-Key: bobby77\r\n", "X-Api-Key: …\r\n"),
+        ("x-auth-token: bobby77\r\n", "x-auth-token: …\r\n"),
+        ("X-CSRF-Token: bobby77\r\n", "X-CSRF-Token: …\r\n"),
+        (f"{{'Authorization': 'Basic {BASIC}'}}", "{'Authorization': …"),
+        (f"> Authorization: Basic {BASIC}\n", "> Authorization: …\n"),
+        (f"sent Basic {BASIC} to it", "sent Basic … to it"),
+        ("sent Basic YTpi to it", "sent Basic … to it"),
+        ("sent Bearer eyJhbGciOi.eyJz-dW_Ii.sig~ to it", "sent Bearer … to it"),
+        ("sent bearer hunter2x", "sent bearer …"),
+        ("sent bearer hunter-two", "sent bearer …"),
+        ("Negotiate YIIZ; NTLM TlRMTVNTUAAB", "Negotiate …; NTLM …"),
+        ("AUTH PLAIN AGJvYmJ5NzcA\r\n", "AUTH PLAIN …\r\n"),
+        ("a1 AUTHENTICATE PLAIN AGJvYmJ5NzcA\r\n", "a1 AUTHENTICATE PLAIN …\r\n"),
+        ("basic constraints check failed", "basic constraints check failed"),
+        ("Basic Constraints of CA cert", "Basic Constraints of CA cert"),
+        ("bearer token: expired", "bearer token: expired"),
+        (":authority: api.bank.example\r\n", ":authority: api.bank.example\r\n"),
+    ],
+)
+def test_credentials_that_the_client_encodes_are_not_in_evidence(text: str, shown: str) -> None:
+    assert _evidence(Ending(1, text), [], text.encode()) == (shown, shown.encode())
+
+
+@pytest.mark.peer("curl")
+@pytest.mark.medium
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-ubobby77:hunter22x", "{url}"),
+        ("https://bobby77:hunter22x@{host}/{canary}",),
+        ("--oauth2-bearer", "bobby77hunter22x", "{url}"),
+        ("-H", "Cookie: id=bobby77; key=hunter22x", "{url}"),
+        ("-v", "-ubobby77:hunter22x", "{url}"),
+    ],
+)
+def test_credentials_of_curl_are_not_in_evidence(words: Sequence[str]) -> None:
+    with Lab() as lab:
+        result = try_case(lab, Command(("curl", "-sS", *words)), CONTROL)
+    sent = result.attempts[0].connections[0].data
+    assert any(each in sent for each in (b"authorization: ", b"cookie: "))  # HTTP/2
+    secrets = secrets_in(("curl", *words), {}, (_runs.HOST, result.attempts[0].canary))
+    attempt = mask_run(_runs.run((result,)), secrets).results[1].attempts[0]
+    shown = attempt.connections[0].data.decode() + attempt.ending.output
+    assert attempt.canary in shown
+    for secret in ("bobby77", "hunter22x", base64.b64encode(b"bobby77:hunter22x").decode()):
+        assert secret not in shown

@@ -102,6 +102,21 @@ _QUOTED = re.compile(
 _ESCAPED = re.compile(r"""(["'}])\1|\\(.)""", re.DOTALL)  # in a quoted value: "", '', }}, \'
 # The user name and password in a URL (RFC 3986 section 3.2.1), as in DATABASE_URL or HTTPS_PROXY.
 _USERINFO = re.compile(r"://([^/?#@:\s]*:([^/?#\s]+))@")
+# Credentials in headers (RFC 9110 section 11.6.2, RFC 6265), also in a log, a dictionary or JSON. A
+# value may be continued in the next line (RFC 9112 section 5.2).
+_HEADER = re.compile(
+    r"""\b(?:authorization|cookie|x-api-key|x-auth-token|x-csrf-token)["']?[ \t]*:[ \t]*
+    ([^\r\n]+(?:\r?\n[ \t]+[^\r\n]+)*)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+# Credentials behind the name of their scheme, and those of SMTP (RFC 4954) and IMAP (RFC 9051). A
+# plain word, as in "Basic Constraints" or "bearer token", is none.
+_SCHEME = re.compile(
+    r"""\b(?:basic|bearer|negotiate|ntlm|auth(?:enticate)?[ ]+[\w-]+)[ \t]+
+    (?!(?-i:[A-Za-z][a-z]*)\b(?![+/=.~-]))([\w.~+/-]+=*)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_GLUED = re.compile(r"-[A-Za-z]")  # an option and its value in one word, such as -pSECRET
 _SHORTEST = 6  # characters of a secret: replacing a shorter text would damage unrelated words
 _LONGEST_SWITCH = 5  # characters of a value such as 0, true or 1.3, which is no secret
 
@@ -130,7 +145,8 @@ def secrets_in(
     """Return the texts that must not appear in evidence, the longest first.
 
     From the command, they are the arguments that ``safe_arguments`` hides, such as the value of
-    ``--password``, and the parts of these arguments, such as a password after a colon.
+    ``--password``, and the parts of these arguments, such as a password after a colon, or the value
+    after an option of one letter.
 
     From the environment, they are the values of variables with a name such as ``API_TOKEN``, the
     single values in such a value if it is a connection string, and the credentials in URLs in any
@@ -152,6 +168,7 @@ def secrets_in(
     values += [text for value in values for text in _assigned(value)]
     values += [text for value in variables.values() for text in _credentials(value)]
     parts = {part for word in hidden for part in re.split(r"[\s=:;,&?@/\"'{}]+", word)}
+    parts |= {part[2:] for part in parts if _GLUED.match(part)}
     whole = {*hidden, *values}
     encoded = {base64.b64encode(text.encode(errors="surrogateescape")).decode() for text in whole}
     known = {text.lower() for text in public}
@@ -184,6 +201,7 @@ def _credentials(value: str) -> list[str]:
 def mask_run(run: Run, secrets: Sequence[str]) -> Run:
     """Return a lab run with ``…`` in place of secrets in all output and data of the client.
 
+    The credentials in headers, such as ``Authorization``, are replaced even if they are unknown.
     The lab's messages that quote the client are changed too. Verdicts, chains and the sizes of
     certificates stay the same, but the reported number of bytes of the client's data can change.
 
@@ -226,7 +244,7 @@ def _masked_output(ending: Ending, secrets: Sequence[str]) -> str:
 def _masked(
     text: str, secrets: Sequence[str], *, begun: bool = False, unfinished: bool = False
 ) -> str:
-    """Return a text with ``…`` in place of each secret, and of secrets that overlap.
+    """Return a text with ``…`` in place of each secret and credential, also if they overlap.
 
     Args:
         text: the text.
@@ -246,7 +264,13 @@ def _masked(
 def _places(
     text: str, secrets: Sequence[str], *, begun: bool, unfinished: bool
 ) -> Iterator[tuple[int, int]]:
-    """Yield the first and the last place of each secret in a text, and of cut ones at its ends."""
+    """Yield the first and the last place of each secret in a text, and of cut ones at its ends.
+
+    Credentials in headers, such as ``Authorization: Basic …``, are secrets, too: a client may get
+    them from a file, or encode them.
+    """
+    for pattern in (_HEADER, _SCHEME):
+        yield from (match.span(1) for match in pattern.finditer(text))
     for secret in secrets:
         place = text.find(secret)
         while place >= 0:

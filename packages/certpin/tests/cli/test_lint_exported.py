@@ -146,6 +146,109 @@ def test_settings_beside_the_pins_in_a_file_of_an_app_are_no_difference(run: Run
     assert found == []
 
 
+CLEAR = "<key>NSExceptionAllowsInsecureHTTPLoads</key><true/>"
+STRICT = CLEAR.replace("true", "false")
+BELOW = "<key>NSIncludesSubdomains</key><true/>"
+ARBITRARY = "<key>NSAllowsArbitraryLoads</key><true/>"
+
+
+def _exceptions(host: str, settings: str) -> str:
+    return f"<key>NSExceptionDomains</key><dict><key>{host}</key><dict>{settings}</dict></dict>"
+
+
+def _with_settings(run: Run, chosen: str, settings: str) -> list[str]:
+    """Export pins for iOS, add settings of App Transport Security, and return the drift."""
+    if chosen == "apple":
+        before = "<key>NSAppTransportSecurity</key>\n\t<dict>"
+        return changed(run, chosen, before, before + settings)
+    before = "<key>TSKConfiguration</key>"
+    security = f"<key>NSAppTransportSecurity</key><dict>{settings}</dict>"
+    return changed(run, chosen, before, security + before)
+
+
+@pytest.mark.parametrize("chosen", ["apple", "trustkit-ios"])
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        (_exceptions(HOST, CLEAR), "InsecureHTTPLoads"),
+        (_exceptions(HOST.upper(), CLEAR), "InsecureHTTPLoads"),
+        (_exceptions(f"{HOST}.", CLEAR), "InsecureHTTPLoads"),
+        (_exceptions("bank.example", BELOW + CLEAR), "InsecureHTTPLoads"),
+        (_exceptions("example", BELOW + CLEAR), "InsecureHTTPLoads"),
+        (_exceptions("bank.example", BELOW.replace("true/", "string>1</string") + CLEAR), "HTTP"),
+        (_exceptions(HOST, CLEAR.replace("<true/>", "<string>NO</string>")), "InsecureHTTPLoads"),
+        (_exceptions(HOST, CLEAR.replace("NSEx", "NSThirdPartyEx")), "NSThirdParty"),
+        (
+            _exceptions(HOST, "<key>NSExceptionMinimumTLSVersion</key><string>TLSv1.0</string>"),
+            "MinimumTLSVersion",
+        ),
+        (
+            _exceptions(HOST, "<key>NSExceptionRequiresForwardSecrecy</key><false/>"),
+            "ForwardSecrecy",
+        ),
+        (ARBITRARY, "ArbitraryLoads"),
+        (ARBITRARY + _exceptions("other.example", BELOW), "ArbitraryLoads"),
+        (ARBITRARY + _exceptions("bank.example", STRICT), "ArbitraryLoads"),
+        (ARBITRARY + _exceptions("example", BELOW), "ArbitraryLoads"),
+        (ARBITRARY.replace("<true/>", "<integer>1</integer>"), "ArbitraryLoads"),
+    ],
+)
+def test_an_exception_of_apple_for_a_pinned_host_is_a_difference(
+    run: Run, chosen: str, settings: str, named: str
+) -> None:
+    found = _with_settings(run, chosen, settings)
+    assert any(named in each for each in found), found
+    assert all(each.endswith(", also for hosts with pins") for each in found)
+
+
+@pytest.mark.parametrize("chosen", ["apple", "trustkit-ios"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        _exceptions("localhost", CLEAR),
+        _exceptions("bank.example", CLEAR),
+        _exceptions("bank.example", BELOW.replace("true", "false") + CLEAR),
+        _exceptions(f"old.{HOST}", CLEAR),
+        _exceptions(HOST, STRICT + BELOW),
+        _exceptions(HOST, "<key>NSExceptionMinimumTLSVersion</key><string>TLSv1.3</string>"),
+        _exceptions(HOST, ""),
+        "<key>NSExceptionDomains</key><dict/>",
+        ARBITRARY.replace("true", "false"),
+        ARBITRARY + _exceptions(HOST, STRICT),
+        ARBITRARY + _exceptions("bank.example", BELOW),
+        f"{ARBITRARY}<key>NSAllowsLocalNetworking</key><true/>",
+        f"{ARBITRARY}<key>NSAllowsArbitraryLoadsInWebContent</key><true/>",
+        "<key>NSAllowsArbitraryLoadsForMedia</key><true/>",
+    ],
+)
+def test_an_exception_of_apple_for_other_connections_is_no_difference(
+    run: Run, chosen: str, settings: str
+) -> None:
+    assert _with_settings(run, chosen, settings) == []
+
+
+@pytest.mark.parametrize(
+    ("exception", "is_drift"),
+    [
+        (_exceptions("bank.example", BELOW + CLEAR), True),
+        (_exceptions("api.bank.example", CLEAR), True),
+        (_exceptions("example", CLEAR), False),
+        (ARBITRARY + _exceptions("bank.example", BELOW), False),
+        (ARBITRARY + _exceptions("bank.example", STRICT), True),
+    ],
+)
+def test_an_exception_of_apple_for_a_host_of_a_pattern_is_a_difference(
+    run: Run, exception: str, is_drift: bool
+) -> None:
+    write(policy("*.bank.example", *KEYS[:2], match="leaf"))
+    run("export", "apple", "--out", "apple/")
+    [file] = Path("apple").iterdir()
+    before = "<key>NSAppTransportSecurity</key>\n\t<dict>"
+    file.write_text(file.read_text().replace(before, before + exception))
+    found = [each for each in drifts(run, "apple=apple") if "also for hosts with pins" in each]
+    assert bool(found) == is_drift
+
+
 OPEN = '<domain-config cleartextTrafficPermitted="true"><domain>localhost</domain>'
 EVERYBODY = '<trust-anchors><certificates src="user"/></trust-anchors>'
 TRANSPARENCY = '<certificateTransparency enabled="true"/>'

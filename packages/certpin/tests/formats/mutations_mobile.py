@@ -249,6 +249,89 @@ _ANDROID = [
         "    pass",
         f"{_T}nothing_dropped.py::test_import_drops_no_part_of_an_apple_file",
     ),
+    *(
+        Mutation(
+            f"an exception of Apple: {rule}",
+            f"{_F}_transport_security.py",
+            old,
+            new,
+            f"tests/cli/test_lint_exported.py::test_an_exception_of_apple_for_{test}",
+        )
+        for rule, old, new, test in (
+            (
+                "one that weakens a pinned host is drift",
+                "unrelated=not weak)",
+                "unrelated=True)",
+                "a_pinned_host_is_a_difference[settings0-InsecureHTTPLoads-apple]",
+            ),
+            (
+                "an unknown one is drift",
+                "_STRICT.get(key, ())",
+                "_STRICT.get(key, (True,))",
+                "a_pinned_host_is_a_difference[settings7-NSThirdParty-apple]",
+            ),
+            (
+                "names in capitals",
+                "    name = name.lower().rstrip",
+                "    name = name.rstrip",
+                "a_pinned_host_is_a_difference[settings1-InsecureHTTPLoads-apple]",
+            ),
+            (
+                "names with a dot at the end",
+                '.lower().rstrip(".")',
+                ".lower()",
+                "a_pinned_host_is_a_difference[settings2-InsecureHTTPLoads-apple]",
+            ),
+            (
+                "a domain above",
+                '(below and host.endswith(f".{name}"))',
+                "False",
+                "a_pinned_host_is_a_difference[settings4-InsecureHTTPLoads-apple]",
+            ),
+            (
+                "a flag of another type",
+                "below = flag is not None and not flag.is_one_of(False)",
+                "below = flag is not None and flag.is_one_of(True)",
+                "a_pinned_host_is_a_difference[settings5-HTTP-apple]",
+            ),
+            (
+                "a host of a wildcard",
+                '(host != pattern and name.endswith(f".{host}"))',
+                "False",
+                "a_host_of_a_pattern_is_a_difference",
+            ),
+            (
+                "arbitrary loads",
+                "_report(value, weak=not excepted and not value.is_one_of(False))",
+                "_report(value, weak=False)",
+                "a_pinned_host_is_a_difference",
+            ),
+            (
+                "arbitrary loads of another type",
+                "not excepted and not value.is_one_of(False)",
+                "not excepted and value.is_one_of(True)",
+                "a_pinned_host_is_a_difference",
+            ),
+            (
+                "an exception of another host doesn't replace arbitrary loads",
+                "return pattern == name or (",
+                "return True or (",
+                "a_pinned_host_is_a_difference[settings11-ArbitraryLoads-apple]",
+            ),
+            (
+                "nor one without the flag for subdomains",
+                "        below and not pattern",
+                "        not pattern",
+                "a_pinned_host_is_a_difference[settings12-ArbitraryLoads-apple]",
+            ),
+            (
+                "the narrower keys replace arbitrary loads",
+                " and not names & _NARROWER:",
+                ":",
+                "other_connections_is_no_difference",
+            ),
+        )
+    ),
     Mutation(
         "keys of TrustKit's file are reported",
         f"{_F}trustkit_ios.py",

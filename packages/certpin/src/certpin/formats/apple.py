@@ -10,7 +10,7 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import FormatError, HostError
-from certpin.formats import _domains, _plist
+from certpin.formats import _domains, _plist, _transport_security
 from certpin.formats.format import File, Format
 from certpin.formats.header import read_header
 from certpin.formats.limits import (
@@ -60,6 +60,7 @@ def read(source: Source) -> ParsedFile:
     domains = security.get("NSPinnedDomains") if security else None
     entries = domains.entries() if domains else ()
     found = tuple(each for name, entry in entries for each in _found(name, entry))
+    _transport_security.report_exceptions(root, found)
     _plist.report_unread(root, "NSAppTransportSecurity", "NSAppTransportSecurity.NSPinnedDomains")
     return ParsedFile(found, *read_header(source.text))
 

@@ -156,6 +156,14 @@ class Shape:
             raise self._wrong("a whole number")
         return self._typed(int, "a whole number")
 
+    def is_one_of(self, *values: object) -> bool:
+        """Return True if this value is one of ``values``, and of the same type."""
+        return any(type(each) is type(self._value) and each == self._value for each in values)
+
+    def names(self) -> set[str]:
+        """Return the keys of this mapping. Their values stay unread. Raises ``FormatError``."""
+        return {str(name) for name in self._typed(dict, "a mapping")}
+
     def day(self) -> str:
         """Return this value, a date, as text. Raises ``FormatError`` if it is not a date or string.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
-from certpin.formats import _domains, _plist
+from certpin.formats import _domains, _plist, _transport_security
 from certpin.formats.format import File, Format
 from certpin.formats.header import read_header
 from certpin.formats.limits import (
@@ -52,6 +52,7 @@ def read(source: Source) -> ParsedFile:
     found = tuple(_found(name, entry) for name, entry in entries.items() if name not in excluded)
     for name in excluded:
         pass_over(f"{name[:80]}, which has no pins", unrelated=True)
+    _transport_security.report_exceptions(root, found)
     _plist.report_unread(root, "TSK", "TSK")
     refusal = _domains.exclusion(found, excluded)
     return ParsedFile(found, *read_header(source.text), refusal=refusal)

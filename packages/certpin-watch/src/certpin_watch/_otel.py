@@ -110,7 +110,7 @@ class Exporter:
         )
 
     def span(self, name: str) -> AbstractContextManager[Span]:
-        """Return a context manager that starts a span named ``name``, and ends it with the block.
+        """Return a context manager that records its ``with`` block as a span named ``name``.
 
         An exception in the block is not recorded, because its message can contain secrets.
         """
@@ -156,8 +156,8 @@ class _AllowedOnly(SpanExporter):
     """A span exporter that removes all data that could be secret, and calls another exporter.
 
     Only the attributes in ``ATTRIBUTES`` remain. All other attributes, events, links, and the
-    description of a status are removed. Otherwise, messages and tracebacks of exceptions would be
-    exported, which OpenTelemetry's instrumentation records.
+    description of a status are removed. The reason: OpenTelemetry's instrumentation records the
+    messages and tracebacks of exceptions, which can contain secrets.
     """
 
     def __init__(self, exporter: SpanExporter) -> None:

@@ -104,15 +104,16 @@ def in_networks(text: str, networks: Sequence[Network]) -> bool:
 
 
 def client_address(peer: str, forwarded: str, is_trusted: Callable[[str], bool]) -> str:
-    """Return the address of the client behind trusted proxies, as text.
+    """Return the address of the client that sent a request, as text.
 
-    Each proxy appends the address of its client to X-Forwarded-For. So the client is the rightmost
-    address that is not a trusted proxy. The text to the left of it is not used, because the client
-    can have invented it.
+    If ``peer`` is not a trusted proxy, the result is ``peer``. Otherwise it is the rightmost
+    address in X-Forwarded-For that is not a trusted proxy, because each proxy appends the address
+    of its client. The text to the left of it is not used: the client can have invented it. NOT
+    checked: that the result is an IP address.
 
     Args:
-        peer: the address that connected.
-        forwarded: the header X-Forwarded-For.
+        peer: the other end of the TCP connection: the client, or the last proxy.
+        forwarded: the value of the header X-Forwarded-For, or empty.
         is_trusted: returns True for the address of a trusted proxy.
     """
     if not forwarded or not is_trusted(peer):
@@ -127,10 +128,10 @@ def client_address(peer: str, forwarded: str, is_trusted: Callable[[str], bool])
 
 
 def network_of(address: Address | None, bits: dict[int, int]) -> str:
-    """Return the network of an address as text, as in ``192.0.2.0/24``; empty without an address.
+    """Return the network that contains an address, as text such as ``192.0.2.0/24``.
 
     Args:
-        address: the address.
+        address: the address. If it is None, the result is empty.
         bits: the prefix length for each IP version: ``{4: 24, 6: 48}``.
     """
     if address is None:
@@ -186,12 +187,18 @@ class Origin:
 
     @property
     def source(self) -> str:
-        """The client's network (IPv4 /24, IPv6 /48), which is logged instead of the address."""
+        """The client's network (IPv4 /24, IPv6 /48), which is logged instead of the address.
+
+        It is empty if the address is unknown.
+        """
         return network_of(self.address, _LOGGED_BITS)
 
     @property
     def guesser(self) -> str:
-        """The client's network (IPv4 /32, IPv6 /64), for counting wrong passwords and tokens."""
+        """The client's network, for counting wrong passwords and tokens; empty if unknown.
+
+        An IPv4 address is counted separately (/32), an IPv6 address with its whole /64.
+        """
         return network_of(self.address, _GUESSER_BITS)
 
     @property
@@ -229,7 +236,10 @@ def origin_of(scope: Scope, trusted_proxies: Sequence[Network]) -> Origin:
 
 
 def host_of(text: str) -> str:
-    """Return the name or address in ``HOST`` or ``HOST:PORT``; empty if the text is invalid."""
+    """Return the host name or IP address in ``HOST`` or ``HOST:PORT``, without the port.
+
+    The result is empty if the text has another form.
+    """
     if not text.isprintable() or set(text) & set("/@?#\\ "):
         return ""
     try:

@@ -171,7 +171,10 @@ class _StoreCheck:
         self._available = False
 
     async def is_available(self) -> bool:
-        """Return True if the store responded in time. The result is reused for a second."""
+        """Return True if the store responded to a check within ``_TIMEOUT`` seconds.
+
+        The result is reused for a second.
+        """
         async with self._lock:
             if time.monotonic() - self._checked_at >= _FRESH:
                 self._available = await self._check()
@@ -179,11 +182,14 @@ class _StoreCheck:
             return self._available
 
     def is_writable(self) -> bool:
-        """Return True if the service's last reads and writes of the store succeeded."""
+        """Return False if this process recently failed to read or write the store, else True.
+
+        This method does not access the store: the result comes from ``Store.health``.
+        """
         return not self._store.health.reason
 
     async def _check(self) -> bool:
-        """Check the store, and return True if it responded in time.
+        """Check the store, and return True if it responded within ``_TIMEOUT`` seconds.
 
         If an earlier check still hangs, wait for it instead of starting another one.
         """

@@ -104,12 +104,12 @@ def _check_readable(path: Path, name: str) -> None:
 
 
 async def wait_until_open(address: tuple[str, int], serving: asyncio.Task[None]) -> None:
-    """Wait until a web server accepts connections on ``address``, or has ended.
+    """Wait until a web server accepts connections on ``address`` (host and port), or has ended.
 
     ``serving`` is the task that runs the server.
 
     Raises:
-        ConfigError: the server could not listen.
+        ConfigError: the server ended with an error. Its usual cause is that it could not listen.
     """
     while not serving.done():
         with suppress(OSError):
@@ -201,9 +201,10 @@ class ServiceLoop(asyncio.SelectorEventLoop):
         return handle
 
     def _run_incoming(self) -> None:
-        """Run the callbacks that other threads have submitted before this method started.
+        """Run the callbacks that other threads had submitted when this method started.
 
-        For each callback that is submitted later, the loop wakes up again.
+        A callback that is submitted while this method runs wakes up the loop again, and is run by
+        the next call.
         """
         self._is_woken = False
         for _ in range(len(self._incoming)):

@@ -53,8 +53,9 @@ class TextFormatter(logging.Formatter):
 class JsonFormatter(logging.Formatter):
     """Formats a log record as a JSON object.
 
-    The object has ``time`` (RFC 3339, UTC), ``level``, ``logger`` and ``message``, and the members
-    of ``extra={"fields": {…}}`` of the logging call.
+    The object has the members ``time`` (RFC 3339, UTC), ``level``, ``logger`` and ``message``. If
+    the logging call has an exception, ``exception`` is its traceback. All members of
+    ``extra={"fields": {…}}`` of the logging call are added.
     """
 
     def format(self, record: logging.LogRecord) -> str:

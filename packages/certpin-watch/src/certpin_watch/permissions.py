@@ -68,7 +68,10 @@ def highest_role(roles: Iterable[str]) -> str | None:
 
 
 def check_location(name: str, key: str) -> str:
-    """Check the name of a location, and return it.
+    """Return the name of a location unchanged if it is valid.
+
+    A valid name has 1 to 64 lower-case letters, digits, hyphens and underscores. It begins and ends
+    with a letter or a digit.
 
     Raises:
         ConfigError: the name is invalid. The error names ``key``, the setting that contains it.
@@ -93,8 +96,8 @@ def worker_scope(location: str) -> str:
 def location_of(scopes: frozenset[str]) -> str:
     """Return the location in the scopes of a worker's token; empty for any other token.
 
-    ``scopes`` are the scopes of the token. If there are several, it is not the token of a worker,
-    which has exactly one.
+    ``scopes`` are all scopes of one token. A worker's token has exactly one, ``worker:LOCATION``.
+    So the result is empty for a token with several scopes.
     """
     if len(scopes) != 1:
         return ""

@@ -53,10 +53,10 @@ async def run(watch: Watch, stop: asyncio.Event) -> None:
 
 @dataclass
 class _Kind:
-    """A kind of row, such as reports or alerts, of which this round has to delete more rows.
+    """A kind of database row, such as reports or alerts, that this round has not finished yet.
 
     Attributes:
-        name: the kind.
+        name: the name of the kind.
         step: the function that deletes one batch of these rows.
         batch: the maximum number of rows in a batch.
     """
@@ -144,10 +144,10 @@ class RetentionTask:
         return False
 
     def _warn_of_short_window(self) -> None:
-        """Log a warning if a report that a client sends again late could be counted twice.
+        """Log a warning if clients could send a report again after its identity was deleted.
 
-        That happens if clients repeat reports after the identities of these reports were deleted.
-        An identity is the stored digest that recognises a repeated report.
+        An identity is the stored digest that recognises a repeated report. Without it, the report
+        would be counted twice.
         """
         thresholds = self._watch.settings.thresholds
         with self._watch.store.read() as connection:

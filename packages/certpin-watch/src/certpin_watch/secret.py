@@ -34,9 +34,9 @@ class Secret:
     """A secret text that never appears in a log, an error, a page or its own ``repr``.
 
     Attributes:
-        key: the name of the setting that contains the secret or refers to it. In such a setting,
-            ``env:NAME`` is the variable with that name, ``file:PATH`` the content of that file, and
-            any other text is the secret itself. If ``key`` is empty, the given text is the secret.
+        key: the name of the setting. Its value is ``env:NAME`` if the secret is in that environment
+            variable, ``file:PATH`` if it is in that file, else the secret itself. An empty ``key``
+            means that the secret comes from no setting: then the value is always the secret itself.
     """
 
     _written: str = field(repr=False)
@@ -61,14 +61,15 @@ class Secret:
 def read_secret(table: Table, name: str) -> Secret:
     """Return the secret that a setting contains or refers to.
 
-    If the setting refers to a file or a variable, this is read only when the secret is used.
+    If the setting refers to a file or an environment variable, this function does not read it.
+    ``Secret.reveal`` does.
 
     Args:
         table: a table of the settings.
         name: the key of the setting in the table.
 
     Raises:
-        ConfigError: the value is missing, or no string.
+        ConfigError: the setting is missing, or its value is not a string.
     """
     return Secret(table.text(name), table.under(name))
 
@@ -135,15 +136,15 @@ def _from_file(path: Path, key: str) -> str:
 
 
 def warn_if_open(path: Path, found: os.stat_result, content: str) -> None:
-    """Log a warning, once, if every user of this machine can read or change a file.
+    """Log a warning, once for each file, if every user of this machine can read or change it.
 
     Only the mode of the file is checked. The mode of its folder is NOT checked, although it can
     prevent access: a copy of the file in another folder would be open.
 
     Args:
         path: the file.
-        found: its status.
-        content: what the file contains, for the warning.
+        found: the status of the file, from ``os.stat``.
+        content: what the file contains, as text for the warning, such as "the secret in it".
     """
     bits = {"read": stat.S_IROTH, "change": stat.S_IWOTH}
     can = [verb for verb, bit in bits.items() if found.st_mode & bit]

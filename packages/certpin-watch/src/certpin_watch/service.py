@@ -1,8 +1,8 @@
 """``certpin serve``: check the settings, start the tasks and the server, and stop them in order.
 
 At the end ``/readyz`` fails first, so that load balancers send no new requests. Then running
-requests are answered, the background tasks end, accepted reports become durable, and the store
-closes.
+requests are answered, the background tasks end, accepted reports that still wait are stored, and
+the store closes.
 """
 
 from __future__ import annotations
@@ -63,12 +63,14 @@ log = logging.getLogger("certpin.watch")
 
 
 def make_ready(watch: Watch) -> None:
-    """Check secrets, names of pin sets, addresses, schema and access before the service starts.
+    """Check the settings, and prepare the database, before the service starts.
 
-    If the database is missing, it is created; an old SQLite file is migrated.
+    A missing database is created, and an old SQLite file is migrated. Problems with which the
+    service can run, such as a location without a worker, are only logged.
 
     Raises:
-        ConfigError: a setting is invalid or unsafe, or two pin sets have the same name.
+        ConfigError: a setting is invalid or unsafe, a secret can't be read, two pin sets have the
+            same name, or another process listens on the address.
         StoreError: the store is unreachable.
     """
     look_up_all(watch.settings)
@@ -142,8 +144,8 @@ async def _listen(
 ) -> None:
     """Run the web server until ``stop`` is set, or the server ends because of an error.
 
-    ``listening`` is called when the server accepts requests. ``health`` records that the process is
-    about to end.
+    ``listening`` is called when the server accepts requests. ``health.stopping`` is set before the
+    server stops.
     """
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())

@@ -1,6 +1,7 @@
-"""The monitored pin files, which contain pin sets, and the host patterns in them.
+"""The monitored pin files (``PinFiles``), and the host patterns in them (``Patterns``).
 
-Limits on reports use the patterns.
+Each pin file contains a pin set. Host patterns also decide which hosts share a limit on the reports
+that are stored.
 """
 
 from __future__ import annotations
@@ -53,10 +54,7 @@ class MonitoredPinSet:
 
     @property
     def timing(self) -> AdoptionDelays:
-        """The time that clients take to get a new version.
-
-        It comes from the journal. If the journal doesn't have it, the default is used.
-        """
+        """The time that clients take to get a new version: from the journal, or the default."""
         return self.history.timing or AdoptionDelays()
 
     def alive(self, at: datetime) -> tuple[Version, ...]:
@@ -158,7 +156,8 @@ class PinFiles:
     def _refresh(self) -> None:
         """Read the pin files that changed, and check that no two pin sets have the same name.
 
-        If a file that changed has the name of another pin set, its previous content remains in use.
+        If a changed file now has a pin set with the same name as that of another file, the previous
+        content of the changed file remains in use.
         """
         found = {path: new for path in self.paths if (new := self._read(path))}
         names = {path: known.pins.name for path, known in (self._sets | found).items()}
@@ -171,9 +170,10 @@ class PinFiles:
                 self._sets[path] = new
 
     def _read(self, path: Path) -> MonitoredPinSet | None:
-        """Return the content of a pin file; None if the file did not change, or is invalid.
+        """Return the new content of a pin file; None if it did not change, or is invalid.
 
-        If it is invalid, the reason is stored in ``_problems``.
+        The journal, and the files that the pin file names, are checked for changes, too. If a file
+        can't be read or is invalid, the reason is stored in ``_problems``.
         """
         try:
             journal = journal_of(path)
@@ -213,7 +213,7 @@ def _shared_name(path: Path, other: Path, name: str) -> SharedNameError:
 def _with_folder(problem: str, path: Path) -> str:
     """Return an error message, with the current folder added if the path of the file is relative.
 
-    So the user can notice that the path is meant for another folder.
+    With the folder, the user can notice that the program was started in the wrong one.
     """
     if path.is_absolute():
         return problem
@@ -222,7 +222,7 @@ def _with_folder(problem: str, path: Path) -> str:
 
 
 def _named_files(pins: PinSet) -> list[str]:
-    """Return the names of the files that a pin file names: trust anchors, and the list of logs."""
+    """Return the names of the files that a pin file names: trust anchors, and a list of CT logs."""
     anchors = (*(policy.trust for policy in pins.policies), pins.debug)
     return sorted({entry.source for entry in (*anchors, pins.ct_logs) if entry is not None})
 

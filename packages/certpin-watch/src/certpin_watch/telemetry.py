@@ -69,7 +69,8 @@ def span(name: str, **attributes: Any) -> Iterator[Callable[..., None]]:
 
     Args:
         name: the span's name.
-        attributes: of the span; ``batch_size=12`` is exported as ``certpin.batch.size``.
+        attributes: the attributes of the span. ``batch_size=12``, for example, is exported as
+            ``certpin.batch.size``.
 
     Yields:
         A function that adds attributes to the span.

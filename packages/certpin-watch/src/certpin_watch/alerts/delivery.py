@@ -75,9 +75,9 @@ def is_wanted(settings: NotificationSettings, alert: AlertRow, what: What) -> bo
 def _concerns(alert: AlertRow, entry: str) -> bool:
     """Return True if an alert is about a host or pattern that the settings of a service name.
 
-    ``entry`` is this host or pattern. It also matches if only one of the two is a pattern that
-    covers the other: alerts about probes name the host pattern of the pin file, such as
-    ``*.bank.example``.
+    ``entry`` is the host or pattern in the settings. The alert is about it if the alert's host or
+    pattern is equal to it, matches it, or is matched by it. Alerts about probes, for example, name
+    the host pattern of the pin file, such as ``*.bank.example``.
     """
     return covers(entry, alert.host) or covers(alert.host, entry)
 
@@ -295,14 +295,14 @@ def incident_batch(connection: Connection, rows: Sequence[DeliveryRow], digest: 
     An incident is a group of alerts that the service shows as one problem.
 
     1. An alert belongs to one incident, from its first message until it resolves.
-    2. If more than ``digest`` alerts are new, they share one incident. The incident is resolved
-       when the last of these alerts resolves.
+    2. If more than ``digest`` alerts in ``rows`` have no incident yet, they share a new one. The
+       incident is resolved when the last of these alerts resolves.
     3. Events of several alerts of one incident are sent as one message.
 
     Args:
         connection: a transaction.
         rows: the messages to the service that are due, the oldest first.
-        digest: the largest number of new alerts that get separate incidents.
+        digest: the maximum number of alerts without an incident that get separate incidents.
 
     Returns:
         The chosen messages with the key of their incident; without messages if ``rows`` is empty.

@@ -210,7 +210,7 @@ def _count(
 
 
 class CheckedChains(NamedTuple):
-    """The result of comparing chains that clients reported with pins.
+    """The chains that clients reported, sorted by whether they match the pins of their host.
 
     A pair consists of a host and the digest of a chain that clients reported for this host.
 
@@ -347,7 +347,7 @@ def _expiry(path: Path) -> int | None:
 def _free_disk(watch: Watch) -> float | None:
     """Return how much of the disk with the SQLite file is free, in per cent.
 
-    Return None if the database is no file, such as with PostgreSQL, or if this can't be found out.
+    Return None for PostgreSQL, which has no such file, and if the free space can't be read.
     """
     name = watch.store.engine.url.database
     if not watch.store.is_sqlite or not name or name == ":memory:":

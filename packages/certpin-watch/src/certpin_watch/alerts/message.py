@@ -92,7 +92,8 @@ class Message:
     def title(self) -> str:
         """The title, in one line: status, rule and host of the alert.
 
-        If the message is about several alerts, the title has the number of alerts with each status.
+        The status is "resolved", or the severity of an alert that is not resolved. If the message
+        is about several alerts, the title has the number of alerts with each status.
         """
         if len(self.items) == 1:
             (item,) = self.items
@@ -124,8 +125,8 @@ def render(message: Message, form: Format, room: int) -> str:
 def message_json(message: Message) -> list[dict[str, Any]]:
     """Return the events in a message as JSON values, for webhooks and logs.
 
-    The member ``event`` is the event (``opened``, ``repeated``, ``escalated``, ``resumed``,
-    ``resolved``), ``state`` the current state of the alert. Times are RFC 3339, in UTC.
+    The member ``event`` is the event, such as ``opened`` or ``resolved``; ``state`` is the current
+    state of the alert. Times are RFC 3339, in UTC.
     """
     return [
         {

@@ -168,6 +168,8 @@ async def _notify(
 class Evaluator:
     """Evaluates all alert rules and stores the alerts, while this process holds the lease.
 
+    The lease is a row in the store that one process at a time holds.
+
     Args:
         watch: the settings, the store, the pin files and the clock.
         gather_probes: the function that reads the probe results; tests pass another one.
@@ -195,7 +197,11 @@ class Evaluator:
         self._last_at = int(self._begun.timestamp())
 
     def holds_lease(self, now: int) -> bool:
-        """Return True if this process holds the lease at ``now``, in Unix seconds."""
+        """Return True if this process holds the lease at ``now``, in Unix seconds.
+
+        The lease is a row in the store. Only the process that holds it evaluates the alert rules
+        and sends messages.
+        """
         return self._lease is not None and self._lease.is_valid_at(now)
 
     def run_once(self) -> int | None:
@@ -224,11 +230,10 @@ class Evaluator:
         return self._write(self._lease, self._findings(now), now)
 
     def _compare_files(self, connection: Connection, now: int) -> FileComparison:
-        """Compare the settings and pin files of this process with those of the other instances.
+        """Compare the settings and pin files of this process with those of other processes.
 
-        The instances are the processes that share the store. Each process stores digests of its
-        files there. This method also stores the current digests of this process. ``now`` is the
-        Unix time.
+        All processes that share the store record digests of their files in the store. This method
+        first records the digests of this process. ``now`` is the Unix time.
         """
         watch = self._watch
         mine = InstanceFiles.of(watch.process, watch.settings, watch.pin_files.snapshot().sets)

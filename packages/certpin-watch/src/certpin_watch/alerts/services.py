@@ -234,7 +234,9 @@ _DROP_RECORDS = _DropRecords()
 
 @contextmanager
 def _muted() -> Iterator[list[str]]:
-    """Drop the log records that apprise and its libraries write in this thread in the block.
+    """Drop the log records of apprise and its libraries while the ``with`` block runs.
+
+    Only the records that this thread writes are dropped (see ``_DropRecords``).
 
     Yield a list that collects the HTTP statuses in these records.
     """
@@ -335,10 +337,10 @@ def _beginning(response: Any, deadline: Deadline) -> bytes:
 
 
 class _Replies(io.BufferedReader):
-    """A file that reads the replies of a mail server, at most ``_MAX_RESPONSE`` bytes.
+    """A file object that reads the replies of a mail server, at most ``_MAX_RESPONSE`` bytes.
 
-    smtplib itself has no limit: it collects the lines of a reply (RFC 5321 section 4.2.1) until the
-    last one.
+    After that, ``readline`` returns no data, as if the server had closed the connection. The limit
+    is needed because smtplib collects all lines of a reply (RFC 5321, 4.2.1), however many come.
     """
 
     _read = 0

@@ -139,10 +139,11 @@ def _is_explained_by(window: MaintenanceWindow, problem: Problem, now: int) -> b
 
 
 def served_pins(details: dict[str, Any]) -> frozenset[str]:
-    """Return the pins of the chains that servers present now, according to an alert's details.
+    """Return the pins of the chains that servers present now, from the details of an alert.
 
-    The details can have these pins in two members: ``after`` is a pin, or a chain with a pin for
-    each certificate; ``keys`` are the pins of the keys that each location received.
+    The pins are in two members, which may both be missing. ``after`` is a pin, or a list of
+    certificates, each with its pin. ``keys`` maps each location to the pins of the keys that it
+    received.
     """
     after, keys = details.get("after"), details.get("keys")
     found: list[Any] = [after]
@@ -158,8 +159,8 @@ def maintenance_windows(
 ) -> tuple[MaintenanceWindow, ...]:
     """Return the maintenance windows that are open at ``now``.
 
-    A window begins with a step in the journal of a pin set's rotation: ``activate``, or
-    ``publish``. It lasts for ``length``.
+    Two kinds of steps in a pin set's journal begin a window: ``activate`` (a server starts to use a
+    key) and ``publish`` (a version is published). The module's docstring has the details.
 
     Args:
         sets: the pin sets, with their journals.
@@ -282,7 +283,8 @@ def host_warning(host: str, snapshot: Snapshot) -> str:
 
     There are two reasons. If no monitored pin set covers the host, no alert is about it. If only a
     wildcard covers it, alerts about probes name the wildcard, and only alerts about reports of
-    clients name the host. Without a pin file, the result is empty.
+    clients name the host. The result is empty if a pin set names the host itself, or if there are
+    no pin sets.
     """
     patterns = _monitored_patterns(snapshot)
     if not patterns or host in map(str, patterns):

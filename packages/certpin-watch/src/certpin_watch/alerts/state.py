@@ -171,11 +171,10 @@ def _open(
 def _continue(
     known: AlertRow, finding: AlertFinding, clients: int | None, context: _Context
 ) -> AlertChange:
-    """Return the change of an open alert with a problem that remains: the updated alert, and its
-    events.
+    """Return the change of an open alert with a problem that remains.
 
-    The events are a repetition that is due, a higher severity, and the begin or end of a silence or
-    maintenance window.
+    The change has the updated alert and its new events. Possible events are a repeated message that
+    is due, a higher severity, and the start or end of a silence or maintenance window.
 
     Args:
         known: the alert as it is stored.

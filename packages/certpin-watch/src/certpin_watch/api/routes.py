@@ -148,7 +148,8 @@ def _act(watch: Watch, action: str, request: Request, note: str) -> Response:
     ``note`` is the user's text.
 
     Raises:
-        RefusedError: the alert does not exist (status 404), or the action changes nothing (409).
+        RefusedError: the alert does not exist (status 404), the action changes nothing (409), or
+            the note is too long or unprintable (400).
     """
     number = require_found(row_number(request.path_params["id"]))
     settings = watch.settings.alerts

@@ -8,8 +8,8 @@ The service checks these things in order:
 3. CSRF: if a request changes something, the browser must prove that a page of the service sent it.
 4. The requirement of the route, such as a scope. The route declares it with ``require``.
 
-If a route declares no requirement, the service doesn't start. If its requirement was not checked
-all the same, the response is discarded. Every response gets the security headers.
+If a route declares no requirement, the service doesn't start. As a second protection, a response is
+discarded if no requirement was checked for it. Every response gets the security headers.
 """
 
 from __future__ import annotations
@@ -231,10 +231,12 @@ class _Answer:
         self._discarded = False
 
     def with_csrf_token(self, request: Request, identity: Identity) -> Identity:
-        """Return a copy of the identity that has a CSRF token for the forms on pages.
+        """Return the identity with a CSRF token, which forms on the page will contain.
 
-        The token is derived from a cookie. If the browser has no such cookie, and the response is a
-        page, the response sets one.
+        An identity that has a CSRF token already (from a session), and a program with a token of
+        the service, are returned unchanged. For all others, the CSRF token is derived from a
+        cookie. If the browser doesn't have this cookie, the response to a GET request sets it,
+        if it is a page.
         """
         if identity.csrf or identity.kind == "token":
             return identity
@@ -279,9 +281,10 @@ class _Answer:
 
 
 def _add_headers(headers: MutableHeaders, origin: Origin) -> None:
-    """Add the security headers to a response.
+    """Add the security headers to a response, such as ``Content-Security-Policy``.
 
-    HTML pages, and responses without Cache-Control, get the header ``Cache-Control: no-store``.
+    HTML pages, and responses without a ``Cache-Control`` header, also get ``Cache-Control:
+    no-store``.
     """
     for name, value in _HEADERS.items():
         headers[name] = value
@@ -455,7 +458,8 @@ def _check_requirement(requirement: str) -> None:
 def _to_login(request: Request, *, recheck: bool) -> Response:
     """Return the response to a request that needs a login.
 
-    A browser is redirected, and a program gets an error.
+    A browser that requests a page, or a part of one, is redirected. All other requests, such as
+    those of programs and submitted forms, get an error.
 
     Args:
         request: the request.

@@ -310,8 +310,8 @@ class LoginDecision:
     """The decision whether an attempt to log in is refused, delayed or allowed.
 
     Attributes:
-        refused_for: the seconds for which no attempt is allowed; 0 if this attempt is allowed.
-        delay: the seconds to wait before the password is checked.
+        refused_for: the seconds after which the client may try again; 0 if this attempt is allowed.
+        delay: the seconds to wait before the password of an allowed attempt is checked.
         at: the time at which an allowed attempt was counted as a failure, in seconds since 1970.
         last: the time of the previous failure of the same source (network), in seconds since 1970.
             If this attempt succeeds, ``last`` is stored again as the time of the last failure.
@@ -499,8 +499,9 @@ class AuditLimit:
 def counted(failures: FailureCount | None, at: float) -> int:
     """Return the number of failures that have not expired at ``at``, in Unix seconds.
 
-    The failures expire together, some time after the last one. If the last failure is far in the
-    future, the clock was wrong when the failure was counted, and the result is 0.
+    The result is 0 if ``failures`` is None. The failures expire together, ``FAILURES_KEPT`` seconds
+    after the last one. If the last failure is that far in the future, the clock was wrong when it
+    was counted, and the result is 0, too.
     """
     if failures is None or abs(at - failures.last) >= FAILURES_KEPT:
         return 0
@@ -510,7 +511,8 @@ def counted(failures: FailureCount | None, at: float) -> int:
 def wait_after(failures: FailureCount | None, at: float) -> float:
     """Return the seconds for which a client network must wait after wrong passwords or tokens.
 
-    The result is 0 or less if it need not wait. ``at`` is the current time, in Unix seconds.
+    ``failures`` are those of the network, None if there are none; ``at`` is the current time, in
+    Unix seconds. The result is 0 or less if the network need not wait.
     """
     over = counted(failures, at) - FREE_PER_SOURCE
     if failures is None or over < 0:

@@ -103,7 +103,9 @@ def role_of(claims: dict[str, Any], settings: OpenIDSettings) -> str | None:
 def name_of(claims: dict[str, Any]) -> str:
     """Return the name to display for a user, from the claims of an ID token.
 
-    The user is identified by ``sub``, not by this name. An unverified mail address is not used.
+    It is ``openid:`` and the first of these claims that is present: ``email`` (unless the provider
+    states that it is not verified), ``preferred_username``, ``name``, ``sub``. NOT an identifier:
+    the user is identified by ``sub``.
     """
     claims = {**claims, "email": None} if claims.get("email_verified") is False else claims
     for claim in ("email", "preferred_username", "name", "sub"):

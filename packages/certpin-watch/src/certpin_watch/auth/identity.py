@@ -202,8 +202,8 @@ def _is_outdated(session: Session, settings: AuthSettings, now: datetime) -> boo
     That is the case if the last confirmation is too old, or if the settings have no provider any
     more. Sessions of accounts with a password need no confirmation.
 
-    The confirmation may be as old for a submitted form as for a page, and not older. Otherwise a
-    user who has lost the role could still submit a form, for example to create a token.
+    The same maximum age of a confirmation applies to pages and to submitted forms. If it were
+    longer for forms, a user who has lost the role could still create a token, for example.
     """
     if session.owner.account is not None:
         return False

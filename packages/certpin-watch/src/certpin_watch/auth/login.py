@@ -132,11 +132,12 @@ async def log_in(
 def _has_place(state: AuthState, network: str, *, is_known: bool) -> bool:
     """Return True if the number of running attempts to log in permits one more.
 
-    An attempt runs until its password is checked; that includes a delay before the check. There is
-    a limit for all attempts, one for the client's network, and one for the network of its provider.
-    A client that signed in to the account before has only a limit for all attempts, which is
-    higher. Otherwise an attacker who sends from many networks could use up all attempts, and so
-    lock out all users.
+    An attempt runs until its password is checked; that includes a delay before the check. Three
+    limits apply: for all attempts, for those of the client's network, and for those of the network
+    of its internet provider (IPv4 /16, IPv6 /32).
+
+    If ``is_known`` is True, only one limit applies: a higher one for all attempts. So an attacker
+    who sends from many networks can use up the other attempts, but can't lock out such users.
 
     Args:
         state: the state of access control.
@@ -309,8 +310,10 @@ class _OpenIDPages:
     async def finish(self, request: Request) -> Response:
         """Handle the request of a browser that returns from the OpenID provider.
 
-        Start a session, or continue the session that the provider has confirmed. For this, the code
-        in the URL of the request is exchanged for an ID token.
+        The code in the URL of the request is exchanged for an ID token. Then a session is started,
+        or the session that the provider had to confirm is continued, and the browser is redirected
+        to the page that it requested first. If the login fails, return an error page. If the
+        provider can't confirm the user without a prompt, redirect to the login page.
         """
         now, provider = self._watch.clock(), self._provider
         after, asked_again = "/", False

@@ -78,7 +78,8 @@ class _AccountPages:
     async def change_password(self, request: Request) -> Response:
         """Change the user's password to the one in the form, and end all sessions of this user.
 
-        A new session starts in the browser that sent the form.
+        A new session starts in the browser that sent the form. If the current password in the form
+        is wrong, or the new one is refused, nothing changes, and the page shows the reason.
         """
         form, identity = await request.form(), request.state.identity
         if identity.account is None:

@@ -255,6 +255,9 @@ def _again(body: bytes, receive: Receive) -> Receive:
 def is_forged(headers: Headers, body: bytes, own_origin: str, csrf: str) -> bool:
     """Return True if another site has possibly caused a request that changes something (CSRF).
 
+    The result is True if ``is_same_origin`` or ``is_csrf_token`` fails. The CSRF token of the
+    request is in a header if a script sent it, else in a field of the form.
+
     Args:
         headers: the request's headers.
         body: the request's body, a form.

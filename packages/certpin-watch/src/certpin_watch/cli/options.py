@@ -139,10 +139,10 @@ def open_watch(settings: ServiceSettings) -> Watch:
 
 @contextmanager
 def _naming_setting(settings: ServiceSettings) -> Iterator[None]:
-    """Add where the database's address was set to a ``ConfigError`` that the block raises.
+    """Add the origin of the database's address to a ``ConfigError`` that the block raises.
 
-    That is the option ``--store``, or a line of the settings file. The block must raise only errors
-    about the address of the database.
+    The origin is the option ``--store``, or the line of the settings file that has the address. The
+    block must raise only errors about this address, because others would get the same origin.
     """
     from certpin.errors import ConfigError
     from certpin.pinfile.file import locate_errors
@@ -159,7 +159,10 @@ def _naming_setting(settings: ServiceSettings) -> Iterator[None]:
 
 @contextmanager
 def opened_watch(settings: ServiceSettings) -> Iterator[Watch]:
-    """Yield the settings, store, pin files and clock; close the store at the end of the block."""
+    """Yield the settings, store, pin files and clock; close the store at the end of the block.
+
+    If the block raises a ``StoreError``, the name of the database is added to it.
+    """
     watch = open_watch(settings)
     try:
         with naming_database(watch.store):

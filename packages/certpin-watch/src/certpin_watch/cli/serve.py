@@ -147,9 +147,9 @@ def _started(watch: Watch, as_json: bool) -> None:
 
 
 def _named_hosts(settings: ServiceSettings) -> Iterator[tuple[str, str]]:
-    """Yield each host or host pattern in the settings, with the name of its setting.
+    """Yield the hosts to probe, and the host patterns of notification services, in the settings.
 
-    Each item is a pair. The name of the setting comes first, and is for warnings about the host.
+    Each item is a pair of the name of the setting, as a warning shows it, and the host or pattern.
     """
     for host in settings.monitor.hosts:
         yield f"monitor.host {host.name}", host.name

@@ -121,10 +121,10 @@ def worker(
 
 
 def _refuse_former(vantage: str | None, nats: str | None, url: str | None) -> None:
-    """Raise an error if an option of older workers is used, which got their jobs over NATS.
+    """Raise an error if an option is used with which older workers got their jobs over NATS.
 
-    These options were removed. The environment variable of a removed option is refused, too, unless
-    ``url`` is given.
+    These options, ``--vantage`` and ``--nats``, were removed. The environment variable of
+    ``--nats`` is refused, too, but only if ``url`` is None.
 
     Args:
         vantage: the value of the removed option ``--vantage``.

@@ -199,11 +199,11 @@ class Collector:
             source: the network that sent the body.
 
         Returns:
-            The reports in the body; None if there is nothing to count, as in some bodies of
-            browsers.
+            The reports in the body; None if the body is valid, but contains nothing to count.
+            Browsers send such bodies.
 
         Raises:
-            RequestRefusedError: the body is not a valid report.
+            RequestRefusedError: the body is not a valid report, or contains too many reports.
         """
         now = self._clock()
         failure = read_report(data, source) if content_type == _JSON else None
@@ -242,7 +242,8 @@ class Collector:
             at: the time of arrival, in seconds since 1970.
 
         Returns:
-            The JSON; empty if there are enough samples, or the record is not a failed connection.
+            The JSON. It is empty if there are enough samples, if the JSON would be too large, or
+            if the record is not a failed connection.
         """
         if not isinstance(record, Failure):
             return b""

@@ -263,9 +263,8 @@ def parse(data: bytes, max_depth: int) -> Any:
 def _json_problem(data: bytes, exc: Exception) -> str:
     """Return why a body is not JSON, as a text for the response.
 
-    This is the text of ``exc``, the exception that msgspec raised. There is one exception: if the
-    body contains half of a surrogate pair, msgspec's text can be wrong, and a fixed text is
-    returned.
+    This is the text of ``exc``, the error that msgspec raised. But if the body contains half of a
+    surrogate pair, msgspec's text can be wrong, so a fixed text is returned.
     """
     if _HALF_PAIR.search(data):
         return r"half of a surrogate pair, such as \ud800, is no character (RFC 8259, section 8.2)"

@@ -95,7 +95,7 @@ class BatchResult:
     """The numbers of counted, repeated and folded reports of a batch, and the database rows used.
 
     Attributes:
-        reports: how many reports were counted.
+        reports: how many reports were counted, check-ins included.
         repeats: how many reports were not counted, because they were counted before.
         folded: how many of the counted reports were stored with less detail, because of a limit.
         hours: the database rows that the transaction wrote or read, by hour, for
@@ -163,8 +163,8 @@ def _first_seen(
 ) -> tuple[list[NewFailure], list[tuple[CheckIn, int]], int]:
     """Store the identities of all reports of a batch, and return the reports that are not repeats.
 
-    A report is a repeat if its identity is stored already, or is that of an earlier report in the
-    batch.
+    An identity is a digest that is equal each time that a report is sent. A report is a repeat if
+    its identity is stored already, or is that of an earlier report in the batch.
 
     Returns:
         The reports of failed connections; the check-ins of clients, each with its time of arrival;
@@ -378,9 +378,10 @@ def _fold_sums(
 ) -> dict[bytes, ReportGroup]:
     """Return the fields of the daily sum that counts each report group, by the key of the group.
 
-    If the day already has too many sums, the fields have less detail than those of the group. Some
-    sums are reserved for each share (a host or wildcard with its own limits, see ``grouping``). So
-    a flood of reports about one share doesn't affect the sums of others.
+    A daily sum counts the reports of one day with equal fields. If the day already has too many
+    sums, the fields have less detail than those of the group. But some sums are reserved for each
+    share (a host or wildcard with its own limits, see ``grouping``). So a flood of reports about
+    one share doesn't affect the sums of others.
     """
     counts: dict[int, int] = {}
     shares: dict[int, Counter[str]] = {}
@@ -448,12 +449,12 @@ def _record_origins(
     cache: RowCache,
     found: Mapping[int, HourCache],
 ) -> None:
-    """Record which networks reported each chain.
+    """Record which networks reported each chain of a monitored host, in the table of origins.
 
-    For a failure without a stored chain, the record has no chain. With these records, the alert
-    rules can distinguish many reports of one network from reports of many networks. A network here
-    is that of a whole provider (IPv4 /16, IPv6 /32), because one sender can have thousands of
-    addresses within it.
+    The alert rules use these records to distinguish many reports of one network from reports of
+    many networks. A network here is that of a whole provider (IPv4 /16, IPv6 /32), because one
+    sender can have thousands of addresses within it. A report without a stored chain is recorded
+    without the chain. The number of records is limited for each network and day.
     """
     new = set()
     for group, failures in members.items():

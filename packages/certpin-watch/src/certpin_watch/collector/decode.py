@@ -76,7 +76,7 @@ _Number = Annotated[int, Meta(ge=0, lt=2**53)]
 
 
 class Failure(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="failure"):
-    """The counted fields of a report of a failed connection. Texts are bounded; chains are DER.
+    """The counted fields of a report of a failed connection. Chains are DER certificates.
 
     ``identity`` is a digest that is equal each time that the report is sent. ``also`` is a second
     digest for reports of browsers (NEL), which have no exact time; it is empty for all other
@@ -248,9 +248,9 @@ def read_report(data: bytes, source: str) -> Failure | None:
 
 
 def _cached(read: Any, raw: bytes) -> Any:
-    """Parse a JSON value with ``read``, which caches its results. Long values are not cached.
+    """Parse a JSON value with ``read``, a function with an ``lru_cache``.
 
-    ``raw`` is the JSON text of the value.
+    ``raw`` is the JSON text of the value. A long value is parsed without the cache.
     """
     return read(raw) if len(raw) <= _MAX_CACHED_BYTES else read.__wrapped__(raw)
 

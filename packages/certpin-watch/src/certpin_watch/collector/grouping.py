@@ -65,8 +65,8 @@ class ReportLimits:
     Attributes:
         groups: the maximum number of report groups in an hour.
         chains: the maximum number of new chains in an hour.
-        share: a function that returns the name of the share to which a host belongs, or an empty
-            text if no policy covers the host.
+        share: a function that returns the name of the share (a host or wildcard with its own
+            limits) to which a host belongs, or an empty text if no policy covers the host.
         groups_a_day: the maximum number of report groups in a day.
         budget: the maximum bytes of chains and samples in total.
     """
@@ -87,10 +87,11 @@ class ReportLimits:
         return limit if self.share(host) else limit // 4
 
     def is_own_share(self, host: str) -> bool:
-        """Return True if this host is a share, because the monitor probes the host by its name.
+        """Return True if the limits are counted for this host itself, and not for a wildcard.
 
-        Some report groups are reserved for such a host. ``fold`` never removes its name: the names
-        of these hosts can't be invented, so their number is limited.
+        This is so if the monitor probes the host by its name. Some report groups are reserved for
+        such a host, and ``fold`` never removes its name. Senders of reports can't invent these
+        names, so their number is limited.
         """
         return self.share(host) == host
 
@@ -102,7 +103,8 @@ class GroupCounts:
     Attributes:
         hour: the number of groups of the hour.
         day: the number of groups of the day that contains this hour.
-        shares: the number of groups of the hour by share.
+        shares: the number of groups of the hour by the name of the share (a host or wildcard with
+            its own limits).
     """
 
     hour: int = 0
@@ -242,14 +244,15 @@ def _place(
 def own_step(step: int, host: str, shares: Counter[str], limits: ReportLimits) -> int:
     """Return the ``step`` with which ``fold`` removes details from a new report group of this host.
 
-    Some groups are reserved for each share. So if the host's share has few groups in this hour, the
-    group keeps more details: the result is 0, or at least lower than ``LAST_STEP``. For any other
-    host, it is the given ``step``.
+    Some groups are reserved for each share. So if the host's share has fewer than ``OWN`` groups,
+    the result is 0: the new group keeps all details. If the share has fewer than twice as many, the
+    result is lower than ``LAST_STEP``. In all other cases, also for a host without a policy, the
+    result is the given ``step``.
 
     Args:
         step: how much detail to remove without the reserve: from 0 (nothing) to ``LAST_STEP``.
         host: the host.
-        shares: the number of groups of each share in this hour.
+        shares: the number of groups of each share in this hour or day.
         limits: the limits, which know the share of a host.
     """
     if not (share := limits.share(host)):
@@ -279,7 +282,8 @@ class RecentChains:
 
     Attributes:
         used: how many bytes of the budget for chains and samples are used.
-        shares: the number of new chains of the last hour by share.
+        shares: the number of new chains of the last hour by the name of the share (a host or
+            wildcard with its own limits).
         sources: the number of new chains of the last hour by the network that reported them.
     """
 
@@ -313,7 +317,8 @@ def chain_fits(
     without the chain.
 
     Args:
-        share: the share of the chain's host, or empty.
+        share: the name of the share (a host or wildcard with its own limits) to which the chain's
+            host belongs, or empty.
         source: the network that reported the chain.
         size: the bytes of the chain, certificates included.
         recent: the used budget, and the chains that were stored in the last hour.
@@ -333,7 +338,8 @@ class HourCache:
     """A cache of database rows of one hour, so that they are not queried again.
 
     Attributes:
-        groups: maps the key of a report group to the row numbers of its daily sum.
+        groups: maps the key of a report group to the daily sum that counts the same reports. A sum
+            is a pair of row numbers (see ``counting``).
         chains: the digests of stored chains.
         marks: hashes of the origins of reports that were recorded. An origin is a combination of
             network, host and chain.
@@ -381,14 +387,15 @@ class RowCache:
 class CheckInLimits(NamedTuple):
     """Limits on the rows that count clients by day, version and app, from their check-ins.
 
-    Clients of a deployed version are always counted, even if these limits are reached. Otherwise a
-    flood of false check-ins could hide the clients of an old version, and a rotation would be
-    planned as if no client held that version.
+    A client with a deployed version is always counted with its version, even if these limits are
+    reached. Otherwise a flood of false check-ins could hide the clients of an old version, and a
+    rotation would be planned as if no client held that version.
 
     Attributes:
         rows: the maximum number of rows of a day.
-        pin_sets: the names of the pin sets with a pin file; None for all pin sets. For any other
-            pin set, only a quarter of the rows is available.
+        pin_sets: the names of the pin sets with a pin file. For any other pin set, only a quarter
+            of the rows is available. None if there are no pin files: then every pin set may use all
+            rows.
         versions: the deployed versions, as pairs of the name of a pin set and a version.
     """
 
@@ -441,8 +448,8 @@ def check_in_limits(sets: Iterable[MonitoredPinSet], rows: int) -> CheckInLimits
 def check_in_folds(key: CheckInGroup) -> tuple[CheckInGroup, CheckInGroup, CheckInGroup]:
     """Return the three rows that can count a check-in of a client, the most detailed first.
 
-    The first row has all fields. The second has no app and platform. The third also has no pin set
-    and version.
+    The first row has all fields. The second has no app, app version and platform. The third has no
+    pin set and version either.
     """
     nameless = key._replace(app=OTHER, app_version=OTHER, platform=OTHER)
     return key, nameless, nameless._replace(pin_set=OTHER, version=0)
@@ -453,8 +460,8 @@ def place_check_ins(
 ) -> dict[CheckInGroup, CheckInGroup]:
     """Choose the database row that counts each check-in.
 
-    The chosen row has all fields, or less detail if too many rows of the day are stored. A row with
-    all fields that is already stored is chosen in any case.
+    If a row with all fields of the check-in is stored already, it is chosen. Otherwise the chosen
+    row is a new one with all fields, or, if the day has too many rows, a row with less detail.
 
     Args:
         keys: the check-ins of one day, with all fields.

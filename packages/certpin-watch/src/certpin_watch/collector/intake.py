@@ -75,7 +75,7 @@ class Intake(Protocol):
     """Stores the request bodies that the endpoint accepts: in the store, or in a NATS stream."""
 
     def accept(self, body: ReceivedBody) -> Awaitable[None]:
-        """Store a request body. Return when it is durable.
+        """Store a request body. Return when it is durable: a crash can't lose it any more.
 
         Raises:
             NotDurableError: the body is not durable, or it is unknown whether it is.
@@ -168,14 +168,15 @@ class _Queued(NamedTuple):
 
 
 class Batcher:
-    """Queues request bodies, and passes them in batches to ``commit``. The queue is bounded.
+    """Queues request bodies, and passes them in batches to ``commit``, which stores them.
 
     One or more tasks ("lanes") pass batches to ``commit``. While a task waits for ``commit``,
     further bodies are queued, and become its next batch.
 
     Args:
-        commit: makes a whole batch durable before it returns. It raises ``NotDurableError`` if the
-            batch is not durable, or if it is unknown whether it is.
+        commit: stores a whole batch so that a crash doesn't lose it (durable), and then returns. It
+            raises ``NotDurableError`` if the batch is not durable, or if it is unknown whether it
+            is.
         limits: the limits of the queue and of a batch.
     """
 
@@ -193,7 +194,7 @@ class Batcher:
         self._lanes = [asyncio.create_task(self._run_lane()) for _ in range(self._limits.lanes)]
 
     async def put(self, body: ReceivedBody) -> None:
-        """Queue a request body, and return when it is durable.
+        """Queue a request body. Return when ``commit`` has made it durable.
 
         Raises:
             NotDurableError: the body is not durable, or it is unknown whether it is. If the queue
@@ -211,7 +212,7 @@ class Batcher:
         await durable
 
     def limit_batches(self, batch_bytes: int) -> None:
-        """Lower the maximum bytes of a batch.
+        """Lower the maximum bytes of a batch to ``batch_bytes``, if it is not lower already.
 
         A single body with more bytes is still accepted, as a batch of one.
         """
@@ -361,7 +362,10 @@ class Committer:
             _log.warning("reports wait, because the store fails: %s", reason)
 
     def _commit_halves(self, batch: Sequence[ReceivedBody]) -> None:
-        """Count each half of a batch separately, to find the report that the database rejects.
+        """Count each half of a batch separately, because the database rejected the whole batch.
+
+        A rejected half is divided again. A single request body that is rejected is dropped if the
+        instance was created with ``drop``; else an error is raised.
 
         Raises:
             NotDurableError: a part of the batch is not counted.

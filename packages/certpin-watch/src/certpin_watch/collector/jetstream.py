@@ -203,6 +203,8 @@ class PullConsumer:
     async def fetch(self, max_messages: int, seconds: float) -> list[Msg]:
         """Return the available messages, at most ``max_messages``; wait up to ``seconds`` for one.
 
+        The list is empty if no message arrives in this time, or the connection is broken.
+
         Raises:
             ConsumerGoneError: the consumer or its stream was deleted.
             Error: a nats-py error, after the connection was closed.
@@ -284,7 +286,7 @@ async def ensure_stream(stream: JetStreamContext, settings: CollectorSettings) -
         True if the stream was missing.
 
     Raises:
-        UnsafeStreamError: the existing stream could drop reports.
+        UnsafeStreamError: the existing stream is unsafe (see ``_check_stream``).
     """
     try:
         found = await stream.stream_info(settings.stream)
@@ -329,17 +331,17 @@ def _warn_of_lost_stream(watch: Watch) -> None:
 
 
 def _check_stream(config: StreamConfig) -> None:
-    """Check that the stream can't drop messages that are not counted yet.
+    """Check that a stream keeps each message until a writer has counted it, and then deletes it.
 
-    These streams are refused:
+    A stream is refused if one of these is true:
 
-    - A full stream drops its oldest messages (``discard old``).
-    - The stream drops messages that wait too long (``max_age``).
-    - The stream is in memory, and loses its messages when the server stops.
-    - The stream keeps messages after they were acknowledged.
+    - It drops its oldest messages when it is full (``discard old``).
+    - It drops messages that wait too long (``max_age``).
+    - It is in memory, and loses its messages when the server stops.
+    - It keeps messages after they were acknowledged, so that it becomes full.
 
     Raises:
-        UnsafeStreamError: the stream is one of these.
+        UnsafeStreamError: the stream is refused.
     """
     limits = (config.max_bytes, config.max_msgs, config.max_msgs_per_subject)
     limited = any(limit is not None and limit > 0 for limit in limits)

@@ -194,7 +194,8 @@ class SampleCounts:
     Attributes:
         total: the number of stored samples.
         used: the used bytes of the storage quota, which samples and chains share.
-        shares: the number of samples of the last hour by share.
+        shares: the number of samples of the last hour by the name of the share (a host or wildcard
+            with its own limits).
     """
 
     total: int
@@ -211,7 +212,10 @@ class SampleCounts:
 def keep_samples(
     connection: Connection, offered: Sequence[OfferedSample], limits: CountingLimits
 ) -> None:
-    """Store some of the offered samples of each report group, while the limits leave room.
+    """Store some of the offered samples (report documents), while the limits leave room.
+
+    Each report group gets at most ``limits.samples``. A report group counts the reports of one hour
+    with equal fields.
 
     Args:
         connection: a transaction that may write, and that has called ``lock_usage``.

@@ -95,6 +95,9 @@ def alert_page(page: PageRequest, problem: str = "") -> Response:
     """Return the page of the alert with the number in the URL path, with its history.
 
     ``problem`` is the reason if a form on this page was refused, else empty.
+
+    Raises:
+        NotFoundError: there is no such alert.
     """
     settings = page.watch.settings.alerts
     row = page.row_number(_ALERT)
@@ -128,7 +131,8 @@ def alert_page(page: PageRequest, problem: str = "") -> Response:
 def acknowledge(page: PageRequest) -> Response:
     """Acknowledge the alert with the number in the URL path, and return a redirect to its page.
 
-    The audit log records the acknowledgement.
+    The audit log records the acknowledgement. If the note in the form is too long, return the page
+    with the reason. If the alert is not open, or acknowledged already, nothing changes.
     """
     return _change_owner(page, "alert.acknowledged")
 
@@ -282,6 +286,8 @@ def _new_silence(page: PageRequest) -> SilenceRow:
 
 def details(text: str, now: datetime) -> list[tuple[str, Shown]]:
     """Return the details of an alert for its page, as pairs of a label and a formatted value.
+
+    Empty values, and values that the page shows in another place (``ELSEWHERE``), are left out.
 
     Args:
         text: the details as JSON. If it is not JSON, the whole text is returned as a single value,

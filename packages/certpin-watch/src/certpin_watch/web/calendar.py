@@ -27,8 +27,8 @@ _MAX_EVENTS = 200  # of a pin set
 def calendar_page(page: PageRequest) -> Response:
     """Return the page ``/calendar``: dates of each pin set at which clients can be locked out.
 
-    These are dates of the next two years, such as expiries, and dates that are past but still need
-    an action.
+    These are dates of the next two years, such as expiries, and past dates that still need an
+    action. Events without a date are shown, too.
     """
     verified, served = _latest_chains(page)
     data, today = load_data(), page.now.date()
@@ -51,8 +51,8 @@ def _latest_chains(page: PageRequest) -> tuple[_Chains, _Chains]:
     """Return the chains of the latest probe results, by pin set and host pattern.
 
     Returns:
-        Two mappings of the name of a pin set to a mapping of the host pattern to chains. The first
-        has the paths that were verified, the second the chains as the servers sent them.
+        A pair: the verified paths, and the chains as the servers sent them. In each of the two, the
+        first key is the name of a pin set, and the second key a host pattern of this pin set.
     """
     verified: _Chains = defaultdict(lambda: defaultdict(list))
     served: _Chains = defaultdict(lambda: defaultdict(list))

@@ -41,7 +41,7 @@ _GAP = 0.14  # between two bars, as a share of a slot
 
 @dataclass(frozen=True)
 class BarSeries:
-    """A series of a bar chart: its name, and its number in each time slot."""
+    """A series of a bar chart: its name, such as a reason, and its count in each time slot."""
 
     name: str
     counts: tuple[int, ...]
@@ -156,7 +156,11 @@ def describe_bars(bars: Bars) -> str:
 
 
 def colour(series: int) -> str:
-    """Return the CSS class that colours the series with this index in the stack."""
+    """Return the CSS class that colours a series.
+
+    ``series`` is its index in the stack, 0 for the lowest. If there are more series than colours,
+    the rest share the last colour.
+    """
     return f"s{min(series, COLOURS - 1) + 1}"
 
 

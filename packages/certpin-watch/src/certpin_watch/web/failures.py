@@ -249,7 +249,10 @@ class Pair:
 
 
 def chain_page(page: PageRequest) -> Response:
-    """Return the page of a reported chain, beside the chain that is expected at the same host."""
+    """Return the page that compares a reported chain with the chain expected at the same host.
+
+    The URL path has the digest of the reported chain.
+    """
     digest = _digest(page)
     within = report_counts.Range(page.now - _CHAIN_RANGE, page.now)
     only = report_counts.ReportFilter(served=digest.hex())
@@ -300,8 +303,8 @@ def describe_chains(
         counts: the chains, each with its host and its number of reports.
 
     Returns:
-        Pairs of a chain and the description. The chain also has a verdict now: whether its pins
-        match.
+        Pairs of a chain and the description. The ``verdict`` of each chain is set to the result of
+        comparing it with the current pins of its host.
     """
     described = []
     of_hosts: dict[str, tuple[tuple[bytes, ...], tuple[bytes, ...]]] = {}

@@ -189,7 +189,8 @@ def _urgency(host: Host) -> int:
     """Return the sort key of a host by its status; the lowest number is the most urgent.
 
     Broken hosts come first. Then come all other hosts with open alerts, even if their status is
-    good, because clients can have problems that probes don't observe.
+    good, because clients can have problems that probes don't observe. The remaining hosts follow,
+    those with the worst status first.
     """
     position = hosts.WORST_FIRST.index(host.status)
     return 2 * position if position == 0 or not host.alerts else 1

@@ -105,10 +105,10 @@ def pin_set_page(page: PageRequest) -> Response:
 
 
 def _weekly(reported: ReportedAdoption) -> list[tuple[datetime, list[tuple[int, int]]]]:
-    """Return the number of clients by pin-set version, for one day in every seven with reports.
+    """Return the number of clients by pin-set version, for some of the days with check-ins.
 
-    Each item is a day, and pairs of a version and its number of clients. The newest day comes
-    first.
+    These are the newest day with check-ins, and every seventh one before it. Each item is a day,
+    and pairs of a version and its number of clients. The newest day comes first.
     """
     rows: dict[datetime, list[tuple[int, int]]] = {}
     for day in reported.days:
@@ -228,7 +228,8 @@ def _share_series(
 def _shown_versions(reported: ReportedAdoption) -> list[int]:
     """Return the pin-set versions to draw in a chart, in ascending order.
 
-    These are the versions that clients report most, as many as there are colours for.
+    These are the versions that clients report most. There is one fewer than there are colours,
+    because the chart shows all other versions together in the last colour.
     """
     clients: dict[int, int] = {}
     for day in reported.days:

@@ -7,11 +7,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 
+from certpin.cli.matrix import print_run
 from certpin.lab import client, load_cases
+from certpin.lab.verdict import Outcome, Verdict
 from tests.cli import _documented
 from tests.lab.own._own import GOOD, HOST, OTHER_ROOT, limbo, toml, write_files
+from tests.lab.report import _runs
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run
@@ -55,6 +59,38 @@ def test_a_wrong_verdict_is_a_finding_in_every_report(run: Run) -> None:
     assert "1 of 1 attack got through" in done.out
     for name in reports[1::2]:
         assert "mine" in Path(name).read_text("utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.peer("curl")
+def test_chains_without_an_expected_verdict_are_only_reported(run: Run) -> None:
+    """A case file of ``--fuzz --save`` often has only such chains."""
+    chains = [GOOD | {"name": f'"fuzz-{number}"', "expect": '"report"'} for number in range(3)]
+    Path("cases.toml").write_text(toml(*chains), encoding="utf-8")
+    curl = ("--style", "none", "--", "curl", "-sS", "{url}")
+    done = run("prove", "--case-file", "cases.toml", "--html", "run.html", *curl)
+    assert done.code == 0
+    says, what_to_do, *_ = done.out.splitlines()
+    assert says == "3 cases were only reported: none has an expected verdict."
+    assert what_to_do.startswith("Compare the reactions with your policy: no reaction fails")
+    assert what_to_do.endswith('write expect = "accept" or "refuse" into the case file.')
+    assert "fuzz-0, fuzz-1, fuzz-2: accepted" in done.out
+    assert "No attack was run" not in done.out
+    page = Path("run.html").read_text("utf-8")
+    assert 'class="verdict unproven"' in page
+    assert 'class="verdict sound"' not in page
+
+
+@pytest.mark.parametrize(
+    ("outcome", "colour"), [(Outcome.TOLD, "33"), (Outcome.RIGHT, "32"), (Outcome.WRONG, "31")]
+)
+def test_only_a_proven_client_is_green(
+    outcome: Outcome, colour: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reported = _runs.run((_runs.judged(_runs.BY_NAME["untrusted-ca"], outcome, Verdict.ACCEPT),))
+    with click.Context(click.Command("prove"), color=True).scope():
+        print_run(reported, quiet=True)
+    assert capsys.readouterr().out.startswith(f"\x1b[{colour}m")
 
 
 @pytest.mark.slow

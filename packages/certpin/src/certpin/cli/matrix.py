@@ -18,7 +18,15 @@ from certpin.cli.main import stop_on_signals
 from certpin.cli.reply import fold, print_json, table_console
 from certpin.lab.case import Expect
 from certpin.lab.pki import LETTERS
-from certpin.lab.report.words import action, advice, details, explain, headline, other_hosts
+from certpin.lab.report.words import (
+    action,
+    advice,
+    details,
+    explain,
+    headline,
+    only_reported,
+    other_hosts,
+)
 from certpin.lab.verdict import NEEDS_ATTENTION, Outcome
 from certpin.support.text import printable
 
@@ -91,7 +99,8 @@ def print_run(run: Run, *, quiet: bool = False, verbose: bool = False) -> None:
         verbose: True to also print the table of all cases, with an explanation of each finding.
     """
     failed = any(result.outcome is Outcome.WRONG for result in run.results)
-    colour = "green" if run.controlled and not failed else "red" if failed else "yellow"
+    proven = run.controlled and not only_reported(run)
+    colour = "red" if failed else "green" if proven else "yellow"
     click.secho(fold(f"{headline(run)}.", sys.stdout), fg=colour, bold=True)
     if quiet:
         return

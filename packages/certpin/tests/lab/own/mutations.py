@@ -13,6 +13,54 @@ _CHAIN, _CLOCK, _READER, _LIMBO, _MATRIX = (
     f"tests/lab/own/test_{name}.py::" for name in ("chain", "clock", "reader", "limbo", "matrix")
 )
 
+_WORDS, _CHAINS = "tests/lab/report/test_words.py::", "tests/cli/test_lab_chains.py::"
+_ONLY_REPORTED = f"{_CHAINS}test_chains_without_an_expected_verdict_are_only_reported"
+
+_REPORTED = [
+    Mutation(
+        "a run without expected verdicts says so",
+        f"{_LAB}report/words.py",
+        "_reported(counts) if only_reported(run) else ",
+        "",
+        _ONLY_REPORTED,
+    ),
+    Mutation(
+        "a run without expected verdicts says how to get some",
+        f"{_LAB}report/words.py",
+        "    if any(result.case.own for result in run.results):\n",
+        "    if False:\n",
+        _ONLY_REPORTED,
+    ),
+    Mutation(
+        "a judged case is not only reported",
+        f"{_LAB}report/words.py",
+        "outcomes == {Outcome.TOLD}",
+        "Outcome.TOLD in outcomes",
+        f"{_WORDS}test_a_run_with_a_judged_case_is_not_only_reported",
+    ),
+    Mutation(
+        "a judged case that was not run is not only reported",
+        f"{_LAB}report/words.py",
+        " and not any(map(_is_unproven, cases))\n",
+        "\n",
+        f"{_WORDS}test_a_run_with_a_judged_case_is_not_only_reported",
+    ),
+    Mutation(
+        "a page about reported cases has no check mark",
+        f"{_LAB}report/html.py",
+        "_UNPROVEN if only_reported(run) else ",
+        "",
+        _ONLY_REPORTED,
+    ),
+    Mutation(
+        "a result without a judgement is not green",
+        "certpin/cli/matrix.py",
+        "run.controlled and not only_reported(run)",
+        "run.controlled",
+        f"{_CHAINS}test_only_a_proven_client_is_green[told-33]",
+    ),
+]
+
 _CASES = [
     Mutation(
         "data that a server to refuse received has leaked",
@@ -198,4 +246,4 @@ _FILES = [
     ),
 ]
 
-MUTATIONS = [*_CASES, *_TIME, *_FILES]
+MUTATIONS = [*_REPORTED, *_CASES, *_TIME, *_FILES]

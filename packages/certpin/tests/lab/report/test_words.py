@@ -24,6 +24,7 @@ from certpin.lab.report.words import (
 from certpin.lab.runner import Run
 from certpin.lab.verdict import Ending, Outcome, Verdict
 from tests.lab._clients import MADE_CASES
+from tests.lab.own._own import REFUSE, case
 from tests.lab.report import _runs
 
 UNTRUSTED, ROGUE = _runs.BY_NAME["untrusted-ca"], _runs.BY_NAME["rogue-ca-in-store"]
@@ -45,6 +46,26 @@ def test_a_run_without_a_finding_says_what_its_refusals_exclude() -> None:
         "It refused an attacker in 3 runs, and accepted none: with 95 % confidence, it skips its "
         "checks on fewer than 63.2 % of its connections (--bound lowers that)."
     ) in summary(run)
+
+
+REPORTED = _runs.judged(ROGUE, Outcome.TOLD, Verdict.ACCEPT)
+
+
+def test_a_run_of_reported_cases_says_that_none_has_an_expected_verdict() -> None:
+    one = _runs.run((REPORTED, _runs.not_run(ROGUE)))
+    assert headline(one) == "1 case was only reported: it has no expected verdict"
+    assert headline(_runs.run((REPORTED, REPORTED))).startswith("2 cases were only reported: none")
+    assert advice(one).endswith("no reaction fails this run. Run other cases for a verdict.")
+    assert exit_code(one) == 0
+
+
+def test_a_run_with_a_judged_case_is_not_only_reported() -> None:
+    """A judged chain that could not be run is one too: the exit code says that."""
+    assert headline(_runs.run((REPORTED, _runs.met(HONEST, gives=True)))) == "No attack was run"
+    assert "The one attack" in headline(_runs.run((REPORTED, _runs.met(ROGUE, gives=False))))
+    unproven = _runs.run((REPORTED, _runs.not_run(case(REFUSE))))
+    assert headline(unproven) == "No attack was run"
+    assert exit_code(unproven) == 3
 
 
 @pytest.mark.parametrize(("bound", "code"), [(None, 0), (0.95, 0), (0.94, 3)])

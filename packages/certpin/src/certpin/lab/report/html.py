@@ -29,6 +29,7 @@ from certpin.lab.report.words import (
     exit_code,
     family_of,
     headline,
+    only_reported,
     tally,
     tls_versions,
     ways,
@@ -134,12 +135,13 @@ def _languages(cause: Cause) -> ET.Element | None:
     return tag("details", tag("summary", "The fix in each language"), listed, class_="printed")
 
 
-_OF_EXIT = {0: ("check", "sound"), 1: ("cross", "broken"), 3: ("question", "unproven")}
+_UNPROVEN = ("question", "unproven")
+_OF_EXIT = {0: ("check", "sound"), 1: ("cross", "broken"), 3: _UNPROVEN}
 
 
 def _top(run: Run) -> ET.Element:
     """Return the top of the page: the result of the run in one sentence, and numbers of cases."""
-    sign, kind = _OF_EXIT[exit_code(run)]
+    sign, kind = _UNPROVEN if only_reported(run) else _OF_EXIT[exit_code(run)]
     return tag(
         "header",
         tag("p", f"Does the client of {run.host} refuse a man in the middle?", class_="eyebrow"),

@@ -91,7 +91,7 @@ def headline(run: Run) -> str:
         return f"{counts.refused} of {counted(counts.honest, 'honest server')} {_were(counts)}"
     if counts.undecided:
         return f"{counted(counts.undecided, 'case')} could not be decided"
-    return _nothing_through(counts)
+    return _reported(counts) if only_reported(run) else _nothing_through(counts)
 
 
 def summary(run: Run) -> list[str]:
@@ -116,11 +116,22 @@ def advice(run: Run) -> str:
     if counts.undecided:
         return "Decide these cases: run them again with --repeat 3, or a longer --timeout."
     if not counts.attacks:
-        return MORE_CASES
+        return _judging(run) if only_reported(run) else MORE_CASES
     first = "Nothing must be fixed; read the warnings." if counts.warnings else "Nothing to fix."
     if other_host_lines(run):
         first += " Attack the hosts that were not judged, too (--host)."
     return f"{first} Run this again with each release build of the client."
+
+
+def only_reported(run: Run) -> bool:
+    """Return True if every case of a run that was tried is reported without a judgement.
+
+    Then no reaction of the client is right or wrong, so that the run proves nothing. The result is
+    False if a chain of the user has an expected verdict and was not run.
+    """
+    cases = [result for result in run.results if result.case is not CONTROL]
+    outcomes = {result.outcome for result in cases} - {Outcome.NOT_RUN}
+    return run.controlled and outcomes == {Outcome.TOLD} and not any(map(_is_unproven, cases))
 
 
 def details(run: Run) -> list[str]:
@@ -468,6 +479,20 @@ def _nothing_through(counts: CaseCounts) -> str:
     if counts.attacks == 1:
         return "The one attack did not get through"
     return f"None of the {counts.attacks} attacks got through"
+
+
+def _reported(counts: CaseCounts) -> str:
+    if counts.for_policy == 1:
+        return "1 case was only reported: it has no expected verdict"
+    return f"{counts.for_policy} cases were only reported: none has an expected verdict"
+
+
+def _judging(run: Run) -> str:
+    """Return the advice for a run in which every case was only reported: how to get a verdict."""
+    judging = "Run other cases for a verdict."
+    if any(result.case.own for result in run.results):
+        judging = 'To have a chain judged, write expect = "accept" or "refuse" into the case file.'
+    return f"Compare the reactions with your policy: no reaction fails this run. {judging}"
 
 
 def _through(counts: CaseCounts) -> str:

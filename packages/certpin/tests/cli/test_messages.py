@@ -137,6 +137,22 @@ def test_a_program_that_cannot_be_started_is_an_error_before_the_run(
     assert refused(run, "prove", "--", name)[0] == f"COMMAND: {problem}"
 
 
+@pytest.mark.parametrize("command", ["sh client.sh {url}", "sh client.sh", "/bin/sh -c\t{url}"])
+def test_a_command_in_one_word_is_an_error_before_the_run(run: Run, command: str) -> None:
+    problem, fix = refused(run, "prove", "--", command)
+    assert problem.startswith("COMMAND: the command is one word: '")
+    line = " ".join(command.split())
+    assert fix == f"write its arguments as separate words, as in certpin prove -- {line}"
+
+
+def test_a_program_with_a_space_in_its_name_is_one_word(run: Run) -> None:
+    Path("sh client").write_text("#!/bin/sh\nexit 1\n")
+    Path("sh client").chmod(0o755)
+    done = run("prove", "--case", "untrusted-ca", "--", "./sh client")
+    assert "one word" not in done.err
+    assert done.code == 3
+
+
 @pytest.mark.parametrize("words", [("pin", "./missing.pem"), ("import", "curl", "missing.conf")])
 def test_a_file_that_cannot_be_read(run: Run, words: tuple[str, ...]) -> None:
     assert words[-1] in refused(run, *words)[0]

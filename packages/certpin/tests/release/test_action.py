@@ -175,11 +175,12 @@ def test_no_input_is_run_by_the_shell(use: Use, tmp_path: Path, text: str) -> No
     assert not (tmp_path / "planted").exists()
 
 
-def test_a_client_without_pins_is_found_out(use: Use, tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", ["", "\n", "\n\n"])  # of `client: …`, `client: |` and `client: |+`
+def test_a_client_without_pins_is_found_out(use: Use, tmp_path: Path, end: str) -> None:
     (tmp_path / "client.py").write_text(
         "import sys, urllib.request\nurllib.request.urlopen(sys.argv[1], timeout=10).read()\n"
     )
-    done = use(command="prove", client=GOOD_CLIENT, sarif="prove.sarif")
+    done = use(command="prove", client=f"{GOOD_CLIENT}{end}", sarif="prove.sarif")
     assert (done.status, done.outputs["result"]) == (1, "failed"), done.log
     assert done.outputs["sarif"] == "prove.sarif"
     report = json.loads((tmp_path / "prove.sarif").read_text())

@@ -475,11 +475,20 @@ def _check_program(name: str) -> None:
     """Check that the program of the client can be started.
 
     Raises:
-        ConfigError: the program does not exist, or is not executable.
+        ConfigError: the program does not exist, or is not executable; or the name is a whole
+            command, which no shell splits into words.
     """
     from certpin.errors import ConfigError
     from certpin.support.text import printable
 
+    words = name.split()
+    if len(words) > 1 and not which(name) and which(words[0]):
+        line = printable(" ".join(words))
+        raise ConfigError(
+            f"the command is one word: {printable(shlex.quote(name))}",
+            key="COMMAND",
+            fix=f"write its arguments as separate words, as in certpin prove -- {line}",
+        )
     if "{" in name or which(name):  # a placeholder has its value during the run
         return
     if "/" not in name or not Path(name).is_file():

@@ -440,3 +440,15 @@ def test_kotlin_takes_its_keywords_and_those_of_java_as_packages(tmp_path: Path)
     source = tmp_path / file.path
     source.write_text(file.text, encoding="utf-8")
     _programs.compile_kotlin(source, tmp_path / "built")
+
+
+@pytest.mark.filterwarnings("ignore:not imported")
+@pytest.mark.parametrize("name", ["okhttp-java", "okhttp-kotlin", "ktor"])
+@pytest.mark.parametrize("code", [f'add(HOST, "{KEYS[0]}")', "add(HOST, PIN)", "x()"])
+def test_code_without_a_literal_call_of_add_is_refused_with_the_fix(name: str, code: str) -> None:
+    found = refusal(name, f'new Builder().{code}; val other = "{KEYS[1]}"')
+    assert str(found).startswith(
+        "the file contains no call of add with a host and pins as literal strings"
+    )
+    fix = 'write the pins as .add("HOST", "sha256/…"), or use them directly: '
+    assert found.fix == f"{fix}certpin add HOST --pin PIN --backup-pin PIN"

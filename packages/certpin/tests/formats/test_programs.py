@@ -41,6 +41,23 @@ def test_all_fields_are_read_back(name: str) -> None:
     assert meaning(imported(name, export.files[0].text)) == meaning(FULL)
 
 
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("go", f'var pins = []string{{"{KEYS[0]}"}}'),
+        ("node", f"const pins = ['{KEYS[0]}'];"),
+        ("dotnet", f'class Pins {{ static readonly string[] All = {{ "{KEYS[0]}" }}; }}'),
+        ("node", ""),
+    ],
+)
+def test_the_pins_of_other_code_are_refused_with_the_command_for_them(name: str, code: str) -> None:
+    with pytest.raises(FormatError, match="the file contains no pins of a certpin export") as found:
+        imported(name, code)
+    assert found.value.fix == (
+        "if it is code of your app, and not an export: certpin add HOST --pin PIN --backup-pin PIN"
+    )
+
+
 @pytest.mark.parametrize("name", ["go", "node", "dotnet", "flutter-pins"])
 def test_every_value_of_an_export_must_be_literal(name: str) -> None:
     pins = FULL if name != "flutter-pins" else replace(FULL, debug=anchors()[0])

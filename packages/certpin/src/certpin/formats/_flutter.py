@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from certpin.errors import FormatError
-from certpin.formats.code import read_table, tokens
+from certpin.formats.code import NO_EXPORT, read_table, tokens
 from certpin.formats.format import File
 from certpin.formats.header import commented, is_exported
 from certpin.formats.limits import LeafOrAnchors, NoTransparency, PlainAddresses
@@ -92,7 +92,7 @@ def read(source: Source) -> ParsedFile:
             raise
         raise FormatError(exc.problem, fix=_OTHER_CODE) from exc
     if not any(found.pins or found.compromised for found in reading.hosts):
-        raise FormatError("the file contains no pins of a certpin export", fix=_OTHER_CODE)
+        raise FormatError(NO_EXPORT, fix=_OTHER_CODE)
     return replace(reading, debug=debug)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError, FormatError, HostError
 from certpin.formats._builders import call_sites
-from certpin.formats.code import is_mark, tokens
+from certpin.formats.code import ADD_PINS, is_mark, tokens
 from certpin.formats.header import read_header
 from certpin.formats.limits import (
     AnywhereInChain,
@@ -160,6 +160,11 @@ def _read(source: Source, pieces: list[Token], *, ternary: bool) -> ParsedFile:
                 f"line {each.line}: the condition of this call of add, so check that a release "
                 f"has these pins of {each.pattern[:80]}"
             )
+    if not additions:
+        raise FormatError(
+            "the file contains no call of add with a host and pins as literal strings",
+            fix=f'write the pins as .add("HOST", "sha256/…"), or use them directly: {ADD_PINS}',
+        )
     return ParsedFile(tuple(map(_found, by_pattern.values())), name, version)
 
 

@@ -33,6 +33,9 @@ Kind = Literal["string", "word", "mark"]
 # Possessive, so that hostile text cannot cause backtracking, and without branches in a possessive
 # group, which Python 3.11.2 cannot match. Triple-quoted strings come first, and before them strings
 # in which a backslash is an ordinary character: C#'s @"…" and Dart's r"…".
+NO_EXPORT = "the file contains no pins of a certpin export"
+ADD_PINS = "certpin add HOST --pin PIN --backup-pin PIN"  # for pins in other code
+
 _TOKEN = re.compile(
     r"""
       (?P<comment>  //[^\n]*+ | /\*[^*]*+(?:(?=\*[^/])\*[^*]*+)*+\*/ )
@@ -188,16 +191,23 @@ def is_mark(pieces: list[Token], place: int, mark: str) -> bool:
 
 
 def read_table(source: Source, *, nested: bool = False, regex: bool = False) -> ParsedFile:
-    """Parse the table of policies in exported source code. Raises ``FormatError``.
+    """Parse the table of policies in exported source code.
 
     Args:
         source: the source file.
         nested: True if a block comment can contain others, as in Kotlin and Dart.
         regex: True if the language has literals for regular expressions, as JavaScript.
+
+    Raises:
+        FormatError: the file has no such table, as other code with pins, or its values are not
+            literals.
     """
     name, version = read_header(source.text)
     pieces = list(tokens(source.text, nested=nested, regex=regex))
     hosts = tuple(found(each) for each in _rows(pieces))
+    if not hosts:
+        fix = f"if it is code of your app, and not an export: {ADD_PINS}"
+        raise FormatError(NO_EXPORT, fix=fix)
     return ParsedFile(hosts, name, version)
 
 

@@ -30,7 +30,7 @@ MUTATIONS = [
     Mutation(
         "other hosts are recorded",
         _LAB,
-        "            self._others[OtherHost(reached.host, reached.port, relayed)] = None\n",
+        "            self._others[OtherHost(host, reached.port, relayed)] = None\n",
         "            pass\n",
         _FALLBACK,
     ),
@@ -40,6 +40,20 @@ MUTATIONS = [
         "        if len(self._others) < _MAX_OTHERS:\n",
         "        if True:\n",
         f"{_T}test_the_hosts_that_an_attempt_keeps_are_limited",
+    ),
+    Mutation(
+        "a recorded host has the length of a name",
+        _LAB,
+        "            host = reached.host[:_LONGEST_HOST]\n",
+        "            host = reached.host\n",
+        f"{_T}test_the_hosts_that_an_attempt_keeps_are_limited",
+    ),
+    Mutation(
+        "a host adds no line to a report",
+        "certpin/lab/verdict.py",
+        "        host = printable(self.host)  # the client",
+        "        host = self.host  # the client",
+        f"{_T}test_a_host_is_named_in_one_line",
     ),
     Mutation(
         "the lab's own ports are no other hosts",

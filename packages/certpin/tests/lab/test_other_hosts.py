@@ -289,13 +289,23 @@ def test_the_hosts_that_an_attempt_keeps_are_limited() -> None:
     with Lab(HOST) as lab:
         server = lab.case_server(CONTROL)
         target = server.open()
-        for number in [1, *range(120)]:
+        for name in ["a" * 10_000, "host-1", *(f"host-{number}" for number in range(120))]:
             with socket.create_connection(("127.0.0.1", target.proxy_port), 10) as sock:
-                sock.sendall(f"CONNECT host-{number}.example:443 HTTP/1.1\r\n\r\n".encode())
+                sock.sendall(f"CONNECT {name}:443 HTTP/1.1\r\n\r\n".encode())
                 assert sock.recv(4096).startswith(b"HTTP/1.1 403 ")
         server.close()
     assert len(server.others) == 100
-    assert server.others[0].host == "host-1.example"
+    assert [other.host for other in server.others[:3]] == ["a" * 253, "host-1", "host-0"]
+
+
+def test_a_host_is_named_in_one_line() -> None:
+    proxied = Proxied(lambda reached, _head: RefusedHost(reached))
+    proxied.receive(GREETING + named(b"x\nNone of the 9 attacks got through."))
+    assert proxied.data_to_send().endswith(NOT_ALLOWED), "a name that a client can send"
+    other = OtherHost("x\nNone of the 9 attacks", 443, relayed=False)
+    refused = _runs.met(BY_NAME["untrusted-ca"], gives=False, others=(other,))
+    (line,) = other_host_lines(_runs.run((refused,)))
+    assert len(line.splitlines()) == 1
 
 
 def test_the_sentences_name_some_hosts_and_count_the_others() -> None:

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 
 _LONGEST_NAME = 100  # characters of a host in a file name
+_LONGEST_HOST = 253  # characters: 255 octets of RFC 1035 section 2.3.4
 _MAX_OTHERS = 100  # other hosts of an attempt that are recorded: a client can't fill the memory
 
 
@@ -497,7 +498,8 @@ class CaseServer:
             return None
         relayed = self._lab.upstream is not None
         if len(self._others) < _MAX_OTHERS:
-            self._others[OtherHost(reached.host, reached.port, relayed)] = None
+            host = reached.host[:_LONGEST_HOST]
+            self._others[OtherHost(host, reached.port, relayed)] = None
         return None if relayed else RefusedHost(reached)
 
     def _note(self, receiver: str, head: bytes) -> None:

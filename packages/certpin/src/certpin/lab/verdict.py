@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from certpin.lab.case import Expect
 from certpin.lab.scenario import Role
+from certpin.support.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -141,8 +142,9 @@ class OtherHost:
 
     @property
     def address(self) -> str:
-        """The host and port, such as ``login.example:443`` or ``[::1]:443``."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        """The host and port, such as ``login.example:443`` or ``[::1]:443``, in one line."""
+        host = printable(self.host)  # the client chooses it, and SOCKS allows line ends in it
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
     @property
     def note(self) -> str:

@@ -45,7 +45,8 @@ Key = tuple[str, str, str]  # host, kind, decision
 def metrics_endpoint(watch: Watch) -> Callable[[Request], Response]:
     """Return the endpoint function of ``/metrics``. It answers one scrape at a time.
 
-    NOT checked: that the client is permitted to read metrics. The route checks that.
+    If the store can't be read, the response has status 503. NOT checked: that the client is
+    permitted to read metrics. The route checks that.
     """
     exporter, turn = MetricsExporter(watch), threading.Lock()
 
@@ -136,9 +137,10 @@ class _RegistryCollector(Collector):
 class ReportCounters:
     """Prometheus counters of the reports that were stored since the process began. Thread-safe.
 
-    These counters start at 0 and only rise. The numbers of reports in the store, from which they
-    are computed, also fall, because expired reports are deleted. But if a counter falls, Prometheus
-    takes it for restarted, and counts all remaining reports again.
+    These counters start at 0 and only rise. They are computed from the numbers of reports in the
+    store. Those numbers also fall, because expired reports are deleted, so only their increases are
+    added. If a counter itself fell, Prometheus would take it for restarted, and count all remaining
+    reports again.
     """
 
     def __init__(self) -> None:
@@ -206,8 +208,8 @@ def _counts(
 ) -> Counter[tuple[int, Key]]:
     """Return the number of reports since ``since`` (Unix seconds), by hour and labels.
 
-    The labels are the host, the format and the decision. For a host that isn't ``monitored``, the
-    label is empty.
+    The labels are the host, the format and the decision. If a report's host is not in
+    ``monitored``, its label for the host is empty.
     """
     found: Counter[tuple[int, Key]] = Counter()
     for at, host, kind, decision, number in counts_by_hour(connection, since):

@@ -162,7 +162,8 @@ def worker_contacts(known: freshness.Freshness) -> Metric:
     """Return a gauge with the time of the last request with each worker token.
 
     The labels are the name and ID of the token, and the location in the token. They come from the
-    store, so a worker can't choose them.
+    store, so a worker can't choose them. A token that was never used has no sample. ``known`` has
+    the tokens.
     """
     contact = gauge(declared.WORKER_CONTACT)
     for worker in known.workers:

@@ -46,7 +46,8 @@ def read_event(environment: Mapping[str, str], now: datetime) -> LoggedRow | Non
             longest possible lifetime from this time on is assumed.
 
     Returns:
-        A row for the store; None if the event is not about a certificate.
+        A row for the store. Its kind is "certificate"; or "malformed" if the event is about an
+        entry of a log that certspotter can't decode. None for all other events.
 
     Raises:
         InputError: a variable has a value that certspotter doesn't set, or the file with the chain
@@ -107,7 +108,10 @@ def _watch_item_fields(environment: Mapping[str, str], now: datetime) -> dict[st
 
 
 def _names(names: Iterable[str]) -> str:
-    """Return the valid host names and wildcards among ``names``, joined with spaces."""
+    """Return the valid host names and wildcards among ``names``, joined with spaces.
+
+    The result has each name once, and at most ``_MAX_NAMES`` names.
+    """
     found: dict[str, None] = {}
     for name in names:
         with suppress(HostError):

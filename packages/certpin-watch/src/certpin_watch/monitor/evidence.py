@@ -118,7 +118,8 @@ class PolicyEvidence:
 
     Attributes:
         monitored: the policy, with its pin set and the targets of probes.
-        views: the state of each server, one for each address and location.
+        views: the states of the servers at each address and from each location. There are several
+            if a server alternates between states.
         settings: the settings of the monitor.
         now: the time for which the rules are evaluated.
     """
@@ -190,8 +191,8 @@ class LocationStatus:
 
     Attributes:
         name: the name of the location.
-        since: the start of the time for which the monitor has scheduled probes from this location
-            without a pause. A pause is a time in which the service did not run.
+        since: the monitor has scheduled probes from this location since this time without a pause.
+            A pause is a time in which the service did not run.
         asked: when the monitor last scheduled probes from this location.
         heard: when the last result from this location arrived; None if no result ever arrived.
     """
@@ -330,9 +331,10 @@ class _Views:
         self._chains = load_chains(connection, digests)
 
     def of(self, target: Target) -> Iterable[ServerView]:
-        """Yield the states of a target's server, one for each address and location.
+        """Yield the states of a target's server at each address and from each location.
 
-        Only states that more than one probe saw are included (``debounce``).
+        Only states that more than one probe saw are included (``debounce``). So there can be no
+        state; or several at one address and location, if the server alternates between them.
         """
         for confirmed in self._confirmed.get(target.key, ()):
             if confirmed.row.location in target.locations:
@@ -361,8 +363,8 @@ def _rows(connection: Connection, now: datetime, settings: MonitorSettings) -> l
     """Return the sightings (periods of equal probe results) that have not ended, or ended recently.
 
     Sightings that ended recently are included, because a change between two of them can still cause
-    an alert. But a sighting that ended in the future is left out: it was written while the clock
-    was ahead.
+    an alert. How long they are needed follows from ``settings``. But a sighting that ended in the
+    future is left out: it was written while the clock was ahead.
     """
     span = max(settings.changes, settings.silent_after * settings.interval)
     return sightings_between(connection, int((now - span).timestamp()), int(now.timestamp()))

@@ -200,8 +200,8 @@ def _store(watch: Watch, worker: WorkerIdentity, results: list[ProbeResult]) -> 
     """Store results. If the database refuses some of them, store all others.
 
     Returns:
-        What happened to each result, such as "kept", or "unfit" if the database refused it, in the
-        order of ``results``.
+        What happened to each result, in the order of ``results``: "unfit" if the database refused
+        it, else a value such as "kept".
     """
     if not results:
         return []
@@ -244,7 +244,8 @@ def _give_up(watch: Watch, worker: WorkerIdentity, result: ProbeResult) -> None:
     """Mark a probe job as done although the database refuses its result.
 
     No worker gets the job again for ``_UNFIT_PAUSE`` seconds. Otherwise the job would be handed
-    out, and its result refused, again and again.
+    out, and its result refused, again and again. Nothing changes if ``worker`` does not hold the
+    job any more.
     """
     identity, slot = result.identity, result.slot
     with watch.store.write() as connection:
@@ -276,8 +277,8 @@ def _probed(watch: Watch) -> dict[ProbeKey, bool]:
 def _fits(result: ProbeResult, probed: Mapping[ProbeKey, bool]) -> bool:
     """Return True if a result is for a monitored target, and has results for the right addresses.
 
-    If every address of the host is probed separately, any addresses are right. Otherwise there must
-    be one result, with an empty ``edge``.
+    If every address of the host is probed separately, any addresses are right. Otherwise the result
+    must have exactly one address result (``seen``), with an empty ``edge``.
 
     Args:
         result: a result that a worker sent.

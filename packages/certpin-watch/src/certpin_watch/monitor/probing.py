@@ -91,7 +91,7 @@ class Prober:
     def _scan(
         self, jobs: list[ProbeJob], limits: ScanLimits, pool: DaemonPool
     ) -> Iterator[ResultBuilder]:
-        """Run the given jobs, which are without STARTTLS, as one scan of all their servers.
+        """Run the given jobs as one scan of all their servers. None of the jobs may use STARTTLS.
 
         Yield the ``ResultBuilder`` of each job when its result is complete.
 

@@ -60,7 +60,8 @@ _JITTER = 10  # a slot moves by up to a tenth of the interval, or it could alway
 async def run(watch: Watch, stop: asyncio.Event) -> None:
     """Probe all targets that are due from this machine, again and again, until ``stop`` is set.
 
-    The probes run in a thread. When ``stop`` is set, unfinished probes end soon.
+    The probes run in a thread. When ``stop`` is set, unfinished probes end soon. If the settings
+    disable the monitor, this only waits for ``stop``.
 
     Args:
         watch: the settings, the store, the pin files and the clock.
@@ -132,7 +133,8 @@ class Scheduler:
 
         Returns:
             The number of stored results. It is 0 if another process has the lease, or if this
-            process leaves the lease to one with newer pin files (``Deference``).
+            process leaves the lease to one with newer pin files (``Deference``). It is also 0 if
+            another process takes the lease during the round.
 
         Raises:
             StoreError: the store can't be used.
@@ -226,11 +228,11 @@ class Scheduler:
 
 
 def first_round(settings: MonitorSettings) -> timedelta:
-    """Return the time after the start of a process at which every target should have been probed.
+    """Return how long after the start of a process every target should have been probed.
 
-    It is the interval between two probes of a target, because another process possibly has the
-    lease and probes at its own times. But it is at least the duration of a lease: if a process was
-    killed while it had the lease, no target is probed until the lease ends.
+    Usually that is the interval between two probes of a target, because another process possibly
+    has the lease and probes at its own times. But it is always longer than a lease: if a process
+    was killed while it had the lease, no target is probed until the lease ends.
     """
     return max(settings.interval, timedelta(seconds=_lease_seconds(settings) + MAX_PAUSE))
 
@@ -333,8 +335,8 @@ def _slot(key: ProbeKey, number: int, offset: int, interval: int) -> int:
 def _pause(last: LastProbe, confirm: int, interval: int) -> int:
     """Return the seconds from the last probe of a target to an additional, earlier probe.
 
-    After a change, the pause is ``confirm``, so that a second probe soon confirms the change or
-    not. If the target keeps changing, or is unreachable, the pause doubles with each probe, up to
+    After a change, the pause is ``confirm``, so that a second probe soon shows if the change lasts.
+    If the target keeps changing, or is unreachable, the pause doubles with each probe, up to
     ``interval``. If the last result is confirmed, the pause is two intervals: then the next regular
     probe comes first.
 

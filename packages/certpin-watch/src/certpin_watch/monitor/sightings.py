@@ -179,7 +179,8 @@ def _is_believed(runs: list[SightingRow], at: int, recent: int) -> bool:
     Args:
         runs: the merged sightings (``_runs``) of one location and address, by time.
         at: the index of the sighting.
-        recent: the start of the time for results that occur several times, in Unix seconds.
+        recent: a time in Unix seconds. To find out if a result occurs several times, only sightings
+            that ended at this time or later are counted.
     """
     run = runs[at]
     again = [
@@ -196,8 +197,9 @@ def _is_believed(runs: list[SightingRow], at: int, recent: int) -> bool:
 def _with_before(runs: list[SightingRow], at: int) -> ConfirmedSighting:
     """Return ``runs[at]`` as confirmed, with the last earlier sighting that had another chain.
 
-    Only verified chains are compared. Sightings without a verified chain, as when the server was
-    unreachable, are skipped. ``runs`` are sightings sorted by time.
+    The result also has the time of the change: when the chain of ``runs[at]`` was first seen after
+    that earlier sighting. Only verified chains are compared. Sightings without a verified chain, as
+    when the server was unreachable, are skipped. ``runs`` are sightings sorted by time.
     """
     run, changed = runs[at], runs[at].first_at
     for other in reversed(runs[:at]):
@@ -322,8 +324,12 @@ def _changes(ended: list[SightingRow]) -> int:
     """Return the value ``changes`` of a new sighting: how many one-probe sightings precede it.
 
     Only consecutive sightings directly before the new one count: the result is 0 if each of those
-    that the new one replaces (``ended``) had at least two probes. A large number means that the
-    server keeps changing.
+    that the new one replaces had at least two probes. A large number means that the server keeps
+    changing.
+
+    Args:
+        ended: the sightings that the new one replaces. Each has the value ``changes`` for those
+            before it.
     """
     return max((row.changes + 1 for row in ended if row.count < CONFIRMED), default=0)
 

@@ -52,7 +52,8 @@ class Target:
     def way(self) -> str:
         """A text that describes how to connect and verify, and is part of the target's key.
 
-        The text is empty for plain TLS to the host, verified with the platform's roots.
+        The text is empty for the usual case: plain TLS to one address of the host, verified with
+        the platform's roots.
         """
         words = (
             f"at {join_address(*self.connect)}" if self.connect else "",
@@ -153,9 +154,8 @@ def distinct_targets(policies: Iterable[MonitoredPolicy]) -> tuple[Target, ...]:
 def server_words(targets: Iterable[Target], host: str) -> list[str]:
     """Return arguments that make a command, such as ``certpin check``, connect to a host's server.
 
-    The arguments are the host, with its port if that isn't the default, and options. If ``targets``
-    has several servers of the host, the first one is used. If it has none, the result is only the
-    host.
+    The arguments are the host, with its port if that isn't the default, and options. They are those
+    of the first item of ``targets`` with this host. If there is none, the result is only the host.
     """
     target = next((target for target in targets if target.host == host), None)
     if target is None:

@@ -338,8 +338,8 @@ def _https(url: str) -> str:
 def _of_system(exc: Exception) -> str:
     """Return the operating system's text for the error number of an exception.
 
-    The text of the exception itself is not used, because asyncio's exceptions contain the address.
-    The result is empty if the exception has no error number.
+    The result is empty if the exception has no error number. The text of the exception itself is
+    not used, because asyncio's exceptions contain the address.
     """
     if not isinstance(exc, OSError) or not exc.errno:
         return ""

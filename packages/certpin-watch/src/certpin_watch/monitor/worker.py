@@ -46,7 +46,10 @@ class WorkerEvents:
         """
 
     def probed(self, results: int) -> None:
-        """Called after results were delivered to the service, with the number of these results."""
+        """Called after results were sent to the service, with the number of these results.
+
+        Results that the service dropped or could not read are counted, too.
+        """
 
     def trouble(self, problem: str, fix: str) -> None:
         """Called when a problem begins, with a description of the problem, and a fix if known.
@@ -166,7 +169,12 @@ class _Worker:
             await probing
 
     async def _deliver(self, results: list[ProbeResult]) -> None:
-        """Deliver results in one request, or in two smaller ones if a proxy refuses its size."""
+        """Deliver results in one request. If the request is too large, deliver each half by itself.
+
+        A proxy in front of the service can refuse a size that the service accepts. If the service
+        can't read the request, or a single result is too large, the results are dropped, and the
+        event callback ``trouble`` is called.
+        """
         delivery = ResultBatch(self._process, tuple(results))
         try:
             receipt = await self._until_answered(lambda: self._link.deliver(delivery), once=True)
@@ -197,8 +205,8 @@ class _Worker:
 
         Args:
             call: sends the request.
-            once: if True and the service rejects this request, ``ServiceError`` is raised instead
-                of sending it again.
+            once: True to raise ``ServiceError``, instead of sending the request again, if the
+                service can't read it (kind "rejected") or it is too large (kind "large").
 
         Returns:
             The response; None if the worker is stopped first.
@@ -206,7 +214,7 @@ class _Worker:
         Raises:
             ConfigError: the service refuses the token. Or the service has not responded yet, and
                 the request fails for a reason that would remain, such as a wrong certificate.
-            ServiceError: the service rejects the request, and ``once`` is True.
+            ServiceError: as described for ``once``.
         """
         backoff = Backoff()
         while not self._stop.is_set():
@@ -278,8 +286,9 @@ class _Worker:
     def _note(self, batch: JobBatch) -> None:
         """Call the event callbacks according to the service's response to a request for jobs.
 
-        ``trouble`` is called if the service gives a reason why it has no jobs for this location,
-        ``connected`` if it responds for the first time, or again after a failure.
+        ``trouble`` is called if the service gives a reason why it has no jobs for this location.
+        Otherwise, ``connected`` is called if the service responds for the first time, or again
+        after a problem.
         """
         if batch.note:
             self._report(ServiceError(batch.note, "", "away"))

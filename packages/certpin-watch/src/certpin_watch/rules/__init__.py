@@ -5,10 +5,10 @@
     evidence        the data that rules evaluate
     pins            mismatches of pins and chains, missing backup pins, changed root lists
     roots           changes of authorities, root stores and log lists
-    chains          served chains themselves: verification, keys, issuers, locations
+    chains          chains that TLS refuses, new keys and issuers, differences by location
     expiry          certificates, pins and signatures that expire
-    availability    hosts, locations, files and reports that are missing
-    transparency    certificates in Certificate Transparency logs
+    availability    unreachable servers, missing probe results, unreadable pin files
+    transparency    certificates in Certificate Transparency logs, and missing SCTs
     reports         failures that clients report
     service         the state of the monitoring service
 

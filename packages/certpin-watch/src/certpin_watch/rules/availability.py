@@ -1,4 +1,7 @@
-"""Alert rules about missing data: servers without TLS, no probe results, unreadable pin files."""
+"""Alert rules about missing data: unreachable servers, no probe results, unreadable pin files.
+
+A server that declines TLS is included, because it sends no chain.
+"""
 
 from __future__ import annotations
 
@@ -213,8 +216,9 @@ def _missing_results(
 ) -> Iterator[AlertFinding]:
     """Yield a finding for each pair of a host and a location without recent results for the host.
 
-    If a location never had a result for a host, the time since its first probe of the host was
-    planned is compared instead.
+    A result is recent if it arrived in the last ``silent_after`` intervals (settings). If a
+    location never had a result for a host, there is a finding after it was awaited for longer than
+    that.
 
     Args:
         probes: the state of the probed servers.

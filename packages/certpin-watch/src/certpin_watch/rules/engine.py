@@ -58,9 +58,9 @@ class Evaluation:
         readable: None if the content of every pin file is known. Otherwise, the pin set and host
             pattern of each policy in the files with known content. Open alerts about all other pin
             sets and hosts stay open.
-        of_locations: the ids of the rules with alerts about a location instead of a host. Such an
-            alert depends on all hosts that the location probes. So an open one stays open while the
-            content of a pin file is unknown.
+        of_locations: the ids of the rules that evaluate probe results. If an alert of such a rule
+            names neither a host nor a pin set, it is about a location, and depends on all hosts
+            that the location probes. So it stays open while the content of a pin file is unknown.
     """
 
     findings: tuple[AlertFinding, ...] = ()
@@ -74,8 +74,9 @@ class Evaluation:
         """Return True if this evaluation would have found a problem if it still existed.
 
         If the result is True, and there is no finding, the problem is gone. The result is False if
-        the rule was skipped, or if the pins of the host are possibly in a pin file with unknown
-        content: a file that was never readable since the process started.
+        the rule was skipped. While a pin file was never readable since the process started, it is
+        also False for problems that are possibly about its hosts: if the file possibly has the pins
+        of the host, or if the problem is that of a location (``of_locations``).
 
         Args:
             rule: the id of the rule that found the problem before.
@@ -185,7 +186,8 @@ def affected_clients(finding: AlertFinding, holders: Iterable[VersionHolders]) -
 
     If the details of the finding have the number, it is returned. Otherwise, the result is the sum
     of the clients that hold the versions in the details, or any version of the pin set if the
-    details have no versions.
+    details have no versions. It is unknown if the finding has no pin set, or no client reported one
+    of these versions.
 
     Args:
         finding: the problem that a rule detected.

@@ -35,7 +35,8 @@ class ReportedFailures(NamedTuple):
     ``reports`` is the number of reports in the group, and ``first_at`` the time at which the first
     of them arrived, in Unix seconds. All other fields are unverified claims of clients. ``served``
     is the digest of the chain that the server sent. ``verified`` is the digest of the chain that
-    the client verified; empty if there is none.
+    the client verified; empty if there is none. ``network`` is the kind of connection that the
+    client reported, such as "wifi"; if it reported none, the network that sent the report.
     """
 
     host: str
@@ -73,6 +74,7 @@ class VersionHolders(NamedTuple):
     """A pin-set version and an app, with the number of clients that reported both in one day.
 
     ``app`` and ``app_version`` are those of the clients; ``version`` is the version of the pin set.
+    ``clients`` is the number of today or that of yesterday, whichever is larger.
     """
 
     pin_set: str

@@ -68,10 +68,10 @@ def _pin_mismatch(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def version_holders(evidence: PolicyEvidence) -> list[Version]:
-    """Return those versions that clients may still hold and that have the number of the pin file.
+    """Return those deployed versions that have the same version number as the pin file.
 
-    The list is empty if the version in the pin file is not deployed, or if no client can hold it
-    any more.
+    Only versions that clients may still hold are included. So the list is empty if the version in
+    the pin file is not deployed, or if no client can hold it any more.
     """
     number = evidence.monitored.pins.version
     return [version for version in evidence.live_versions if version.number == number]
@@ -94,9 +94,10 @@ def refusal_outcome(evidence: PolicyEvidence) -> tuple[Severity, str]:
     """Return the consequence for clients if a policy refuses the chain that a server presents.
 
     Returns:
-        The severity, and a phrase such as "clients refuse it". The severity is "critical" if
-        clients enforce the policy. It is "warning" if clients only report mismatches, or if clients
-        hold other versions of the pin set, but not the one in the pin file.
+        The severity, and a phrase about the clients, such as "clients refuse it". The severity is
+        "critical" if clients enforce the policy. It is "warning" in two cases: the policy is in
+        report mode, so that clients only report mismatches; or clients hold other versions of the
+        pin set, but not the one in the pin file.
     """
     if evidence.live_versions and not version_holders(evidence):
         return "warning", "clients will refuse it once they hold this version, not out yet"
@@ -146,7 +147,7 @@ def _field_mismatch(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def _has_policy_of_file(situation: Situation, version: Version) -> bool:
-    """Return True if a deployed pin-set version has the same policy as the pin file.
+    """Return True if a deployed pin-set version has the same policy for the host as the pin file.
 
     Such a version needs no separate check: the rule ``pin-mismatch`` checks the policy in the file.
     """
@@ -213,10 +214,10 @@ def match(evidence: PolicyEvidence, policy: HostPolicy, chain: Chain) -> Verdict
 
 
 def is_accepted(evidence: PolicyEvidence, view: ServerView) -> bool:
-    """Return True if a server's chain was verified, and clients with the pin file accept it.
+    """Return True if a server's chain was verified, and the policy in the pin file accepts it.
 
     A chain with a pinned key but too few SCTs is accepted if the policy does not enforce SCTs, but
-    only reports that they are missing.
+    only reports that they are missing. The expiry of the pins is ignored, as in ``match``.
 
     Args:
         evidence: the policy of the server, with its pins.

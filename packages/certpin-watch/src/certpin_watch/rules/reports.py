@@ -90,10 +90,14 @@ def _failures_surge(evidence: Evidence) -> Iterator[AlertFinding]:
 
 
 def _usual_failures(hours: Mapping[int, int], before: int) -> int:
-    """Return the usual number of a host's failure reports in an hour: a percentile of a week.
+    """Return the usual number of a host's failure reports in an hour.
 
-    ``hours`` maps the first second of each hour to the number of reports in that hour. An hour that
-    is not in ``hours`` had no report. ``before`` is the end of the week, in Unix seconds.
+    Three quarters of the hours in a week have this number of reports, or fewer.
+
+    Args:
+        hours: the number of reports in each hour, by the first second of the hour. An hour that is
+            missing had no report.
+        before: the end of the week, in Unix seconds.
     """
     week = sorted(hours.get(before - n * HOUR, 0) for n in range(1, HISTORY // HOUR))
     return week[int(len(week) * _USUAL_QUANTILE)]
@@ -346,7 +350,8 @@ def _clients_by_app_version(evidence: Evidence, pin_set: str, app: str) -> dict[
 def order(version: str) -> tuple[tuple[int, str], ...]:
     """Return a key that sorts app versions by number, so that 3.10 comes after 3.9.
 
-    Any text has a key, because clients choose the versions in their reports.
+    Any text has a key, even if it has no numbers, because clients choose the versions in their
+    reports.
     """
     parts = re.findall(r"([0-9]{1,9})|([^0-9.]+)", version)
     return tuple((int(number), "") if number else (-1, text) for number, text in parts)
@@ -411,7 +416,8 @@ def _reports_silent(evidence: Evidence) -> Iterator[AlertFinding]:
 
     The time without reports must be longer than the setting ``silent``, and longer than twice the
     longest gap between reports in a week. That week ends with the last report, so it does not
-    change while no report arrives, and the finding remains until a report arrives.
+    change while no report arrives, and the finding remains until a report arrives. There is no
+    finding if the week has too few reports to know which gaps are usual.
     """
     past = [hour for hour in evidence.reports.heard if hour <= evidence.now]
     heard = [hour for hour in past if hour >= past[-1] - HISTORY]
@@ -508,7 +514,11 @@ def _max_clients(
 
 
 def _percent(share: float) -> str:
-    """Return a share (1 is everything) as text: whole per cents, and two digits below ten."""
+    """Return a share (1 is everything) as text, such as ``42 %``, ``3.1 %`` or ``0.25 %``.
+
+    The number is rounded: below 10 % to two significant digits, else to a whole number. The
+    smallest result for a share above 0 is ``0.01 %``.
+    """
     percent = min(100 * share, 100)
     if 0 < percent < 0.01:
         return "0.01 %"

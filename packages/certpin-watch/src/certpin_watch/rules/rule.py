@@ -61,7 +61,7 @@ class AlertFinding:
 class AlertRule:
     """An alert rule: a pure function from evidence to findings, with its documentation.
 
-    Write it as a decorated function in the file of its family; the engine collects it:
+    Write it as a decorated function in the module for its subject; the engine registers it:
 
         @partial(AlertRule, "no-backup", ("warning",), needs="probes", summary="…", why="…")
         def _no_backup(evidence: Evidence) -> Iterator[AlertFinding]: …

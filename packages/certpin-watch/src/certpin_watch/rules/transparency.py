@@ -118,9 +118,10 @@ def _is_for(name: str, evidence: PolicyEvidence) -> bool:
 
 
 def _observed_issuers(evidence: PolicyEvidence) -> set[str]:
-    """Return the issuers of the leaf certificates that probes verified at a policy's servers.
+    """Return the issuers (names) of leaf certificates that probes verified at a policy's servers.
 
-    These are the leaf of the current chain of each server, and that of the chain before it.
+    Two leaf certificates of each server count: that of its current verified chain, and that of the
+    chain before it.
     """
     issuers = set()
     for view in evidence.views:

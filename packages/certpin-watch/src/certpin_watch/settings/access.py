@@ -169,7 +169,8 @@ class AuthSettings:
     def believed(self) -> tuple[Network, ...]:
         """The networks of the proxies from which ``X-Forwarded-…`` headers are accepted.
 
-        The tuple is empty if the service is not behind a proxy.
+        The tuple is empty if the service is not behind a proxy (``behind_proxy``): then these
+        headers are ignored.
         """
         return self.trusted_proxies if self.behind_proxy else ()
 

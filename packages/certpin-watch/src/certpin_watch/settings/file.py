@@ -169,11 +169,12 @@ class ServiceSettings:
 
     @property
     def same_database(self) -> str:
-        """The options for this database, to append to a command that an error message suggests.
+        """Return this database's options as text, to append to a command that an error suggests.
 
-        The text begins with a space; it is empty if no option is needed. If the address of the
-        database was given with ``--store``, the text has that option, with the word ``URL`` instead
-        of the address, which can contain a password.
+        The text begins with a space. It is ``--config FILE`` if the settings come from a file other
+        than the default. Otherwise, it is ``--store URL`` if the address of the database was given
+        with that option. The word ``URL`` is literal, because the address can contain a password.
+        In all other cases the text is empty.
         """
         if self.file is not None and self.file != DEFAULT_FILE:
             return f" --config {shlex.quote(str(self.file))}"
@@ -271,7 +272,8 @@ def nats_address(secret: Secret) -> str:
 
     Reports and the password are sent to this address. Without ``tls://``, the client uses TLS only
     if the server asks for it, and an attacker on the network can remove that request. So the
-    address has to start with ``tls://``, or to state that the network is trusted.
+    address has to start with ``tls://``, be that of this machine, or end with ``?tls=disable``,
+    which states that the network is trusted. This ending is removed from the result.
 
     Raises:
         ConfigError: the text is not an address, or could lead to clear text in an untrusted

@@ -79,6 +79,8 @@ def read_table(kind: type[Value], table: Table) -> Value:
 def read_values(kind: type[Any], table: Table, *others: str) -> dict[str, Any]:
     """Read the values that a table has for the fields of a settings class.
 
+    If the class has a method ``complete``, it is called with the values, and can change them.
+
     Args:
         kind: the settings class.
         table: the table.

@@ -72,8 +72,9 @@ _port = whole_number(1, 65535)
 def _connect(table: Table, name: str) -> tuple[str, int]:
     """Read ``connect``: the host and port to connect to instead of those of the probed host.
 
-    If the text has no port, the port is the setting ``port`` in the same table; without it, the
-    default port of the STARTTLS protocol, or of HTTPS.
+    If the text has no port, the port is the setting ``port`` in the same table. If that is missing,
+    too, it is the default port of the STARTTLS protocol in the table; without STARTTLS, that of
+    HTTPS.
     """
     port = _port(table, "port") if "port" in table.data else 0
     port = port or default_port(_starttls(table, "starttls") if "starttls" in table.data else "")

@@ -246,7 +246,7 @@ def all_tokens(connection: Connection) -> list[Token]:
 
 
 def has_tokens(connection: Connection) -> bool:
-    """Return True if at least one token exists that is not revoked."""
+    """Return True if at least one token exists that is not revoked. It can have expired."""
     query = select(exists().select_from(TOKENS).where(TOKENS.c.revoked_at.is_(None)))
     return bool(connection.execute(query).scalar())
 
@@ -273,7 +273,7 @@ def revoke_token(connection: Connection, token_id: str, now: datetime) -> None:
     """Revoke a token: from its next use on, it is refused.
 
     Raises:
-        InputError: there is no such token, or it is revoked already.
+        InputError: there is no token with this ID, or it is revoked already.
     """
     revoked = connection.execute(
         TOKENS.update()
@@ -288,7 +288,10 @@ def revoke_token(connection: Connection, token_id: str, now: datetime) -> None:
 
 
 def record_token_use(connection: Connection, token_id: str, now: datetime) -> None:
-    """Store ``now`` as the time at which a token was last used."""
+    """Store ``now`` as the time at which a token was last used.
+
+    Nothing changes if no token has this ID.
+    """
     connection.execute(
         TOKENS.update().where(TOKENS.c.id == token_id).values(used_at=int(now.timestamp()))
     )

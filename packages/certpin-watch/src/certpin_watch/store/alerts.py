@@ -214,7 +214,10 @@ def select_open() -> Select[Any]:
 
 
 def alert_from(row: Row[Any]) -> AlertRow:
-    """Convert a database row to an alert. ``details`` is empty if it is not a JSON object."""
+    """Convert a database row to an alert.
+
+    If the stored details are not a JSON object, ``details`` of the alert is empty.
+    """
     values = {name: getattr(row, name) for name in (*_ALERT_COLUMNS, "id")}
     try:
         details = json.loads(row.details)
@@ -253,8 +256,11 @@ def _alert_values(alert: AlertRow) -> dict[str, Any]:
 def set_acknowledged(connection: Connection, number: int, who: str, at: int | None) -> bool:
     """Acknowledge an open alert in the name of ``who``, or withdraw its acknowledgement.
 
-    ``at`` is the time of the acknowledgement; None withdraws it. Return False if the alert with
-    this number is not open, or is already in that state.
+    ``number`` is the ID of the alert. ``at`` is the time of the acknowledgement; None withdraws it.
+
+    Returns:
+        True if the alert was changed. False if it is not open, if it is to be acknowledged and
+        already is, or if there is no acknowledgement to withdraw.
     """
     table = ALERTS.c
     marked = table.acknowledged_at
@@ -269,18 +275,23 @@ def record_event(
 ) -> int:
     """Store an event in the history of an alert, and return the ID of the event.
 
-    ``what`` is the kind of event, such as "opened" or "acknowledged". ``who`` is the user or
-    notification service that caused it.
+    Args:
+        connection: a transaction that may write.
+        alert: the ID of the alert.
+        at: the time of the event, in seconds since 1970.
+        what: the kind of event, such as "opened" or "acknowledged".
+        who: the user or notification service that caused it; empty if there is none.
+        note: an additional text about the event; empty if there is none.
     """
     row = insert(ALERT_EVENTS).values(alert=alert, at=at, what=what, who=who, note=note)
     return int(connection.execute(row.returning(ALERT_EVENTS.c.id)).scalar_one())
 
 
 def read_event(connection: Connection, delivery: DeliveryRow) -> tuple[AlertRow, str]:
-    """Return the alert that a queued message is about, and the note of the event.
+    """Return the alert that a queued message is about, and the note of the message's event.
 
-    The event, such as "opened", is the reason for the message. The note is an additional
-    sentence; empty if the event has none.
+    The event, such as "opened", is the reason for the message. The note is additional text; empty
+    if the event has none.
     """
     alert = connection.execute(select(ALERTS).where(ALERTS.c.id == delivery.alert)).one()
     note = select(ALERT_EVENTS.c.note).where(ALERT_EVENTS.c.id == delivery.event)
@@ -319,6 +330,9 @@ def due_deliveries(connection: Connection, service: str, now: int) -> tuple[Deli
     is more than two hours ahead: no attempt is planned so late, so a clock that ran ahead wrote the
     time. Messages about one alert are sent in order: while one of them waits for its next attempt,
     the later ones wait, too.
+
+    The messages are locked until the transaction ends. Messages that another process has locked are
+    left out.
     """
     table = TELLINGS.c
     rows = connection.execute(
@@ -345,8 +359,14 @@ def claim_deliveries(
 ) -> None:
     """Claim messages, so that no other process sends them while this process does.
 
-    The time of the next attempt is moved into the future by at least twice ``deadline``, the time
-    limit for sending. With each attempt, the wait is longer.
+    The time of the next attempt is moved into the future: by at least twice ``deadline``, and by
+    more with each attempt.
+
+    Args:
+        connection: a transaction that may write.
+        rows: the messages.
+        now: in seconds since 1970.
+        deadline: the time limit for sending a message.
     """
     shortest = 2 * int(deadline.total_seconds())
     for row in rows:
@@ -388,8 +408,9 @@ def record_failed(
 ) -> None:
     """Record that these messages could not be sent, because of ``problem``.
 
-    Messages that became due ``give_up`` ago or earlier are given up. All others stay queued for
-    their next attempt, which ``claim_deliveries`` has planned.
+    Messages that became due ``give_up`` ago or earlier are given up: they are never sent. All
+    others stay queued for their next attempt, which ``claim_deliveries`` has planned. ``now`` is in
+    seconds since 1970.
     """
     longest = give_up.total_seconds()
     for row in rows:
@@ -444,7 +465,7 @@ def failing_services(connection: Connection, now: int) -> Mapping[str, str]:
     """Return the notification services that fail, each with the text of an error.
 
     A service fails if several attempts to send one message failed, and that message is still
-    waiting or was given up recently.
+    waiting or was given up recently. ``now`` is in seconds since 1970.
     """
     table = TELLINGS.c
     rows = connection.execute(
@@ -465,6 +486,7 @@ def known_incidents(connection: Connection, rows: Sequence[DeliveryRow]) -> dict
 
     An incident is an object of a notification service such as PagerDuty, and can have several
     alerts. The result maps the ID of an alert to the key. Alerts without an incident are left out.
+    All of the messages must be for the same service.
     """
     table = TELLINGS.c
     numbers = sorted({row.alert for row in rows})
@@ -477,12 +499,14 @@ def known_incidents(connection: Connection, rows: Sequence[DeliveryRow]) -> dict
 
 
 def count_others_open(connection: Connection, row: DeliveryRow, incident: str) -> int:
-    """Count the open alerts of an incident at a notification service, except one alert.
+    """Count the other open alerts of the incident that one alert belongs to.
+
+    An incident is an object of a notification service, and can have several alerts.
 
     Args:
         connection: a transaction.
         row: a message to the service. The alert that it is about is not counted.
-        incident: the service's key of the incident, which can have several alerts.
+        incident: the service's key of the incident.
     """
     table = TELLINGS.c
     return int(

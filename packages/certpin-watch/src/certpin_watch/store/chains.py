@@ -303,7 +303,7 @@ def _new_certificate_rows(
 ) -> list[dict[str, Any]]:
     """Return the row to insert for each certificate of these chains that is not stored yet.
 
-    ``reported`` is True if only clients have seen the chains.
+    ``reported`` is True if only clients, and no probe, observed the chains.
     """
     ders = dict(pair for chain in chains for pair in chain.by_digest)
     stored = _stored(connection, CERTIFICATES.c.sha256, ders)
@@ -371,7 +371,7 @@ def compute_usage(connection: Connection) -> int:
 def rows_size(
     connection: Connection, content: Column[bytes], *where: ColumnElement[bool] | Column[bool]
 ) -> int:
-    """Return how many bytes some rows of a table use of the storage quota.
+    """Return how many bytes of the storage quota some rows of a table use.
 
     Each row uses the length of its column ``content``, and ``ROW_OVERHEAD`` bytes. ``where`` are
     SQL conditions that select the rows.

@@ -145,15 +145,18 @@ class OpenFile:
         self._logged = False
 
     def note(self, *_: object) -> None:
-        """Remember which file is at the path now. Call this after each new connection.
+        """Remember which file is at the path when the first connection is opened.
 
-        Only the first call has an effect, so the file of the first connection is remembered.
+        SQLAlchemy calls this after each new connection, but only the first call has an effect. The
+        arguments are ignored.
         """
         if self._opened is None:
             self._opened = self._identity()
 
     def check(self) -> None:
         """Check that the file at the path is still the one that ``note`` remembered.
+
+        Nothing is checked if ``note`` was not called yet.
 
         Raises:
             StoreError: that file was deleted, moved or replaced.
@@ -235,7 +238,7 @@ def advisory_lock(connection: Connection, name: bytes) -> None:
 
 
 def pieces(keys: Iterable[Key], size: int) -> Iterator[list[Key]]:
-    """Yield the keys, sorted, in lists of at most ``size`` keys.
+    """Sort the keys, and yield them in lists of at most ``size`` keys.
 
     Use a list for each SQL statement, because a statement can have only a limited number of values.
     """
@@ -407,7 +410,7 @@ def _redact(exc: DBAPIError) -> None:
 
 
 class StoreHealth:
-    """Records if the store works, from the results of this process's reads and writes.
+    """Records whether the store works, from the results of this process's reads and writes.
 
     A failed write counts for ``_FAILURE_COUNTS`` seconds even if later writes succeed: on a full
     disk, small writes can succeed while large ones fail. After a read or a write found damage, this
@@ -423,7 +426,7 @@ class StoreHealth:
 
     @contextmanager
     def record_write(self) -> Iterator[None]:
-        """Run the ``with`` block, which writes to the database, and record if it succeeds.
+        """Run the ``with`` block, which writes to the database, and record whether it succeeds.
 
         Raises:
             StoreError: the file is known to be damaged. Then the block doesn't run. It could

@@ -97,6 +97,9 @@ def delete_expired(
 ) -> int:
     """Delete a batch of report identities: expired ones, or the oldest if there are too many.
 
+    Expired identities in a PostgreSQL partition of one day are not deleted here:
+    ``drop_expired_partition`` drops the whole partition.
+
     Args:
         connection: a transaction that may write.
         past: the expiry: reports that arrived before this time, in seconds since 1970, have
@@ -128,10 +131,11 @@ def delete_expired(
 def excess_before(connection: Connection, max_identities: int, now: int) -> int:
     """Return the time such that identities of reports that arrived earlier exceed the maximum.
 
-    The function reads the number of identities that ``HourCount`` stored for each hour, the newest
-    hour first, and adds the numbers up. It stops at the first hour at which the sum exceeds
-    ``max_identities``, or which has the number 0: the identities of such an hour were deleted
-    before. The result is the end of this hour, but at the latest an hour before ``now``.
+    The newest ``max_identities`` are kept. The function reads the number of identities that
+    ``HourCount`` stored for each hour, the newest hour first, and adds the numbers up. It stops at
+    the first hour at which the sum exceeds ``max_identities``, or which has the number 0: the
+    identities of such an hour were deleted before. The result is the end of this hour, but at the
+    latest an hour before ``now``.
 
     Returns:
         Seconds since 1970; 0 if there is no such hour, so that all identities are kept.
@@ -157,10 +161,9 @@ def _delete(connection: Connection, table: Table, before: int, batch: int) -> in
 class HourCount:
     """Counts report identities by the hour in which the reports arrived. An instance is callable.
 
-    Each call counts the identities of one hour, and stores the number. Hours that were counted
-    before are not counted again, except the last ones, because reports that arrived then can have
-    been stored after the count: the first call begins an hour, and the time ``waits``, before the
-    last counted hour.
+    Each call counts the identities of one hour, and stores the number. A report can be stored long
+    after it arrived. So the first call goes back to an hour, and the time ``waits``, before the
+    last counted hour, and counts again from there. Earlier hours are not counted again.
 
     Args:
         since: hours before this time are not counted. In seconds since 1970.

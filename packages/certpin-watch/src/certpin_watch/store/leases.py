@@ -211,7 +211,7 @@ def claim_jobs(
     until: int,
     latest: int,
 ) -> set[str]:
-    """Give the leases of probe jobs to a worker, except jobs that another worker has.
+    """Give the leases of probe jobs to a worker, except jobs that a worker already has.
 
     Args:
         connection: a transaction that holds ``lock_jobs``.
@@ -220,7 +220,7 @@ def claim_jobs(
             its slot in the meantime is not taken.
         now: in seconds since 1970.
         until: when the leases end, in seconds since 1970.
-        latest: the latest time at which a valid lease can end.
+        latest: the latest time at which a valid lease can end. A lease that ends later is ignored.
 
     Returns:
         The identities of the jobs that the worker got.

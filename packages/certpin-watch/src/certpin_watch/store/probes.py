@@ -180,8 +180,9 @@ def latest_sightings_from(
 ) -> Iterator[tuple[ProbeKey, str, int, int, int, int]]:
     """Yield a location's current sightings: the periods of equal results that have not ended.
 
-    Each tuple has the target and location, and the columns ``outcome``, ``slot``, ``last_at``,
-    ``count`` and ``changes``. Other columns are not read, because this runs every few seconds.
+    Each tuple has the key of the target and location, and the columns ``outcome``, ``slot``,
+    ``last_at``, ``count`` and ``changes``. Other columns are not read, because this runs every few
+    seconds.
     """
     table = SIGHTINGS.c
     key = (table.host, table.port, table.way, table.vantage)
@@ -340,7 +341,8 @@ def record_logged(connection: Connection, entry: LoggedRow, now: datetime) -> bo
     """Store a certificate of a Certificate Transparency log, or update its ``last_at``.
 
     certspotter reports a certificate once for each log, and again for its precertificate. All of
-    these have the same ``tbs`` (a digest of the signed part), and are stored as one row.
+    these have the same ``tbs`` (a digest of the signed part), and are stored as one row. ``now`` is
+    stored as the time of the report; the times in ``entry`` are ignored.
 
     Returns:
         True if the certificate is new.

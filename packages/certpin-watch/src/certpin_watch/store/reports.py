@@ -191,7 +191,10 @@ def _identities_sql(dialect: str, rows: int) -> str:
 
 
 def existing_groups(connection: Connection, keys: Iterable[bytes]) -> set[bytes]:
-    """Return those of the given keys that identify a stored report group."""
+    """Return those of the given keys that identify a stored report group.
+
+    A report group counts the reports of one hour with equal fields.
+    """
     column = REPORT_GROUPS.c.key
     return {
         bytes(key)
@@ -215,7 +218,10 @@ def count_groups(connection: Connection, hour: int) -> tuple[int, int]:
 
 
 def groups_by_host(connection: Connection, hour: int) -> Iterable[tuple[str, int]]:
-    """Return pairs of a host and the number of its report groups in one hour."""
+    """Return pairs of a host and the number of its report groups in one hour.
+
+    A report group counts equal reports. ``hour`` is the first second of the hour, since 1970.
+    """
     table = REPORT_GROUPS.c
     rows = select(table.host, func.count()).where(table.hour == hour).group_by(table.host)
     return [(host, number) for host, number in connection.execute(rows)]
@@ -366,7 +372,7 @@ def _upsert_day_places(connection: Connection) -> Any:
 def existing_check_ins(connection: Connection, keys: set[CheckInGroup]) -> set[CheckInGroup]:
     """Return those of the given keys that have a row in ``presences``.
 
-    A row counts the clients of a day with equal pin-set version and app.
+    A row counts the clients of a day with equal pin-set version, app and platform.
     """
     columns = [PRESENCES.c[name] for name in CheckInGroup._fields]
     found = set()
@@ -378,9 +384,10 @@ def existing_check_ins(connection: Connection, keys: set[CheckInGroup]) -> set[C
 
 
 def count_check_ins(connection: Connection, day: int) -> int:
-    """Return how many rows of ``presences`` a day has.
+    """Return how many rows of ``presences`` a day has. ``day`` is its first second, since 1970.
 
-    A row counts the clients with equal pin-set version and app that checked in on the day.
+    A row counts the clients with equal pin-set version, app and platform that checked in on the
+    day.
     """
     in_day = select(func.count()).where(PRESENCES.c.day == day)
     return connection.execute(in_day).scalar_one()
@@ -389,7 +396,7 @@ def count_check_ins(connection: Connection, day: int) -> int:
 def add_to_check_ins(connection: Connection, counts: Mapping[CheckInGroup, int]) -> None:
     """Add numbers of clients to rows of ``presences``; insert the rows that are not stored yet.
 
-    A row counts the clients of a day with equal pin-set version and app.
+    A row counts the clients of a day with equal pin-set version, app and platform.
     """
     rows = [{**key._asdict(), "count": counts[key]} for key in sorted(counts)]
     if rows:
@@ -431,11 +438,11 @@ def origins_by_network(
 ) -> dict[tuple[int, str], int]:
     """Return how many report origins are stored for each day and network.
 
-    A report origin records that a network reported a chain for a host or pattern on a day. The
-    result has only the days and networks that occur in ``origins``.
+    A report origin records that a network reported a chain for a host or pattern on a day. Only the
+    days and networks of ``origins`` are counted.
 
     Returns:
-        The number of origins, by day and network.
+        The number of origins, by day and network. Pairs without an origin are left out.
     """
     table = REPORT_NETWORKS.c
     days, networks = ({origin[field] for origin in origins} for field in (0, 1))
@@ -499,7 +506,8 @@ def insert_samples(connection: Connection, samples: Iterable[SampleRow]) -> None
 def record_listening(connection: Connection, now: int) -> None:
     """Record that a process of the service accepts reports at ``now``, in seconds since 1970.
 
-    Times without such a record are periods in which no report could arrive (``intake_gaps``).
+    Call this again at least every ``LISTENING_PAUSE`` seconds. Longer times without a record are
+    periods in which no report could arrive (``intake_gaps``).
     """
     column = LISTENED.c.until
     # Rows of the future are from a clock that was set back since: they are not true yet.
@@ -520,7 +528,8 @@ def record_queue(
 ) -> None:
     """Store how many messages with reports waited in a NATS stream at ``now``.
 
-    ``oldest_at`` is when the oldest one arrived. Both times are in seconds since 1970.
+    ``oldest_at`` is when the oldest one arrived; None if none waits. Both times are in seconds
+    since 1970.
     """
     row = {"messages": messages, "oldest_at": oldest_at, "looked_at": now}
     new = upsert(connection, REPORT_QUEUE).values(stream=stream, **row)

@@ -93,6 +93,8 @@ def retention_steps(
 ) -> dict[str, Step]:
     """Return a function for each kind of row, which deletes one batch of expired or excess rows.
 
+    Some functions do other regular work on the tables, such as creating partitions.
+
     Args:
         settings: the days for which rows are kept.
         limits: the limits on reports.
@@ -155,9 +157,10 @@ def _delay_seconds(queue_delay: timedelta) -> int:
 
 
 def table_steps(cutoffs: dict[str, int]) -> dict[str, Step]:
-    """Return a step for each table: a function that deletes one batch of expired rows.
+    """Return a step for each table, by its name: a function that deletes a batch of expired rows.
 
-    ``cutoffs`` are the times before which rows expire, from ``cutoff_times``.
+    ``cutoffs`` are the times before which rows expire, from ``cutoff_times``. They are given by the
+    kind of row, in seconds since 1970.
     """
     groups, sightings = cutoffs["groups"], cutoffs["sightings"]
     rules = [
@@ -205,9 +208,9 @@ def _delete_samples(connection: Connection, batch: int, *, before: int) -> int:
 
 
 def _delete_alerts(connection: Connection, batch: int, *, before: int) -> int:
-    """Delete a batch of alerts that were resolved before a time, with their events and messages.
+    """Delete alerts that were resolved before a time, with their events and messages.
 
-    ``before`` is in seconds since 1970. Return the number of deleted alerts.
+    ``before`` is in seconds since 1970. At most ``batch`` alerts are deleted. Return their number.
     """
     past = select(ALERTS.c.id).where(ALERTS.c.resolved_at < before).limit(batch)
     ids = connection.execute(past).scalars().all()
@@ -219,7 +222,7 @@ def _delete_alerts(connection: Connection, batch: int, *, before: int) -> int:
 
 
 class UnreferencedChains:
-    """A step that deletes chains to which no row refers, with certificates that are in no other.
+    """A step that deletes chains to which no row refers, and certificates that no other chain has.
 
     Each call checks the next batch of chains. The database searches the rows that refer to these
     chains by index. To read all references at once would take longer than PostgreSQL's statement
@@ -266,7 +269,7 @@ def chain_columns() -> list[Column[bytes]]:
 
 
 def shrink_file(connection: Connection, batch: int = 0) -> int:
-    """Return free pages of an SQLite file to the file system.
+    """Return free pages of an SQLite file to the file system, up to ``_MAX_PAGES`` in one call.
 
     A tenth of the file stays free for new data: otherwise the file would grow again at once. A file
     without ``auto_vacuum``, which certpin did not create, keeps its size.
@@ -276,7 +279,8 @@ def shrink_file(connection: Connection, batch: int = 0) -> int:
         batch: ignored. Retention passes it to all of its steps.
 
     Returns:
-        The number of pages that were returned, if more are possibly left; 0 if none are left.
+        ``_MAX_PAGES`` if that many pages were returned: call again, because more are possibly left.
+        Otherwise 0, even if some pages were returned.
     """
     del batch
     free = connection.exec_driver_sql("PRAGMA freelist_count").scalar_one()
@@ -292,14 +296,14 @@ def shrink_file(connection: Connection, batch: int = 0) -> int:
 
 
 def record_sweep(connection: Connection, kind: str, now: int, reason: str = "") -> None:
-    """Store if the last attempt to delete expired rows of a kind succeeded, and when it was.
+    """Store when the last attempt to delete expired rows of a kind was made, and its result.
 
     Args:
         connection: a transaction that may write.
         kind: a key of ``retention_steps``.
         now: seconds since 1970.
-        reason: why it failed, such as "busy" (``engine.REASONS``); empty if all expired rows are
-            deleted.
+        reason: why the attempt failed, such as "busy" (``engine.REASONS``); empty if all expired
+            rows are deleted.
     """
     row: dict[str, Any] = {"tried_at": now, "reason": reason}
     if not reason:

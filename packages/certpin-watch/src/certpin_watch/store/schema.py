@@ -196,7 +196,7 @@ def check_tables(store: Store, now: int) -> None:
 
 
 def latest() -> str:
-    """Return the revision of the schema that this version of certpin needs."""
+    """Return the newest revision of the schema, which this version of certpin needs."""
     known = _revisions()
     if not known:  # the installation lacks files
         raise ConfigError("the revisions of the schema are missing", fix="install certpin again")
@@ -270,7 +270,8 @@ def _lock_migrations(connection: Connection) -> None:
 def _copy_file(path: Path, found: Schema) -> Path:
     """Copy an SQLite file before its migration; return the path of the copy.
 
-    The caller must have the write lock of the database.
+    The copy is in the same folder. Its name ends with the revision of the schema in the file
+    (``found``). The caller must have the write lock of the database.
     """
     copy = path.with_name(f"{path.name}.revision-{found.revision}")
     copy_sqlite(path, copy)
@@ -298,8 +299,9 @@ def copy_sqlite(source: Path, target: Path) -> None:
 def replaced_file(target: Path) -> Iterator[Path]:
     """Yield the path of a temporary file, which replaces ``target`` if the ``with`` block succeeds.
 
-    The temporary file is ``.NAME.part`` in the same folder, with mode 600. If a crash left such a
-    file behind, it is overwritten.
+    The temporary file is ``.NAME.part`` in the same folder, with mode 600. If the block raises, the
+    temporary file is deleted, and ``target`` stays as it was. If a crash left a temporary file
+    behind, it is overwritten.
 
     Raises:
         ConfigError: the file can't be written, or ``target`` is a database in use.

@@ -73,9 +73,10 @@ class Session:
 
 
 def add_session(connection: Connection, session: Session, limits: AuthSettings) -> None:
-    """Store a new session, and delete expired sessions.
+    """Store a new session, and delete all sessions that have ended.
 
-    If the user has too many sessions, the oldest are deleted.
+    If the user has too many sessions, the oldest are deleted. ``limits`` has the settings for how
+    long a session lasts.
     """
     owner, at = session.owner, session.made_at
     connection.execute(SESSIONS.delete().where(~_is_valid(limits, at)))
@@ -105,9 +106,10 @@ def add_session(connection: Connection, session: Session, limits: AuthSettings) 
 def renew_session(
     connection: Connection, old: Session, digest: bytes, owner: SessionOwner, now: datetime
 ) -> None:
-    """Replace the cookie, name and role of a session, and record that it was used now.
+    """Give a session a new cookie, name and role, and record that it was used now.
 
-    The latest time at which the session ends stays the same.
+    The latest time at which the session ends stays the same. Nothing changes if the session is not
+    stored any more.
 
     Args:
         connection: a transaction that may write.
@@ -159,7 +161,10 @@ def stored_session(connection: Connection, digest: bytes) -> Session | None:
 def sessions_of(
     connection: Connection, owner: SessionOwner, limits: AuthSettings, now: datetime
 ) -> list[Session]:
-    """Return the sessions of a user that have not ended, newest first."""
+    """Return the sessions of a user that have not ended, newest first.
+
+    ``limits`` has the settings for how long a session lasts.
+    """
     query = _select_sessions().where(_is_owned_by(owner), _is_valid(limits, int(now.timestamp())))
     rows = connection.execute(query.order_by(SESSIONS.c.made_at.desc(), SESSIONS.c.id))
     return [_session(row._mapping) for row in rows]

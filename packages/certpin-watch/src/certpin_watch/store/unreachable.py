@@ -100,9 +100,9 @@ _CAUSES: tuple[tuple[str, str, str], ...] = (
 
 
 def has_no_connection_left(message: str) -> bool:
-    """Return True if libpq's message says that PostgreSQL has no connection left for this client.
+    """Return True if libpq's message says that PostgreSQL has reached a maximum of connections.
 
-    Then the server, the role or the database has its maximum number of connections.
+    It is the maximum of the server, of the role or of the database.
     """
     return bool(re.search(_NO_CONNECTION_LEFT, message))
 

@@ -53,8 +53,8 @@ def make_page(
     """Return a page with the first ``limit`` of the items.
 
     Args:
-        found: the items, at most ``limit + 1``. If there is one more than ``limit``, another page
-            follows.
+        found: the items of this page, and one more if another page follows. So read at most ``limit
+            + 1`` items from the database.
         limit: the size of the page.
         keys: the sort key of each item. If another page follows, the key of the last item on this
             page becomes ``next``.

@@ -157,7 +157,8 @@ def adoption(
     """Return how many clients held each version of a monitored pin set, for each of the last days.
 
     The result lists the version in the pin file, the versions in the rotation's journal, and those
-    that most clients reported.
+    that most clients reported. If these are too many, the lowest versions are left out. The result
+    begins ``days`` days before today.
     """
     name, since, deployed = monitored.pins.name, _first_day(now, days), monitored.deployed
     known = {version.number for version in deployed.versions} | {monitored.pins.version}
@@ -197,8 +198,8 @@ def _daily_clients(
 ) -> list[tuple[int, int, int]]:
     """Return how many clients reported each version on each day from ``since`` on.
 
-    ``which`` is an SQL condition that selects the versions. The result is tuples of a day, a
-    version, and a number.
+    ``which`` is an SQL condition that selects the versions. The result is tuples of a day (its
+    first second, since 1970), a version, and a number.
     """
     columns = PRESENCES.c
     by = (columns.day, columns.version)

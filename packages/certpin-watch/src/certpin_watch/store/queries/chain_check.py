@@ -55,8 +55,8 @@ Verdict = Literal["accepted", "issued", "refused", "unknown"]
 class ChainJudge:
     """Checks reported chains against the pin files, and older versions that clients may still hold.
 
-    ``now`` decides which versions these are. The roots of this machine are read once, at the first
-    verdict.
+    The current time ``now`` decides which versions clients may hold. The roots of this machine are
+    read once, at the first verdict.
     """
 
     sets: tuple[MonitoredPinSet, ...]
@@ -161,12 +161,13 @@ def is_vouched_for(
 def signed_path(chain: tuple[bytes, ...], roots: tuple[bytes, ...] = ()) -> Chain | None:
     """Return the path of a chain: certificates from the leaf up, each signed by the next one.
 
-    The path ends at a certificate that no further one signed, or before one that can't be read.
-    Certificates that are not on the path are left out: they prove nothing (CVE-2016-2402).
+    The last certificate of the path is one that no other certificate in the chain or in ``roots``
+    signed. But the path ends earlier, before a certificate that can't be read. Certificates that
+    are not on the path are left out: they prove nothing (CVE-2016-2402).
 
     Args:
         chain: DER certificates, leaf first.
-        roots: DER certificates of roots with which the path can continue.
+        roots: DER certificates of roots with which the path can continue after those of the chain.
 
     Returns:
         The path; None if the leaf can't be read.
@@ -233,7 +234,7 @@ def _dates_of_path(chain: tuple[bytes, ...]) -> tuple[int, ...]:
 
 
 def _dates(certificates: Iterable[x509.Certificate]) -> Iterable[int]:
-    """Yield two times of each certificate: when it becomes valid, and when it no longer is.
+    """Yield the begin of each certificate's validity, and the first second after its end.
 
     The times are in seconds since 1970. A certificate with an unreadable date is left out.
     """

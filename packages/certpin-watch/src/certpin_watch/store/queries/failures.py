@@ -167,7 +167,8 @@ def series(
         by: the field.
         bucket: "hour" or "day".
         only: the filter; None counts all reports.
-        lines: the number of values with their own line; one more line counts all others.
+        lines: how many values get a separate line, at most ``MAX_LINES``. If there are more values,
+            one more line counts all others together.
     """
     size, lines = _SECONDS[bucket], max(1, min(lines, MAX_LINES))
     first = to_seconds(within.since) // size * size

@@ -250,7 +250,8 @@ def _locations(
 ) -> tuple[VantageFreshness, ...]:
     """Return how current the results of each location are.
 
-    Locations are included if probes from there are scheduled, or if they have current results.
+    Locations are included if the monitor schedules probes from there, or if they have current
+    results.
     """
     columns = SIGHTINGS.c
     statement = select(

@@ -180,7 +180,10 @@ def count_by_status(found: Sequence[Host]) -> dict[Status, int]:
 def reports_by_hour(
     connection: Connection, hosts: Sequence[str], now: datetime
 ) -> Mapping[str, tuple[int, ...]]:
-    """Return the number of reports of each host in each of the last 24 hours, the oldest first."""
+    """Return the number of reports of each host in each of the last 24 hours, the oldest first.
+
+    The current hour is the last one. A host without reports has 24 zeros.
+    """
     columns, number = REPORT_GROUPS.c, func.sum(REPORT_GROUPS.c.count)
     first = to_seconds(now) // HOUR * HOUR - (_HOURS - 1) * HOUR
     statement = select(columns.host, columns.hour, number).where(columns.hour >= first)
@@ -228,7 +231,8 @@ def _status(
     """Return the status of a host ("broken", "unknown", "expiring" or "holds"), and its reasons.
 
     An old probe result with a problem still counts, because nothing shows that the problem was
-    fixed.
+    fixed. If locations observe different keys, that is one of the reasons, but does not change the
+    status.
 
     Args:
         seen: the latest result of each location.
@@ -268,10 +272,10 @@ def _policy(monitored: MonitoredPinSet, policy: HostPolicy, judge: PinJudge) -> 
 
 
 def _awaited(connection: Connection, wanted: Sequence[str]) -> dict[str, datetime]:
-    """Return since when the service waits for the first result of a location for a host, by host.
+    """Return since when the service waits for the first result of a location, by host.
 
-    If several locations have no result yet, the earliest time is returned. Hosts with a result from
-    every location are left out.
+    If several locations have no result for a host yet, the earliest time is returned. Hosts with a
+    result from every location are left out. ``wanted`` are the hosts to look up.
     """
     columns = AWAITED.c
     statement = select(columns.host, func.min(columns.since)).where(columns.host.in_(wanted))

@@ -247,7 +247,8 @@ def count_traits(
 ) -> Mapping[str, Counter[str]]:
     """Count the matching reports by the values of several fields, such as app and platform.
 
-    ``by`` are the names of the fields. The host and the chain must not be among them.
+    ``by`` are the names of the fields. The host and the chain must not be among them. The result
+    maps the name of each field to a counter, which maps each value to the number of reports.
     """
     found: dict[str, Counter[str]] = {name: Counter() for name in by}
     columns = [REPORT_GROUPS.c[name] for name in by]
@@ -273,7 +274,8 @@ def count_traits(
 def counts_by_hour(connection: Connection, since: int) -> Iterator[tuple[int, str, str, str, int]]:
     """Yield the number of reports in each hour from ``since`` on, by host, kind and decision.
 
-    Each tuple has the hour (its first second), host, kind, decision and number.
+    Each tuple has the hour (its first second), host, kind, decision and number. ``since`` is in
+    seconds since 1970.
     """
     columns = REPORT_GROUPS.c
     by = (columns.hour, columns.host, columns.kind, columns.decision)
@@ -285,7 +287,8 @@ def counts_by_hour(connection: Connection, since: int) -> Iterator[tuple[int, st
 def group_conditions(span: tuple[int, int], only: ReportFilter | None) -> list[ColumnElement[bool]]:
     """Return the SQL conditions that select report groups (hourly counts of equal reports).
 
-    ``span`` is the begin and end in seconds; ``only`` is a filter on the fields of the reports.
+    ``span`` is the begin (inclusive) and the end (exclusive) in seconds since 1970. ``only`` is a
+    filter on the fields of the reports; None selects all.
     """
     hour = REPORT_GROUPS.c.hour
     return [hour >= span[0], hour < span[1], *_equal(REPORT_GROUPS, _fields(only))]
@@ -330,7 +333,7 @@ def simplify_filter(connection: Connection, only: ReportFilter | None) -> Report
     """Return a filter that selects the same reports with fewer conditions, to speed up queries.
 
     A condition is removed if every stored report meets it. Conditions on the host and the chain
-    always remain.
+    always remain. If ``only`` is None, so is the result.
     """
     fields = _fields(only)
     if only is None or not fields.keys() - set(PLACES):

@@ -197,8 +197,16 @@ def _days(
     """Yield the days that have matching reports, newest first, with the hosts of these reports.
 
     Each day is given as its first second (Unix time), from ``begin`` to ``end``. An empty list of
-    hosts means: search all hosts. It is returned if there are too many hosts for a condition, or if
-    the names of some are not stored. ``needed`` is the number of sums that are read at once.
+    hosts means that the caller has to search all hosts of the day. It is yielded in three cases:
+    there are too many hosts for a condition, the names of some are not stored, or not all of them
+    were read.
+
+    Args:
+        connection: a connection that may read.
+        begin: the first day.
+        end: the day after the last one.
+        only: the filter.
+        needed: how many daily sums are read at once.
     """
     while True:
         where = sum_conditions(DAY_PLACES, (begin, end), only, listed=True)

@@ -168,8 +168,8 @@ class PinJudge:
     def answer(self, host: str, chain: Chain | None) -> Answer:
         """Return the verdict of the pin files on a chain of a host, such as "match" or "mismatch".
 
-        If several pin files cover the host, the worst of their verdicts counts; "unpinned" if none
-        does.
+        If several pin files cover the host, the worst of their verdicts counts. If none does, the
+        result is "unpinned". If ``chain`` is None, it is "no-chain" for a covered host.
         """
         answers = [_answer(monitored.pins, host, chain, self.now) for monitored in self.sets]
         return next((answer for answer in _WORST_FIRST if answer in answers), "unpinned")
@@ -177,7 +177,9 @@ class PinJudge:
     def refusing(self, host: str, chain: Chain | None) -> tuple[int, ...]:
         """Return the numbers of the pin-set versions that refuse a chain and that clients may hold.
 
-        A version that refuses the chain only because its pins have expired is left out.
+        A version that refuses the chain only because its pins have expired is left out. The
+        versions of all monitored pin sets are checked; their numbers are in one sorted list. If
+        ``chain`` is None, every version with a policy for the host refuses it.
         """
         versions = [version.pins for monitored in self.sets for version in self.alive(monitored)]
         found = {
@@ -256,7 +258,7 @@ def last_verified(
 
     Returns:
         A mapping to seconds since 1970. The keys are host, port, location, way to connect (such as
-        STARTTLS), and address.
+        STARTTLS), and address (empty unless each address of the host is probed separately).
     """
     columns = SIGHTINGS.c
     by = (columns.host, columns.port, columns.vantage, columns.way, columns.edge)
@@ -283,7 +285,8 @@ def history(
 ) -> Page[Sighting]:
     """Return a page of the probe results of a host, newest first.
 
-    ``before`` is ``next`` of the previous page; None for the first page.
+    Each item is a period of equal results (``Sighting``). ``before`` is ``next`` of the previous
+    page; None for the first page.
     """
     limit, columns = clamp_limit(limit), SIGHTINGS.c
     key = (columns.last_at, columns.id)
@@ -299,7 +302,8 @@ def history(
 def changes(connection: Connection, host: str, *, limit: int = 50) -> tuple[Change, ...]:
     """Return the differences between successive probe results of a host, newest first.
 
-    Only the last ``limit`` results are compared.
+    Only the last ``limit`` results are compared. A result is a period of equal probes; it is
+    compared with the next result of the same location, port and address.
     """
     found = history(connection, host, limit=clamp_limit(limit)).items
     digests = {

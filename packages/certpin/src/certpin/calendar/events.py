@@ -94,7 +94,10 @@ class CalendarEvent:
         return str(uuid5(NAMESPACE_URL, "\n".join(identity)))
 
     def is_due(self, today: date, days: int = 0) -> bool:
-        """Return True if the day of the event is past, or at most ``days`` days ahead."""
+        """Return True if the day of the event is past, or at most ``days`` days ahead.
+
+        The result is False for an event without a date.
+        """
         return self.day is not None and (self.day - today).days <= days
 
 
@@ -162,8 +165,10 @@ def policy_events(
         chains: the verified chains of the host's servers, leaf first.
         data: the facts about public roots.
         now: the current time, with a time zone.
-        served: the chains as the host's servers sent them.
-        key_types: the types of keys, such as ``EC P-256``, by their pins.
+        served: the chains as the host's servers sent them. They are searched for cross-signs, which
+            a verified chain doesn't contain.
+        key_types: the types of keys, such as ``EC P-256``, by their pins. They are used to find
+            backups with keys that no public authority certifies.
     """
     host = _Host(policy, tuple(chains), tuple(served), data, now)
     found: dict[tuple[str, str], CalendarEvent] = {}
@@ -258,7 +263,8 @@ class _Host:
     def _log_list(self) -> Iterator[CalendarEvent]:
         """Yield an event for the day from which the list of CT logs is too old to be enforced.
 
-        From that day on, clients accept certificates with too few SCTs, and only report them.
+        From that day on, clients accept certificates with too few SCTs (promises of Certificate
+        Transparency logs), and only report them.
         """
         logs = self.policy.ct_logs
         if logs is None or logs.stale_at is None or self.policy.mode == "report":

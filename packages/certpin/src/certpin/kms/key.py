@@ -1,8 +1,8 @@
 """A private key that stays in its key service: its public key, and its signatures.
 
 The signers of securesystemslib request the signatures. Each signature is verified with the public
-key before it is returned, because an alias may lead to another key since the public key was read,
-and because a service or its client may be wrong.
+key before it is returned, for two reasons: an alias may have been moved to another key after the
+public key was read, and a service or its client may have a fault.
 """
 
 from __future__ import annotations

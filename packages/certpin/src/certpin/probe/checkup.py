@@ -46,10 +46,11 @@ class Checkup:
 
     Attributes:
         policy: the policy of the host.
-        host: the host, even if another address was contacted.
+        host: the host, also if a server at another address was contacted for it (``endpoint``).
         port: the port of the host.
         observation: the served and the verified chain; ``None`` if no chain was received.
-        verdict: the decision of the pins; ``None`` if the chain did not verify.
+        verdict: the result of comparing the verified chain with the pins; ``None`` if the chain did
+            not verify.
         findings: the problems, as sentences.
         error: the error that prevented receiving a chain; ``None`` if a chain was received.
         endpoint: the server that was contacted; ``None`` for a wildcard without servers.
@@ -77,10 +78,10 @@ class Checkup:
 
     @property
     def address(self) -> str | None:
-        """The IP address of the server that answered.
+        """The IP address of the server from which the chain was received.
 
-        If there was no answer, this is the address that was contacted, or ``None`` if the server's
-        name has only one address.
+        If no chain was received, it is the address that was contacted, if the server was contacted
+        at one certain address of several (``Endpoint.resolved``); otherwise ``None``.
         """
         if self.observation:
             return self.observation.address
@@ -255,10 +256,10 @@ def _end_of(policy: HostPolicy, path: ServedPath, *, is_namesake: bool) -> str:
 
 
 def _compare(policy: HostPolicy) -> str:
-    """Return advice for a chain that ends at no trust anchor: it may be a man in the middle's.
+    """Return advice for a chain that ends at no trust anchor, and may be a man in the middle's.
 
-    The advice is to compare the chain from another network, and how to trust the authority if it is
-    the right one.
+    The advice is to compare it with the chain that the server presents in another network. The
+    advice also says how to trust the chain's authority, if it is the right one.
     """
     if policy.trust is None:
         return (
@@ -388,8 +389,9 @@ def _check_roots(
 ) -> Iterator[str]:
     """Yield a problem for each root in a chain that a store removed or distrusts, or soon will.
 
-    Yield nothing if the policy has its own trust anchors. If a root store distrusts a root from a
-    day on, certificates that were issued before that day are not affected.
+    Yield nothing if the policy has its own trust anchors. A root that is distrusted already is no
+    problem if the leaf was issued before the distrust began: it is not affected. The expiry of a
+    root is not reported here.
 
     Args:
         checkup: the result of the comparison so far, with the verified chain.

@@ -369,7 +369,8 @@ def observe(
 
     Raises:
         DialError: there was no TCP connection.
-        StartTLSError: the server did not agree to begin TLS, or sent something else then.
+        StartTLSError: the server did not agree to begin TLS, or agreed and then sent bytes that are
+            not TLS.
         HandshakeError: TLS failed, or the certificates can't be read.
     """
     try:
@@ -576,10 +577,10 @@ def _time_at(
 
 
 def _age(headers: Message) -> timedelta:
-    """Return the age of an HTTP response that a cache such as a CDN kept; zero without ``Age``.
+    """Return for how long a cache such as a CDN has kept an HTTP response, by its header ``Age``.
 
     A cache does not change ``Date``; it sends the seconds since then as ``Age`` (RFC 9111
-    section 5.1).
+    section 5.1). The result is zero if ``Age`` is missing or is not a number.
     """
     text = headers.get("Age", "").strip()
     is_number = text.isascii() and text.isdigit() and len(text) <= _MAX_AGE_DIGITS

@@ -148,10 +148,13 @@ def require_published(pins: AnyPinSet, recorded: AnyPinSet | None, *, what: str 
 
 
 def restore_fix(signed: SignedSet) -> str:
-    """Return advice to the user if ``publish/site`` has a signed pin set that the journal lacks.
+    """Return advice for the case that ``publish/site`` has a signed pin set that the journal lacks.
 
     For example, a machine was lost after a push, and the signed files were copied back from the
-    server. The server doesn't have the journal.
+    server, which doesn't have the journal. The caller has found that this is the case.
+
+    Args:
+        signed: the signed pin set in ``publish/site``.
     """
     name = target_path(PIN_FILE, signed.verified.targets[PIN_FILE].hashes["sha256"])
     return (

@@ -121,7 +121,11 @@ def require_owner(folder: Path, pin_file: Path, name: str) -> None:
 
 
 def _owner(folder: Path) -> object:
-    """Return the name of the pin set in the first root, or in its draft; None without a name."""
+    """Return the name of the pin set that the first root contains.
+
+    If ``publish/site/`` has no readable first root, its draft is read. Return None if neither can
+    be read, or if the root contains no name.
+    """
     for place in (folder / "site/metadata/1.root.json", folder / "drafts/root.json"):
         with suppress(Exception):  # other functions report an invalid root
             root = read_metadata("root", _read(place, LIMITS.root) or b"").signed

@@ -30,7 +30,9 @@ def lowest_held(
     root: Root | None,
     settings: PublishSettings,
 ) -> int | None:
-    """Return the lowest version that a client with the newest root may hold; ``None`` without one.
+    """Return the lowest version that a client with the newest root may hold.
+
+    Return ``None`` if no client holds such a version.
 
     A client that gets a new root also takes any version that comes with the root. So a client with
     the newest root holds at least the version that was the newest on the day on which that root was
@@ -71,10 +73,12 @@ def jump_warning(current: int, lowest: int | None) -> str:
 
     Args:
         current: the signed version in ``publish/site``.
-        lowest: the lowest version that a client may hold under the newest root.
+        lowest: the lowest version that a client with the newest root may hold; ``None`` if there is
+            none (the result is then empty).
 
     Returns:
-        The warning with its fix; empty if there is nothing to warn of.
+        The warning with its fix. Empty if ``current`` may still be raised by many versions before
+        such clients refuse it.
     """
     if lowest is None or current < lowest + NEAR_JUMP:
         return ""

@@ -444,10 +444,12 @@ def _is_recovery(local: Local, remote: Remote) -> bool:
 def _only_timestamp_first(local: Local, remote: Remote) -> bool:
     """Return True if the timestamp must be uploaded before the new root, not after it.
 
-    That is so if the new root has other targets keys. If the new root came first, clients would
-    load it, and then refuse the pin set that is still stored. If the timestamp comes first, no
-    client refuses anything: clients with the previous root accept the local pin set, because the
-    previous keys have signed it, too.
+    The result is True if two conditions are met:
+
+    - The keys of the new root have not signed the stored pin set. If the root came first, clients
+      would load it, and refuse the pin set that is still stored.
+    - The keys of both the previous and the new root have signed the local pin set. So if the
+      timestamp comes first, no client refuses anything.
     """
     known = [root for root in local.chain if root_path(root.version) in remote.files]
     new = local.chain[len(known) :]

@@ -68,7 +68,8 @@ def first_root(
 def next_root(root: Root, expires: datetime, name: str) -> Root:
     """Return a copy of root metadata with the next version, a new expiry and the same keys.
 
-    It gets the name of the pin set, ``name``, if another TUF tool made a root without one.
+    The copy contains ``name``, the name of the pin set, even if ``root`` contains none because
+    another TUF tool made it.
     """
     new = deepcopy(root)
     new.version += 1
@@ -86,8 +87,10 @@ def with_key(
         root: the root to copy.
         key: the new key. An online key always replaces the existing one.
         kind: the kind of the key: root, targets or online.
-        replaced: the ID, or the beginning of the ID, of the key to remove; ``None`` to remove none.
-        threshold: the new number of required signatures, or None to keep it.
+        replaced: the ID, or the beginning of the ID, of the key to remove. ``None`` to remove none;
+            or, if ``kind`` is online, to remove the existing online key.
+        threshold: the new number of signatures that keys of this kind must give, or None to keep
+            it.
 
     Raises:
         ConfigError: nothing changes, or ``replaced`` is not the ID of exactly one key.

@@ -150,7 +150,7 @@ def _choose(plan: SigningPlan, keyring: Keyring, done: SigningResult) -> _Choice
     Each of the two is the new one or the current one. If new root and new targets can't be used
     together, new targets are preferred, because new pins matter more than a new root. A first root
     needs no other metadata: its file is added to the result ``done`` directly. Return None if no
-    choice has enough signatures, or if the online key is missing.
+    choice has enough signatures, or if the online key, which signs the timestamp, is missing.
     """
     root, state = plan.root, plan.policy.state
     if root is not None and state.root is None:

@@ -70,9 +70,10 @@ class SigningPolicy:
     def lowest(self) -> int | None:
         """The lowest version that a client with the newest root may hold; None if there is none.
 
-        It is the lower one of two versions: ``held``, and the signed version in ``publish/site``.
-        The result is None if only an older root accepts that signed version, because then no client
-        has a version together with the newest root.
+        It is the lower one of two versions: ``held``, and the signed version in ``publish/site``
+        (if only one of them exists, it is that one). The result is also None if only an older root
+        accepts that signed version, because then no client has a version together with the newest
+        root.
         """
         current = self.state.current
         if current is not None and current.superseded:
@@ -319,7 +320,7 @@ def _require_renewable(plan: SigningPlan, keys: frozenset[str], renew: frozenset
 def _signing(state: FolderState, candidates: Any, role: str) -> frozenset[str]:
     """Return the IDs of the keys that these roots (``candidates``) allow to sign a role's drafts.
 
-    The current online key is left out, because it never signs a draft.
+    The current online key (for timestamp and snapshot) is left out, because it never signs a draft.
     """
     known = [state.root] if state.root else []
     return _keys(candidates, role) - _keys(known, "timestamp")
@@ -536,8 +537,10 @@ def draft_new_key(
         policy: the data that decide which metadata has to be signed.
         key: the new key.
         kind: the kind of the key: root, targets or online.
-        replaced: the ID, or the beginning of the ID, of the key to remove; ``None`` to remove none.
-        threshold: the new number of required signatures, or None to keep it.
+        replaced: the ID, or the beginning of the ID, of the key to remove. ``None`` to remove none;
+            or, if ``kind`` is online, to remove the existing online key.
+        threshold: the new number of signatures that keys of this kind must give, or None to keep
+            it.
 
     Raises:
         ConfigError: the change has no effect, or the rules of ``roots.check`` forbid such a root.

@@ -162,7 +162,11 @@ def verify_contents(found: FolderContents, name: str, folder: Path) -> FolderSta
 
 @contextmanager
 def pin_file_errors(path: Path) -> Iterator[None]:
-    """Turn every exception of a ``with`` block into a ``PinFileError`` about this path."""
+    """Turn every exception of a ``with`` block into a ``PinFileError`` about this path.
+
+    Its message says that the content of the path differs from the signed content. A
+    ``PinFileError`` of the block is raised unchanged.
+    """
     try:
         yield
     except PinFileError:

@@ -191,9 +191,9 @@ def open_storage(url: str, beside: Path, options: Mapping[str, Any]) -> Storage:
 
 @contextmanager
 def reached(where: str, what: str) -> Iterator[None]:
-    """Turn every exception of a ``with`` block into an ``UpdateError`` about the storage.
+    """Turn all exceptions of a ``with`` block, except certpin's, into an ``UpdateError``.
 
-    The exceptions differ between the backends of fsspec. Errors of certpin are raised unchanged.
+    The error is about the storage. The exceptions differ between the backends of fsspec.
 
     Args:
         where: the folder or URL of the storage.

@@ -116,9 +116,10 @@ class RootData:
     def open_facts(self, pin: Pin, today: date) -> tuple[RootFact, ...]:
         """Return the facts about a root that still matter: one past fact at most, and future ones.
 
-        If there are several past facts, a removal from the root store comes first, then a distrust
-        or a scheduled removal, and last an expiry. If the root was removed, only the removal is
-        returned, because future facts no longer matter.
+        If there are several past facts, only one of them is returned: a removal from the root
+        store, if there is one; otherwise a distrust or a scheduled removal; otherwise an expiry. If
+        the root was removed, the removal is the whole result, because future facts no longer
+        matter.
 
         Args:
             pin: the pin of the root's key, or of a whole certificate.

@@ -29,8 +29,9 @@ class PublicRoot:
         name: the common name of the newest certificate, or its organizational unit if several roots
             share the common name.
         certificates: the pins of the certificates, each with its first and last day of validity.
-        periods: the periods in which certifi had the key, each as the day of the first release with
-            it and the day of the first release without it; None if the newest release has it.
+        periods: the periods in which certifi had the key. Each is a pair of days: that of the first
+            release with it, and that of the first release without it. The second is None if the
+            newest release has the key.
         removed_in: the release of certifi that no longer had the key; empty if the newest has it.
         debian: the versions of Debian's ca-certificates that have one of the certificates.
         distrust_after: NSS distrusts certificates issued after this day; None if NSS has no such

@@ -7,8 +7,9 @@ The package is pure: deployed versions, served chains, delays and the clock are 
     measured, releases ─┴→ situation ─┴→ prospect → gate → planner → simulate
                                              └→ deadlines
 
-Each name is a module. An arrow leads from a module to one that uses its results. ``gate`` has the
-rules that allow or refuse a step of a rotation.
+Each name is a module. An arrow leads from a module to one that uses its results. A situation has
+the facts about one host. A prospect is a chain that a server will present. ``gate`` has the rules
+that allow or refuse a step of a rotation.
 """
 
 from __future__ import annotations

@@ -166,7 +166,7 @@ def _opened_by(curve: OpeningCurve, seconds: float) -> float:
 
 
 def _with_wait(values: Sequence[float], cells: float) -> list[float]:
-    """Return when an event and a random wait after it are over, as a share of clients by time.
+    """Return the share of clients for which an event and a random wait after it are over, by time.
 
     Time is divided into cells, which are periods of equal length.
 
@@ -175,7 +175,7 @@ def _with_wait(values: Sequence[float], cells: float) -> list[float]:
         cells: the longest wait, in cells. The wait is uniformly distributed from 0 to this length.
 
     Returns:
-        For the end of each cell, the share of clients for which the event and the wait are over.
+        That share at the end of each cell.
     """
     sums = [0.0]
     for low, high in pairwise(values):

@@ -3,9 +3,9 @@
 Clients refuse every server when their pins expire (``on_expiry = "fail-closed"``), or when all
 their trust anchors (``trust = FILE``) have expired. The next version has to reach them before.
 
-Deadlines and the use of a stolen key are computed in advance, from the versions of the pin set that
-clients hold and from the delays of these clients, by the same rules that refuse unsafe rotation
-steps (the gate). The only clock is ``situation.now``.
+Two results are computed: these deadlines, and until when clients accept a stolen key. Both follow
+from the versions of the pin set that clients hold and from the delays of these clients, by the same
+rules that refuse unsafe rotation steps (the gate). The only clock is ``situation.now``.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ class PublishDeadline:
     def is_late(self, now: datetime) -> bool:
         """Return True if a version that is published at ``now`` may be too late for some client.
 
-        Too late means that the client's pins or trust anchors expire before the client has the
-        version. If only a release of the app replaces the version, no such time is known, and it is
-        late when they have expired.
+        Too late means that the client's pins or trust anchors expire before the client has the new
+        version. If clients get it only with a release of the app, ``publish_before`` is unknown:
+        then the result is True only if the pins or anchors have expired at ``now``.
         """
         return now > (self.publish_before or self.expires)
 
@@ -118,14 +118,14 @@ class PublishDeadline:
 class ExposureStage:
     """A period in which clients accept a key that an attacker may have.
 
-    At the end of the period, the clients with the versions in ``versions`` have other versions.
-    Clients that accept the key longer are in a later period.
+    The period ends when no client has one of ``versions`` any more. If clients with other versions
+    still accept the key then, another period follows.
 
     Attributes:
         until: the end of the period; ``None`` if unknown.
-        versions: the numbers of the versions that the last client leaves at ``until``.
-        clients: the number of clients that accept the key at the beginning of the period, with any
-            version; ``None`` if unknown.
+        versions: the numbers of the versions that no client has any more from ``until`` on.
+        clients: the number of all clients that accept the key at the beginning of the period, also
+            of those that have other versions than ``versions``; ``None`` if unknown.
     """
 
     until: datetime | None
@@ -145,8 +145,8 @@ class KeyExposure:
     Attributes:
         host: the host pattern of the policy with the key.
         pin: the pin of the key.
-        stages: the periods, each with the number of clients that accept the key. The first period
-            begins now; empty if no client accepts the key.
+        stages: the periods, each of which begins at the end of the one before. The first one begins
+            now. Empty if no client accepts the key.
     """
 
     host: str
@@ -218,9 +218,9 @@ def key_exposure(
     Args:
         situation: the facts about the host: pin file, versions at clients, served chains, time.
         pin: the pin of the key.
-        published: if given, compute the result as if clients could fetch a version that refuses the
-            key from this time on; ``None`` to consider only the versions that were published so
-            far.
+        published: the time at which a version that refuses the key will be published. The result
+            is then computed as if clients could fetch that version from this time on. ``None`` to
+            consider only the versions that were published so far.
     """
     # In the role that the pin file has for it. But an attacker needs an accepted key, too, to use
     # that of an authority that is not pinned.
@@ -250,9 +250,10 @@ def key_exposure(
 
 
 def _can_accept(policy: HostPolicy | None, now: datetime) -> bool:
-    """Return True if a policy pins keys, and clients with it do not refuse every server yet.
+    """Return True unless clients refuse every server at ``now``, because their pins have expired.
 
-    A version without a policy for the host has no pins of it that an attacker could use.
+    Return False if ``policy`` is ``None``: clients without a policy for the host have no pins that
+    an attacker could use.
     """
     return policy is not None and (policy.refuses_from is None or now < policy.refuses_from)
 
@@ -289,11 +290,11 @@ def _deadlines(situation: Situation) -> Iterator[PublishDeadline]:
 
 
 def _expiries(situation: Situation, version: Version) -> Iterator[tuple[Expiring, datetime]]:
-    """Yield each time from which clients with a version refuse every server, and its cause.
+    """Yield the times from which clients with a version refuse every server, each with its cause.
 
-    The cause is ``pins`` if pins expire in a policy that then refuses servers. The cause is
-    ``anchors`` if the last trust anchor of a policy expires; such a time is yielded only if it is
-    at most about a year ahead.
+    Each is a pair of the cause and the time. The cause is ``pins`` if pins expire in a policy that
+    then refuses servers. The cause is ``anchors`` if the last trust anchor of a policy expires;
+    such a time is yielded only if it is at most about a year ahead.
     """
     policies = [policy for policy in situation.policies_of(version) if policy]
     if ends := list(filter(None, (policy.refuses_from for policy in policies))):

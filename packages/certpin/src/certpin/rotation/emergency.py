@@ -9,11 +9,11 @@ rules as every step of a rotation (``certpin.rotation.gate``):
     if it is an authority's key     get the certificate from another authority
 
 Servers are switched to another key, too, if clients refuse the chain that they present now, or if
-they use another key that was stolen or lost: the gate refuses every version until that is fixed.
+they use another key that was stolen or lost: these rules refuse every version until that is fixed.
 A path without steps means that nothing is left to do.
 
-Usually there is a key to switch to: a policy that enforces pins has at least two, and clients
-accept the second pin since they accept the stolen one.
+Usually there is a key to switch to: a policy that enforces pins has at least two of them, so
+clients that accept the stolen key accept another key, too.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ class EmergencyStep:
 
     Attributes:
         act: the command of the step, such as ``switch`` or ``publish``. The command ``gone`` is for
-            a server that the pin file no longer lists. It is the first step, because the gate
-            refuses all other steps until the user lists the server again or records that it is
-            switched off.
+            a server that the pin file no longer lists. It is the first step, because the safety
+            rules (the gate) refuse all other steps until the user lists the server again or records
+            that it is switched off.
         pin: the pin of the step's key. ``NEXT_BACKUP`` is for a key that doesn't exist yet and that
             servers switch to. ``None`` if the step makes a new backup, or is not about a key, such
             as ``publish``.
@@ -77,14 +77,15 @@ class EmergencyStep:
             safe at once.
         after_install: True if the step must wait until every server presents the new key.
         forced: True if the step locks clients out, and so needs ``--force``.
-        chain: True if the user has to give ``switch`` the file of the new chain: certpin then
-            checks that it has no stolen key, or that all clients trust it.
+        chain: True if the user has to give ``switch`` the file of the new chain, not only the key.
+            certpin then checks the authorities in the chain: their keys must not be stolen, and all
+            clients must trust them.
         anchors: for ``request``, the names of the trust anchors that all versions have in common.
             The new certificate must be below one of them. Empty if the versions trust exactly the
             same anchors, or have none in common.
         issuers: for ``request`` if the versions have no anchor in common: the names of the
-            authorities that must issue the certificate. All versions verify these authorities by
-            certificates that servers send now. Otherwise empty.
+            authorities one of which must issue the certificate. Clients with any version can verify
+            these authorities, by certificates that servers send now. Otherwise empty.
         server: for ``gone``, the server's name in the journal.
     """
 
@@ -212,15 +213,15 @@ def emergency_path(
 
 
 def _is_in_use(situation: Situation, pin: Pin, *, unseen: bool, known: bool = False) -> bool:
-    """Return True if servers present a key, or may present it because one of them was not seen.
+    """Return True if servers present a key, or may present it because not all servers were seen.
 
     Args:
         situation: the facts about the host.
         pin: the pin of the key.
         unseen: True if a server of the host was not contacted, did not answer, or presented a chain
             that does not verify.
-        known: if True, a key without an entry in the pin file counts as used only if a server
-            presents it; the servers of ``unseen`` are then ignored.
+        known: True to ignore ``unseen`` for a key without an entry in the pin file: such a key then
+            counts as used only if a server presents it.
     """
     if situation.serving(pin):
         return True
@@ -378,9 +379,9 @@ def _choice(situation: Situation, pin: Pin) -> _Candidate:
 def _after_publishing(situation: Situation, pin: Pin) -> Iterator[_Candidate]:
     """Yield a key as a candidate if it becomes safe to use after the next version is published.
 
-    The next version is the draft with the pin of the key added. The candidate has the time from
-    which servers may switch to the key. Yield nothing if no time is safe, or if the latest version
-    has the pin already.
+    The next version is the draft (the pin file) with the pin of the key added. The candidate has
+    the time from which servers may switch to the key. Yield nothing if no time is safe, or if the
+    latest version has the pin already.
     """
     latest = situation.deployed.latest
     is_new = pin not in situation.policy.live_pins
@@ -401,8 +402,8 @@ def _after_publishing(situation: Situation, pin: Pin) -> Iterator[_Candidate]:
 def _needs_chain(situation: Situation) -> bool:
     """Return True if clients may refuse a new certificate because of the authorities above its key.
 
-    The result is True if the policy has the pin of a stolen key that can be an authority's: clients
-    refuse every path with such a key.
+    The result is True if the policy has the pin of a stolen key that can be an authority's (any
+    role but ``leaf``): clients refuse every path with such a key.
     """
     return bool(stolen_authorities(situation.policy, situation.compromised))
 
@@ -412,7 +413,7 @@ def _with_clean_chain(situation: Situation) -> Situation:
 
     In the copy, the versions mark no key as compromised, so that no check fails because of a stolen
     key. This is safe, because the path out of the emergency requires a chain without a stolen key,
-    and the gate verifies the chain when it exists.
+    and the safety rules (the gate) verify the chain when it exists.
     """
     versions = tuple(
         replace(version, pins=_without_compromised(version.pins))
@@ -465,11 +466,12 @@ def _without_anchor(situation: Situation) -> Violation | None:
 
 
 def _without_common_trust(situation: Situation) -> Violation | None:
-    """Return a violation if the draft and the live versions can't verify the same chain.
+    """Return a violation if clients with different versions can't verify the same chain.
 
-    The violation is returned if these versions have no trust anchor in common, and servers present
-    no chain that all of them verify. Some clients then refuse every new certificate: those with a
-    live version now, or those with the next version later.
+    The versions are the draft (the pin file) and those that some client may hold. The violation is
+    returned if these versions have no trust anchor in common, and servers present no chain that all
+    of these clients verify. Some clients then refuse every new certificate: now with the version
+    that they hold, or later with the next version.
     """
     alive = situation.alive
     if has_common_trust(situation):
@@ -499,9 +501,10 @@ def _without_common_trust(situation: Situation) -> Violation | None:
 def _steps(
     situation: Situation, pin: Pin, fact: Fact, choice: _Candidate | None, *, done: bool
 ) -> tuple[list[EmergencyStep], datetime | None]:
-    """Return the emergency steps, and when the version that refuses the key can be published.
+    """Return the emergency steps, and when the version without the key can be published.
 
-    The steps are empty if nothing is left to do. The time is ``None`` if no version is needed.
+    The steps are empty if nothing is left to do. The time is ``None`` if no such version has to be
+    published.
 
     Args:
         situation: the facts about the host.
@@ -547,7 +550,7 @@ def _steps(
 
 
 def _is_unpublished(situation: Situation, pin: Pin, fact: Fact) -> bool:
-    """Return True if a publish or push is needed before clients can have the pins of the draft.
+    """Return True if a publish or push is needed before clients have the pin file's pins.
 
     A push is the upload of a signed version. The result is also True if the latest version still
     accepts a stolen key.

@@ -43,8 +43,8 @@ def chain_fault(prospect: Prospect, policy: HostPolicy | None, now: datetime) ->
             clock that is behind.
 
     Returns:
-        The fault. ``None`` if there is none, and also if no path leads to a trust anchor, which
-        other rules report.
+        The fault; ``None`` if there is none. A chain without any path to a trust anchor is no fault
+        here, because other rules report it.
     """
     return _fault(prospect, policy, _ways(prospect, policy, now), now) if prospect.sent else None
 
@@ -122,10 +122,11 @@ def _has_leaf(prospect: Prospect) -> bool:
 
 
 def _fitting(way: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    """Return the part of a path that OpenSSL builds: up to the first issuer that doesn't fit.
+    """Return the part of a path that OpenSSL builds: it ends before the first unfit issuer.
 
-    An issuer doesn't fit if the authorityKeyIdentifier of the certificate below names another one.
-    For example, the issuer may be an older certificate of a root with the same key.
+    The result is the whole path if all issuers fit. An issuer doesn't fit if the
+    authorityKeyIdentifier of the certificate below names another one. For example, the issuer may
+    be an older certificate of a root with the same key.
     """
     with suppress(Exception):  # of many types: `path_fault` refuses what can't be read
         certificates = map(Certificate.from_der, way)
@@ -159,10 +160,11 @@ def _way_fault(
 
 
 def _dead_end(taken: tuple[bytes, ...], good: list[tuple[bytes, ...]]) -> PathFault:
-    """Return the fault that OpenSSL takes a path to no anchor, although another path leads to one.
+    """Return the fault of a chain in which OpenSSL takes a path that leads to no anchor.
 
-    The fault names the first certificate of ``taken`` that differs from a path in ``good``. If
-    ``good`` has several paths, they are compared separately, and the difference that is furthest
+    Another path of the chain leads to an anchor, but OpenSSL doesn't try it. The fault names the
+    first certificate of ``taken``, from the leaf on, that differs from a path in ``good``. If
+    ``good`` has several paths, each is compared with ``taken``, and the difference that is furthest
     from the leaf counts.
 
     Args:
@@ -256,7 +258,8 @@ def _preference(
 ) -> dict[bytes, tuple[bool, bool, int]]:
     """Return the rank of each possible issuer, by its DER. OpenSSL takes the lowest rank.
 
-    Anchors come before other certificates, then certificates that are valid at ``now``.
+    Anchors have lower ranks than other certificates. Among anchors, and among the others, those
+    that are valid at ``now`` have lower ranks.
     """
     anchors = anchors_of(prospect, policy)
     sent = (each.der for each in sent_certificates(prospect))
@@ -278,7 +281,7 @@ def _other_key(
     Args:
         prospect: the chain.
         policy: the policy of the clients; ``None`` for clients without one.
-        taken: the path that OpenSSL takes if each issuer in it is one that really signed.
+        taken: the path that OpenSSL would take if it considered only issuers that really signed.
         now: the time at which the chain is presented.
     """
     preference = _preference(prospect, policy, now)

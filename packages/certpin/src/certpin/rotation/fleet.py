@@ -131,6 +131,8 @@ class Cohort:
 class FleetSizes:
     """The number of clients in each cohort; ``None`` if unknown. No client is counted twice.
 
+    A cohort is a group of clients that get versions of the pin set in the same way.
+
     Attributes:
         fetching: the number of clients that fetch versions and don't belong to one of ``apps``.
         apps: the number of users of each app, by the app's name.
@@ -189,7 +191,7 @@ class Fleet:
 
     @property
     def sizes(self) -> FleetSizes:
-        """The number of clients in each cohort: at least one if its share is above 0."""
+        """The number of clients in each cohort (group): at least one if its share is above 0."""
         left, counts = self.clients, []
         for _, share in (*self.binaries, *self.apps):
             counts.append(min(left, round(share * self.clients) or int(share > 0)))
@@ -252,7 +254,10 @@ def clients_at_risk(
 
 
 def deployed_sizes(deployed: DeployedVersions) -> FleetSizes:
-    """Return the number of clients in each cohort, as last recorded or reported."""
+    """Return the number of clients in each cohort, as last recorded or reported.
+
+    A cohort is a group of clients that get versions of the pin set in the same way.
+    """
     fetching, binaries = None, {}
     apps: dict[str, int | None] = {}
     fetched = sorted(
@@ -379,12 +384,11 @@ def fetch_order(deployed: DeployedVersions) -> list[tuple[Version, int | None]]:
 
 
 def fetch_cohort(fetched: Sequence[Arrival]) -> tuple[Arrival, ...]:
-    """Return the arrivals of versions at clients that fetch them.
-
-    All clients have the first version from the beginning.
+    """Return a copy of ``fetched`` in which every client has the first version from the beginning.
 
     Args:
-        fetched: the arrivals of the versions, in the order in which clients get them.
+        fetched: the arrivals of the versions that clients fetch, in the order in which clients get
+            them.
     """
     first = replace(everyone(fetched[0].number, ALWAYS), copy=fetched[0].copy)
     return (first, *fetched[1:])

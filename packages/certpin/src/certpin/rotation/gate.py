@@ -83,7 +83,8 @@ def check_step(
             ``remove`` removes the pin from the pin file.
         pin: the pin of the step; ``None`` for ``publish``.
         prospects: the chains that servers may present after ``activate`` or ``serve``, as far as
-            they are known. Without them, only the key is known.
+            they are known. Empty if only the key is known: the rules are then applied to the chains
+            that are possible with the key (``prospects_of_key``).
 
     Returns:
         The violations, each once; an empty tuple if the step is safe.
@@ -266,7 +267,7 @@ def step_time(newest: Event | None, now: datetime) -> datetime:
     Usually this is the time of this machine. But if the newest entry of the journal is later by at
     most ``CLOCK_TOLERANCE``, the time of that entry is used. Otherwise a version that was just
     published from a machine with a faster clock would not count as published yet. If the entry is
-    later by more, one of the clocks is wrong, and the gate reports that.
+    later by more, one of the clocks is wrong, and the safety rules report that.
     """
     is_close = newest is not None and now < newest.time <= now + CLOCK_TOLERANCE
     return newest.time if newest and is_close else now
@@ -481,7 +482,7 @@ def server_states(situation: Situation) -> tuple[ServerStatus, ...]:
 
 
 def _divided(situation: Situation) -> dict[str, list[str]]:
-    """Return the servers that present different keys, or have different problems, by IP address.
+    """Return the servers with IP addresses that present different keys or have different problems.
 
     The result is a dict from the name of each such server to the descriptions of its addresses.
     """
@@ -498,7 +499,8 @@ def _divided(situation: Situation) -> dict[str, list[str]]:
 def listed_servers(policy: HostPolicy) -> dict[str, str]:
     """Return the region of each server that a policy lists, by the server's name in the journal.
 
-    If the policy lists no servers, the host is its only server. A wildcard pattern then has none.
+    The region is empty if the pin file gives none. If the policy lists no servers, the host is its
+    only server; or, if its pattern is a wildcard, the result is empty.
     """
     return {
         server_name(endpoint_at(host, server), policy.pattern): server.region
@@ -557,7 +559,7 @@ def new_observations(situation: Situation, who: str) -> tuple[Event, ...]:
 
     A server with the same key and problem as in its last entry gets a new entry only once a day. If
     the IP addresses of a server present different keys, only one key is recorded: the key of the
-    last entry if an address still presents it, or else any of them.
+    last entry, if an address still presents it; otherwise the key of any address.
 
     Args:
         situation: the facts about the host, with its probe results (``sightings``).

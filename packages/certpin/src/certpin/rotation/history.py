@@ -175,7 +175,7 @@ class History:
         return frozenset(_in_state(self.events, "lost")) - self._compromised
 
     def activated(self, pattern: HostPattern) -> dict[Pin, datetime]:
-        """Return when servers were last allowed to use each pin of a host, as a dict by pin.
+        """Return when servers were last allowed to use the key of each pin of a host, by pin.
 
         The time is that of the last ``activate`` in the journal. The result lacks pins that have no
         such entry, although the pin file may mark them as ACTIVE.
@@ -281,10 +281,10 @@ def journal_of(pin_file: Path) -> Path:
 
 
 def other_beside_link(pin_file: Path, own: Path) -> Path | None:
-    """Return the path of a second file or folder that a link to the pin file could be used with.
+    """Return the path of a file or folder beside a link that could be mistaken for ``own``.
 
-    For example, a pin file may be a symbolic link, and a journal may exist both beside the link and
-    beside the target of the link.
+    If the pin file is a symbolic link, its journal and its folder ``publish/`` belong beside the
+    target of the link. A second journal beside the link could be used by mistake.
 
     Args:
         pin_file: the pin file, or a link to it.
@@ -455,7 +455,11 @@ def _release(event: Event) -> AppRelease:
 def _merged_releases(
     known: tuple[AppRelease, ...], again: tuple[AppRelease, ...]
 ) -> tuple[AppRelease, ...]:
-    """Return the releases of two records of a version; newer fields of a release replace older."""
+    """Return the releases of two records of a version, each release once.
+
+    If both records have a release, the fields that the later record (``again``) gives replace those
+    of the earlier one (``known``).
+    """
     found = {(each.app, each.name): each for each in known}
     for new in again:
         old = found.get((new.app, new.name))
@@ -488,8 +492,9 @@ def _push(versions: list[Version], event: Event) -> None:
     """Set the time from which clients can fetch a signed version to that of its push (its upload).
 
     Only the first push of a version counts, with one exception. If the signatures of the version
-    had expired before a later push, clients could fetch no version for a while. Such a push has a
-    note in the journal, and its time replaces that of the first push.
+    had expired before a later push, clients could fetch no version for a while. ``certpin publish
+    push`` adds a note to the journal entry of such a push, and its time replaces that of the first
+    push.
 
     Args:
         versions: the versions, which are changed in place.
@@ -507,7 +512,7 @@ def fetched_again(
     """Return a copy in which clients can fetch the given versions only from ``now`` on.
 
     Use it for versions with expired signatures: clients can't fetch such a version until its
-    signatures are renewed.
+    signatures are renewed. Versions that clients could never fetch are not changed.
 
     Args:
         deployed: the published versions.

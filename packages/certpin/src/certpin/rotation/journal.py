@@ -197,7 +197,8 @@ class Event:
             it from the following ``push`` on.
         clients: how many clients are expected to hold the published version.
         timing: the delays of the clients, for a ``publish``.
-        note: the place where the key is kept, as the person described it.
+        note: the place where the key is kept, as the person described it; for a ``push`` after the
+            signatures had expired, a text that says so.
         reason: why the person forced a step that the safety rules refuse, recorded a server as
             gone, or corrected times; empty if no reason was given.
         pins: for a ``publish``, the whole pin set.

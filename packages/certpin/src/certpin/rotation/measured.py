@@ -209,7 +209,7 @@ def _measured_curve(
 
 
 def _reported(days: Mapping[datetime, int], now: datetime) -> int | None:
-    """Return the largest daily number of clients in the last week; ``None`` without reports.
+    """Return the most clients that reported on one day of the last week; ``None`` without reports.
 
     ``days`` has the number of clients that reported on each day.
     """

@@ -4,12 +4,14 @@ The action is derived from the facts about the host, with the same safety rules 
 the action (on the right) of the first condition that is true:
 
     a stolen or lost key is not dealt with      emergency
-    clients refuse the chain of a server        repair: let it present a key that all accept
+    clients refuse the chain of a server, and   repair: let it present that key
+      all clients accept another pinned key
     a signed version is not uploaded yet        push
     the pins of the last version expire early   extend: publish a later `expires`
     the pin file differs from the last version  publish
     servers may use a new key                   install its certificate on every server
-    clients refuse each key that is left        repair: let the server present another chain
+    clients refuse the chain of a server, and   repair: let it present another chain
+      no pinned key is accepted by all clients
     servers present a key without a `switch`    switch
     no backup is left without the old key       start
     no server uses the old key any more         finish
@@ -75,8 +77,9 @@ class NextStep:
             is safe now, or if no such time is known.
         servers: for ``install``, the servers that do not present the key yet; for ``repair``, the
             servers with a chain that clients refuse.
-        violations: the safety rules that the action would break now, if waiting does not help, and
-            those about a wrong clock; empty if the action is safe.
+        violations: the safety rules that the action would break now; empty if it is safe now. If
+            the action only has to wait until ``not_before``, no rules but those about a wrong clock
+            are listed.
     """
 
     act: NextAct
@@ -138,7 +141,10 @@ def _push(situation: Situation) -> NextStep | None:
 
 
 def _extension(situation: Situation) -> NextStep | None:
-    """Return ``extend`` if the pins of the latest version, and of the draft, expire too early."""
+    """Return ``extend`` if the pins of the latest version, and of the pin file, expire too early.
+
+    Too early means before all clients can have the next version. Otherwise return ``None``.
+    """
     latest = situation.deployed.latest
     if latest is None or expiry(situation, [latest]) is None:
         return None
@@ -179,8 +185,9 @@ def _installation(situation: Situation, activated: Mapping[Pin, datetime]) -> Ne
 def _repair(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep | None:
     """Return the action ``repair`` if clients refuse the chain of a server; else ``None``.
 
-    It names a key that every client accepts: that which servers were most recently allowed to use,
-    if it is one of them. Without such a key, ``pin`` is ``None``, and a new version may be the way.
+    The action's ``pin`` is that of a key in the pin file that every client accepts. If there are
+    several, it is the one that servers were most recently allowed to use. ``None`` if there is no
+    such key: servers then have to present another chain, or a new version has to be published.
     """
     policies = situation.held_policies
     refused = tuple(

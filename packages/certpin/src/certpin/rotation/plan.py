@@ -50,8 +50,9 @@ class Step:
             ``not_before`` does not depend on a publication of the plan.
         waits: the condition that has to be met before the step, as text; empty if there is none.
         version: the version that a publish makes, or that a push makes available.
-        needs_chain: True if the user has to give the file of the chain, because the gate can't
-            decide by the key only: whether clients accept the chain depends on its authorities.
+        needs_chain: True if the user has to give the file of the chain, because the safety rules
+            can't decide by the key only: whether clients accept the chain depends on its
+            authorities.
     """
 
     act: Act
@@ -94,13 +95,15 @@ class Plan:
     broken: tuple[Violation, ...] = ()
 
     def until_publish(self, violations: Sequence[Violation]) -> Plan:
-        """Return the part of the plan before its first publish, if that publish is not allowed.
+        """Return the plan with only the steps before its first publish, if that is not allowed.
 
-        A publish affects all hosts of the pin file, so that other hosts can prevent it.
+        The plan is for one host, but a publish affects all hosts of the pin file, and can break
+        safety rules at another host.
 
         Args:
-            violations: the rules that the publish would break at other hosts. If there are none, or
-                the plan has no publish, the whole plan is returned.
+            violations: the rules that the first publish would break at other hosts; they become the
+                ``violations`` of the result. If there are none, or if the plan has no publish, the
+                whole plan is returned.
         """
         acts = [step.act for step in self.steps]
         if not violations or "publish" not in acts:
@@ -116,7 +119,7 @@ class Plan:
 
 
 def replaced_pins(situation: Situation, to: Pin, role: Role | None = None) -> tuple[Pin, ...]:
-    """Return the pins of the draft that the new key ``to`` replaces.
+    """Return the pins of the draft (the pin file) that the new key ``to`` replaces.
 
     These are the pins that servers may use in the same role as ``to``, and all pins of lost keys.
 
@@ -160,14 +163,14 @@ def at_time(situation: Situation, moment: datetime) -> Situation:
 
 
 def with_staged(situation: Situation, pin: Pin) -> Situation:
-    """Return a copy of the situation in which the draft also has this pin, as a STAGED backup."""
+    """Return a copy of the situation whose pin file also has this pin, as a STAGED backup."""
     return _with_entries(situation, [*situation.policy.pins, HostPin(pin, "backup", "staged")])
 
 
 def with_state(situation: Situation, pin: Pin, state: State) -> Situation:
     """Return a copy of the situation in which a pin has another state.
 
-    The state changes in the draft and in the journal's history.
+    The state changes in the draft (the pin file) and in the journal's history.
     """
     entries = [
         replace(entry, state=state) if entry.pin == pin else entry
@@ -180,7 +183,8 @@ def with_state(situation: Situation, pin: Pin, state: State) -> Situation:
 def with_published(situation: Situation) -> Situation:
     """Return a copy of the situation in which the draft was published now.
 
-    In the copy, the pin file has the next version number, and clients can fetch it at once.
+    In the copy, the pin file has the next version number, and its STAGED pins are PUBLISHED.
+    Clients can fetch this version at once.
     """
     number = situation.deployed.next_number(situation.pins)
     entries = [

@@ -197,8 +197,8 @@ def _needs_pin(situation: Situation, to: Pin, prospects: Sequence[Prospect]) -> 
     - If only the key is known, the result is True.
     - If clients compare only authorities (``match = "ca"``), so that a leaf's pin has no effect,
       the result is False.
-    - In all other cases, the result is True if the draft has the pin already, or if clients with
-      the draft accept the chain only with the pin.
+    - In all other cases, the result is True if the draft (the pin file) has the pin already, or if
+      clients with the draft accept the chain only with the pin.
     """
     if not prospects:
         return True
@@ -210,7 +210,7 @@ def _needs_pin(situation: Situation, to: Pin, prospects: Sequence[Prospect]) -> 
 
 
 def _draft_accepts(situation: Situation, prospects: Sequence[Prospect]) -> bool:
-    """Return True if clients with the draft accept each of the chains."""
+    """Return True if clients with the draft (the next version) accept each of the chains."""
     given = with_private_anchors(situation, prospects)
     return conclusion_of(situation, Version(situation.pins), given) == "accepted"
 
@@ -278,9 +278,10 @@ def _clear_away(situation: Situation, old: tuple[Pin, ...]) -> list[Step]:
 
 
 def _has_spare(situation: Situation, to: Pin, old: tuple[Pin, ...]) -> bool:
-    """Return True if the draft still has a backup when servers use ``to`` and ``old`` is removed.
+    """Return True if a backup is left when servers use ``to``, and ``old`` is removed.
 
-    Unlike the safety rule ``backup``, this function also checks policies that only report.
+    The backup must be in the draft (the pin file). ``to`` is the pin of the new key. Unlike the
+    safety rule ``backup``, this function also checks policies that only report.
     """
     if situation.policy.is_own_backup_without({*old, *situation.past.lost, *situation.compromised}):
         return True
@@ -299,12 +300,12 @@ def _first_end(certificates: Iterable[Certificate], last: datetime | None) -> da
 
 
 def _ending_path(situation: Situation, goal: _Goal, last: datetime | None) -> list[Certificate]:
-    """Return the certificates that clients need of a known chain, if they refuse it at ``last``.
+    """Return the certificates of the known chain among which the caller looks for an early expiry.
 
-    The caller looks for the certificate that expires and causes the refusal. The result has the
-    certificates of the path that these clients verify at the beginning of the plan; or, if they
-    verify no path then, all certificates that servers will send. Other certificates are left out,
-    because their expiry has no effect. The result is empty if no client refuses the chain.
+    The result is empty if no client refuses the chain at the time ``last``. If some clients refuse
+    it, the result has the path that they verify when the plan begins; or, if they verify no path
+    then, all certificates that servers will send. Other certificates are left out, because their
+    expiry has no effect on these clients.
 
     Args:
         situation: the facts about the host.
@@ -366,9 +367,11 @@ def _dated(
 def _needs_chain(situation: Situation, goal: _Goal) -> bool:
     """Return True if the user must give the chain of the new key, because its pin is not enough.
 
-    The pin is not enough if these conditions are met: only the key is known, clients with some
-    version accept the chain that the plan assumes, and the same clients may refuse another chain
-    with this key.
+    The pin is not enough if all of these conditions are met:
+
+    - only the key is known, so that the plan assumes a chain;
+    - clients with some version of the pin set accept the assumed chain;
+    - the same clients may refuse another chain with this key.
     """
     by_key = conclusions(situation, prospects_of_key(situation, goal.pin))
     assumed = conclusions(situation, goal.chains(situation))
@@ -398,9 +401,9 @@ def _check(step: Step, situation: Situation, goal: _Goal) -> tuple[Violation, ..
 def _only_expires(situation: Situation, goal: _Goal) -> bool:
     """Return True if the known chain had no fault when the plan began, for any client.
 
-    If the chain has a fault at the later time of ``situation``, a certificate has then only
-    expired. ``Plan.reissue_by`` reports this expiry, so that it is no violation. The clients are
-    those with the versions that may be held at the later time.
+    Call it for a chain that has a fault at the later time of ``situation``. If the result is True,
+    a certificate has only expired in between: ``Plan.reissue_by`` reports that, and it is no
+    violation. The clients are those with the versions that may be held at the later time.
     """
     return all(
         chain_fault(prospect, policy, goal.begin) is None

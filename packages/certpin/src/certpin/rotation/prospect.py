@@ -43,7 +43,8 @@ class Prospect:
     """A chain that a server will present, as far as it is known.
 
     Attributes:
-        leaf: the server's certificate; ``None`` if its key is unknown.
+        leaf: the server's certificate, or a placeholder with its key if it was not issued yet;
+            ``None`` if not even the key is known.
         authorities: the known certificates above the leaf.
         issued: False if ``leaf`` only has the key of a certificate that was not issued yet. The
             first of ``authorities`` will issue it.
@@ -101,7 +102,7 @@ def assumed_prospects(situation: Situation, pin: Pin) -> tuple[Prospect, ...]:
     """Return the chain that a server with this key is assumed to present, in plans and simulations.
 
     No certificate exists yet, so the chain consists of a placeholder with the key. The key's role
-    in the draft decides if the placeholder is the leaf or an authority.
+    in the draft (the pin file) decides if the placeholder is the leaf or an authority.
     """
     if situation.role_of(pin) == "leaf":
         return (Prospect(stand_in(pin)),)
@@ -111,9 +112,9 @@ def assumed_prospects(situation: Situation, pin: Pin) -> tuple[Prospect, ...]:
 def role_in(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> Role:
     """Return the role of a key in the chains that servers may present with it.
 
-    Usually this is the role by the draft. But if the chains are known and have no leaf, the key is
-    that of their first authority. The role is then ``root`` if the authority's certificate is
-    self-signed, and ``intermediate`` otherwise.
+    Usually this is the role by the draft (the pin file). But if the chains are known and have no
+    leaf, the key is that of their first authority. The role is then ``root`` if the authority's
+    certificate is self-signed, and ``intermediate`` otherwise.
     """
     if not prospects or any(each.leaf for each in prospects):
         return situation.role_of(pin)
@@ -123,8 +124,9 @@ def role_in(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> Ro
 def chain_with(situation: Situation, pin: Pin, before: Chain | None = None) -> Chain:
     """Return the chain, with placeholders, that a server presents when it begins to use a key.
 
-    The draft gives the key's role. If the key is a leaf's, only the leaf of the chain is replaced.
-    If the key is an authority's, the chain consists of that authority and a new leaf.
+    The draft (the pin file) gives the key's role. If the key is a leaf's, only the leaf of the
+    chain is replaced. If the key is an authority's, the chain consists of that authority and a new
+    leaf.
 
     Args:
         situation: the facts about the host, with the draft.
@@ -149,8 +151,9 @@ def conclude(
 
     Returns:
         ``accepted`` if clients accept every possible chain; ``refused`` if they refuse every one;
-        otherwise ``open``. With several policies, the result is the worst one: ``refused`` if it is
-        the result for one policy, or else ``open`` if it is.
+        otherwise ``open``. With several policies, it is ``refused`` if the result for at least one
+        of them is ``refused``, or else ``open`` if the result for at least one of them is ``open``.
+        Without policies, it is ``open``.
     """
     found = {_conclude(prospects, policy, now) for policy in policies} or {"open"}
     worst: tuple[Conclusion, ...] = ("refused", "open", "accepted")
@@ -171,8 +174,9 @@ def _conclude(
 def _conclude_chain(chain: Chain | None, policy: HostPolicy | None, now: datetime) -> Conclusion:
     """Return whether clients with a policy accept a chain: ``accepted``, ``refused`` or ``open``.
 
-    An SCT is signed for a certificate and the key of its issuer. So the result is ``open`` (not
-    certain) if the policy requires SCTs, the certificate is known, and its issuer is unknown.
+    An SCT (a promise of a Certificate Transparency log) is signed for a certificate and the key of
+    its issuer. So the result is ``open`` (not certain) if the policy requires SCTs, the certificate
+    is known, and its issuer is unknown.
 
     Args:
         chain: a verified path; ``None`` if the clients can verify none.
@@ -224,8 +228,9 @@ def refusal(chain: Chain | None, policy: HostPolicy | None, now: datetime) -> Ve
 def judge(chain: Chain | None, policy: HostPolicy, now: datetime) -> Verdict:
     """Return the verdict of `pins.verify` on a chain, with five minutes of tolerance for new SCTs.
 
-    The SCTs of a new certificate are a few seconds old, and the clock that gave ``now`` may be
-    behind. So SCTs from the five minutes after ``now`` count, too.
+    SCTs are promises of Certificate Transparency logs. Those of a new certificate are a few seconds
+    old, and the clock that gave ``now`` may be behind. So SCTs from the five minutes after ``now``
+    count, too.
 
     Args:
         chain: a verified path; ``None`` if a server's chain did not verify.
@@ -241,9 +246,9 @@ def judge(chain: Chain | None, policy: HostPolicy, now: datetime) -> Verdict:
 def lacks_scts(
     situation: Situation, versions: Sequence[Version], prospects: Sequence[Prospect]
 ) -> Verdict | None:
-    """Return the verdict ``too-few-scts`` if clients refuse only because of missing SCTs.
+    """Return the verdict of clients that refuse chains only because of missing SCTs.
 
-    SCTs are promises of Certificate Transparency logs.
+    Its reason is ``too-few-scts``. SCTs are promises of Certificate Transparency logs.
 
     Args:
         situation: the facts about the host.
@@ -251,8 +256,8 @@ def lacks_scts(
         prospects: the chains that the server may present, with the certificate that was issued.
 
     Returns:
-        A verdict with this reason. ``None`` if clients with one of the versions also refuse a chain
-        for another reason, or if no client refuses a chain.
+        The first such verdict. ``None`` if clients with one of the versions refuse a chain for
+        another reason, or if no client refuses a chain.
     """
     found = [
         refusal(chain, policy, situation.now)
@@ -270,8 +275,8 @@ def lacks_scts(
 def _knows_scts(chain: Chain) -> bool:
     """Return True if a chain has the certificate and its issuer, so that SCTs can be verified.
 
-    If the chain is a single certificate, the result is True only if that is self-signed: otherwise
-    the issuer is not known.
+    SCTs are promises of Certificate Transparency logs. If the chain is a single certificate, the
+    result is True only if that is self-signed: otherwise the issuer is not known.
     """
     if any(map(_is_stand_in, chain.certificates[:2])):
         return False
@@ -318,10 +323,11 @@ def conclusions(
 
 
 def known_authorities(situation: Situation, prospects: Sequence[Prospect]) -> frozenset[Pin]:
-    """Return the pins of the known certificates above the leaf, on every path to an anchor.
+    """Return the pins of the known certificates above the leaf, on all paths to an anchor.
 
-    The paths are those that clients with the draft may verify. Only chains that
-    a server sends as they are (``sent``) have known authorities.
+    The paths are those that clients with the draft (the next version) may verify. Chains that a
+    server will not send exactly as they are (``sent`` is False) have no known authorities, and are
+    ignored.
     """
     given = [each for each in with_private_anchors(situation, prospects) if each.sent]
     chains = [chain for each in given for chain in _chains(each, situation.policy) if chain]
@@ -335,10 +341,10 @@ def known_authorities(situation: Situation, prospects: Sequence[Prospect]) -> fr
 
 
 def stolen_authorities(policy: HostPolicy, stolen: AbstractSet[Pin]) -> list[Pin]:
-    """Return the pins of a policy that are stolen, and whose keys may be those of authorities.
+    """Return the pins of a policy that are in ``stolen`` and may be those of authorities' keys.
 
-    Clients refuse every path with such a key, if the policy marks it compromised. Only keys with
-    the role of a leaf are left out. A backup is included, because it can be an authority's key.
+    Pins with the role ``leaf`` are left out. Backups are included, because a backup can be an
+    authority's key. Clients refuse every path with such a key if the policy marks it compromised.
 
     Args:
         policy: the policy.
@@ -350,10 +356,11 @@ def stolen_authorities(policy: HostPolicy, stolen: AbstractSet[Pin]) -> list[Pin
 def lacks_path(
     situation: Situation, versions: Sequence[Version], prospects: Sequence[Prospect]
 ) -> bool:
-    """Return True if, with each of these versions, clients can't verify one of the possible chains.
+    """Return True if clients with each of these versions can't verify some possible chain.
 
     A client can't verify a chain if it can build no path from the chain to an anchor that it
-    trusts. The result is True only if this applies to each policy of the versions.
+    trusts. The result is True if each policy of the versions has at least one such chain; it need
+    not be the same one for all policies.
 
     Args:
         situation: the facts about the host.
@@ -384,8 +391,9 @@ def trust_digest(policy: HostPolicy | None) -> bytes | None:
 def with_private_anchors(situation: Situation, prospects: Sequence[Prospect]) -> list[Prospect]:
     """Return copies of the prospects (chains that may be served) with ``private`` set.
 
-    ``private`` gets the trust anchors that policies have in the draft and in the versions that
-    clients may hold, without the platform's roots.
+    ``private`` gets the trust anchors of all policies in the draft (the pin file) and in the
+    versions that clients may hold, except those that are among the platform's roots
+    (``Prospect.roots``).
     """
     anchors = situation.pins.anchors.union(*(each.pins.anchors for each in situation.alive))
     return [replace(each, private=anchors.difference(each.roots)) for each in prospects]
@@ -394,10 +402,12 @@ def with_private_anchors(situation: Situation, prospects: Sequence[Prospect]) ->
 def _chains(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chain | None]:
     """Yield the paths that clients with this policy may verify; ``None`` if they can build no path.
 
-    If all certificates are known (``sent``), a path can end at any trust anchor in it. There is one
-    exception to ``None``: clients that trust the platform's roots may know a root that this machine
-    doesn't have. For these clients, a path without a known anchor is completed with placeholders
-    for possible authorities.
+    If not all certificates are known (``sent`` is False), placeholders for the possible authorities
+    and leaves complete each path.
+
+    If all are known, a path can end at any trust anchor in it. But clients that trust the
+    platform's roots may know a root that this machine doesn't have. For these clients, a path
+    without a known anchor is completed with placeholders, too.
     """
     if not prospect.sent:
         yield from _completions(prospect, policy)
@@ -425,7 +435,8 @@ def possible_chains(prospect: Prospect, policy: HostPolicy | None) -> tuple[Chai
 def presented_chain(prospect: Prospect, policy: HostPolicy, now: datetime) -> Chain | None:
     """Return the path that clients with a policy verify; ``None`` if they can build none.
 
-    If several paths are possible, the first one that the clients accept is returned, else any.
+    If several paths are possible, return the first one with pins that the clients accept; or, if
+    they accept none, the first one.
 
     Args:
         prospect: the chain that a server will present, with ``private`` set.
@@ -438,7 +449,7 @@ def presented_chain(prospect: Prospect, policy: HostPolicy, now: datetime) -> Ch
 
 
 def sent_certificates(prospect: Prospect) -> list[Certificate]:
-    """Return the certificates of the known chain, without a leaf that was not issued yet."""
+    """Return the known certificates of the chain, except a placeholder for a leaf to be issued."""
     above = list(prospect.authorities)
     return [prospect.leaf, *above] if prospect.leaf and prospect.issued else above
 
@@ -493,8 +504,7 @@ def _without_anchor(
 def _known(prospect: Prospect, way: tuple[bytes, ...]) -> Prospect | None:
     """Return a prospect with only the certificates of ``way``, a path upwards in DER.
 
-    Return ``None`` if a certificate can't be parsed: without it, the path could lack a compromised
-    authority.
+    Return ``None`` if a certificate can't be parsed, because its key could be a compromised one.
     """
     on_way = tuple(filter(None, (read_facts(der).certificate for der in way)))
     if len(on_way) < len(way):

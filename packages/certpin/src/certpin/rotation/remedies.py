@@ -28,6 +28,9 @@ def how_to_adopt(
 ) -> str:
     """Return advice to the user for a key or chain that clients with some versions refuse.
 
+    If the latest version accepts it, the advice is to wait until clients have that version.
+    Otherwise, the advice is to publish a version that accepts it first.
+
     Args:
         situation: the facts about the host.
         pin: the pin of the key.

@@ -34,10 +34,10 @@ class SwitchDate:
 
     Attributes:
         now: True if every client accepts the key already.
-        moment: the first safe time. ``None`` if ``now`` is True, or if the time is unknown because
-            an app's binary has a version without the key.
-        counts_from_now: True if a version has to be published or pushed first, and ``moment``
-            assumes that this is done now.
+        moment: the first safe time. ``None`` if ``now`` is True, or if the time is unknown, because
+            it isn't known when clients will have left an app's binary without the key.
+        counts_from_now: True if a version has to be published or pushed (uploaded) first, and
+            ``moment`` assumes that this is done now.
         refusing: the versions that some client may hold and that do not accept the key.
     """
 
@@ -48,7 +48,7 @@ class SwitchDate:
 
 
 def switch_date(situation: Situation, pin: Pin) -> SwitchDate:
-    """Return the time from which servers may use a key that has a pin in the draft.
+    """Return the time from which servers may use a key that has a pin in the draft (the pin file).
 
     Not checked: the chain of the certificate, which the safety rules verify when the certificate
     exists.
@@ -70,7 +70,10 @@ def switch_date(situation: Situation, pin: Pin) -> SwitchDate:
 
 
 def latest_of(dates: Iterable[SwitchDate]) -> SwitchDate:
-    """Return the date from which servers may use a key at all hosts: the latest of ``dates``."""
+    """Return the date from which servers may use a key at all hosts: the latest of ``dates``.
+
+    ``dates`` has the date for each host. If one of them is unknown, the result is unknown, too.
+    """
     found = list(dates)
     late = [date for date in found if not date.now]
     if not late:
@@ -130,9 +133,9 @@ def removal_violations(situation: Situation, pin: Pin) -> tuple[Violation, ...]:
 
 
 def leaves_one_pin(situation: Situation, pin: Pin) -> tuple[Violation, ...]:
-    """Return a violation if an enforcing policy would have fewer than two pins without this one.
+    """Return a violation if the policy enforces pins and would have fewer than two without this.
 
-    The result is empty if the pin may be removed.
+    Otherwise the result is empty: the pin may be removed. Only pins that clients accept count.
     """
     policy = situation.policy
     if policy.mode != "enforce" or len({*policy.live_pins} - {pin}) >= 2:
@@ -159,7 +162,11 @@ def in_flight(situation: Situation) -> tuple[Pin, ...]:
 
 
 def served_backups(situation: Situation) -> tuple[Pin, ...]:
-    """Return the pins of keys that servers present although no ``switch`` was recorded for them."""
+    """Return the backups of the pin file with keys that servers present as leaf keys already.
+
+    No ``rotate switch`` was recorded for them: it gives a backup another role. Only probed servers
+    with a verified chain count, and pins of lost or stolen keys are left out.
+    """
     leaves = {seen.leaf for seen in situation.sightings if seen.chain}
     return tuple(
         entry.pin
@@ -169,9 +176,10 @@ def served_backups(situation: Situation) -> tuple[Pin, ...]:
 
 
 def is_last_spare(situation: Situation, pin: Pin) -> bool:
-    """Return True if no backup is left when servers use only the key of ``pin``.
+    """Return True if the pin file has no backup any more when servers use the key of ``pin``.
 
-    It is assumed that the pins that ``pin`` replaces are removed from the draft.
+    The pins that ``pin`` replaces don't count as backups, because they will be removed. The pins of
+    the chains that servers present now don't count either.
     """
     gone = {pin, *replaced_pins(situation, pin)} | situation.served
     return not has_backup_without(situation, gone)

@@ -77,7 +77,10 @@ def served_chain(situation: Situation, versions: Sequence[Version]) -> Violation
 
 
 def _refuses_served(situation: Situation, version: Version) -> bool:
-    """Return True if ``served_chain`` has a violation for a version, without its texts."""
+    """Return True if ``served_chain`` would return a violation for this version.
+
+    This function is faster, because it makes no texts.
+    """
     return any(
         refuses(presented_path(situation, sighting, policy), policy, situation.now)
         for policy in situation.policies_of(version)
@@ -145,7 +148,7 @@ def _too_few_scts(
 
 
 def backup(situation: Situation) -> Violation | None:
-    """Return a violation unless the draft has two usable pins, one of them outside served chains.
+    """Return a violation unless the pin file has two usable pins, one outside the served chains.
 
     A pin is usable if clients accept it, and its key was neither lost nor stolen. There is no
     violation for a policy that doesn't enforce pins, or that pins two roots of one provider (CA):
@@ -181,7 +184,7 @@ def _why_no_backup(situation: Situation) -> str:
 
 
 def has_backup_without(situation: Situation, gone: AbstractSet[Pin]) -> bool:
-    """Return True if the draft has a backup besides the pins in ``gone``, or needs no backup.
+    """Return True if the pin file has a backup besides the pins in ``gone``, or needs no backup.
 
     The rule ``backup`` is about the present. This function is about a later time, at which servers
     use the pins in ``gone``, or the keys of these pins no longer exist. A policy with two usable
@@ -301,10 +304,11 @@ def refused_by_version(
     name: str,
     prospects: Sequence[Prospect],
 ) -> Violation | None:
-    """Return a violation if clients may refuse a chain for a host that the draft no longer has.
+    """Return a violation if clients may refuse a chain at a host that the pin file has no more.
 
-    The certificate of the chain also names this host. The draft has no policy for the host, but
-    versions that clients still hold have one.
+    The draft (the pin file) has no policy for this host any more, but versions that clients still
+    hold have one. The certificate of the chain names the host, so a server may present the chain
+    there.
 
     Args:
         situation: the facts about another host that the certificate names, and that the draft has.
@@ -406,9 +410,10 @@ def not_last_backup(situation: Situation, pin: Pin) -> Violation | None:
 def not_the_way_back(situation: Situation, pin: Pin) -> Violation | None:
     """Return a violation if clients are locked out, and the key of this pin would let them in.
 
-    That is so if a version that some client may hold refuses the chain that a server presents, and
-    accepts this key. Without the pin, clients with the next version would refuse the way back. The
-    key of a stolen or lost pin is no way back.
+    Clients are locked out if a version that some client may hold refuses the chain that a server
+    presents. The key lets them in if the same version accepts it: the server may have to return to
+    it. So its pin must not be removed, because clients with the next version would then refuse the
+    key. The pin of a stolen or lost key causes no violation.
     """
     if pin not in situation.usable:
         return None
@@ -466,9 +471,10 @@ def not_compromised(situation: Situation, pin: Pin) -> Violation | None:
 
 
 def not_under_compromised(situation: Situation, prospects: Sequence[Prospect]) -> Violation | None:
-    """Return a violation if the key of an authority above the chain's leaf was compromised.
+    """Return a violation if the key of an authority above the leaf of a chain was compromised.
 
-    The versions that clients hold may still accept the chain; the next one refuses it.
+    Only authorities with known certificates are checked (``known_authorities``). Clients may still
+    accept the chain with the versions that they hold, but will refuse it with the next version.
     """
     stolen = known_authorities(situation, prospects) & situation.compromised
     if not stolen:
@@ -530,7 +536,7 @@ def not_from_one_vantage(situation: Situation, pin: Pin) -> Violation | None:
 
 
 def dropped_pins(situation: Situation) -> tuple[Pin, ...]:
-    """Return the pins that the latest version accepts and the draft does not."""
+    """Return the pins that the latest version accepts and the draft (the pin file) does not."""
     latest = situation.deployed.latest
     before = situation.policies_of(latest) if latest else ()
     accepted = dict.fromkeys(pin for policy in before if policy for pin in policy.live_pins)
@@ -592,9 +598,9 @@ def _why_not_adopted(situation: Situation, refusing: Sequence[Version]) -> str:
 
 
 def _overdue_note(situation: Situation, refusing: Sequence[Version]) -> str:
-    """Return a text about versions that clients still reported after the expected end; else empty.
+    """Return a text for a violation's message: clients reported versions after their expected end.
 
-    ``refusing`` are the versions to look at. The text is added to the message of a violation.
+    The text is empty if this is not so for any version in ``refusing``.
     """
     deployed, timing = situation.deployed, situation.timing
     late = [

@@ -372,9 +372,10 @@ class Tally:
         return found
 
     def _changes(self, moments: Integers) -> Integers:
-        """Return an array with the number of changes in each hour.
+        """Return an array: for each full hour, how many of the times ``moments`` belong to it.
 
-        ``moments`` has the times of the changes, in seconds; each is rounded up to a full hour.
+        ``moments`` is an array of seconds at which a client changes its state. Each is rounded up
+        to a full hour.
         """
         hours = (np.clip(moments, 0, (self.hours + 1) * HOUR) + (HOUR - 1)) // HOUR
         return np.bincount(hours, minlength=self.hours + 2)
@@ -521,7 +522,8 @@ def _accepting(releases: Sequence[Release], chains: Chains, at: int) -> int | No
 def _release_safety(known: _SafetyInput, release: Release) -> Safety:
     """Return the earliest safe date for publishing a release (a version of the pin set).
 
-    It is the time from which servers present chains that the release accepts.
+    It is the time from which servers present chains that the release accepts; ``None`` if they
+    never do so from the planned date of the publication on.
     """
     script, step = known.script, release.step or 0
     for serving, following in zip(script.servings, [*script.servings[1:], None], strict=True):

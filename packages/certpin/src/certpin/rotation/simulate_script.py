@@ -87,10 +87,10 @@ class ServedChain:
     def with_key(self, situation: Situation, pin: Pin) -> ServedChain:
         """Return the chain that the server presents when it uses a certain key (``chain_with``).
 
-        If the key is a leaf's, the authorities above it stay. So clients that can't verify the
-        present chain, because they don't trust its anchor, can't verify the next one either. If the
-        key is an authority's, or if no client verifies the present chain, it is assumed that all
-        clients verify the next one.
+        If the key is a leaf's, the authorities above it stay the same. So clients that can't verify
+        the present chain, because they don't trust its anchor, can't verify the next one either. If
+        the key is an authority's, or if no client verifies the present chain, it is assumed that
+        all clients verify the next one.
         """
         stays = situation.role_of(pin) == "leaf" and any((self.path, *self.others.values()))
 
@@ -112,9 +112,10 @@ class Release:
         number: the number of the version.
         at: when clients could first fetch the version.
         policies: copies of the host's policies in the version, only for comparing pins. There are
-            several if the version has other patterns than the draft; empty if the version refuses
-            nothing. In the copies, the pins never expire (see ``end``). The mode of the copies is
-            ``report``, because only a policy in this mode is allowed to have a single pin.
+            several if the version has other patterns than the pin file; empty if the version
+            refuses nothing. In the copies, the pins never expire (see ``end``). The mode of the
+            copies is ``report``, because only a policy in this mode is allowed to have a single
+            pin.
         end: when its pins expire, so that clients with the version refuse every server; ``None`` if
             that never happens.
         by: the latest time at which all clients have the version, if the journal records that the
@@ -210,7 +211,10 @@ class Script:
 
 
 def dated_steps(steps: Iterable[Step], now: datetime) -> tuple[DatedStep, ...]:
-    """Return the steps of a plan with dates: as early as it allows, but not before ``now``."""
+    """Return the steps of a plan with dates: each as early as the plan allows.
+
+    No step has a date before ``now``, or before the date of the previous step.
+    """
     found = []
     for number, step in enumerate(steps, 1):
         now = max(now, step.not_before or now)

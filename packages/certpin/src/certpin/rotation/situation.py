@@ -137,7 +137,7 @@ class Version:
 
     @property
     def since(self) -> datetime | None:
-        """The first time at which a client could hold this version; ``None`` if none can."""
+        """The first time at which a client could hold this version; ``None`` if none ever could."""
         return min(filter(None, (self.fetched, self.bundled)), default=None)
 
     def accepts(self, pattern: HostPattern, pin: Pin, draft: PinSet | None = None) -> bool:
@@ -213,7 +213,10 @@ class DeployedVersions:
         return version.last_reported + timing.adopt
 
     def is_overdue(self, version: Version, timing: AdoptionDelays) -> bool:
-        """Return True if a client reported this version after its expected end of life."""
+        """Return True if a client reported this version after its expected end of life.
+
+        The expected end is recorded in the journal, or computed from the delays.
+        """
         end = self._expected_end(version, timing)
         last = version.last_reported
         return end is not None and last is not None and last >= end
@@ -255,7 +258,7 @@ class DeployedVersions:
     def _first_above(self, version: Version) -> datetime | None:
         """Return when clients could first fetch a version with a higher number; ``None`` if never.
 
-        A version that still waits for its push doesn't count.
+        A version that still waits for its push (the upload of a signed pin set) doesn't count.
         """
         numbers, first = self._first_from
         at = bisect_right(numbers, version.number)
@@ -263,10 +266,11 @@ class DeployedVersions:
 
     @cached_property
     def fetchable(self) -> dict[int, list[tuple[datetime, Version]]]:
-        """The versions that clients can, or could once, fetch, by number, in order of time.
+        """The versions that clients can fetch, or could fetch once, as a dict by version number.
 
-        Each has the time since which clients can fetch it. A journal can have thousands of
-        versions: use this instead of a search for those with a number.
+        Each number has a list of pairs, the earliest first: the time from which clients can fetch
+        the version, and the version. There are several pairs if different pin sets were published
+        under one number. The dict saves a search in a journal with thousands of versions.
         """
         found: dict[int, list[tuple[datetime, Version]]] = {}
         for each in self.versions:
@@ -278,9 +282,9 @@ class DeployedVersions:
 
     @cached_property
     def _first_from(self) -> tuple[list[int], list[datetime]]:
-        """The numbers in ``fetchable``, and since when clients can fetch each of them or a higher.
+        """Two lists of equal length: the numbers in ``fetchable``, ascending; and a time for each.
 
-        The lowest number is first.
+        The time is when clients could first fetch a version with this number or a higher one.
         """
         numbers = sorted(self.fetchable)
         times = (self.fetchable[number][0][0] for number in reversed(numbers))
@@ -362,8 +366,8 @@ class TimeEvidence:
     def doubts(self) -> tuple[ServerDate, ...]:
         """The times of servers without a verified chain that differ from this machine's clock.
 
-        Empty if the time of a server with a verified chain is known. With a wrong clock, a valid
-        chain may not verify.
+        They prove nothing, but may show that this machine's clock is wrong: then valid chains don't
+        verify. Empty if a server with a verified chain reported its time, which is a proof.
         """
         wrong = (each for each in self.hints if each.difference > CLOCK_TOLERANCE)
         return () if self.dates else tuple(wrong)
@@ -383,8 +387,8 @@ class Sighting:
 
     Attributes:
         vantage: the description of the server for messages, such as its address.
-        chain: the path from leaf to root that was verified with the anchors of the draft; ``None``
-            if verification failed.
+        chain: the path from leaf to root that was verified with the anchors of the draft (the pin
+            file); ``None`` if verification failed.
         served: the certificates that the server sent. Without a verified path they may be an
             attacker's.
         server: the name of the server in the journal (``server_name``); empty if the certificates
@@ -485,7 +489,7 @@ class Situation:
     """The facts about one host on which a decision about a rotation depends.
 
     Attributes:
-        pins: the draft.
+        pins: the draft: the pin file that would be published next.
         pattern: the host pattern of the policy in the draft that the decision is about.
         deployed: every version that was published.
         sightings: the results of probing the host's servers; empty if no server was probed.
@@ -523,7 +527,7 @@ class Situation:
 
     @property
     def policy(self) -> HostPolicy:
-        """The policy for the host pattern in the draft."""
+        """The policy for the host pattern in the draft (the pin file)."""
         policy = self.pins.policy_of(self.pattern)
         assert policy is not None  # noqa: S101  # checked when the situation is made
         return policy
@@ -534,7 +538,10 @@ class Situation:
         return self.deployed.alive(self.now, self.timing)
 
     def is_pinned(self, pin: Pin) -> bool:
-        """Return True if a version that some client may hold accepts a path with this pin."""
+        """Return True if a version that some client may hold pins this key for the host.
+
+        The pin must be one that clients accept, and so not marked removed or compromised.
+        """
         return any(policy and pin in policy.live_pins for policy in self.held_policies)
 
     def is_accepted_by(self, version: Version, pin: Pin) -> bool:
@@ -547,7 +554,8 @@ class Situation:
     def policies_of(self, version: Version) -> tuple[HostPolicy | None, ...]:
         """Return the policies that a version of the pin set has for this situation's hosts.
 
-        The hosts are those of ``pattern``, without hosts that another policy of the draft covers.
+        The hosts are those of ``pattern``, without hosts that another policy of the draft (the pin
+        file) covers.
         There can be several policies if the version has other patterns than the draft: for example,
         the draft has a wildcard, and the version has a policy for one host of the wildcard.
 
@@ -559,24 +567,30 @@ class Situation:
 
     @property
     def held_policies(self) -> list[HostPolicy | None]:
-        """The policies of every version that some client may hold (``policies_of``)."""
+        """The policies of every version that some client may hold (``policies_of``).
+
+        ``None`` is among them if a version has no policy for some of the hosts.
+        """
         return [each for version in self.alive for each in self.policies_of(version)]
 
     @property
     def live_policies(self) -> list[HostPolicy | None]:
-        """The policy of the draft, and those of every version that some client may hold."""
+        """The policy in the pin file, and those in every version that some client may hold.
+
+        ``None`` is among them if a version has no policy for some of the hosts.
+        """
         return [self.policy, *self.held_policies]
 
     def entry(self, pin: Pin) -> HostPin | None:
-        """Return a pin's entry, with role and state, in the draft; ``None`` if it has none."""
+        """Return a pin's entry in the pin file, with role and state; ``None`` if it has none."""
         return next((entry for entry in self.policy.pins if entry.pin == pin), None)
 
     def role_of(self, pin: Pin) -> Role:
         """Return the role in a chain that a pin's key has when servers use the key.
 
-        For most pins, this is the role in the pin file. For a backup, and for a pin without an
-        entry, it is ``leaf``; or ``intermediate`` if clients compare only authorities (``match =
-        "ca"``).
+        This is the role in the pin file, with one exception: for a backup, and for a pin without an
+        entry in the pin file, it is ``intermediate`` if clients compare only authorities (``match =
+        "ca"``), and ``leaf`` otherwise.
         """
         entry = self.entry(pin)
         if entry is not None and entry.role != "backup":
@@ -585,7 +599,7 @@ class Situation:
 
     @property
     def usable(self) -> frozenset[Pin]:
-        """The pins of the draft with keys that are neither lost nor stolen.
+        """The pins in the pin file that clients accept, and with keys neither lost nor stolen.
 
         Servers use some of these keys now, and can use the others later.
         """
@@ -628,7 +642,8 @@ class Adoption:
 
     Attributes:
         pin: the pin.
-        adopted: True if every version that some client may hold accepts the pin.
+        adopted: True if every version that some client may hold accepts the pin; False also if no
+            client holds a version.
         moment: when the pin was adopted, or when it will be if nothing else is published. ``None``
             if that is unknown: the pin is not published, or the version in an app's binary does not
             accept it.

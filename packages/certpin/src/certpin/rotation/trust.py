@@ -34,10 +34,10 @@ def presented_path(
 ) -> Chain | None:
     """Return the path that clients with a policy verify in the chain that a server presents.
 
-    If the policy trusts the same anchors as the draft, the result is the path that OpenSSL verified
-    in the probe (``Sighting.chain``). This path is also returned if the policy's own path can't be
-    computed: the certificates that the server sent are unknown, or the clients trust the platform's
-    roots, and these are unknown (``Situation.roots``).
+    If the policy trusts the same anchors as the draft (the pin file), the result is the path that
+    OpenSSL verified in the probe (``Sighting.chain``). This path is also returned if the policy's
+    own path can't be computed: the certificates that the server sent are unknown, or the clients
+    trust the platform's roots, and these are unknown (``Situation.roots``).
 
     Args:
         situation: the facts about the host, with the draft.
@@ -62,7 +62,11 @@ def presented_path(
 
 
 def is_verified_by_some(situation: Situation, sighting: Sighting) -> bool:
-    """Return True if clients with the draft, or with a live version, verify a server's chain."""
+    """Return True if some clients verify the chain that a server presents.
+
+    The clients are those with the draft (the pin file), and with each version that some client may
+    hold.
+    """
     known = situation.live_policies
     return any(presented_path(situation, sighting, policy) is not None for policy in known)
 
@@ -114,7 +118,11 @@ def issuers_to_name(situation: Situation) -> tuple[str, ...]:
 
 
 def has_common_trust(situation: Situation) -> bool:
-    """Return True if clients with the draft, and with each live version, can verify one chain."""
+    """Return True if there can be a chain that all clients verify.
+
+    The clients are those with the draft (the pin file), and with each version that some client may
+    hold.
+    """
     return (
         not _trusts_differ(situation)
         or bool(anchors_to_name(situation))
@@ -123,10 +131,11 @@ def has_common_trust(situation: Situation) -> bool:
 
 
 def with_common_trust(situation: Situation, pin: Pin) -> Situation:
-    """Return a copy of the situation in which all versions trust the anchors of the draft.
+    """Return a copy of the situation in which all versions trust the anchors of the pin file.
 
     Use the copy for a key that has no certificate yet, with the assumption that its certificate
-    will be one that all clients trust. The gate verifies this when the certificate exists.
+    will be one that all clients trust. The safety rules (the gate) verify this when the certificate
+    exists.
 
     The situation itself is returned if no certificate can be trusted by all clients:
 
@@ -155,7 +164,10 @@ def is_stolen(situation: Situation, der: bytes) -> bool:
 
 
 def _trusts_differ(situation: Situation) -> bool:
-    """Return True if a live version trusts other anchors than the draft, or than another one."""
+    """Return True if not all versions trust the same anchors.
+
+    The versions are the draft (the pin file) and those that some client may hold.
+    """
     return len(set(map(trust_digest, situation.live_policies))) > 1
 
 
@@ -164,7 +176,7 @@ def _is_trusted(
     authorities: tuple[Certificate, ...],
     policies: Sequence[HostPolicy | None],
 ) -> bool:
-    """Return True if, with each of the policies, clients verify certificates of an authority.
+    """Return True if clients with each of the policies trust certificates that an authority issues.
 
     Args:
         situation: the facts about the host.
@@ -196,7 +208,10 @@ def _name_and_key(certificate: Certificate) -> tuple[str, bytes]:
 
 
 def _is_trusted_above(situation: Situation, sighting: Sighting, pin: Pin) -> bool:
-    """Return True if the draft and every live version have an authority's key in a server's path.
+    """Return True if an authority's key is in the path that all clients verify at a server.
+
+    The clients are those with the draft (the pin file), and with each version that some client may
+    hold. Each may verify another path; the key must be above the leaf in all of these paths.
 
     Args:
         situation: the facts about the host.

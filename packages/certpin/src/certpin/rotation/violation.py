@@ -53,10 +53,10 @@ CHAIN_FILE = "fullchain.pem"
 
 
 def file_of_hosts(name: str, pins: PinSet, policies: Sequence[HostPolicy]) -> str:
-    """Return the name of a file that a printed command makes for some hosts of a pin file.
+    """Return a name for the file that a printed command will make for some hosts of a pin file.
 
-    Unless the command is for all hosts, the name has the first host. Otherwise two commands for
-    different hosts could name one file, if they are printed before they are run.
+    If the command is for all hosts, the result is ``name``. Otherwise the name of the first host is
+    added to it, so that a command for other hosts names another file.
 
     Args:
         name: the name of the file if it is for all hosts, such as ``next-backup.key``.
@@ -99,9 +99,10 @@ def backup_fix(situation: Situation, name: str = "next-backup.key") -> str:
 
 
 def host_option(situation: Situation) -> str:
-    """Return `` --host HOST`` for a printed ``rotate start``; empty if the pin file has one host.
+    """Return the option `` --host HOST`` to append to a printed command ``rotate start``.
 
-    Without it, the command is refused if servers use other keys at the other hosts.
+    The result is empty if the pin file has only one host. With several hosts, certpin refuses the
+    command without this option if servers use other keys at the other hosts.
     """
     several = len(situation.pins.policies) > 1
     return f" --host {shlex.quote(str(situation.pattern))}" if several else ""
@@ -127,7 +128,10 @@ class Violation:
 
     @property
     def at_risk(self) -> str:
-        """The number of clients that would be locked out or unprotected, as text: ``3 clients``."""
+        """The number of clients that would be locked out or unprotected, as text: ``3 clients``.
+
+        It is ``an unknown number of clients`` if ``clients`` is ``None``.
+        """
         return clients_text(self.clients)
 
     def __bool__(self) -> NoReturn:

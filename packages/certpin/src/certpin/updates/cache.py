@@ -300,7 +300,7 @@ class Store:
     def clear(self) -> None:
         """Delete the temporary folder for TUF metadata, if there is one.
 
-        It is used while the cache folder is not writable.
+        The updater uses such a folder only while the cache folder is not writable.
         """
         if self._remove_scratch is not None:
             self._remove_scratch()

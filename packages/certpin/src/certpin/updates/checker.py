@@ -156,7 +156,7 @@ class Checker:
     def clear(self) -> None:
         """Delete the temporary folder for TUF metadata, if there is one.
 
-        It is used while the cache folder is not writable.
+        The updater uses such a folder only while the cache folder is not writable.
         """
         self._source.store.clear()
 
@@ -344,18 +344,18 @@ class Enforced:
     def channel(self) -> tuple[PinnedSSLContext, ...]:
         """The SSL contexts for the update server, in the order in which a connection tries them.
 
-        The first context has the pins of the newest signed pin set for this server; it is left out
-        if that set has none. The last context has the bundled pins.
+        The first context has the pins that the newest signed pin set has for this server; it is
+        left out if that set has none. The last context has the pins of the bundled pin set.
         """
         if self._forked:
             self._renew()
         return (self._by_bundled,) if self._forgotten else (self._by_newest, self._by_bundled)
 
     def wake_in_child(self) -> None:
-        """Mark the SSL contexts for the update server for replacement, in a forked child process.
+        """Prepare a forked child process for new SSL contexts for the update server.
 
-        They are replaced before their next use, because a thread of the parent process may have
-        been changing them during the fork.
+        The contexts are replaced before their next use, because a thread of the parent process may
+        have been changing them during the fork.
         """
         self._forked = True
 

@@ -39,9 +39,10 @@ class UpdateStatus:
     "In force" is the pin set that the app's SSL context enforces.
 
     Attributes:
-        state: ``embedded`` (the pin set bundled with the app is in force), ``fresh`` (the newest
-            fetched one is), ``soft-stale`` (it is no longer known to be the newest) or
-            ``hard-expired`` (a policy that fails closed has expired, so its host is refused).
+        state: ``embedded`` (the pin set bundled with the app is in force), ``fresh`` (a fetched pin
+            set is in force, and is known to be the newest), ``soft-stale`` (a fetched pin set is in
+            force, but may not be the newest) or ``hard-expired`` (a policy that fails closed has
+            expired, so its host is refused).
         name: the name of the pin set.
         version: the version of the pin set in force.
         checked: when the last check of this process succeeded; ``None`` if none has.
@@ -113,9 +114,10 @@ class StateInputs:
 def state_of(inputs: StateInputs, now: datetime) -> UpdateState:
     """Return the updater's state: ``embedded``, ``fresh``, ``soft-stale`` or ``hard-expired``.
 
-    ``embedded``: the pin set bundled with the app is enforced. ``fresh``: the newest fetched one
-    is. ``soft-stale``: it is no longer known to be the newest. ``hard-expired``: a policy that
-    fails closed has expired, so its host is refused.
+    ``embedded``: the pin set bundled with the app is enforced. ``fresh``: a fetched pin set is
+    enforced, and is known to be the newest. ``soft-stale``: a fetched pin set is enforced, but may
+    not be the newest. ``hard-expired``: a policy that fails closed has expired, so its host is
+    refused.
     """
     end = pins_end(inputs.pins)
     if end is not None and now >= end:

@@ -281,11 +281,11 @@ def under_root(root: Root, known: SignedSet, limits: Limits) -> SignedSet:
 
 
 def mark_recovery(new: SignedSet, known: SignedSet | None, root: Root) -> SignedSet:
-    """Return ``new``, marked with ``recovers`` if it can replace ``known`` with a higher version.
+    """Return ``new``, marked with ``recovers`` if it may have a lower version than ``known``.
 
     A lower version is allowed if the newest root has replaced the targets keys that signed
     ``known``, because an attacker with the old keys could have signed any version. Replaced keys of
-    other roles don't matter. If it is not allowed, ``new`` is returned unchanged.
+    other roles don't matter. If no lower version is allowed, ``new`` is returned unchanged.
 
     Args:
         new: the pin set that was just verified.

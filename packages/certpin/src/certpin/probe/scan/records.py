@@ -137,7 +137,7 @@ class ScannedEndpoints:
 
 
 def _read_record(text: bytes, number: int) -> tuple[int, bool]:
-    """Read a line of a scan's output: return the digest of its endpoint, and if it has an error.
+    """Return the digest of the endpoint in a line of a scan's output, and True if it has an error.
 
     ``number`` is the number of the line, for the error. Raises ``InputError`` if the line is not a
     result of a scan.

@@ -184,7 +184,8 @@ class _Scanner:
         """Begin to scan hosts from the input, until ``limits.window`` hosts are being scanned.
 
         Returns:
-            The longest time in seconds to wait before the input is read again.
+            The longest time in seconds to wait for network events before this method is called
+            again. It is short if the input has no endpoint yet (``None``).
         """
         while self._more and self._has_room():
             try:

@@ -208,8 +208,8 @@ class Dialogue:
         """Process bytes from the server. Empty bytes mean that the server closed the connection.
 
         Raises:
-            StartTLSError: the server refused, closed the connection, sent something else or too
-                much, or sent bytes after it agreed to TLS.
+            StartTLSError: the server declined TLS, closed the connection, broke the protocol, sent
+                too much, or sent bytes after it agreed to TLS.
         """
         if self._error is not None:
             raise self._error

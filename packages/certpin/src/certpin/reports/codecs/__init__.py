@@ -2,8 +2,8 @@
 
     decode(json.loads(body), content_type, received)
 
-Pure functions from a decoded JSON document, and the time of its arrival, to the reports in it. To
-add a format, write a module with a ``Codec``, and add the codec to ``CODECS``.
+Codecs are pure: they return the reports in a decoded JSON document, which arrived at a given time.
+To add a format, write a module with a ``Codec``, and add the codec to ``CODECS``.
 """
 
 from __future__ import annotations

@@ -148,12 +148,13 @@ def address_host(address: str) -> str:
 def admit_failure(
     reported: dict[str, float], digest: str, now: float, settings: ReporterSettings
 ) -> bool:
-    """Return True if the rate limits allow reporting a failure now, and add it to ``reported``.
+    """Return True if the rate limits allow reporting a failure now.
 
-    ``reported`` never has more than ``settings.different`` entries, so that an attacker who varies
-    the certificates can fill neither memory nor disk. Entries that are older than a day are deleted
-    from it. Entries with a future time are deleted, too: they exist if the clock was set back, and
-    would suppress reports until the clock reaches their time. The Dart client does the same.
+    If so, the failure is also added to ``reported``, with the time ``now``. ``reported`` never has
+    more than ``settings.different`` entries, so that an attacker who varies the certificates can
+    fill neither memory nor disk. Entries that are older than a day are deleted from it. Entries
+    with a future time are deleted, too: they exist if the clock was set back, and would suppress
+    reports until the clock reaches their time. The Dart client does the same.
 
     Args:
         reported: by digest of a failure, the time of its last report in seconds since the epoch.

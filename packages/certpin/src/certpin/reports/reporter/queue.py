@@ -3,8 +3,8 @@
 The folder, which several processes may share:
 
     000001764097129-6f2c….json      a queued report: its time in milliseconds, and a nonce
-    told.json                       the times of reported failures, by their digests
-    asked.json                      the ends of each Retry-After, by digests of the addresses
+    told.json                       when each failure was last reported, by digest of the failure
+    asked.json                      until when a URL must not be contacted (Retry-After), by digest
     told.lock                       locked while a process changes one of the two files above
     present-2026-11-25-6f2c…        a presence (the client's version) was reported on this day
 

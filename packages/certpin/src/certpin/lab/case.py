@@ -27,8 +27,9 @@ class Expect(StrEnum):
     """The right reaction of a client to a case of the lab, such as to reject the server.
 
     A case has one ``Expect`` for each style of pins: pins on the server's key, pins on an
-    authority, and no pins. ``UNDEFINED`` means that the case does not apply to clients with that
-    style.
+    authority, and no pins. With ``EITHER``, accepting and refusing are both right. With ``WARN``,
+    accepting is a warning. With ``POLICY``, the reaction is reported, and not judged. ``UNDEFINED``
+    means that the case does not apply to clients with that style.
     """
 
     ACCEPT = "accept"
@@ -130,20 +131,23 @@ class Case:
         spelling: maps the result of ``host`` to the spelling that is passed to the client.
         protocol: the protocol that the client must speak: empty for any, ``starttls`` for any that
             begins in clear text.
-        clock: the offset of the client's clock.
-        exercise: how a client reaches the attack if one request is not enough; empty otherwise.
+        clock: the offset of the client's clock; zero for the current time.
+        exercise: an explanation for the user: how to use the client so that it meets the attack, if
+            one request is not enough; empty otherwise.
         separate: builds the same scenario without redirects, for a client that makes several
             requests itself. With redirects, such a client could follow the first one to the attack
             and refuse it there. Then its other requests would not be tested.
-        compromised: returns the entry of a compromised key, which is added to the pins of the host.
+        compromised: returns the pin set entry of a compromised key, which is added to the pins of
+            the host; None for no such entry.
         requires_ct: True if the pin set requires Certificate Transparency by the logs of the lab.
-        checks: the optional check that the case tests: a client that accepts the case doesn't make
-            this check. Empty for other cases.
+        checks: the optional check that the case tests: a client that accepts the server of this
+            case doesn't make the check. Empty for other cases.
         anchors: returns authorities that come before the roots of the lab in the client's trust
             store.
         control: a case with an honest server. If the client doesn't accept this server, the attack
-            does not apply to the client, and is not run.
-        own: a chain of the user, which replaces the certificates and roots of the lab.
+            does not apply to the client, and is not run. None for no such condition.
+        own: a chain of the user, which replaces the certificates and roots of the lab; None for a
+            built-in case.
     """
 
     name: str
@@ -178,10 +182,11 @@ class Case:
 
 
 def pins_of_case(case: Case, pki: TestPKI) -> PinSet | None:
-    """Return the client's pins for a case; None if the client's pins are unknown.
+    """Return the pins that the client gets in a case; None if the lab knows no pins for it.
 
-    These are the pins of the test PKI. If the case requires it, the pins of the host under test
-    also have a compromised key or a list of Certificate Transparency logs.
+    These are the pins of the test PKI, also for a client that ignores them because it is not
+    pinned. If the case requires it, an entry that marks a key as compromised, or a list of
+    Certificate Transparency logs, is added to the policy of the host under test.
     """
     if not pki.pins or not (case.compromised or case.requires_ct):
         return pki.pins

@@ -65,7 +65,7 @@ def moved_clock(by: timedelta, to: datetime | None = None) -> dict[str, str]:
     They have no effect on a statically linked program, such as many Go programs.
 
     Args:
-        by: the offset of the clock.
+        by: the offset of the clock. It has no effect if ``to`` is given.
         to: the time that the clock always shows, in whole seconds, with a time zone; None to let
             the clock run.
 
@@ -164,7 +164,8 @@ def inherited_environment() -> dict[str, str]:
 def environment(target: Target, via: str) -> dict[str, str]:
     """Return the environment variables that make a client trust the lab's roots and use its proxy.
 
-    The user's own proxy variables are replaced, or emptied if the client uses no proxy.
+    Variables with names ``CERTPIN_…`` contain the case, the lab's addresses, and the pins. The
+    user's own proxy variables are replaced, or emptied if the client uses no proxy.
 
     Args:
         target: the case, with the lab's addresses and files.
@@ -298,7 +299,7 @@ _EXPORT = re.compile(rf"\{{export:({EXPORT_FORMAT})\}}")
 
 
 class ClientUnderTest(Protocol):
-    """A client under test: a program or a function that connects to the lab."""
+    """Interface of a client under test: a program or a function that connects to the lab."""
 
     def run(self, target: Target) -> Ending:
         """Run the client once against a case (``target``).
@@ -382,9 +383,10 @@ class Command:
         return any("{host}" in word or "{url}" in word for word in self.words)
 
     def run(self, target: Target, wait: Wait = wait_for) -> Ending:
-        """Run the command once against a case, and return how it ended. Then kill its children.
+        """Run the command once against a case, and return how it ended.
 
-        The program's standard input is empty, and it runs in a new session.
+        The program's standard input is empty, and it runs in a new session. Processes that it
+        started and left behind are killed at the end.
 
         Args:
             target: the case.
@@ -418,7 +420,7 @@ class Command:
         """Start the program once, and return how it ended.
 
         Args:
-            words: the program and its arguments, without placeholders.
+            words: the program and its arguments, in which all placeholders are already replaced.
             target: the case.
             output: the file for the program's output and errors.
             wait: a function that waits for the program.

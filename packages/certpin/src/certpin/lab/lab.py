@@ -71,7 +71,8 @@ class Lab:
         tls: the only TLS version of the lab's servers; empty for 1.2 and 1.3.
         client_certificates: True if honest servers require a client certificate.
         resolver: True if the lab also answers DNS queries for its hosts.
-        stall: for how many seconds cases keep a client waiting.
+        stall: the time in seconds for which a server delays the TLS handshake, in cases about
+            delays.
         now: the time for which certificates are issued; by default the current time.
 
     Raises:
@@ -297,7 +298,7 @@ class Lab:
         return self.upstream.pin_file if self.upstream else None
 
     def _pinned(self, case: Case, pki: TestPKI) -> PinSet | None:
-        """Return the client's pins for a case; None for a client without pins.
+        """Return the pins that the client gets in a case; None if the lab knows no pins for it.
 
         If the case moves the client's clock forward, the pins expire before the new time of this
         clock, so that the case tests a client with expired pins. Pins from the user's pin file are
@@ -321,7 +322,7 @@ class Lab:
 
 
 def _first_pins(pki: TestPKI, host: str) -> tuple[str, str]:
-    """Return the first two pins of a host; empty strings if there are fewer."""
+    """Return the first and the second pin of a host; empty strings for missing ones."""
     policy = pki.pins.policy_for(host) if pki.pins else None
     pinned = [str(entry.pin) for entry in policy.pins] if policy else []
     pin, backup, *_ = (*pinned, "", "")
@@ -423,7 +424,10 @@ class CaseServer:
 
     @property
     def pins(self) -> PinSet | None:
-        """The pins that the client has in this case; ``None`` for a client without pins."""
+        """The pins that the client checks in this case; ``None`` for a client without pins.
+
+        The value is also ``None`` if the lab doesn't know the pins.
+        """
         return None if self._lab.style is Style.NONE else pins_of_case(self.case, self._pki)
 
     def _listen(self) -> list[Port | QuicPort]:
@@ -453,10 +457,10 @@ class CaseServer:
         return ports
 
     def _direct(self, make: Callable[[], Port], address: str) -> list[Port | QuicPort]:
-        """Open the TCP port for direct clients, by a call of ``make``, and return it in a list.
+        """Open the port or ports for direct clients, and return them in a list.
 
-        If the case needs HTTP/3, also open the UDP port with the same number, on the IP address
-        ``address``.
+        The function ``make`` opens the TCP port. If the case needs HTTP/3, a UDP port with the same
+        number is opened too, on the IP address ``address``.
         """
         if not self.scenario.http3:
             return [make()]

@@ -328,17 +328,26 @@ class TestPKI:
 
     @made_once
     def leaf(self) -> Identity:
-        """The honest server's key and chain: leaf L, issued by I below the root R."""
+        """The honest server's key and chain.
+
+        The leaf L is issued by the intermediate I below the root R.
+        """
         return self.intermediate.issue(self.host, key=imitable_key())
 
     @made_once
     def backup(self) -> Identity:
-        """The honest server's backup key and chain: leaf B, issued by I below the root R."""
+        """The honest server's backup key and its chain.
+
+        The leaf B is issued by the intermediate I below the root R.
+        """
         return self.intermediate.issue(self.host, key=self.authorities.backup_key)
 
     @made_once
     def second_leaf(self) -> Identity:
-        """The key and chain of the honest second host: leaf L2, issued by I2 below the root R."""
+        """The key and chain of the honest second host.
+
+        The leaf L2 is issued by the intermediate I2 below the root R.
+        """
         return self.second_intermediate.issue(self.second)
 
     @property
@@ -349,7 +358,10 @@ class TestPKI:
 
     @made_once
     def unpinned_leaf(self) -> Identity:
-        """The key and chain of a host without pins: leaf L3, issued by I2 below the root R."""
+        """The key and chain of a host without pins.
+
+        The leaf L3 is issued by the intermediate I2 below the root R.
+        """
         return self.second_intermediate.issue(self.unpinned)
 
     @made_once
@@ -370,7 +382,10 @@ class TestPKI:
 
     @made_once
     def stolen(self) -> Identity:
-        """A stolen former key of the server, with a certificate for the host, issued by I."""
+        """A stolen former key of the server, with a certificate for the host.
+
+        The intermediate I of the honest server issued the certificate.
+        """
         return self.intermediate.issue(self.host)
 
     @made_once
@@ -409,11 +424,12 @@ class TestPKI:
     def lab_honest(self) -> ServerStep:
         """The server step of the honest server, for cases in which the lab chooses its answers.
 
-        A step describes how the lab serves one connection. The lab then plays the honest server
-        itself, with the same step as ``honest``.
+        A step describes how the lab serves one connection. Here it is the same as ``honest``: the
+        lab plays the honest server itself.
 
         Raises:
-            CannotServeError: the honest server is a real server, which chooses its answers itself.
+            CannotServeError: in a subclass, if the honest server is a real server, which chooses
+                its answers itself.
         """
         return self.honest
 

@@ -57,8 +57,8 @@ class About:
         command: the client's command as the user wrote it.
         trusted_pem: the certificates that the client was configured to trust.
         repeat: the number of runs of each case that the user requested.
-        bound: the share of skipped checks, such as 0.02, that the user wants to exclude by the run;
-            None if the user wants none.
+        bound: the user's ``--bound``: the run should show that the client skips a smaller share of
+            its checks than this, such as 0.02. None if the user gave none.
     """
 
     command: tuple[str, ...] = ()
@@ -94,7 +94,8 @@ def about(
         started: the time of the start of the run.
         ended: the time of its end.
         repeat: the number of runs of each case that the user requested.
-        bound: the share of skipped checks that the user wants to exclude; None for none.
+        bound: the user's ``--bound``: the run should show that the client skips a smaller share of
+            its checks than this; None if the user gave none.
     """
     return About(
         command=client.words if isinstance(client, (Command, EveryWay)) else (),
@@ -117,9 +118,10 @@ _DOUBT = 0.05  # 95 % confidence
 class Result:
     """The result of one case for one client.
 
-    ``expect`` is the expected reaction, ``verdict`` how the client reacted (``None`` if the case
-    was not run), and ``outcome`` says if the reaction is right. ``why`` is the reason for the
-    verdict, and ``attempts`` are its evidence, one for each run of the client.
+    ``expect`` is the expected reaction, and ``verdict`` how the client reacted. ``verdict`` is
+    ``None`` if the case was not run, or the client never reached the attack. ``outcome`` says if
+    the reaction is right. ``why`` is the reason for the verdict, and ``attempts`` are its evidence,
+    one for each run of the client.
     """
 
     case: Case
@@ -248,7 +250,8 @@ def repeat_attacks(
     Args:
         results: the results of the cases. The result of a repeated attack is replaced: it has the
             attempts of all rounds, and the latest outcome.
-        bound: the share of skipped checks to exclude: see ``skip_bound``.
+        bound: a share of the client's checks, such as 0.02. Enough attacks are refused when they
+            show that the client skips no larger share (``skip_bound``).
         run: runs cases, and returns their results in order.
     """
     needed = math.ceil(math.log(_DOUBT) / math.log1p(-bound))
@@ -435,10 +438,17 @@ def _worse(followed: Result, separate: Result) -> Result:
 def _try_scenario(
     lab: Lab, client: ClientUnderTest, case: Case, repeat: int, control: Result | None
 ) -> Result:
-    """Run the client against the scenario of a case, as often as a result needs, and return it.
+    """Run the client against the scenario of a case, and return the result of all attempts.
 
-    ``repeat`` is the requested number of runs. ``control`` is the result of the good control, which
-    shows whether the client opens connections that it doesn't use.
+    An attempt is one run of the client. The good control is the case with the honest server.
+
+    Args:
+        lab: an open lab.
+        client: the client under test.
+        case: the case.
+        repeat: the requested number of attempts; with 1, see ``_enough``.
+        control: the result of the good control, which shows whether the client opens connections
+            that it doesn't use; None if it was not run.
     """
     expect = case.expected.of(lab.style)
     if expect is Expect.UNDEFINED:
@@ -488,7 +498,7 @@ def _judgements(
 ) -> list[Judgement]:
     """Run the client against a case until no further attempt is needed.
 
-    Return the judgement of each attempt.
+    If the lab fails, the last judgement is inconclusive, and no further attempt is made.
 
     Args:
         lab: an open lab.
@@ -497,6 +507,13 @@ def _judgements(
         attempts: a list to which the evidence of each attempt is added.
         repeat: the requested number of attempts; with 1, see ``_enough``.
         probing: True if the client opened connections in the good control that it didn't use.
+
+    Returns:
+        The judgement of each attempt.
+
+    Raises:
+        CannotServeError: the first attempt can't be served. If a later one can't, the judgements of
+            those before it are returned.
     """
     expect = case.expected.of(lab.style)
     judgements: list[Judgement] = []
@@ -518,9 +535,9 @@ def _judgements(
 def _enough(expect: Expect, judgements: list[Judgement], repeat: int) -> bool:
     """Return True if a case needs no further attempt (run of the client).
 
-    If ``repeat`` is 1, no further attempt is needed after a right verdict, after two equal verdicts
-    in a row, or after ``ATTEMPTS`` attempts. If ``repeat`` is larger, the case needs ``repeat``
-    attempts.
+    If ``repeat`` is 1, no further attempt is needed after a verdict that is neither wrong nor
+    undecided, after two equal verdicts in a row, or after ``ATTEMPTS`` attempts. If ``repeat`` is
+    larger, the case needs ``repeat`` attempts.
 
     Args:
         expect: the expected reaction of the client.
@@ -539,10 +556,10 @@ def _enough(expect: Expect, judgements: list[Judgement], repeat: int) -> bool:
 def _attempt(case_server: CaseServer, client: ClientUnderTest, canary: str) -> Attempt:
     """Run a client once against a case, and return the evidence.
 
-    The lab's thread serves the case, or the thread of the caller does, which is faster. The
-    caller's thread does so if the client is a program, the case doesn't need the lab's thread, and
-    no event loop runs in the caller's thread. ``canary`` is the random text in the URL that the
-    client gets.
+    Usually, the caller's thread serves the case while it waits for the client, because this is
+    faster. The lab's thread serves it if the client is not a program, if the case needs the lab's
+    thread, or if an event loop already runs in the caller's thread. ``canary`` is the random text
+    in the URL that the client gets.
     """
     if not isinstance(client, (Command, EveryWay)) or case_server.needs_thread or _is_serving():
         target, run = case_server.open(), client.run

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 class Role(StrEnum):
     """Which server the lab plays on a connection: attacker, honest server or unpinned host.
 
+    An unpinned host is no attacker, but data that arrives there is no longer protected by pins.
     Reports print the value.
     """
 
@@ -190,6 +191,9 @@ class ServerStep:
         role: the server that the lab plays.
         foreign: a host that the client must not request on this connection, because it did not
             check the pins of this host. Such requests count as leaked data. Empty for none.
+        settings: the TLS versions and ciphers, and other TLS settings.
+        answer: how the server answers a request under TLS.
+        opening: how the server behaves before TLS begins.
         alpn: the protocols that the server speaks, best first; ``None`` for those of the lab.
         staple: an OCSP response (DER) for clients that ask for one; empty for none.
         offers_http3: True if answers invite the client to HTTP/3 (Alt-Svc).
@@ -265,7 +269,8 @@ class Scenario:
     """How the lab serves the connections of a case: a step for each connection to a host, in order.
 
     ``first`` are the steps of the host under test, ``second`` those of the second host. The last
-    step of each host repeats.
+    step of each host repeats. Other fields are the steps of special connections, such as to another
+    port or over HTTP/3, and properties of the case on which the verdict depends.
     """
 
     first: tuple[ServerStep, ...]
@@ -364,7 +369,7 @@ def fit(scenario: Scenario, *, tls: str = "", client_certificates: bool = False)
         tls: the only TLS version, ``1.2`` or ``1.3``; empty for both. Steps that already set a TLS
             version keep it, and QUIC always uses TLS 1.3.
         client_certificates: True if honest servers require a client certificate. The good control,
-            a case with an honest server, then proves that the client has one.
+            a case with an honest server, then proves that the client has such a certificate.
 
     Returns:
         The scenario with these options.

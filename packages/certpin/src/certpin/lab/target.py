@@ -73,11 +73,13 @@ class Target:
 
     @property
     def pin(self) -> str:
-        """The pin of the honest server's key, or of its issuer's key: ``sha256/…``.
+        """The client's first pin for the host: ``sha256/…``; empty if the lab knows none.
 
-        This attribute is for clients without a pin file: they get the keys to accept, or a
-        certificate. So are ``backup``, ``second_pin``, ``second_backup``, ``certificate`` and
-        ``fingerprint``.
+        The lab's pins begin with that of the honest server's key; or of its issuer's key, if the
+        client pins authorities. This attribute is for clients that have no pin file, and get the
+        keys or the certificate to accept instead. The attributes ``backup``, ``second_pin``,
+        ``second_backup``, ``certificate`` and ``fingerprint`` are for such clients too, and raise
+        the same error.
 
         Raises:
             CannotServeError: the case has a compromised key, or requires Certificate Transparency.
@@ -87,7 +89,11 @@ class Target:
 
     @property
     def backup(self) -> str:
-        """The client's backup pin: the pin of the server's backup key, or of the root's key."""
+        """The client's second pin for the host, its backup pin; empty if the lab knows none.
+
+        The lab's backup pin is that of the server's backup key; or of the root's key, if the client
+        pins authorities.
+        """
         return self._without_compromised(self.accepted)[1]
 
     @property
@@ -209,6 +215,9 @@ class Target:
         """The path of a PEM file with the authorities that are pinned for the second host.
 
         It is for clients that can't check pins, and trust only these authorities instead.
+
+        Raises:
+            CannotServeError: no authority is pinned, or the pins mark a key as compromised.
         """
         return self._anchors_of(self.second_host)
 

@@ -76,8 +76,9 @@ class Trial:
         """Run one case, and return its result.
 
         The good control (the case with an honest server) is run first, if it was not run yet. If
-        the client did not accept the honest server, the result is undecided, and explains the good
-        control instead of the case.
+        the client did not accept the honest server, the case is not run: the result is that of the
+        good control, as undecided. The result is "not run" if the client lacks a condition of the
+        case, such as a clock that can be set.
         """
         if self._control is None:
             self.control(client)
@@ -93,7 +94,10 @@ class Trial:
         return runner.try_case(self.lab, client, case, control=control)
 
     def control(self, client: ClientUnderTest) -> Result:
-        """Run the good control, in which an honest server answers, and return its result."""
+        """Run the good control, in which an honest server answers, and return its result.
+
+        Later calls of ``attack`` use this result.
+        """
         self._control = runner.try_case(self.lab, client, CONTROL)
         return self._control
 
@@ -166,20 +170,30 @@ class Mitm(Target):
 
     @property
     def met(self) -> bool:
-        """True if the client connected to the attacker. Reading this property stops the attack."""
+        """True if the client connected to the lab, and began to speak.
+
+        Reading this property stops the attack.
+        """
         return any(
             connection.hello or connection.clear or connection.tampered
             for connection in self.seen()
         )
 
     def check_met(self) -> None:
-        """Stop the attack. Raises ``InconclusiveError`` if the client never connected."""
+        """Stop the attack, and check that the client connected to the lab.
+
+        Raises:
+            InconclusiveError: the client never connected, or sent nothing.
+        """
         if not self.met:
             raise InconclusiveError(f"{self.case}: the client never connected to the lab")
 
     @property
     def leaked(self) -> bytes:
-        """The client's data that reached the attacker. Reading this property stops the attack."""
+        """The client's data that leaked: to the attacker, or in clear text.
+
+        Reading this property stops the attack.
+        """
         return b"".join(connection.said for connection in self.seen() if connection.exposed)
 
 

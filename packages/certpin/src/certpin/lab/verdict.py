@@ -84,7 +84,7 @@ class Connection:
 
     @property
     def exposed(self) -> bool:
-        """True if the client's data on this connection leaks.
+        """True if data that the client sends on this connection counts as leaked.
 
         This is so if the server is not honest, if the client has sent data in clear text, or if it
         has sent data for a second host, which must not arrive on this connection (``astray``).
@@ -171,7 +171,8 @@ class Ending:
     def broken(self) -> str:
         """The reason why the client was stopped or died; empty if it ended by itself.
 
-        A shell reports a signal as 128 plus its number, and timeout(1) reports 124.
+        Some exit statuses count as such an end, too. A shell reports the signal that killed the
+        client as 128 plus its number, and timeout(1) reports 124 for a client that it stopped.
         """
         if self.problem or self.status is None:
             return self.problem or "the client was stopped"
@@ -208,7 +209,12 @@ class Attempt:
 
 
 class Verdict(StrEnum):
-    """A client's behaviour in one case: did it accept the server?"""
+    """A client's behaviour in one case: did it accept the server?
+
+    ``LEAK`` means that the client reported an error, but only after an attacker had received its
+    data. ``INCONCLUSIVE`` means that the client never connected, died, or was stopped. ``FLAKY``
+    means that its attempts ended differently.
+    """
 
     ACCEPT = "ACCEPT"  # it sent its data, or read the answer
     REJECT = "REJECT"  # it sent no data, or reported an error about an honest server
@@ -218,7 +224,11 @@ class Verdict(StrEnum):
 
 
 class Outcome(StrEnum):
-    """The assessment of a client's verdict in a case, for the kind of pins that the client has."""
+    """The assessment of a client's verdict in a case, for the kind of pins that the client has.
+
+    ``TOLD`` means that the verdict is reported, and not judged, because the policy of the client's
+    owner decides. ``UNDECIDED`` means that the verdict is inconclusive or flaky.
+    """
 
     RIGHT = "right"
     WRONG = "wrong"  # a finding: an attack got through, or a legitimate server was refused
@@ -305,10 +315,9 @@ def judge_connections(attempt: Attempt) -> Judgement:
 def is_judged(scenario: Scenario, seen: Connection) -> bool:
     """Return True if the verdict is based on this connection.
 
-    In a scenario with an attack, the verdict is based on the connections on which data can leak
-    (``exposed``). In a scenario without an attack, it is also based on the connections to the host
-    under test. Connections to an honest second host never count, because they show nothing about
-    the host under test.
+    A connection counts if data on it leaks (``exposed``). If the scenario has no attack, all
+    connections to the host under test count too. Other connections to an honest server never count,
+    such as those to an honest second host: they show nothing about the host under test.
     """
     return seen.exposed or (not scenario.attacks and seen.step in scenario.first)
 
@@ -316,8 +325,8 @@ def is_judged(scenario: Scenario, seen: Connection) -> bool:
 def _unused(attempt: Attempt) -> Judgement | None:
     """Return the judgement that replaces an unproven refusal; None if the refusal counts.
 
-    A refusal can be unproven only if the host under test has honest steps beside the attack. Then
-    it is unproven in two situations.
+    A refusal can be unproven only if the host under test has honest steps beside the attack (a step
+    is how the lab serves one connection). Then it is unproven in two situations.
 
     First, the first step is honest, but the client sent no data to this server before the attack.
 
@@ -325,8 +334,8 @@ def _unused(attempt: Attempt) -> Judgement | None:
     decides nothing on a probe, so an attack that meets one tests nothing. This is assumed if all of
     the following is true: the client opened probes, in this run or in the good control; it reported
     success; it ended an attacked connection silently (``_is_silent``); and it sent a request to an
-    honest server. If it ended another attacked connection visibly, only a request after the silent
-    one counts.
+    honest server. If it ended another attacked connection with data or a visible refusal, only a
+    request after the first silent one counts.
     """
     steps = attempt.scenario.first
     if all(step.role is not Role.HONEST for step in steps):
@@ -412,11 +421,14 @@ def _unproxied(attempt: Attempt) -> str:
 
 
 def _unoffered(attempt: Attempt) -> str:
-    """Return a sentence if the client did not begin with ECH, in a scenario that rejects ECH.
+    """Return the reason why a run can't show how the client reacts to a rejection of ECH.
 
-    The sentence is empty if the client offered ECH on its first connection, or made no connection.
-    The first connection decides: if a client begins without ECH, it doesn't always use ECH. A later
-    connection without ECH then doesn't show that the client gave ECH up because of the rejection.
+    The reason is that the client did not offer ECH, with the lab's configuration, on its first
+    connection. A client that begins without ECH doesn't always use it. A later connection without
+    ECH then doesn't show that the client gave ECH up because of the rejection.
+
+    The reason is empty if the scenario doesn't reject ECH, if the client offered ECH on its first
+    connection, or if it made no connection.
     """
     rejecting = attempt.scenario.ech
     if not rejecting or not attempt.connections:
@@ -427,10 +439,11 @@ def _unoffered(attempt: Attempt) -> str:
 
 
 def _unspelled(attempt: Attempt) -> str:
-    """Return a sentence if the client refused the host because of its spelling; empty if it didn't.
+    """Return the reason for no verdict if the client refused the host because of its spelling.
 
-    Call this only if the client made no connection. It counts as a refusal of the spelling if the
-    case allows this, and the client ended by itself and reported an error.
+    The reason is empty if it didn't. Call this only if the client made no connection. It counts as
+    a refusal of the spelling if the case allows this, and the client ended by itself and reported
+    an error.
     """
     ending = attempt.ending
     if not attempt.scenario.odd_host or ending.broken or ending.content:
@@ -441,8 +454,9 @@ def _unspelled(attempt: Attempt) -> str:
 def _missed(attempt: Attempt, met: Sequence[Connection], judged: Sequence[Connection]) -> str:
     """Return the reason why a run has no connection that can be judged; empty if it has one.
 
-    Some cases are about two requests, of which only one has the canary (``canary_only``). In such a
-    case, both requests must have arrived.
+    In a case with ``canary_only``, the client makes two requests: a strict one, which has the
+    canary, and a lax one without it. The run can be judged only if the lax one arrived on a judged
+    connection, and the strict one on any connection.
 
     Args:
         attempt: the evidence of the run.
@@ -465,9 +479,9 @@ def _missed(attempt: Attempt, met: Sequence[Connection], judged: Sequence[Connec
 def _lured(scenario: Scenario, met: Sequence[Connection]) -> bool:
     """Return True if an honest server invited the client to the attack.
 
-    If the attack is a redirect or an offer of HTTP/3, the client must have sent a request to the
-    server that makes it. If the client is invited to send requests for the second host on the first
-    host's connection, it must have called the second host on another connection.
+    If the attack is a redirect or an offer of HTTP/3, this is so if the client sent data to a
+    server. If the client is invited to send requests for the second host on the first host's
+    connection, this is so if it connected to the second host on another connection.
 
     Args:
         scenario: the scenario of the case.
@@ -479,10 +493,11 @@ def _lured(scenario: Scenario, met: Sequence[Connection]) -> bool:
 
 
 def _with_http3(scenario: Scenario, met: Sequence[Connection], judged: Judgement) -> Judgement:
-    """Return a judgement with a note that says if the client used the HTTP/3 of an honest server.
+    """Return the judgement ``judged`` with a note that says if the client used HTTP/3.
 
-    If the client refused, and did not try HTTP/3, the new judgement has no verdict, because HTTP/3
-    was not tested. If the scenario offers no HTTP/3, or has an attack, the judgement is unchanged.
+    The note is for scenarios in which only honest servers answer, and one of them offers HTTP/3. In
+    all other scenarios, the judgement is unchanged. If the client refused, and did not try HTTP/3,
+    the new judgement has no verdict, because HTTP/3 was not tested.
 
     Args:
         scenario: the scenario of the case.
@@ -537,9 +552,12 @@ def _weigh(attempt: Attempt, judged: Sequence[Connection]) -> Judgement:
 def _gave(attempt: Attempt, judged: Sequence[Connection]) -> str:
     """Return a description of the data that the client sent on the judged connections.
 
-    The description is empty if the client sent no data. If the lab saw no data, but the client's
-    output contains the lab's answer, the client must have sent a request: the description is then
-    about this output.
+    The description is empty if the client sent no data. In a scenario with ``canary_only``, only
+    the canary counts, which is the random text in the client's URL.
+
+    If the lab saw no data, but the client's output contains the lab's answer, the client must have
+    sent a request: the description is then about this output. But this does not apply if the lab
+    also served connections that are not judged, because the answer can be from one of them.
 
     Args:
         attempt: the evidence of the run.
@@ -614,7 +632,11 @@ def _refusal(judged: Sequence[Connection], *, presented: bool) -> str:
 
 
 def agree(judgements: Sequence[Judgement]) -> Judgement:
-    """Return one judgement for all attempts at a case; FLAKY if their verdicts differ."""
+    """Return one judgement for all attempts at a case.
+
+    If all have the same verdict, it is the first judgement. Otherwise it has the verdict FLAKY, and
+    its reason counts the verdicts.
+    """
     first, *others = judgements
     if all(judgement.verdict is first.verdict for judgement in others):
         return first

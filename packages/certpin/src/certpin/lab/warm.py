@@ -76,7 +76,7 @@ class WarmCommand(Command):
         program instead.
 
         Args:
-            words: the program and its arguments, without placeholders.
+            words: the program and its arguments, in which all placeholders are already replaced.
             target: the case.
             output: the file for the client's output and errors.
             wait: a function that waits for the client.

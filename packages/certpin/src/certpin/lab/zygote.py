@@ -293,7 +293,8 @@ def _installed_imports(client: list[str]) -> set[str]:
 def _source(client: list[str]) -> tuple[str, str]:
     """Return the source text of the module that the client runs as ``__main__``, and its package.
 
-    The package is the name of the package that contains the module.
+    The package is the name of the package that contains the module. It is empty for a script, and
+    for code on the command line.
     """
     if client[0] == "-c":
         return client[1], ""
@@ -315,9 +316,10 @@ def _text(path: Path) -> str:
 
 
 def _imports(source: str, package: str) -> set[str]:
-    """Return the names that a source text imports outside of functions, and that can be modules.
+    """Return the names of the modules that a source text may import outside of functions.
 
-    ``package`` is the name of the source's package, for relative imports.
+    Not every name is a module: ``from a import b`` gives ``a`` and ``a.b``. The result is empty if
+    the text can't be parsed. ``package`` is the name of the source's package, for relative imports.
     """
     found: set[str] = set()
     try:

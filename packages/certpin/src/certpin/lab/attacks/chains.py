@@ -50,12 +50,12 @@ def _non_ca_switch_last(pki: TestPKI) -> Scenario:
 
 
 def _switch(pki: TestPKI) -> tuple[Identity, x509.Certificate, tuple[x509.Certificate, ...]]:
-    """Return a forged leaf, its issuer J, and a pinned chain with a leaf of J's name and key.
+    """Return the parts of an attack: a forged leaf, its issuer J, and a pinned chain.
 
     J is an intermediate below R2, an attacker's root that clients trust. J issued the forged leaf
-    for the host. The pinned chain is below the root R, which clients pin. Its first certificate has
-    J's name and key, but is a leaf, and so must not issue certificates. A verifier that doesn't
-    check this mistakes that certificate for the issuer of the forged leaf, and finds a path to R.
+    for the host. The pinned chain leads to the root R, which clients pin. Its first certificate has
+    J's name and key, but it is a leaf, and so must not issue certificates. A verifier that doesn't
+    check this mistakes it for the issuer of the forged leaf, and finds a path to R.
     """
     attacker = pki.rogue.intermediate(_ATTACKER)
     switch = pki.intermediate.issue(_ATTACKER, key=attacker.key)

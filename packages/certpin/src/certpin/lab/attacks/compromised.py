@@ -1,6 +1,6 @@
 """Cases of compromised keys: the chain verifies, and a pin matches.
 
-A client must refuse the chain for one reason only: the pin set marks one of its keys as
+A client must refuse the chain for one reason only: the pin set marks a key of the chain as
 compromised.
 """
 

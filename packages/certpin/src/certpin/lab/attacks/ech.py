@@ -1,10 +1,11 @@
 """Cases of Encrypted ClientHello (ECH): the server rejects ECH, and the client connects again.
 
 The lab gives the client an ECH configuration for which the server has no key. So the server uses
-the outer ClientHello, and offers no other configuration. If the certificate for the public name was
-valid, the client is then allowed to connect again without ECH (RFC 9849 sections 6.1.6 and 6.1.7).
-On this second connection the name of the host is in clear text, and the client has to verify the
-host as always.
+the outer ClientHello, which names the configuration's public name instead of the host, and the
+server offers no other configuration. If the server's certificate is valid for the public name, the
+client is then allowed to connect again without ECH (RFC 9849 sections 6.1.6 and 6.1.7). On this
+second connection the name of the host is in clear text, and the client has to verify the host as
+always.
 """
 
 from __future__ import annotations

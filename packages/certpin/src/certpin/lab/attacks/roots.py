@@ -1,7 +1,7 @@
 """Cases of changes in roots: cross-signs that expire, new roots, and two roots of the same name.
 
-Each of these changes has locked clients out in the past. The server is honest, and its leaf has the
-pinned key.
+A cross-sign is a certificate for the key of a root, issued by another root. Each of these changes
+has locked clients out in the past. The server is honest, and its leaf has the pinned key.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ _EXPIRED = -30.0  # days after which the legacy root's certificates expired
 def _cross_sign_expired(pki: TestPKI) -> Scenario:
     """Return a scenario in which the honest server also sends an expired cross-sign of the root R.
 
-    Clients trust R, so they don't need this certificate.
+    A cross-sign is a certificate for the key of a root, issued by another root. Clients trust R, so
+    they don't need this certificate.
     """
     legacy = Authority("Legacy root", now=pki.now)
     cross = Authority(pki.root.common_name, issuer=legacy, key=pki.root.key, days=_EXPIRED)
@@ -32,7 +33,8 @@ def _cross_sign_expired(pki: TestPKI) -> Scenario:
 def _cross_signer_expired(pki: TestPKI) -> Scenario:
     """Return a scenario in which the honest server also sends a cross-sign of the trusted root R.
 
-    The root that issued the cross-sign has expired. The server sends this root too.
+    A cross-sign is a certificate for the key of a root, issued by another root. Here that other
+    root has expired. The server sends its certificate too.
     """
     legacy = Authority("Legacy root", now=pki.now, days=_EXPIRED)
     cross = Authority(pki.root.common_name, issuer=legacy, key=pki.root.key)

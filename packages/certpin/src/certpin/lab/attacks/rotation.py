@@ -70,8 +70,9 @@ def with_unpinned_key(
 ) -> Scenario:
     """Return a scenario in which the server has an unpinned key, certified by the honest issuer.
 
-    The server plays an attacker if the client pins the server's key, and is honest otherwise,
-    because pins on authorities match the issuer.
+    If the client pins the server's key, the server counts as an attacker, because no pin matches.
+    Otherwise it counts as honest: pins on authorities match its issuer, and a client without pins
+    only needs a valid chain.
 
     Args:
         pki: the test PKI of the case.

@@ -1,9 +1,9 @@
 """Cases of weak server keys, of weak cipher suites, and of predictable session keys.
 
 OpenSSL serves most of them at security level 0. The lab's own TLS 1.2 (``server.weak_tls``) serves
-Diffie-Hellman groups below 1024 bits (Logjam), which OpenSSL refuses at every level, 3DES, which
-many builds don't have, and an early ChangeCipherSpec, which leaves session keys that don't depend
-on the key exchange.
+three others: Diffie-Hellman groups below 1024 bits (Logjam), which OpenSSL refuses at every level;
+3DES, which many builds don't have; and an early ChangeCipherSpec, after which the session keys
+don't depend on the key exchange.
 """
 
 from __future__ import annotations

@@ -25,9 +25,10 @@ class ClearText:
     """The requests in clear text to one host under test, and the attacks that led to them.
 
     If an attack redirected the client to the URL of a request, the request belongs to this attack.
-    Any other request belongs to the latest attack on the host, unless the client usually sends such
-    requests. A request is usual if all its credentials were also in requests in clear text before
-    the first attack, while TLS had not failed.
+    Any other request belongs to the latest attack on the host, unless the request is usual for this
+    client. It is usual if earlier requests already had all of its credentials. Only earlier
+    requests in clear text count that the client sent before the first attack, and not right after a
+    failed TLS connection. Without any of them, no request is usual.
 
     Attributes:
         requests: the number of requests that belong to no attack.
@@ -53,7 +54,7 @@ class ClearText:
             changed: True if the event changed the connection's signal (the client's reaction).
 
         Returns:
-            True if the connection was added to the evidence of an attack now.
+            True if this call added the connection to the evidence of an attack.
         """
         if visit.seen.hello:
             self._note_tls(visit, changed=changed)
@@ -97,8 +98,8 @@ class ClearText:
 def _is_complete(visit: Visit) -> bool:
     """Return True if a connection without TLS is an HTTP request that needs no further bytes.
 
-    The head of the request has arrived, it is too long, or the connection ended or was closed by
-    the client, so that nothing more can arrive.
+    This is so if the whole head of the request has arrived, or the head is too long. It is also so
+    if nothing more can arrive, because the connection ended or the client closed its side.
     """
     clear = visit.seen.clear
     ended = visit.ended or visit.hung_up or b"\r\n\r\n" in clear or len(clear) >= KEPT

@@ -28,11 +28,11 @@ _NOWHERE = AnswerContext("")
 
 
 class DeviceSession(CaseRun):
-    """The case that serves one connection of a device, chosen when the host is known.
+    """The ``CaseRun`` of one connection of a device. Its case is chosen when the host is known.
 
-    It copies the data of the ``CaseRun`` of the host's active turn (a turn is the run of one case
-    for one host), and takes its place. The connection stays with this turn, even if the host's next
-    turn begins meanwhile.
+    A turn is the run of one case for one host. When the host is known, this object copies the data
+    of the ``CaseRun`` of the host's active turn. The connection stays with this turn, even if the
+    host's next turn begins meanwhile.
     """
 
     def __init__(self, schedule: Schedule, port: int) -> None:

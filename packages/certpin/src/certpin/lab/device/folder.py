@@ -99,7 +99,9 @@ def default_folder() -> Path:
 
 
 class LabFolder:
-    """A context manager that creates the lab's folder, and locks it while it is open.
+    """A context manager that opens the lab's folder, and locks it while it is open.
+
+    The folder is created if it is missing.
 
     Args:
         path: the folder.

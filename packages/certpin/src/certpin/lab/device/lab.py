@@ -53,10 +53,11 @@ class HostProgress:
         in_doubt: the number of refusals that are not yet confirmed by a connection to the honest
             server.
         controlled: True if the app accepted the honest server at least once.
-        control: the latest result with the honest server.
+        control: the latest result with the honest server; None before the first.
         results: the results so far.
         cases: the number of cases.
-        finished: True if all cases have a result.
+        finished: True if all cases have a result, and the app accepted the honest server after
+            them.
         clear_text: the number of requests in clear text that belong to no attack.
         credentials: descriptions of the credentials in these requests, without their values.
         real: True if the host has a real server, to which the lab relays.
@@ -295,9 +296,10 @@ _MAX_CONNECTIONS = 4096
 
 
 def max_connections() -> int:
-    """Raise this process's limit of open files, and return how many files connections can use.
+    """Return how many open files the lab's connections can use.
 
-    The rest of the limit is reserved for other files of the lab.
+    If needed and possible, this process's limit of open files is raised first. A part of the limit
+    is reserved for other files of the lab.
 
     Raises:
         LabError: this system allows too few open files.
@@ -328,7 +330,8 @@ class DevicePort(Port):
         make: a function that returns a new handler for one connection.
         address: the IP address and the port to listen on.
         limit: the number of file descriptors that connections can use. Further connections wait.
-        error: a function to call with the error if this system can accept no more connections.
+        error: a function that is called with the error if this system can't accept a connection,
+            for example because no file descriptor is left.
     """
 
     def __init__(

@@ -56,7 +56,7 @@ class Page:
     Attributes:
         r: the root R as DER, the root of the honest server; empty if the hosts have real servers.
         r2: the root R2 as DER, the root of the attacker.
-        roots_pem: both roots as PEM.
+        roots_pem: the roots as PEM: R and R2, or only R2 if the hosts have real servers.
         pins: the text of a pin file for the hosts under test; empty if they have real servers.
     """
 

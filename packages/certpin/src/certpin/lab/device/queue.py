@@ -45,6 +45,8 @@ def plan(cases: Iterable[Case], between: int = BETWEEN) -> list[Case]:
 class CaseQueue:
     """The cases of one host: the active case, those still to come, and the results.
 
+    The good control is a case with the honest server, which shows that refusals count.
+
     Args:
         style: the kind of the app's pins: on the server's key, on an authority, or none.
         cases: the cases to run.
@@ -76,7 +78,10 @@ class CaseQueue:
 
     @property
     def finished(self) -> bool:
-        """True if every case has a result, and the latest good control succeeded."""
+        """True if every case has a result, and the latest good control succeeded.
+
+        The good control is the case with the honest server.
+        """
         return not self._queue and self.current is None and self._trusted
 
     @property
@@ -92,18 +97,23 @@ class CaseQueue:
 
     @property
     def in_doubt(self) -> int:
-        """The number of cases that the app refused, and that no good control has confirmed yet."""
+        """The number of cases that the app refused since the latest good control.
+
+        The good control is the case with the honest server. The next one confirms these refusals if
+        it succeeds.
+        """
         return len(self._doubtful)
 
     def turn(self, *, wide: bool = True) -> Turn | None:
-        """Return the active turn, or begin the next turn.
+        """Return the active turn (the run of a case), or begin the next turn.
 
         Args:
             wide: False if a case about two hosts is active elsewhere, so that no other can begin
                 now.
 
         Returns:
-            The turn; None if no case can run now.
+            The turn; None if all cases are finished, or if the next case is about two hosts and has
+            to wait.
         """
         while self.current is None and not self.finished:
             case = CONTROL if not self._trusted else self._queue.pop(0)
@@ -114,10 +124,10 @@ class CaseQueue:
         return self.current
 
     def update(self, turn: Turn) -> None:
-        """Process an event on a connection of a turn. Judge the turn if it ended.
+        """Process an event on a connection of a turn (the run of a case).
 
-        A turn that was judged before is judged again, because a late connection may show that its
-        attack succeeded.
+        The active turn is judged once its connections suffice for a verdict. A turn that was judged
+        before is judged again, because a late connection may show that its attack succeeded.
         """
         if turn is self.current:
             if turn.over:
@@ -127,9 +137,10 @@ class CaseQueue:
         self._revise(turn)
 
     def stop(self) -> None:
-        """Stop the queue. Refusals that no good control confirmed become inconclusive.
+        """Stop the queue. Refusals since the latest good control become inconclusive.
 
-        Cases that never ran get no result.
+        No later good control (the case with the honest server) can confirm them. Cases that never
+        ran get no result.
         """
         for turn in self._doubtful:
             self._settle(turn, _NO_CONTROL)
@@ -182,9 +193,10 @@ class CaseQueue:
                 self._again(refused, failed)
 
     def _again(self, turn: Turn, judgement: Judgement) -> None:
-        """Put an inconclusive case back into the queue, before the last good control.
+        """Put an inconclusive case back into the queue, before the good control at the queue's end.
 
-        After ``_TRIES`` tries, the inconclusive judgement becomes the result of the case.
+        The good control is the case with the honest server. After ``_TRIES`` tries, the
+        inconclusive judgement becomes the result of the case.
 
         Args:
             turn: the run of the case.
@@ -199,7 +211,11 @@ class CaseQueue:
         self._queue.insert(len(self._queue) - 1, turn.case)
 
     def _revise(self, turn: Turn) -> None:
-        """Set the result of a turn to ACCEPT if a late connection shows that its attack worked."""
+        """Judge a turn (the run of a case) again, after its case has gone on.
+
+        If a late connection shows that the attack got through, ACCEPT becomes the result of the
+        case. Otherwise nothing changes.
+        """
         judgement = turn.judgement()
         if judgement.verdict is not Verdict.ACCEPT or is_control(turn):
             return
@@ -213,9 +229,11 @@ class CaseQueue:
         self._note(self._result(turn, judgement))
 
     def _drop_runs(self, case: Case) -> None:
-        """Drop every other run of a case that the client accepted: ACCEPT stays its verdict.
+        """Remove all other runs of a case that the client accepted: ACCEPT stays its verdict.
 
-        An attack that got through once is a finding, even if the client refuses it in another run.
+        Such a run may still be in the queue, be active, or wait for the next good control (the case
+        with the honest server). An attack that got through once is a finding, even if the client
+        refuses it in another run.
         """
         self._queue = [queued for queued in self._queue if queued is not case]
         self._doubtful = [turn for turn in self._doubtful if turn.case is not case]

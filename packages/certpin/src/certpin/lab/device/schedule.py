@@ -158,9 +158,12 @@ class Schedule:
         return bool(self._answering)
 
     def admit(self, seen: Connection, port: int = 0) -> Visit:
-        """Assign a new connection to the active turn of the requested host.
+        """Assign a new connection to the turn to which it belongs.
 
-        A turn is the run of one case for one host.
+        A turn is the run of one case for one host. Usually, this is the active turn of the
+        requested host. But if a turn redirected the client to this host and port, or if a case
+        about two hosts is active and this is one of them, it is that turn. If the host has no
+        active turn, it is a turn with the honest server that is not judged.
 
         Args:
             seen: the evidence of the connection. So far, it has only the requested host, in
@@ -214,7 +217,8 @@ class Schedule:
         """Store the turn (the run of a case) that redirects a client to another host or port.
 
         The schedule then assigns the connection that follows the redirect to this turn. ``visit``
-        is the connection on which the redirect was sent. Other connections are ignored.
+        is the connection on which the redirect was sent. If its step contains no such redirect,
+        nothing is stored.
         """
         turn, step = visit.turn, visit.seen.step
         if step and step.answer is Answer.REDIRECT_UNPINNED:
@@ -235,8 +239,8 @@ class Schedule:
     def _wide(self) -> Turn | None:
         """Return the active turn of a case about two hosts, or None if there is none.
 
-        A turn is the run of one case for one host. At most one turn of a case about two hosts is
-        active at a time.
+        A turn is the run of one case for one host. For a case about two hosts, it has the
+        connections to both. At most one such turn is active at a time.
         """
         turns = (queue.current for queue in self.queues.values())
         return next((turn for turn in turns if turn and turn.wide), None)
@@ -301,13 +305,13 @@ def _check_case(case: Case, host: str) -> None:
 def _check_scenario(scenario: Scenario) -> None:
     """Check that a scenario can be tested with the app of a device.
 
-    A scenario describes how the lab serves each connection of a case. From a device, the lab sees
-    only the connections, and no exit status. They alone have to tell whether the app accepted the
-    server.
+    A scenario describes how the lab serves each connection of a case. The lab sees only the
+    connections of a device, and no exit status. So the connections must show whether the app
+    accepted the server.
 
     Raises:
-        CannotServeError: the connections can't tell that, or a device can't make the connections
-            that the scenario needs, such as those over QUIC.
+        CannotServeError: the connections of this scenario don't show it, or a device can't make
+            them, such as connections over QUIC.
     """
     if scenario.canary_only:
         raise CannotServeError("it needs a client that sends the lab's canary", fix=_BY_PROVE)

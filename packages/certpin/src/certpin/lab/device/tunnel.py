@@ -377,7 +377,8 @@ _TUNNEL = ipaddress.ip_network("198.18.0.0/15")  # only the lab uses it
 def may_pass(address: str) -> bool:
     """Return True if the lab is allowed to relay a device's connection to this IP address.
 
-    Addresses of this machine, its local networks and the tunnel are refused.
+    Loopback, link-local, multicast and unspecified addresses are refused (``is_local``), and so are
+    the addresses of the tunnel.
     """
     return not is_local(address) and parse_address(address) not in _TUNNEL
 

@@ -55,7 +55,8 @@ _IN_CLEAR = "the lab answered in clear text"
 class ClientSignal(StrEnum):
     """The reaction of a client that a connection shows.
 
-    The client sent data, refused the server, closed the connection silently, or none of these.
+    The client sent data, refused the server, or closed the connection silently. ``NO_HELLO`` means
+    that it sent no ClientHello, or junk after it, and ``NONE`` that none of these happened.
     """
 
     SENT_DATA = "gave"  # it sent application data
@@ -205,9 +206,10 @@ class Turn:
     def drop(self, visit: Visit) -> None:
         """Remove an ended connection from the turn if the verdict doesn't need it, to limit memory.
 
-        The verdict doesn't need a connection that has no signal (a reaction of the client), or on
-        which the client sent no ClientHello, or junk after it. If several connections have the same
-        signal, the turn keeps at most 64 on which data leaks (``exposed``), and 64 others.
+        The verdict doesn't need a connection without a signal (a reaction of the client), or with
+        the signal NO_HELLO: the client sent no ClientHello, or junk after it. Of all other
+        connections with the same signal, the turn keeps at most 64 on which data leaks
+        (``exposed``), and 64 others.
         """
         self._count_calls()
         same = [
@@ -239,9 +241,10 @@ class Turn:
 
     @property
     def clear_text_evidence(self) -> tuple[Attempt, ...]:
-        """The evidence of data in clear text, which shows the cause of a finding.
+        """The requests in clear text to which the attack of this turn led, as evidence for reports.
 
-        The value is empty if the attack of this turn got no data in clear text.
+        The value is one ``Attempt`` (a run of the client) with these connections. It is empty if
+        there are none.
         """
         seen = tuple(visit.seen for visit in self.visits if visit.in_clear and visit.attack is self)
         return (Attempt(Ending(0), self.scenario, seen),) if seen else ()

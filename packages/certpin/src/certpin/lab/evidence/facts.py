@@ -48,8 +48,8 @@ def evidence_facts(
     Args:
         run: the run, with its results.
         files: the client's program and scripts, as ``AttackedFiles.facts`` returns them.
-        script_identified: True if one of them is a script.
-        client_version: the version of the client that the user gave, or empty.
+        script_identified: True if one of these files is a script.
+        client_version: the client's version as the user stated it; empty if the user didn't.
         environment: the environment of the client. Only variables that change how clients use TLS
             are listed, without values that may be secret.
     """

@@ -94,7 +94,7 @@ def write_evidence(  # noqa: PLR0913  # keywords, each of which is a part of the
         run: the run with its results.
         attacked: the client's files as they were before the run.
         key: the key that signs the list of digests; None for no signature.
-        client_version: the version of the client that the user gave, or empty.
+        client_version: the client's version as the user stated it; empty if the user didn't.
         environment: the environment of the client.
         now: the time of the signature.
 

@@ -68,7 +68,11 @@ class Dice:
         self._count = 0
 
     def below(self, limit: int) -> int:
-        """Return the next number, from 0 to ``limit`` - 1. The bias is below one in 2^32."""
+        """Return the next number, from 0 to ``limit`` - 1.
+
+        The numbers are almost equally likely: if ``limit`` is at most 2^32, a probability deviates
+        by less than one part in 2^32.
+        """
         self._count += 1
         digest = hashlib.sha256(self._begin + b" %d" % self._count).digest()
         return int.from_bytes(digest[:8]) % limit

@@ -224,7 +224,8 @@ def minimise(recipe: Recipe, keeps: Callable[[Recipe], bool]) -> Recipe:
 
     Returns:
         A recipe with a subset of the mutations, in their order. If several subsets have the fewest
-        mutations, the first one is taken.
+        mutations, the first one is taken. If no smaller recipe has the disagreement, ``recipe`` is
+        returned.
     """
     for number in range(len(recipe.mutations)):
         subset: tuple[Mutation, ...]
@@ -301,8 +302,14 @@ class _Comparison:
     ) -> bool:
         """Return True if client and peers have the verdicts ``accepts`` on the chain of a recipe.
 
-        The peers judge first, because they are faster. The verdicts are stored in ``found``, by
-        recipe, if those of the peers are equal to ``accepts``.
+        The peers are the other verifiers. They judge first, because they are faster: the client is
+        run only if all of them have these verdicts. Then all verdicts, with the client's, are
+        stored in ``found``.
+
+        Args:
+            recipe: the good chain and its mutations.
+            accepts: by name, True for each verifier that accepts; the client is ``client``.
+            found: gets the verdicts, by recipe and name.
         """
         verdicts = self._ask_peers(recipe)
         if {CLIENT: accepts[CLIENT]} | _accepts(verdicts) != accepts:

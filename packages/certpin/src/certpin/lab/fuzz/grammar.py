@@ -348,7 +348,11 @@ FLAGS = {"critical": TRUE, "not-critical": b"", "explicit-false": b"\x01\x01\x00
 
 
 def _content(value: bytes) -> tuple[bytes, bytes]:
-    """Split a DER element, which may be truncated, into its tag and its content."""
+    """Split a DER element, which may be truncated, into its tag and its content.
+
+    The length in the element is not checked. For fewer than two bytes, the content is empty; for no
+    bytes, the tag is that of NULL.
+    """
     if len(value) < 2:
         return value[:1] or b"\x05", b""
     octets = value[1] & 0x7F if value[1] & 0x80 else 0

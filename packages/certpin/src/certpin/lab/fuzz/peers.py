@@ -160,9 +160,10 @@ class CertpinPeer(_Handshake):
         self._log.addHandler(self._silent)
 
     def close(self) -> None:
-        """Remove the log handler that kept certpin's refusals off standard error.
+        """Remove the log handler that discarded certpin's messages about refusals.
 
-        The handler only has an effect if the program configured no logging.
+        Without this handler, Python prints such messages to standard error if the program
+        configured no logging.
         """
         self._log.removeHandler(self._silent)
 

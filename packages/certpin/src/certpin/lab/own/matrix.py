@@ -107,7 +107,7 @@ def _entry(case: Case, pki: TestPKI) -> dict[str, Any]:
 
 
 def _only_chain(case: Case, scenario: Scenario) -> ServerStep:
-    """Return the server step of a case that any server with the same chain and key can serve.
+    """Return the step of a case's server, if any server with the same chain and key can replace it.
 
     A step describes how the lab serves one connection. ``scenario`` is the scenario of the case.
 

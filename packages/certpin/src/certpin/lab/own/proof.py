@@ -36,19 +36,21 @@ def prove(  # noqa: PLR0913  # keywords, each of which is a setting of a run
 
     Args:
         client: a ``Command``, or a function that takes a target (``url``, ``proxy``, ``address``,
-            ``port``, ``ca``, ``pins``) and raises an exception to refuse the server. The clock of
-            a function can't be set: a case with a time is then not run.
+            ``port``, ``ca``, ``pins``) and raises an exception to refuse the server. The clock of a
+            function can't be set: a case with a time is then not run.
         cases: the cases, as ``load_cases`` returns them.
         host: the host of the good control. Each case in ``cases`` names its host itself.
         style: how the client is pinned: ``none``, ``leaf`` or ``ca``.
         protocol: the protocol of the client: ``http``, ``smtp``, ``imap`` and so on.
         jobs: the number of cases that run at the same time.
         repeat: the number of runs of each case. With 1, an unexpected verdict is tried again.
-        bound: attacks are repeated until, with 95 % confidence, the client skips fewer of its
-            checks than this share, such as 0.02 for 2 %. None repeats nothing.
+        bound: a share of the client's checks, such as 0.02 for 2 %. Attacks are repeated until the
+            number of refusals shows, with 95 % confidence, that the client skips a smaller share.
+            None repeats nothing.
 
     Returns:
-        The results: one for each case, between those of the two controls.
+        The results: first that of the good control, then one for each case, then again that of the
+        good control.
 
     Raises:
         HostError: ``host`` is not a host.

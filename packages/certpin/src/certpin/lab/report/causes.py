@@ -57,8 +57,9 @@ def find_causes(results: Sequence[Result]) -> list[Cause]:
     The causes depend only on the verdicts. Each wrong result belongs to exactly one cause.
 
     Args:
-        results: all results of the run. Right results are needed too, because they exclude causes:
-            a client that refuses a certificate for another name does not accept any certificate.
+        results: all results of the run. Right results are needed too, because they exclude causes.
+            For example, a client that refuses a certificate for another name does not have the
+            mistake of accepting every certificate.
     """
     left = [result for result in results if result.outcome is Outcome.WRONG]
     seen = VerdictPattern(results)
@@ -83,14 +84,16 @@ def _proof(
 ) -> tuple[Result, ...]:
     """Return the results that prove a fault: at most three, and at least one of them wrong.
 
-    If possible, they include a case that the client passed, because it shows the limit of the
-    fault. These passed cases are among ``names``. If the client passed none of them, one other
-    passed case with the same expected reaction is taken.
+    The wrong results come first. They are those of the cases in ``names`` that the fault explains;
+    if there are none, the first of all results that it explains. Right results follow, because they
+    show the limit of the fault. They are those of the cases in ``names`` that the client passed; if
+    there are none, that of one other passed case with the same expected reaction. If there is a
+    right result, one of the three places is kept for it.
 
     Args:
         names: the cases that show the fault best, in order.
         results: all results of the run.
-        explained: the findings that the fault explains.
+        explained: the findings (wrong results) that the fault explains.
     """
     decided = {Outcome.WRONG, Outcome.RIGHT}
     by_name = {result.case.matrix_name: result for result in results if result.outcome in decided}
@@ -107,7 +110,9 @@ def _proof(
 def _title(same: Sequence[Result]) -> str:
     """Return the title for a group of findings that fit no pattern.
 
-    The title names the rule that the first case of the group checks.
+    The first finding of the group decides. If the client refused an honest server, the title says
+    so. Otherwise it names the rule that the case checks; or the case, if the text of its rule does
+    not fit into the title.
 
     Args:
         same: the findings of the group, which have the same fix.

@@ -53,10 +53,10 @@ def served(seen: Connection) -> tuple[bytes, ...]:
 def requested_host(attempt: Attempt, seen: Connection) -> str:
     """Return the host that the client requested on a connection.
 
-    This is the host in the ClientHello, or else in the request to the proxy. If it is not a host
-    under test, the first host under test is returned, with two exceptions: on the TLS connection to
-    the lab's proxy, the address of the proxy, and in a case of Encrypted ClientHello (ECH), the
-    public name.
+    This is the host in the ClientHello, or else in the request to the proxy. If that is not a host
+    under test, the first host under test is returned instead. But there are two exceptions. For the
+    TLS connection to the lab's proxy itself, the address of the proxy is returned. In a case of
+    Encrypted ClientHello (ECH), the public name is returned if the ClientHello has it.
 
     Args:
         attempt: one run of the client against a case, with the hosts under test.

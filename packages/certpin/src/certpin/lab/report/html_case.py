@@ -178,7 +178,7 @@ def _validity(known: CertificateFacts) -> str:
 
 
 def _leaks(result: Result) -> Iterator[ET.Element]:
-    """Yield the HTML of the data that the client leaked.
+    """Yield the HTML of the data that the client leaked in its last run against a case.
 
     Yield nothing if the client refused the attack.
     """
@@ -237,9 +237,10 @@ def _row(number: int, attempt: Attempt, seen: Connection) -> tuple[Child, ...]:
 
 
 def _received(seen: Connection) -> str:
-    """Return a text with the number of bytes that the client sent, and the number that leaked.
+    """Return a text with the number of bytes that the client sent on a connection.
 
-    ``seen`` is the evidence of the connection on which the client sent them.
+    If some of them leaked, the text also has their number. ``seen`` is the evidence of the
+    connection.
     """
     total, given = len(seen.clear) + len(seen.data), len(seen.said) if seen.exposed else 0
     if not given:

@@ -36,7 +36,10 @@ def to_json(run: Run) -> str:
 
 
 def run_facts(run: Run) -> dict[str, Any]:
-    """Return the report of a lab run as a dictionary that can be written as JSON."""
+    """Return the report of a lab run as a dictionary that can be written as JSON.
+
+    Arguments of the client's command that may be secret are replaced (``safe_arguments``).
+    """
     about, refused = run.about, hostile_refusals(run.results)
     failed = run.count(Outcome.WRONG) or not run.controlled
     return {

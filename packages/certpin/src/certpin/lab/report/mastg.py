@@ -59,9 +59,10 @@ def reference(case: str, expect: Expect) -> MasvsReference:
 
     Args:
         case: the name of the case.
-        expect: how the client should react in this run. In some cases the server only changes its
-            chain. If the client's pins require it to refuse such a change, the case has the
-            controls and tests of an attack on pins.
+        expect: the expected reaction of the client. It matters only for cases in which the server
+            changes its chain without an attack. If the client's pins require it to refuse the
+            change (``REJECT``), the case counts as an attack on pins, with other controls and
+            tests.
     """
     if expect is Expect.REJECT and case in _ATTACK_ON_PINS:
         return _ATTACK_ON_PINS[case]

@@ -193,11 +193,12 @@ def _connections(result: Result) -> Iterator[Connection]:
 
 
 def _confidence(run: Run) -> list[str]:
-    """Return sentences about the largest share of its checks that the client may have skipped.
+    """Return sentences about the share of its checks that the client may skip.
 
-    The run shows, with 95 % confidence, that the share is not larger. It follows from the number of
-    runs in which the client refused an attacker. A further sentence is added if the run did not
-    reach the user's ``--bound``. The list is empty if the run proves nothing or has a wrong result.
+    The first one gives the largest share that is possible with 95 % confidence. It follows from the
+    number of runs in which the client refused an attacker. A further sentence says if this share is
+    larger than the user's ``--bound``. The list is empty if the run proves nothing or has a wrong
+    result.
     """
     refused = hostile_refusals(run.results)
     if not run.controlled or run.count(Outcome.WRONG):
@@ -231,7 +232,7 @@ def _ways_line(run: Run) -> list[str]:
 def _http3_line(run: Run) -> list[str]:
     """Return a list with the sentence that says if the client uses HTTP/3.
 
-    The list is empty if no honest server offered HTTP/3 to the client.
+    The list is empty if the client connected in no case in which the lab serves HTTP/3.
     """
     offered = [
         attempt
@@ -249,9 +250,9 @@ def _http3_line(run: Run) -> list[str]:
 def clear_text_lines(run: Run) -> list[str]:
     """Return a sentence for each credential that the client sent in clear text during a run.
 
-    A sentence names the credential, its receiver, and the number of cases. These sentences change
-    no verdict, because a client that first sends its token over HTTP, or to a proxy, can be right
-    in every verdict about TLS. In a case about clear text, the same data is also a finding.
+    A sentence names the credential, its receiver, and the number of cases. The sentences are only a
+    notice, and change no verdict: a client that first sends its token over HTTP, or to a proxy, can
+    still check TLS rightly. But in a case about clear text, the same data is also a finding.
     """
     cases: dict[tuple[str, str], set[str]] = {}
     for result in run.results:
@@ -364,7 +365,10 @@ def _untried(run: Run) -> str:
 
 
 def verdict_line(result: Result) -> str:
-    """Return a line that describes the client's reaction in a case, and whether it is right."""
+    """Return a line that describes the client's reaction in a case, and whether it is right.
+
+    For a case that is undecided or was not run, the line has the reason instead.
+    """
     if result.outcome in {Outcome.NOT_RUN, Outcome.UNDECIDED} or result.verdict is None:
         return f"{OUTCOMES[result.outcome]}: {result.why}"
     did = action(result)
@@ -380,9 +384,10 @@ def verdict_line(result: Result) -> str:
 def action(result: Result) -> str:
     """Return the client's action in a case, such as ``accepted``; without a verdict, the reason.
 
-    The text can also name the weak TLS parameters that the case needs, if the client does not offer
-    them; the optional check, such as of revocation, for which the case is, if the client does not
-    make it; and whether the client fetched the case's list of revoked certificates.
+    If the client does not offer the weak TLS parameters that the case needs, the text names them.
+    If the case is only reported, and not judged, the text can contain two more facts. One is an
+    optional check that the client does not make, such as of revocation. The other is whether the
+    client fetched the list of revoked certificates that the server's certificate names.
     """
     did = _DID.get(result.verdict, result.why) if result.verdict else result.why
     if result.why.startswith(NOT_OFFERED):
@@ -395,7 +400,10 @@ def action(result: Result) -> str:
 
 
 def explain(result: Result) -> list[str]:
-    """Return the explanation of a finding as lines: verdict, evidence, rule, fix, source."""
+    """Return the explanation of a finding as lines: verdict, evidence, rule, fix, source.
+
+    A line is left out if the case has no text for it, and the evidence if the verdict contains it.
+    """
     case = result.case
     lines = [verdict_line(result)]
     if result.why not in lines[0]:
@@ -421,7 +429,7 @@ def ending(end: Ending) -> str:
 
 
 def server(seen: Connection) -> str:
-    """Return the name of the server that answered a connection, such as ``attacker``.
+    """Return the name of the server's role on a connection, such as ``attacker``.
 
     Return ``no TLS`` if the client sent clear text and no attacker received it. Return an empty
     text if no server answered. ``seen`` is the evidence of the connection.
@@ -514,6 +522,8 @@ _DECIDED = {Outcome.RIGHT, Outcome.WRONG}
 class CaseCounts:
     """The numbers of attacks and honest servers in a lab run, and of the failures of the client.
 
+    The good controls (the case with the honest server) are not counted.
+
     Attributes:
         attacks: attacks with a right or wrong result.
         got_through: the attacks among them that the client did not stop.
@@ -524,7 +534,7 @@ class CaseCounts:
         flaky: cases in which the client behaved differently in several runs.
         warnings: cases with a warning.
         for_policy: cases without a right or wrong result. The user's policy decides them.
-        undecided: cases without a verdict.
+        undecided: cases in which the verdict is inconclusive, or differed between several runs.
         not_run: cases that could not be run.
     """
 
@@ -604,9 +614,9 @@ def refused_by(case: Case) -> tuple[Style, ...]:
 def exit_code(run: Run) -> int:
     """Return the exit code for a lab run: 0 success, 1 a finding, 3 inconclusive or nothing tried.
 
-    The run is inconclusive if a case is undecided, if a case with the user's own chain and an
-    expected verdict was not run, or if the client refused too few attacks for the user's
-    ``--bound``.
+    The run is inconclusive if the client did not accept the honest server first and last, if a case
+    is undecided, if a case with the user's own chain and an expected verdict was not run, or if the
+    client refused too few attacks for the user's ``--bound``.
     """
     if run.count(Outcome.WRONG):
         return 1
@@ -619,7 +629,8 @@ def exit_code(run: Run) -> int:
 def _missed(run: Run) -> bool:
     """Return True if the client refused too few attacks to show the bound that the user requested.
 
-    The bound is the largest share of its checks that the client may skip.
+    The bound (``--bound``) is a share of the client's checks. The user wants the run to show that
+    the client skips no larger share. Without a bound, the result is False.
     """
     bound = run.about.bound
     return bound is not None and skip_bound(hostile_refusals(run.results)) > bound

@@ -252,9 +252,8 @@ class Routed:
     """A connection that was routed to the lab without a proxy request, for example by the tunnel.
 
     If the destination is under test, the lab serves the connection. Otherwise the name in the
-    ClientHello decides: if it is the name of a host under test, the lab serves the connection, and
-    relays it in all other cases, also without TLS. ``early`` contains the bytes that were read
-    before relaying began. The relay sends them first.
+    ClientHello decides: the lab serves the connection if this is the name of a host under test. All
+    other connections are relayed, also those without TLS.
     """
 
     def __init__(self, case_run: CaseRun, destination: Destination) -> None:
@@ -472,6 +471,9 @@ class ProxyRequest:
         Args:
             target: the URL or path in the request line.
             whole: True if the head of the request is complete.
+
+        Raises:
+            ValueError: ``target`` is no URL and no path, or the host or port is invalid.
         """
         url = _URL.match(target)
         if url is None and not target.startswith("/"):

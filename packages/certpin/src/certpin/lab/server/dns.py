@@ -170,7 +170,7 @@ def answer(question: Message, addresses: Sequence[str] | None, *, failed: bool =
 
 
 def _of_kind(addresses: Sequence[str], kind: str) -> list[str]:
-    """Return those addresses that belong to a DNS record type.
+    """Return those addresses that belong to a DNS record type, at most 8, each once.
 
     ``kind`` is the type: IPv4 addresses belong to A and IPv6 addresses to AAAA. For other types,
     the result is empty.

@@ -47,7 +47,8 @@ class Imap(Lines):
     def word(self, line: bytes) -> tuple[bytes, bool]:
         """Return the command word of a line in upper case, and True if the word is complete.
 
-        In IMAP, the command word follows the tag with which a line begins.
+        In IMAP, the command word follows the tag with which a line begins. A word at the end of an
+        unfinished line is not complete, because more of it can still arrive.
         """
         _, _, rest = line.lstrip().partition(b" ")
         return first_word(rest)

@@ -239,7 +239,11 @@ class Lines(MessageServer):
         raise NotImplementedError
 
     def word(self, line: bytes) -> tuple[bytes, bool]:
-        """Return the command word of a line in upper case, and True if the word is complete."""
+        """Return the command word of a line in upper case, and True if the word is complete.
+
+        A word at the end of an unfinished line is not complete, because more of it can still
+        arrive.
+        """
         raise NotImplementedError
 
     def answer(self, line: bytes, *, secure: bool) -> bytes:
@@ -248,7 +252,11 @@ class Lines(MessageServer):
 
 
 def first_word(text: bytes) -> tuple[bytes, bool]:
-    """Return the first word of a line in upper case, and True if the word is complete."""
+    """Return the first word of a line in upper case, and True if the word is complete.
+
+    The word is complete if a space or a line end follows it. Without one, more of the word can
+    still arrive. If there is no word, the result is empty and False.
+    """
     words = text.split(None, 1)
     ended = bool(words) and text.lstrip()[len(words[0]) :] != b""
     return (words[0].upper() if words else b""), ended

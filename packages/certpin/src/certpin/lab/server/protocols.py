@@ -58,7 +58,7 @@ class Starting(Application, Protocol):
 
     Attributes:
         tampered: True if the client received clear text that the lab tampered with.
-        rest: the bytes of the client after STARTTLS.
+        rest: the bytes that arrived after the clear text, with which the client begins TLS.
         listens: True if the server also processes data that arrives after it closed the connection.
             Its replies to such data are dropped.
     """

@@ -69,7 +69,7 @@ class HelloReader:
         self._message = bytearray()  # the handshake message, gathered from the records
 
     def feed(self, data: bytes) -> ClientHello | None:
-        """Add bytes received from the client. Return the ClientHello once it is complete.
+        """Add bytes received from the client. Return the ClientHello, or None until it is complete.
 
         Raises:
             NotTLSError: the bytes can't become a valid ClientHello.

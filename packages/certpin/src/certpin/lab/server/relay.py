@@ -30,7 +30,7 @@ class Reader(Protocol):
     """The reading side of a connection: an asyncio stream, or a stream of the WireGuard tunnel."""
 
     async def read(self, n: int, /) -> bytes:
-        """Return the bytes that arrive next; empty at the end of the stream."""
+        """Return the bytes that arrive next, at most ``n``; empty at the end of the stream."""
 
 
 class Writer(Protocol):
@@ -146,6 +146,9 @@ def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """Parse an IP address. The zone of an address, such as ``%eth0``, is ignored.
 
     An IPv4-mapped IPv6 address (``::ffff:…``) is returned as IPv4.
+
+    Raises:
+        ValueError: the text is not an IP address.
     """
     found = ipaddress.ip_address(text.partition("%")[0])
     return getattr(found, "ipv4_mapped", None) or found

@@ -195,8 +195,8 @@ class Session:
     """Serves one connection of a lab case, without I/O. ``seen`` is the evidence of the connection.
 
     Send ``data_to_send()`` after each call. If ``done`` is True, then close the connection: with a
-    TCP reset if ``resets`` is True. If ``passing`` is set, relay the connection to that server.
-    While ``pause`` is not zero, call ``resume()`` after that many seconds.
+    TCP reset if ``resets`` is True. If ``passing`` is set, relay the connection to that server. If
+    ``pause`` is not zero, call ``resume()`` after that many seconds.
 
     Args:
         case_run: the running case.

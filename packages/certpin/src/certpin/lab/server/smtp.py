@@ -43,7 +43,11 @@ class Smtp(Lines):
         return b"220 " + _NAME + b" ESMTP certpin lab\r\n"
 
     def word(self, line: bytes) -> tuple[bytes, bool]:
-        """Return the command word of a line in upper case, and True if the word is complete."""
+        """Return the command word of a line in upper case, and True if the word is complete.
+
+        A word at the end of an unfinished line is not complete, because more of it can still
+        arrive.
+        """
         return first_word(line)
 
     def answer(self, line: bytes, *, secure: bool) -> bytes:

@@ -31,6 +31,11 @@ _PIECE = 16 * 1024
 class Tls:
     """The server's side of a TLS connection. ``receive`` never raises, whatever a client sends.
 
+    Args:
+        wrap: makes the TLS connection between two memory buffers: for bytes from the client, and
+            for bytes to it.
+        application: the server of the application protocol under TLS.
+
     Attributes:
         closed: True if the connection ends once all pending bytes are sent.
         unknown_client: True if the client presented a certificate that cannot be verified.
@@ -109,8 +114,7 @@ class Tls:
     def _keep(self, seen: Connection) -> None:
         """Copy the client's data into the evidence ``seen``, if there is new data.
 
-        This function is called after every read. To save time, it does not copy unchanged data
-        again.
+        This function is called after every read. Unchanged data is not copied again, to save time.
         """
         said = self._application
         if said.data != seen.data:
@@ -123,7 +127,7 @@ class Tls:
             self._object.write(data)
 
     def end(self) -> None:
-        """Send the alert close_notify if all received data of the client was read.
+        """Send the alert close_notify, if no received data of the client is still unread.
 
         Data that the client sends later can still be read.
         """

@@ -1,4 +1,4 @@
-"""Faults (mistakes) of a client outside its pin checks, and faults that refuse honest servers."""
+"""Faults (mistakes) of a client outside its pin checks, or by which it refuses honest servers."""
 
 from __future__ import annotations
 

@@ -78,12 +78,12 @@ def _way(words: str, way: str) -> Fault:
 
 
 def _only_in(words: str, open_case: str, closed_case: str) -> Fault:
-    """Return the fault of a client that skips its pin checks in its usual protocol, not in another.
+    """Return the fault of a client that skips its pin checks in its usual protocol only.
 
     Args:
         words: the usual protocol as text, for the title of the fault.
-        open_case: the case that fails, in the usual protocol.
-        closed_case: the case that passes, in the other protocol.
+        open_case: the case that such a client fails, in the usual protocol.
+        closed_case: the case that it passes, in another protocol.
     """
     return Fault(
         f"The client does not check its pins {words}",

@@ -11,14 +11,14 @@
     │   └── HostError                    not a host name, address or pattern
     ├── ConfigError                      an unsafe pin set, or an invalid setting
     │   └── PinFileError                 the same, with file, line and key
-    │       ├── CaseFileError            an invalid case of the user for the lab
+    │       ├── CaseFileError            an invalid attack case that a user defined for the lab
     │       └── JournalError             an invalid line in the rotation's journal
     ├── PinError (ssl.SSLCertVerificationError)   a connection was refused
     │   ├── PinMismatchError             no certificate of the verified chain is pinned
     │   ├── PinSetExpiredError           the pins have expired
     │   ├── TransparencyError            too few logs promise to publish the certificate (CT)
     │   ├── UnpinnedHostError            strict mode, and no policy covers this host
-    │   ├── InsecureRequestError         the request would leave the pinned connection
+    │   ├── InsecureRequestError         the request would be sent in clear text
     │   ├── WeakenedContextError         chain, hostname or date checks were switched off
     │   ├── ContextCopyError             a library tried to copy the context without its pins
     │   ├── UnverifiedChainError         OpenSSL refused the chain of a host with a policy
@@ -282,7 +282,7 @@ class UnpinnedHostError(PinError):
 
 
 class InsecureRequestError(PinError):
-    """The request or the redirect would leave the pinned connection, for example to ``http://``."""
+    """A request, perhaps after a redirect, would be sent in clear text, such as by ``http://``."""
 
 
 class WeakenedContextError(PinError):
@@ -500,5 +500,8 @@ def _inside(exc: BaseException) -> list[object]:
 def _rebuild(
     kind: type[CertpinError], args: tuple[object, ...], keywords: dict[str, object]
 ) -> CertpinError:
-    """Create an error from its class and its constructor's arguments, for ``pickle``."""
+    """Create an error from its class and the arguments of its constructor.
+
+    ``pickle`` calls this function when it loads an error.
+    """
     return kind(*args, **keywords)

@@ -197,7 +197,8 @@ def attack(
 ) -> Attack:
     """A callable that runs one attack case against your client.
 
-    Call it exactly once in the test, with a function that connects your client to a given target.
+    Call it exactly once in the test, with a function that takes a target (the server to contact)
+    and connects your client to it.
     """
     from certpin.lab.trial import Attack, Trial
 

@@ -546,7 +546,8 @@ def _trust_anchors(ca_file: Path | None, strict: bool | None) -> TrustAnchors | 
 
     Args:
         ca_file: the path of the file; None without ``--ca-file``.
-        strict: True to verify chains by strict X.509 rules, False not to; None for the default.
+        strict: True to verify chains by strict X.509 rules, False not to; None to let each Python
+            version decide.
 
     Raises:
         CertificateParseError: the file can't be read, or has no certificates.
@@ -611,10 +612,10 @@ def _new_policy(
 
 
 def _unknown(policy: HostPolicy, backup: Backup) -> list[str]:
-    """Return what certpin could not check about the backup, as a list for the output.
+    """Return the facts about the backup that certpin could not check, as phrases for the output.
 
-    The list has one phrase if the type of the backup key is unknown, because public authorities
-    don't certify every type. Otherwise it is empty.
+    There is one phrase if it is unknown whether public authorities certify the type of the backup
+    key. Otherwise the list is empty.
     """
     if backup.pin is None:
         return []

@@ -102,7 +102,10 @@ class AppResult:
 
 
 def warn(result: AppResult) -> None:
-    """Print a warning for each file, or part of a file, that couldn't be read."""
+    """Print a warning for each file, or part of a file, that couldn't be read.
+
+    Beyond ``_MAX_WARNINGS``, only their number is printed.
+    """
     unread = result.project.findings.unread
     for each in unread[:_MAX_WARNINGS]:
         text = printable(f"not read: {each.place}: {each.problem}")
@@ -111,7 +114,10 @@ def warn(result: AppResult) -> None:
 
 
 def warn_dropped(draft: Draft) -> None:
-    """Print a warning for each element of the app's source that was not imported."""
+    """Print a warning for each element of the app's source that was not imported.
+
+    Beyond ``_MAX_WARNINGS``, only their number is printed.
+    """
     for each in draft.dropped[:_MAX_WARNINGS]:
         say("certpin: warning", printable(f"not imported: {each.place}: {each.what}"))
     _warn_of_more(len(draft.dropped), "dropped")

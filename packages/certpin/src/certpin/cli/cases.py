@@ -1,6 +1,6 @@
 """The options that select the attack cases of the lab to run against a client.
 
-``--case`` names cases. ``--case-file`` reads cases with chains of the user from a file.
+``--case`` names cases. ``--case-file`` names a file of the user with cases and their chains.
 ``--certificate`` and ``--key`` add a case in which the server presents a genuine certificate for
 another domain.
 """

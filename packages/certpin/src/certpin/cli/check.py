@@ -278,7 +278,7 @@ def print_checklist(checkups: Sequence[Checkup], now: datetime) -> None:
 
 
 def _print_narrow(host: str, status: str, *others: str) -> None:
-    """Print the fields of a row of the table on several lines, without those that have no value."""
+    """Print a row of the table on several lines: host and status, then each field with a value."""
     known = [
         f"{heading} {value}"
         for heading, value in zip(_HEADINGS[2:], others, strict=True)

@@ -111,7 +111,9 @@ def print_comparison(rows: Sequence[CaseComparison]) -> None:
 def totals(rows: Sequence[CaseComparison]) -> dict[str, int]:
     """Return how many attacks and legitimate changes were run, and how each client reacted to them.
 
-    Cases that were not run, and the control case, are not counted.
+    The keys are ``attacks`` and ``legitimate`` (numbers of cases), and for each client the attacks
+    that it accepted and the changes that it accepted, such as ``pinned_fooled`` and
+    ``pinned_works``. Cases that were not run, and the control case, are not counted.
     """
     tried = [row for row in rows if row.pinned.verdict and row.pinned.case is not CONTROL]
     attacks = [row for row in tried if row.pinned.expect is Expect.REJECT]

@@ -38,7 +38,11 @@ _UNUSED = (
 
 @dataclass(frozen=True)
 class FuzzOptions:
-    """The options of ``certpin prove --fuzz``: how many chains, their seed, and the output."""
+    """The options of ``certpin prove --fuzz``: the chains to make, and the output.
+
+    ``count`` chains are made by random mutations; the same ``seed`` makes the same chains. ``save``
+    is the folder for the chains on which verifiers differ; None to write none.
+    """
 
     count: int
     seed: int

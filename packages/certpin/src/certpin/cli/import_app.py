@@ -181,9 +181,10 @@ def import_app(ctx: click.Context, request: AppRequest, *, as_json: bool) -> Non
 
 
 def _import(result: AppResult, request: AppRequest, now: datetime) -> None:
-    """Write the pins of an app into the pin file; with ``--live``, compare them with servers first.
+    """Write the pins of an app into the pin file.
 
-    The written hosts, and the results of the comparison, are stored in ``result``.
+    With ``--live``, first compare the pins with the chains that servers present. The written hosts,
+    and the results of the comparison, are stored in ``result``.
     """
     from certpin.apps.merge import draft_policies
     from certpin.cli.app_result import warn_dropped
@@ -212,10 +213,11 @@ def _import(result: AppResult, request: AppRequest, now: datetime) -> None:
 
 
 def _compare(result: AppResult, draft: Draft, options: AppOptions, now: datetime) -> None:
-    """Connect to the hosts of an app, and compare their verified chains with its pins.
+    """Connect to the hosts of an app, and compare each verified chain with the app's pins.
 
-    The problems of the hosts, with their fixes, are stored in ``result``. Whether a pin matches is
-    stored in ``draft``.
+    ``draft`` has the pins that the app's source contains, by host. Whether a chain matches a pin is
+    stored in ``draft``. The contacted hosts, with their problems and fixes, are stored in
+    ``result``.
     """
     from certpin.cli.check import check_targets
     from certpin.cli.servers import ServerOptions

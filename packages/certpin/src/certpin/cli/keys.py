@@ -346,7 +346,7 @@ class Backup:
             yield
 
     def signer(self) -> Signer:
-        """Return a signer that signs the certificate request of the new key with this key."""
+        """Return a signer with the new key, which signs the certificate request for this key."""
         from certpin.x509.signing import file_key
 
         if self._file is None and self.pin and self._on_token:

@@ -252,7 +252,7 @@ def print_result(run: Run, check: str, *, as_json: bool, quiet: bool, verbose: b
 def write_evidence(
     run: Run, folder: Path, attacked: AttackedFiles, key: MinisignKey | None, version: str
 ) -> str:
-    """Write the evidence of a run to a folder.
+    """Write the evidence of a run to a folder: files that show other people what happened.
 
     Args:
         run: the results of all cases for one client.

@@ -185,9 +185,9 @@ def _refuse_foreign(file: OutputFile) -> None:
 
 
 def _mark(text: str) -> str:
-    """Return the format that certpin's note at the top of an exported file names.
+    """Return the name of the format from certpin's note at the top of an exported file.
 
-    Return an empty string if there is no such note.
+    Return an empty string if the text has no such note.
     """
     first = "\n".join(text[:_MARK_CHARACTERS].split("\n")[:_HEADER_LINES])
     found = _MARK.search(first)

@@ -332,7 +332,7 @@ def _title(fields: dict[str, Any]) -> str:
 
 
 def certificate_lines(certificate: Certificate, title: str, now: datetime) -> Iterable[str]:
-    """Return a certificate as lines of text."""
+    """Return a certificate as lines of text. The first line begins with ``title``."""
     fields = certificate_json(certificate, now)
     yield click.style(f"{title}: {_title(fields)}", bold=True)
     yield from _column(

@@ -462,7 +462,10 @@ def check_placeholders(command: tuple[str, ...]) -> None:
 
 
 def _near(name: str, known: list[str]) -> str:
-    """Return the placeholder that the user may have meant; an empty string if none is similar."""
+    """Return the placeholder that the user may have meant by an unknown name in braces.
+
+    Return an empty string if none is similar. ``known`` are the names of all placeholders.
+    """
     from difflib import get_close_matches
 
     name = name.lower()

@@ -179,8 +179,8 @@ def host_list(
         refused: called with the text and the error of each line that is not a host.
 
     Yields:
-        A host to scan. Or None, if no line is available yet, or if many lines had no host to scan:
-        the caller can then do other work.
+        A host to scan; or None, so that the caller can do other work. None is yielded if no line is
+        available yet, and now and then while the lines have no host to scan.
     """
     for number, line in enumerate(_without_mark(_lines(source.fileno())), 1):
         endpoint = None if line is None else _parse_line(line, done, refused)
@@ -350,9 +350,10 @@ def _override(connect: str | None) -> tuple[str, int] | None:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[], None]]:
-    """Return a context manager that shows the number of finished hosts on a terminal.
+    """Context manager: show the number of finished hosts if standard error is a terminal.
 
-    In a pipe it shows nothing. It yields a function to call after each host.
+    Yields:
+        A function to call after each host.
     """
     if not sys.stderr.isatty():
         yield lambda: None

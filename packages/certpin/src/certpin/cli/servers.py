@@ -143,6 +143,8 @@ class ServerOptions:
     def targets(self, pins: PinSet) -> list[ProbeTarget]:
         """Return the servers to contact, each with its policy, in the order of the pin file.
 
+        The policy of a wildcard for which no server is known has None instead of a server.
+
         Raises:
             HostError: an address is invalid.
             click.UsageError: an option names a host that is not contacted.
@@ -156,7 +158,8 @@ class ServerOptions:
         """Return the servers to contact for a policy.
 
         ``named`` has the hosts and ports that the user chose; if it is empty, return all servers of
-        the policy.
+        the policy. If there is none, because the policy is for a wildcard, return one item with
+        None instead of a server.
         """
         from certpin.probe import served_at
 
@@ -187,6 +190,11 @@ class ServerOptions:
         """Raise ``click.UsageError`` if a value ``HOST=VALUE`` names a host that isn't contacted.
 
         There is no error for a host that is not contacted only because ``--host`` names others.
+
+        Args:
+            pins: the pin file.
+            chosen: the policies that ``--host`` selects.
+            contacted: the hosts that are contacted.
         """
         for host in (*self._addresses, *self._protocols):
             if host in contacted or host == _ALL:
@@ -377,8 +385,9 @@ class ProbeOptions:
             pins: the pin set in that file.
             policies: the policies that the command is for; by default all of the file.
             connects: True if the command has the options ``--connect`` and ``--starttls``.
-            names_hosts: True to name all hosts if there are several. Without their names, ``rotate
-                start`` refuses a key that the pin file lacks if servers use other keys at each.
+            names_hosts: True to name all hosts if there are several. It is for ``rotate start``:
+                without host names, this command refuses a new key if the hosts' servers use
+                different keys.
         """
         policies = pins.policies if policies is None else policies
         named = {text: next(iter(select_policies(pins, [text]))) for text in self.hosts}
@@ -410,10 +419,10 @@ class ProbeOptions:
     def _refuse_left_out_servers(
         self, targets: list[ProbeTarget], policies: Sequence[HostPolicy]
     ) -> None:
-        """Raise an error if a port in ``--host`` leaves out servers of a policy.
+        """Raise ``click.UsageError`` if a port in ``--host`` leaves out a server of a policy.
 
         With ``--connect`` or ``--starttls``, the user has chosen the servers, and no error is
-        raised.
+        raised. ``targets`` are the servers to contact, and ``policies`` those of the command.
         """
         from certpin.probe import endpoint_at, join_address, served_at
 

@@ -13,10 +13,12 @@ clock), and stores the context as ``context``: ``context.swap(pins)`` takes effe
 connection. In addition to passing the context to the library, the clients guarantee:
 
 1. A refusal is both the library's own error and a ``PinError``.
-2. A request in clear text (``http://``), also after a redirect, is refused before it is sent.
+2. A request in clear text (``http://``), also after a redirect, is refused before it is sent. But
+   with ``strict=False``, it is allowed for a host without enforced pins.
 3. Options that would weaken the verification, or bypass the context, raise ``ConfigError``. Every
    connection in use must have been checked by the context.
-4. The TLS to a proxy is separate and not pinned; the pins apply to the host behind it.
+4. The pins apply to the host behind a proxy. The TLS to the proxy is separate, and not pinned by
+   default.
 
 Importing this package imports none of the libraries. Importing a module without its library raises
 ``MissingExtraError``, which names the extra of certpin that installs the library.

@@ -5,8 +5,8 @@ PinnedTransport(PinningTransport, httpx.HTTPTransport)``. The transport refuses 
 text, and raises refusals as an error that is both the library's and a ``PinError``. It can do so
 for all requests, because redirects, authentication flows and proxies also pass through it. After
 the handshake, the context must have checked the connection (rule 14 of docs/concepts/matching.md).
-The transport verifies this before the request is sent, in httpcore's ``trace`` extension. There it
-also ends the request after a refusal, which httpcore would retry.
+The transport verifies this before the request is sent, in a callback for httpcore's trace events.
+The callback also ends the request after a refusal, because httpcore would otherwise try again.
 """
 
 from __future__ import annotations

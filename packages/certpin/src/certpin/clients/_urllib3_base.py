@@ -1,15 +1,15 @@
 """Code that the clients for urllib3 and niquests share, without importing either library.
 
 niquests is built on urllib3-future, which also replaces urllib3 when it is installed. So the same
-classes serve both; each comes before the library's own in a list of bases. urllib3-future has three
-ways to bypass a context. This module closes them (rule 14 of docs/concepts/matching.md):
+classes serve both; each comes before the library's own in a list of bases. urllib3-future can
+bypass a context in several ways. This module prevents them (rule 14 of docs/concepts/matching.md):
 
 - HTTP/3: urllib3-future finds QUIC servers by ``Alt-Svc`` (RFC 7838), by its cache and by DNS. Its
   TLS copies the context's roots and not its pins. So ``disabled_svn`` always contains HTTP/3 here.
 - rtls and utls: if one of them is installed, a connection rebuilds the context of its constructor.
   So a connection is constructed without a context, and gets the pinned one afterwards.
-- Future additions: the context must have checked the connection in use (``assert_pinned``), before
-  a request is sent on it.
+- Ways that later versions may add: before a request is sent on a connection, ``assert_pinned``
+  requires that the pinned context has checked this connection.
 """
 
 from __future__ import annotations

@@ -44,9 +44,10 @@ class PinnedAdapter(PinningAdapter, HTTPAdapter):
     def build_connection_pool_key_attributes(
         self, request: PreparedRequest, verify: object, cert: object = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the attributes by which requests finds a connection pool: scheme, host and port.
+        """Return the attributes by which requests finds a connection pool.
 
-        TLS options are left out: the pinned context sets up TLS, so they don't distinguish pools.
+        They are a dictionary with scheme, host and port, and one for TLS options. The second is
+        always empty: the pinned context sets up TLS, so these options don't distinguish pools.
         """
         host, _ = super().build_connection_pool_key_attributes(request, True, None)
         return host, {}

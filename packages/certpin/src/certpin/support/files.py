@@ -1,4 +1,4 @@
-"""Lock files between processes, pass bytes as a file, and keep the owner of a replaced file.
+"""Helpers for files: locks between processes, bytes as a file, and the owner of a replaced file.
 
 Locks are those of flock(2); the operating system releases them at exit. They are advisory: they
 have no effect on programs that don't lock the file too. On a system without ``fcntl``, and on a
@@ -50,7 +50,10 @@ def try_lock(descriptor: int) -> bool:
 
 
 def wait_for_lock(descriptor: int) -> None:
-    """Lock an open file or folder. Waits until no other process has locked it."""
+    """Lock an open file or folder; wait until no other process has locked it.
+
+    If locks are not available, return at once without a lock.
+    """
     if _fcntl is not None:
         with suppress(OSError):  # this file system has no locks
             _fcntl.flock(descriptor, _fcntl.LOCK_EX)
@@ -85,11 +88,13 @@ def open_lock_file(path: Path) -> int | None:
 
 @contextmanager
 def as_file(content: bytes) -> Iterator[str]:
-    """Context manager: make a file with this content, and return its path. It can be read once.
+    """Context manager: make a file with this content, and yield its path.
 
-    The content may be a private key, so the file is in memory (Linux), or a pipe. But if the system
-    has no paths for descriptors, such as Windows, or does not let this process use them, the file
-    is on a disk until the block ends, in a temporary folder that only this user can read.
+    Open and read the file only once, because it may be a pipe.
+
+    The content may be a private key, so the file is in memory (Linux) or is a pipe. But if the
+    system has no paths for descriptors, such as Windows, or does not let this process use them, the
+    file is on a disk until the block ends, in a temporary folder that only this user can read.
     """
     if _DESCRIPTORS.is_dir():
         descriptor = _open(content)

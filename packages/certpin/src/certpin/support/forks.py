@@ -41,7 +41,10 @@ _forking = threading.Lock()  # threads that fork at the same time do so one afte
 
 
 def threads_survive() -> bool:
-    """Return True if a forked child has its parent's threads: those of gevent are greenlets."""
+    """Return True if the threads of a process also exist in its forked child.
+
+    That is so only if gevent has replaced threads by greenlets, because a fork copies greenlets.
+    """
     monkey = sys.modules.get("gevent.monkey")
     return monkey is not None and bool(monkey.is_module_patched("threading"))
 

@@ -66,5 +66,8 @@ def icon(name: str, size: int = 16) -> ET.Element:
 
 
 def chain_style() -> str:
-    """Return the CSS for pictures of certificate chains. The page must set its colour variables."""
+    """Return the CSS for pictures of certificate chains.
+
+    The CSS uses variables for colours. The page that includes the CSS must define them.
+    """
     return files("certpin.support").joinpath("chain.css").read_text("utf-8")

@@ -1,6 +1,6 @@
 """Text for users: untrusted text made safe to show, counted nouns, times and durations.
 
-Each format still has to escape its own syntax.
+The functions don't escape the syntax of an output format, such as HTML: the caller has to do so.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ _PART = re.compile(r"([0-9]+)([wdhms])", re.ASCII)
 
 
 def printable(text: str) -> str:
-    """Escape all characters that affect a terminal or a log: control, bidi and invisible ones."""
+    """Escape all characters that affect a terminal or a log: control, bidi and invisible ones.
+
+    Line feeds and tabs are escaped too; ``clean`` keeps them.
+    """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

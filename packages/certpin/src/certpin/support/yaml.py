@@ -19,7 +19,7 @@ MAX_CHARACTERS = 1024 * 1024
 
 
 def load_yaml(text: str) -> Any:
-    """Return the value of a YAML document: texts, lists and dictionaries.
+    """Return the value of a YAML document: texts, lists and dictionaries; None if it is empty.
 
     Raises:
         FormatError: the text is not YAML, is too long, has an alias, or repeats a key.

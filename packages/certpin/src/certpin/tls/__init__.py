@@ -34,7 +34,8 @@ These rules must hold. The tests in ``tests/tls`` use the same numbers.
     each client library handles. If OpenSSL refuses the chain of a host with a policy, the error
     names the served issuer and the expected anchors (``failures.py``).
 13. A path that contains a key marked ``compromised`` is refused, even if another key is pinned or
-    the pins have expired (``certpin.pins.verdict``). Only the debug override is applied before.
+    the pins have expired (``certpin.pins.verdict``). The only exception is a path that the debug
+    override accepts (rule 11).
 14. ``assert_pinned`` (``assertion.py``) accepts only a connection that was checked: client adapters
     check the connection in use, not only the context that they gave to the library.
 15. If the host requires it (``require_ct``), enough known Certificate Transparency logs have signed

@@ -143,7 +143,7 @@ class DebugAnchors(NamedTuple):
     withdrawn: frozenset[bytes] = frozenset()
 
     def replaced_by(self, anchors: frozenset[bytes]) -> DebugAnchors:
-        """Return the debug anchors after a pin set with these anchors (fingerprints) is in force.
+        """Return the debug anchors for a new pin set, which has these anchors (fingerprints).
 
         All other known anchors become withdrawn: OpenSSL can't remove them from its trust store.
         """

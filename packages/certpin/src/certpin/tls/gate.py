@@ -8,7 +8,8 @@ sendfile, asyncio, uvloop. When the pin check has accepted the chain, the gate p
 back, and the pinned connection has no further cost. In an object of another library (gevent's
 ``SSLSocket``) the gate stays, and passes every call on.
 
-Before the check, the gate passes on only the names in ``_HARMLESS``.
+Before the check, the gate gives access only to those attributes of OpenSSL's object that are in
+``_HARMLESS``: they neither run the handshake nor send or return application bytes.
 
 OpenSSL writes the client's last flight before ``do_handshake`` returns (RFC 8446 section 4.4), and
 in TLS 1.2 even before the handshake is complete (RFC 5246 section 7.3). The last flight is the
@@ -440,8 +441,8 @@ class PinnedSSLSocket(Pinned, StdlibSocket):  # type: ignore[misc, override]
     def _real_connect(self, addr: Any, connect_ex: bool) -> Any:
         """Connect, and begin TLS. ``connect`` and ``connect_ex`` call this method.
 
-        If connecting fails, the socket can't send clear text. (After Python's own method, it
-        could.) Return the error number for ``connect_ex``.
+        Return the result of the socket's own method: for ``connect_ex`` an error number, or 0. If
+        connecting fails, the socket can't send clear text, unlike after Python's own method.
         """
         if self._connected or not isinstance(self._sslobj, NoTLS):
             raise ValueError("attempt to connect already-connected SSLSocket!")

@@ -237,7 +237,10 @@ def pin_file_facts(path: Path) -> tuple[PinFileFacts, PinSet | None]:
 
 
 def reason(exc: Exception) -> str:
-    """Return the message of an exception, of certpin or of any other package, for the output."""
+    """Return the message of an exception as text for the output.
+
+    An exception of another package than certpin has the name of its class before the message.
+    """
     return getattr(exc, "problem", "") or f"{type(exc).__name__}: {exc}"
 
 

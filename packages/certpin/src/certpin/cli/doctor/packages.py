@@ -79,7 +79,7 @@ class Package:
 
     @property
     def wrong_version(self) -> bool:
-        """True if the installed version is not one that certpin accepts."""
+        """True if the package is installed, in a version that certpin does not accept."""
         return self.version is not None and not satisfies(self.version, self.needed.bounds)
 
 
@@ -101,11 +101,10 @@ def find_packages() -> tuple[Package, ...] | None:
 
 
 def import_errors(modules: Sequence[str]) -> dict[str, str]:
-    """Import modules in another process.
+    """Import modules in another process; return the error of each failed import, by module name.
 
-    Return the error of each failed import by the module's name.
-
-    If a module ends the process, the modules after it are imported in a new process.
+    If a module ends the process, its error says how the process ended, and the modules after it are
+    imported in a new process.
     """
     errors: dict[str, str] = {}
     rest = list(modules)

@@ -83,7 +83,9 @@ class PartState:
 
     Attributes:
         part: the part.
-        status: ``works``, ``missing``, ``broken``, ``impossible`` or ``unknown``.
+        status: ``works``; ``missing`` (its extra is not installed); ``broken`` (a package can't be
+            used); ``impossible`` (no installation helps, such as in a Python without ``ssl``); or
+            ``unknown`` (certpin was not installed by pip).
         text: why the part doesn't work; empty if it works.
         fix: how to repair it; may be empty.
     """

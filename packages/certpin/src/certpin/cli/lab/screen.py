@@ -126,10 +126,14 @@ _REAL_PINS = (
 
 
 def _reachable(address: str, port: int) -> list[str]:
-    """Return a line that says who can reach the lab: only this machine, or every machine.
+    """Return a line that says whether only this machine can reach the lab, or others can too.
 
-    If only this machine can, the line has the options to listen for a phone; otherwise it is a
-    warning.
+    In the first case, the line has the options with which the lab listens for a phone. In the
+    second, it warns that other machines can use the lab as a proxy.
+
+    Args:
+        address: the IP address on which the lab listens.
+        port: the port of the lab's proxy.
     """
     if ipaddress.ip_address(address).is_loopback:
         return [f"Only this machine reaches it. {how_to_listen(port)}"]
@@ -188,9 +192,10 @@ class LineScreen:
         self._print(f"{host}  {name}  {did}  {OUTCOMES[result.outcome]}: {result.why}")
 
     def refresh(self) -> None:
-        """Print a line for each host if the app began or stopped to accept the honest server.
+        """Print a line for each host if the app's reaction to its honest server has changed.
 
-        The honest server, which makes no attack, is the lab's control case.
+        The honest server, which makes no attack, is the lab's control case. The line says whether
+        the app accepts it.
         """
         for progress in self._lab.progress():
             state = _control(progress)
@@ -273,7 +278,7 @@ def _host_json(progress: HostProgress) -> dict[str, Any]:
 def instructions(lab: DeviceLab) -> list[str]:
     """Return lines that describe how to connect a device to the lab, folded to the terminal.
 
-    They begin with the lab's instructions for the user, such as to install a new root certificate.
+    The first lines are notes of this run, such as that a new root certificate must be installed.
     """
     lines = [*lab.notes, *guide(lab.address, lab.port, lab.schedule.hosts, lab.roots)]
     return [fold(line, sys.stdout) for line in lines]

@@ -117,7 +117,8 @@ class _HostChange:
     def is_older(self, data: ProviderData) -> bool:
         """Return True if the host's pins come from older provider data than ``data``.
 
-        This can be so even if no pin has to be changed. It is also so if the edition is unknown.
+        This can be so even if no pin has to be changed. Also return True if the host pins roots of
+        providers, and the pin file has no date (``provider_edition``) of their data.
         """
         edition = self.policy.provider_edition
         return bool(self.change.providers) and (edition is None or edition < data.edition)

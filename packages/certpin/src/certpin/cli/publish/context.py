@@ -47,7 +47,9 @@ def tuf_needed() -> AbstractContextManager[None]:
 
 @dataclass(frozen=True)
 class PublishContext:
-    """The pin file, and the folder ``publish`` beside it with the signed metadata, as read.
+    """The content of the pin file, and of the folder ``publish`` beside it, when they were read.
+
+    The folder contains the signed metadata.
 
     Attributes:
         path: the pin file.
@@ -78,7 +80,10 @@ class PublishContext:
 
     @cached_property
     def plan(self) -> SigningPlan:
-        """The TUF metadata files that have to be signed, before this command signs one."""
+        """The TUF metadata files that had to be signed when the folder ``publish`` was read.
+
+        Signatures that this command adds later don't change the value.
+        """
         from certpin.publish.signing_plan import prepare
 
         return prepare(self.policy, frozenset())

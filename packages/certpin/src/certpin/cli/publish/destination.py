@@ -28,7 +28,8 @@ class Delivery:
         where: the URL or folder that was read; ``None`` if neither could be read.
         delivered: True if the destination has the signed timestamp and the newest root; ``None`` if
             no destination was read, or if nothing is signed.
-        problem: the reason if ``delivered`` is not True; empty otherwise, and if nothing is signed.
+        problem: the reason why ``delivered`` is not True. Empty if it is True, or if nothing is
+            signed.
         failed: True if a destination is set, and could not be read.
         ahead: True if the destination has a newer timestamp or root than this clone. Either this
             clone is out of date, or a key was stolen. A push does not replace the newer file.

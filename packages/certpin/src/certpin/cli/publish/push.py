@@ -87,8 +87,8 @@ def _require_clock(files: RotationFiles) -> None:
     The clock is compared with the newest entry of the journal, and with the time of the server from
     which clients fetch. A wrong clock does harm in two ways. The journal records the time of the
     push, and certpin waits from then on until all clients have the version: if the clock is behind,
-    this wait ends too early. And the expiry dates of the signed metadata were computed from the
-    clock.
+    this wait ends too early. And the signed metadata may have wrong expiry dates, because these
+    were computed from the clock.
 
     Raises:
         JournalError: the newest entry of the journal is later than the clock.
@@ -108,8 +108,9 @@ def _require_clock(files: RotationFiles) -> None:
 def _waits(files: RotationFiles) -> tuple[PendingSignature, ...]:
     """Return the timestamp if new metadata lacks only the online key's signature of the timestamp.
 
-    The push then does not upload the new metadata. In any other case, return an empty tuple. Errors
-    in the files are ignored here, because ``certpin publish status`` reports them.
+    A push does not upload new metadata before the timestamp is signed. If nothing is missing, or
+    other signatures are, return an empty tuple. Errors in the files are ignored here, because
+    ``certpin publish status`` reports them.
     """
     from certpin.errors import CertpinError
     from certpin.publish.pending import pending_publication

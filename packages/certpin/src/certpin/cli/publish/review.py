@@ -133,8 +133,12 @@ def _review(path: Path, base: str, branch: str) -> ReviewOutcome:
         base: the branch into which ``branch`` would be merged.
         branch: the branch to examine.
 
+    Returns:
+        The accepted signing event; or the reason why the branch was refused, which is not raised.
+
     Raises:
-        ConfigError: git fails, or one of the two branches does not exist.
+        ConfigError: there is no repository, one of the two branches does not exist, or the base
+            can't be checked out.
         PinFileError: the pin file on the base is invalid.
     """
     from certpin.cli.publish.repository import Repository

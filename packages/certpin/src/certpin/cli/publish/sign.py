@@ -183,11 +183,14 @@ def planned(
 
 
 def leaves_unsigned(context: PublishContext, keys: frozenset[str]) -> bool:
-    """Return True if keys that sign pin sets can't sign the pin file under its present number.
+    """Return True if the pin file can't be signed before the user raises its version number.
+
+    That is so if the file was changed, and its number is not higher than that of the latest
+    recorded version. If none of the keys signs pin sets, such as only the online key, return False.
 
     Args:
         context: the pin file and the folder ``publish``.
-        keys: the IDs of the keys. For the online key the result is False: it signs no pin sets.
+        keys: the IDs of the keys that sign now.
     """
     from certpin.publish.signing_plan import may_sign_targets
 
@@ -423,9 +426,14 @@ def _show(
 def _next_command(
     context: PublishContext, pending: tuple[PendingSignature, ...], done: SigningResult
 ) -> str | None:
-    """Return the command that the user should run next.
+    """Return the command that the user should run after ``publish sign``: push, or sign again.
 
     Return None if another signer has to act next, or if nothing is left to do.
+
+    Args:
+        context: the pin file and the folder ``publish``.
+        pending: the metadata files that still need signatures.
+        done: the metadata that were signed and written.
     """
     from certpin.publish.remote_state import TIMESTAMP
 

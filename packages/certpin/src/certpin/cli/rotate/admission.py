@@ -261,8 +261,8 @@ class _Judgement:
     def _of_policy(self, policy: HostPolicy) -> Iterator[str]:
         """Yield each reason why servers of one host must not use the key of the CSR yet.
 
-        Either clients of the host would refuse the key, or the pin file doesn't record it as
-        ACTIVE.
+        The reasons are: the pin file has the key as that of an authority; clients of the host would
+        refuse the key; or the key needs a pin, and the pin file doesn't record it as ACTIVE.
         """
         situation = self._situation(policy)
         entry = situation.entry(self.pin)

@@ -100,6 +100,8 @@ class ClockReport:
     """The result of ``rotate clock``: the servers' clocks, and the journal entries ahead of time.
 
     Attributes:
+        path: the pin file.
+        evidence: the newest journal entry, and the times that the servers reported.
         late: the entries with a time later than now, as they are before the correction.
         violation: the reason why certpin refuses to correct entries; ``None`` if there is none. A
             server's clock that contradicts this machine's is a reason even if no entry is late.

@@ -309,7 +309,7 @@ class EmergencyReport:
         """Return True if the key is known to be an authority's.
 
         That is so if the user named a certificate of an authority, or if the key is that of an
-        anchor in the file of the policy's ``trust``.
+        anchor in the file of the policy's ``trust``. Without ``policy``, only the first is checked.
         """
         from certpin.pins import pins_of
         from certpin.x509.chain import read_facts

@@ -84,7 +84,8 @@ def affected_hosts(
         hosts: the values of ``--host``.
 
     Raises:
-        click.UsageError: a value of ``--host`` is not a known host; or no rule gives a host.
+        click.UsageError: a value of ``--host`` is not a known host, which is checked only if the
+            pin file can be loaded; or no rule gives a host.
     """
     from certpin.pins import HostPattern
     from certpin.pins.hosts import split_address

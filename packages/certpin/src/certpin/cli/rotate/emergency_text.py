@@ -54,7 +54,8 @@ class PathCommands:
         """Return the name of a file that does not exist yet, which a printed command makes.
 
         Args:
-            name: the name of the file if it is for all hosts of the pin file.
+            name: the name of the file if the command is for all hosts of the pin file. For some
+                hosts, the name of the first host is added to it.
             hosts: the host patterns that the command is for.
         """
         from certpin.rotation.violation import file_of_hosts
@@ -89,7 +90,7 @@ class PathCommands:
 
     @property
     def version(self) -> int:
-        """The number of the next version of the pin file that goes out to clients."""
+        """The version number under which the pin file goes out to clients next."""
         return self.files.next_version
 
     def publish(self, version: int) -> list[str]:
@@ -174,7 +175,11 @@ class PathText:
         }
 
     def _use(self) -> Iterator[str]:
-        """Yield the lines about the servers that use the key, or use another stolen or lost key."""
+        """Yield the lines about the use of the stolen or lost key.
+
+        They name the servers that use it, say if it is an authority's, and name other stolen or
+        lost keys that servers use or may use.
+        """
         path = self.path
         if self.serving:
             yield f"Servers use it now: {', '.join(self.serving)}."

@@ -237,7 +237,9 @@ class FinishRun:
         return done
 
     def outcome(self, policies: list[HostPolicy], who: str) -> StepOutcome:
-        """Write the pin file and the journal, and return the outcome for the user.
+        """Write the changes to the pin file and the journal; return the outcome for the user.
+
+        If nothing was removed, nothing is written.
 
         Args:
             policies: the policies that the command is for.
@@ -365,7 +367,10 @@ class FinishRun:
         return found + [violation for violation in more if violation.invariant not in known]
 
     def _refused(self, policy: HostPolicy, found: Sequence[Violation]) -> bool:
-        """Store why a step is unsafe. Return True if it is unsafe and the user doesn't force it."""
+        """Return True if a step must not be taken: it is unsafe, and the user doesn't force it.
+
+        ``found`` are the reasons why the step is unsafe; they are added to ``violations``.
+        """
         known = set(self.violations)
         self.violations += [each for each in of_host(policy, found) if each not in known]
         return bool(found) and not self.force.force
@@ -382,7 +387,8 @@ class FinishRun:
     def _unanswered(self, pattern: str, pin: Pin, situation: Situation) -> list[Violation]:
         """Return a violation if a server of the host did not answer; otherwise an empty list.
 
-        It is then unknown if the server still uses the key. Also add the host to ``skipped``.
+        Without an answer it is unknown if the server still uses the key. In that case the host is
+        also added to ``skipped``.
         """
         from certpin.rotation import Violation
         from certpin.rotation.fleet import client_count

@@ -220,7 +220,15 @@ def _known_pins(
 
 
 def _endpoint(seen: ServerObservation, starttls: str | None) -> Endpoint:
-    """Return the address and the protocol of a server from its name in the journal."""
+    """Return the address and the protocol of a server from its name in the journal.
+
+    Args:
+        seen: the last observation of the server in the journal.
+        starttls: the STARTTLS protocol; None for the usual one of the port.
+
+    Raises:
+        click.UsageError: the protocol is unknown.
+    """
     from certpin.probe import HTTPS, PROTOCOLS, Endpoint, split_address
 
     if starttls is not None and starttls not in PROTOCOLS:

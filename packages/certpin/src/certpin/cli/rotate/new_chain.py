@@ -156,10 +156,10 @@ class NewChain:
         return [f"the chain of {self.pin}: {assumed}; its file, such as {CHAIN_FILE}, answers that"]
 
     def _wrong_name(self, situation: Situation) -> Violation | None:
-        """Return a violation if the certificate names no host of a policy; else None.
+        """Return a violation if the named certificate is not for the situation's host; else None.
 
-        Return None for an authority's certificate without host names: servers will install a
-        certificate that this authority issues.
+        Also return None if the user named no certificate, or an authority's certificate without
+        host names: servers will install a certificate that this authority issues.
         """
         named, policy = self.named, situation.policy
         if not named.certificates or (named.certificates[0].is_authority and not named.names):

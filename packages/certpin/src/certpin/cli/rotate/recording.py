@@ -2,7 +2,8 @@
 
 The number in the pin file is that of the next version. If a version with this number is recorded
 already, `rotate start`, `rotate finish` and `certpin add` raise the number. If the pin file was
-changed but still has the number of a recorded version, it can't go out to clients.
+changed but still has the number of a recorded version, it needs a higher number before it can go
+out to clients.
 """
 
 from __future__ import annotations
@@ -90,8 +91,9 @@ def changed_under_its_number(files: RotationFiles) -> str:
 def needs_number(files: RotationFiles) -> bool:
     """Return True if the user has to raise the pin file's number before its pins can go out.
 
-    That is so if the file differs from the latest version, such as after an edit or a git merge,
-    and its number isn't higher. ``rotate shipped`` raises the number of the latest version itself.
+    That is so if the file differs from the latest recorded version, such as after an edit or a git
+    merge, and its number isn't higher. But if the next version will not be signed, a file with the
+    number of the latest version needs no edit: ``rotate shipped`` raises this number itself.
     """
     latest = files.deployed.latest
     if latest is None or not differs_from_latest(files):
@@ -103,11 +105,12 @@ def needs_number(files: RotationFiles) -> bool:
 def require_marked(files: RotationFiles) -> None:
     """Require that the pin file marks each key that the journal records as stolen or lost.
 
-    Otherwise the journal would record a version that refuses the key, although clients may get the
-    file with the key as usable.
+    An edit or a git merge can have removed the mark. In memory, certpin adds it again. If the
+    version were recorded now, the journal would state that clients with this version refuse the
+    key, although they may get the file without the mark.
 
     Raises:
-        ConfigError: a key has another state in the pin file, because of an edit or a git merge.
+        ConfigError: the pin file has another state for such a key.
     """
     from certpin.errors import ConfigError
 

@@ -67,9 +67,10 @@ class ReleaseOptions:
     Attributes:
         app: the name of the app, such as ``com.bank.app``; None if the version is in no app.
         release: the name of the release, such as ``4.2.0``; None if the version is in no app.
-        curve: the CSV file with the release's adoption curve.
-        end: the time from which no client runs the release.
-        forced: the time from which no client runs an older release of the app.
+        curve: the CSV file with the release's adoption curve: the share of users that have the
+            release, by day. None if not given.
+        end: the time from which no client runs the release; None if unknown.
+        forced: the time from which no client runs an older release of the app; None if unknown.
         updates: True if the app also fetches signed pin sets.
 
     Raises:

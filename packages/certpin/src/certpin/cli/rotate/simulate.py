@@ -315,9 +315,10 @@ def _run(
 
 
 def _assumption(situation: Situation) -> str:
-    """Return a clause for the user that says which keys the host's servers are assumed to use.
+    """Return a clause for the user about the unknown keys of a host's servers; empty if known.
 
-    It is for a simulation that contacted no server. Empty if the served chains are known.
+    The keys are unknown in a simulation that contacted no server. The clause says which keys it
+    assumes, or that it counts no refusals before the first step that installs a key.
     """
     from certpin.rotation.simulate_script import assumed_chains
 
@@ -438,7 +439,10 @@ def _hour_json(hour: Hour) -> dict[str, Any]:
 
 
 def _changed_hours(hours: Sequence[Hour]) -> Iterator[Hour]:
-    """Yield each simulated hour with client counts that differ from those of the hour before."""
+    """Yield the first simulated hour, and each hour with other client counts than before.
+
+    Hours that repeat the counts of the hour before are left out.
+    """
     before: Hour | None = None
     for hour in hours:
         if before is None or (hour.locked_out, hour.held) != (before.locked_out, before.held):

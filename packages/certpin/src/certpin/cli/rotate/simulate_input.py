@@ -297,11 +297,11 @@ def parse_moves(
 
 
 def read_steps(path: Path, now: datetime) -> tuple[tuple[DatedStep, ...], PinNames]:
-    """Read the steps of a ``--steps`` file.
+    """Read the steps of a ``--steps`` file. Their delays (``after``) begin at ``now``.
 
     Returns:
-        The steps with their dates; and the names of pins: if the file does not write a pin itself,
-        but for example a key file, this name by the pin.
+        The steps with their dates; and a map from pins to names. The map has each pin that the
+        steps file gives by a name, such as that of a key file, and not as a pin.
 
     Raises:
         PinFileError: the file is invalid. The error names the line.

@@ -242,7 +242,10 @@ def _listing(host: HostSimulation, dated: DatedStep) -> str:
 
 
 def _columns(lines: list[str]) -> int:
-    """Return the number of columns, 1 to 3, in which to set the list of steps below the picture."""
+    """Return the number of columns, 1 to 3, for the list of steps below the picture.
+
+    ``lines`` has a line for each step.
+    """
     if len(lines) <= 4:
         return 1
     return max(1, min(3, _MAX_LETTERS // max(map(len, lines))))

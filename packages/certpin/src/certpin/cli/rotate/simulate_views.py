@@ -81,7 +81,7 @@ class HostSimulation:
         return next(found, None)
 
     def safety(self, number: int) -> Safety | None:
-        """Return the date from which a step is safe; ``None`` if the step does not affect clients.
+        """Return the earliest safe time of a step; ``None`` if the step does not affect clients.
 
         Args:
             number: the number of the step.
@@ -157,7 +157,7 @@ def lockout_sentences(host: HostSimulation) -> Iterator[str]:
 
 
 def share_text(count: int, total: int) -> str:
-    """Return the percentage of clients as text, such as ``12.5 %``."""
+    """Return ``count`` of ``total`` clients as a percentage, such as ``12.5 %``."""
     share = 100 * count / total
     if 0 < share < 0.1:
         return "less than 0.1 %"

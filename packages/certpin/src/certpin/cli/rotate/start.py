@@ -201,7 +201,7 @@ class NextKey:
 
     @cached_property
     def named(self) -> KeyReference:
-        """The key's pin and the facts about it. Reading this for the first time makes a new key."""
+        """The key's pin and the facts about it. If the key is new, the first read makes it."""
         if self.made is None:
             return resolve_key(self.text)
         pin = self.made.pin
@@ -264,10 +264,10 @@ class _Start:
     now: datetime = field(init=False)
 
     def run(self) -> StepOutcome:
-        """Check if the pin can be added to each host without violating a rule against lockouts.
+        """Add the pin, if that violates no rule against lockouts or if the user forces it.
 
-        If that is so, or if the user forces it, write the key, the certificate request, the pin
-        file and the journal. Return the outcome in both cases.
+        This writes a new key, the certificate request, the pin file and the journal. If the step is
+        refused, nothing is written, and the returned outcome has the violated rules.
         """
         from certpin.pins import utc_now
         from certpin.rotation import check_step, step_time

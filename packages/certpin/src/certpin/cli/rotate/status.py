@@ -162,6 +162,8 @@ class HostStatus:
 
     Attributes:
         situation: the facts from which the status is computed.
+        pins: the status of each pin in the pin file, and of each generated key that only the
+            journal has.
         violations: the violated invariants, the rules that prevent lockouts.
         table: the keys that each server presents.
         next: the next step in words, and from when it is safe.
@@ -180,7 +182,10 @@ class HostStatus:
 
 @dataclass(frozen=True)
 class _Draft:
-    """The facts about the draft that are the same for all hosts. Each is computed at most once."""
+    """The facts about the draft that are the same for all hosts. Each is computed at most once.
+
+    The draft is the content of the pin file, which would be published as the next version.
+    """
 
     files: RotationFiles
     timing: AdoptionDelays
@@ -198,9 +203,14 @@ class _Draft:
 
 
 def _host_status(draft: _Draft, situation: Situation, probes: ProbeOptions) -> HostStatus:
-    """Compute the rotation status of a host.
+    """Return the rotation status of a host.
 
     The status has the pins of the pin file, and generated keys that only the journal has.
+
+    Args:
+        draft: the facts about the draft, for all hosts.
+        situation: the facts about the host.
+        probes: the options of the user that the suggested command repeats.
     """
     from certpin.pins import HostPin
     from certpin.rotation import check_now, key_exposure, publish_deadlines

@@ -140,7 +140,14 @@ def _seen(server: ServerStatus) -> str:
 
 @dataclass(frozen=True)
 class NextText:
-    """The next safe step of a host's rotation in words, with the command that takes it."""
+    """The next step of a host's rotation in words, with its commands, and why it is not safe yet.
+
+    Attributes:
+        step: the next step, as the rules against lockouts determine it.
+        situation: the facts about the host.
+        files: the pin file and the journal.
+        probes: the options of the user that the commands repeat.
+    """
 
     step: NextStep
     situation: Situation
@@ -175,7 +182,9 @@ class NextText:
         return f"give version {version} to the clients"
 
     def _accepted_chain(self, name: str) -> str:
-        """Return words for the chain that servers should present. Clients refuse the current chain.
+        """Return words for the chain that servers should present instead of the current one.
+
+        They are for servers with a chain that clients refuse.
 
         ``name`` is the pin of a key that every client accepts, or empty if none is known.
         """

@@ -92,8 +92,10 @@ class ForceOptions:
     ) -> str:
         """Return the reason to record in the journal; empty if the step needed no ``--force``.
 
-        A step needs ``--force`` if it violates a rule, or if it needs the chains of all servers,
-        and one did not answer (``require_answers``).
+        Args:
+            violations: the rules that the step violates. A step with violations needs ``--force``.
+            results: the probed servers, if the step needs the chains of all of them: it then needs
+                ``--force`` if one did not answer (``require_answers``). None for other steps.
         """
         forced = violations or (results and results.error)
         return (self.reason or "").strip() if forced else ""
@@ -353,10 +355,12 @@ class UsageOptions:
     Attributes:
         watch: the address or database of the monitoring service to which clients report; ``None``
             for none.
-        enough: the share of clients, as a text, that must have a later version before a version
-            counts as replaced.
-        seen: the minimum number of clients that must report each day.
-        seen_days: the number of days on which ``seen`` clients must report.
+        enough: the share of clients, as a text such as ``99.9%``, that must have a later version
+            before a version counts as replaced; ``None`` if not given.
+        seen: the minimum number of clients that must report each day, with any version; ``None`` if
+            not given.
+        seen_days: the number of consecutive days on which both must be so; ``None`` for the
+            default.
         exports: the files of usage reports from app stores.
 
     Raises:

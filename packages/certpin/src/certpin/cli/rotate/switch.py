@@ -268,8 +268,8 @@ def _without_backup(step: KeySwitch) -> list[HostPolicy]:
 def _conclusions(step: KeySwitch, violations: list[HostViolation]) -> list[HostConclusion]:
     """Return for each host and version whether clients accept the chain, certificate or key.
 
-    If clients of a host refuse the certificate whatever is pinned (because of its names, dates or
-    purposes), the host is left out.
+    A host is left out if its clients refuse the certificate whatever is pinned, because of its
+    names, dates or purposes. In ``violations``, such a host has the invariant ``certificate``.
     """
     from certpin.rotation.prospect import conclusions, prospects_of_key
 

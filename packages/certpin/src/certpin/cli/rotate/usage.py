@@ -43,8 +43,8 @@ def reported_usage(
         watch: the address of the monitoring service, or its database: a URL, ``env:NAME`` or
             ``file:PATH``.
         pin_set: the name of the pin set.
-        now: the current time; used only for a database.
-        versions: the numbers of the versions.
+        now: the current time. Only the result from a database depends on it.
+        versions: the numbers of the versions to count; others are left out of the result.
 
     Raises:
         ConfigError: the address is invalid, or a database is named without certpin-watch.
@@ -106,7 +106,7 @@ def _by_store(
 
 
 def _by_url(watch: str, pin_set: str) -> Iterator[ReportedUsage]:
-    """Request the API of a monitoring service, and yield how many clients reported each version.
+    """Request the API of a monitoring service; yield the number of clients by day and version.
 
     Redirects are not followed, so that the access token is sent only to this address.
     """
@@ -163,9 +163,9 @@ def _get(url: SplitResult, path: str) -> Any:
 
 
 def _unanswered(url: SplitResult, exc: Exception) -> DialError:
-    """Return the error to raise if the monitoring service can't be reached.
+    """Return the error to raise if the request to the monitoring service failed with ``exc``.
 
-    The error never contains the access token.
+    The error never contains the access token. ``url`` is the address of the service.
     """
     problem, fix = "the monitoring service can't be reached", ""
     if isinstance(exc, ssl.SSLCertVerificationError):

@@ -2,9 +2,9 @@
 
     // certpin: allow RULE because REASON
 
-The comment allows the mistakes of ``RULE`` on its own line, or, if it is in a block of comment
-lines, on the line below that block. Comments begin with ``//``, ``#`` or ``<!--``. Without a reason
-the comment has no effect, and the message of the mistake says so.
+The comment allows the mistakes of ``RULE`` on its own line and, if the line has only the comment,
+on the first line below that doesn't begin with a comment. Comments begin with ``//``, ``#`` or
+``<!--``. Without a reason the comment has no effect, and the message of the mistake says so.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ _NO_REASON = " (the comment that allows it has no reason, so it has no effect: w
 
 
 def with_allowances(file: SourceFile, mistakes: list[Mistake]) -> list[Mistake]:
-    """Return the mistakes of a file, marked as allowed if a comment in the file allows them.
+    """Return all mistakes of a file; those that a comment in the file allows are marked.
 
-    An allowed mistake has the comment's reason in its field ``allowed``.
+    A marked mistake has the comment's reason in its field ``allowed``. If the comment has no
+    reason, the mistake isn't marked, and its message says that the reason is missing.
     """
     if not mistakes or "certpin:" not in file.text:
         return mistakes
@@ -48,9 +49,13 @@ def with_allowances(file: SourceFile, mistakes: list[Mistake]) -> list[Mistake]:
 
 
 def _nearby(lines: list[str], line: int) -> list[str]:
-    """Return a line of a file, and the comment lines directly above it.
+    """Return a line of a file, and the comment lines directly above it, the nearest first.
 
-    An ``allow`` comment for the line can be in any of them. ``line`` counts from 1.
+    An ``allow`` comment for the line can be in any of them.
+
+    Args:
+        lines: the lines of the file.
+        line: the number of the line, from 1.
     """
     at = line - 1
     if not 0 <= at < len(lines):

@@ -77,7 +77,16 @@ def looks_like_certificate(data: bytes) -> bool:
 def _read_items(
     file: SourceFile, line: int, data: bytes, findings: FileFindings, *, shipped: bool
 ) -> None:
-    """Read a PEM block or a DER file, and add its certificates and keys to ``findings``."""
+    """Read a PEM block or a DER file, and add its certificates and public keys to ``findings``.
+
+    Args:
+        file: the file.
+        line: the line of the PEM block, or 1.
+        data: the PEM block, or the content of the file.
+        findings: the results for the file. If the data can't be read, the reason is added to them.
+        shipped: True if the file is part of the released app: then a private key is added as a
+            mistake. Otherwise private keys are ignored.
+    """
     place = Place(file.path, line)
     if _is_secret(file, data):
         if shipped:
@@ -99,7 +108,10 @@ def _read_items(
 
 
 def _is_secret(file: SourceFile, data: bytes) -> bool:
-    """Return True for a private key (encrypted or not), and for a PKCS#12 file."""
+    """Return True if a PEM block is a private key (encrypted or not), or the file a key store.
+
+    A key store is recognised by the suffix of its name, such as ``.p12``.
+    """
     first = data[: data.find(b"\n")] if data.startswith(b"-----BEGIN ") else b""
     return b"PRIVATE KEY-----" in first or file.path.lower().endswith(KEY_STORES)
 

@@ -81,7 +81,7 @@ class DraftHost:
         pattern: the host name or wildcard.
         pins: the pins, in the order in which they were found.
         anchors: the certificates of trusted authorities, and the place of each in the source.
-        servers: the servers with their ports, if one has another port than 443; else empty.
+        servers: the servers, each with its port. Empty if all servers have the port 443.
         leaf_only: True if only the leaf can match, because a pin is from Dart code. ``dart:io``
             shows an app only the certificate of the server. So the pin of an authority never
             matched in the app, and must not begin to match.
@@ -110,9 +110,10 @@ class DraftHost:
         return any(pin.presented and not self.never_matches(pin) for pin in self.pins.values())
 
     def never_matches(self, pin: DraftPin) -> bool:
-        """Return True if a server's chain contains a pin, but the policy doesn't let it match.
+        """Return True if a pin is in a server's chain, but the policy doesn't compare it.
 
-        This is so if the policy compares only the leaf, and the pin is that of an authority.
+        This is so if the policy compares only the leaf (``leaf_only``), and the pin is that of an
+        authority.
         """
         return bool(pin.presented) and self.leaf_only and pin.role != "leaf"
 
@@ -151,9 +152,10 @@ class DraftHost:
         )
 
     def compare(self, chain: Chain) -> None:
-        """Record which pins the server's verified chain contains, and set the roles of the pins.
+        """Record which pins are in a server's verified chain, and set the roles of all pins.
 
-        If the chain contains none of the pins, the roles stay guesses.
+        A pin in the chain of any compared server gets the role of its certificate there; all other
+        pins become backups. But if no chain contains any of the pins, the roles stay guesses.
         """
         for draft in self.pins.values():
             draft.presented = bool(draft.presented)
@@ -169,7 +171,11 @@ class DraftHost:
                 draft.role = draft.role if draft.presented else "backup"
 
     def pin_keys(self) -> None:
-        """Replace the pins of whole certificates that a server presents by pins of their keys."""
+        """Replace the pins of whole certificates by pins of their keys.
+
+        Only pins that ``compare`` found in a server's chain are replaced: the key of the others is
+        unknown.
+        """
         pins = list(self.pins.values())
         self.pins = {}
         for draft in pins:
@@ -228,8 +234,10 @@ class Draft:
         """Return the questions for the user: those that neither the source nor the servers answer.
 
         Args:
-            compared: the host patterns with a verified chain that was compared with the pins.
-            contacted: the host patterns that ``--live`` contacted.
+            compared: the hosts, as patterns, for which a server's verified chain was compared with
+                the pins.
+            contacted: the hosts, as patterns, whose servers were contacted (``--live``), whether
+                this gave a verified chain or not.
         """
         return [
             *self.unknown,

@@ -188,9 +188,10 @@ class LiteralReader:
                 self._read_digest(literal, signs, part.strip())
 
     def finish(self) -> None:
-        """Add the collected questions to the results.
+        """Add the collected questions for the user to the results. Call it after the last string.
 
-        Questions about digests that turned out to be pins are left out.
+        Questions about a digest are left out if another string showed that it is a pin. If there
+        are very many questions, the last one has only the number of the others.
         """
         known = {found.pin.digest for found in self.findings.pins}
         undecided = [question for digest, question in self._undecided if digest not in known]
@@ -268,7 +269,7 @@ class LiteralReader:
     def _ask_host(self, literal: Literal) -> None:
         """Ask the user for the host of a pin that has none, if code near the pin seems to name it.
 
-        The import doesn't use a host from that code.
+        Such a host can be wrong. So the import doesn't use it, and the user has to name the host.
         """
         expression = next((x.host_expression for x in literal.usages if x.host_expression), "")
         if expression:
@@ -304,17 +305,17 @@ class LiteralReader:
     ) -> None:
         """Add a hexadecimal digest to the results, as a pin or as a question for the user.
 
-        A SHA-256 digest is a pin if the code around it shows that, or if the string itself names
-        SHA-256 and no name shows another purpose. Otherwise it is a question. But if a name shows
-        another purpose, a digest is ignored if it has no separators and the string doesn't name
-        SHA-256.
+        A digest with the length of SHA-256 is a pin if the code around it shows that, or if the
+        string itself names SHA-256 and no name shows another purpose. Otherwise it becomes a
+        question. But it is ignored if all of these are true: a name shows another purpose, it has
+        no separators, and the string doesn't name SHA-256.
 
-        A digest of another length is never a pin. It is a question if something shows that it was
-        meant as one, and is ignored otherwise.
+        A digest of another length is never a pin. It becomes a question if something shows that it
+        was meant as one, and is ignored otherwise.
 
         Args:
             literal: the string that contains the digest.
-            signs: the facts that the code around the string shows about it.
+            signs: the purpose of the string, according to the code around it.
             text: the digest, perhaps with colons, spaces or hyphens.
             is_spelled: True if the string itself names SHA-256.
         """
@@ -338,11 +339,13 @@ class LiteralReader:
 
         Args:
             literal: the string that contains the digest.
-            signs: what the code around the string shows about it.
+            signs: the purpose of the string, according to the code around it. If a name says that
+                the digest is that of the certificate that signs the app's package, the digest
+                becomes a question in any case, unless a known call compares it with pins.
             text: the digest in hexadecimal.
             is_pin: True to add a pin.
-            is_open: if ``is_pin`` is False: True to ask the user if the digest is a pin, False to
-                ignore the digest.
+            is_open: used if ``is_pin`` is False: True to ask the user if the digest is a pin, False
+                to ignore the digest.
         """
         digest = bytes.fromhex(re.sub(r"[: -]", "", text))
         if signs.is_signing and not signs.receiver:

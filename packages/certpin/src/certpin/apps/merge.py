@@ -144,10 +144,10 @@ class _Merge:
         self.unclear.append(Unknown(question, place))
 
     def _ask_about(self, found: FoundPin) -> None:
-        """Ask the user whether the hosts that the code assigns to a pin really are hosts.
+        """Ask the user whether the texts that the code seems to assign as hosts to a pin are hosts.
 
-        Such a text can have another meaning. No question is asked about a host in a URL of the app,
-        and none if the app contains no URLs.
+        A text that looks like a host can have another meaning. The user is asked only about texts
+        that are the host of no URL in the app, and about none if the app contains no URLs.
         """
         for host in found.hosts:
             lower = host.lower()
@@ -264,9 +264,10 @@ class _Merge:
 
     @cached_property
     def _known(self) -> list[tuple[HostPattern, int]]:
-        """The hosts that the user named with ``--host`` and those with pins, each with its port.
+        """The hosts that the user named with ``--host``, and the hosts with pins, with their ports.
 
-        The list is cached at the first use, so it must not be used before all pins were added.
+        The port of a host with pins is always 443 in this list. The list is cached at the first
+        use, so it must not be used before all pins were added.
         """
         return [*self._named, *((host.pattern, _HTTPS) for host in self.hosts.values())]
 
@@ -275,13 +276,15 @@ class _Merge:
     ) -> tuple[list[DraftHost], str]:
         """Return the hosts to which a certificate's pin belongs, and the place for its note.
 
-        1. These are hosts that have pins or were named with ``--host``, and for which the
-           certificate is valid. A wildcard host is among them only if the certificate has the same
-           wildcard: the certificate of one server must not be accepted for all of them.
-        2. If there are no such hosts, they are the certificate's names without wildcards.
-        3. If all names of the certificate are wildcards, and the user named hosts, there are no
-           hosts, and the certificate is dropped.
-        4. In all other cases, the certificate is treated like a pin without a host (``_hosts_of``).
+        The first of these rules that applies decides:
+
+        1. Known hosts (with pins, or named with ``--host``) for which the certificate is valid. A
+           wildcard host is among them only if the certificate has the same wildcard: the
+           certificate of one server must not be accepted for all of them.
+        2. The certificate's names without a wildcard.
+        3. If the certificate has only names with a wildcard, and the user named hosts: no host. The
+           certificate is then listed as dropped.
+        4. The hosts for a pin to which the code assigns no host (``_hosts_of``).
 
         Args:
             names: the names in the certificate.
@@ -315,7 +318,11 @@ class _Merge:
         return host
 
     def _where(self, place: Place, name: str = "") -> str:
-        """Return a place in the source for a note: file, line and name, safe to print as UTF-8."""
+        """Return a place in the source as text for a note: file, line and name.
+
+        Absolute paths that the user named are removed from the file's path. The text is safe to
+        print, and can be encoded as UTF-8.
+        """
         file = PurePath(place.file)
         for root in self._roots:
             if file.is_relative_to(root):
@@ -381,9 +388,8 @@ class _Merge:
 def _host(text: str) -> tuple[HostPattern, int]:
     """Parse a host pattern, ``HOST``, ``HOST:PORT`` or an https URL.
 
-    Return the pattern and the port.
-
-    Raises ``HostError``.
+    Return the host as a pattern, and the port, which is 443 if the text has none. Raises
+    ``HostError`` if the text is invalid.
     """
     if text.startswith("*"):
         return HostPattern.parse(text), _HTTPS

@@ -140,7 +140,14 @@ def _parse(
 ) -> ParsedFile | None:
     """Return the settings in a file, and add the settings that can't be imported to ``findings``.
 
-    If the file can't be read, return None, and add the reason to ``findings``.
+    Args:
+        file: the file.
+        name: the name of its format, as in ``FORMATS``.
+        beside: returns the content of a file by its path relative to ``file``.
+        findings: the results for the file so far. This function adds to them.
+
+    Returns:
+        The settings. None if the file can't be read; the reason is then in ``findings``.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", FormatWarning)
@@ -157,9 +164,10 @@ def _parse(
 
 
 def _weaknesses(file: SourceFile, beside: Beside) -> list[Mistake]:
-    """Return a mistake for each setting that weakens the checks in a release.
+    """Return a mistake for each setting that weakens the checks in a release of an Android app.
 
-    This works even if the pins of the file can't be read.
+    This works even if the pins of the file can't be read. The list is empty for a file that is not
+    XML.
     """
     try:
         found = read_weaknesses(Source(file.data, beside))

@@ -115,7 +115,15 @@ def _read_one(
     read_source: Callable[[SourceFile, datetime], FileFindings],
     now: datetime,
 ) -> None:
-    """Read one file with the reader that fits its name, and add its results to the project."""
+    """Read one file with the reader that fits its name, and add its results to the project.
+
+    Args:
+        project: the results so far.
+        selection: the files that are read.
+        listed: the file.
+        read_source: the reader for source code of the app's programming language.
+        now: the current time.
+    """
     file = _load(listed, selection.limit(listed), project.findings)
     if file is None:
         return
@@ -163,7 +171,11 @@ def _limit_source(found: FileFindings, builds: str) -> None:
 def _read_resource(
     selection: _Selection, listed: ListedFile, file: SourceFile, now: datetime
 ) -> FileFindings:
-    """Read a file that is not source code: a platform's configuration, or certificates."""
+    """Read a file that is not source code: a platform's configuration, or certificates.
+
+    The name of the file, and its content, decide which reader is used. The results are empty if
+    none fits. ``listed`` is the entry of ``file`` in ``selection``.
+    """
     name = listed.name.lower()
     beside = partial(selection.beside, listed)
     if name.endswith(".xml"):
@@ -182,7 +194,8 @@ def _read_resource(
 def _load(listed: ListedFile, limit: int, findings: FileFindings) -> SourceFile | None:
     """Return a file with its content.
 
-    If the file can't be read, return None and add an ``Unread`` to ``findings``.
+    If the file can't be read, or has more than ``limit`` bytes, return None and add an ``Unread``
+    to ``findings``.
     """
     try:
         data = listed.read(limit)
@@ -246,7 +259,10 @@ class _Selection:
         return _SHIPPED.search(path) is not None and not self.is_for_debug(file)
 
     def is_for_debug(self, file: ListedFile) -> bool:
-        """Return True if a file is in a source set for debugging or tests: no release has it."""
+        """Return True if a file is in a Gradle source set for debugging or tests.
+
+        No release of the app contains such a file.
+        """
         return is_for_debug(self._path_in_project(file))
 
     def builds(self, file: ListedFile) -> str:
@@ -277,10 +293,10 @@ class _Selection:
         return file.path[min([below, *starts[-1:]]) :]
 
     def beside(self, file: ListedFile, name: str) -> bytes:
-        """Return the content of a file, found by its path relative to another file.
+        """Return the content of a file that another file names by a relative path.
 
         Args:
-            file: the file that contains the relative path.
+            file: the other file. The path is relative to its folder.
             name: the relative path.
 
         Raises:

@@ -38,8 +38,8 @@ _FIX = "pin with certpin's package: remove this one when its calls are replaced"
 class _Plugin(NamedTuple):
     """A Dart package for pinning, the use of which certpin reports as a mistake.
 
-    ``rule`` is the ID of the rule that an app with this package breaks, and ``check`` describes how
-    the package checks pins.
+    ``rule`` is the ID of the rule that an app with this package breaks. ``check`` is a clause for
+    the message that says how the package checks pins.
     """
 
     rule: str

@@ -241,8 +241,16 @@ def _open_named(path: str) -> tuple[int, str | None]:
 def _descend(folder: int, parts: tuple[str, ...]) -> tuple[int, str | None]:
     """Open a path below an open folder, one part after the other, without following links.
 
-    The given folder is closed. Return the file descriptor of the last folder, and the name of the
-    file if the path ends with one. Raises ``OSError``.
+    Args:
+        folder: the file descriptor of the open folder. It is closed, unless it is returned.
+        parts: the parts of the path.
+
+    Returns:
+        The file descriptor of the last folder of the path. Then the name of the file if the path
+        ends with a regular file, which is not opened; otherwise None.
+
+    Raises:
+        OSError: a part is missing, is a link, or is neither a folder nor a file at the end.
     """
     try:
         for index, part in enumerate(parts):
@@ -265,11 +273,17 @@ def _require_folder(name: str, mode: int) -> None:
 
 
 def _split(path: str) -> tuple[int, tuple[str, ...]]:
-    """Return an open folder in which a path begins, and the parts of the path below the folder.
+    """Open the folder in which a path begins.
 
-    The folder is the working folder. For an absolute path outside of it, the folder is the parent
-    of the path. Raises ``OSError``, and ``ValueError`` for an empty path, which an unset variable
-    of a script can cause.
+    This is the working folder. But for an absolute path outside of the working folder, it is the
+    parent of the path.
+
+    Returns:
+        The file descriptor of the folder, and the parts of the path below the folder.
+
+    Raises:
+        OSError: the folder can't be opened.
+        ValueError: the path is empty, for example because of an unset variable in a script.
     """
     if not path:
         raise ValueError("it is empty")

@@ -93,11 +93,11 @@ class Acceptance:
     is_outer: bool = False
 
     def inside(self, name: str, *, is_outer: bool) -> Acceptance:
-        """Return this result; or a new one, if another name around the key changes it.
+        """Return the acceptance of the key, with one more name around the key taken into account.
 
-        ``name`` is further away from the key than all names so far, and the nearest name decides.
-        So ``name`` counts only if no name has decided yet. But if it means "refuses", and a nearer
-        one means "accepts", the new result is "unclear".
+        Call it for one name after the other, from the nearest to the key outwards. The nearest name
+        that says something decides: later names don't change the result. But if the nearest says
+        "accepts" and a later one "refuses", the result becomes "unclear".
 
         Args:
             name: the name of a variable, function, class or file around the key.
@@ -256,14 +256,15 @@ def flavour_of_pins(name: str) -> str:
 def acceptance(name: str, *, contains: bool) -> AcceptanceKind:
     """Return whether a name says that the app accepts or refuses the keys in it.
 
-    The result is "unclear" for names such as ``untrustedCertificateHandler``: such a function can
-    refuse the server's certificate, and compare it with accepted pins. The result is empty for
-    names of functions and files with another purpose, such as ``isBlocked``.
-
     Args:
         name: the name of a variable, parameter, function, class or file.
         contains: True if the keys are the value of the name, as of a variable. False for a
             function, a class or a file: its code possibly only uses the keys.
+
+    Returns:
+        "accepts" or "refuses". "unclear" for names such as ``untrustedCertificateHandler``: such a
+        function can refuse the server's certificate, but compare it with accepted pins. Empty if
+        the name isn't about keys, as the function ``isBlocked``.
     """
     parts = words(name)
     if not _is_refusing(name):

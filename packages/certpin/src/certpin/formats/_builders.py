@@ -54,9 +54,9 @@ class CallSite:
         conditional: True if the branch is a part of ``if``, ``when``, ``switch``, ``?:`` or a loop.
         builder: the object of which the call is a method: the name of its variable, or the index of
             the token at which the code creates it.
-        after: the index of the last token before the call that separates code; -1 if there is none.
-            The code can leave the function at such a token (a ``return`` in a branch), or a ``fun``
-            or ``class`` begins there. So the code before it can run without the code after it.
+        after: the index of the last token before the call at which the code can leave the function
+            (a ``return`` in a branch), or at which a ``fun`` or ``class`` begins; -1 if there is
+            none. The code before this token can run without the call.
     """
 
     branch: int = -1
@@ -75,11 +75,12 @@ class _Bracket:
             expression begins; otherwise ``place``.
         site: the site of the expressions inside the bracket.
         this: the object that ``this`` means inside the bracket.
-        chooses: ``when`` or ``switch`` if this word precedes the innermost block; else empty.
-        receiver: the object of a Kotlin scope function, such as ``b`` in ``b.apply { … }``, if the
-            bracket is in its block; else None.
-        shared: the site of the calls on ``receiver`` inside the block. They have the site of the
-            scope function, not that of the block.
+        chooses: ``when`` or ``switch`` if the innermost block, which the bracket opens or is in,
+            follows this word; else empty.
+        receiver: if the bracket is in the block of a Kotlin scope function, the object of that
+            function: ``b`` in ``b.apply { … }``; else None.
+        shared: the site of the calls on ``receiver`` inside the block: that of the scope function,
+            not that of the block.
         parameter: the name of ``receiver`` inside the block, such as ``it``; empty if it has none.
     """
 
@@ -157,12 +158,15 @@ class _Code:
         return replace(site, builder=builder, after=self._exit)
 
     def _word(self, place: int) -> tuple[int, _Builder, str]:
-        """Return three facts about the chain that ends with the word at ``place``.
+        """Return the start, the value and the name of the chain that ends with a word.
+
+        Args:
+            place: the token index of the word.
 
         Returns:
-            First the token index at which the chain begins. Then the value of the chain; but if the
-            word is the name of a call, the object on which it is called. Then the chain as the name
-            of a variable; empty if it is not one.
+            First the token index at which the chain begins. Second the value of the chain; but if
+            the word is the name of a call, the object on which the call is made. Third the chain as
+            the name of a variable, such as ``a.b``; empty if it is not a variable.
         """
         text = self._text(place)
         called = self._text(place + 1) in {"(", "{"}
@@ -230,7 +234,8 @@ class _Code:
     def _at(self, start: int, builder: _Builder | None = None) -> CallSite:
         """Return the site of the expression that starts at the token ``start``.
 
-        ``builder`` is the value of the expression; None if it is not a builder.
+        ``builder`` is the object on which the expression calls a method; None if there is none, or
+        if it is unknown. A call on the object of a Kotlin scope function has that function's site.
         """
         inside = self._open[-1].site
         if builder is not None and builder == self._open[-1].receiver:
@@ -275,9 +280,10 @@ class _Code:
         return any(each.kind != "word" and each.text not in ",:.?<>()" for each in parameters)
 
     def _before(self, start: int) -> int:
-        """Return the index of the token before an expression.
+        """Return the index of the token before the expression that starts at the token ``start``.
 
-        Words that belong to the expression are skipped: ``return``, ``new``, and ``name =``.
+        If ``return``, ``new`` or ``name =`` is directly before the expression, it counts as a part
+        of the expression.
         """
         place = start - 1
         line = None  # of the variable before an equals sign
@@ -301,7 +307,9 @@ class _Code:
     def _is_target(self, place: int, line: int) -> bool:
         """Return True if a token can be part of the text before an equals sign: ``val name: Type``.
 
-        ``place`` is the index of the token, and ``line`` the line of the variable.
+        Args:
+            place: the index of the token.
+            line: the line of the token before the equals sign: this text is on one line.
         """
         if place < 0 or self._pieces[place].line != line:
             return False
@@ -388,9 +396,10 @@ class _Variables:
         self._chains: dict[int, _Builder] = {}  # by the start of each chain, its value so far
 
     def read(self, start: int, value: _Builder) -> None:
-        """Record the value of the chain that begins at ``start``. A later call replaces it.
+        """Record the value of the part of a chain that was read so far.
 
-        The value is that of the part of the chain that was read so far.
+        A later call for the same chain replaces it. ``start`` is the token index at which the chain
+        begins.
         """
         self._chains[start] = value
 
@@ -399,7 +408,10 @@ class _Variables:
         self._assigned[name] = start, self.value(name)
 
     def value(self, name: str) -> _Builder:
-        """Return the object in the variable ``name``; without an assignment, return ``name``."""
+        """Return the object in the variable ``name``; if none was assigned, return ``name`` itself.
+
+        So two variables without an assignment count as different objects.
+        """
         if name not in self._assigned:
             return name
         start, before = self._assigned[name]

@@ -38,12 +38,13 @@ def pattern(name: str, *, below: bool) -> str:
 
 
 def exclusion(found: Iterable[Found], unpinned: Iterable[str]) -> FormatError | None:
-    """Return an error if the settings exclude a host from the pins of its parent domain; else None.
+    """Return an error if a file excludes a host from the pins of its parent domain; else None.
 
-    A pin file can't express such an exclusion.
+    A pin file can't express that a host has no pins, but its parent domain has pins for all
+    subdomains.
 
     Args:
-        found: the settings of the hosts with pins.
+        found: the settings of the hosts with pins in the file.
         unpinned: the host names that the file lists without pins.
     """
     above = {each.pattern.removeprefix("**.").lower() for each in found if "*" in each.pattern}

@@ -29,7 +29,12 @@ def lines(pins: PinSet, name: str, settings: dict[str, str], quote: str = '"') -
     """Return the text of a configuration file for curl or wget.
 
     It has certpin's header, the host pattern as a comment, and ``key = "value"`` for each setting.
-    ``name`` is the name of the format.
+
+    Args:
+        pins: the pin set, which must have exactly one policy.
+        name: the name of the format.
+        settings: the values of the settings, by name.
+        quote: the quotation mark around each value; may be empty.
     """
     [policy] = pins.policies
     head = f"{commented(pins, name, '#')}# for {policy.pattern}\n"
@@ -37,7 +42,7 @@ def lines(pins: PinSet, name: str, settings: dict[str, str], quote: str = '"') -
 
 
 def setting_lines(settings: dict[str, str], quote: str = '"') -> str:
-    """Return the line ``key = "value"`` for each setting."""
+    """Return the line ``key = "value"`` for each setting, with ``quote`` around the value."""
     return "".join(f"{key} = {quote}{value}{quote}\n" for key, value in settings.items())
 
 

@@ -99,17 +99,18 @@ def _element(name: str, attributes: str, inside: Lines) -> Lines:
 
 @dataclass(frozen=True)
 class _Scope:
-    """The settings in force for the hosts of a ``<domain-config>``: its own, or inherited ones.
+    """The settings that apply to the hosts of a ``<domain-config>``: its own, or inherited ones.
 
-    Each attribute except ``configs`` is an element; None if no such element applies.
+    Each attribute except ``configs`` is one element of the file; None if no such element applies.
 
     Attributes:
         pin_set: the ``<pin-set>``.
         anchors: the ``<trust-anchors>``.
         trustkit: the ``<trustkit-config>``.
         transparency: the ``<certificateTransparency>``.
-        cleartext: the element with the ``cleartextTrafficPermitted`` that applies.
-        configs: the ``<base-config>`` and each ``<domain-config>`` that contains the hosts.
+        cleartext: the element that has the attribute ``cleartextTrafficPermitted`` for the hosts.
+        configs: the ``<base-config>``, and each ``<domain-config>`` that contains the hosts, the
+            outermost first.
     """
 
     pin_set: Element | None = None
@@ -168,8 +169,8 @@ def read(source: Source, add: Addition = lambda found, _element: found) -> Parse
 def _report_unread(root: Element, pinned: list[_Scope]) -> None:
     """Warn about the settings of a file that the import did not read.
 
-    If a setting does not affect how a release build verifies hosts with pins, its warning is marked
-    as unrelated to pins.
+    The warning about a setting is marked as unrelated to pins if the setting can't weaken how a
+    release build verifies hosts with pins.
 
     Args:
         root: the root element.
@@ -188,14 +189,13 @@ def _report_unread(root: Element, pinned: list[_Scope]) -> None:
 
 
 def _beside_pins(config: Element, configs: Collection[int]) -> Iterator[Element]:
-    """Yield the elements that don't weaken the verification of hosts with pins.
+    """Yield the elements inside ``config`` that can't weaken the verification of hosts with pins.
 
     The caller marks warnings about settings in these elements as unrelated to pins.
 
     Args:
-        config: the root element, or an element around hosts with pins. The elements inside it are
-            examined.
-        configs: the IDs (``id()``) of all elements around hosts with pins.
+        config: the root element; in a recursive call, an element that contains hosts with pins.
+        configs: the IDs (``id()``) of all elements that apply to hosts with pins.
     """
     for child in config.children:
         if id(child) in configs:

@@ -228,7 +228,16 @@ def _has_one_argument(pieces: list[Token], place: int) -> bool:
 
 
 def _addition(pieces: list[Token], strings: list[int], site: CallSite) -> _Addition:
-    """Return the host and the pins of a call. Raises ``FormatError`` if they are invalid."""
+    """Return the host pattern and the pins of a call of ``add``.
+
+    Args:
+        pieces: the tokens of the code.
+        strings: the token indexes of the call's arguments: the pattern, then the pins.
+        site: the builder and the branch of the call.
+
+    Raises:
+        FormatError: a pin is invalid, or a string has escapes.
+    """
     pattern, *pins = [pieces[each].value() for each in strings]
     line = pieces[strings[0]].line
     try:
@@ -301,8 +310,9 @@ def _is_add(pieces: list[Token], place: int) -> bool:
 
 
 def _arguments(pieces: list[Token], place: int) -> list[int]:
-    """Return the token indexes of a call's arguments; empty if one of them is not a string.
+    """Return the token indexes of a call's arguments, which must be strings.
 
+    Return an empty list if another token is among the arguments, or if the call isn't closed.
     ``pieces`` are the tokens of the code. ``place`` is the index of the first token after the
     opening bracket.
     """

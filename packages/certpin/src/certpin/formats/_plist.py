@@ -70,10 +70,11 @@ def report_unread(root: Shape, settings: str, of_pins: str) -> None:
 
     Args:
         root: the property list.
-        settings: if the place of an unread value begins with this text, the value gets its own
-            warning. All other unread values share one, because an ``Info.plist`` has many.
-        of_pins: if the place doesn't begin with this text, its warning is marked as unrelated to
-            pins.
+        settings: the start of the places of the format's settings. Each unread value at such a
+            place gets its own warning. All other unread values share one warning, marked as
+            unrelated to pins, because an ``Info.plist`` has many.
+        of_pins: the start of the places of settings about pins. A warning about a value at another
+            place is marked as unrelated to pins.
     """
     others = []
     for place in root.unread():

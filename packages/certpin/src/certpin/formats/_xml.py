@@ -80,8 +80,9 @@ class Element:
     def take(self) -> Element:
         """Mark this element as read, and return it. The import warns about unread parts of a file.
 
-        Its own attributes and children stay unread. If ``inherit`` copied attributes from an outer
-        element, that element and those attributes are marked as read.
+        Its own attributes and children stay unread. But if ``inherit`` copied attributes from an
+        outer element, these attributes of the outer element, and that element itself, are marked as
+        read.
         """
         self.taken = True
         if self.outer:

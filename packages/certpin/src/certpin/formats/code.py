@@ -334,8 +334,13 @@ def _row(pieces: list[Token], policy: Brackets) -> Row:
 def _value(pieces: list[Token], place: int, name: str) -> tuple[list[str] | None, int]:
     """Return the strings in the value of the field ``name``, and the index of the token after it.
 
-    ``place`` is the index of the value's first token. If the value is computed by the program, the
-    result has None in place of the strings.
+    The result has None in place of the strings if the value is not a literal, or a list is not
+    closed.
+
+    Args:
+        pieces: the tokens of the file.
+        place: the index of the value's first token.
+        name: the name of the field, which decides if its value is one string or a list.
     """
     if name not in LISTS:
         is_text = pieces[place].kind == "string"

@@ -169,10 +169,11 @@ def _text(value: Shape, name: str) -> str:
 
 
 def _names(validation: Shape) -> list[str]:
-    """Return the names that Envoy accepts in a certificate, from all matchers.
+    """Return the names that Envoy accepts in a certificate: one for each matcher.
 
-    A matcher that is not for one exact DNS name or IP address yields an empty text. The matchers of
-    the deprecated ``match_subject_alt_names`` apply to names of any type.
+    The name is empty for a matcher that can accept several names, such as a prefix, or names that
+    are neither DNS names nor IP addresses. The matchers of the deprecated
+    ``match_subject_alt_names`` apply to names of any type.
     """
     matchers = validation.get("match_typed_subject_alt_names") or _NOTHING
     found = []
@@ -230,7 +231,8 @@ def _report_names(context: Shape, sni: str, names: list[str]) -> None:
     Args:
         context: the TLS settings of a cluster.
         sni: the server name that Envoy sends; empty if there is none.
-        names: the names that Envoy accepts (``_names``); an empty text means several names.
+        names: the names that Envoy accepts, from ``_names``. If one of them is empty, Envoy can
+            accept several names.
 
     Raises:
         FormatError: Envoy accepts no certificate for ``sni``, the name that certpin's clients would

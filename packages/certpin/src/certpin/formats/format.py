@@ -85,7 +85,13 @@ class AuthorityFile:
 
 @dataclass(frozen=True)
 class Export:
-    """The result of an export: the files, the reduced pin set in them, and the omitted settings."""
+    """The result of an export.
+
+    Attributes:
+        files: the exported files.
+        pins: the pin set in these files, without the settings that the platform can't express.
+        omissions: the settings that the export omitted or changed.
+    """
 
     files: tuple[File, ...]
     pins: PinSet
@@ -97,12 +103,24 @@ class Format:
     """An export format: how to write a pin set for a platform, and how to read it back.
 
     Attributes:
+        name: the name on the command line, such as ``android``.
+        title: the name of the platform, for users.
+        use: a sentence that says how to use the exported file.
         file: the name of the exported file, or of the main file in a folder.
         limits: the settings of a pin set that the platform can't express.
-        write: a function that returns the files for a pin set. This must be a result of ``project``
-            with ``limits``, which ``write`` doesn't check.
+        write: a function that returns the files for a pin set. The pin set must be a result of
+            ``project`` with ``limits``; ``write`` doesn't check this.
         read: the inverse of ``write``: a function that returns the settings in a file. Raises
             ``FormatError`` if the file is not of this format.
+        needs: sentences that say what the pins rely on at run time.
+        folder: True if the export can be several files.
+        package: a function that returns the declaration of a package of this name; None if the
+            export has no package.
+        signed: a function that returns the additional files for updates of the app's pins; None if
+            the platform doesn't support updates.
+        vendored: a function that adds a copy of the imported library to the files; None if there is
+            no library to copy.
+        vendored_use: a sentence that says how to use the files with this copy.
     """
 
     name: str

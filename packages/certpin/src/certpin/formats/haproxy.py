@@ -57,9 +57,9 @@ def read(source: Source) -> ParsedFile:
 def _connections(text: str) -> Iterator[_proxy.Connection]:
     """Yield how HAProxy verifies the connections to each server that has a ``ca-file``.
 
-    A server also has the parameters of its section's ``default-server`` lines. A section with such
-    lines and no servers, as in an exported file, counts as one server. Equal servers of a section
-    are yielded once.
+    A server also has the parameters of the ``default-server`` lines before it in its section, and
+    of the ``defaults`` section that applies. A section that has only ``default-server`` lines, as
+    in an exported file, counts as one server. Equal servers of a section are yielded once.
     """
     required = "none" if _NO_VERIFY.search(text) else "required"
     defaults: dict[str, dict[str, str]] = {}  # by the name of the section; "" for the last one

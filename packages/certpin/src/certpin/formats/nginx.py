@@ -124,10 +124,11 @@ class _Block:
     def connections(
         self, module: str, outer: Mapping[str, str], upstreams: frozenset[str]
     ) -> list[_proxy.Connection]:
-        """Return how each block verifies its connections to upstream servers.
+        """Return how this block, and each block inside it, verifies its connections to servers.
 
-        A block connects if it has a directive such as ``proxy_pass``. A block that has only
-        directives of TLS, as in an exported file, counts too, unless a block inside it is returned.
+        A block is left out if it has no trust anchors, or doesn't connect. A block connects if it
+        has a directive such as ``proxy_pass``. A block that has only directives of TLS, as in an
+        exported file, counts too, unless a block inside it is returned.
 
         Args:
             module: the name of the nginx module, such as ``proxy``: the start of its directives.
@@ -184,8 +185,8 @@ class _Block:
 def _report_includes(block: _Block) -> None:
     """Warn about the other files that a configuration includes, because they are not read.
 
-    If the block with the ``include`` has directives of TLS, the included file can change them: the
-    warning then counts as related to pins. All other warnings are marked as unrelated.
+    A warning is marked as unrelated to pins, unless the block with the ``include`` has directives
+    of TLS: then the included file can change these.
     """
     concerns_tls = any("_ssl_" in name for name in block.directives)
     for line, file in block.includes:

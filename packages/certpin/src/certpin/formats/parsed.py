@@ -55,10 +55,14 @@ class UnrelatedWarning(FormatWarning):
 
 
 def pass_over(what: str, *, unrelated: bool = False) -> None:
-    """Warn that an import skips the setting ``what``.
+    """Warn that an import skips a setting.
 
-    Call it only for settings without which no client is locked out. ``unrelated`` is True if the
-    setting has nothing to do with pins: the warning is then an ``UnrelatedWarning``.
+    Call it only if the loss of the setting locks no client out. Otherwise, raise ``FormatError``.
+
+    Args:
+        what: the setting and its line or place, as a phrase for the warning.
+        unrelated: True if the setting has nothing to do with pins. The category of the warning is
+            then ``UnrelatedWarning`` instead of ``FormatWarning``.
     """
     category = UnrelatedWarning if unrelated else FormatWarning
     warnings.warn(f"not imported: {what}", category, stacklevel=2)
@@ -283,9 +287,12 @@ def timestamp(moment: datetime) -> str:
 class Found:
     """The pinning settings of one host, as read from a platform's file.
 
+    Attributes that aren't listed here are those of ``HostPolicy``.
+
     Attributes:
         pattern: the host pattern; empty if the file names no host, so that the user has to name it
             (``--host``).
+        pins: the pins that the file lists for clients to accept.
         compromised: the pins of keys that clients have to refuse.
         ct_logs: the Certificate Transparency logs that the host requires; ``None`` for no
             requirement.
@@ -311,10 +318,10 @@ class Found:
     line: int = 0
 
     def policy(self, options: ImportOptions) -> HostPolicy:
-        """Return the host's policy, with the user's options for settings that the file lacks.
+        """Return the host's policy, with the user's options.
 
-        Raises ``ConfigError`` and ``HostError`` if the policy is invalid, and ``FormatError`` if a
-        pin file can't express it.
+        The user's host is used only if the file names none. Raises ``ConfigError`` and
+        ``HostError`` if the policy is invalid, and ``FormatError`` if a pin file can't express it.
         """
         if self.refusal:
             raise self.refusal
@@ -376,7 +383,13 @@ def imported_state(role: Role) -> State:
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """The user's values for settings that the imported file lacks."""
+    """Settings that the user gives for an import.
+
+    Attributes:
+        name: the name of the pin set; if empty, the file's is used.
+        host: the host for settings for which the file names none; may be empty.
+        mode: the mode of all policies; None to use the file's.
+    """
 
     name: str = ""
     host: str = ""
@@ -403,9 +416,13 @@ class WeakSetting:
 class ParsedFile:
     """The settings in a platform's file.
 
-    ``name`` and ``version`` are those of the exported pin set. If certpin did not write the file,
-    ``name`` is empty and ``version`` is 1. ``refusal`` is the error that ``pin_set`` raises because
-    a pin file can't express all of the settings together; None if it can.
+    Attributes:
+        hosts: the settings of each host.
+        name: the name of the exported pin set; empty if certpin did not write the file.
+        version: the version of the exported pin set; 1 if certpin did not write the file.
+        debug: the trust anchors for debug builds; None if there are none.
+        refusal: the error that ``pin_set`` raises because a pin file can't express all of the
+            settings together; None if it can.
     """
 
     hosts: tuple[Found, ...]
@@ -417,8 +434,9 @@ class ParsedFile:
     def pin_set(self, options: ImportOptions) -> PinSet:
         """Return the pin set that the file describes.
 
-        ``options`` has the settings that the file lacks. Raises ``ConfigError`` if the pin set is
-        unsafe, and ``FormatError`` if the file has no pins, or settings that a pin file can't have.
+        ``options`` has the user's settings. Raises ``ConfigError`` if the pin set is unsafe or the
+        user named a host that is not in the file, and ``FormatError`` if the file has no pins, or
+        settings that a pin file can't have.
         """
         if self.refusal:
             raise self.refusal
@@ -435,12 +453,12 @@ class ParsedFile:
 
 
 def _refuse_other_host(host: str, named: list[str]) -> None:
-    """Raise ``ConfigError`` if the user named a host for which the file has no settings.
+    """Raise ``ConfigError`` if the user named a host that no policy of the import has.
 
     Args:
         host: the host that the user named (``--host``); empty if there is none.
-        named: the hosts for which the file has settings. If the file names no host for some
-            settings, ``host`` is among them.
+        named: the host patterns of the imported policies. Settings for which the file names no host
+            already have the user's.
     """
     if host and str(HostPattern.parse(host)) not in named:
         shown = ", ".join(named[:_MAX_SHOWN]) + (", …" if named[_MAX_SHOWN:] else "")

@@ -40,9 +40,14 @@ Projection = tuple["PinSet", tuple[Omission, ...]]
 
 @dataclass(frozen=True)
 class Limitation(ABC):
-    """A setting of a pin set that an export platform cannot express.
+    """A setting of a pin set that a platform can't express. ``apply`` removes or changes it.
 
-    ``why`` is the reason for which the platform can't express it, as a clause without a full stop.
+    Attributes:
+        why: the reason why the platform can't express it, as a clause without a full stop.
+        aspect: a stable word for the setting, for programs.
+        summary: the omitted setting, for the documentation.
+        root_sets: a sentence for users: that the platform can't enforce a set of pinned roots, or
+            what it needs for that besides pins. Empty if the limitation doesn't concern root sets.
     """
 
     why: str

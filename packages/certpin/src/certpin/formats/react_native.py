@@ -88,7 +88,8 @@ class _Entry:
     """The options of one host in the code: ``'name': { publicKeyHashes: [ … ] }``.
 
     Attributes:
-        name: the token of the host's name; None if the code computes the name or has it elsewhere.
+        name: the token of the host's name; None if the code computes the name, or the options are
+            not directly behind a name.
         line: the line of the setting ``publicKeyHashes``; 0 if there is none.
         fields: for the name of each setting, the tokens of its values. The tokens before the first
             setting are listed under the name "".

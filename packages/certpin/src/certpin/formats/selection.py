@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 def only(pins: PinSet, patterns: Iterable[str]) -> PinSet:
     """Return the pin set reduced to the given host patterns, in the order of the policies.
 
-    A host that only a wildcard covers gets the wildcard's policy, only for this host. If no
-    patterns are given, return the whole pin set.
+    If only a wildcard covers a given host, the result has a copy of the wildcard's policy with this
+    host as its pattern. If no patterns are given, return the whole pin set.
 
     Raises:
-        ConfigError: a pattern has no policy.
+        ConfigError: no policy covers a pattern.
     """
     wanted = dict.fromkeys(map(HostPattern.parse, patterns))
     if not wanted:

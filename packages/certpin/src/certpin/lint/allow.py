@@ -2,8 +2,8 @@
 
     # certpin: allow RULE because REASON
 
-allows the findings of ``RULE`` on its own line, or, if it is in a block of comments, on the line
-below that block.
+allows the findings of ``RULE`` on one line: the line of the comment, if that line also has other
+text. If the line has only the comment, it is the first line below that is not only a comment.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Allowance:
 
     Attributes:
         comment: the line number of the comment.
-        line: the number of the line to which the comment applies.
+        line: the number of the line on which it allows findings: the same line, or a line below.
         rules: the IDs of the rules that the comment names; empty if it is not an ``allow`` comment.
         reason: the reason in the comment; empty if it has none.
     """
@@ -101,8 +101,8 @@ def _allow_without_reason(document: LintDocument, now: datetime) -> Iterator[Hit
 def unused_allow(document: LintDocument, now: datetime) -> Iterator[Hit]:
     """Find comments that begin with ``certpin:``, but are not of the form ``certpin: allow RULE``.
 
-    Comments of this form that allow nothing are reported under the same rule ID, but by the lint
-    engine.
+    The rule ``unused-allow`` also reports ``allow`` comments that allow nothing. The lint engine
+    finds those, because it knows the findings of all rules.
     """
     for allowance in allowances(document.places.comments):
         if not allowance.rules:

@@ -35,8 +35,9 @@ _DEAD = frozenset({"removed", "compromised"})
 class PinEntry:
     """A table ``[[host.pin]]`` of the pin file.
 
-    ``key`` is the path of the table in the file, such as ``host[0].pin[1]``, and ``data`` its
-    content. ``pin`` is ``None`` if the pin can't be parsed.
+    ``key`` is the full TOML key of the table, such as ``host[0].pin[1]``, and ``data`` its content.
+    ``pin`` is ``None`` if the pin can't be parsed. The other attributes have the values of the TOML
+    keys of the same name.
     """
 
     key: str
@@ -76,10 +77,14 @@ class HostEntry:
     """A table ``[[host]]`` of the pin file.
 
     A value that can't be parsed is replaced by its default, and its error is in
-    ``LintDocument.problems``.
+    ``LintDocument.problems``. Attributes that aren't listed here have the values of the TOML keys
+    of the same name.
 
     Attributes:
+        key: the full TOML key of the table, such as ``host[2]``.
+        data: the content of the table.
         pattern: the host pattern; None if it can't be parsed.
+        pins: the tables ``[[host.pin]]`` of the host.
         servers: the TOML key and the content of each table ``[[host.server]]``.
         require_ct: True if clients require Certificate Transparency of this host.
     """
@@ -126,7 +131,7 @@ class HostEntry:
 
     @property
     def usable(self) -> dict[Pin, PinEntry]:
-        """The pins that clients of this host accept and that have a key that is not lost."""
+        """The pins that clients of this host accept, except pins of lost keys."""
         return {pin: entry for pin, entry in self.live.items() if entry.usable}
 
     @property
@@ -140,18 +145,18 @@ class HostEntry:
         return len(set(names)) < len(names)
 
     def place(self, result: LiveResult) -> str:
-        """Return the TOML key at which to report a result of this host.
+        """Return the TOML key at which to report a mistake about one of the host's servers.
 
-        It is the key of the server that presented the chain, or the key of the host's name if the
-        pin file doesn't list the server.
+        It is the key of the server's table, such as ``host[2].server[0]``. If the pin file doesn't
+        list the server, it is the key of the host's name, such as ``host[2].name``.
         """
         return f"{self.key}.name" if result.server is None else self.servers[result.server][0]
 
     @property
     def unreadable(self) -> int:
-        """The number of this host's pins that are live by their state, but can't be parsed.
+        """The number of this host's pins that can't be parsed, although clients should accept them.
 
-        A live pin is one that clients accept.
+        Pins with the state ``removed`` or ``compromised`` are not counted.
         """
         return sum(entry.pin is None and entry.live for entry in self.pins)
 
@@ -180,8 +185,8 @@ class LiveResult:
         fix: the recommended change for ``problem`` or ``error``.
         server: the index of the server among the host's ``[[host.server]]`` tables; ``None`` if it
             is not listed there.
-        insecure: if ``error`` is from a ``StartTLSError``, its attribute ``insecure``: an attacker
-            can have prevented TLS.
+        insecure: True if ``error`` says that STARTTLS failed in a way that an attacker can cause
+            (``StartTLSError.insecure``).
     """
 
     pattern: str

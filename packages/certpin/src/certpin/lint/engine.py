@@ -84,7 +84,7 @@ def _run(rule: LintRule, document: LintDocument, now: datetime) -> Iterator[Lint
 
 
 def _can_run(rule: LintRule, document: LintDocument) -> bool:
-    """Return True if a document has the data that a lint rule needs: served chains, or exports."""
+    """Return True if a document has the data that a lint rule needs (``LintRule.needs``)."""
     if rule.needs == "live":
         return document.live is not None
     return rule.needs != "exports" or document.exported is not None
@@ -108,8 +108,8 @@ def _most_specific(found: list[LintFinding]) -> list[LintFinding]:
     """Return lint findings, except those of the rule ``refused`` that another rule explains better.
 
     The rule ``refused`` reports every value because of which clients refuse the pin file. Its
-    finding is dropped if another rule about such values reports the same TOML key, or a key inside
-    the same table.
+    finding is dropped if another rule with ``refuses`` has a finding at the same TOML key, or at a
+    key inside the table with this key.
     """
     reported = {
         parent
@@ -136,9 +136,9 @@ def _apply_allowances(
     """Match lint findings with the comments (``# certpin: allow``) that allow them.
 
     Returns:
-        A dictionary from each allowed finding to its copy with the reason from the comment; and a
-        list with one ``Hit`` for each rule in a comment that wrongly allows nothing (see
-        ``_why_unused``).
+        A dictionary from each allowed finding to its copy, in which ``allowed`` is the comment's
+        reason. Then a list of the mistakes in the comments themselves: one ``Hit`` for each rule
+        that a comment names without effect, if ``_why_unused`` gives a reason to report it.
     """
     candidates: dict[tuple[str, int], list[LintFinding]] = defaultdict(list)
     for finding in found:
@@ -159,9 +159,10 @@ def _why_unused(name: str, allowance: Allowance, document: LintDocument) -> str:
     """Return the reason to report an ``allow`` comment that allows nothing; empty for no report.
 
     Three mistakes are reported: the rule doesn't exist, no comment can allow it, or it finds
-    nothing at that line. The last one is not reported if this run lacks the data that the rule
-    needs. It is not reported for ``live`` rules either: the comment can be about a server that was
-    not contacted. Another rule reports comments without a reason.
+    nothing at that line. But the third mistake is not reported if this run lacks the data that the
+    rule needs, nor for ``live`` rules, because the comment can be about a server that was not
+    contacted. It is not reported for a comment without a reason either: the rule
+    ``allow-without-reason`` reports that.
 
     Args:
         name: the rule that the comment names.

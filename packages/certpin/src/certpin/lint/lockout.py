@@ -171,8 +171,8 @@ def _no_spare(document: LintDocument, now: datetime) -> Iterator[Hit]:
 def _all_in_use(host: HostEntry) -> bool:
     """Return True if a host has no spare pin: the key of each pin is in use, or lost.
 
-    A key is in use if its pin is active or retiring, and is not a backup. If no key is lost and no
-    two pins have the same role (leaf, intermediate, root), return False, because the rule
+    A key is in use if its pin is active or retiring, and its role is not ``backup``. But return
+    False if no key is lost and no two pins have the same role (leaf, intermediate, root): the rule
     ``roles-of-one-chain`` reports such a host.
     """
     entries = host.usable.values()
@@ -204,10 +204,10 @@ def _no_active_pin(document: LintDocument, now: datetime) -> Iterator[Hit]:
 
 
 def _after_a_theft(host: HostEntry) -> str:
-    """Return the fix for a host with a stolen key; empty if no pin shows a theft.
+    """Return the fix for a host with a stolen key; empty if the host has none.
 
     A key counts as stolen if its pin is marked compromised and its role is not ``backup``. The fix
-    is an instruction for the case that a server still uses the stolen key.
+    is an instruction to replace the stolen key on the server.
     """
     states = {(entry.role, entry.state) for entry in host.pins}
     if not any(role != "backup" and state == "compromised" for role, state in states):

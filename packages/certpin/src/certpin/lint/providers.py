@@ -50,10 +50,11 @@ def _lone_intermediate(document: LintDocument, now: datetime) -> Iterator[Hit]:
 
 
 def _has_own_key(host: HostEntry) -> bool:
-    """Return True if clients accept two keys of the user: that of the leaf, and that of a backup.
+    """Return True if clients accept a pin of the leaf and a pin of a backup, and compare the leaf.
 
-    Such a host needs no pin of an intermediate: no client is locked out if the authority changes
-    its intermediate. The policy's setting ``match`` has to include the leaf.
+    The user has the keys of both. So the host needs no pin of an intermediate: no client is locked
+    out if the authority changes its intermediate. Clients compare the leaf unless ``match`` is
+    ``ca``.
     """
     roles = {entry.role for entry in host.live.values()}
     return host.match != "ca" and {"leaf", "backup"} <= roles

@@ -99,14 +99,14 @@ def _hits(document: LintDocument, fact_about: Callable[[Pin], RootFact | None]) 
 
 
 def _places(document: LintDocument) -> Iterator[tuple[str, str, Pin]]:
-    """Yield each public key that is pinned, trusted or served, and so can be that of a public root.
+    """Yield each pin or public key of the document that can be that of a public root.
 
-    These are the live pins of hosts, the keys of the trust anchors, and the keys of those
-    certificates in verified chains that no pin matches.
+    These are the pins that clients of a host accept, the keys of the trust anchors, and the keys in
+    the verified chains of servers. But a key in a chain is left out if the host pins that key, or
+    its certificate.
 
     Yields:
-        The TOML key at which to report the public key, a phrase for messages, and the pin of the
-        public key.
+        The TOML key at which to report the root, a phrase for messages, and the pin.
     """
     for host in document.hosts:
         yield from _pinned(host)

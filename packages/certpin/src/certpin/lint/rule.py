@@ -81,9 +81,18 @@ class LintRule:
 class LintFinding:
     """One mistake that a rule found, with its place in a pin file.
 
-    ``key`` is the full TOML key of the value. ``host`` is the pattern of the policy, or empty if
-    the finding is about the whole file. ``allowed`` is the reason given in a comment that allows
-    the finding. The strings can quote the file, which can be hostile: escape them before printing.
+    The strings can quote the file, which can be hostile: escape them before printing.
+
+    Attributes:
+        rule: the ID of the rule.
+        severity: the severity of the mistake.
+        file: the path of the pin file.
+        line: the line of the mistake, from 1.
+        key: the full TOML key of the value with the mistake; empty for a mistake in a comment.
+        host: the pattern of the policy; empty if the finding is about the whole file.
+        message: the description of the mistake.
+        fix: the instruction to fix it.
+        allowed: the reason in a comment that allows the finding; empty if none allows it.
     """
 
     rule: str

@@ -533,8 +533,8 @@ class _Lines:
         """Return the text without each table of this name, its sub-tables and its comments.
 
         The comments directly above and below a table are removed, up to an empty line, because they
-        may name a server. This includes a comment between the table and the next one that belongs
-        to the next one.
+        may name a server. So a comment of the next table is removed too, if no empty line is before
+        it.
         """
         kept = list(self._lines)
         for found, span in reversed(list(self._tables())):
@@ -579,7 +579,10 @@ class _Lines:
         return self._with(after.end, ["", *table.rstrip("\n").split("\n")])
 
     def without(self, span: _Span) -> str:
-        """Return the text without the lines of a table (``span``) and the empty line above."""
+        """Return the text without the lines of a table (``span``), and without an empty line above.
+
+        A comment above the table stays.
+        """
         first = span.first
         if first and not self._lines[first - 1].strip():
             first -= 1

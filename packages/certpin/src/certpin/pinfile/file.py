@@ -434,10 +434,7 @@ def _first_moment(day: date) -> datetime:
 
 
 def _header(key: str) -> str:
-    """Return the TOML header of the table that a full key names.
-
-    For example, the key ``host[2].pin[0]`` has the header ``[[host.pin]]``.
-    """
+    """Return the TOML header of a table: ``[[host.pin]]`` for the full key ``host[2].pin[0]``."""
     name = re.sub(r"\[\d*\]", "", key)
     return f"[[{name}]]" if key.endswith("]") else f"[{name}]"
 
@@ -530,8 +527,8 @@ def left_overs(folder: Path, known: re.Pattern[str], *, recursive: bool = True) 
     Args:
         folder: the folder to search.
         known: a regular expression for the names of the files that ``put`` writes in this folder.
-            A temporary file is yielded only if the whole name of its file matches.
-        recursive: also search the folders below.
+            A temporary file is yielded only if it was to get a name that matches as a whole.
+        recursive: True to search the folders below, too.
     """
     for path in folder.rglob(".*") if recursive else folder.glob(".*"):
         left = _TEMPORARY.fullmatch(path.name)

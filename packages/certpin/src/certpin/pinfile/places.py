@@ -86,9 +86,9 @@ class Places:
     def reason(self, line: int) -> str:
         """Return the comments that justify the setting on a line; empty if there are none.
 
-        These are the comment on the line itself, and the comment above it if that line contains
-        nothing else. Lint rules accept them as the reason for the setting. Comments for certpin
-        (``# certpin: …``) are left out.
+        These are the comment on the line itself, and the one on the line above if that line has
+        only a comment. Lint rules accept them as the reason for the setting. Comments that begin
+        with ``certpin:`` are left out.
         """
         near = (self.comments.get(line), self.comments.get(line - 1))
         words = (each.text for at, each in enumerate(near) if each and (each.alone or not at))

@@ -187,10 +187,11 @@ def read_fields(text: str, path: Path, files: Files) -> dict[str, Any]:
 def _warn(unknown: list[UnknownKey], text: str, path: Path) -> None:
     """Warn about unknown TOML keys in the text of a pin file.
 
-    A key name is warned about once for each kind of table. If very many names are unknown, the last
-    warning has only the number of the others, so that a log isn't filled.
+    A key that is unknown in several tables of one kind, such as ``[[host]]``, causes one warning.
+    If very many keys are unknown, the last warning has only the number of the others, so that a log
+    isn't filled.
 
-    Raises ``ConfigError`` for a misplaced key, which is known in the table ``[[host]]``.
+    Raises ``ConfigError``, instead of a warning, for a misplaced key that belongs to ``[[host]]``.
     """
     places = Places(text)
     first: dict[tuple[str, tuple[str, ...]], UnknownKey] = {}
@@ -210,10 +211,11 @@ def _warn(unknown: list[UnknownKey], text: str, path: Path) -> None:
 
 
 def intended_table(name: str) -> str:
-    """Return the table in which a misplaced TOML key belongs: ``[[host]]``, or empty for any other.
+    """Return ``[[host]]`` if an unknown TOML key is one of that table, and so is misplaced.
 
-    The keys of a host, except its name, are easily misplaced: in TOML, a line below
-    ``[[host.pin]]`` belongs to the pin, and not to the host.
+    Return an empty text for all other keys, and for ``name``, which other tables have too. A key of
+    a host is easily misplaced: in TOML, a line below ``[[host.pin]]`` belongs to the pin, and not
+    to the host.
 
     Args:
         name: the TOML key, which is unknown in its table.
@@ -462,18 +464,15 @@ def _no_anchors(name: str, key: str, exc: Exception) -> ConfigError:
 
 
 def _below(table: Table, name: str, exc: InputError | ConfigError) -> ConfigError:
-    """Return ``exc``, an error about a value, with the full TOML key of the value.
+    """Return the error ``exc`` as a ``ConfigError`` with a full TOML key, such as ``host[2].name``.
 
-    An example of a full key is ``host[2].name``. Errors of ``certpin.pins`` have only the name of a
-    field, because that package doesn't know the file.
+    Errors of ``certpin.pins`` have at most the name of a field, because that package doesn't know
+    the pin file.
 
     Args:
-        table: the table that contains the value.
-        name: the key of the value in ``table``, for an error that names no field.
-        exc: the error.
-
-    Returns:
-        A ``ConfigError``.
+        table: the table that contains the wrong value.
+        name: the key of the value in ``table``. It is used only if ``exc`` names no field.
+        exc: the error about the value.
     """
     if isinstance(exc, InputError):
         return ConfigError(exc.problem, key=table.under(name), fix=exc.fix)

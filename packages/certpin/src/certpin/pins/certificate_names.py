@@ -69,11 +69,12 @@ def certified_hosts(leaf: Certificate) -> tuple[HostPattern, ...]:
 
 @dataclass(frozen=True)
 class NameFault:
-    """The fault that a name of a certificate has a form that no client matches.
+    """A fault of a certificate: it has a host as a name in a form that no client matches.
 
     Attributes:
-        problem: the problem, as a clause that begins with "it", which means the certificate.
-        fix: the advice to get a certificate with another name.
+        problem: a clause that describes the fault. It begins with "it", which means the
+            certificate.
+        fix: the advice to get a certificate that has the host in a form that clients match.
     """
 
     problem: str
@@ -81,17 +82,17 @@ class NameFault:
 
 
 def name_fault(pattern: HostPattern, leaf: Certificate) -> NameFault | None:
-    """Return why clients refuse a certificate for a host although one of its names means the host.
+    """Find a name in a certificate that means a host, but has a form that no client matches.
 
-    The name is in a form that no client matches, such as an IP address that is written as a DNS
-    name.
+    For example, an IP address that is written as a DNS name. Call it for a certificate that clients
+    refuse for the host, to explain the refusal.
 
     Args:
         pattern: the host, or the pattern of hosts, for which clients refuse the certificate.
         leaf: the certificate of the server.
 
     Returns:
-        The fault of the first such name in the certificate; None if there is none.
+        The fault of the first such name; None if the certificate has no such name.
 
     Raises:
         CertificateParseError: the subjectAltName can't be read.
@@ -120,8 +121,9 @@ def _entries(pattern: HostPattern, meant: HostPattern) -> str:
     """Return the names that a new certificate needs, as text for the fix of a ``NameFault``.
 
     Args:
-        pattern: the host, or the pattern of hosts, for which the certificate is needed.
-        meant: the host or pattern that the faulty name in the present certificate means.
+        pattern: the host, or the pattern of hosts, for which clients refuse the present
+            certificate.
+        meant: the faulty DNS name in the present certificate, as a host or pattern.
     """
     if not pattern.wildcard:
         return f"subjectAltName = DNS:{pattern}"
@@ -133,7 +135,7 @@ def _entries(pattern: HostPattern, meant: HostPattern) -> str:
 
 
 def _pattern_of_name(name: str) -> HostPattern | None:
-    """Return the hosts that a DNS name of a certificate is for; None if no client matches it."""
+    """Return a DNS name of a certificate as a host pattern; None if no client matches the name."""
     lower = name.lower()
     if lower.startswith("*."):
         parent = lower.removeprefix("*.")

@@ -237,9 +237,9 @@ def _pin_removed(pin: Pin, entry: HostPin, now: HostPin | None, mode: str) -> Fi
 
     Args:
         pin: the pin.
-        entry: the entry of the old set.
-        now: the entry of the new set, which is marked removed or compromised; None if the new set
-            has no entry for the pin.
+        entry: the pin's entry in the old set.
+        now: the pin's entry in the new set, with the state ``removed`` or ``compromised``; None if
+            the new set doesn't list the pin.
         mode: the mode of the policy in the new set. In mode ``report``, clients with this set don't
             refuse the key.
     """
@@ -320,10 +320,11 @@ def _none_can_match(policy: HostPolicy) -> bool:
 
 
 def _left_out(old: HostPolicy, new: HostPolicy) -> list[Pin]:
-    """Return the pins in use that clients no longer compare, because ``match`` became narrower.
+    """Return the pins of both policies that clients stop comparing, because of the new ``match``.
 
-    Return an empty list if clients still compare an active pin of the new policy. Backups are not
-    active: servers don't use their keys yet.
+    Only pins that the new policy marks active or retiring are returned: servers may use their keys.
+    But if clients with the new policy still compare some active pin that isn't a backup, return an
+    empty list.
     """
     reached = _REACHED[new.match]
     if any(each.role in reached and each.state == "active" for each in new.live_pins.values()):

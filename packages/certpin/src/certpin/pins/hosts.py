@@ -256,9 +256,9 @@ class HostServer:
             pattern: the host pattern of the policy.
 
         Returns:
-            This server's address, if the pattern is a wildcard that covers the address. Otherwise
-            the name in the pattern, without the wildcard. But ``None`` for a pattern with ``*.``,
-            which does not cover that name.
+            If the pattern is a wildcard that covers this server's address, the address. Otherwise
+            the name in the pattern, without ``**.``. But for a pattern with ``*.``, ``None``: it
+            does not cover the name behind ``*.``.
         """
         if pattern.wildcard and self.address and pattern.matches(self.address):
             return self.address
@@ -344,9 +344,9 @@ def join_address(host: str, port: int) -> str:
 
 
 def short_address(host: str, port: int | None) -> str:
-    """Return a host with its port, as an argument for a command.
+    """Return ``HOST:PORT`` as an argument for a command; only the host if the port is 443 or None.
 
-    The port is left out if it is 443 or unknown (``None``).
+    ``None`` means that the port is unknown.
     """
     return join_address(host, port) if port and port != 443 else host
 

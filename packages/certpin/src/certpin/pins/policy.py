@@ -129,7 +129,10 @@ def _without_second_slash(text: str) -> str:
 
 
 def _base64(text: str) -> bytes:
-    """Return the bytes of strict base64 (RFC 4648 section 3.5). Other spellings are refused."""
+    """Return the bytes of a text in strict base64 (RFC 4648 section 3.5).
+
+    Raises ``PinParseError`` for other texts, even if lenient parsers accept them.
+    """
     try:
         digest = binascii.a2b_base64(text, strict_mode=True)
     except ValueError as exc:  # binascii.Error, or a text that is not ASCII
@@ -154,7 +157,7 @@ def _hexadecimal(text: str) -> bytes:
 
 @cache
 def _examples() -> frozenset[bytes]:
-    """Return digests that are no real pins: those in documentation, and the SHA-256 of no data."""
+    """Return digests that are no real pins: examples in documentation, and that of empty data."""
     return frozenset(
         base64.b64decode(text)
         for text in (
@@ -196,11 +199,18 @@ _IN_SERVICE: frozenset[State] = frozenset({"active", "retiring"})
 
 @dataclass(frozen=True, slots=True)
 class HostPin:
-    """A pin in the policy of a host: its role, its state in a rotation, and a note.
+    """A pin in the policy of a host, with its role, its state and a note.
 
-    ``provider`` names the certificate providers that issue from a pinned root, and ``not_after`` is
-    the day (UTC) on which the root's certificate expires. Both are for people and for commands:
-    clients don't use them.
+    Attributes:
+        pin: the pin.
+        role: the certificate that has the pin: ``leaf``, ``intermediate`` or ``root``; or
+            ``backup`` for a spare key.
+        state: the state of the pin in a rotation, such as ``active`` or ``compromised``.
+        note: a text for the team; clients don't use it.
+        provider: for a pinned root, the certificate providers that issue from it. Clients don't use
+            it.
+        not_after: for a pinned root, the day (UTC) on which its certificate expires. Clients don't
+            use it.
     """
 
     pin: Pin
@@ -547,7 +557,7 @@ class PinSet:
 
     @cached_property
     def trusts(self) -> frozenset[TrustAnchors | None]:
-        """The different ``trust`` of the policies; ``None`` among them for the platform's roots."""
+        """The distinct values of ``trust`` in the policies; ``None`` means the platform's roots."""
         return frozenset(policy.trust for policy in self.policies)
 
     @cached_property

@@ -173,11 +173,11 @@ def _never_counts(log: CTLog | None) -> str:
 
 
 def _retired(log: CTLog | None, earliest: datetime) -> str:
-    """Return the reason why the SCT of a retired log does not count; empty if it counts.
+    """Return the reason if an SCT does not count because its log is retired; empty otherwise.
 
-    ``earliest`` is the time of the certificate's earliest valid SCT. It must precede the retirement
-    of the log. If the time of the retirement is unknown, the SCT does not count. For a log that is
-    not retired, the result is empty.
+    The SCT counts if the log was retired after ``earliest``, the time of the certificate's earliest
+    valid SCT. If the time of the retirement is unknown, the SCT does not count. The result is empty
+    if the log is not retired, or not known (``None``).
     """
     if log is None or log.state != "retired":
         return ""

@@ -128,8 +128,8 @@ def verify(
         policy: the policy of the host.
         now: the time of the connection, with a time zone.
         debug_anchors: SHA-256 fingerprints of the trust anchors that are accepted without a pin.
-        pins_only: don't check Certificate Transparency. Set this only for chains that no authority
-            has issued yet, which have no SCTs; never for a connection.
+        pins_only: True to skip the check of Certificate Transparency. Set this only for a planned
+            chain that no authority has issued yet, which has no SCTs; never for a connection.
     """
     verdict = _verify_pins(chain, policy, now, debug_anchors)
     if chain is None or policy.ct_logs is None or pins_only or verdict.reason != "match":

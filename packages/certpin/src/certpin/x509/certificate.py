@@ -450,7 +450,7 @@ def may_issue(issuer: Certificate, certificate: Certificate) -> bool:
 
 
 def _canonical(name: str) -> str:
-    """Return a name without the differences of case and spaces that OpenSSL ignores."""
+    """Return a name in lower case and without repeated spaces, for comparisons like OpenSSL's."""
     return " ".join(name.casefold().split())
 
 
@@ -531,13 +531,13 @@ def shorten(name: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return the first 80 characters of a text in quotes, for an error message."""
+    """Return a text in quotes for an error message, shortened to 80 characters."""
     short = text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 3] + "…"
     return repr(short)
 
 
 def no_passphrase() -> None:
-    """Return None: the function to give as ``passphrase`` if there is no passphrase."""
+    """Return None. Give this function as the argument ``passphrase`` if there is no passphrase."""
 
 
 def read_items(data: bytes, passphrase: Passphrase = no_passphrase) -> tuple[Item, ...]:
@@ -642,9 +642,9 @@ def _read_pem(data: bytes, passphrase: Passphrase) -> tuple[Item, ...]:
 
 
 def _parse_pem(data: bytes, *secrets: bytes) -> tuple[Item, ...]:
-    """Return the certificates and keys in PEM data.
+    """Return the certificates and keys in PEM data, in their order.
 
-    ``secrets`` has a passphrase for each encrypted key, in the order of the keys.
+    ``secrets`` has one passphrase for each encrypted key, in the order of these keys.
     """
     left = iter(secrets)
     return tuple(item for block in _complete_blocks(data) for item in _parse_block(block, left))
@@ -679,8 +679,8 @@ def _is_sealed(block: re.Match[bytes]) -> bool:
 def _read_der(data: bytes, passphrase: Passphrase) -> tuple[Item, ...]:
     """Return the certificates or the key in DER data, trying each structure that certpin reads.
 
-    Strict DER matches at most one structure. Data that matches none may be PKCS#12 or an encrypted
-    key.
+    These are a certificate, a CSR, a public key, PKCS#12, and a private key. ``passphrase`` is
+    called only for PKCS#12 or a private key that is encrypted.
     """
     from certpin.x509.rehearsal import KeyLimitError, is_short, within_limits
 

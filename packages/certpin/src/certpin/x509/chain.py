@@ -306,7 +306,10 @@ class _Verifications:
         self._left = _MAX_VERIFICATIONS
 
     def verify(self, child: bytes, issuer: bytes) -> Signature:
-        """Verify a signature; return ``UNCHECKED`` if this would take too long."""
+        """Verify the signature of ``child`` with the key of ``issuer``, both certificates as DER.
+
+        Return ``UNCHECKED`` if certpin can't verify it, or a limit is reached (see the class).
+        """
         if not self._left:
             return Signature.UNCHECKED
         self._left -= 1
@@ -323,9 +326,9 @@ def _climb(
 
     Args:
         der: the certificate, as DER.
-        others: the candidates for the certificates above it, as DER. The path ends if none of them
-            is the issuer of its last certificate, except certificates that are in it already.
-        verifications: verifies the signatures of the chain.
+        others: the candidates for the certificates above it, as DER. Each is used at most once. The
+            path ends at a self-signed certificate, or if the next issuer is not among them.
+        verifications: verifies the signatures, within limits.
 
     Returns:
         Each certificate of the path as DER, with the result of verifying its signature with the key
@@ -415,7 +418,10 @@ def _verify(child: CertificateFacts, issuer: CertificateFacts) -> Signature:
 
 
 def _is_slow(issuer: CertificateFacts) -> bool:
-    """Return True if verifying a signature with a key takes much longer than with usual keys."""
+    """Return True if verifying a signature with the issuer's key takes much longer than usual.
+
+    Return False if the key can't be read.
+    """
     from cryptography.hazmat.primitives.asymmetric import dsa, rsa
 
     if issuer.parsed is None:

@@ -236,10 +236,14 @@ def _check_algorithm(fields: list[asn1.TLV]) -> bytes:
 
 
 def _check_value(field: asn1.TLV, depth: int) -> None:
-    """Raise ``ValueError`` if a DER value contains an encoding that only BER allows.
+    """Raise ``ValueError`` if a value contains an encoding that BER allows, but DER doesn't.
 
-    That is a constructed string or a padded integer. A value that is nested too deeply is an error,
-    too. ``depth`` is the nesting depth of the value. The parser has already checked the lengths.
+    That is a constructed string or a padded integer. Also raise it if the value is nested too
+    deeply. Not checked: the encodings of lengths, because the parser has checked them.
+
+    Args:
+        field: the value.
+        depth: the number of values around it.
     """
     tag = field.tag_bytes[0]
     if tag & _CONSTRUCTED:

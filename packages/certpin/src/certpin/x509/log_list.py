@@ -161,16 +161,20 @@ class LogList:
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).digest()
 
     def stale(self, now: datetime, after: timedelta = STALE_AFTER) -> bool:
-        """Return True if the list is too old for refusing a certificate because of missing SCTs.
+        """Return True if the list is too old: clients then refuse no certificate for lack of SCTs.
 
-        An old list lacks new logs, so their SCTs would not count. ``after`` is the age from which a
-        list is too old. A list of unknown age is always too old.
+        An old list lacks new logs, so their SCTs would not count. A list of unknown age always
+        counts as too old.
+
+        Args:
+            now: the current time, with a time zone.
+            after: the age from which a list is too old.
         """
         return self.timestamp is None or now - self.timestamp >= after
 
     @property
     def stale_at(self) -> datetime | None:
-        """The time, in UTC, from which the list is too old to refuse a certificate without SCTs.
+        """The time, in UTC, from which the list is too old for refusals by clients (``stale``).
 
         None if the age of the list is unknown, or if this time is after the year 9999.
         """

@@ -42,7 +42,10 @@ def constraint_problem(certificate: x509.Certificate, constraints: x509.NameCons
 
 
 def _names(certificate: x509.Certificate) -> Iterator[x509.GeneralName]:
-    """Yield the names in a certificate: its subject, e-mail addresses, and alternative names."""
+    """Yield the names of a certificate that nameConstraints apply to (RFC 5280 section 4.2.1.10).
+
+    These are its subject, the e-mail addresses in the subject, and the names in subjectAltName.
+    """
     from cryptography import x509
     from cryptography.x509.oid import NameOID
 
@@ -69,7 +72,11 @@ def _is_compared(name: x509.GeneralName) -> bool:
 
 
 def _matches(name: x509.GeneralName, base: x509.GeneralName) -> bool:
-    """Return True if a name is in the subtree ``base``, which has the same type."""
+    """Return True if a name is in the subtree of ``base``, a subtree of the nameConstraints.
+
+    Both have the same type. For example, ``bank.example`` and ``api.bank.example`` are in the
+    subtree of ``bank.example``; and an IP address is in that of the network that contains it.
+    """
     from cryptography import x509
 
     if isinstance(name, x509.DNSName):

@@ -49,7 +49,7 @@ OpenSSLSocket: Any = _openssl._SSLSocket
 def _find_context() -> Any:
     """Return Python's own ``SSLContext`` class, even if a library replaced ``ssl.SSLContext``.
 
-    A replacement is a subclass of Python's class.
+    It is the subclass of OpenSSL's class whose methods the module ``ssl`` defines.
     """
     for kind in OpenSSLContext.__subclasses__():
         if getattr(kind.wrap_socket, "__globals__", None) is vars(ssl):
@@ -98,10 +98,11 @@ class OwnSSLContext(_StdlibContext):
         server_hostname: str | bytes | None = None,
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLSocket:
-        """Return a TLS socket for a connection; for a socket of gevent, one of gevent.
+        """Return a TLS socket for a connection: one of gevent if ``sock`` is a socket of gevent.
 
-        Python's own class can't be used after gevent has replaced the name ``ssl.SSLSocket``: its
-        methods look up that name.
+        Python's own class of TLS sockets can't be used after gevent has replaced the name
+        ``ssl.SSLSocket``, because its methods look up that name. The arguments are those of
+        ``ssl.SSLContext.wrap_socket``.
         """
         if not is_of("gevent.socket", "socket", sock):
             return super().wrap_socket(
@@ -223,8 +224,7 @@ def strict_advice(code: int, setting: str = PIN_FILE_SETTING) -> str:
 def harden(context: ssl.SSLContext, *, strict: bool | None = None) -> None:
     """Set the TLS options of a context in which certpin differs from Python's defaults.
 
-    The context then ignores the CN of a subject and refuses renegotiation. ``strict`` decides
-    whether it requires strict chains.
+    The context then refuses renegotiation, and ignores the common name (CN) of a certificate.
 
     Args:
         context: the context to change.
@@ -414,17 +414,20 @@ class MirroredContext(OwnSSLContext):
         return store
 
     def _guard_certificate(self, context: ssl.SSLContext) -> None:
-        """Prepare this context, or a store, for loading a client certificate.
+        """Change a context so that connections check the pins before sending a client certificate.
 
-        Subclasses implement this method, to check the pins before the certificate is sent.
+        It is called before a certificate is loaded. Subclasses implement it.
+
+        Args:
+            context: this context, or one of its stores.
         """
         raise NotImplementedError
 
     def _set_everywhere(self, name: str, *args: Any) -> None:
         """Call a setter on this context and its stores, and later on each new store.
 
-        A call with the same arguments as the last one is ignored. Libraries repeat their calls for
-        each connection, and another thread can be in a handshake with this context.
+        A call that repeats the last call of the same setter is ignored. Libraries repeat their
+        calls for each connection, while another thread can be in a handshake with this context.
         """
         call = _Call(name, args)
         with self._configuring.held:
@@ -478,7 +481,7 @@ class MirroredContext(OwnSSLContext):
         """Return a new context for testing whether this one can load a client certificate.
 
         It has the cipher list of this context, because that list can set OpenSSL's security level
-        (``@SECLEVEL``), below which weak client certificates are refused.
+        (``@SECLEVEL``). The level decides which client certificates are too weak to load.
         """
         trial = OwnSSLContext(ssl.PROTOCOL_TLS_CLIENT)
         for call in self._calls:
@@ -488,10 +491,14 @@ class MirroredContext(OwnSSLContext):
 
 
 def _setter(name: str) -> Any:
-    """Return the method of ``MirroredContext`` in place of a setter of ``ssl.SSLContext``.
+    """Return the method that replaces a setter of ``ssl.SSLContext`` in ``MirroredContext``.
 
-    The setter of a Python that is newer than this code raises an error, because a restriction would
-    not hold for hosts with a trust file.
+    The method calls the setter on the context and all its stores. But for a setter that this code
+    doesn't know, from a newer Python, the method raises ``ConfigError``: the setting would be
+    missing in the stores, and so for hosts with a trust file.
+
+    Args:
+        name: the name of the setter.
     """
 
     def repeated(self: MirroredContext, value: Any, /) -> None:
@@ -542,8 +549,8 @@ alpn_lock = _AlpnLock()
 def offering(protocols: list[str]) -> Iterator[None]:
     """Context manager: the first connection that begins in the block offers these ALPN protocols.
 
-    Wrappers (``HandedContext``) use it when they begin a connection with their pinned context. That
-    context must have a wrapper (``_is_handed``): otherwise it ignores the protocols.
+    Wrappers of a pinned context (``HandedContext``) begin their connections in such a block. A
+    context without wrappers (``_is_handed`` is False) ignores the protocols.
     """
     token = _offered.set(protocols)
     try:
@@ -564,9 +571,9 @@ class AlpnContext(MirroredContext):
     _is_handed = False  # whether a wrapper makes connections with this context
 
     def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
-        """Set the ALPN protocols of this context, as ``ssl.SSLContext.set_alpn_protocols`` does.
+        """Set the ALPN protocols of this context and its stores, as in ``ssl.SSLContext``.
 
-        Connections that begin through a wrapper (``HandedContext``) don't use these protocols.
+        But connections that begin through a wrapper (``HandedContext``) offer the wrapper's.
         """
         protocols = list(alpn_protocols)
         # In this order: a thread that waits for the settings of a context must not hold up others.
@@ -577,16 +584,20 @@ class AlpnContext(MirroredContext):
     def _begin_with_alpn(
         self, make: Callable[..., Any], store: ssl.SSLContext, *args: Any, **options: Any
     ) -> Any:
-        """Set the ALPN protocols for a connection, make OpenSSL's object of it, and return that.
+        """Create OpenSSL's object for a connection that offers the right ALPN protocols.
 
         The protocols are those of the wrapper through which the connection begins (``offering``),
         or otherwise those of this context.
 
         Args:
-            make: the function that makes the object.
-            store: the context from which OpenSSL copies the list: this one, or one of its stores.
-            args: the other arguments of ``make``.
+            make: the function that creates the object. Its first argument is ``store``.
+            store: the context from which OpenSSL copies the list of protocols: this one, or one of
+                its stores.
+            args: the further arguments of ``make``.
             options: the keyword arguments of ``make``.
+
+        Returns:
+            The object.
         """
         offered = _offered.get()
         _offered.set(None)  # it is not for connections that this one causes

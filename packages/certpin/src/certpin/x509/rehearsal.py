@@ -75,7 +75,8 @@ def within_limits(
     """Call ``work(data, *secrets)`` in another process, and if it succeeds there, in this one.
 
     Args:
-        work: a function of a module, which reads the private keys in ``data``.
+        work: a function that reads the private keys in ``data``, and that the other process can
+            import.
         data: the content of a file.
         secrets: the passphrases of encrypted keys in it.
         short: True if the unencrypted keys are short (``is_short``). Then another process is used

@@ -115,8 +115,8 @@ def _load(data: bytes, passphrase: Passphrase) -> FileKey:
     """Return the private key in PEM, DER or PKCS#12 data.
 
     The function ``passphrase`` is called only if no key can be read without a passphrase. For PEM,
-    it is called only if there is an encrypted key. For other data it is always called then: it is
-    unknown if the data is encrypted PKCS#12, or has no key.
+    the data must also contain an encrypted key. Other data can be encrypted PKCS#12 or have no key:
+    certpin can't distinguish these, and calls the function for both.
     """
     pem = b"-----BEGIN " in data
     key, encrypted = _try(data)
@@ -147,9 +147,9 @@ def _try(data: bytes, *secret: bytes) -> tuple[FileKey | None, bool]:
         secret: the passphrase, if there is one.
 
     Returns:
-        The key, or None if no key can be read. Then True if a key was found that needs a
-        passphrase. This is False for encrypted PKCS#12, which can't be distinguished from data
-        without a key.
+        First the key, or None if no key can be read. Second a flag: True if there is a key that
+        needs a passphrase. But the flag is False for encrypted PKCS#12, which can't be
+        distinguished from data without a key.
     """
     from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 
@@ -224,7 +224,7 @@ def is_signing_key(key: Any) -> bool:
 
 
 def hash_for(key: EllipticCurvePublicKey | RSAPublicKey) -> HashAlgorithm:
-    """Return the hash for signatures of a key: SHA-384 for P-384, SHA-256 for all others.
+    """Return the hash algorithm for signatures with a key: SHA-384 for P-384, otherwise SHA-256.
 
     See the CA/B Forum Baseline Requirements, section 7.1.3.2.2.
     """

@@ -117,9 +117,8 @@ def path_fault(
 
     Args:
         path: the certificates, each issued by the next one.
-        begin: it is a fault if the validity of a certificate begins after this time. Usually the
-            current time. A later time also accepts a certificate that seems not valid yet only
-            because this machine's clock is behind.
+        begin: it is a fault if the validity of a certificate begins after this time. Pass the
+            current time; or a later one, to tolerate that the clock of this machine is slow.
         end: it is a fault if a certificate has expired at this time. Usually the current time.
         has_leaf: False if ``path`` begins with the authority that issues the leaf.
         is_whole: False if ``path`` ends below its trust anchor, because the anchor is unknown.
@@ -144,12 +143,14 @@ def path_fault(
 
 
 class _Problem(NamedTuple):
-    """A problem of a certificate: ``text`` is the end of a sentence about the certificate.
+    """A problem of a certificate.
 
-    If the problem is that the certificate is not valid yet, ``valid_from`` is the time from which
-    it is valid.
-    ``is_strict`` is True if only clients that require the rules of ``VERIFY_X509_STRICT`` refuse
-    the certificate.
+    Attributes:
+        text: the problem, as the end of a sentence that begins with the certificate.
+        valid_from: the time from which the certificate is valid, if the problem is that it is not
+            valid yet; otherwise ``None``.
+        is_strict: True if only clients that require the rules of ``VERIFY_X509_STRICT`` refuse the
+            certificate.
     """
 
     text: str
@@ -199,7 +200,9 @@ class _Check:
         return self.certificate.parsed
 
     def problems(self, begin: datetime, end: datetime, *, strict: bool) -> Iterator[_Problem]:
-        """Yield each problem of the certificate.
+        """Yield each problem of the certificate, in the order of the checks (see the module).
+
+        The arguments are those of ``path_fault``.
 
         Raises:
             CertificateParseError: a field can't be read.
@@ -286,10 +289,13 @@ class _Check:
         return None
 
     def _is_old_root(self, usage: x509.KeyUsage | None) -> bool:
-        """Return True if OpenSSL accepts this root without basicConstraints as an authority.
+        """Return True if OpenSSL accepts this root as an authority without basicConstraints.
 
-        It accepts a self-issued root of X.509 version 1, and a root with keyUsage. ``usage`` is the
-        keyUsage of the root; ``None`` if it has none.
+        OpenSSL accepts a self-issued root of X.509 version 1, and a root with keyUsage. Call it for
+        a root that lacks basicConstraints.
+
+        Args:
+            usage: the keyUsage of the root; ``None`` if it has none.
         """
         from cryptography import x509
 

@@ -105,9 +105,10 @@ def _report(
 
 
 def _gate_of(flow: DartFlow, node: Node) -> Mode:
-    """Return the builds (debug or release) in which a callback is set; None for all, or if unknown.
+    """Return the builds (see ``DartFlow.gate``) in which the code sets a callback.
 
-    A callback in a subclass of ``HttpOverrides`` is set in the builds that install the subclass.
+    Return None if all builds set it, or if that is unknown. A callback in a subclass of
+    ``HttpOverrides`` is set in the builds that install the subclass.
     """
     gate = flow.gate(node)
     overrides = _overrides_class(flow, node)
@@ -228,8 +229,15 @@ def _function_answers(flow: DartFlow, function: Function, depth: int) -> Iterato
 def _conditional(flow: DartFlow, function: Function, node: Node) -> Answer | None:
     """Return the effect of a ``return true`` in a callback, from the conditions around it.
 
-    The effect is "accept", "compare" (with pins) or "flag" (another condition). None means
-    harmless: only loopback addresses are accepted.
+    Args:
+        flow: the file.
+        function: the callback.
+        node: the ``return`` statement.
+
+    Returns:
+        "compare" if a condition compares the certificate with pins, "flag" if there is another
+        condition, or "accept" if there is none except debug or release mode. None if a condition
+        allows only loopback addresses, which is harmless.
     """
     conditions = list(flow.conditions(node, function.body))
     if any(value and _is_local(flow, run) for run, value in conditions):
@@ -288,10 +296,16 @@ def _refuses(flow: DartFlow, run: list[Node], depth: int = 0) -> bool:
 
 
 def _is_constant_refusal(flow: DartFlow, name: Node, depth: int) -> bool:
-    """Return True if the value of a name always refuses: it is never true, such as ``false``.
+    """Return True if the value of a name is never true, such as ``false``.
 
-    This is known only for constants and local variables that this file defines. Code in other files
-    can change other variables, or define the name itself.
+    A callback with this value then refuses every certificate. The value is known only for constants
+    and local variables that this file defines. Code in other files can change other variables, or
+    define the name itself.
+
+    Args:
+        flow: the file.
+        name: the node of the name.
+        depth: the number of names and expressions that were followed so far.
     """
     text = flow.tree.text(name)
     if not all(_keeps_value(flow, each) for each in flow.tree.names.get(text, ())):

@@ -128,8 +128,8 @@ class DartCode:
     def value(self, run: list[Node]) -> str | None:
         """Return the text that an expression always has when the app runs; None if it varies.
 
-        The method evaluates string literals, their concatenation and interpolation, the names of
-        constants of this file, and the default of ``String.fromEnvironment``.
+        The method evaluates string literals, their concatenation and interpolation, and the names
+        of constants of this file. A call of ``String.fromEnvironment`` counts as its default value.
         """
         return _Evaluation(self).text(run)
 

@@ -209,11 +209,15 @@ class DartFlow:
                 pending.extend(reversed(self.tree.children(node)))
 
     def mode(self, condition: list[Node], depth: int = 0) -> Mode:
-        """Return the builds in which a condition is true: "debug", "release", or "debug-and-more".
+        """Return the builds in which a condition can be true.
 
-        "debug-and-more" means debug builds, but only if a further condition is true. None means all
-        builds, or unknown. ``condition`` consists of syntax nodes. ``depth`` is the recursion
-        depth.
+        Args:
+            condition: the syntax nodes of the condition.
+            depth: the recursion depth.
+
+        Returns:
+            "debug", "release", or "debug-and-more" (debug builds, but only if a further condition
+            is true). None if the condition can be true in all builds, or if that is unknown.
         """
         run = self.unwrapped(condition) if self.has_modes else []
         if not run or depth > _MAX_DEPTH:
@@ -243,14 +247,17 @@ class DartFlow:
     def gate(self, node: Node, *, inside: Node | None = None) -> Mode:
         """Return the builds in which the code at a syntax node runs.
 
-        They are "debug", "release", or "debug-and-more" (debug builds in which a further condition
-        is true). None means all builds, or unknown. The builds follow from the conditions around
-        the node, an ``assert`` around it, and an earlier statement of a block that returns in some
-        builds.
+        This follows from the conditions around the node, from an ``assert`` around it, and from an
+        earlier ``if`` in the same block that returns in some builds.
 
         Args:
             node: any syntax node.
-            inside: the search ends at this ancestor; without it, at the root of the file.
+            inside: an ancestor of the node; only code inside it is considered. None to consider the
+                whole file.
+
+        Returns:
+            "debug", "release", or "debug-and-more" (debug builds, but only if a further condition
+            is true). None if the code runs in all builds, or if that is unknown.
         """
         found: set[Mode] = set()
         current = node
@@ -269,10 +276,10 @@ class DartFlow:
         return next((mode for mode in _STRONGEST if mode in found), None)
 
     def conditions(self, node: Node, inside: Node) -> Iterator[tuple[list[Node], bool]]:
-        """Yield each condition around a syntax node, with the value for which the node's code runs.
+        """Yield each condition around a syntax node, and the value with which the node's code runs.
 
-        The value is True, or False for code in the second branch of ``if`` or ``a ? b : c``. The
-        search ends at the ancestor ``inside``.
+        The value is False for code in the second branch of ``if`` or ``a ? b : c``, otherwise True.
+        Only conditions inside the ancestor ``inside`` are yielded, the innermost first.
         """
         current = node
         for parent in self.tree.ancestors(node):
@@ -344,10 +351,11 @@ class DartFlow:
         return mode if self.is_first(current, branch) else _inverted(mode)
 
     def _early_returns(self, block: Node) -> list[tuple[int, Mode]]:
-        """Return the places in a block after which some builds don't run its code any more.
+        """Find each ``if`` in a block that makes some builds return before the code after it.
 
-        Each pair has the position (in bytes) after an ``if`` that returns in some builds, and the
-        builds that run the code after it, such as "release".
+        Returns:
+            For each such ``if``, its end in the file (in bytes), and the builds that run the code
+            after it, such as "release".
         """
         if block.id not in self._leaving:
             statements = (x for x in self.tree.children(block) if x.type == "if_statement")
@@ -358,7 +366,8 @@ class DartFlow:
     def _mode_behind(self, statement: Node) -> Mode:
         """Return the builds, such as "release", that run the code after an ``if`` statement.
 
-        Return None if all builds run it, or if that is unknown.
+        These are the builds for which the ``if`` doesn't return. Return None if it never returns,
+        has an ``else``, or if the builds are unknown.
         """
         mode = self.mode(self.condition(statement))
         if mode is None or self.tree.child(statement, "else") is not None:

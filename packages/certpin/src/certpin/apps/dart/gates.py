@@ -72,7 +72,8 @@ def pin_comparisons(flow: DartFlow, node: Node) -> Iterator[Node]:
 
     Such code is, for example, ``pins.contains(…)``, ``fingerprint == …`` or ``checkPin(…)``. A
     comparison with a literal counts only if the literal is a digest or a certificate in PEM, and
-    the other value is made of a certificate. A comparison of lengths, for example, doesn't count.
+    the other value is computed from a certificate. A comparison of lengths, for example, doesn't
+    count.
     """
     for each in flow.tree.inside(node):
         check = _COMPARISONS.get(each.type)
@@ -81,9 +82,9 @@ def pin_comparisons(flow: DartFlow, node: Node) -> Iterator[Node]:
 
 
 def is_of_certificate(flow: DartFlow, run: list[Node]) -> bool:
-    """Return True if an expression seems to be made of a certificate, such as its fingerprint.
+    """Return True if an expression seems to be computed from a certificate, as a fingerprint is.
 
-    The names in the expression show this, or the names in the values of its local variables.
+    A name in the expression shows this, or a name in the value of a local variable that it uses.
     """
     return any(_CERTIFICATE_NAMES & set(words(name)) for name in flow.origins(run))
 
@@ -167,9 +168,9 @@ def _report_validator(flow: DartFlow, reporter: FileReporter, branch: Node) -> N
 
 
 def _debug_branch(flow: DartFlow, statement: Node) -> Node | None:
-    """Return the ``if`` that makes a statement run only in debug builds; None if there is none.
+    """Return the ``if`` around a statement that makes it run only in debug builds.
 
-    Only the function around the statement is searched.
+    Return None if there is no such ``if`` in the function that contains the statement.
     """
     current = statement
     for parent in flow.tree.ancestors(statement):

@@ -236,10 +236,10 @@ def _late_checks(flow: DartFlow) -> Iterator[Node]:
 
 
 def _is_compared(flow: DartFlow, node: Node) -> bool:
-    """Return True if an expression is compared with a variable: ``certificate!.pem != expected``.
+    """Return True if code compares a value with a variable: ``certificate!.pem != expected``.
 
-    ``node`` is the node of the expression. Comparisons with a literal are not found here, but by
-    ``pin_comparisons``.
+    ``node`` is a node of the value, such as ``certificate``. Return False for a comparison with a
+    literal: ``pin_comparisons`` finds those.
     """
     for each in islice(flow.tree.ancestors(node), 4):
         if each.type == "equality_expression":
@@ -248,7 +248,10 @@ def _is_compared(flow: DartFlow, node: Node) -> bool:
 
 
 def _is_constant(flow: DartFlow, run: list[Node]) -> bool:
-    """Return True if a callback returns only literals: it accepts or refuses every certificate."""
+    """Return True if a callback returns only ``true`` or ``false``, and no computed value.
+
+    Return False if the callback is not a closure. ``run`` has the syntax nodes of the callback.
+    """
     function = flow.closure(run)
     if function is None:
         return False

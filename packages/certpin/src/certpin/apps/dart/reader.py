@@ -133,7 +133,8 @@ def _uri_host(code: DartCode, literal: Node) -> str:
 class _PinReader:
     """Finds the pins and certificates among the constant strings of one Dart file.
 
-    How the code uses a string decides if the string is a pin, and of which host.
+    The code around a string, and around the constants that contain it, decides if the string is a
+    pin, and of which host.
     """
 
     def __init__(self, flow: DartFlow, path: str, findings: FileFindings) -> None:
@@ -187,7 +188,7 @@ class _PinReader:
         return None
 
     def _exported_hosts(self) -> Iterator[str]:
-        """Yield the host patterns of certpin's own export."""
+        """Yield the host patterns in the pin set that ``certpin export`` wrote into the file."""
         for node in self.tree.names.get("HostPolicy", ()):
             arguments = self.code.arguments_of(node)
             named = dict(self.code.arguments(arguments)) if arguments is not None else {}
@@ -254,7 +255,12 @@ class _PinReader:
         return is_assigned and parent is not None and parent.type in DEFINITIONS
 
     def _is_debug(self, node: Node, hops: int) -> bool:
-        """Return True if only debug builds use a string, directly or through a constant."""
+        """Return True if only debug builds use a string, directly or through a constant.
+
+        Args:
+            node: the string; in a recursive call, the name of a constant that contains it.
+            hops: the number of constants that were followed from the string so far.
+        """
         if node.id not in self._debug_at:
             self._debug_at[node.id] = False  # a name that is used in its own definition
             self._debug_at[node.id] = self._is_used_in_debug(node, hops)

@@ -136,7 +136,7 @@ class _Climb:
         )
 
     def _hosts_within(self, region: Node) -> Iterator[str]:
-        """Yield the hosts in the strings of ``region``: a function, or the value of a constant."""
+        """Yield the hosts in the strings inside ``region``, such as the node of a function."""
         strings = self.tree.strings
         first = bisect_left(strings, region.start_byte, key=lambda each: each.start_byte)
         for literal in strings[first : first + _MAX_STRINGS]:
@@ -153,8 +153,9 @@ class _Climb:
     def _flavour(self, name: str) -> None:
         """Record the build and the acceptance that the name of a constant or parameter shows.
 
-        The build is a flavour (a variant of the app, such as ``dev``) or that for the app store.
-        The acceptance is whether the app accepts or refuses the key of the string.
+        The build is that of a flavour (a variant of the app, such as ``dev``), or that for the app
+        store. The acceptance is whether the app accepts or refuses the key that the examined string
+        pins. If the name shows nothing about one of them, nothing is recorded for it.
         """
         self.flavours.append(flavour_of_pins(name))
         self.own_flavours.append(flavour_of(name))
@@ -177,8 +178,9 @@ class _Climb:
     def _contains(self, current: Node, parent: Node) -> bool:
         """Return True if the value of a syntax node contains that of its child, as a list does.
 
-        ``!pins.contains(key)``, for example, contains no pin: its value is true or false. So the
-        name of a variable with this value says nothing about the pin.
+        If it doesn't, the name of a variable with the value says nothing about the pin in the
+        child. For example, the value of ``!pins.contains(key)`` contains no pin: it is true or
+        false.
 
         Args:
             current: the child.
@@ -194,7 +196,11 @@ class _Climb:
         return self.tree.text(following).strip(" .?") in _COPIES
 
     def _label(self, current: Node, argument: Node) -> None:
-        """Record the name of the parameter that gets the examined string: ``pins: [string]``."""
+        """Record the name of the parameter that gets the examined string: ``pins: [string]``.
+
+        ``argument`` is the node of the named argument, and ``current`` the part of it around the
+        string.
+        """
         label = self.tree.child(argument, "label")
         name = self.code.name_of(label) if label is not None else ""
         if name == _RECEIVING_PARAMETER:
@@ -204,7 +210,11 @@ class _Climb:
             self._flavour(name)
 
     def _map_key(self, current: Node, pair: Node) -> None:
-        """Record the key of the map entry that contains the examined string: a host, or a name."""
+        """Record the key of the map entry that contains the examined string, as a host or a name.
+
+        If the examined string is in the key itself, nothing is recorded. ``pair`` is the node of
+        the entry, and ``current`` the part of it around the string.
+        """
         children = self.tree.children(pair)
         colon = next((at for at, each in enumerate(children) if each.type == ":"), len(children))
         if any(each.id == current.id for each in children[:colon]):
@@ -224,7 +234,8 @@ class _Climb:
     def _map(self, current: Node, literal: Node) -> None:
         """Record the host in the map that contains the examined string.
 
-        For example ``{'host': 'api.bank.example', 'pins': [string]}``.
+        For example ``{'host': 'api.bank.example', 'pins': [string]}``. ``literal`` is the node of
+        the map, and ``current`` its entry around the string.
         """
         self._compared(current, literal)
         pairs = self.tree.children(literal)
@@ -235,9 +246,10 @@ class _Climb:
                 self._add_hosts([host_in(self.code.value(children[colon + 1 :]) or "")])
 
     def _record(self, current: Node, literal: Node) -> None:
-        """Record the host in the record that contains the examined string.
+        """Store the host in the Dart record (a tuple with names) that contains the examined string.
 
-        For example ``(host: 'api.bank.example', pins: [string])``.
+        For example ``(host: 'api.bank.example', pins: [string])``. ``literal`` is the node of the
+        Dart record, and ``current`` its field around the string.
         """
         fields = self.tree.children(literal)
         for each in fields if len(fields) <= _MAX_ENTRIES else ():
@@ -247,7 +259,11 @@ class _Climb:
                 self._add_hosts([host_in(text)])
 
     def _call(self, current: Node, arguments: Node) -> None:
-        """Record the function that gets the examined string, and the host among its arguments."""
+        """Record the function that gets the examined string, and the host among its arguments.
+
+        ``arguments`` is the node of the call's arguments, and ``current`` the argument around the
+        string.
+        """
         call = self.code.call(arguments)
         is_option = call == "String.fromEnvironment"
         self.is_searched = self.is_searched or call.rpartition(".")[2] in _SEARCHES
@@ -307,12 +323,18 @@ class _Climb:
             self._flavour(name)
 
     def _equality(self, current: Node, equality: Node) -> None:
-        """Record the names of the variables that the code compares with the examined string."""
+        """Record the names of the variables that the code compares with the examined string.
+
+        ``equality`` is the node of the comparison; ``current`` is not used.
+        """
         for run in self.code.operands(equality, "equality_operator"):
             self.names.append(self.code.last_name(run))
 
     def _parameter(self, current: Node, parameters: Node) -> None:
-        """Record the name of the parameter that has the examined string as its default value."""
+        """Record the name of the parameter that has the examined string as its default value.
+
+        ``current`` is the node of the default value; ``parameters`` is not used.
+        """
         before = (each for each in self.tree.before(current) if each.type == "formal_parameter")
         parameter = next(before, None)
         self.names.append(self.code.name_of(parameter) if parameter is not None else "")
@@ -321,7 +343,8 @@ class _Climb:
         """Record the variable for which the code searches a list that contains the examined string.
 
         For example ``name`` in ``[string].contains(name)``. The name of the variable can show that
-        the string is a pin.
+        the string is a pin. ``collection`` is the node of the list, or of a string or map that is
+        searched; ``current`` is not used.
         """
         run = []
         for each in self.tree.after(collection):
@@ -337,6 +360,11 @@ class _Climb:
         """Record the host in a condition around the examined string.
 
         For example ``if (host == 'api.bank.example')`` or ``case 'api.bank.example'``.
+
+        Args:
+            current: the part of the ``if`` or ``case`` around the string. Nothing is recorded if
+                this is the condition of the ``if``, or its ``else``.
+            parent: the node of the ``if`` or ``case``.
         """
         if parent.type == "if_statement":
             run = self.flow.condition(parent) if self.flow.is_first(current, parent) else []
@@ -362,6 +390,11 @@ class _Climb:
 
         A flavour is a variant of the app, such as ``dev``. Examples of conditions:
         ``flavor == 'prod' ? … : …``, ``if (isDev)`` and ``case 'dev':``.
+
+        Args:
+            current: the part of the conditional code around the string. If this is the condition
+                itself, nothing is recorded.
+            parent: the node of the conditional code.
         """
         if parent.type not in BRANCHES:  # a case
             children = self.tree.children(parent)

@@ -109,7 +109,11 @@ class _OneEntryAName(Limitation):
 
 
 class ApexAndBelow(_OneEntryAName):
-    """Export limitation: the platform's flag covers a domain name and all its subdomains."""
+    """Export limitation: the platform has one flag for subdomains, which covers all of them.
+
+    With the flag, an entry covers the domain and every name below it. Without it, an entry covers
+    the domain only.
+    """
 
     summary = (
         "`*.name`: becomes `**.name`, or is refused if that would cover a host with "
@@ -288,10 +292,10 @@ def broader(pattern: HostPattern) -> Iterator[HostPattern]:
 
 
 def _meetings(pins: PinSet) -> Iterator[HostPolicy]:
-    """Yield a policy for each host that two patterns of the pin set cover: ``*.x`` and ``**.y.x``.
+    """Yield the missing policy for each host ``y.x`` that both ``*.x`` and ``**.y.x`` cover.
 
-    That host is ``y.x``. Neither pattern is broader than the other, so the host needs its own
-    policy: a copy of the policy of ``**.y.x``. Hosts that have a policy already are left out.
+    Neither pattern is broader than the other, so ``y.x`` needs its own policy: a copy of that of
+    ``**.y.x``. Hosts that have their own policy already are left out.
     """
     index = {str(policy.pattern) for policy in pins.policies}
     for policy in pins.policies:

@@ -266,7 +266,10 @@ class LeafOrAnchors(LeafOnly):
 
 
 def lacks_anchors(policy: HostPolicy) -> bool:
-    """Return True if a policy pins only authorities, and has no trust anchors (``trust``)."""
+    """Return True if a policy can match only authorities, and has no trust anchors (``trust``).
+
+    This is so if it pins no server's key, or if ``match`` is ``ca``.
+    """
     return policy.trust is None and (policy.match == "ca" or not _for_leaves(policy))
 
 

@@ -183,8 +183,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "--offline is in the fix only if no server was contacted",
         _REMEDIES,
-        "if evidence.contacted:",
-        "if False:",
+        "elif not evidence.contacted:",
+        "elif True:",
         "tests/rotation/test_clock.py::test_the_fix_names_what_keeps_the_time_unconfirmed",
     ),
     Mutation(

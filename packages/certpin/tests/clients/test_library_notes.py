@@ -7,12 +7,8 @@ import os
 import ssl
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import nats
 import pytest
 import websockets
-from nats.aio.client import Client
-from nats.errors import ConnectionClosedError, NoServersError
-from openai import AsyncOpenAI, OpenAI, OpenAIError
 from websockets.client import process_exception
 
 import certpin
@@ -66,6 +62,8 @@ def refusing(*hooks: Any) -> PinnedSSLContext:
 
 async def connect_nats(context: PinnedSSLContext, port: int, **options: Any) -> Any:
     """Connect with the code of the documentation."""
+    import nats
+
     (code,) = (each.text for each in blocks("guides/python-clients.md") if "nats" in each.text)
     names: dict[str, Any] = {"asyncio": asyncio, "certpin": certpin, "nats": nats}
     exec(code, names)
@@ -74,6 +72,8 @@ async def connect_nats(context: PinnedSSLContext, port: int, **options: Any) -> 
 
 @pytest.mark.slow
 def test_a_refusal_ends_the_connect_of_nats_that_would_wait_for_ever(shown: Shown) -> None:
+    import nats
+
     async def work(port: int) -> None:
         with pytest.raises(certpin.PinMismatchError):
             await nats.connect(
@@ -92,6 +92,8 @@ def test_a_refusal_ends_the_connect_of_nats_that_would_wait_for_ever(shown: Show
 
 @pytest.mark.slow
 def test_a_refusal_after_a_lost_connection_closes_the_client_of_nats(shown: Shown) -> None:
+    from nats.errors import ConnectionClosedError
+
     async def work() -> None:
         context = PinnedSSLContext(kit.pin_set(kit.policy("localhost", shown.identity.pin)))
         with nats_server(tls=shown.files) as server:
@@ -116,6 +118,8 @@ def test_nats_over_wss_follows_redirects_to_clear_text_and_drops_refusals(
     shown: Shown, tmp_path: Path
 ) -> None:
     """The reason to use ``tls://`` only: the transport is a WebSocket of aiohttp."""
+    from nats.aio.client import Client
+    from nats.errors import NoServersError
 
     async def connect(context: PinnedSSLContext, port: int) -> None:
         client = Client()
@@ -267,6 +271,8 @@ def test_the_websocket_of_tornado_needs_the_context_in_its_request(
 
 def open_websocket(resource: str, url: str, context: PinnedSSLContext, **options: Any) -> None:
     """Open a WebSocket of the OpenAI SDK, with the recipe's pinned client for HTTP."""
+    from openai import OpenAI
+
     http_client: Any = PinnedClient(context)
     with (
         OpenAI(base_url=url, api_key=_PASSWORD, http_client=http_client) as client,
@@ -278,6 +284,8 @@ def open_websocket(resource: str, url: str, context: PinnedSSLContext, **options
 def open_async_websocket(
     resource: str, url: str, context: PinnedSSLContext, **options: Any
 ) -> None:
+    from openai import AsyncOpenAI
+
     http_client: Any = AsyncPinnedClient(context)
 
     async def work() -> None:
@@ -315,6 +323,8 @@ def test_a_websocket_of_openai_needs_the_context_in_its_options(
 
 @pytest.mark.peer("nginx")
 def test_openai_fetches_the_token_of_a_workload_without_its_http_client(shown: Shown) -> None:
+    from openai import OpenAI, OpenAIError
+
     http_client: Any = PinnedClient(refusing())
     identity: Any = {
         "identity_provider_id": "bank",

@@ -155,7 +155,8 @@ class DraftHost:
         """Record which pins are in a server's verified chain, and set the roles of all pins.
 
         A pin in the chain of any compared server gets the role of its certificate there; all other
-        pins become backups. But if no chain contains any of the pins, the roles stay guesses.
+        pins become backups. But if no chain contains any of the pins, all keep the roles that were
+        guessed from the code.
         """
         for draft in self.pins.values():
             draft.presented = bool(draft.presented)

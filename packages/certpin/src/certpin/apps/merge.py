@@ -236,13 +236,17 @@ class _Merge:
     def _hosts_of(
         self, texts: Iterable[str], place: Place, where: str
     ) -> tuple[list[DraftHost], str]:
-        """Return the hosts that a pin belongs to, and the place of the pin as text for its note.
+        """Return the hosts that a pin belongs to, and the text for the note of the pin.
 
         Args:
             texts: the hosts that the code assigns to the pin. If there are none, the pin belongs to
-                every host that the user named with ``--host``, and the note says so.
-            place: the place of the pin, for messages.
-            where: the place of the pin as text.
+                every host that the user named with ``--host``.
+            place: the place of the pin in the code, for messages.
+            where: that place as text.
+
+        Returns:
+            The hosts, and ``where``, to which a remark is added if the hosts are those of
+            ``--host``.
         """
         assigned = []
         for text in texts:

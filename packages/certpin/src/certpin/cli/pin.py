@@ -191,7 +191,11 @@ def _target_lines(
 
 
 def observation_json(observation: Observation, now: datetime) -> dict[str, Any]:
-    """Return the result of a connection to a server as JSON, with the served and verified chain."""
+    """Return the result of a connection to a server as JSON.
+
+    It has the chain that the server sent, and the verified chain if there is one. ``now`` decides
+    how many days each certificate has left.
+    """
     verified = observation.verified
     return {
         "source": "server",

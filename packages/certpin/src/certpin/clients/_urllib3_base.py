@@ -123,8 +123,8 @@ class _BaseConnection:
     def _pinned(self) -> Iterator[None]:
         """Context manager: require that the ``with`` block connects with the pinned context.
 
-        Raises ``RefusedError`` if the connection is refused, ``ConfigError`` if a setting weakens
-        TLS.
+        Raises ``RefusedError`` if the pins or the certificates don't pass the check, and
+        ``ConfigError`` if a setting weakens TLS. Errors of the network are those of urllib3.
         """
         refuse_tls_options(vars(self))
         context = self.ssl_context
@@ -154,8 +154,8 @@ class PinningConnection(_BaseConnection):
     def connect(self) -> None:
         """Connect, directly or through a proxy, and check the pins.
 
-        Raises ``RefusedError`` if the connection is refused, ``ConfigError`` if a setting weakens
-        TLS.
+        Raises ``RefusedError`` if the pins or the certificates don't pass the check, and
+        ``ConfigError`` if a setting weakens TLS. Errors of the network are those of urllib3.
         """
         base: Any = super()
         try:
@@ -172,8 +172,8 @@ class AsyncPinningConnection(_BaseConnection):
     async def connect(self) -> None:
         """Connect, directly or through a proxy, and check the pins.
 
-        Raises ``RefusedError`` if the connection is refused, ``ConfigError`` if a setting weakens
-        TLS.
+        Raises ``RefusedError`` if the pins or the certificates don't pass the check, and
+        ``ConfigError`` if a setting weakens TLS. Errors of the network are those of urllib3.
         """
         base: Any = super()
         try:

@@ -164,8 +164,8 @@ class Fleet:
             for ``usual_curve``.
         stragglers: the share of the slowest clients, which get a version only after the sum of all
             delays.
-        binaries: the share of clients in app binaries without a recorded release, by the version in
-            the binary.
+        binaries: for app binaries whose release is not in the journal: by the version that is built
+            into the binary, the share of all clients that have this binary.
         apps: by name, the share of clients that use each app.
 
     Raises:

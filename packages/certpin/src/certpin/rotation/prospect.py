@@ -483,11 +483,11 @@ def _without_anchor(
 ) -> Iterator[Chain | None]:
     """Yield the possible chains that begin with ``way``, for clients with the platform's roots.
 
-    ``way`` has the known certificates from the leaf upwards, without a known root at its end.
-    Unless its last certificate is self-signed, each chain continues with a placeholder for the
-    unknown certificates above: an unpinned one, or one for an authority that ``policy`` pins or
-    marks compromised. Yield ``None`` if no such client can build a path, or if a certificate can't
-    be parsed.
+    ``way`` has the known certificates from the leaf upwards, and they lead to no known root. If the
+    last one is self-signed, the chains end with it. Otherwise each chain continues with a
+    placeholder for the unknown certificates above: an unpinned one, or one for an authority that
+    ``policy`` pins or marks compromised. Yield ``None`` if no such client can build a path, or if a
+    certificate can't be parsed.
     """
     top = read_facts(way[-1])
     has_leaf = prospect.leaf is not None and prospect.issued

@@ -41,9 +41,11 @@ class Application(Protocol):
     closing: bool
 
     def begin(self, *, secure: bool) -> bytes:
-        """Return the bytes that the server sends first.
+        """Return the bytes that the server sends before the client sends anything.
 
-        ``secure`` is False when the client connects, and True when TLS begins.
+        The lab calls this when a client has connected without TLS (``secure`` is False), and again
+        when the TLS handshake is over (``secure`` is True). In a protocol without STARTTLS, only
+        the second call is made. The result is empty if the client speaks first.
         """
 
     def receive(self, data: bytes, *, secure: bool) -> bytes:

@@ -333,8 +333,9 @@ class _Views:
     def of(self, target: Target) -> Iterable[ServerView]:
         """Yield the states of a target's server at each address and from each location.
 
-        Only states that more than one probe saw are included (``debounce``). So there can be no
-        state; or several at one address and location, if the server alternates between them.
+        Only confirmed states are included: those that several probes from the same location saw at
+        the same address (see the function ``debounce``). So there can be no state; or several at
+        one address and location, if the server alternates between them.
         """
         for confirmed in self._confirmed.get(target.key, ()):
             if confirmed.row.location in target.locations:

@@ -107,7 +107,8 @@ def _is_surge(now: int, usual: int, evidence: Evidence) -> bool:
     """Return True if the failure reports of one hour (``now``) are far more than usual.
 
     There must be more than ``limits.surge`` times ``usual``, more than ``usual`` plus three
-    standard deviations, and at least ``4 * limits.few``. ``surge`` and ``few`` are settings.
+    standard deviations (Poisson: three times the square root of ``usual``), and at least ``4 *
+    limits.few``. ``surge`` and ``few`` are settings.
 
     Args:
         now: the number of failure reports in the hour.

@@ -190,7 +190,14 @@ class _Code:
         return start, self._variables.value(name), name
 
     def _keyword(self, place: int) -> None:
-        """Read a word. Words such as ``return`` and ``case`` change the site of later calls."""
+        """Read the word at a token, and record what it means for the calls that follow it.
+
+        After words such as ``return`` and ``case``, later calls belong to another branch of the
+        code. Most other words change nothing.
+
+        Args:
+            place: the index of the token.
+        """
         word = self._text(place)
         if word in _EXITS:
             self._leave(place)

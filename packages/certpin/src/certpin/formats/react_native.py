@@ -119,10 +119,12 @@ def _entries(pieces: list[Token]) -> Iterator[_Entry]:
 
 
 def _refuse_computed_entries(pieces: list[Token]) -> None:
-    """Raise ``FormatError`` if the code computes an entry in the same list as literal entries.
+    """Raise ``FormatError`` if the code computes one of the entries of the object with the pins.
 
-    Examples are ``...others`` and ``'name': options``. Their pins can't be imported, and would be
-    lost. An entry or a list that is not closed is refused too, because its rest is missing.
+    That is the object that maps hosts to options with ``publicKeyHashes``. Examples of computed
+    entries are ``...others`` and ``'name': options``: their pins can't be imported, and would be
+    lost. If the object, or an entry of it, is not closed, it is refused too, because its rest is
+    missing.
     """
     entries = [each for each in brackets(pieces, _setting) if "publicKeyHashes" in each.fields]
     tables = {each.outer.opening: each.outer for each in entries if each.outer}.values()

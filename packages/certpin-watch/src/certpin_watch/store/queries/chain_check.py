@@ -263,7 +263,14 @@ def _path_without_repeats(chain: tuple[bytes, ...]) -> list[x509.Certificate]:
 def _signed_certificates(
     chain: tuple[bytes, ...], roots: tuple[bytes, ...] = ()
 ) -> Iterator[PathCertificate]:
-    """Yield the certificates of a chain from the leaf up, until one is not signed by the next."""
+    """Yield the certificates of a chain from the leaf up, up to a signature that is not good.
+
+    The first certificate that the next one did not sign is the last that is yielded.
+
+    Args:
+        chain: the certificates as they were sent, in DER.
+        roots: root certificates, in DER, that may have signed the last certificate of the chain.
+    """
     from certpin.x509.chain import Signature, chain_paths
 
     for place in chain_paths(chain, roots)[0].certificates if chain else ():

@@ -264,10 +264,18 @@ def _masked(
 def _places(
     text: str, secrets: Sequence[str], *, begun: bool, unfinished: bool
 ) -> Iterator[tuple[int, int]]:
-    """Yield the first and the last place of each secret in a text, and of cut ones at its ends.
+    """Yield where secrets are in a text: the index at which each begins, and the index after it.
 
-    Credentials in headers, such as ``Authorization: Basic …``, are secrets, too: a client may get
-    them from a file, or encode them.
+    Credentials in headers, such as ``Authorization: Basic …``, are found also if ``secrets`` lacks
+    them, because a client can read them from a file, or encode them.
+
+    Args:
+        text: the text.
+        secrets: the known secrets.
+        begun: True if the beginning of the text was cut off. Then the end of a secret at the
+            beginning of the text is found, too.
+        unfinished: True if the end of the text was cut off. Then the beginning of a secret at the
+            end of the text is found, too.
     """
     for pattern in (_HEADER, _SCHEME):
         yield from (match.span(1) for match in pattern.finditer(text))

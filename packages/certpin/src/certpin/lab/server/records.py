@@ -228,10 +228,10 @@ class RecordCounter:
 
     Attributes:
         data: the number of records with data.
-        unclear: True if no record was counted, but the client may have sent data. Either the bytes
-            are not TLS, or the client sent a certificate and its Finished in one record, which
-            hides the end of the handshake. In the second situation, records are counted only after
-            the server has sent its next record.
+        unclear: True if no record with data was counted, and it is unknown whether the client sent
+            data. Either the bytes are not TLS, or the client sent a certificate and its Finished in
+            one record, which hides the end of the handshake. In the second situation, records are
+            counted only after the server has sent its next record.
     """
 
     def __init__(self) -> None:
@@ -247,7 +247,10 @@ class RecordCounter:
 
     @property
     def unclear(self) -> bool:
-        """True if no record was counted, but the client may have sent data."""
+        """True if no record with data was counted, and it is unknown whether the client sent data.
+
+        The docstring of the class has the two situations.
+        """
         return not self.data and (self._lost or (bool(self._flight) and not self._finished))
 
     def from_client(self, data: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,10 @@ import pytest
 
 from certpin.lab import Authority
 from certpin.pinfile import PinSet
-from tests.cli._rotating import JOURNAL, days_pass, journal, states
+from certpin.pins import HostPattern
+from tests.cli._pinfiles import write
+from tests.cli._rotating import JOURNAL, days_pass, journal, next_number, states
+from tests.cli.conftest import HOST
 from tests.cli.test_rotate_emergency_paths import Bank
 
 if TYPE_CHECKING:
@@ -63,7 +67,12 @@ def test_a_key_that_the_journal_records_as_stolen_or_lost_keeps_its_mark(
     edit(f'"{state}"', '"active"')
     edit("version = 5", f"version = {number}")
     before = all_files()
-    for words in (SIGN, ("rotate", "shipped", "6", *SERVED, "--force", "--reason", "tested")):
+    release = ("--app", "bank", "--release", "2")  # of the version that is recorded already
+    for words in (
+        SIGN,
+        ("rotate", "shipped", "6", *SERVED, "--force", "--reason", "tested"),
+        ("rotate", "shipped", "5", *SERVED, *release),
+    ):
         refused = signed(*words)
         said = " ".join(refused.err.split())
         assert refused.code == 2
@@ -80,6 +89,32 @@ def test_a_key_that_the_journal_records_as_stolen_or_lost_keeps_its_mark(
     assert host["next"]["act"] != "emergency"
     assert signed(*SIGN).code == 0
     assert journal()[-1].version == 6
+
+
+@pytest.mark.medium
+def test_no_host_is_to_publish_a_file_that_lost_a_mark_at_another(run: Run) -> None:
+    bank = Bank(run)
+    (policy,) = PinSet.load("pins.toml").policies
+    write(policy, replace(policy, pattern=HostPattern.parse("other.example")))
+    forced = ("--force", "--reason", "x")
+    bank("shipped", next_number(), *forced)
+    assert bank("start", "--new", "c.key", "--host", HOST).code == 0
+    bank.emergency("c.key", "--stolen")
+    bank("shipped", next_number(), *forced)
+    number = PinSet.load("pins.toml").version
+    edit('"compromised"', '"published"')
+    edit(f"version = {number}", f"version = {number + 1}")
+    Path("pins.toml").write_text(
+        Path("pins.toml")
+        .read_text(encoding="utf-8")
+        .replace('name = "other.example"', 'name = "other.example"\nexpires = 2040-01-01'),
+        encoding="utf-8",
+    )
+    here, there = bank("status", "--json").json["hosts"]
+    assert here["next"]["act"] == "emergency"
+    assert there["next"]["act"] == "publish"
+    problems = [each["problem"] for each in there["next"]["breaches"]]
+    assert [each for each in problems if each.startswith(f"{HOST}: pins.journal.jsonl records ")]
 
 
 @pytest.mark.medium

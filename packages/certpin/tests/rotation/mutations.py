@@ -849,7 +849,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a changed pin file goes out only through the gate",
         _NEXT_STEP,
-        'return NextStep("publish", violations=check_step(situation, "publish"))',
+        'return NextStep("publish", violations=_publish_violations(situation))',
         'return NextStep("publish")',
         _IN_NEXT_STEP + "test_a_changed_pin_file_goes_out_unless_the_gate_refuses_it",
     ),
@@ -893,8 +893,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a later draft extends pins",
         _NEXT_STEP,
-        'return NextStep("extend") if expiry(situation, [draft]) is not None else None',
-        'return NextStep("extend")',
+        "    if expiry(situation, [draft]) is None:\n        return None\n",
+        "",
         _IN_NEXT_STEP
         + "test_pins_are_extended_before_a_version_or_a_key_that_does_not_extend_them",
     ),
@@ -1125,8 +1125,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a stolen key repairs nothing",
         _NEXT_STEP,
-        'if not check_step(situation, "serve", pin, assumed_prospects(situation, pin))',
-        "if situation.is_pinned(pin)",
+        'each.invariant == "unlisted"\n            for each in',
+        "situation.is_pinned(pin)\n            for each in",
         _IN_NEXT_STEP + "test_a_stolen_or_lost_key_repairs_nothing",
     ),
     Mutation(
@@ -1140,7 +1140,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a version for one host waits for the others",
         "certpin/cli/rotate/status.py",
-        "violations=(*step.violations, *others)",
+        "violations=(*step.violations, *others, *unmarked_keys(files))",
         "violations=step.violations",
         _PATHS + "test_a_version_for_one_host_waits_for_the_others",
     ),

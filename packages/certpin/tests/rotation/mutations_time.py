@@ -199,6 +199,43 @@ MUTATIONS: list[Mutation] = [
         "tests/cli/test_rotate_finish.py::test_a_key_that_ends_a_lock_out_is_not_removed",
     ),
     Mutation(
+        "a verified time silences the hint of another",
+        _SITUATION,
+        "return () if self.dates else tuple(wrong)",
+        "return tuple(wrong)",
+        _IN_CLOCK + "test_a_date_over_an_unverified_connection_is_only_a_hint",
+    ),
+    Mutation(
+        "only a key that would let clients in is the way back",
+        "certpin/rotation/rules.py",
+        "needed = [each for each in refusing if situation.is_accepted_by(each, pin)]",
+        "needed = refusing",
+        "tests/rotation/test_gate.py::test_the_way_back_from_a_lock_out_stays_in_the_draft",
+    ),
+    Mutation(
+        "a version without the way back is not published",
+        _GATE,
+        "        *(not_the_way_back(situation, pin) for pin in dropped),\n",
+        "",
+        "tests/rotation/test_gate.py::test_the_way_back_from_a_lock_out_stays_in_the_draft",
+    ),
+    Mutation(
+        "a repair needs no confirmed time",
+        "certpin/rotation/next_step.py",
+        "unconfirmed = replace(situation, evidence=None)",
+        "unconfirmed = situation",
+        "tests/rotation/test_next_step.py"
+        "::test_a_repair_needs_no_confirmed_time_and_no_known_servers",
+    ),
+    Mutation(
+        "an extension names what else is wrong",
+        "certpin/rotation/next_step.py",
+        'return NextStep("extend", violations=tuple(broken))',
+        'return NextStep("extend")',
+        "tests/rotation/test_next_step.py"
+        "::test_an_extension_names_what_else_is_wrong_with_the_draft",
+    ),
+    Mutation(
         "a forgotten server blocks a removal",
         _GATE,
         "not_the_way_back(situation, pin),\n            no_unlisted_server(situation),\n",

@@ -189,6 +189,10 @@ def test_a_date_over_an_unverified_connection_is_only_a_hint() -> None:
     assert violation.problem.endswith("which has no verified chain")
     assert violation.fix.startswith("set the clock of this machine if it is wrong; if it is right")
     assert "with a chain that verifies" in violation.fix
+    known = time_evidence(
+        None, [replace(SEEN[0], date=ours), replace(unverified("b"), date=theirs)]
+    )
+    assert (hinted.doubts, known.doubts) == ((theirs,), ()), "a verified time silences the hint"
     real = time_evidence(None, [replace(SEEN[0], date=ours)], [theirs])
     assert (real.dates, real.confirmed) == ((ours, theirs), True)
 

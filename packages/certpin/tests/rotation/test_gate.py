@@ -363,6 +363,30 @@ def test_the_last_pin_outside_the_served_chain_is_not_removed() -> None:
     assert check_step(known(AB, mode="report"), "remove", pin("b")) == ()
 
 
+def test_the_way_back_from_a_lock_out_stays_in_the_draft() -> None:
+    """Version 1 refuses the served c. A draft without a, or without b, would end the way back."""
+    states: dict[str, State] = {"a": "retiring", "b": "published", "c": "active", "d": "published"}
+    versions = (OUT, version(2, states, ago=DAY))
+    seen = (sighting("c", "ca", "root"),)
+    locked_out = known(states, 3, versions=versions, seen=seen)
+    refused = only(check_step(locked_out, "remove", pin("a")))
+    assert refused.invariant == "served-chain"
+    assert "shipped" not in refused.fix, "version 1 ends by itself"
+    assert check_step(locked_out, "remove", pin("d")) == (), "version 1 refuses it, too"
+    edited: dict[str, State] = {"c": "active", "d": "published"}
+    published = check_step(known(edited, 3, versions=versions, seen=seen), "publish")
+    assert [each.problem.rpartition(": ")[2] for each in published] == [
+        "servers may have to go back to it"
+    ] * 2
+    binary = replace(OUT, fetched=None, bundled=NOW - 40 * DAY)
+    endless = known(states, 3, versions=(binary, versions[1]), seen=seen)
+    assert "certpin rotate shipped 1 --ended" in only(check_step(endless, "remove", pin("a"))).fix
+    gone = frozenset({pin("a")})
+    for past in (PinHistory(lost=gone), PinHistory(compromised=gone)):
+        stolen = known(states, 3, versions=versions, seen=seen, past=past)
+        assert "served-chain" not in names(check_step(stolen, "remove", pin("a")))
+
+
 def test_an_unused_retiring_key_is_removed() -> None:
     after: dict[str, State] = {"a": "retiring", "b": "active", "c": "published"}
     assert check_step(known(after, seen=(sighting("b"),)), "remove", pin("a")) == ()

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin.pins import HostPattern
-from certpin.rotation import PinHistory, Situation, Version
+from certpin.rotation import PinHistory, Situation, Version, check_step
 from certpin.rotation.next_step import NextStep, next_step
-from certpin.rotation.situation import ServerDate, TimeEvidence
+from certpin.rotation.situation import ServerDate, ServerObservation, TimeEvidence
 from tests.rotation._situations import (
     DAY,
     NOW,
@@ -222,6 +222,33 @@ def test_a_lock_out_is_repaired_before_a_new_key_is_installed() -> None:
     known = situation(pin_set(states), OUT, seen=(sighting("y"),))
     found = following(known, {"x": 1})
     assert (found.act, found.pin) == ("repair", pin("a"))
+
+
+def test_a_repair_needs_no_confirmed_time_and_no_known_servers() -> None:
+    """No server confirms the time while none has a chain that verifies."""
+    states: dict[str, State] = {**AB, "c": "published"}
+    old = version(1, {"z": "active", "y": "published"}, ago=90 * DAY)  # it has ended
+    new = version(2, states, ago=40 * DAY)
+    waiting = replace(version(3, states, ago=DAY), pending=True)
+    seen = (replace(sighting("x"), server="api.bank.example:443"),)
+    known = situation(pin_set(states, 3), old, new, waiting, seen=seen, evidence=TimeEvidence())
+    assert check_step(known, "serve", pin("b"))[0].invariant == "clock"
+    assert (following(known).act, following(known).pin) == ("repair", pin("a"))
+    forgotten = ServerObservation(known.pattern, "192.0.2.99:443", NOW - DAY, pin("a"), "")
+    retiring = pin_set({"a": "retiring", "b": "published", "c": "published"}, 3)
+    unlisted = replace(known, evidence=None, pins=retiring, observed=(forgotten,))
+    assert check_step(unlisted, "serve", pin("a"))[0].invariant == "unlisted"
+    assert (following(unlisted).act, following(unlisted).pin) == ("repair", pin("a"))
+
+
+def test_an_extension_names_what_else_is_wrong_with_the_draft() -> None:
+    soon = replace(OUT, pins=pin_set(AB, expires=NOW + 5 * DAY))
+    draft = pin_set({"x": "active", "b": "published"}, 2, expires=NOW + 5 * DAY)
+    found = following(situation(draft, soon, seen=SEEN), differs=True)
+    assert (found.act, [each.invariant for each in found.violations]) == (
+        "extend",
+        ["served-chain"],
+    )
 
 
 def test_a_repair_names_the_key_that_servers_were_allowed_to_use_last() -> None:

@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 Kind = Literal["string", "word", "mark"]
 
-# Possessive, so that hostile text cannot cause backtracking, and without branches in a possessive
-# group, which Python 3.11.2 cannot match. Triple-quoted strings come first, and before them strings
-# in which a backslash is an ordinary character: C#'s @"…" and Dart's r"…".
 NO_EXPORT = "the file contains no pins of a certpin export"
 ADD_PINS = "certpin add HOST --pin PIN --backup-pin PIN"  # for pins in other code
 
+# Possessive, so that hostile text cannot cause backtracking, and without branches in a possessive
+# group, which Python 3.11.2 cannot match. Triple-quoted strings come first, and before them strings
+# in which a backslash is an ordinary character: C#'s @"…" and Dart's r"…".
 _TOKEN = re.compile(
     r"""
       (?P<comment>  //[^\n]*+ | /\*[^*]*+(?:(?=\*[^/])\*[^*]*+)*+\*/ )

@@ -210,6 +210,7 @@ def _publish_rules(situation: Situation) -> tuple[Violation | None, ...]:
         expiry(situation, [new]),
         *(not_active(situation, pin) for pin in dropped),
         *(served_keys_known(situation, pin) for pin in dropped),
+        *(not_the_way_back(situation, pin) for pin in dropped),
         no_unlisted_server(situation),
     )
 

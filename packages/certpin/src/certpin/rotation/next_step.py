@@ -149,17 +149,26 @@ def _extension(situation: Situation) -> NextStep | None:
     if latest is None or expiry(situation, [latest]) is None:
         return None
     draft = Version(situation.pins, fetched=situation.now)
-    return NextStep("extend") if expiry(situation, [draft]) is not None else None
+    if expiry(situation, [draft]) is None:
+        return None
+    # The draft goes out with a later date.
+    broken = [each for each in _publish_violations(situation) if each.invariant != "expiry"]
+    return NextStep("extend", violations=tuple(broken))
 
 
 def _publication(situation: Situation, *, differs: bool) -> NextStep | None:
     latest = situation.deployed.latest
     if latest is not None and not differs:
         return None
+    return NextStep("publish", violations=_publish_violations(situation))
+
+
+def _publish_violations(situation: Situation) -> tuple[Violation, ...]:
+    """Return the rules that publishing the pin file under the next number would violate."""
     number = situation.deployed.next_number(situation.pins)
     if number != situation.pins.version:  # a copy has the policies of all hosts
         situation = replace(situation, pins=replace(situation.pins, version=number))
-    return NextStep("publish", violations=check_step(situation, "publish"))
+    return check_step(situation, "publish")
 
 
 def _installation(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep | None:
@@ -205,10 +214,16 @@ def _repair(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep
         key=lambda pin: activated[pin].timestamp() if pin in activated else 0,
         reverse=True,
     )
+    # Two rules are no reason against a way back: that a server confirms the time, because none does
+    # while no chain verifies, and that no server is forgotten, because its key stays accepted.
+    unconfirmed = replace(situation, evidence=None)
     accepted = (
         pin
         for pin in newest_first
-        if not check_step(situation, "serve", pin, assumed_prospects(situation, pin))
+        if all(
+            each.invariant == "unlisted"
+            for each in check_step(unconfirmed, "serve", pin, assumed_prospects(unconfirmed, pin))
+        )
     )
     return NextStep("repair", next(accepted, None), servers=refused)
 

@@ -415,20 +415,23 @@ def not_the_way_back(situation: Situation, pin: Pin) -> Violation | None:
     it. So its pin must not be removed, because clients with the next version would then refuse the
     key. The pin of a stolen or lost key causes no violation.
     """
-    if pin not in situation.usable:
+    if pin in situation.compromised or pin in situation.past.lost:
         return None
     refusing = [each for each in situation.alive if _refuses_served(situation, each)]
     needed = [each for each in refusing if situation.is_accepted_by(each, pin)]
     if not needed:
         return None
+    end = last_end(situation, needed)
+    number = min(each.number for each in needed)
+    ended = f"; or, if no client has it any more: certpin rotate shipped {number} --ended"
     return Violation(
         "served-chain",
         f"{version_list(needed)} {_verb(needed)} the chain that a server presents, and "
         f"{'accepts' if len(needed) == 1 else 'accept'} {pin}: servers may have to go back to it",
         _count(situation, needed),
-        safe_from=last_end(situation, needed),
-        fix="let the servers present a chain that every version alive accepts: certpin rotate "
-        "status names a key",
+        safe_from=end,
+        fix="let the servers present a chain that every version alive accepts (certpin rotate "
+        f"status names a key){'' if end else ended}",
     )
 
 

@@ -43,6 +43,9 @@ def ask(*pieces: bytes) -> ProxyRequest:
         ("CONNECT a.example HTTP/1.0", "a.example", 443),
         ("CONNECT [2001:DB8::1]:443 HTTP/1.1", "2001:db8::1", 443),
         ("CONNECT [::1] HTTP/1.1", "::1", 443),
+        # As a URL writes ::ffff:192.0.2.7, and an address that is not canonical (RFC 5952).
+        ("CONNECT [::ffff:c000:207]:443 HTTP/1.1", "::ffff:192.0.2.7", 443),
+        ("CONNECT [2001:db8:0:0::7]:443 HTTP/1.1", "2001:db8::7", 443),
         ("CONNECT ::1:443 HTTP/1.1", "::1", 443),  # http.client before Python 3.13
         ("CONNECT 127.0.0.1:65535 HTTP/1.1", "127.0.0.1", 65_535),
     ],
@@ -151,6 +154,7 @@ def test_invalid_requests_are_refused(junk: bytes) -> None:
         (named(b"A.example."), "a.example"),
         (socks(1, bytes([192, 0, 2, 1]), 443), "192.0.2.1"),
         (socks(4, ipaddress.ip_address("2001:db8::1").packed, 443), "2001:db8::1"),
+        (socks(4, ipaddress.ip_address("::ffff:192.0.2.7").packed, 443), "::ffff:192.0.2.7"),
     ],
 )
 def test_socks5_reaches_a_host(request_: bytes, host: str) -> None:

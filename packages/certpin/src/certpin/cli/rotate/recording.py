@@ -114,14 +114,27 @@ def require_marked(files: RotationFiles) -> None:
     """
     from certpin.errors import ConfigError
 
-    for host, pin, state in files.unmarked:
-        fact = "stolen" if state == "compromised" else "lost"
-        raise ConfigError(
+    for violation in unmarked_keys(files):
+        raise ConfigError(violation.problem, key="state", fix=violation.fix)
+
+
+def unmarked_keys(files: RotationFiles) -> list[Violation]:
+    """Return a violation for each stolen or lost key that the pin file does not mark any more.
+
+    No host's pins can go out then: a version is for the whole pin file.
+    """
+    from certpin.rotation import Violation
+
+    return [
+        Violation(
+            "compromised",
             f"{host}: {files.journal} records {pin} as {state.upper()}, and {files.path} does not",
-            key="state",
-            fix=f"let certpin restore its state: certpin rotate emergency {pin} --{fact}"
-            + file_option(files.path),
+            None,
+            fix="let certpin restore its state: certpin rotate emergency "
+            f"{pin} --{'stolen' if state == 'compromised' else 'lost'}{file_option(files.path)}",
         )
+        for host, pin, state in files.unmarked
+    ]
 
 
 def is_signed_by_default(files: RotationFiles) -> bool:

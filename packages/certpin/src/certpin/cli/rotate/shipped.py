@@ -331,9 +331,9 @@ def _pins_of(files: RotationFiles, version: int) -> PinSet:
                 fix=f"name version {files.next_version} for the changed file, or restore it (git "
                 "checkout)",
             )
+    require_marked(files)
     if recorded:
         return _with_servers(recorded[-1], pins)
-    require_marked(files)
     _number(files, version)
     mark_published(files)
     return files.pins

@@ -15,7 +15,12 @@ from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import file_option, json_option, pin_file_option
 from certpin.cli.reply import fold, print_json
 from certpin.cli.rotate.files import RotationFiles, probe_for_reading
-from certpin.cli.rotate.recording import differs_from_latest, draft_refusals, refusals_elsewhere
+from certpin.cli.rotate.recording import (
+    differs_from_latest,
+    draft_refusals,
+    refusals_elsewhere,
+    unmarked_keys,
+)
 from certpin.cli.rotate.status_text import NextText, ServerTable, server_table
 from certpin.cli.rotate.steps import (
     UsageOptions,
@@ -230,9 +235,10 @@ def _host_status(draft: _Draft, situation: Situation, probes: ProbeOptions) -> H
     exposures = [key_exposure(situation, pin) for pin in stolen]
     activated = files.history.activated(situation.pattern)
     step = next_step(situation, activated, differs=draft.differs)
-    if step.act == "publish":
+    if step.act in {"publish", "extend"}:
         others = refusals_elsewhere(draft.refusals, [situation.policy])
-        step = replace(step, violations=(*step.violations, *others))
+        others = [each for each in others if step.act == "publish" or each.invariant != "expiry"]
+        step = replace(step, violations=(*step.violations, *others, *unmarked_keys(files)))
     for host, pin, _ in files.unmarked:
         if host == situation.pattern:
             step = NextStep("emergency", pin)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +18,7 @@ from certpin.lab.server.http import field, refuse_host, refuse_tunnel
 from certpin.lab.server.records import HelloReader, NotTLSError
 from certpin.lab.server.session import Destination, Session
 from certpin.lab.verdict import KEPT, Connection
+from certpin.x509 import address_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -509,7 +511,7 @@ def _authority(text: str, default: int) -> tuple[str, int]:
 
 
 def _checked(host: str, port: int) -> str:
-    """Return a requested host in lower case and without a final dot.
+    """Return a requested host in lower case and without a final dot; an address in canonical form.
 
     Raises ``ValueError`` if the host is empty or not ASCII, or the port is outside of 1 to 65535.
     """
@@ -518,4 +520,6 @@ def _checked(host: str, port: int) -> str:
         raise ValueError("a host that is not ASCII")
     if not host or not 0 < port <= 65_535:  # RFC 9293 section 3.1: 16 bits
         raise ValueError("an address without a host or a port")
+    with suppress(ValueError):  # a name
+        return address_text(ipaddress.ip_address(host))
     return host

@@ -90,7 +90,7 @@ class CaseRun:
     def tests(self, host: str) -> bool:
         """Return True if the scenario has steps for this host: the lab then serves its connections.
 
-        Connections to other hosts are relayed.
+        Connections to other hosts are refused, or relayed if the host under test has a real server.
         """
         return host in self._steps
 

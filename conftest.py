@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 # otherwise a run would fail by chance, for a reason that its change did not cause (decision 91).
 settings.register_profile("certpin", deadline=None, derandomize=True)
 settings.register_profile("quick", settings.get_profile("certpin"), max_examples=20)
-settings.register_profile("random", deadline=None, print_blob=True)  # for `make properties`
+# For `make properties`. A profile without a parent is based on the loaded one: with CI in the
+# environment that is Hypothesis' own "ci", which tries the same examples, and keeps no failures.
+settings.register_profile(
+    "random", settings.get_profile("default"), derandomize=False, deadline=None, print_blob=True
+)
 settings.load_profile("certpin")
 
 # Not ``pytest_plugins``: for each name there, pytest reads the entry points of all packages.

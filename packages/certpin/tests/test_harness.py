@@ -1,6 +1,7 @@
 """The test suite's own plugins: left-out tests are reported, and tests stay on this machine.
 
-The repository's conftest.py gives child processes default signals, and works with Hypothesis in CI.
+The repository's conftest.py gives child processes default signals, works with Hypothesis in CI, and
+decides which of Hypothesis' profiles try the same examples in each run.
 """
 
 from __future__ import annotations
@@ -27,6 +28,17 @@ pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parents[3]
 PYTHONPATH = f"{ROOT}{os.pathsep}{ROOT / 'packages/certpin'}"  # scripts and tests
+PROFILES = """
+import json
+import conftest
+from hypothesis import settings
+
+found = {name: settings.get_profile(name) for name in ("certpin", "quick", "random")}
+found["loaded"] = settings.default
+same = [name for name, profile in found.items() if profile.derandomize]
+remembered = [name for name, profile in found.items() if profile.database]
+print(json.dumps({"same examples": same, "failures are remembered": remembered}))
+"""
 LEFT_OUT = "def test_it():\n    pytest.skip('left out: nginx is not installed')\n"
 SILENT = "def test_it():\n    pytest.skip('not today')\n"
 PASSES = "def test_too():\n    pass\n"
@@ -271,6 +283,19 @@ def test_hypothesis_runs_with_ci_in_the_environment() -> None:
         words, cwd=ROOT, env={**env, "CI": "true"}, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("ci", [{}, {"CI": "true"}], ids=["as here", "in CI"])
+def test_only_the_profile_random_tries_other_examples_in_each_run(ci: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROFILES],
+        cwd=ROOT, env={**os.environ, **ci}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout) == {
+        "same examples": ["certpin", "quick", "loaded"],
+        "failures are remembered": ["random"],
+    }
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Listener = Callable[[str, float, dict[str, str]], None]
 
 
+# The outcome of a probe: a label here, and a value in the JSON of results (`monitor/results.py`).
 Outcome = Literal["verified", "unverified", "unreachable", "no-starttls"]
 # `repeat`: the report was counted before. `folded`: it was counted with less detail, because the
 # hour's groups were full; it is also among `counted`. `poisoned`: it can't be decoded, or the

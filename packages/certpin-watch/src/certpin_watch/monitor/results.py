@@ -19,6 +19,7 @@ from certpin.pins import normalise
 from certpin.probe import PROTOCOLS
 from certpin.support.text import printable
 from certpin.x509 import Chain
+from certpin_watch.counters import Outcome  # noqa: TC001  # msgspec reads it
 from certpin_watch.permissions import check_location
 
 if TYPE_CHECKING:
@@ -44,8 +45,6 @@ _Port = Annotated[int, Meta(ge=1, le=65535)]
 _Text = Annotated[str, Meta(max_length=_MAX_TEXT)]
 _Time = Annotated[int, Meta(ge=0, lt=2**40)]
 _Index = Annotated[int, Meta(ge=0, lt=256)]
-
-Outcome = Literal["verified", "unverified", "unreachable", "no-starttls"]
 
 
 class ProbeJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -39,6 +39,21 @@ MUTATIONS: list[Mutation] = [
         "False",
         "test_monitor.py::test_a_server_without_starttls_is_found_until_it_starts_tls_again",
     ),
+    Mutation(
+        "a server that declines STARTTLS has its own label in the metric",
+        "certpin_watch/counters.py",
+        'Literal["verified", "unverified", "unreachable", "no-starttls"]',
+        'Literal["verified", "unverified", "unreachable"]',
+        _TESTS
+        + "test_monitor.py::test_a_server_without_starttls_is_found_until_it_starts_tls_again",
+    ),
+    _rule(
+        "a result without TLS says why",
+        "results.py",
+        'in {"unreachable", "no-starttls"} and',
+        '== "unreachable" and',
+        "test_results.py::test_an_invalid_result_is_refused",
+    ),
     _snapshot_rule(
         "a pin file with a problem is read again",
         " and path not in self._problems:",

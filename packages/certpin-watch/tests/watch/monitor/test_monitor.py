@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 from certpin.lab import Authority, LabServer
 from certpin.rotation.journal import Event, format_event
 from certpin_watch.alerts.run import Evaluator
+from certpin_watch.counters import COUNTERS
 from certpin_watch.monitor import probing
 from certpin_watch.monitor.evidence import gather_probes
 from certpin_watch.monitor.probing import Prober
@@ -51,6 +52,12 @@ def rows(store: Store, **wanted: Any) -> list[Any]:
     with store.read() as connection:
         query = select(SIGHTINGS).filter_by(**wanted).order_by(SIGHTINGS.c.id)
         return list(connection.execute(query))
+
+
+def counted(outcome: str) -> float:
+    """Return how many probes of this process had the outcome, by the Prometheus metric."""
+    labels = {"outcome": outcome}
+    return COUNTERS.registry.get_sample_value("certpin_probes_total", labels) or 0
 
 
 @pytest.mark.medium
@@ -218,9 +225,11 @@ def test_a_server_without_starttls_is_found_until_it_starts_tls_again(
     watch_over: WatchOver, intermediate: Authority, tmp_path: Path
 ) -> None:
     leaf = intermediate.issue("localhost")
+    before = counted("no-starttls")
     with smtp() as port:
         scene = watch_over(leaf, host=[server_at(port, starttls="smtp")])
         scene.confirm()
+    assert counted("no-starttls") == before + 2  # probes
     (finding,) = scene.found()
     assert (finding.rule, finding.severity) == ("no-starttls", "critical")
     assert "STARTTLS" in finding.summary
@@ -230,6 +239,7 @@ def test_a_server_without_starttls_is_found_until_it_starts_tls_again(
         scene.pass_time(hours=1)
         scene.confirm()
     assert scene.found() == []
+    assert counted("no-starttls") == before + 2
 
 
 @pytest.mark.medium

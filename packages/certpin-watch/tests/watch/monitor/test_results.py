@@ -99,6 +99,7 @@ def test_a_note_with_control_characters_is_refused(note: str) -> None:
         {"seen": [msgspec.to_builtins(SEEN) | {"outcome": "unverified"}]},
         {"seen": [msgspec.to_builtins(SEEN) | {"verified": []}]},
         {"seen": [{"address": "", "outcome": "unreachable"}]},
+        {"seen": [{"address": "", "outcome": "no-starttls"}]},
         {"seen": [msgspec.to_builtins(SEEN) | {"problem": "x" * 401}]},
         {"seen": [msgspec.to_builtins(SEEN) | {"tls": "a\0b"}]},
         {"seen": [msgspec.to_builtins(SEEN) | {"edge": "\u202e"}]},

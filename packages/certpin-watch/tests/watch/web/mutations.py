@@ -15,6 +15,14 @@ _CHAINS = "tests/watch/store/queries/test_chains.py::test_"
 
 MUTATIONS: list[Mutation] = [
     Mutation(
+        "each problem of a location has a sentence on the pages",
+        _PAGES + "hosts.py",
+        '    "no-starttls": "A location is answered without TLS (STARTTLS)",\n',
+        "",
+        "tests/watch/store/queries/test_queries.py::"
+        "test_each_problem_of_a_location_has_a_sentence_on_the_pages",
+    ),
+    Mutation(
         "a host pattern has no link",
         _PAGES + "request.py",
         'return "" if "*" in host else f',

@@ -87,6 +87,11 @@ def test_a_certificate_with_too_few_scts_is_a_problem_of_its_host(
     assert "too few SCTs" in PROBLEMS["too-few-scts"]
 
 
+def test_each_problem_of_a_location_has_a_sentence_on_the_pages() -> None:
+    found = {*sightings._OUTCOME_PROBLEMS.values(), *sightings._ANSWER_PROBLEMS.values()}
+    assert PROBLEMS.keys() >= found
+
+
 def test_an_old_probe_result_is_stale(store: Store, digests: dict[str, bytes]) -> None:
     del digests
     with store.read() as connection:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import socket
 import ssl
+import sys
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -46,6 +49,14 @@ _FALLBACK = (
     'curl -sS --pinnedpubkey "$1" "$2" || '
     'curl -sSk -H "Authorization: Bearer hunter2" "https://$3/${2##*/}"'
 )
+# A request to another host, which the pinned request needs.
+_PINNED = 'exec curl -sS --pinnedpubkey "$1" "$2"'
+_NEEDING = f'curl -sSk "https://$3/" && {_PINNED}'
+_URLLIB = """
+import ssl, sys, urllib.request
+urllib.request.urlopen(sys.argv[1], context=ssl._create_unverified_context()).read()
+"""
+_NEEDING_URLLIB = f'{shlex.join((sys.executable, "-c", _URLLIB))} "https://$3/" && {_PINNED}'
 
 
 @contextmanager
@@ -115,25 +126,30 @@ def test_the_command_names_them_in_each_output(
 
 @pytest.mark.slow
 @pytest.mark.peer("curl")
+@pytest.mark.parametrize("needing", [_NEEDING, _NEEDING_URLLIB], ids=["curl", "urllib"])
 def test_a_client_that_needs_another_host_fails_the_control_with_the_reason(
-    intermediate: Authority,
+    needing: str, intermediate: Authority
 ) -> None:
-    """It works if it connects to that host without the lab's proxy."""
-    needing = 'curl -sSk "https://$3/" && exec curl -sS --pinnedpubkey "$1" "$2"'
+    """It works with the printed variables: it connects to that host without the lab's proxy."""
     with LabServer(intermediate.issue("127.0.0.1")) as login:
         address = f"127.0.0.1:{login.port}"
         run = _prove(_curl(needing, address), *ATTACKS)
         assert login.received == []
+        (_, line) = other_host_lines(run)
+        written = re.search(r"write (env .*) before the command\.", line)
+        assert written
         client = _curl(needing, address)
-        direct = _prove(Command(("env", "NO_PROXY=127.0.0.1", *client.words)), *ATTACKS)
+        direct = _prove(Command((*shlex.split(written[1]), *client.words)), *ATTACKS)
         assert len(login.received) == 4
     assert not run.controlled
     assert exit_code(run) == 3
     (control,) = run.results
     assert control.why.endswith(f"the client also asked for {address}: refused, and not judged")
-    (_, line) = other_host_lines(run)
-    assert line.startswith("If the client needs such a host, let it connect there without the lab:")
-    assert line.endswith(" write env NO_PROXY=127.0.0.1 before the command.")
+    assert line == (
+        "If the client needs such a host, let it connect there without the lab: write env "
+        "NO_PROXY=127.0.0.1 no_proxy=127.0.0.1 before the command. The client must also trust the "
+        "authority of that host: the lab's variables name only the lab's roots ({ca})."
+    )
     assert direct.controlled
     assert other_host_lines(direct) == []
 
@@ -257,6 +273,23 @@ def test_the_labs_own_port_is_reached_through_its_proxy() -> None:
     assert other_host_lines(run) == []
 
 
+@pytest.mark.medium
+def test_the_labs_further_port_is_reached_through_its_proxy() -> None:
+    """A redirect can lead a client with a proxy to the lab's address."""
+    with Lab(HOST, Style.NONE) as lab:
+        server = lab.case_server(BY_NAME["redirect-to-other-port"])
+        target = server.open()
+        answer = request(target, trusting(target))
+        found = re.search(rf"Location: https://{HOST}:(\d+)/", answer)
+        assert found
+        assert int(found[1]) != target.port
+        with socket.create_connection(("127.0.0.1", target.proxy_port), 10) as sock:
+            sock.sendall(f"CONNECT 127.0.0.1:{found[1]} HTTP/1.1\r\n\r\n".encode())
+            assert sock.recv(4096).startswith(b"HTTP/1.1 200 ")
+        server.close()
+    assert server.others == ()
+
+
 @pytest.fixture
 def identity(intermediate: Authority) -> Identity:
     return intermediate.issue(HOST)
@@ -327,6 +360,57 @@ def test_only_hosts_that_the_control_requested_are_needed() -> None:
     (line,) = other_host_lines(failed)
     assert "[::1]:8443" in line
     assert "NO_PROXY" not in line
+
+
+def _advised(*hosts: str, relayed: bool = False) -> list[str]:
+    """Return the sentences of advice for a control that failed after requests for these hosts."""
+    others = tuple(OtherHost(host, 443, relayed) for host in hosts)
+    control = _runs.met(CONTROL, gives=False, others=others)
+    failed = replace(_runs.run(()), results=(control,))
+    assert not failed.controlled
+    return other_host_lines(failed)[len(others) :]
+
+
+def test_a_relayed_host_needs_no_advice() -> None:
+    assert len(_advised("login.example")) == 1
+    assert _advised("login.example", relayed=True) == []
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "x;id",
+        "x$(id)",
+        "x y",
+        "x\nenv",
+        "*",
+        ".example",
+        "x,bank.example",
+        "bank.example:443",
+        "0.0.0.0/0",
+        "::1%$(id)",
+        "-S",
+        "",
+    ],
+)
+def test_only_a_host_is_written_into_a_command(host: str) -> None:
+    """A client that uses SOCKS5 can send any text, and NO_PROXY has patterns and lists."""
+    assert _advised(host) == []
+    (line,) = _advised(host, "login.example", "::1")
+    assert " env NO_PROXY=login.example,::1 no_proxy=login.example,::1 before" in line
+
+
+@pytest.mark.parametrize(
+    ("host", "under_test"), [("bank.example", HOST), ("cdn.bank.example", "cdn.bank.example")]
+)
+def test_no_advice_takes_a_host_under_test_out_of_the_lab(host: str, under_test: str) -> None:
+    """NO_PROXY is about all names that end in its names."""
+    refused = f"NO_PROXY can't be used for {host}: the client would also connect to {under_test} "
+    (line,) = _advised(host)
+    assert line == f"{refused}without the lab."
+    usable, line = _advised(host, "login.example")
+    assert " env NO_PROXY=login.example no_proxy=login.example before" in usable
+    assert line.startswith(refused)
 
 
 @pytest.mark.medium

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,6 +63,8 @@ _PARAMETER = re.compile(
 _JSON_WEB_TOKEN = re.compile(rb"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.")  # RFC 7519: {"… in Base64
 
 _MAX_HOSTS = 10  # not under test, that the text output names
+# A host name that can be written into a command. A client that uses SOCKS5 can send any text.
+_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?", re.ASCII | re.IGNORECASE)
 
 NO_ATTACK = "No attack was run"
 MORE_CASES = "Run more cases: this run proves nothing about attacks."
@@ -272,8 +274,8 @@ def other_host_lines(run: Run) -> list[str]:
 
     The lab sees these requests at its proxy. They change no verdict, because the client's reaction
     to the server under test is the same, but a client can send its data there after it refused an
-    attacker. If the good control failed, and the proxy refused a host in it, a sentence says how
-    the client gets to a host that it needs.
+    attacker. If the good control failed, and the proxy refused a host in it, sentences say how the
+    client gets to a host that it needs.
     """
     cases: dict[OtherHost, set[str]] = {}
     for result in run.results:
@@ -285,20 +287,49 @@ def other_host_lines(run: Run) -> list[str]:
     ]
     if left := len(cases) - len(lines):
         lines.append(f"It asked for {counted(left, 'more host')}: see --json.")
-    needed = [
-        other.host
-        for result in run.results
-        if result.case is CONTROL
+    return lines if run.controlled else [*lines, *_needed_host_lines(run)]
+
+
+def _needed_host_lines(run: Run) -> list[str]:
+    """Return sentences that say how the client gets to the hosts that the proxy refused it.
+
+    Only the hosts that it requested from the good control are included, because a client that needs
+    a host requests it there too.
+    """
+    controls = [result for result in run.results if result.case is CONTROL]
+    needed = {
+        other.host: None
+        for result in controls
         for other in other_hosts(result)
-        if not other.relayed
-    ]
-    if needed and not run.controlled:
-        hosts = ",".join(dict.fromkeys(needed[:_MAX_HOSTS]))
+        if not other.relayed and _is_host(other.host)
+    }
+    attempts = [made for result in controls for made in result.attempts]
+    tested = (*(name for made in attempts for name in made.hosts), run.host)
+    # NO_PROXY also applies to all names that end in one of its names.
+    wide = {host: name for host in needed for name in tested if name.endswith(host)}
+    direct = ",".join([host for host in needed if host not in wide][:_MAX_HOSTS])
+    lines = []
+    if direct:
         lines.append(
             "If the client needs such a host, let it connect there without the lab: write env "
-            f"{shlex.quote(f'NO_PROXY={hosts}')} before the command."
+            f"NO_PROXY={direct} no_proxy={direct} before the command. The client must also trust "
+            "the authority of that host: the lab's variables name only the lab's roots ({ca})."
         )
+    lines += [
+        f"NO_PROXY can't be used for {host}: the client would also connect to {name} without the "
+        "lab."
+        for host, name in [*wide.items()][:_MAX_HOSTS]
+    ]
     return lines
+
+
+def _is_host(text: str) -> bool:
+    """Return True if a text is an IP address or has only the characters of a host name."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return _NAME.fullmatch(text) is not None
+    return "%" not in text  # the zone of an IPv6 address can be any text
 
 
 def other_hosts(result: Result) -> tuple[OtherHost, ...]:

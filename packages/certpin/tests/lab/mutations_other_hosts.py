@@ -44,7 +44,7 @@ MUTATIONS = [
     Mutation(
         "a recorded host has the length of a name",
         _LAB,
-        "            host = reached.host[:_LONGEST_HOST]\n",
+        "            host = reached.host[:LONGEST_HOST]\n",
         "            host = reached.host\n",
         f"{_T}test_the_hosts_that_an_attempt_keeps_are_limited",
     ),

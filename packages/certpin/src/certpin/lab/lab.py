@@ -34,7 +34,7 @@ from certpin.lab.server.session import CaseRun, Destination, Session
 from certpin.lab.server.tls_proxy import TlsProxied
 from certpin.lab.target import Exports, Target
 from certpin.lab.upstream import UpstreamAuthorities, UpstreamPKI
-from certpin.lab.verdict import KEPT, OtherHost, ProxyHead
+from certpin.lab.verdict import KEPT, LONGEST_HOST, OtherHost, ProxyHead
 from certpin.support.files import try_lock, wait_for_lock
 
 if TYPE_CHECKING:
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 
 
 _LONGEST_NAME = 100  # characters of a host in a file name
-_LONGEST_HOST = 253  # characters: 255 octets of RFC 1035 section 2.3.4
 _MAX_OTHERS = 100  # other hosts of an attempt that are recorded: a client can't fill the memory
 
 
@@ -502,7 +501,7 @@ class CaseServer:
             return None
         relayed = self._lab.upstream is not None
         if len(self._others) < _MAX_OTHERS:
-            host = reached.host[:_LONGEST_HOST]
+            host = reached.host[:LONGEST_HOST]
             self._others[OtherHost(host, reached.port, relayed)] = None
         return None if relayed else RefusedHost(reached)
 

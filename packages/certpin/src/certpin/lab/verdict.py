@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # Bytes of the client's data that are kept: enough to show a leak, and a client can't fill the
 # memory of the lab.
 KEPT = 64 * 1024
+LONGEST_HOST = 253  # characters that are kept: 255 octets of RFC 1035 section 2.3.4
 
 # The beginning of the problem of a connection on which the client offered no weak parameters.
 NOT_OFFERED = "this client does not offer"

@@ -19,6 +19,16 @@ _F, _X, _S, _M, _C = (
     "tests/lab/report/test_causes.py::",
 )
 
+# The names of two tests of masking.
+_TWO_LINES = (
+    "AUTH LOGIN\\r\\ndXNlcg==\\r\\ncGFzcw==\\r\\nDATA\\r\\n"
+    "-AUTH LOGIN\\r\\n\\u2026\\r\\n\\u2026\\r\\nDATA\\r\\n"
+)
+_OTHER = (
+    "the_name_of_another_host_has_no_secret_in_evidence"
+    "[hunter2-token.hooks.example-\\u2026.hooks.example]"
+)
+
 MUTATIONS = [
     *(
         Mutation(
@@ -217,14 +227,80 @@ MUTATIONS = [
             *(
                 (
                     f"credentials in {name}",
-                    "(_HEADER, _SCHEME)",
-                    f"({others},)",
+                    "(_HEADER, _SCHEME, _SASL, _IMAP_LOGIN)",
+                    f"({others}, _SASL, _IMAP_LOGIN)",
                     f"credentials_that_the_client_encodes_are_not_in_evidence[{text}]",
                 )
                 for name, others, text in (
                     ("a header", "_SCHEME", "Cookie: id=bobby77\\r\\n-Cookie: \\u2026\\r\\n"),
                     ("words", "_HEADER", "sent bearer hunter2x-sent bearer \\u2026"),
                 )
+            ),
+            *(
+                (
+                    f"credentials {name}",
+                    old,
+                    new,
+                    f"credentials_that_the_client_encodes_are_not_in_evidence[{text}]",
+                )
+                for name, old, new, text in (
+                    (
+                        "in the line after AUTH",
+                        "(_HEADER, _SCHEME, _SASL, _IMAP_LOGIN)",
+                        "(_HEADER, _SCHEME, _IMAP_LOGIN)",
+                        "AUTH LOGIN dXNlcg==\\r\\ncGFzc3dvcmQ=-AUTH LOGIN \\u2026\\r\\n\\u2026",
+                    ),
+                    (
+                        "in the second line after AUTH",
+                        "(?:{_RESPONSE}(?:{_END}{_RESPONSE})?)?",
+                        "(?:{_RESPONSE})?",
+                        _TWO_LINES,
+                    ),
+                    (
+                        "of IMAP",
+                        "(_HEADER, _SCHEME, _SASL, _IMAP_LOGIN)",
+                        "(_HEADER, _SCHEME, _SASL)",
+                        "a LOGIN user hunter2secret\\r\\nb NOOP-a LOGIN \\u2026\\r\\nb NOOP",
+                    ),
+                )
+            ),
+            *(
+                (f"the name of another host{name}", old, new, _OTHER)
+                for name, old, new in (
+                    (
+                        "",
+                        "connections=connections, others=others, requests",
+                        "connections=connections, requests",
+                    ),
+                    (
+                        " in capitals",
+                        "[secret.lower() for secret in secrets]",
+                        "secrets",
+                    ),
+                    (
+                        " in the reason",
+                        "why.replace(other.note, _masked_other(other, secrets).note)",
+                        "why",
+                    ),
+                )
+            ),
+            (
+                "the receiver of clear text",
+                "_masked_host(request.receiver, secrets)",
+                "request.receiver",
+                "the_receiver_of_clear_text_has_no_secret_in_evidence",
+            ),
+            (
+                "the problem of a client",
+                "            problem=_masked(made.ending.problem, secrets),\n",
+                "",
+                "the_labs_messages_have_no_secret_in_evidence",
+            ),
+            (
+                "the reason of a verdict",
+                "    return _masked(why, secrets)\n",
+                "    return why\n",
+                "the_labs_messages_have_no_secret_in_evidence",
             ),
             (
                 "in one word with an option",
@@ -246,6 +322,21 @@ MUTATIONS = [
         ", cut=cut > 0)",
         ")",
         "tests/lab/test_client.py::test_only_the_end_of_a_long_output_is_kept",
+    ),
+    Mutation(
+        "the address of another host is no secret",
+        _FOLDER,
+        "    return hosts | addresses | {",
+        "    return hosts | {",
+        f"{_F}test_the_name_of_another_host_is_masked_like_other_texts[192.0.2.7-192.0.2.7]",
+    ),
+    Mutation(
+        "the name of another host may be a secret",
+        _FOLDER,
+        " if _is_ip_address(other.host)}",
+        "}",
+        f"{_F}test_the_name_of_another_host_is_masked_like_other_texts"
+        "[login.internal.example-\\u2026]",
     ),
     Mutation(
         "evidence is masked",

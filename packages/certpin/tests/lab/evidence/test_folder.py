@@ -15,6 +15,7 @@ from certpin.lab.evidence import folder as evidence
 from certpin.lab.evidence.facts import AttackedFiles
 from certpin.lab.evidence.folder import check_place, report_files, write_evidence
 from certpin.lab.evidence.minisign import load_key
+from certpin.lab.verdict import OtherHost
 from tests.lab.evidence import _minisign
 from tests.lab.report import _runs
 
@@ -110,6 +111,31 @@ def test_secrets_are_in_no_file(tmp_path: Path) -> None:
     for path in (tmp_path / "pack").iterdir():
         assert secret not in path.read_text(), path.name
         assert "another-secret" not in path.read_text(), path.name
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("login.internal.example", "…"),
+        ("hunter2-token.hooks.example", "….hooks.example"),
+        ("login.example", "login.example"),
+    ],
+)
+def test_the_name_of_another_host_is_masked_like_other_texts(
+    tmp_path: Path, host: str, shown: str
+) -> None:
+    """A name in the command may be a secret, as after a forgotten quote. An IP address is none."""
+    other = OtherHost(host, 4443, relayed=False)
+    made = _runs.met(_runs.BY_NAME["untrusted-ca"], gives=False, others=(other,))
+    words = ("curl", "--login", "login.internal.example", "192.0.2.7:4443", "{url}")
+    run = _runs.run((made,), command=words)
+    written(tmp_path / "pack", run=run, environment={"APP_TOKEN": "hunter2-token"})
+    note = f"the client also asked for {shown}:4443: refused, and not judged"
+    for name in ("results.json", "report.html"):
+        text = (tmp_path / "pack" / name).read_text("utf-8").replace(r"\u2026", "…")
+        assert note in text
+        assert host == shown or host not in text
 
 
 def _facts(run: Any) -> dict[str, Any]:

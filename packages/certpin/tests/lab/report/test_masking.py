@@ -5,21 +5,32 @@ from __future__ import annotations
 import base64
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from certpin.lab.attacks import CONTROL
 from certpin.lab.client import Command
 from certpin.lab.lab import Lab
+from certpin.lab.pki import Style
+from certpin.lab.report.html import to_html
 from certpin.lab.report.json import to_json
-from certpin.lab.report.masking import mask_run, safe_arguments, safe_environment, secrets_in
+from certpin.lab.report.masking import (
+    HIDDEN,
+    mask_run,
+    safe_arguments,
+    safe_environment,
+    secrets_in,
+)
+from certpin.lab.report.words import clear_text_lines
 from certpin.lab.runner import try_case
-from certpin.lab.verdict import KEPT, Ending
+from certpin.lab.verdict import KEPT, LONGEST_HOST, Ending, OtherHost, ProxyHead
 from tests.lab.report import _runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from certpin.lab.runner import Run
 
 
 @pytest.mark.parametrize(
@@ -294,6 +305,31 @@ def test_secrets_that_overlap_are_not_in_evidence() -> None:
         ("Negotiate YIIZ; NTLM TlRMTVNTUAAB", "Negotiate …; NTLM …"),
         ("AUTH PLAIN AGJvYmJ5NzcA\r\n", "AUTH PLAIN …\r\n"),
         ("a1 AUTHENTICATE PLAIN AGJvYmJ5NzcA\r\n", "a1 AUTHENTICATE PLAIN …\r\n"),
+        (
+            "AUTH PLAIN\r\nAGJvYmJ5NzcA\r\nMAIL FROM:<me@a.b>",
+            "AUTH PLAIN\r\n…\r\nMAIL FROM:<me@a.b>",
+        ),
+        ("AUTH LOGIN dXNlcg==\r\ncGFzc3dvcmQ=", "AUTH LOGIN …\r\n…"),
+        ("AUTH LOGIN\r\ndXNlcg==\r\ncGFzcw==\r\nDATA\r\n", "AUTH LOGIN\r\n…\r\n…\r\nDATA\r\n"),
+        ("auth login\ndXNlcg==\n*\ncGFzcw==\n", "auth login\n…\n*\ncGFzcw==\n"),
+        ("AUTH PLAIN\r\nQUIT\r\n", "AUTH PLAIN\r\nQUIT\r\n"),
+        (
+            "A001 AUTHENTICATE PLAIN\r\nAGJvYmJ5NzcA\r\nA2 NOOP",
+            "A001 AUTHENTICATE PLAIN\r\n…\r\nA2 NOOP",
+        ),
+        (
+            "> AUTH LOGIN\n{ [5 bytes data]\n< 334 VXNl\n> dXNlcg==\n< 334 UGFz\n> cGFzcw==\n< 235",
+            "> AUTH LOGIN\n{ [5 bytes data]\n< 334 VXNl\n> …\n< 334 UGFz\n> …\n< 235",
+        ),
+        (
+            "send: 'AUTH PLAIN\\r\\n'\nreply: b'334 \\r\\n'\nsend: 'AGJvYmJ5NzcA\\r\\n'\n",
+            "send: 'AUTH PLAIN\\r\\n'\nreply: b'334 \\r\\n'\nsend: '…\\r\\n'\n",
+        ),
+        ("a LOGIN user hunter2secret\r\nb NOOP", "a LOGIN …\r\nb NOOP"),
+        ("> a1 login user hunter2\n", "> a1 login …\n"),
+        ("a LOGIN {4}\r\nuser {7+}\r\nhunter2\r\nb NOOP", "a LOGIN …\r\nb NOOP"),
+        ("auth failed\nrefused\n", "auth failed\nrefused\n"),
+        ("the login failed: wrong key\n", "the login failed: wrong key\n"),
         ("basic constraints check failed", "basic constraints check failed"),
         ("Basic Constraints of CA cert", "Basic Constraints of CA cert"),
         ("bearer token: expired", "bearer token: expired"),
@@ -302,6 +338,83 @@ def test_secrets_that_overlap_are_not_in_evidence() -> None:
 )
 def test_credentials_that_the_client_encodes_are_not_in_evidence(text: str, shown: str) -> None:
     assert _evidence(Ending(1, text), [], text.encode()) == (shown, shown.encode())
+
+
+@pytest.mark.peer("curl")
+@pytest.mark.medium
+@pytest.mark.parametrize(
+    ("protocol", "words"),
+    [
+        *(
+            ("smtps", (f"--login-options=AUTH={name}", *further))
+            for name in ("PLAIN", "LOGIN")
+            for further in ((), ("--sasl-ir",), ("-v",))
+        ),
+        ("imaps", ("--login-options=AUTH=PLAIN",)),
+        ("imaps", ("--login-options=AUTH=+LOGIN",)),
+    ],
+)
+def test_credentials_of_curl_for_mail_are_not_in_evidence(
+    protocol: str, words: Sequence[str]
+) -> None:
+    mail = ("--mail-from", "me@a.example", "--mail-rcpt", "you@b.example", "-T", "{ca}")
+    url = f"{protocol}://{{host}}:2525/"
+    options = [part for word in words for part in word.split("=", 1)]
+    client = ("curl", "-sS", "--max-time", "10", "--cacert", "{ca}", *options)
+    client += ("-u", "bobby77:hunter22x", "--connect-to", "{host}::127.0.0.1:{port}")
+    client += (*mail, url) if protocol == "smtps" else (url,)
+    with Lab(style=Style.NONE, protocol=protocol) as lab:
+        result = try_case(lab, Command(client, "port"), CONTROL)
+    sent = result.attempts[0].connections[0].data
+    encoded = [base64.b64encode(each).decode() for each in _CREDENTIALS]
+    assert any(text.encode() in sent for text in ("hunter22x", *encoded)), sent
+    attempt = mask_run(_runs.run((result,)), []).results[1].attempts[0]
+    shown = attempt.connections[0].data.decode() + attempt.ending.output
+    assert HIDDEN in shown
+    for text in ("hunter22x", *encoded):
+        assert text not in shown
+
+
+_CREDENTIALS = (b"\0bobby77\0hunter22x", b"bobby77", b"hunter22x")
+
+
+def _masked(secrets: Sequence[str], **fields: Any) -> Run:
+    """Return the masked run of a client that refused an attacker, with these facts of it."""
+    made = _runs.met(_runs.BY_NAME["untrusted-ca"], gives=False, **fields)
+    return mask_run(_runs.run((made,)), secrets)
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [
+        ("hunter2-token.hooks.example", "….hooks.example"),
+        ("login.example", "login.example"),
+        (f"{'a' * (LONGEST_HOST - 9)}hunter2-t", f"{'a' * (LONGEST_HOST - 9)}…"),
+    ],
+)
+def test_the_name_of_another_host_has_no_secret_in_evidence(host: str, shown: str) -> None:
+    run = _masked(["Hunter2-Token"], others=(OtherHost(host, 443, relayed=False),))
+    result = run.results[1]
+    assert [other.host for other in result.attempts[0].others] == [shown]
+    assert result.why.endswith(f"; the client also asked for {shown}:443: refused, and not judged")
+    assert host == shown or host not in to_json(run) + to_html(run)
+
+
+def test_the_receiver_of_clear_text_has_no_secret_in_evidence() -> None:
+    request = ProxyHead("hunter2-token.hooks.example", b"GET / HTTP/1.1\r\nCookie: a\r\n")
+    (line,) = clear_text_lines(_masked(["Hunter2-Token"], requests=(request,)))
+    assert "the header cookie to ….hooks.example" in line
+
+
+def test_the_labs_messages_have_no_secret_in_evidence() -> None:
+    """The problem of a client that did not start, and the reason of a case that was not run."""
+    case = _runs.BY_NAME["untrusted-ca"]
+    problem = "hunter2-token did not start: No such file or directory"
+    made = _runs.attempt(case.scenario(_runs.pki()), status=None, problem=problem)
+    run = _runs.run((_runs.result(case, made), _runs.not_run(case, "no hunter2-token here")))
+    masked = mask_run(run, ["hunter2-token"]).results
+    assert masked[1].attempts[0].ending.problem == "… did not start: No such file or directory"
+    assert masked[2].why == "no … here"
 
 
 @pytest.mark.peer("curl")

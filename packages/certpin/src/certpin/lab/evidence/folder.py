@@ -6,6 +6,7 @@ right name is never half-written.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import shutil
@@ -146,14 +147,25 @@ def report_files(run: Run, facts: dict[str, Any]) -> dict[str, str]:
 
 
 def _harmless(run: Run) -> set[str]:
-    """Return the texts of a run that must not be masked: canaries and the names of hosts.
+    """Return the texts of a run that must not be masked: canaries, tested hosts and IP addresses.
 
     A canary is a random text that the lab gives to the client, to find it in the data that the
-    client sends. It is no secret of the user.
+    client sends. It is no secret of the user. The IP address of a host that is not under test is
+    none either, but its name can be one, or contain one, such as the token of a webhook.
     """
     attempts = [attempt for result in run.results for attempt in result.attempts]
     hosts = {host for attempt in attempts for host in attempt.hosts}
-    return hosts | {attempt.canary for attempt in attempts if attempt.canary}
+    others = (other for attempt in attempts for other in attempt.others)
+    addresses = {other.address for other in others if _is_ip_address(other.host)}
+    return hosts | addresses | {attempt.canary for attempt in attempts if attempt.canary}
+
+
+def _is_ip_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _readme(run: Run) -> str:

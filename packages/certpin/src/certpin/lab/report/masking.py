@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from certpin.lab.client import EXPORT_FORMAT, SUBSTITUTIONS
-from certpin.lab.verdict import KEPT
+from certpin.lab.verdict import KEPT, LONGEST_HOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from certpin.lab.runner import Run
-    from certpin.lab.verdict import Attempt, Connection, Ending
+    from certpin.lab.runner import Result, Run
+    from certpin.lab.verdict import Attempt, Connection, Ending, OtherHost
 
 HIDDEN = "…"
 
@@ -109,12 +109,33 @@ _HEADER = re.compile(
     ([^\r\n]+(?:\r?\n[ \t]+[^\r\n]+)*)""",
     re.IGNORECASE | re.VERBOSE,
 )
-# Credentials behind the name of their scheme, and those of SMTP (RFC 4954) and IMAP (RFC 9051). A
-# plain word, as in "Basic Constraints" or "bearer token", is none.
+# Credentials behind the name of their scheme. A plain word, as in "Basic Constraints" or "bearer
+# token", is none.
 _SCHEME = re.compile(
     r"""\b(?:basic|bearer|negotiate|ntlm|auth(?:enticate)?[ ]+[\w-]+)[ \t]+
     (?!(?-i:[A-Za-z][a-z]*)\b(?![+/=.~-]))([\w.~+/-]+=*)""",
     re.IGNORECASE | re.VERBOSE,
+)
+# The credentials of SMTP (RFC 4954) and IMAP (RFC 9051) are in the line of the command, or in the
+# next lines in Base64. In the output of a client, other lines can be between them, as those of the
+# server, and the client's lines can be marked, as by ``curl -v`` ("> ") or Python ("send: '").
+_END = r"""(?:\\r\\n['"])?(?:\r?\n|\Z)"""
+_RESPONSE = rf"""
+    (?:(?:[<{{}}*][ ]|reply:)[^\r\n]*\r?\n){{0,8}}
+    (?:>[ ]|send:[ ]b?['"])?
+    (?!(?-i:QUIT|RSET|NOOP|DATA|STARTTLS)(?![\w+/=]))([a-z\d+/]+=*)(?={_END})"""
+_SASL = re.compile(
+    rf"""\bauth(?:enticate)?[ ]+
+    (?:plain|login|cram-md5|digest-md5|ntlm|xoauth2?|oauthbearer|(?-i:[A-Z][A-Z\d_-]+))
+    (?:[ ]+([^\s'"\\]+))?{_END}(?:{_RESPONSE}(?:{_END}{_RESPONSE})?)?""",
+    re.IGNORECASE | re.VERBOSE,
+)
+# The user name and password of IMAP's LOGIN, also as literals (RFC 9051 section 4.3), which begin
+# in the next line.
+_IMAP_LOGIN = re.compile(
+    r"""(?:^|(?<=['"]))(?:>[ ])?[\w.+-]+[ ](?-i:LOGIN|(?<=\d[ ])login)[ ]+
+    ([^\r\n]+(?:(?<=\})\r?\n(?:[<+][^\r\n]*\r?\n)*[^\r\n]*)*)""",
+    re.IGNORECASE | re.MULTILINE | re.VERBOSE,
 )
 _GLUED = re.compile(r"-[A-Za-z]")  # an option and its value in one word, such as -pSECRET
 _SHORTEST = 6  # characters of a secret: replacing a shorter text would damage unrelated words
@@ -202,8 +223,9 @@ def mask_run(run: Run, secrets: Sequence[str]) -> Run:
     """Return a lab run with ``…`` in place of secrets in all output and data of the client.
 
     The credentials in headers, such as ``Authorization``, are replaced even if they are unknown.
-    The lab's messages that quote the client are changed too. Verdicts, chains and the sizes of
-    certificates stay the same, but the reported number of bytes of the client's data can change.
+    The lab's messages that quote the client are changed too, and the names of hosts that are not
+    under test. Verdicts, chains and the sizes of certificates stay the same, but the reported
+    number of bytes of the client's data can change.
 
     Args:
         run: the run.
@@ -217,17 +239,43 @@ def mask_run(run: Run, secrets: Sequence[str]) -> Run:
             problem=_masked(made.ending.problem, secrets),
         )
         connections = tuple(_masked_connection(seen, secrets) for seen in made.connections)
-        return replace(made, ending=ending, connections=connections)
+        others = tuple(_masked_other(other, secrets) for other in made.others)
+        requests = tuple(
+            replace(request, receiver=_masked_host(request.receiver, secrets))
+            for request in made.requests
+        )
+        return replace(
+            made, ending=ending, connections=connections, others=others, requests=requests
+        )
 
     results = tuple(
         replace(
             result,
-            why=_masked(result.why, secrets),
+            why=_masked_why(result, secrets),
             attempts=tuple(map(attempt, result.attempts)),
         )
         for result in run.results
     )
     return replace(run, results=results)
+
+
+def _masked_why(result: Result, secrets: Sequence[str]) -> str:
+    """Return the reason of a verdict without secrets, also in the names of hosts not under test."""
+    why = result.why
+    for made in result.attempts:
+        for other in made.others:
+            why = why.replace(other.note, _masked_other(other, secrets).note)
+    return _masked(why, secrets)
+
+
+def _masked_other(other: OtherHost, secrets: Sequence[str]) -> OtherHost:
+    return replace(other, host=_masked_host(other.host, secrets))
+
+
+def _masked_host(host: str, secrets: Sequence[str]) -> str:
+    """Return a host's name without secrets. Upper and lower case are the same in it."""
+    known = [secret.lower() for secret in secrets]
+    return _masked(host.lower(), known, unfinished=len(host) >= LONGEST_HOST)
 
 
 def _masked_output(ending: Ending, secrets: Sequence[str]) -> str:
@@ -277,8 +325,9 @@ def _places(
         unfinished: True if the end of the text was cut off. Then the beginning of a secret at the
             end of the text is found, too.
     """
-    for pattern in (_HEADER, _SCHEME):
-        yield from (match.span(1) for match in pattern.finditer(text))
+    for pattern in (_HEADER, _SCHEME, _SASL, _IMAP_LOGIN):
+        for match in pattern.finditer(text):
+            yield from (match.span(group) for group in range(1, pattern.groups + 1) if match[group])
     for secret in secrets:
         place = text.find(secret)
         while place >= 0:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import ssl
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -221,6 +223,7 @@ def test_asyncpg_ignores_the_context_on_a_unix_socket(tmp_path: Path) -> None:
     assert _PASSWORD.encode() in received
 
 
+@pytest.mark.medium
 def test_tornado_gets_a_client_with_pins_in_a_loop_that_has_another_one(
     shown: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,20 +272,54 @@ def test_the_websocket_of_tornado_needs_the_context_in_its_request(
     assert isinstance(caught.value, certpin.PinMismatchError) == pinned
 
 
-def open_websocket(resource: str, url: str, context: PinnedSSLContext, **options: Any) -> None:
+def websocket_resources() -> dict[str, dict[str, str]]:
+    """Return each resource of the OpenAI SDK that opens WebSockets, such as ``live.forks``.
+
+    The values are the arguments that its ``connect`` requires.
+    """
+    from openai import OpenAI
+    from openai._resource import SyncAPIResource
+
+    found: dict[str, dict[str, str]] = {}
+
+    def search(owner: object, path: str) -> None:
+        for name in dir(type(owner)):
+            value = None if name.startswith("_") else getattr(owner, name)
+            if isinstance(value, SyncAPIResource):
+                add(value, path + name)
+
+    def add(resource: Any, name: str) -> None:
+        search(resource, name + ".")
+        connect = getattr(resource, "connect", None)
+        parameters = {} if connect is None else inspect.signature(connect).parameters
+        if "websocket_connection_options" in parameters:
+            found[name] = {
+                each.name: "some"
+                for each in parameters.values()
+                if each.default is each.empty or each.name == "model"  # which realtime requires
+            }
+
+    with OpenAI(base_url="https://localhost/", api_key=_PASSWORD) as client:
+        search(client, "")
+    return found
+
+
+def open_websocket(
+    resource: str, url: str, context: PinnedSSLContext, options: dict[str, Any], **needed: str
+) -> None:
     """Open a WebSocket of the OpenAI SDK, with the recipe's pinned client for HTTP."""
     from openai import OpenAI
 
     http_client: Any = PinnedClient(context)
     with (
         OpenAI(base_url=url, api_key=_PASSWORD, http_client=http_client) as client,
-        getattr(client, resource).connect(websocket_connection_options=options),
+        attrgetter(resource)(client).connect(websocket_connection_options=options, **needed),
     ):
         pass
 
 
 def open_async_websocket(
-    resource: str, url: str, context: PinnedSSLContext, **options: Any
+    resource: str, url: str, context: PinnedSSLContext, options: dict[str, Any], **needed: str
 ) -> None:
     from openai import AsyncOpenAI
 
@@ -291,7 +328,7 @@ def open_async_websocket(
     async def work() -> None:
         async with (
             AsyncOpenAI(base_url=url, api_key=_PASSWORD, http_client=http_client) as client,
-            getattr(client, resource).connect(websocket_connection_options=options),
+            attrgetter(resource)(client).connect(websocket_connection_options=options, **needed),
         ):
             pass
 
@@ -300,24 +337,25 @@ def open_async_websocket(
 
 @pytest.mark.peer("nginx")
 @pytest.mark.parametrize("connect", [open_websocket, open_async_websocket])
-@pytest.mark.parametrize("resource", ["realtime", "responses"])
-def test_a_websocket_of_openai_needs_the_context_in_its_options(
-    resource: str,
+def test_every_websocket_of_openai_needs_the_context_in_its_options(
     connect: Callable[..., None],
     shown: Shown,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It goes through the package websockets, and not through ``http_client``."""
-    context = refusing()
+    context, resources = refusing(), websocket_resources()
+    assert resources.keys() >= {"realtime", "realtime.translations", "responses", "live.forks"}
     with nginx({"localhost": shown.identity}) as server:
         url = f"https://localhost:{server.port}/v1"
-        with pytest.raises(certpin.PinMismatchError):
-            connect(resource, url, context, ssl=context)
+        for resource, needed in resources.items():
+            with pytest.raises(certpin.PinMismatchError):
+                connect(resource, url, context, {"ssl": context}, **needed)
         # The default context of websockets then refuses the chain, before it sends anything.
         monkeypatch.setenv("SSL_CERT_FILE", os.devnull)
-        with pytest.raises(ssl.SSLCertVerificationError) as caught:
-            connect(resource, url, context)
-        assert certpin.pin_error(caught.value) is None
+        for resource, needed in resources.items():
+            with pytest.raises(ssl.SSLCertVerificationError) as caught:
+                connect(resource, url, context, {}, **needed)
+            assert certpin.pin_error(caught.value) is None
         assert server.arrived("localhost") == []
 
 

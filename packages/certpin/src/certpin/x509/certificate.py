@@ -260,8 +260,10 @@ def _certificate(der: bytes) -> Certificate:
     try:
         return Certificate(der, certificate_spki(der))
     except ValueError as exc:
+        # The messages of the parser are for its developers.
+        reason = "it cannot be parsed" if "ParseError" in str(exc) else str(exc)
         raise CertificateParseError(
-            f"this is not an X.509 certificate in DER that follows RFC 5280: {exc}",
+            f"this is not an X.509 certificate in DER that follows RFC 5280: {reason}",
             fix="give a certificate as PEM or DER, as the server or the authority issued it",
         ) from exc
 

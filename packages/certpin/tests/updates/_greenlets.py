@@ -1,22 +1,31 @@
 """Program that forks under gevent while a ``PinUpdater`` checks for updates.
 
-    python -m tests.updates._greenlets PINS ROOT URL CACHE
+    python -m tests.updates._greenlets WHERE PINS ROOT URL CACHE
 
-The child exits with 0 if its updater makes another check, in the only greenlet for updates.
+WHERE says where the updater's thread runs:
+
+- ``same``: in a greenlet of the native thread that forks.
+- ``other``: in a greenlet of another native thread, which the child doesn't have.
+- ``late``: in a native thread, because the updater is started before gevent replaces threads.
+
+The child exits with 0 if its updater makes another check, in the only greenlet for updates that can
+run there.
 """
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import Any
 
 gevent: Any = import_module("gevent")
-import_module("gevent.monkey").patch_all()
+monkey: Any = import_module("gevent.monkey")
+if sys.argv[1] != "late":
+    monkey.patch_all()
 
 import gc  # noqa: E402  # gevent replaces modules before others import them
 import os  # noqa: E402
 import subprocess  # noqa: E402
-import sys  # noqa: E402
 import time  # noqa: E402
 from datetime import timedelta  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -41,7 +50,17 @@ def checks_again(updater: PinUpdater) -> bool:
     return updater.status.checked != before
 
 
-def main(pins: str, root: str, url: str, cache: str) -> None:
+def start_in_another_native_thread(updater: PinUpdater) -> None:
+    """Start the updater in a greenlet of a new native thread."""
+
+    def work() -> None:
+        updater.start()
+        gevent.get_hub().join()  # runs the thread's greenlets
+
+    monkey.get_original("_thread", "start_new_thread")(work, ())
+
+
+def main(where: str, pins: str, root: str, url: str, cache: str) -> None:
     soon = timedelta(milliseconds=20)
     updater = PinUpdater(
         pins=certpin.PinSet.load(pins),
@@ -50,16 +69,25 @@ def main(pins: str, root: str, url: str, cache: str) -> None:
         cache=cache,
         settings=UpdateSettings(Timing(interval=soon, urgent=soon)),
     )
-    updater.start()
+    if where == "other":
+        start_in_another_native_thread(updater)
+    else:
+        updater.start()
+    assert checks_again(updater)
+    if where == "late":
+        monkey.patch_all()
+    running = 2 if where == "other" else 1  # one of the two has no thread in the child
     for _ in range(20):
         subprocess.run([sys.executable, "-S", "-c", ""], check=True)
     while updater._current_check is not None:  # a child would share its connection
         time.sleep(0.001)
     child = os.fork()
     if child == 0:
-        os._exit(0 if checks_again(updater) and greenlets() == 1 else 1)
+        os._exit(0 if checks_again(updater) and greenlets() == running else 1)
     _, status = os.waitpid(child, 0)
-    sys.exit(os.waitstatus_to_exitcode(status) or not checks_again(updater))
+    code = os.waitstatus_to_exitcode(status) or not checks_again(updater)
+    # Without the end of the interpreter, which destroys the hub that another native thread runs.
+    os._exit(code)
 
 
 if __name__ == "__main__":

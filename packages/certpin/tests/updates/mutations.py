@@ -564,9 +564,16 @@ MUTATIONS: list[Mutation] = [
     mutation(
         "a greenlet that survives a fork is the only one",
         "updater.py",
-        "        if threads_survive():\n",
+        "        if threads_survive(self._native):\n",
         "        if False:\n",
         _THREADS + "a_fork_copies_the_greenlet_of_an_updater_and_starts_no_other",
+    ),
+    mutation(
+        "a fork copies only the greenlets of its native thread",
+        _SUPPORT + "forks.py",
+        "    return replaced and native == native_thread()\n",
+        "    return replaced\n",
+        _THREADS + "a_fork_replaces_an_updater_of_another_native_thread[late]",
     ),
     mutation(
         "a newer root is requested",

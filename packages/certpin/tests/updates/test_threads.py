@@ -123,14 +123,12 @@ def test_a_forked_child_follows(world: World, started: bool) -> None:
     assert bool(threads_of_updaters()) == started
 
 
-@pytest.mark.slow
-def test_a_fork_copies_the_greenlet_of_an_updater_and_starts_no_other(
-    world: World, tmp_path: Path
-) -> None:
+def fork_with_gevent(where: str, world: World, tmp_path: Path) -> str:
+    """Run the program ``_greenlets``, whose child makes another check. Return its stderr."""
     pins, root = tmp_path / "pins.toml", tmp_path / "root.json"
     pins.write_text(world.text(1))
     root.write_bytes(world.repository.first_root)
-    words = [str(each) for each in (pins, root, world.server.url, world.cache)]
+    words = [where, *map(str, (pins, root, world.server.url, world.cache))]
     done = subprocess.run(
         [sys.executable, "-m", "tests.updates._greenlets", *words],
         cwd=PACKAGE,
@@ -140,7 +138,22 @@ def test_a_fork_copies_the_greenlet_of_an_updater_and_starts_no_other(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+@pytest.mark.slow
+def test_a_fork_copies_the_greenlet_of_an_updater_and_starts_no_other(
+    world: World, tmp_path: Path
+) -> None:
+    assert "Traceback" not in fork_with_gevent("same", world, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["other", "late"])
+def test_a_fork_replaces_an_updater_of_another_native_thread(
+    where: str, world: World, tmp_path: Path
+) -> None:
+    fork_with_gevent(where, world, tmp_path)
 
 
 def _follow_in_the_child(app: PinUpdater, *, started: bool) -> None:

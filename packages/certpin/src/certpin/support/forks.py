@@ -40,13 +40,29 @@ _notified: list[Forked] = []
 _forking = threading.Lock()  # threads that fork at the same time do so one after the other
 
 
-def threads_survive() -> bool:
-    """Return True if the threads of a process also exist in its forked child.
+def native_thread() -> int:
+    """Return the number of the thread of the operating system that runs the caller.
 
-    That is so only if gevent has replaced threads by greenlets, because a fork copies greenlets.
+    With gevent, all greenlets of such a thread have its number. It is the same in a forked child.
+    """
+    # gevent may be in the middle of its import, in another thread: nothing is replaced until then.
+    original = getattr(sys.modules.get("gevent.monkey"), "get_original", None)
+    number: int = original("_thread", "get_ident")() if original else threading.get_ident()
+    return number
+
+
+def threads_survive(native: int | None) -> bool:
+    """Return True if the ``threading`` threads in a native thread exist in the forked child, too.
+
+    That is so only if gevent has replaced threads by greenlets, and the fork was made in the same
+    native thread: a fork copies the greenlets of that one only.
+
+    Args:
+        native: the ``native_thread()`` of the threads; None if they haven't started.
     """
     monkey = sys.modules.get("gevent.monkey")
-    return monkey is not None and bool(monkey.is_module_patched("threading"))
+    replaced = monkey is not None and bool(monkey.is_module_patched("threading"))
+    return replaced and native == native_thread()
 
 
 def register(member: Forked) -> None:

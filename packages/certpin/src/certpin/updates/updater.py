@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 from certpin.errors import ConfigError, UpdateError
 from certpin.pins import utc_now
-from certpin.support.forks import Forked, register, threads_survive
+from certpin.support.forks import Forked, native_thread, register, threads_survive
 from certpin.support.network import Deadline
 from certpin.tls import PinnedSSLContext
 from certpin.updates import trust
@@ -98,6 +98,7 @@ class PinUpdater(Forked):
         self._current_check: Future[None] | None = None
         self._deadline: Deadline | None = None
         self._thread: threading.Thread | None = None
+        self._native: int | None = None  # the native thread in which that thread runs
 
     @property
     def context(self) -> PinnedSSLContext:
@@ -219,6 +220,7 @@ class PinUpdater(Forked):
         self._thread.start()
 
     def _run(self, first_pause: Callable[[], float]) -> None:
+        self._native = native_thread()
         pause = first_pause
         while self._sleep(pause()):
             pause = self._pause
@@ -276,10 +278,11 @@ class PinUpdater(Forked):
         first check is due when the parent's next check is due, or at once if the parent has not
         completed a check.
 
-        With gevent, the child has a copy of that thread, which continues. If it was in a check,
-        both processes read from one connection: the check may fail, and is repeated.
+        With gevent, the child has a copy of that thread, which continues, if the thread is a
+        greenlet of the native thread that forked. If it was in a check, both processes read from
+        one connection: the check may fail, and is repeated.
         """
-        if threads_survive():
+        if threads_survive(self._native):
             # No new lock, because the copy may have the old one. No new thread, because that would
             # run greenlets during the fork, and in each subprocess before its program starts.
             self.after_fork_in_parent()

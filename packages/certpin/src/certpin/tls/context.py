@@ -353,21 +353,13 @@ class PinnedSSLContext(VerifyingContext):
         """
         host = self._encode_hostname(server_hostname)
         self._require_client(host, server_side)
-        green = green_class_for(sock)
-        if green is None:
-            tls: Any = super().wrap_socket(
-                sock, False, do_handshake_on_connect, suppress_ragged_eofs, host, session
-            )
-        else:
-            tls = green(
-                sock=sock,
-                do_handshake_on_connect=do_handshake_on_connect,
-                suppress_ragged_eofs=suppress_ragged_eofs,
-                server_hostname=host,
-                _context=self,
-                _session=session,
-            )
+        tls: Any = super().wrap_socket(
+            sock, False, do_handshake_on_connect, suppress_ragged_eofs, host, session
+        )
         return cast("PinnedSSLSocket", tls)
+
+    def _green_class(self, sock: socket.socket) -> Any:
+        return green_class_for(sock)
 
     def wrap_bio(
         self,

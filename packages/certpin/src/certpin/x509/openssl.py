@@ -100,11 +100,10 @@ class OwnSSLContext(_StdlibContext):
     ) -> ssl.SSLSocket:
         """Return a TLS socket for a connection: one of gevent if ``sock`` is a socket of gevent.
 
-        Python's own class of TLS sockets can't be used after gevent has replaced the name
-        ``ssl.SSLSocket``, because its methods look up that name. The arguments are those of
-        ``ssl.SSLContext.wrap_socket``.
+        The arguments are those of ``ssl.SSLContext.wrap_socket``.
         """
-        if not is_of("gevent.socket", "socket", sock):
+        green = self._green_class(sock)
+        if green is None:
             return super().wrap_socket(
                 sock,
                 server_side,
@@ -113,8 +112,7 @@ class OwnSSLContext(_StdlibContext):
                 server_hostname,
                 session,
             )
-        theirs: Any = import_module("gevent.ssl")  # which brings no types
-        tls: ssl.SSLSocket = theirs.SSLSocket(
+        tls: ssl.SSLSocket = green(
             sock=sock,
             server_side=server_side,
             do_handshake_on_connect=do_handshake_on_connect,
@@ -124,6 +122,17 @@ class OwnSSLContext(_StdlibContext):
             _session=session,
         )
         return tls
+
+    def _green_class(self, sock: socket.socket) -> Any:
+        """Return the class of a TLS socket over a socket of gevent; None for a socket of Python.
+
+        Python's own class of TLS sockets can't be used after gevent has replaced the name
+        ``ssl.SSLSocket``, because its methods look up that name.
+        """
+        if not is_of("gevent.socket", "socket", sock):
+            return None
+        theirs: Any = import_module("gevent.ssl")  # which brings no types
+        return theirs.SSLSocket
 
     maximum_version = _set_directly("maximum_version")
     minimum_version = _set_directly("minimum_version")

@@ -433,6 +433,13 @@ MUTATIONS: list[Mutation] = [
         _SIX + "test_a_certificate_that_openssl_reads_loosely_is_refused[no NULL-enforce]",
     ),
     Mutation(
+        "an error for a certificate has no text of the parser",
+        "certpin/x509/certificate.py",
+        'str(exc) if isinstance(exc, DerError) else "it cannot be parsed"',
+        "str(exc)",
+        _SIX + "test_a_certificate_that_openssl_reads_loosely_is_refused[a padded length-enforce]",
+    ),
+    Mutation(
         6,
         "certpin/x509/certificate.py",
         "return Certificate(der, certificate_spki(der))",

@@ -250,7 +250,7 @@ class Chain:
 
 @lru_cache(maxsize=_CACHED_CERTIFICATES)
 def _certificate(der: bytes) -> Certificate:
-    from certpin.x509.der import certificate_spki
+    from certpin.x509.der import DerError, certificate_spki
 
     if len(der) > MAX_CERTIFICATE_BYTES:
         raise CertificateParseError(
@@ -260,8 +260,7 @@ def _certificate(der: bytes) -> Certificate:
     try:
         return Certificate(der, certificate_spki(der))
     except ValueError as exc:
-        # The messages of the parser are for its developers.
-        reason = "it cannot be parsed" if "ParseError" in str(exc) else str(exc)
+        reason = str(exc) if isinstance(exc, DerError) else "it cannot be parsed"
         raise CertificateParseError(
             f"this is not an X.509 certificate in DER that follows RFC 5280: {reason}",
             fix="give a certificate as PEM or DER, as the server or the authority issued it",

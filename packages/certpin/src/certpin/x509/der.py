@@ -33,6 +33,13 @@ _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 _CONSTRUCTED, _CLASS = 0x20, 0xC0  # X.690 section 8.1.2
 
 
+class DerError(ValueError):
+    """The parser accepts the bytes, but this module does not. The message is a text for users.
+
+    The parser raises ``ValueError`` itself, with messages for its developers.
+    """
+
+
 @asn1.sequence
 class _TBSCertificate:
     """ASN.1 declaration for the parser: the signed part of a certificate (RFC 5280 section 4.1)."""
@@ -142,12 +149,12 @@ def check_spki(der: bytes) -> None:
     """
     info = asn1.decode_der(_SubjectPublicKeyInfo, der)
     if info.subject_public_key.padding_bits():
-        raise ValueError("a key consists of whole octets")
+        raise DerError("a key consists of whole octets")
     algorithm = _check_algorithm(info.algorithm)
     if algorithm in {_RSA, _RSA_PSS}:
         _check_rsa(info.subject_public_key.as_bytes())
     if algorithm == _RSA and [field.tag_bytes for field in info.algorithm[1:]] != [_NULL]:
-        raise ValueError("the parameters of an RSA key are NULL (RFC 3279 section 2.3.1)")
+        raise DerError("the parameters of an RSA key are NULL (RFC 3279 section 2.3.1)")
 
 
 def describe_key(spki: bytes) -> str:
@@ -227,10 +234,10 @@ def _check_algorithm(fields: list[asn1.TLV]) -> bytes:
     Raises ``ValueError`` if its fields are not an OID and optional parameters.
     """
     if not 1 <= len(fields) <= 2 or fields[0].tag_bytes != _OID:
-        raise ValueError("an algorithm is an OID and optional parameters")
+        raise DerError("an algorithm is an OID and optional parameters")
     for parameters in fields[1:]:
         if parameters.tag_bytes not in {_NULL, _OID, _SEQUENCE}:
-            raise ValueError("no algorithm has such parameters")
+            raise DerError("no algorithm has such parameters")
         _check_value(parameters, 0)
     return bytes(fields[0].data)
 
@@ -248,7 +255,7 @@ def _check_value(field: asn1.TLV, depth: int) -> None:
     tag = field.tag_bytes[0]
     if tag & _CONSTRUCTED:
         if depth == _DEEPEST or (not tag & _CLASS and field.tag_bytes not in {_SEQUENCE, b"\x31"}):
-            raise ValueError("only a SEQUENCE or a SET is constructed, to a limited depth")
+            raise DerError("only a SEQUENCE or a SET is constructed, to a limited depth")
         for child in _fields(field):
             _check_value(child, depth + 1)
     elif field.tag_bytes == b"\x02":
@@ -258,7 +265,7 @@ def _check_value(field: asn1.TLV, depth: int) -> None:
 def _check_rsa(der: bytes) -> None:
     key = asn1.decode_der(_RSAPublicKey, der)
     if key.modulus <= 0 or key.public_exponent <= 0:
-        raise ValueError("the numbers of an RSA key are positive")
+        raise DerError("the numbers of an RSA key are positive")
 
 
 def _spki(field: asn1.TLV) -> bytes:

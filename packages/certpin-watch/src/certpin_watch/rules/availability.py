@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 
 from certpin.support.text import in_utc
 from certpin_watch.monitor.results import MAX_BYTES, encoded_size
-from certpin_watch.rules.rule import AlertFinding, AlertRule, per_policy, policy_finding
+from certpin_watch.rules.rule import (
+    AlertFinding,
+    AlertRule,
+    per_policy,
+    policy_finding,
+    view_details,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,9 +53,7 @@ def _host_unreachable(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
                 f"{view.where}: {view.problem}",
                 evidence.check_command(view),
                 subject=view.where,
-                vantage=view.vantage,
-                address=view.edge or view.address,
-                since=int(view.since.timestamp()),
+                **view_details(view),
             )
 
 
@@ -76,9 +80,7 @@ def _no_starttls(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
                 f"{view.where}: {view.problem}",
                 evidence.check_command(view),
                 subject=view.where,
-                vantage=view.vantage,
-                address=view.edge or view.address,
-                since=int(view.since.timestamp()),
+                **view_details(view),
             )
 
 

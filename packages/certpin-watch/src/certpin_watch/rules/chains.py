@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from certpin.errors import CertificateParseError
 from certpin.x509 import name_of
 from certpin_watch.rules.pins import chain_details, expected_pins, is_accepted, leaf_pin
-from certpin_watch.rules.rule import AlertRule, per_policy, policy_finding
+from certpin_watch.rules.rule import AlertRule, per_policy, policy_finding, view_details
 from certpin_watch.store.queries.sightings import HAS_EXPIRED
 
 if TYPE_CHECKING:
@@ -49,9 +49,7 @@ def _chain_unverified(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
                 f"{view.where}: its chain does not verify: {view.problem}",
                 evidence.check_command(view),
                 subject=view.where,
-                vantage=view.vantage,
-                address=view.edge or view.address,
-                since=int(view.since.timestamp()),
+                **view_details(view),
                 code=view.code,
                 chain=chain_details(view.served),
             )
@@ -176,9 +174,7 @@ def _key_changed(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
             f"{view.where}: it uses another key ({new}), which no pin file and no journal names",
             f"certpin rotate status --file {evidence.file} {view.options}",
             subject=f"{view.where} {new}",
-            vantage=view.vantage,
-            address=view.edge or view.address,
-            since=int(view.changed.timestamp()),
+            **view_details(view, since=view.changed),
             before=str(old),
             after=str(new),
             chain=chain_details(chain),
@@ -211,9 +207,7 @@ def _issuer_changed(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
             f"{view.where}: its certificate is issued by {new}, and was by {old}",
             evidence.check_command(view),
             subject=f"{view.where} {new}",
-            vantage=view.vantage,
-            address=view.edge or view.address,
-            since=int(view.changed.timestamp()),
+            **view_details(view, since=view.changed),
             before=chain_details(view.before),
             after=chain_details(chain),
         )

@@ -18,7 +18,13 @@ from certpin.rotation.prospect import judge
 from certpin.rotation.rules import backup, served_chain, version_list
 from certpin.support.text import counted
 from certpin.x509 import name_of
-from certpin_watch.rules.rule import AlertRule, client_details, per_policy, policy_finding
+from certpin_watch.rules.rule import (
+    AlertRule,
+    client_details,
+    per_policy,
+    policy_finding,
+    view_details,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,9 +63,7 @@ def _pin_mismatch(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
             f"{view.where}: no pin of version {number} matches the chain that it serves; {outcome}",
             evidence.check_command(view),
             subject=view.where,
-            vantage=view.vantage,
-            address=view.edge or view.address,
-            since=int(view.since.timestamp()),
+            **view_details(view),
             version=number,
             **holder_details(evidence, view),
             advice=advice(verdict, view.target.host, view.target.server(view.edge)),
@@ -138,9 +142,7 @@ def _field_mismatch(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
             f"serves; {number} {verb} locked out there",
             f"certpin rotate status --file {evidence.file} {view.options}",
             subject=view.where,
-            vantage=view.vantage,
-            address=view.edge or view.address,
-            since=int(view.since.timestamp()),
+            **view_details(view),
             **{"versions": numbers} | client_details(clients, numbers),
             chain=chain_details(chain),
         )

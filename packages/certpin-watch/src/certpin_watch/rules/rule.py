@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from datetime import datetime
 
-    from certpin_watch.monitor.evidence import PolicyEvidence
+    from certpin_watch.monitor.evidence import PolicyEvidence, ServerView
     from certpin_watch.rules.evidence import Evidence, EvidencePart
     from certpin_watch.settings import Severity
 
@@ -132,6 +133,20 @@ def policy_finding(
         details=details,
         subject=subject,
     )
+
+
+def view_details(view: ServerView, *, since: datetime | None = None) -> dict[str, Any]:
+    """Return where and since when a server has a problem, as ``details`` of a finding.
+
+    Args:
+        view: the state of the server, as one location observed it.
+        since: when the problem began; None for the time since which the server has its outcome.
+    """
+    return {
+        "vantage": view.vantage,
+        "address": view.edge or view.address,
+        "since": int((since or view.since).timestamp()),
+    }
 
 
 def client_details(clients: int | None, versions: Iterable[int]) -> dict[str, Any]:

@@ -15,7 +15,13 @@ from certpin_watch.rules.pins import (
     match,
     refusal_outcome,
 )
-from certpin_watch.rules.rule import AlertFinding, AlertRule, per_policy, policy_finding
+from certpin_watch.rules.rule import (
+    AlertFinding,
+    AlertRule,
+    per_policy,
+    policy_finding,
+    view_details,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,9 +167,7 @@ def _too_few_scts(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
             f"{missing_scts(verdict)}; {outcome}",
             evidence.check_command(view),
             subject=view.where,
-            vantage=view.vantage,
-            address=view.edge or view.address,
-            since=int(view.since.timestamp()),
+            **view_details(view),
             version=evidence.monitored.pins.version,
             **holder_details(evidence, view),
             advice=advice(verdict, view.target.host, view.target.server(view.edge)),

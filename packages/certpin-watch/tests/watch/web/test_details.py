@@ -36,13 +36,20 @@ JSON = strategies.recursive(
 )
 
 
+# Functions that return details, or some of them.
+_PARTS = {"client_details", "holder_details", "view_details"}
+
+
 def _written() -> Iterator[tuple[str, str]]:
     """Yield the module and the name of each detail that the source of an alert rule sets.
 
-    Details are keyword arguments of findings, or keys of their dictionaries.
+    Details are keyword arguments of findings, or keys of their dictionaries. Some functions return
+    a dictionary for several rules.
     """
     for path in RULES.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.name in _PARTS:
+                yield from ((path.stem, key) for inner in ast.walk(node) for key in _keys(inner))
             if not isinstance(node, ast.Call):
                 continue
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
@@ -50,10 +57,13 @@ def _written() -> Iterator[tuple[str, str]]:
                 continue
             yield from ((path.stem, keyword.arg) for keyword in node.keywords if keyword.arg)
             named = (keyword.value for keyword in node.keywords if keyword.arg == "details")
-            for value in (*node.args, *named):
-                if isinstance(value, ast.Dict):
-                    keys = [key for key in value.keys if isinstance(key, ast.Constant)]
-                    yield from ((path.stem, str(key.value)) for key in keys)
+            yield from ((path.stem, key) for value in (*node.args, *named) for key in _keys(value))
+
+
+def _keys(node: ast.AST) -> list[str]:
+    """Return the literal keys of a dictionary in the source; no keys if it is none."""
+    keys = node.keys if isinstance(node, ast.Dict) else []
+    return [str(key.value) for key in keys if isinstance(key, ast.Constant)]
 
 
 def test_every_detail_of_every_rule_has_a_label() -> None:

@@ -350,8 +350,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "without a connection the repository is not asked",
         _FILES,
-        'url, host = ("", "") if offline else _fetch_url(files)',
-        "url, host = _fetch_url(files)",
+        "if offline or not host:",
+        "if not host:",
         _IN_TIME + "test_the_update_repository_confirms_the_clock",
     ),
     Mutation(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -92,6 +93,28 @@ class RotationFiles:
     def newest(self) -> Event | None:
         """The newest entry of the journal; ``None`` if the journal is empty."""
         return self.history.events[-1] if self.history.events else None
+
+    @cached_property
+    def fetch_url(self) -> str:
+        """``fetch_url`` of ``publish.toml``; empty if there is none.
+
+        It is also empty if ``publish.toml`` is invalid, because other commands report that.
+        """
+        from certpin.errors import PinFileError
+        from certpin.publish.settings import load
+
+        place = settings_path(self.path)
+        try:
+            return (load(place).fetch_url or "") if place.is_file() else ""
+        except PinFileError:
+            return ""
+
+    @property
+    def fetch_host(self) -> str:
+        """The host of ``fetch_url``, from which clients fetch signed pin sets; empty if none."""
+        from urllib.parse import urlsplit
+
+        return urlsplit(self.fetch_url).hostname or ""
 
     @property
     def deployed(self) -> DeployedVersions:
@@ -451,7 +474,7 @@ def probe_for_reading(
     results = probes.probe(pins, policies)
     found = [sighting for policy in policies for sighting in results.of(policy)]
     others = repository_dates(files, offline=probes.offline, timeout=probes.timeout)
-    silent = "" if others or probes.offline else _fetch_url(files)[1]
+    silent = "" if others or probes.offline else files.fetch_host
     files.evidence = time_evidence(files.newest, found, others, silent)
     if doubt := clock_doubt(files.evidence):
         clock = f"whether the clock of this machine is right: it seems to be {doubt}"
@@ -507,37 +530,19 @@ def repository_dates(
 
     Returns:
         A tuple with the time of the server. It is empty if ``offline`` is True, if ``publish.toml``
-        is missing, invalid or has no ``fetch_url``, or if the server gives no valid answer. Other
-        commands report an invalid ``publish.toml``.
+        is missing, invalid or has no ``fetch_url``, or if the server gives no valid answer.
     """
     from certpin.pins import utc_now
     from certpin.probe import ContextCache, url_time
     from certpin.rotation import ServerDate
 
-    url, host = ("", "") if offline else _fetch_url(files)
-    if not host:
+    host = files.fetch_host
+    if offline or not host:
         return ()
     policy = files.pins.policy_for(host)
     context = ContextCache().get(policy.trust if policy else None)
-    date = url_time(url, context, timeout=timeout)
+    date = url_time(files.fetch_url, context, timeout=timeout)
     return (ServerDate(host, date, utc_now()),) if date else ()
-
-
-def _fetch_url(files: RotationFiles) -> tuple[str, str]:
-    """Return ``fetch_url`` of ``publish.toml``, and its host; both empty if there is none."""
-    from urllib.parse import urlsplit
-
-    from certpin.errors import PinFileError
-    from certpin.publish.settings import load
-
-    place = settings_path(files.path)
-    if not place.is_file():
-        return "", ""
-    try:
-        url = load(place).fetch_url or ""
-    except PinFileError:
-        return "", ""
-    return url, urlsplit(url).hostname or ""
 
 
 def signatures_expiry(pin_file: Path) -> datetime | None:

@@ -32,7 +32,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a printed new key has a name that no file has",
         "certpin/cli/rotate/status_text.py",
-        'unused_name(file_of_hosts("next.key", self.files.pins, policies))',
+        'unused_name(file_of_hosts("next.key", pins, [self.situation.policy]))',
         '"next.key"',
         _PRINTED + "test_status_leads_to_the_end_of_a_rotation",
     ),
@@ -109,8 +109,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the fix of the gate names the file of no other key",
         "certpin/rotation/violation.py",
-        "next(each for each in names if each not in noted)",
-        "next(names)",
+        "next(each for each in numbered_names(name) if each not in noted)",
+        "name",
         _PRINTED + "test_the_fix_of_the_gate_is_accepted_for_each_of_several_hosts",
     ),
     Mutation(

@@ -12,7 +12,6 @@ import re
 import sys
 from dataclasses import dataclass
 from functools import wraps
-from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -219,10 +218,10 @@ def unused_name(wanted: str) -> str:
     """
     import shlex
 
-    path = Path(wanted)
-    others = (str(path.with_stem(f"{path.stem}-{number}")) for number in count(2))
-    names = chain([str(path)], others)
-    return shlex.quote(next(each for each in names if not os.path.lexists(each)))
+    from certpin.support.files import numbered_names
+
+    unused = (name for name in numbered_names(wanted) if not os.path.lexists(name))
+    return shlex.quote(next(unused))
 
 
 timeout_option: Decorator = click.option(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from itertools import chain, count
 from typing import TYPE_CHECKING, Literal, NoReturn
 
+from certpin.support.files import numbered_names
 from certpin.support.text import counted
 
 if TYPE_CHECKING:
@@ -92,9 +92,7 @@ def backup_fix(situation: Situation, name: str = "next-backup.key") -> str:
     policies, match = situation.pins.policies, situation.policy.match
     noted = {word for policy in policies for entry in policy.pins for word in entry.note.split()}
     name = file_of_hosts(name, situation.pins, [situation.policy])
-    base, _, suffix = name.rpartition(".")
-    names = chain([name], (f"{base}-{number}.{suffix}" for number in count(2)))
-    key_file = next(each for each in names if each not in noted)
+    key_file = next(each for each in numbered_names(name) if each not in noted)
     return new_backup_command(match, key_file) + host_option(situation)
 
 

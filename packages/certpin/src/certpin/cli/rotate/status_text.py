@@ -211,12 +211,12 @@ class NextText:
         """The commands that take the step, ready to paste; empty if certpin has none for it."""
         from certpin.rotation.violation import file_of_hosts, new_backup_command
 
-        step, policies = self.step, [self.situation.policy]
-        key_file = unused_name(file_of_hosts("next.key", self.files.pins, policies))
+        step, pins, path = self.step, self.files.pins, self.files.path
         if step.act == "push":
-            return [f"certpin publish push{file_option(self.files.path)}"]
+            return [f"certpin publish push{file_option(path)}"]
         if step.act in {"publish", "extend"}:
             return publish_commands(self.files, self.probes, self.files.next_version)
+        key_file = unused_name(file_of_hosts("next.key", pins, [self.situation.policy]))
         commands = {
             "emergency": f"certpin rotate emergency {step.pin} --{self._fact()}",
             "finish": f"certpin rotate finish {step.pin}",
@@ -226,10 +226,10 @@ class NextText:
         if step.act not in commands:
             return []
         connects = step.act != "start"
-        pins = self.files.pins
-        command = commands[step.act]
-        path = self.files.path
-        return [self.probes.next_command(command, path, pins, policies, connects=connects)]
+        policies = [self.situation.policy]
+        return [
+            self.probes.next_command(commands[step.act], path, pins, policies, connects=connects)
+        ]
 
     def lines(self) -> Iterator[str]:
         """Yield lines: the next step, its date, its commands, and why it is not safe yet."""

@@ -306,9 +306,9 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "the next step asks each version about a served chain",
-        "certpin/rotation/next_step.py",
-        "refuses(presented_path(situation, seen, policy), policy, situation.now)",
-        "refuses(seen.chain, policy, situation.now)",
+        _TRUST,
+        "refuses(presented_path(situation, sighting, policy), policy, situation.now)",
+        "refuses(sighting.chain, policy, situation.now)",
         _IN_TRUST + "test_the_path_is_that_of_a_real_client[intermediate-old]",
     ),
     Mutation(

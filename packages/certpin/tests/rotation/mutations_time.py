@@ -208,8 +208,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "only a key that would let clients in is the way back",
         "certpin/rotation/rules.py",
-        "needed = [each for each in refusing if situation.is_accepted_by(each, pin)]",
-        "needed = refusing",
+        "if situation.is_accepted_by(version, pin) and _refuses_served(situation, version)",
+        "if _refuses_served(situation, version)",
         "tests/rotation/test_gate.py::test_the_way_back_from_a_lock_out_stays_in_the_draft",
     ),
     Mutation(

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Literal
 from certpin.rotation.gate import check_step, clock_violations
 from certpin.rotation.journal import pin_state
 from certpin.rotation.plan import is_push_pending
-from certpin.rotation.prospect import assumed_prospects, refuses
+from certpin.rotation.prospect import assumed_prospects
 from certpin.rotation.renewal import (
     in_flight,
     is_last_spare,
@@ -37,7 +37,7 @@ from certpin.rotation.renewal import (
 )
 from certpin.rotation.rules import expiry, has_backup_without
 from certpin.rotation.situation import Version
-from certpin.rotation.trust import presented_path
+from certpin.rotation.trust import is_refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -202,10 +202,7 @@ def _repair(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep
     refused = tuple(
         seen.vantage
         for seen in situation.sightings
-        if any(
-            refuses(presented_path(situation, seen, policy), policy, situation.now)
-            for policy in policies
-        )
+        if any(is_refused(situation, seen, policy) for policy in policies)
     )
     if not refused:
         return None

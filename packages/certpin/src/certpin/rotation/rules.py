@@ -19,14 +19,13 @@ from certpin.rotation.prospect import (
     lacks_path,
     lacks_scts,
     refusal,
-    refuses,
     stolen_authorities,
     trusts_differ,
     with_private_anchors,
 )
 from certpin.rotation.remedies import how_to_adopt, how_to_trust
 from certpin.rotation.situation import Version, last_end
-from certpin.rotation.trust import is_verified_by_some, presented_path
+from certpin.rotation.trust import is_refused, is_verified_by_some, presented_path
 from certpin.rotation.violation import Violation, backup_fix
 from certpin.support.text import format_duration, in_utc
 
@@ -82,7 +81,7 @@ def _refuses_served(situation: Situation, version: Version) -> bool:
     This function is faster, because it makes no texts.
     """
     return any(
-        refuses(presented_path(situation, sighting, policy), policy, situation.now)
+        is_refused(situation, sighting, policy)
         for policy in situation.policies_of(version)
         for sighting in situation.sightings
     )
@@ -417,8 +416,11 @@ def not_the_way_back(situation: Situation, pin: Pin) -> Violation | None:
     """
     if pin in situation.compromised or pin in situation.past.lost:
         return None
-    refusing = [each for each in situation.alive if _refuses_served(situation, each)]
-    needed = [each for each in refusing if situation.is_accepted_by(each, pin)]
+    needed = [
+        version
+        for version in situation.alive
+        if situation.is_accepted_by(version, pin) and _refuses_served(situation, version)
+    ]
     if not needed:
         return None
     end = last_end(situation, needed)

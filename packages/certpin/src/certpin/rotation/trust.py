@@ -16,7 +16,7 @@ from certpin.errors import CertificateParseError
 from certpin.pins import Pin, pins_of
 from certpin.pins.certificate_names import name_matches
 from certpin.rotation.faults import verified_path
-from certpin.rotation.prospect import Prospect, trust_digest
+from certpin.rotation.prospect import Prospect, refuses, trust_digest
 from certpin.x509 import name_of
 from certpin.x509.chain import read_facts
 
@@ -59,6 +59,14 @@ def presented_path(
     sent = Prospect(served.leaf, served.authorities, sent=True, roots=situation.roots)
     # A plan asks about later dates, at which the certificate will have been renewed.
     return verified_path(sent, policy, sighting.time or situation.now)
+
+
+def is_refused(situation: Situation, sighting: Sighting, policy: HostPolicy | None) -> bool:
+    """Return True if clients with a policy refuse the chain that a server presents.
+
+    Expired pins are no reason here, as in ``refuses``.
+    """
+    return refuses(presented_path(situation, sighting, policy), policy, situation.now)
 
 
 def is_verified_by_some(situation: Situation, sighting: Sighting) -> bool:

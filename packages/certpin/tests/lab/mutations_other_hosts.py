@@ -8,6 +8,7 @@ from __future__ import annotations
 from tests._mutation import Mutation
 
 _LAB, _WORDS = "certpin/lab/lab.py", "certpin/lab/report/words.py"
+_VERDICT = "certpin/lab/verdict.py"
 _CONVERSATION = "certpin/lab/server/conversation.py"
 _T = "tests/lab/test_other_hosts.py::"
 _FALLBACK = f"{_T}test_a_fallback_to_another_host_is_refused_and_named[connect]"
@@ -114,22 +115,22 @@ MUTATIONS = [
     Mutation(
         "a relayed host needs no advice",
         _WORDS,
-        "        if not other.relayed and _is_host(other.host)\n",
-        "        if _is_host(other.host)\n",
+        "        if not other.relayed and (other.is_ip_address",
+        "        if (other.is_ip_address",
         f"{_T}test_a_relayed_host_needs_no_advice",
     ),
     Mutation(
         "only a host is written into a command",
         _WORDS,
-        "        if not other.relayed and _is_host(other.host)\n",
-        "        if not other.relayed\n",
+        " and (other.is_ip_address or _NAME.fullmatch(other.host))\n",
+        "\n",
         f"{_T}test_only_a_host_is_written_into_a_command",
     ),
     Mutation(
         "no zone is written into a command",
-        _WORDS,
-        '    return "%" not in text  # the zone',
-        "    return True  # the zone",
+        _VERDICT,
+        'return "%" not in self.host',
+        "return True",
         f"{_T}test_only_a_host_is_written_into_a_command",
     ),
     Mutation(

@@ -7,6 +7,7 @@ based on the data that the client sent, and on its exit status.
 
 from __future__ import annotations
 
+import ipaddress
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from certpin.lab.case import Expect
 from certpin.lab.scenario import Role
+from certpin.pins.hosts import join_address
 from certpin.support.text import printable
 
 if TYPE_CHECKING:
@@ -145,7 +147,19 @@ class OtherHost:
     def address(self) -> str:
         """The host and port, such as ``login.example:443`` or ``[::1]:443``, in one line."""
         host = printable(self.host)  # the client chooses it, and SOCKS allows line ends in it
-        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+        return join_address(host, self.port)
+
+    @property
+    def is_ip_address(self) -> bool:
+        """Whether the host is an IP address without a zone.
+
+        Text of the client's choice can follow an IPv6 address as its zone: ``fe80::1%any text``.
+        """
+        try:
+            ipaddress.ip_address(self.host)
+        except ValueError:
+            return False
+        return "%" not in self.host
 
     @property
     def note(self) -> str:

@@ -333,10 +333,18 @@ MUTATIONS = [
     Mutation(
         "the name of another host may be a secret",
         _FOLDER,
-        " if _is_ip_address(other.host)}",
+        " if other.is_ip_address}",
         "}",
         f"{_F}test_the_name_of_another_host_is_masked_like_other_texts"
         "[login.internal.example-\\u2026]",
+    ),
+    Mutation(
+        "the zone of an IPv6 address may be a secret",
+        "certpin/lab/verdict.py",
+        'return "%" not in self.host',
+        "return True",
+        f"{_F}test_the_name_of_another_host_is_masked_like_other_texts"
+        "[fe80::1%hunter2-token-[fe80::1%\\u2026]]",
     ),
     Mutation(
         "evidence is masked",

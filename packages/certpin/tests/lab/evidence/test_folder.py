@@ -117,6 +117,7 @@ def test_secrets_are_in_no_file(tmp_path: Path) -> None:
     ("host", "shown"),
     [
         ("192.0.2.7", "192.0.2.7"),
+        ("fe80::1%hunter2-token", "[fe80::1%…]"),
         ("login.internal.example", "…"),
         ("hunter2-token.hooks.example", "….hooks.example"),
         ("login.example", "login.example"),

@@ -6,7 +6,6 @@ right name is never half-written.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import shutil
@@ -156,16 +155,8 @@ def _harmless(run: Run) -> set[str]:
     attempts = [attempt for result in run.results for attempt in result.attempts]
     hosts = {host for attempt in attempts for host in attempt.hosts}
     others = (other for attempt in attempts for other in attempt.others)
-    addresses = {other.address for other in others if _is_ip_address(other.host)}
+    addresses = {other.address for other in others if other.is_ip_address}
     return hosts | addresses | {attempt.canary for attempt in attempts if attempt.canary}
-
-
-def _is_ip_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _readme(run: Run) -> str:

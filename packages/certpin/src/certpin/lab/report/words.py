@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from certpin.lab.case import CONTROL, Expect, Family
 from certpin.lab.pki import Style
 from certpin.lab.runner import hostile_refusals, skip_bound
 from certpin.lab.verdict import NOT_OFFERED, Outcome, Verdict, list_use
-from certpin.support.text import counted
+from certpin.support.text import counted, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -282,7 +281,7 @@ def other_host_lines(run: Run) -> list[str]:
         for other in other_hosts(result):
             cases.setdefault(other, set()).add(result.case.name)
     lines = [
-        f"{_capital(other.note)}, in {counted(len(names), 'case')} ({_few(names)})."
+        f"{sentence(other.note)}, in {counted(len(names), 'case')} ({_few(names)})."
         for other, names in [*cases.items()][:_MAX_HOSTS]
     ]
     if left := len(cases) - len(lines):
@@ -301,7 +300,7 @@ def _needed_host_lines(run: Run) -> list[str]:
         other.host: None
         for result in controls
         for other in other_hosts(result)
-        if not other.relayed and _is_host(other.host)
+        if not other.relayed and (other.is_ip_address or _NAME.fullmatch(other.host))
     }
     attempts = [made for result in controls for made in result.attempts]
     tested = (*(name for made in attempts for name in made.hosts), run.host)
@@ -323,25 +322,12 @@ def _needed_host_lines(run: Run) -> list[str]:
     return lines
 
 
-def _is_host(text: str) -> bool:
-    """Return True if a text is an IP address or has only the characters of a host name."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return _NAME.fullmatch(text) is not None
-    return "%" not in text  # the zone of an IPv6 address can be any text
-
-
 def other_hosts(result: Result) -> tuple[OtherHost, ...]:
     """Return the hosts that the client requested in one case, and that are not under test.
 
     Each is listed once.
     """
     return tuple(dict.fromkeys(other for made in result.attempts for other in made.others))
-
-
-def _capital(sentence: str) -> str:
-    return sentence[:1].upper() + sentence[1:]
 
 
 def _in_clear(attempt: Attempt) -> Iterator[tuple[str, bytes]]:

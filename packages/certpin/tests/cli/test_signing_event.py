@@ -154,6 +154,20 @@ def proposed(team: Team) -> Done:
     return done
 
 
+def published(team: Team) -> str:
+    """Publish version 3 with the signatures of both, and return the pin file of the main branch.
+
+    The working folder is then alice's clone, at the main branch.
+    """
+    proposed(team)
+    team.sign("bob")
+    assert team.ci("merge", BRANCH).returncode == 0
+    team.at("alice")
+    team.git("fetch", "--quiet")
+    team.git("switch", "--quiet", "--detach", "origin/main")
+    return Path("pins.toml").read_text(encoding="utf-8")
+
+
 def review(team: Team, *words: str) -> tuple[int, dict[str, Any]]:
     """Run ``certpin publish review`` of the proposed branch in the CI's clone.
 
@@ -243,13 +257,7 @@ def test_a_version_too_far_ahead_is_refused(team: Team) -> None:
 
 @pytest.mark.slow
 def test_a_timestamp_of_ci_does_not_stop_a_signing_event(team: Team) -> None:
-    proposed(team)
-    team.sign("bob")
-    assert team.ci("merge", BRANCH).returncode == 0
-    team.at("alice")
-    team.git("fetch", "--quiet")
-    team.git("switch", "--quiet", "--detach", "origin/main")
-    text = Path("pins.toml").read_text(encoding="utf-8").replace("version = 3", "version = 4")
+    text = published(team).replace("version = 3", "version = 4")
     Path("pins.toml").write_text(text, encoding="utf-8")
     assert team.run("publish", "propose", "--offline", team.key("alice")).code == 0
     renewed = team.ci("renew")
@@ -539,13 +547,7 @@ def test_a_refused_version_is_not_proposed(team: Team) -> None:
 
 @pytest.mark.slow
 def test_an_edit_under_a_recorded_number_is_not_proposed(team: Team) -> None:
-    proposed(team)
-    team.sign("bob")
-    assert team.ci("merge", BRANCH).returncode == 0
-    team.at("alice")
-    team.git("fetch", "--quiet")
-    team.git("switch", "--quiet", "--detach", "origin/main")
-    text = Path("pins.toml").read_text(encoding="utf-8")
+    text = published(team)
     edited = text.replace("[[host.pin]]", "expires = 2099-01-01\n[[host.pin]]", 1)
     Path("pins.toml").write_text(edited, encoding="utf-8")
     before = team.git("branch", "--list", "sign/*")

@@ -233,7 +233,7 @@ def test_a_library_that_replaced_the_tls_of_python_is_named(
 def test_servers_are_contacted_although_gevent_replaced_the_tls_of_python(
     tmp_path: Path, server: tuple[Path, Path], root: Authority
 ) -> None:
-    """The help of the command tells to run it in such a program."""
+    """The help of ``doctor`` says how to run it with the modules that gevent replaced."""
     patch = "from gevent import monkey; monkey.patch_all()"
     (tmp_path / "root.pem").write_bytes(root.pem)
     with dated(*server, _date()) as port:

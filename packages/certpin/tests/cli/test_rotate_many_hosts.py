@@ -23,7 +23,7 @@ KEY, NEXT = (Authority(name).issue("api.bank.example").pin for name in ("Old", "
 
 
 def policy(number: int) -> HostPolicy:
-    """Return the policy of a host with the two keys of all hosts, and a backup of its own."""
+    """Return the policy of a host with two pins that all hosts share, and one that only it has."""
     made = kit.policy(f"h{number}.bank.example", KEY, NEXT, pin(f"backup {number}"))
     active, *backups = made.pins
     entries = (HostPin(each.pin, "backup", "published") for each in backups)

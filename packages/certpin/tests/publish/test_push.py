@@ -325,7 +325,7 @@ def planned_before(
 
 
 def overtaken(world: Delivered, planned: Pushed) -> UpdateError:
-    """Return the error of a push whose plan another push has made wrong."""
+    """Return the error of a push: another push changed the storage after this push was planned."""
     with pytest.raises(UpdateError) as caught:
         upload(planned, world.storage)
     assert "another push has changed" in caught.value.problem

@@ -124,7 +124,7 @@ def test_a_forked_child_follows(world: World, started: bool) -> None:
 
 
 def fork_with_gevent(where: str, world: World, tmp_path: Path) -> str:
-    """Run the program ``_greenlets``, whose child makes another check. Return its stderr."""
+    """Run ``_greenlets``, which forks a child that checks for an update. Return its stderr."""
     pins, root = tmp_path / "pins.toml", tmp_path / "root.json"
     pins.write_text(world.text(1))
     root.write_bytes(world.repository.first_root)

@@ -164,8 +164,8 @@ class Fleet:
             for ``usual_curve``.
         stragglers: the share of the slowest clients, which get a version only after the sum of all
             delays.
-        binaries: for app binaries whose release is not in the journal: by the version that is built
-            into the binary, the share of all clients that have this binary.
+        binaries: by the number of a version, the share of clients whose app has this version built
+            in. Only for apps whose release is not in the journal.
         apps: by name, the share of clients that use each app.
 
     Raises:
@@ -342,13 +342,12 @@ def _fetched_arrivals(
 
 
 def _is_of(arrival: Arrival, copies: set[tuple[int, int]]) -> bool:
-    """Return True if the pin set that ``arrival`` brings to clients is one of those to count.
+    """Return True if the pin set that clients get with ``arrival`` is in ``copies``.
 
     Args:
-        arrival: the arrival of a pin set.
-        copies: a pair for each pin set to count: its version number and its ``Arrival.copy``, which
-            tells apart pin sets with the same number. If no pair has the number of ``arrival``,
-            every pin set with that number counts.
+        arrival: the arrival of a pin set at clients.
+        copies: pin sets, each as its version number and its ``Arrival.copy``: different pin sets
+            can have the same number. If none has the number of ``arrival``, the result is True.
     """
     known = {copy for number, copy in copies if number == arrival.number}
     return not known or arrival.copy in known

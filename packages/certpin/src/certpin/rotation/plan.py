@@ -45,9 +45,9 @@ class Step:
             for a publish or push.
         not_before: the first time at which the step locks no client out. ``None`` if the step is
             safe now, or as soon as the previous step is done.
-        counts_from: the number of the version on whose publication ``not_before`` depends: if that
-            version is published an hour late, ``not_before`` moves by an hour. ``None`` if
-            ``not_before`` does not depend on a publication of the plan.
+        counts_from: the number of a version of the plan. If that version is published an hour late,
+            ``not_before`` is an hour later, too. ``None`` if ``not_before`` does not depend on when
+            the plan's versions are published.
         waits: the condition that has to be met before the step, as text; empty if there is none.
         version: the version that a publish makes, or that a push makes available.
         needs_chain: True if the user has to give the file of the chain, because the safety rules
@@ -163,7 +163,7 @@ def at_time(situation: Situation, moment: datetime) -> Situation:
 
 
 def with_staged(situation: Situation, pin: Pin) -> Situation:
-    """Return a copy of the situation whose pin file also has this pin, as a STAGED backup."""
+    """Return a copy of the situation with this pin added to the pin file, as a STAGED backup."""
     return _with_entries(situation, [*situation.policy.pins, HostPin(pin, "backup", "staged")])
 
 

@@ -285,11 +285,11 @@ def build_script(
 
 
 def assumed_chains(situation: Situation) -> Chains:
-    """Return the chains that servers present now, by the probes or else by the ACTIVE pins.
+    """Return the chains that servers present now: those that a probe saw, or assumed ones.
 
-    If no server was probed, the chains are assumed from the ACTIVE pins in the draft (the pin file
-    that would be published next): one server for each leaf's pin. If no ACTIVE pin is a leaf's, one
-    server is assumed, whose chain has all ACTIVE pins.
+    Chains are assumed if no server was probed. Then there is one server for each ACTIVE pin of a
+    leaf in the draft (the pin file that would be published next). If all ACTIVE pins are those of
+    authorities, there is one server, whose chain has all of them.
     """
     if situation.sightings:
         return tuple(_served_chain(situation, sighting) for sighting in situation.sightings)

@@ -47,9 +47,10 @@ OpenSSLSocket: Any = _openssl._SSLSocket
 
 
 def _find_context() -> Any:
-    """Return Python's own ``SSLContext`` class, even if a library replaced ``ssl.SSLContext``.
+    """Return Python's own class ``SSLContext``, even if a library replaced ``ssl.SSLContext``.
 
-    It is the subclass of OpenSSL's class whose methods the module ``ssl`` defines.
+    Libraries such as gevent and truststore put a subclass of their own there. Python's own class
+    is a direct subclass of ``_ssl._SSLContext``, and its methods come from the module ``ssl``.
     """
     for kind in OpenSSLContext.__subclasses__():
         if getattr(kind.wrap_socket, "__globals__", None) is vars(ssl):
@@ -306,11 +307,12 @@ _MIRRORED = (
     "post_handshake_auth",
 )
 
-# The setters whose calls are repeated on each inner context, as those for ALPN are. Python 3.15
-# added four of them. Two set the same value: the groups of the key exchange.
+# A call of one of these setters is repeated on each inner context, as a call of that for ALPN is.
+# Python 3.15 added four of them. Two setters set the same value, the groups of the key exchange: a
+# call of one overwrites the value of the other.
 _REPEATED = {"set_ciphers", "set_ciphersuites", "set_client_sigalgs", "set_server_sigalgs"}
 _OVERWRITES = {"set_ecdh_curve": "set_groups", "set_groups": "set_ecdh_curve"}
-# Those of servers and of roots, NPN, which does nothing, and the callback of pre-shared keys.
+# The setters for servers and roots, for pre-shared keys, and for NPN, which does nothing.
 _NOT_REPEATED = {
     *("set_default_verify_paths", "set_npn_protocols", "set_psk_client_callback"),
     *("set_psk_server_callback", "set_servername_callback"),

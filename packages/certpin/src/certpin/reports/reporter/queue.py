@@ -3,8 +3,9 @@
 The folder, which several processes may share:
 
     000001764097129-6f2c….json      a queued report: its time in milliseconds, and a nonce
-    told.json                       when each failure was last reported, by digest of the failure
-    asked.json                      until when a URL must not be contacted (Retry-After), by digest
+    told.json                       for each failure, by its digest: when it was last reported
+    asked.json                      for each URL, by its digest: when it may be contacted again
+                                    (Retry-After)
     told.lock                       locked while a process changes one of the two files above
     present-2026-11-25-6f2c…        a presence (the client's version) was reported on this day
 
@@ -142,7 +143,7 @@ class ReportFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Lock ``told.json`` and ``asked.json`` while a ``with`` block reads and changes one.
+        """Lock ``told.json`` and ``asked.json`` for a ``with`` block that reads or changes them.
 
         If the lock file can't be opened, or another process does not release the lock within two
         seconds, the block runs without the lock: it is better to send a report twice than not at

@@ -93,10 +93,18 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "the reporter does not use the updater's lock",
         _REPORTER + "queue.py",
-        '_LOCK_FILE = "told.lock"',
+        '_LOCK_FILE = "reports.lock"',
         '_LOCK_FILE = "lock"',
         "tests/reports/reporter/test_crashes.py"
         "::test_an_updater_with_the_same_folder_does_not_delay_a_report",
+    ),
+    _rule(
+        "the files of a process that died are deleted",
+        _REPORTER + "queue.py",
+        r"|\.(?:reported|retry)\.json",
+        r"|\.(?:reported)\.json",
+        "tests/reports/reporter/test_queue.py"
+        "::test_only_abandoned_unfinished_files_are_deleted[retry]",
     ),
     _rule(
         "processes keep each other's Retry-After",

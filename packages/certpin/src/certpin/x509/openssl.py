@@ -49,8 +49,8 @@ OpenSSLSocket: Any = _openssl._SSLSocket
 def _find_context() -> Any:
     """Return Python's own class ``SSLContext``, even if a library replaced ``ssl.SSLContext``.
 
-    Libraries such as gevent and truststore put a subclass of their own there. Python's own class
-    is a direct subclass of ``_ssl._SSLContext``, and its methods come from the module ``ssl``.
+    Libraries such as gevent and truststore replace it by a subclass. Python's own class is a direct
+    subclass of ``_ssl._SSLContext``, and its methods come from the module ``ssl``.
     """
     for kind in OpenSSLContext.__subclasses__():
         if getattr(kind.wrap_socket, "__globals__", None) is vars(ssl):

@@ -213,7 +213,7 @@ def test_processes_that_report_at_the_same_time_remember_all_failures(tmp_path: 
 
 def test_an_updater_with_the_same_folder_does_not_delay_a_report(tmp_path: Path) -> None:
     with ReportFolder(tmp_path).locked(), FolderLock(tmp_path).held(lambda _: False):
-        assert {path.name for path in tmp_path.iterdir()} >= {"lock", "told.lock"}
+        assert {path.name for path in tmp_path.iterdir()} >= {"lock", "reports.lock"}
 
 
 def test_a_lock_that_is_never_released_prevents_no_report(

@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,7 +24,7 @@ from tests.reports._collector import PATIENCE
 from tests.reports._failures import NOW
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 _TO = "https://pins.bank.example/reports"
 _NAME = "000001764097129-00112233445566aa.json"
@@ -97,8 +98,8 @@ def test_a_damaged_file_is_deleted_and_not_sent(tmp_path: Path, content: bytes) 
 @given(content=st.binary(max_size=200))
 def test_any_file_content_is_handled(tmp_path: Path, content: bytes) -> None:
     (tmp_path / _NAME).write_bytes(content)
-    (tmp_path / "told.json").write_bytes(content)
-    (tmp_path / "asked.json").write_bytes(content)
+    (tmp_path / "reported.json").write_bytes(content)
+    (tmp_path / "retry.json").write_bytes(content)
     found = queue(tmp_path)
     assert found.retry_after(_TO, NOW) == 0
     with found.claim(_NAME) as item:
@@ -164,7 +165,7 @@ def test_retry_after_is_shared_by_all_processes(tmp_path: Path) -> None:
     assert [found.retry_after(to, NOW + timedelta(minutes=2)) for to in (_TO, other)] == [3480, 0]
     found.save_retry_after(other, 60, NOW + timedelta(hours=2))
     assert len(ReportFolder(tmp_path).retry_times()) == 1, "past entries are deleted"
-    assert b"bank" not in (tmp_path / "asked.json").read_bytes()
+    assert b"bank" not in (tmp_path / "retry.json").read_bytes()
 
 
 def test_processes_that_get_retry_after_at_the_same_time_keep_all_times(
@@ -197,15 +198,33 @@ def test_processes_that_get_retry_after_at_the_same_time_keep_all_times(
     assert [queue(tmp_path).retry_after(to, NOW) for to in (_TO, other)] == [3600, 60]
 
 
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda folder, name: folder.write(name, {"n": 1}),
+        lambda folder, _: folder.save_reported({"a": 1.0}),
+        lambda folder, _: folder.save_retry_times({"a": 1.0}),
+    ],
+    ids=["report", "reported", "retry"],
+)
 def test_only_abandoned_unfinished_files_are_deleted(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[ReportFolder, str], object]
 ) -> None:
-    old, new = tmp_path / f".{_NAME}", tmp_path / f".{_NAME.replace('aa', 'bb')}"
-    old.write_text("half")
-    new.write_text("half")
+    """The files are those of a process that died before it renamed them."""
+    with monkeypatch.context() as dying:
+        dying.setattr(Path, "replace", _dies)
+        dying.setattr(Path, "unlink", _dies)
+        for name in (_NAME, _NAME.replace("aa", "bb")):
+            with pytest.raises(OSError, match="died"):
+                write(ReportFolder(tmp_path), name)
+    old, new = tmp_path.iterdir()
     os.utime(old, (time.time() - 120, time.time() - 120))
     assert queue(tmp_path).names(NOW) == []
     assert list(tmp_path.iterdir()) == [new]
+
+
+def _dies(*_args: object, **_keywords: object) -> None:
+    raise OSError("the process died")
 
 
 def test_a_few_reports_wait_in_memory_if_the_folder_cannot_be_created(tmp_path: Path) -> None:

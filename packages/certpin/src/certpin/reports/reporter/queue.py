@@ -3,13 +3,13 @@
 The folder, which several processes may share:
 
     000001764097129-6f2c….json      a queued report: its time in milliseconds, and a nonce
-    told.json                       for each failure, by its digest: when it was last reported
-    asked.json                      for each URL, by its digest: when it may be contacted again
+    reported.json                   for each failure, by its digest: when it was last reported
+    retry.json                      for each URL, by its digest: when it may be contacted again
                                     (Retry-After)
-    told.lock                       locked while a process changes one of the two files above
+    reports.lock                    locked while a process changes one of the two files above
     present-2026-11-25-6f2c…        a presence (the client's version) was reported on this day
 
-``told.lock`` and ``present-…`` are empty. Each other file is written under a temporary name and
+``reports.lock`` and ``present-…`` are empty. Each other file is written under a temporary name and
 then renamed, so it is always complete. A process locks a report while it sends it, and the kernel
 releases the lock if the process dies. On systems without locks, two processes may send the same
 report, or report the same failure. A collector counts a repeated report once, because it contains a
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 
 _REPORT = re.compile(r"\d{15}-[0-9a-f]{16}\.json")
 _PRESENCE = re.compile(r"present-(\d{4}-\d\d-\d\d)-([0-9a-f]{32})")
-_UNFINISHED = re.compile(r"\.\d{15}-[0-9a-f]{16}\.json|\.(?:told|asked)\.json\.[0-9a-f]{16}")
-_REPORTED_FILE, _RETRY_FILE = "told.json", "asked.json"
-_LOCK_FILE = "told.lock"  # not the updater's: an app may give both the same folder
+_UNFINISHED = re.compile(r"\.\d{15}-[0-9a-f]{16}\.json|\.(?:reported|retry)\.json\.[0-9a-f]{16}")
+_REPORTED_FILE, _RETRY_FILE = "reported.json", "retry.json"
+_LOCK_FILE = "reports.lock"  # not the updater's: an app may give both the same folder
 _MAX_FILE = 256 * 1024  # bytes: a report (at most 192 KiB, ``settings``) and its address
 _ABANDONED = 60.0  # seconds after which an unfinished file is deleted
 _READ = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -143,7 +143,7 @@ class ReportFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Lock ``told.json`` and ``asked.json`` for a ``with`` block that reads or changes them.
+        """Lock ``reported.json`` and ``retry.json`` for a ``with`` block that uses one of them.
 
         If the lock file can't be opened, or another process does not release the lock within two
         seconds, the block runs without the lock: it is better to send a report twice than not at

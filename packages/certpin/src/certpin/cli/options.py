@@ -218,7 +218,7 @@ def unused_name(wanted: str) -> str:
     """
     import shlex
 
-    from certpin.support.files import numbered_names
+    from certpin.support.text import numbered_names
 
     unused = (name for name in numbered_names(wanted) if not os.path.lexists(name))
     return shlex.quote(next(unused))

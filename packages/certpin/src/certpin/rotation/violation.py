@@ -6,8 +6,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NoReturn
 
-from certpin.support.files import numbered_names
-from certpin.support.text import counted
+from certpin.support.text import counted, numbered_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,8 +16,7 @@ import threading
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec
-from itertools import count
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -170,15 +169,3 @@ def _is_member(user: int, group: int) -> bool:
     except KeyError:
         return False
     return group in os.getgrouplist(entry.pw_name, entry.pw_gid)
-
-
-def numbered_names(name: str) -> Iterator[str]:
-    """Yield names for a new file, without an end: ``next.key``, ``next-2.key``, ``next-3.key``.
-
-    Args:
-        name: the first name. It may have folders, which stay in the other names.
-    """
-    path = PurePath(name)
-    yield str(path)
-    for number in count(2):
-        yield str(path.with_stem(f"{path.stem}-{number}"))

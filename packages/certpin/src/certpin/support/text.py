@@ -1,4 +1,4 @@
-"""Text for users: untrusted text made safe to show, counted nouns, times and durations.
+"""Text for users: untrusted text made safe to show, counted nouns, times, durations, file names.
 
 The functions don't escape the syntax of an output format, such as HTML: the caller has to do so.
 """
@@ -7,8 +7,14 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # A longer delay is a mistake, and dates end in the year 9999.
 LONGEST_DURATION = timedelta(days=3650)
@@ -135,3 +141,15 @@ def in_utc(moment: datetime, *, down: bool = False) -> str:
     if not down and (moment.second or moment.microsecond):
         moment += timedelta(minutes=1)
     return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def numbered_names(name: str) -> Iterator[str]:
+    """Yield names for a new file, without an end: ``next.key``, ``next-2.key``, ``next-3.key``.
+
+    Args:
+        name: the first name. It may have folders, which stay in the other names.
+    """
+    path = PurePath(name)
+    yield str(path)
+    for number in count(2):
+        yield str(path.with_stem(f"{path.stem}-{number}"))

@@ -16,6 +16,13 @@ _TWO_HOSTS = "test_the_commands_of_an_emergency_at_two_hosts_are_accepted_in_the
 
 MUTATIONS: list[Mutation] = [
     Mutation(
+        "the commands of a fix name the pin file",
+        "certpin/cli/reply.py",
+        "found[0] + self.file_option",
+        "found[0]",
+        _PRINTED + "test_the_fix_of_the_gate_names_the_pin_file",
+    ),
+    Mutation(
         "status starts a backup before it takes out the last one",
         "certpin/rotation/next_step.py",
         "gone = used.union(old_pins(situation, activated))",

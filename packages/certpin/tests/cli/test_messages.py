@@ -6,8 +6,11 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 
+from certpin.cli.main import cli
+from certpin.cli.reply import CommandReply
 from tests.cli._pinfiles import write
 from tests.kit import policy
 
@@ -156,3 +159,43 @@ def test_a_program_with_a_space_in_its_name_is_one_word(run: Run) -> None:
 @pytest.mark.parametrize("words", [("pin", "./missing.pem"), ("import", "curl", "missing.conf")])
 def test_a_file_that_cannot_be_read(run: Run, words: tuple[str, ...]) -> None:
     assert words[-1] in refused(run, *words)[0]
+
+
+def commands_with_a_pin_file() -> set[str]:
+    """Return the names of all commands with the option ``--file`` for the pin file."""
+    found = set()
+    groups: list[tuple[str, click.Group]] = [("", cli)]
+    for prefix, group in groups:
+        context = click.Context(group)
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            if isinstance(command, click.Group):
+                groups.append((f"{prefix}{name} ", command))
+            elif command and any("--file" in each.opts for each in command.params):
+                found.add(prefix + name)
+    return found
+
+
+def test_each_command_with_a_pin_file_is_printed_with_the_file_of_this_run() -> None:
+    reply = CommandReply([])
+    reply.file_option = " --file live.toml"
+    known = commands_with_a_pin_file() - {"doctor", "export", "import"}  # no fix is about a file
+    assert len(known) > 20
+    for name in known:
+        assert reply.with_file(f"run certpin {name} now") == (
+            f"run certpin {name} --file live.toml now"
+        )
+    for name in ("pin", "publish", "rotate", "adders", "export --list", "rotate start-over"):
+        assert reply.with_file(f"certpin {name}") == f"certpin {name}"
+    named = "certpin rotate gone x --file live.toml, or certpin check"
+    assert reply.with_file(named) == f"{named} --file live.toml"
+    assert reply.with_file(reply.with_file(named)) == reply.with_file(named)
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_the_fix_of_an_error_names_the_pin_file(run: Run, words: tuple[str, ...]) -> None:
+    done = run("check", "--file", "a b.toml", *words)
+    fix = done.error["fix"] if words else done.err
+    assert "make one: certpin add --file 'a b.toml' HOST" in fix
+    default = run("check", *words)
+    assert "certpin add HOST" in (default.error["fix"] if words else default.err)

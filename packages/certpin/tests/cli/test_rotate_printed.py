@@ -245,6 +245,24 @@ def test_the_fix_of_the_gate_is_accepted_for_each_of_several_hosts(run: Run) -> 
     assert partners("certpin rotate shipped 4").code == 0
 
 
+def test_the_fix_of_the_gate_names_the_pin_file(run: Run) -> None:
+    """Without it, a user who pastes the command changes another pin file of the same folder."""
+    server = Authority("Root").issue(HOST)
+    for path in ("pins.toml", "live.toml"):
+        write(kit.policy(HOST, server.pin, kit.NOBODY), path=path)
+        assert run("rotate", "shipped", "3", "--offline", "--file", path).code == 0
+        run("rotate", "emergency", str(kit.NOBODY), "--lost", "--offline", "--file", path)
+    before = Path("pins.toml").read_bytes()
+    words = ("rotate", "shipped", "4", "--offline", "--file", "live.toml")
+    [breach] = run(*words, "--json").json["breaches"]
+    fix = "certpin rotate start --file live.toml --new next-backup.key"
+    assert breach["fix"] == f"make a backup: {fix}"
+    assert f"  fix: make a backup: {fix}\n" in run(*words).err
+    assert run(*shlex.split(fix)[1:]).code == 0
+    assert Path("pins.toml").read_bytes() == before
+    assert run(*words).code == 0
+
+
 def test_each_fix_that_starts_a_known_key_names_its_host(run: Run) -> None:
     partners = Partners(run)
     pin = Authority("Root").issue(HOST).pin

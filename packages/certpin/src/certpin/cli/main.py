@@ -332,7 +332,7 @@ def report_error(exc: CertpinError, reply: CommandReply | None = None) -> None:
     """
     reply = reply or click.get_current_context().find_root().obj
     if not reply.fail(exc, getattr(exc, "problem", str(exc))):
-        say("certpin", _message(exc))
+        say("certpin", reply.with_file(_message(exc)))
 
 
 def function_name(command: str) -> str:

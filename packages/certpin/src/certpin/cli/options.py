@@ -21,6 +21,7 @@ from click.core import ParameterSource
 from certpin.cli.candidates import completions
 from certpin.cli.choices import PIN_FILE, PINS_VARIABLE, PROBE_SECONDS, STARTTLS
 from certpin.cli.main import unknown
+from certpin.cli.reply import CommandReply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -156,6 +157,13 @@ json_option: Decorator = click.option(
     help="Print JSON, for programs.",
 )
 
+
+def _name_in_commands(ctx: click.Context, _: click.Parameter, path: Path) -> Path:
+    if isinstance(reply := ctx.find_root().obj, CommandReply):
+        reply.file_option = file_option(path)
+    return path
+
+
 pin_file_option: Decorator = click.option(
     "-f",
     "--file",
@@ -165,6 +173,7 @@ pin_file_option: Decorator = click.option(
     envvar=PINS_VARIABLE,
     show_default=True,
     show_envvar=True,
+    callback=_name_in_commands,
     help="The pin file.",
 )
 

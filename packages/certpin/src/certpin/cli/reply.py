@@ -10,6 +10,7 @@ too.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import textwrap
 import warnings
@@ -35,6 +36,16 @@ SCHEMA = 1
 # The fields of an error: None if they do not apply.
 _ERROR_FIELDS = ("fix", "path", "line", "key", "host", "port", "reason")
 
+# The commands that read the pin file, up to the next punctuation without --file. Not import and
+# export: texts mention them without the pin file, such as `certpin export --list`.
+_FILE_COMMAND = re.compile(
+    r"\bcertpin (?:add|calendar|check|get|lint|providers update"
+    r"|publish (?:add-key|init|propose|push|review|sign|status)"
+    r"|rotate (?:clock|csr|emergency|finish|gone|history|plan|shipped|simulate|start|status"
+    r"|switch|webhook))"
+    r"(?![\w-])(?![^,;:()\n]* --file )"
+)
+
 Result = TypeVar("Result")
 
 
@@ -45,6 +56,7 @@ def say(prefix: str, text: str) -> None:
         prefix: the start of the line, such as ``certpin`` or ``certpin: warning``.
         text: the message. It may have several lines and contain hostile text.
     """
+    text = with_file(text)
     with errors_optional():
         click.secho(f"{prefix}: ", nl=False, err=True, bold=True, color=_colour())
         click.echo(fold(text, sys.stderr, taken=len(prefix) + 2), err=True)
@@ -193,6 +205,8 @@ class CommandReply:
             arguments can't be parsed.
 
     Attributes:
+        file_option: the option `` --file PATH`` to add to printed commands; empty for the default
+            pin file.
         json_requested: True if ``--json`` is among the arguments. It is for options such as
             ``--list``, which end the command before click has parsed all arguments.
         wanted: True if click has parsed ``--json``.
@@ -200,6 +214,7 @@ class CommandReply:
 
     def __init__(self, words: list[str]) -> None:
         self.command = ""
+        self.file_option = ""
         self.json_requested = "--json" in words[: words.index("--") if "--" in words else None]
         self.wanted = False
         self._data: dict[str, Any] | None = None
@@ -235,8 +250,18 @@ class CommandReply:
             kind = "UsageError"
             fields["fix"] = f"{error.ctx.command_path} --help" if error.ctx else None
         fields = {"file" if name == "path" else name: value for name, value in fields.items()}
-        self._error = {"type": kind, "message": message, **fields}
+        if fields["fix"]:
+            fields["fix"] = self.with_file(fields["fix"])
+        self._error = {"type": kind, "message": self.with_file(message), **fields}
         return True
+
+    def with_file(self, text: str) -> str:
+        """Return a text for the user in which each command for a pin file names that of this run.
+
+        Otherwise a user who pastes a command would change another pin file in the same folder.
+        Commands that name a file already, and those for the default pin file, stay as they are.
+        """
+        return _FILE_COMMAND.sub(lambda found: found[0] + self.file_option, text)
 
     def finish(self, exit_code: int) -> None:
         """Print the JSON object with the exit code, and the stored data or error if there are any.
@@ -256,6 +281,13 @@ class CommandReply:
 
     def _head(self) -> dict[str, Any]:
         return {"schema": SCHEMA, "command": self.command}
+
+
+def with_file(text: str) -> str:
+    """Return a text in which each command for a pin file names the pin file of this run."""
+    context = click.get_current_context(silent=True)
+    reply = context.find_root().obj if context else None
+    return reply.with_file(text) if isinstance(reply, CommandReply) else text
 
 
 def print_json(data: dict[str, Any]) -> None:

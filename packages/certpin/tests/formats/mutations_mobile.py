@@ -439,9 +439,23 @@ _LISTS = [
     Mutation(
         "computed values are not read",
         f"{_F}react_native.py",
-        'if fields.get("") or not written or ',
-        "if ",
+        "if not entry.is_literal or not written:",
+        "if not written:",
         f"{_T}react_native.py::test_computed_options_are_refused[a name]",
+    ),
+    Mutation(
+        "a list of pins with an operator behind it is not read",
+        f"{_F}react_native.py",
+        "            entry.is_literal = False  # also",
+        "            pass  # also",
+        f"{_T}react_native.py::test_computed_options_are_refused[an operator]",
+    ),
+    Mutation(
+        "a repeated setting of React Native is not read",
+        f"{_F}react_native.py",
+        "if values is None or token.text in entry.fields:",
+        "if values is None:",
+        f"{_T}react_native.py::test_computed_options_are_refused[repeated]",
     ),
 ]
 

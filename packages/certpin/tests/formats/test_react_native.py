@@ -202,6 +202,32 @@ def test_an_address_is_refused_because_ios_would_pin_nothing() -> None:
             f"'a.example': {{ expirationDate: x ? '1' : '2', publicKeyHashes: ['{A}', '{B}'] }}",
             "computed",
         ),
+        pytest.param(
+            f"'a.example': {{ publicKeyHashes: ['{A}', '{B}'] && [] }}",
+            "computed",
+            id="an operator",
+        ),
+        pytest.param(
+            f"'a.example': {{ publicKeyHashes: ['{A}', '{B}'], publicKeyHashes: ['{A}', '{B}'] }}",
+            "computed",
+            id="repeated",
+        ),
+        (f"'a.example': {{ publicKeyHashes: ['{A}' && '{B}'] }}", "computed"),
+        (f"'a.example': {{ publicKeyHashes: ['{A}' + '{B}', '{C}'] }}", "computed"),
+        (f"'a.example': {{ publicKeyHashes: !['{A}', '{B}'] }}", "computed"),
+        (f"'a.example': {{ publicKeyHashes: ['{A}',, '{B}'] }}", "computed"),
+        (
+            f"'a.example': {{ includeSubdomains: !true, publicKeyHashes: ['{A}', '{B}'] }}",
+            "computed",
+        ),
+        (
+            f"'a.example': {{ includeSubdomains: 'false', publicKeyHashes: ['{A}', '{B}'] }}",
+            "computed",
+        ),
+        (
+            f"'a.example': {{ expirationDate: !'2027-06-01', publicKeyHashes: ['{A}', '{B}'] }}",
+            "computed",
+        ),
         (f"'a.example': {{ expirationDate: 'x', publicKeyHashes: ['{A}', '{B}'] }}", "not a date"),
         (f"'*.a.example': {{ publicKeyHashes: ['{A}', '{B}'] }}", "which no host has"),
         ("'a.example': { publicKeyHashes: [] }", "no pin that could match"),

@@ -50,7 +50,8 @@ export const certpinPins: PinningOptions = {{
 # The marks of types such as `Partial<Record<string, PinningOptions[string]>>`.
 _OPEN, _CLOSED = frozenset("<["), frozenset(">]")
 _OF_TYPES = _OPEN | _CLOSED | frozenset(".,")
-_FIELDS = ("includeSubdomains", "publicKeyHashes", "expirationDate")
+_HASHES = "publicKeyHashes"
+_FIELDS = ("includeSubdomains", _HASHES, "expirationDate")
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
@@ -91,31 +92,61 @@ class _Entry:
         name: the token of the host's name; None if the code computes the name, or the options are
             not directly behind a name.
         line: the line of the setting ``publicKeyHashes``; 0 if there is none.
-        fields: for the name of each setting, the tokens of its values. The tokens before the first
-            setting are listed under the name "".
+        fields: for the name of each setting, the tokens of its values.
+        is_literal: False if there is anything beside literal settings, such as ``...others``, an
+            operator, or a setting that is repeated.
     """
 
     name: Token | None = None
     line: int = 0
     fields: dict[str, list[Token]] = field(default_factory=dict)
+    is_literal: bool = True
 
 
 def _entries(pieces: list[Token]) -> Iterator[_Entry]:
     """Yield each entry in the code that has the setting ``publicKeyHashes``."""
     entry = _Entry()
-    values: list[Token] = []
-    for place, token in enumerate(pieces):
+    place = 0
+    while place < len(pieces):
+        token = pieces[place]
         if _begins(pieces, place):
             entry = _Entry(token)
-            values = entry.fields.setdefault("", [])
-        elif token.text in _FIELDS and is_mark(pieces, place + 1, ":"):
-            values = entry.fields.setdefault(token.text, [])
-            entry.line = token.line if token.text == "publicKeyHashes" else entry.line
-        elif token.kind != "mark":
-            values.append(token)
-        elif token.text == "}" and entry.line:
+            place += 2  # the colon and the bracket
+        elif _setting(pieces, place) is not None:
+            values, place = _values(pieces, place + 2)
+            if values is None or token.text in entry.fields:
+                entry.is_literal = False
+            entry.fields[token.text] = values or []
+            entry.line = token.line if token.text == _HASHES else entry.line
+        elif is_mark(pieces, place, "}") and entry.line:
             yield entry
-            entry, values = _Entry(), []
+            entry = _Entry()
+        elif not is_mark(pieces, place, ","):
+            entry.is_literal = False  # also an operator after a value, as in `['…'] && []`
+        place += 1
+
+
+def _values(pieces: list[Token], place: int) -> tuple[list[Token] | None, int]:
+    """Read the value of a setting: a string, a word, or a list of strings.
+
+    Args:
+        pieces: the tokens of the code.
+        place: the index of the value's first token.
+
+    Returns:
+        The strings or the word, and the index of the last token that was read. The first is None if
+        the value is a list with something else than strings.
+    """
+    if not is_mark(pieces, place, "["):
+        return pieces[place : place + 1], place
+    values, last = [], place + 1
+    while last < len(pieces) and pieces[last].kind == "string":
+        values.append(pieces[last])
+        last += 1
+        if not is_mark(pieces, last, ","):
+            break
+        last += 1
+    return (values, last) if is_mark(pieces, last, "]") else (None, place)
 
 
 def _refuse_computed_entries(pieces: list[Token]) -> None:
@@ -126,7 +157,7 @@ def _refuse_computed_entries(pieces: list[Token]) -> None:
     lost. If the object, or an entry of it, is not closed, it is refused too, because its rest is
     missing.
     """
-    entries = [each for each in brackets(pieces, _setting) if "publicKeyHashes" in each.fields]
+    entries = [each for each in brackets(pieces, _setting) if _HASHES in each.fields]
     tables = {each.outer.opening: each.outer for each in entries if each.outer}.values()
     require_closed(pieces, (*tables, *entries))
     ends = {each.opening: each.closing for each in entries}
@@ -189,17 +220,17 @@ def _begins(pieces: list[Token], place: int) -> bool:
 
 def _found(name: str, entry: _Entry) -> Found:
     fields = entry.fields
-    below = [token.text for token in fields.get("includeSubdomains", [])]
-    hashes = fields["publicKeyHashes"]
+    flags, hashes = fields.get("includeSubdomains", []), fields[_HASHES]
     ends = fields.get("expirationDate", [])
     written = all(token.kind == "string" and not token.computed for token in (*hashes, *ends))
-    if fields.get("") or not written or below not in ([], ["true"], ["false"]) or len(ends) > 1:
+    written &= all(token.kind == "word" and token.text in {"true", "false"} for token in flags)
+    if not entry.is_literal or not written:
         raise FormatError(
             f"line {entry.line}: the options of {name[:80]!r} are computed",
             fix="write the hashes, the date and the flag literally",
         )
     return Found(
-        _domains.pattern(name, below=below == ["true"]),
+        _domains.pattern(name, below=[token.text for token in flags] == ["true"]),
         tuple(_domains.read_digest(token.text.strip(), name[:80]) for token in hashes),
         expires=_domains.read_day(ends[0].text) if ends else None,
         on_expiry="fail-open" if ends else "fail-closed",

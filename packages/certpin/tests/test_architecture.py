@@ -205,6 +205,7 @@ def test_importing_rotation_commands_loads_no_simulation_packages() -> None:
     assert not _loaded_after("import certpin.cli.rotate") & {"matplotlib", "numpy"}
 
 
+@pytest.mark.medium
 def test_only_the_command_line_ends_the_program() -> None:
     ends = re.compile(r"\bSystemExit\b|\bsys\.exit\(|\bos\._exit\(")
     wrong = [

@@ -152,6 +152,7 @@ def test_a_worker_is_ready_once_the_service_answers() -> None:
         assert client.get("/readyz").status_code == 200
 
 
+@pytest.mark.medium
 def test_a_writer_needs_its_store_too(sqlite_store: Store, tmp_path: Path) -> None:
     with TestClient(health_app(LOOPBACK, ProcessHealth(), sqlite_store)) as client:
         assert client.get("/readyz").status_code == 200

@@ -54,6 +54,7 @@ def test_hostile_comments_take_linear_time() -> None:
     assert _allowed("// certpin: allow " * 50_000 + "\nx", 2) == ""
 
 
+@pytest.mark.medium
 @pytest.mark.timeout(20)
 def test_many_mistakes_on_one_line_take_linear_time() -> None:
     text = "x // certpin: allow plain-http because it is local" + " x" * 1_000_000

@@ -97,6 +97,7 @@ def renewed(run: Run, ca: Path, identity: Identity, intermediate: Authority) -> 
     return intermediate.issue(HOST, key=key)
 
 
+@pytest.mark.medium
 def test_a_key_at_the_second_address_of_a_name_is_not_taken_out(
     run: Run, resolve: Callable[..., None], renewed: Identity, identity: Identity
 ) -> None:
@@ -175,6 +176,7 @@ def test_a_machine_without_ipv6_checks_the_other_addresses(
         assert f"{HOST} was not asked at {V6}: this machine has no IPv6" in run("check").out
 
 
+@pytest.mark.medium
 def test_no_key_is_taken_out_by_a_machine_without_ipv6(
     run: Run, resolve: Callable[..., None], renewed: Identity
 ) -> None:

@@ -79,6 +79,7 @@ def test_a_passphrase_in_the_environment_encrypts_the_key(run: Run) -> None:
     assert backup_pin() == openssl_pin("backup.key", "-passin", f"'pass:{SECRET}'")
 
 
+@pytest.mark.medium
 def test_the_pin_of_the_written_key_is_shown_again(run: Run) -> None:
     run(*ADD, CERTPIN_PASSPHRASE=SECRET)
     assert backup_pin() in run("pin", "backup.key", CERTPIN_PASSPHRASE=SECRET).out

@@ -116,6 +116,7 @@ def test_json_never_asks(run: Run) -> None:
     assert "--dns own|other" in done.error["message"]
 
 
+@pytest.mark.medium
 def test_the_interview_takes_numbers_and_values_and_asks_again() -> None:
     typing = [
         ("Which programs connect", "2"),
@@ -130,6 +131,7 @@ def test_the_interview_takes_numbers_and_values_and_asks_again() -> None:
     assert "Who makes the server's key" not in shown
 
 
+@pytest.mark.medium
 def test_the_interview_does_not_ask_what_an_option_says() -> None:
     typing = [("Who controls the host's DNS name", "2")]
     code, shown = on_terminal("decide", "--client", "app", typing=typing)

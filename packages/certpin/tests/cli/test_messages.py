@@ -68,6 +68,7 @@ def test_a_folder_in_the_place_of_a_file(run: Run) -> None:
     assert problem == "--out: out/pins.json cannot be read: it is not a regular file"
 
 
+@pytest.mark.medium
 def test_a_database_that_cannot_be_written_to(run: Run) -> None:
     problem, _ = refused(run, "serve", "--store", "sqlite:////proc/watch.db")
     assert problem == "/proc/watch.db: the database cannot be written to"

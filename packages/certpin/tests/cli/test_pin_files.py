@@ -78,6 +78,7 @@ def test_as_json_every_field_of_a_file_is_as_documented(
     assert found["items"][0]["pin"] == str(identity.pin)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", SEALED)
 def test_a_passphrase_comes_from_the_environment(run: Run, identity: Identity, name: str) -> None:
     Path(name).write_bytes(SEALED[name](identity))
@@ -87,6 +88,7 @@ def test_a_passphrase_comes_from_the_environment(run: Run, identity: Identity, n
     assert SECRET not in done.out
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", SEALED)
 @pytest.mark.parametrize("given", [{}, {"CERTPIN_PASSPHRASE": "wrong"}, {"CERTPIN_PASSPHRASE": ""}])
 def test_without_the_right_passphrase_the_file_is_not_opened(

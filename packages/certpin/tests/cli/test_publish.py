@@ -103,6 +103,7 @@ def test_a_version_that_cannot_be_signed_is_not_recorded(begun: Run) -> None:
     anchors.unlink()
 
 
+@pytest.mark.medium
 def test_a_pin_file_under_two_names_has_one_folder(begun: Run) -> None:
     """The commands of ``status`` are the same under both names, and sign the same files."""
     Path("app").mkdir()
@@ -229,6 +230,7 @@ def test_root_and_targets_may_be_one_key(run: Run) -> None:
     assert follow() == 3
 
 
+@pytest.mark.medium
 def test_a_passphrase_encrypts_them_and_is_needed_to_sign(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,6 +252,7 @@ def test_a_passphrase_encrypts_them_and_is_needed_to_sign(
     assert "very secret" not in signed.out + signed.err
 
 
+@pytest.mark.medium
 def test_a_passphrase_is_asked_for_once(run: Run) -> None:
     write(kit.policy(HOST))
     done = run("publish", "init", *INIT, "--ask-passphrase", typed="secret\nsecret\n")
@@ -324,6 +327,7 @@ def test_no_key_is_made_under_a_mistyped_public_key_name(begun: Run, name: str) 
     assert not [*FOLDER.glob("drafts/*")]
 
 
+@pytest.mark.medium
 def test_a_key_with_a_passphrase_has_no_warning(begun: Run) -> None:
     secret = {"CERTPIN_PASSPHRASE": "very secret"}
     added = begun("publish", "add-key", "new.key", "--role", "root", **secret)
@@ -678,6 +682,7 @@ def test_comments_and_notes_are_not_published(begun: Run) -> None:
     assert b"4711" in file.read_bytes()
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("kind", ["root", "targets", "online"])
 def test_the_same_command_completes_an_interrupted_one(
     begun: Run, kind: str, monkeypatch: pytest.MonkeyPatch
@@ -734,6 +739,7 @@ def in_an_app(run: Run) -> Run:
     return run
 
 
+@pytest.mark.medium
 def test_a_version_too_far_above_one_in_an_app_is_refused(in_an_app: Run) -> None:
     """Each step is small, but a new installation of the app has only the first version."""
     run = in_an_app

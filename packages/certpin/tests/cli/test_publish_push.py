@@ -91,6 +91,7 @@ def test_adoption_counts_from_the_push(bank: Repository, run: Run) -> None:
     assert "not pushed yet" not in run("rotate", "status", "--offline").out
 
 
+@pytest.mark.medium
 def test_a_version_of_a_lost_machine_is_restored_from_the_server(run: Run, tmp_path: Path) -> None:
     """The commands of the page about delivery, which the fixes of both refusals name, too."""
     write(kit.policy(HOST))

@@ -44,6 +44,7 @@ def _set(old: str, new: str) -> None:
     SETTINGS.write_text(text.replace(old, new), encoding="utf-8")
 
 
+@pytest.mark.medium
 def test_a_timestamp_that_was_not_pushed_is_pending(delivered: Run) -> None:
     """A daily job may sign, and never push: clients then have metadata that expires."""
     assert status(delivered) == (0, True, "")

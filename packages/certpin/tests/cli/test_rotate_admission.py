@@ -403,6 +403,7 @@ _JSON = st.recursive(
 )
 
 
+@pytest.mark.medium
 @given(st.fixed_dictionaries({"spec": _JSON, "metadata": _JSON}) | _JSON, _JSON)
 def test_no_object_of_any_shape_is_allowed(new: Any, old: Any) -> None:
     assert not asked(review(new, old)).allowed

@@ -126,6 +126,7 @@ def test_the_json_is_as_documented(run: Run, out: tuple[str, ...]) -> None:
     assert x509.load_pem_x509_csr(done.json["request"].encode()).is_signature_valid
 
 
+@pytest.mark.medium
 def test_an_encrypted_key_is_opened(run: Run) -> None:
     key_file(passphrase=SECRET)
     words = ("rotate", "csr", "next.key", "--host", HOST)
@@ -141,6 +142,7 @@ def test_an_encrypted_key_is_opened(run: Run) -> None:
     )
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("form", ["der", "pkcs12"])
 def test_a_key_in_another_container_is_read(run: Run, form: str) -> None:
     private = ec.generate_private_key(ec.SECP256R1())

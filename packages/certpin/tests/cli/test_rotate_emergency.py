@@ -316,6 +316,7 @@ def test_every_printed_command_can_be_pasted(two: Run) -> None:
             assert not any(word.isupper() or "<" in word for word in rest), command
 
 
+@pytest.mark.medium
 def test_on_a_terminal_each_line_has_its_place(two: Run) -> None:
     code, out = on_terminal("rotate", "emergency", str(ACTIVE), "--stolen", "--offline", columns=80)
     text = [line for line in click.unstyle(out).splitlines() if "certpin rotate" not in line]

@@ -147,6 +147,7 @@ def test_status_and_finish_lead_to_another_authority_as_the_backup(clinic: Clini
     assert clinic(*shlex.split(following["commands"][0])[2:]).code == 0
 
 
+@pytest.mark.medium
 def test_if_no_authority_is_left_a_new_one_is_started_first(clinic: Clinic) -> None:
     clinic.emergency("other.pem", "--lost")
     done, path = clinic.emergency("issuer.pem", "--lost")

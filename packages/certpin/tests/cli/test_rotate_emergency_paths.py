@@ -129,6 +129,7 @@ def test_the_second_of_two_stolen_keys_gets_the_analysis_of_the_first(bank: Bank
         assert acts(path)[:4] == ["start", "request", "switch", "install"]
 
 
+@pytest.mark.medium
 def test_two_lost_keys_are_replaced_by_the_printed_commands(bank: Bank) -> None:
     bank.emergency("a.key", "--lost")
     done, path = bank.emergency("b.key", "--lost")
@@ -393,6 +394,7 @@ def test_a_version_for_one_host_waits_for_the_others(bank: Bank) -> None:
     assert HOST in simulated.err
 
 
+@pytest.mark.medium
 def test_a_stolen_backup_of_a_server_stops_no_later_rotation(bank: Bank) -> None:
     """Its pin keeps the role backup, which is that of a leaf: no authority may be stolen."""
     bank.emergency("b.key", "--stolen")

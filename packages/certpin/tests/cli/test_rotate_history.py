@@ -145,6 +145,7 @@ def test_every_step_has_a_text(run: Run, step: StepName) -> None:
     assert "None" not in done.json["events"][0]["text"]
 
 
+@pytest.mark.medium
 def test_a_terminal_shows_short_pins_and_folds_lines(run: Run) -> None:
     write(PUBLISHED, STAGED)
     code, out = on_terminal("rotate", "history", columns=80)

@@ -155,6 +155,7 @@ def test_a_missing_database_is_an_error_and_is_not_created(rotating: Run, tmp_pa
     assert not missing.exists()
 
 
+@pytest.mark.medium
 def test_a_database_of_a_newer_version_is_not_read(rotating: Run, store: str) -> None:
     with closing(open_store(store)) as opened, opened.write() as connection:
         connection.execute(text("UPDATE certpin_schema SET version_num = '9999'"))

@@ -105,6 +105,7 @@ STORIES = [
 ]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("story", STORIES)
 def test_each_printed_command_is_accepted_in_each_state(bank: Bank, story: tuple[str, ...]) -> None:
     for number, act in enumerate(("", *story)):
@@ -225,6 +226,7 @@ def test_the_commands_for_hosts_with_other_keys_name_the_hosts(run: Run, fact: s
     assert [host["steps"] for host in again.json["hosts"]] == [[], []]
 
 
+@pytest.mark.medium
 def test_the_fix_of_the_gate_is_accepted_for_each_of_several_hosts(run: Run) -> None:
     """Also if the file of the last fix exists, because its key was lost again."""
     partners = Partners(run)

@@ -170,6 +170,7 @@ def test_a_binary_has_the_clients_of_its_publish(run: Run) -> None:
     assert facts["fleet"]["binaries"] == [{"version": 3, "share": 0.25}]
 
 
+@pytest.mark.medium
 def test_in_a_wrong_order_the_publish_is_the_cause(out: Run) -> None:
     steps = schedule(
         f'act = "stage"\npin = "{NEXT}"',

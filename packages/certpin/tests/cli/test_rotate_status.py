@@ -150,6 +150,7 @@ def test_an_observation_of_the_journal_is_marked_as_old(halfway: Run) -> None:
     assert row.split()[-1] == "?"
 
 
+@pytest.mark.medium
 def test_a_usual_rotation_is_one_screen_of_80_columns(halfway: Run) -> None:
     code, out = on_terminal("rotate", "status", *SERVED, columns=80)
     lines = click.unstyle(out).splitlines()

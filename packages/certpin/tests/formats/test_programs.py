@@ -58,6 +58,7 @@ def test_the_pins_of_other_code_are_refused_with_the_command_for_them(name: str,
     )
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", ["go", "node", "dotnet", "flutter-pins"])
 def test_every_value_of_an_export_must_be_literal(name: str) -> None:
     pins = FULL if name != "flutter-pins" else replace(FULL, debug=anchors()[0])

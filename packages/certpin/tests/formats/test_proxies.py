@@ -339,6 +339,7 @@ def test_only_files_in_the_same_folder_are_read(name: str) -> None:
         imported(name, text)
 
 
+@pytest.mark.medium
 @BOTH
 @UNWARNED
 @pytest.mark.parametrize(

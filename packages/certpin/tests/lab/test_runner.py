@@ -171,6 +171,7 @@ def test_client_with_different_results_is_flaky(lab: Lab) -> None:
     assert len(result.attempts) <= ATTEMPTS
 
 
+@pytest.mark.medium
 def test_each_case_is_run_as_often_as_the_user_asks(lab: Lab) -> None:
     client = Recorded(right_client(Style.LEAF))
     run = prove(lab, client, [UNTRUSTED, ROGUE], repeat=4)
@@ -181,6 +182,7 @@ def test_each_case_is_run_as_often_as_the_user_asks(lab: Lab) -> None:
     assert {result.outcome for result in run.results} == {Outcome.RIGHT}
 
 
+@pytest.mark.medium
 def test_one_bad_run_of_several_is_a_finding(lab: Lab) -> None:
     calls = iter(range(100))
     careless, careful = right_client(Style.NONE), right_client(Style.LEAF)

@@ -67,6 +67,7 @@ def test_every_file_of_the_packages_that_is_shipped_has_one_licence() -> None:
     assert {name: each for name, each in found.items() if len(each) != 1}.keys() == generated
 
 
+@pytest.mark.medium
 def test_no_entry_of_the_table_is_stale() -> None:
     assert unused(TABLE) == []
     assert unused([LicensedFiles(("packages/gone/*",), "MIT", "LICENSE")]) == ["packages/gone/*"]
@@ -97,6 +98,7 @@ def test_a_python_file_of_another_project_is_refused(notice: bytes) -> None:
     assert "has the notice of another project" in problem
 
 
+@pytest.mark.medium
 def test_no_own_file_of_this_repository_has_another_notice() -> None:
     own = [path for path in files_below(ROOT / "packages") if path.suffix == ".py"]
     own = [path for path in own if "src" in path.parts]

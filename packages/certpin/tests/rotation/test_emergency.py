@@ -342,6 +342,7 @@ def _walked(known: Situation, steps: Iterable[EmergencyStep]) -> Situation:
 FACTS = st.dictionaries(st.sampled_from("abcx"), st.sampled_from(["stolen", "lost"]), min_size=1)
 
 
+@pytest.mark.medium
 @given(
     served=st.lists(st.sampled_from("abcx"), min_size=1, max_size=2),
     names=st.sampled_from(["ab", "abc"]),

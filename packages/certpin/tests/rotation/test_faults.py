@@ -74,6 +74,7 @@ def test_the_violation_names_the_certificate_and_its_mend(tmp_path: Path) -> Non
     assert found.safe_from == identity.certificate.not_before
 
 
+@pytest.mark.medium
 def test_an_expired_certificate_beside_a_valid_path_does_no_harm(tmp_path: Path) -> None:
     """As with the certificate of ISRG Root X1 that an expired root had signed."""
     root = Authority("Root")
@@ -190,6 +191,7 @@ def test_a_path_to_an_intermediate_as_the_anchor_ends_there(tmp_path: Path) -> N
     assert [each.invariant for each in both] == ["certificate"]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("of_issuer", [True, False])
 @pytest.mark.parametrize(
     "change",

@@ -88,6 +88,7 @@ def test_an_invalid_protocol_is_refused_and_changes_nothing(
         assert negotiated(each, server) == before
 
 
+@pytest.mark.medium
 def test_threads_get_their_own_protocols(world: World, server: ssl.SSLContext) -> None:
     context = world.context()
     clients = {"h2": handed(context, "h2"), "http/1.1": handed(context, "http/1.1"), None: context}

@@ -124,6 +124,7 @@ def test_every_name_of_a_context_is_known() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.medium
 def test_a_setter_that_certpin_does_not_know_raises_an_error() -> None:
     program = """if True:
         import ssl

@@ -140,6 +140,7 @@ def test_only_the_owner_can_access_the_folder(offline: World) -> None:
     assert ((offline.cache / GOOD).stat().st_mode & 0o777) == 0o600
 
 
+@pytest.mark.medium
 def test_every_root_since_the_apps_root_is_followed(world: World) -> None:
     for version in range(3, 6):
         world.repository.rotate("root", "targets", "online")

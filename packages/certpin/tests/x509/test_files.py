@@ -202,6 +202,7 @@ def test_many_begin_lines_are_refused_in_one_pass() -> None:
         read_items(pairs)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("encoding", [PEM, DER])
 def test_an_encrypted_key_is_read_with_its_passphrase(
     identity: Identity, encoding: serialization.Encoding
@@ -212,6 +213,7 @@ def test_an_encrypted_key_is_read_with_its_passphrase(
     assert asked.times == 1
 
 
+@pytest.mark.medium
 def test_each_encrypted_key_of_a_file_has_its_passphrase(identity: Identity) -> None:
     other = ec.generate_private_key(ec.SECP256R1())
     data = b"".join(
@@ -223,6 +225,7 @@ def test_each_encrypted_key_of_a_file_has_its_passphrase(identity: Identity) -> 
     assert [item.spki for item in items] == [*map(_spki, (identity.key, other, identity.key))]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("encoding", [PEM, DER])
 def test_a_wrong_passphrase_is_a_typed_error(
     identity: Identity, encoding: serialization.Encoding
@@ -264,6 +267,7 @@ def _store(identity: Identity, *, key: bool, leaf: bool, more: bool, sealed: boo
     )
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("sealed", [True, False])
 def test_the_certificates_of_a_store_are_read_leaf_first(identity: Identity, sealed: bool) -> None:
     asked = Asked(SECRET)
@@ -275,6 +279,7 @@ def test_the_certificates_of_a_store_are_read_leaf_first(identity: Identity, sea
     assert asked.times == sealed
 
 
+@pytest.mark.medium
 def test_a_store_with_only_certificates_is_read(identity: Identity) -> None:
     items = read_items(_store(identity, key=False, leaf=False, more=True, sealed=False))
     assert [item.spki for item in items] == [_spki_of(each) for each in identity.chain[1:]]
@@ -284,6 +289,7 @@ def _spki_of(certificate: x509.Certificate) -> bytes:
     return Certificate.from_der(certificate.public_bytes(DER)).spki
 
 
+@pytest.mark.medium
 def test_the_key_of_a_store_without_certificates_is_read(identity: Identity) -> None:
     data = _store(identity, key=True, leaf=False, more=False, sealed=True)
     (item,) = read_items(data, lambda: SECRET)
@@ -291,6 +297,7 @@ def test_the_key_of_a_store_without_certificates_is_read(identity: Identity) -> 
     assert (item.spki, item.source) == (_spki(identity.key), "private key")
 
 
+@pytest.mark.medium
 def test_a_store_with_another_passphrase_is_a_typed_error(identity: Identity) -> None:
     data = _store(identity, key=True, leaf=True, more=True, sealed=True)
     with pytest.raises(KeyParseError, match="cannot be read") as caught:

@@ -174,6 +174,7 @@ def test_a_key_that_takes_too_much_memory_is_refused(monkeypatch: pytest.MonkeyP
         read_items(data, lambda: SECRET)
 
 
+@pytest.mark.medium
 def test_a_dh_key_that_openssl_refuses_is_a_typed_error() -> None:
     size = 10_001  # it allows 10,000 (OPENSSL_DH_MAX_MODULUS_BITS)
     numbers = _sequence(_number((1 << size) - 3), _number(2))

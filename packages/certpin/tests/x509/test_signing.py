@@ -65,6 +65,7 @@ def _sealed(form: str) -> bytes:
     return private.private_bytes(encoding, layout, secret)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("form", ["pem", "older pem", "der", "pkcs12"])
 def test_an_encrypted_key_needs_its_passphrase(form: str) -> None:
     data = _sealed(form)
@@ -82,6 +83,7 @@ def test_an_encrypted_key_needs_its_passphrase(form: str) -> None:
         assert (secret is None or not known) == ("set CERTPIN_PASSPHRASE" in caught.value.fix)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("form", ["pem", "older pem"])
 def test_other_blocks_beside_an_encrypted_key_are_ignored(form: str) -> None:
     """For example, HAProxy and nginx read the parameters of Diffie-Hellman from this file."""

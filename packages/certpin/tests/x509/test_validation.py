@@ -85,6 +85,7 @@ def path_of(identity: Identity, root: Authority) -> list[Certificate]:
     return list(dict.fromkeys((*sent, root.certificate)))
 
 
+@pytest.mark.medium
 @given(st.data())
 @settings(max_examples=60)
 def test_several_flaws_at_once_are_judged_as_openssl_does(data: st.DataObject) -> None:

@@ -117,6 +117,7 @@ def test_a_resolution_is_sent_as_a_success(sqlite_store: Store, webhook: Hook) -
     assert webhook.bodies[1]["title"] == f"resolved: pin-mismatch at {HOST}"
 
 
+@pytest.mark.medium
 def test_an_unknown_number_of_affected_clients_is_stated(
     sqlite_store: Store, webhook: Hook
 ) -> None:

@@ -145,6 +145,7 @@ def test_an_instance_with_older_pins_leaves_the_work_to_one_with_newer_ones(
     assert old.evaluate(finding()) == 1, "it takes over at once"
 
 
+@pytest.mark.medium
 def test_an_instance_with_older_pins_goes_on_if_the_newer_one_fails(cluster: Cluster) -> None:
     old, new = cluster.start("b"), cluster.start("a", version=4)
     evaluated = []

@@ -60,6 +60,7 @@ class _Monitor:
         return None
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("jump", [86_400, -86_400])
 def test_after_a_jump_of_the_time_the_monitor_is_silent_only_if_it_does_not_probe(
     sqlite_store: Store, jump: int
@@ -75,6 +76,7 @@ def test_after_a_jump_of_the_time_the_monitor_is_silent_only_if_it_does_not_prob
     assert PATIENCE <= silent + EVERY <= PATIENCE + 3 * EVERY
 
 
+@pytest.mark.medium
 def test_after_a_jump_of_the_time_a_monitor_that_does_not_run_is_found(
     sqlite_store: Store,
 ) -> None:

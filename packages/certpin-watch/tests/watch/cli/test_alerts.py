@@ -97,6 +97,7 @@ def test_a_silence_without_a_reason_names_the_option(config: Path) -> None:
     assert 'fix: --why "renewal, ticket 12"' in done.err
 
 
+@pytest.mark.medium
 def test_silence_adds_lists_and_ends(config: Path) -> None:
     assert run(config, "silence").out == "There are no silences.\n"
     words = ("--host", "api.bank.example", "--for", "2h", "--why", "renewal", "--who", "ann")

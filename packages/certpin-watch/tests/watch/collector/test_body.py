@@ -22,6 +22,7 @@ from tests.watch.collector.server import make_watch
 MAX_BYTES = 100_000
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("encoding", ["gzip", "br"])
 def test_compression_bomb_is_refused_before_it_is_large(encoding: str) -> None:
     pack = {"gzip": gzip.compress, "br": brotli.compress}[encoding]

@@ -184,6 +184,7 @@ def test_a_scraper_that_asks_for_openmetrics_gets_it(scraped: Scraped) -> None:
     assert "certpin_pin_match" in {family.name for family in families}
 
 
+@pytest.mark.medium
 def test_no_sample_is_repeated(scraped: Scraped) -> None:
     samples = [
         (sample.name, tuple(sorted(sample.labels.items())))

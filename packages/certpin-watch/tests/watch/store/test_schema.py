@@ -133,6 +133,7 @@ def test_the_files_of_the_revisions_have_their_names_in_order() -> None:
     assert latest() == scripts.get_current_head()
 
 
+@pytest.mark.medium
 def test_a_database_of_this_version_is_opened_without_alembic(tmp_path: Path) -> None:
     """Alembic takes long to import."""
     url = f"sqlite:///{tmp_path / 'watch.db'}"

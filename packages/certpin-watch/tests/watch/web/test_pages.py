@@ -87,6 +87,7 @@ def every_page(year: Year, chain: bytes) -> list[str]:
     ]  # fmt: skip
 
 
+@pytest.mark.medium
 def test_the_calendar_lists_the_events_of_each_pin_set(
     client: TestClient, made: tuple[Watch, Year, bytes]
 ) -> None:
@@ -97,6 +98,7 @@ def test_the_calendar_lists_the_events_of_each_pin_set(
     assert "The certificate of the server expires" in page  # of a chain that a probe saw
 
 
+@pytest.mark.medium
 def test_the_calendar_lists_a_cross_sign_that_a_server_sends(tmp_path: Path) -> None:
     watch, year = a_year(tmp_path, hosts=8, groups=1)
     root, older = Authority("Root", now=year.now), Authority("Older Root", now=year.now)

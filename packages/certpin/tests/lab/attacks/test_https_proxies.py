@@ -100,12 +100,14 @@ def _all_not_run(client: Command, style: Style = Style.NONE) -> str:
     return why
 
 
+@pytest.mark.medium
 def test_a_client_that_speaks_clear_text_with_its_proxy_is_not_judged() -> None:
     why = _all_not_run(_program(URLLIB, "{url}"))
     assert "the client began no TLS with its https:// proxy: it spoke in clear text" in why
     assert "may not support https:// proxies" in why
 
 
+@pytest.mark.medium
 def test_a_client_that_leaves_the_proxy_out_is_not_judged() -> None:
     why = _all_not_run(_program(DIRECT, "{host}", "{port}", "{canary}"))
     assert "the client began no TLS with its https:// proxy (" in why
@@ -134,6 +136,7 @@ def test_a_client_that_verifies_both_is_right() -> None:
         assert trial.attack(client, CASES[0]).outcome is Outcome.RIGHT
 
 
+@pytest.mark.medium
 def test_a_trial_of_pytest_has_the_control_too() -> None:
     with Lab(style=Style.NONE) as lab:
         result = Trial(lab).attack(_program(URLLIB, "{url}"), CASES[0])
@@ -171,6 +174,7 @@ def test_the_client_gets_the_address_of_the_proxy_with_its_scheme() -> None:
             target.seen()
 
 
+@pytest.mark.medium
 def test_other_ways_to_the_lab_have_no_tls_with_a_proxy() -> None:
     with Lab() as lab:
         server = lab.case_server(CASES[0])

@@ -158,6 +158,7 @@ def test_other_ways_to_the_lab_do_not_meet_the_proxy() -> None:
     assert "never made the attacked connection: let it use the lab's HTTP proxy" in result.why
 
 
+@pytest.mark.medium
 def test_of_several_ways_only_the_proxy_is_taken() -> None:
     words = (sys.executable, "-c", _URLLIB, "{url}")
     both = EveryWay((Command(words, via="port"), Command(words)))

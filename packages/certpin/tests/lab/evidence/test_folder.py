@@ -91,6 +91,7 @@ def test_the_signature_covers_the_list_of_digests(tmp_path: Path) -> None:
     assert sums_hold(place)
 
 
+@pytest.mark.medium
 def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
     run = _runs.every_outcome()
     for name in ("one", "two"):
@@ -99,6 +100,7 @@ def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
+@pytest.mark.medium
 def test_secrets_are_in_no_file(tmp_path: Path) -> None:
     secret = "hunter2hunter2"
     case = _runs.BY_NAME["untrusted-ca"]
@@ -145,6 +147,7 @@ def _facts(run: Any) -> dict[str, Any]:
     return evidence_facts(run, files=(), client_version="", environment={})
 
 
+@pytest.mark.medium
 def test_evidence_of_certpin_is_replaced(tmp_path: Path) -> None:
     place = tmp_path / "pack"
     place.mkdir()
@@ -220,6 +223,7 @@ def test_files_that_appear_during_the_run_are_kept(
     assert _tree(tmp_path) == {str(place / "notes.txt"): b"mine"}
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("existing", [False, True])
 def test_an_interrupted_run_leaves_no_half_written_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, existing: bool
@@ -240,6 +244,7 @@ def test_an_interrupted_run_leaves_no_half_written_folder(
     assert [path.name for path in tmp_path.iterdir()] == (["pack"] if existing else [])
 
 
+@pytest.mark.medium
 def test_an_older_folder_comes_back_if_the_new_one_cannot_be_moved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,6 +279,7 @@ def test_a_client_that_changed_has_no_evidence(tmp_path: Path) -> None:
     assert not (tmp_path / "pack").exists()
 
 
+@pytest.mark.medium
 def test_the_evidence_names_a_script_of_the_client(tmp_path: Path) -> None:
     script = tmp_path / "client.sh"
     script.write_text("good")

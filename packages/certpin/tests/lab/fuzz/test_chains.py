@@ -34,6 +34,7 @@ seeds = st.integers(0, 2**64)
 numbers = st.integers(0, 10**6)
 
 
+@pytest.mark.medium
 @settings(deadline=None, max_examples=30)
 @given(seeds, numbers)
 @example(212, 429)  # a name that is no UTF-8, and then BMPString

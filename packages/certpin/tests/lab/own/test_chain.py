@@ -78,6 +78,7 @@ def test_without_pins_in_the_file_they_match_the_chain(style: Style) -> None:
     assert verdict(ACCEPT, own(), style).verdict is Verdict.ACCEPT
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("style", [Style.LEAF, Style.CA])
 def test_pins_in_the_file_are_those_of_the_client(style: Style) -> None:
     assert verdict(REFUSE, own(pins=(OTHER_ROOT.pin,)), style).verdict is Verdict.REJECT
@@ -184,6 +185,7 @@ def test_another_authority_with_the_name_of_the_anchor_is_refused() -> None:
     assert verdict(REFUSE, own(same_name.issue(HOST))).verdict is Verdict.REJECT
 
 
+@pytest.mark.medium
 def test_a_case_with_the_name_of_one_of_the_matrix_has_none_of_its_meaning() -> None:
     def careless(target: Target) -> str:
         context = ssl.create_default_context()

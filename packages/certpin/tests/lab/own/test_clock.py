@@ -96,6 +96,7 @@ def test_a_function_is_not_run_at_another_time() -> None:
     assert "the clock of a function" in _not_run(AT_THE_TIME)
 
 
+@pytest.mark.medium
 def test_without_libfaketime_the_case_is_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "_FOLDERS", ("/nowhere",))
     run = prove(PROGRAM, [AT_THE_TIME], style="none")

@@ -86,6 +86,7 @@ def test_hostile_output_leaves_the_xml_well_formed() -> None:
     assert not list(root.iter("script"))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("style", Style)
 def test_every_case_of_the_matrix_can_be_written(style: Style) -> None:
     run = _runs.of_every_case(style, gives=True)

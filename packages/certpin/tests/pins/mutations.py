@@ -285,6 +285,27 @@ MUTATIONS = [
         f"{_C}another_name_needs_a_new_version",
     ),
     Mutation(
+        "diff: a stolen key that loses its mark is trusted again",
+        _CHANGES,
+        'yield ("breaks" if can_match else "careful")',
+        'yield "careful"',
+        f"{_C}a_stolen_key_without_its_mark_is_accepted_again[left0-leaf-live0-fields0-breaks]",
+    ),
+    Mutation(
+        "diff: a new authority protects less",
+        _CHANGES,
+        'if entry.role in _AUTHORITIES and new.match != "leaf"',
+        "if False",
+        f"{_C}a_new_pin_of_an_authority_protects_less",
+    ),
+    Mutation(
+        "diff: a wider match protects less",
+        _CHANGES,
+        'yield ("careful", f"{text} (weaker)") if is_weaker else',
+        "yield",
+        f"{_C}a_wider_match_protects_less_if_more_pins_can_match[leaf-root-found0]",
+    ),
+    Mutation(
         "trust anchors: OpenSSL can load each",
         "certpin/pins/policy.py",
         "            require_loadable(certificates)\n",

@@ -265,6 +265,64 @@ def test_a_removed_pin_counts_in_the_mode_of_the_new_set() -> None:
     assert "breaks" not in {weight for weight, _ in back}
 
 
+ROOT, BACKUP = HostPin(ONE, "root"), HostPin(TWO, "backup", "published")
+
+
+@pytest.mark.parametrize(
+    ("stolen", "live", "fields", "weight"),
+    [
+        ("leaf", ROOT, {}, "breaks"),
+        ("leaf", ROOT, {"match": "ca"}, "breaks"),
+        ("intermediate", HostPin(ONE), {"match": "leaf"}, "breaks"),
+        ("leaf", HostPin(ONE), {"match": "leaf"}, "careful"),
+        ("leaf", HostPin(ONE), {}, "careful"),
+        ("leaf", ROOT, {"mode": "report"}, "careful"),
+    ],
+)
+@pytest.mark.parametrize("left", [(), (HostPin(THREE, state="removed"),)])
+def test_a_stolen_key_without_its_mark_is_accepted_again(
+    stolen: Any, live: HostPin, fields: dict[str, Any], weight: str, left: tuple[HostPin, ...]
+) -> None:
+    """If another key on a path of the stolen key can match a pin."""
+    marked = _policy(HOST, live, BACKUP, HostPin(THREE, stolen, "compromised"), **fields)
+    found = _found(_set(marked), _set(_policy(HOST, live, BACKUP, *left, **fields)))
+    text = f"{THREE} is no longer marked compromised: a path that contains it is accepted again"
+    assert found == [(weight, f"{text} if another pin matches")]
+
+
+def test_a_new_pin_of_an_authority_protects_less() -> None:
+    """Unless clients don't compare it, or nothing is enforced."""
+    added = HostPin(THREE, "root", "published")
+    text = f"{THREE} is new (root, published)"
+    weaker = f"{text}: clients accept every certificate that it issues (weaker)"
+    for fields, found in (
+        ({}, ("careful", weaker)),
+        ({"match": "leaf"}, ("safe", text)),
+        ({"mode": "report"}, ("safe", text)),
+    ):
+        old, new = (_policy(HOST, HostPin(ONE), BACKUP, *more, **fields) for more in ((), (added,)))
+        assert _found(_set(old), _set(new)) == [found]
+
+
+@pytest.mark.parametrize(
+    ("match", "role", "found"),
+    [
+        ("leaf", "root", ("careful", "(weaker)")),
+        ("leaf", "leaf", ("safe", "(wider)")),
+        ("ca", "leaf", ("careful", "(weaker)")),
+        ("ca", "root", ("safe", "(wider)")),
+    ],
+)
+def test_a_wider_match_protects_less_if_more_pins_can_match(
+    match: Any, role: Any, found: tuple[str, str]
+) -> None:
+    pins = (HostPin(ONE, "leaf" if match == "leaf" else "root"), BACKUP, HostPin(THREE, role))
+    [(weight, text)] = _found(
+        _set(_policy(HOST, *pins, match=match)), _set(_policy(HOST, *pins, match="any"))
+    )
+    assert (weight, text.rpartition(" ")[2]) == found
+
+
 def test_no_common_pin_locks_no_client_out_if_the_new_set_only_reports() -> None:
     new = _policy(HOST, HostPin(THREE), HostPin(FOUR, "backup", "published"), mode="report")
     assert "breaks" not in _weights(_policy(), new)

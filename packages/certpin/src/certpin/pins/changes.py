@@ -213,7 +213,7 @@ def _pins(old: HostPolicy, new: HostPolicy) -> Iterator[Finding]:
         if pin in before:
             yield from _pin_state(pin, before[pin], entry)
         else:
-            yield _pin_added(pin, entry, old)
+            yield _pin_added(pin, entry, old, new)
     dead = {entry.pin: entry for entry in new.pins if not entry.live}
     for pin, entry in before.items():
         if pin not in after:
@@ -221,7 +221,7 @@ def _pins(old: HostPolicy, new: HostPolicy) -> Iterator[Finding]:
     yield from _pins_compromised(old, new)
 
 
-def _pin_added(pin: Pin, entry: HostPin, old: HostPolicy) -> Finding:
+def _pin_added(pin: Pin, entry: HostPin, old: HostPolicy, new: HostPolicy) -> Finding:
     dead = next((known for known in old.pins if known.pin == pin), None)
     if dead is not None:
         weight: Weight = "breaks" if dead.state == "compromised" else "careful"
@@ -229,7 +229,10 @@ def _pin_added(pin: Pin, entry: HostPin, old: HostPolicy) -> Finding:
     if entry.in_service and old.mode == "enforce":
         text = f"{pin} is new and {entry.state}: old clients refuse a server that uses it"
         return "careful", f"{text}; {_NOT_YET}"
-    return "safe", f"{pin} is new ({entry.role}, {entry.state})"
+    text = f"{pin} is new ({entry.role}, {entry.state})"
+    if entry.role in _AUTHORITIES and new.match != "leaf" and old.mode == "enforce":
+        return "careful", f"{text}: clients accept every certificate that it issues (weaker)"
+    return "safe", text
 
 
 def _pin_removed(pin: Pin, entry: HostPin, now: HostPin | None, mode: str) -> Finding:
@@ -274,9 +277,13 @@ def _pins_compromised(old: HostPolicy, new: HostPolicy) -> Iterator[Finding]:
     for pin in sorted(new.compromised - old.compromised - old.live_pins.keys(), key=str):
         text = f"{pin} is marked compromised: new clients refuse every path that contains it"
         yield ("careful" if new.mode == "enforce" else "safe"), text
+    roles = {entry.pin: entry.role for entry in old.pins}
+    others = {entry.role for entry in new.live_pins.values()} if new.match != "leaf" else {"leaf"}
     for pin in sorted(old.compromised - new.compromised - new.live_pins.keys(), key=str):
         text = f"{pin} is no longer marked compromised: a path that contains it is accepted again"
-        yield "careful", f"{text} if another pin matches"
+        # A path with the key of a leaf has another pin only if that is an authority's.
+        can_match = {roles[pin], *others} & _AUTHORITIES and new.mode == "enforce"
+        yield ("breaks" if can_match else "careful"), f"{text} if another pin matches"
 
 
 def _mode(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Finding]:
@@ -292,7 +299,10 @@ def _match(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Finding]
     if old.match == new.match:
         return
     if new.match == "any":
-        yield "safe", f"a pin may be anywhere on the path, not only at the {old.match} (wider)"
+        text = f"a pin may be anywhere on the path, not only at the {old.match}"
+        roles = {entry.role for entry in new.live_pins.values()} - _REACHED[old.match]
+        is_weaker = old.mode == "enforce" and roles & _REACHED["any"]
+        yield ("careful", f"{text} (weaker)") if is_weaker else ("safe", f"{text} (wider)")
     elif new.mode == "report":
         text = f'match = "{new.match}" instead of "{old.match}": pins elsewhere are excluded'
         yield "safe", f"{text}; clients with the new set only report failures of the host"
@@ -312,6 +322,7 @@ _REACHED: dict[str, frozenset[str]] = {  # the roles of the certificates that ma
     "ca": frozenset({"intermediate", "root"}),
     "any": frozenset({"leaf", "intermediate", "root"}),
 }
+_AUTHORITIES = _REACHED["ca"]
 
 
 def _none_can_match(policy: HostPolicy) -> bool:

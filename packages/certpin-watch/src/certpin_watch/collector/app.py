@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from certpin.errors import FormatError
-from certpin.reports.codecs import JSON_TYPE, decode
+from certpin.reports.codecs import CONTENT_TYPES, JSON_TYPE, decode
 from certpin_watch.addresses import client_address, in_networks, network_of, parse_address
 from certpin_watch.collector.body import (
     BodyReader,
@@ -64,7 +64,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("certpin.watch.collector")
 
 _JSON = JSON_TYPE.encode()
-_TYPES = {_JSON, b"application/reports+json"}
+_TYPES = {content_type.encode() for content_type in CONTENT_TYPES}
 _MAX_REMEMBERED = 10_000  # different bodies, for samples
 _CACHED = 4096  # addresses
 
@@ -179,7 +179,7 @@ class Collector:
         if content_type not in _TYPES:
             raise unsupported(
                 "the Content-Type is not that of a report",
-                "send application/json or application/reports+json",
+                f"send {' or '.join(CONTENT_TYPES)}",
             )
         if head.length and not head.length.isdigit():
             raise bad_request(

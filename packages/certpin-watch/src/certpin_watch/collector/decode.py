@@ -25,6 +25,7 @@ from msgspec.structs import replace
 
 from certpin.errors import FormatError
 from certpin.reports import Report
+from certpin.reports.codecs import CODECS
 from certpin.reports.codecs.certpin import ID
 from certpin.reports.codecs.fields import (
     MAX_CHAIN,
@@ -35,7 +36,6 @@ from certpin.reports.codecs.fields import (
     MAX_VERSION,
     Fields,
 )
-from certpin.reports.codecs.nel import APART
 from certpin.reports.model import Decision, Kind  # noqa: TC001  # msgspec reads them
 from certpin.support.text import printable
 
@@ -301,15 +301,16 @@ def records_of(reports: Sequence[Report | Presence], source: str) -> tuple[Failu
 
 def _failure(report: Report, source: str) -> Failure:
     client = report.client
+    codec = CODECS[report.kind]
     # If the format has no identity, the network distinguishes two clients that report the same
     # in the same second. TrustKit's identity contains the device, and devices change networks.
-    nameless = "" if report.own_identity or report.kind == "trustkit" else source
+    nameless = "" if report.own_identity or codec.identity_has_device else source
     at = later = report.at
-    if report.kind == "nel":
+    if period := codec.identity_period:
         # A NEL report states its age instead of its time, so that the time varies. Those of its two
         # identities, two neighbouring half minutes, don't.
-        half = int(at.timestamp() // APART) * APART
-        at, later = (datetime.fromtimestamp(moment, UTC) for moment in (half, half + APART))
+        begin = int(at.timestamp() // period) * period
+        at, later = (datetime.fromtimestamp(moment, UTC) for moment in (begin, begin + period))
     return Failure(
         identity(report.kind, report.identity, nameless, at),
         report.kind,

@@ -30,6 +30,13 @@ MUTATIONS: list[Mutation] = [
         _COUNTING + "hostile_check_ins_can_only_fill_a_day",
     ),
     _rule(
+        "a phone that changes networks is counted once",
+        "decode.py",
+        "report.own_identity or codec.identity_has_device else source",
+        "report.own_identity else source",
+        _DECODE + "phone_that_changes_networks_sends_the_same_report_if_it_contains_the_device",
+    ),
+    _rule(
         "a day has a limit of check-ins",
         "grouping.py",
         "if whole in stored or count < limit:",

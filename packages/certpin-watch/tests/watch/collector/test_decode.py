@@ -200,6 +200,13 @@ def test_client_with_an_identity_may_change_its_network() -> None:
     assert decoded(named).identity == decoded(named, "198.51.100.0/24").identity
 
 
+def test_phone_that_changes_networks_sends_the_same_report_if_it_contains_the_device() -> None:
+    phone = replace(REPORT, kind="trustkit", own_identity=False)
+    assert decoded(phone).identity == decoded(phone, "198.51.100.0/24").identity
+    unnamed = replace(phone, kind="rfc7469")
+    assert decoded(unnamed).identity != decoded(unnamed, "198.51.100.0/24").identity
+
+
 def test_repeated_browser_report_with_a_higher_age_is_the_same() -> None:
     half = datetime.fromtimestamp(AT.timestamp() // 30 * 30, UTC)
     first = Report("nel", half, "a.example", 443, "refuse", "date", "nel:1", also="nel:2")

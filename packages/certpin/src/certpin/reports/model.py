@@ -20,7 +20,8 @@ Decision = Literal["refuse", "report", "accept"]
 # pins would refuse it too. Browsers, TrustKit, Dart and Python use the same words.
 UNVERIFIED = frozenset({"untrusted", "name", "date", "revoked", "invalid"})
 
-# The format that a report arrived in.
+# The format that a report arrived in: the names in ``codecs.CODECS``. A collector that reads a
+# report from a queue refuses every other name.
 Kind = Literal["certpin", "rfc7469", "trustkit", "nel"]
 
 

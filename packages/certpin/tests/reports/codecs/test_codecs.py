@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +15,8 @@ from certpin.reports import Presence, Report
 from certpin.reports.codecs import CODECS, decode
 from certpin.reports.codecs.certpin import encode_presence
 from certpin.reports.codecs.fields import MAX_DER, MAX_PORT, MAX_TEXT, MAX_VERSION, pem_of
-from certpin.reports.model import Client
+from certpin.reports.model import Client, Kind
+from tests.reports.codecs import _documents
 from tests.reports.codecs._documents import (
     JSON,
     PINS,
@@ -70,6 +71,21 @@ def _texts(found: Report | Presence) -> list[str]:
     if isinstance(found, Report):
         texts += [found.host, found.reason, found.pattern, *found.known_pins]
     return texts
+
+
+def test_each_codec_has_its_kind_and_a_whole_document() -> None:
+    """The collector's queue refuses another kind; damage is tested only with whole documents."""
+    codecs = set(CODECS)
+    assert set(get_args(Kind)) == codecs, "fix: list its name in Kind of reports/model.py"
+    found = [report for whole, media in WHOLE.values() for report in read(whole, media)]
+    kinds = {report.kind for report in found if isinstance(report, Report)}
+    assert kinds == codecs, f"fix: a document of the format in WHOLE of {_documents.__name__}"
+
+
+def test_a_content_type_of_no_format_is_refused_with_those_that_are_accepted() -> None:
+    with pytest.raises(FormatError) as refused:
+        decode([], "text/html", RECEIVED)
+    assert refused.value.fix == f"send {JSON} or {REPORTS}"
 
 
 @pytest.mark.medium

@@ -3,7 +3,8 @@
     decode(json.loads(body), content_type, received)
 
 Codecs are pure: they return the reports in a decoded JSON document, which arrived at a given time.
-To add a format, write a module with a ``Codec``, and add the codec to ``CODECS``.
+To add a format, write a module with a ``Codec``, add the codec to ``CODECS``, and its name to
+``certpin.reports.model.Kind``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 # The most specific format first: every field of RFC 7469 also exists in the formats before it.
 CODECS: dict[str, Codec] = {codec.name: codec for codec in (CERTPIN, TRUSTKIT, NEL, RFC7469)}
+
+# The content types of all formats, each once.
+CONTENT_TYPES = tuple(dict.fromkeys(codec.content_type for codec in CODECS.values()))
 
 JSON_TYPE = "application/json"
 
@@ -56,11 +60,11 @@ def decode(
 
 
 def _unknown(essence: str) -> FormatError:
-    if essence not in {codec.content_type for codec in CODECS.values()}:
+    if essence not in CONTENT_TYPES:
         return FormatError(
-            "this is not a content type of reports", fix=f"{JSON_TYPE}, or {NEL.content_type}"
+            "this is not a content type of reports", fix=f"send {' or '.join(CONTENT_TYPES)}"
         )
     return FormatError("this is not a report in a known format")
 
 
-__all__ = ["CODECS", "JSON_TYPE", "Codec", "decode"]
+__all__ = ["CODECS", "CONTENT_TYPES", "JSON_TYPE", "Codec", "decode"]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import NoReturn
 
-    from certpin.reports.model import Presence, Report
+    from certpin.reports.model import Kind, Presence, Report
 
 # Maximum lengths, in characters unless noted.
 MAX_TEXT = 255  # an Android package name may have as many
@@ -66,20 +66,29 @@ class Codec:
     """One format of reports: how to recognise it, and functions to read and write it.
 
     Attributes:
-        name: the name of the format, which becomes the ``kind`` of its reports.
+        name: the name of the format: the ``kind`` of its reports.
         content_type: the content type of its documents.
         recognises: a function that returns True if a decoded JSON document has this format.
         decode: a function that takes a document and the time of its arrival, and returns the
             reports in the document. It raises ``FormatError`` if a field is invalid.
         encode: a function that returns a report as a JSON object, without fields that the format
             lacks; ``None`` if certpin never writes the format.
+        reasons: the reasons that the codec itself gives to reports, if the format has numbers or
+            other words for them. A collector that explains reasons needs a text for each.
+        identity_has_device: True if the ``identity`` of a report differs between two devices, even
+            if ``own_identity`` is False. Then a collector need not add the sender's network.
+        identity_period: the length of the periods in ``identity`` and ``also``, in seconds, if the
+            format has no exact time; 0 if it has one.
     """
 
-    name: str
+    name: Kind
     content_type: str
     recognises: Callable[[object], bool]
     decode: Callable[[Any, datetime], tuple[Report | Presence, ...]]
     encode: Callable[[Report], dict[str, Any]] | None = None
+    reasons: frozenset[str] = frozenset()
+    identity_has_device: bool = False
+    identity_period: int = 0
 
 
 def digest_of(kind: str, texts: Iterable[str], *chains: tuple[bytes, ...]) -> str:

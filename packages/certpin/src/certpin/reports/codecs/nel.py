@@ -43,7 +43,7 @@ _MAX_AGENT = 1024
 _MAX_AGE = 366 * 24 * 3600 * 1000  # milliseconds; browsers drop entries after days
 _HTTPS = 443
 _PREFIX = "tls.cert."
-APART = 30  # seconds by which the time of one report may shift: an upload may take ten
+_PERIOD = 30  # seconds by which the time of one report may shift: an upload may take ten
 
 
 def _recognises(document: object) -> bool:
@@ -82,7 +82,7 @@ def _report(fields: Fields, details: Fields, error: str, received: datetime) -> 
         *(details.text(name, _MAX_URL) for name in ("referrer", "server_ip", "protocol", "method")),
         str(details.number("elapsed_time", _MAX_AGE)),
     )
-    period = int(at.timestamp() // APART)
+    period = int(at.timestamp() // _PERIOD)
     first, second = (digest_of("nel", (str(n), error, *constant)) for n in (period, period + 1))
     return Report(
         kind="nel",
@@ -109,4 +109,11 @@ def _place(fields: Fields) -> tuple[str, int]:
     return fields.as_host("url", host), _HTTPS if port is None else port
 
 
-NEL = Codec("nel", "application/reports+json", _recognises, _decode)
+NEL = Codec(
+    "nel",
+    "application/reports+json",
+    _recognises,
+    _decode,
+    reasons=frozenset(REASONS.values()),
+    identity_period=_PERIOD,
+)

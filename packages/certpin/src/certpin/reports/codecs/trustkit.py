@@ -81,4 +81,11 @@ def _client(fields: Fields) -> Client:
     )
 
 
-TRUSTKIT = Codec("trustkit", "application/json", _recognises, _decode)
+TRUSTKIT = Codec(
+    "trustkit",
+    "application/json",
+    _recognises,
+    _decode,
+    reasons=frozenset(REASONS),
+    identity_has_device=True,
+)

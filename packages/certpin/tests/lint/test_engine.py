@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from typing import TYPE_CHECKING
 
 import pytest
 
+import certpin.lint
 from certpin.errors import ConfigError, PinFileError
 from certpin.lint import RULES, LintReport, lint, load_document, read_document
-from certpin.lint.rule import GOOD, HEAD, HOST, NOW, PINS
+from certpin.lint.rule import GOOD, HEAD, HOST, NOW, PINS, LintRule
 from certpin.pinfile import PinSet
 from tests.lint import _examples
 from tests.pinfile import _files
@@ -182,6 +185,13 @@ def test_findings_are_sorted_by_line_then_severity(tmp_path: Path) -> None:
     report = _lint(text, tmp_path)
     assert [each.severity for each in report.findings] == ["note", "error", "warning"]
     assert [len(report.at_least(word)) for word in ("error", "warning", "note")] == [1, 2, 3]
+
+
+def test_every_file_with_a_rule_is_in_the_registry() -> None:
+    for module in pkgutil.iter_modules(certpin.lint.__path__):
+        names = vars(importlib.import_module(f"certpin.lint.{module.name}")).values()
+        rules = {each.id for each in names if isinstance(each, LintRule)}
+        assert rules <= RULES.keys(), f"fix: {module.name} in _FAMILIES of lint/engine.py"
 
 
 def test_every_rule_has_complete_texts() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+import certpin_watch.rules
 from certpin.errors import InputError
 from certpin_watch.rules.engine import RULES, check_rule, evaluate
 from certpin_watch.rules.evidence import Evidence, ServiceEvidence
@@ -46,6 +49,13 @@ def test_every_rule_has_a_test_and_a_row_in_the_generated_page(name: str) -> Non
     assert prose(RULES[name].why) in row
     tested = any(f'"{name}"' in text for text in tests)
     assert tested, f'fix: a test with "{name}" in {folder}'
+
+
+def test_every_file_with_a_rule_is_in_the_registry() -> None:
+    for module in pkgutil.iter_modules(certpin_watch.rules.__path__):
+        names = vars(importlib.import_module(f"certpin_watch.rules.{module.name}")).values()
+        rules = {each.id for each in names if isinstance(each, AlertRule)}
+        assert rules <= RULES.keys(), f"fix: {module.name} in _FAMILIES of rules/engine.py"
 
 
 def test_every_rule_has_its_texts_and_severities() -> None:

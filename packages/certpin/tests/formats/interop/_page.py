@@ -28,12 +28,14 @@ Each export was loaded into its real client, and the client was run against the 
 the pins only from the exported file. *Right* counts the cases with the correct result for a client
 that is pinned in this [style](../guides/prove.md#correct-behaviour): attacks that were refused, and
 legitimate changes that were accepted, among them the backup key and a renewal. The runs were made
-on Debian 13, and the tests check every line.
+on Debian 13. The tests compare the failed cases of every line with those of its client, and the
+numbers with the cases of the lab.
 
-| format | client | made with | pinned on | right | not run | failed cases |
-|---|---|---|---|---|---|---|
+| format | client | made with | pinned on | right | policy | not run | failed cases |
+|---|---|---|---|---|---|---|---|
 """
 _BETWEEN = """
+*Policy* counts the cases that are not judged, because the result depends on your own policy.
 *Not run* counts the cases that do not apply to the client, or that it does not reach:
 `certpin prove` prints the reason for each. nginx and HAProxy have no pins, so they
 are run with the lab's root as their only trust anchor. Java's own client has no pins and no format:
@@ -67,8 +69,10 @@ def row(proof: Proof, run: Run) -> str:
     fails = ", ".join(f"`{name}`" for name in sorted(failed(run))) or "nothing"
     chosen = f"{right} of {tried}" + (" (chosen)" if proof.cases else "")
     cells = (f"`{proof.format}`", proof.client, version(proof), f"{proof.style}", chosen)
-    left = "-" if proof.cases else run.count(Outcome.NOT_RUN)
-    return f"| {' | '.join(cells)} | {left} | {fails} |"
+    left = [
+        "-" if proof.cases else f"{run.count(each)}" for each in (Outcome.TOLD, Outcome.NOT_RUN)
+    ]
+    return f"| {' | '.join((*cells, *left, fails))} |"
 
 
 def version(proof: Proof) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from certpin.lab.attacks import CASES
 from certpin.lab.verdict import Outcome
 from scripts.record import FORBIDDEN
 from tests.formats.interop._dart import DECISIVE_CASES
@@ -70,21 +71,29 @@ def _undecided(run: Run) -> list[str]:
 
 
 @pytest.mark.parametrize("proof", PROOFS, ids=lambda proof: proof.name)
-def test_the_page_lists_the_failures_of_the_client(proof: Proof) -> None:
+def test_the_page_has_all_cases_and_the_failures_of_the_client(proof: Proof) -> None:
     start = f"| `{proof.format}` | {proof.client} | "
     lines = TARGET.read_text(encoding="utf-8").splitlines()
     [line] = [each for each in lines if each.startswith(start) and f"| {proof.style} |" in each]
-    fails = ", ".join(f"`{name}`" for name in sorted(proof.fails)) or "nothing"
-    assert line.endswith(f" | {fails} |")
+    *_, right_of, policy, left, failures = line.removesuffix(" |").split(" | ")
+    assert failures == (", ".join(f"`{name}`" for name in sorted(proof.fails)) or "nothing")
+    right, _, judged = right_of.removesuffix(" (chosen)").partition(" of ")
+    assert int(judged) - int(right) == len(proof.fails), "fix: make proof"
+    if proof.cases:
+        assert (int(judged), policy, left) == (len(proof.cases), "-", "-"), "fix: make proof"
+    else:
+        assert int(judged) + int(policy) + int(left) == len(CASES), "fix: make proof"
 
 
 def test_the_page_lists_formats_that_were_not_run() -> None:
-    page = TARGET.read_text(encoding="utf-8").partition("## Formats that were not run")[2]
+    title = "## Formats that were not run\n"
+    page = TARGET.read_text(encoding="utf-8").partition(title)[2].partition("\n## ")[0]
     proven = {proof.format for proof in PROOFS}
     assert not proven & NOT_RUN.keys()
     assert len(proven) == 9, "fix: README.md names the number"
     for name, why in NOT_RUN.items():
-        assert f"| `{name}` | {why} |" in page, "fix: _INSTEAD of _proofs.py, and make proof"
+        line = f"| `{name}` | {why} |"
+        assert line in page, f"fix: {line} below {title.strip()!r}; make proof writes it"
 
 
 def test_every_failure_of_a_client_has_a_reason() -> None:

@@ -149,12 +149,13 @@ def test_the_values_in_help_texts_are_those_of_the_library() -> None:
     assert get_args(Match) == choices.MATCHES
     assert get_args(KeyAlgorithm) == choices.KEY_ALGORITHMS
     assert choices.PROBE_SECONDS == DIAL_TIMEOUT
-    assert tuple(sorted(PROTOCOLS)) == choices.STARTTLS
+    assert tuple(sorted(PROTOCOLS)) == choices.STARTTLS, "fix: STARTTLS of cli/choices.py"
     assert tuple(FORMATS) == choices.LINT_FORMATS
     assert choices.SEVERITIES == SEVERITIES
     assert choices.ADOPTION_DAYS == ADOPTION_DAYS
     assert tuple(known.value for known in Style) == choices.STYLES
-    assert tuple(sorted(LAB_PROTOCOLS)) == choices.LAB_PROTOCOLS
+    protocols = tuple(sorted(LAB_PROTOCOLS))
+    assert protocols == choices.LAB_PROTOCOLS, "fix: LAB_PROTOCOLS of cli/choices.py"
     assert choices.CLIENT_SECONDS == CLIENT_PATIENCE
     assert choices.STALL_SECONDS == STALL_SECONDS
     assert choices.CYCLE_DAYS == CYCLE

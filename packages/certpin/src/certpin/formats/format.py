@@ -125,22 +125,17 @@ class Format:
 
     name: str
     title: str
-    use: str  # how to use the file, a sentence
+    use: str
     file: str
     limits: tuple[Limitation, ...]
     write: Callable[[PinSet], tuple[File, ...]]
     read: Callable[[Source], ParsedFile]
-    needs: tuple[str, ...] = ()  # what the pins rely on at run time, sentences
-    folder: bool = False  # whether the export can be several files
-    # The declaration of a package in source code, from its name.
+    needs: tuple[str, ...] = ()
+    folder: bool = False
     package: Callable[[str], str] | None = None
-    signed: Callable[[PinSet, SignedSource], tuple[File, ...]] | None = (
-        None  # more files, for updates
-    )
-    vendored: Callable[[tuple[File, ...]], tuple[File, ...]] | None = (
-        None  # the files, with a copy of the library that they import
-    )
-    vendored_use: str = ""  # how to use these, a sentence
+    signed: Callable[[PinSet, SignedSource], tuple[File, ...]] | None = None
+    vendored: Callable[[tuple[File, ...]], tuple[File, ...]] | None = None
+    vendored_use: str = ""
 
     @property
     def root_sets(self) -> str:

@@ -312,7 +312,7 @@ class Found:
     report_to: tuple[str, ...] = ()
     compromised: tuple[Pin, ...] = ()
     ct_logs: LogList | None = None
-    entries: tuple[HostPin, ...] = ()  # pins with role, state and note, if the file has them
+    entries: tuple[HostPin, ...] = ()
     provider_edition: date | None = None
     refusal: FormatError | None = None
     line: int = 0

@@ -53,8 +53,8 @@ class Limitation(ABC):
     why: str
 
     aspect: ClassVar[str]
-    summary: ClassVar[str]  # the omitted setting, for the documentation
-    root_sets: ClassVar[str] = ""  # why a set of pinned roots needs more here, a sentence
+    summary: ClassVar[str]
+    root_sets: ClassVar[str] = ""
 
     @abstractmethod
     def apply(self, pins: PinSet) -> Projection:

@@ -28,16 +28,17 @@ class Expect(StrEnum):
 
     A case has one ``Expect`` for each style of pins: pins on the server's key, pins on an
     authority, and no pins. With ``EITHER``, accepting and refusing are both right. With ``WARN``,
-    accepting is a warning. With ``POLICY``, the reaction is reported, and not judged. ``UNDEFINED``
-    means that the case does not apply to clients with that style.
+    accepting is a warning. With ``POLICY``, the reaction is reported, and not judged, because the
+    policy of the client's owner decides. ``UNDEFINED`` means that the case does not apply to
+    clients with that style.
     """
 
     ACCEPT = "accept"
     REJECT = "reject"
-    EITHER = "either"  # accepting and refusing are both right
-    WARN = "reject or warn"  # accepting is allowed, and a warning
-    POLICY = "policy"  # the policy of the client's owner decides; reported, not judged
-    UNDEFINED = "-"  # the case does not apply to this style
+    EITHER = "either"
+    WARN = "reject or warn"
+    POLICY = "policy"
+    UNDEFINED = "-"
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from tests._mutation import Mutation
 _LAB, _ATTACKS, _TESTS = "certpin/lab", "certpin/lab/attacks", "tests/lab/attacks"
 
 
-def _of(family: str, property_: str, old: str, new: str, test: str) -> Mutation:
+def _of(module: str, property_: str, old: str, new: str, test: str) -> Mutation:
     return Mutation(
-        f"{family}: {property_}",
-        f"{_ATTACKS}/{family}.py",
+        f"{module}: {property_}",
+        f"{_ATTACKS}/{module}.py",
         old,
         new,
-        f"{_TESTS}/test_{family}.py::{test}",
+        f"{_TESTS}/test_{module}.py::{test}",
     )
 
 

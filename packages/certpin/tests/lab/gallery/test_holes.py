@@ -29,7 +29,8 @@ def test_the_cases_that_name_its_fault_catch_the_client(name: str) -> None:
     check(broken(name), HOLES[name])
 
 
-FAMILIES = (
+# The files of lab/attacks that need a client for each of their cases.
+ATTACK_FILES = (
     *(CONNECTIONS, EXHAUSTION, HANDSHAKES, HOSTS, HTTP3, LEAVES, LOOKALIKES),
     *(PROXIES, ROOTS),
 )
@@ -43,7 +44,7 @@ BESIDE = (
 
 
 def test_every_hole_has_a_client_that_shows_it() -> None:
-    cases = {case.name for family in FAMILIES for case in family}
+    cases = {case.name for file in ATTACK_FILES for case in file}
     shown = {case for hole in HOLES.values() for case in hole.cases}
     assert cases | set(BESIDE) <= shown, "fix: a Fault of lab/report/faults, and a broken client"
 

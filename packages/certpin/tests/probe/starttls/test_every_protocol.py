@@ -41,7 +41,7 @@ def with_more_in_last_turn(name: str, more: bytes) -> Conversation:
 
 
 def test_each_protocol_of_the_registry_has_a_conversation_and_its_own_name() -> None:
-    assert READY.keys() == PROTOCOLS.keys()
+    assert READY.keys() == PROTOCOLS.keys(), "fix: a conversation in READY of _play.py"
     assert all(name == protocol.name for name, protocol in PROTOCOLS.items())
 
 

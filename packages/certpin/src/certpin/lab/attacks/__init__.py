@@ -1,8 +1,8 @@
-"""The cases of the lab (together called the matrix), one file per family.
+"""The cases of the lab (together called the matrix), one file per subject.
 
-To add a case, add a ``Case`` to the tuple in its family's file. Write two tests for it: one that
-its certificates have the forged property, and one that a client without the tested check fails the
-case. CONTRIBUTING.md lists the other files that a new case needs (the row "attack").
+To add a case, add a ``Case`` to the tuple in the file of its subject. Write two tests for it: one
+that its certificates have the forged property, and one that a client without the tested check fails
+the case. CONTRIBUTING.md lists the other files that a new case needs (the row "attack").
 """
 
 from __future__ import annotations

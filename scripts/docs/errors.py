@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 _INTRODUCTION = """\
 Every error that certpin raises is a `certpin.CertpinError`; `fix` says what to do next. You
-import the names from `certpin`. A refused connection is a `PinError`, and
+import the names from `certpin`; [the lab's](api/certpin.lab.md) two, `LabError` and
+`CannotServeError`, from `certpin.lab`. A refused connection is a `PinError`, and
 `certpin.pin_error(exc)` finds it inside the error that your client library raised: [when a
 connection is refused](../guides/failures.md)."""
 

@@ -78,8 +78,10 @@ def test_dir_shows_the_public_names() -> None:
 
 LAB_NAMES = [
     "Authority",
+    "CannotServeError",
     "Command",
     "Identity",
+    "LabError",
     "LabServer",
     "Result",
     "Run",

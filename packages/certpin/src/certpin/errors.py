@@ -1,4 +1,4 @@
-"""Every error that certpin raises.
+"""Every error that certpin raises, except those of the lab.
 
     CertpinError
     ├── InputError (ValueError)          invalid bytes or text
@@ -36,6 +36,8 @@
 A ``PinError`` is an ``ssl.SSLCertVerificationError``, so every client library handles it as a
 certificate failure: no retry in clear text, wrapped in the library's error.
 ``certpin.pin_error()`` finds it inside the error that the library raised.
+
+``certpin.lab`` has two more errors (``certpin.lab.case``): ``LabError`` and ``CannotServeError``.
 
 ``fix`` of each error says what to do next.
 """

@@ -15,6 +15,7 @@ from certpin.lab.authority import Authority, Identity
 from certpin.lab.lab_server import LabServer
 
 if TYPE_CHECKING:
+    from certpin.lab.case import CannotServeError, LabError
     from certpin.lab.client import Command
     from certpin.lab.own.proof import prove
     from certpin.lab.own.reader import load_cases
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Authority",
+    "CannotServeError",
     "Command",
     "Identity",
+    "LabError",
     "LabServer",
     "Result",
     "Run",
@@ -33,7 +36,9 @@ __all__ = [
 
 # Imported at their first use: a test with an authority needs no client and no runner.
 _MODULES = {
+    "CannotServeError": "certpin.lab.case",
     "Command": "certpin.lab.client",
+    "LabError": "certpin.lab.case",
     "Result": "certpin.lab.runner",
     "Run": "certpin.lab.runner",
     "load_cases": "certpin.lab.own.reader",

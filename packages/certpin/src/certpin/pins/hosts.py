@@ -96,7 +96,10 @@ class HostPattern:
         return HostPattern(wildcard, name)
 
     def matches(self, host: str) -> bool:
-        """Return True if the pattern covers a host. The host must be normalised."""
+        """Return True if the pattern covers a host. The host must be normalised.
+
+        ``PinSet.policy_for`` finds the policy of a connection: by lookup, and with the same rules.
+        """
         if not self.wildcard:
             return host == self.name
         label, dot, parent = host.partition(".")
@@ -133,6 +136,9 @@ def covering_patterns(host: str) -> tuple[str, ...]:
 
     An exact name precedes wildcards, a longer name in a wildcard precedes a shorter one, and ``*.``
     precedes ``**.`` over the same name. A name with n labels has n + 2 patterns.
+
+    ``PinSet.policy_for`` looks these up. The rules are those of ``HostPattern.matches``
+    (tests/pins/test_pinset.py compares both).
 
     Args:
         host: a normalised name or IP address.

@@ -114,7 +114,10 @@ def _names(leaf: Certificate) -> set[str]:
 
 
 def _covers(name: str, host: str) -> bool:
-    """Return True if a certificate with this name, which can have a wildcard, is for the host."""
+    """Return True if a certificate with this name, which can have a wildcard, is for the host.
+
+    Less strict than ``name_matches`` in ``certpin.pins``: some clients accept a common name.
+    """
     if is_address(host):
         return is_address(name) and ip_address(name) == ip_address(host)
     return name == host or (name[:2] == "*." and name[2:] == host.partition(".")[2])

@@ -41,6 +41,14 @@ _READERS = [
         "test_a_flag_for_subdomains_covers_no_report_only_hosts[**.bank.example-trustkit-ios]",
     ),
     Mutation(
+        "no export accepts a stolen key because it unites policies",
+        f"{_F}projection.py",
+        "if stolen := sorted(map(str, policy.compromised & exported.live_pins.keys())):",
+        "if stolen := []:",
+        "tests/formats/limits/test_limits.py::"
+        "test_a_stolen_key_that_an_export_would_accept_is_refused[limit1-**.bank.example]",
+    ),
+    Mutation(
         "a report-only host is compared with the exported patterns",
         f"{_F}projection.py",
         "    for policy, exported in applied_policies(projected, pins):\n        if",

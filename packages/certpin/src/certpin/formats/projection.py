@@ -120,8 +120,8 @@ def project(pins: PinSet, limits: Sequence[Limitation]) -> Projection:
         The reduced pin set, and everything that was omitted.
 
     Raises:
-        ConfigError: the reduced pin set would lock clients out, protect nothing, or enforce pins on
-            a host with ``mode = "report"``.
+        ConfigError: the reduced pin set would lock clients out, protect nothing, enforce pins on a
+            host with ``mode = "report"``, or accept a key at a host for which it is compromised.
     """
     if not limits:
         return pins, ()
@@ -140,6 +140,14 @@ def project(pins: PinSet, limits: Sequence[Limitation]) -> Projection:
                 f"be enforced on {hosts}: {why}",
                 key="mode",
                 fix="enforce it too, or replace the wildcard by individual hosts",
+            )
+        if stolen := sorted(map(str, policy.compromised & exported.live_pins.keys())):
+            raise ConfigError(
+                f"{stolen[0]} is compromised for {policy.pattern}, but the export would accept it "
+                f"there: it has the pins of all policies that cover {exported.pattern}",
+                key="state",
+                fix="mark it compromised for each host: certpin rotate emergency "
+                f"{stolen[0]} --stolen",
             )
     return projected, tuple(omissions)
 

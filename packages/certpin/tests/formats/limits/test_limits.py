@@ -288,6 +288,28 @@ def test_a_report_only_host_that_no_enforced_wildcard_covers_is_omitted(
     assert [each.host for each in omissions] == [watched]
 
 
+@pytest.mark.parametrize(
+    ("limit", "wide"),
+    [
+        (limits.ApexAndBelow("why"), f"**.{HOST}"),
+        (limits.United("why"), "**.bank.example"),
+        (limits.United("why"), "*.bank.example"),
+    ],
+)
+def test_a_stolen_key_that_an_export_would_accept_is_refused(limit: Limitation, wide: str) -> None:
+    """The export takes it from a policy with a wildcard, which accepts it for other hosts."""
+    stolen = compromised(policy(HOST, first=2), KEYS[0])
+    words = f"{KEYS[0]} is compromised for {HOST}, but the export would accept it there"
+    last = [limits.NoCompromised("why"), limit]
+    with pytest.raises(ConfigError, match=re.escape(words)) as caught:
+        project(pin_set(policy(wide), stolen), last)
+    assert caught.value.fix == (
+        f"mark it compromised for each host: certpin rotate emergency {KEYS[0]} --stolen"
+    )
+    apart = policy("**.other.example")
+    assert len(project(pin_set(apart, stolen), last)[0].policies) == 2
+
+
 @pytest.mark.parametrize("limit", [limits.ApexAndBelow("why"), limits.ApexAndOneLabel("why")])
 def test_a_wider_pattern_is_refused_if_it_covers_report_only_hosts(
     limit: limits.ApexAndBelow,

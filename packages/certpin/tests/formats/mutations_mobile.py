@@ -184,6 +184,21 @@ _READERS = [
         f"{_T}apple.py::test_a_duplicate_host_is_refused",
     ),
     Mutation(
+        "a name with a dot at its end pins nothing",
+        f"{_F}_domains.py",
+        '    if name.endswith("."):\n        raise _other',
+        "    if False:\n        raise _other",
+        f"{_T}host_names.py::test_a_name_that_ends_in_a_dot_is_refused[okhttp-java]",
+    ),
+    Mutation(
+        "a name that the platform does not normalise pins nothing",
+        f"{_F}_domains.py",
+        "if not name.isascii() or name != name.lower():",
+        "if False:",
+        f"{_T}host_names.py::test_a_name_in_another_spelling_is_refused_if_the_platform_keeps_it"
+        "[b\\xfccher.example-accepted0-android]",
+    ),
+    Mutation(
         "a star is no wildcard",
         f"{_F}_domains.py",
         'if "*" in name:',

@@ -97,7 +97,7 @@ def test_the_example_of_the_documentation_is_read() -> None:
             </array>
             <key>NSIncludesSubdomains</key><true/>
           </dict>
-          <key>Pay.example</key><dict>
+          <key>pay.example</key><dict>
             <key>NSPinnedLeafIdentities</key><array>
               <dict><key>{DIGEST}</key><string> {B} </string></dict>
               <dict><key>{DIGEST}</key><string>{C}</string></dict>

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from certpin.errors import FormatError, PinParseError
+from certpin.errors import FormatError, HostError, PinParseError
 from certpin.formats.parsed import read_timestamp
 from certpin.pins import Pin
+from certpin.pins.hosts import normalise
 from certpin.x509 import quoted
 
 if TYPE_CHECKING:
@@ -23,18 +24,44 @@ _PREFIX = re.compile("(?:pin-)?sha256//?|sha256=")
 def pattern(name: str, *, below: bool) -> str:
     """Convert a domain name in a platform's file to a host pattern.
 
-    ``below`` is True if the file's entry for the name also covers all subdomains. Raises
-    ``FormatError`` if the name is empty, or contains ``*``: these platforms do not read it as a
-    wildcard.
+    ``below`` is True if the file's entry for the name also covers all subdomains.
+
+    Raises:
+        FormatError: the name is empty, contains ``*``, which these platforms do not read as a
+            wildcard, or is not spelt as these platforms spell the host of a connection: in lower
+            case, in ASCII (``xn--…``, RFC 5891) and without a dot at its end.
     """
     if not name:
         raise FormatError("a host has no name")
+    if not name.isascii() or name != name.lower():
+        raise _other_spelling(name)
+    refuse_final_dot(name)
     if "*" in name:
         raise FormatError(
             f"the platform reads {name[:80]!r} as a literal name, which no host has",
             fix="remove the star, and set the flag for subdomains",
         )
     return f"**.{name}" if below else name
+
+
+def refuse_final_dot(name: str) -> None:
+    """Raise ``FormatError`` if a host name ends in a dot.
+
+    Platforms remove the dot from the host of a connection (RFC 3986, section 3.2.2), but not from
+    the names in their files.
+    """
+    if name.endswith("."):
+        raise _other_spelling(name)
+
+
+def _other_spelling(name: str) -> FormatError:
+    """Return the error for a host name that the platform never finds, so that it pins nothing."""
+    try:
+        fix = f"write {normalise(name)}"
+    except HostError:
+        fix = "write it in lower case, in ASCII (xn--…) and without a dot at its end"
+    problem = f"the platform compares {quoted(name)} literally, and finds no host"
+    return FormatError(problem, fix=fix)
 
 
 def exclusion(found: Iterable[Found], unpinned: Iterable[str]) -> FormatError | None:

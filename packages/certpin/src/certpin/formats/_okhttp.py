@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError, FormatError, HostError
 from certpin.formats._builders import call_sites
+from certpin.formats._domains import refuse_final_dot
 from certpin.formats.code import ADD_PINS, is_mark, tokens
 from certpin.formats.header import read_header
 from certpin.formats.limits import (
@@ -236,11 +237,12 @@ def _addition(pieces: list[Token], strings: list[int], site: CallSite) -> _Addit
         site: the builder and the branch of the call.
 
     Raises:
-        FormatError: a pin is invalid, or a string has escapes.
+        FormatError: a pin is invalid, a string has escapes, or the pattern ends in a dot.
     """
     pattern, *pins = [pieces[each].value() for each in strings]
     line = pieces[strings[0]].line
     try:
+        refuse_final_dot(pattern)
         return _Addition(pattern.strip("[]"), pins_from(pins), line, site)
     except FormatError as exc:
         raise FormatError(f"line {line}: {exc.problem}", fix=exc.fix) from exc

@@ -108,14 +108,14 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "the fix of the gate names its host",
-        "certpin/rotation/violation.py",
+        "certpin/rotation/remedies.py",
         "several = len(situation.pins.policies) > 1",
         "several = False",
         _PRINTED + "test_the_fix_of_the_gate_is_accepted_for_each_of_several_hosts",
     ),
     Mutation(
         "the fix of the gate names the file of no other key",
-        "certpin/rotation/violation.py",
+        "certpin/rotation/remedies.py",
         "next(each for each in numbered_names(name) if each not in noted)",
         "name",
         _PRINTED + "test_the_fix_of_the_gate_is_accepted_for_each_of_several_hosts",
@@ -129,14 +129,14 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "two emergencies make two files",
-        "certpin/rotation/violation.py",
+        "certpin/rotation/remedies.py",
         'return f"{base}-{host[:_MAX_HOST]}.{suffix}"',
         "return name",
         _PRINTED + "test_two_emergencies_at_once_make_two_backups",
     ),
     Mutation(
         "the files of a host and of a wildcard have different names",
-        "certpin/rotation/violation.py",
+        "certpin/rotation/remedies.py",
         '.replace("*", "_")',
         '.replace("*.", "")',
         _PRINTED + "test_two_emergencies_at_once_make_two_backups",

@@ -741,7 +741,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "the next backup of a host that pins authorities is an authority",
-        "certpin/rotation/violation.py",
+        "certpin/rotation/remedies.py",
         "if match == 'ca' else",
         "if False else",
         _AUTHORITY_PATHS + "test_status_and_finish_lead_to_another_authority_as_the_backup",

@@ -36,6 +36,7 @@ from certpin.rotation.plan import (
     with_staged,
 )
 from certpin.rotation.prospect import assumed_prospects, stolen_authorities
+from certpin.rotation.remedies import CHAIN_FILE
 from certpin.rotation.rules import has_backup_without, served_chain, version_list
 from certpin.rotation.trust import (
     anchors_to_name,
@@ -45,7 +46,7 @@ from certpin.rotation.trust import (
     issuers_to_name,
     with_common_trust,
 )
-from certpin.rotation.violation import CHAIN_FILE, Violation
+from certpin.rotation.violation import Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,26 +1,88 @@
 """What to do about a refused step: the fixes that depend on the facts about a host.
 
-The draft is the pin file that would be published next.
+The functions at the top make the commands that fixes and other output print, and name the files in
+them. The draft is the pin file that would be published next.
 """
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from certpin.pins import Pin
 from certpin.rotation.journal import pin_state
 from certpin.rotation.prospect import conclusion_of, lacks_path
 from certpin.rotation.situation import Version, last_end
-from certpin.rotation.violation import backup_fix, host_option
+from certpin.support.text import numbered_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from certpin.pins import HostPolicy, Match, PinSet
     from certpin.rotation.prospect import Prospect
     from certpin.rotation.situation import Situation, TimeEvidence
 
 
 SET_CLOCK = "set the clock of this machine, or of that server if it is the one that is wrong"
+_MAX_HOST = 200  # characters of a host in a file name, which file systems limit to 255
+# The file with the certificate of the authority that becomes a backup.
+OTHER_AUTHORITY = "other-authority.pem"
+# The file of a new certificate with its chain, as ACME clients call it.
+CHAIN_FILE = "fullchain.pem"
+
+
+def file_of_hosts(name: str, pins: PinSet, policies: Sequence[HostPolicy]) -> str:
+    """Return a name for the file that a printed command will make for some hosts of a pin file.
+
+    If the command is for all hosts, the result is ``name``. Otherwise the name of the first host is
+    added to it, so that a command for other hosts names another file.
+
+    Args:
+        name: the name of the file if it is for all hosts, such as ``next-backup.key``.
+        pins: the pin set of the pin file.
+        policies: the policies of the hosts that the command is for.
+    """
+    if len(policies) == len(pins.policies):
+        return name
+    host = str(policies[0].pattern).replace("*", "_").replace(":", "-")
+    base, _, suffix = name.rpartition(".")
+    return f"{base}-{host[:_MAX_HOST]}.{suffix}"
+
+
+def new_backup_command(match: Match, key_file: str) -> str:
+    """Return the command that starts a new backup, without the options for its hosts.
+
+    Args:
+        match: which certificates of a chain the host's clients compare. If they compare only
+            authorities, the backup is another authority.
+        key_file: the file for a new key.
+    """
+    return f"certpin rotate start {OTHER_AUTHORITY if match == 'ca' else f'--new {key_file}'}"
+
+
+def backup_fix(situation: Situation, name: str = "next-backup.key") -> str:
+    """Return the command that starts a new backup of one host, ready to paste.
+
+    Args:
+        situation: the facts about the host.
+        name: the file for a new key. If a note of the pin file names it already, the command has
+            another file, because ``rotate start`` doesn't make a key that exists.
+    """
+    policies, match = situation.pins.policies, situation.policy.match
+    noted = {word for policy in policies for entry in policy.pins for word in entry.note.split()}
+    name = file_of_hosts(name, situation.pins, [situation.policy])
+    key_file = next(each for each in numbered_names(name) if each not in noted)
+    return new_backup_command(match, key_file) + host_option(situation)
+
+
+def host_option(situation: Situation) -> str:
+    """Return the option `` --host HOST`` to append to a printed command ``rotate start``.
+
+    The result is empty if the pin file has only one host. With several hosts, certpin refuses the
+    command without this option if servers use other keys at the other hosts.
+    """
+    several = len(situation.pins.policies) > 1
+    return f" --host {shlex.quote(str(situation.pattern))}" if several else ""
 
 
 def how_to_adopt(

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from certpin.rotation.fleet import client_count
 from certpin.rotation.gate import check_step
 from certpin.rotation.plan import replaced_pins, with_published, with_pushed, with_state
+from certpin.rotation.remedies import backup_fix
 from certpin.rotation.rules import has_backup_without
 from certpin.rotation.situation import adoption
-from certpin.rotation.violation import Violation, backup_fix
+from certpin.rotation.violation import Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -23,10 +23,10 @@ from certpin.rotation.prospect import (
     trusts_differ,
     with_private_anchors,
 )
-from certpin.rotation.remedies import how_to_adopt, how_to_trust
+from certpin.rotation.remedies import backup_fix, how_to_adopt, how_to_trust
 from certpin.rotation.situation import Version, last_end
 from certpin.rotation.trust import is_refused, is_verified_by_some, presented_path
-from certpin.rotation.violation import Violation, backup_fix
+from certpin.rotation.violation import Violation
 from certpin.support.text import format_duration, in_utc
 
 if TYPE_CHECKING:

@@ -59,7 +59,7 @@ class PathCommands:
                 hosts, the name of the first host is added to it.
             hosts: the host patterns that the command is for.
         """
-        from certpin.rotation.violation import file_of_hosts
+        from certpin.rotation.remedies import file_of_hosts
 
         return unused_name(file_of_hosts(name, self.files.pins, self._policies(hosts)))
 
@@ -277,7 +277,7 @@ class PathText:
         return text, [self.commands.whole_file(command)]
 
     def _start(self, step: EmergencyStep, key_file: str) -> tuple[str, list[str]]:
-        from certpin.rotation.violation import OTHER_AUTHORITY
+        from certpin.rotation.remedies import OTHER_AUTHORITY
 
         if self.situation.policy.match == "ca":
             what = "the new backup" if step.pin is None else "the next issuer"

@@ -329,8 +329,8 @@ class FinishRun:
         """
         from certpin.rotation import Violation
         from certpin.rotation.fleet import client_count
+        from certpin.rotation.remedies import backup_fix
         from certpin.rotation.rules import not_served
-        from certpin.rotation.violation import backup_fix
 
         entry = situation.entry(pin)
         if entry is None or not entry.live:

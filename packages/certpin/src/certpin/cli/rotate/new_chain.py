@@ -146,7 +146,7 @@ class NewChain:
         There is one clause if the user named only a key, because its chain is then unknown. The
         list is empty if the user named the file of a chain.
         """
-        from certpin.rotation.violation import CHAIN_FILE
+        from certpin.rotation.remedies import CHAIN_FILE
 
         if self.prospects:
             return []

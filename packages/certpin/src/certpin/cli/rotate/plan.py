@@ -90,7 +90,7 @@ def plan(
 
     Exit code 0: the plan leads to the key. 1: it does not. 3: a server did not answer.
     """  # noqa: D301  # click reads the \b itself
-    from certpin.rotation.violation import file_of_hosts
+    from certpin.rotation.remedies import file_of_hosts
 
     files = RotationFiles(path)
     wanted = resolve_key(key)
@@ -252,7 +252,7 @@ class _Commands:
         import shlex
 
         from certpin.rotation import NEXT_BACKUP
-        from certpin.rotation.violation import CHAIN_FILE, OTHER_AUTHORITY, new_backup_command
+        from certpin.rotation.remedies import CHAIN_FILE, OTHER_AUTHORITY, new_backup_command
 
         match = self.policy.match
         is_verified = any(each.act == "activate" for each in made.steps)

@@ -210,7 +210,7 @@ class NextText:
     @property
     def commands(self) -> list[str]:
         """The commands that take the step, ready to paste; empty if certpin has none for it."""
-        from certpin.rotation.violation import file_of_hosts, new_backup_command
+        from certpin.rotation.remedies import file_of_hosts, new_backup_command
 
         step, pins, path = self.step, self.files.pins, self.files.path
         if step.act == "push":

@@ -195,7 +195,7 @@ def _require_usable(step: KeySwitch) -> None:
     """
     from certpin.errors import ConfigError
     from certpin.rotation.journal import pin_state
-    from certpin.rotation.violation import backup_fix, host_option
+    from certpin.rotation.remedies import backup_fix, host_option
 
     for _, situation in step.situations:
         state = pin_state(situation, step.pin)
@@ -226,7 +226,7 @@ def _next(step: KeySwitch, violations: list[HostViolation]) -> str:
       last backup;
     - ``rotate finish``.
     """
-    from certpin.rotation.violation import OTHER_AUTHORITY, file_of_hosts
+    from certpin.rotation.remedies import OTHER_AUTHORITY, file_of_hosts
 
     pins = step.files.pins
     if violations:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from certpin.pins.hosts import split_address
@@ -61,6 +62,18 @@ if TYPE_CHECKING:
     from certpin.rotation.situation import ServerDate, Sighting, Situation
 
 GatedStep = Literal["stage", "publish", "activate", "serve", "retire", "remove"]
+# The step's command ``certpin rotate NAME``. ``publish`` has none here: a version is signed and
+# pushed, or recorded with ``rotate shipped``. ``rotate finish`` retires a key, and given again it
+# removes its pin.
+COMMAND_OF_STEP: Mapping[str, str] = MappingProxyType(
+    {
+        "stage": "start",
+        "activate": "switch",
+        "serve": "switch",
+        "retire": "finish",
+        "remove": "finish",
+    }
+)
 
 
 def check_step(
@@ -75,12 +88,13 @@ def check_step(
         situation: the facts about the host before the step. For ``publish``, its pin file
             (``pins``) must already have the version number under which it will be published.
         step: the step:
-            ``stage`` adds a pin to the pin file;
-            ``publish`` gives the pin file to clients as a new version;
-            ``activate`` allows servers to use a key;
-            ``serve`` is the first use of the key by a server;
-            ``retire`` records that no server uses the key any more;
-            ``remove`` removes the pin from the pin file.
+            ``stage`` adds a pin to the pin file (``rotate start``);
+            ``publish`` gives the pin file to clients as a new version (``publish sign``, or
+            ``rotate shipped``);
+            ``activate`` allows servers to use a key (``rotate switch``);
+            ``serve`` is the first use of the key by a server (``rotate switch`` checks it before);
+            ``retire`` records that no server uses the key any more (``rotate finish``);
+            ``remove`` removes the pin from the pin file (``rotate finish``, given again).
         pin: the pin of the step; ``None`` for ``publish``.
         prospects: the chains that servers may present after ``activate`` or ``serve``, as far as
             they are known. Empty if only the key is known: the rules are then applied to the chains

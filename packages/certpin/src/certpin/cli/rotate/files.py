@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 _MAX_METADATA = 512 * 1024  # bytes, as clients accept
 _ROOT_FILE = re.compile(r"([0-9]{1,19})\.root\.json", re.ASCII)  # TUF 1.0.34, section 4.6
 _MAX_NAME = 100  # characters of a person's name; a login name has 32
-# The command of each step that a crash can leave without its line in the journal.
-_COMMANDS = {"stage": "start", "activate": "switch", "retire": "finish", "remove": "finish"}
 _MIN_PINS = 2  # of an enforced host, as the pin file requires
 
 
@@ -292,16 +290,17 @@ class RotationFiles:
     def _warn_unrecorded(self) -> None:
         """Warn of steps that the pin file has and the journal lacks, because of a crash."""
         from certpin.cli.options import file_option
+        from certpin.rotation.gate import COMMAND_OF_STEP
 
         if not self.deployed.versions:
             return
         for policy in self.pins.policies:
             for pin, steps in self.history.missing_steps(policy).items():
+                command = f"certpin rotate {COMMAND_OF_STEP[steps[-1]]} {pin}"
                 say(
                     "certpin: warning",
                     f"{policy.pattern}: {self.path} has the step {steps[-1]} of {pin}, and "
-                    f"{self.journal} lacks it: repeat certpin rotate {_COMMANDS[steps[-1]]} {pin}"
-                    f"{file_option(self.path)}",
+                    f"{self.journal} lacks it: repeat {command}{file_option(self.path)}",
                 )
 
     def _mark_unusable(self) -> list[tuple[HostPattern, Pin, State]]:

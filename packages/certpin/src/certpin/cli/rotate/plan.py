@@ -35,15 +35,6 @@ if TYPE_CHECKING:
     from certpin.pins import HostPolicy, Pin
     from certpin.rotation import Plan, Situation, Step
 
-# `finish` retires and removes a key; given again it continues.
-_COMMANDS = {
-    "stage": "start",
-    "activate": "switch",
-    "serve": "switch",
-    "retire": "finish",
-    "remove": "finish",
-}
-
 
 @click.command()
 @pin_file_option
@@ -252,6 +243,7 @@ class _Commands:
         import shlex
 
         from certpin.rotation import NEXT_BACKUP
+        from certpin.rotation.gate import COMMAND_OF_STEP
         from certpin.rotation.remedies import CHAIN_FILE, OTHER_AUTHORITY, new_backup_command
 
         match = self.policy.match
@@ -269,7 +261,7 @@ class _Commands:
         name = names.get(step.pin, str(step.pin)) if step.pin else ""
         if step.needs_chain:
             name = CHAIN_FILE
-        command = f"certpin rotate {_COMMANDS[step.act]} {shlex.quote(name)}"
+        command = f"certpin rotate {COMMAND_OF_STEP[step.act]} {shlex.quote(name)}"
         return [self._with_options(command, connects=step.act != "stage")]
 
     def _with_options(self, command: str, *, connects: bool) -> str:

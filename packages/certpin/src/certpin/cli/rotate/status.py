@@ -51,8 +51,6 @@ if TYPE_CHECKING:
     )
     from certpin.rotation.gate import GatedStep
 
-# The commands that take the steps of the gate.
-_COMMANDS = {"activate": "switch", "retire": "finish", "remove": "finish"}
 _SAFE = re.compile(r"\b(un)?safe\b")
 _DONE, _AHEAD = " ━ ", " ┄ "
 
@@ -365,6 +363,7 @@ def _pin_lines(pin: PinStatus) -> Iterator[str]:
 
     A compromised or lost pin gets one line with a warning instead.
     """
+    from certpin.rotation.gate import COMMAND_OF_STEP
     from certpin.support.text import printable
 
     note = f"  {printable(pin.entry.note)}" if pin.entry.note else ""
@@ -382,7 +381,7 @@ def _pin_lines(pin: PinStatus) -> Iterator[str]:
     if pin.served_by:
         yield f"    served by {', '.join(pin.served_by)}"
     for step, violations in pin.steps:
-        line = f"    {_COMMANDS[step]:<9} {_verdict(violations, pin.entry.pin)}"
+        line = f"    {COMMAND_OF_STEP[step]:<9} {_verdict(violations, pin.entry.pin)}"
         yield _with_colour(fold(line, sys.stdout))
 
 

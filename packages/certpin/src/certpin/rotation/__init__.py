@@ -3,13 +3,18 @@
 The package is pure: deployed versions, served chains, delays and the clock are arguments. Only
 ``load_journal`` reads a file.
 
-    journal → history ──┐             ┌→ fleet ──────┬───────────────┐
-    measured, releases ─┴→ situation ─┴→ prospect → gate → planner → simulate
-                                             └→ deadlines
+    facts     journal → history ──┐
+              measured, releases ─┴→ situation
+    chains    situation → prospect → faults → trust
+    rules     trust, fleet, remedies → rules → gate
+    dates     gate → planner → simulate      rules, fleet → deadlines
+    advice    gate → renewal → next_step     gate → emergency
 
 Each name is a module. An arrow leads from a module to one that uses its results. A situation has
-the facts about one host. A prospect is a chain that a server will present. ``gate`` has the rules
-that allow or refuse a step of a rotation.
+the facts about one host. A prospect is a chain that a server will present, ``faults`` are reasons
+to refuse it whatever is pinned, and ``trust`` finds the path that clients verify. ``rules`` has the
+safety rules about pins and versions, and ``remedies`` what to do if one refuses a step. ``gate``
+chooses the rules of each step, and adds those about the time and the servers.
 """
 
 from __future__ import annotations

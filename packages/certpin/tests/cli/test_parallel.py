@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.cli.reply import run_parallel
+from certpin.cli.servers import run_parallel
 
 if TYPE_CHECKING:
     from collections.abc import Callable

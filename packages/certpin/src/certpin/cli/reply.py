@@ -15,20 +15,18 @@ import sys
 import textwrap
 import warnings
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from rich.console import Console
 
 _MIN_WIDTH = 40  # columns; lines are not folded to less
 _UNBOUNDED = 10_000  # columns of a file or a pipe
 _INDENT = 4  # columns before the continuation of a folded line
-
-_MAX_THREADS = 64
 
 # Raised if a field is removed or changes its meaning, not for a new field.
 SCHEMA = 1
@@ -45,8 +43,6 @@ _FILE_COMMAND = re.compile(
     r"|switch|webhook))"
     r"(?![\w-])(?![^,;:()\n]* --file )"
 )
-
-Result = TypeVar("Result")
 
 
 def say(prefix: str, text: str) -> None:
@@ -147,31 +143,6 @@ def plain_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: say("certpin: warning", str(message))
         yield
-
-
-def run_parallel(jobs: Sequence[Callable[[], Result]], word: str) -> list[Result]:
-    """Run jobs in parallel, and return their results in the order of the jobs.
-
-    The threads are daemons, unlike those of an executor: a user who stops the program does not wait
-    for the slowest server.
-
-    Args:
-        jobs: the functions to call.
-        word: the label of the progress bar.
-
-    Raises:
-        BaseException: a job failed. It is the error of the first failed job in the list, raised
-            after all jobs have ended.
-    """
-    from concurrent.futures import as_completed
-
-    from certpin.support.network import DaemonPool
-
-    with DaemonPool(_MAX_THREADS, "certpin-cli") as pool, progress(len(jobs), word) as advance:
-        futures = [pool.submit(job) for job in jobs]
-        for _ in as_completed(futures):
-            advance()
-    return [future.result() for future in futures]
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import click
 from certpin.cli.candidates import complete_hosts
 from certpin.cli.choices import PIN_FILE
 from certpin.cli.options import option_group, read_file, timeout_option
-from certpin.cli.reply import run_parallel
+from certpin.cli.reply import progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+# Servers that are contacted at the same time. Each takes more threads than the one here, because
+# ``ask_each_address`` opens one more pool, with a thread for each IP address of the server's name.
+_MAX_THREADS = 64
 _ALL = ""  # an option without HOST= is for every host
 
 host_option: Callable[[Any], Any] = click.option(
@@ -239,6 +242,31 @@ def ask_servers(
     ]
     found = iter(run_parallel(jobs, "connecting"))
     return [(policy, next(found) if endpoint else None) for policy, endpoint in targets]
+
+
+def run_parallel(jobs: Sequence[Callable[[], Result]], word: str) -> list[Result]:
+    """Run jobs in parallel, and return their results in the order of the jobs.
+
+    The threads are daemons, unlike those of an executor: a user who stops the program does not wait
+    for the slowest server.
+
+    Args:
+        jobs: the functions to call.
+        word: the label of the progress bar.
+
+    Raises:
+        BaseException: a job failed. It is the error of the first failed job in the list, raised
+            after all jobs have ended.
+    """
+    from concurrent.futures import as_completed
+
+    from certpin.support.network import DaemonPool
+
+    with DaemonPool(_MAX_THREADS, "certpin-cli") as pool, progress(len(jobs), word) as advance:
+        futures = [pool.submit(job) for job in jobs]
+        for _ in as_completed(futures):
+            advance()
+    return [future.result() for future in futures]
 
 
 @dataclass

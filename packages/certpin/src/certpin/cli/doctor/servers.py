@@ -11,8 +11,7 @@ import click
 
 from certpin.cli.doctor.facts import ServerFacts
 from certpin.cli.options import chain_fix
-from certpin.cli.reply import run_parallel
-from certpin.cli.servers import ServerOptions
+from certpin.cli.servers import ServerOptions, run_parallel
 from certpin.errors import ProbeError
 from certpin.probe import ContextCache, Endpoint, observe, server_time, split_address
 

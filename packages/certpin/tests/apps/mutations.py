@@ -238,14 +238,14 @@ _MERGE = [
     ),
     Mutation(
         "nothing is left behind",
-        "certpin/cli/importing.py",
+        "certpin/cli/import_hosts.py",
         "                    file.unlink()\n",
         "                    pass\n",
         f"{_CLI}nothing_is_left_behind_if_the_pin_file_cannot_be_written",
     ),
     Mutation(
         "an export replaces no file of a person",
-        "certpin/cli/output.py",
+        "certpin/cli/export_files.py",
         "        _refuse_foreign(file)\n",
         "        pass\n",
         "tests/cli/test_export.py::test_a_file_that_certpin_did_not_make_is_not_replaced",

@@ -239,7 +239,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "an imported key that no public authority certifies is refused",
-        "certpin/cli/importing.py",
+        "certpin/cli/import_hosts.py",
         "            require_certifiable(key_type, policy.pattern, policy.trust, policy.match)\n",
         "",
         "tests/cli/test_import_app.py"
@@ -254,7 +254,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "other debug anchors are not lost",
-        "certpin/cli/importing.py",
+        "certpin/cli/import_hosts.py",
         "        elif set(self._debug.der) != set(anchors.der):\n",
         "        elif False:\n",
         "tests/cli/test_import.py::test_other_debug_anchors_are_refused",

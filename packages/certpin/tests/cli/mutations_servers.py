@@ -236,14 +236,14 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "so does the handshake of a request",
-        "certpin/cli/request.py",
+        "certpin/cli/get_request.py",
         ", time_limit(plain, self.seconds):",
         ":",
         _ANSWERS + "test_a_handshake_without_end_is_abandoned_at_the_time_limit",
     ),
     Mutation(
         "an invalid header of a request is not printed",
-        "certpin/cli/request.py",
+        "certpin/cli/get_request.py",
         '            "a header (-H) is invalid: write',
         '            f"{text}: write',
         "tests/cli/test_get.py::test_an_invalid_header_is_not_printed",

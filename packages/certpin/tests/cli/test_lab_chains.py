@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from certpin.cli.matrix import print_run
+from certpin.cli.prove_result import print_run
 from certpin.lab import client, load_cases
 from certpin.lab.verdict import Outcome, Verdict
 from tests.cli import _documented

@@ -170,7 +170,7 @@ MUTATIONS = [
     ),
     Mutation(
         "the table names other hosts",
-        "certpin/cli/matrix.py",
+        "certpin/cli/prove_result.py",
         "            for other in other_hosts(result):\n",
         "            for other in ():\n",
         f"{_T}test_the_command_names_them_in_each_output",

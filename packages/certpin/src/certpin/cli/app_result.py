@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from certpin.apps.draft import Draft, DraftHost, DraftPin
     from certpin.apps.model import FoundPin, Mistake, Unknown
     from certpin.apps.project import Project
-    from certpin.cli.importing import HostImport
+    from certpin.cli.import_hosts import HostImport
 
 _MAX_NAMED = 5  # links in the summary
 _MAX_WARNINGS = 20  # of one kind

@@ -13,7 +13,7 @@ from certpin.cli.reply import print_json, say
 from certpin.cli.servers import host_option, select_policies
 
 if TYPE_CHECKING:
-    from certpin.cli.output import OutputFile
+    from certpin.cli.export_files import OutputFile
     from certpin.formats import AuthorityFile, Export, Format
     from certpin.pinfile import PinSet
 
@@ -133,7 +133,7 @@ def export(
     Exit code 0: written, or up to date. 1: out of date, or an omission with --strict. 2: refused,
     nothing is written.
     """  # noqa: D301  # click reads the \b itself
-    from certpin.cli.output import compare_files, output_files, write_files
+    from certpin.cli.export_files import compare_files, output_files, write_files
     from certpin.cli.signed_source import signed_source
     from certpin.formats import FORMATS, only
     from certpin.pinfile import PinSet
@@ -198,7 +198,7 @@ def _refuse_debug(pins: PinSet, name: str) -> None:
 
 
 def _print_files(chosen: Format, made: Export, *, quiet: bool) -> list[OutputFile]:
-    from certpin.cli.output import OutputFile
+    from certpin.cli.export_files import OutputFile
 
     if quiet:
         return [OutputFile(Path(file.path), file.text, "printed") for file in made.files]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from http.client import HTTPResponse
     from pathlib import Path
 
-    from certpin.cli.request import PinnedConnection, Request
+    from certpin.cli.get_request import PinnedConnection, Request
     from certpin.errors import DialError
     from certpin.pins import HostServer, PinSet
 
@@ -83,7 +83,7 @@ def get(
     Exit code 0: there was a response, with any status. 1: the connection was refused, or the pin
     file does not have the host. 3: there was no response.
     """  # noqa: D301  # click reads the \b itself
-    from certpin.cli.request import PinnedConnection, Request
+    from certpin.cli.get_request import PinnedConnection, Request
     from certpin.pinfile import PinSet
     from certpin.tls import PinnedSSLContext
 

@@ -134,7 +134,7 @@ def _import_file(
     *,
     as_json: bool,
 ) -> None:
-    from certpin.cli.importing import HostImport
+    from certpin.cli.import_hosts import HostImport
     from certpin.formats import FormatWarning, ImportOptions
 
     options = ImportOptions(name=called or "", host=host, mode=mode)

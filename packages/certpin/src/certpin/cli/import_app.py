@@ -188,7 +188,7 @@ def _import(result: AppResult, request: AppRequest, now: datetime) -> None:
     """
     from certpin.apps.merge import draft_policies
     from certpin.cli.app_result import warn_dropped
-    from certpin.cli.importing import HostImport
+    from certpin.cli.import_hosts import HostImport
 
     roots = [os.path.normpath(path) for path in request.paths if Path(path).is_absolute()]
     draft = draft_policies(result.project.findings, request.hosts, roots)

@@ -18,7 +18,7 @@ from certpin.cli.choices import CLIENT_SECONDS, LAB_PROTOCOLS, STALL_SECONDS, ST
 from certpin.cli.fuzzing import fuzz_certpin, fuzz_client, fuzz_options
 from certpin.cli.main import INCONCLUSIVE, report_error, stop_on_signals, unknown
 from certpin.cli.options import anchors_pem, ca_file_option, json_option
-from certpin.cli.reply import say
+from certpin.cli.reply import check_folder, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -284,8 +284,7 @@ def prove(
             "client finds the lab by them": via == "all" and _default_route(command) != "port",
         }
     )
-    from certpin.cli.matrix import RunProgress, print_result, write_evidence, write_reports
-    from certpin.cli.output import check_folder
+    from certpin.cli.prove_result import RunProgress, print_result, write_evidence, write_reports
     from certpin.lab.case import LabError
     from certpin.lab.client import Command, EveryWay
     from certpin.lab.lab import Lab, remove_leftovers

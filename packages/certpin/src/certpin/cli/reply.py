@@ -4,7 +4,7 @@ All messages have the same form, long lines are folded, and hostile text is esca
 object, or for a stream one object on each line. Each object begins with ``schema`` and ``command``.
 The last object (for most commands the only one) also has ``exit_code``, so it is printed after the
 command has ended: ``print_json`` only stores the data until then. With ``--json``, errors are JSON
-too.
+too. If a command writes its result to a file after a long run, ``check_folder`` checks before that it can.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import click
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from rich.console import Console
 
@@ -166,6 +167,25 @@ def progress(total: int, word: str, *, quiet: bool = False) -> Iterator[Callable
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(word, total=total)
         yield lambda: progress.advance(task)
+
+
+def check_folder(path: Path) -> None:
+    """Check, before a long run of a command, that a file for the result can be written.
+
+    Args:
+        path: the path of the file.
+
+    Raises:
+        ConfigError: the folder of the file does not exist, or is not writable.
+    """
+    from certpin.errors import ConfigError
+    from certpin.support.text import printable
+
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"{printable(str(path))} cannot be written: no such folder, or no permission",
+            fix="name a file in a folder that you may write to",
+        )
 
 
 class CommandReply:

@@ -71,7 +71,7 @@ MUTATIONS = [
     ),
     Mutation(
         "the client is hashed before the run",
-        "certpin/cli/matrix.py",
+        "certpin/cli/prove_result.py",
         "attacked=attacked,",
         "attacked=type(attacked)(run.about.command),",
         "tests/cli/test_prove_evidence.py::"

@@ -54,7 +54,7 @@ _REPORTED = [
     ),
     Mutation(
         "a result without a judgement is not green",
-        "certpin/cli/matrix.py",
+        "certpin/cli/prove_result.py",
         "run.controlled and not only_reported(run)",
         "run.controlled",
         f"{_CHAINS}test_only_a_proven_client_is_green[told-33]",

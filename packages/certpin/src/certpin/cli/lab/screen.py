@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import click
 
-from certpin.cli.matrix import COLOURS, SHOULD
+from certpin.cli.prove_result import COLOURS, SHOULD
 from certpin.cli.reply import fold, print_event, print_last, table_console
 from certpin.lab.device.page import HOST
 from certpin.lab.report.causes import cause_lines, find_causes

@@ -14,7 +14,7 @@ from certpin.cli.extras import extra_needed
 from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.named_key import KEY_FILE, policies_for_step, resolve_key
 from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.reply import fold, print_json, progress
+from certpin.cli.reply import check_folder, fold, print_json, progress
 from certpin.cli.rotate.files import RotationFiles, probe_for_reading
 from certpin.cli.rotate.new_chain import NewChain
 from certpin.cli.rotate.plan import host_plans
@@ -340,8 +340,6 @@ def _check_packages(picture: Path | None) -> None:
         ConfigError: a package is missing, or the picture can't be written.
         click.UsageError: the format of the picture is unknown.
     """
-    from certpin.cli.output import check_folder
-
     _require("numpy", "a simulation")
     if picture is None:
         return

@@ -134,22 +134,6 @@ def compare_files(files: list[OutputFile]) -> list[OutputFile]:
     return [_compare(file) for file in files]
 
 
-def check_folder(path: Path) -> None:
-    """Check, before a long run of a command, that a file for the result can be written.
-
-    Args:
-        path: the path of the file.
-
-    Raises:
-        ConfigError: the folder of the file does not exist, or is not writable.
-    """
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise ConfigError(
-            f"{printable(str(path))} cannot be written: no such folder, or no permission",
-            fix="name a file in a folder that you may write to",
-        )
-
-
 def _error(path: Path, problem: str, fix: str) -> ConfigError:
     return ConfigError(f"{printable(str(path))} {problem}", key="--out", fix=fix)
 

@@ -9,8 +9,8 @@ Only this package prints, and only this package ends the program. Its modules:
   functions, so that help is fast (decision 43).
 - These modules are parts of commands, and import the library at the top, because a command imports
   them only when it runs: ``findings`` (for ``lint`` and ``import``), ``get_request`` (``get``),
-  ``import_hosts``, ``source`` and ``app_result`` (``import``), ``export_files`` and
-  ``signed_source`` (``export``), ``prove_result`` (``prove`` and ``lab``), ``demo_matrix``
-  (``demo``). ``import_app`` is the part of ``import`` that reads apps.
+  ``import_hosts``, ``source`` and ``app_result`` (``import``), ``export_files``
+  (``export``), ``prove_result`` (``prove`` and ``lab``), ``demo_matrix`` (``demo``).
+  ``import_app`` is the part of ``import`` that reads apps.
 - ``rotate``, ``publish``, ``lab`` and ``providers`` are the groups.
 """

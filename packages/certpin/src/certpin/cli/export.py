@@ -13,9 +13,12 @@ from certpin.cli.reply import print_json, say
 from certpin.cli.servers import host_option, select_policies
 
 if TYPE_CHECKING:
+    from tuf.api.metadata import Root
+
     from certpin.cli.export_files import OutputFile
-    from certpin.formats import AuthorityFile, Export, Format
-    from certpin.pinfile import PinSet
+    from certpin.errors import ConfigError
+    from certpin.formats import AuthorityFile, Export, Format, SignedSource
+    from certpin.pins import PinSet
 
 
 def _list_formats(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
@@ -134,7 +137,6 @@ def export(
     nothing is written.
     """  # noqa: D301  # click reads the \b itself
     from certpin.cli.export_files import compare_files, output_files, write_files
-    from certpin.cli.signed_source import signed_source
     from certpin.formats import FORMATS, only
     from certpin.pinfile import PinSet
     from certpin.pins.hosts import split_address
@@ -147,7 +149,7 @@ def export(
     chosen = FORMATS[name]
     select_policies(pins, hosts)  # refuses hosts that no policy covers
     wanted = only(pins, [text if text[:1] == "*" else split_address(text, 0)[0] for text in hosts])
-    source = signed_source(wanted, signed_root, signed_url)
+    source = _signed_source(wanted, signed_root, signed_url)
     authorities = _authority_file(ca_file) if ca_file else None
     made = chosen.export(
         wanted,
@@ -194,6 +196,104 @@ def _refuse_debug(pins: PinSet, name: str) -> None:
         f"the pin file has a [debug] section: {where}",
         key="debug",
         fix="keep [debug] in a separate pin file for development, and export the other one",
+    )
+
+
+def _signed_source(pins: PinSet, root: Path | None, url: str) -> SignedSource | None:
+    """Check ``--signed-root`` and ``--signed-url``; return them as the app's source of pin sets.
+
+    From this URL the app fetches signed pin sets, and verifies them with this root. If the root is
+    unusable, the app gets no update before its next release, and reports no error. So the root is
+    verified here. The Dart library must support the types of its keys, and the host of the URL must
+    be pinned.
+
+    Args:
+        pins: the exported pin set.
+        root: the file of ``--signed-root``, the root metadata of ``certpin publish``.
+        url: the value of ``--signed-url``.
+
+    Returns:
+        The source; None if neither option is given.
+
+    Raises:
+        ConfigError: an app could not use the URL or the root.
+        click.UsageError: only one of the options is given.
+    """
+    from certpin.formats import SignedSource
+
+    if root is None and not url:
+        return None
+    if root is None or not url:
+        raise click.UsageError("--signed-root and --signed-url must be used together")
+    address = _pinned_address(pins, url)
+    data = _read_root(root)
+    _require_dart_keys(_verified_root(root, data, pins.name))
+    return SignedSource(address, data)
+
+
+def _pinned_address(pins: PinSet, url: str) -> str:
+    """Return ``--signed-url`` with a final slash, if its host is pinned.
+
+    Raises:
+        ConfigError: no policy of the pin set covers the host.
+    """
+    from certpin.errors import ConfigError
+    from certpin.updates.settings import parse_folder_url
+
+    parsed = parse_folder_url(url)
+    if pins.policy_for(parsed.host) is None:
+        raise ConfigError(
+            f"no policy covers {parsed.host}, and apps fetch signed sets over pinned connections",
+            key="--signed-url",
+            fix=f"pin that server too: certpin add {parsed.host} --match leaf --backup-key FILE",
+        )
+    return url.rstrip("/") + "/"
+
+
+def _read_root(root: Path) -> bytes:
+    from certpin.updates.settings import Limits
+
+    max_bytes = Limits().root
+    with root.open("rb") as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise _invalid_root(root, f"it has more than {max_bytes} bytes")
+    return data
+
+
+def _verified_root(path: Path, data: bytes, name: str) -> Root:
+    from certpin.cli.extras import extra_needed
+
+    with extra_needed("updates", "--signed-root"):
+        from tuf.api.exceptions import RepositoryError
+
+        from certpin.updates.trust import follow_roots
+    try:
+        [root] = follow_roots(data, (), name)
+    except RepositoryError as exc:
+        raise _invalid_root(path, str(exc) or "it cannot be read") from exc
+    return root
+
+
+def _require_dart_keys(root: Root) -> None:
+    from certpin.errors import ConfigError
+    from certpin.updates.trust import dart_shortage
+
+    if problem := dart_shortage(root):
+        raise ConfigError(
+            problem,
+            key="--signed-root",
+            fix="sign with ECDSA keys on P-256 or P-384: certpin publish add-key",
+        )
+
+
+def _invalid_root(path: Path, problem: str) -> ConfigError:
+    from certpin.errors import ConfigError
+
+    return ConfigError(
+        f"{path} is not a valid self-signed root: {problem}",
+        key="--signed-root",
+        fix="name a published root: publish/site/metadata/1.root.json, or a later one",
     )
 
 

@@ -4,7 +4,7 @@ All messages have the same form, long lines are folded, and hostile text is esca
 object, or for a stream one object on each line. Each object begins with ``schema`` and ``command``.
 The last object (for most commands the only one) also has ``exit_code``, so it is printed after the
 command has ended: ``print_json`` only stores the data until then. With ``--json``, errors are JSON
-too. If a command writes its result to a file after a long run, ``check_folder`` checks before that it can.
+too. Before a long run, ``check_folder`` checks that the result can be written to its file.
 """
 
 from __future__ import annotations

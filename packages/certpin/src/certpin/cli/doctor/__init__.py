@@ -116,13 +116,13 @@ def _ask_servers(
     from certpin.cli.doctor.facts import ServerFacts, reason
 
     try:
-        from certpin.cli.doctor.servers import ask_servers
+        from certpin.cli.doctor.servers import server_facts
     except Exception as exc:  # noqa: BLE001  # a broken package raises anything
         fix = "repair the packages that certpin itself needs"
         problem = f"the library of certpin can't be imported: {reason(exc)}"
         named = hosts or [str(policy.pattern) for policy in (pins.policies if pins else ())]
         return tuple(ServerFacts(host, problem, fix) for host in named)
-    return ask_servers(hosts, pins, timeout)
+    return server_facts(hosts, pins, timeout)
 
 
 def _show(checks: Sequence[Check], parts: Sequence[PartState]) -> None:

@@ -1,4 +1,8 @@
-"""The connections that ``certpin doctor`` makes to servers, and how each server answers."""
+"""The facts about servers that ``certpin doctor`` collects: how each one answers.
+
+This is the only part of the command that needs the library of certpin. It is a module of its own,
+so that ``certpin doctor`` can import it as a whole, and report the reason if that fails.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
 _MAX_SERVERS = 5  # of a pin file: enough to compare the clock, and to see that the network works
 
 
-def ask_servers(
+def server_facts(
     hosts: Sequence[str], pins: PinSet | None, timeout: float
 ) -> tuple[ServerFacts, ...]:
     """Connect to servers in parallel, and return the result for each one.

@@ -60,7 +60,7 @@ _HOSTS = 4096  # hosts of one context that are kept resolved
 _CHAINS = 64  # chains of one host that are kept judged
 
 
-class Match(NamedTuple):
+class MatchedChain(NamedTuple):
     """A chain that matched the pins of a host, with the verdict, cached for later handshakes.
 
     ``certificates`` is the chain as OpenSSL's objects, and ``chain`` has the same certificates as
@@ -89,7 +89,7 @@ class TargetHost:
         self.policy = policy
         self.store = store
         self._matched: dict[tuple[bytes, ...], Verdict] = {}
-        self.last_match: Match | None = None
+        self.last_match: MatchedChain | None = None
 
     def judge(
         self,
@@ -458,7 +458,9 @@ class PinCheck:
         else:
             self._chain, self.verdict = chain, verdict = self._verify(raw)
             if certificates is not None and verdict is not None and verdict.reason == "match":
-                target.last_match = Match(certificates, chain, verdict, verdict.policy.expires)
+                target.last_match = MatchedChain(
+                    certificates, chain, verdict, verdict.policy.expires
+                )
         self._judged_for = self._state
 
     def _verify(self, raw: Any) -> tuple[tuple[bytes, ...], Verdict | None]:

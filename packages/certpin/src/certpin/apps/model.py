@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from certpin.apps.usage import Acceptance
 from certpin.support.text import printable
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from certpin.errors import ConfigError, InputError
     from certpin.pins import Pin
     from certpin.x509 import Certificate
-
-Severity = Literal["error", "warning", "note"]
 
 # The first line of the library that ``certpin export flutter --vendored`` copies into an app.
 _COPIED = "// Copied by: certpin export "

@@ -16,7 +16,8 @@ from certpin.apps.dart import examples as dart_examples
 from certpin.apps.model import Mistake, Place, Unknown
 
 if TYPE_CHECKING:
-    from certpin.apps.model import FileFindings, Severity
+    from certpin.apps.model import FileFindings
+    from certpin.support.sarif import Severity
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from certpin.apps.languages import Language
     from certpin.cli.app_result import AppResult
     from certpin.cli.servers import ProbeTarget
-    from certpin.lint import Severity
     from certpin.pins import Mode
+    from certpin.support.sarif import Severity
 
 
 @dataclass(frozen=True)

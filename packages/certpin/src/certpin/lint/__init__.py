@@ -10,7 +10,8 @@ from __future__ import annotations
 from certpin.lint.document import ExportedFile, LintDocument, LiveResult
 from certpin.lint.engine import RULES, LintReport, lint
 from certpin.lint.reader import load_document, read_document
-from certpin.lint.rule import SEVERITIES, LintFinding, LintRule, Severity
+from certpin.lint.rule import LintFinding, LintRule
+from certpin.support.sarif import SEVERITIES, Severity
 
 __all__ = [
     "RULES",

@@ -20,7 +20,8 @@ from certpin.lint import (
     transparency,
 )
 from certpin.lint.allow import allowances, unused_allow
-from certpin.lint.rule import SEVERITIES, Hit, LintFinding, LintRule, Severity
+from certpin.lint.rule import Hit, LintFinding, LintRule
+from certpin.support.sarif import SEVERITIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from certpin.lint.allow import Allowance
     from certpin.lint.document import LintDocument
+    from certpin.support.sarif import Severity
 
 # The order of the documentation. A new rule is one entry in the file of its family.
 _FAMILIES = (

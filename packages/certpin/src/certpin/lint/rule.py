@@ -20,11 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from certpin.lint.document import LintDocument
+    from certpin.support.sarif import Severity
 
-Severity = Literal["error", "warning", "note"]
 Needs = Literal["file", "live", "exports"]
-
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")  # the worst first
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from certpin.x509 import Certificate, Chain
 
 
-Decision = Literal["accept", "report", "refuse"]
+Decision = Literal["refuse", "report", "accept"]
 Reason = Literal[
     "match",
     "debug-anchor",

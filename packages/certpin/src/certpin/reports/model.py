@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from certpin.pins import verdict
+
 if TYPE_CHECKING:
     from datetime import datetime
 
 # The client's decision: `refuse` the connection, accept and report it (`report`), or accept it
-# because of a debug override or expired pins (`accept`). As in ``certpin.tls``.
-Decision = Literal["refuse", "report", "accept"]
+# because of a debug override or expired pins (`accept`).
+Decision = verdict.Decision
 
 # Reasons of a chain that the client's platform refused before pins were compared: a client without
 # pins would refuse it too. Browsers, TrustKit, Dart and Python use the same words.

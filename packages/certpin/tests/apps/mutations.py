@@ -128,6 +128,13 @@ _FILES = [
         f"{_T}pubspec.py::test_a_pubspec_that_cannot_be_read_has_file_and_line[alias]",
     ),
     Mutation(
+        "an allowance has a reason",
+        "certpin/support/sarif.py",
+        'because[0].strip(" .:") if because else ""',
+        'because[0].strip(" .:") if because else "x"',
+        f"{_T}allow.py::test_other_comments_have_no_effect",
+    ),
+    Mutation(
         "an allowance is directly above",
         f"{_A}allow.py",
         "while at > 0 and _COMMENT.match(lines[at - 1]):",

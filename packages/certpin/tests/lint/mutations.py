@@ -120,6 +120,13 @@ MUTATIONS = [
         f"{_ENGINE}test_an_incomplete_allowance_has_no_effect[# certpin: allow debug-section]",
     ),
     Mutation(
+        "only the word allow begins an allowance",
+        "certpin/support/sarif.py",
+        'if verb == "allow" else ()',
+        "if verb else ()",
+        f"{_ENGINE}test_an_incomplete_allowance_has_no_effect",
+    ),
+    Mutation(
         "refusals cannot be allowed",
         f"{_LINT}engine.py",
         "        if not RULES[finding.rule].refuses:\n            candidates",

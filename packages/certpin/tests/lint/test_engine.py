@@ -123,8 +123,9 @@ def test_a_misspelt_key_is_one_error_that_names_the_known_key(tmp_path: Path) ->
     assert found.message == "'rule' is not a key of this table, and looks like 'role'"
 
 
-def test_allowed_findings_keep_their_reason(tmp_path: Path) -> None:
-    allow = "# certpin: allow debug-section because Charles is ours\n"
+@pytest.mark.parametrize("words", ["debug-section because", "debug-section: because:"])
+def test_allowed_findings_keep_their_reason(words: str, tmp_path: Path) -> None:
+    allow = f"# certpin: allow {words} Charles is ours\n"
     report = _lint(f"{GOOD}\n{allow}{DEBUG.lstrip()}", tmp_path)
     assert report.findings == ()
     assert [(each.rule, each.allowed) for each in report.allowed] == [
@@ -140,6 +141,7 @@ def test_allowed_findings_keep_their_reason(tmp_path: Path) -> None:
         "# certpin: allow debug-section because  .",
         "# certpin: allow debugsection because it is ours",
         "# certpin: debug-section because it is ours",
+        "# certpin: alow debug-section because it is ours",
         "# allow debug-section because it is ours",
         "# certpin: allow debug-section because it is ours\n",
         'note = "# certpin: allow debug-section because it is ours"',

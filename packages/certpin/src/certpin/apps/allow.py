@@ -13,15 +13,14 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from certpin.support.sarif import parse_allowance
+
 if TYPE_CHECKING:
     from certpin.apps.model import Mistake, SourceFile
 
 _MARK = r"(?://|#|<!--)"
 _COMMENT = re.compile(rf"\s*+{_MARK}")
-_ALLOW = re.compile(
-    rf"{_MARK}\s*+certpin:\s*+allow\s++([a-z, -]{{1,200}}?)\s++because\s++(\S[^\n]*)"
-)
-_INTENDED = re.compile(rf"{_MARK}\s*+certpin:\s*+allow\s++([^\n]{{1,400}})")
+_OURS = re.compile(rf"{_MARK}\s*+certpin:")
 _NO_REASON = " (the comment that allows it has no reason, so it has no effect: write because …)"
 
 
@@ -37,14 +36,13 @@ def with_allowances(file: SourceFile, mistakes: list[Mistake]) -> list[Mistake]:
     # A hostile file may have all of its mistakes on one long line.
     nearby = {line: _nearby(lines, line) for line in {each.place.line for each in mistakes}}
     allowances = {line: _allowances(texts) for line, texts in nearby.items()}
-    intended = {line: _intended(texts) for line, texts in nearby.items()}
     found = []
     for each in mistakes:
-        reason = allowances[each.place.line].get(each.rule, "")
-        if not reason and each.rule in intended[each.place.line]:
+        reason = allowances[each.place.line].get(each.rule)
+        if reason == "":
             found.append(replace(each, message=each.message + _NO_REASON))
         else:
-            found.append(replace(each, allowed=reason))
+            found.append(replace(each, allowed=reason or ""))
     return found
 
 
@@ -73,18 +71,9 @@ def _allowances(nearby: list[str]) -> dict[str, str]:
     The reason is empty if the comment has none. ``nearby`` are lines of a file.
     """
     allowed: dict[str, str] = {}
-    for found in filter(None, map(_ALLOW.search, nearby)):
-        reason = found[2].removesuffix("\r").removesuffix("-->").strip(" .")
-        for rule in found[1].replace(",", " ").split():
-            allowed.setdefault(rule, reason)
+    for line in nearby:
+        for words in _OURS.split(line)[1:]:
+            rules, reason = parse_allowance(words.removesuffix("\r").removesuffix("-->"))
+            for rule in rules:
+                allowed[rule] = allowed.get(rule) or reason
     return allowed
-
-
-def _intended(nearby: list[str]) -> set[str]:
-    """Return the words that follow ``certpin: allow`` in comments, even if the reason is missing.
-
-    A word can be the ID of a rule. The caller uses the words to report a comment that was meant to
-    allow a mistake but has no reason.
-    """
-    found = filter(None, map(_INTENDED.search, nearby))
-    return {word.rstrip(":.") for each in found for word in each[1].replace(",", " ").split()}

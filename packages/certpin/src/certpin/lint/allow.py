@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from certpin.lint.rule import GOOD, HEAD, HERE, HOST, NAME, PINS, Hit, LintRule
+from certpin.support.sarif import parse_allowance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from certpin.pinfile.places import Comment
 
 _OURS = re.compile(r"certpin:\s*+(.*)", re.DOTALL)
-_BECAUSE = re.compile(r"\bbecause\b")
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,7 @@ def allowances(comments: Mapping[int, Comment]) -> Iterator[Allowance]:
         if comments[number].alone:
             below[number] = below.get(number + 1, number + 1)
         if ours := _OURS.fullmatch(comments[number].text):
-            yield _allowance(ours[1], number, below.get(number, number))
-
-
-def _allowance(words: str, comment: int, line: int) -> Allowance:
-    before, *because = _BECAUSE.split(words, maxsplit=1)
-    verb, *rules = before.replace(",", " ").split() or [""]
-    reason = because[0].strip(" .:") if because else ""
-    return Allowance(comment, line, tuple(rules) if verb == "allow" else (), reason)
+            yield Allowance(number, below.get(number, number), *parse_allowance(ours[1]))
 
 
 @partial(

@@ -1,8 +1,12 @@
-"""Parts of SARIF 2.1.0 (OASIS, a JSON format for findings) that all reports of certpin share."""
+"""Parts of SARIF 2.1.0 (OASIS, a JSON format for findings) that all reports of certpin share.
+
+Severities have SARIF's words. A comment that allows a finding makes it a suppressed result.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
@@ -18,6 +22,8 @@ SCHEMA = (
 # How severe a finding is: values of SARIF's `level` (section 3.27.10).
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")  # the worst first
+
+_BECAUSE = re.compile(r"\bbecause\b")
 
 # In a message, braces would be placeholders and brackets links (SARIF 2.1.0 section 3.11.5, .6).
 _NO_ESCAPE = str.maketrans({"{": "{{", "}": "}}", "[": "\\[", "]": "\\]", "\\": "\\\\"})
@@ -35,3 +41,19 @@ def artifact_uri(path: Path) -> str:
 def message(text: str) -> dict[str, str]:
     """Return a SARIF message with this text. No part of it becomes a placeholder or a link."""
     return {"text": clean(text).translate(_NO_ESCAPE)}
+
+
+def parse_allowance(words: str) -> tuple[tuple[str, ...], str]:
+    """Parse a comment that allows findings: ``allow RULE, RULE because REASON``.
+
+    Args:
+        words: the text of the comment after ``certpin:``. It may be hostile.
+
+    Returns:
+        The words that are IDs of rules, not checked, and the reason. Without ``allow``, there are
+        no rules. Without a reason, its text is empty, and the comment must have no effect.
+    """
+    before, *because = _BECAUSE.split(words, maxsplit=1)
+    verb, *rules = before.replace(",", " ").split() or [""]
+    reason = because[0].strip(" .:") if because else ""
+    return tuple(rule.rstrip(".:") for rule in rules) if verb == "allow" else (), reason

@@ -1,6 +1,6 @@
 """The facts about servers that ``certpin doctor`` collects: how each one answers.
 
-This is the only part of the command that needs the library of certpin. It is a module of its own,
+This is the only part of the command that needs the library of certpin. It is a separate module,
 so that ``certpin doctor`` can import it as a whole, and report the reason if that fails.
 """
 

@@ -142,11 +142,11 @@ def export(
     from certpin.pins.hosts import split_address
 
     pins = PinSet.load(path)
+    chosen = FORMATS[name]
     if release:
-        _refuse_debug(pins, name)
+        _refuse_debug(pins, chosen)
     if checking and out is None:
         raise click.UsageError("--check compares with existing files: name them with --out")
-    chosen = FORMATS[name]
     select_policies(pins, hosts)  # refuses hosts that no policy covers
     wanted = only(pins, [text if text[:1] == "*" else split_address(text, 0)[0] for text in hosts])
     source = _signed_source(wanted, signed_root, signed_url)
@@ -181,15 +181,14 @@ def _authority_file(path: Path) -> AuthorityFile:
     return AuthorityFile(path.name, read_certificates(read_file(path)))
 
 
-def _refuse_debug(pins: PinSet, name: str) -> None:
+def _refuse_debug(pins: PinSet, chosen: Format) -> None:
     from certpin.errors import ConfigError
 
     if not pins.debug:
         return
-    # Release builds of Flutter don't contain the anchors, but every debug build would.
     where = (
         "that authority would be in the debug builds of everyone"
-        if name.startswith("flutter")
+        if chosen.in_debug_builds
         else "the owner of that authority's key could read the traffic of a release build"
     )
     raise ConfigError(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from certpin.cli.import_app import AppOptions
-    from certpin.formats import ImportOptions
+    from certpin.formats import Format, ImportOptions
     from certpin.pins import HostPolicy, Mode, PinSet
 
 
@@ -33,13 +33,7 @@ def _sources() -> Collection[str]:
     return {**LANGUAGES, **FORMATS}
 
 
-_WITH_ROLES = {"json"}  # formats that have the roles of pins
 _MISSING_ROLES = "Check the roles: the file did not name the backup pin."
-# What the pin file had, and an export of it does not contain.
-_MISSING_FACTS = dict.fromkeys(
-    ("flutter", "flutter-pins"),
-    f"{_MISSING_ROLES} An export has no ports, notes and retired pins either: add them again.",
-)
 
 _source_name = NameType("format", _sources, "`certpin export --list`")
 
@@ -135,13 +129,14 @@ def _import_file(
     as_json: bool,
 ) -> None:
     from certpin.cli.import_hosts import HostImport
-    from certpin.formats import FormatWarning, ImportOptions
+    from certpin.formats import FORMATS, FormatWarning, ImportOptions
 
+    chosen = FORMATS[name]
     options = ImportOptions(name=called or "", host=host, mode=mode)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", FormatWarning)
         try:
-            pins = _load(name, source, options)
+            pins = _load(chosen, source, options)
         finally:  # a skipped element may be the reason for an error
             dropped = [str(each.message).removeprefix("not imported: ") for each in caught]
             _warn_dropped(dropped)
@@ -168,7 +163,9 @@ def _import_file(
     if as_json:
         print_json(result)
     else:
-        _print_import(result, are_roles_known=name in _WITH_ROLES and _have_backups(imported.added))
+        are_roles_known = chosen.has_roles and _have_backups(imported.added)
+        missing = "" if are_roles_known else f"{_MISSING_ROLES} {chosen.lacks}".rstrip()
+        _print_import(result, missing if imported.added else "")
 
 
 def _warn_dropped(elements: list[str]) -> None:
@@ -176,11 +173,11 @@ def _warn_dropped(elements: list[str]) -> None:
         say("certpin: warning", f"not imported: {element}")
 
 
-def _load(name: str, source: str, options: ImportOptions) -> PinSet:
+def _load(chosen: Format, source: str, options: ImportOptions) -> PinSet:
     """Read a file of another platform, and return its pins as a pin set.
 
     Args:
-        name: the name of the format.
+        chosen: the format.
         source: the path of the file; ``-`` for standard input.
         options: the options for the import.
 
@@ -189,15 +186,13 @@ def _load(name: str, source: str, options: ImportOptions) -> PinSet:
     """
     from certpin.cli.source import read_source
     from certpin.errors import FormatError
-    from certpin.formats import FORMATS
     from certpin.support.text import printable
 
-    chosen = FORMATS[name]
     if source != "-" and Path(source).is_dir():
         file = Path(source) / chosen.file
         fix = f"name the exported file, such as {file}"
-        if name.startswith("flutter"):
-            fix += f"; for the source of an app: certpin import dart {source}"
+        if chosen.language:
+            fix += f"; for the source of an app: certpin import {chosen.language} {source}"
         raise FormatError(printable(f"{source} cannot be read: it is a folder"), fix=printable(fix))
     opened = read_source(source)
     try:
@@ -210,7 +205,7 @@ def _have_backups(policies: list[HostPolicy]) -> bool:
     return all(any(entry.role == "backup" for entry in policy.pins) for policy in policies)
 
 
-def _print_import(result: dict[str, Any], *, are_roles_known: bool) -> None:
+def _print_import(result: dict[str, Any], missing: str) -> None:
     click.secho(f"{result['file']} (version {result['version']}):", bold=True)
     for host in result["added"]:
         click.echo(fold(f"  added  {host}", sys.stdout))
@@ -220,8 +215,8 @@ def _print_import(result: dict[str, Any], *, are_roles_known: bool) -> None:
         click.echo(fold(f"  trust  {file}", sys.stdout))
     if result["log_list"]:
         click.echo(fold(f"  logs   {result['log_list']}", sys.stdout))
-    if result["added"] and not are_roles_known:
-        click.echo(_MISSING_FACTS.get(result["format"], _MISSING_ROLES))
+    if missing:
+        click.echo(missing)
     for unknown in result["unknown"]:
         click.echo(fold(f"Not known: {unknown}.", sys.stdout))
     click.echo(f"Next:  certpin check{file_option(Path(result['file']))}")

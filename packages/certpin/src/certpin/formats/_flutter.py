@@ -25,6 +25,7 @@ LIMITS = (
     PlainAddresses("Uri.parse would change them"),
     NoTransparency("dart:io shows only the leaf, and an SCT needs the key of its issuer"),
 )
+LACKS = "An export has no ports, notes and retired pins either: add them again."
 
 _SOURCE = """\
 {header}

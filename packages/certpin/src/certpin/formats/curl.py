@@ -135,4 +135,5 @@ CURL = Format(
         "With a curl of GnuTLS, `ca-native` there would add the system's roots to the anchors.",
     ),
     folder=True,
+    in_working_folder=True,
 )

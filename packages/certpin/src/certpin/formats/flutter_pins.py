@@ -32,5 +32,8 @@ FLUTTER_PINS = Format(
     write=write,
     read=_flutter.read,
     vendored=lambda generated: tuple(map(_flutter.import_vendored, generated)),
+    in_debug_builds=True,
+    lacks=_flutter.LACKS,
+    language="dart",
     needs=("Select the pins with `const`, so that a build contains only its own pins.",),
 )

@@ -114,6 +114,13 @@ class Format:
             ``FormatError`` if the file is not of this format.
         needs: sentences that say what the pins rely on at run time.
         folder: True if the export can be several files.
+        in_working_folder: True if the platform's program looks for the other exported files in its
+            working folder, and not beside the main file.
+        in_debug_builds: True if release builds of the app leave out the anchors of ``[debug]``.
+        has_roles: True if the file has the roles of pins, so that an import restores them.
+        lacks: a sentence for the user of an import that says what else an exported file lacks.
+        language: the language of ``certpin import LANGUAGE`` if the file is source code of apps
+            that this command reads; else empty.
         package: a function that returns the declaration of a package of this name; None if the
             export has no package.
         signed: a function that returns the additional files for updates of the app's pins; None if
@@ -132,6 +139,11 @@ class Format:
     read: Callable[[Source], ParsedFile]
     needs: tuple[str, ...] = ()
     folder: bool = False
+    in_working_folder: bool = False
+    in_debug_builds: bool = False
+    has_roles: bool = False
+    lacks: str = ""
+    language: str = ""
     package: Callable[[str], str] | None = None
     signed: Callable[[PinSet, SignedSource], tuple[File, ...]] | None = None
     vendored: Callable[[tuple[File, ...]], tuple[File, ...]] | None = None

@@ -207,5 +207,6 @@ JSON = Format(
     limits=(),
     write=write,
     read=read,
+    has_roles=True,
     needs=("It contains the notes of your pins, so do not ship it.",),
 )

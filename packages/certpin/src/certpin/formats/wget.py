@@ -91,4 +91,5 @@ WGET = Format(
         "wget trusts the anchors of `trust` and the system's roots; only the pins restrict it.",
     ),
     folder=True,
+    in_working_folder=True,
 )

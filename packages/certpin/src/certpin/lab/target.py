@@ -31,10 +31,6 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-# Their programs look for a file that the configuration names in the working folder, which is that
-# of the user: such names become paths.
-_IN_WORKING_FOLDER = {"curl", "wget"}
-
 
 @dataclass(frozen=True)
 class Target:
@@ -313,7 +309,7 @@ class Exports:
             path = folder / file.path
             path.parent.mkdir(parents=True, exist_ok=True)
             text = file.text
-            if chosen.name in _IN_WORKING_FOLDER:
+            if chosen.in_working_folder:  # which is that of the user: the names become paths
                 for other in export.files[1:]:
                     text = text.replace(other.path, str(folder / other.path))
             path.write_text(text, encoding="utf-8")

@@ -110,6 +110,9 @@ FLUTTER = Format(
         "`SecureSocket` has none either: use `PinnedSecureSocket`.",
     ),
     folder=True,
+    in_debug_builds=True,
+    lacks=_flutter.LACKS,
+    language="dart",
     signed=write_signed,
     vendored=write_vendored,
     vendored_use="Add the package crypto to pubspec.yaml, import the certpin.dart beside the pins, "

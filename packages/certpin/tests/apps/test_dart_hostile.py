@@ -15,8 +15,9 @@ from certpin.apps import syntax
 from certpin.apps.dart import code as dart_code
 from certpin.apps.dart.reader import read_dart
 from certpin.apps.model import FileFindings
-from certpin.apps.rules import RULES, unmarked
+from certpin.apps.rules import RULES
 from certpin.errors import MissingExtraError
+from tests._marks import unmarked
 from tests.apps._dart import HEX, KEY, NEEDS_PARSER, read
 
 pytestmark = NEEDS_PARSER

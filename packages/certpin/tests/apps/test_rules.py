@@ -9,9 +9,10 @@ import pytest
 
 from certpin.apps.model import Mistake, SourceFile
 from certpin.apps.platforms import read_network_security
-from certpin.apps.rules import RULES, AppRule, Example, unmarked
+from certpin.apps.rules import RULES, AppRule, Example
 from certpin.errors import FormatError
 from certpin.lab import Authority
+from tests._marks import unmarked
 from tests.apps._dart import NEEDS_PARSER, NOW, read
 
 pytestmark = NEEDS_PARSER

@@ -17,10 +17,11 @@ from cryptography.x509.oid import NameOID
 
 from certpin.lab.ct_log import LabLog, log_list
 from certpin.lint import ExportedFile, LintDocument, LiveResult, read_document
-from certpin.lint.rule import NOW, fill_example
+from certpin.lint.rule import NOW
 from certpin.providers import load_providers
 from certpin.x509 import Certificate
 from tests import kit
+from tests._marks import unmarked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,6 +143,21 @@ def asked(pattern: str) -> LiveResult:
     return LiveResult(pattern, pattern, tuple(certificates[:2]), tuple(certificates))
 
 
+def fill_example(example: str) -> tuple[str, list[int]]:
+    """Return an example of a lint rule as the text of a pin file with real digests.
+
+    Args:
+        example: the text of ``LintRule.bad`` or ``LintRule.good``.
+
+    Returns:
+        The text of the pin file, and the numbers of the lines marked with ``HERE``, from 1.
+    """
+    text, marked = unmarked(example)
+    for word, digest in words().items():
+        text = text.replace(f'/{word}"', f'/{digest}"')
+    return text, marked
+
+
 def document(example: str, folder: Path, needs: str = "file") -> tuple[LintDocument, list[int]]:
     """Read an example pin file for lint, and return it with the numbers of its marked lines.
 
@@ -150,7 +166,7 @@ def document(example: str, folder: Path, needs: str = "file") -> tuple[LintDocum
         folder: where the files that the example names are written.
         needs: the data that the rule needs: ``file``, ``live`` (served chains) or ``exports``.
     """
-    text, marked = fill_example(example, words())
+    text, marked = fill_example(example)
     anchors(folder)
     log_lists(folder)
     read = read_document(text, folder / "pins.toml")

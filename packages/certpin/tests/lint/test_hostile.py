@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from certpin.errors import PinFileError
 from certpin.lint import lint, read_document
-from certpin.lint.rule import BACKUP, EXPIRES, FIRST, HEAD, NOW, fill_example
+from certpin.lint.rule import BACKUP, EXPIRES, FIRST, HEAD, NOW
 from certpin.pinfile.places import Places
 from tests._calls import calls_of
 from tests.lint import _examples
@@ -64,7 +64,7 @@ def test_every_line_number_is_within_the_text(data: st.DataObject) -> None:
 
 def _many(hosts: int, host: Callable[[int], str], last: str = "") -> str:
     body = "".join(f"\n[[host]]\n{host(at)}{EXPIRES}{FIRST}{BACKUP}" for at in range(hosts))
-    return fill_example(HEAD + body + last, _examples.words())[0]
+    return _examples.fill_example(HEAD + body + last)[0]
 
 
 def _calls(text: str) -> int:

@@ -18,7 +18,6 @@ from certpin.lint.rule import (
     NOW,
     ROOT_SET,
     SERVED,
-    fill_example,
 )
 from certpin.providers import load_providers
 from tests.lint import _examples
@@ -31,7 +30,7 @@ CA = 'match = "ca"\n'
 
 def found(text: str, folder: Path, now: datetime = NOW) -> list[str]:
     """Return the rules that find something in a pin file."""
-    filled, _ = fill_example(text, _examples.words())
+    filled, _ = _examples.fill_example(text)
     _examples.anchors(folder)
     document = read_document(filled, folder / "pins.toml")
     return [each.rule for each in lint(document, now).findings]

@@ -10,7 +10,6 @@ Every part of the service may import these modules, because they import no other
 from certpin_watch.settings.access import AuthSettings, OpenIDSettings
 from certpin_watch.settings.file import (
     DEFAULT_THRESHOLDS,
-    KEYS,
     ServiceSettings,
     Thresholds,
     load,
@@ -34,7 +33,6 @@ from certpin_watch.settings.tables import (
 
 __all__ = [
     "DEFAULT_THRESHOLDS",
-    "KEYS",
     "SEVERITIES",
     "AlertSettings",
     "AuthSettings",

@@ -21,7 +21,6 @@ from certpin_watch.addresses import is_local_only
 from certpin_watch.secret import Secret, read_secret
 from certpin_watch.settings.access import AuthSettings
 from certpin_watch.settings.reader import (
-    known_keys,
     read_values,
     setting,
     table_setting,
@@ -191,9 +190,6 @@ class ServiceSettings:
             self.collector,
             self.retention.identities,
         )
-
-
-KEYS = (*known_keys(ServiceSettings), *_TLS)
 
 
 def load(path: Path, check_rule: Callable[[str], None]) -> ServiceSettings:

@@ -67,16 +67,6 @@ def _examples(rule: str) -> tuple[Example, ...]:
     )
 
 
-def unmarked(example: str) -> tuple[str, list[int]]:
-    """Return an example without its ``HERE`` marks, and the numbers of the marked lines, from 1."""
-    marks = (dart_examples.HERE, platform_examples.HERE)
-    lines = example.split("\n")
-    marked = [number for number, line in enumerate(lines, 1) if line.endswith(marks)]
-    for mark in marks:
-        example = example.replace(mark, "")
-    return example, marked
-
-
 _SECURITY_CONFIG = "https://developer.android.com/privacy-and-security/security-config"
 _CALLBACK = "https://api.dart.dev/dart-io/HttpClient/badCertificateCallback.html"
 

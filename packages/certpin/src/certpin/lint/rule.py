@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from certpin.lint.document import LintDocument
     from certpin.support.sarif import Severity
@@ -135,21 +135,3 @@ def mark_header(part: str) -> str:
     The mark shows the line at which the lint rule must find the mistake.
     """
     return part.replace("]]\n", f"]]{HERE}\n", 1)
-
-
-def fill_example(example: str, digests: Mapping[str, str]) -> tuple[str, list[int]]:
-    """Return an example of a lint rule as the text of a pin file with real digests.
-
-    Args:
-        example: the text of ``LintRule.bad`` or ``LintRule.good``.
-        digests: the base64 digest for each word, such as ``ONE`` in ``sha256/ONE``.
-
-    Returns:
-        The text of the pin file, and the numbers of the lines marked with ``HERE``, from 1.
-    """
-    lines = example.split("\n")
-    marked = [number for number, line in enumerate(lines, 1) if line.endswith(HERE)]
-    text = example.replace(HERE, "")
-    for word, digest in digests.items():
-        text = text.replace(f'/{word}"', f'/{digest}"')
-    return text, marked

@@ -442,8 +442,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the last backup is not removed",
         _RULES,
-        'if situation.policy.mode != "enforce" or outside - {pin} or',
-        'if situation.policy.mode != "enforce" or outside or',
+        "others = situation.usable - situation.served - {pin}",
+        "others = situation.usable - situation.served",
         _IN_GATE + "test_the_last_pin_outside_the_served_chain_is_not_removed",
     ),
     Mutation(
@@ -491,8 +491,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a lost key is not the last backup",
         _RULES,
-        "outside = situation.usable - situation.served",
-        "outside = set(situation.policy.live_pins) - situation.served",
+        "others = situation.usable - situation.served - {pin}",
+        "others = set(situation.policy.live_pins) - situation.served - {pin}",
         _IN_GATE + "test_a_lost_key_is_removed_and_is_not_the_last_backup",
     ),
     Mutation(
@@ -1186,6 +1186,14 @@ MUTATIONS: list[Mutation] = [
         "for pin in sorted(situation.compromised, key=str):",
         "for pin in sorted(past.compromised, key=str):",
         _IN_NEXT_STEP + "test_a_mark_in_the_pin_file_is_an_emergency_too",
+    ),
+    Mutation(
+        "a backup stays until every client accepts another one",
+        "certpin/rotation/rules.py",
+        "    if any(each.adopted for each in found):\n        return None\n    return Violation(",
+        "    return None\n    return Violation(",
+        "tests/rotation/test_gate.py::"
+        "test_a_backup_that_every_client_accepts_is_not_removed_before_another_one",
     ),
     Mutation(
         "an expired root ends the delivery",

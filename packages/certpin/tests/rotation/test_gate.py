@@ -359,8 +359,30 @@ def test_an_active_or_served_key_is_not_removed() -> None:
 
 def test_the_last_pin_outside_the_served_chain_is_not_removed() -> None:
     assert names(check_step(known(AB), "remove", pin("b"))) == ["last-backup"]
-    assert check_step(known(GOOD), "remove", pin("b")) == ()
     assert check_step(known(AB, mode="report"), "remove", pin("b")) == ()
+
+
+def test_a_backup_that_every_client_accepts_is_not_removed_before_another_one() -> None:
+    """If the key in use is stolen, servers need a backup that no client refuses."""
+    with_c: dict[str, State] = {**AB, "c": "published"}
+    young = known(with_c, 3, versions=(OUT, version(2, with_c, ago=DAY)))
+    found = only(check_step(young, "remove", pin("b")))
+    assert found.invariant == "last-backup"
+    assert found.safe_from == NOW - DAY + TIMING.adopt
+    assert check_step(young, "remove", pin("c")) == ()
+    unpublished = only(check_step(known(GOOD), "remove", pin("b")))
+    assert (unpublished.invariant, unpublished.safe_from) == ("last-backup", None)
+    old = known(with_c, 3, versions=(OUT, version(2, with_c, ago=40 * DAY)))
+    assert check_step(old, "remove", pin("b")) == ()
+    lost = known({**with_c, "b": "lost"}, 3, versions=(OUT, version(2, with_c, ago=DAY)))
+    assert check_step(lost, "remove", pin("b")) == ()
+
+
+def test_the_key_that_a_rotation_replaced_does_not_wait_for_the_next_backup() -> None:
+    states: dict[str, State] = {"a": "retiring", "b": "active", "c": "published"}
+    versions = (OUT, version(2, states, ago=DAY))
+    seen = (sighting("b", "ca", "root"),)
+    assert check_step(known(states, 3, versions=versions, seen=seen), "remove", pin("a")) == ()
 
 
 def test_the_way_back_from_a_lock_out_stays_in_the_draft() -> None:

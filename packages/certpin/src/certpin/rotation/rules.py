@@ -24,7 +24,7 @@ from certpin.rotation.prospect import (
     with_private_anchors,
 )
 from certpin.rotation.remedies import backup_fix, how_to_adopt, how_to_trust
-from certpin.rotation.situation import Version, last_end
+from certpin.rotation.situation import Version, adoption, last_end
 from certpin.rotation.trust import is_refused, is_verified_by_some, presented_path
 from certpin.rotation.violation import Violation
 from certpin.support.text import format_duration, in_utc
@@ -391,18 +391,34 @@ def not_last_backup(situation: Situation, pin: Pin) -> Violation | None:
     """Return a violation if the pin is the last usable one outside the served chains.
 
     The next rotation needs a usable pin that no server presents. The pin of a lost key is not
-    usable.
+    usable. If a key is stolen, servers need a backup at once: so the pin of a backup that every
+    client accepts stays until every client accepts another one.
     """
-    outside = situation.usable - situation.served
+    others = situation.usable - situation.served - {pin}
     if situation.policy.is_own_backup_without({pin}):
         return None
-    if situation.policy.mode != "enforce" or outside - {pin} or pin not in situation.usable:
+    if situation.policy.mode != "enforce" or pin not in situation.usable:
+        return None
+    if not others:
+        return Violation(
+            "last-backup",
+            f"{pin} is the last pin outside the chain that is served",
+            client_count(situation),
+            fix=f"make another first: {backup_fix(situation)}",
+        )
+    entry = situation.entry(pin)
+    is_old = entry is None or entry.in_service  # a rotation has replaced it
+    if is_old or not adoption(situation, pin).adopted:
+        return None
+    found = [adoption(situation, other) for other in others]
+    if any(each.adopted for each in found):
         return None
     return Violation(
         "last-backup",
-        f"{pin} is the last pin outside the chain that is served",
+        f"{pin} is the only backup that every client accepts",
         client_count(situation),
-        fix=f"make another first: {backup_fix(situation)}",
+        safe_from=min(filter(None, (each.moment for each in found)), default=None),
+        fix="wait until every client accepts another backup (certpin rotate status prints when)",
     )
 
 

@@ -147,6 +147,9 @@ def test_an_entry_of_a_clock_that_was_ahead_is_repaired_by_one_step(out: Run) ->
     assert (refused.code, invariants(facts)[0]) == (1, "clock")
     assert "certpin rotate clock" in facts["breaches"][0]["fix"]
 
+    [host] = out("rotate", "status", "--json").json["hosts"]
+    assert (host["next"]["act"], host["next"]["commands"]) == ("clock", ["certpin rotate clock"])
+    assert "correct the journal, because the newest entry" in host["next"]["text"]
     listed = out("rotate", "clock", "--json")
     _documented.check("rotation clock", listed.json)
     assert (listed.code, [each["version"] for each in listed.json["ahead"]]) == (1, [4])
@@ -155,6 +158,8 @@ def test_an_entry_of_a_clock_that_was_ahead_is_repaired_by_one_step(out: Run) ->
     assert (done.code, len(all_events())) == (0, before + 1)
     assert "They count as written on" in done.out
 
+    [host] = out("rotate", "status", "--json").json["hosts"]
+    assert host["next"]["act"] != "clock"
     refused, facts = stepped(out, "switch", "new.key")
     assert invariants(facts) == ["adopted"], "version 4 went out just now, so clients hold 3"
     assert out("rotate", "clock").code == 0

@@ -355,6 +355,13 @@ MUTATIONS: list[Mutation] = [
         _IN_TIME + "test_the_update_repository_confirms_the_clock",
     ),
     Mutation(
+        "an entry of the future comes before other steps",
+        "certpin/rotation/next_step.py",
+        "        or _clock(situation)\n",
+        "",
+        _IN_TIME + "test_an_entry_of_a_clock_that_was_ahead_is_repaired_by_one_step",
+    ),
+    Mutation(
         "a push needs a right clock",
         _PUSH,
         "if not dry and (is_first or pushed.uploads):",

@@ -4,6 +4,8 @@ The action is derived from the facts about the host, with the same safety rules 
 the action (on the right) of the first condition that is true:
 
     a stolen or lost key is not dealt with      emergency
+    the journal's newest entry is in the        clock: set it, or record that the clock of
+      future                                      that entry was ahead
     clients refuse the chain of a server, and   repair: let it present that key
       all clients accept another pinned key
     a signed version is not uploaded yet        push
@@ -23,7 +25,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from certpin.rotation.gate import check_step, clock_violations
+from certpin.rotation.gate import check_step, clock_violations, follows_journal
 from certpin.rotation.journal import pin_state
 from certpin.rotation.plan import is_push_pending
 from certpin.rotation.prospect import assumed_prospects
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 
 NextAct = Literal[
     "emergency",
+    "clock",
     "push",
     "publish",
     "install",
@@ -104,6 +107,7 @@ def next_step(
     repair = _repair(situation, activated)
     found = (
         _emergency(situation)
+        or _clock(situation)
         or (repair if repair and repair.pin else None)
         or _push(situation)
         or _extension(situation)
@@ -134,6 +138,14 @@ def _emergency(situation: Situation) -> NextStep | None:
         if pin in situation.served:
             return NextStep("emergency", pin)
     return None
+
+
+def _clock(situation: Situation) -> NextStep | None:
+    """Return ``clock`` if the newest entry of the journal is later than this machine's clock.
+
+    Its versions don't count as published yet, so no other step could be derived.
+    """
+    return None if follows_journal(situation) is None else NextStep("clock")
 
 
 def _push(situation: Situation) -> NextStep | None:

@@ -163,6 +163,8 @@ class NextText:
         version = self.files.next_version
         texts = {
             "emergency": f"{name} is {self._fact()}, and is not dealt with: see the way out",
+            "clock": "set the clock of this machine; or, if it is right, correct the journal, "
+            f"because {self._clock_problem()}",
             "push": "push the version that waits, so that clients can fetch it",
             "publish": self._publish_text(version),
             "install": f"install the certificate of {name} at {', '.join(step.servers)}",
@@ -202,6 +204,12 @@ class NextText:
             "If there is none, clients stay locked out until their version has ended"
         )
 
+    def _clock_problem(self) -> str:
+        from certpin.rotation.gate import behind_journal
+
+        evidence = self.situation.evidence
+        return behind_journal(evidence, self.situation.now) if evidence else ""
+
     def _switch_text(self, name: str) -> str:
         if self.step.pin in self.situation.served:
             return f"servers present {name}, and `switch` was not run for it: record that"
@@ -215,6 +223,8 @@ class NextText:
         step, pins, path = self.step, self.files.pins, self.files.path
         if step.act == "push":
             return [f"certpin publish push{file_option(path)}"]
+        if step.act == "clock":
+            return [f"certpin rotate clock{file_option(path)}"]
         if step.act in {"publish", "extend"}:
             return publish_commands(self.files, self.probes, self.files.next_version)
         key_file = unused_name(file_of_hosts("next.key", pins, [self.situation.policy]))

@@ -25,7 +25,7 @@ SOURCE = Path(str(certpin_watch.__file__)).parent
 ORDER = (
     {"_version"},
     {"addresses", "counters", "http_server", "permissions", "secret", "snapshot"},
-    {"html", "settings"},
+    {"chain_check", "html", "settings"},
     {"_otel", "logs", "store"},
     {"context", "health", "telemetry"},
     {"auth", "collector", "metrics", "monitor", "retention"},

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from certpin.errors import ConfigError
 from certpin.x509.chain import read_facts
+from certpin_watch.chain_check import ChainJudge
 from certpin_watch.rules.evidence import (
     HISTORY,
     ReportedFailures,
@@ -29,7 +30,6 @@ from certpin_watch.store.chains import read_chains
 from certpin_watch.store.identities import DAY, HOUR
 from certpin_watch.store.queries import reports
 from certpin_watch.store.queries.capacity import capacity, repeat_window, report_queue, sweeps
-from certpin_watch.store.queries.chain_check import ChainJudge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -13,6 +13,7 @@ from certpin.errors import HostError
 from certpin.pins import normalise
 from certpin_watch.api import protocol
 from certpin_watch.api.protocol import CURSOR, LIMIT, SINCE, UNTIL, Parameter, not_found
+from certpin_watch.chain_check import ChainJudge
 from certpin_watch.store.queries import (
     adoption,
     alerts,
@@ -24,7 +25,6 @@ from certpin_watch.store.queries import (
     reports,
     sightings,
 )
-from certpin_watch.store.queries.chain_check import ChainJudge
 
 if TYPE_CHECKING:
     from collections.abc import Callable

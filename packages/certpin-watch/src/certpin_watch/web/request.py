@@ -13,8 +13,8 @@ from starlette.concurrency import run_in_threadpool
 
 from certpin.errors import StoreError
 from certpin_watch.auth.access import require
+from certpin_watch.chain_check import ChainJudge
 from certpin_watch.html import render
-from certpin_watch.store.queries.chain_check import ChainJudge
 from certpin_watch.store.queries.freshness import Freshness, freshness
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from tests._mutation import Mutation
 
 _ALERTS = "certpin_watch/alerts/"
 _ALERT_RULES = "certpin_watch/rules/"
-_QUERIES = "certpin_watch/store/queries/"
 _STATE = "tests/watch/alerts/test_state.py::test_"
 _DELIVERY = "tests/watch/alerts/test_delivery.py::test_"
 _RULES = "tests/watch/rules/test_report_rules.py::test_"
@@ -149,21 +148,21 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a pinned certificate that was sent along does not count",
-        _QUERIES + "chain_check.py",
+        "certpin_watch/chain_check.py",
         "        if place.above is not Signature.GOOD:\n            return\n",
         "",
         _GATHER + "a_pinned_certificate_outside_the_path_does_not_count",
     ),
     Mutation(
         "a compromised key is accepted by no version",
-        _QUERIES + "chain_check.py",
+        "certpin_watch/chain_check.py",
         "path is None or _has_compromised_key(path, policies)",
         "path is None",
         _GATHER + "a_compromised_key_is_accepted_by_no_version",
     ),
     Mutation(
         "a chain is verified at the time of its report",
-        _QUERIES + "chain_check.py",
+        "certpin_watch/chain_check.py",
         "    begin, end = int(since.timestamp()), ",
         "    begin, end = int(since.timestamp()) // 3600 * 3600, ",
         _GATHER + "a_leaf_is_vouched_for_from_its_first_second",
@@ -292,7 +291,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "an authority vouches only for the host",
-        _QUERIES + "chain_check.py",
+        "certpin_watch/chain_check.py",
         "verifier.verify(path[0], path[1:])",
         "store",
         _GATHER + "a_forged_chain_is_not_vouched_for",

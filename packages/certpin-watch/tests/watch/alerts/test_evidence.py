@@ -17,6 +17,7 @@ from sqlalchemy import insert
 from certpin.pins import HostPin
 from certpin.rotation import History
 from certpin_watch.alerts.evidence import FailureHistory, gather_reports, signed_roles
+from certpin_watch.chain_check import ChainJudge, is_vouched_for
 from certpin_watch.rules.engine import MAX_FINDINGS, RULES, limit_findings
 from certpin_watch.rules.evidence import Evidence, ReportEvidence
 from certpin_watch.settings import AlertSettings
@@ -24,7 +25,6 @@ from certpin_watch.snapshot import MonitoredPinSet, Patterns, Snapshot
 from certpin_watch.store.alerts import open_alerts
 from certpin_watch.store.chains import insert_observed_chains
 from certpin_watch.store.identities import DAY, HOUR
-from certpin_watch.store.queries.chain_check import ChainJudge, is_vouched_for
 from certpin_watch.store.tables.observations import (
     PRESENCES,
     REPORT_GROUPS,

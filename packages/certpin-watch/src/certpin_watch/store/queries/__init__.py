@@ -8,7 +8,6 @@ caller must escape them.
 - ``hosts``: the monitored hosts: policies, latest probe results, status
 - ``sightings``: probe results: the latest ones, the history, the changes
 - ``chains``: stored chains as text; the issuer of a reported chain; the expected path of a host
-- ``chain_check``: checks if pins accept a reported chain, and if an authority issued it
 - ``failures``: reports in total, by chain, over time, by field
 - ``reports``: single reports: groups and samples; counts for the alert rules
 - ``report_counts``: filters, time ranges and counts of reports

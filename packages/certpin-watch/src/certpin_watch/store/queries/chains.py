@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from certpin.x509.chain import ChainPath
+    from certpin_watch.chain_check import Verdict
     from certpin_watch.snapshot import Snapshot
-    from certpin_watch.store.queries.chain_check import Verdict
 
 _CACHE_SIZE = 8 * 1024 * 1024  # bytes of DER: a parsed chain takes some ten times as much
 _MAX_NAMES = 100  # of one certificate

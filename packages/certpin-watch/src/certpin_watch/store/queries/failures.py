@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import select
 
+from certpin_watch.chain_check import ChainJudge, Verdict  # noqa: TC001  # as above
 from certpin_watch.store.identities import DAY, HOUR
 from certpin_watch.store.queries import (
     chains,
@@ -21,7 +22,6 @@ from certpin_watch.store.queries import (
     to_datetime,
     to_seconds,
 )
-from certpin_watch.store.queries.chain_check import ChainJudge, Verdict  # noqa: TC001  # as above
 from certpin_watch.store.queries.report_counts import (
     PLACES,
     Bucket,

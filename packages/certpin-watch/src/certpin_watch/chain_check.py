@@ -1,7 +1,7 @@
 """Check a chain that clients reported: do the pins accept it, and did an authority issue it?
 
 Alerts, pages and the API all use ``ChainJudge``, so that they agree. The issuer of a chain
-(``chains.describe_issuer``) is shown beside the verdict and never decides it: the authority that
+(``web.issuer``) is shown beside the verdict and never decides it: the authority that
 issues your certificates can issue one to an attacker.
 
 A client can report any chain. But only an authority can issue a chain that leads to a trusted root:

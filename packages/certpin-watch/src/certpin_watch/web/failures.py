@@ -25,6 +25,7 @@ from certpin_watch.store.queries.freshness import arrivals
 from certpin_watch.store.queries.reports import samples
 from certpin_watch.store.queries.sightings import locations_of_chain
 from certpin_watch.web.charts import COLOURS, Bars, BarSeries, chain_picture, colour, stacked_bars
+from certpin_watch.web.issuer import describe_issuer
 from certpin_watch.web.request import NotFoundError
 
 if TYPE_CHECKING:
@@ -35,10 +36,11 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from starlette.responses import Response
 
-    from certpin_watch.store.queries.chains import ChainIssuer, Issued
+    from certpin_watch.store.queries.chains import Issued
     from certpin_watch.store.queries.failures import ChainCount
     from certpin_watch.store.queries.freshness import Arrivals
     from certpin_watch.store.queries.reports import Sample
+    from certpin_watch.web.issuer import ChainIssuer
     from certpin_watch.web.request import PageRequest
 
 _MAX_BARS = 60  # more are too narrow on a phone
@@ -281,7 +283,7 @@ def chain_page(page: PageRequest) -> Response:
         total=sum(count.count for count in counts),
         verdict=verdict,
         unverified=sum(count for name, count in by_dimension["reason"] if name in UNVERIFIED),
-        issuer=chains.describe_issuer(ders, expected, anchors, verdict),
+        issuer=describe_issuer(ders, expected, anchors, verdict),
         pairs=_pairs(ders, expected),
         picture=chain_picture("met", ders, _context(page, host, (*anchors, *public_roots()))),
         expected_picture=expected_picture,
@@ -314,7 +316,7 @@ def describe_chains(
             expected = chains.expected_path(connection, page.snapshot, page.now, count.host)
             of_hosts[count.host] = expected, _anchors(page, count.host)
         expected, anchors = of_hosts[count.host]
-        issuer = chains.describe_issuer(ders or (), expected, anchors, count.verdict)
+        issuer = describe_issuer(ders or (), expected, anchors, count.verdict)
         described.append((count, issuer))
     return described
 

@@ -7,7 +7,7 @@ caller must escape them.
 
 - ``hosts``: the monitored hosts: policies, latest probe results, status
 - ``sightings``: probe results: the latest ones, the history, the changes
-- ``chains``: stored chains as text; the issuer of a reported chain; the expected path of a host
+- ``chains``: stored chains as text; the expected path of a host
 - ``failures``: reports in total, by chain, over time, by field
 - ``reports``: single reports: groups and samples; counts for the alert rules
 - ``report_counts``: filters, time ranges and counts of reports

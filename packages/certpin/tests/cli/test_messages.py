@@ -191,6 +191,9 @@ def test_each_command_with_a_pin_file_is_printed_with_the_file_of_this_run() -> 
     named = "certpin rotate gone x --file live.toml, or certpin check"
     assert reply.with_file(named) == f"{named} --file live.toml"
     assert reply.with_file(reply.with_file(named)) == reply.with_file(named)
+    for place in ("a.example:8443", "[2001:db8::1]:8443"):
+        done = f"certpin add {place} --file live.toml --backup-key FILE"
+        assert reply.with_file(done) == done
 
 
 @pytest.mark.parametrize("words", [(), ("--json",)])

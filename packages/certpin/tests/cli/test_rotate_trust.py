@@ -16,7 +16,7 @@ from certpin.lab import Authority
 from certpin.pinfile import PinSet
 from tests import kit
 from tests.cli._pinfiles import write
-from tests.cli._rotating import QUICK, days_pass, history, next_number, stepped
+from tests.cli._rotating import QUICK, days_pass, history, invariants, next_number, stepped
 from tests.cli.conftest import HOST, Run
 from tests.cli.test_rotate import accepts
 from tests.servers.nginx import Nginx, nginx
@@ -332,3 +332,30 @@ def test_a_root_of_the_platform_and_of_a_file_is_a_common_one(
             hospital.ship()
         backup = root.issue(HOST, key=hospital.backup.key)
         assert leads_to_the_backup(hospital, backup, (3, 4) if is_shipped else (3,))
+
+
+def test_the_last_root_that_all_clients_trust_stays_in_the_pin_file(
+    halfway: Hospital, old: Authority
+) -> None:
+    """The server got a certificate of the new root too early: version 3 refuses it, 4 accepts it.
+
+    With a version 5 that trusts only the new root, no certificate would be accepted by all.
+    """
+    halfway.server.use(HOST, halfway.by_new)
+    assert [halfway.is_accepted_by(number) for number in (3, 4)] == [False, True]
+    halfway.trusts(halfway.new)
+    refused, facts = stepped(halfway.run, "shipped", next_number())
+    assert (refused.code, invariants(facts)) == (1, ["served-chain"])
+    [breach] = facts["breaches"]
+    common = "the pin file trusts none of the anchors that versions 3 and 4 trust"
+    assert breach["problem"].startswith(common)
+    assert breach["fix"] == "keep CN=Test Root in the file of `trust` until then"
+    assert (breach["clients"], breach["safe_from"] is not None) == (900, True)
+    halfway.trusts(old, halfway.new)
+    halfway.server.use(HOST, old.issue(HOST, key=halfway.by_old.key))
+    assert [halfway.is_accepted_by(number) for number in (3, 4)] == [True, True]
+    halfway.server.use(HOST, halfway.by_new)
+    days_pass(11)
+    halfway.trusts(halfway.new)
+    halfway.ship()
+    assert halfway.is_accepted_by(5)

@@ -532,6 +532,13 @@ MUTATIONS: list[Mutation] = [
         "tests/cli/test_rotate_csr.py::test_a_pinned_key_that_no_authority_certifies_is_lost",
     ),
     Mutation(
+        "the last anchor that all clients trust stays in the pin file",
+        "certpin/rotation/gate.py",
+        "        common_trust_kept(situation),\n",
+        "",
+        _BY_TRUST + "test_the_last_root_that_all_clients_trust_stays_in_the_pin_file",
+    ),
+    Mutation(
         "a simulation refuses a key that no authority certifies",
         "certpin/cli/rotate/simulate.py",
         "    chain.require_certifiable()\n",

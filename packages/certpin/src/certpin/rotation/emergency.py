@@ -44,6 +44,7 @@ from certpin.rotation.trust import (
     has_common_trust,
     is_stolen,
     issuers_to_name,
+    versions_apart,
     with_common_trust,
 )
 from certpin.rotation.violation import Violation
@@ -478,11 +479,7 @@ def _without_common_trust(situation: Situation) -> Violation | None:
     if has_common_trust(situation):
         return None
     held = situation.held_policies
-    apart = [
-        version
-        for version in alive
-        if not common_anchors(situation, [situation.policy, *situation.policies_of(version)])
-    ]
+    apart = versions_apart(situation)
     names = " or ".join(common_anchors(situation, held))
     if not any(policy and policy.trust for policy in held):
         names = "a root of the platform"

@@ -26,6 +26,7 @@ from certpin.rotation.remedies import SET_CLOCK, how_to_confirm_time
 from certpin.rotation.rules import (
     adopted,
     backup,
+    common_trust_kept,
     dropped_pins,
     expiry,
     not_active,
@@ -221,6 +222,7 @@ def _publish_rules(situation: Situation) -> tuple[Violation | None, ...]:
         *(not_from_one_vantage(situation, pin) for pin in live),
         backup(situation),
         served_chain(situation, [new]),
+        common_trust_kept(situation),
         expiry(situation, [new]),
         *(not_active(situation, pin) for pin in dropped),
         *(served_keys_known(situation, pin) for pin in dropped),

@@ -25,7 +25,14 @@ from certpin.rotation.prospect import (
 )
 from certpin.rotation.remedies import backup_fix, how_to_adopt, how_to_trust
 from certpin.rotation.situation import Version, adoption, last_end
-from certpin.rotation.trust import is_refused, is_verified_by_some, presented_path
+from certpin.rotation.trust import (
+    common_anchors,
+    has_common_trust,
+    is_refused,
+    is_verified_by_some,
+    presented_path,
+    versions_apart,
+)
 from certpin.rotation.violation import Violation
 from certpin.support.text import format_duration, in_utc
 
@@ -450,6 +457,34 @@ def not_the_way_back(situation: Situation, pin: Pin) -> Violation | None:
         safe_from=end,
         fix="let the servers present a chain that every version alive accepts (certpin rotate "
         f"status names a key){'' if end else ended}",
+    )
+
+
+def common_trust_kept(situation: Situation) -> Violation | None:
+    """Return a violation if the draft has none of the anchors that all living versions trust.
+
+    The draft is the pin file that would be published next. No certificate could then be accepted by
+    all clients: the servers could not renew theirs without a lock-out. A valid chain of a new root
+    that an old one has cross-signed is accepted by clients with either.
+
+    Only versions with a file of ``trust`` are compared. Anchors that have expired, or with a stolen
+    key, don't count.
+    """
+    policies = situation.live_policies
+    if not all(each and each.trust and each.mode == "enforce" for each in policies):
+        return None
+    common = common_anchors(situation, situation.held_policies)
+    if not common or has_common_trust(situation):
+        return None
+    apart = versions_apart(situation)
+    return Violation(
+        "served-chain",
+        f"the pin file trusts none of the anchors that {version_list(situation.alive)} "
+        f"{'trusts' if len(situation.alive) == 1 else 'trust'}: no certificate could be accepted "
+        "by all clients",
+        _count(situation, apart),
+        safe_from=last_end(situation, apart),
+        fix=f"keep {' or '.join(common)} in the file of `trust` until then",
     )
 
 

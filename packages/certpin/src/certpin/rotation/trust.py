@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from certpin.pins import HostPolicy, PinSet
     from certpin.pins.policy import TrustAnchors
-    from certpin.rotation.situation import Sighting, Situation
+    from certpin.rotation.situation import Sighting, Situation, Version
     from certpin.x509 import Certificate, Chain
 
 
@@ -95,6 +95,18 @@ def common_anchors(situation: Situation, policies: Sequence[HostPolicy | None]) 
     known = [read_facts(der).certificate for der in dict.fromkeys(chain.from_iterable(files))]
     found = [each for each in known if each and _is_trusted(situation, (each,), policies)]
     return tuple(dict.fromkeys(map(name_of, found)))
+
+
+def versions_apart(situation: Situation) -> list[Version]:
+    """Return the versions that some client may hold and that share no valid anchor with the draft.
+
+    The draft is the pin file that would be published next.
+    """
+    return [
+        version
+        for version in situation.alive
+        if not common_anchors(situation, [situation.policy, *situation.policies_of(version)])
+    ]
 
 
 def anchors_to_name(situation: Situation) -> tuple[str, ...]:

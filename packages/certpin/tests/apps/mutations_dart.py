@@ -102,6 +102,20 @@ _LITERALS = [
 
 _READER = [
     Mutation(
+        "a carriage return ends a comment of an app's code",
+        f"{_A}syntax.py",
+        '    data = re.sub(rb"\\r(?!\\n)", b"\\n", data)\n',
+        "",
+        f"{_HOSTILE}a_carriage_return_ends_a_line",
+    ),
+    Mutation(
+        "a comment that allows a mistake ends with its line",
+        f"{_A}model.py",
+        '_LINE_END = re.compile(r"\\n|\\r(?!\\n)")',
+        '_LINE_END = re.compile(r"\\n")',
+        f"{_T}allow.py::test_a_comment_with_a_reason_allows_the_mistake",
+    ),
+    Mutation(
         "a constant that refers to itself",
         f"{_D}code.py",
         "self.steps > _MAX_STEPS or self.depth > _MAX_DEPTH:",

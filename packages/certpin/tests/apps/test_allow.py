@@ -20,6 +20,7 @@ def _allowed(text: str, line: int, rule: str = "plain-http") -> str:
         ("get(x); // certpin: allow plain-http because it is local", 1),
         ("// certpin: allow plain-http because it is local\nget(x);", 2),
         ("// certpin: allow plain-http because it is local\r\nget(x);\r\n", 2),
+        ("// certpin: allow plain-http because it is local\rget(x);\r", 2),
         ("// certpin: allow plain-http because it is local\n// more\nget(x);", 3),
         ("  //certpin: allow no-anchors, plain-http because it is local.\nget(x);", 2),
         ("// certpin: allow plain-http: because: it is local\nget(x);", 2),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from functools import cache
 from itertools import islice
@@ -55,7 +56,7 @@ def checked(data: bytes) -> FileFindings:
     Fails if a place is not a line of the file, or if a message is long or not printable.
     """
     found = read(data)
-    lines = data.count(b"\n") + 1
+    lines = len(re.split(rb"\n|\r(?!\n)", data))
     places = [
         *(each.place for each in found.pins),
         *(each.place for each in found.mistakes),
@@ -72,6 +73,15 @@ def checked(data: bytes) -> FileFindings:
     ]
     assert all(text.isprintable() and len(text) < 500 for text in texts)
     return found
+
+
+@pytest.mark.parametrize("text", [REAL, *EXAMPLES])
+def test_a_carriage_return_ends_a_line(text: str) -> None:
+    """As in Dart: the code behind a comment runs."""
+    text = f"// a comment\n{text}"
+    expected = read(text)
+    assert read(text.replace("\n", "\r")) == expected
+    assert read(text.replace("\n", "\r\n")) == expected
 
 
 @given(st.binary(max_size=400))

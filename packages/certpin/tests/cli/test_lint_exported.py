@@ -134,6 +134,23 @@ def test_a_setting_that_no_export_has_is_a_difference(
     assert (done.code, done.err) == (1, "")
 
 
+@pytest.mark.parametrize(
+    ("chosen", "before"),
+    [
+        *(("okhttp-java", '"sha256/'), ("okhttp-kotlin", '"sha256/'), ("ktor", '"sha256/')),
+        *(("flutter-pins", "'sha256/"), ("react-native", "'")),
+        *(("node", '"sha256/'), ("dotnet", '"sha256/')),
+    ],
+)
+def test_a_pin_behind_a_comment_that_a_carriage_return_ends_is_a_difference(
+    run: Run, chosen: str, before: str
+) -> None:
+    ours, foreign = (before + str(key).removeprefix("sha256/") for key in (KEYS[0], KEYS[5]))
+    new = f"// the current key\r{foreign}{before[0]},\n{ours}"
+    problem = f"{HOST}: {KEYS[5]} is not in the pin file, or is no longer accepted"
+    assert [each for each in changed(run, chosen, ours, new) if each.endswith(problem)]
+
+
 def test_settings_beside_the_pins_in_a_file_of_an_app_are_no_difference(run: Run) -> None:
     """The pins of Apple's platforms are merged into the Info.plist of the app."""
     found = changed(

@@ -18,6 +18,34 @@ _CLIENTS = (
 
 MUTATIONS = [
     Mutation(
+        "a carriage return ends a comment of code",
+        "certpin/formats/_languages.py",
+        '    line_ends: str = "\\r"\n',
+        '    line_ends: str = ""\n',
+        "tests/formats/test_code.py::test_a_comment_ends_with_its_line",
+    ),
+    Mutation(
+        "a line separator ends a comment of JavaScript",
+        "certpin/formats/_languages.py",
+        'JAVASCRIPT = Language("\\r\\u2028\\u2029", ',
+        'JAVASCRIPT = Language("\\r", ',
+        "tests/formats/test_code.py::test_a_comment_ends_with_its_line",
+    ),
+    Mutation(
+        "all line ends of C#",
+        "certpin/formats/_languages.py",
+        'CSHARP = Language("\\r\\x85\\u2028\\u2029")',
+        'CSHARP = Language("\\r")',
+        "tests/formats/test_code.py::test_a_comment_ends_with_its_line",
+    ),
+    Mutation(
+        "a carriage return is part of a comment of Go",
+        "certpin/formats/_languages.py",
+        'GO = Language("")',
+        "GO = Language()",
+        "tests/formats/test_code.py::test_a_comment_ends_with_its_line",
+    ),
+    Mutation(
         "wget verifies",
         f"{_F}wget.py",
         '        "check_certificate": "on",\n',

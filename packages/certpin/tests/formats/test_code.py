@@ -7,11 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certpin.errors import FormatError
+from certpin.formats._languages import CSHARP, DART, GO, JAVA, JAVASCRIPT, KOTLIN, Language
 from certpin.formats.code import tokens
 
+LANGUAGES = (CSHARP, DART, GO, JAVA, JAVASCRIPT, KOTLIN)
 
-def strings(text: str) -> list[str]:
-    return [token.text for token in tokens(text) if token.kind == "string"]
+
+def strings(text: str, language: Language = DART) -> list[str]:
+    return [token.text for token in tokens(text, language) if token.kind == "string"]
 
 
 @pytest.mark.parametrize(
@@ -34,8 +37,26 @@ def test_a_url_in_a_string_is_not_a_comment() -> None:
     assert strings('"https://bank.example/*x*/" // "y"') == ["https://bank.example/*x*/"]
 
 
+@pytest.mark.parametrize(
+    ("language", "ends"),
+    [
+        (CSHARP, "\n\r\x85\u2028\u2029"),
+        (DART, "\n\r"),
+        (GO, "\n"),
+        (JAVA, "\n\r"),
+        (JAVASCRIPT, "\n\r\u2028\u2029"),
+        (KOTLIN, "\n\r"),
+    ],
+)
+def test_a_comment_ends_with_its_line(language: Language, ends: str) -> None:
+    for end in "\n\r\v\f\x1c\x85\u2028\u2029":
+        found = list(tokens(f"// it's{end}'a'\r\n'b'", language))
+        lines = [("a", 2), ("b", 3)] if end in ends else [("b", 2)]
+        assert [(each.text, each.line) for each in found] == lines, repr(end)
+
+
 def test_words_and_marks_keep_their_lines() -> None:
-    found = [(token.kind, token.text, token.line) for token in tokens('x.add(\n  "y", 1)')]
+    found = [(token.kind, token.text, token.line) for token in tokens('x.add(\n  "y", 1)', JAVA)]
     assert found == [
         ("word", "x", 1),
         ("mark", ".", 1),
@@ -50,7 +71,7 @@ def test_words_and_marks_keep_their_lines() -> None:
 
 @pytest.mark.parametrize("code", ['"a\\"b"', "'${host}'", '\n"\\u0041"', "'a\\\\'", '@"a""b"'])
 def test_the_value_of_a_computed_string_is_refused(code: str) -> None:
-    found = list(tokens(f'{code} + "b"'))
+    found = list(tokens(f'{code} + "b"', KOTLIN))
     assert [token.computed for token in found] == [True, False, False]
     with pytest.raises(FormatError, match=r"line [12]: the string .* is computed") as caught:
         found[0].value()
@@ -85,15 +106,18 @@ def test_a_string_with_an_ambiguous_end_is_refused(code: str) -> None:
     ],
 )
 def test_computed_strings_end_at_their_quote(code: str) -> None:
-    [computed, literal] = [token for token in tokens(f"{code}; 'a'") if token.kind == "string"]
+    language = JAVASCRIPT if "`" in code else KOTLIN
+    [computed, literal] = [
+        token for token in tokens(f"{code}; 'a'", language) if token.kind == "string"
+    ]
     assert computed.computed
     assert literal.value() == "a"
 
 
 @pytest.mark.parametrize("code", ["r'C:\\'", 'r"C:\\"', '@"C:\\"', '@$"C:\\"', '$@"C:\\"'])
 def test_a_backslash_in_a_raw_string_is_no_escape(code: str) -> None:
-    """These are strings of Dart and C#."""
-    found = [token.value() for token in tokens(f"{code} + 'b'") if token.kind == "string"]
+    language = CSHARP if "@" in code else DART
+    found = [token.value() for token in tokens(f"{code} + 'b'", language) if token.kind == "string"]
     assert found == ["C:\\", "b"]
 
 
@@ -109,7 +133,7 @@ def test_a_backslash_in_a_raw_string_is_no_escape(code: str) -> None:
     ],
 )
 def test_regular_expressions_of_javascript_are_left_out(code: str) -> None:
-    found = [each for each in tokens(f"{code}\n'a'", regex=True) if each.kind == "string"]
+    found = [each for each in tokens(f"{code}\n'a'", JAVASCRIPT) if each.kind == "string"]
     assert found[-1].value() == "a"
     assert all("/" not in each.text for each in found)
 
@@ -125,14 +149,14 @@ def test_regular_expressions_of_javascript_are_left_out(code: str) -> None:
     ],
 )
 def test_a_division_is_no_regular_expression(code: str) -> None:
-    found = [each.value() for each in tokens(code, regex=True) if each.kind == "string"]
+    found = [each.value() for each in tokens(code, JAVASCRIPT) if each.kind == "string"]
     assert found == ["a", "b"]
 
 
-@given(st.text(max_size=300), st.booleans())
-def test_any_text_is_tokenized_or_refused(text: str, regex: bool) -> None:
+@given(st.text(max_size=300), st.sampled_from(LANGUAGES))
+def test_any_text_is_tokenized_or_refused(text: str, language: Language) -> None:
     try:
-        found = list(tokens(text, regex=regex))
+        found = list(tokens(text, language))
     except FormatError:
         return
     assert all(token.text or token.kind == "string" for token in found)
@@ -151,7 +175,7 @@ def test_hostile_text_takes_linear_time(piece: str) -> None:
     """A backtracking pattern would exceed the timeout of the suite."""
     count = 0
     try:
-        for _ in tokens(piece * 300_000, regex=True):
+        for _ in tokens(piece * 300_000, JAVASCRIPT):
             count += 1
     except FormatError:
         return

@@ -5,16 +5,22 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import pytest
 
 from certpin.errors import FormatError
-from certpin.formats import Source
+from certpin.formats import Source, _languages
+from certpin.formats._languages import DART, JAVA
 from certpin.formats.code import read_table
 from certpin.formats.parsed import read_timestamp, row
 from certpin.pins import Pin
 from tests.formats._sets import KEYS, REPORTS, anchors
 from tests.kit import policy
+
+if TYPE_CHECKING:
+    from certpin.formats._languages import Language
+    from certpin.formats.parsed import ParsedFile
 
 GO = f"""\
 // certpin pin set "bank", version 7
@@ -36,12 +42,12 @@ func find(host string) string {{ pins := "nothing"; return p.pattern + "expires"
 """
 
 
-def source(text: str) -> Source:
-    return Source(text.encode(), lambda path: path.encode())
+def read(text: str, language: Language = _languages.GO) -> ParsedFile:
+    return read_table(Source(text.encode(), lambda path: path.encode()), language)
 
 
 def test_only_the_rows_of_the_table_are_read() -> None:
-    found = read_table(source(GO))
+    found = read(GO)
     assert (found.name, found.version) == ("bank", 7)
     first, second = found.hosts
     assert (first.pattern, first.match, first.mode, first.pins) == (
@@ -56,15 +62,15 @@ def test_only_the_rows_of_the_table_are_read() -> None:
 def test_a_comment_of_dart_can_contain_comments() -> None:
     row = f"pattern: 'x.example', pins: ['{KEYS[0]}']"
     text = f"/* /* old */ ({row}); */ ({row.replace('x.', 'y.')});"
-    assert [each.pattern for each in read_table(source(text), nested=True).hosts] == ["y.example"]
-    assert [each.pattern for each in read_table(source(text)).hosts] == ["x.example", "y.example"]
+    assert [each.pattern for each in read(text, DART).hosts] == ["y.example"]
+    assert [each.pattern for each in read(text, JAVA).hosts] == ["x.example", "y.example"]
 
 
 @pytest.mark.parametrize(
     "spelling", ["Pattern = 'x.example', Pins = ['{}']", 'pattern:"x.example",pins:["{}"]']
 )
 def test_case_and_separator_of_fields_are_ignored(spelling: str) -> None:
-    [found] = read_table(source("(" + spelling.replace("{}", str(KEYS[0])) + ")")).hosts
+    [found] = read("(" + spelling.replace("{}", str(KEYS[0])) + ")").hosts
     assert (found.pattern, found.pins) == ("x.example", (KEYS[0],))
 
 
@@ -90,7 +96,7 @@ def test_a_row_omits_empty_fields() -> None:
 )
 def test_invalid_fields_are_refused(row_of: str, problem: str) -> None:
     with pytest.raises(FormatError, match=problem):
-        read_table(source("{" + row_of + "}"))
+        read("{" + row_of + "}")
 
 
 def test_a_date_without_zone_is_utc() -> None:
@@ -102,15 +108,15 @@ def test_a_date_without_zone_is_utc() -> None:
 
 def test_other_pin_notations_are_read() -> None:
     text = f'{{pattern: "a.example", pins: ["{str(KEYS[0]).replace("/", "//", 1)}"]}}'
-    assert read_table(source(text)).hosts[0].pins == (Pin.parse(str(KEYS[0])),)
+    assert read(text).hosts[0].pins == (Pin.parse(str(KEYS[0])),)
 
 
 @pytest.mark.parametrize("computed", [f"{KEYS[0]}\\n", "${pin}"])
 def test_computed_fields_are_refused(computed: str) -> None:
     with pytest.raises(FormatError, match=r"line 10: the string .* is computed"):
-        read_table(source(GO.replace(str(KEYS[0]), computed)))
+        read(GO.replace(str(KEYS[0]), computed))
     # Strings of other code have no effect.
-    [first, _] = read_table(source(f'{GO}log("{computed}")')).hosts
+    [first, _] = read(f'{GO}log("{computed}")').hosts
     assert first.pins == KEYS[:2]
 
 
@@ -129,7 +135,7 @@ def test_no_value_of_a_policy_is_skipped() -> None:
         computed = ("x", "x()", "a.b", "1", f"x + {part}", f"{part} + x", f'{part} "b"')
         for instead in (*computed, f"{part}, x"):
             with pytest.raises(FormatError, match=r"^line \d+: .* is not written literally"):
-                read_table(source(GO[:start] + instead + GO[end:]))
+                read(GO[:start] + instead + GO[end:])
 
 
 @pytest.mark.parametrize("entry", ["more...,", "...more,", "policyOf(x),", "x, ", "#if DEBUG\n"])
@@ -137,18 +143,18 @@ def test_a_computed_policy_in_the_list_is_refused(entry: str) -> None:
     """The client accepts its pins, too."""
     for at in (GO.index("{\n\t\tpattern"), GO.index('{pattern: "**')):
         with pytest.raises(FormatError, match=r"^line \d+: an entry of the list of policies"):
-            read_table(source(GO[:at] + entry + GO[at:]))
+            read(GO[:at] + entry + GO[at:])
 
 
 @pytest.mark.parametrize("end", ["", "}", "}, x", "}, {", "}, {pattern: 'b.example'"])
 def test_a_list_that_is_not_closed_is_refused(end: str) -> None:
     with pytest.raises(FormatError, match="line 2: the bracket is not closed"):
-        read_table(source(f"\n[{{pattern: 'a.example', pins: ['{KEYS[0]}']{end}"))
+        read(f"\n[{{pattern: 'a.example', pins: ['{KEYS[0]}']{end}")
 
 
 def test_the_order_of_the_fields_is_ignored() -> None:
     text = f'[{{pins: ["{KEYS[0]}"], mode: "report", Pattern: "a.example"}}]'
-    [found] = read_table(source(text)).hosts
+    [found] = read(text).hosts
     assert (found.pattern, found.pins, found.mode) == ("a.example", KEYS[:1], "report")
 
 
@@ -164,7 +170,7 @@ def test_the_order_of_the_fields_is_ignored() -> None:
 )
 def test_the_type_of_a_list_may_precede_it(value: str) -> None:
     pins = value.format(f'"{KEYS[0]}"')
-    [found] = read_table(source(f'{{pattern: "a.example", pins: {pins}}}')).hosts
+    [found] = read(f'{{pattern: "a.example", pins: {pins}}}').hosts
     assert found.pins == KEYS[:1]
 
 
@@ -179,11 +185,11 @@ def test_the_type_of_a_list_may_precede_it(value: str) -> None:
 )
 def test_other_code_is_no_policy(code: str) -> None:
     with pytest.raises(FormatError, match=r"^the file contains no pins of a certpin export"):
-        read_table(source(code.format(KEYS[0])))
+        read(code.format(KEYS[0]))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("piece", ["{", "{pattern: 'a',", "[{pattern: 'a'}", "(pins: [", "['a',"])
 def test_deep_brackets_take_linear_time(piece: str) -> None:
     with suppress(FormatError):
-        read_table(source(piece * 100_000))
+        read(piece * 100_000)

@@ -32,7 +32,7 @@ def with_allowances(file: SourceFile, mistakes: list[Mistake]) -> list[Mistake]:
     """
     if not mistakes or "certpin:" not in file.text:
         return mistakes
-    lines = file.text.split("\n")
+    lines = file.lines()
     # A hostile file may have all of its mistakes on one long line.
     nearby = {line: _nearby(lines, line) for line in {each.place.line for each in mistakes}}
     allowances = {line: _allowances(texts) for line, texts in nearby.items()}

@@ -20,6 +20,8 @@ _COPIED = "// Copied by: certpin export "
 # The readers of certpin.formats begin with the line, or end with that of expat.
 _LINE = re.compile(r"^line ([0-9]{1,9}): |: line ([0-9]{1,9}), column [0-9]+$")
 
+_LINE_END = re.compile(r"\n|\r(?!\n)")
+
 
 @dataclass(frozen=True, order=True)
 class Place:
@@ -52,6 +54,13 @@ class SourceFile:
     path: str
     data: bytes
     text: str
+
+    def lines(self) -> list[str]:
+        """Return the lines of the text, as compilers and XML parsers count them.
+
+        A carriage return that no line feed follows ends a line, too.
+        """
+        return _LINE_END.split(self.text)
 
     @property
     def is_copied(self) -> bool:

@@ -213,7 +213,7 @@ class _WordPlaces:
     def __init__(self, file: SourceFile) -> None:
         self.path = file.path
         self._lines: dict[str, int] = {}
-        for number, line in enumerate(file.text.split("\n"), 1):
+        for number, line in enumerate(file.lines(), 1):
             for word in _WORD.findall(line):
                 self._lines.setdefault(word, number)
 

@@ -9,6 +9,7 @@ code, both can be quadratic in its length: 100,000 times ``/*`` in Dart take mor
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -57,7 +58,7 @@ class SyntaxTree:
     Methods that visit nodes raise ``ReadTimeoutError`` if reading the file takes too long.
 
     Attributes:
-        data: the content of the file.
+        data: the content of the file; each line ends with a line feed.
         root: the root node.
         deadline: the time at which reading the file must have ended, in seconds of
             ``thread_time()``.
@@ -162,6 +163,8 @@ def parse(grammar: Grammar, data: bytes) -> SyntaxTree:
         MissingExtraError: tree-sitter or the grammar isn't installed.
     """
     deadline = thread_time() + MAX_SECONDS
+    # For compilers, a carriage return ends a line, and so a comment; for the grammars, it doesn't.
+    data = re.sub(rb"\r(?!\n)", b"\n", data)
     view = memoryview(data)
     try:
         # A parser that reads by a function reports its progress, and can be stopped.

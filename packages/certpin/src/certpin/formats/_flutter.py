@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from certpin.errors import FormatError
+from certpin.formats._languages import DART
 from certpin.formats.code import NO_EXPORT, read_table, tokens
 from certpin.formats.format import File
 from certpin.formats.header import commented, is_exported
@@ -86,7 +87,7 @@ def label(pins: PinSet) -> str:
 def read(source: Source) -> ParsedFile:
     """Parse the pin set in a Dart file with the constant ``pins``. Raises ``FormatError``."""
     try:
-        reading = read_table(source, nested=True)
+        reading = read_table(source, DART)
         debug = _read_debug(source.text)
     except FormatError as exc:
         if is_exported(source.text):
@@ -139,7 +140,7 @@ def _read_debug(text: str) -> TrustAnchors | None:
     """
     if _DEBUG not in text:
         return None  # saves a second pass for most files
-    pieces = list(tokens(text, nested=True))
+    pieces = list(tokens(text, DART))
     for place, token in enumerate(pieces):
         if (token.kind, token.text) != ("word", _DEBUG):
             continue

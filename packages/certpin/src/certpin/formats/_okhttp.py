@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from certpin.errors import ConfigError, FormatError, HostError
 from certpin.formats._builders import call_sites
 from certpin.formats._domains import refuse_final_dot
+from certpin.formats._languages import JAVA, KOTLIN
 from certpin.formats.code import ADD_PINS, is_mark, tokens
 from certpin.formats.header import read_header
 from certpin.formats.limits import (
@@ -123,12 +124,12 @@ def read_kotlin(source: Source) -> ParsedFile:
 
     Warns about every other call of ``add``, and about pins outside of such calls.
     """
-    return _read(source, list(tokens(source.text, nested=True)), ternary=False)
+    return _read(source, list(tokens(source.text, KOTLIN)), ternary=False)
 
 
 def read_java(source: Source) -> ParsedFile:
     """Parse Java code as ``read_kotlin`` parses Kotlin. Raises ``FormatError``."""
-    return _read(source, list(tokens(source.text)), ternary=True)
+    return _read(source, list(tokens(source.text, JAVA)), ternary=True)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from certpin.formats.parsed import LISTS, ParsedFile, found
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from certpin.formats._languages import Language
     from certpin.formats.parsed import Row, Source
 
 Kind = Literal["string", "word", "mark"]
@@ -110,25 +111,24 @@ class Token:
         return self.text
 
 
-def tokens(text: str, *, nested: bool = False, regex: bool = False) -> Iterator[Token]:
+def tokens(text: str, language: Language) -> Iterator[Token]:
     """Yield the tokens of source code.
 
     Args:
         text: the source code.
-        nested: True if a block comment can contain others, as in Kotlin and Dart.
-        regex: True if the language has literals for regular expressions, as JavaScript. They are
-            left out.
+        language: its language.
 
     Raises:
         FormatError: a string or comment is not closed, or the end of a string is ambiguous, because
             its ``${…}`` contains another string.
     """
+    text = language.with_line_feeds(text)
     line, place, before = 1, 0, ""
     while match := _TOKEN.match(text, place):
         kind, piece = match.lastgroup or "", match[0]
-        if nested and piece.startswith("/*"):
+        if language.nested and piece.startswith("/*"):
             piece = text[place : _end_of_comment(text, place, line)]
-        elif regex and before in _BEFORE_REGEX and (found := _REGEX.match(text, place)):
+        elif language.regex and before in _BEFORE_REGEX and (found := _REGEX.match(text, place)):
             kind, piece = "regex", found[0]
         place += len(piece)
         if kind in {"string", "raw", "verbatim"}:
@@ -190,20 +190,19 @@ def is_mark(pieces: list[Token], place: int, mark: str) -> bool:
     return 0 <= place < len(pieces) and (pieces[place].kind, pieces[place].text) == ("mark", mark)
 
 
-def read_table(source: Source, *, nested: bool = False, regex: bool = False) -> ParsedFile:
+def read_table(source: Source, language: Language) -> ParsedFile:
     """Parse the table of policies in exported source code.
 
     Args:
         source: the source file.
-        nested: True if a block comment can contain others, as in Kotlin and Dart.
-        regex: True if the language has literals for regular expressions, as JavaScript.
+        language: its language.
 
     Raises:
         FormatError: the file has no such table, as other code with pins, or its values are not
             literals.
     """
     name, version = read_header(source.text)
-    pieces = list(tokens(source.text, nested=nested, regex=regex))
+    pieces = list(tokens(source.text, language))
     hosts = tuple(found(each) for each in _rows(pieces))
     if not hosts:
         fix = f"if it is code of your app, and not an export: {ADD_PINS}"

@@ -8,8 +8,10 @@ they check that it parses, and that the import reads its table of policies.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from certpin.formats._languages import CSHARP
 from certpin.formats._program import TableSyntax, program
 from certpin.formats.code import read_table
 from certpin.formats.format import File, Format
@@ -52,6 +54,6 @@ DOTNET = Format(
         RootsOnly(".NET refuses chains that end at another certificate"),
     ),
     write=write,
-    read=read_table,
+    read=partial(read_table, language=CSHARP),
     needs=(".NET 8 or newer (C# 12). certpin's tests parse this file, but do not run it.",),
 )

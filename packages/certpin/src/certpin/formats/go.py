@@ -6,8 +6,10 @@ the chains that Go built itself (https://pkg.go.dev/crypto/tls#Config).
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from certpin.formats import _languages
 from certpin.formats._program import TableSyntax, program
 from certpin.formats.code import read_table
 from certpin.formats.format import File, Format
@@ -48,7 +50,7 @@ GO = Format(
         NoTransparency("crypto/tls checks no SCTs"),
     ),
     write=write,
-    read=read_table,
+    read=partial(read_table, language=_languages.GO),
     needs=(
         "Go 1.21 or newer. It uses only the standard library.",
         "Request hosts by their ASCII names: `xn--bcher-kva.example`. `bücher.example` is refused.",

@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from certpin.formats._languages import JAVASCRIPT
 from certpin.formats._program import TableSyntax, program
 from certpin.formats.code import read_table
 from certpin.formats.format import File, Format
@@ -44,7 +45,7 @@ NODE = Format(
         LeafOnly("of the verified chain, Node.js exposes only the leaf"),
     ),
     write=write,
-    read=partial(read_table, regex=True),
+    read=partial(read_table, language=JAVASCRIPT),
     needs=(
         "Node.js 18 or newer, and requests through `node:https`. `fetch` does not support agents.",
         "Node.js 20.18 or 22.9 if `trust` has no root: an older one refuses every chain.",

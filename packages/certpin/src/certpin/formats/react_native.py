@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import FormatError
 from certpin.formats import _domains
+from certpin.formats._languages import JAVASCRIPT
 from certpin.formats.code import brackets, is_mark, require_closed, tokens
 from certpin.formats.format import File, Format
 from certpin.formats.header import commented, read_header
@@ -67,7 +68,7 @@ def read(source: Source) -> ParsedFile:
     The options can be anywhere in the file. Raises ``FormatError`` also if the code computes one of
     the values, or another entry in the same list of hosts.
     """
-    pieces = list(tokens(source.text, regex=True))
+    pieces = list(tokens(source.text, JAVASCRIPT))
     found = tuple(_found(_name(entry), entry) for entry in _entries(pieces))
     _refuse_computed_entries(pieces)
     return ParsedFile(found, *read_header(source.text))

@@ -1,0 +1,103 @@
+"""The tokenizer and the compiler of a language find the same strings in hostile code."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.formats import _languages
+from certpin.formats.code import tokens
+from tests.formats.flutter import _vm
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from certpin.formats._languages import Language
+
+# Each is the inside of a list of strings.
+_COMMENTS = [f'// it\'s{end}"a",\n"b"' for end in "\n\r\v\f\x1c\x85\u2028\u2029"]
+
+
+def found(lists: Sequence[str], language: Language) -> list[int]:
+    """Return how many strings certpin finds in each list."""
+    return [sum(each.kind == "string" for each in tokens(text, language)) for text in lists]
+
+
+def printed(folder: Path, name: str, program: str, *commands: str) -> list[int]:
+    """Return the numbers that a program prints.
+
+    Args:
+        folder: where to write the program.
+        name: the file name of its source.
+        program: its source.
+        commands: the commands that compile and run it, in the folder.
+    """
+    (folder / name).write_bytes(program.encode())
+    environment = {**os.environ, "GOTOOLCHAIN": "local", "GOPROXY": "off"}
+    output = ""
+    for command in commands:
+        done = subprocess.run(
+            command.split(),
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=110,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        output = done.stdout
+    return [int(line) for line in output.split()]
+
+
+@pytest.mark.slow
+@pytest.mark.peer("javac", "java")
+def test_java(tmp_path: Path) -> None:
+    lists = _COMMENTS
+    shown = "".join(f"System.out.println(new String[] {{{each}}}.length);\n" for each in lists)
+    program = f"class A {{ public static void main(String[] a) {{ {shown} }} }}"
+    commands = ("javac -encoding UTF-8 A.java", "java -cp . A")
+    assert printed(tmp_path, "A.java", program, *commands) == found(lists, _languages.JAVA)
+
+
+@pytest.mark.slow
+@pytest.mark.peer("kotlinc", "java", "libokhttp-java")
+def test_kotlin(tmp_path: Path) -> None:
+    lists = _COMMENTS
+    shown = "".join(f"println(listOf({each}).size)\n" for each in lists)
+    commands = (
+        "kotlinc a.kt -nowarn -d built",
+        "java -cp built:/usr/share/java/kotlin-stdlib.jar AKt",
+    )
+    program = f"fun main() {{\n{shown}}}\n"
+    assert printed(tmp_path, "a.kt", program, *commands) == found(lists, _languages.KOTLIN)
+
+
+@pytest.mark.peer("node")
+def test_javascript(tmp_path: Path) -> None:
+    lists = _COMMENTS
+    program = "".join(f"console.log([{each}].length);\n" for each in lists)
+    assert printed(tmp_path, "a.mjs", program, "node a.mjs") == found(lists, _languages.JAVASCRIPT)
+
+
+@pytest.mark.slow
+@pytest.mark.peer("go")
+def test_go(tmp_path: Path) -> None:
+    lists = [f"{each},\n" for each in _COMMENTS]
+    shown = "".join(f"fmt.Println(len([]string{{{each}}}))\n" for each in lists)
+    program = f'package main\n\nimport "fmt"\n\nfunc main() {{\n{shown}}}\n'
+    assert printed(tmp_path, "a.go", program, "go run a.go") == found(lists, _languages.GO)
+
+
+@pytest.mark.slow
+@pytest.mark.peer("dart")
+def test_dart(tmp_path: Path) -> None:
+    lists = _COMMENTS
+    program = "".join(f"print([{each}].length);\n" for each in lists)
+    (tmp_path / "a.dart").write_bytes(f"void main() {{\n{program}}}\n".encode())
+    done = _vm.run(tmp_path / "a.dart", _vm.package_config(tmp_path, {}))
+    assert [int(line) for line in done.stdout.split()] == found(lists, _languages.DART)

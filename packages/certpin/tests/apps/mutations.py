@@ -12,6 +12,27 @@ _CLI = "tests/cli/test_import_app.py::test_"
 
 _TREE = [
     Mutation(
+        "Android's file in UTF-16 is named",
+        f"{_A}platforms.py",
+        "return file.is_utf16 or _NETWORK_SECURITY in file.text",
+        "return _NETWORK_SECURITY in file.text",
+        f"{_T}platforms.py::test_a_file_in_utf_16_is_not_read",
+    ),
+    Mutation(
+        "a property list in UTF-16 is named",
+        f"{_A}platforms.py",
+        "return is_info or file.is_utf16 or",
+        "return is_info or",
+        f"{_T}platforms.py::test_a_file_in_utf_16_is_not_read",
+    ),
+    Mutation(
+        "UTF-16 without a byte order mark",
+        f"{_A}model.py",
+        "self.data.startswith(_UTF16) or 0 in self.data[:2]",
+        "self.data.startswith(_UTF16)",
+        f"{_T}platforms.py::test_a_file_in_utf_16_is_not_read",
+    ),
+    Mutation(
         "a link is skipped, not entered",
         f"{_A}tree.py",
         "mode = entry.stat(follow_symlinks=False).st_mode",

@@ -174,7 +174,7 @@ _READER = [
     Mutation(
         "a file in UTF-16 is named",
         f"{_D}reader.py",
-        "if file.data.startswith(_UTF16) or 0 in file.data[:2]:",
+        "if file.is_utf16:",
         "if False:",
         f"{_PINS}a_file_in_utf_16_is_not_read",
     ),

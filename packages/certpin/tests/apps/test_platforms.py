@@ -372,6 +372,17 @@ def test_a_file_that_cannot_be_read_has_file_and_line(
     assert problem in unread.problem
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("name", [CONFIG, PLIST, "ios/Runner/TrustKit.plist"])
+def test_a_file_in_utf_16_is_not_read(name: str, encoding: str) -> None:
+    """Android and Apple read it."""
+    text = '<?xml version="1.0"?><network-security-config/><key>TSKPinnedDomains</key>'
+    [unread] = _findings(name, text.encode(encoding)).unread
+    assert (unread.place.file, unread.place.line) == (name, 1)
+    assert unread.problem == "not read: it is not UTF-8, but UTF-16 or binary"
+    assert unread.fix == "save it as UTF-8"
+
+
 def test_other_files_of_the_platforms_are_ignored() -> None:
     found = _findings("android/app/src/main/res/xml/paths.xml", "<paths>")
     assert (found.pins, found.unread) == ([], [])

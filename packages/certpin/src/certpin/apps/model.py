@@ -20,6 +20,7 @@ _COPIED = "// Copied by: certpin export "
 # The readers of certpin.formats begin with the line, or end with that of expat.
 _LINE = re.compile(r"^line ([0-9]{1,9}): |: line ([0-9]{1,9}), column [0-9]+$")
 
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _LINE_END = re.compile(r"\n|\r(?!\n)")
 
 
@@ -54,6 +55,14 @@ class SourceFile:
     path: str
     data: bytes
     text: str
+
+    @property
+    def is_utf16(self) -> bool:
+        """True if the file begins like UTF-16, or like a binary file: ``text`` then has no words.
+
+        XML parsers and compilers may recognise UTF-16 without a byte order mark, too.
+        """
+        return self.data.startswith(_UTF16) or 0 in self.data[:2]
 
     def lines(self) -> list[str]:
         """Return the lines of the text, as compilers and XML parsers count them.
@@ -169,6 +178,12 @@ class Unread:
     place: Place
     problem: str
     fix: str = ""
+
+    @staticmethod
+    def as_utf16(file: SourceFile) -> Unread:
+        """Return the ``Unread`` for a file that is not UTF-8."""
+        problem = "not read: it is not UTF-8, but UTF-16 or binary"
+        return Unread(Place(file.path, 1), problem, "save it as UTF-8")
 
     @staticmethod
     def because_of(

@@ -59,8 +59,8 @@ _UNRELATED = "not imported: keys unrelated to pins"
 
 
 def is_network_security(file: SourceFile) -> bool:
-    """Return True if an XML file is a network security configuration of Android."""
-    return _NETWORK_SECURITY in file.text
+    """Return True if an XML file is, or may be, a network security configuration of Android."""
+    return file.is_utf16 or _NETWORK_SECURITY in file.text
 
 
 def read_network_security(
@@ -78,6 +78,8 @@ def read_network_security(
     Returns:
         The results. If the file can't be read, they contain an ``Unread`` with the reason.
     """
+    if file.is_utf16:
+        return FileFindings(unread=[Unread.as_utf16(file)])
     chosen = "trustkit-android" if _TRUSTKIT in file.text else "android"
     findings = _read(file, chosen, now, beside, "Android's network stack")
     if not for_debug:
@@ -89,10 +91,11 @@ def read_network_security(
 def is_apple(file: SourceFile) -> bool:
     """Return True if a property list can contain pins, so that it has to be read.
 
-    This is so if its file name is Info.plist, or if it contains a key of ``NSPinnedDomains`` or of
-    TrustKit.
+    This is so if its file name is Info.plist, if it contains a key of ``NSPinnedDomains`` or of
+    TrustKit, or if it is UTF-16, so that its keys are unknown.
     """
-    return file.path.endswith("Info.plist") or any(key in file.text for key in _APPLE.values())
+    is_info = file.path.endswith("Info.plist")
+    return is_info or file.is_utf16 or any(key in file.text for key in _APPLE.values())
 
 
 def read_apple(file: SourceFile, now: datetime, beside: Beside) -> FileFindings:
@@ -108,6 +111,8 @@ def read_apple(file: SourceFile, now: datetime, beside: Beside) -> FileFindings:
         The results. If the file can't be read, or is binary, they contain an ``Unread`` with the
         reason.
     """
+    if file.is_utf16:
+        return FileFindings(unread=[Unread.as_utf16(file)])
     findings = FileFindings()
     chosen = [name for name, key in _APPLE.items() if key in file.text]
     if not chosen and file.data.startswith(b"bplist"):

@@ -44,8 +44,6 @@ _CANDIDATE = re.compile(
 # In certpin's Dart package: classes that refuse a connection without a matching pin.
 _PINNED_CLIENTS = ("PinnedHttpClient", "PinnedHttpOverrides")
 
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
-
 
 def read_dart(file: SourceFile, now: datetime) -> FileFindings:
     """Read one Dart file of an app. Syntax errors are allowed.
@@ -65,9 +63,8 @@ def read_dart(file: SourceFile, now: datetime) -> FileFindings:
         MissingExtraError: tree-sitter or its Dart grammar isn't installed.
     """
     findings = FileFindings()
-    if file.data.startswith(_UTF16) or 0 in file.data[:2]:
-        problem, fix = "not read: it is not UTF-8, but UTF-16 or binary", "save it as UTF-8"
-        findings.unread.append(Unread(Place(file.path, 1), problem, fix))
+    if file.is_utf16:
+        findings.unread.append(Unread.as_utf16(file))
         return findings
     lower = file.data.lower()
     if not (may_have_pins(lower) or may_have_mistakes(lower)):

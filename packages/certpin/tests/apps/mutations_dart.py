@@ -210,6 +210,41 @@ _READER = [
 
 _MISTAKE = [
     Mutation(
+        "a callback in a switch expression",
+        f"{_D}code.py",
+        'if x.type == "switch_expression_case"]',
+        "if False]",
+        f"{_CALLBACKS}a_callback_in_a_branch_or_an_object_is_found",
+    ),
+    Mutation(
+        "a callback behind ??",
+        f"{_D}code.py",
+        'if node.type == "if_null_expression":',
+        "if False:",
+        f"{_CALLBACKS}a_callback_in_a_branch_or_an_object_is_found",
+    ),
+    Mutation(
+        "a callback that is an object",
+        f"{_D}callbacks.py",
+        "_call_methods(flow, run), list[Definition]()",
+        "list[Function](), list[Definition]()",
+        f"{_CALLBACKS}a_callback_in_a_branch_or_an_object_is_found",
+    ),
+    Mutation(
+        "an object inherits its method",
+        f"{_D}callbacks.py",
+        "names = flow.names_in([each for each in bases if each is not None])",
+        "names = set()",
+        f"{_CALLBACKS}a_callback_in_a_branch_or_an_object_is_found",
+    ),
+    Mutation(
+        "the method of an object is that of its class",
+        f"{_D}callbacks.py",
+        "[each for each in methods if flow.code.class_of(each.body) in names]",
+        "methods",
+        f"{_CALLBACKS}a_method_of_another_class_is_not_that_of_the_object",
+    ),
+    Mutation(
         "a callback that accepts",
         f"{_D}callbacks.py",
         'reporter.report("accept-any-certificate", line)',

@@ -74,6 +74,52 @@ def test_a_callback_that_accepts_is_a_mistake(code: str) -> None:
     assert rules(code) == [ANY]
 
 
+TRUST_ALL = "class T { const T(); T.of(); bool call(X509Certificate c, String h, int p) => true; }"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "switch (flavor) { 'prod' => null, _ => (cert, host, port) => true }",
+        "switch (flavor) { 'prod' when x => refuse, final name => accept }",
+        "switch (flavor) { 'prod' => null, _ => const T() }",
+        "known ?? (cert, host, port) => true",
+        "known ?? other ?? accept",
+        "known ?? const T()",
+        *("const T()", "T()", "new T()", "T.of()", "const T().call", "T().call"),
+        *("U()", "const U()", "isProduction ? null : T()", "(T())", "object"),
+    ],
+)
+def test_a_callback_in_a_branch_or_an_object_is_found(value: str) -> None:
+    functions = "bool accept(a, b, c) => true; bool refuse(a, b, c) => false;"
+    classes = f"{TRUST_ALL} class U extends V {{}} class V extends A with B, T {{}}"
+    assert rules(callback(value, f"{functions} {classes} final object = T();")) == [ANY]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "switch (flavor) { 'prod' => null, _ => (cert, host, port) => false }",
+        "(cert, host, port) => switch (host) { 'a.example' => false, _ => throw Exception('no') }",
+        "null ?? (cert, host, port) => false",
+        *("S()", "const S()", "S().call"),
+    ],
+)
+def test_branches_and_objects_that_refuse_are_right(value: str) -> None:
+    code = callback(value, "class S extends T { const S(); bool call(c, h, p) => false; }")
+    assert (mistakes(code), questions(code)) == ([], [])
+    if "call" not in value:  # which is the method of any class of the file
+        assert mistakes(f"{code} {TRUST_ALL}") == []
+
+
+def test_a_method_of_another_class_is_not_that_of_the_object() -> None:
+    """A function that returns a callback is no class."""
+    for value in ("makeCallback()", "other.T()"):
+        code = callback(value, TRUST_ALL)
+        assert mistakes(code) == []
+        assert len(questions(code)) == 1
+
+
 @pytest.mark.parametrize(
     "code",
     [

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from certpin.apps.dart.code import DEFINITIONS
+from certpin.apps.dart.code import CREATIONS, DEFINITIONS, GRAMMAR, Definition
 from certpin.apps.dart.flow import CERTIFICATE
 from certpin.apps.usage import PIN_WORDS, words
 
@@ -180,6 +180,9 @@ def _answers(flow: DartFlow, run: list[Node], depth: int) -> Iterator[Answer]:
         return
     elif len(run) == 1 and run[0].type == "conditional_expression":
         yield from _conditional_answers(flow, run[0], depth)
+    elif len(run) == 1 and (values := flow.code.alternatives(run[0])):
+        for value in values:
+            yield from _answers(flow, value, depth + 1)
     else:
         yield from _named_answers(flow, run, depth)
 
@@ -187,12 +190,16 @@ def _answers(flow: DartFlow, run: list[Node], depth: int) -> Iterator[Answer]:
 def _named_answers(flow: DartFlow, run: list[Node], depth: int) -> Iterator[Answer]:
     """Yield the effects, such as "accept", of a callback that is given by its name.
 
-    The name is that of a function or variable. "elsewhere" means that this file doesn't define it.
+    The name is that of a function or variable, or of the class of a new object, which Dart calls
+    with its method ``call``. "elsewhere" means that this file doesn't define it.
     """
     name = flow.code.last_name(run)
     is_call = any(flow.tree.child(each, "argument_part") is not None for each in run)
-    functions = flow.functions.get(name, []) if not is_call else []
-    definitions = flow.code.definitions.get(name, []) if not is_call else []
+    if is_call or run[0].type in CREATIONS:
+        functions, definitions = _call_methods(flow, run), list[Definition]()
+    else:
+        functions = flow.functions.get(name, [])
+        definitions = flow.code.definitions.get(name, [])
     if name in _ACCEPTING:
         yield "accept"
     elif functions:
@@ -203,6 +210,26 @@ def _named_answers(flow: DartFlow, run: list[Node], depth: int) -> Iterator[Answ
             yield from _answers(flow, list(definition.value), depth + 1)
     else:
         yield "elsewhere"
+
+
+def _call_methods(flow: DartFlow, run: list[Node]) -> list[Function]:
+    """Return the methods ``call`` of the object that an expression creates.
+
+    They are those of its class, or of the nearest classes in this file from which it inherits one.
+    The list is empty for another expression.
+    """
+    nodes = [*flow.tree.children(run[0]), *run]
+    heads = [flow.tree.text(each) for each in nodes if each.type in GRAMMAR.names]
+    names = set(heads[:1])
+    methods = flow.functions.get("call", [])
+    for _ in range(_MAX_DEPTH):
+        found = [each for each in methods if flow.code.class_of(each.body) in names]
+        if found:
+            return found
+        classes = flow.tree.kinds.get("class_definition", ())
+        bases = (flow.tree.child(x, "superclass") for x in classes if flow.code.name_of(x) in names)
+        names = flow.names_in([each for each in bases if each is not None])
+    return []
 
 
 def _conditional_answers(flow: DartFlow, node: Node, depth: int) -> Iterator[Answer]:
@@ -284,9 +311,8 @@ def _refuses(flow: DartFlow, run: list[Node], depth: int = 0) -> bool:
         return True
     if node.type == "identifier":
         return _is_constant_refusal(flow, node, depth)
-    if node.type == "conditional_expression":
-        branches = flow.code.branches(node)[1:]
-        return all(_refuses(flow, branch, depth + 1) for branch in branches)
+    if values := flow.code.alternatives(node):
+        return all(_refuses(flow, value, depth + 1) for value in values)
     # One operand of "and" is enough, and "or" needs all of them.
     for operator, enough in (("and", any), ("or", all)):
         if node.type == f"logical_{operator}_expression":

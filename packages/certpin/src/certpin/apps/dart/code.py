@@ -274,6 +274,19 @@ class DartCode:
         end = next((at for at, each in enumerate(children) if each.type == ":"), len(children))
         return children[:start], children[start + 1 : end], children[end + 1 :]
 
+    def alternatives(self, node: Node) -> list[list[Node]]:
+        """Return the expressions of which one is the value of another, as lists of nodes.
+
+        They are the branches of ``a ? b : c``, the cases of a ``switch`` expression, and the
+        operands of ``a ?? b``. The list is empty for other expressions.
+        """
+        if node.type == "conditional_expression":
+            return list(self.branches(node)[1:])
+        if node.type == "if_null_expression":
+            return self.operands(node, "??")
+        cases = [x for x in self.tree.children(node) if x.type == "switch_expression_case"]
+        return [self.operands(each, "=>")[-1] for each in cases]
+
     def decode(self, literal: Node, inner: dict[int, str]) -> str:
         """Return the text of a string literal, without quotes and with escapes decoded.
 

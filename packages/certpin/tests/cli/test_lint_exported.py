@@ -122,6 +122,18 @@ SYSTEM_TOO = '<trust-anchors><certificates src="system"/><certificates src="user
         ("curl", "no-insecure", "no-insecure\n-K other.conf", "it was changed: config"),
         ("curl", "no-insecure", "no-insecure\n-sKother.conf", "it was changed: config"),
         ("go", f'"{KEYS[0]}",', f'"{KEYS[0]}", evilPin,', "is not written literally"),
+        (
+            *("okhttp-kotlin", ".build()", f'.also {{ it.`add`("{HOST}", evil) }}.build()'),
+            "arguments that are not strings",
+        ),
+        (
+            *("okhttp-java", f'"{KEYS[0]}",', f'\\u002f\\u002a "{KEYS[0]}", \\u002a\\u002f'),
+            "there is only one pin",
+        ),
+        (
+            *("okhttp-java", f'"{KEYS[0]}",', f'"""\n\\""", "{KEYS[0]}", \\"""\n""",'),
+            "is computed",
+        ),
     ],
 )
 def test_a_setting_that_no_export_has_is_a_difference(

@@ -81,8 +81,8 @@ _READERS = [
     Mutation(
         "comments in comments of Kotlin",
         f"{_F}_languages.py",
-        "KOTLIN = Language(nested=True)",
-        "KOTLIN = Language(nested=False)",
+        '++ )`", nested=True)',
+        '++ )`", nested=False)',
         f"{_T}okhttp.py::test_pins_in_nested_comments_of_kotlin_are_not_read[ktor]",
     ),
     Mutation(

@@ -9,7 +9,72 @@ from tests._mutation import Mutation
 
 _F, _T = "certpin/formats/", "tests/formats/test_"
 
+_L, _C = f"{_F}_languages.py", f"{_T}code.py::test_"
+
 MUTATIONS = [
+    Mutation(
+        "Java's escapes are replaced before all else",
+        _L,
+        'JAVA = Language(f"| (?P<block> {_ESCAPED} )", decode=_decode_java)',
+        'JAVA = Language(f"| (?P<block> {_ESCAPED} )")',
+        f"{_C}the_strings_are_those_of_the_compiler",
+    ),
+    Mutation(
+        "an escape of Java that is a line end or a backslash",
+        _L,
+        'if chr(number) in "\\n\\r\\\\":',
+        "if False:",
+        f"{_C}an_escape_of_java_that_changes_its_lines_is_refused",
+    ),
+    Mutation(
+        "two backslashes of Java begin no escape",
+        _L,
+        r'_JAVA_ESCAPE = re.compile(r"\\(?:\\|u++([0-9A-Fa-f]{4}))")',
+        r'_JAVA_ESCAPE = re.compile(r"\\(?:u++([0-9A-Fa-f]{4}))")',
+        f"{_C}an_escape_of_java_that_changes_its_lines_is_refused",
+    ),
+    Mutation(
+        "a text block of Java has escapes",
+        _L,
+        'JAVA = Language(f"| (?P<block> {_ESCAPED} )"',
+        'JAVA = Language(f"| (?P<block> {_PLAIN} )"',
+        f"{_C}strings_in_three_quotation_marks_end_as_in_the_compiler",
+    ),
+    Mutation(
+        "a string of Dart in three quotation marks has escapes",
+        _L,
+        "| (?P<block> {_ESCAPED} | {_ESCAPED_SINGLE} )",
+        "| (?P<block> {_PLAIN} | {_PLAIN_SINGLE} )",
+        f"{_C}strings_in_three_quotation_marks_end_as_in_the_compiler",
+    ),
+    Mutation(
+        "the last quotation marks end a string of Kotlin",
+        _L,
+        r"| (?P<block> {_PLAIN}\"*+ ) | `(?P<name>",
+        r"| (?P<block> {_PLAIN} ) | `(?P<name>",
+        f"{_C}strings_in_three_quotation_marks_end_as_in_the_compiler",
+    ),
+    Mutation(
+        "longer strings of C#",
+        _L,
+        r"(?!\"{{4}}){_PLAIN}(?!\")",
+        "{_PLAIN}",
+        f"{_C}a_longer_string_of_csharp_is_refused",
+    ),
+    Mutation(
+        "a name of Kotlin in backticks is no string",
+        _L,
+        "| `(?P<name> [^`\\n]++ )`",
+        "{_BACKTICKS}",
+        "tests/cli/test_lint_exported.py::test_a_setting_that_no_export_has_is_a_difference",
+    ),
+    Mutation(
+        "a keyword in backticks is a name",
+        "certpin/formats/code.py",
+        "_WORD.fullmatch(text) and not KOTLIN_WORD.fullmatch(text)",
+        "_WORD.fullmatch(text)",
+        f"{_C}a_name_of_kotlin_in_backticks_is_a_word",
+    ),
     Mutation(
         "a call of add with computed arguments is drift",
         f"{_F}_okhttp.py",

@@ -27,22 +27,22 @@ MUTATIONS = [
     Mutation(
         "a line separator ends a comment of JavaScript",
         "certpin/formats/_languages.py",
-        'JAVASCRIPT = Language("\\r\\u2028\\u2029", ',
-        'JAVASCRIPT = Language("\\r", ',
+        'JAVASCRIPT = Language(_BACKTICKS, "\\r\\u2028\\u2029", ',
+        'JAVASCRIPT = Language(_BACKTICKS, "\\r", ',
         "tests/formats/test_code.py::test_a_comment_ends_with_its_line",
     ),
     Mutation(
         "all line ends of C#",
         "certpin/formats/_languages.py",
-        'CSHARP = Language("\\r\\x85\\u2028\\u2029")',
-        'CSHARP = Language("\\r")',
+        '    "\\r\\x85\\u2028\\u2029",\n',
+        '    "\\r",\n',
         "tests/formats/test_code.py::test_a_comment_ends_with_its_line",
     ),
     Mutation(
         "a carriage return is part of a comment of Go",
         "certpin/formats/_languages.py",
-        'GO = Language("")',
-        "GO = Language()",
+        'GO = Language(_BACKTICKS, "")',
+        "GO = Language(_BACKTICKS)",
         "tests/formats/test_code.py::test_a_comment_ends_with_its_line",
     ),
     Mutation(

@@ -30,7 +30,7 @@ def strings(text: str, language: Language = DART) -> list[str]:
     ],
 )
 def test_strings_are_found_and_comments_are_not_read(code: str) -> None:
-    assert strings(code) == ["a", "b"]
+    assert strings(code, GO if "`" in code else DART) == ["a", "b"]
 
 
 def test_a_url_in_a_string_is_not_a_comment() -> None:
@@ -71,7 +71,7 @@ def test_words_and_marks_keep_their_lines() -> None:
 
 @pytest.mark.parametrize("code", ['"a\\"b"', "'${host}'", '\n"\\u0041"', "'a\\\\'", '@"a""b"'])
 def test_the_value_of_a_computed_string_is_refused(code: str) -> None:
-    found = list(tokens(f'{code} + "b"', KOTLIN))
+    found = list(tokens(f'{code} + "b"', CSHARP if "@" in code else KOTLIN))
     assert [token.computed for token in found] == [True, False, False]
     with pytest.raises(FormatError, match=r"line [12]: the string .* is computed") as caught:
         found[0].value()
@@ -92,7 +92,62 @@ def test_the_value_of_a_computed_string_is_refused(code: str) -> None:
 )
 def test_a_string_with_an_ambiguous_end_is_refused(code: str) -> None:
     with pytest.raises(FormatError):
-        strings(code)
+        strings(code, JAVASCRIPT if "`" in code else KOTLIN)
+
+
+@pytest.mark.parametrize(
+    ("language", "code"),
+    [
+        (JAVA, r'''"a" + \u002f\u002a "x" \u002a\uu002F + "b"'''),
+        (JAVA, r"""\u0022a", "b\u0022"""),
+        (KOTLIN, r'''"a" // \u000a "x"''' + '\n"b"'),
+        (KOTLIN, '"""a""" + `"x"` + "b"'),
+    ],
+)
+def test_the_strings_are_those_of_the_compiler(language: Language, code: str) -> None:
+    """test_compilers.py compares them with those of the compilers."""
+    assert strings(code, language) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("language", "code", "count"),
+    [
+        (JAVA, r'''"""N\""" + "x" + \"""N"""''', 1),
+        (DART, r'''"""\""" + "x" + \"""", "b"''', 2),
+        (DART, r"""'''\'''', 'b', '''\''''""", 3),
+        (DART, r"""r'''\''', 'b'""", 2),
+        (KOTLIN, r'''"""a"""", "b", """c""""''', 3),
+        (KOTLIN, r'''"""\""", "b", """\"""''', 3),
+        (CSHARP, r'''"""\""", "b", """\"""''', 3),
+    ],
+)
+def test_strings_in_three_quotation_marks_end_as_in_the_compiler(
+    language: Language, code: str, count: int
+) -> None:
+    assert len(strings(code.replace("N", "\n"), language)) == count
+
+
+@pytest.mark.parametrize("code", ['""""a"""" // "', '""""a"""b""""', '"""a""""', '"""a'])
+def test_a_longer_string_of_csharp_is_refused(code: str) -> None:
+    """It ends with as many quotation marks as it begins with."""
+    with pytest.raises(FormatError, match=r'^line 1: the literal or comment " is not closed'):
+        strings(code, CSHARP)
+
+
+@pytest.mark.parametrize("escape", [r"\u000a", r"\u000D", r"\uuu005c"])
+def test_an_escape_of_java_that_changes_its_lines_is_refused(escape: str) -> None:
+    problem = f"^line 2: the escape .{escape[-5:]} changes the code around it"
+    with pytest.raises(FormatError, match=problem) as caught:
+        strings(f"\n// {escape}", JAVA)
+    assert caught.value.fix == "write the code without this escape"
+    assert strings(f"// \\{escape}", JAVA) == []  # two backslashes begin no escape
+
+
+def test_a_name_of_kotlin_in_backticks_is_a_word() -> None:
+    code = "b.`add`(`if`, `it's \\\"`, `this`) // `"
+    found = [each.text for each in tokens(code, KOTLIN) if each.kind == "word"]
+    # The others are not the keywords, and no words.
+    assert found == ["b", "add", "`if`", "`it's \\\"`", "`this`"]
 
 
 @pytest.mark.parametrize(
@@ -165,17 +220,22 @@ def test_any_text_is_tokenized_or_refused(text: str, language: Language) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "piece",
+    ("language", "piece"),
     [
-        *('"', "'", "/*", "//", "`", '"""', "r'", "\\", '"\\', " ", "a("),
-        *('@"', "(/[", "(/\\", "/[\\a", '"${" ', "`${'${", "`${'", "=/(", "[(/["),
+        *((JAVASCRIPT, each) for each in ('"', "'", "/*", "//", "`", '"""', "r'", "\\", '"\\')),
+        *((JAVASCRIPT, each) for each in (" ", "a(", '@"', "(/[", "(/\\", "/[\\a", '"${" ')),
+        *((JAVASCRIPT, each) for each in ("`${'${", "`${'", "=/(", "[(/[")),
+        *((JAVA, each) for each in ('"""', '"""\\', "\\u002a", "\\uu")),
+        *((KOTLIN, each) for each in ('"""', '"""x', "`", "`x` ", "/*")),
+        *((DART, each) for each in ('"""', '"""\\', "'''", "r'''", "r'", 'r"""x')),
+        *((CSHARP, each) for each in ('"""', '@"', '@""', '"""x')),
     ],
 )
-def test_hostile_text_takes_linear_time(piece: str) -> None:
+def test_hostile_text_takes_linear_time(language: Language, piece: str) -> None:
     """A backtracking pattern would exceed the timeout of the suite."""
     count = 0
     try:
-        for _ in tokens(piece * 300_000, JAVASCRIPT):
+        for _ in tokens(piece * 300_000, language):
             count += 1
     except FormatError:
         return

@@ -21,6 +21,38 @@ if TYPE_CHECKING:
 # Each is the inside of a list of strings.
 _COMMENTS = [f'// it\'s{end}"a",\n"b"' for end in "\n\r\v\f\x1c\x85\u2028\u2029"]
 
+# In these, N is a line feed.
+_JAVA = [
+    r'"""N\""", "a", \"""N"""',
+    r'"""N\\""", "b"',
+    r'"""N"" "a" \"""N""", "b"',
+    r'\u002f\u002a "a", \u002a\uu002F "b"',
+    r'"\u0022, \u0022"',
+    r'"\\u0022, \\u0022", "b"',
+    r'/* \u002a/ "a", "b" // \u002a/N',
+]
+_KOTLIN = [
+    r'"""a"""", "b", """c""""',
+    r'""""a""", "b"',
+    r'"""\""", "b", """\"""',
+    r'"""a""""", "b", """""""',
+]
+_DART = [
+    r"'''\'''', 'b', '''\''''",
+    r'"""\"""", "b", """\\"""',
+    r"""'''\''', 'b', \''''""",
+    r"r'''\''', 'b'",
+    r'r"""\""", "b"',
+    r"r'\', 'b'",
+    r"''''a''', 'b'",
+]
+_GO = [r"`\n`, `b`", '`//`, "b", `/*`', '`N"`, "b"']
+_JAVASCRIPT = [r"`\n`, 'b'", "`//`, 'b', `/*`", "`${1}N'`, 'b'", "`\"`, 'b', `\"`"]
+
+
+def all_lists(lists: list[str]) -> list[str]:
+    return [*_COMMENTS, *(each.replace("N", "\n") for each in lists)]
+
 
 def found(lists: Sequence[str], language: Language) -> list[int]:
     """Return how many strings certpin finds in each list."""
@@ -57,7 +89,7 @@ def printed(folder: Path, name: str, program: str, *commands: str) -> list[int]:
 @pytest.mark.slow
 @pytest.mark.peer("javac", "java")
 def test_java(tmp_path: Path) -> None:
-    lists = _COMMENTS
+    lists = all_lists(_JAVA)
     shown = "".join(f"System.out.println(new String[] {{{each}}}.length);\n" for each in lists)
     program = f"class A {{ public static void main(String[] a) {{ {shown} }} }}"
     commands = ("javac -encoding UTF-8 A.java", "java -cp . A")
@@ -67,7 +99,7 @@ def test_java(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.peer("kotlinc", "java", "libokhttp-java")
 def test_kotlin(tmp_path: Path) -> None:
-    lists = _COMMENTS
+    lists = all_lists(_KOTLIN)
     shown = "".join(f"println(listOf({each}).size)\n" for each in lists)
     commands = (
         "kotlinc a.kt -nowarn -d built",
@@ -79,7 +111,7 @@ def test_kotlin(tmp_path: Path) -> None:
 
 @pytest.mark.peer("node")
 def test_javascript(tmp_path: Path) -> None:
-    lists = _COMMENTS
+    lists = all_lists(_JAVASCRIPT)
     program = "".join(f"console.log([{each}].length);\n" for each in lists)
     assert printed(tmp_path, "a.mjs", program, "node a.mjs") == found(lists, _languages.JAVASCRIPT)
 
@@ -87,7 +119,7 @@ def test_javascript(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.peer("go")
 def test_go(tmp_path: Path) -> None:
-    lists = [f"{each},\n" for each in _COMMENTS]
+    lists = [f"{each},\n" for each in all_lists(_GO)]
     shown = "".join(f"fmt.Println(len([]string{{{each}}}))\n" for each in lists)
     program = f'package main\n\nimport "fmt"\n\nfunc main() {{\n{shown}}}\n'
     assert printed(tmp_path, "a.go", program, "go run a.go") == found(lists, _languages.GO)
@@ -96,7 +128,7 @@ def test_go(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.peer("dart")
 def test_dart(tmp_path: Path) -> None:
-    lists = _COMMENTS
+    lists = all_lists(_DART)
     program = "".join(f"print([{each}].length);\n" for each in lists)
     (tmp_path / "a.dart").write_bytes(f"void main() {{\n{program}}}\n".encode())
     done = _vm.run(tmp_path / "a.dart", _vm.package_config(tmp_path, {}))

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.errors import ConfigError, FormatError
-from certpin.formats import FORMATS, FormatWarning, Source, _okhttp
+from certpin.formats import FORMATS, FormatWarning, Source
+from certpin.formats._languages import JAVA_WORD, KOTLIN_WORD
 from certpin.formats.okhttp_java import OKHTTP_JAVA
 from certpin.formats.okhttp_kotlin import OKHTTP_KOTLIN
 from tests.formats._files import digests, load, refusal
@@ -435,7 +436,7 @@ def test_java_takes_other_words_as_packages(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.peer("kotlinc", "java", "libokhttp-java")
 def test_kotlin_takes_its_keywords_and_those_of_java_as_packages(tmp_path: Path) -> None:
-    words = f"{_okhttp.KOTLIN_WORD.pattern.rstrip('+')}|{_okhttp.JAVA_WORD.pattern}|data|by|get"
+    words = f"{KOTLIN_WORD.pattern.rstrip('+')}|{JAVA_WORD.pattern}|data|by|get"
     [file] = OKHTTP_KOTLIN.export(PINS, words.replace("|", ".")).files
     source = tmp_path / file.path
     source.write_text(file.text, encoding="utf-8")

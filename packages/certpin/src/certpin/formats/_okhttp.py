@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from certpin.errors import ConfigError, FormatError, HostError
 from certpin.formats._builders import call_sites
 from certpin.formats._domains import refuse_final_dot
-from certpin.formats._languages import JAVA, KOTLIN
+from certpin.formats._languages import JAVA, JAVA_WORD, KOTLIN, KOTLIN_WORD
 from certpin.formats.code import ADD_PINS, is_mark, tokens
 from certpin.formats.header import read_header
 from certpin.formats.limits import (
@@ -41,19 +41,6 @@ if TYPE_CHECKING:
 _PIN = re.compile(r"sha(?:1|256)/")
 _OTHER_BUILDERS = [["FormBody"], ["Headers"]]
 _MAX_ARGUMENT = 200  # tokens
-
-# The reserved words and literals of the Java Language Specification, section 3.9.
-JAVA_WORD = re.compile(
-    "abstract|assert|boolean|break|byte|case|catch|char|class|const|continue|default|do|double|"
-    "else|enum|extends|false|final|finally|float|for|goto|if|implements|import|instanceof|int|"
-    "interface|long|native|new|null|package|private|protected|public|return|short|static|strictfp|"
-    "super|switch|synchronized|this|throw|throws|transient|true|try|void|volatile|while|_"
-)
-# The hard keywords of Kotlin (https://kotlinlang.org/docs/keyword-reference.html).
-KOTLIN_WORD = re.compile(
-    "as|break|class|continue|do|else|false|for|fun|if|in|interface|is|null|object|package|return|"
-    "super|this|throw|true|try|typealias|typeof|val|var|when|while|_+"
-)
 
 LIMITS = (
     NoCompromised("CertificatePinner has no list of keys to refuse"),

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, cast
 
 from certpin.errors import FormatError
+from certpin.formats._languages import KOTLIN_WORD
 from certpin.formats.header import read_header
 from certpin.formats.parsed import LISTS, ParsedFile, found
 
@@ -33,26 +34,6 @@ Kind = Literal["string", "word", "mark"]
 
 NO_EXPORT = "the file contains no pins of a certpin export"
 ADD_PINS = "certpin add HOST --pin PIN --backup-pin PIN"  # for pins in other code
-
-# Possessive, so that hostile text cannot cause backtracking, and without branches in a possessive
-# group, which Python 3.11.2 cannot match. Triple-quoted strings come first, and before them strings
-# in which a backslash is an ordinary character: C#'s @"…" and Dart's r"…".
-_TOKEN = re.compile(
-    r"""
-      (?P<comment>  //[^\n]*+ | /\*[^*]*+(?:(?=\*[^/])\*[^*]*+)*+\*/ )
-    | @\$?(?P<verbatim> \"[^\"]*+(?:\"\"[^\"]*+)*+\" )
-    | r(?!\"\"\"|''')(?P<raw> \"[^\"\n]*+\" | '[^'\n]*+' )
-    | r?(?P<string> \"\"\"[^\"]*+(?:(?=\"{1,2}+[^\"])\"++[^\"]*+)*+\"\"\"
-                  | '''[^']*+(?:(?='{1,2}+[^'])'++[^']*+)*+'''
-                  | \"[^\"\\\n]*+(?:\\.[^\"\\\n]*+)*+\"
-                  | '[^'\\\n]*+(?:\\.[^'\\\n]*+)*+' | `[^`]*+` )
-    | (?P<open>     /\* | [\"'`] )
-    | (?P<word>     [A-Za-z_$][\w$]*+ | [0-9][\w.]*+ )
-    | (?P<space>    \s++ )
-    | (?P<mark>     . )
-    """,
-    re.VERBOSE | re.DOTALL | re.ASCII,
-)
 
 # A regular expression of JavaScript (ECMA-262, section 12.9.5), and the tokens before it. After
 # any other token, a `/` divides, or is text of JSX. The bounds keep the run time linear.
@@ -77,6 +58,8 @@ _TEMPLATE = re.compile(
     re.VERBOSE,
 )
 
+_LITERALS = frozenset({"string", "block", "raw", "verbatim", "name"})
+_WORD = re.compile(r"[A-Za-z_$][\w$]*+", re.ASCII)
 _COMMENT_MARK = re.compile(r"/\*|\*/")
 
 _FIELDS = (
@@ -122,24 +105,42 @@ def tokens(text: str, language: Language) -> Iterator[Token]:
         FormatError: a string or comment is not closed, or the end of a string is ambiguous, because
             its ``${…}`` contains another string.
     """
-    text = language.with_line_feeds(text)
+    text = language.decode(language.with_line_feeds(text))
     line, place, before = 1, 0, ""
-    while match := _TOKEN.match(text, place):
+    while match := language.token.match(text, place):
         kind, piece = match.lastgroup or "", match[0]
         if language.nested and piece.startswith("/*"):
             piece = text[place : _end_of_comment(text, place, line)]
         elif language.regex and before in _BEFORE_REGEX and (found := _REGEX.match(text, place)):
             kind, piece = "regex", found[0]
         place += len(piece)
-        if kind in {"string", "raw", "verbatim"}:
-            yield _string(match[kind], line, kind)
-        elif kind in {"word", "mark"}:
-            yield Token(cast("Kind", kind), piece, line)
-        elif kind == "open":  # continuing would search for the end repeatedly
-            raise FormatError(f"line {line}: the literal or comment {piece} is not closed")
+        if token := _token(kind, match[kind] if kind in _LITERALS else piece, line):
+            yield token
         if kind not in {"space", "comment"}:
             before = "=>" if before + piece == "=>" else piece
         line += piece.count("\n")
+
+
+def _token(kind: str, text: str, line: int) -> Token | None:
+    """Return the token of a match; None for a comment, a space or a regular expression.
+
+    Args:
+        kind: the kind of the match: a group of ``Language.token``, or "regex".
+        text: the text of the match; for a literal, without a prefix such as ``r`` or ``@``.
+        line: the line of the match.
+
+    Raises:
+        FormatError: a string or comment is not closed, or the end of a string is unclear.
+    """
+    if kind in {"word", "mark"}:
+        return Token(cast("Kind", kind), text, line)
+    if kind == "name":
+        return Token("word", _name(text), line)
+    if kind in _LITERALS:
+        return _string(text, line, kind)
+    if kind == "open":  # continuing would search for the end repeatedly
+        raise FormatError(f"line {line}: the literal or comment {text} is not closed")
+    return None
 
 
 def _end_of_comment(text: str, place: int, line: int) -> int:
@@ -176,6 +177,15 @@ def _string(literal: str, line: int, kind: str) -> Token:
     if "${" in _TEMPLATE.sub("", inside) or (literal[0] == "`" and inside.endswith("\\")):
         raise _computed(inside, line)
     return Token("string", inside, line, computed="\\" in inside or "${" in inside)
+
+
+def _name(text: str) -> str:
+    """Return the word that means the same as a name in backticks.
+
+    A name that is a keyword or no word keeps its backticks: it means nothing else.
+    """
+    is_plain = _WORD.fullmatch(text) and not KOTLIN_WORD.fullmatch(text)
+    return text if is_plain else f"`{text}`"
 
 
 def _computed(text: str, line: int) -> FormatError:

@@ -212,7 +212,7 @@ _MISTAKE = [
     Mutation(
         "a callback in a switch expression",
         f"{_D}code.py",
-        'if x.type == "switch_expression_case"]',
+        "if x.type == CASE]",
         "if False]",
         f"{_CALLBACKS}a_callback_in_a_branch_or_an_object_is_found",
     ),
@@ -254,7 +254,7 @@ _MISTAKE = [
     Mutation(
         "a callback that compares a pin",
         f"{_D}callbacks.py",
-        "if any(_compares(flow, function, run) for run, _ in conditions):",
+        "if any(_compares(flow, function, run) for run in conditions):",
         "if False:",
         f"{_CALLBACKS}a_callback_that_compares_a_pin_is_a_mistake",
     ),
@@ -282,8 +282,36 @@ _MISTAKE = [
     Mutation(
         "loopback is harmless, and its opposite isn't",
         f"{_D}callbacks.py",
-        "set(texts) <= _LOCAL and not is_inverted",
-        "set(texts) <= _LOCAL",
+        "set(texts) <= _LOCAL and not (is_inverted or is_any)",
+        "set(texts) <= _LOCAL and not is_any",
+        f"{_CALLBACKS}a_callback_that_accepts_is_a_mistake",
+    ),
+    Mutation(
+        "another operand beside a loopback address",
+        f"{_D}callbacks.py",
+        "return enough(_is_local(flow, operand, depth + 1) for operand in operands)",
+        "return any(_is_local(flow, operand, depth + 1) for operand in operands)",
+        f"{_CALLBACKS}a_callback_that_accepts_is_a_mistake",
+    ),
+    Mutation(
+        "another case beside a loopback address",
+        f"{_D}callbacks.py",
+        "_is_loopback(flow, case[0]) or _refuses(flow, case[-1])",
+        "True",
+        f"{_CALLBACKS}a_callback_that_accepts_is_a_mistake",
+    ),
+    Mutation(
+        "another branch beside a loopback address",
+        f"{_D}callbacks.py",
+        'elif kind == "conditional_expression":',
+        "elif False:",
+        f"{_CALLBACKS}a_callback_that_accepts_is_a_mistake",
+    ),
+    Mutation(
+        "a pattern that any host matches",
+        f"{_D}callbacks.py",
+        "not (is_inverted or is_any)",
+        "not is_inverted",
         f"{_CALLBACKS}a_callback_that_accepts_is_a_mistake",
     ),
     Mutation(

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from certpin.apps.dart.code import CREATIONS, DEFINITIONS, GRAMMAR, Definition
-from certpin.apps.dart.flow import CERTIFICATE
+from certpin.apps.dart.code import CASE, CREATIONS, DEFINITIONS, GRAMMAR, Definition
+from certpin.apps.dart.flow import CERTIFICATE, Returned
 from certpin.apps.usage import PIN_WORDS, words
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tree_sitter import Node
 
-    from certpin.apps.dart.flow import DartFlow, Function, Mode, Returned
+    from certpin.apps.dart.flow import DartFlow, Function, Mode
     from certpin.apps.rules import FileReporter
 
 # The effects of a callback: accept all, accept all in debug builds, accept by host or by a flag,
@@ -245,7 +245,7 @@ def _conditional_answers(flow: DartFlow, node: Node, depth: int) -> Iterator[Ans
 
 
 def _function_answers(flow: DartFlow, function: Function, depth: int) -> Iterator[Answer]:
-    for returned in flow.returned(function.body):
+    for returned in _parts_of_returned(flow, function):
         gate = flow.gate(returned.node, inside=function.body)
         if gate == "debug-and-more":
             continue
@@ -253,25 +253,35 @@ def _function_answers(flow: DartFlow, function: Function, depth: int) -> Iterato
             yield "debug" if gate == "debug" else answer
 
 
-def _conditional(flow: DartFlow, function: Function, node: Node) -> Answer | None:
+def _parts_of_returned(flow: DartFlow, function: Function) -> Iterator[Returned]:
+    """Yield the expressions that a function returns: the parts of ``a || b`` and ``a ? b : c``.
+
+    One of the parts can be for loopback addresses, or for debug builds, and another one for all.
+    """
+    pending = list(flow.returned(function.body))
+    while pending:
+        returned = pending.pop()
+        run = flow.unwrapped(returned.run)
+        kind = run[0].type if len(run) == 1 else ""
+        if kind == "logical_or_expression":
+            parts = flow.code.operands(run[0], "logical_or_operator")
+        elif kind == "conditional_expression":
+            parts = flow.code.alternatives(run[0])
+        else:
+            yield returned
+            continue
+        pending += [Returned(part, part[0]) for part in parts if part]
+
+
+def _conditional(flow: DartFlow, function: Function, conditions: list[list[Node]]) -> Answer:
     """Return the effect of a ``return true`` in a callback, from the conditions around it.
 
-    Args:
-        flow: the file.
-        function: the callback.
-        node: the ``return`` statement.
-
-    Returns:
-        "compare" if a condition compares the certificate with pins, "flag" if there is another
-        condition, or "accept" if there is none except debug or release mode. None if a condition
-        allows only loopback addresses, which is harmless.
+    It is "compare" if a condition compares the certificate with pins, "flag" if there is another
+    condition, or "accept" if there is none except debug or release mode.
     """
-    conditions = list(flow.conditions(node, function.body))
-    if any(value and _is_local(flow, run) for run, value in conditions):
-        return None
-    if any(_compares(flow, function, run) for run, _ in conditions):
+    if any(_compares(flow, function, run) for run in conditions):
         return "compare"
-    unknown = [run for run, _ in conditions if flow.mode(run) is None]
+    unknown = [run for run in conditions if flow.mode(run) is None]
     return "flag" if unknown else "accept"
 
 
@@ -281,12 +291,12 @@ def _returned_answers(
     run = flow.unwrapped(returned.run)
     mode = flow.mode(run)
     called = _called_function(flow, run)
-    if not run or _refuses(flow, run):
+    conditions = list(flow.conditions(returned.node, function.body))
+    is_for_loopback = any(value and _is_local(flow, each) for each, value in conditions)
+    if not run or _refuses(flow, run) or is_for_loopback:
         return
     if flow.is_true(run):
-        answer = _conditional(flow, function, returned.node)
-        if answer is not None:
-            yield answer
+        yield _conditional(flow, function, [each for each, _ in conditions])
     elif mode == "debug":
         yield "debug"
     elif mode == "debug-and-more" or _is_local(flow, run) or _passes_on(flow, run):
@@ -417,10 +427,25 @@ def _compares(flow: DartFlow, function: Function, run: list[Node]) -> bool:
     return any(PIN_WORDS & set(words(name)) for name in names)
 
 
-def _is_local(flow: DartFlow, run: list[Node]) -> bool:
-    """Return True if an expression compares the host only with loopback addresses."""
+def _is_local(flow: DartFlow, run: list[Node], depth: int = 0) -> bool:
+    """Return True if an expression can be true only for loopback addresses."""
+    run = flow.unwrapped(run)
+    kind = run[0].type if len(run) == 1 and depth <= _MAX_DEPTH else ""
+    for operator, enough in (("and", any), ("or", all)):
+        if kind == f"logical_{operator}_expression":
+            operands = flow.code.operands(run[0], f"logical_{operator}_operator")
+            return enough(_is_local(flow, operand, depth + 1) for operand in operands)
+    if kind == "switch_expression":
+        cases = (flow.code.operands(x, "=>") for x in flow.tree.children(run[0]) if x.type == CASE)
+        return all(_is_loopback(flow, case[0]) or _refuses(flow, case[-1]) for case in cases)
+    return _is_loopback(flow, run)
+
+
+def _is_loopback(flow: DartFlow, run: list[Node]) -> bool:
+    """Return True if an expression or a pattern compares the host only with loopback addresses."""
     nodes = list(flow.nodes_in(run))
     texts = [flow.code.decode(x, {}) for x in nodes if x.type == "string_literal"]
     operators = {flow.tree.text(each) for each in nodes if each.type.endswith("operator")}
     is_inverted = bool(operators & {"!", "!="})
-    return bool(texts) and set(texts) <= _LOCAL and not is_inverted
+    is_any = "_" in flow.names_in(run)  # a pattern that any host matches
+    return bool(texts) and set(texts) <= _LOCAL and not (is_inverted or is_any)

@@ -33,6 +33,7 @@ CLASSES = frozenset(
 )
 FUNCTIONS = frozenset({"function_body", "function_expression_body"})
 CREATIONS = frozenset({"new_expression", "const_object_expression"})
+CASE = "switch_expression_case"
 BRANCHES = frozenset({"conditional_expression", "if_element", "if_statement"})
 _QUOTES = frozenset({"'", '"', "'''", '"""', "r'", 'r"', "r'''", 'r"""'})
 SELECTORS = frozenset(
@@ -284,7 +285,7 @@ class DartCode:
             return list(self.branches(node)[1:])
         if node.type == "if_null_expression":
             return self.operands(node, "??")
-        cases = [x for x in self.tree.children(node) if x.type == "switch_expression_case"]
+        cases = [x for x in self.tree.children(node) if x.type == CASE]
         return [self.operands(each, "=>")[-1] for each in cases]
 
     def decode(self, literal: Node, inner: dict[int, str]) -> str:

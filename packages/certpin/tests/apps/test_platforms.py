@@ -379,7 +379,7 @@ def test_a_file_in_utf_16_is_not_read(name: str, encoding: str) -> None:
     text = '<?xml version="1.0"?><network-security-config/><key>TSKPinnedDomains</key>'
     [unread] = _findings(name, text.encode(encoding)).unread
     assert (unread.place.file, unread.place.line) == (name, 1)
-    assert unread.problem == "not read: it is not UTF-8, but UTF-16 or binary"
+    assert unread.problem == "it is not UTF-8, but UTF-16 or binary"
     assert unread.fix == "save it as UTF-8"
 
 

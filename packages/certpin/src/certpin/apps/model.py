@@ -182,7 +182,7 @@ class Unread:
     @staticmethod
     def as_utf16(file: SourceFile) -> Unread:
         """Return the ``Unread`` for a file that is not UTF-8."""
-        problem = "not read: it is not UTF-8, but UTF-16 or binary"
+        problem = "it is not UTF-8, but UTF-16 or binary"
         return Unread(Place(file.path, 1), problem, "save it as UTF-8")
 
     @staticmethod

@@ -153,9 +153,23 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a former online key gets no other role",
         "roots.py",
-        "    yield from _wrong_moves(root, before)\n",
+        "    yield from _wrong_moves(root, earlier)\n",
         "",
         _DRAFTS + "a_former_online_key_gets_no_other_role",
+    ),
+    _rule(
+        "a key that was online under any earlier root gets no other role",
+        "roots.py",
+        '_public_keys(earlier, "timestamp")',
+        '_public_keys(earlier[-1:], "timestamp")',
+        _DRAFTS + "a_key_that_was_online_long_ago_gets_no_other_role[root]",
+    ),
+    _rule(
+        "a replaced root or targets key does not become the online key",
+        "roots.py",
+        'if _public_keys(earlier, "root", "targets") & _public_keys([root], "timestamp"):',
+        "if False:",
+        _DRAFTS + "a_replaced_root_or_targets_key_does_not_become_the_online_key[root-root]",
     ),
     _rule(
         "a root is signed as it demands itself",

@@ -19,6 +19,8 @@ from tests.updates._publisher import HOST, pin_file
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from certpin.publish import roots
+
 
 pytestmark = pytest.mark.slow  # each signs a folder
 
@@ -153,8 +155,33 @@ def test_a_former_online_key_gets_no_other_role(firm: Firm) -> None:
     metadata: Metadata = Metadata.from_bytes(draft.read_bytes())  # type: ignore[type-arg]
     metadata.signed.add_key(key("online").public_key, "targets")
     draft.write_bytes(metadata.to_bytes())
-    with pytest.raises(ConfigError, match="was online until now"):
+    with pytest.raises(ConfigError, match="was online, under an earlier root"):
         firm.sign("root", "online2")
+
+
+@pytest.mark.parametrize("kind", ["root", "targets"])
+def test_a_key_that_was_online_long_ago_gets_no_other_role(firm: Firm, kind: roots.Kind) -> None:
+    """The machine of the daily job had it, and a thief may have copied it from there."""
+    firm.add_key("online2", "online")
+    firm.sign("root", "online2")
+    firm.sign("root", "online2", renew="root")  # so that the last root does not list the old key
+    with pytest.raises(ConfigError, match="was online, under an earlier root"):
+        firm.add_key("online", kind)
+    assert firm.drafts() == []
+
+
+@pytest.mark.parametrize(("name", "kind"), [("root", "root"), ("targets", "targets")])
+def test_a_replaced_root_or_targets_key_does_not_become_the_online_key(
+    firm: Firm, name: str, kind: roots.Kind
+) -> None:
+    """A client that has root 1 follows a second root 2, if this key signs one."""
+    firm.add_key("new", kind, name)
+    firm.sign("root", "new", "targets", "online")
+    assert firm.state.root is not None
+    assert ident(name) not in firm.state.root.keys
+    with pytest.raises(ConfigError, match="under an earlier root, which clients may have"):
+        firm.add_key(name, "online")
+    assert firm.drafts() == []
 
 
 def test_keys_that_flutter_apps_cannot_verify_are_refused_if_flutter_is_set(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from copy import deepcopy
 from dataclasses import replace
 from datetime import timedelta
@@ -201,6 +202,14 @@ def test_keys_are_counted_by_value_not_by_text(kind: str) -> None:
     other.keyval["public"] = text.upper() if kind == "ed25519" else f"\n{text.strip()}\n\n"
     third = CryptoSigner.generate_ecdsa().public_key
     assert len(trust.distinct([key, other, third])) == 2
+
+
+def test_a_key_of_an_unknown_type_is_counted_by_its_text() -> None:
+    """Another TUF tool may have listed it in a root. It signs nothing for certpin."""
+    spki = bytes.fromhex("300c300506032b657f030300aabb")  # RFC 5280, 4.1: an unknown algorithm
+    pem = f"-----BEGIN PUBLIC KEY-----\n{b64encode(spki).decode()}\n-----END PUBLIC KEY-----\n"
+    key = SSlibKey("1", "unknown", "unknown", {"public": pem})
+    assert trust.distinct([key]) == {pem.encode()}
 
 
 def test_a_root_that_reaches_its_threshold_with_one_key_is_refused(world: World) -> None:

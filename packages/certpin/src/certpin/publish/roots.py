@@ -19,10 +19,10 @@ from tuf.api.serialization.json import CanonicalJSONSerializer
 
 from certpin.errors import ConfigError
 from certpin.publish.keys import public_key_of
-from certpin.updates.trust import PIN_SET_FIELD, dart_shortage
+from certpin.updates.trust import PIN_SET_FIELD, dart_shortage, distinct
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from securesystemslib.signer import Key
@@ -111,13 +111,13 @@ def with_key(
 
 
 def check(
-    root: Root, before: Root | None, now: datetime, settings: PublishSettings, name: str
+    root: Root, earlier: Sequence[Root], now: datetime, settings: PublishSettings, name: str
 ) -> None:
-    """Raise an error unless root metadata may be signed as the successor of another root.
+    """Raise an error unless root metadata may be signed as the successor of other roots.
 
     Args:
         root: the root to sign.
-        before: the current root; ``None`` if ``root`` is the first.
+        earlier: all roots before it in ascending order of versions; empty if ``root`` is the first.
         now: the current time.
         settings: the settings in ``publish.toml``: the lifetime of roots, and whether Flutter apps
             use the pin set.
@@ -126,7 +126,7 @@ def check(
     Raises:
         ConfigError: for example, the version, the expiry, a key or a threshold is invalid.
     """
-    for problem, fix in _wrong(root, before, now, settings, name):
+    for problem, fix in _wrong(root, earlier, now, settings, name):
         raise ConfigError(
             f"root {root.version} must not be signed: {problem}", key="drafts/root.json", fix=fix
         )
@@ -181,10 +181,10 @@ def _found(begin: str, known: Sequence[str], kind: Kind) -> str:
 
 
 def _wrong(
-    root: Root, before: Root | None, now: datetime, settings: PublishSettings, name: str
+    root: Root, earlier: Sequence[Root], now: datetime, settings: PublishSettings, name: str
 ) -> Iterator[tuple[str, str]]:
     again = "take drafts/root.json away, and make it again: certpin publish add-key"
-    number = before.version + 1 if before else 1
+    number = earlier[-1].version + 1 if earlier else 1
     if root.version != number:
         yield f"its number has to be {number}", again
     if root.unrecognized_fields.get(PIN_SET_FIELD) != name:
@@ -199,7 +199,7 @@ def _wrong(
     if not _is_ours(root, name):
         yield "it has entries that certpin does not write", again
     yield from _wrong_roles(root)
-    yield from _wrong_moves(root, before)
+    yield from _wrong_moves(root, earlier)
     if settings.flutter and (problem := dart_shortage(root)):
         fix = "take ECDSA keys on P-256 or P-384; or, without Flutter apps that follow signed sets"
         yield problem, f"{fix}, write flutter = false into publish/publish.toml"
@@ -224,13 +224,38 @@ def _is_ours(root: Root, name: str) -> bool:
     return is_spec_version(root.spec_version) and same_bytes(root, new)
 
 
-def _wrong_moves(root: Root, before: Root | None) -> Iterator[tuple[str, str]]:
-    online = {*before.roles["timestamp"].keyids} if before else set()
-    if online & {*root.roles["root"].keyids, *root.roles["targets"].keyids}:
+def _wrong_moves(root: Root, earlier: Sequence[Root]) -> Iterator[tuple[str, str]]:
+    """Yield a problem and its fix for each key that moves between the online role and the others.
+
+    All earlier roots count. A client with an old root follows whatever that root's keys have signed
+    (TUF 1.0.31, 5.3), so a replaced root key is still as powerful as it was. And a key that was
+    online may have been copied.
+    """
+    online = _public_keys(earlier, "timestamp")
+    if online & _public_keys([root], "root", "targets"):
         yield (
-            "a key that was online until now would sign root or targets",
+            "a key that was online, under an earlier root, would sign root or targets",
             "take a key that was never on a machine that is online",
         )
+    if _public_keys(earlier, "root", "targets") & _public_keys([root], "timestamp"):
+        yield (
+            "its online key signed root or targets under an earlier root, which clients may have",
+            "take a new key for the online role: certpin publish add-key NEW.key --role online",
+        )
+
+
+def _public_keys(roots: Iterable[Root], *roles: str) -> frozenset[bytes]:
+    """Return the public keys that any of these roots lists for any of these roles.
+
+    Keys are compared and not their IDs, which another TUF tool may have chosen.
+    """
+    return distinct(
+        root.keys[keyid]
+        for root in roots
+        for role in roles
+        for keyid in root.roles[role].keyids
+        if keyid in root.keys
+    )
 
 
 def _wrong_roles(root: Root) -> Iterator[tuple[str, str]]:

@@ -218,7 +218,9 @@ def _next_root(
         return None
     reasons.setdefault("root", "other keys are to sign" if current else "it is the first")
     try:
-        roots.check(draft.signed, current, policy.now, policy.settings, policy.state.name)
+        roots.check(
+            draft.signed, policy.state.roots, policy.now, policy.settings, policy.state.name
+        )
     except ConfigError as exc:
         if mine:
             raise
@@ -553,5 +555,5 @@ def draft_new_key(
         base = roots.next_root(current, policy.expiry("root"), policy.state.name)
     new = roots.with_key(base, key, kind, replaced=replaced, threshold=threshold)
     new.expires = policy.expiry("root")
-    roots.check(new, current, policy.now, policy.settings, policy.state.name)
+    roots.check(new, policy.state.roots, policy.now, policy.settings, policy.state.name)
     return Metadata(new)

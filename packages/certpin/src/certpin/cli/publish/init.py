@@ -160,7 +160,7 @@ def init(
         root = roots.first_root(public, thresholds, policy.expiry("root"), pins.name)
         why_not = _why_not_flutter(pins) or dart_shortage(root)
         ours = replace(ours, flutter=not why_not)
-        roots.check(root, None, now, ours, pins.name)
+        roots.check(root, (), now, ours, pins.name)
         signers = {taken.key.keyid: taken.signer for taken in keys["root"] if taken.signer}
         _write(here, ours, sign(SigningPlan(policy, Metadata(root)), signers, frozenset()))
     print_result(open_context(path), keys, why_not, as_json=as_json)

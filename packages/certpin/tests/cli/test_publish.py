@@ -344,6 +344,7 @@ def test_a_key_with_a_passphrase_has_no_warning(begun: Run) -> None:
         ((*INIT, "--expires", "root"), "not ROLE=DAYS"),
         ((*INIT, "--expires", "roots=3"), "1 to 3650 days"),
         ((*INIT, "--expires", "root=9999"), "1 to 3650 days"),
+        ((*INIT, "--url", "s3://AKIA:hunter2@bucket/x"), "passwords"),
         ((*INIT, "--root-key", "nowhere/at.key"), "cannot be written"),
         ((*INIT, "--root-key", "pins.toml"), "no private key"),
     ],
@@ -353,6 +354,7 @@ def test_a_failed_init_leaves_no_key(run: Run, words: tuple[str, ...], said: str
     done = run("publish", "init", *words)
     assert done.code == 2
     assert said in done.err
+    assert "hunter2" not in done.out + done.err
     assert sorted(path.name for path in Path().iterdir()) == ["pins.toml"]
 
 

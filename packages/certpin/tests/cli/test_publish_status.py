@@ -118,6 +118,15 @@ def test_an_unreadable_destination_is_inconclusive(delivered: Run) -> None:
     assert (code, found, "www can't be read" in problem) == (3, None, True)
 
 
+@pytest.mark.parametrize("name", ["url", "fetch_url"])
+def test_a_password_in_a_url_is_refused_and_not_printed(delivered: Run, name: str) -> None:
+    _set('url = "www"', f'{name} = "https://u:hunter2@pins.bank.example/"')
+    for words in (["status"], ["status", "--json"], ["push"], ["sign", "online.key"]):
+        done = delivered("publish", *words)
+        assert (done.code, "publish.toml" in done.err + done.out) == (2, True)
+        assert "hunter2" not in done.out + done.err
+
+
 @pytest.mark.medium
 def test_the_server_of_clients_is_read_without_credentials_for_the_storage(
     delivered: Run, trusted_root: Path, served: Identity

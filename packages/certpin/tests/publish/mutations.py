@@ -172,6 +172,35 @@ MUTATIONS: list[Mutation] = [
         _DRAFTS + "a_replaced_root_or_targets_key_does_not_become_the_online_key[root-root]",
     ),
     _rule(
+        "a password in url is refused when the settings are read",
+        "settings.py",
+        'check_url(top.text("url"))',
+        'top.text("url")',
+        "tests/cli/test_publish_status.py::test_a_password_in_a_url_is_refused_and_not_printed[url]",
+    ),
+    _rule(
+        "a password in fetch_url is refused when the settings are read",
+        "settings.py",
+        "        parse_folder_url(url)\n",
+        "        pass\n",
+        "tests/cli/test_publish_status.py::"
+        "test_a_password_in_a_url_is_refused_and_not_printed[fetch_url]",
+    ),
+    Mutation(
+        "init stores no password",
+        "certpin/cli/publish/init.py",
+        "check_url(url) if",
+        "url if",
+        "tests/cli/test_publish.py::test_a_failed_init_leaves_no_key",
+    ),
+    _rule(
+        "the error for a URL has none of its secrets",
+        "storage.py",
+        "_SECRET_PARTS.sub('', url)[:80]",
+        "url[:80]",
+        "tests/publish/test_folder.py::test_invalid_settings_are_reported",
+    ),
+    _rule(
         "a root is signed as it demands itself",
         "sign.py",
         "is_complete(root, current) and is_complete(root, root.signed)",

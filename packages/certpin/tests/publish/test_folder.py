@@ -465,6 +465,16 @@ def test_settings_may_be_minimal(tmp_path: Path) -> None:
         ('fetch_url = "https:///bank"\n', "fetch_url"),
         ('fetch_url = "https://[::1/"\n', "fetch_url"),
         ('fetch_url = "https://pins.bank.example:99999/"\n', "fetch_url"),
+        ('fetch_url = "https://pins.bank.example:0/"\n', "fetch_url"),
+        ('fetch_url = "https://u:hunter2@pins.bank.example/"\n', "fetch_url"),
+        ('fetch_url = "https://pins.bank.example/?token=hunter2"\n', "fetch_url"),
+        ('fetch_url = "https://pins.bank.example/#hunter2"\n', "fetch_url"),
+        ('fetch_url = "https://pins.bank.example/?"\n', "fetch_url"),
+        ('url = "https://u:hunter2@pins.bank.example/"\n', "'pins.bank.example/' is no place"),
+        ('url = "s3://AKIA:hunter2@bucket/x"\n', "passwords"),
+        ('url = "s3://AKIA:hun@ter2@bucket/x"\n', "passwords"),
+        ('url = "s3://bucket/x?key=hunter2"\n', "'s3://bucket/x' is no place"),
+        ('url = ""\n', "no place"),
         ("storage = 3\n", "storage"),
         ("[expires", "not TOML"),
         ("#" * 70_000, "more than"),
@@ -477,6 +487,7 @@ def test_invalid_settings_are_reported(tmp_path: Path, text: str, said: str) -> 
         load(path)
     assert said in str(caught.value)
     assert str(path) in str(caught.value)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_missing_settings_are_reported(tmp_path: Path) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from certpin.errors import ConfigError, PinFileError
 from certpin.pinfile.file import Table, load_toml, locate_errors
+from certpin.publish.storage import check_url
+from certpin.updates.settings import parse_folder_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,19 +130,19 @@ def _settings(top: Table) -> PublishSettings:
     days = dict(DEFAULT_DAYS)
     if expires is not None:
         days |= {role: check_days(role, expires.integer(role)) for role in expires.data}
-    url = top.text("url") if "url" in top.data else None
+    url = check_url(top.text("url")) if "url" in top.data else None
     flutter = top.flag("flutter", default=True)
-    fetch_url = _https(top.text("fetch_url")) if "fetch_url" in top.data else None
+    fetch_url = _check_fetch_url(top.text("fetch_url")) if "fetch_url" in top.data else None
     return PublishSettings(url, days, storage.data if storage else {}, flutter, fetch_url)
 
 
-def _https(url: str) -> str:
-    """Return ``url`` if it is an ``https://`` URL. Raises ``ConfigError`` otherwise."""
+def _check_fetch_url(url: str) -> str:
+    """Return ``url`` if clients accept it as the URL of their updates.
+
+    Raises ``ConfigError`` otherwise, without the URL: it may contain a password.
+    """
     try:
-        parts = urlsplit(url)
-        is_https = parts.scheme == "https" and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_https = False
-    if not is_https:
-        raise ConfigError("it is no https:// URL", key="fetch_url", fix='write "https://HOST/PATH"')
+        parse_folder_url(url)
+    except ConfigError as exc:
+        raise ConfigError(exc.problem, key="fetch_url", fix=exc.fix) from exc
     return url

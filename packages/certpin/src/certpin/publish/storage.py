@@ -53,6 +53,7 @@ _SECRET = re.compile(
     r"secret|token|pass|pwd|cred|sas|(access|account|api|customer|private)key|keys?$|session$|"
     r"connectionstring|auth$|authorization|bearer|cookie|signature$|jwt"
 )
+_SECRET_PARTS = re.compile(r".*@|[?#].*", re.DOTALL)  # user and password, query and fragment
 _SECRET_VALUE = re.compile(r"-----BEGIN|\bA[KS]IA[A-Z0-9]{16}\b|(AccountKey|Signature)=")
 _STARRED = {Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD}
 _BASES = {"fsspec.spec", "fsspec.asyn", "builtins"}
@@ -164,6 +165,20 @@ class FolderStorage:
                 os.close(descriptor)
 
 
+def check_url(url: str) -> str:
+    """Return ``url`` if it is a folder, or can be the URL of a storage. Nothing is contacted.
+
+    Not checked: whether the folder or the package for the URL's scheme exists (``open_storage``).
+
+    Raises:
+        ConfigError: the URL has a password, a query or a fragment, or is no place to push to. The
+            error doesn't contain the password.
+    """
+    if "://" in url or not url:
+        _require_plain(url)
+    return url
+
+
 def open_storage(url: str, beside: Path, options: Mapping[str, Any]) -> Storage:
     """Return the storage at a folder or URL.
 
@@ -179,9 +194,9 @@ def open_storage(url: str, beside: Path, options: Mapping[str, Any]) -> Storage:
         UpdateError: a backend contacted the storage, and failed.
     """
     refuse_secrets(options)
-    if "://" not in url and url:
+    if "://" not in check_url(url):
         return _folder(beside / url, url)
-    parts = _parts(url)
+    parts = urlsplit(url)
     if parts.scheme in {"file", "local"}:
         if parts.netloc:  # file://www/pins is /pins of another machine (RFC 8089)
             raise _refused(url)
@@ -241,7 +256,8 @@ def _folder(folder: Path, url: str) -> FolderStorage:
     return FolderStorage(folder)
 
 
-def _parts(url: str) -> Any:
+def _require_plain(url: str) -> None:
+    """Raise ``ConfigError`` if a URL has a password, or parts that no storage has."""
     try:
         parts = urlsplit(url)
         odd = not (url.isascii() and url.isprintable()) or "::" in url or " " in url
@@ -250,12 +266,11 @@ def _parts(url: str) -> Any:
         raise _refused(url) from exc
     if odd or not known or parts.query or parts.fragment or parts.scheme in _READ_ONLY:
         raise _refused(url)
-    return parts
 
 
 def _refused(url: str) -> ConfigError:
     return ConfigError(
-        f"{url.rpartition('@')[2][:80]!r} is no place to push to",
+        f"{_SECRET_PARTS.sub('', url)[:80]!r} is no place to push to",
         key="url",
         fix="name the folder or the bucket behind the web server, as in www or s3://BUCKET/PATH; "
         "passwords, ? and # do not belong into it",

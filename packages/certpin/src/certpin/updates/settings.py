@@ -208,7 +208,7 @@ def parse_folder_url(url: str) -> Address:
         host, port = normalise(parts.hostname or ""), parts.port or 443
     except (ValueError, HostError) as exc:
         raise _refused_address() from exc
-    extra = parts.query or parts.fragment or parts.username or parts.password
+    extra = "@" in parts.netloc or "?" in url or "#" in url or parts.port == 0
     if parts.scheme != "https" or extra or not (url.isascii() and url.isprintable()) or " " in url:
         raise _refused_address()
     return Address(host, port, parts.path.rstrip("/") + "/")

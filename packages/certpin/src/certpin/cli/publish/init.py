@@ -137,12 +137,13 @@ def init(
         from certpin.publish.sign import sign
         from certpin.publish.signing_plan import SigningPlan, SigningPolicy
         from certpin.publish.state import FolderState
+        from certpin.publish.storage import check_url
         from certpin.updates.trust import dart_shortage
 
     pins = PinSet.load(path)
     here = folder.folder_of(path)
     _refuse_known(here, path, pins.name)
-    ours = settings.PublishSettings(url, _days(expires))
+    ours = settings.PublishSettings(check_url(url) if url is not None else None, _days(expires))
     places: dict[Kind, Sequence[str]] = {
         "root": root_keys,
         "targets": targets_keys,

@@ -172,6 +172,13 @@ MUTATIONS: list[Mutation] = [
         _DRAFTS + "a_replaced_root_or_targets_key_does_not_become_the_online_key[root-root]",
     ),
     _rule(
+        "a signed draft is kept if it replaces an obsolete one",
+        "sign.py",
+        "*(set(_over(plan)) - done.drafts.keys())",
+        "*_over(plan)",
+        _DRAFTS + "an_obsolete_draft_is_replaced_by_that_of_the_next_version",
+    ),
+    _rule(
         "a password in url is refused when the settings are read",
         "settings.py",
         'check_url(top.text("url"))',

@@ -109,6 +109,23 @@ def test_a_draft_of_a_previous_version_is_replaced(drafted: Firm, tmp_path: Path
     assert Client(drafted, tmp_path / "client").follow() == 3
 
 
+def test_an_obsolete_draft_is_replaced_by_that_of_the_next_version(
+    drafted: Firm, tmp_path: Path
+) -> None:
+    """A merge can bring a draft back that was signed and published meanwhile."""
+    shutil.copytree(drafted.folder / "drafts", tmp_path / "drafts")
+    drafted.sign("bob", "online")
+    assert drafted.drafts() == []
+    shutil.copytree(tmp_path / "drafts", drafted.folder / "drafts", dirs_exist_ok=True)
+    drafted.publish(3)
+    drafted.sign("ada")
+    assert drafted.drafts() == sorted(["targets.json", f"targets.{ident('ada')}.json"])
+    assert Client(drafted, tmp_path / "client").follow() == 2
+    drafted.sign("bob", "online")
+    assert drafted.drafts() == []
+    assert Client(drafted, tmp_path / "another client").follow() == 3
+
+
 def test_an_outdated_draft_is_replaced(drafted: Firm) -> None:
     drafted.now += 80 * DAY
     done = drafted.sign("bob")

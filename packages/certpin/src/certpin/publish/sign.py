@@ -107,7 +107,7 @@ def sign(plan: SigningPlan, keyring: Keyring, renew: frozenset[str]) -> SigningR
         _move(plan, chosen, keyring, renew, done)
     if done.site:
         verify_as_client(plan, done)
-    done.gone = {*done.moved, *_over(plan)}
+    done.gone = {*done.moved, *(set(_over(plan)) - done.drafts.keys())}  # a new draft replaces it
     return done
 
 

@@ -25,7 +25,7 @@ from certpin.rotation.journal import format_event
 from tests import kit
 from tests.cli import _documented
 from tests.cli._pinfiles import write
-from tests.publish._firm import Client, Firm
+from tests.publish._firm import Client, Firm, key
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Done, Run
@@ -585,6 +585,34 @@ def test_nothing_is_recorded_for_a_branch_that_cannot_be_made(
     assert done.code == 2
     assert said in done.err
     assert team.git("status", "--porcelain") == ""
+
+
+def test_a_proposal_is_not_signed_with_the_online_key(team: Team) -> None:
+    """Signing would write the files for clients on the main branch, without a review."""
+    team.at("alice")
+    owners = [team.key("alice"), team.key("bob")]
+    done = team.run("publish", "propose", "--offline", *owners, team.key("online"))
+    assert (done.code, "online.key" in done.err, "leave it out" in done.err) == (2, True, True)
+    assert team.git("status", "--porcelain") == ""
+    done = team.run("publish", "propose", "--offline", *owners, "--json")
+    assert (done.code, done.json["branch"], done.json["waits"]) == (0, BRANCH, [])
+    assert team.git("status", "--porcelain") == ""
+
+
+def test_nothing_is_proposed_before_the_first_root_is_signed(team: Team) -> None:
+    clone = team.at("alice")
+    (clone / "other").mkdir()
+    team.monkeypatch.chdir(clone / "other")
+    write(kit.policy(HOST))
+    keys = ["--targets-key", "t.key", "--online-key", "o.key", "--root-threshold", "2"]
+    Path("theirs.pub").write_bytes(key("theirs").public_key.keyval["public"].encode())
+    done = team.run("publish", "init", "--root-key", "r.key", "--root-key", "theirs.pub", *keys)
+    assert done.code == 0, done.err
+    before = team.git("status", "--porcelain", "--untracked-files=all")
+    for words in ((), ("r.key",), ("t.key",)):
+        done = team.run("publish", "propose", "--offline", *words)
+        assert (done.code, "first root is not signed" in done.err) == (2, True)
+    assert team.git("status", "--porcelain", "--untracked-files=all") == before
 
 
 def test_without_a_repository_its_absence_is_named(run: Run) -> None:

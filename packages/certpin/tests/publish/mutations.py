@@ -178,6 +178,20 @@ MUTATIONS: list[Mutation] = [
         "*_over(plan)",
         _DRAFTS + "an_obsolete_draft_is_replaced_by_that_of_the_next_version",
     ),
+    Mutation(
+        "a proposal writes no file for clients",
+        "certpin/cli/publish/propose.py",
+        "        _require_drafting(context, keys, to_sign)\n",
+        "",
+        "tests/cli/test_signing_event.py::test_a_proposal_is_not_signed_with_the_online_key",
+    ),
+    Mutation(
+        "the first root is signed without a proposal",
+        "certpin/cli/publish/propose.py",
+        "    if context.policy.state.root is None:\n",
+        "    if False:\n",
+        "tests/cli/test_signing_event.py::test_nothing_is_proposed_before_the_first_root_is_signed",
+    ),
     _rule(
         "a password in url is refused when the settings are read",
         "settings.py",

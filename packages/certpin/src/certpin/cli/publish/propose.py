@@ -11,11 +11,12 @@ import click
 
 from certpin.cli.candidates import complete_files
 from certpin.cli.main import PROBLEM_FOUND
-from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.options import file_option, json_option, pin_file_option
 from certpin.cli.publish.context import (
     locked_context,
     open_context,
     open_signers,
+    short,
     wait_json,
     wait_text,
 )
@@ -24,9 +25,12 @@ from certpin.cli.reply import fold, print_json
 from certpin.cli.rotate.recording import RecordOptions, record_options
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from certpin.cli.publish.context import PublishContext
     from certpin.cli.rotate.steps import HostViolation
+    from certpin.publish.keys import KeySigner
     from certpin.publish.pending import PendingSignature
     from certpin.publish.signing_plan import SigningPlan
 
@@ -88,6 +92,7 @@ def propose(
     with locked_context(path) as context, open_signers(places) as keys:
         repository = Repository(path)
         to_sign = context.plan.may_sign("root") | context.plan.may_sign("targets")
+        _require_drafting(context, keys, to_sign)
         checked, plan = planned(context, to_sign, record)
         if plan is None or leaves_unsigned(context, to_sign):
             found = checked.violations if checked else []
@@ -112,6 +117,40 @@ def propose(
         repository.run("push", "--quiet", "--set-upstream", remote, name)
     waits = tuple(wait for wait in open_context(path).pending if wait.role != "timestamp")
     Proposal(path, name, None if no_push else remote, waits).show(as_json=as_json)
+
+
+def _require_drafting(
+    context: PublishContext, keys: Mapping[str, KeySigner], to_sign: frozenset[str]
+) -> None:
+    """Require that signing writes drafts only, and no file that clients fetch.
+
+    The files for clients are written on the main branch, after the review of a signing event.
+
+    Args:
+        context: the pin file and the folder ``publish``.
+        keys: the signers, by key ID.
+        to_sign: the IDs of the keys that sign root or targets.
+
+    Raises:
+        ConfigError: no root is signed yet, or a key signs neither root nor targets, such as the
+            online key.
+    """
+    from certpin.errors import ConfigError
+
+    if context.policy.state.root is None:
+        raise ConfigError(
+            "the first root is not signed yet, and clients begin with it",
+            key=str(context.folder),
+            fix="sign it with keys of the root, and commit the folder: "
+            f"certpin publish sign KEY…{file_option(context.path)}",
+        )
+    for keyid, signer in keys.items():
+        if keyid not in to_sign:
+            raise ConfigError(
+                f"the key {signer.place} ({short(keyid)}) signs neither root nor targets",
+                key="KEY",
+                fix="leave it out: the online key signs after the branch was merged",
+            )
 
 
 @dataclass(frozen=True)

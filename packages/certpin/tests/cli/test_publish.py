@@ -768,6 +768,25 @@ def test_a_version_too_far_above_one_in_an_app_is_refused(in_an_app: Run) -> Non
     documented(run, "sign", *KEYS[1:], "--offline")
 
 
+def test_a_version_of_the_day_of_the_root_is_not_older_than_the_root(begun: Run) -> None:
+    """A client that fetched the new root with version 3 refuses 1803, which comes without a root."""
+    documented(begun, "sign", *KEYS, "--offline")
+    documented(begun, "push")
+    documented(begun, "sign", *KEYS, "--renew", "root")
+    documented(begun, "push")
+    _edited("version = 3", "version = 903")
+    documented(begun, "sign", *KEYS[1:], "--offline")
+    documented(begun, "push")
+    assert documented(begun, "status")["lowest"] == 3
+    _edited("version = 903", "version = 1803")
+    done = begun("publish", "sign", *KEYS[1:], "--offline")
+    said = " ".join(done.err.split())
+    assert (done.code, "more than 1000 above version 3, which clients may hold" in said) == (
+        2,
+        True,
+    )
+
+
 def test_the_first_signed_version_is_not_too_far_above_one_in_an_app(in_an_app: Run) -> None:
     _edited("version = 3", "version = 2000")
     done = in_an_app("publish", "sign", *KEYS[1:], "--offline")

@@ -178,6 +178,14 @@ MUTATIONS: list[Mutation] = [
         "*_over(plan)",
         _DRAFTS + "an_obsolete_draft_is_replaced_by_that_of_the_next_version",
     ),
+    _rule(
+        "a version of the day of the root may be newer than the root",
+        "jump.py",
+        "since < begin_of_day)",
+        "since < end_of_day)",
+        "tests/cli/test_publish.py::"
+        "test_a_version_of_the_day_of_the_root_is_not_older_than_the_root",
+    ),
     Mutation(
         "a proposal writes no file for clients",
         "certpin/cli/publish/propose.py",

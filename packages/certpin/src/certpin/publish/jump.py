@@ -8,6 +8,7 @@ that it fetched.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from certpin.updates.trust import LARGEST_JUMP
@@ -35,11 +36,12 @@ def lowest_held(
     Return ``None`` if no client holds such a version.
 
     A client that gets a new root also takes any version that comes with the root. So a client with
-    the newest root holds at least the version that was the newest on the day on which that root was
-    drafted. Lower versions are left out, unless the newest root is the first one. The day is
-    computed: it is the root's expiry minus the lifetime of roots in ``publish.toml``. If that
+    the newest root holds at least the version that was the newest when the day began on which that
+    root was drafted. Lower versions are left out, unless the newest root is the first one. The day
+    is computed: it is the root's expiry minus the lifetime of roots in ``publish.toml``. If that
     lifetime was reduced since, the computed day is too late, and too many versions are left out
-    until the next root.
+    until the next root. A version of that day can be older than the root, or newer. It came with
+    the root only if it is so high that it could not be signed without one.
 
     Args:
         deployed: the versions in the journal.
@@ -48,14 +50,22 @@ def lowest_held(
         root: the newest root in ``publish/site``.
         settings: the settings in ``publish.toml``.
     """
-    first = 0
-    if root is not None and root.version > 1:
-        drafted = root.expires - settings.life("root")  # the end of that day
-        before = [each.number for each in deployed.versions if each.since and each.since < drafted]
-        first = max(before, default=0)
     # Not `alive`: an entry of the journal may be from a clock that is a few seconds ahead.
     ends = [(each.number, deployed.end_of_life(each, timing)) for each in deployed.versions]
-    held = [number for number, end in ends if end is None or now < end]
+    held = sorted(number for number, end in ends if end is None or now < end)
+    if root is None or root.version == 1:
+        return min(held, default=None)
+    end_of_day = root.expires - settings.life("root")
+    begin_of_day = end_of_day - timedelta(days=1)
+    dated = [(each.number, each.since) for each in deployed.versions if each.since]
+    first = max((number for number, since in dated if since < begin_of_day), default=0)
+    for number in sorted(number for number, since in dated if begin_of_day <= since < end_of_day):
+        if is_jump(number, _lowest(held, first)):
+            first = number
+    return _lowest(held, first)
+
+
+def _lowest(held: list[int], first: int) -> int | None:
     return min((number for number in held if number >= first), default=None)
 
 

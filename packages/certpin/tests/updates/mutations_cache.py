@@ -34,6 +34,13 @@ MUTATIONS: list[Mutation] = [
         _CONFORMANCE + "a_cached_root_that_does_not_follow_is_not_begun_with",
     ),
     mutation(
+        "a set is stored again if its file can't be read any more",
+        "checker.py",
+        "        self._saved = None  # until the file was read",
+        "        # until the file was read",
+        _CACHE + "a_cache_that_becomes_unusable_is_reported_until_the_set_is_stored_again",
+    ),
+    mutation(
         "an invalid cached set is moved aside",
         "checker.py",
         "                store.put_aside()\n",

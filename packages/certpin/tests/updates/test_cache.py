@@ -357,6 +357,30 @@ def test_a_folder_in_place_of_metadata_does_not_end_updates(world: World, name: 
         assert (status.version, status.state) == (version, "fresh")
 
 
+def test_a_cache_that_becomes_unusable_is_reported_until_the_set_is_stored_again(
+    world: World,
+) -> None:
+    app = world.updater()
+    app.refresh()
+    shutil.rmtree(world.cache)
+    world.cache.write_bytes(b"")
+    for _ in range(2):
+        error = app.refresh().cache_error
+        assert error is not None
+        assert error.reason == "storage"
+    world.cache.unlink()
+    assert app.refresh().cache_error is None
+    assert world.updater().status.version == 2
+
+
+def test_a_running_app_replaces_a_damaged_file(world: World) -> None:
+    app = world.updater()
+    app.refresh()
+    (world.cache / GOOD).write_bytes(b"")
+    assert app.refresh().cache_error is None
+    assert world.updater().status.version == 2
+
+
 @pytest.mark.parametrize("kind", ["a file", "a dangling link", "a link to itself"])
 def test_no_folder_for_roots_does_not_end_updates(world: World, kind: str) -> None:
     world.updater().refresh()

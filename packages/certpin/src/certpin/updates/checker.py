@@ -144,6 +144,7 @@ class Checker:
         if (stamp := store.stamp()) == self._stamp:
             return False
         self._stamp = stamp
+        self._saved = None  # until the file was read: if it can't be, the next check replaces it
         try:
             with update_errors():
                 return self._adopt(self._read_cached())

@@ -98,6 +98,32 @@ def test_newer_metadata_at_the_destination_is_a_problem(delivered: Run, role: st
     assert "certpin publish push" not in said
 
 
+def test_a_missing_timestamp_is_a_problem_if_the_destination_has_one(delivered: Run) -> None:
+    Path("publish/site/metadata/timestamp.json").unlink()
+    code, found, problem = status(delivered)
+    said = "timestamp 1 is there, and publish/site has none: restore the committed files"
+    assert (code, found, said in problem) == (1, False, True)
+    shown = " ".join(delivered("publish", "status").out.split())
+    assert f"No version is signed yet. At www, {said}" in shown
+    assert "certpin publish push" not in shown
+    assert status(delivered, "--offline") == (0, None, "")
+    (WWW / "metadata/timestamp.json").write_text("{}")
+    assert status(delivered)[:2] == (1, False)
+    shutil.rmtree(WWW)
+    assert status(delivered) == (0, None, "")
+    WWW.write_text("a file")
+    code, found, problem = status(delivered)
+    assert (code, found, "www can't be read" in problem) == (3, None, True)
+
+
+def test_a_signed_version_that_the_journal_lacks_is_a_problem(delivered: Run) -> None:
+    """`push` refuses it: a rotation would not count the clients that have it."""
+    Path("pins.journal.jsonl").unlink()
+    assert status(delivered) == (1, True, "")
+    shown = " ".join(delivered("publish", "status").out.split())
+    assert "version 3 is signed, but the journal has no such version: get the journal" in shown
+
+
 def test_without_a_destination_it_is_not_known(delivered: Run) -> None:
     _set('url = "www"', "")
     assert status(delivered) == (0, None, "publish.toml has neither url nor fetch_url")

@@ -187,6 +187,22 @@ MUTATIONS: list[Mutation] = [
         "test_a_version_of_the_day_of_the_root_is_not_older_than_the_root",
     ),
     Mutation(
+        "a clone without a timestamp is compared with the destination",
+        "certpin/cli/publish/destination.py",
+        "    if state.root is None or (offline and state.current is None):\n",
+        "    if state.current is None:\n",
+        "tests/cli/test_publish_status.py::"
+        "test_a_missing_timestamp_is_a_problem_if_the_destination_has_one",
+    ),
+    Mutation(
+        "a signed version that the journal lacks is a problem",
+        "certpin/cli/publish/status.py",
+        "_is_unknown(context) or (has_url",
+        "(has_url",
+        "tests/cli/test_publish_status.py::"
+        "test_a_signed_version_that_the_journal_lacks_is_a_problem",
+    ),
+    Mutation(
         "a proposal writes no file for clients",
         "certpin/cli/publish/propose.py",
         "        _require_drafting(context, keys, to_sign)\n",

@@ -27,12 +27,13 @@ class Delivery:
     Attributes:
         where: the URL or folder that was read; ``None`` if neither could be read.
         delivered: True if the destination has the signed timestamp and the newest root; ``None`` if
-            no destination was read, or if nothing is signed.
+            no destination was read, or if nothing is signed and nothing is there.
         problem: the reason why ``delivered`` is not True. Empty if it is True, or if nothing is
-            signed.
+            signed and nothing is known to be there.
         failed: True if a destination is set, and could not be read.
-        ahead: True if the destination has a newer timestamp or root than this clone. Either this
-            clone is out of date, or a key was stolen. A push does not replace the newer file.
+        ahead: True if the destination has a newer timestamp or root than this clone, or has a
+            timestamp and this clone has none. Either this clone is out of date or damaged, or a key
+            was stolen. A push does not replace the newer file.
     """
 
     where: str | None = None
@@ -55,11 +56,12 @@ def read_delivery(context: PublishContext, *, offline: bool) -> Delivery:
     """
     from certpin.errors import ConfigError, UpdateError
 
-    if context.policy.state.current is None:
+    state = context.policy.state
+    if state.root is None or (offline and state.current is None):
         return Delivery()
     if offline:
         return Delivery(problem="the destination was not read (--offline)")
-    problem = "publish.toml has neither url nor fetch_url"
+    problem = "publish.toml has neither url nor fetch_url" if state.current else ""
     failed = False
     for where, open_reader in _readers(context):
         failed = True
@@ -98,22 +100,27 @@ def _compare(context: PublishContext, where: str, read: Read) -> Delivery:
 
     state = context.policy.state
     current, root = state.current, state.root
-    assert current is not None  # noqa: S101  # read_delivery checks it
-    assert root is not None  # noqa: S101  # a signed set has a root
+    assert root is not None  # noqa: S101  # read_delivery checks it
     found = read(TIMESTAMP, LIMITS.timestamp)
     newer = f"which is newer: get it (git pull); {STOLEN}"
     if read(root_path(root.version + 1), LIMITS.root) is not None:
         problem = f"root {root.version + 1} is there, {newer}"
         return Delivery(where, delivered=False, problem=problem, ahead=True)
     if found is None:
-        return Delivery(where, delivered=False, problem="no timestamp is there")
-    assert state.timestamp is not None  # noqa: S101  # as above
-    ours, theirs = state.timestamp.version, signed_version(root, found)
+        problem = "no timestamp is there"
+        return Delivery(where, delivered=False, problem=problem) if current else Delivery()
+    theirs = signed_version(root, found)
+    there = "another timestamp" if theirs is None else f"timestamp {theirs}"
+    if current is None:
+        fix = "restore the committed files (git checkout), or get them (git pull)"
+        problem = f"{there} is there, and publish/site has none: {fix}; {STOLEN}"
+        return Delivery(where, delivered=False, problem=problem, ahead=True)
+    assert state.timestamp is not None  # noqa: S101  # a signed set has one
+    ours = state.timestamp.version
     if theirs is not None and theirs > ours:
         problem = f"timestamp {theirs} is there, {newer}"
         return Delivery(where, delivered=False, problem=problem, ahead=True)
     if found != current.verified.signed.timestamp:
-        there = "another timestamp" if theirs is None else f"timestamp {theirs}"
         problem = f"{there} is there, and timestamp {ours} is signed"
         return Delivery(where, delivered=False, problem=problem)
     if read(root_path(root.version), LIMITS.root) != state.root_files[-1]:

@@ -52,9 +52,9 @@ def status(
     certpin publish status --within 14
 
     Exit code 0: nothing expires soon, and the signed files were pushed. 1: a signature expires soon
-    or has expired, a push is pending, the destination has a newer timestamp or root, or some
-    clients refuse the signed version, which is too far above theirs. 3: the destination could not
-    be read.
+    or has expired, a push is pending, the destination has a newer timestamp or root (or any, if this
+    clone has none), the journal lacks the signed version, or some clients refuse the signed
+    version, which is too far above theirs. 3: the destination could not be read.
     """  # noqa: D301  # click reads the \b itself
     context = open_context(path)
     roles = [
@@ -68,11 +68,16 @@ def status(
     else:
         _print(context, roles, delivery)
     has_url = context.policy.settings.url is not None  # without one, the user copies the files
-    unrecorded = has_url and context.pushed is False
+    unrecorded = _is_unknown(context) or (has_url and context.pushed is False)
     ends_soon = any(role["ends_soon"] for role in roles)
     if unrecorded or delivery.delivered is False or ends_soon or _is_refused(context):
         ctx.exit(PROBLEM_FOUND)
     ctx.exit(INCONCLUSIVE if delivery.failed else SUCCESS)
+
+
+def _is_unknown(context: PublishContext) -> bool:
+    """Return True if the journal lacks the signed version, so that push refuses it."""
+    return context.policy.state.current is not None and context.pushed is None
 
 
 def _jump_warning(context: PublishContext) -> str:
@@ -155,17 +160,22 @@ def _status_json(
 
 
 def _print(context: PublishContext, roles: list[dict[str, Any]], delivery: Delivery) -> None:
+    from certpin.publish.content import restore_fix
+
     policy = context.policy
     for role in roles:
         _print_role(role)
     current = policy.state.current
     if current is None:
         click.echo("No version is signed yet.")
+        if delivery.problem:
+            click.echo(fold(_delivery_text(delivery, ""), sys.stdout))
     else:
         push = f"certpin publish push{file_option(context.path)}"
         if policy.settings.url is None:
             push += ", once publish.toml has a url"
-        out = {True: "", False: f", and not pushed yet: {push}", None: ""}
+        unknown = f", but the journal has no such version: {restore_fix(current)}"
+        out = {True: "", False: f", and not pushed yet: {push}", None: unknown}
         version = f"{current.pins.name} version {current.pins.version}"
         click.echo(fold(f"{version} is signed{out[context.pushed]}.", sys.stdout))
         click.echo(fold(_delivery_text(delivery, push), sys.stdout))

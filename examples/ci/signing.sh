@@ -59,8 +59,15 @@ case "${1:-} $#" in
     ;;
 "renew 1")
     use_main
-    deliver
+    # Propose also if that fails: after root or targets have expired, only a proposal helps. In a
+    # subshell of its own and in no condition, because sh would ignore -e in one.
+    set +e
+    (set -e; deliver)
+    failed=$?
+    set -e
+    use_main
     certpin publish propose --file "$pins" --remote "$remote"
+    exit "$failed"
     ;;
 *)
     echo "usage: $0 review BRANCH | merge BRANCH | renew" >&2

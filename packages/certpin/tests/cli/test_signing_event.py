@@ -529,6 +529,46 @@ def test_ci_proposes_again_before_signatures_expire(
     assert [wait["missing"] for wait in done.json["waits"]] == [2]
 
 
+@pytest.mark.slow
+def test_ci_proposes_also_after_signatures_have_expired(team: Team) -> None:
+    """No timestamp can be signed before new targets are: the job fails, and begins their event."""
+    team.at("alice")
+    past = utc_now() - timedelta(days=100)  # targets live 90 days
+    with team.monkeypatch.context() as patched:
+        patched.setattr("certpin.pins.utc_now", lambda: past)
+        keys = [team.key(name) for name in ("alice", "bob", "online")]
+        assert team.run("publish", "sign", "--offline", *keys).code == 0
+        assert team.run("publish", "push").code == 0
+    team.git("add", "--all")
+    team.git("commit", "--quiet", "--message", "Sign")
+    team.git("push", "--quiet", "origin", "HEAD:main")
+    main = team.git("rev-parse", "origin/main")
+    renewed = team.ci("renew")
+    assert renewed.returncode == 2, renewed.stdout + renewed.stderr
+    assert "past its date" in " ".join(renewed.stderr.split())
+    branch = "sign/bank-3-2"
+    assert f"on the branch {branch}" in renewed.stdout
+    assert team.git("rev-parse", "origin/main") == main
+    for name in ("alice", "bob"):
+        team.sign(name, branch)
+    merged = team.ci("merge", branch)
+    assert merged.returncode == 0, merged.stdout + merged.stderr
+    assert team.ci("renew").returncode == 0
+    assert team.follow() == 3
+
+
+@pytest.mark.slow
+def test_a_renewal_that_is_not_delivered_fails(team: Team) -> None:
+    """Its steps end at the first failure, and nothing unpushed is in the branch of a proposal."""
+    published(team)
+    (team.here / "www").rename(team.here / "away")
+    (team.here / "www").write_text("not a folder")
+    renewed = team.ci("renew")
+    assert renewed.returncode == 2, renewed.stderr
+    assert "Nothing has to be signed" in renewed.stdout
+    assert "Record that" not in team.git("log", "-1", "--format=%s", "origin/main")
+
+
 def test_a_refused_version_is_not_proposed(team: Team) -> None:
     """The pins of the version have expired."""
     team.at("alice")

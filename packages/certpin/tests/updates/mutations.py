@@ -450,6 +450,13 @@ MUTATIONS: list[Mutation] = [
         _UPDATER + "closing_ends_a_check_that_cannot_connect",
     ),
     mutation(
+        "the current folder is no cache",
+        "updater.py",
+        "    if folder == Path():\n",
+        "    if False:\n",
+        _UPDATER + "the_current_folder_is_no_cache[empty]",
+    ),
+    mutation(
         "concurrent checks are one check",
         "updater.py",
         "            if self._current_check is not None:\n",

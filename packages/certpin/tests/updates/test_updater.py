@@ -403,6 +403,18 @@ def test_a_cached_set_that_the_context_cannot_enforce_is_kept(
     assert world.updater().status.version == 2
 
 
+@pytest.mark.parametrize("cache", ["", ".", Path()], ids=["empty", "dot", "path"])
+def test_the_current_folder_is_no_cache(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: str | Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = {*tmp_path.iterdir()}
+    with pytest.raises(ConfigError, match="only this app uses") as caught:
+        world.updater(cache=cache)
+    assert (caught.value.key, "name a folder" in caught.value.fix) == ("cache", True)
+    assert {*tmp_path.iterdir()} == before
+
+
 @pytest.mark.parametrize("what", ["nothing", "json", "timestamp", "unsigned"])
 def test_an_invalid_root_is_a_configuration_error(world: World, what: str) -> None:
     root = {

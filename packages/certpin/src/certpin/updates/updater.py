@@ -61,8 +61,8 @@ class PinUpdater(Forked):
         on_event: hooks that are called with each ``UpdateEvent``, in a separate thread.
 
     Raises:
-        ConfigError: the host of ``url`` is not pinned, or ``root`` is not valid root metadata, for
-            example because it is the path of the file.
+        ConfigError: the host of ``url`` is not pinned; or ``root`` is not valid root metadata, for
+            example because it is the path of the file; or ``cache`` is empty.
     """
 
     def __init__(  # noqa: PLR0913  # keywords, each of which is a setting of an updater
@@ -85,7 +85,7 @@ class PinUpdater(Forked):
         name = context.pins.name
         enforced = Enforced(context, place.host, clock, _root_version(root, name))
         limits = self._settings.limits
-        source = UpdateSource(name, root, place, limits, Store(Path(cache), limits))
+        source = UpdateSource(name, root, place, limits, Store(_cache_folder(cache), limits))
         timing = self._settings.timing
         self._checker = Checker(source, enforced, clock, Notifier(on_event), timing.roots)
         self._checker.adopt_cached()
@@ -291,6 +291,22 @@ class PinUpdater(Forked):
         self._checker.wake_in_child()
         if self._running:
             self._spawn(self._child_pause)
+
+
+def _cache_folder(cache: str | os.PathLike[str]) -> Path:
+    """Return the path of the cache folder. Raises ``ConfigError`` if it is empty, or ``"."``.
+
+    An empty path, such as that of an unset variable, would be the current folder, which is not only
+    this app's.
+    """
+    folder = Path(cache)
+    if folder == Path():
+        raise ConfigError(
+            "the cache is no folder that only this app uses, but the current one",
+            key="cache",
+            fix="name a folder for it, such as /var/lib/bank-app/pins",
+        )
+    return folder
 
 
 def _root_version(root: object, name: str) -> int:

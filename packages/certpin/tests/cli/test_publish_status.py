@@ -116,6 +116,13 @@ def test_a_missing_timestamp_is_a_problem_if_the_destination_has_one(delivered: 
     assert (code, found, "www can't be read" in problem) == (3, None, True)
 
 
+def test_a_missing_root_is_named(delivered: Run) -> None:
+    Path("publish/site/metadata/1.root.json").unlink()
+    done = delivered("publish", "status")
+    said = " ".join(done.err.split())
+    assert (done.code, "1.root.json" in said, "git checkout" in said) == (2, True, True)
+
+
 def test_a_signed_version_that_the_journal_lacks_is_a_problem(delivered: Run) -> None:
     """`push` refuses it: a rotation would not count the clients that have it."""
     Path("pins.journal.jsonl").unlink()

@@ -575,7 +575,7 @@ def signatures_expiry(pin_file: Path) -> datetime | None:
         snapshot = read(f"{timestamp['meta']['snapshot.json']['version']:d}.snapshot.json")
         targets = read(f"{snapshot['meta']['targets.json']['version']:d}.targets.json")
         numbers = (_ROOT_FILE.fullmatch(path.name) for path in folder.iterdir())
-        newest = max(int(number[1]) for number in numbers if number)
+        newest = max((int(number[1]) for number in numbers if number), default=1)
         found = (timestamp, snapshot, targets, read(f"{newest}.root.json"))
         return min(datetime.fromisoformat(each["expires"]).astimezone(UTC) for each in found)
     except (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError) as exc:

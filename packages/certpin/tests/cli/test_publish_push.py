@@ -457,6 +457,17 @@ def test_a_push_with_a_wrong_clock_is_refused(
     assert run("publish", "push").code == 2  # a renewal, too
 
 
+def test_a_clock_that_no_server_confirms_is_reported(bank: Repository, run: Run) -> None:
+    with SETTINGS.open("a", encoding="utf-8") as file:
+        file.write('fetch_url = "https://127.0.0.1:9/"\n')
+    _, facts = pushed(run)
+    (unknown,) = facts["unknown"]
+    assert "the clock of this machine is right (127.0.0.1, the host of fetch_url, gave" in unknown
+    bank.publish_timestamp()
+    assert f"Not known: {unknown}." in " ".join(run("publish", "push").out.split())
+    assert pushed(run)[1]["unknown"] == []  # nothing was uploaded
+
+
 def test_a_push_before_the_newest_entry_is_refused(bank: Repository, run: Run) -> None:
     days_pass(-1)
     refused = run("publish", "push")

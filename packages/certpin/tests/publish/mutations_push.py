@@ -228,6 +228,13 @@ MUTATIONS: list[Mutation] = [
         _COMMAND + "a_push_with_a_wrong_clock_is_refused[apart0]",
     ),
     Mutation(
+        "a clock that no server confirms is reported",
+        "certpin/cli/publish/push.py",
+        "    if dates or not files.fetch_host:\n",
+        "    if True:\n",
+        _COMMAND + "a_clock_that_no_server_confirms_is_reported",
+    ),
+    Mutation(
         "T_adopt begins again after a lapse of the signatures",
         "certpin/rotation/history.py",
         "if known.number == event.version and (known.pending or again):",

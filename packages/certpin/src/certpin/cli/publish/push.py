@@ -81,7 +81,7 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
     outcome.show(ctx, as_json=as_json)
 
 
-def _require_clock(files: RotationFiles) -> None:
+def _require_clock(files: RotationFiles) -> tuple[str, ...]:
     """Raise an error if this machine's clock is wrong, before a push.
 
     The clock is compared with the newest entry of the journal, and with the time of the server from
@@ -89,6 +89,10 @@ def _require_clock(files: RotationFiles) -> None:
     push, and certpin waits from then on until all clients have the version: if the clock is behind,
     this wait ends too early. And the signed metadata may have wrong expiry dates, because these
     were computed from the clock.
+
+    Returns:
+        A text if ``publish.toml`` names that server, and it gave no time over a verified
+        connection, so that the clock was not compared with it; else nothing.
 
     Raises:
         JournalError: the newest entry of the journal is later than the clock.
@@ -103,6 +107,10 @@ def _require_clock(files: RotationFiles) -> None:
     dates = repository_dates(files, offline=False, timeout=PROBE_SECONDS)
     if problem := clock_problem(time_evidence(files.newest, (), dates)):
         raise ConfigError(problem, key="clock", fix="set the clock of this machine")
+    if dates or not files.fetch_host:
+        return ()
+    silent = f"{files.fetch_host}, the host of fetch_url, gave no time over a verified connection"
+    return (f"whether the clock of this machine is right ({silent})",)
 
 
 def _waits(files: RotationFiles) -> tuple[PendingSignature, ...]:
@@ -173,7 +181,7 @@ def _pushed(
         pushed = prepare(site, storage, name=name, now=utc_now(), shipped=_shipped(files))
         is_first = waits_for_push(files.deployed, pushed)  # refuse before anything is done
         if not dry and (is_first or pushed.uploads):
-            _require_clock(files)
+            outcome.unknown = _require_clock(files)
             _require_lifetimes(pushed, settings)
         if not dry:
             outcome.again = _record_lapse(files, pushed, who)
@@ -259,6 +267,7 @@ class PushOutcome:
         recorded: the time of the push, if this run recorded it in the journal; else None.
         again: the versions for which T_adopt (the time that the slowest client takes to get a
             version) begins again: their signatures had expired before every client had them.
+        unknown: the facts that could not be checked.
         failed: the error; None if the push succeeded.
         waits: the timestamp, if new metadata lacks only the online key's signature of the
             timestamp. The push then did not upload the new metadata.
@@ -270,6 +279,7 @@ class PushOutcome:
     pushed: Pushed | None = None
     recorded: datetime | None = None
     again: tuple[int, ...] = ()
+    unknown: tuple[str, ...] = ()
     failed: UpdateError | None = None
     waits: tuple[PendingSignature, ...] = ()
 
@@ -311,6 +321,7 @@ class PushOutcome:
             "done": not self.dry and self.failed is None,
             "recorded": self.recorded is not None,
             "again": list(self.again),
+            "unknown": list(self.unknown),
             "waits": [wait_json(wait) for wait in self.waits],
             "reason": self.failed.reason if self.failed else None,
             "problem": self.failed.problem if self.failed else None,
@@ -332,6 +343,7 @@ class PushOutcome:
         return [
             f"{out}: {files} uploaded." if uploads else f"{out}: it was already complete.",
             f"Sign and push again before {until}, when the first signature expires.",
+            *(f"Not known: {unknown}." for unknown in self.unknown),
             *self._recorded_lines(),
         ]
 

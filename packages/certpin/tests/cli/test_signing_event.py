@@ -15,17 +15,24 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from certpin.errors import ConfigError
 from certpin.lab import Authority as LabAuthority
 from certpin.lab.ct_log import LabLog, log_list
 from certpin.pinfile import PinSet
 from certpin.pins import utc_now
-from certpin.publish.event import Commit, FileChange, require_event
+from certpin.publish.event import (
+    Commit,
+    FileChange,
+    SigningEvent,
+    require_event,
+    require_valid,
+)
 from certpin.rotation import Event
 from certpin.rotation.journal import format_event
 from tests import kit
 from tests.cli import _documented
 from tests.cli._pinfiles import write
-from tests.publish._firm import Client, Firm, key
+from tests.publish._firm import Client, Firm, ident, key
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Done, Run
@@ -309,6 +316,37 @@ def test_a_signature_by_another_key_is_refused(team: Team) -> None:
     code, facts = review(team)
     assert code == 1
     assert "no valid signature" in facts["problem"]
+
+
+@pytest.mark.slow
+def test_a_signing_event_goes_on_after_a_signer_has_left(team: Team) -> None:
+    text = published(team)
+
+    def changed(*words: str | Path) -> None:
+        team.git("switch", "--quiet", "--detach", "origin/main")
+        added = team.run("publish", "add-key", *words, "--role", "targets")
+        assert added.code == 0, added.err
+        assert team.run("publish", "sign", team.key("root"), team.key("online")).code == 0
+        team.git("add", "--all")
+        team.git("commit", "--quiet", "--message", "Change a key")
+        team.git("push", "--quiet", "origin", "HEAD:main")
+
+    changed(team.key("carol"))
+    Path("pins.toml").write_text(text.replace("version = 3", "version = 4"), encoding="utf-8")
+    done = team.run("publish", "propose", "--offline", team.key("carol"), "--json")
+    assert (done.code, done.json["branch"]) == (0, "sign/bank-4-2"), done.err
+    (signature,) = Path("publish/drafts").glob("targets.*.json")
+    changed(team.key("dave"), "--replace", signature.name.split(".")[1])
+    reviewed = team.ci("review", "sign/bank-4-2")
+    assert reviewed.returncode == 0, reviewed.stdout
+    said = " ".join(reviewed.stdout.split())
+    assert "which the newest root has replaced: it does not count" in said
+    assert "targets 2 waits for 2 of these keys" in said
+    for name in ("alice", "bob"):
+        team.sign(name, "sign/bank-4-2")
+    merged = team.ci("merge", "sign/bank-4-2")
+    assert merged.returncode == 0, merged.stdout + merged.stderr
+    assert team.follow() == 4
 
 
 @pytest.mark.slow
@@ -666,8 +704,6 @@ def test_without_a_repository_its_absence_is_named(run: Run) -> None:
 
 
 def refusal(*commits: Commit) -> str:
-    from certpin.errors import ConfigError
-
     with pytest.raises(ConfigError) as caught:
         require_event(commits, "pins.toml", "pins.journal.jsonl", ["ca.pem"])
     return caught.value.problem
@@ -718,6 +754,28 @@ def test_a_proposal_may_have_the_files_of_trust_anchors_and_its_authors_signatur
     event = require_event(commits, "pins.toml", "pins.journal.jsonl", ["ca.pem"])
     assert event.files == ("pins.toml", "ca.pem", "pins.journal.jsonl")
     assert event.signatures == (("targets", KEY_ID),)
+
+
+def test_a_signature_of_a_replaced_key_is_accepted_and_does_not_count(tmp_path: Path) -> None:
+    """A signer leaves while a branch is open, on which they have signed."""
+    firm = Firm(tmp_path)
+    firm.publish(1)
+    firm.begin(targets=("ada", "bob", "cleo"), thresholds={"targets": 2})
+    firm.sign("root", "bob", "cleo", "online")
+    firm.publish(2)
+    firm.sign("ada")
+    opened = SigningEvent((), (("targets", ident("ada")),))
+    assert require_valid(opened, firm.state) == opened
+    firm.add_key("dora", "targets", "ada")
+    firm.sign("root", "online")
+    left = require_valid(opened, firm.state)
+    assert (left.signatures, left.replaced) == ((), opened.signatures)
+    assert firm.waiting == {("targets", 2, 2)}
+    with pytest.raises(ConfigError, match="no valid signature"):
+        require_valid(SigningEvent((), (("targets", ident("dora")),)), firm.state)
+    firm.sign("cleo", "dora", "online")
+    assert firm.drafts() == []
+    assert Client(firm, tmp_path / "client").follow() == 2
 
 
 def test_no_commit_is_no_signing_event() -> None:

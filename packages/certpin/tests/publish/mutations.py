@@ -414,9 +414,21 @@ MUTATIONS: list[Mutation] = [
     ),
     _event(
         "each signature of a branch is valid",
-        "if signed is None or not any(key in signers(signed, root) for root in roots):",
+        "if signed is None or not _has_signed(key, signed, (*roots, *state.roots)):",
         "if signed is None:",
         "a_signature_by_another_key_is_refused",
+    ),
+    _event(
+        "a signature of a replaced key does not count",
+        "if not _has_signed(key, signed, roots):",
+        "if False:",
+        "a_signature_of_a_replaced_key_is_accepted_and_does_not_count",
+    ),
+    _event(
+        "a signature of a replaced key does not end a signing event",
+        "(*roots, *state.roots)",
+        "roots",
+        "a_signature_of_a_replaced_key_is_accepted_and_does_not_count",
     ),
     _event(
         "a draft has the changed pins",

@@ -12,9 +12,9 @@ Pure functions: ``certpin.cli.publish.review`` reads the repository.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from certpin.errors import ConfigError, JournalError
 from certpin.publish.folder import DRAFTED, FOLDER, SIGNATURE
@@ -23,6 +23,8 @@ from certpin.rotation.journal import parse_journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from tuf.api.metadata import Metadata, Root
 
     from certpin.publish.signing_plan import SigningPlan
     from certpin.publish.state import FolderState
@@ -90,11 +92,14 @@ class SigningEvent:
         signatures: the TUF role and the key ID of each signature, in the order of the commits.
         anchors: the paths in ``files`` of new files of certificates (trust anchors) and new lists
             of CT logs.
+        replaced: those of the signatures that no longer count, because the newest root does not
+            list their keys any more (``require_valid``).
     """
 
     files: tuple[str, ...]
     signatures: tuple[tuple[str, str], ...]
     anchors: tuple[str, ...] = ()
+    replaced: tuple[tuple[str, str], ...] = ()
 
 
 def require_event(
@@ -153,12 +158,19 @@ def require_event(
     return SigningEvent(tuple(files), tuple(signatures), tuple(anchors))
 
 
-def require_valid(event: SigningEvent, state: FolderState) -> None:
+def require_valid(event: SigningEvent, state: FolderState) -> SigningEvent:
     """Raise an error unless every signature of a signing event is valid for its draft.
+
+    A new root can replace a key after it has signed a branch. Such a signature is accepted, because
+    a branch can't be changed any more once it is signed. But it doesn't count: ``sign`` counts and
+    publishes only those of keys that the newest root lists.
 
     Args:
         event: the signing event, from ``require_event``.
         state: the contents of the folder ``publish/`` after the last commit of the branch.
+
+    Returns:
+        The signing event, with the signatures that count, and the replaced ones apart.
 
     Raises:
         ConfigError: a signature is invalid, or no root lists its key for the role.
@@ -166,13 +178,23 @@ def require_valid(event: SigningEvent, state: FolderState) -> None:
     """
     draft = state.draft("root")
     roots = [each for each in (draft.signed if draft else None, state.root) if each]
+    replaced = []
     for role, key in event.signatures:
         signed = state.draft(role)
-        if signed is None or not any(key in signers(signed, root) for root in roots):
+        if signed is None or not _has_signed(key, signed, (*roots, *state.roots)):
             raise _refused(
                 f"publish/drafts/{role}.{key}.json is no valid signature of that draft",
-                "take it out of the branch, and ask who made it",
+                "take it out with git rebase, and ask who made it",
             )
+        if not _has_signed(key, signed, roots):
+            replaced.append((role, key))
+    counting = tuple(each for each in event.signatures if each not in replaced)
+    return replace(event, signatures=counting, replaced=tuple(replaced))
+
+
+def _has_signed(key: str, metadata: Metadata[Any], roots: Iterable[Root]) -> bool:
+    """Return True if one of the roots lists the key for the metadata's role, and it has signed."""
+    return any(key in signers(metadata, root) for root in roots)
 
 
 def require_covered(event: SigningEvent, journal: str, plan: SigningPlan) -> None:

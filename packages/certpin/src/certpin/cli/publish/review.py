@@ -55,7 +55,8 @@ def review(
     one key. Anything else is refused: a changed file elsewhere, in publish/site or in
     publish.toml, a changed line of the journal, a proposal that changes after the first
     signature, pins that no draft has, a merge, a link. Every signature must be valid, and the
-    drafts must match the pin file.
+    drafts must match the pin file. A signature of a key that a root has replaced since does not
+    count.
 
     \b
     certpin publish review origin/main
@@ -103,6 +104,9 @@ class ReviewOutcome:
             click.echo(f"  proposed   {name}")
         for role, key in self.event.signatures:
             click.echo(f"  signed     {role}, by {short(key)}")
+        for role, key in self.event.replaced:
+            why = "which the newest root has replaced: it does not count"
+            click.echo(fold(f"  signed     {role}, by {short(key)}, {why}", sys.stdout))
         for wait in self.missing:
             click.echo(fold(f"  {wait_text(wait)}", sys.stdout))
         if not self.missing:
@@ -160,7 +164,7 @@ def _review(path: Path, base: str, branch: str) -> ReviewOutcome:
         event = require_event(commits, path.name, journal, known)
         with repository.checked_out(start, end) as merged:
             after = open_context(merged)
-            require_valid(event, after.policy.state)
+            event = require_valid(event, after.policy.state)
             missing = _missing(after)
             require_covered(event, journal, after.plan)
     except ConfigError as exc:

@@ -769,7 +769,7 @@ def test_a_version_too_far_above_one_in_an_app_is_refused(in_an_app: Run) -> Non
 
 
 def test_a_version_of_the_day_of_the_root_is_not_older_than_the_root(begun: Run) -> None:
-    """A client that fetched the new root with version 3 refuses 1803, which comes without a root."""
+    """A client that has the new root and version 3 refuses 1803, which comes without a root."""
     documented(begun, "sign", *KEYS, "--offline")
     documented(begun, "push")
     documented(begun, "sign", *KEYS, "--renew", "root")

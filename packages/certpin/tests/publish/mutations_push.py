@@ -293,16 +293,15 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a newer root at the destination is a problem",
         "certpin/cli/publish/destination.py",
-        "if read(root_path(root.version + 1), LIMITS.root) is not None:",
-        "if False:",
+        "    if has_next_root:",
+        "    if False:",
         _STATUS + "newer_metadata_at_the_destination_is_a_problem[root]",
     ),
     Mutation(
         "a newer timestamp at the destination is a problem",
         "certpin/cli/publish/destination.py",
-        "    if theirs is not None and theirs > ours:\n",
-        "    if theirs is not None and theirs > ours:\n"
-        "        return Delivery(where, delivered=True)\n",
+        "is_newer = theirs is not None and theirs > state.timestamp.version",
+        "is_newer = False",
         _STATUS + "newer_metadata_at_the_destination_is_a_problem[timestamp]",
     ),
     Mutation(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from certpin.cli.publish.context import PublishContext
+    from certpin.publish.state import FolderState
 
     # A file by its path and the largest number of bytes that is accepted; None if it is missing.
     Read = Callable[[str, int], bytes | None]
@@ -95,37 +96,60 @@ def _compare(context: PublishContext, where: str, read: Read) -> Delivery:
         UpdateError: the destination can't be read.
     """
     from certpin.publish.content import LIMITS
-    from certpin.publish.push import STOLEN
-    from certpin.publish.remote_state import TIMESTAMP, root_path, signed_version
+    from certpin.publish.remote_state import TIMESTAMP, root_path
 
     state = context.policy.state
     current, root = state.current, state.root
     assert root is not None  # noqa: S101  # read_delivery checks it
     found = read(TIMESTAMP, LIMITS.timestamp)
-    newer = f"which is newer: get it (git pull); {STOLEN}"
-    if read(root_path(root.version + 1), LIMITS.root) is not None:
-        problem = f"root {root.version + 1} is there, {newer}"
+    has_next_root = read(root_path(root.version + 1), LIMITS.root) is not None
+    if problem := _newer(state, found, has_next_root=has_next_root):
         return Delivery(where, delivered=False, problem=problem, ahead=True)
+    if current is None:
+        return Delivery()
     if found is None:
         problem = "no timestamp is there"
-        return Delivery(where, delivered=False, problem=problem) if current else Delivery()
-    theirs = signed_version(root, found)
-    there = "another timestamp" if theirs is None else f"timestamp {theirs}"
-    if current is None:
+    elif found != current.verified.signed.timestamp:
+        assert state.timestamp is not None  # noqa: S101  # a signed set has one
+        problem = (
+            f"{_named(state, found)} is there, and timestamp {state.timestamp.version} is signed"
+        )
+    elif read(root_path(root.version), LIMITS.root) != state.root_files[-1]:
+        problem = f"root {root.version} is not there"
+    return Delivery(where, delivered=not problem, problem=problem)
+
+
+def _newer(state: FolderState, found: bytes | None, *, has_next_root: bool) -> str:
+    """Return an error text if a destination has newer files than this clone; else an empty text.
+
+    Args:
+        state: the contents of the folder ``publish/``, which has a root.
+        found: the timestamp at the destination; None if there is none.
+        has_next_root: True if the destination has the root after that of this clone.
+    """
+    from certpin.publish.push import STOLEN
+    from certpin.publish.remote_state import signed_version
+
+    assert state.root is not None  # noqa: S101  # the caller checks it
+    newer = f"which is newer: get it (git pull); {STOLEN}"
+    if has_next_root:
+        return f"root {state.root.version + 1} is there, {newer}"
+    if found is None:
+        return ""
+    if state.current is None or state.timestamp is None:
         fix = "restore the committed files (git checkout), or get them (git pull)"
-        problem = f"{there} is there, and publish/site has none: {fix}; {STOLEN}"
-        return Delivery(where, delivered=False, problem=problem, ahead=True)
-    assert state.timestamp is not None  # noqa: S101  # a signed set has one
-    ours = state.timestamp.version
-    if theirs is not None and theirs > ours:
-        problem = f"timestamp {theirs} is there, {newer}"
-        return Delivery(where, delivered=False, problem=problem, ahead=True)
-    if found != current.verified.signed.timestamp:
-        problem = f"{there} is there, and timestamp {ours} is signed"
-        return Delivery(where, delivered=False, problem=problem)
-    if read(root_path(root.version), LIMITS.root) != state.root_files[-1]:
-        return Delivery(where, delivered=False, problem=f"root {root.version} is not there")
-    return Delivery(where, delivered=True)
+        return f"{_named(state, found)} is there, and publish/site has none: {fix}; {STOLEN}"
+    theirs = signed_version(state.root, found)
+    is_newer = theirs is not None and theirs > state.timestamp.version
+    return f"timestamp {theirs} is there, {newer}" if is_newer else ""
+
+
+def _named(state: FolderState, timestamp: bytes) -> str:
+    """Return ``timestamp 3``; ``another timestamp`` if it has no valid signature."""
+    from certpin.publish.remote_state import signed_version
+
+    number = signed_version(state.root, timestamp) if state.root else None
+    return "another timestamp" if number is None else f"timestamp {number}"
 
 
 def _https_reader(context: PublishContext) -> Read:

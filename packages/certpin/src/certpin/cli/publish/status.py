@@ -52,8 +52,8 @@ def status(
     certpin publish status --within 14
 
     Exit code 0: nothing expires soon, and the signed files were pushed. 1: a signature expires soon
-    or has expired, a push is pending, the destination has a newer timestamp or root (or any, if this
-    clone has none), the journal lacks the signed version, or some clients refuse the signed
+    or has expired, a push is pending, the destination has a newer timestamp or root (or any, if
+    this clone has none), the journal lacks the signed version, or some clients refuse the signed
     version, which is too far above theirs. 3: the destination could not be read.
     """  # noqa: D301  # click reads the \b itself
     context = open_context(path)

@@ -56,6 +56,9 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(folders))
 
 
+_FEW = 100  # tests, as of one mutation: a collection would take half of their time
+
+
 def _go_on(*_: object) -> None:
     """Do nothing: a signal handler that ignores a signal in this process only."""
 
@@ -65,13 +68,14 @@ def _start_hypothesis(_: None) -> None:
     """Run one empty property-based test, so that Hypothesis creates its random generator."""
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """Exclude the objects loaded so far from garbage collection: they are used until the end."""
     if sys.version_info >= (3, 14):
         # Hypothesis warns about its own generator if the garbage collector can't see what refers to
         # it, and freezing hides that. It happens with CI in the environment.
         _start_hypothesis()
-    gc.collect()
+    if len(session.items) > _FEW:
+        gc.collect()
     gc.freeze()
 
 

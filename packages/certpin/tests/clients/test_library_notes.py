@@ -99,7 +99,7 @@ def test_a_refusal_after_a_lost_connection_closes_the_client_of_nats(shown: Show
     async def work() -> None:
         context = PinnedSSLContext(kit.pin_set(kit.policy("localhost", shown.identity.pin)))
         with nats_server(tls=shown.files) as server:
-            client = await connect_nats(context, server.port, reconnect_time_wait=0.02)
+            client = await connect_nats(context, server.port, reconnect_time_wait=0.2)
             await client.flush()
             context.swap(other_pins(version=2))
         with nats_server(tls=shown.files, port=server.port):

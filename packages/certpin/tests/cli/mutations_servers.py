@@ -320,6 +320,22 @@ MUTATIONS: list[Mutation] = [
         _ADDRESSES + "test_a_server_is_gone_only_if_no_address_presents_its_keys",
     ),
     Mutation(
+        "a lock-out is reported only if clients refuse",
+        _CHECKUP,
+        'if enforced and verdict.decision == "report" and is_expired:',
+        "if False:",
+        "tests/probe/test_checkup.py::"
+        "test_expired_pins_that_are_not_enforced_lock_no_client_out[report-findings2]",
+    ),
+    Mutation(
+        "lint knows that expired pins lock no client out",
+        "certpin/lint/live.py",
+        'if is_expired and host.on_expiry != "fail-closed":',
+        "if False:",
+        "tests/lint/test_live.py::"
+        "test_expired_pins_that_are_not_enforced_lock_no_client_out[fail-open]",
+    ),
+    Mutation(
         "a listed server that was not seen leads to no other server",
         _GONE,
         "    _refuse_listed(files, server)\n    seen = _observed(files, server)\n",

@@ -143,6 +143,17 @@ def test_report_mode_has_no_chain_rule_and_its_own_message(tmp_path: Path) -> No
     assert lint(document, NOW).findings[0].message.endswith("serves: clients are locked out")
 
 
+@pytest.mark.parametrize("what", ["fail-closed", "fail-open", "report"])
+def test_expired_pins_that_are_not_enforced_lock_no_client_out(tmp_path: Path, what: str) -> None:
+    expiry = f'expires = 2020-01-01\non_expiry = "{what}"\n'
+    document, _ = _live(f"{HEAD}{NAME}{expiry}{PINS}", tmp_path)
+    [message] = [
+        each.message for each in lint(document, NOW).findings if each.rule == "live-mismatch"
+    ]
+    assert message.endswith("clients are locked out") == (what == "fail-closed")
+    assert message.endswith("because the pins have expired") == (what != "fail-closed")
+
+
 def test_hosts_with_only_dead_pins_have_no_one_chain_finding(tmp_path: Path) -> None:
     text = f'{HEAD}{HOST}{SERVED}state = "removed"\n'
     assert "one-chain" not in _live(text, tmp_path)[1]

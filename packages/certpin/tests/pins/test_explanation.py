@@ -12,7 +12,7 @@ from certpin.errors import PinError
 from certpin.lab import Authority
 from certpin.pins import HostPin, HostPolicy, Pin, TrustAnchors, pins_of, verify
 from certpin.pins.hosts import HostServer
-from certpin.pins.verdict import advice
+from certpin.pins.verdict import advice, explain
 from certpin.x509 import Certificate, Chain, name_of
 from tests import kit
 from tests.x509._tree import changed, parse, with_content
@@ -154,6 +154,20 @@ def test_a_refusal_by_expired_pins_names_the_date() -> None:
     error = _refusal(_policy(_other(), expires=NOW))
     assert "its pins held until 2027-06-01" in str(error)
     assert "`expires`" in error.fix
+
+
+def test_a_decision_that_refuses_nothing_is_not_called_a_refusal() -> None:
+    """``certpin check`` explains it too, such as after the expiry of pins that fail open."""
+    for fields, words in (
+        ({"on_expiry": "fail-open"}, "accepted without a check of its pins: its pins held until"),
+        ({"on_expiry": "report"}, "reported and not refused: no certificate of its verified chain"),
+        ({"mode": "report"}, "reported and not refused: its pins held until"),
+    ):
+        made = _policy(_other(), expires=NOW, **fields)
+        text = explain(verify(CHAIN, made, NOW), HOST)
+        assert text.startswith(f"{HOST} {words}")
+        ends = f"on_expiry = {made.on_expiry}, from 2027-06-01T00:00:00+00:00 on"
+        assert (ends in text) == (made.mode == "enforce")
 
 
 def test_a_refusal_without_a_chain_gives_advice() -> None:

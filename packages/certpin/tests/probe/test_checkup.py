@@ -85,6 +85,30 @@ def test_each_problem_is_a_separate_finding() -> None:
     ]
 
 
+UNPINNED = "no pin matches the chain that it serves"
+
+
+@pytest.mark.parametrize(
+    ("on_expiry", "findings"),
+    [
+        ("fail-closed", ["the pins have expired"]),
+        ("fail-open", ["the pins have expired: clients accept every verified chain"]),
+        (
+            "report",
+            [
+                f"{UNPINNED}: clients only report it, because the pins have expired",
+                "the pins have expired",
+            ],
+        ),
+    ],
+)
+def test_expired_pins_that_are_not_enforced_lock_no_client_out(
+    on_expiry: Any, findings: list[str]
+) -> None:
+    expired = kit.policy("a.example", expires=NOW, on_expiry=on_expiry)
+    assert list(checkup(expired).findings) == findings
+
+
 def test_pins_inside_the_served_chain_are_no_backup() -> None:
     assert checkup(kit.policy("a.example", BANK.pin, ROOT.pin)).findings == (
         "every pin belongs to the chain that is served now: there is no backup outside it",

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from certpin.lint.document import LintDocument
+    from certpin.lint.document import HostEntry, LintDocument
     from certpin.pins import Pin
     from certpin.x509 import Certificate
 
@@ -60,13 +60,19 @@ def _live_mismatch(document: LintDocument, now: datetime) -> Iterator[Hit]:
     for host, result in document.verified_results():
         path = result.path or ()
         if not any(pin in host.live for pin in _admitted_pins(path, host.match)):
-            effect = (
-                "clients are locked out"
-                if host.mode == "enforce"
-                else "in mode enforce clients would be locked out"
-            )
+            effect = _lockout(host, now)
             message = f"no pin matches the chain that {result.host} serves: {effect}"
             yield Hit(host.place(result), message)
+
+
+def _lockout(host: HostEntry, now: datetime) -> str:
+    """Return a clause that says whether a server without a pinned key locks clients out."""
+    if host.mode != "enforce":
+        return "in mode enforce clients would be locked out"
+    is_expired = host.expires and host.expires.tzinfo and host.expires <= now
+    if is_expired and host.on_expiry != "fail-closed":
+        return "clients don't refuse it, because the pins have expired"
+    return "clients are locked out"
 
 
 def _admitted_pins(path: tuple[Certificate, ...], match: str) -> Iterator[Pin]:

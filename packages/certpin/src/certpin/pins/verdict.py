@@ -198,7 +198,7 @@ def _admitted(chain: Chain, match: Match) -> tuple[Certificate, ...]:
 
 
 def explain(verdict: Verdict, host: str) -> str:
-    """Return the explanation of a refused connection, as text of several lines.
+    """Return the explanation of a decision that the pins didn't match, as text of several lines.
 
     The text contains the host, the policy, every certificate of the path, and every pin.
     """
@@ -255,20 +255,29 @@ def _has_unknown_logs(verdict: Verdict) -> bool:
     return any(each.log is None for each in scts)
 
 
+_DECIDED: dict[Decision, str] = {
+    "refuse": "refused",
+    "report": "reported and not refused",
+    "accept": "accepted without a check of its pins",
+}
+
+
 def _headline(verdict: Verdict, host: str) -> str:
-    policy = verdict.policy
+    policy, decided = verdict.policy, f"{host} {_DECIDED[verdict.decision]}"
     rule = f"policy {str(policy.pattern)!r} (mode {policy.mode}, match {policy.match})"
+    if policy.expires and verdict.decision != "refuse" and policy.mode == "enforce":
+        rule += f"; on_expiry = {policy.on_expiry}, from {policy.expires.isoformat()} on"
     if verdict.reason == "no-chain":
-        return f"{host} refused: there is no verified chain to compare with its pins; {rule}"
+        return f"{decided}: there is no verified chain to compare with its pins; {rule}"
     if verdict.reason == "expired":
         date = policy.expires.isoformat() if policy.expires else ""
-        return f"{host} refused: its pins held until {date}; {rule}"
+        return f"{decided}: its pins held until {date}; {rule}"
     if verdict.reason == "compromised-key":
-        return f"{host} refused: its verified chain contains a key marked compromised; {rule}"
+        return f"{decided}: its verified chain contains a key marked compromised; {rule}"
     if verdict.reason == "too-few-scts" and verdict.transparency:
         why = verdict.transparency.problem
-        return f"{host} refused: too few logs promise to publish its certificate: {why}; {rule}"
-    return f"{host} refused: no certificate of its verified chain is pinned; {rule}"
+        return f"{decided}: too few logs promise to publish its certificate: {why}; {rule}"
+    return f"{decided}: no certificate of its verified chain is pinned; {rule}"
 
 
 def _scts(verdict: Verdict) -> Iterator[str]:

@@ -343,8 +343,11 @@ def _ends(chain: Chain) -> list[datetime]:
 
 
 def _check_pins(verdict: Verdict, now: datetime) -> Iterator[str]:
-    enforced = verdict.policy.mode == "enforce"
+    policy = verdict.policy
+    enforced, is_expired = policy.mode == "enforce", policy.expired(now)
     outcome = "are locked out" if enforced else "would be locked out in mode enforce"
+    if enforced and verdict.decision == "report" and is_expired:
+        outcome = "only report it, because the pins have expired"
     if verdict.reason == "compromised-key":
         these = "clients that have this version of the pins"  # which may not be published
         refuse = "refuse it" if enforced else outcome
@@ -356,8 +359,9 @@ def _check_pins(verdict: Verdict, now: datetime) -> Iterator[str]:
             outcome = "only report it, because the list of logs is 70 days old or more"
         problem = verdict.transparency.problem
         yield f"too few logs have its certificate: {problem}; clients {outcome}"
-    if verdict.policy.expired(now):  # for every on_expiry
-        yield "the pins have expired"
+    if is_expired:  # for every on_expiry
+        effect = ": clients accept every verified chain" if verdict.decision == "accept" else ""
+        yield f"the pins have expired{effect}"
 
 
 def _check_backup(checkup: Checkup) -> Iterator[str]:

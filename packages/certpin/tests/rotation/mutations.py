@@ -1190,10 +1190,56 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a backup stays until every client accepts another one",
         "certpin/rotation/rules.py",
-        "    if any(each.adopted for each in found):\n        return None\n    return Violation(",
-        "    return None\n    return Violation(",
+        "    if not found or any(each.adopted for each in found):",
+        "    if True:",
         "tests/rotation/test_gate.py::"
         "test_a_backup_that_every_client_accepts_is_not_removed_before_another_one",
+    ),
+    Mutation(
+        "a backup that clients don't have yet may go at once",
+        "certpin/rotation/rules.py",
+        "or not adoption(situation, pin).adopted:",
+        "or False:",
+        "tests/rotation/test_gate.py::"
+        "test_a_backup_that_no_client_accepts_yet_waits_for_no_other_one",
+    ),
+    Mutation(
+        "a backup waits for the first other one",
+        "certpin/rotation/rules.py",
+        "end = min(filter(None, (each.moment for each in found)), default=None)",
+        "end = max(filter(None, (each.moment for each in found)), default=None)",
+        "tests/rotation/test_gate.py::test_the_date_is_that_of_the_first_other_backup",
+    ),
+    Mutation(
+        "an edit deletes no backup that every client accepts",
+        "certpin/rotation/gate.py",
+        "        *(adopted_backup_kept(situation, pin) for pin in deleted),\n",
+        "",
+        "tests/rotation/test_gate.py::"
+        "test_a_backup_that_an_edit_deletes_is_kept_like_one_that_finish_removes",
+    ),
+    Mutation(
+        "a replaced key waits for no backup",
+        "certpin/rotation/rules.py",
+        "    if any(entry.in_service for entry in entries):",
+        "    if False:",
+        "tests/rotation/test_gate.py::"
+        "test_the_key_that_a_rotation_replaced_does_not_wait_for_the_next_backup",
+    ),
+    Mutation(
+        "an anchor that no client accepts need not stay",
+        "certpin/rotation/rules.py",
+        "if not common or situation.policy.trust is None:",
+        "if situation.policy.trust is None:",
+        "tests/rotation/test_trust.py::test_anchors_that_no_client_accepts_need_not_stay",
+    ),
+    Mutation(
+        "a version without anchors does not hide the others",
+        "certpin/rotation/rules.py",
+        "held = [each for each in situation.held_policies if each and each.trust]",
+        "held = list(situation.held_policies)",
+        "tests/rotation/test_trust.py::"
+        "test_the_last_anchor_of_all_versions_stays_in_the_draft[versions1-enforce]",
     ),
     Mutation(
         "an expired root ends the delivery",

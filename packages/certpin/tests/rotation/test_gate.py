@@ -369,13 +369,47 @@ def test_a_backup_that_every_client_accepts_is_not_removed_before_another_one() 
     found = only(check_step(young, "remove", pin("b")))
     assert found.invariant == "last-backup"
     assert found.safe_from == NOW - DAY + TIMING.adopt
+    assert found.fix.startswith("wait until every client accepts another backup")
     assert check_step(young, "remove", pin("c")) == ()
     unpublished = only(check_step(known(GOOD), "remove", pin("b")))
     assert (unpublished.invariant, unpublished.safe_from) == ("last-backup", None)
+    assert unpublished.fix.startswith(
+        "publish the next version, which has another backup, and wait"
+    )
     old = known(with_c, 3, versions=(OUT, version(2, with_c, ago=40 * DAY)))
     assert check_step(old, "remove", pin("b")) == ()
     lost = known({**with_c, "b": "lost"}, 3, versions=(OUT, version(2, with_c, ago=DAY)))
     assert check_step(lost, "remove", pin("b")) == ()
+
+
+def test_a_backup_that_no_client_accepts_yet_waits_for_no_other_one() -> None:
+    states: dict[str, State] = {"a": "active", "c": "published", "d": "staged"}
+    young = (version(1, {"a": "active", "b": "published"}, ago=40 * DAY),)
+    versions = (*young, version(2, {"a": "active", "c": "published"}, ago=DAY))
+    assert check_step(known(states, 3, versions=versions), "remove", pin("c")) == ()
+
+
+def test_the_date_is_that_of_the_first_other_backup() -> None:
+    states: dict[str, State] = {**AB, "c": "published", "d": "published"}
+    second = version(2, {**AB, "c": "published"}, ago=3 * DAY)
+    found = only(
+        check_step(
+            known(states, 4, versions=(OUT, second, version(3, states, ago=DAY))),
+            "remove",
+            pin("b"),
+        )
+    )
+    assert found.safe_from == NOW - 3 * DAY + TIMING.adopt
+
+
+def test_a_backup_that_an_edit_deletes_is_kept_like_one_that_finish_removes() -> None:
+    with_c: dict[str, State] = {**AB, "c": "published"}
+    versions = (OUT, version(2, with_c, ago=DAY))
+    edited: dict[str, State] = {"a": "active", "c": "published"}
+    found = check_step(known(edited, 3, versions=versions), "publish")
+    assert names(found) == ["last-backup"]
+    finished: dict[str, State] = {**with_c, "b": "removed"}
+    assert names(check_step(known(finished, 3, versions=versions), "publish")) == []
 
 
 def test_the_key_that_a_rotation_replaced_does_not_wait_for_the_next_backup() -> None:
@@ -398,8 +432,9 @@ def test_the_way_back_from_a_lock_out_stays_in_the_draft() -> None:
     edited: dict[str, State] = {"c": "active", "d": "published"}
     published = check_step(known(edited, 3, versions=versions, seen=seen), "publish")
     assert [each.problem.rpartition(": ")[2] for each in published] == [
-        "servers may have to go back to it"
-    ] * 2
+        *["servers may have to go back to it"] * 2,
+        f"{pin('b')} is the only backup that every client accepts",
+    ]
     binary = replace(OUT, fetched=None, bundled=NOW - 40 * DAY)
     endless = known(states, 3, versions=(binary, versions[1]), seen=seen)
     assert "certpin rotate shipped 1 --ended" in only(check_step(endless, "remove", pin("a"))).fix

@@ -25,6 +25,7 @@ from certpin.rotation import (
 )
 from certpin.rotation.emergency import EmergencyPath, emergency_path
 from certpin.rotation.fleet import clients_at_risk
+from certpin.rotation.gate import check_step
 from certpin.rotation.next_step import next_step
 from certpin.rotation.rules import served_chain
 from certpin.rotation.simulate_script import (
@@ -52,8 +53,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.lab import Identity
-    from certpin.pins import HostPolicy, PinSet
+    from certpin.pins import HostPolicy, Mode, PinSet
     from certpin.pins.policy import TrustAnchors
+    from certpin.rotation.violation import Violation
 
 NOW = datetime.now(UTC)
 OLD, NEW = Authority("Old"), Authority("New")
@@ -280,6 +282,71 @@ def test_an_intermediate_in_the_file_of_some_clients_is_a_common_anchor() -> Non
     assert anchors_to_name(known) == ("CN=Issuer",)
     past = PinHistory(compromised=frozenset({NEW.pin}))
     assert anchors_to_name(replace(known, past=past)) == ()
+
+
+def _published(
+    draft: str, *versions: str | None, sent: str = "intermediate", mode: Mode = "enforce"
+) -> tuple[Violation, ...]:
+    """Return what stops a draft that trusts other anchors than the versions that clients hold.
+
+    The first version has the mode ``mode``, as the draft.
+    """
+    known = facts(SENT[sent], TRUSTS[draft], *(TRUSTS[each] if each else None for each in versions))
+    first, *others = known.deployed.versions
+    changed = DeployedVersions((replace(first, pins=_with_mode(first.pins, mode)), *others))
+    known = replace(known, pins=_with_mode(known.pins, mode), deployed=changed)
+    found = check_step(known, "publish")
+    return tuple(each for each in found if "trusts none of the anchors" in each.problem)
+
+
+def _with_mode(pins: PinSet, mode: Mode) -> PinSet:
+    return replace(pins, policies=tuple(replace(each, mode=mode) for each in pins.policies))
+
+
+@pytest.mark.parametrize("mode", ["enforce", "report"])
+@pytest.mark.parametrize("versions", [("old", "both"), (None, "old", "both")])
+def test_the_last_anchor_of_all_versions_stays_in_the_draft(
+    versions: tuple[str | None, ...], mode: Mode
+) -> None:
+    """In each mode, because clients verify the chain in each; a version without a file has none."""
+    [found] = _published("new", *versions, mode=mode)
+    assert found.invariant == "served-chain"
+    assert found.safe_from == NOW - DAY + TIMING.adopt
+    assert found.fix == "keep CN=Old in the file of `trust` until then"
+    assert _published("both", *versions, mode=mode) == ()
+
+
+def test_a_chain_that_all_clients_verify_needs_no_anchor_of_all_versions() -> None:
+    """The new root is cross-signed by the old one. Without a probe, it is unknown."""
+    assert _published("new", "old", "both", sent="cross-signed") == ()
+    known = facts(SENT["cross-signed"], TRUSTS["new"], TRUSTS["old"], TRUSTS["both"], sightings=())
+    [found] = check_step(known, "publish")
+    assert found.fix.endswith("as of a cross-signed root, leave out --offline")
+
+
+def test_anchors_that_no_client_accepts_need_not_stay() -> None:
+    """Clients have only an expired one in common, or one whose key is stolen: it has to go."""
+    assert _published("new", "other", "old") == ()
+    theft = PinHistory(compromised=frozenset({OLD.pin}))
+    known = facts(SENT["intermediate"], TRUSTS["new"], TRUSTS["old"], TRUSTS["both"], past=theft)
+    assert all("trusts none" not in each.problem for each in check_step(known, "publish"))
+
+
+def test_a_draft_that_shares_an_anchor_with_each_version_but_none_with_all_is_refused() -> None:
+    first, second, third = (Authority(name) for name in ("First", "Second", "Third"))
+    known = facts(
+        SENT["intermediate"],
+        kit.anchors(first, third),
+        kit.anchors(first, second),
+        kit.anchors(second, third),
+        sightings=(),
+    )
+    [found] = check_step(known, "publish")
+    assert found.problem.startswith(
+        "the pin file trusts none of the anchors that versions 1 and 2 trust"
+    )
+    assert (found.clients, found.safe_from) == (900, None), "the latest version does not end"
+    assert found.fix.startswith("keep CN=Second in the file of `trust`; or")
 
 
 def after_theft(known: Situation) -> EmergencyPath:

@@ -44,7 +44,6 @@ from certpin.rotation.trust import (
     has_common_trust,
     is_stolen,
     issuers_to_name,
-    versions_apart,
     with_common_trust,
 )
 from certpin.rotation.violation import Violation
@@ -479,7 +478,11 @@ def _without_common_trust(situation: Situation) -> Violation | None:
     if has_common_trust(situation):
         return None
     held = situation.held_policies
-    apart = versions_apart(situation)
+    apart = [
+        version
+        for version in alive
+        if not common_anchors(situation, [situation.policy, *situation.policies_of(version)])
+    ]
     names = " or ".join(common_anchors(situation, held))
     if not any(policy and policy.trust for policy in held):
         names = "a root of the platform"

@@ -25,6 +25,7 @@ from certpin.rotation.prospect import prospects_of_key
 from certpin.rotation.remedies import SET_CLOCK, how_to_confirm_time
 from certpin.rotation.rules import (
     adopted,
+    adopted_backup_kept,
     backup,
     common_trust_kept,
     dropped_pins,
@@ -216,6 +217,8 @@ def _publish_rules(situation: Situation) -> tuple[Violation | None, ...]:
     new = Version(situation.pins, fetched=situation.now)
     live = tuple(situation.policy.live_pins)
     dropped = dropped_pins(situation)
+    # `rotate finish` has checked the others, which keep an entry with the state `removed`.
+    deleted = [pin for pin in dropped if situation.entry(pin) is None]
     return (
         version_rises(situation),
         *(not_compromised(situation, pin) for pin in live),
@@ -227,6 +230,7 @@ def _publish_rules(situation: Situation) -> tuple[Violation | None, ...]:
         *(not_active(situation, pin) for pin in dropped),
         *(served_keys_known(situation, pin) for pin in dropped),
         *(not_the_way_back(situation, pin) for pin in dropped),
+        *(adopted_backup_kept(situation, pin) for pin in deleted),
         no_unlisted_server(situation),
     )
 

@@ -27,11 +27,10 @@ from certpin.rotation.remedies import backup_fix, how_to_adopt, how_to_trust
 from certpin.rotation.situation import Version, adoption, last_end
 from certpin.rotation.trust import (
     common_anchors,
-    has_common_trust,
     is_refused,
+    is_same_chain_verified,
     is_verified_by_some,
     presented_path,
-    versions_apart,
 )
 from certpin.rotation.violation import Violation
 from certpin.support.text import format_duration, in_utc
@@ -398,34 +397,51 @@ def not_last_backup(situation: Situation, pin: Pin) -> Violation | None:
     """Return a violation if the pin is the last usable one outside the served chains.
 
     The next rotation needs a usable pin that no server presents. The pin of a lost key is not
-    usable. If a key is stolen, servers need a backup at once: so the pin of a backup that every
-    client accepts stays until every client accepts another one.
+    usable.
     """
     others = situation.usable - situation.served - {pin}
     if situation.policy.is_own_backup_without({pin}):
         return None
     if situation.policy.mode != "enforce" or pin not in situation.usable:
         return None
-    if not others:
-        return Violation(
-            "last-backup",
-            f"{pin} is the last pin outside the chain that is served",
-            client_count(situation),
-            fix=f"make another first: {backup_fix(situation)}",
-        )
-    entry = situation.entry(pin)
-    is_old = entry is None or entry.in_service  # a rotation has replaced it
-    if is_old or not adoption(situation, pin).adopted:
+    if others:
+        return adopted_backup_kept(situation, pin)
+    return Violation(
+        "last-backup",
+        f"{pin} is the last pin outside the chain that is served",
+        client_count(situation),
+        fix=f"make another first: {backup_fix(situation)}",
+    )
+
+
+def adopted_backup_kept(situation: Situation, pin: Pin) -> Violation | None:
+    """Return a violation if the pin is that of the only backup that every client accepts.
+
+    If a key is stolen, servers need such a backup at once. So it stays until every client accepts
+    another one. The pins of keys that a rotation has replaced, and those of stolen or lost keys,
+    cause no violation.
+    """
+    latest = situation.deployed.latest
+    policies = [situation.policy, *(situation.policies_of(latest) if latest else ())]
+    entries = [entry for policy in policies if policy for entry in policy.pins if entry.pin == pin]
+    if any(entry.in_service for entry in entries):
         return None
-    found = [adoption(situation, other) for other in others]
-    if any(each.adopted for each in found):
+    if situation.policy.mode != "enforce" or situation.policy.is_own_backup_without({pin}):
         return None
+    if pin in situation.compromised | situation.past.lost or not adoption(situation, pin).adopted:
+        return None
+    found = [adoption(situation, other) for other in situation.usable - situation.served - {pin}]
+    if not found or any(each.adopted for each in found):
+        return None
+    end = min(filter(None, (each.moment for each in found)), default=None)
+    wait = "wait until every client accepts another backup"
+    publish = "publish the next version, which has another backup, and "
     return Violation(
         "last-backup",
         f"{pin} is the only backup that every client accepts",
         client_count(situation),
-        safe_from=min(filter(None, (each.moment for each in found)), default=None),
-        fix="wait until every client accepts another backup (certpin rotate status prints when)",
+        safe_from=end,
+        fix=f"{'' if end else publish}{wait} (certpin rotate status prints when)",
     )
 
 
@@ -460,31 +476,48 @@ def not_the_way_back(situation: Situation, pin: Pin) -> Violation | None:
     )
 
 
+_ASK_SERVERS = (
+    "or, if a server presents a chain that all clients verify, as of a cross-signed root, leave "
+    "out --offline"
+)
+
+
 def common_trust_kept(situation: Situation) -> Violation | None:
     """Return a violation if the draft has none of the anchors that all living versions trust.
 
     The draft is the pin file that would be published next. No certificate could then be accepted by
-    all clients: the servers could not renew theirs without a lock-out. A valid chain of a new root
-    that an old one has cross-signed is accepted by clients with either.
+    all clients: the servers could not renew theirs without a lock-out. Clients verify the anchors
+    in each mode.
 
-    Only versions with a file of ``trust`` are compared. Anchors that have expired, or with a stolen
-    key, don't count.
+    Only policies with a file of ``trust`` are compared, because the roots of platforms are unknown.
+    Anchors that have expired, or with a stolen key, don't count.
     """
-    policies = situation.live_policies
-    if not all(each and each.trust and each.mode == "enforce" for each in policies):
+    held = [each for each in situation.held_policies if each and each.trust]
+    common = common_anchors(situation, held)
+    if not common or situation.policy.trust is None:
         return None
-    common = common_anchors(situation, situation.held_policies)
-    if not common or has_common_trust(situation):
+    if is_same_chain_verified(situation, [situation.policy, *held]):
         return None
-    apart = versions_apart(situation)
+    versions = {
+        version: [each for each in situation.policies_of(version) if each and each.trust]
+        for version in situation.alive
+    }
+    apart = [
+        version
+        for version, own in versions.items()
+        if own and not common_anchors(situation, [situation.policy, *own])
+    ] or [version for version, own in versions.items() if own]
+    end = last_end(situation, apart)
+    until = " until then" if end else ""
+    seen = "" if situation.sightings else f"; {_ASK_SERVERS}"
     return Violation(
         "served-chain",
-        f"the pin file trusts none of the anchors that {version_list(situation.alive)} "
-        f"{'trusts' if len(situation.alive) == 1 else 'trust'}: no certificate could be accepted "
-        "by all clients",
+        f"the pin file trusts none of the anchors that {version_list(apart)} "
+        f"{'trusts' if len(apart) == 1 else 'trust'}: no certificate could be accepted by all "
+        "clients",
         _count(situation, apart),
-        safe_from=last_end(situation, apart),
-        fix=f"keep {' or '.join(common)} in the file of `trust` until then",
+        safe_from=end,
+        fix=f"keep {' or '.join(common)} in the file of `trust`{until}{seen}",
     )
 
 

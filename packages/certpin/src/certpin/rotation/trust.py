@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from certpin.pins import HostPolicy, PinSet
     from certpin.pins.policy import TrustAnchors
-    from certpin.rotation.situation import Sighting, Situation, Version
+    from certpin.rotation.situation import Sighting, Situation
     from certpin.x509 import Certificate, Chain
 
 
@@ -97,16 +97,17 @@ def common_anchors(situation: Situation, policies: Sequence[HostPolicy | None]) 
     return tuple(dict.fromkeys(map(name_of, found)))
 
 
-def versions_apart(situation: Situation) -> list[Version]:
-    """Return the versions that some client may hold and that share no valid anchor with the draft.
+def is_same_chain_verified(situation: Situation, policies: Sequence[HostPolicy]) -> bool:
+    """Return True if clients with any of these policies can verify the same chain.
 
-    The draft is the pin file that would be published next.
+    They have a valid anchor in common, or a server presents certificates from which all of them
+    build a path, such as those of a new root that the old one has cross-signed.
     """
-    return [
-        version
-        for version in situation.alive
-        if not common_anchors(situation, [situation.policy, *situation.policies_of(version)])
-    ]
+    return bool(common_anchors(situation, policies)) or any(
+        _is_trusted(situation, seen.served.authorities, policies)
+        for seen in situation.sightings
+        if seen.served and seen.served.authorities
+    )
 
 
 def anchors_to_name(situation: Situation) -> tuple[str, ...]:

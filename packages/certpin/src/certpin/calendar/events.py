@@ -180,13 +180,14 @@ def policy_events(
 def expired_certificates(
     policy: HostPolicy, paths: Iterable[Chain], data: RootData, now: datetime
 ) -> tuple[CalendarEvent, ...]:
-    """Return an event for each expired certificate in the paths of servers that did not verify.
+    """Return an event for each expired certificate of the servers whose chains did not verify.
 
     Args:
-        policy: the policy of the host.
-        paths: for each server, the path from the leaf upwards, made of the certificates that the
-            server sent. Certificates that the server sent beside this path must be left out.
-        data: the facts about public roots.
+        policy: the policy of the host, which the events name.
+        paths: for each of these servers, the path from the leaf upwards, made of the certificates
+            that the server sent. Certificates that the server sent beside this path must be left
+            out.
+        data: the facts about public roots, by which a root is recognised.
         now: the current time, with a time zone.
     """
     host = _Host(policy, (), (), data, now)

@@ -175,7 +175,8 @@ def refuse_bundle(verify: object) -> None:
 
     Allowed are ``True``, and the path of the CA bundle in ``REQUESTS_CA_BUNDLE`` or
     ``CURL_CA_BUNDLE``: libraries pass this path on as if the caller had given it, and pinned
-    clients ignore it. ``None`` is allowed unless both environment variables are set.
+    clients ignore it. A library that passes the value of a variable that is not set passes
+    ``None``, so ``None`` is allowed too if one of the two is not set.
     """
     environment_bundles = [os.environ.get(name) for name in _BUNDLE_VARIABLES]
     if verify is not True and verify not in environment_bundles:

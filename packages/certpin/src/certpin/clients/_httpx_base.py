@@ -108,9 +108,10 @@ class _Connections:
         return None
 
     def require_checked(self, stream: Any, host: str) -> None:
-        """Raise ``UncheckedConnectionError`` if the pinned context did not check this TLS stream.
+        """Raise ``UncheckedConnectionError`` if the pins were not checked on a new TLS stream.
 
-        ``stream`` is the result of ``made``. If it is None, do nothing.
+        ``stream`` is the stream that ``made`` found in an event of httpcore. If it is None, the
+        event reports no new TLS connection to the host, and nothing has to be checked.
         """
         if stream is not None:
             tls = stream.get_extra_info("ssl_object")

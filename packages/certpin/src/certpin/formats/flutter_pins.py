@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Return only the Dart file with the constant ``pins``.
+    """Return the Dart file with the constant ``pins``, for a second build flavour of an app.
 
-    The app already has a file with a constant of this name for its other build flavour, so it has
-    to import this one with a prefix.
+    The file of the first flavour, an export in the format ``flutter``, has a constant of the same
+    name, so the app has to import this file with a prefix. Unlike that format, this one has no
+    other files.
     """
     return (_flutter.pins_file(pins, FLUTTER_PINS.name),)
 

@@ -400,9 +400,17 @@ class CaseServer:
         )
 
     def wait_for(self, descriptor: int | None, seconds: float) -> bool:
-        """Serve the case until a descriptor is readable, for at most ``seconds``.
+        """Serve the case in this thread until a file descriptor is readable.
 
-        Return True if the descriptor became readable. Call this only after ``open(waiting=True)``.
+        Call this only after ``open(waiting=True)``, which starts no thread that serves.
+
+        Args:
+            descriptor: the descriptor, such as a pidfd, which is readable when the client has
+                ended; None to serve for the whole time.
+            seconds: the longest time to serve.
+
+        Returns:
+            True if the descriptor became readable; False if the time is over.
         """
         assert isinstance(self._loop, WaitingLoop)  # noqa: S101  # the caller opened it
         return self._loop.wait_for(descriptor, seconds)

@@ -291,11 +291,11 @@ def judge(attempt: Attempt) -> Judgement:
 
 
 def judge_connections(attempt: Attempt) -> Judgement:
-    """Return the verdict on one run of the client, without the check for unproven refusals.
+    """Return the verdict on one run of the client, from its connections.
 
-    ``judge`` adds this check. An app on a device is judged without it, because the lab can't know
-    which connections belong to the same request: an app has no exit status, and connects for other
-    purposes too.
+    A refusal counts even if the client may have made no request on the attacked connection. For a
+    client that is a program, ``judge`` also checks this. For an app on a device, the lab can't
+    know: an app has no exit status, and connects for other purposes too.
     """
     ending = attempt.ending
     met = [

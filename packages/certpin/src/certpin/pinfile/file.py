@@ -357,8 +357,8 @@ class Table:
     def moment(self, name: str) -> datetime | None:
         """Return the date and time with the TOML key ``name``; ``None`` if the key is missing.
 
-        A date without a time becomes the start of that day in UTC. A time with another zone is
-        returned in UTC. Not checked: that a time has a zone.
+        A date without a time becomes the start of that day in UTC. A time with a zone is converted
+        to UTC; one without a zone is returned without one, and the caller has to refuse it.
 
         Raises ``ConfigError`` if the value is not a date, or its year in UTC is not 1 to 9999.
         """

@@ -50,14 +50,18 @@ def chain_fault(prospect: Prospect, policy: HostPolicy | None, now: datetime) ->
 
 
 class _Ways(NamedTuple):
-    """The paths that clients with a policy can build from a chain, as tuples of DER.
+    """The paths that clients with a policy can build from a chain.
+
+    A path is a tuple of certificates in DER, from the leaf upwards.
 
     Attributes:
         taken: the path that OpenSSL takes; empty if it is unknown.
-        ended: the paths that end at a trust anchor.
-        unended: the paths that end at no root that this machine knows, if clients trust the
-            platform's roots; otherwise empty.
-        roots: the roots at which a path has to end; empty if a path may end at any anchor.
+        ended: the paths that end at one of the clients' trust anchors.
+        unended: the paths whose last issuer is unknown on this machine. Clients can trust a root
+            that this machine lacks, so such a path may verify. Empty if the clients have their own
+            trust anchors (a file of ``trust``) instead of the platform's roots.
+        roots: the roots in the clients' file of ``trust``, if a path must end at one of them. Empty
+            if a path may also end at an intermediate in that file, or if there is no file.
     """
 
     taken: tuple[bytes, ...]

@@ -123,12 +123,12 @@ def anchors_to_name(situation: Situation) -> tuple[str, ...]:
 
 
 def issuers_to_name(situation: Situation) -> tuple[str, ...]:
-    """Return the names of the authorities that have to issue a server's next certificate.
+    """Return the names of authorities, one of which has to issue a server's next certificate.
 
     The result is empty if all clients trust the same anchors, or have one in common: then any
-    issuer below these anchors will do. Otherwise, the result has the issuers of the certificates
-    that servers present now in chains that all clients verify. For example, all clients verify a
-    chain with a new root that the old root cross-signed.
+    issuer below these anchors will do. Otherwise, all clients may still verify a chain that a
+    server presents now: for example one with a new root that the old root has cross-signed. The
+    result has the issuer of the leaf in each such chain. It is also empty if there is none.
     """
     policies = situation.live_policies
     if not _trusts_differ(situation) or common_anchors(situation, policies):

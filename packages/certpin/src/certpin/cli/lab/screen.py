@@ -295,9 +295,12 @@ def tunnel_lines(lab: DeviceLab) -> list[str]:
 def summary(hosts: Sequence[HostProgress]) -> list[str]:
     """Return the final lines of the output of ``certpin lab serve``.
 
-    For each host, they have the number of cases that were run and that were wrong, the requests in
-    clear text without an attack, the likely causes of wrong reactions, and the cases with a warning
-    or an undecided result.
+    For each host, they have:
+
+    - the number of cases that were run, and of those in which the client reacted wrongly;
+    - the requests that the client sent without TLS although no attack had led to them;
+    - the likely causes of its wrong reactions;
+    - the cases with a warning or an undecided result.
     """
     lines = [""]
     for progress in hosts:

@@ -239,17 +239,22 @@ def script_of_plan(
     moves: Mapping[int, timedelta],
     presented: Mapping[Pin, Sequence[Prospect]],
 ) -> Script:
-    """Return the events to simulate at one host if each step of a plan is taken on its date.
+    """Return the events to simulate at one host if the steps of a plan are taken.
+
+    Each step is taken on its date in the plan, or earlier or later by its duration in ``moves``.
 
     Args:
         situation: the facts about the host.
         made: the plan.
-        moves: for each step number, the duration by which the step is moved in time.
-        presented: for each pin, the chains that servers may present with its key, if known.
+        moves: by the number of a step, the duration by which it is later than planned; negative if
+            it is earlier.
+        presented: by pin, the chains that servers may present with its key. For a pin that is
+            missing here, the chain is assumed.
 
     Raises:
         InputError: a step would be in the past, or too far ahead.
-        ConfigError: the plan does not lead to its key.
+        ConfigError: a safety rule stops the plan, so that servers never use the new key; or a step
+            removes a pin that the pin file doesn't have then.
     """
     from certpin.errors import ConfigError
     from certpin.rotation.simulate_script import dated_steps

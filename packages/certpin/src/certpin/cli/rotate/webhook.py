@@ -186,10 +186,10 @@ class _Service:
 
     @property
     def _journal(self) -> Path:
-        """The path of the journal.
+        """The path of the pin file's journal of rotations, which is in the same folder.
 
-        It is computed at each use, because Kubernetes replaces the target of a mounted pin file,
-        which is a link.
+        It is computed at each use: a pin file that Kubernetes mounts is a link, and each update
+        lets the link lead to another folder.
         """
         from certpin.rotation import journal_of
 

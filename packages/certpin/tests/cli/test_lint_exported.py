@@ -163,6 +163,120 @@ def test_a_pin_behind_a_comment_that_a_carriage_return_ends_is_a_difference(
     assert [each for each in changed(run, chosen, ours, new) if each.endswith(problem)]
 
 
+@pytest.mark.parametrize(
+    ("chosen", "line"),
+    [
+        *(("curl", f"-{letters}k") for letters in ("", "s", "4", "#", "0", "1", "4v", "#0")),
+        *(("curl", line) for line in ("expand-insecure", 'proto = "=all"', "proto = +http")),
+        ("curl", 'variable = "x=evil.pem"\nexpand-cacert = "{{x}}"'),
+        ("curl", 'variable = "x=sha256//…"\nexpand-pinnedpubkey = "{{x}}"'),
+        ("curl", "  --pinnedpubkey evil.pem"),
+        *(("wget", f"{name} = evil.pem") for name in ("pinnedpub-key", "ca__certificate")),
+        *(("wget", f"{name} = off") for name in ("c-heck_certificate", "check__certificate")),
+        ("wget", "max_redirect = 20"),
+        ("wget", "secureprotocol = auto"),
+    ],
+)
+def test_a_line_that_an_export_has_not_is_a_difference(run: Run, chosen: str, line: str) -> None:
+    before = {"curl": "no-insecure\n", "wget": "max_redirect = 0\n"}[chosen]
+    assert changed(run, chosen, before, f"{before}{line}\n")
+
+
+@pytest.mark.parametrize("name", ["tls_params", "tlsParams"])
+def test_a_field_of_envoy_that_an_export_has_not_is_a_difference(run: Run, name: str) -> None:
+    before = "  common_tls_context:\n"
+    params = f"    {name}: {{tls_minimum_protocol_version: TLSv1_0}}\n"
+    [found] = changed(run, "envoy", before, before + params)
+    assert f"the line 'common_tls_context.{name}.tls_minimum_protocol" in found
+    assert found.endswith("TLSv1_0' was added")
+
+
+def test_the_client_certificate_of_envoy_is_no_difference(run: Run) -> None:
+    before = "  common_tls_context:\n"
+    own = "    tls_certificates: [{private_key: {filename: a.pem}}]\n    alpn_protocols: [h2]\n"
+    assert changed(run, "envoy", before, before + own) == []
+
+
+def anchored_export(run: Run, chosen: str) -> Path:
+    """Export a policy that pins an authority, and return the main file in the folder ``made``."""
+    authority = authorities()[0]
+    write(policy(HOST, authority.pin, KEYS[0], match="ca"))
+    Path("roots.pem").write_bytes(authority.pem)
+    run("export", chosen, "--ca-file", "roots.pem", "--out", "made/")
+    assert drifts(run, f"{chosen}=made") == []
+    return Path("made") / FORMATS[chosen].file
+
+
+CHAINED = "http {\nupstream a { server a.example:443; }\nserver {\n{}\n}\n}\n"
+PASSING = "location / {\n{}proxy_pass https://a;\n}"
+
+
+def chained(inside: str) -> str:
+    return CHAINED.replace("{}", inside)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "around", "problem"),
+    [
+        ("nginx", "location ~ /never/ {\n{}}\n", "the line 'location ~ /never/ {' was added"),
+        ("nginx", PASSING, "the line 'location / {' was added"),
+        ("nginx", "{}proxy_ssl_protocols TLSv1;\n", "the line 'proxy_ssl_protocols TLSv1;' was"),
+        ("nginx", "{}proxy_ssl_ciphers DEFAULT@SECLEVEL=0;\n", "SECLEVEL=0;' was added"),
+        ("nginx", "{}internal;\n", "the line 'internal;' was added"),
+        ("nginx", chained("location /never/ {\n{}}"), "proxy_ssl_verify on;' is missing"),
+        (
+            "nginx",
+            chained(PASSING.replace("{}", "{}proxy_ssl_ciphers DEFAULT@SECLEVEL=0;")),
+            "SECLEVEL=0;' was added",
+        ),
+        (
+            "nginx",
+            chained("{}" + PASSING.replace("{}", "proxy_ssl_session_reuse on;")),
+            "the line 'proxy_ssl_session_reuse off;' is missing",
+        ),
+        ("haproxy", ".if 0\n{}.endif\n", "default-server in a block of .if, which HAProxy"),
+        ("haproxy", "backend b\n.if 0\n{}.endif\nserver a 192.0.2.7:443\n", "block of .if"),
+        ("haproxy", "{}default-server ssl-min-ver TLSv1.0\n", "TLSv1.0' was added"),
+        ("haproxy", "backend never\n{}backend b\nserver a 192.0.2.7:443\n", "is missing"),
+        ("haproxy", "backend b\n{}server a 192.0.2.7:443 ssl-min-ver TLSv1.0\n", "was added"),
+        ("haproxy", "backend b\n{}server a 192.0.2.7:443 force-tlsv10\n", "was added"),
+        ("haproxy", "backend b\n{}default-server ciphers A\nserver a 192.0.2.7:443\n", "added"),
+        (
+            "haproxy",
+            "defaults\ndefault-server ciphers A\nbackend b\n{}server a 192.0.2.7:443\n",
+            "the line 'default-server … ciphers A' was added",
+        ),
+    ],
+)
+def test_settings_around_an_export_of_a_proxy_are_a_difference(
+    run: Run, chosen: str, around: str, problem: str
+) -> None:
+    file = anchored_export(run, chosen)
+    file.write_text(around.replace("{}", file.read_text()))
+    found = drifts(run, f"{chosen}=made")
+    assert any(problem in each for each in found), found
+
+
+@pytest.mark.parametrize(
+    ("chosen", "around"),
+    [
+        ("nginx", chained(PASSING.replace("{}", "{}proxy_ssl_certificate own.pem;"))),
+        ("nginx", chained("{}" + PASSING.replace("{}", ""))),
+        ("nginx", chained(PASSING + "location /status { stub_status; }")),
+        ("haproxy", "backend b\n{}server a 192.0.2.7:443 check crt own.pem\n"),
+        ("haproxy", "backend b\n{}default-server inter 9s\nserver a 192.0.2.7:443\n"),
+        ("haproxy", "defaults\n{}backend b\nserver a 192.0.2.7:443\n"),
+        ("haproxy", "global\n.if 1\nlog stdout daemon\n.endif\nbackend b\n{}server a a:443\n"),
+    ],
+)
+def test_a_whole_configuration_with_an_export_has_no_difference(
+    run: Run, chosen: str, around: str
+) -> None:
+    file = anchored_export(run, chosen)
+    file.write_text(around.replace("{}", file.read_text()))
+    assert drifts(run, f"{chosen}=made") == []
+
+
 def test_settings_beside_the_pins_in_a_file_of_an_app_are_no_difference(run: Run) -> None:
     """The pins of Apple's platforms are merged into the Info.plist of the app."""
     found = changed(

@@ -10,6 +10,7 @@ from tests._mutation import Mutation
 _F = "certpin/formats/"
 _PROXIES, _ENVOY = "tests/formats/test_proxies.py::", "tests/formats/test_envoy.py::"
 _PROGRAMS = "tests/formats/test_programs.py::"
+_LINT = "tests/cli/test_lint_exported.py::"
 _DECISIONS = "tests/formats/interop/test_decisions.py::"
 _TRUST = "tests/formats/interop/test_trust.py::"
 _CLIENTS = (
@@ -97,8 +98,8 @@ MUTATIONS = [
     Mutation(
         "HAProxy's anchors are those of the server",
         f"{_F}haproxy.py",
-        '        common = defaults.get("".join(origin[:1]), {})\n',
-        '        common = defaults.get("", {})\n',
+        'defaults.get("".join(origin[:1]), [])',
+        'defaults.get("", [])',
         f"{_PROXIES}test_each_connection_has_the_anchors_that_are_in_force_for_it[haproxy]",
     ),
     Mutation(
@@ -274,9 +275,65 @@ MUTATIONS = [
     Mutation(
         "a setting that an export has not lost",
         "certpin/cli/lint.py",
-        "    if not differences and _is_for_one_host(chosen):\n",
-        "    if False:\n",
+        "    for setting in sorted(expected - found):\n",
+        "    for setting in ():\n",
         "tests/cli/test_lint_exported.py::test_a_setting_that_no_export_has_is_a_difference",
+    ),
+    Mutation(
+        "a line that an export has not was added",
+        "certpin/cli/lint.py",
+        "    for setting in sorted(found - expected):\n",
+        "    for setting in ():\n",
+        f"{_LINT}test_a_line_that_an_export_has_not_is_a_difference",
+    ),
+    Mutation(
+        "a setting that is in force nowhere is missing",
+        "certpin/cli/lint.py",
+        "chosen.settings(source.text) or [set()]",
+        "chosen.settings(source.text)",
+        f"{_LINT}test_settings_around_an_export_of_a_proxy_are_a_difference",
+    ),
+    Mutation(
+        "a location is no file to include in a location",
+        f"{_F}nginx.py",
+        '_WHOLE = {"http", "server"}',
+        '_WHOLE = {"http", "server", "location"}',
+        f"{_LINT}test_settings_around_an_export_of_a_proxy_are_a_difference",
+    ),
+    Mutation(
+        "a directive of a location replaces that of the block around it",
+        f"{_F}nginx.py",
+        "{words for words in outer if words[0] not in names}",
+        "set(outer)",
+        f"{_LINT}test_settings_around_an_export_of_a_proxy_are_a_difference",
+    ),
+    Mutation(
+        "HAProxy skips lines in a block of .if",
+        f"{_F}haproxy.py",
+        "    _report_conditions(source.text)\n",
+        "",
+        f"{_LINT}test_settings_around_an_export_of_a_proxy_are_a_difference",
+    ),
+    Mutation(
+        "a section of HAProxy without servers",
+        f"{_F}haproxy.py",
+        'if anchored and any(words[0] != "default-server" for _, words in own):',
+        "if anchored:",
+        f"{_LINT}test_settings_around_an_export_of_a_proxy_are_a_difference",
+    ),
+    Mutation(
+        "a weaker parameter of a server of HAProxy",
+        f"{_F}haproxy.py",
+        "anchored | {each for words in valid for each in _weaker(words)}",
+        "anchored",
+        f"{_LINT}test_settings_around_an_export_of_a_proxy_are_a_difference",
+    ),
+    Mutation(
+        "all fields of Envoy's context are compared",
+        f"{_F}envoy.py",
+        "if not field.startswith((*_PIN_LISTS, *_NOT_COMPARED))}",
+        "if field.startswith('max')}",
+        f"{_LINT}test_a_field_of_envoy_that_an_export_has_not_is_a_difference",
     ),
     Mutation(
         "curl's sections are of different URLs",

@@ -6,7 +6,6 @@ With ``--live``, connect to the servers of the pin file, as ``certpin check`` do
 
 from __future__ import annotations
 
-import re
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -38,9 +37,6 @@ if TYPE_CHECKING:
     from certpin.pins import PinSet
     from certpin.pins.policy import PolicyMeaning
     from certpin.probe.checkup import Checkup
-
-# A pin, or a line of a certificate in PEM (RFC 7468).
-_PINS = re.compile(r"[0-9A-Za-z+/]{40}|^[0-9A-Za-z+/]*={0,2}$|-----")
 
 
 @click.command()
@@ -248,8 +244,11 @@ def _compare(chosen: Format, hosts: list[str], path: str, pins: PinSet) -> Expor
     except (ConfigError, InputError) as exc:
         return ExportedFile(chosen.name, path, problem=exc.problem)
     differences = [*_differences(made.pins, actual), *altered]
-    if not differences and _is_for_one_host(chosen):
-        differences = [*_missing_settings(made.files[0].text, source.text)]
+    if not differences and chosen.settings:
+        [expected] = chosen.settings(made.files[0].text)
+        # Without a connection that has the pins or their anchors, all settings are missing.
+        for found in chosen.settings(source.text) or [set()]:
+            differences += _changed_settings(expected, found)
     return ExportedFile(chosen.name, path, differences=tuple(differences))
 
 
@@ -328,21 +327,12 @@ def _with_anchors_of(actual: PinSet, pins: PinSet, chosen: Format) -> PinSet:
     return replace(pins, policies=tuple(policies))
 
 
-def _missing_settings(expected: str, actual: str) -> Iterator[str]:
-    """Yield a phrase for each line of a new export that the existing file lacks.
-
-    Comments are not compared. Neither are lines with pins or certificates, because their order can
-    differ.
-
-    Args:
-        expected: the text of a new export.
-        actual: the text of the existing file.
-    """
-    found = {" ".join(line.split()) for line in actual.splitlines()}
-    for line in expected.splitlines():
-        setting = " ".join(line.split())
-        if setting[:1] not in {"", "#"} and not _PINS.search(setting) and setting not in found:
-            yield f"it was changed: the line {setting!r} is missing"
+def _changed_settings(expected: set[str], found: set[str]) -> Iterator[str]:
+    """Yield a phrase for each setting that a file lacks, or has in addition to a new export."""
+    for setting in sorted(expected - found):
+        yield f"it was changed: the line {setting!r} is missing"
+    for setting in sorted(found - expected):
+        yield f"it was changed: the line {setting[:200]!r} was added"
 
 
 def _differences(expected: PinSet, actual: PinSet) -> Iterator[str]:

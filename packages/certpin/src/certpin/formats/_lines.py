@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # A checkout on Windows may have changed the line ends.
 _HOST = re.compile(r"^# for (\S{1,260})[ \t\r]*+$", re.MULTILINE)
 _BUNDLE = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_PINS = re.compile(r"(?:sha256//[0-9A-Za-z+/]{43}=;?)++")
 
 
 def lines(pins: PinSet, name: str, settings: dict[str, str], quote: str = '"') -> str:
@@ -52,6 +53,15 @@ def bundle(policy: HostPolicy, name: str) -> tuple[File, ...]:
     The tuple is empty if the policy has no anchors.
     """
     return (File(name, pem(policy.trust)),) if policy.trust else ()
+
+
+def settings(text: str) -> list[set[str]]:
+    """Return the setting lines of a configuration file for curl or wget, in a list of one set.
+
+    The pins are shortened to ``…``, because their order can differ.
+    """
+    found = {_PINS.sub("…", " ".join(line.split())) for line in text.split("\n")}
+    return [{line for line in found if line[:1] not in {"", "#"}}]
 
 
 def spelled(policy: HostPolicy) -> str:

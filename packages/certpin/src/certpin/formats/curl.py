@@ -134,6 +134,7 @@ CURL = Format(
         "`--disable` must be the first option: otherwise curl also reads `~/.curlrc`.",
         "With a curl of GnuTLS, `ca-native` there would add the system's roots to the anchors.",
     ),
+    settings=_lines.settings,
     folder=True,
     in_working_folder=True,
 )

@@ -64,6 +64,16 @@ _MATCHERS = """\
 
 
 _NOTHING = Shape([])
+_VALIDATION = "common_tls_context.validation_context."
+_PIN_LISTS = tuple(f"{_VALIDATION}verify_certificate_{kind}[" for kind in ("spki", "hash"))
+# Fields that are no settings to compare: the anchors, because they are compared as certificates,
+# and those that an operator adds for the server.
+_NOT_COMPARED = (
+    f"{_VALIDATION}trusted_ca.inline_string:",
+    "common_tls_context.alpn_protocols[",
+    "common_tls_context.tls_certificates[",
+    "common_tls_context.tls_certificate_sds_secret_configs[",
+)
 # A secret discovery service (SDS) has some or all of the settings.
 _ELSEWHERE = ("combined_validation_context", "validation_context_sds_secret_config")
 
@@ -124,12 +134,37 @@ def read(source: Source) -> ParsedFile:
     Raises ``FormatError``, and ``ConfigError`` if PyYAML is not installed.
     """
     name, version = read_header(source.text)
-    contexts = [each for each in _mappings(source.text) if _is_context(each)]
+    contexts = [each for each in map(Shape, _mappings(source.text)) if _is_context(each)]
     pattern = pattern_of(source.text) if len(contexts) == 1 else ""
     if pattern:
         _refuse_other_names(contexts[0], pattern)
     hosts = [_found(each, pattern, source) for each in contexts]
     return ParsedFile(tuple(found for found in hosts if found.pins), name, version)
+
+
+def settings(text: str) -> list[set[str]]:
+    """Return the fields of each ``UpstreamTlsContext`` with pins, without the pins.
+
+    Raises ``FormatError``, and ``ConfigError`` if PyYAML is not installed.
+    """
+    contexts = [set(_fields(each)) for each in _mappings(text) if _is_context(Shape(each))]
+    return [
+        {field for field in fields if not field.startswith((*_PIN_LISTS, *_NOT_COMPARED))}
+        for fields in contexts
+        if any(field.startswith(_PIN_LISTS) for field in fields)
+    ]
+
+
+def _fields(value: object, place: str = "") -> Iterator[str]:
+    """Yield each field of a YAML value, with its place and value, such as ``a.b[].c: d``."""
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from _fields(inner, f"{place}.{name}" if place else str(name))
+    elif isinstance(value, list) and value:
+        for inner in value:
+            yield from _fields(inner, f"{place}[]")
+    else:
+        yield f"{place}: {value}"
 
 
 def _is_context(value: Shape) -> bool:
@@ -276,13 +311,13 @@ def _trust(validation: Shape, source: Source) -> TrustAnchors | None:
     return None if file in _SYSTEMS else read_anchors(source.beside(beside(file)), file)
 
 
-def _mappings(text: str) -> Iterator[Shape]:
+def _mappings(text: str) -> Iterator[dict[Any, Any]]:
     """Yield all mappings in a YAML document, at any depth. Raises ``FormatError``."""
     waiting: list[Any] = [load_yaml(text)]
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
-            yield Shape(value)
+            yield value
             waiting += reversed(value.values())
         elif isinstance(value, list):
             waiting += reversed(value)
@@ -311,4 +346,5 @@ ENVOY = Format(
         "certpin's tests parse this file, but do not run it in Envoy.",
         "The import needs PyYAML: `pip install 'certpin[yaml]'`.",
     ),
+    settings=settings,
 )

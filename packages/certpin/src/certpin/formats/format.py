@@ -113,6 +113,9 @@ class Format:
         read: the inverse of ``write``: a function that returns the settings in a file. Raises
             ``FormatError`` if the file is not of this format.
         needs: sentences that say what the pins rely on at run time.
+        settings: a function that returns the settings of each connection in a file, as texts
+            without comments, pins and certificates. ``certpin lint --exported`` compares them with
+            those of a new export. None if an app's own code or settings belong in the file.
         folder: True if the export can be several files.
         in_working_folder: True if the platform's program looks for the other exported files in its
             working folder, and not beside the main file.
@@ -138,6 +141,7 @@ class Format:
     write: Callable[[PinSet], tuple[File, ...]]
     read: Callable[[Source], ParsedFile]
     needs: tuple[str, ...] = ()
+    settings: Callable[[str], list[set[str]]] | None = None
     folder: bool = False
     in_working_folder: bool = False
     in_debug_builds: bool = False

@@ -14,6 +14,7 @@ from certpin.formats import _proxy
 from certpin.formats._lines import bundle
 from certpin.formats.format import File, Format
 from certpin.formats.limits import NoWildcard
+from certpin.formats.parsed import pass_over
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,11 +26,16 @@ _BUNDLE = "haproxy-anchors.pem"
 # A word may contain quoted parts, such as in sni str("api.bank.example").
 _WORD = re.compile(r"""#.*|((?:"[^"]*"|'[^']*'|[^\s#"'])+)""")
 _NO_VERIFY = re.compile(r"^[ \t]*+ssl-server-verify[ \t]++none\b", re.MULTILINE)  # global
-_SECTIONS = {"global", "defaults", "frontend", "backend", "listen"}
+_BACKENDS = {"defaults", "backend", "listen"}  # the sections that can have servers
+_SECTIONS = {*_BACKENDS, "global", "frontend"}
+_CONDITIONS = {".if": 1, ".endif": -1}
 # The words before the parameters.
 _SERVERS = {"default-server": 1, "server": 3, "server-template": 4}
 _PARAMETERS = {"ca-file", "crl-file", "sni", "verify", "verifyhost"}
 _FLAGS = {"ssl", "no-ssl"}
+# Parameters of TLS with which a server can verify less than the exported line requires.
+_WEAKER = re.compile(r"ssl-m(?:in|ax)-ver|force-\S+|no-tlsv\S+|ciphers(?:uites)?|curves|sigalgs")
+_Line = tuple[int, list[str]]  # the number and the words of a line
 _LITERAL_NAME = re.compile(r"str\(([A-Za-z0-9._-]+)\)")
 
 
@@ -49,9 +55,47 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def read(source: Source) -> ParsedFile:
     """Parse ``ca-file``, ``sni`` and ``verifyhost`` in ``server`` lines, and certpin's comments.
 
-    Raises ``FormatError``.
+    Warns about servers in a block of ``.if``. Raises ``FormatError``.
     """
+    _report_conditions(source.text)
     return _proxy.read(source, _connections(source.text))
+
+
+def _report_conditions(text: str) -> None:
+    """Warn about servers in a block of ``.if``, because HAProxy possibly skips their lines."""
+    depth = 0
+    for number, line in enumerate(text.splitlines(), 1):
+        word = next(iter(_words(line)), "")
+        depth += _CONDITIONS.get(word, 0)
+        if depth > 0 and (word in _SERVERS or word in _BACKENDS):
+            pass_over(f"line {number}: {word} in a block of .if, which HAProxy possibly skips")
+
+
+def settings(text: str) -> list[set[str]]:
+    """Return the lines that apply to the servers of each section with a ``ca-file``.
+
+    In a file without sections, as exported, these are all lines. In a whole configuration, they are
+    the lines with the ``ca-file``, and each weaker parameter of the other lines about servers.
+    Lines in a section without servers have no effect.
+    """
+    lines = [words for line in text.splitlines() if (words := _words(line))]
+    if not any(words[0] in _SECTIONS for words in lines):
+        return [{" ".join(words) for words in lines}]
+    found = []
+    for inherited, own in _backends(text):
+        valid = [words for _, words in (*inherited, *own)]
+        anchored = {" ".join(words) for words in valid if "ca-file" in words}
+        if anchored and any(words[0] != "default-server" for _, words in own):
+            found.append(anchored | {each for words in valid for each in _weaker(words)})
+    return found
+
+
+def _weaker(words: list[str]) -> Iterator[str]:
+    """Yield the parameters of a line without ``ca-file`` with which a server can verify less."""
+    if "ca-file" not in words:
+        for name, value in pairwise([*words[_SERVERS[words[0]] :], ""]):
+            if _WEAKER.fullmatch(name):
+                yield f"{words[0]} … {name} {value}"
 
 
 def _connections(text: str) -> Iterator[_proxy.Connection]:
@@ -62,21 +106,17 @@ def _connections(text: str) -> Iterator[_proxy.Connection]:
     in an exported file, counts as one server. Equal servers of a section are yielded once.
     """
     required = "none" if _NO_VERIFY.search(text) else "required"
-    defaults: dict[str, dict[str, str]] = {}  # by the name of the section; "" for the last one
-    for head, lines in _sections(text):
-        origin = head[head.index("from") + 1 :] if "from" in head else []
-        common = defaults.get("".join(origin[:1]), {})
-        servers, last = [], 0
-        for line, words in lines:
+    for inherited, own in _backends(text):
+        common: dict[str, str] = {}
+        servers = []
+        for line, words in (*inherited, *own):
             parameters = common | _parameters(words[_SERVERS[words[0]] :])
             if words[0] == "default-server":
-                common, last = parameters, line
+                common = parameters
             else:
                 servers.append((line, parameters))
-        if head[0] == "defaults":
-            defaults |= {"": common, "".join(head[1:2]): common}
-        elif last and not servers:
-            servers.append((last, common))
+        if own and not servers:
+            servers.append((own[-1][0], common))
         made = [_connection(line, found, required) for line, found in servers if "ca-file" in found]
         # The servers of a section have the same host.
         distinct: dict[_proxy.Connection, _proxy.Connection] = {}
@@ -113,23 +153,43 @@ def _connection(line: int, found: dict[str, str], required: str) -> _proxy.Conne
     return _proxy.Connection(host, found["ca-file"], line, problem, others, ignored)
 
 
-def _sections(text: str) -> Iterator[tuple[list[str], list[tuple[int, list[str]]]]]:
+def _backends(text: str) -> Iterator[tuple[list[_Line], list[_Line]]]:
+    """Yield the lines about servers of each section: those that it inherits, and its own.
+
+    A section inherits the lines of a ``defaults`` section.
+    """
+    defaults: dict[str, list[_Line]] = {}  # by the name of the section; "" for the last one
+    for head, lines in _sections(text):
+        origin = head[head.index("from") + 1 :] if "from" in head else []
+        inherited = defaults.get("".join(origin[:1]), [])
+        if head[0] == "defaults":
+            defaults[""] = defaults["".join(head[1:2])] = [*inherited, *lines]
+        else:
+            yield inherited, lines
+
+
+def _sections(text: str) -> Iterator[tuple[list[str], list[_Line]]]:
     """Yield each section: its first line, and its lines about servers with their line numbers.
 
     A line is a list of words. Lines before the first section are yielded as a section with the
     first line ``listen``.
     """
     head = ["listen"]
-    lines: list[tuple[int, list[str]]] = []
+    lines: list[_Line] = []
     for number, line in enumerate(text.splitlines(), 1):
-        found = (match[1] for match in _WORD.finditer(line))
-        words = [re.sub("[\"']", "", word) for word in found if word]
+        words = _words(line)
         if words and words[0] in _SECTIONS:
             yield head, lines
             head, lines = words, []
         elif words and words[0] in _SERVERS:
             lines.append((number, words))
     yield head, lines
+
+
+def _words(line: str) -> list[str]:
+    """Return the words of a line, without quotes and without its comment."""
+    found = (match[1] for match in _WORD.finditer(line))
+    return [re.sub("[\"']", "", word) for word in found if word]
 
 
 def _parameters(words: list[str]) -> dict[str, str]:
@@ -156,5 +216,6 @@ HAPROXY = Format(
     write=write,
     read=read,
     needs=("No server of that backend may have `verify none` or `no-ssl`.",),
+    settings=settings,
     folder=True,
 )

@@ -36,6 +36,8 @@ _TOKEN = re.compile(
 )
 # Files of nginx's packages, which connect to no server over TLS.
 _INCLUDES = {"mime.types", "fastcgi_params", "fastcgi.conf", "uwsgi_params", "scgi_params"}
+# A file with one of these blocks is no file to include in a location.
+_WHOLE = {"http", "server"}
 _MAX_DEPTH = 50  # blocks in blocks; a real configuration has at most six
 # The modules that connect to upstream servers, and their addresses with TLS.
 _MODULES = {"proxy": "https://", "grpc": "grpcs://", "uwsgi": "suwsgi://"}
@@ -50,6 +52,7 @@ _READ = {
     *("verify", "verify_depth", "trusted_certificate", "name", "server_name", "protocols"),
     *("ciphers", "session_reuse", "certificate", "certificate_key", "password_file"),
 }
+_OWN = {"certificate", "certificate_key", "password_file"}  # how nginx identifies itself
 
 # The default depth, 1, refuses a chain with two intermediates. nginx resumes sessions that other
 # locations, with other anchors, opened to the same server, and then checks no chain.
@@ -86,6 +89,21 @@ def read(source: Source) -> ParsedFile:
     return _proxy.read(source, found)
 
 
+def settings(text: str) -> list[set[str]]:
+    """Return the directives that apply to each verified connection in a configuration.
+
+    In a file to include, as exported, these are all directives, also the beginnings of blocks:
+    nginx applies no directive in a block to the connections of the location around it. In a whole
+    configuration, they are the directives of TLS that are in force in each block that connects.
+
+    Raises ``FormatError``.
+    """
+    outermost = _parse(text)
+    if _WHOLE.isdisjoint(block.head[0] for block in outermost.blocks if block.head):
+        return [set(outermost.texts())]
+    return list(outermost.verified(set()))
+
+
 @dataclass
 class _Block:
     """A block of the configuration, such as a location; or the whole file.
@@ -95,6 +113,7 @@ class _Block:
         head: the words before the block, such as ``location /``; empty for the whole file.
         directives: for the name of each directive, its first argument. If a directive is repeated,
             the last one counts.
+        statements: the names and arguments of all directives.
         includes: the other files that the block includes, each with the line of the ``include``.
         blocks: the blocks inside this block.
     """
@@ -102,6 +121,7 @@ class _Block:
     line: int = 1
     head: tuple[str, ...] = ()
     directives: dict[str, str] = field(default_factory=dict)
+    statements: list[tuple[str, ...]] = field(default_factory=list)
     includes: list[tuple[int, str]] = field(default_factory=list)
     blocks: list[_Block] = field(default_factory=list)
 
@@ -110,6 +130,9 @@ class _Block:
 
         ``line`` is its line.
         """
+        self.statements.append(tuple(words))
+        if len(words) == 1:
+            return
         self.directives[words[0]] = words[1]
         if words[0] == "include" and words[1].rpartition("/")[2] not in _INCLUDES:
             self.includes.append((line, words[1]))
@@ -120,6 +143,42 @@ class _Block:
             yield self.head[1].lower() if len(self.head) > 1 else ""
         for block in self.blocks:
             yield from block.upstreams()
+
+    def texts(self) -> Iterator[str]:
+        """Yield each directive in this block and the blocks inside it, and the head of each."""
+        for words in self.statements:
+            yield f"{' '.join(words)};"
+        for block in self.blocks:
+            yield f"{' '.join(block.head)} {{"
+            yield from block.texts()
+
+    def verified(self, outer: set[tuple[str, ...]]) -> Iterator[set[str]]:
+        """Yield the directives of TLS of each block that connects with trust anchors.
+
+        ``outer`` has the directives that this block inherits.
+        """
+        names = {words[0] for words in self.statements}
+        valid = {words for words in outer if words[0] not in names}
+        valid |= {words for words in self.statements if "_ssl_" in words[0]}
+        for module in self.connecting():
+            prefix = f"{module}_ssl_"
+            own = {words for words in valid if words[0].startswith(prefix)}
+            if any(words[0] == f"{prefix}trusted_certificate" for words in own):
+                yield {
+                    f"{' '.join(words)};"
+                    for words in own
+                    if words[0].removeprefix(prefix) not in _OWN
+                }
+        for block in self.blocks:
+            yield from block.verified(valid)
+
+    def connecting(self) -> set[str]:
+        """Return the modules that connect to servers over TLS in this block, such as ``proxy``."""
+        return {
+            module
+            for module, scheme in _MODULES.items()
+            if self.directives.get(f"{module}_pass", "").startswith(scheme)
+        }
 
     def connections(
         self, module: str, outer: Mapping[str, str], upstreams: frozenset[str]
@@ -142,11 +201,7 @@ class _Block:
         inner = [
             each for block in self.blocks for each in block.connections(module, valid, upstreams)
         ]
-        connecting = {
-            each
-            for each, scheme in _MODULES.items()
-            if self.directives.get(f"{each}_pass", "").startswith(scheme)
-        }
+        connecting = self.connecting()
         anchors = valid.get(f"{prefix}trusted_certificate")
         used = module in connecting or (own and not inner and not connecting)
         if anchors is None or not used:
@@ -208,7 +263,7 @@ def _parse(text: str) -> _Block:
             blocks[-2].blocks.append(blocks[-1])
         elif piece == "}":
             blocks.pop()
-        elif len(words) > 1:
+        elif words:
             blocks[-1].add(words, line)
         words = []
         if not 0 < len(blocks) <= _MAX_DEPTH:
@@ -251,5 +306,6 @@ NGINX = Format(
         "`proxy_pass https://…` in that location, because `http://` has no TLS to verify.",
         "For `*.name` and `**.name`: requests must not be able to choose the name in `proxy_pass`.",
     ),
+    settings=settings,
     folder=True,
 )

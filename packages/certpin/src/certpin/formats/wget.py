@@ -90,6 +90,7 @@ WGET = Format(
         "`--config` replaces the user's own settings.",
         "wget trusts the anchors of `trust` and the system's roots; only the pins restrict it.",
     ),
+    settings=_lines.settings,
     folder=True,
     in_working_folder=True,
 )

@@ -343,6 +343,20 @@ MUTATIONS = [
         "tests/formats/test_curl.py::test_the_pins_of_several_urls_are_refused[next]",
     ),
     Mutation(
+        "curl computes the values of expand-",
+        f"{_F}curl.py",
+        "if computed := _COMPUTED.search(source.text):",
+        "if computed := None:",
+        "tests/formats/test_curl.py::test_a_value_that_curl_computes_is_refused",
+    ),
+    Mutation(
+        "digits and marks are short options of curl, too",
+        f"{_F}curl.py",
+        r'_SHORT = r"-[^-\sAbcCdDeEFhHKmoPQrtTuUwxXyYz:]*"',
+        '_SHORT = "-[A-Za-z]*"',
+        "tests/formats/test_passed_over.py::test_skipped_settings_are_reported",
+    ),
+    Mutation(
         "curl reads the file of -K, too",
         f"{_F}curl.py",
         '(name == "config" and _CONFIG.search(text))',

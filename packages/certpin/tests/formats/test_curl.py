@@ -135,11 +135,22 @@ def test_a_foreign_ca_file_is_no_pin() -> None:
         CURL.load(Source(text, lambda _: authorities()[0].pem), ImportOptions(host=HOST))
 
 
-@pytest.mark.parametrize("separator", ["next", "  --next\r", "-:", "next ="])
+@pytest.mark.parametrize("separator", ["next", "  --next\r", "-:", "-4:", "next ="])
 def test_the_pins_of_several_urls_are_refused(separator: str) -> None:
     text = f"pinnedpubkey = {SPELLED}\n{separator}\npinnedpubkey = {SPELLED}\n"
     with pytest.raises(FormatError, match="line 2: the options after `next`"):
         CURL.load(Source(text.encode(), nothing), ImportOptions(host=HOST))
+
+
+@pytest.mark.parametrize("name", ["pinnedpubkey", "cacert"])
+@pytest.mark.parametrize("dashes", ["", "  --"])
+def test_a_value_that_curl_computes_is_refused(name: str, dashes: str) -> None:
+    text = f'pinnedpubkey = {SPELLED}\nvariable = "x=y"\n{dashes}expand-{name} = "{{{{x}}}}"\n'
+    with pytest.raises(
+        FormatError, match=f"line 3: curl computes the value of expand-{name}"
+    ) as found:
+        CURL.load(Source(text.encode(), nothing), ImportOptions(host=HOST))
+    assert found.value.fix == f"import a copy of the file with its value: {name} = …"
 
 
 @pytest.mark.parametrize(

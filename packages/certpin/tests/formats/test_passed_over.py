@@ -149,6 +149,15 @@ TOLD = [
         f"{ENVOY}    match_subject_alt_names: [{{suffix: bank.example}}]",
         "Envoy accepts bank.example, several names",
     ),
+    *(
+        ("curl", f"{SPELLED}-{letters}k", "insecure, so curl verifies no chain")
+        for letters in ("4", "#", "0", "4v", "#0")
+    ),
+    ("curl", f"{SPELLED}expand-insecure", "insecure, so curl verifies no chain"),
+    ("curl", SPELLED + "-4Kother.conf", "config"),
+    ("curl", f'{SPELLED}capath = "/dev/null"\n--expand-capath "{{{{x}}}}"', "capath, so curl also"),
+    *(("curl", f"{SPELLED}expand-{name} = a", name) for name in ("config", "crlfile")),
+    ("curl", f"{SPELLED}expand-ca-native", "ca-native"),
 ]
 QUIETLY = [
     ("nginx", NGINX),
@@ -157,6 +166,7 @@ QUIETLY = [
     ("haproxy", HAPROXY.replace("ssl ", "no-ssl ").replace("verify req", "ssl verify req")),
     ("haproxy", HAPROXY.replace("ssl ", "no-ssl ssl ")),
     ("curl", SPELLED + "insecure\nno-insecure\nproxy-insecure"),
+    *(("curl", SPELLED + line) for line in ("-ok", "-sHK", '-w "-k"', "expand-url = {{x}}")),
     ("curl", SPELLED + 'ca-native\nno-ca-native\ncapath = "/dev/null"'),
     ("wget", SPELLED + "check_certificate = on"),
     ("envoy", f"{ENVOY}    trust_chain_verification: VERIFY_TRUST_CHAIN"),

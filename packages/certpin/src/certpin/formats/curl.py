@@ -39,10 +39,16 @@ _VALUE = re.compile(r""""([^"\\]*+(?:\\.[^"\\]*+)*)"|'([^']*+)'|(\S++)""")
 # Options that a pin file can't contain, and that change which chains curl accepts.
 _VALUES_LEFT_OUT = ("config", "crlfile", "proxy-pinnedpubkey")
 _FLAGS_LEFT_OUT = ("ca-native", "cert-status")
-_INSECURE = re.compile(r"^[ \t]*+(?:-[A-Za-z]*k|(?:--)?(no-)?insecure(?=[\s=:]|$))", re.MULTILINE)
-_CONFIG = re.compile(r"^[ \t]*+-[A-Za-z]*K", re.MULTILINE)  # in short; with its file or without
+# Short options can share one dash, up to the first that has a value: -4k, but not -ok.
+_SHORT = r"-[^-\sAbcCdDeEFhHKmoPQrtTuUwxXyYz:]*"
+_INSECURE = re.compile(
+    rf"^[ \t]*+(?:{_SHORT}k|(?:--)?(no-)?(?:expand-)?insecure(?=[\s=:]|$))", re.MULTILINE
+)
+_CONFIG = re.compile(rf"^[ \t]*+{_SHORT}K", re.MULTILINE)  # with its file or without
 # Options before it have no effect on the URLs after it.
-_NEXT = re.compile(r"^[ \t]*+(?:-:|(?:--)?next(?=[\s=:]|$))", re.MULTILINE)
+_NEXT = re.compile(rf"^[ \t]*+(?:{_SHORT}:|(?:--)?next(?=[\s=:]|$))", re.MULTILINE)
+# curl replaces {{name}} in the value by a variable (man curl: --expand).
+_COMPUTED = re.compile(r"^[ \t]*+(?:--)?expand-(pinnedpubkey|cacert)(?=[\s=:]|$)", re.MULTILINE)
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
@@ -67,14 +73,21 @@ def read(source: Source) -> ParsedFile:
 
     ``cacert`` without ``pinnedpubkey`` is used only if certpin exported the file. It is ignored in
     other files, because curl possibly trusts other roots too. A file with several sections,
-    separated by ``next``, is refused, because each section is for other URLs. Warns if curl does
-    not verify chains, and about options that make curl accept other chains.
+    separated by ``next``, is refused, because each section is for other URLs; so are pins and
+    anchors that curl computes (``expand-``). Warns if curl does not verify chains, and about
+    options that make curl accept other chains.
     """
     if separator := _NEXT.search(source.text):
         line = source.text.count("\n", 0, separator.start()) + 1
         raise FormatError(
             f"line {line}: the options after `next` are for other URLs than those before it",
             fix="import each section from a copy of the file without the others",
+        )
+    if computed := _COMPUTED.search(source.text):
+        line = source.text.count("\n", 0, computed.start()) + 1
+        raise FormatError(
+            f"line {line}: curl computes the value of expand-{computed[1]}",
+            fix=f"import a copy of the file with its value: {computed[1]} = …",
         )
     _report_left_out(source.text)
     found = _lines.read_lines(source, "pinnedpubkey", "cacert", _setting)
@@ -97,13 +110,15 @@ def _report_left_out(text: str) -> None:
     if any(not match[1] for match in list(_INSECURE.finditer(text))[-1:]):
         pass_over("insecure, so curl verifies no chain")
     for name in _VALUES_LEFT_OUT:
-        if _setting(text, name) or (name == "config" and _CONFIG.search(text)):
+        if _setting(text, f"(?:expand-)?{name}") or (name == "config" and _CONFIG.search(text)):
             pass_over(name)
     for name in _FLAGS_LEFT_OUT:
-        flags = re.findall(rf"^[ \t]*+(?:--)?(no-)?{name}(?=[\s=:]|$)", text, re.MULTILINE)
+        flags = re.findall(
+            rf"^[ \t]*+(?:--)?(no-)?(?:expand-)?{name}(?=[\s=:]|$)", text, re.MULTILINE
+        )
         if flags and not flags[-1]:
             pass_over(name)
-    folder = _setting(text, "capath")
+    folder = _setting(text, "(?:expand-)?capath")
     if folder not in {None, _NO_FOLDER}:
         pass_over("capath, so curl also trusts the authorities in a folder")
     elif folder is None and _setting(text, "cacert") and is_exported(text):

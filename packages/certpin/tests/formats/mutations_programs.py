@@ -357,6 +357,13 @@ MUTATIONS = [
         "tests/formats/test_passed_over.py::test_skipped_settings_are_reported",
     ),
     Mutation(
+        "wget ignores every dash and underscore in a name",
+        f"{_F}wget.py",
+        'f"{letter}[-_]*+"',
+        "letter",
+        "tests/formats/test_wget.py::test_other_notations_are_read",
+    ),
+    Mutation(
         "curl reads the file of -K, too",
         f"{_F}curl.py",
         '(name == "config" and _CONFIG.search(text))',

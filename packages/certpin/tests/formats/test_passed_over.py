@@ -158,6 +158,11 @@ TOLD = [
     ("curl", f'{SPELLED}capath = "/dev/null"\n--expand-capath "{{{{x}}}}"', "capath, so curl also"),
     *(("curl", f"{SPELLED}expand-{name} = a", name) for name in ("config", "crlfile")),
     ("curl", f"{SPELLED}expand-ca-native", "ca-native"),
+    *(
+        ("wget", f"{SPELLED}check_certificate = on\n{name} = off", "check_certificate = off, so")
+        for name in ("c-heck_certificate", "check__certificate")
+    ),
+    ("wget", SPELLED + "crl__file = a.pem", "crl_file"),
 ]
 QUIETLY = [
     ("nginx", NGINX),

@@ -37,6 +37,8 @@ def test_trust_anchors_are_a_second_file() -> None:
         f"pinnedpubkey = {SPELLED}",
         f"  Pinned-PubKey={SPELLED}\n",
         f"pinnedpubkey = old\npinned_pubkey = {SPELLED}\r\n",
+        f"pinnedpubkey = old\npinnedpub-key = {SPELLED}\n",
+        f"pinnedpubkey = old\n--p-i__nned_pubkey-={SPELLED}\n",
     ],
 )
 def test_other_notations_are_read(text: str) -> None:
@@ -45,7 +47,7 @@ def test_other_notations_are_read(text: str) -> None:
 
 
 def test_anchors_are_read_only_from_the_same_folder() -> None:
-    text = f"pinnedpubkey = {SPELLED}\nca-certificate = {{}}\n"
+    text = f"pinnedpubkey = {SPELLED}\nca_certificate = a.pem\nca__certificate = {{}}\n"
     [only] = imported("wget", text.format("own.pem"), HOST, own=authorities()[1].pem).policies
     assert only.trust is not None
     assert only.trust.der == (authorities()[1].certificate.der,)

@@ -48,18 +48,20 @@ def read(source: Source) -> ParsedFile:
     wget ignores case, dashes and underscores in the names of settings. Warns if wget verifies no
     chain, and about settings that change which chains it accepts.
     """
-    checks = _setting(source.text, "check[-_]?certificate")
+    checks = _setting(source.text, "check_certificate")
     if checks is not None and checks.lower() not in _ON:
         pass_over(f"check_certificate = {checks[:20]}, so wget verifies no chain")
     for name in ("crl_file", "ca_directory"):
-        if _setting(source.text, name.replace("_", "[-_]?")):
+        if _setting(source.text, name):
             pass_over(name)
-    return _lines.read_lines(source, "pinned[-_]?pubkey", "ca[-_]?certificate", _setting)
+    return _lines.read_lines(source, "pinnedpubkey", "ca_certificate", _setting)
 
 
 def _setting(text: str, name: str) -> str | None:
     """Return the value of a setting that wget uses, without quotes; None if the file lacks it."""
-    value = _lines.last_value(text, name)
+    # wget compares names without their dashes and underscores, wherever these are.
+    spelled = "".join(f"{letter}[-_]*+" for letter in name.replace("_", ""))
+    value = _lines.last_value(text, f"[-_]*+{spelled}")
     return value.strip("\"'") if value else value
 
 

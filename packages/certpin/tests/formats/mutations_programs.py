@@ -452,6 +452,14 @@ PEERS = {
             f"{_CLIENTS}[nginx, nginx, ca]",
         ),
         Mutation(
+            "nginx and connections of other locations",
+            f"{_F}nginx.py",
+            "        if len(lines) > 1:\n",
+            "        if False:\n",
+            "tests/formats/interop/test_sessions.py::"
+            "test_nginx_needs_an_upstream_of_its_own_with_keepalive[shared]",
+        ),
+        Mutation(
             "nginx and sessions of other locations",
             f"{_F}nginx.py",
             "proxy_ssl_session_reuse off;\n",

@@ -52,6 +52,7 @@ _READ = {
     *("verify", "verify_depth", "trusted_certificate", "name", "server_name", "protocols"),
     *("ciphers", "session_reuse", "certificate", "certificate_key", "password_file"),
 }
+_VERIFICATION = ("trusted_certificate", "name")  # which chains nginx accepts
 _OWN = {"certificate", "certificate_key", "password_file"}  # how nginx identifies itself
 
 # The default depth, 1, refuses a chain with two intermediates. nginx resumes sessions that other
@@ -80,10 +81,12 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def read(source: Source) -> ParsedFile:
     """Parse ``proxy_ssl_trusted_certificate``, ``proxy_ssl_name`` and certpin's comments.
 
-    Files that the configuration includes are not read. Raises ``FormatError``.
+    Files that the configuration includes are not read. Warns about an ``upstream`` from which nginx
+    can take a connection that it did not verify in this way. Raises ``FormatError``.
     """
     outermost = _parse(source.text)
     _report_includes(outermost)
+    _report_shared(outermost)
     upstreams = frozenset(outermost.upstreams())
     found = [each for module in _MODULES for each in outermost.connections(module, {}, upstreams)]
     return _proxy.read(source, found)
@@ -137,12 +140,37 @@ class _Block:
         if words[0] == "include" and words[1].rpartition("/")[2] not in _INCLUDES:
             self.includes.append((line, words[1]))
 
-    def upstreams(self) -> Iterator[str]:
-        """Yield the names of the groups of servers in this block, in lower case."""
-        if self.head[:1] == ("upstream",):
+    def upstreams(self, *, kept: bool = False) -> Iterator[str]:
+        """Yield the names of the groups of servers in this block, in lower case.
+
+        With ``kept``, yield only the groups to which nginx keeps connections.
+        """
+        if self.head[:1] == ("upstream",) and (not kept or "keepalive" in self.directives):
             yield self.head[1].lower() if len(self.head) > 1 else ""
         for block in self.blocks:
-            yield from block.upstreams()
+            yield from block.upstreams(kept=kept)
+
+    def uses(self, outer: Mapping[str, str]) -> Iterator[tuple[str, int, frozenset[str]]]:
+        """Yield the server or upstream of each block that connects, and how it verifies the chain.
+
+        Each item is the name in lower case, the line of the block, and the settings with which the
+        block verifies the chain; these are empty if it doesn't.
+
+        Args:
+            outer: the directives of TLS that the block inherits.
+        """
+        valid = {
+            **outer,
+            **{name: word for name, word in self.directives.items() if "_ssl_" in name},
+        }
+        for module, scheme in _MODULES.items():
+            address = self.directives.get(f"{module}_pass", "")
+            if found := _HOST.fullmatch(address):
+                verifies = address.startswith(scheme) and valid.get(f"{module}_ssl_verify") == "on"
+                texts = (f"{name} {valid.get(f'{module}_ssl_{name}')}" for name in _VERIFICATION)
+                yield found[1].lower(), self.line, frozenset(texts if verifies else ())
+        for block in self.blocks:
+            yield from block.uses(valid)
 
     def texts(self) -> Iterator[str]:
         """Yield each directive in this block and the blocks inside it, and the head of each."""
@@ -250,6 +278,25 @@ def _report_includes(block: _Block) -> None:
         _report_includes(inner)
 
 
+def _report_shared(outermost: _Block) -> None:
+    """Warn about each upstream with ``keepalive`` that locations with other verification share.
+
+    nginx verifies a connection when it opens it. It then keeps it for every location with this
+    upstream.
+    """
+    kept = set(outermost.upstreams(kept=True))
+    users: dict[str, dict[frozenset[str], int]] = {}
+    for name, line, verification in outermost.uses({}):
+        users.setdefault(name, {}).setdefault(verification, line)
+    for name in sorted(kept & users.keys()):
+        lines = sorted(users[name].values())
+        if len(lines) > 1:
+            pass_over(
+                f"line {lines[0]}: the upstream {name[:80]} has keepalive, so nginx reuses its "
+                f"connections for line {lines[1]}, with other settings of TLS, and verifies nothing"
+            )
+
+
 def _parse(text: str) -> _Block:
     """Parse a configuration, or a part of one. Raises ``FormatError`` if it is damaged."""
     blocks = [_Block()]
@@ -304,6 +351,7 @@ NGINX = Format(
     read=read,
     needs=(
         "`proxy_pass https://…` in that location, because `http://` has no TLS to verify.",
+        "With `keepalive`, its own `upstream`: nginx reuses connections that other locations open.",
         "For `*.name` and `**.name`: requests must not be able to choose the name in `proxy_pass`.",
     ),
     settings=settings,

@@ -364,6 +364,13 @@ MUTATIONS = [
         "tests/formats/test_wget.py::test_other_notations_are_read",
     ),
     Mutation(
+        "only certpin's own comment names the host",
+        f"{_F}_lines.py",
+        r"# certpin pin set .*\n# Made by: certpin export .*\n# for",
+        "# for",
+        "tests/formats/test_wget.py::test_a_comment_of_another_file_names_no_host",
+    ),
+    Mutation(
         "curl reads the file of -K, too",
         f"{_F}curl.py",
         '(name == "config" and _CONFIG.search(text))',

@@ -151,6 +151,15 @@ def test_an_export_for_a_wildcard_verifies_the_requested_name(field: str) -> Non
             imported("envoy", text.replace(field, new))
 
 
+def test_a_comment_of_another_file_names_no_host() -> None:
+    own = CLUSTERS.replace(CLUSTERS.partition("  - name: other\n")[2], "").replace(
+        "  - name: other\n", ""
+    )
+    text = "# for production" + own
+    [only] = imported("envoy", text, own=authorities()[0].pem).policies
+    assert str(only.pattern) == HOST
+
+
 def test_the_name_of_a_certificate_is_the_host_without_sni() -> None:
     text = CLUSTERS.replace("sni: api", "x: api")
     [only] = imported("envoy", text, own=authorities()[0].pem).policies

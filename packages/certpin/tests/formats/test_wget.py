@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from certpin.errors import FormatError
+from certpin.errors import ConfigError, FormatError
 from certpin.formats import FORMATS
 from tests.formats._sets import KEYS, anchors, authorities
 from tests.formats._text import exported, imported
@@ -44,6 +44,18 @@ def test_trust_anchors_are_a_second_file() -> None:
 def test_other_notations_are_read(text: str) -> None:
     [only] = imported("wget", text, HOST).policies
     assert (str(only.pattern), only.match, set(only.live_pins)) == (HOST, "leaf", set(KEYS[:2]))
+
+
+@pytest.mark.parametrize("name", ["curl", "wget"])
+def test_a_comment_of_another_file_names_no_host(name: str) -> None:
+    text = f"# for production\npinnedpubkey = {SPELLED}\n"
+    [only] = imported(name, text, HOST).policies
+    assert str(only.pattern) == HOST
+    with pytest.raises(ConfigError, match="the file names no host"):
+        imported(name, text)
+    made = exported(name, pin_set(policy(HOST, *KEYS[:2], match="leaf")))
+    [only] = imported(name, "# for production\r\n" + made.replace("\n", "\r\n")).policies
+    assert str(only.pattern) == HOST
 
 
 def test_anchors_are_read_only_from_the_same_folder() -> None:

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from certpin.pins import HostPolicy, PinSet
 
 # A checkout on Windows may have changed the line ends.
-_HOST = re.compile(r"^# for (\S{1,260})[ \t\r]*+$", re.MULTILINE)
+_HOST = re.compile(
+    r"^# certpin pin set .*\n# Made by: certpin export .*\n# for (\S{1,260})[ \t\r]*+$",
+    re.MULTILINE,
+)
 _BUNDLE = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _PINS = re.compile(r"(?:sha256//[0-9A-Za-z+/]{43}=;?)++")
 
@@ -70,7 +73,10 @@ def spelled(policy: HostPolicy) -> str:
 
 
 def pattern_of(text: str) -> str:
-    """Return the host pattern from certpin's comment ``# for PATTERN``; empty if there is none."""
+    """Return the host pattern from the comment below certpin's header; empty if there is none.
+
+    In another place, ``# for production`` is a comment of the file's author.
+    """
     host = _HOST.search(text)
     return host[1] if host else ""
 

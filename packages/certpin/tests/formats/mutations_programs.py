@@ -296,8 +296,8 @@ MUTATIONS = [
     Mutation(
         "a location is no file to include in a location",
         f"{_F}nginx.py",
-        '_WHOLE = {"http", "server"}',
-        '_WHOLE = {"http", "server", "location"}',
+        '_WHOLE = {"http", "server", "stream"}',
+        '_WHOLE = {"http", "server", "stream", "location"}',
         f"{_LINT}test_settings_around_an_export_of_a_proxy_are_a_difference",
     ),
     Mutation(
@@ -369,6 +369,34 @@ MUTATIONS = [
         r"# certpin pin set .*\n# Made by: certpin export .*\n# for",
         "# for",
         "tests/formats/test_wget.py::test_a_comment_of_another_file_names_no_host",
+    ),
+    Mutation(
+        "a block of nginx without TLS",
+        f"{_F}nginx.py",
+        "            problem = next(self.plain(module, outer), problem)\n",
+        "            pass\n",
+        "tests/formats/test_passed_over.py::test_skipped_settings_are_reported",
+    ),
+    Mutation(
+        "nginx's streams need proxy_ssl on",
+        f"{_F}nginx.py",
+        '({"proxy"} if stream and "proxy_pass" in self.directives else set())',
+        '({"proxy"} if "proxy_pass" in self.directives else set())',
+        "tests/formats/test_passed_over.py::test_skipped_settings_are_reported",
+    ),
+    Mutation(
+        "the other servers of a section of HAProxy",
+        f"{_F}haproxy.py",
+        'if made and "ca-file" not in found:',
+        "if False:",
+        "tests/formats/test_passed_over.py::test_skipped_settings_are_reported",
+    ),
+    Mutation(
+        "ssl-server-verify of HAProxy in quotes",
+        f"{_F}haproxy.py",
+        "any(_words(line)[:2] == _NO_VERIFY",
+        "any(line.split()[:2] == _NO_VERIFY",
+        "tests/formats/test_passed_over.py::test_skipped_settings_are_reported",
     ),
     Mutation(
         "curl reads the file of -K, too",

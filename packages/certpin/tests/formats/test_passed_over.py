@@ -72,6 +72,31 @@ backend bank
     default-server ssl ca-file own.pem
     server one 192.0.2.7:443 verify required verifyhost bank.example
 """
+STREAM = """\
+stream {
+    proxy_ssl_verify on;
+    proxy_ssl_trusted_certificate own.pem;
+    server {
+        proxy_ssl on;
+        proxy_ssl_name bank.example;
+        proxy_pass 192.0.2.7:443;
+    }
+}
+"""
+PLAIN = """\
+server {
+    proxy_ssl_verify on;
+    proxy_ssl_trusted_certificate own.pem;
+    proxy_ssl_name bank.example;
+    location / { proxy_pass http://192.0.2.7; }
+}
+"""
+SERVERS = """\
+backend bank
+    server one a.example:443 ssl verify required ca-file own.pem sni str(bank.example)
+    server two a.example:443 ssl verify none
+    server three a.example:80 backup
+"""
 SPELLED = f'pinnedpubkey = "{";".join(str(pin).replace("/", "//", 1) for pin in KEYS[:2])}"\n'
 ENVOY = f"""\
 "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
@@ -159,6 +184,39 @@ TOLD = [
     *(("curl", f"{SPELLED}expand-{name} = a", name) for name in ("config", "crlfile")),
     ("curl", f"{SPELLED}expand-ca-native", "ca-native"),
     *(
+        (
+            "haproxy",
+            f"global\n    {line}\n{HAPROXY.replace('verify required ', '')}",
+            "verify none, so",
+        )
+        for line in ('ssl-server-verify "none"', "'ssl-server-verify' none # old")
+    ),
+    ("haproxy", SERVERS, "line 3: verify none, so HAProxy verifies no chain"),
+    ("haproxy", SERVERS, "line 4: no ssl, so HAProxy connects without TLS"),
+    (
+        "haproxy",
+        HAPROXY.replace(
+            "default-server ssl ca-file", "server two 192.0.2.8:80\ndefault-server ssl ca-file"
+        ),
+        "line 2: no ssl, so HAProxy connects without TLS",
+    ),
+    (
+        "haproxy",
+        HAPROXY.replace("    default", "server two 192.0.2.8:443 ssl\n    default"),
+        "line 2: no ca-file, so HAProxy trusts other authorities",
+    ),
+    (
+        "nginx",
+        NGINX.replace("https:", "http:"),
+        "proxy_pass http://bank.example, so nginx connects",
+    ),
+    ("nginx", NGINX.replace("https:", "$scheme:"), "proxy_pass $scheme://bank.example, so nginx"),
+    ("nginx", NGINX.replace("proxy", "grpc").replace("https", "grpc"), "line 2: grpc_pass grpc://"),
+    ("nginx", PLAIN, "line 1: proxy_pass http://192.0.2.7, so nginx connects without TLS"),
+    ("nginx", STREAM.replace("proxy_ssl on;", ""), "line 4: proxy_pass 192.0.2.7:443, so nginx"),
+    ("nginx", STREAM.replace("proxy_ssl on;", "proxy_ssl off;"), "without TLS"),
+    ("nginx", STREAM.replace("verify on", "verify off"), "line 4: proxy_ssl_verify is not on"),
+    *(
         ("wget", f"{SPELLED}check_certificate = on\n{name} = off", "check_certificate = off, so")
         for name in ("c-heck_certificate", "check__certificate")
     ),
@@ -167,6 +225,9 @@ TOLD = [
 QUIETLY = [
     ("nginx", NGINX),
     ("nginx", NGINX + "include /etc/nginx/mime.types;"),
+    ("nginx", STREAM),
+    ("nginx", NGINX.replace("https://bank.example", "$upstream")),
+    ("haproxy", f"{HAPROXY}backend other\n    server two 192.0.2.8:80\n"),
     ("haproxy", HAPROXY),
     ("haproxy", HAPROXY.replace("ssl ", "no-ssl ").replace("verify req", "ssl verify req")),
     ("haproxy", HAPROXY.replace("ssl ", "no-ssl ssl ")),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _BUNDLE = "haproxy-anchors.pem"
 # A word may contain quoted parts, such as in sni str("api.bank.example").
 _WORD = re.compile(r"""#.*|((?:"[^"]*"|'[^']*'|[^\s#"'])+)""")
-_NO_VERIFY = re.compile(r"^[ \t]*+ssl-server-verify[ \t]++none\b", re.MULTILINE)  # global
+_NO_VERIFY = ["ssl-server-verify", "none"]  # the words of a line of the section global
 _BACKENDS = {"defaults", "backend", "listen"}  # the sections that can have servers
 _SECTIONS = {*_BACKENDS, "global", "frontend"}
 _CONDITIONS = {".if": 1, ".endif": -1}
@@ -101,11 +101,14 @@ def _weaker(words: list[str]) -> Iterator[str]:
 def _connections(text: str) -> Iterator[_proxy.Connection]:
     """Yield how HAProxy verifies the connections to each server that has a ``ca-file``.
 
+    Warns about the other servers of a section that has such a server.
+
     A server also has the parameters of the ``default-server`` lines before it in its section, and
     of the ``defaults`` section that applies. A section that has only ``default-server`` lines, as
     in an exported file, counts as one server. Equal servers of a section are yielded once.
     """
-    required = "none" if _NO_VERIFY.search(text) else "required"
+    unverified = any(_words(line)[:2] == _NO_VERIFY for line in text.splitlines())
+    required = "none" if unverified else "required"
     for inherited, own in _backends(text):
         common: dict[str, str] = {}
         servers = []
@@ -118,6 +121,12 @@ def _connections(text: str) -> Iterator[_proxy.Connection]:
         if own and not servers:
             servers.append((own[-1][0], common))
         made = [_connection(line, found, required) for line, found in servers if "ca-file" in found]
+        for line, found in servers:
+            if made and "ca-file" not in found:
+                problem = (
+                    _problem(found, required) or "no ca-file, so HAProxy trusts other authorities"
+                )
+                pass_over(f"line {line}: {problem}")
         # The servers of a section have the same host.
         distinct: dict[_proxy.Connection, _proxy.Connection] = {}
         for each in made:
@@ -133,11 +142,6 @@ def _connection(line: int, found: dict[str, str], required: str) -> _proxy.Conne
         found: the parameters of the server.
         required: the value of ``verify`` that HAProxy uses if the server has no such parameter.
     """
-    problem = ""
-    if found.get("verify", required) != "required":
-        problem = "verify none, so HAProxy verifies no chain"
-    elif found.get("ssl") != "ssl":
-        problem = "no ssl, so HAProxy connects without TLS"
     # HAProxy verifies the name that it sends, and verifyhost only if it sends none.
     host, sni, others = found.get("verifyhost", ""), found.get("sni"), ""
     if sni is not None:
@@ -150,7 +154,18 @@ def _connection(line: int, found: dict[str, str], required: str) -> _proxy.Conne
     elif not host:
         others = "neither sni nor verifyhost, so HAProxy verifies no name"
     ignored = tuple(name for name in ("crl-file",) if name in found)
+    problem = _problem(found, required)
     return _proxy.Connection(host, found["ca-file"], line, problem, others, ignored)
+
+
+def _problem(found: dict[str, str], required: str) -> str:
+    """Return why HAProxy verifies no chain of a server with these parameters; empty if it does.
+
+    ``required`` is the value of ``verify`` of a server without this parameter.
+    """
+    if found.get("verify", required) != "required":
+        return "verify none, so HAProxy verifies no chain"
+    return "" if found.get("ssl") == "ssl" else "no ssl, so HAProxy connects without TLS"
 
 
 def _backends(text: str) -> Iterator[tuple[list[_Line], list[_Line]]]:

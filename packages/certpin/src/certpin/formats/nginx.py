@@ -37,7 +37,7 @@ _TOKEN = re.compile(
 # Files of nginx's packages, which connect to no server over TLS.
 _INCLUDES = {"mime.types", "fastcgi_params", "fastcgi.conf", "uwsgi_params", "scgi_params"}
 # A file with one of these blocks is no file to include in a location.
-_WHOLE = {"http", "server"}
+_WHOLE = {"http", "server", "stream"}
 _MAX_DEPTH = 50  # blocks in blocks; a real configuration has at most six
 # The modules that connect to upstream servers, and their addresses with TLS.
 _MODULES = {"proxy": "https://", "grpc": "grpcs://", "uwsgi": "suwsgi://"}
@@ -53,6 +53,7 @@ _READ = {
     *("ciphers", "session_reuse", "certificate", "certificate_key", "password_file"),
 }
 _VERIFICATION = ("trusted_certificate", "name")  # which chains nginx accepts
+_STREAM = "proxy_ssl"  # of ngx_stream_proxy_module, which connects without TLS by default
 _OWN = {"certificate", "certificate_key", "password_file"}  # how nginx identifies itself
 
 # The default depth, 1, refuses a chain with two intermediates. nginx resumes sessions that other
@@ -187,8 +188,8 @@ class _Block:
         """
         names = {words[0] for words in self.statements}
         valid = {words for words in outer if words[0] not in names}
-        valid |= {words for words in self.statements if "_ssl_" in words[0]}
-        for module in self.connecting():
+        valid |= {words for words in self.statements if "_ssl_" in words[0] or words[0] == _STREAM}
+        for module in self.connecting(stream=(_STREAM, "on") in valid):
             prefix = f"{module}_ssl_"
             own = {words for words in valid if words[0].startswith(prefix)}
             if any(words[0] == f"{prefix}trusted_certificate" for words in own):
@@ -200,13 +201,35 @@ class _Block:
         for block in self.blocks:
             yield from block.verified(valid)
 
-    def connecting(self) -> set[str]:
-        """Return the modules that connect to servers over TLS in this block, such as ``proxy``."""
-        return {
+    def connecting(self, *, stream: bool) -> set[str]:
+        """Return the modules that connect to servers over TLS in this block, such as ``proxy``.
+
+        ``stream`` is True if ``proxy_ssl`` is on in this block: ngx_stream_proxy_module then
+        connects with TLS, and its addresses have no scheme.
+        """
+        found = {
             module
             for module, scheme in _MODULES.items()
             if self.directives.get(f"{module}_pass", "").startswith(scheme)
         }
+        return found | ({"proxy"} if stream and "proxy_pass" in self.directives else set())
+
+    def plain(self, module: str, outer: Mapping[str, str]) -> Iterator[str]:
+        """Yield a phrase for each address in this block to which nginx connects without TLS.
+
+        Blocks inside this block count, too. The address is not known if it is a variable.
+
+        Args:
+            module: the name of the nginx module.
+            outer: the directives that the block inherits.
+        """
+        valid = {**outer, **self.directives}
+        address = self.directives.get(f"{module}_pass", "")
+        known = "://" in address or not address.startswith("$")
+        if address and known and module not in self.connecting(stream=valid.get(_STREAM) == "on"):
+            yield f"{module}_pass {address[:80]}, so nginx connects without TLS"
+        for block in self.blocks:
+            yield from block.plain(module, valid)
 
     def connections(
         self, module: str, outer: Mapping[str, str], upstreams: frozenset[str]
@@ -224,19 +247,26 @@ class _Block:
                 names.
         """
         prefix = f"{module}_ssl_"
-        own = {name: word for name, word in self.directives.items() if name.startswith(prefix)}
+        own = {
+            name: word
+            for name, word in self.directives.items()
+            if name.startswith(prefix) or name == _STREAM
+        }
         valid = {**outer, **own}
         inner = [
             each for block in self.blocks for each in block.connections(module, valid, upstreams)
         ]
-        connecting = self.connecting()
+        connecting = self.connecting(stream=valid.get(_STREAM) == "on")
         anchors = valid.get(f"{prefix}trusted_certificate")
         used = module in connecting or (own and not inner and not connecting)
         if anchors is None or not used:
             return inner
         verifies = valid.get(f"{prefix}verify") == "on"  # the default is off
         problem = "" if verifies else f"{prefix}verify is not on, so nginx verifies no chain"
-        ignored = tuple(name for name in valid if name.removeprefix(prefix) not in _READ)
+        if not connecting:
+            problem = next(self.plain(module, outer), problem)
+        read = {_STREAM, *(f"{prefix}{name}" for name in _READ)}
+        ignored = tuple(name for name in valid if name not in read)
         host, others = self._verified_name(module, valid.get(f"{prefix}name", ""), upstreams)
         return [*inner, _proxy.Connection(host, anchors, self.line, problem, others, ignored)]
 

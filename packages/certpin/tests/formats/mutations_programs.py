@@ -399,6 +399,27 @@ MUTATIONS = [
         "tests/formats/test_passed_over.py::test_skipped_settings_are_reported",
     ),
     Mutation(
+        "Envoy's other clusters have no pins to read",
+        f"{_F}envoy.py",
+        "pinned = [Shape(each) for each in contexts if _has_pins(each)]",
+        "pinned = [Shape(each) for each in contexts]",
+        f"{_ENVOY}test_a_cluster_without_pins_is_skipped",
+    ),
+    Mutation(
+        "pins in another spelling of Envoy are not lost",
+        f"{_F}envoy.py",
+        "    if validation.names().isdisjoint(_PIN_FIELDS.values()):\n",
+        "    if False:\n",
+        f"{_ENVOY}test_an_error_about_one_of_several_clusters_names_it",
+    ),
+    Mutation(
+        "Envoy's pins are possibly in another place",
+        f"{_F}envoy.py",
+        "            if is_only:\n",
+        "            if False:\n",
+        f"{_ENVOY}test_settings_in_another_place_are_refused",
+    ),
+    Mutation(
         "curl reads the file of -K, too",
         f"{_F}curl.py",
         '(name == "config" and _CONFIG.search(text))',

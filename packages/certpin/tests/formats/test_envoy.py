@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from certpin.errors import ConfigError, FormatError
+from certpin.formats.parsed import UnrelatedWarning
 from certpin.support import yaml as yaml_reader
 from tests.formats._sets import KEYS, WHOLE, anchors, authorities
 from tests.formats._text import exported, imported
@@ -215,11 +217,70 @@ def test_only_files_in_the_same_folder_are_read() -> None:
 )
 def test_settings_in_another_place_are_refused(name: str) -> None:
     text = CLUSTERS.replace(
-        "validation_context: {trusted_ca: {filename: /etc", f"{name}: {{x: {{y: /etc"
+        "validation_context:\n", f"{name}: {{}}\n          validation_context:\n"
     )
     assert text != CLUSTERS
-    with pytest.raises(FormatError, match=f"{name} takes settings from another place"):
+    problem = f"UpstreamTlsContext of {HOST}: {name} takes settings from another place"
+    with pytest.raises(FormatError, match=problem):
         imported("envoy", text, own=authorities()[0].pem)
+    pins = re.sub(r"verify_certificate_spki: .*", "", text)
+    with pytest.raises(FormatError, match=f"{name} takes settings from another place"):
+        imported("envoy", pins, own=authorities()[0].pem)
+
+
+UNPINNED = "common_tls_context: {validation_context: {trusted_ca: {filename: /etc/ssl/cert.pem}}}"
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [
+        "",
+        "common_tls_context: {alpn_protocols: [h2]}",
+        "common_tls_context: {validation_context: {}}",
+        UNPINNED.replace("/etc/ssl/cert.pem", "/etc/own.pem"),
+        UNPINNED.replace("filename", "environment_variable"),
+    ],
+)
+def test_a_cluster_without_pins_is_skipped(instead: str) -> None:
+    assert UNPINNED in CLUSTERS
+    text = CLUSTERS.replace(UNPINNED, instead)
+    [only] = imported("envoy", text, own=authorities()[0].pem).policies
+    assert str(only.pattern) == HOST
+
+
+@pytest.mark.parametrize(
+    "name", ["combined_validation_context", "validation_context_sds_secret_config"]
+)
+def test_another_cluster_with_settings_in_another_place_is_reported(name: str) -> None:
+    text = CLUSTERS.replace(UNPINNED, f"common_tls_context: {{{name}: {{name: a}}}}")
+    with pytest.warns(UnrelatedWarning, match=f"{name} of other.example: its settings are not"):
+        [only] = imported("envoy", text, own=authorities()[0].pem).policies
+    assert str(only.pattern) == HOST
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("common_tls_context:\n", "commonTlsContext:\n", "pins that are not in common_tls_context"),
+        (" validation_context:\n", " validationContext:\n", "pins that are not in common_tls_cont"),
+        ("verify_certificate_spki", "verifyCertificateSpki", "pins in another spelling"),
+        (
+            "filename: own.pem",
+            "inline_bytes: AAAA",
+            "trusted_ca has neither filename nor inline_str",
+        ),
+        (
+            "filename: own.pem",
+            "environment_variable: A",
+            "trusted_ca has neither filename nor inlin",
+        ),
+    ],
+)
+def test_an_error_about_one_of_several_clusters_names_it(old: str, new: str, problem: str) -> None:
+    assert old in CLUSTERS
+    with pytest.raises(FormatError, match=f"UpstreamTlsContext of {HOST}: .*{problem}") as caught:
+        imported("envoy", CLUSTERS.replace(old, new, 1), own=authorities()[0].pem)
+    assert str(caught.value.fix).startswith("import a copy of the file with the ")
 
 
 def test_a_context_without_verification_is_refused() -> None:

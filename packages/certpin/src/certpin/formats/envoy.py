@@ -9,6 +9,7 @@ roots. The tests have no Envoy to run the configuration; they check its field na
 from __future__ import annotations
 
 import base64
+import re
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import FormatError, HostError
@@ -65,7 +66,8 @@ _MATCHERS = """\
 
 _NOTHING = Shape([])
 _VALIDATION = "common_tls_context.validation_context."
-_PIN_LISTS = tuple(f"{_VALIDATION}verify_certificate_{kind}[" for kind in ("spki", "hash"))
+_PIN_FIELDS = {kind: f"verify_certificate_{kind}" for kind in ("spki", "hash")}
+_PIN_LISTS = tuple(f"{_VALIDATION}{name}[" for name in _PIN_FIELDS.values())
 # Fields that are no settings to compare: the anchors, because they are compared as certificates,
 # and those that an operator adds for the server.
 _NOT_COMPARED = (
@@ -74,6 +76,8 @@ _NOT_COMPARED = (
     "common_tls_context.tls_certificates[",
     "common_tls_context.tls_certificate_sds_secret_configs[",
 )
+# A list of pins, in each spelling that Envoy accepts.
+_HAS_PINS = re.compile(r"\bverify_?certificate_?(?:spki|hash)\b", re.IGNORECASE)
 # A secret discovery service (SDS) has some or all of the settings.
 _ELSEWHERE = ("combined_validation_context", "validation_context_sds_secret_config")
 
@@ -128,18 +132,62 @@ def _lists(policy: HostPolicy) -> str:
 def read(source: Source) -> ParsedFile:
     """Parse every ``UpstreamTlsContext`` with pins in a complete or partial Envoy configuration.
 
-    Warns about settings with which Envoy accepts other chains or names, and about other settings
-    of the verification, such as a CRL.
+    Other contexts are skipped. Warns about those that take their verification from another place,
+    about settings with which Envoy accepts other chains or names, and about other settings of the
+    verification, such as a CRL.
 
     Raises ``FormatError``, and ``ConfigError`` if PyYAML is not installed.
     """
     name, version = read_header(source.text)
-    contexts = [each for each in map(Shape, _mappings(source.text)) if _is_context(each)]
-    pattern = pattern_of(source.text) if len(contexts) == 1 else ""
+    contexts = [each for each in _mappings(source.text) if _is_context(Shape(each))]
+    pinned = [Shape(each) for each in contexts if _has_pins(each)]
+    for each in contexts:
+        if not _has_pins(each):
+            _skip(Shape(each), is_only=not pinned)
+    pattern = pattern_of(source.text) if len(pinned) == 1 else ""
     if pattern:
-        _refuse_other_names(contexts[0], pattern)
-    hosts = [_found(each, pattern, source) for each in contexts]
+        _refuse_other_names(pinned[0], pattern)
+    hosts = [_named(each, pattern, source, is_only=len(contexts) == 1) for each in pinned]
     return ParsedFile(tuple(found for found in hosts if found.pins), name, version)
+
+
+def _has_pins(context: dict[Any, Any]) -> bool:
+    return any(_HAS_PINS.search(field) for field in _fields(context))
+
+
+def _skip(context: Shape, *, is_only: bool) -> None:
+    """Warn about a context without pins if it takes its verification from another place.
+
+    Raises ``FormatError`` if no context of the file has pins (``is_only``): they can be there.
+    """
+    common = context.get("common_tls_context") or Shape({})
+    for name in _ELSEWHERE:
+        if common.get(name) is not None:
+            if is_only:
+                raise _elsewhere(name)
+            sni = _text(context, "sni")[:260] or "a cluster without sni"
+            pass_over(f"{name} of {sni}: its settings are not in this file", unrelated=True)
+
+
+def _elsewhere(name: str) -> FormatError:
+    return FormatError(
+        f"{name} takes settings from another place, which are not in this file",
+        fix="import a copy of the file in which validation_context has all of them",
+    )
+
+
+def _named(context: Shape, pattern: str, source: Source, *, is_only: bool) -> Found:
+    """Return the settings of a context with pins.
+
+    Raises ``FormatError``. It names the sni, unless the context is the only one (``is_only``).
+    """
+    try:
+        return _found(context, pattern, source)
+    except FormatError as exc:
+        if is_only:
+            raise
+        sni = _text(context, "sni")[:260] or "without sni"
+        raise FormatError(f"UpstreamTlsContext of {sni}: {exc.problem}", fix=exc.fix) from exc
 
 
 def settings(text: str) -> list[set[str]]:
@@ -173,17 +221,16 @@ def _is_context(value: Shape) -> bool:
 
 
 def _found(context: Shape, pattern: str, source: Source) -> Found:
-    common = context.need("common_tls_context")
+    common = context.get("common_tls_context") or Shape({})
     for name in _ELSEWHERE:
         if common.get(name) is not None:
-            raise FormatError(
-                f"{name} takes settings from another place, which are not in this file",
-                fix="import a copy of the file in which validation_context has all of them",
-            )
-    validation = common.need("validation_context")
-    texts = {
-        kind: validation.get(f"verify_certificate_{kind}") or _NOTHING for kind in ("spki", "hash")
-    }
+            raise _elsewhere(name)
+    validation = common.get("validation_context")
+    if validation is None:
+        raise _misplaced("pins that are not in common_tls_context.validation_context")
+    if validation.names().isdisjoint(_PIN_FIELDS.values()):
+        raise _misplaced("pins in another spelling, or in another place of the context")
+    texts = {kind: validation.get(name) or _NOTHING for kind, name in _PIN_FIELDS.items()}
     pins = [f"sha256/{each}" for each in texts["spki"].texts()]
     pins += [f"cert-sha256/{each}" for each in texts["hash"].texts()]
     trust = _trust(validation, source)
@@ -196,6 +243,14 @@ def _found(context: Shape, pattern: str, source: Source) -> Found:
             pass_over(place)
     only = names[0] if len(names) == 1 else ""
     return Found(pattern or sni or only, pins_from(pins), match="leaf", trust=trust)
+
+
+def _misplaced(problem: str) -> FormatError:
+    return FormatError(
+        problem,
+        fix="import a copy of the file with the fields in the place and the spelling of Envoy's "
+        "documentation: common_tls_context.validation_context.verify_certificate_spki",
+    )
 
 
 def _text(value: Shape, name: str) -> str:
@@ -240,7 +295,8 @@ def _refuse_other_names(context: Shape, pattern: str) -> None:
     Envoy obeys only the settings. ``context`` has the settings, and ``pattern`` is the pattern in
     the comment.
     """
-    names = _names(context.need("common_tls_context").need("validation_context"))
+    common = context.get("common_tls_context") or Shape({})
+    names = _names(common.get("validation_context") or Shape({}))
     sni = _text(context, "sni")
     if pattern.startswith("*"):
         right = _verifies_sni(context) and not names and not sni
@@ -307,7 +363,12 @@ def _trust(validation: Shape, source: Source) -> TrustAnchors | None:
         )
     if inline := trusted.get("inline_string"):
         return read_anchors(inline.text().encode())
-    file = trusted.need("filename").text()
+    file = _text(trusted, "filename")
+    if not file:
+        raise FormatError(
+            f"{trusted.place} has neither filename nor inline_string",
+            fix="import a copy of the file with the certificates: trusted_ca: {filename: root.pem}",
+        )
     return None if file in _SYSTEMS else read_anchors(source.beside(beside(file)), file)
 
 

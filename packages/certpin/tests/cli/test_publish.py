@@ -18,7 +18,7 @@ from certpin.formats.flutter.published import published
 from certpin.lab import Authority
 from certpin.pinfile import PinSet
 from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, utc_now
-from certpin.publish import folder
+from certpin.publish import folder, roots
 from certpin.publish.settings import load
 from certpin.updates import Limits
 from certpin.x509.certificate import read_certificates
@@ -328,6 +328,35 @@ def test_no_key_is_made_under_a_mistyped_public_key_name(begun: Run, name: str) 
 
 
 @pytest.mark.medium
+@pytest.mark.medium
+def test_the_moved_keys_of_a_root_are_named_until_they_are_replaced(
+    begun: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The root is from a release of certpin that compared with the last root only."""
+    with monkeypatch.context() as patch:
+        patch.setattr(roots, "moved_keys", lambda *_: frozenset())
+        assert begun("publish", "sign", *KEYS, "--offline").code == 0
+        documented(begun, "add-key", "online2.key", "--role", "online")
+        moved = documented(begun, "add-key", "online.key", "--role", "root")["key"]
+        assert begun("publish", "sign", *KEYS, "online2.key", "--offline").code == 0
+        documented(begun, "add-key", "online.key", "--role", "targets")
+        assert begun("publish", "sign", *KEYS, "online2.key", "--offline").code == 0
+    signed = begun("publish", "sign", "root.key", "online2.key", "--renew", "root")
+    assert signed.code == 0, signed.err
+    commands = [
+        f"certpin publish add-key NEW.key --role {role} --replace {moved}"
+        for role in ("root", "targets")
+    ]
+    warned = [line for line in signed.err.splitlines() if "was online, under an earlier" in line]
+    assert [line.rpartition(": ")[2] for line in warned] == commands
+    added = documented(begun, "add-key", "new.key", "--role", "root", "--replace", moved)
+    assert added["next"] == commands[1]
+    added = documented(begun, "add-key", "new2.key", "--role", "targets", "--replace", moved)
+    assert added["next"].startswith("certpin publish sign")
+    signed = begun("publish", "sign", "root.key", "new.key", "new2.key", "online2.key", "--yes")
+    assert (signed.code, "was online" in signed.err) == (0, False)
+
+
 def test_a_key_with_a_passphrase_has_no_warning(begun: Run) -> None:
     secret = {"CERTPIN_PASSPHRASE": "very secret"}
     added = begun("publish", "add-key", "new.key", "--role", "root", **secret)

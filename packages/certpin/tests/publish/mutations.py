@@ -9,6 +9,7 @@ from tests._mutation import Mutation
 
 _PUBLISH = "certpin/publish/"
 _SIGN = "tests/publish/test_sign.py::test_"
+_CLI = "tests/cli/test_publish.py::test_"
 _DRAFTS = "tests/publish/test_drafts.py::test_"
 
 
@@ -153,7 +154,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a former online key gets no other role",
         "roots.py",
-        "    yield from _wrong_moves(root, earlier)\n",
+        "    yield from _wrong_moves(root, earlier, new_key)\n",
         "",
         _DRAFTS + "a_former_online_key_gets_no_other_role",
     ),
@@ -167,9 +168,73 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a replaced root or targets key does not become the online key",
         "roots.py",
-        'if _public_keys(earlier, "root", "targets") & _public_keys([root], "timestamp"):',
-        "if False:",
+        'others = _public_keys(earlier, "root", "targets")',
+        "others = online",
         _DRAFTS + "a_replaced_root_or_targets_key_does_not_become_the_online_key[root-root]",
+    ),
+    _rule(
+        "moved keys are compared as public keys and not as IDs",
+        "roots.py",
+        "import PIN_SET_FIELD, dart_shortage, distinct\n",
+        "import PIN_SET_FIELD, dart_shortage\n"
+        "def distinct(keys): return frozenset(key.keyid for key in keys)\n",
+        _DRAFTS + "moved_keys_are_found_under_another_id",
+    ),
+    _rule(
+        "a draft may keep moved keys of the root if it has fewer",
+        "roots.py",
+        "if new_key is not None and moved < moved_keys(current, earlier):",
+        "if False:",
+        _DRAFTS + "each_moved_key_of_an_old_root_is_replaced_in_turn",
+    ),
+    _rule(
+        "a root that still has moved keys is only a draft",
+        "roots.py",
+        "if new_key is not None and moved <",
+        "if moved <",
+        _DRAFTS + "each_moved_key_of_an_old_root_is_replaced_in_turn",
+    ),
+    _rule(
+        "a draft with as many moved keys as the root is refused",
+        "roots.py",
+        "moved < moved_keys(current, earlier)",
+        "moved <= moved_keys(current, earlier)",
+        _DRAFTS + "a_draft_with_as_many_moved_keys_as_the_root_is_refused",
+    ),
+    _rule(
+        "a draft gets no other moved key than the root has",
+        "roots.py",
+        "moved < moved_keys(current, earlier)",
+        "len(moved) < len(moved_keys(current, earlier))",
+        _DRAFTS + "a_draft_with_another_moved_key_is_refused",
+    ),
+    Mutation(
+        "each signing warns of the moved keys of the root",
+        "certpin/cli/publish/sign.py",
+        "sorted(moved_keys(state.root, state.roots)) if state.root else ()",
+        "()",
+        _CLI + "the_moved_keys_of_a_root_are_named_until_they_are_replaced",
+    ),
+    Mutation(
+        "add-key leads to the next moved key of the root",
+        "certpin/cli/publish/add_key.py",
+        "if left := moved_keys(root.signed, context.policy.state.roots):",
+        "if left := ():",
+        _CLI + "the_moved_keys_of_a_root_are_named_until_they_are_replaced",
+    ),
+    _rule(
+        "a root with moved keys is renewed with the same keys",
+        "roots.py",
+        "if root.keys == current.keys and root.roles == current.roles:",
+        "if False:",
+        _DRAFTS + "a_root_with_moved_keys_is_renewed_with_the_same_keys",
+    ),
+    _rule(
+        "a renewal changes no threshold",
+        "roots.py",
+        "if root.keys == current.keys and root.roles == current.roles:",
+        "if root.keys == current.keys:",
+        _DRAFTS + "a_root_with_moved_keys_is_not_signed_with_another_threshold",
     ),
     _rule(
         "a signed draft is kept if it replaces an obsolete one",

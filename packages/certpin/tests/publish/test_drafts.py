@@ -12,14 +12,13 @@ from tuf.api.metadata import Metadata
 
 from certpin.errors import ConfigError
 from certpin.pins import Pin
+from certpin.publish import roots
 from certpin.updates.trust import PIN_SET_FIELD
-from tests.publish._firm import DAY, Client, Firm, forged, ident, key, midnight
+from tests.publish._firm import DAY, START, Client, Firm, forged, ident, key, midnight
 from tests.updates._publisher import HOST, pin_file
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from certpin.publish import roots
 
 
 pytestmark = pytest.mark.slow  # each signs a folder
@@ -199,6 +198,92 @@ def test_a_replaced_root_or_targets_key_does_not_become_the_online_key(
     with pytest.raises(ConfigError, match="under an earlier root, which clients may have"):
         firm.add_key(name, "online")
     assert firm.drafts() == []
+
+
+@pytest.fixture
+def moved(firm: Firm, monkeypatch: pytest.MonkeyPatch) -> Firm:
+    """Return a firm with a former online key as root key and as targets key.
+
+    A release of certpin that compared with the last root only accepted it.
+    """
+    with monkeypatch.context() as patch:
+        patch.setattr(roots, "moved_keys", lambda *_: frozenset())
+        firm.add_key("root2", "root")
+        firm.add_key("online2", "online")
+        firm.sign("root", "online2")
+        firm.add_key("online", "root", "root2")
+        firm.add_key("online", "targets", "targets")
+        firm.sign("root", "online", "online2")
+    firm.now += DAY
+    return firm
+
+
+def test_each_moved_key_of_an_old_root_is_replaced_in_turn(moved: Firm) -> None:
+    """Each draft has fewer of them, and only the last one is signed."""
+    moved.add_key("new", "root", "online")
+    command = f"certpin publish add-key NEW.key --role targets --replace {ident('online')}"
+    with pytest.raises(ConfigError, match="was online, under an earlier root") as refused:
+        moved.sign("root", "online2")
+    assert command in str(refused.value.fix)
+    moved.add_key("new-targets", "targets", "online")
+    moved.sign("root", "new-targets", "online2")
+    assert moved.state.root is not None
+    assert roots.moved_keys(moved.state.root, moved.state.roots) == frozenset()
+    assert moved.drafts() == []
+
+
+def test_a_draft_with_as_many_moved_keys_as_the_root_is_refused(moved: Firm) -> None:
+    with pytest.raises(ConfigError, match="was online, under an earlier root") as refused:
+        moved.add_key("new", "root", "root")
+    assert f"--replace {ident('online')}" in str(refused.value.fix)
+    assert moved.drafts() == []
+
+
+def test_a_draft_with_another_moved_key_is_refused(moved: Firm) -> None:
+    """One moved key leaves, and another one comes in: the online key of the root before."""
+    moved.add_key("new", "root", "online")
+    moved.add_key("new-online", "online")
+    with pytest.raises(ConfigError, match="would sign targets") as refused:
+        moved.add_key("online2", "targets", "online")
+    assert refused.value.fix == "give a key that never had another role"
+
+
+def test_a_root_with_moved_keys_is_renewed_with_the_same_keys(moved: Firm, tmp_path: Path) -> None:
+    """Without a renewal all updates would end, and clients trust these keys already."""
+    assert moved.state.root is not None
+    client = Client(moved, tmp_path / "client")
+    moved.now = moved.state.root.expires - 30 * DAY
+    moved.sign("root", "online", "online2")
+    assert moved.state.root.version == 4
+    assert client.follow() == 1
+
+
+def test_a_root_with_moved_keys_is_not_signed_with_another_threshold(moved: Firm) -> None:
+    with pytest.raises(ConfigError, match="was online, under an earlier root"):
+        moved.add_key("root", "root", threshold=2)
+    moved.sign("root", renew="root")
+    path = moved.folder / "drafts" / "root.json"
+    metadata: Metadata = Metadata.from_bytes(path.read_bytes())  # type: ignore[type-arg]
+    metadata.signed.roles["root"].threshold = 2
+    path.write_bytes(metadata.to_bytes())
+    with pytest.raises(ConfigError, match="was online, under an earlier root"):
+        moved.sign("root", "online2")
+
+
+def test_moved_keys_are_found_under_another_id() -> None:
+    """Another TUF tool may have chosen the IDs of an earlier root (TUF 1.0.31, 4.2)."""
+    public = key("online").public_key
+    renamed = type(public)("f" * 64, public.keytype, public.scheme, public.keyval)
+    end = midnight(START)
+    one, two = key("root").public_key, key("targets").public_key
+    first, second = (
+        roots.first_root({"root": [root], "targets": [two], "online": [online]}, {}, end, "bank")
+        for root, online in ((one, renamed), (public, one))
+    )
+    assert roots.moved_keys(second, [first]) == {
+        roots.MovedKey("root", ident("online")),
+        roots.MovedKey("online", ident("root")),
+    }
 
 
 def test_keys_that_flutter_apps_cannot_verify_are_refused_if_flutter_is_set(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from copy import deepcopy
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from tuf.api.metadata import Root
 from tuf.api.serialization import SerializationError
@@ -111,7 +111,13 @@ def with_key(
 
 
 def check(
-    root: Root, earlier: Sequence[Root], now: datetime, settings: PublishSettings, name: str
+    root: Root,
+    earlier: Sequence[Root],
+    now: datetime,
+    settings: PublishSettings,
+    name: str,
+    *,
+    new_key: str | None = None,
 ) -> None:
     """Raise an error unless root metadata may be signed as the successor of other roots.
 
@@ -122,11 +128,14 @@ def check(
         settings: the settings in ``publish.toml``: the lifetime of roots, and whether Flutter apps
             use the pin set.
         name: the name of the pin set, which the root must have.
+        new_key: the ID of the key that was just added, if the root is only drafted. A draft may
+            still have moved keys of the last root, if it has fewer of them: each call of
+            ``certpin publish add-key`` replaces one. ``None`` if the root is to be signed.
 
     Raises:
         ConfigError: for example, the version, the expiry, a key or a threshold is invalid.
     """
-    for problem, fix in _wrong(root, earlier, now, settings, name):
+    for problem, fix in _wrong(root, earlier, now, settings, name, new_key):
         raise ConfigError(
             f"root {root.version} must not be signed: {problem}", key="drafts/root.json", fix=fix
         )
@@ -181,7 +190,12 @@ def _found(begin: str, known: Sequence[str], kind: Kind) -> str:
 
 
 def _wrong(
-    root: Root, earlier: Sequence[Root], now: datetime, settings: PublishSettings, name: str
+    root: Root,
+    earlier: Sequence[Root],
+    now: datetime,
+    settings: PublishSettings,
+    name: str,
+    new_key: str | None,
 ) -> Iterator[tuple[str, str]]:
     again = "take drafts/root.json away, and make it again: certpin publish add-key"
     number = earlier[-1].version + 1 if earlier else 1
@@ -199,7 +213,7 @@ def _wrong(
     if not _is_ours(root, name):
         yield "it has entries that certpin does not write", again
     yield from _wrong_roles(root)
-    yield from _wrong_moves(root, earlier)
+    yield from _wrong_moves(root, earlier, new_key)
     if settings.flutter and (problem := dart_shortage(root)):
         fix = "take ECDSA keys on P-256 or P-384; or, without Flutter apps that follow signed sets"
         yield problem, f"{fix}, write flutter = false into publish/publish.toml"
@@ -224,24 +238,79 @@ def _is_ours(root: Root, name: str) -> bool:
     return is_spec_version(root.spec_version) and same_bytes(root, new)
 
 
-def _wrong_moves(root: Root, earlier: Sequence[Root]) -> Iterator[tuple[str, str]]:
-    """Yield a problem and its fix for each key that moves between the online role and the others.
+class MovedKey(NamedTuple):
+    """A key that moved between the online role and the others, which no key must do.
+
+    Attributes:
+        kind: the kind of key that it would be now.
+        keyid: its ID in the root.
+    """
+
+    kind: Kind
+    keyid: str
+
+    @property
+    def problem(self) -> str:
+        """The reason why the key must not be of this kind, without a full stop."""
+        if self.kind == "online":
+            return (
+                f"its online key {self.keyid} signed root or targets under an earlier root, which "
+                "clients may have"
+            )
+        return f"a key that was online, under an earlier root, would sign {self.kind}: {self.keyid}"
+
+    @property
+    def command(self) -> str:
+        """The command that replaces the key in the next root."""
+        return f"certpin publish add-key NEW.key --role {self.kind} --replace {self.keyid}"
+
+    @property
+    def fix(self) -> str:
+        """The advice for an error or a warning about the key."""
+        return f"replace it with a key that never had another role: {self.command}"
+
+
+def moved_keys(root: Root, earlier: Sequence[Root]) -> frozenset[MovedKey]:
+    """Return the keys in a root that moved between the online role and the others.
 
     All earlier roots count. A client with an old root follows whatever that root's keys have signed
     (TUF 1.0.31, 5.3), so a replaced root key is still as powerful as it was. And a key that was
     online may have been copied.
+
+    Args:
+        root: the root.
+        earlier: the roots before it; ``root`` may be the last of them.
     """
     online = _public_keys(earlier, "timestamp")
-    if online & _public_keys([root], "root", "targets"):
-        yield (
-            "a key that was online, under an earlier root, would sign root or targets",
-            "take a key that was never on a machine that is online",
-        )
-    if _public_keys(earlier, "root", "targets") & _public_keys([root], "timestamp"):
-        yield (
-            "its online key signed root or targets under an earlier root, which clients may have",
-            "take a new key for the online role: certpin publish add-key NEW.key --role online",
-        )
+    others = _public_keys(earlier, "root", "targets")
+    return frozenset(
+        MovedKey(kind, keyid)
+        for kind in KINDS
+        for role in ROLES_OF[kind]
+        for keyid in root.roles[role].keyids
+        if keyid in root.keys
+        and distinct([root.keys[keyid]]) <= (others if kind == "online" else online)
+    )
+
+
+def _wrong_moves(
+    root: Root, earlier: Sequence[Root], new_key: str | None
+) -> Iterator[tuple[str, str]]:
+    """Yield a problem and its fix for each moved key because of which a root is refused.
+
+    A renewal with unchanged keys is never refused: clients trust these keys already, and without
+    it all updates would end. The signer gets a warning instead.
+    """
+    moved = moved_keys(root, earlier)
+    if earlier:
+        current = earlier[-1]
+        if root.keys == current.keys and root.roles == current.roles:
+            return
+        if new_key is not None and moved < moved_keys(current, earlier):
+            return
+    for key in sorted(moved, key=lambda each: (each.keyid != new_key, each)):  # the given one first
+        fix = "give a key that never had another role" if key.keyid == new_key else key.fix
+        yield key.problem, fix
 
 
 def _public_keys(roots: Iterable[Root], *roles: str) -> frozenset[bytes]:

@@ -555,5 +555,12 @@ def draft_new_key(
         base = roots.next_root(current, policy.expiry("root"), policy.state.name)
     new = roots.with_key(base, key, kind, replaced=replaced, threshold=threshold)
     new.expires = policy.expiry("root")
-    roots.check(new, policy.state.roots, policy.now, policy.settings, policy.state.name)
+    roots.check(
+        new,
+        policy.state.roots,
+        policy.now,
+        policy.settings,
+        policy.state.name,
+        new_key=key.keyid,
+    )
     return Metadata(new)

@@ -19,7 +19,7 @@ from certpin.cli.publish.context import (
     wait_json,
     wait_text,
 )
-from certpin.cli.reply import fold, print_json
+from certpin.cli.reply import fold, print_json, with_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,6 +79,7 @@ def add_key(
     """  # noqa: D301  # click reads the \b itself
     with tuf_needed():
         from certpin.publish import folder
+        from certpin.publish.roots import moved_keys
         from certpin.publish.sign import SigningResult
         from certpin.publish.signing_plan import draft_new_key
 
@@ -90,6 +91,8 @@ def add_key(
         folder.write(context.folder, SigningResult(drafts={"root": root}))
     context = open_context(path)
     pending, next_command = context.pending, sign_command(path)
+    if left := moved_keys(root.signed, context.policy.state.roots):  # sign would refuse the draft
+        next_command = with_file(min(left).command)
     if as_json:
         print_json(
             {

@@ -377,12 +377,18 @@ def _anchors(trust: TrustAnchors) -> Iterator[str]:
 
 
 def _warnings(context: PublishContext) -> Iterator[str]:
-    """Yield a warning for each host with pins that expire before the signed metadata do.
+    """Yield warnings about the signed metadata: about its keys, and about hosts.
 
-    Clients that still use these metadata after the pins have expired refuse the host, or don't
-    check its pins any more; ``on_expiry`` in the pin file decides which of the two.
+    The current root may have moved keys that an earlier release of certpin, or another TUF tool,
+    accepted. A host gets a warning if its pins expire before the signed metadata. Clients that
+    still use these metadata after the pins have expired refuse the host, or don't check its pins
+    any more; ``on_expiry`` in the pin file decides which of the two.
     """
+    from certpin.publish.roots import moved_keys
+
     state = context.policy.state
+    for key in sorted(moved_keys(state.root, state.roots)) if state.root else ():
+        yield f"root {state.roots[-1].version}: {key.problem}; {key.fix}"
     if state.current is None or state.targets is None:
         return
     for policy in state.current.pins.policies:

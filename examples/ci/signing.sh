@@ -24,7 +24,8 @@ journal="${pins%.toml}.journal.jsonl"
 
 use_main() {
     git fetch --quiet "$remote" "+refs/heads/*:refs/remotes/$remote/*"
-    git switch --quiet --detach "$remote/$main"
+    # Not the changes of a failed delivery: `publish push` records a lapse before it uploads.
+    git switch --quiet --discard-changes --detach "$remote/$main"
 }
 
 # Sign with the online key, commit, and deliver. The commit is pushed first: the next run and all

@@ -44,6 +44,17 @@ BRANCH = "sign/bank-3-1"
 KEY_ID = "a" * 64
 SIGNATURE = FileChange(f"publish/drafts/targets.{KEY_ID}.json", None, b"{}")
 PUSH = format_event(Event(utc_now(), "eve", "push", version=3)).encode()
+# The program certpin on a machine that may read the destination, and not write to it.
+READ_ONLY = f"""#!{sys.executable}
+from certpin.cli.main import main
+from certpin.publish.storage import FolderStorage
+
+def refuse(*_):
+    raise PermissionError(13, "Permission denied")
+
+FolderStorage.write = refuse
+main()
+"""
 PINS = FileChange("pins.toml", b"version = 3", b"version = 4")
 
 
@@ -94,10 +105,14 @@ class Team:
         self.git("push", "--quiet")
 
     def ci(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run the CI's script with these arguments, in the clone of the CI."""
+        """Run the CI's script with these arguments, in the clone of the CI.
+
+        A program ``certpin`` in the folder ``bin`` takes the place of the real one.
+        """
+        folders = [str(self.here / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
         environment = {
             **os.environ,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": os.pathsep.join(folders),
             "CERTPIN_ONLINE_KEY": str(self.key("online")),
         }
         return subprocess.run(
@@ -592,6 +607,38 @@ def test_ci_proposes_also_after_signatures_have_expired(team: Team) -> None:
     merged = team.ci("merge", branch)
     assert merged.returncode == 0, merged.stdout + merged.stderr
     assert team.ci("renew").returncode == 0
+    assert team.follow() == 3
+
+
+@pytest.mark.slow
+def test_a_proposal_has_no_record_of_a_failed_delivery(team: Team) -> None:
+    """`push` records that clients could not fetch the pins before it uploads; review refuses it."""
+    team.at("alice")
+    past = utc_now() - timedelta(days=65)  # targets live 90 days, the timestamp 3
+    with team.monkeypatch.context() as patched:
+        patched.setattr("certpin.pins.utc_now", lambda: past)
+        keys = [team.key(name) for name in ("alice", "bob", "online")]
+        assert team.run("publish", "sign", "--offline", *keys).code == 0
+        assert team.run("publish", "push").code == 0
+    team.git("add", "--all")
+    team.git("commit", "--quiet", "--message", "Sign")
+    team.git("push", "--quiet", "origin", "HEAD:main")
+    (team.here / "bin").mkdir()
+    (team.here / "bin/certpin").write_text(READ_ONLY, encoding="utf-8")
+    (team.here / "bin/certpin").chmod(0o755)
+    renewed = team.ci("renew")
+    assert renewed.returncode != 0
+    assert "Permission denied" in renewed.stderr
+    branch = "sign/bank-3-2"
+    assert f"on the branch {branch}" in renewed.stdout
+    assert team.git("diff", "--name-only", "origin/main", f"origin/{branch}").split() == [
+        "publish/drafts/targets.json"
+    ]
+    (team.here / "bin/certpin").unlink()
+    for name in ("alice", "bob"):
+        team.sign(name, branch)
+    merged = team.ci("merge", branch)
+    assert merged.returncode == 0, merged.stdout + merged.stderr
     assert team.follow() == 3
 
 

@@ -10,6 +10,7 @@ from tests._mutation import Mutation
 
 _REMEDIES = "certpin/rotation/remedies.py"
 
+_NAMED = "tests/cli/test_messages.py::test_each_command_with_a_pin_file_"
 _PRINTED = "tests/cli/test_rotate_printed.py::"
 _ROOT = "tests/cli/test_rotate_trust.py::test_the_refusal_of_a_chain_says_how_to_replace_the_root"
 _TWO_HOSTS = "test_the_commands_of_an_emergency_at_two_hosts_are_accepted_in_their_order"
@@ -21,6 +22,20 @@ MUTATIONS: list[Mutation] = [
         "found[0] + self.file_option",
         "found[0]",
         _PRINTED + "test_the_fix_of_the_gate_names_the_pin_file",
+    ),
+    Mutation(
+        "punctuation in a quoted word does not end a printed command",
+        "certpin/cli/reply.py",
+        r"(?>(?<=[\s=])'[^']*'|",
+        "(?>",
+        _NAMED + "is_printed_with_the_file_of_this_run",
+    ),
+    Mutation(
+        "a printed command that names its file with = or -f names it once",
+        "certpin/cli/reply.py",
+        "(?:--file[ =]|-f )",
+        "--file ",
+        _NAMED + "is_printed_with_the_file_of_this_run",
     ),
     Mutation(
         "status starts a backup before it takes out the last one",

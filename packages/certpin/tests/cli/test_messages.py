@@ -191,9 +191,18 @@ def test_each_command_with_a_pin_file_is_printed_with_the_file_of_this_run() -> 
     named = "certpin rotate gone x --file live.toml, or certpin check"
     assert reply.with_file(named) == f"{named} --file live.toml"
     assert reply.with_file(reply.with_file(named)) == reply.with_file(named)
-    for place in ("a.example:8443", "[2001:db8::1]:8443"):
-        done = f"certpin add {place} --file live.toml --backup-key FILE"
+    for words in (
+        *("a.example:8443 --file live.toml", "[2001:db8::1]:8443 --file live.toml"),
+        *("'my,key.pem' --file live.toml", "--to='a;b (1): c.pem' --file live.toml"),
+        *("x --file=live.toml", "x -f live.toml"),
+    ):
+        done = f"certpin add {words} --backup-key FILE"
         assert reply.with_file(done) == done
+    for unnamed in (
+        "certpin check for the host's chain; the user's x --file y",
+        "certpin check or certpin add x --file y",
+    ):
+        assert reply.with_file(unnamed) == unnamed.replace("check", "check --file live.toml")
 
 
 @pytest.mark.parametrize("words", [(), ("--json",)])

@@ -35,15 +35,15 @@ SCHEMA = 1
 # The fields of an error: None if they do not apply.
 _ERROR_FIELDS = ("fix", "path", "line", "key", "host", "port", "reason")
 
-# The commands that read the pin file, up to the next punctuation without --file (the colon before a
-# port is none). Not import and export: texts mention them without the pin file, such as `certpin
-# export --list`.
+# The commands that read the pin file, up to the next command or punctuation without --file (the
+# colon before a port is none, and none is in a quoted word). Not import and export: texts mention
+# them without the pin file, such as `certpin export --list`.
 _FILE_COMMAND = re.compile(
     r"\bcertpin (?:add|calendar|check|get|lint|providers update"
     r"|publish (?:add-key|init|propose|push|review|sign|status)"
     r"|rotate (?:clock|csr|emergency|finish|gone|history|plan|shipped|simulate|start|status"
     r"|switch|webhook))"
-    r"(?![\w-])(?!(?:[^,;:()\n]|:(?=\S))* --file )"
+    r"(?![\w-])(?!(?>(?<=[\s=])'[^']*'|(?!certpin )[^,;:()\n]|:(?=\S))*? (?:--file[ =]|-f ))"
 )
 
 

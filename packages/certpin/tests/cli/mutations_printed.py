@@ -11,6 +11,7 @@ from tests._mutation import Mutation
 _REMEDIES = "certpin/rotation/remedies.py"
 
 _NAMED = "tests/cli/test_messages.py::test_each_command_with_a_pin_file_"
+_FILES = "tests/cli/test_named_files.py::test_"
 _PRINTED = "tests/cli/test_rotate_printed.py::"
 _ROOT = "tests/cli/test_rotate_trust.py::test_the_refusal_of_a_chain_says_how_to_replace_the_root"
 _TWO_HOSTS = "test_the_commands_of_an_emergency_at_two_hosts_are_accepted_in_their_order"
@@ -22,6 +23,83 @@ MUTATIONS: list[Mutation] = [
         "found[0] + self.file_option",
         "found[0]",
         _PRINTED + "test_the_fix_of_the_gate_names_the_pin_file",
+    ),
+    Mutation(
+        "a pin file that is an argument is named in printed commands",
+        "certpin/cli/options.py",
+        "    if named:\n        name_pin_file(ctx, named)\n",
+        "",
+        _FILES + "the_fixes_of_the_calendar_name_the_pin_file[words0-env0- --file live.toml]",
+    ),
+    Mutation(
+        "the default pin file is named if CERTPIN_PINS names another one",
+        "certpin/cli/options.py",
+        "if path == PIN_FILE == default else",
+        "if path == PIN_FILE else",
+        _FILES + "the_fixes_of_lint_name_the_pin_file[words4-env4- --file pins.toml]",
+    ),
+    Mutation(
+        "a pin file that CERTPIN_PINS names is named",
+        "certpin/cli/options.py",
+        "if path == PIN_FILE == default else",
+        "if path == default else",
+        _FILES + "the_fixes_of_lint_name_the_pin_file[words3-env3- --file live.toml]",
+    ),
+    Mutation(
+        "each fix of lint names the file of its finding",
+        "certpin/cli/lint.py",
+        "fix=with_file(finding.fix)",
+        "fix=finding.fix",
+        _FILES + "the_fixes_of_lint_name_the_file_of_each_finding[github]",
+    ),
+    Mutation(
+        "each fix of lint names the file only of its finding",
+        "certpin/cli/lint.py",
+        "    name_pin_file(ctx, PIN_FILE)  # the commands of each finding name their file now\n",
+        "",
+        _FILES + "the_fixes_of_lint_name_the_file_of_each_finding[json]",
+    ),
+    Mutation(
+        "an error of lint names the file that it could not read",
+        "certpin/cli/lint.py",
+        "        name_pin_file(ctx, file)\n",
+        "",
+        _FILES + "an_error_of_lint_names_the_file",
+    ),
+    Mutation(
+        "each fix in JSON names the pin file",
+        "certpin/cli/reply.py",
+        "self._data = self._with_file_in_fixes(data)",
+        "self._data = data",
+        _FILES + "the_fixes_of_the_calendar_name_the_pin_file[words0-env0- --file live.toml]",
+    ),
+    Mutation(
+        "each fix of the calendar names the pin file",
+        "certpin/cli/calendar.py",
+        "fix: {with_file(event.fix)}",
+        "fix: {event.fix}",
+        _FILES + "the_fixes_of_the_calendar_name_the_pin_file[words0-env0- --file live.toml]",
+    ),
+    Mutation(
+        "check names the pin file in the command for a changed provider",
+        "certpin/cli/check.py",
+        "with_file('certpin providers update')",
+        "'certpin providers update'",
+        "tests/cli/test_providers.py::test_check_reports_a_changed_set_and_finds_no_problem",
+    ),
+    Mutation(
+        "the fix of a refused branch names the pin file",
+        "certpin/cli/publish/review.py",
+        "with_file(self.refused.fix)",
+        "self.refused.fix",
+        "tests/cli/test_signing_event.py::test_the_fix_of_a_refused_branch_names_the_pin_file",
+    ),
+    Mutation(
+        "doctor names the pin file",
+        "certpin/cli/doctor/__init__.py",
+        "{subject}: {with_file(text)}",
+        "{subject}: {text}",
+        _FILES + "doctor_names_the_pin_file",
     ),
     Mutation(
         "punctuation in a quoted word does not end a printed command",

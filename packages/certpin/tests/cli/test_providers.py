@@ -233,7 +233,10 @@ def test_check_reports_a_changed_set_and_finds_no_problem(
     assert done.code == 0
     changed = "localhost: the roots of one changed (data of 2026-11-28): new: Root 2"
     assert f"{changed}; no longer used: Root 7: certpin providers update" in done.out
-    done = run("check", *written, "--json")
+    Path("pins.toml").rename("live.toml")
+    done = run("check", *written, "live.toml")
+    assert f"{changed}; no longer used: Root 7: certpin providers update --file live" in done.out
+    done = run("check", *written, "live.toml", "--json")
     assert done.json["providers"] == [f"{changed}; no longer used: Root 7"]
 
 

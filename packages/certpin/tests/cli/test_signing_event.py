@@ -204,6 +204,27 @@ def review(team: Team, *words: str) -> tuple[int, dict[str, Any]]:
 
 
 @pytest.mark.slow
+def test_the_fix_of_a_refused_branch_names_the_pin_file(team: Team) -> None:
+    """The branch is no proposal: the fix has the command that makes one."""
+    team.at("alice")
+    team.git("mv", "pins.toml", "live.toml")
+    team.git("commit", "--quiet", "--message", "Rename")
+    text = Path("live.toml").read_text(encoding="utf-8")
+    Path("live.toml").write_text(text.replace("version = 3", "version = 4"), encoding="utf-8")
+    team.git("commit", "--quiet", "--all", "--message", "Edit")
+    words = ("publish", "review", "HEAD~", "HEAD", "--file", "live.toml")
+    command = "certpin publish propose --file live.toml"
+    assert command in run_refused(team, *words).out
+    assert command in run_refused(team, *words, "--json").json["fix"]
+
+
+def run_refused(team: Team, *words: str) -> Done:
+    done = team.run(*words)
+    assert done.code == 1, done.err
+    return done
+
+
+@pytest.mark.slow
 def test_a_version_is_proposed_signed_merged_and_delivered(team: Team) -> None:
     done = proposed(team)
     _documented.check("publish propose", done.json)

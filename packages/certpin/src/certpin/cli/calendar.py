@@ -217,7 +217,7 @@ def _calendar_json(
                 "host": event.host or None,
                 "subject": event.subject,
                 "text": event.text,
-                "fix": with_file(event.fix),
+                "fix": event.fix,
                 "published": f"{event.published}" if event.published else None,
                 "source": event.source or None,
                 "uid": event.uid(pins.name),

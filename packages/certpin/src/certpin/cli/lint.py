@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING
 import click
 
 from certpin.cli.check import check_targets, checkup_name
-from certpin.cli.choices import ADOPTION_DAYS, LINT_FORMATS, SEVERITIES
+from certpin.cli.choices import ADOPTION_DAYS, LINT_FORMATS, PIN_FILE, SEVERITIES
 from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS, unknown
 from certpin.cli.options import (
     chain_fix,
     json_option,
+    name_pin_file,
     pin_file_option,
     require_one_file,
     timeout_option,
 )
-from certpin.cli.reply import say
+from certpin.cli.reply import say, with_file
 from certpin.cli.servers import server_options
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from certpin.cli.findings import LintedFile
     from certpin.cli.servers import ServerOptions
     from certpin.formats import Export, Format, Source
-    from certpin.lint import ExportedFile, LintDocument, LiveResult, Severity
+    from certpin.lint import ExportedFile, LintDocument, LintReport, LiveResult, Severity
     from certpin.pins import PinSet
     from certpin.pins.policy import PolicyMeaning
     from certpin.probe.checkup import Checkup
@@ -118,17 +119,28 @@ def lint(
 
     if servers.given and not live:
         raise click.UsageError("--host, --connect and --starttls are for --live")
-    require_one_file(ctx, files)
+    require_one_file(ctx, next(iter(files), None))
     now = utc_now()
     done = []
     for file in files or (path,):
+        name_pin_file(ctx, file)
         document = load_document(file, adoption_days=adoption_days)
         document = replace(document, exported=gather_exports(exported, document.pins))
         if live:
             document = probe_hosts(document, servers, now, timeout)
-        done.append(LintedFile(document, judge(document, now)))
+        done.append(LintedFile(document, _with_file(judge(document, now))))
+    name_pin_file(ctx, PIN_FILE)  # the commands of each finding name their file now
     FORMATS["json" if as_json else output](done)
     ctx.exit(_exit_code(done, fail_on))
+
+
+def _with_file(report: LintReport) -> LintReport:
+    """Return a copy of a report in which the commands of each fix name the pin file."""
+    findings, allowed = (
+        tuple(replace(finding, fix=with_file(finding.fix)) for finding in some)
+        for some in (report.findings, report.allowed)
+    )
+    return replace(report, findings=findings, allowed=allowed)
 
 
 def _exit_code(done: Sequence[LintedFile], fail_on: Severity) -> int:

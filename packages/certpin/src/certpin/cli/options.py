@@ -159,9 +159,14 @@ json_option: Decorator = click.option(
 
 
 def _name_in_commands(ctx: click.Context, _: click.Parameter, path: Path) -> Path:
+    name_pin_file(ctx, path)
+    return path
+
+
+def name_pin_file(ctx: click.Context, path: Path) -> None:
+    """Let the printed commands of this run name a pin file."""
     if isinstance(reply := ctx.find_root().obj, CommandReply):
         reply.file_option = file_option(path)
-    return path
 
 
 pin_file_option: Decorator = click.option(
@@ -178,14 +183,14 @@ pin_file_option: Decorator = click.option(
 )
 
 
-def require_one_file(ctx: click.Context, named: object) -> None:
+def require_one_file(ctx: click.Context, named: Path | None) -> None:
     """Refuse a command that gets a pin file both as an argument and as ``--file``.
 
-    certpin would read only one of them.
+    certpin would read only one of them. The printed commands of this run name the argument.
 
     Args:
         ctx: the context of a command with ``pin_file_option``.
-        named: the argument, or the list of arguments; empty or None if the user gave none.
+        named: the argument, or the first one; None if the user gave none.
 
     Raises:
         click.UsageError: the user gave both. A pin file that the variable ``CERTPIN_PINS`` names is
@@ -194,25 +199,33 @@ def require_one_file(ctx: click.Context, named: object) -> None:
     is_option = ctx.get_parameter_source("path") is ParameterSource.COMMANDLINE
     if named and is_option:
         raise click.UsageError("name the pin file once: as an argument, or with --file")
+    if named:
+        name_pin_file(ctx, named)
 
 
 def file_option(path: Path) -> str:
     """Return `` --file PATH``, to append to a command that an output suggests to the user.
 
-    It is empty for the default pin file, ``pins.toml``.
+    It is empty for the default pin file, ``pins.toml``, unless the environment variable
+    ``CERTPIN_PINS`` names another one, which the suggested command would read. For that other file
+    it is not empty: the variable may be set for this run only.
     """
     import shlex
 
-    return f" --file {shlex.quote(str(path))}" if path != PIN_FILE else ""
+    default = Path(os.environ.get(PINS_VARIABLE) or PIN_FILE)
+    return "" if path == PIN_FILE == default else f" --file {shlex.quote(str(path))}"
 
 
-def sign_command(path: Path) -> str:
+def sign_command(path: Path | None) -> str:
     """Return the command ``certpin publish sign`` for a pin file, to suggest it to the user.
 
     The command has a placeholder for the signing keys, unless environment variables name them.
+
+    Args:
+        path: the pin file; None for a command that the caller appends ``--file`` to.
     """
     keys = "" if os.environ.get(KEYS_VARIABLE) else " KEY…"
-    return f"certpin publish sign{keys}{file_option(path)}"
+    return f"certpin publish sign{keys}{file_option(path) if path else ''}"
 
 
 def unused_name(wanted: str) -> str:

@@ -220,13 +220,13 @@ class CommandReply:
             data: the data.
             streaming: True if the output is a stream, so that the data are printed on one line.
         """
-        self._data = data
+        self._data = self._with_file_in_fixes(data)
         self._streaming |= streaming
 
     def event(self, data: dict[str, Any]) -> None:
         """Print one JSON line of a stream immediately."""
         self._streaming = True
-        _echo({**self._head(), **data})
+        _echo({**self._head(), **self._with_file_in_fixes(data)})
 
     def fail(self, error: BaseException, message: str) -> bool:
         """Store the error that ended the command, for its JSON output.
@@ -254,6 +254,19 @@ class CommandReply:
         Commands that name a file already, and those for the default pin file, stay as they are.
         """
         return _FILE_COMMAND.sub(lambda found: found[0] + self.file_option, text)
+
+    def _with_file_in_fixes(self, data: Any) -> Any:
+        """Return a copy of JSON data in which the commands of each ``fix`` name the pin file."""
+        if isinstance(data, dict):
+            return {
+                key: self.with_file(value)
+                if key == "fix" and isinstance(value, str)
+                else self._with_file_in_fixes(value)
+                for key, value in data.items()
+            }
+        if isinstance(data, list | tuple):
+            return [self._with_file_in_fixes(value) for value in data]
+        return data
 
     def finish(self, exit_code: int) -> None:
         """Print the JSON object with the exit code, and the stored data or error if there are any.

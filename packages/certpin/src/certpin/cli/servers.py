@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import click
 
 from certpin.cli.candidates import complete_hosts
-from certpin.cli.choices import PIN_FILE
-from certpin.cli.options import option_group, read_file, timeout_option
+from certpin.cli.options import file_option, option_group, read_file, timeout_option
 from certpin.cli.reply import progress
 
 if TYPE_CHECKING:
@@ -423,7 +422,7 @@ class ProbeOptions:
         is_for_some = len(policies) < len(pins.policies)
         if hosts or is_for_some or (names_hosts and len(policies) > 1):
             hosts += [str(policy.pattern) for policy in policies if policy not in named.values()]
-        words = ["--file", str(path)] if path != PIN_FILE else []
+        words = shlex.split(file_option(path))
         options = {"--host": hosts}
         if connects:
             options["--connect"] = _for(self.connects, pins, policies)

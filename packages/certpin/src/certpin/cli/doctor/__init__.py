@@ -15,7 +15,7 @@ from certpin._version import __version__
 from certpin.cli.candidates import complete_hosts
 from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import json_option, pin_file_option, timeout_option
-from certpin.cli.reply import fold, print_json
+from certpin.cli.reply import fold, print_json, with_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,9 +142,9 @@ def _show(checks: Sequence[Check], parts: Sequence[PartState]) -> None:
 
 def _row(status: str, subject: str, text: str, fix: str) -> None:
     click.secho(f"  {status:<10} ", nl=False, fg=_COLOURS.get(status))
-    click.echo(fold(f"{subject}: {text}", sys.stdout, taken=13))
+    click.echo(fold(f"{subject}: {with_file(text)}", sys.stdout, taken=13))
     if fix:
-        click.echo(fold(f"{'':<13}fix: {fix}", sys.stdout))
+        click.echo(fold(f"{'':<13}fix: {with_file(fix)}", sys.stdout))
 
 
 def _count(number: int, word: str) -> str:
@@ -162,7 +162,7 @@ def _json(facts: Facts, checks: Sequence[Check], parts: Sequence[PartState]) -> 
             {
                 "subject": check.subject,
                 "status": check.status,
-                "text": check.text,
+                "text": with_file(check.text),
                 "fix": check.fix or None,
             }
             for check in checks

@@ -300,5 +300,5 @@ def _pin_file(file: PinFileFacts) -> Check:
         return Check("pin file", "note", f"{text}; certpin add HOST makes one")
     if file.problem:
         text = f"{file.path} can't be used: {file.problem}"
-        return Check("pin file", "problem", text, f"certpin lint {file.path}")
+        return Check("pin file", "problem", text, "certpin lint")
     return Check("pin file", "ok", f"{file.path} can be used; certpin check compares its servers")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.choices import MAX_CLIENTS, PIN_FILE
+from certpin.cli.choices import MAX_CLIENTS
 from certpin.cli.options import file_option, sign_command
 from certpin.cli.rotate.files import (
     RotationFiles,
@@ -193,8 +193,7 @@ def publish_commands(files: RotationFiles, probes: ProbeOptions, number: int) ->
 
     if is_signed_by_default(files):
         push = f"certpin publish push{file_option(files.path)}"
-        # As for the default pin file: `next_command` appends `--file`.
-        return [with_options(sign_command(PIN_FILE)), push]
+        return [with_options(sign_command(None)), push]  # `next_command` appends `--file`
     return [with_options(f"certpin rotate shipped {number}") + release_options(files)]
 
 

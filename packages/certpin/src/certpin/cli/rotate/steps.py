@@ -17,7 +17,7 @@ import click
 from certpin.cli.choices import CYCLE_DAYS, DELAYS
 from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import option_group
-from certpin.cli.reply import fold, print_json, say, with_file
+from certpin.cli.reply import fold, print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -147,7 +147,7 @@ def violation_json(host: str, violation: Violation) -> dict[str, Any]:
         "problem": violation.problem,
         "clients": violation.clients,
         "safe_from": time_json(violation.safe_from),
-        "fix": with_file(violation.fix),
+        "fix": violation.fix,
     }
 
 

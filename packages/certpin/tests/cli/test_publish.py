@@ -419,6 +419,11 @@ def test_a_second_pin_file_in_the_folder_is_refused(begun: Run) -> None:
         assert done.code == 2
         assert "belongs to the pin set 'bank', and b.toml is 'casino'" in said
         assert "put b.toml into another folder" in said
+    Path("app").mkdir()
+    Path("b.toml").rename("app/b.toml")
+    shutil.copytree(FOLDER, "app/publish")
+    done = begun("publish", "status", "--file", "app/b.toml")  # as typed in that folder
+    assert "run there: certpin publish init --file b.toml; if" in " ".join(done.err.split())
     assert site_files() == before
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from contextlib import contextmanager, suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -112,10 +113,11 @@ def require_owner(folder: Path, pin_file: Path, name: str) -> None:
     owner = _owner(folder)
     if isinstance(owner, str) and owner != name:
         shown = printable(owner)[:80]
+        command = f"certpin publish init --file {shlex.quote(pin_file.name)}"
         raise ConfigError(
             f"{folder} belongs to the pin set {shown!r}, and {pin_file.name} is {name!r}",
             key="name",
-            fix=f"put {pin_file.name} into another folder, and run certpin publish init there; if "
+            fix=f"put {pin_file.name} into another folder, and run there: {command}; if "
             f'you have renamed the pin set, write name = "{shown}" again',
         )
 

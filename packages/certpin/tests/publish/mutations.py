@@ -296,6 +296,13 @@ MUTATIONS: list[Mutation] = [
         "tests/cli/test_publish_status.py::"
         "test_a_password_in_a_url_is_refused_and_not_printed[fetch_url]",
     ),
+    _rule(
+        "a password in a mistyped URL is refused when the settings are read",
+        "storage.py",
+        "elif _MISTYPED_URL.match(url) and",
+        "elif False and",
+        "tests/publish/test_folder.py::test_invalid_settings_are_reported",
+    ),
     Mutation(
         "init stores no password",
         "certpin/cli/publish/init.py",

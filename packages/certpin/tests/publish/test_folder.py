@@ -452,6 +452,13 @@ def test_settings_may_be_minimal(tmp_path: Path) -> None:
     assert found.url is None
 
 
+@pytest.mark.parametrize("url", ["www?x", "www#1", "../a@b", "//srv/www", "c:/www#1", "a/b:/c?"])
+def test_a_folder_may_have_any_name(tmp_path: Path, url: str) -> None:
+    path = tmp_path / "publish.toml"
+    path.write_text(f'url = "{url}"\n', encoding="utf-8")
+    assert load(path).url == url
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -474,6 +481,10 @@ def test_settings_may_be_minimal(tmp_path: Path) -> None:
         ('url = "s3://AKIA:hunter2@bucket/x"\n', "passwords"),
         ('url = "s3://AKIA:hun@ter2@bucket/x"\n', "passwords"),
         ('url = "s3://bucket/x?key=hunter2"\n', "'s3://bucket/x' is no place"),
+        ('url = "//u:hunter2@host/x"\n', "'host/x' is no place"),
+        ('url = "ftp:/u:hunter2@host/x"\n', "'host/x' is no place"),
+        ('url = "s3:/bucket/x?key=hunter2"\n', "'s3:/bucket/x' is no place"),
+        ('url = "//bucket/x#hunter2"\n', "'//bucket/x' is no place"),
         ('url = ""\n', "no place"),
         ("storage = 3\n", "storage"),
         ("[expires", "not TOML"),

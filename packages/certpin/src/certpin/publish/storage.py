@@ -54,6 +54,9 @@ _SECRET = re.compile(
     r"connectionstring|auth$|authorization|bearer|cookie|signature$|jwt"
 )
 _SECRET_PARTS = re.compile(r".*@|[?#].*", re.DOTALL)  # user and password, query and fragment
+# The start of a URL without its scheme or with one slash (RFC 3986, 4.2). A single letter before
+# the colon is a drive on Windows.
+_MISTYPED_URL = re.compile(r"//|[A-Za-z][A-Za-z0-9+.-]+:/", re.ASCII)
 _SECRET_VALUE = re.compile(r"-----BEGIN|\bA[KS]IA[A-Z0-9]{16}\b|(AccountKey|Signature)=")
 _STARRED = {Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD}
 _BASES = {"fsspec.spec", "fsspec.asyn", "builtins"}
@@ -171,11 +174,15 @@ def check_url(url: str) -> str:
     Not checked: whether the folder or the package for the URL's scheme exists (``open_storage``).
 
     Raises:
-        ConfigError: the URL has a password, a query or a fragment, or is no place to push to. The
-            error doesn't contain the password.
+        ConfigError: the URL has a password, a query or a fragment, or is no place to push to. That
+            includes a mistyped URL such as ``ftp:/u:PASSWORD@HOST/x``, which is a folder. The error
+            doesn't contain the password. Other folders may have ``@``, ``?`` and ``#`` in their
+            names.
     """
     if "://" in url or not url:
         _require_plain(url)
+    elif _MISTYPED_URL.match(url) and set("@?#") & set(url):  # a folder, but with its secrets
+        raise _refused(url)
     return url
 
 

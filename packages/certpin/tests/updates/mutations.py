@@ -548,6 +548,13 @@ MUTATIONS: list[Mutation] = [
         _STOLEN + "one_key_under_two_ids_is_one_signature",
     ),
     mutation(
+        "a key of an unknown type is counted, and not an error",
+        "trust.py",
+        "except (ValueError, UnsupportedAlgorithm):",
+        "except ValueError:",
+        _STOLEN + "a_key_of_an_unknown_type_is_counted_by_its_text",
+    ),
+    mutation(
         "no version far ahead under one root",
         "trust.py",
         "    if same_root and new.version > current.version + LARGEST_JUMP:\n",

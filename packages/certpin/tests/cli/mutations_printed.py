@@ -102,6 +102,13 @@ MUTATIONS: list[Mutation] = [
         _FILES + "doctor_names_the_pin_file",
     ),
     Mutation(
+        "the fix of a refused plan names the pin file",
+        "certpin/cli/rotate/steps.py",
+        "fix: {with_file(violation.fix)}",
+        "fix: {violation.fix}",
+        _PRINTED + "test_the_fix_of_a_plan_names_the_pin_file",
+    ),
+    Mutation(
         "punctuation in a quoted word does not end a printed command",
         "certpin/cli/reply.py",
         r"(?>(?<=[\s=])'[^']*'|",
@@ -276,8 +283,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a plan names the command that uploads a signed version",
         "certpin/cli/rotate/recording.py",
-        "return [with_options(sign_command(PIN_FILE)), push]",
-        "return [with_options(sign_command(PIN_FILE))]",
+        "return [with_options(sign_command(None)), push]",
+        "return [with_options(sign_command(None))]",
         _PRINTED + "test_a_plan_brings_a_signed_version_to_the_clients",
     ),
     Mutation(

@@ -265,6 +265,17 @@ def test_the_fix_of_the_gate_names_the_pin_file(run: Run) -> None:
     assert run(*words).code == 0
 
 
+def test_the_fix_of_a_plan_names_the_pin_file(run: Run) -> None:
+    write(kit.policy(HOST, kit.NOBODY, kit.NOBODY_ELSE), path="live.toml")
+    for step in (("shipped", "3"), ("emergency", str(kit.NOBODY), "--lost")):
+        assert run("rotate", *step, "--offline", "--file", "live.toml").code in {0, 1}
+    words = ("rotate", "plan", "--to", str(kit.NOBODY), "--offline", "--file", "live.toml")
+    fix = "start another: certpin rotate start --file live.toml --new next.key"
+    assert f"  fix: {fix}\n" in run(*words).out
+    plan = run(*words, "--json")
+    assert plan.raw.count(fix.encode()) == 1
+
+
 def test_each_fix_that_starts_a_known_key_names_its_host(run: Run) -> None:
     partners = Partners(run)
     pin = Authority("Root").issue(HOST).pin

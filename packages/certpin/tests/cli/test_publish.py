@@ -349,6 +349,10 @@ def test_the_moved_keys_of_a_root_are_named_until_they_are_replaced(
     ]
     warned = [line for line in signed.err.splitlines() if "was online, under an earlier" in line]
     assert [line.rpartition(": ")[2] for line in warned] == commands
+    words = ("--renew", "root", "--json", "--file", "pins.toml")
+    signed = begun("publish", "sign", "root.key", "online2.key", *words, CERTPIN_PINS="x.toml")
+    named = [command.replace(" NEW", " --file pins.toml NEW") for command in commands]
+    assert [line.rpartition(": ")[2] for line in signed.json["warnings"]] == named
     added = documented(begun, "add-key", "new.key", "--role", "root", "--replace", moved)
     assert added["next"] == commands[1]
     added = documented(begun, "add-key", "new2.key", "--role", "targets", "--replace", moved)

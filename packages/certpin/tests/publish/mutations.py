@@ -216,6 +216,13 @@ MUTATIONS: list[Mutation] = [
         _CLI + "the_moved_keys_of_a_root_are_named_until_they_are_replaced",
     ),
     Mutation(
+        "the warning of moved keys names the pin file in JSON, too",
+        "certpin/cli/publish/sign.py",
+        "{with_file(key.fix)}",
+        "{key.fix}",
+        _CLI + "the_moved_keys_of_a_root_are_named_until_they_are_replaced",
+    ),
+    Mutation(
         "add-key leads to the next moved key of the root",
         "certpin/cli/publish/add_key.py",
         "if left := moved_keys(root.signed, context.policy.state.roots):",

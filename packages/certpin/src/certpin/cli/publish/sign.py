@@ -29,7 +29,7 @@ from certpin.cli.publish.context import (
     wait_json,
     wait_text,
 )
-from certpin.cli.reply import fold, print_json, say
+from certpin.cli.reply import fold, print_json, say, with_file
 from certpin.cli.rotate.recording import (
     RecordOptions,
     changed_under_its_number,
@@ -388,7 +388,7 @@ def _warnings(context: PublishContext) -> Iterator[str]:
 
     state = context.policy.state
     for key in sorted(moved_keys(state.root, state.roots)) if state.root else ():
-        yield f"root {state.roots[-1].version}: {key.problem}; {key.fix}"
+        yield f"root {state.roots[-1].version}: {key.problem}; {with_file(key.fix)}"
     if state.current is None or state.targets is None:
         return
     for policy in state.current.pins.policies:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from certpin.probe import join_address
+from certpin.probe import Endpoint, endpoint_at, join_address, served_at
 from certpin.rotation import Sighting, Situation
 from certpin.x509.chain import public_roots
 from certpin_watch.monitor.sightings import debounce
@@ -105,11 +105,11 @@ class ServerView:
         return f"{self.name} from {self.vantage}"
 
     @property
-    def options(self) -> str:
+    def options(self) -> list[str]:
         """The command-line options that make ``certpin check`` connect to the same server."""
         target = self.target
         host = join_address(target.host, target.port)
-        return shlex.join(["--host", host, *target.connect_options(self.edge)])
+        return ["--host", host, *target.connect_options(self.edge)]
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,35 @@ class PolicyEvidence:
 
         ``view`` is the state of the server.
         """
-        return f"certpin check {self.file} {view.options}"
+        return f"certpin check {self.file} {shlex.join(view.options)}"
+
+    def status_command(self, view: ServerView) -> str:
+        """Return the ``certpin rotate status`` command for the host of a server.
+
+        ``view`` is the state of the server.
+        """
+        return shlex.join(["certpin", "rotate", "status", *self._status_options(view)])
+
+    def _status_options(self, view: ServerView) -> list[str]:
+        """Return the options of ``status_command``.
+
+        ``certpin rotate`` contacts all servers that the pin file lists for a policy, and refuses a
+        ``--host`` that leaves out one of them. ``--connect`` selects a server that is not listed.
+        """
+        target, pin_set = view.target, self.monitored.pin_set
+        file = ["--file", str(pin_set.path)]
+        policy = pin_set.pins.policy_for(target.host)
+        if policy is None:  # only deployed versions pin the host
+            return file
+        if not policy.servers:
+            return [*file, *view.options]
+        starttls = target.starttls or None
+        endpoint = Endpoint(target.host, target.port, target.connect, starttls=starttls)
+        if endpoint in (endpoint_at(name, server) for name, server in served_at(policy)):
+            return [*file, "--host", str(policy.pattern)]
+        if target.connect_options(view.edge):
+            return [*file, *view.options]
+        return [*file, *view.options, "--connect", join_address(target.host, target.port)]
 
 
 @dataclass(frozen=True)

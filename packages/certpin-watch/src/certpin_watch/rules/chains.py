@@ -172,7 +172,7 @@ def _key_changed(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
             "key-changed",
             "warning",
             f"{view.where}: it uses another key ({new}), which no pin file and no journal names",
-            f"certpin rotate status --file {evidence.file} {view.options}",
+            evidence.status_command(view),
             subject=f"{view.where} {new}",
             **view_details(view, since=view.changed),
             before=str(old),

@@ -140,7 +140,7 @@ def _field_mismatch(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
             "critical",
             f"{view.where}: the deployed {version_list(refusing)} cannot accept the chain that it "
             f"serves; {number} {verb} locked out there",
-            f"certpin rotate status --file {evidence.file} {view.options}",
+            evidence.status_command(view),
             subject=view.where,
             **view_details(view),
             **{"versions": numbers} | client_details(clients, numbers),

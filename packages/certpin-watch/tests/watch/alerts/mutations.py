@@ -326,6 +326,14 @@ MUTATIONS: list[Mutation] = [
         "::test_a_provider_with_a_root_that_is_not_pinned_is_a_warning",
     ),
     Mutation(
+        "the command for a rotation leaves out no server of the pin file",
+        "certpin_watch/monitor/evidence.py",
+        '            return [*file, "--host", str(policy.pattern)]\n',
+        "            return [*file, *view.options]\n",
+        "tests/watch/rules/test_next_commands.py"
+        "::test_every_command_of_a_host_with_two_servers_finds_the_problem",
+    ),
+    Mutation(
         "an old log list of require_ct is reported before clients only report",
         _ALERT_RULES + "roots.py",
         '    "log-list": "warning",\n',

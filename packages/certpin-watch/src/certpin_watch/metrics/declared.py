@@ -49,11 +49,13 @@ CERTIFICATE_EXPIRY = _gauge(
 LAST_PROBE = _gauge("certpin_probe_last_timestamp_seconds", "When a probe last ended.", *_LOCATION)
 LAST_SUCCESS = _gauge(
     "certpin_probe_last_success_timestamp_seconds",
-    "When a probe last verified a path.",
+    "When a probe last verified a path; no sample if none did.",
     *_LOCATION,
 )
 LAST_OF_LOCATION = _gauge(
-    "certpin_vantage_last_timestamp_seconds", "When a location last had a result.", "vantage"
+    "certpin_vantage_last_timestamp_seconds",
+    "When a location last had a result; 0 if it never had one.",
+    "vantage",
 )
 WORKER_CONTACT = _gauge(
     "certpin_worker_last_contact_timestamp_seconds",

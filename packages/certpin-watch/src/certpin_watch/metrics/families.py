@@ -144,8 +144,9 @@ def _service_gauges(view: View) -> Iterator[Metric]:
     known = freshness.freshness(view.connection, view.snapshot, view.now, view.thresholds)
     heard = gauge(declared.LAST_OF_LOCATION)
     for location in known.vantages:
-        if location.last_at:
-            heard.add_metric([location.vantage], location.last_at.timestamp())
+        # A location without a sample could never be found by an alert of Prometheus.
+        at = location.last_at.timestamp() if location.last_at else 0
+        heard.add_metric([location.vantage], at)
     files = gauge(declared.UNREADABLE)
     files.add_metric([], len(known.problems))
     unseen = gauge(declared.UNSEEN_HOSTS)

@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 from certpin_watch._otel import ATTRIBUTES
 from certpin_watch.counters import Counters
 from certpin_watch.metrics.exporter import MetricsExporter
+from certpin_watch.store.probes import note_scheduled
 from certpin_watch.store.retention import record_sweep
 from certpin_watch.store.tables.observations import IDENTITY_HOURS
 from scripts.docs.markdown import prose
@@ -121,6 +122,16 @@ def test_retention_and_the_repeat_window_are_metrics(scraped: Scraped, sqlite_st
     assert scraped.value("certpin_repeat_window_wanted_seconds") == 7 * day
     assert scraped.value("certpin_repeat_window_expected_seconds") == round(20 / 24, 2) * day
     assert scraped.value("certpin_repeat_window_seconds") < day
+
+
+@pytest.mark.medium
+def test_a_location_that_never_had_a_result_has_a_sample(
+    scraped: Scraped, sqlite_store: Store
+) -> None:
+    with sqlite_store.write() as connection:
+        note_scheduled(connection, ["us"], NOW, 3600)
+    assert scraped.value("certpin_vantage_last_timestamp_seconds", vantage="us") == 0
+    assert scraped.value("certpin_vantage_last_timestamp_seconds", vantage="eu") > 0
 
 
 @pytest.mark.medium
@@ -298,25 +309,51 @@ _INSTANCES = ("one:8460", "two:8460")
 
 
 def _rule_test(alert: str, host: str, *series: tuple[str, str, str, str]) -> dict[str, Any]:
-    """Return a test for promtool that evaluates a Prometheus alert after an hour.
+    """Return a test for promtool that evaluates a Prometheus alert of a host after an hour.
 
     Args:
         alert: the name of the alert.
         host: the host for which it fires; empty if it must not fire.
         series: the input, as name, host, location and values.
     """
-    input_series = [
-        {
-            "series": f'{name}{{host="{labelled}",vantage="{vantage}",instance="{instance}"}}',
-            "values": values,
-        }
+    values = {
+        f'{name}{{host="{labelled}",vantage="{vantage}",instance="{instance}"}}': values
         for name, labelled, vantage, values in series
         for instance in _INSTANCES
-    ]
-    firing = f'group by (host) (ALERTS{{alertname="{alert}",alertstate="firing"}})'
-    expected = [{"labels": f'{{host="{host}"}}', "value": 1}] if host else []
-    query = {"expr": firing, "eval_time": "1h", "exp_samples": expected}
-    return {"interval": "1m", "input_series": input_series, "promql_expr_test": [query]}
+    }
+    return _labelled_test(alert, "host", host, values)
+
+
+def _labelled_test(alert: str, label: str, value: str, series: dict[str, str]) -> dict[str, Any]:
+    """Return a test for promtool that evaluates a Prometheus alert after an hour.
+
+    Args:
+        alert: the name of the alert.
+        label: the label that distinguishes the series.
+        value: the value of this label for which the alert fires; empty if it must not fire.
+        series: the values of each input series, in the notation of promtool.
+    """
+    firing = f'group by ({label}) (ALERTS{{alertname="{alert}",alertstate="firing"}})'
+    expected = [{"labels": f'{{{label}="{value}"}}', "value": 1}] if value else []
+    return {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [{"expr": firing, "eval_time": "1h", "exp_samples": expected}],
+    }
+
+
+def _run_rule_tests(folder: Path, tests: list[dict[str, Any]]) -> None:
+    """Run tests of the Prometheus rules in the examples with promtool.
+
+    The file of the tests is written to ``folder``.
+    """
+    file = folder / "tests.yml"
+    rules = ROOT / "examples/watch/prometheus/certpin-rules.yml"
+    file.write_text(yaml.safe_dump({"rule_files": [str(rules)], "tests": tests}), encoding="utf-8")
+    done = subprocess.run(
+        ["promtool", "test", "rules", file], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def _probed(
@@ -356,10 +393,40 @@ def test_the_rules_distinguish_an_unpinned_key_from_a_host_that_is_down(tmp_path
         _rule_test("CertpinReportsWait", "late", (counted, "late", "", until_lately)),
         _rule_test("CertpinReportsWait", "", (counted, "late", "", always)),
     ]
-    file = tmp_path / "tests.yml"
-    rules = ROOT / "examples/watch/prometheus/certpin-rules.yml"
-    file.write_text(yaml.safe_dump({"rule_files": [str(rules)], "tests": tests}), encoding="utf-8")
-    done = subprocess.run(
-        ["promtool", "test", "rules", file], capture_output=True, text=True, check=False
+    _run_rule_tests(tmp_path, tests)
+
+
+@pytest.mark.peer("promtool")
+def test_the_rules_report_hosts_and_locations_that_never_had_a_result(tmp_path: Path) -> None:
+    probed, verified = (
+        "certpin_probe_last_timestamp_seconds",
+        "certpin_probe_last_success_timestamp_seconds",
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    location, unseen = "certpin_vantage_last_timestamp_seconds", "certpin_hosts_unseen"
+    always, lately = "0+60x60", "_x50 3000+60x9"
+    down, well = (probed, "down", "eu", always), (probed, "well", "eu", always)
+    tests = [
+        _rule_test(
+            "CertpinHostNeverVerified", "down", down, well, (verified, "well", "eu", always)
+        ),
+        _rule_test("CertpinHostNeverVerified", "", (probed, "new", "eu", lately)),
+        _labelled_test(
+            "CertpinLocationNeverHeard",
+            "vantage",
+            "us",
+            {f'{location}{{vantage="eu"}}': always, f'{location}{{vantage="us"}}': "0x60"},
+        ),
+        _labelled_test(
+            "CertpinNobodyLooks", "vantage", "", {f'{location}{{vantage="us"}}': "0x60"}
+        ),
+        _labelled_test(
+            "CertpinHostsNeverProbed",
+            "instance",
+            "one:8460",
+            {
+                f'{unseen}{{instance="one:8460"}}': "1x60",
+                f'{unseen}{{instance="two:8460"}}': "0x60",
+            },
+        ),
+    ]
+    _run_rule_tests(tmp_path, tests)

@@ -47,6 +47,13 @@ MUTATIONS: list[Mutation] = [
         _TESTS
         + "test_monitor.py::test_a_server_without_starttls_is_found_until_it_starts_tls_again",
     ),
+    Mutation(
+        "a location that never had a result is in the metric",
+        "certpin_watch/metrics/families.py",
+        "        heard.add_metric([location.vantage], at)\n",
+        "        if at:\n            heard.add_metric([location.vantage], at)\n",
+        "tests/watch/metrics/test_metrics.py::test_a_location_that_never_had_a_result_has_a_sample",
+    ),
     _rule(
         "a result without TLS says why",
         "results.py",

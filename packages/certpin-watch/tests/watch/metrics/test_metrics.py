@@ -205,15 +205,24 @@ def test_no_sample_is_repeated(scraped: Scraped) -> None:
     assert len(samples) == len(set(samples))
 
 
-def test_metrics_need_their_scope(sqlite_store: Store) -> None:
+def scrape(store: Store, scope: str = "metrics") -> int:
+    """Return the status of a scrape of ``/metrics`` with a token that has this scope."""
     from certpin_watch.application import metrics_routes
 
-    statuses = {}
-    for scope in ("read", "metrics"):
-        application = app(sqlite_store, scope)
-        application.router.routes[:] = metrics_routes(world.watch(sqlite_store))
-        statuses[scope] = TestClient(application, headers=TOKEN).get("/metrics").status_code
+    application = app(store, scope)
+    application.router.routes[:] = metrics_routes(world.watch(store))
+    return TestClient(application, headers=TOKEN).get("/metrics").status_code
+
+
+def test_metrics_need_their_scope(sqlite_store: Store) -> None:
+    statuses = {scope: scrape(sqlite_store, scope) for scope in ("read", "metrics")}
     assert statuses == {"read": 403, "metrics": 200}
+
+
+def test_a_scrape_gets_503_while_the_store_is_away(sqlite_store: Store) -> None:
+    with sqlite_store.write() as connection:
+        connection.exec_driver_sql("DROP TABLE alerts")
+    assert scrape(sqlite_store) == 503
 
 
 def test_the_declared_metrics_are_those_that_are_exported(scraped: Scraped) -> None:
@@ -428,5 +437,17 @@ def test_the_rules_report_hosts_and_locations_that_never_had_a_result(tmp_path: 
                 f'{unseen}{{instance="two:8460"}}': "0x60",
             },
         ),
+    ]
+    _run_rule_tests(tmp_path, tests)
+
+
+@pytest.mark.peer("promtool")
+def test_a_rule_reports_that_there_are_no_metrics(tmp_path: Path) -> None:
+    """If a scrape gets no metrics, such as with the status 503, only the series ``up`` is left."""
+    up = {f'up{{job="certpin",instance="{name}"}}': "1x60" for name in _INSTANCES}
+    away = {f'up{{job="certpin",instance="{_INSTANCES[0]}"}}': "1x30 0x30"}
+    tests = [
+        _labelled_test("CertpinMetricsMissing", "instance", _INSTANCES[0], up | away),
+        _labelled_test("CertpinMetricsMissing", "instance", "", up),
     ]
     _run_rule_tests(tmp_path, tests)

@@ -26,7 +26,13 @@ from starlette.routing import Route, Router
 from certpin.errors import CertpinError
 from certpin_watch.addresses import is_local_only
 from certpin_watch.counters import COUNTERS
-from certpin_watch.http_server import check_free, make_server, wait_until_open, wait_until_stopped
+from certpin_watch.http_server import (
+    check_free,
+    make_server,
+    resolve_listen,
+    wait_until_open,
+    wait_until_stopped,
+)
 from certpin_watch.store.schema import check_tables
 
 if TYPE_CHECKING:
@@ -113,12 +119,13 @@ async def serve_health(
             until the process sets its entry in ``needs`` of the yielded ``ProcessHealth``.
 
     Raises:
-        ConfigError: the address is in use, or belongs to another machine.
+        ConfigError: the address is in use, belongs to another machine, or can't be resolved.
     """
     health = ProcessHealth(needs={need: lambda: False})
     if address is None:
         yield health
         return
+    address = resolve_listen(address)
     check_free(address)
     server = make_server(address, health_app(address, health, store))
     serving = asyncio.create_task(server.serve())

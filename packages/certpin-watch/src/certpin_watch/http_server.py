@@ -39,7 +39,7 @@ def make_server(address: tuple[str, int], app: Any, tls: tuple[Any, Any] | None 
     """Create a web server for an ASGI application. It doesn't listen yet.
 
     Args:
-        address: host and port.
+        address: IP address and port, as ``resolve_listen`` returns them.
         app: the ASGI application.
         tls: paths of the certificate chain and of the private key, both PEM; None for plain HTTP.
 
@@ -118,7 +118,7 @@ async def wait_until_open(address: tuple[str, int], serving: asyncio.Task[None])
             return
         await asyncio.sleep(0.02)
     if problem := serving.exception():
-        raise _cannot_listen(address) from problem
+        raise _cannot_listen(address, problem) from problem
 
 
 async def wait_until_stopped(serving: asyncio.Task[None]) -> None:
@@ -143,28 +143,49 @@ def check_free(address: tuple[str, int]) -> None:
     Raises:
         ConfigError: the port is taken, or this machine doesn't have the address.
     """
-    host, port = address
+    host, port = resolve_listen(address)
     try:
-        family, kind, proto, _, socket_address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, proto) as trial:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as trial:
             # As servers do: old connections in TIME_WAIT are no reason to refuse.
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            trial.bind(socket_address)
+            trial.bind((host, port))
     except OSError as exc:
         raise _cannot_listen(address, exc) from exc
 
 
-def _cannot_listen(address: tuple[str, int], cause: OSError | None = None) -> ConfigError:
+def resolve_listen(address: tuple[str, int]) -> tuple[str, int]:
+    """Return the IP address and the port to listen on: the web server takes no host names.
+
+    ``localhost`` is 127.0.0.1, whatever the resolver says, because the service needs no login there
+    (``is_local_only``). Any other name is its first address, with IPv4 before IPv6.
+
+    Args:
+        address: host and port. An IP address is returned unchanged.
+
+    Raises:
+        ConfigError: the name can't be resolved.
+    """
     host, port = address
-    reason = f": {cause.strerror}" if cause and cause.strerror else ""
+    if host == "localhost":
+        return "127.0.0.1", port
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as exc:
+        raise _cannot_listen(address, exc) from exc
+    addresses = [str(entry[4][0]) for entry in found]
+    return next((each for each in addresses if ":" not in each), addresses[0]), port
+
+
+def _cannot_listen(address: tuple[str, int], cause: BaseException) -> ConfigError:
+    host, port = address
+    reason = printable((isinstance(cause, OSError) and cause.strerror) or str(cause))
     fix = "another service may be running there; choose another port with --listen HOST:PORT"
-    if isinstance(cause, socket.gaierror) or (cause and cause.errno == errno.EADDRNOTAVAIL):
+    if isinstance(cause, socket.gaierror) or getattr(cause, "errno", 0) == errno.EADDRNOTAVAIL:
         fix = f"{host} is no address of this machine: name one that it has with --listen HOST:PORT"
     elif isinstance(cause, PermissionError):
         fix = "ports below 1024 need special rights; choose a higher one with --listen"
-    return ConfigError(f"{host} port {port} cannot be listened on{reason}", key="listen", fix=fix)
+    problem = f"{host} port {port} cannot be listened on: {reason}"
+    return ConfigError(problem, key="listen", fix=fix)
 
 
 class ServiceLoop(asyncio.SelectorEventLoop):

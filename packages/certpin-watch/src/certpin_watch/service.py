@@ -26,7 +26,13 @@ from certpin_watch.collector.intake import note_listening
 from certpin_watch.context import pause
 from certpin_watch.counters import COUNTERS
 from certpin_watch.health import ProcessHealth
-from certpin_watch.http_server import check_free, make_server, wait_until_open, wait_until_stopped
+from certpin_watch.http_server import (
+    check_free,
+    make_server,
+    resolve_listen,
+    wait_until_open,
+    wait_until_stopped,
+)
 from certpin_watch.logs import log_requests
 from certpin_watch.monitor import scheduler as monitor
 from certpin_watch.secret import look_up_all
@@ -122,14 +128,15 @@ async def serve(watch: Watch, stop: asyncio.Event, listening: Callable[[], None]
                 settings.log,
                 lambda scope: origin_of(scope, proxies).source,
             )
-            server = make_server(settings.listen, logged, settings.tls)
+            address = resolve_listen(settings.listen)
+            server = make_server(address, logged, settings.tls)
             tasks: dict[str, BackgroundTask] = {
                 **TASKS,
                 "awake": partial(note_listening, is_ready=intake.is_ready),
             }
             background = asyncio.create_task(run_tasks(tasks, watch, stop, health))
             try:
-                await _listen(server, watch, stop, health, listening)
+                await _listen(server, address, stop, health, listening)
             finally:
                 stop.set()
                 await background
@@ -137,20 +144,20 @@ async def serve(watch: Watch, stop: asyncio.Event, listening: Callable[[], None]
 
 async def _listen(
     server: Server,
-    watch: Watch,
+    address: tuple[str, int],
     stop: asyncio.Event,
     health: ProcessHealth,
     listening: Callable[[], None],
 ) -> None:
     """Run the web server until ``stop`` is set, or the server ends because of an error.
 
-    ``listening`` is called when the server accepts requests. ``health.stopping`` is set before the
-    server stops.
+    ``listening`` is called when the server accepts requests on ``address`` (IP address and port).
+    ``health.stopping`` is set before the server stops.
     """
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     try:
-        await wait_until_open(watch.settings.listen, serving)
+        await wait_until_open(address, serving)
         listening()
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -1,16 +1,23 @@
-"""The event loop of the service, and the scheduling policy of its threads."""
+"""The addresses and the event loop of the service, and the scheduling policy of its threads."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import threading
 from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from certpin_watch.http_server import ServiceLoop, prefer_throughput
+from certpin.errors import ConfigError
+from certpin_watch.http_server import (
+    ServiceLoop,
+    check_free,
+    prefer_throughput,
+    resolve_listen,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +31,32 @@ def loop() -> Iterator[ServiceLoop]:
     loop = ServiceLoop()
     yield loop
     loop.close()
+
+
+def test_localhost_is_the_loopback_whatever_the_resolver_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The service needs no login on localhost, so it must not listen on another address."""
+    found = [
+        (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2001:db8::7", 80, 0, 0)),
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.7", 80)),
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    assert resolve_listen(("localhost", 80)) == ("127.0.0.1", 80)
+    assert resolve_listen(("watch.bank.test", 80)) == ("192.0.2.7", 80)
+    del found[1]
+    assert resolve_listen(("watch.bank.test", 80)) == ("2001:db8::7", 80)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "::"])
+def test_an_ip_address_to_listen_on_is_not_changed(host: str) -> None:
+    assert resolve_listen((host, 80)) == (host, 80)
+
+
+def test_a_name_that_cannot_be_resolved_is_an_error_with_its_cause() -> None:
+    with pytest.raises(ConfigError, match=r"port 80 cannot be listened on: .+") as caught:
+        check_free(("no-such-name.invalid", 80))
+    assert "is no address of this machine" in caught.value.fix
 
 
 @pytest.mark.medium

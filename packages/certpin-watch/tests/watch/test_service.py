@@ -49,6 +49,26 @@ def test_a_silent_connection_is_closed(
 
 
 @pytest.mark.slow
+def test_the_service_can_listen_on_localhost(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "TASKS", {})
+    port = free_port()
+    watch = Watch(ServiceSettings(listen=("localhost", port)), sqlite_store, PinFiles([]))
+
+    async def run() -> None:
+        stop, open_ = asyncio.Event(), asyncio.Event()
+        serving = asyncio.create_task(service.serve(watch, stop, open_.set))
+        opened = asyncio.create_task(open_.wait())
+        await asyncio.wait({serving, opened}, return_when=asyncio.FIRST_COMPLETED)
+        stop.set()
+        await serving
+        assert opened.done()
+
+    asyncio.run(run())
+
+
+@pytest.mark.slow
 def test_a_request_with_two_host_headers_is_refused(
     sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,14 @@ def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
 
 
 MUTATIONS: list[Mutation] = [
+    Mutation(
+        "localhost, which needs no login, is the loopback",
+        "certpin_watch/http_server.py",
+        '    if host == "localhost":\n        return "127.0.0.1", port\n',
+        "",
+        "tests/watch/test_http_server.py"
+        "::test_localhost_is_the_loopback_whatever_the_resolver_says",
+    ),
     _rule(
         "the cookie of a refused session is deleted",
         "login.py",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from anyio.to_thread import current_default_thread_limiter
 
+from certpin.support.text import printable
 from certpin_watch import retention, telemetry
 from certpin_watch.addresses import origin_of
 from certpin_watch.alerts import run as alerts
@@ -71,8 +72,8 @@ log = logging.getLogger("certpin.watch")
 def make_ready(watch: Watch) -> None:
     """Check the settings, and prepare the database, before the service starts.
 
-    A missing database is created, and an old SQLite file is migrated. Problems with which the
-    service can run, such as a location without a worker, are only logged.
+    A missing database is created. An old SQLite file is migrated, and that is logged. Problems with
+    which the service can run, such as a location without a worker, are only logged.
 
     Raises:
         ConfigError: a setting is invalid or unsafe, a secret can't be read, two pin sets have the
@@ -90,7 +91,11 @@ def make_ready(watch: Watch) -> None:
     check_free(watch.settings.listen)
     if schema_state(watch.store).state is SchemaState.EMPTY:
         check_listening(watch.settings, watch.store)  # before a useless file is created
-    prepare(watch.store)
+    if (done := prepare(watch.store)) and done.copy:
+        log.info(
+            "migrated the database from schema %s to %s; the old file was copied to %s",
+            *(done.before, done.after, printable(str(done.copy))),
+        )
     with watch.store.read() as connection:
         for weakness in risky_settings(connection):
             log.warning("%s", weakness)

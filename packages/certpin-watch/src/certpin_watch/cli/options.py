@@ -197,16 +197,17 @@ def naming_database(store: Store) -> Iterator[None]:
 def require_database(store: Store) -> None:
     """Check that a database exists, isn't empty, and has the current schema.
 
-    An old SQLite file is migrated first.
+    An old schema is refused: a service of an older certpin, which may still run on this database,
+    could not use the new one.
 
     Raises:
         ConfigError: the database is missing or empty.
         StoreError: the database is unreachable, or its schema is not that of this version.
     """
-    from certpin_watch.store import prepare
+    from certpin_watch.store.schema import require_current
 
     refuse_empty(store)
-    prepare(store)
+    require_current(store)
 
 
 def refuse_empty(store: Store) -> None:
@@ -232,20 +233,22 @@ def refuse_empty(store: Store) -> None:
 
 
 def create_database(store: Store) -> None:
-    """Create the tables of a missing or empty database, or migrate an old SQLite file.
+    """Create the tables of a missing or empty SQLite database.
 
     If a file is created, its path is printed, so that the user notices if it is in the wrong
     folder.
 
     Raises:
-        StoreError: the database can't be used.
+        StoreError: the database can't be used, or its schema is not that of this version.
     """
     from certpin.support.text import printable
-    from certpin_watch.store import prepare
+    from certpin_watch.store import SchemaState, prepare, schema_state
     from certpin_watch.store.connections import path_of
+    from certpin_watch.store.schema import require_current
 
-    migration = prepare(store)
-    if migration is not None and migration.before is None:
+    if schema_state(store).state is not SchemaState.EMPTY:
+        require_current(store)
+    elif prepare(store):
         say("certpin", f"created the database {printable(str(path_of(store.engine).absolute()))}")
 
 

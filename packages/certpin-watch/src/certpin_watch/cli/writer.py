@@ -9,7 +9,7 @@ import click
 
 from certpin.cli.options import json_option
 from certpin.cli.reply import print_event
-from certpin_watch.cli.options import listen_option, watch_options
+from certpin_watch.cli.options import create_database, listen_option, watch_options
 
 if TYPE_CHECKING:
     from certpin_watch.context import Watch
@@ -38,7 +38,6 @@ def writer(watch: Watch, listen: str | None, as_json: bool) -> None:
     from certpin.errors import ConfigError
     from certpin_watch.logs import configure
     from certpin_watch.settings import nats_address, nats_authorities, parse_listen
-    from certpin_watch.store.schema import prepare
 
     if watch.settings.nats is None:
         raise ConfigError(
@@ -47,7 +46,7 @@ def writer(watch: Watch, listen: str | None, as_json: bool) -> None:
     # Report a mistake now, instead of at each attempt to connect.
     nats_address(watch.settings.nats)
     nats_authorities(watch.settings.nats_ca)
-    prepare(watch.store)
+    create_database(watch.store)
     configure(watch.settings.log)
     address = parse_listen(listen, "--listen") if listen else None
     asyncio.run(_write_until_stopped(watch, address, as_json=as_json))

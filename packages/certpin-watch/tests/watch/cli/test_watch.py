@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from certpin_watch.context import Watch
+from certpin_watch.service import make_ready
+from certpin_watch.settings import ServiceSettings
+from certpin_watch.snapshot import PinFiles
+from certpin_watch.store import SchemaState, open_store, schema_state
 from tests.cli import _documented
 from tests.servers._run import free_port
+from tests.watch.store._first import make_first
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.cli.conftest import Run
 
 
@@ -57,6 +62,47 @@ def test_check_of_a_database_that_no_migration_helps_is_an_error(
 
 
 @pytest.mark.medium
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("alerts",),
+        ("silence",),
+        ("silence", "--rule", "pin-mismatch", "--why", "a test"),
+        ("token", "list"),
+        ("token", "add", "zurich", "--worker", "zurich"),
+        ("token", "revoke", "7f3a91c2"),
+        ("user", "list"),
+        ("user", "add", "anna", "--role", "admin"),
+        ("user", "remove", "anna"),
+        ("user", "password", "anna"),
+        ("user", "role", "anna", "viewer"),
+    ],
+    ids=" ".join,
+)
+def test_only_migrate_and_serve_change_an_old_database(run: Run, words: tuple[str, ...]) -> None:
+    """The service of an older certpin may still run, and couldn't use the new schema."""
+    with closing(open_store("sqlite:///watch.db")) as store:
+        make_first(store)
+    done = run("watch", *words)
+    assert done.code == 2
+    assert "the database is of an older version of certpin" in done.err
+    assert "fix: back it up (docs/operate/operations.md), then: certpin watch migrate" in done.err
+    assert not list(Path().glob("watch.db.*"))
+    with closing(open_store("sqlite:///watch.db")) as store:
+        assert schema_state(store).state is SchemaState.BEHIND
+
+
+def test_a_start_logs_its_migration(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with closing(open_store(f"sqlite:///{tmp_path}/watch.db")) as store:
+        make_first(store)
+        with caplog.at_level("INFO", "certpin.watch"):
+            make_ready(
+                Watch(ServiceSettings(listen=("127.0.0.1", free_port())), store, PinFiles([]))
+            )
+    assert "migrated the database from schema 0001 to" in caplog.text
+    assert f"copied to {tmp_path / 'watch.db.revision-0001'}" in caplog.text
+
+
 def test_a_database_path_is_relative_to_the_settings(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "etc"
     folder.mkdir()

@@ -18,6 +18,21 @@ def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
 
 
 MUTATIONS: list[Mutation] = [
+    Mutation(
+        "a command migrates no old database",
+        "certpin_watch/cli/options.py",
+        "    refuse_empty(store)\n    require_current(store)\n",
+        "    from certpin_watch.store import prepare\n\n    prepare(store)\n",
+        "tests/watch/cli/test_watch.py::test_only_migrate_and_serve_change_an_old_database[alerts]",
+    ),
+    Mutation(
+        "a command that may create a database migrates no old one",
+        "certpin_watch/cli/options.py",
+        "    if schema_state(store).state is not SchemaState.EMPTY:",
+        "    if schema_state(store).state is SchemaState.CURRENT:",
+        "tests/watch/cli/test_watch.py::test_only_migrate_and_serve_change_an_old_database"
+        "[user add anna --role admin]",
+    ),
     _rule(
         "only the owner can read the file",
         "connections.py",

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import json_option
@@ -16,6 +17,9 @@ from certpin_watch.cli.options import local_actor, require_database, watch_optio
 if TYPE_CHECKING:
     from certpin_watch.context import Watch
     from certpin_watch.store.alerts import SilenceRow
+
+# The parameters of a new silence, and their options.
+_NEW = {"rule": "--rule", "host": "--host", "length": "--for", "why": "--why", "who": "--who"}
 
 
 @click.command()
@@ -58,7 +62,7 @@ def silence(
 
     Use it during planned work, and for a problem that you know.
 
-    Without --rule, --host and --end: list the silences in force. Silenced alerts are recorded; if
+    Without options: list the silences in force. Silenced alerts are recorded; if
     the problem remains when the silence ends, a message is sent.
 
     \b
@@ -70,10 +74,17 @@ def silence(
     Exit code 0: done. 1: there is no such silence. 2: usage, or a database that no service has run
     on. 3: the database is away, busy, or its disk full.
     """  # noqa: D301  # click reads the \b itself
+    given = [
+        option
+        for name, option in _NEW.items()
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    if given and end is not None:
+        raise click.UsageError(f"{given[0]} is for a new silence: --end takes only a number")
     require_database(watch.store)
     if end is not None:
         ctx.exit(_end(watch, end, as_json=as_json))
-    if rule or host or why:
+    if given:
         person = who or local_actor().name.removeprefix("cli:")
         found = [_add(watch, (rule, host, person, why), length)]
     else:

@@ -98,6 +98,29 @@ def test_a_silence_without_a_reason_names_the_option(config: Path) -> None:
 
 
 @pytest.mark.medium
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        ("--for 2h", "a silence needs a reason"),
+        ("--for 1h", "a silence needs a reason"),  # the default, given explicitly
+        ("--who anna", "a silence needs a reason"),
+        ("--rule= --why= --host=", "a silence needs a reason"),
+        ("--for 2h --why renewal", "this would silence every alert"),
+        ("--end 1 --host other.bank.example", "--host is for a new silence"),
+        ("--end 1 --for 1h", "--for is for a new silence"),
+    ],
+)
+def test_an_option_of_a_new_silence_is_never_ignored(
+    config: Path, words: str, problem: str
+) -> None:
+    assert run(config, "silence", "--rule", "pin-mismatch", "--why", "renewal").code == 0
+    done = run(config, "silence", *words.split())
+    assert (done.code, problem in done.err) == (2, True), done.err
+    (one,) = run(config, "silence", "--json").json["silences"]
+    assert one["id"] == 1
+
+
+@pytest.mark.medium
 def test_silence_adds_lists_and_ends(config: Path) -> None:
     assert run(config, "silence").out == "There are no silences.\n"
     words = ("--host", "api.bank.example", "--for", "2h", "--why", "renewal", "--who", "ann")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import re
 import shlex
@@ -16,6 +17,7 @@ import click
 import pytest
 import yaml
 
+from certpin.cli.main import USAGE
 from certpin.pins import normalise
 from certpin_watch import settings
 from certpin_watch.api.resources import RESOURCES
@@ -273,6 +275,16 @@ def test_systemd_accepts_the_unit(unit: Path, tmp_path: Path) -> None:
     done = subprocess.run(argv, capture_output=True, check=False)
     said = [line for line in done.stderr.decode().splitlines() if unit.name in line]
     assert (said, done.returncode) == ([], 0)
+
+
+def test_systemd_starts_the_service_until_its_database_is_there() -> None:
+    """Exit code 3 is a database that is away; 2 is a mistake, which another start doesn't fix."""
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.read(EXAMPLES / "systemd/certpin-watch.service", encoding="utf-8")
+    assert unit["Unit"]["StartLimitIntervalSec"] == "0"
+    service = unit["Service"]
+    restart = ("Restart", "RestartSec", "RestartPreventExitStatus")
+    assert [service[key] for key in restart] == ["on-failure", "5", str(USAGE)]
 
 
 def test_nats_accepts_its_configuration() -> None:

@@ -28,7 +28,7 @@ from scripts.docs.markdown import prose
 from scripts.docs.service import TABLES, api_page, descriptions, settings_page
 from tests.documentation._blocks import blocks
 from tests.servers._run import require
-from tests.watch._commands import parse
+from tests.watch._commands import check_next_command, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,6 +110,17 @@ def test_every_documented_command_exists() -> None:
             parse(words)
         except click.ClickException as exc:
             pytest.fail(f"{place}: certpin {shlex.join(words)}: {exc.format_message()}")
+
+
+def test_every_command_of_the_prometheus_rules_can_be_run() -> None:
+    path = EXAMPLES / "prometheus/certpin-rules.yml"
+    (document,) = _documents(path)
+    texts = [rule["annotations"]["description"] for rule in document["groups"][0]["rules"]]
+    assert all("{{" not in text or "{{ $labels.host }}" in text for text in texts)
+    calls = [call for text in texts for call in re.findall(r": certpin (.+)", text)]
+    assert len(calls) == sum(": certpin " in text for text in texts) > 6
+    for call in calls:
+        check_next_command(f"certpin {call.replace('{{ $labels.host }}', 'api.bank.example')}")
 
 
 def test_an_unknown_command_would_be_noticed() -> None:

@@ -180,9 +180,14 @@ class PolicyEvidence:
     def check_command(self, view: ServerView) -> str:
         """Return the ``certpin check`` command that probes a server again.
 
-        ``view`` is the state of the server.
+        ``view`` is the state of the server. If the pin file no longer covers its host, ``certpin
+        check`` would refuse it. Then return the ``certpin pin`` command, which shows the chain.
         """
-        return f"certpin check {self.file} {shlex.join(view.options)}"
+        pin_set = self.monitored.pin_set
+        if pin_set.pins.policy_for(view.target.host):
+            return shlex.join(["certpin", "check", str(pin_set.path), *view.options])
+        _, *server = view.options
+        return shlex.join(["certpin", "pin", *server])
 
     def status_command(self, view: ServerView) -> str:
         """Return the ``certpin rotate status`` command for the host of a server.

@@ -166,10 +166,19 @@ def test_the_command_for_a_rotation_asks_all_addresses_of_a_listed_server(
     assert status_command(evidence).endswith(" --host localhost")
 
 
-def test_the_command_for_a_host_that_left_the_pin_file_names_no_host(
-    tmp_path: Path, root: Authority, leaf: Identity
+@pytest.mark.medium
+def test_the_commands_for_a_host_that_left_the_pin_file_can_be_run(
+    tmp_path: Path, root: Authority, leaf: Identity, servers: list[str]
 ) -> None:
     """Only the deployed version pins the host, and ``--host`` takes hosts of the pin file."""
-    evidence = evidence_of(tmp_path, root, leaf, [], host="new.bank.test")
+    settings = MonitorSettings(hosts=(HostSettings("localhost", port=port_of(servers[0])),))
+    evidence = evidence_of(tmp_path, root, leaf, [], settings, host="new.bank.test")
     file = tmp_path / "pins.toml"
     assert status_command(evidence) == f"certpin rotate status --file {file}"
+    (mismatch,) = (
+        finding
+        for finding in findings_of(evidence)
+        if (finding.rule, finding.host) == ("pin-mismatch", "localhost")
+    )
+    assert mismatch.command == f"certpin pin {servers[0]}"
+    assert str(leaf.pin) in invoke(*shlex.split(mismatch.command)[1:]).out

@@ -17,6 +17,7 @@ from certpin.lab.report.flaws import ChainContext
 from certpin.reports.model import UNVERIFIED
 from certpin.support.text import clean
 from certpin.x509.chain import public_roots
+from certpin_watch.chain_check import describe_issuer
 from certpin_watch.html import number, reason
 from certpin_watch.snapshot import anchors_of, live_pins
 from certpin_watch.store.queries import chains, failures, report_counts
@@ -25,7 +26,6 @@ from certpin_watch.store.queries.freshness import arrivals
 from certpin_watch.store.queries.reports import samples
 from certpin_watch.store.queries.sightings import locations_of_chain
 from certpin_watch.web.charts import COLOURS, Bars, BarSeries, chain_picture, colour, stacked_bars
-from certpin_watch.web.issuer import describe_issuer
 from certpin_watch.web.request import NotFoundError
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from starlette.responses import Response
 
+    from certpin_watch.chain_check import ChainIssuer
     from certpin_watch.store.queries.chains import Issued
     from certpin_watch.store.queries.failures import ChainCount
     from certpin_watch.store.queries.freshness import Arrivals
     from certpin_watch.store.queries.reports import Sample
-    from certpin_watch.web.issuer import ChainIssuer
     from certpin_watch.web.request import PageRequest
 
 _MAX_BARS = 60  # more are too narrow on a phone

@@ -11,7 +11,7 @@ _PAGES = "certpin_watch/web/"
 _RENDER = "certpin_watch/html/__init__.py"
 _QUERIES = "certpin_watch/store/queries/"
 _TEST = "tests/watch/web/test_pages.py::test_"
-_ISSUER = "tests/watch/web/test_issuer.py::test_"
+_ISSUER = "tests/watch/test_chain_issuer.py::test_"
 
 MUTATIONS: list[Mutation] = [
     Mutation(
@@ -122,7 +122,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "an unpinned key is not green",
-        _PAGES + "issuer.py",
+        "certpin_watch/chain_check.py",
         '"pinned" if verdict == "accepted" else',
         '"pinned" if verdict == "accepted" or expected else',
         _TEST + "no_page_shows_an_unpinned_key_in_green",
@@ -136,14 +136,14 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a name without its signature is not the usual issuer",
-        _PAGES + "issuer.py",
+        "certpin_watch/chain_check.py",
         "    if signed and signed[0] and path.certificates[1].facts.pin in keys:\n",
         "    if signed and path.certificates[1].facts.pin in keys:\n",
         _ISSUER + "an_issuer_name_with_an_invalid_signature_is_reported_as_forged",
     ),
     Mutation(
         "a public authority is recognised before product names",
-        _PAGES + "issuer.py",
+        "certpin_watch/chain_check.py",
         "    if path.trusted:\n",
         "    if path.trusted and not _named(path, _INSPECTING):\n",
         _ISSUER + "a_public_authority_with_the_name_of_a_proxy_is_public",

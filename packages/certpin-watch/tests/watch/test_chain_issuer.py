@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin.lab import Authority
 from certpin.x509 import chain
-from certpin_watch.web import issuer
+from certpin_watch import chain_check
+from certpin_watch.chain_check import describe_issuer
 
 if TYPE_CHECKING:
     from certpin.lab import Identity
@@ -42,24 +43,21 @@ def path(authority: Authority) -> tuple[bytes, ...]:
 
 
 def test_a_chain_of_the_usual_issuer_is_not_pinned(ours: Authority) -> None:
-    found = issuer.describe_issuer(ders(ours.issue(HOST)), path(ours), verdict="issued")
+    found = describe_issuer(ders(ours.issue(HOST)), path(ours), verdict="issued")
     assert (found.kind, found.name) == ("usual", "Ours CA")
     assert "may be an attack" in found.sentences[1]
-    assert (
-        issuer.describe_issuer(ders(ours.issue(HOST)), path(ours), verdict="accepted").kind
-        == "pinned"
-    )
+    assert describe_issuer(ders(ours.issue(HOST)), path(ours), verdict="accepted").kind == "pinned"
 
 
 def test_an_issuer_of_the_same_name_with_another_key_is_another_issuer(ours: Authority) -> None:
     forged = Authority("Ours Root", now=NOW).intermediate("Ours CA")
-    assert issuer.describe_issuer(ders(forged.issue(HOST)), path(ours)).kind == "private"
+    assert describe_issuer(ders(forged.issue(HOST)), path(ours)).kind == "private"
 
 
 def test_an_issuer_name_with_an_invalid_signature_is_reported_as_forged(ours: Authority) -> None:
     forged = Authority("Ours Root", now=NOW).intermediate("Ours CA")
     leaf = ders(forged.issue(HOST))[0]
-    found = issuer.describe_issuer((leaf, ours.certificate.der), path(ours))
+    found = describe_issuer((leaf, ours.certificate.der), path(ours))
     assert found.kind != "usual"
     assert found.sentences[0].startswith("FORGED")
 
@@ -68,15 +66,15 @@ def test_another_issuer_below_a_root_of_the_pin_file_is_trusted(ours: Authority)
     assert ours.issuer
     other = ours.issuer.intermediate("Other CA")
     anchors = (ours.issuer.certificate.der,)
-    assert issuer.describe_issuer(ders(other.issue(HOST)), path(ours), anchors).kind == "trusted"
+    assert describe_issuer(ders(other.issue(HOST)), path(ours), anchors).kind == "trusted"
 
 
 def test_an_issuer_below_a_root_of_this_machine_is_public(
     ours: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     public = Authority("Public Root", now=NOW)
-    monkeypatch.setattr(issuer, "public_roots", lambda: (public.certificate.der,))
-    found = issuer.describe_issuer(ders(public.intermediate("Public CA").issue(HOST)), path(ours))
+    monkeypatch.setattr(chain_check, "public_roots", lambda: (public.certificate.der,))
+    found = describe_issuer(ders(public.intermediate("Public CA").issue(HOST)), path(ours))
     assert found.kind == "public"
 
 
@@ -88,7 +86,7 @@ def test_an_issuer_below_a_root_of_this_machine_is_public(
      ("DO_NOT_TRUST_FiddlerRoot", "debugging", "Fiddler")],
 )  # fmt: skip
 def test_the_name_of_a_product_is_only_a_claim(name: str, kind: str, product: str) -> None:
-    found = issuer.describe_issuer(ders(Authority(name, now=NOW).issue(HOST)))
+    found = describe_issuer(ders(Authority(name, now=NOW).issue(HOST)))
     assert found.kind == kind
     assert product in found.title
     assert "only a claim of the certificate" in found.sentences[0]
@@ -98,15 +96,15 @@ def test_a_public_authority_with_the_name_of_a_proxy_is_public(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     public = Authority("Zscaler Public Root", now=NOW)
-    monkeypatch.setattr(issuer, "public_roots", lambda: (public.certificate.der,))
-    assert issuer.describe_issuer(ders(public.issue(HOST))).kind == "public"
+    monkeypatch.setattr(chain_check, "public_roots", lambda: (public.certificate.der,))
+    assert describe_issuer(ders(public.issue(HOST))).kind == "public"
 
 
 def test_self_signed_missing_and_unreadable_chains_are_distinguished() -> None:
     self_signed = Authority(HOST, now=NOW)
-    assert issuer.describe_issuer((self_signed.certificate.der,)).kind == "self-signed"
-    assert issuer.describe_issuer(()).kind == "none"
-    assert issuer.describe_issuer((b"junk",)).name == "(unreadable)"
+    assert describe_issuer((self_signed.certificate.der,)).kind == "self-signed"
+    assert describe_issuer(()).kind == "none"
+    assert describe_issuer((b"junk",)).name == "(unreadable)"
 
 
 def test_the_roots_of_this_machine_are_readable() -> None:

@@ -43,10 +43,18 @@ _READERS = [
     Mutation(
         "no export accepts a stolen key because it unites policies",
         f"{_F}projection.py",
-        "if stolen := sorted(map(str, policy.compromised & exported.live_pins.keys())):",
-        "if stolen := []:",
+        "        refuse_stolen(policy, exported)\n",
+        "",
         "tests/formats/limits/test_limits.py::"
         "test_a_stolen_key_that_an_export_would_accept_is_refused[limit1-**.bank.example]",
+    ),
+    Mutation(
+        "no export accepts a stolen key because --host leaves a host out",
+        f"{_F}selection.py",
+        "        refuse_stolen(policy, exported)\n",
+        "",
+        f"{_T}selection.py::"
+        "test_a_wildcard_with_a_key_that_is_stolen_at_a_host_below_it_is_refused[okhttp-kotlin]",
     ),
     Mutation(
         "a report-only host is compared with the exported patterns",

@@ -8,6 +8,7 @@ from certpin.errors import ConfigError
 from certpin.formats import FORMATS, only
 from certpin.pins import HostServer
 from tests.formats._files import PINS, two
+from tests.formats._sets import compromised
 from tests.kit import pin_set, policy
 
 WIDE = two("**.bank.example")
@@ -50,6 +51,17 @@ def test_a_report_only_host_is_compared_with_every_exported_wildcard(name: str) 
     silent = policy("**.x.bank.example", *PINS[4:6], mode="report")
     with pytest.raises(ConfigError, match="but the pins of \\*\\.bank\\.example would apply"):
         FORMATS[name].export(pin_set(watched, enforced), left_out=[silent])
+
+
+@pytest.mark.parametrize("name", ["okhttp-kotlin", "android", "react-native", "json"])
+def test_a_wildcard_with_a_key_that_is_stolen_at_a_host_below_it_is_refused(name: str) -> None:
+    below = compromised(policy("api.bank.example", *PINS[2:4]), PINS[0])
+    with pytest.raises(ConfigError, match=f"{PINS[0]} is compromised for api.bank.example"):
+        FORMATS[name].export(pin_set(WIDE), left_out=[below])
+    # Without the wildcard, the key is accepted only at hosts at which it is not stolen.
+    pins = pin_set(WIDE, below)
+    hosts = only(pins, ["www.bank.example", "api.bank.example"])
+    assert len(FORMATS[name].export(hosts, left_out=[WIDE]).pins.policies) == 2
 
 
 def test_a_host_below_two_exported_wildcards_is_reported_once() -> None:

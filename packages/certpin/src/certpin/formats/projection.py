@@ -141,14 +141,7 @@ def project(pins: PinSet, limits: Sequence[Limitation]) -> Projection:
                 key="mode",
                 fix="enforce it too, or replace the wildcard by individual hosts",
             )
-        if stolen := sorted(map(str, policy.compromised & exported.live_pins.keys())):
-            raise ConfigError(
-                f"{stolen[0]} is compromised for {policy.pattern}, but the export would accept it "
-                f"there: it has the pins of all policies that cover {exported.pattern}",
-                key="state",
-                fix="mark it compromised for each host: certpin rotate emergency "
-                f"{stolen[0]} --stolen",
-            )
+        refuse_stolen(policy, exported)
     return projected, tuple(omissions)
 
 
@@ -166,6 +159,23 @@ def applied_policies(projected: PinSet, pins: PinSet) -> Iterator[tuple[HostPoli
         for policy in pins.policies_at(exported.pattern, projected):
             if policy is not None:
                 yield policy, exported
+
+
+def refuse_stolen(policy: HostPolicy, exported: HostPolicy) -> None:
+    """Raise ``ConfigError`` if an exported policy accepts a key that is compromised for ``policy``.
+
+    Args:
+        policy: an original policy.
+        exported: an exported policy that applies to hosts of ``policy``.
+    """
+    if stolen := sorted(map(str, policy.compromised & exported.live_pins.keys())):
+        raise ConfigError(
+            f"{stolen[0]} is compromised for {policy.pattern}, but the export would accept it "
+            f"there: the pins of all policies that cover {exported.pattern} apply",
+            key="state",
+            fix="replace the wildcard by individual hosts (--host HOST for each), or replace the "
+            f"key everywhere: certpin rotate emergency {stolen[0]} --stolen prints the steps",
+        )
 
 
 def with_policies(

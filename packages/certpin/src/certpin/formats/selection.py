@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError
-from certpin.formats.projection import Omission, applied_policies
+from certpin.formats.projection import Omission, applied_policies, refuse_stolen
 from certpin.pins import HostPattern
 from certpin.pins.policy import policy_meaning
 
@@ -64,7 +64,8 @@ def covered_by(
         left_out: the policies that are not exported.
 
     Raises:
-        ConfigError: pins would be enforced on a host with ``mode = "report"``.
+        ConfigError: pins would be enforced on a host with ``mode = "report"``, or accept a key at a
+            host for which it is compromised.
     """
     missing = {policy.pattern: policy for policy in left_out}
     if not missing:
@@ -84,6 +85,7 @@ def covered_by(
                 fix=f"also export it: --host {shlex.quote(host)}, and enforce it if the platform "
                 "has no report mode; or replace the wildcard by individual hosts",
             )
+        refuse_stolen(policy, exported)
         if policy.pattern not in reported and meanings.get(above) != policy_meaning(policy):
             reported.add(policy.pattern)  # one omission for each
             yield Omission("overlap", host, f"it is left out, so the pins of {above} apply to it")

@@ -304,7 +304,8 @@ def test_a_stolen_key_that_an_export_would_accept_is_refused(limit: Limitation, 
     with pytest.raises(ConfigError, match=re.escape(words)) as caught:
         project(pin_set(policy(wide), stolen), last)
     assert caught.value.fix == (
-        f"mark it compromised for each host: certpin rotate emergency {KEYS[0]} --stolen"
+        "replace the wildcard by individual hosts (--host HOST for each), or replace the key "
+        f"everywhere: certpin rotate emergency {KEYS[0]} --stolen prints the steps"
     )
     apart = policy("**.other.example")
     assert len(project(pin_set(apart, stolen), last)[0].policies) == 2

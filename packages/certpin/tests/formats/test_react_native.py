@@ -111,6 +111,9 @@ def test_overlapping_pins_with_one_date_are_united() -> None:
     [
         f"[API_HOST]: {{ publicKeyHashes: ['{A}', '{B}'] }}",
         f"[`${{env}}.bank.example`]: {{ publicKeyHashes: ['{A}', '{B}'] }}",
+        f"'bank.example': {{ 'a.example': x ? 'b' : {{ publicKeyHashes: ['{A}'] }} }}",
+        f"a: 1 }}, x ? 'bank.example' : {{ publicKeyHashes: ['{A}', '{B}'] }}, {{",
+        f"a: 1 }}); f(x, y: {{ publicKeyHashes: ['{A}', '{B}'] }}",
         f"...prod }}); const api = {{ publicKeyHashes: ['{A}', '{B}'] }}; ({{",
     ],
 )
@@ -137,6 +140,10 @@ ENTRY = f"'bank.example': {{ publicKeyHashes: ['{A}', '{B}'] }}"
         f"{ENTRY} as Options, ...others",
         f"{ENTRY} as Options && others",
         f"{ENTRY} as Options['a'] ?? others, 'other.example': options",
+        f"{ENTRY}, 'bank.example': {{ publicKeyHashes: ['{B}'], meta: {{ owner: 'x' }} }}",
+        f"{ENTRY}, 'bank.example': {{ meta: {{ owner: 'x' }}, publicKeyHashes: ['{B}'] }}",
+        f"{ENTRY}, 'bank.example': {{ publicKeyHashes: ['{B}'], includeSubdomains: [] }}",
+        f"{ENTRY}, 'bank.example': {{ publicKeyHashes: '{B}' }}",
     ],
 )
 def test_computed_entries_and_options_are_refused(inside: str) -> None:
@@ -163,6 +170,54 @@ def test_the_type_of_options_has_no_effect(type_: str) -> None:
     for inside in (f"{ENTRY} {type_}", f"{ENTRY} {type_.rstrip(',')}, {other} {type_}"):
         found = digests(load(NAME, options(inside)))
         assert list(found) == ["bank.example", "other.example"][: inside.count("Hashes")]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "const pins = {0} && {};",
+        "const pins = {0}.debug;",
+        "const pins = {0}\n.debug",
+        "const pins = {0} as Options && {};",
+        "const pins = {0} in others;",
+        "const pins = !{0};",
+        "const pins = others ?? {0};",
+        "const pins = debug ? {} : {0};",
+        "const pins = debug ? a : {0};",
+        "pins ??= {0};",
+        "const pins = ({0}) && {};",
+        "const pins = others || ({0});",
+        "const pins = ({0}, {});",
+        "const pins = [{0}][1];",
+        "export default Object.assign({0}, others);",
+        "export default Object.assign({}, {0});",
+    ],
+)
+def test_an_object_that_is_an_operand_is_refused(code: str) -> None:
+    error = refusal(NAME, code.replace("{0}", f"{{ {ENTRY} }}"))
+    assert "line 1: the object with the options is part of an expression" in str(error)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "export const pins: PinningOptions = {0}",
+        "export const pins = {0} as const\nexport const other = 1",
+        "export const pins = {0} as Map<\nstring, number>\nsetup()",
+        "const load = () => ({0}) as Options;",
+        "function load() { return {0} }",
+        "function load() { return (\n{0}\n) }",
+        "class A { static pins = {0} }",
+        "export default Object.freeze({0});",
+        "initializeSslPinning({0},).then(start, stop)",
+        "const first = {0}, second = 1;",
+        "const config = { pins: {0}, debug: false };",
+        '{"a": 1, "pins": {0}}',
+        "{0}",
+    ],
+)
+def test_code_around_the_object_has_no_effect(code: str) -> None:
+    assert list(digests(load(NAME, code.replace("{0}", f"{{ {ENTRY} }}")))) == ["bank.example"]
 
 
 def test_options_without_hashes_are_refused() -> None:

@@ -7,7 +7,6 @@ Android and TrustKit on iOS. Exported options mean the same to both.
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from certpin.errors import FormatError
@@ -34,9 +33,7 @@ from certpin.formats.limits import (
 from certpin.formats.parsed import Found, ParsedFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from certpin.formats.code import Token
+    from certpin.formats.code import Brackets, Token
     from certpin.formats.parsed import Source
     from certpin.pins import HostPolicy, PinSet
 
@@ -53,6 +50,7 @@ _OPEN, _CLOSED = frozenset("<["), frozenset(">]")
 _OF_TYPES = _OPEN | _CLOSED | frozenset(".,")
 _HASHES = "publicKeyHashes"
 _FIELDS = ("includeSubdomains", _HASHES, "expirationDate")
+_KEYWORDS = frozenset({"return", "default"})  # words before a value
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
@@ -66,11 +64,17 @@ def read(source: Source) -> ParsedFile:
     """Parse ``react-native-ssl-public-key-pinning``'s options in TypeScript, JavaScript or JSON.
 
     The options can be anywhere in the file. Raises ``FormatError`` also if the code computes one of
-    the values, or another entry in the same list of hosts.
+    the values, another entry in the same object with the hosts, or the whole object.
     """
     pieces = list(tokens(source.text, JAVASCRIPT))
-    found = tuple(_found(_name(entry), entry) for entry in _entries(pieces))
-    _refuse_computed_entries(pieces)
+    entries = [each for each in brackets(pieces, _setting) if _HASHES in each.fields]
+    tables = {each.outer.opening: each.outer for each in entries if each.outer}.values()
+    require_closed(pieces, (*tables, *entries))  # otherwise, the rest is missing
+    found = tuple(_found(pieces, entry) for entry in entries)
+    ends = {each.opening: each.closing for each in entries}
+    for table in tables:
+        _refuse_computed_entries(pieces, table, ends)
+        _refuse_operators(pieces, table)
     return ParsedFile(found, *read_header(source.text))
 
 
@@ -85,97 +89,131 @@ def _domain(policy: HostPolicy) -> str:
     )
 
 
-@dataclass
-class _Entry:
-    """The options of one host in the code: ``'name': { publicKeyHashes: [ … ] }``.
-
-    Attributes:
-        name: the token of the host's name; None if the code computes the name, or the options are
-            not directly behind a name.
-        line: the line of the setting ``publicKeyHashes``; 0 if there is none.
-        fields: for the name of each setting, the tokens of its values.
-        is_literal: False if there is anything beside literal settings, such as ``...others``, an
-            operator, or a setting that is repeated.
-    """
-
-    name: Token | None = None
-    line: int = 0
-    fields: dict[str, list[Token]] = field(default_factory=dict)
-    is_literal: bool = True
-
-
-def _entries(pieces: list[Token]) -> Iterator[_Entry]:
-    """Yield each entry in the code that has the setting ``publicKeyHashes``."""
-    entry = _Entry()
-    place = 0
-    while place < len(pieces):
-        token = pieces[place]
-        if _begins(pieces, place):
-            entry = _Entry(token)
-            place += 2  # the colon and the bracket
-        elif _setting(pieces, place) is not None:
-            values, place = _values(pieces, place + 2)
-            if values is None or token.text in entry.fields:
-                entry.is_literal = False
-            entry.fields[token.text] = values or []
-            entry.line = token.line if token.text == _HASHES else entry.line
-        elif is_mark(pieces, place, "}") and entry.line:
-            yield entry
-            entry = _Entry()
-        elif not is_mark(pieces, place, ","):
-            entry.is_literal = False  # also an operator after a value, as in `['…'] && []`
-        place += 1
-
-
-def _values(pieces: list[Token], place: int) -> tuple[list[Token] | None, int]:
-    """Read the value of a setting: a string, a word, or a list of strings.
+def _read_settings(pieces: list[Token], entry: Brackets) -> dict[str, list[Token]] | None:
+    """Read the options of one host: ``{ publicKeyHashes: [ … ], … }``.
 
     Args:
         pieces: the tokens of the code.
-        place: the index of the value's first token.
+        entry: the brackets around the options.
 
     Returns:
-        The strings or the word, and the index of the last token that was read. The first is None if
-        the value is a list with something else than strings.
+        For the name of each setting, the tokens of its values. None if there is anything beside
+        literal settings, such as ``...others``, an operator, another object, or a repeated setting.
     """
+    settings: dict[str, list[Token]] = {}
+    place = entry.opening + 1
+    while place < entry.closing:
+        name = _setting(pieces, place)
+        if name is None or name in settings:
+            return None
+        if name == _HASHES:
+            settings[name], place = _strings(pieces, place + 2)
+        else:
+            settings[name], place = [pieces[place + 2]], place + 3
+        if place != entry.closing and not is_mark(pieces, place, ","):
+            return None
+        place += 1
+    return settings
+
+
+def _strings(pieces: list[Token], place: int) -> tuple[list[Token], int]:
+    """Read a list of strings.
+
+    Args:
+        pieces: the tokens of the code.
+        place: the index of the list's first token.
+
+    Returns:
+        The strings, and the index of the token after the list. If it is no list, or contains
+        something else than strings, this is the index of the unexpected token.
+    """
+    values: list[Token] = []
     if not is_mark(pieces, place, "["):
-        return pieces[place : place + 1], place
-    values, last = [], place + 1
-    while last < len(pieces) and pieces[last].kind == "string":
-        values.append(pieces[last])
-        last += 1
-        if not is_mark(pieces, last, ","):
+        return values, place
+    place += 1
+    while place < len(pieces) and pieces[place].kind == "string":
+        values.append(pieces[place])
+        place += 1
+        if not is_mark(pieces, place, ","):
             break
-        last += 1
-    return (values, last) if is_mark(pieces, last, "]") else (None, place)
+        place += 1
+    return values, place + is_mark(pieces, place, "]")
 
 
-def _refuse_computed_entries(pieces: list[Token]) -> None:
+def _refuse_computed_entries(pieces: list[Token], table: Brackets, ends: dict[int, int]) -> None:
     """Raise ``FormatError`` if the code computes one of the entries of the object with the pins.
 
-    That is the object that maps hosts to options with ``publicKeyHashes``. Examples of computed
-    entries are ``...others`` and ``'name': options``: their pins can't be imported, and would be
-    lost. If the object, or an entry of it, is not closed, it is refused too, because its rest is
-    missing.
+    Examples of computed entries are ``...others`` and ``'name': options``: their pins can't be
+    imported, and would be lost.
+
+    Args:
+        pieces: the tokens of the code.
+        table: the brackets of the object, which maps hosts to their options.
+        ends: for the opening bracket of each entry's options, the index of the closing one.
     """
-    entries = [each for each in brackets(pieces, _setting) if _HASHES in each.fields]
-    tables = {each.outer.opening: each.outer for each in entries if each.outer}.values()
-    require_closed(pieces, (*tables, *entries))
-    ends = {each.opening: each.closing for each in entries}
-    for table in tables:
-        place = table.opening + 1
-        while place < table.closing:
-            if place in ends:
-                place = _end_of_type(pieces, ends[place])
-            elif place + 2 in ends and is_mark(pieces, place + 1, ":"):
-                place += 1
-            elif not is_mark(pieces, place, ","):
-                raise FormatError(
-                    f"line {pieces[place].line}: an entry beside the options of a host is "
-                    "computed, or has no publicKeyHashes",
-                    fix="write each host and its options literally, and remove hosts without pins",
-                )
+    place = table.opening + 1
+    while place < table.closing:
+        if place in ends:
+            place = _end_of_type(pieces, ends[place])
+        elif place + 2 in ends and is_mark(pieces, place + 1, ":"):
             place += 1
+        elif not is_mark(pieces, place, ","):
+            raise FormatError(
+                f"line {pieces[place].line}: an entry beside the options of a host is "
+                "computed, or has no publicKeyHashes",
+                fix="write each host and its options literally, and remove hosts without pins",
+            )
+        place += 1
+
+
+def _refuse_operators(pieces: list[Token], table: Brackets) -> None:
+    """Raise ``FormatError`` if the object with the pins is an operand, or one argument of several.
+
+    In ``{ … } && {}``, for example, the object has no effect. ``table`` is the brackets of the
+    object. Round brackets around it that are no call have no effect.
+    """
+    start, end, outer = table.opening, _end_of_type(pieces, table.closing), table.outer
+    is_call = False
+    while not is_call and outer and is_mark(pieces, start - 1, "("):
+        end += is_mark(pieces, end + 1, ",")
+        if end + 1 != outer.closing:
+            break
+        before = pieces[start - 2] if start > 1 else None
+        is_call = before is not None and before.kind == "word" and before.text not in _KEYWORDS
+        start, end, outer = outer.opening, _end_of_type(pieces, outer.closing), outer.outer
+    if not is_call and not (_may_precede(pieces, start - 1) and _may_follow(pieces, end + 1)):
+        raise FormatError(
+            f"line {pieces[table.opening].line}: the object with the options is part of an "
+            "expression, which computes the pins",
+            fix="assign the object itself, without operators and other arguments",
+        )
+
+
+def _may_precede(pieces: list[Token], place: int) -> bool:
+    """Return True if a value can begin after a token, and isn't an operand there."""
+    if place < 0 or pieces[place].text in _KEYWORDS:
+        return True
+    if is_mark(pieces, place, "="):
+        return not any(is_mark(pieces, place - 1, mark) for mark in "=!<|&?+")
+    if is_mark(pieces, place, ">"):  # an arrow before round brackets
+        return is_mark(pieces, place - 1, "=")
+    return _is_property(pieces, place)
+
+
+def _is_property(pieces: list[Token], colon: int) -> bool:
+    """Return True if a name of a property, and no ``c ? a``, is before the token ``colon``."""
+    named = is_mark(pieces, colon, ":") and colon > 1 and pieces[colon - 1].kind != "mark"
+    return named and any(is_mark(pieces, colon - 2, mark) for mark in "{,")
+
+
+def _may_follow(pieces: list[Token], place: int) -> bool:
+    """Return True if the value before a token ends there, and isn't an operand."""
+    if place == len(pieces) or any(is_mark(pieces, place, mark) for mark in ";,)}"):
+        return True
+    # JavaScript ends a statement before a word on another line.
+    token = pieces[place]
+    is_first = token.line > pieces[place - 1].line
+    return is_first and token.kind == "word" and token.text not in {"in", "instanceof"}
 
 
 def _end_of_type(pieces: list[Token], place: int) -> int:
@@ -191,6 +229,8 @@ def _end_of_type(pieces: list[Token], place: int) -> int:
         token = pieces[end]
         depth += (token.text in _OPEN) - (token.text in _CLOSED)
         is_type = token.kind != "mark" or token.text in _OF_TYPES
+        # JavaScript ends a statement before a word on another line.
+        is_type &= bool(depth) or token.kind != "word" or token.line == pieces[end - 1].line
         if not is_type or depth < 0 or (token.text == "," and not depth):
             return end - 1
     return len(pieces) - 1
@@ -201,33 +241,29 @@ def _setting(pieces: list[Token], place: int) -> str | None:
     return pieces[place].text if named else None
 
 
-def _name(entry: _Entry) -> str:
+def _name(pieces: list[Token], entry: Brackets) -> str:
     """Return the name of an entry's host.
 
     Raises ``FormatError`` if the code computes the name, or has it elsewhere.
     """
-    if entry.name is None:
-        raise FormatError(
-            f"line {entry.line}: the name of the host is computed",
-            fix="write it literally, before its options: 'api.bank.example': { … }",
-        )
-    return entry.name.value()
+    is_inside = entry.outer is not None and is_mark(pieces, entry.outer.opening, "{")
+    if is_inside and _is_property(pieces, entry.opening - 1):
+        return pieces[entry.opening - 2].value()
+    raise FormatError(
+        f"line {pieces[entry.fields[_HASHES]].line}: the name of the host is computed",
+        fix="write it literally, before its options: 'api.bank.example': { … }",
+    )
 
 
-def _begins(pieces: list[Token], place: int) -> bool:
-    names = pieces[place].kind in {"string", "word"}
-    return names and is_mark(pieces, place + 1, ":") and is_mark(pieces, place + 2, "{")
-
-
-def _found(name: str, entry: _Entry) -> Found:
-    fields = entry.fields
-    flags, hashes = fields.get("includeSubdomains", []), fields[_HASHES]
-    ends = fields.get("expirationDate", [])
+def _found(pieces: list[Token], entry: Brackets) -> Found:
+    name = _name(pieces, entry)
+    settings = _read_settings(pieces, entry)
+    flags, hashes, ends = ((settings or {}).get(each, []) for each in _FIELDS)
     written = all(token.kind == "string" and not token.computed for token in (*hashes, *ends))
     written &= all(token.kind == "word" and token.text in {"true", "false"} for token in flags)
-    if not entry.is_literal or not written:
+    if settings is None or not written:
         raise FormatError(
-            f"line {entry.line}: the options of {name[:80]!r} are computed",
+            f"line {pieces[entry.fields[_HASHES]].line}: the options of {name[:80]!r} are computed",
             fix="write the hashes, the date and the flag literally",
         )
     return Found(

@@ -89,8 +89,8 @@ _READERS = [
     Mutation(
         "comments in comments of Kotlin",
         f"{_F}_languages.py",
-        '++ )`", nested=True)',
-        '++ )`", nested=False)',
+        '++ )`",\n    nested=True,\n',
+        '++ )`",\n    nested=False,\n',
         f"{_T}okhttp.py::test_pins_in_nested_comments_of_kotlin_are_not_read[ktor]",
     ),
     Mutation(
@@ -526,4 +526,77 @@ _LISTS = [
     ),
 ]
 
-MUTATIONS = [*_READERS, *_ANDROID, *_APPLE, *_LISTS]
+_JAVASCRIPT = [
+    Mutation(
+        "a comment or regular expression in a computed string is refused",
+        f"{_F}code.py",
+        "(?=[^}/]) [^{}'\"`\\\\/]*+",
+        "(?=[^}]) [^{}'\"`\\\\]*+",
+        f"{_T}code.py::test_a_string_with_an_ambiguous_end_is_refused",
+    ),
+    Mutation(
+        "a regular expression after the brackets of a statement",
+        f"{_F}_javascript.py",
+        'if opening == "(" and before in _STATEMENTS:',
+        "if False:",
+        f"{_T}code.py::test_regular_expressions_of_javascript_are_left_out",
+    ),
+    Mutation(
+        "a regular expression after a keyword",
+        f"{_F}_javascript.py",
+        '_BEFORE_BLOCK = frozenset({"else", "do"})',
+        '_BEFORE_BLOCK = frozenset({"do"})',
+        f"{_T}code.py::test_regular_expressions_of_javascript_are_left_out",
+    ),
+    Mutation(
+        "an increment before a division",
+        f"{_F}_javascript.py",
+        'if joined and self._before + mark in {"++", "--"}:',
+        "if False:",
+        f"{_T}code.py::test_a_division_is_no_regular_expression",
+    ),
+    Mutation(
+        "an unclear slash is refused",
+        f"{_F}_javascript.py",
+        'if self._slash == "unclear" and _BEGINS_OTHERS.search(rest):',
+        "if False:",
+        f"{_T}code.py::test_code_of_javascript_with_two_meanings_is_refused[{{}} /'/.test(s)]",
+    ),
+    Mutation(
+        "a slash after an unclear one is unclear",
+        f"{_F}_javascript.py",
+        'is_unclear = kind == "regex" and self._slash == "unclear"',
+        "is_unclear = False",
+        f"{_T}code.py::test_code_of_javascript_with_two_meanings_is_refused[{{}} /a/ /2;// 1]",
+    ),
+    Mutation(
+        "a long regular expression is refused",
+        f"{_F}_javascript.py",
+        'if found is None and 0 < text.find("/", place + 1) < _end_of_line(text, place):',
+        "if False:",
+        f"{_T}code.py::test_code_of_javascript_with_two_meanings_is_refused",
+    ),
+    Mutation(
+        "a comment of HTML is refused",
+        f"{_F}_javascript.py",
+        'if text.startswith("<!--", place):',
+        "if False:",
+        f"{_T}code.py::test_code_of_javascript_with_two_meanings_is_refused[a <!-- b]",
+    ),
+    Mutation(
+        "the end of a comment of HTML is refused",
+        f"{_F}_javascript.py",
+        'if text.startswith("-->", place) and line > self._line:',
+        "if False:",
+        f"{_T}code.py::test_code_of_javascript_with_two_meanings_is_refused",
+    ),
+    Mutation(
+        "the first line of a script is left out",
+        f"{_F}_languages.py",
+        'return re.sub(r"\\A#![^\\n]*+", "", text)',
+        "return text",
+        f"{_T}code.py::test_the_first_line_of_a_script_is_left_out",
+    ),
+]
+
+MUTATIONS = [*_READERS, *_ANDROID, *_APPLE, *_LISTS, *_JAVASCRIPT]

@@ -317,7 +317,7 @@ MUTATIONS = [
     Mutation(
         "the end of a string with a template",
         f"{_F}code.py",
-        'if "${" in _TEMPLATE.sub("", inside) or',
+        'if (templates and "${" in _TEMPLATE.sub("", inside)) or',
         "if",
         f"{_T}code.py::test_a_string_with_an_ambiguous_end_is_refused",
     ),

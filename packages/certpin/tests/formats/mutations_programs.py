@@ -28,8 +28,8 @@ MUTATIONS = [
     Mutation(
         "a line separator ends a comment of JavaScript",
         "certpin/formats/_languages.py",
-        'JAVASCRIPT = Language(_BACKTICKS, "\\r\\u2028\\u2029", ',
-        'JAVASCRIPT = Language(_BACKTICKS, "\\r", ',
+        '    _BACKTICKS, "\\r\\u2028\\u2029", ',
+        '    _BACKTICKS, "\\r", ',
         "tests/formats/test_code.py::test_a_comment_ends_with_its_line",
     ),
     Mutation(

@@ -88,6 +88,7 @@ def test_the_value_of_a_computed_string_is_refused(code: str) -> None:
         '"${',
         '"""${f("""x""")}"""',
         r"`a\`",  # in JavaScript the string goes on
+        '"${1/*}" + "a"',  # in Kotlin the comment goes on
     ],
 )
 def test_a_string_with_an_ambiguous_end_is_refused(code: str) -> None:
@@ -185,6 +186,10 @@ def test_a_backslash_in_a_raw_string_is_no_escape(code: str) -> None:
         "return /'/",
         "/*'*/ /`/",
         "b ? /'/ : /\"/",
+        "if (s) /'/.test(s)",
+        "else /'/.test(s)",
+        "x + +/'/",
+        "<Text>Page {i}/{n}</Text>",
     ],
 )
 def test_regular_expressions_of_javascript_are_left_out(code: str) -> None:
@@ -200,12 +205,46 @@ def test_regular_expressions_of_javascript_are_left_out(code: str) -> None:
         "f(x) / 'a' / 'b'",
         "[1] / 'a' / 'b'",
         "<A>{x}/{'a'}</A>{'b'}",
+        "i++ / 'a' / 'b'",
+        "x! / 'a' / 'b'",
+        "a.of / 'a' / 'b'",
+        "({}) / 'a' / 'b'",
+        "x = {} / 'a' / 'b'",
+        "f({}) / 'a'; // it's / \n'b'",
         "x = / 'a' + 'b'",
     ],
 )
 def test_a_division_is_no_regular_expression(code: str) -> None:
     found = [each.value() for each in tokens(code, JAVASCRIPT) if each.kind == "string"]
     assert found == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "{} /'/.test(s)",
+        "function f() {}\n/'/.test(s)",
+        "x of /'/",
+        "await (x) / 2; '/'",
+        "{} /2;// 1",
+        "{} /a/ /2;// 1",
+        "x > /'/",
+        f"x = /[{'a' * 200}']/",
+        "a\n--> /*\nb",
+        "a <!-- b",
+    ],
+)
+def test_code_of_javascript_with_two_meanings_is_refused(code: str) -> None:
+    problem = "it is unclear what .* means in this code"
+    with pytest.raises(FormatError, match=problem) as caught:
+        list(tokens(code, JAVASCRIPT))
+    assert caught.value.fix == "move the pins into another file, without this code"
+
+
+@pytest.mark.parametrize("language", [DART, JAVASCRIPT, KOTLIN])
+def test_the_first_line_of_a_script_is_left_out(language: Language) -> None:
+    found = list(tokens("#!/usr/bin/env it's\n'a'", language))
+    assert [(each.text, each.line) for each in found] == [("a", 2)]
 
 
 @given(st.text(max_size=300), st.sampled_from(LANGUAGES))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from certpin.errors import FormatError
 from certpin.formats import _languages
 from certpin.formats.code import tokens
 from tests.formats.flutter import _vm
@@ -47,6 +48,36 @@ _DART = [
     r"''''a''', 'b'",
 ]
 _GO = [r"`\n`, `b`", '`//`, "b", `/*`', '`N"`, "b"']
+# Valid lists of two strings, in which the end of a string is unclear without the whole grammar.
+_UNCLEAR = {
+    "kotlin": [r'"${1/*}"*/}", "b"', r'"""${1 // }"""N}""", "b"'],
+    "dart": ["'${1/*}'*/}', 'b'", "'''${1 // }'''N}''', 'b'"],
+    "javascript": ["`${1/*}`*/}`, 'b'", "`${1 // }`N}`, 'b'", "`${/}`/}`, 'b'"],
+}
+# Statements of JavaScript, which print the number N.
+_STATEMENTS = [
+    "if (s) /`/.test(s); console.log('N'); // `",
+    "if (!s) {} else /`/.test(s); console.log('N'); // `",
+    "if (s) !/`/.test(s); console.log('N'); // `",
+    "for (x of /`/[Symbol.split](s)) console.log('N'); // `",
+    "try { throw /`/ } catch { console.log('N'); } // `",
+    "s in /`/; console.log('N'); // `",
+    "s - /`/; console.log('N'); // `",
+    "s + +/`/; console.log('N'); // `",
+    "s > /`/; console.log('N'); // `",
+    "[...typeof /`/]; console.log('N'); // `",
+    "{} /`/.test(s); console.log('N'); // `",
+    "{} /2;// 1; console.log('N');",
+    "i++ /2; console.log('N') /1;",
+    "i++\n/2; console.log('N') /1;",
+    "o.in /2; console.log('N') /1;",
+    "f(i) /2; console.log('N') /1;",
+    "while (f(0)) /2; '/.test(s); console.log('N'); // '",
+    "x = {} /2; console.log('N') /1;",
+    "f(() => {}) /2; console.log('N') /1;",
+]
+# The beginnings of scripts, which print 1.
+_SCRIPTS = ["#!/usr/bin/env node /*N", "<!-- /*N", "1N--> /*N", "1; <!-- /*N"]
 _JAVASCRIPT = [r"`\n`, 'b'", "`//`, 'b', `/*`", "`${1}N'`, 'b'", "`\"`, 'b', `\"`"]
 
 
@@ -57,6 +88,17 @@ def all_lists(lists: list[str]) -> list[str]:
 def found(lists: Sequence[str], language: Language) -> list[int]:
     """Return how many strings certpin finds in each list."""
     return [sum(each.kind == "string" for each in tokens(text, language)) for text in lists]
+
+
+def unclear(name: str) -> list[str]:
+    return [each.replace("N", "\n") for each in _UNCLEAR[name]]
+
+
+def assert_refused(lists: Sequence[str], language: Language) -> None:
+    """Assert that certpin reads none of the lists: a guess could be wrong."""
+    for text in lists:
+        with pytest.raises(FormatError):
+            list(tokens(text, language))
 
 
 def printed(folder: Path, name: str, program: str, *commands: str) -> list[int]:
@@ -100,20 +142,53 @@ def test_java(tmp_path: Path) -> None:
 @pytest.mark.peer("kotlinc", "java", "libokhttp-java")
 def test_kotlin(tmp_path: Path) -> None:
     lists = all_lists(_KOTLIN)
-    shown = "".join(f"println(listOf({each}).size)\n" for each in lists)
+    doubtful = unclear("kotlin")
+    assert_refused(doubtful, _languages.KOTLIN)
+    shown = "".join(f"println(listOf({each}).size)\n" for each in lists + doubtful)
     commands = (
         "kotlinc a.kt -nowarn -d built",
         "java -cp built:/usr/share/java/kotlin-stdlib.jar AKt",
     )
     program = f"fun main() {{\n{shown}}}\n"
-    assert printed(tmp_path, "a.kt", program, *commands) == found(lists, _languages.KOTLIN)
+    expected = found(lists, _languages.KOTLIN) + [2] * len(doubtful)
+    assert printed(tmp_path, "a.kt", program, *commands) == expected
 
 
 @pytest.mark.peer("node")
 def test_javascript(tmp_path: Path) -> None:
     lists = all_lists(_JAVASCRIPT)
-    program = "".join(f"console.log([{each}].length);\n" for each in lists)
-    assert printed(tmp_path, "a.mjs", program, "node a.mjs") == found(lists, _languages.JAVASCRIPT)
+    doubtful = unclear("javascript")
+    assert_refused(doubtful, _languages.JAVASCRIPT)
+    program = "".join(f"console.log([{each}].length);\n" for each in lists + doubtful)
+    expected = found(lists, _languages.JAVASCRIPT) + [2] * len(doubtful)
+    assert printed(tmp_path, "a.mjs", program, "node a.mjs") == expected
+
+
+@pytest.mark.peer("node")
+def test_statements_of_javascript(tmp_path: Path) -> None:
+    """Each string that node prints is found, or the code is refused."""
+    code = [each.replace("N", str(number)) for number, each in enumerate(_STATEMENTS)]
+    start = "let i = 4, x, s = 'a'; const o = { in: 1 }, f = (x) => x;\n"
+    numbers = list(range(len(code)))
+    program = start + ";\n".join(code)
+    assert printed(tmp_path, "a.mjs", program, "node a.mjs") == numbers
+    refused = [number for number, each in enumerate(code) if not _is_found(each, str(number))]
+    assert refused == [3, 8, 10, 11]
+
+
+def _is_found(text: str, string: str) -> bool:
+    try:
+        return string in [each.text for each in tokens(text, _languages.JAVASCRIPT)]
+    except FormatError:
+        return False
+
+
+@pytest.mark.peer("node")
+@pytest.mark.parametrize("start", _SCRIPTS)
+def test_the_first_line_and_comments_of_html_in_javascript(start: str, tmp_path: Path) -> None:
+    program = start.replace("N", "\n") + "console.log('1')\n/* */"
+    assert printed(tmp_path, "a.cjs", program, "node a.cjs") == [1]
+    assert _is_found(program, "1") is start.startswith("#!")
 
 
 @pytest.mark.slow
@@ -129,7 +204,10 @@ def test_go(tmp_path: Path) -> None:
 @pytest.mark.peer("dart")
 def test_dart(tmp_path: Path) -> None:
     lists = all_lists(_DART)
-    program = "".join(f"print([{each}].length);\n" for each in lists)
+    doubtful = unclear("dart")
+    assert_refused(doubtful, _languages.DART)
+    program = "".join(f"print([{each}].length);\n" for each in lists + doubtful)
     (tmp_path / "a.dart").write_bytes(f"void main() {{\n{program}}}\n".encode())
     done = _vm.run(tmp_path / "a.dart", _vm.package_config(tmp_path, {}))
-    assert [int(line) for line in done.stdout.split()] == found(lists, _languages.DART)
+    expected = found(lists, _languages.DART) + [2] * len(doubtful)
+    assert [int(line) for line in done.stdout.split()] == expected

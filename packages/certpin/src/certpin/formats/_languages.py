@@ -63,6 +63,7 @@ class Language:
         line_ends: the characters that end a line, and so a comment after ``//``, besides a line
             feed.
         nested: True if a block comment can contain others.
+        templates: True if ``${…}`` in a string contains code.
         regex: True if the language has literals for regular expressions. They are left out.
         decode: a function that the compiler applies to the whole source before anything else.
             Raises ``FormatError`` if the result is unclear.
@@ -71,6 +72,7 @@ class Language:
     literals: str
     line_ends: str = "\r"
     nested: bool = False
+    templates: bool = False
     regex: bool = False
     decode: Callable[[str], str] = str
 
@@ -111,21 +113,35 @@ def _decode_java(text: str) -> str:
     return _JAVA_ESCAPE.sub(decoded, text)
 
 
+def _decode_script(text: str) -> str:
+    """Return a script without its first line if this names the interpreter (``#!``)."""
+    return re.sub(r"\A#![^\n]*+", "", text)
+
+
 # In JavaScript, a backslash is an escape in these, too; code.py refuses one before the end.
 _BACKTICKS = "| (?P<block> `[^`]*+` )"
 
 # The Java Language Specification, sections 3.3, 3.4 and 3.10.6.
 JAVA = Language(f"| (?P<block> {_ESCAPED} )", decode=_decode_java)
 # The last three quotation marks end a string (https://kotlinlang.org/docs/strings.html).
-KOTLIN = Language(rf"| (?P<block> {_PLAIN}\"*+ ) | `(?P<name> [^`\n]++ )`", nested=True)
+KOTLIN = Language(
+    rf"| (?P<block> {_PLAIN}\"*+ ) | `(?P<name> [^`\n]++ )`",
+    nested=True,
+    templates=True,
+    decode=_decode_script,
+)
 DART = Language(
     rf"""
     | r(?P<raw> {_PLAIN} | {_PLAIN_SINGLE} | (?!\"\"\"|''')(?: \"[^\"\n]*+\" | '[^'\n]*+' ) )
     | (?P<block> {_ESCAPED} | {_ESCAPED_SINGLE} )
     """,
     nested=True,
+    templates=True,
+    decode=_decode_script,
 )
-JAVASCRIPT = Language(_BACKTICKS, "\r\u2028\u2029", regex=True)  # ECMA-262, section 12.3
+JAVASCRIPT = Language(  # ECMA-262, section 12.3
+    _BACKTICKS, "\r\u2028\u2029", templates=True, regex=True, decode=_decode_script
+)
 # The C# specification, section 6.3.2. A string that begins with more than three quotation marks
 # ends with as many: it is refused.
 CSHARP = Language(

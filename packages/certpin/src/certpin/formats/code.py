@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, cast
 
 from certpin.errors import FormatError
+from certpin.formats._javascript import Slashes
 from certpin.formats._languages import KOTLIN_WORD
 from certpin.formats.header import read_header
 from certpin.formats.parsed import LISTS, ParsedFile, found
@@ -35,24 +36,12 @@ Kind = Literal["string", "word", "mark"]
 NO_EXPORT = "the file contains no pins of a certpin export"
 ADD_PINS = "certpin add HOST --pin PIN --backup-pin PIN"  # for pins in other code
 
-# A regular expression of JavaScript (ECMA-262, section 12.9.5), and the tokens before it. After
-# any other token, a `/` divides, or is text of JSX. The bounds keep the run time linear.
-_REGEX = re.compile(
-    r"""
-    / (?![*/])
-    (?: (?=[^/\n]) [^\\/\[\n]*+ (?:\\[^\n])?+
-        (?:\[ [^\]\\\n]{0,99}+ (?:\\.[^\]\\\n]{0,9}+){0,9}+ \])?+ )+
-    / [a-z]*+
-    """,
-    re.VERBOSE,
-)
-_BEFORE_REGEX = frozenset("(,=:[!&|?{;+*%~^") | {"=>", "return", "typeof", "case", ""}
-
-# A `${…}` of a string, without escapes, other templates, and strings that contain a brace.
+# A `${…}` of a string, without escapes, other templates, strings that contain a brace, comments and
+# regular expressions.
 _TEMPLATE = re.compile(
     r"""
     \$\{
-    (?: (?=[^}]) [^{}'"`\\]*+ (?:'[^'{}\\]*+')?+ (?:"[^"{}\\]*+")?+ (?:`[^`{}\\]*+`)?+ )*
+    (?: (?=[^}/]) [^{}'"`\\/]*+ (?:'[^'{}\\]*+')?+ (?:"[^"{}\\]*+")?+ (?:`[^`{}\\]*+`)?+ )*
     \}
     """,
     re.VERBOSE,
@@ -102,32 +91,37 @@ def tokens(text: str, language: Language) -> Iterator[Token]:
         language: its language.
 
     Raises:
-        FormatError: a string or comment is not closed, or the end of a string is ambiguous, because
-            its ``${…}`` contains another string.
+        FormatError: a string or comment is not closed, the end of a string is ambiguous, because
+            its ``${…}`` contains another string, or it is unclear if a ``/`` of JavaScript divides.
     """
     text = language.decode(language.with_line_feeds(text))
-    line, place, before = 1, 0, ""
+    line, place, end = 1, 0, 0
+    slashes = Slashes() if language.regex else None
     while match := language.token.match(text, place):
         kind, piece = match.lastgroup or "", match[0]
         if language.nested and piece.startswith("/*"):
             piece = text[place : _end_of_comment(text, place, line)]
-        elif language.regex and before in _BEFORE_REGEX and (found := _REGEX.match(text, place)):
-            kind, piece = "regex", found[0]
+        elif slashes and kind == "mark":
+            slashes.refuse_html(text, place, line)
+            if piece == "/" and (found := slashes.regex(text, place, line)):
+                kind, piece = "regex", found
         place += len(piece)
-        if token := _token(kind, match[kind] if kind in _LITERALS else piece, line):
+        if token := _token(kind, match[kind] if kind in _LITERALS else piece, line, language):
             yield token
-        if kind not in {"space", "comment"}:
-            before = "=>" if before + piece == "=>" else piece
+        if slashes and kind not in {"space", "comment"}:
+            slashes.add(kind, piece, joined=match.start() == end, line=line)
+            end = place
         line += piece.count("\n")
 
 
-def _token(kind: str, text: str, line: int) -> Token | None:
+def _token(kind: str, text: str, line: int, language: Language) -> Token | None:
     """Return the token of a match; None for a comment, a space or a regular expression.
 
     Args:
         kind: the kind of the match: a group of ``Language.token``, or "regex".
         text: the text of the match; for a literal, without a prefix such as ``r`` or ``@``.
         line: the line of the match.
+        language: the language.
 
     Raises:
         FormatError: a string or comment is not closed, or the end of a string is unclear.
@@ -137,7 +131,7 @@ def _token(kind: str, text: str, line: int) -> Token | None:
     if kind == "name":
         return Token("word", _name(text), line)
     if kind in _LITERALS:
-        return _string(text, line, kind)
+        return _string(text, line, kind, templates=language.templates)
     if kind == "open":  # continuing would search for the end repeatedly
         raise FormatError(f"line {line}: the literal or comment {text} is not closed")
     return None
@@ -156,13 +150,14 @@ def _end_of_comment(text: str, place: int, line: int) -> int:
     raise FormatError(f"line {line}: the literal or comment /* is not closed")
 
 
-def _string(literal: str, line: int, kind: str) -> Token:
+def _string(literal: str, line: int, kind: str, *, templates: bool) -> Token:
     """Return the token of a string literal.
 
     Args:
         literal: the literal with its quotes, without a prefix such as ``r`` or ``@``.
         line: the line of the literal.
         kind: ``raw`` (Dart) or ``verbatim`` (C#) if a backslash is an ordinary character.
+        templates: True if the language computes ``${…}`` in strings.
 
     Raises:
         FormatError: the end of the literal is unclear, for example because a quote in its ``${…}``
@@ -174,7 +169,9 @@ def _string(literal: str, line: int, kind: str) -> Token:
         return Token("string", inside, line)
     if kind == "verbatim":
         return Token("string", inside, line, computed='""' in inside)
-    if "${" in _TEMPLATE.sub("", inside) or (literal[0] == "`" and inside.endswith("\\")):
+    if (templates and "${" in _TEMPLATE.sub("", inside)) or (
+        literal[0] == "`" and inside.endswith("\\")
+    ):
         raise _computed(inside, line)
     return Token("string", inside, line, computed="\\" in inside or "${" in inside)
 

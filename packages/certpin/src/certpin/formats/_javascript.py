@@ -24,7 +24,7 @@ _REGEX = re.compile(
 )
 _BEGINS_OTHERS = re.compile("['\"`]|/[/*]")  # strings and comments
 
-# What a `/` means after a token.
+# The meaning of a `/` after a token.
 _Slash = Literal["regex", "divides", "unclear"]
 
 _BEFORE_BLOCK = frozenset({"else", "do"})
@@ -45,7 +45,7 @@ class Slashes:
         self._slash: _Slash = "regex"
         self._before = ""  # the last token; a property counts as an empty one
         self._line = 0
-        self._open: list[_Slash] = []  # what a `/` means after the end of each open bracket
+        self._open: list[_Slash] = []  # the meaning after the end of each open bracket
 
     def regex(self, text: str, place: int, line: int) -> str:
         """Return the regular expression that begins at a ``/``; an empty text if the ``/`` divides.

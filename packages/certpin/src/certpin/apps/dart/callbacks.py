@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from certpin.apps.dart.code import CASE, CREATIONS, DEFINITIONS, GRAMMAR, Definition
+from certpin.apps.dart.code import CASE, CREATIONS, DEFINITIONS, GRAMMAR, SELECTORS, Definition
 from certpin.apps.dart.flow import CERTIFICATE, Returned
 from certpin.apps.usage import PIN_WORDS, words
 
@@ -30,6 +30,9 @@ Answer = Literal["accept", "debug", "flag", "compare", "elsewhere"]
 CALLBACKS = ("badCertificateCallback", "onBadCertificate")
 _ACCEPTING = frozenset({"allowBadCertificates"})  # grpc-dart: `(_, __) => true`
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1", "10.0.2.2", "10.0.3.2"})
+_LISTS = frozenset({"list_literal", "set_or_map_literal"})
+# The nodes beside the entries of such a list.
+_AROUND_ENTRIES = frozenset({"[", "]", "{", "}", ",", "const_builtin", "type_arguments"})
 _MAX_DEPTH = 5  # functions that call each other
 _MAX_SAME_NAME = 3  # functions or variables of one name
 _OVERRIDES = "HttpOverrides"
@@ -256,7 +259,8 @@ def _function_answers(flow: DartFlow, function: Function, depth: int) -> Iterato
 def _parts_of_returned(flow: DartFlow, function: Function) -> Iterator[Returned]:
     """Yield the expressions that a function returns: the parts of ``a || b`` and ``a ? b : c``.
 
-    One of the parts can be for loopback addresses, or for debug builds, and another one for all.
+    The operands of ``a ?? b`` are such parts, too. One part can be for loopback addresses, or for
+    debug builds, and another one for all.
     """
     pending = list(flow.returned(function.body))
     while pending:
@@ -265,7 +269,7 @@ def _parts_of_returned(flow: DartFlow, function: Function) -> Iterator[Returned]
         kind = run[0].type if len(run) == 1 else ""
         if kind == "logical_or_expression":
             parts = flow.code.operands(run[0], "logical_or_operator")
-        elif kind == "conditional_expression":
+        elif kind in {"conditional_expression", "if_null_expression"}:
             parts = flow.code.alternatives(run[0])
         else:
             yield returned
@@ -436,16 +440,61 @@ def _is_local(flow: DartFlow, run: list[Node], depth: int = 0) -> bool:
             operands = flow.code.operands(run[0], f"logical_{operator}_operator")
             return enough(_is_local(flow, operand, depth + 1) for operand in operands)
     if kind == "switch_expression":
-        cases = (flow.code.operands(x, "=>") for x in flow.tree.children(run[0]) if x.type == CASE)
-        return all(_is_loopback(flow, case[0]) or _refuses(flow, case[-1]) for case in cases)
-    return _is_loopback(flow, run)
+        cases = [each for each in flow.tree.children(run[0]) if each.type == CASE]
+        return all(_accepts_locally(flow, each, depth) for each in cases)
+    return _is_loopback(flow, run, depth)
 
 
-def _is_loopback(flow: DartFlow, run: list[Node]) -> bool:
-    """Return True if an expression or a pattern compares the host only with loopback addresses."""
-    nodes = list(flow.nodes_in(run))
-    texts = [flow.code.decode(x, {}) for x in nodes if x.type == "string_literal"]
-    operators = {flow.tree.text(each) for each in nodes if each.type.endswith("operator")}
-    is_inverted = bool(operators & {"!", "!="})
-    is_any = "_" in flow.names_in(run)  # a pattern that any host matches
-    return bool(texts) and set(texts) <= _LOCAL and not (is_inverted or is_any)
+def _accepts_locally(flow: DartFlow, case: Node, depth: int) -> bool:
+    """Return True if a case of a ``switch`` expression can be true only for loopback addresses."""
+    parts = flow.code.operands(case, "=>")
+    return _is_loopback_pattern(flow, parts[0], depth) or _refuses(flow, parts[-1])
+
+
+def _is_loopback(flow: DartFlow, run: list[Node], depth: int) -> bool:
+    """Return True if an expression compares a value only with loopback addresses.
+
+    These are ``host == 'localhost'``, ``['localhost'].contains(host)``, and the condition ``host
+    case 'localhost'``. Any other expression can have another meaning.
+    """
+    kinds = [each.type for each in run]
+    if "case" in kinds:
+        return _is_loopback_pattern(flow, run[kinds.index("case") + 1 :], depth)
+    if kinds == ["equality_expression"]:
+        operators = [x for x in flow.tree.children(run[0]) if x.type == "equality_operator"]
+        sides = flow.code.operands(run[0], "equality_operator")
+        if [flow.tree.text(each) for each in operators] != ["=="]:
+            return False
+        return any(_is_value(x) and _are_local(flow, y) for x, y in (sides, sides[::-1]))
+    if len(run) != 3 or kinds[0] not in _LISTS or flow.tree.text(run[1]) != ".contains":
+        return False
+    arguments = [x for x in flow.nodes_in(run[2:]) if x.type == "argument"]
+    entries = [x for x in flow.tree.children(run[0]) if x.type not in _AROUND_ENTRIES]
+    is_of_value = len(arguments) == 1 and _is_value(flow.tree.children(arguments[0]))
+    return is_of_value and _are_local(flow, entries)
+
+
+def _is_loopback_pattern(flow: DartFlow, run: list[Node], depth: int) -> bool:
+    """Return True if a pattern, or the condition ``when`` behind it, needs a loopback address."""
+    guard = next((at for at, each in enumerate(run) if each.type == "when"), len(run))
+    if _is_local(flow, run[guard + 1 :], depth + 1):
+        return True
+    constants = [x for x in run[:guard] if x.type != "logical_or_operator"]
+    values = [flow.tree.children(each) for each in constants]
+    return bool(values) and all(_are_local(flow, each) for each in values)
+
+
+def _is_value(run: list[Node]) -> bool:
+    """Return True if an expression is a name, or members and calls behind it."""
+    kinds = [each.type for each in run]
+    return bool(kinds) and kinds[0] in GRAMMAR.names and SELECTORS.issuperset(kinds[1:])
+
+
+def _are_local(flow: DartFlow, nodes: list[Node]) -> bool:
+    """Return True if there are syntax nodes, all of which are texts of loopback addresses."""
+    return bool(nodes) and all(
+        each.type == "string_literal"
+        and flow.tree.child(each, "template_substitution") is None
+        and flow.code.decode(each, {}) in _LOCAL
+        for each in nodes
+    )

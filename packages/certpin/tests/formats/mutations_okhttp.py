@@ -13,10 +13,38 @@ _L, _C = f"{_F}_languages.py", f"{_T}code.py::test_"
 
 MUTATIONS = [
     Mutation(
+        "a name of Java with an ignored character is refused",
+        "certpin/formats/code.py",
+        'if unicodedata.category(character) not in {"Cc", "Cf", "Cs"}:',
+        "if True:",
+        f"{_C}a_name_of_java_with_an_ignored_character_is_refused",
+    ),
+    Mutation(
+        "code in a string of C# that contains a string is refused",
+        "certpin/formats/code.py",
+        'if "{" in _HOLE.sub("", inside):',
+        "if False:",
+        f"{_C}code_of_csharp_that_moves_its_strings_is_refused",
+    ),
+    Mutation(
+        "a condition of the preprocessor is refused",
+        "certpin/formats/code.py",
+        'if kind == "directive" and _CONDITION.match(text):',
+        "if False:",
+        f"{_C}code_of_csharp_that_moves_its_strings_is_refused",
+    ),
+    Mutation(
+        "a line for the preprocessor has no comments",
+        _L,
+        "    | (?P<directive> \\#[^\\n]*+ )\n",
+        "",
+        f"{_C}other_code_of_csharp_has_no_effect",
+    ),
+    Mutation(
         "Java's escapes are replaced before all else",
         _L,
-        'JAVA = Language(f"| (?P<block> {_ESCAPED} )", decode=_decode_java)',
-        'JAVA = Language(f"| (?P<block> {_ESCAPED} )")',
+        "    decode=_decode_java,\n",
+        "",
         f"{_C}the_strings_are_those_of_the_compiler",
     ),
     Mutation(
@@ -36,8 +64,8 @@ MUTATIONS = [
     Mutation(
         "a text block of Java has escapes",
         _L,
-        'JAVA = Language(f"| (?P<block> {_ESCAPED} )"',
-        'JAVA = Language(f"| (?P<block> {_PLAIN} )"',
+        "    | (?P<block> {_ESCAPED} )\n",
+        "    | (?P<block> {_PLAIN} )\n",
         f"{_C}strings_in_three_quotation_marks_end_as_in_the_compiler",
     ),
     Mutation(

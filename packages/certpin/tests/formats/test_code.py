@@ -144,6 +144,46 @@ def test_an_escape_of_java_that_changes_its_lines_is_refused(escape: str) -> Non
     assert strings(f"// \\{escape}", JAVA) == []  # two backslashes begin no escape
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["a\xaddd", "a\\u00addd", "\\u0061\\u00ADdd", "add\x00", "a\\u200ddd", "a\\udb40\\udc01dd"],
+)
+def test_a_name_of_java_with_an_ignored_character_is_refused(name: str) -> None:
+    with pytest.raises(FormatError, match=r"^line 2: the character U.* after a letter") as caught:
+        strings(f"\n.{name}('b')", JAVA)
+    assert caught.value.fix == "remove this character"
+    assert strings('"\xad\u20ac" // \xad\xe4', JAVA) == ["\xad\u20ac"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        '$"{(true ? "/*" : "")}"',
+        '$@"{(true ? "/*" : "")}"',
+        '@$"{(true ? "/*" : "")}"',
+        '$"{x /*}"*/}"',
+        '$"""{x}"""',
+        '$$"""{x}"""',
+        '#if DEBUG\n"a"\n#endif',
+        "# else",
+        "#elif X",
+    ],
+)
+def test_code_of_csharp_that_moves_its_strings_is_refused(code: str) -> None:
+    with pytest.raises(FormatError, match=r"is computed|for some builds only"):
+        strings(code, CSHARP)
+
+
+@pytest.mark.parametrize(
+    "code",
+    ['$"{x}", "b"', '$@"C:\\{x}", "b"', '$"{{", "b"', '#region it\'s /*\n"a", "b"\n#endregion */'],
+)
+def test_other_code_of_csharp_has_no_effect(code: str) -> None:
+    found = [each for each in tokens(code, CSHARP) if each.kind == "string"]
+    assert len(found) == 2
+    assert found[0].computed is ("$" in code)
+
+
 def test_a_name_of_kotlin_in_backticks_is_a_word() -> None:
     code = "b.`add`(`if`, `it's \\\"`, `this`) // `"
     found = [each.text for each in tokens(code, KOTLIN) if each.kind == "word"]

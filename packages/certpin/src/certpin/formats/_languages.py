@@ -59,7 +59,9 @@ class Language:
         literals: the pattern of the literals that only this language has: an alternative for each
             kind of literal, as a group with the name of the kind. ``raw`` and ``verbatim`` are
             strings in which a backslash is an ordinary character. ``block`` is any other string.
-            ``name`` is a name in backticks.
+            ``name`` is a name in backticks. ``holes`` and ``verbatim_holes`` are strings with code
+            in ``{…}``; ``open_holes`` begins one that is refused. ``directive`` is a line for the
+            preprocessor. ``after_name`` is a character, or its escape, directly after a name.
         line_ends: the characters that end a line, and so a comment after ``//``, besides a line
             feed.
         nested: True if a block comment can contain others.
@@ -121,8 +123,14 @@ def _decode_script(text: str) -> str:
 # In JavaScript, a backslash is an escape in these, too; code.py refuses one before the end.
 _BACKTICKS = "| (?P<block> `[^`]*+` )"
 
-# The Java Language Specification, sections 3.3, 3.4 and 3.10.6.
-JAVA = Language(f"| (?P<block> {_ESCAPED} )", decode=_decode_java)
+# The Java Language Specification, sections 3.3, 3.4, 3.8 and 3.10.6.
+JAVA = Language(
+    rf"""
+    | (?P<block> {_ESCAPED} )
+    | (?<=[\w$])(?P<after_name> \\u++[0-9A-Fa-f]{{4}} | [^\t-\r\x1c-\x7e] )
+    """,
+    decode=_decode_java,
+)
 # The last three quotation marks end a string (https://kotlinlang.org/docs/strings.html).
 KOTLIN = Language(
     rf"| (?P<block> {_PLAIN}\"*+ ) | `(?P<name> [^`\n]++ )`",
@@ -146,7 +154,11 @@ JAVASCRIPT = Language(  # ECMA-262, section 12.3
 # ends with as many: it is refused.
 CSHARP = Language(
     rf"""
-    | @\$?(?P<verbatim> \"[^\"]*+(?:\"\"[^\"]*+)*+\" )
+    | (?P<directive> \#[^\n]*+ )
+    | (?P<open_holes> \$++\"\"\" )
+    | \$(?P<holes> \"[^\"\\\n]*+(?:\\.[^\"\\\n]*+)*+\" )
+    | (?: \$@ | @\$ )(?P<verbatim_holes> \"[^\"]*+(?:\"\"[^\"]*+)*+\" )
+    | @(?P<verbatim> \"[^\"]*+(?:\"\"[^\"]*+)*+\" )
     | (?P<block> (?!\"{{4}}){_PLAIN}(?!\") )
     """,
     "\r\x85\u2028\u2029",

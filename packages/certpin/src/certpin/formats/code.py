@@ -16,6 +16,7 @@ run time, and a skipped pin would lock clients out.
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -47,7 +48,11 @@ _TEMPLATE = re.compile(
     re.VERBOSE,
 )
 
-_LITERALS = frozenset({"string", "block", "raw", "verbatim", "name"})
+# Code in a string of C# without other strings, comments and brackets, and an escaped bracket.
+_HOLE = re.compile(r"\{\{|\{[^{}\"'/]*+\}")
+_CONDITION = re.compile(r"#\s*(?:if|elif|else)\b")
+
+_LITERALS = frozenset({"string", "block", "raw", "verbatim", "name", "holes", "verbatim_holes"})
 _WORD = re.compile(r"[A-Za-z_$][\w$]*+", re.ASCII)
 _COMMENT_MARK = re.compile(r"/\*|\*/")
 
@@ -132,9 +137,37 @@ def _token(kind: str, text: str, line: int, language: Language) -> Token | None:
         return Token("word", _name(text), line)
     if kind in _LITERALS:
         return _string(text, line, kind, templates=language.templates)
+    if kind == "after_name":
+        return _after_name(text, line)
+    if kind == "directive" and _CONDITION.match(text):
+        raise FormatError(
+            f"line {line}: {text[:40]} selects code for some builds only",
+            fix="write the pins without conditions of the preprocessor",
+        )
+    if kind == "open_holes":
+        raise _computed(text, line)
     if kind == "open":  # continuing would search for the end repeatedly
         raise FormatError(f"line {line}: the literal or comment {text} is not closed")
     return None
+
+
+def _after_name(text: str, line: int) -> Token:
+    """Return the token of a character directly after a name of Java, or of its escape.
+
+    Java ignores some of them: with U+00AD after its first letter, ``add`` is the same name (section
+    3.8 of its specification; Character.isIdentifierIgnorable).
+
+    Raises:
+        FormatError: the character can be one of these.
+    """
+    character = chr(int(text[-4:], 16)) if text[0] == "\\" else text
+    # Two surrogates (Cs) can be such a character, too.
+    if unicodedata.category(character) not in {"Cc", "Cf", "Cs"}:
+        return Token("mark", text, line)
+    raise FormatError(
+        f"line {line}: the character U+{ord(character):04X} after a letter has no effect",
+        fix="remove this character",
+    )
 
 
 def _end_of_comment(text: str, place: int, line: int) -> int:
@@ -156,7 +189,8 @@ def _string(literal: str, line: int, kind: str, *, templates: bool) -> Token:
     Args:
         literal: the literal with its quotes, without a prefix such as ``r`` or ``@``.
         line: the line of the literal.
-        kind: ``raw`` (Dart) or ``verbatim`` (C#) if a backslash is an ordinary character.
+        kind: ``raw`` (Dart) or ``verbatim`` (C#) if a backslash is an ordinary character, and
+            ``holes`` or ``verbatim_holes`` if the string can contain code in ``{…}``.
         templates: True if the language computes ``${…}`` in strings.
 
     Raises:
@@ -167,6 +201,11 @@ def _string(literal: str, line: int, kind: str, *, templates: bool) -> Token:
     inside = literal[quotes:-quotes]
     if kind == "raw":
         return Token("string", inside, line)
+    if kind.endswith("holes"):
+        if "{" in _HOLE.sub("", inside):
+            raise _computed(inside, line)
+        marks = "{}\\" if kind == "holes" else '{}"'
+        return Token("string", inside, line, computed=any(each in inside for each in marks))
     if kind == "verbatim":
         return Token("string", inside, line, computed='""' in inside)
     if (templates and "${" in _TEMPLATE.sub("", inside)) or (

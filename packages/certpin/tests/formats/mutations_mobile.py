@@ -194,8 +194,8 @@ _READERS = [
     Mutation(
         "a name with a dot at its end pins nothing",
         f"{_F}_domains.py",
-        '    if name.endswith("."):\n        raise _other',
-        "    if False:\n        raise _other",
+        '    if name.endswith("."):\n        problem',
+        "    if False:\n        problem",
         f"{_T}host_names.py::test_a_name_that_ends_in_a_dot_is_refused[okhttp-java]",
     ),
     Mutation(
@@ -596,6 +596,13 @@ _JAVASCRIPT = [
         'return re.sub(r"\\A#![^\\n]*+", "", text)',
         "return text",
         f"{_T}code.py::test_the_first_line_of_a_script_is_left_out",
+    ),
+    Mutation(
+        "another spelling of an address is refused",
+        f"{_F}_domains.py",
+        "    if _is_other_address(name):\n",
+        "    if False:\n",
+        f"{_T}host_names.py::test_another_spelling_of_an_address_is_refused",
     ),
 ]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from certpin.errors import FormatError, HostError, PinParseError
 from certpin.formats.parsed import read_timestamp
 from certpin.pins import Pin
-from certpin.pins.hosts import normalise
+from certpin.pins.hosts import is_address, normalise
 from certpin.x509 import quoted
 
 if TYPE_CHECKING:
@@ -29,13 +29,16 @@ def pattern(name: str, *, below: bool) -> str:
     Raises:
         FormatError: the name is empty, contains ``*``, which these platforms do not read as a
             wildcard, or is not spelt as these platforms spell the host of a connection: in lower
-            case, in ASCII (``xn--…``, RFC 5891) and without a dot at its end.
+            case, in ASCII (``xn--…``, RFC 5891), without a dot at its end, and an address in its
+            canonical form (RFC 5952) without brackets.
     """
     if not name:
         raise FormatError("a host has no name")
     if not name.isascii() or name != name.lower():
         raise _other_spelling(name)
     refuse_final_dot(name)
+    if _is_other_address(name):
+        raise _other_spelling(name)
     if "*" in name:
         raise FormatError(
             f"the platform reads {name[:80]!r} as a literal name, which no host has",
@@ -45,23 +48,35 @@ def pattern(name: str, *, below: bool) -> str:
 
 
 def refuse_final_dot(name: str) -> None:
-    """Raise ``FormatError`` if a host name ends in a dot.
+    """Raise ``FormatError`` if a host name ends in a dot, so that it doesn't pin the usual host.
 
-    Platforms remove the dot from the host of a connection (RFC 3986, section 3.2.2), but not from
-    the names in their files.
+    Platforms compare the name with its dot. Most remove the dot from the host of a connection (RFC
+    3986, section 3.2.2), and find no host. OkHttp keeps it, and finds only a host with a dot.
     """
     if name.endswith("."):
-        raise _other_spelling(name)
+        problem = f"{quoted(name)} ends in a dot, so the platform doesn't pin the host without it"
+        raise FormatError(problem, fix=_right_spelling(name))
+
+
+def _is_other_address(name: str) -> bool:
+    try:
+        host = normalise(name)
+    except HostError:
+        return False
+    return is_address(host) and host != name
 
 
 def _other_spelling(name: str) -> FormatError:
     """Return the error for a host name that the platform never finds, so that it pins nothing."""
-    try:
-        fix = f"write {normalise(name)}"
-    except HostError:
-        fix = "write it in lower case, in ASCII (xn--…) and without a dot at its end"
     problem = f"the platform compares {quoted(name)} literally, and finds no host"
-    return FormatError(problem, fix=fix)
+    return FormatError(problem, fix=_right_spelling(name))
+
+
+def _right_spelling(name: str) -> str:
+    try:
+        return f"write {normalise(name)}"
+    except HostError:
+        return "write it in lower case, in ASCII (xn--…) and without a dot at its end"
 
 
 def exclusion(found: Iterable[Found], unpinned: Iterable[str]) -> FormatError | None:

@@ -58,6 +58,7 @@ NEEDS = (
     "`--package` with the package of your sources, if they have one.",
     "OkHttp 4.3 or newer for patterns that begin with `**.`: older versions ignore such pins.",
     "Hosts without a pattern are not pinned: refuse redirects to them and to `http://`.",
+    "Patterns match no URL with a host that ends in a dot: refuse such URLs.",
     "OkHttp runs no network interceptors for WebSockets: refuse their addresses in another one.",
 )
 

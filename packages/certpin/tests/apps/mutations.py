@@ -12,6 +12,13 @@ _CLI = "tests/cli/test_import_app.py::test_"
 
 _TREE = [
     Mutation(
+        "the lines of a platform's file are those of its reader",
+        f"{_A}platforms.py",
+        "enumerate(file.lines(), 1)",
+        'enumerate(file.text.split("\\n"), 1)',
+        f"{_T}platforms.py::test_each_pin_has_its_file_line_and_host",
+    ),
+    Mutation(
         "Android's file in UTF-16 is named",
         f"{_A}platforms.py",
         "return file.is_utf16 or _NETWORK_SECURITY in file.text",

@@ -15,6 +15,20 @@ _HOSTILE, _GUIDE = f"{_T}dart_hostile.py::test_", f"{_T}dart_guide.py::test_"
 
 _LITERALS = [
     Mutation(
+        "a comment without a reason does not hide another one",
+        f"{_A}allow.py",
+        "allowed[rule] = allowed.get(rule) or reason",
+        "allowed[rule] = reason",
+        f"{_T}allow.py::test_a_comment_with_a_reason_allows_the_mistake",
+    ),
+    Mutation(
+        "the method call of the created class",
+        f"{_D}callbacks.py",
+        "names = set(heads[:1])",
+        "names = set(heads)",
+        f"{_CALLBACKS}a_callback_that_refuses_is_right",
+    ),
+    Mutation(
         "a digest without a name is a question",
         f"{_A}literals.py",
         "        elif is_pin:",

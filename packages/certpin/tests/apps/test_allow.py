@@ -26,6 +26,10 @@ def _allowed(text: str, line: int, rule: str = "plain-http") -> str:
         ("// certpin: allow plain-http: because: it is local\nget(x);", 2),
         ("x('//certpin:1'); // certpin: allow plain-http because it is local", 1),
         ("# certpin: allow plain-http because it is local\nx:", 2),
+        (
+            "// certpin: allow plain-http\nx(); // certpin: allow plain-http because it is local",
+            2,
+        ),
         ("<!-- certpin: allow plain-http because it is local -->\n<a/>", 2),
     ],
 )

@@ -224,6 +224,11 @@ def test_on_bad_certificate_that_accepts_is_a_mistake(code: str) -> None:
         callback("(a, h, b) => switch (h) { _ when h == 'localhost' => true, _ => false }"),
         callback("(a, h, b) { if (h case 'localhost' || '::1') return true; return false; }"),
         callback("(a, h, b) => 'localhost' == h.toLowerCase()"),
+        callback(
+            "new Refusing.all()",
+            "class Refusing { Refusing.all(); bool call(a, b, c) => false; }"
+            "class all { bool call(a, b, c) => true; }",
+        ),
         callback("(a, h, b) => const <String>{'localhost', '::1'}.contains(h)"),
         callback("(a, h, b) => (h == 'localhost' ? true : null) ?? false"),
         callback("kDebugMode && allowed ? (cert, host, port) => true : null"),

@@ -69,6 +69,8 @@ def test_each_pin_has_its_file_line_and_host(chosen: str, name: str) -> None:
         assert pin.place.file == name
     [mistake] = found.mistakes
     assert (mistake.rule, mistake.place) == ("platform-pins-ignored", found.pins[0].place)
+    # With a carriage return at the end of each line, the lines are the same.
+    assert _findings(name, text.replace("\n", "\r")).pins == found.pins
 
 
 @pytest.mark.parametrize(

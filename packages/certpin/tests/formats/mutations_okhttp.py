@@ -13,6 +13,13 @@ _L, _C = f"{_F}_languages.py", f"{_T}code.py::test_"
 
 MUTATIONS = [
     Mutation(
+        "an escape of Java beyond ASCII stays",
+        _L,
+        "        if number > 0x7F:\n",
+        "        if number > 0xFFFF:\n",
+        f"{_C}an_escape_of_java_beyond_ascii_stays",
+    ),
+    Mutation(
         "a name of Java with an ignored character is refused",
         "certpin/formats/code.py",
         'if unicodedata.category(character) not in {"Cc", "Cf", "Cs"}:',

@@ -184,6 +184,11 @@ def test_other_code_of_csharp_has_no_effect(code: str) -> None:
     assert found[0].computed is ("$" in code)
 
 
+def test_an_escape_of_java_beyond_ascii_stays() -> None:
+    """A single surrogate can't be printed."""
+    assert strings(r'"\u00e9\ud83d"', JAVA) == [r"\u00e9\ud83d"]
+
+
 def test_a_name_of_kotlin_in_backticks_is_a_word() -> None:
     code = "b.`add`(`if`, `it's \\\"`, `this`) // `"
     found = [each.text for each in tokens(code, KOTLIN) if each.kind == "word"]

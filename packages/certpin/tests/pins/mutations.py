@@ -292,6 +292,20 @@ MUTATIONS = [
         f"{_C}a_stolen_key_without_its_mark_is_accepted_again[left0-leaf-live0-fields0-breaks]",
     ),
     Mutation(
+        "diff: no pin of an authority can match a leaf",
+        _CHANGES,
+        ' if new.match != "leaf" else {"leaf"}\n    for pin',
+        "\n    for pin",
+        f"{_C}a_stolen_key_without_its_mark_is_accepted_again",
+    ),
+    Mutation(
+        "diff: a host that only reports is protected by no match",
+        _CHANGES,
+        'is_weaker = old.mode == "enforce" and roles',
+        "is_weaker = roles",
+        f"{_C}a_wider_match_of_a_host_that_only_reports_protects_no_less",
+    ),
+    Mutation(
         "diff: a new authority protects less",
         _CHANGES,
         'if entry.role in _AUTHORITIES and new.match != "leaf"',

@@ -275,6 +275,7 @@ ROOT, BACKUP = HostPin(ONE, "root"), HostPin(TWO, "backup", "published")
         ("leaf", ROOT, {"match": "ca"}, "breaks"),
         ("intermediate", HostPin(ONE), {"match": "leaf"}, "breaks"),
         ("leaf", HostPin(ONE), {"match": "leaf"}, "careful"),
+        ("leaf", ROOT, {"match": "leaf"}, "careful"),  # no root can match
         ("leaf", HostPin(ONE), {}, "careful"),
         ("leaf", ROOT, {"mode": "report"}, "careful"),
     ],
@@ -321,6 +322,12 @@ def test_a_wider_match_protects_less_if_more_pins_can_match(
         _set(_policy(HOST, *pins, match=match)), _set(_policy(HOST, *pins, match="any"))
     )
     assert (weight, text.rpartition(" ")[2]) == found
+
+
+def test_a_wider_match_of_a_host_that_only_reports_protects_no_less() -> None:
+    pins = (HostPin(ONE, "leaf"), BACKUP, HostPin(THREE, "root"))
+    old, new = (_policy(HOST, *pins, match=match, mode="report") for match in ("leaf", "any"))
+    assert _weights(old, new) == ["safe"]
 
 
 def test_no_common_pin_locks_no_client_out_if_the_new_set_only_reports() -> None:

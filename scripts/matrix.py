@@ -51,6 +51,7 @@ _COVERAGE = Path("build/coverage/all").absolute()  # the data; that of the piece
 _TESTS = (Path("packages/certpin/tests"), Path("packages/certpin-watch/tests"))
 # The tests of what depends on Python itself: its ssl, asyncio, http and processes.
 _DEPENDENT = ("clients", "lab/server", "probe", "support", "tls", "updates")
+_LONGEST = _TESTS[0] / "test_mutations.py"
 _PIECES_WITH_PEERS = 8  # processes for the tests with other programs
 _PIECES = 2  # processes for all other tests of a Python
 
@@ -128,7 +129,10 @@ def _planned() -> Iterator[Tests]:
     everything = _files(_TESTS)
     dependent = _files(_TESTS[0] / name for name in _DEPENDENT)
     this = f"Python {pythons.running()}"
-    with_peers = pieces(everything, _PIECES_WITH_PEERS)
+    # The mutations run one after the other, longer than the tests of any other process.
+    with_peers = sorted(
+        pieces(everything, _PIECES_WITH_PEERS), key=lambda piece: _LONGEST not in piece
+    )
     yield Tests(this, Path(".venv"), sys.executable, _LATEST, with_peers, _PEERS, "editable")
     oldest, found = next(
         (each, path) for each in pythons.supported() if (path := pythons.find(each))
@@ -138,7 +142,7 @@ def _planned() -> Iterator[Tests]:
     yield Tests(lowest, _VENVS / "lowest", found, _LOWEST, divided, _WITHOUT_PEERS)
     newest = True
     for version in reversed(pythons.supported()):
-        python = _python(version) if version != pythons.running() else None
+        python = _python(version) if version not in {pythons.running(), oldest} else None
         if python:
             name, folder = f"Python {version}", _VENVS / version
             wanted = (_LATEST, divided, _WITHOUT_PEERS)

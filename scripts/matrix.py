@@ -51,7 +51,6 @@ _COVERAGE = Path("build/coverage/all").absolute()  # the data; that of the piece
 _TESTS = (Path("packages/certpin/tests"), Path("packages/certpin-watch/tests"))
 # The tests of what depends on Python itself: its ssl, asyncio, http and processes.
 _DEPENDENT = ("clients", "lab/server", "probe", "support", "tls", "updates")
-_LONGEST = _TESTS[0] / "test_mutations.py"
 _PIECES_WITH_PEERS = 8  # processes for the tests with other programs
 _PIECES = 2  # processes for all other tests of a Python
 
@@ -129,10 +128,7 @@ def _planned() -> Iterator[Tests]:
     everything = _files(_TESTS)
     dependent = _files(_TESTS[0] / name for name in _DEPENDENT)
     this = f"Python {pythons.running()}"
-    # The mutations run one after the other, longer than the tests of any other process.
-    with_peers = sorted(
-        pieces(everything, _PIECES_WITH_PEERS), key=lambda piece: _LONGEST not in piece
-    )
+    with_peers = pieces(everything, _PIECES_WITH_PEERS)
     yield Tests(this, Path(".venv"), sys.executable, _LATEST, with_peers, _PEERS, "editable")
     oldest, found = next(
         (each, path) for each in pythons.supported() if (path := pythons.find(each))

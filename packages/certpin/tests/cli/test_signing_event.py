@@ -603,11 +603,10 @@ def test_ci_proposes_again_before_signatures_expire(
     assert [wait["missing"] for wait in done.json["waits"]] == [2]
 
 
-@pytest.mark.slow
-def test_ci_proposes_also_after_signatures_have_expired(team: Team) -> None:
-    """No timestamp can be signed before new targets are: the job fails, and begins their event."""
+def delivered_before(team: Team, *, days: int) -> None:
+    """Sign, push and commit version 3 in alice's clone, with a clock that is some days behind."""
     team.at("alice")
-    past = utc_now() - timedelta(days=100)  # targets live 90 days
+    past = utc_now() - timedelta(days=days)
     with team.monkeypatch.context() as patched:
         patched.setattr("certpin.pins.utc_now", lambda: past)
         keys = [team.key(name) for name in ("alice", "bob", "online")]
@@ -616,6 +615,20 @@ def test_ci_proposes_also_after_signatures_have_expired(team: Team) -> None:
     team.git("add", "--all")
     team.git("commit", "--quiet", "--message", "Sign")
     team.git("push", "--quiet", "origin", "HEAD:main")
+
+
+def sign_and_merge(team: Team, branch: str) -> None:
+    """Let both owners sign the drafts of a branch, and CI merge it."""
+    for name in ("alice", "bob"):
+        team.sign(name, branch)
+    merged = team.ci("merge", branch)
+    assert merged.returncode == 0, merged.stdout + merged.stderr
+
+
+@pytest.mark.slow
+def test_ci_proposes_also_after_signatures_have_expired(team: Team) -> None:
+    """No timestamp can be signed before new targets are: the job fails, and begins their event."""
+    delivered_before(team, days=100)  # targets live 90 days
     main = team.git("rev-parse", "origin/main")
     renewed = team.ci("renew")
     assert renewed.returncode == 2, renewed.stdout + renewed.stderr
@@ -623,10 +636,7 @@ def test_ci_proposes_also_after_signatures_have_expired(team: Team) -> None:
     branch = "sign/bank-3-2"
     assert f"on the branch {branch}" in renewed.stdout
     assert team.git("rev-parse", "origin/main") == main
-    for name in ("alice", "bob"):
-        team.sign(name, branch)
-    merged = team.ci("merge", branch)
-    assert merged.returncode == 0, merged.stdout + merged.stderr
+    sign_and_merge(team, branch)
     assert team.ci("renew").returncode == 0
     assert team.follow() == 3
 
@@ -634,16 +644,7 @@ def test_ci_proposes_also_after_signatures_have_expired(team: Team) -> None:
 @pytest.mark.slow
 def test_a_proposal_has_no_record_of_a_failed_delivery(team: Team) -> None:
     """`push` records that clients could not fetch the pins before it uploads; review refuses it."""
-    team.at("alice")
-    past = utc_now() - timedelta(days=65)  # targets live 90 days, the timestamp 3
-    with team.monkeypatch.context() as patched:
-        patched.setattr("certpin.pins.utc_now", lambda: past)
-        keys = [team.key(name) for name in ("alice", "bob", "online")]
-        assert team.run("publish", "sign", "--offline", *keys).code == 0
-        assert team.run("publish", "push").code == 0
-    team.git("add", "--all")
-    team.git("commit", "--quiet", "--message", "Sign")
-    team.git("push", "--quiet", "origin", "HEAD:main")
+    delivered_before(team, days=65)  # targets live 90 days, the timestamp 3
     (team.here / "bin").mkdir()
     (team.here / "bin/certpin").write_text(READ_ONLY, encoding="utf-8")
     (team.here / "bin/certpin").chmod(0o755)
@@ -656,10 +657,7 @@ def test_a_proposal_has_no_record_of_a_failed_delivery(team: Team) -> None:
         "publish/drafts/targets.json"
     ]
     (team.here / "bin/certpin").unlink()
-    for name in ("alice", "bob"):
-        team.sign(name, branch)
-    merged = team.ci("merge", branch)
-    assert merged.returncode == 0, merged.stdout + merged.stderr
+    sign_and_merge(team, branch)
     assert team.follow() == 3
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from certpin.errors import UnverifiedChainError
 from certpin.lab import Authority
-from certpin.pins import HostPin
+from certpin.pins import HostPin, TrustAnchors
 from certpin.rotation import (
     DeployedVersions,
     PinHistory,
@@ -54,7 +54,6 @@ if TYPE_CHECKING:
 
     from certpin.lab import Identity
     from certpin.pins import HostPolicy, Mode, PinSet
-    from certpin.pins.policy import TrustAnchors
     from certpin.rotation.violation import Violation
 
 NOW = datetime.now(UTC)
@@ -325,11 +324,15 @@ def test_a_chain_that_all_clients_verify_needs_no_anchor_of_all_versions() -> No
 
 
 def test_anchors_that_no_client_accepts_need_not_stay() -> None:
-    """Clients have only an expired one in common, or one whose key is stolen: it has to go."""
+    """An anchor that has expired, or with a stolen key, can be removed, although all trust it."""
     assert _published("new", "other", "old") == ()
+    gone = kit.anchors(Authority("Gone", change=valid(-99, -1)))
+    both = TrustAnchors((*gone.der, *TRUSTS["new"].der))
+    expired = facts(SENT["intermediate"], TRUSTS["new"], gone, both)
     theft = PinHistory(compromised=frozenset({OLD.pin}))
-    known = facts(SENT["intermediate"], TRUSTS["new"], TRUSTS["old"], TRUSTS["both"], past=theft)
-    assert all("trusts none" not in each.problem for each in check_step(known, "publish"))
+    stolen = facts(SENT["intermediate"], TRUSTS["new"], TRUSTS["old"], TRUSTS["both"], past=theft)
+    for known in (expired, stolen):
+        assert all("trusts none" not in each.problem for each in check_step(known, "publish"))
 
 
 def test_a_draft_that_shares_an_anchor_with_each_version_but_none_with_all_is_refused() -> None:

@@ -136,7 +136,9 @@ def policy_finding(
 
 
 def view_details(view: ServerView, *, since: datetime | None = None) -> dict[str, Any]:
-    """Return where and since when a server has a problem, as ``details`` of a finding.
+    """Return the ``details`` of a finding about a server: its address, and the problem's begin.
+
+    They also name the location of the monitor that observed the problem.
 
     Args:
         view: the state of the server, as one location observed it.

@@ -1,7 +1,7 @@
 """The languages of source code with pins: how each is split into tokens.
 
-A rule that differs from that of the compiler is dangerous: what the compiler runs could be a
-comment or a string here, or the other way round.
+Each rule has to be that of the compiler. Otherwise, certpin takes code that the compiler runs for a
+comment or a string, and doesn't see its pins; or it reads pins that the compiler doesn't.
 """
 
 from __future__ import annotations

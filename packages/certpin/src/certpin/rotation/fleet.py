@@ -164,8 +164,8 @@ class Fleet:
             for ``usual_curve``.
         stragglers: the share of the slowest clients, which get a version only after the sum of all
             delays.
-        binaries: by the number of a version, the share of clients whose app has this version built
-            in. Only for apps whose release is not in the journal.
+        binaries: the share of clients whose app contains a version from its build, by the number of
+            the version. It is only for apps that have no release in the journal.
         apps: by name, the share of clients that use each app.
 
     Raises:

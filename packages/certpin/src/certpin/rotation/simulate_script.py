@@ -289,7 +289,7 @@ def assumed_chains(situation: Situation) -> Chains:
 
     Chains are assumed if no server was probed. Then there is one server for each ACTIVE pin of a
     leaf in the draft (the pin file that would be published next). If all ACTIVE pins are those of
-    authorities, there is one server, whose chain has all of them.
+    authorities, there is one server with all of these authorities in its chain.
     """
     if situation.sightings:
         return tuple(_served_chain(situation, sighting) for sighting in situation.sightings)

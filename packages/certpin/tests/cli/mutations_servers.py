@@ -330,7 +330,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "lint knows that expired pins lock no client out",
         "certpin/lint/live.py",
-        'if is_expired and host.on_expiry != "fail-closed":',
+        'if host.is_expired(now) and host.on_expiry != "fail-closed":',
         "if False:",
         "tests/lint/test_live.py::"
         "test_expired_pins_that_are_not_enforced_lock_no_client_out[fail-open]",

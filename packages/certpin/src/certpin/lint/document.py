@@ -103,6 +103,13 @@ class HostEntry:
     require_ct: bool = False
     provider_edition: date | None = None
 
+    def is_expired(self, now: datetime) -> bool:
+        """Return True if the pins have expired. A time without a zone is reported by another rule.
+
+        The result is then False.
+        """
+        return bool(self.expires and self.expires.tzinfo and self.expires <= now)
+
     @property
     def host_pins(self) -> tuple[HostPin, ...]:
         """The host's pins as ``HostPin`` objects, to compare them with the roots of providers.

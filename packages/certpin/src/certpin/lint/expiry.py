@@ -42,7 +42,7 @@ _LONGEST = timedelta(days=731)
 )
 def _expired(document: LintDocument, now: datetime) -> Iterator[Hit]:
     for host in document.hosts:
-        if host.expires and host.expires.tzinfo and host.expires <= now:
+        if host.expires and host.is_expired(now):
             is_trial = host.mode == "report" and host.on_expiry == "fail-closed"
             effect = _TRIAL_EFFECT if is_trial else _EFFECTS[host.on_expiry]
             message = f"the pins of {host} expired on {host.expires:%Y-%m-%d}: {effect}"

@@ -69,8 +69,7 @@ def _lockout(host: HostEntry, now: datetime) -> str:
     """Return a clause that says whether a server without a pinned key locks clients out."""
     if host.mode != "enforce":
         return "in mode enforce clients would be locked out"
-    is_expired = host.expires and host.expires.tzinfo and host.expires <= now
-    if is_expired and host.on_expiry != "fail-closed":
+    if host.is_expired(now) and host.on_expiry != "fail-closed":
         return "clients don't refuse it, because the pins have expired"
     return "clients are locked out"
 

@@ -16,7 +16,7 @@ from certpin.apps.dart.flow import CERTIFICATE, Returned
 from certpin.apps.usage import PIN_WORDS, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from tree_sitter import Node
 
@@ -49,6 +49,13 @@ _HARMLESS = frozenset(
         *("return_statement", "template_substitution", "unary_expression"),
     }
 )
+
+# How many operands have to be false, or local, so that the whole expression is: of "and", one is
+# enough, and of "or", all.
+_ENOUGH: dict[str, Callable[[Iterable[bool]], bool]] = {
+    "logical_and_expression": any,
+    "logical_or_expression": all,
+}
 
 
 def check_callbacks(flow: DartFlow, reporter: FileReporter) -> None:
@@ -293,12 +300,12 @@ def _returned_answers(
     flow: DartFlow, function: Function, returned: Returned, depth: int
 ) -> Iterator[Answer]:
     run = flow.unwrapped(returned.run)
-    mode = flow.mode(run)
-    called = _called_function(flow, run)
-    conditions = list(flow.conditions(returned.node, function.body))
-    is_for_loopback = any(value and _is_local(flow, each) for each, value in conditions)
-    if not run or _refuses(flow, run) or is_for_loopback:
+    if not run or _refuses(flow, run):
         return
+    conditions = list(flow.conditions(returned.node, function.body))
+    if any(value and _is_local(flow, each) for each, value in conditions):
+        return
+    mode, called = flow.mode(run), _called_function(flow, run)
     if flow.is_true(run):
         yield _conditional(flow, function, [each for each, _ in conditions])
     elif mode == "debug":
@@ -327,11 +334,9 @@ def _refuses(flow: DartFlow, run: list[Node], depth: int = 0) -> bool:
         return _is_constant_refusal(flow, node, depth)
     if values := flow.code.alternatives(node):
         return all(_refuses(flow, value, depth + 1) for value in values)
-    # One operand of "and" is enough, and "or" needs all of them.
-    for operator, enough in (("and", any), ("or", all)):
-        if node.type == f"logical_{operator}_expression":
-            operands = flow.code.operands(node, f"logical_{operator}_operator")
-            return enough(_refuses(flow, operand, depth + 1) for operand in operands)
+    if enough := _ENOUGH.get(node.type):
+        operands = flow.code.operands(node, node.type.replace("expression", "operator"))
+        return enough(_refuses(flow, operand, depth + 1) for operand in operands)
     return False
 
 
@@ -435,10 +440,9 @@ def _is_local(flow: DartFlow, run: list[Node], depth: int = 0) -> bool:
     """Return True if an expression can be true only for loopback addresses."""
     run = flow.unwrapped(run)
     kind = run[0].type if len(run) == 1 and depth <= _MAX_DEPTH else ""
-    for operator, enough in (("and", any), ("or", all)):
-        if kind == f"logical_{operator}_expression":
-            operands = flow.code.operands(run[0], f"logical_{operator}_operator")
-            return enough(_is_local(flow, operand, depth + 1) for operand in operands)
+    if enough := _ENOUGH.get(kind):
+        operands = flow.code.operands(run[0], kind.replace("expression", "operator"))
+        return enough(_is_local(flow, operand, depth + 1) for operand in operands)
     if kind == "switch_expression":
         cases = [each for each in flow.tree.children(run[0]) if each.type == CASE]
         return all(_accepts_locally(flow, each, depth) for each in cases)

@@ -130,16 +130,16 @@ _READERS = [
     ),
     Mutation(
         "the list of React Native is closed",
-        f"{_F}react_native.py",
-        "    require_closed(pieces, (*tables, *entries))  # otherwise, the rest is missing\n",
-        "",
+        f"{_F}code.py",
+        "for pair in (*tables.values(), *entries):",
+        "for pair in ():",
         f"{_T}react_native.py::test_a_list_that_is_not_closed_is_refused",
     ),
     Mutation(
         "a list of policies is closed",
         f"{_F}code.py",
-        "    require_closed(pieces, (*tables, *policies))\n",
-        "",
+        "for pair in (*tables.values(), *entries):",
+        "for pair in ():",
         f"{_T}table.py::test_a_list_that_is_not_closed_is_refused",
     ),
     Mutation(
@@ -544,8 +544,8 @@ _JAVASCRIPT = [
     Mutation(
         "a regular expression after a keyword",
         f"{_F}_javascript.py",
-        '_BEFORE_BLOCK = frozenset({"else", "do"})',
-        '_BEFORE_BLOCK = frozenset({"do"})',
+        '_BEFORE_VALUE | {"else", "do"}',
+        '_BEFORE_VALUE | {"do"}',
         f"{_T}code.py::test_regular_expressions_of_javascript_are_left_out",
     ),
     Mutation(
@@ -572,7 +572,7 @@ _JAVASCRIPT = [
     Mutation(
         "a long regular expression is refused",
         f"{_F}_javascript.py",
-        'if found is None and 0 < text.find("/", place + 1) < _end_of_line(text, place):',
+        "if found is None and _CLOSED.match(text, place):",
         "if False:",
         f"{_T}code.py::test_code_of_javascript_with_two_meanings_is_refused",
     ),

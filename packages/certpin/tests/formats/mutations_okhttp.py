@@ -366,8 +366,8 @@ MUTATIONS = [
     Mutation(
         "no computed strings in a table",
         f"{_F}code.py",
-        "        texts.append(pieces[place].value())\n",
-        "        texts.append(pieces[place].text)\n",
+        "texts = [each.value() for each in found]",
+        "texts = [each.text for each in found]",
         f"{_T}table.py::test_computed_fields_are_refused",
     ),
 ]

@@ -310,7 +310,7 @@ MUTATIONS = [
     Mutation(
         "HAProxy skips lines in a block of .if",
         f"{_F}haproxy.py",
-        "    _report_conditions(source.text)\n",
+        "    _report_conditions(lines)\n",
         "",
         f"{_LINT}test_settings_around_an_export_of_a_proxy_are_a_difference",
     ),
@@ -394,15 +394,15 @@ MUTATIONS = [
     Mutation(
         "ssl-server-verify of HAProxy in quotes",
         f"{_F}haproxy.py",
-        "any(_words(line)[:2] == _NO_VERIFY",
-        "any(line.split()[:2] == _NO_VERIFY",
+        're.sub("[\\"\']", "", word)',
+        "word",
         "tests/formats/test_passed_over.py::test_skipped_settings_are_reported",
     ),
     Mutation(
         "Envoy's other clusters have no pins to read",
         f"{_F}envoy.py",
-        "pinned = [Shape(each) for each in contexts if _has_pins(each)]",
-        "pinned = [Shape(each) for each in contexts]",
+        "(pinned if _has_pins(each) else others)",
+        "(pinned)",
         f"{_ENVOY}test_a_cluster_without_pins_is_skipped",
     ),
     Mutation(

@@ -22,15 +22,29 @@ _REGEX = re.compile(
     """,
     re.VERBOSE,
 )
+_CLOSED = re.compile(r"/[^/\n]*+/")  # a second `/` in the same line
 _BEGINS_OTHERS = re.compile("['\"`]|/[/*]")  # strings and comments
 
 # The meaning of a `/` after a token.
 _Slash = Literal["regex", "divides", "unclear"]
 
-_BEFORE_BLOCK = frozenset({"else", "do"})
-_KEYWORDS = _BEFORE_BLOCK | {
-    *("return", "typeof", "case", "in", "instanceof", "void", "delete", "throw", "new", "default"),
-}
+_BEFORE_VALUE = frozenset(
+    {
+        *(
+            "return",
+            "typeof",
+            "case",
+            "in",
+            "instanceof",
+            "void",
+            "delete",
+            "throw",
+            "new",
+            "default",
+        ),
+    }
+)
+_KEYWORDS = _BEFORE_VALUE | {"else", "do"}
 _CONTEXTUAL = frozenset({"of", "await", "yield"})  # keywords, or names
 _STATEMENTS = frozenset({"if", "while", "for", "with"})
 # Marks before the bracket of an object, or of an expression in JSX.
@@ -63,7 +77,7 @@ class Slashes:
         if self._slash == "divides" or (self._before in {"<", ">"} and text[place - 1] in "<>"):
             return ""
         found = _REGEX.match(text, place)
-        if found is None and 0 < text.find("/", place + 1) < _end_of_line(text, place):
+        if found is None and _CLOSED.match(text, place):
             raise _unclear("/", line)
         if found is None:
             return ""
@@ -127,14 +141,9 @@ class Slashes:
             return "unclear"
         if opening != "{" or before in _BEFORE_OBJECT:
             return "divides"
-        if before in _KEYWORDS - _BEFORE_BLOCK or (before == "}" and self._slash == "divides"):
+        if before in _BEFORE_VALUE or (before == "}" and self._slash == "divides"):
             return "divides"
         return "unclear"  # of a block, a class or a function
-
-
-def _end_of_line(text: str, place: int) -> int:
-    end = text.find("\n", place)
-    return len(text) if end < 0 else end
 
 
 def _unclear(mark: str, line: int) -> FormatError:

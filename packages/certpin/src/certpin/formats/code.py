@@ -27,7 +27,7 @@ from certpin.formats.header import read_header
 from certpin.formats.parsed import LISTS, ParsedFile, found
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from certpin.formats._languages import Language
     from certpin.formats.parsed import Row, Source
@@ -295,17 +295,20 @@ def brackets(
     return pairs
 
 
-def require_closed(pieces: list[Token], pairs: Iterable[Brackets]) -> None:
-    """Raise ``FormatError`` if one of the pairs of brackets has no closing bracket.
+def tables_of(pieces: list[Token], entries: list[Brackets]) -> list[Brackets]:
+    """Return the brackets around entries, such as policies, each pair once.
 
-    The rest of such a file is missing, and pins with it.
+    Raises ``FormatError`` if one of them, or an entry, has no closing bracket: the rest of such a
+    file is missing, and pins with it.
     """
-    for pair in pairs:
+    tables = {each.outer.opening: each.outer for each in entries if each.outer}
+    for pair in (*tables.values(), *entries):
         if pair.closing == len(pieces):
             raise FormatError(
                 f"line {pieces[pair.opening].line}: the bracket is not closed",
                 fix="name the complete file",
             )
+    return list(tables.values())
 
 
 def _rows(pieces: list[Token]) -> Iterator[Row]:
@@ -315,10 +318,8 @@ def _rows(pieces: list[Token]) -> Iterator[Row]:
     is computed, or if an entry of a list is.
     """
     policies = [each for each in brackets(pieces, _field) if _is_policy(each, pieces)]
-    tables = {each.outer.opening: each.outer for each in policies if each.outer}.values()
-    require_closed(pieces, (*tables, *policies))
     ends = {each.opening: each.closing for each in policies}
-    for table in tables:
+    for table in tables_of(pieces, policies):
         _refuse_computed_entries(pieces, table, ends)
     for each in policies:
         yield _row(pieces, each)
@@ -394,16 +395,25 @@ def _value(pieces: list[Token], place: int, name: str) -> tuple[list[str] | None
         place += 1
     if not any(is_mark(pieces, place, mark) for mark in "([{"):
         return None, place
-    texts: list[str] = []
-    place += 1
+    found, place = strings(pieces, place + 1)
+    texts = [each.value() for each in found]
+    is_closed = any(is_mark(pieces, place, mark) for mark in ")]}")
+    return (texts, place + 1) if is_closed else (None, place)
+
+
+def strings(pieces: list[Token], place: int) -> tuple[list[Token], int]:
+    """Return the strings of a list, and the index of the token after them.
+
+    ``place`` is the index of the token after the opening bracket.
+    """
+    found: list[Token] = []
     while place < len(pieces) and pieces[place].kind == "string":
-        texts.append(pieces[place].value())
+        found.append(pieces[place])
         place += 1
         if not is_mark(pieces, place, ","):
             break
         place += 1
-    is_closed = any(is_mark(pieces, place, mark) for mark in ")]}")
-    return (texts, place + 1) if is_closed else (None, place)
+    return found, place
 
 
 def _is_of_list(pieces: list[Token], place: int) -> bool:

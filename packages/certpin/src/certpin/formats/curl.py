@@ -41,9 +41,6 @@ _VALUES_LEFT_OUT = ("config", "crlfile", "proxy-pinnedpubkey")
 _FLAGS_LEFT_OUT = ("ca-native", "cert-status")
 # Short options can share one dash, up to the first that has a value: -4k, but not -ok.
 _SHORT = r"-[^-\sAbcCdDeEFhHKmoPQrtTuUwxXyYz:]*"
-_INSECURE = re.compile(
-    rf"^[ \t]*+(?:{_SHORT}k|(?:--)?(no-)?(?:expand-)?insecure(?=[\s=:]|$))", re.MULTILINE
-)
 _CONFIG = re.compile(rf"^[ \t]*+{_SHORT}K", re.MULTILINE)  # with its file or without
 # Options before it have no effect on the URLs after it.
 _NEXT = re.compile(rf"^[ \t]*+(?:{_SHORT}:|(?:--)?next(?=[\s=:]|$))", re.MULTILINE)
@@ -105,18 +102,25 @@ def _setting(text: str, name: str) -> str | None:
     return next(filter(None, found.groups()), "") if found else value
 
 
+def _is_on(text: str, name: str, *, short: str = "") -> bool:
+    """Return True if an option without a value is on. If it is repeated, the last one counts.
+
+    ``short`` is the letter of the option, if it has one.
+    """
+    letter = f"{_SHORT}{short}|" if short else ""
+    flag = rf"^[ \t]*+(?:{letter}(?:--)?(no-)?(?:expand-)?{name}(?=[\s=:]|$))"
+    return re.findall(flag, text, re.MULTILINE)[-1:] == [""]
+
+
 def _report_left_out(text: str) -> None:
     """Warn about options that make curl accept chains that the pin file does not allow."""
-    if any(not match[1] for match in list(_INSECURE.finditer(text))[-1:]):
+    if _is_on(text, "insecure", short="k"):
         pass_over("insecure, so curl verifies no chain")
     for name in _VALUES_LEFT_OUT:
         if _setting(text, f"(?:expand-)?{name}") or (name == "config" and _CONFIG.search(text)):
             pass_over(name)
     for name in _FLAGS_LEFT_OUT:
-        flags = re.findall(
-            rf"^[ \t]*+(?:--)?(no-)?(?:expand-)?{name}(?=[\s=:]|$)", text, re.MULTILINE
-        )
-        if flags and not flags[-1]:
+        if _is_on(text, name):
             pass_over(name)
     folder = _setting(text, "(?:expand-)?capath")
     if folder not in {None, _NO_FOLDER}:

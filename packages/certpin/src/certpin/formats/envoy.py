@@ -121,7 +121,7 @@ def _trusted(policy: HostPolicy) -> str:
 def _lists(policy: HostPolicy) -> str:
     keys = [base64.b64encode(digest).decode() for digest in policy.keys]
     whole = [digest.hex() for digest in policy.certificates]
-    lists = {"verify_certificate_spki": keys, "verify_certificate_hash": whole}
+    lists = {_PIN_FIELDS["spki"]: keys, _PIN_FIELDS["hash"]: whole}
     return "".join(
         f"      {name}:\n" + "".join(f'      - "{each}"\n' for each in values)
         for name, values in lists.items()
@@ -140,10 +140,12 @@ def read(source: Source) -> ParsedFile:
     """
     name, version = read_header(source.text)
     contexts = [each for each in _mappings(source.text) if _is_context(Shape(each))]
-    pinned = [Shape(each) for each in contexts if _has_pins(each)]
+    pinned: list[Shape] = []
+    others: list[Shape] = []
     for each in contexts:
-        if not _has_pins(each):
-            _skip(Shape(each), is_only=not pinned)
+        (pinned if _has_pins(each) else others).append(Shape(each))
+    for other in others:
+        _skip(other, is_only=not pinned)
     pattern = pattern_of(source.text) if len(pinned) == 1 else ""
     if pattern:
         _refuse_other_names(pinned[0], pattern)

@@ -57,15 +57,15 @@ def read(source: Source) -> ParsedFile:
 
     Warns about servers in a block of ``.if``. Raises ``FormatError``.
     """
-    _report_conditions(source.text)
-    return _proxy.read(source, _connections(source.text))
+    lines = _lines(source.text)
+    _report_conditions(lines)
+    return _proxy.read(source, _connections(lines))
 
 
-def _report_conditions(text: str) -> None:
+def _report_conditions(lines: list[_Line]) -> None:
     """Warn about servers in a block of ``.if``, because HAProxy possibly skips their lines."""
     depth = 0
-    for number, line in enumerate(text.splitlines(), 1):
-        word = next(iter(_words(line)), "")
+    for number, (word, *_) in lines:
         depth += _CONDITIONS.get(word, 0)
         if depth > 0 and (word in _SERVERS or word in _BACKENDS):
             pass_over(f"line {number}: {word} in a block of .if, which HAProxy possibly skips")
@@ -78,11 +78,11 @@ def settings(text: str) -> list[set[str]]:
     the lines with the ``ca-file``, and each weaker parameter of the other lines about servers.
     Lines in a section without servers have no effect.
     """
-    lines = [words for line in text.splitlines() if (words := _words(line))]
-    if not any(words[0] in _SECTIONS for words in lines):
-        return [{" ".join(words) for words in lines}]
+    lines = _lines(text)
+    if not any(words[0] in _SECTIONS for _, words in lines):
+        return [{" ".join(words) for _, words in lines}]
     found = []
-    for inherited, own in _backends(text):
+    for inherited, own in _backends(lines):
         valid = [words for _, words in (*inherited, *own)]
         anchored = {" ".join(words) for words in valid if "ca-file" in words}
         if anchored and any(words[0] != "default-server" for _, words in own):
@@ -98,7 +98,7 @@ def _weaker(words: list[str]) -> Iterator[str]:
                 yield f"{words[0]} … {name} {value}"
 
 
-def _connections(text: str) -> Iterator[_proxy.Connection]:
+def _connections(lines: list[_Line]) -> Iterator[_proxy.Connection]:
     """Yield how HAProxy verifies the connections to each server that has a ``ca-file``.
 
     Warns about the other servers of a section that has such a server.
@@ -107,9 +107,9 @@ def _connections(text: str) -> Iterator[_proxy.Connection]:
     of the ``defaults`` section that applies. A section that has only ``default-server`` lines, as
     in an exported file, counts as one server. Equal servers of a section are yielded once.
     """
-    unverified = any(_words(line)[:2] == _NO_VERIFY for line in text.splitlines())
+    unverified = any(words[:2] == _NO_VERIFY for _, words in lines)
     required = "none" if unverified else "required"
-    for inherited, own in _backends(text):
+    for inherited, own in _backends(lines):
         common: dict[str, str] = {}
         servers = []
         for line, words in (*inherited, *own):
@@ -168,37 +168,42 @@ def _problem(found: dict[str, str], required: str) -> str:
     return "" if found.get("ssl") == "ssl" else "no ssl, so HAProxy connects without TLS"
 
 
-def _backends(text: str) -> Iterator[tuple[list[_Line], list[_Line]]]:
+def _backends(lines: list[_Line]) -> Iterator[tuple[list[_Line], list[_Line]]]:
     """Yield the lines about servers of each section: those that it inherits, and its own.
 
     A section inherits the lines of a ``defaults`` section.
     """
     defaults: dict[str, list[_Line]] = {}  # by the name of the section; "" for the last one
-    for head, lines in _sections(text):
+    for head, servers in _sections(lines):
         origin = head[head.index("from") + 1 :] if "from" in head else []
         inherited = defaults.get("".join(origin[:1]), [])
         if head[0] == "defaults":
-            defaults[""] = defaults["".join(head[1:2])] = [*inherited, *lines]
+            defaults[""] = defaults["".join(head[1:2])] = [*inherited, *servers]
         else:
-            yield inherited, lines
+            yield inherited, servers
 
 
-def _sections(text: str) -> Iterator[tuple[list[str], list[_Line]]]:
+def _sections(lines: list[_Line]) -> Iterator[tuple[list[str], list[_Line]]]:
     """Yield each section: its first line, and its lines about servers with their line numbers.
 
-    A line is a list of words. Lines before the first section are yielded as a section with the
+    Lines before the first section are yielded as a section with the
     first line ``listen``.
     """
     head = ["listen"]
-    lines: list[_Line] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        words = _words(line)
-        if words and words[0] in _SECTIONS:
-            yield head, lines
-            head, lines = words, []
-        elif words and words[0] in _SERVERS:
-            lines.append((number, words))
-    yield head, lines
+    servers: list[_Line] = []
+    for number, words in lines:
+        if words[0] in _SECTIONS:
+            yield head, servers
+            head, servers = words, []
+        elif words[0] in _SERVERS:
+            servers.append((number, words))
+    yield head, servers
+
+
+def _lines(text: str) -> list[_Line]:
+    """Return the number and the words of each line that has words."""
+    found = ((number, _words(line)) for number, line in enumerate(text.splitlines(), 1))
+    return [(number, words) for number, words in found if words]
 
 
 def _words(line: str) -> list[str]:

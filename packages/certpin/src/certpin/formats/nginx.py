@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from certpin.errors import FormatError
@@ -115,8 +116,6 @@ class _Block:
     Attributes:
         line: the line in which the block begins.
         head: the words before the block, such as ``location /``; empty for the whole file.
-        directives: for the name of each directive, its first argument. If a directive is repeated,
-            the last one counts.
         statements: the names and arguments of all directives.
         includes: the other files that the block includes, each with the line of the ``include``.
         blocks: the blocks inside this block.
@@ -124,7 +123,6 @@ class _Block:
 
     line: int = 1
     head: tuple[str, ...] = ()
-    directives: dict[str, str] = field(default_factory=dict)
     statements: list[tuple[str, ...]] = field(default_factory=list)
     includes: list[tuple[int, str]] = field(default_factory=list)
     blocks: list[_Block] = field(default_factory=list)
@@ -135,43 +133,55 @@ class _Block:
         ``line`` is its line.
         """
         self.statements.append(tuple(words))
-        if len(words) == 1:
-            return
-        self.directives[words[0]] = words[1]
-        if words[0] == "include" and words[1].rpartition("/")[2] not in _INCLUDES:
-            self.includes.append((line, words[1]))
+        file = words[1] if words[0] == "include" and len(words) > 1 else ""
+        if file and file.rpartition("/")[2] not in _INCLUDES:
+            self.includes.append((line, file))
+
+    @cached_property
+    def directives(self) -> dict[str, str]:
+        """The first argument of each directive, by its name; of a repeated one, the last counts."""
+        return {words[0]: words[1] for words in self.statements if len(words) > 1}
+
+    def walk(self, outer: Mapping[str, str]) -> Iterator[tuple[_Block, Mapping[str, str]]]:
+        """Yield this block and each block inside it, with the directives of TLS in force there.
+
+        ``outer`` has those that this block inherits.
+        """
+        own = {
+            name: word
+            for name, word in self.directives.items()
+            if "_ssl_" in name or name == _STREAM
+        }
+        valid = {**outer, **own} if own else outer
+        yield self, valid
+        for block in self.blocks:
+            yield from block.walk(valid)
 
     def upstreams(self, *, kept: bool = False) -> Iterator[str]:
         """Yield the names of the groups of servers in this block, in lower case.
 
         With ``kept``, yield only the groups to which nginx keeps connections.
         """
-        if self.head[:1] == ("upstream",) and (not kept or "keepalive" in self.directives):
-            yield self.head[1].lower() if len(self.head) > 1 else ""
-        for block in self.blocks:
-            yield from block.upstreams(kept=kept)
+        for block, _ in self.walk({}):
+            if block.head[:1] == ("upstream",) and (not kept or "keepalive" in block.directives):
+                yield block.head[1].lower() if len(block.head) > 1 else ""
 
-    def uses(self, outer: Mapping[str, str]) -> Iterator[tuple[str, int, frozenset[str]]]:
+    def uses(self) -> Iterator[tuple[str, int, frozenset[str]]]:
         """Yield the server or upstream of each block that connects, and how it verifies the chain.
 
         Each item is the name in lower case, the line of the block, and the settings with which the
         block verifies the chain; these are empty if it doesn't.
-
-        Args:
-            outer: the directives of TLS that the block inherits.
         """
-        valid = {
-            **outer,
-            **{name: word for name, word in self.directives.items() if "_ssl_" in name},
-        }
-        for module, scheme in _MODULES.items():
-            address = self.directives.get(f"{module}_pass", "")
-            if found := _HOST.fullmatch(address):
-                verifies = address.startswith(scheme) and valid.get(f"{module}_ssl_verify") == "on"
-                texts = (f"{name} {valid.get(f'{module}_ssl_{name}')}" for name in _VERIFICATION)
-                yield found[1].lower(), self.line, frozenset(texts if verifies else ())
-        for block in self.blocks:
-            yield from block.uses(valid)
+        for block, valid in self.walk({}):
+            for module, scheme in _MODULES.items():
+                address = block.directives.get(f"{module}_pass", "")
+                if found := _HOST.fullmatch(address):
+                    is_tls = address.startswith(scheme)
+                    verifies = is_tls and valid.get(f"{module}_ssl_verify") == "on"
+                    texts = (
+                        f"{each} {valid.get(f'{module}_ssl_{each}')}" for each in _VERIFICATION
+                    )
+                    yield found[1].lower(), block.line, frozenset(texts if verifies else ())
 
     def texts(self) -> Iterator[str]:
         """Yield each directive in this block and the blocks inside it, and the head of each."""
@@ -223,13 +233,12 @@ class _Block:
             module: the name of the nginx module.
             outer: the directives that the block inherits.
         """
-        valid = {**outer, **self.directives}
-        address = self.directives.get(f"{module}_pass", "")
-        known = "://" in address or not address.startswith("$")
-        if address and known and module not in self.connecting(stream=valid.get(_STREAM) == "on"):
-            yield f"{module}_pass {address[:80]}, so nginx connects without TLS"
-        for block in self.blocks:
-            yield from block.plain(module, valid)
+        for block, valid in self.walk(outer):
+            address = block.directives.get(f"{module}_pass", "")
+            known = "://" in address or not address.startswith("$")
+            secured = block.connecting(stream=valid.get(_STREAM) == "on")
+            if address and known and module not in secured:
+                yield f"{module}_pass {address[:80]}, so nginx connects without TLS"
 
     def connections(
         self, module: str, outer: Mapping[str, str], upstreams: frozenset[str]
@@ -295,17 +304,16 @@ class _Block:
         return name, ""
 
 
-def _report_includes(block: _Block) -> None:
+def _report_includes(outermost: _Block) -> None:
     """Warn about the other files that a configuration includes, because they are not read.
 
     A warning is marked as unrelated to pins, unless the block with the ``include`` has directives
     of TLS: then the included file can change these.
     """
-    concerns_tls = any("_ssl_" in name for name in block.directives)
-    for line, file in block.includes:
-        pass_over(f"line {line}: include {file[:80]}, another file", unrelated=not concerns_tls)
-    for inner in block.blocks:
-        _report_includes(inner)
+    for block, _ in outermost.walk({}):
+        concerns_tls = any("_ssl_" in name for name in block.directives)
+        for line, file in block.includes:
+            pass_over(f"line {line}: include {file[:80]}, another file", unrelated=not concerns_tls)
 
 
 def _report_shared(outermost: _Block) -> None:
@@ -316,7 +324,7 @@ def _report_shared(outermost: _Block) -> None:
     """
     kept = set(outermost.upstreams(kept=True))
     users: dict[str, dict[frozenset[str], int]] = {}
-    for name, line, verification in outermost.uses({}):
+    for name, line, verification in outermost.uses():
         users.setdefault(name, {}).setdefault(verification, line)
     for name in sorted(kept & users.keys()):
         lines = sorted(users[name].values())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from certpin.errors import FormatError
 from certpin.formats import _domains
 from certpin.formats._languages import JAVASCRIPT
-from certpin.formats.code import brackets, is_mark, require_closed, tokens
+from certpin.formats.code import brackets, is_mark, strings, tables_of, tokens
 from certpin.formats.format import File, Format
 from certpin.formats.header import commented, read_header
 from certpin.formats.limits import (
@@ -68,8 +68,7 @@ def read(source: Source) -> ParsedFile:
     """
     pieces = list(tokens(source.text, JAVASCRIPT))
     entries = [each for each in brackets(pieces, _setting) if _HASHES in each.fields]
-    tables = {each.outer.opening: each.outer for each in entries if each.outer}.values()
-    require_closed(pieces, (*tables, *entries))  # otherwise, the rest is missing
+    tables = tables_of(pieces, entries)
     found = tuple(_found(pieces, entry) for entry in entries)
     ends = {each.opening: each.closing for each in entries}
     for table in tables:
@@ -127,16 +126,9 @@ def _strings(pieces: list[Token], place: int) -> tuple[list[Token], int]:
         The strings, and the index of the token after the list. If it is no list, or contains
         something else than strings, this is the index of the unexpected token.
     """
-    values: list[Token] = []
     if not is_mark(pieces, place, "["):
-        return values, place
-    place += 1
-    while place < len(pieces) and pieces[place].kind == "string":
-        values.append(pieces[place])
-        place += 1
-        if not is_mark(pieces, place, ","):
-            break
-        place += 1
+        return [], place
+    values, place = strings(pieces, place + 1)
     return values, place + is_mark(pieces, place, "]")
 
 

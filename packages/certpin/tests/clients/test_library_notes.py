@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import os
 import ssl
@@ -67,7 +68,12 @@ async def connect_nats(context: PinnedSSLContext, port: int, **options: Any) -> 
     import nats
 
     (code,) = (each.text for each in blocks("guides/python-clients.md") if "nats" in each.text)
-    names: dict[str, Any] = {"asyncio": asyncio, "certpin": certpin, "nats": nats}
+    names: dict[str, Any] = {
+        "asyncio": asyncio,
+        "certpin": certpin,
+        "contextlib": contextlib,
+        "nats": nats,
+    }
     exec(code, names)
     return await names["connect_nats"](context, "localhost", port, **options)
 

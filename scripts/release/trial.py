@@ -1,8 +1,8 @@
 """Install the built wheels in clean environments, without an index, and test them there.
 
-Each Python of this machine gets two environments: certpin with its dependencies only, and certpin
-with the monitoring service. pip can install only the built wheels and the wheels of the locked
-dependencies.
+Each Python of this machine gets an environment. There, certpin is tested with its own dependencies
+only, and then the monitoring service is added. pip can install only the built wheels and the wheels
+of the locked dependencies.
 """
 
 from __future__ import annotations
@@ -52,17 +52,16 @@ def try_on_each_python(wheels: Path, version: str) -> None:
         say(f"left out, not on this machine: Python {', '.join(absent)}")
     tried = {each: python for each, python in found.items() if python}
     locks = {each: wheels_of(each, python) for each, python in tried.items()}
-    jobs = [(each, extra) for each in tried for extra in ("", "[watch]")]
     with ThreadPoolExecutor(int(os.environ.get("JOBS", "2"))) as pool:
-        runs = [
-            pool.submit(_try, tried[each], extra, (wheels, locks[each]), version)
-            for each, extra in jobs
-        ]
-        for (each, extra), run in zip(jobs, runs, strict=True):
+        runs = {
+            each: pool.submit(_try, python, (wheels, locks[each]), version)
+            for each, python in tried.items()
+        }
+        for each, run in runs.items():
             if problem := run.result():
                 print(problem, file=sys.stderr)
-                fail(f"certpin{extra} does not work on Python {each}", "read its output above")
-            say(f"certpin{extra} works on Python {each}")
+                fail(f"certpin does not work on Python {each}", "read its output above")
+            say(f"certpin and certpin[watch] work on Python {each}")
 
 
 def wheels_of(version: str, python: str) -> Path:
@@ -78,12 +77,11 @@ def wheels_of(version: str, python: str) -> Path:
     return download(Path(f".venvs/wheels-{version}"), python, *locks).absolute()
 
 
-def _try(python: str, extra: str, folders: tuple[Path, ...], version: str) -> str:
-    """Install certpin in a new environment, and run a short test in it.
+def _try(python: str, folders: tuple[Path, ...], version: str) -> str:
+    """Install certpin in a new environment, then the service, and run a short test of each.
 
     Args:
         python: the path of the interpreter.
-        extra: the extra to install with certpin, such as ``[watch]``, or "".
         folders: the folders with all wheels.
         version: the version of certpin.
 
@@ -97,14 +95,15 @@ def _try(python: str, extra: str, folders: tuple[Path, ...], version: str) -> st
         find = [f"--find-links={folder.absolute()}" for folder in folders]
         # This pip installs into the other environment: an unpacked Python has none.
         # It compiles nothing: the trial imports a few of the modules, and compiles those.
-        install = ["install", "--no-index", "--no-compile", *find]
+        install = ["install", "--no-index", "--no-compile", "--only-binary", ":all:", *find]
         pip = [sys.executable, *_PIP, "--python", str(inside), *install]
         steps: list[list[str]] = [
             [python, "-m", "venv", "--without-pip", str(environment)],
-            [*pip, "--only-binary", ":all:", f"certpin{extra}=={version}"],
+            [*pip, f"certpin=={version}"],
             [str(inside), "-I", "-c", _TRIAL, version],
             [str(command), "--version"],
-            *([str(command), "watch", *words] for words in (_SERVICE if extra else ())),
+            [*pip, f"certpin[watch]=={version}"],
+            *([str(command), "watch", *words] for words in _SERVICE),
         ]
         for step in steps:
             done = _run(step, home)

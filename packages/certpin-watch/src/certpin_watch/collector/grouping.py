@@ -335,11 +335,12 @@ def chain_fits(
 
 @dataclass
 class HourCache:
-    """A cache of database rows of one hour, so that they are not queried again.
+    """A cache of the database rows for the reports of one hour, so that they are not queried again.
 
     Attributes:
         groups: maps the key of a report group to the daily sum that counts the same reports. A sum
-            is a pair of row numbers (see ``counting``).
+            is a pair of row numbers: the row of the place (host and served chain) and that of the
+            traits (the other fields).
         chains: the digests of stored chains.
         marks: hashes of the origins of reports that were recorded. An origin is a combination of
             network, host and chain.

@@ -347,8 +347,9 @@ def _value(name: str, value: Any, now: datetime) -> Shown:
 def _text(value: Any, now: datetime) -> Shown:
     """Format a value in the details of an alert for the page.
 
-    A boolean becomes "yes" or "no". A list becomes its formatted items with commas. A long text or
-    number is cut. Any other value is shown as JSON.
+    A boolean becomes "yes" or "no". A list becomes its formatted items with commas. A text or
+    number stays as it is, and any other value becomes JSON; all of these are cut if they are long.
+    ``now`` has no effect (see ``Show``).
     """
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -184,7 +184,10 @@ class _Block:
                     yield found[1].lower(), block.line, frozenset(texts if verifies else ())
 
     def texts(self) -> Iterator[str]:
-        """Yield each directive in this block and the blocks inside it, and the head of each."""
+        """Yield the text of each directive in this block, with its semicolon.
+
+        Then do the same for each inner block, after its first line, such as ``server {``.
+        """
         for words in self.statements:
             yield f"{' '.join(words)};"
         for block in self.blocks:

@@ -80,8 +80,8 @@ class Checkup:
     def address(self) -> str | None:
         """The IP address of the server from which the chain was received.
 
-        If no chain was received, it is the address that was contacted, if the server was contacted
-        at one certain address of several (``Endpoint.resolved``); otherwise ``None``.
+        If no chain was received, it is ``Endpoint.resolved``, the only address that was contacted;
+        ``None`` if that is not set.
         """
         if self.observation:
             return self.observation.address

@@ -402,6 +402,8 @@ def with_private_anchors(situation: Situation, prospects: Sequence[Prospect]) ->
 def _chains(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chain | None]:
     """Yield the paths that clients with this policy may verify; ``None`` if they can build no path.
 
+    Clients without a policy, or without trust anchors in it, trust the platform's roots.
+
     If not all certificates are known (``sent`` is False), placeholders for the possible authorities
     and leaves complete each path.
 
@@ -455,7 +457,11 @@ def sent_certificates(prospect: Prospect) -> list[Certificate]:
 
 
 def anchors_of(prospect: Prospect, policy: HostPolicy | None) -> tuple[bytes, ...]:
-    """Return the known anchors of clients with a policy, as DER."""
+    """Return the trust anchors of clients with a policy, as DER.
+
+    Without a policy, or without trust anchors in it, they are the platform's roots that this
+    machine knows (``prospect.roots``).
+    """
     return policy.trust.der if policy and policy.trust else prospect.roots
 
 

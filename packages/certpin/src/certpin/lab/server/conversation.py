@@ -1,8 +1,8 @@
 """State machines for one client's connection to the lab, through the lab's proxy or routed. No I/O.
 
 The proxy accepts HTTP CONNECT and SOCKS5 on one port; the first byte distinguishes them. The lab
-itself serves connections to the hosts under test. It refuses those to other hosts, or relays them
-unchanged, for a device and for a client of a real server.
+itself serves connections to the hosts under test. It relays connections to other hosts unchanged if
+the client is a device, or if the hosts under test have real servers; otherwise it refuses them.
 """
 
 from __future__ import annotations

@@ -127,6 +127,6 @@ class Smtp(Lines):
 
 
 def _multiline(*lines: bytes) -> bytes:
-    """Return an SMTP reply of several lines (RFC 5321 section 4.2.1)."""
+    """Return an SMTP reply with code 250 and these texts, one a line (RFC 5321 section 4.2.1)."""
     *others, last = lines
     return b"".join(b"250-%s\r\n" % line for line in others) + b"250 %s\r\n" % last

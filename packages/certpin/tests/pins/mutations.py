@@ -294,7 +294,7 @@ MUTATIONS = [
     Mutation(
         "diff: no pin of an authority can match a leaf",
         _CHANGES,
-        ' if new.match != "leaf" else {"leaf"}\n    for pin',
+        " & _REACHED[new.match]\n    for pin",
         "\n    for pin",
         f"{_C}a_stolen_key_without_its_mark_is_accepted_again",
     ),
@@ -308,7 +308,7 @@ MUTATIONS = [
     Mutation(
         "diff: a new authority protects less",
         _CHANGES,
-        'if entry.role in _AUTHORITIES and new.match != "leaf"',
+        "if entry.role in _AUTHORITIES & _REACHED[new.match]",
         "if False",
         f"{_C}a_new_pin_of_an_authority_protects_less",
     ),

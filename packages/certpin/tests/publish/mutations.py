@@ -493,20 +493,20 @@ MUTATIONS: list[Mutation] = [
     ),
     _event(
         "each signature of a branch is valid",
-        "if signed is None or not _has_signed(key, signed, (*roots, *state.roots)):",
-        "if signed is None:",
+        "elif signed is not None and _has_signed(key, signed, state.roots):",
+        "elif signed is not None:",
         "a_signature_by_another_key_is_refused",
     ),
     _event(
         "a signature of a replaced key does not count",
-        "if not _has_signed(key, signed, roots):",
-        "if False:",
+        "replaced.append((role, key))",
+        "counting.append((role, key))",
         "a_signature_of_a_replaced_key_is_accepted_and_does_not_count",
     ),
     _event(
         "a signature of a replaced key does not end a signing event",
-        "(*roots, *state.roots)",
-        "roots",
+        "_has_signed(key, signed, state.roots)",
+        "_has_signed(key, signed, roots)",
         "a_signature_of_a_replaced_key_is_accepted_and_does_not_count",
     ),
     _event(

@@ -300,7 +300,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a newer timestamp at the destination is a problem",
         "certpin/cli/publish/destination.py",
-        "is_newer = theirs is not None and theirs > state.timestamp.version",
+        "is_newer = version is not None and version > state.timestamp.version",
         "is_newer = False",
         _STATUS + "newer_metadata_at_the_destination_is_a_problem[timestamp]",
     ),

@@ -230,7 +230,7 @@ def _pin_added(pin: Pin, entry: HostPin, old: HostPolicy, new: HostPolicy) -> Fi
         text = f"{pin} is new and {entry.state}: old clients refuse a server that uses it"
         return "careful", f"{text}; {_NOT_YET}"
     text = f"{pin} is new ({entry.role}, {entry.state})"
-    if entry.role in _AUTHORITIES and new.match != "leaf" and old.mode == "enforce":
+    if entry.role in _AUTHORITIES & _REACHED[new.match] and old.mode == "enforce":
         return "careful", f"{text}: clients accept every certificate that it issues (weaker)"
     return "safe", text
 
@@ -278,7 +278,7 @@ def _pins_compromised(old: HostPolicy, new: HostPolicy) -> Iterator[Finding]:
         text = f"{pin} is marked compromised: new clients refuse every path that contains it"
         yield ("careful" if new.mode == "enforce" else "safe"), text
     roles = {entry.pin: entry.role for entry in old.pins}
-    others = {entry.role for entry in new.live_pins.values()} if new.match != "leaf" else {"leaf"}
+    others = {entry.role for entry in new.live_pins.values()} & _REACHED[new.match]
     for pin in sorted(old.compromised - new.compromised - new.live_pins.keys(), key=str):
         text = f"{pin} is no longer marked compromised: a path that contains it is accepted again"
         # A path with the key of a leaf has another pin only if that is an authority's.

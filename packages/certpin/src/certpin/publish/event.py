@@ -178,18 +178,19 @@ def require_valid(event: SigningEvent, state: FolderState) -> SigningEvent:
     """
     draft = state.draft("root")
     roots = [each for each in (draft.signed if draft else None, state.root) if each]
-    replaced = []
+    counting, replaced = [], []
     for role, key in event.signatures:
         signed = state.draft(role)
-        if signed is None or not _has_signed(key, signed, (*roots, *state.roots)):
+        if signed is not None and _has_signed(key, signed, roots):
+            counting.append((role, key))
+        elif signed is not None and _has_signed(key, signed, state.roots):
+            replaced.append((role, key))
+        else:
             raise _refused(
                 f"publish/drafts/{role}.{key}.json is no valid signature of that draft",
                 "take it out with git rebase, and ask who made it",
             )
-        if not _has_signed(key, signed, roots):
-            replaced.append((role, key))
-    counting = tuple(each for each in event.signatures if each not in replaced)
-    return replace(event, signatures=counting, replaced=tuple(replaced))
+    return replace(event, signatures=tuple(counting), replaced=tuple(replaced))
 
 
 def _has_signed(key: str, metadata: Metadata[Any], roots: Iterable[Root]) -> bool:

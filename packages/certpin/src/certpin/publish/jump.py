@@ -52,7 +52,7 @@ def lowest_held(
     """
     # Not `alive`: an entry of the journal may be from a clock that is a few seconds ahead.
     ends = [(each.number, deployed.end_of_life(each, timing)) for each in deployed.versions]
-    held = sorted(number for number, end in ends if end is None or now < end)
+    held = [number for number, end in ends if end is None or now < end]
     if root is None or root.version == 1:
         return min(held, default=None)
     end_of_day = root.expires - settings.life("root")

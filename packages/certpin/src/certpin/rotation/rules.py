@@ -468,7 +468,7 @@ def not_the_way_back(situation: Situation, pin: Pin) -> Violation | None:
     return Violation(
         "served-chain",
         f"{version_list(needed)} {_verb(needed)} the chain that a server presents, and "
-        f"{'accepts' if len(needed) == 1 else 'accept'} {pin}: servers may have to go back to it",
+        f"{_verb(needed, 'accept')} {pin}: servers may have to go back to it",
         _count(situation, needed),
         safe_from=end,
         fix="let the servers present a chain that every version alive accepts (certpin rotate "
@@ -489,8 +489,9 @@ def common_trust_kept(situation: Situation) -> Violation | None:
     all clients: the servers could not renew theirs without a lock-out. Clients verify the anchors
     in each mode.
 
-    Only policies with a file of ``trust`` are compared, because the roots of platforms are unknown.
-    Anchors that have expired, or with a stolen key, don't count.
+    There is no violation if a server presents a chain that all of them verify, such as one with a
+    cross-signed root. Only policies with a file of ``trust`` are compared, because the roots of
+    platforms are unknown. Anchors that have expired, or with a stolen key, don't count.
     """
     held = [each for each in situation.held_policies if each and each.trust]
     common = common_anchors(situation, held)
@@ -498,23 +499,22 @@ def common_trust_kept(situation: Situation) -> Violation | None:
         return None
     if is_same_chain_verified(situation, [situation.policy, *held]):
         return None
-    versions = {
-        version: [each for each in situation.policies_of(version) if each and each.trust]
+    by = [
+        (version, [each for each in situation.policies_of(version) if each and each.trust])
         for version in situation.alive
-    }
+    ]
     apart = [
         version
-        for version, own in versions.items()
+        for version, own in by
         if own and not common_anchors(situation, [situation.policy, *own])
-    ] or [version for version, own in versions.items() if own]
+    ] or [version for version, own in by if own]
     end = last_end(situation, apart)
     until = " until then" if end else ""
     seen = "" if situation.sightings else f"; {_ASK_SERVERS}"
     return Violation(
         "served-chain",
         f"the pin file trusts none of the anchors that {version_list(apart)} "
-        f"{'trusts' if len(apart) == 1 else 'trust'}: no certificate could be accepted by all "
-        "clients",
+        f"{_verb(apart, 'trust')}: no certificate could be accepted by all clients",
         _count(situation, apart),
         safe_from=end,
         fix=f"keep {' or '.join(common)} in the file of `trust`{until}{seen}",
@@ -660,8 +660,9 @@ def number_list(versions: Iterable[int]) -> str:
     return f"versions {', '.join(numbers[:-1])} and {numbers[-1]}"
 
 
-def _verb(versions: Sequence[Version]) -> str:
-    return "refuses" if len({version.number for version in versions}) == 1 else "refuse"
+def _verb(versions: Sequence[Version], verb: str = "refuse") -> str:
+    """Return a verb for the subject ``version_list(versions)``: ``refuses`` or ``refuse``."""
+    return f"{verb}s" if len({version.number for version in versions}) == 1 else verb
 
 
 def _expires_late_enough(situation: Situation, version: Version, end: datetime) -> bool:

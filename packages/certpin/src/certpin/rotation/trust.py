@@ -97,17 +97,13 @@ def common_anchors(situation: Situation, policies: Sequence[HostPolicy | None]) 
     return tuple(dict.fromkeys(map(name_of, found)))
 
 
-def is_same_chain_verified(situation: Situation, policies: Sequence[HostPolicy]) -> bool:
+def is_same_chain_verified(situation: Situation, policies: Sequence[HostPolicy | None]) -> bool:
     """Return True if clients with any of these policies can verify the same chain.
 
     They have a valid anchor in common, or a server presents certificates from which all of them
     build a path, such as those of a new root that the old one has cross-signed.
     """
-    return bool(common_anchors(situation, policies)) or any(
-        _is_trusted(situation, seen.served.authorities, policies)
-        for seen in situation.sightings
-        if seen.served and seen.served.authorities
-    )
+    return bool(common_anchors(situation, policies) or _common_issuers(situation, policies))
 
 
 def anchors_to_name(situation: Situation) -> tuple[str, ...]:
@@ -133,9 +129,7 @@ def issuers_to_name(situation: Situation) -> tuple[str, ...]:
     policies = situation.live_policies
     if not _trusts_differ(situation) or common_anchors(situation, policies):
         return ()
-    sent = [seen.served.authorities for seen in situation.sightings if seen.served]
-    found = [each[0] for each in sent if each and _is_trusted(situation, each, policies)]
-    return tuple(dict.fromkeys(map(name_of, found)))
+    return tuple(dict.fromkeys(map(name_of, _common_issuers(situation, policies))))
 
 
 def has_common_trust(situation: Situation) -> bool:
@@ -144,11 +138,8 @@ def has_common_trust(situation: Situation) -> bool:
     The clients are those with the draft (the pin file), and with each version that some client may
     hold.
     """
-    return (
-        not _trusts_differ(situation)
-        or bool(anchors_to_name(situation))
-        or bool(issuers_to_name(situation))
-    )
+    policies = situation.live_policies
+    return not _trusts_differ(situation) or is_same_chain_verified(situation, policies)
 
 
 def with_common_trust(situation: Situation, pin: Pin) -> Situation:
@@ -192,6 +183,14 @@ def _trusts_differ(situation: Situation) -> bool:
     return len(set(map(trust_digest, situation.live_policies))) > 1
 
 
+def _common_issuers(
+    situation: Situation, policies: Sequence[HostPolicy | None]
+) -> list[Certificate]:
+    """Return the issuer of the leaf in each served chain that clients with all policies verify."""
+    sent = [seen.served.authorities for seen in situation.sightings if seen.served]
+    return [each[0] for each in sent if each and _is_trusted(situation, each, policies)]
+
+
 def _is_trusted(
     situation: Situation,
     authorities: tuple[Certificate, ...],
@@ -204,7 +203,9 @@ def _is_trusted(
         authorities: the certificate of the authority, and those above it that a server sends.
         policies: the policies of the clients.
     """
-    return all(_is_verified(situation, authorities, policy) for policy in policies)
+    # Policies with the same anchors verify the same paths.
+    by_trust = {trust_digest(policy): policy for policy in policies}
+    return all(_is_verified(situation, authorities, policy) for policy in by_trust.values())
 
 
 def _is_verified(

@@ -96,14 +96,17 @@ def _compare(context: PublishContext, where: str, read: Read) -> Delivery:
         UpdateError: the destination can't be read.
     """
     from certpin.publish.content import LIMITS
-    from certpin.publish.remote_state import TIMESTAMP, root_path
+    from certpin.publish.remote_state import TIMESTAMP, root_path, signed_version
 
     state = context.policy.state
     current, root = state.current, state.root
     assert root is not None  # noqa: S101  # read_delivery checks it
     found = read(TIMESTAMP, LIMITS.timestamp)
+    version = None if found is None else signed_version(root, found)
     has_next_root = read(root_path(root.version + 1), LIMITS.root) is not None
-    if problem := _newer(state, found, has_next_root=has_next_root):
+    name = "another timestamp" if version is None else f"timestamp {version}"
+    there = "" if found is None else f"{name} is there"
+    if problem := _newer(state, there, version, has_next_root=has_next_root):
         return Delivery(where, delivered=False, problem=problem, ahead=True)
     if current is None:
         return Delivery()
@@ -111,45 +114,34 @@ def _compare(context: PublishContext, where: str, read: Read) -> Delivery:
         problem = "no timestamp is there"
     elif found != current.verified.signed.timestamp:
         assert state.timestamp is not None  # noqa: S101  # a signed set has one
-        problem = (
-            f"{_named(state, found)} is there, and timestamp {state.timestamp.version} is signed"
-        )
+        problem = f"{there}, and timestamp {state.timestamp.version} is signed"
     elif read(root_path(root.version), LIMITS.root) != state.root_files[-1]:
         problem = f"root {root.version} is not there"
     return Delivery(where, delivered=not problem, problem=problem)
 
 
-def _newer(state: FolderState, found: bytes | None, *, has_next_root: bool) -> str:
+def _newer(state: FolderState, there: str, version: int | None, *, has_next_root: bool) -> str:
     """Return an error text if a destination has newer files than this clone; else an empty text.
 
     Args:
         state: the contents of the folder ``publish/``, which has a root.
-        found: the timestamp at the destination; None if there is none.
+        there: a clause that names the timestamp at the destination; empty if there is none.
+        version: the version of that timestamp; None if it has no valid signature.
         has_next_root: True if the destination has the root after that of this clone.
     """
     from certpin.publish.push import STOLEN
-    from certpin.publish.remote_state import signed_version
 
     assert state.root is not None  # noqa: S101  # the caller checks it
     newer = f"which is newer: get it (git pull); {STOLEN}"
     if has_next_root:
         return f"root {state.root.version + 1} is there, {newer}"
-    if found is None:
+    if not there:
         return ""
     if state.current is None or state.timestamp is None:
         fix = "restore the committed files (git checkout), or get them (git pull)"
-        return f"{_named(state, found)} is there, and publish/site has none: {fix}; {STOLEN}"
-    theirs = signed_version(state.root, found)
-    is_newer = theirs is not None and theirs > state.timestamp.version
-    return f"timestamp {theirs} is there, {newer}" if is_newer else ""
-
-
-def _named(state: FolderState, timestamp: bytes) -> str:
-    """Return ``timestamp 3``; ``another timestamp`` if it has no valid signature."""
-    from certpin.publish.remote_state import signed_version
-
-    number = signed_version(state.root, timestamp) if state.root else None
-    return "another timestamp" if number is None else f"timestamp {number}"
+        return f"{there}, and publish/site has none: {fix}; {STOLEN}"
+    is_newer = version is not None and version > state.timestamp.version
+    return f"{there}, {newer}" if is_newer else ""
 
 
 def _https_reader(context: PublishContext) -> Read:

@@ -18,7 +18,7 @@ from certpin.cli.options import (
     require_one_file,
     timeout_option,
 )
-from certpin.cli.reply import fold, print_json, say, with_file
+from certpin.cli.reply import fold, print_json, say
 from certpin.cli.servers import server_options
 
 if TYPE_CHECKING:
@@ -245,6 +245,6 @@ def _lines(event: CalendarEvent, today: date) -> Iterator[str]:
     else:
         when = f"{event.day}  in {in_days((event.day - today).days)}"
     yield f"{when}  {event.host}: {event.text}" if event.host else f"{when}  {event.text}"
-    yield f"    fix: {with_file(event.fix)}"
+    yield f"    fix: {event.fix}"
     if event.source:
         yield f"    source: {event.source}"

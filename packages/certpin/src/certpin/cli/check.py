@@ -21,7 +21,7 @@ from certpin.cli.options import (
     require_one_file,
     timeout_option,
 )
-from certpin.cli.reply import fold, print_json, table_console, with_file
+from certpin.cli.reply import fold, print_json, table_console
 from certpin.cli.servers import ask_servers, no_family, server_options
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def check(
     else:
         print_checklist(checkups, now)
         for line in provider_changes(checkups, now):
-            click.echo(fold(f"\n{line}: {with_file('certpin providers update')}", sys.stdout))
+            click.echo(fold(f"\n{line}: certpin providers update", sys.stdout))
     ctx.exit(_exit_code(checkups))
 
 
@@ -341,7 +341,7 @@ def _fixes(checkups: Sequence[Checkup]) -> dict[str, list[str]]:
     fixes: dict[str, list[str]] = {}
     for checkup in checkups:
         if fix := _fix(checkup):
-            fixes.setdefault(with_file(fix), []).append(checkup_name(checkup))
+            fixes.setdefault(fix, []).append(checkup_name(checkup))
     return fixes
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 
 from certpin._version import __version__
-from certpin.cli.reply import fold, print_document, print_json, with_file
+from certpin.cli.reply import fold, print_document, print_json
 from certpin.lint import RULES, SEVERITIES
 from certpin.support.sarif import SCHEMA, artifact_uri, message
 from certpin.support.text import clean, counted, encodable, printable
@@ -125,7 +125,7 @@ def print_finding(finding: LintFinding) -> None:
     click.secho(f"{finding.severity:<7}", nl=False, fg=_COLOURS[finding.severity])
     text = printable(f"  {finding.rule}: {finding.message}")
     click.echo(fold(text, sys.stdout, taken=len(place) + 7).rstrip())
-    fix = with_file(" ".join(finding.fix.split()))
+    fix = " ".join(finding.fix.split())
     click.echo(fold(f"{'':>8}fix: {fix}", sys.stdout))
 
 

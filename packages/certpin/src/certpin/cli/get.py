@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.options import file_option, json_option, pin_file_option, timeout_option
+from certpin.cli.options import json_option, pin_file_option, timeout_option
 from certpin.cli.reply import print_json
 
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ def get(
 
     request = Request.read(url, method, headers, data)
     pins = PinSet.load(path)
-    _require_policy(pins, request, path)
-    connect = _listed_address(pins, request, path) if connect is None else connect
+    _require_policy(pins, request)
+    connect = _listed_address(pins, request) if connect is None else connect
     server = _contacted_server(request, connect)
     context = PinnedSSLContext(_only_server(pins, request, server))
     with closing(PinnedConnection(request, context, connect, timeout)) as connection:
@@ -107,7 +107,7 @@ def get(
         _print_response(response, body, include=include)
 
 
-def _require_policy(pins: PinSet, request: Request, path: Path) -> None:
+def _require_policy(pins: PinSet, request: Request) -> None:
     """Refuse a request to a host that is not pinned, before the host's name is resolved.
 
     Raises:
@@ -120,11 +120,11 @@ def _require_policy(pins: PinSet, request: Request, path: Path) -> None:
 
     if pins.policy_for(request.host) is None:
         address = shlex.quote(short_address(request.host, request.port))
-        fix = f"certpin add {address}{file_option(path)} --backup-key FILE"
+        fix = f"certpin add {address} --backup-key FILE"
         raise unpinned_error(request.host, pins.name, fix=fix)
 
 
-def _listed_address(pins: PinSet, request: Request, path: Path) -> str | None:
+def _listed_address(pins: PinSet, request: Request) -> str | None:
     """Return the address of the first server that the pin file lists for the request's port.
 
     Servers that use STARTTLS are skipped. Return None if the pin file lists no server for the
@@ -148,7 +148,6 @@ def _listed_address(pins: PinSet, request: Request, path: Path) -> str | None:
         raise click.UsageError(
             f"the server at port {request.port} begins with {listed[0].starttls}, and not with "
             f"HTTPS: certpin check --host {join_address(request.host, request.port)}"
-            f"{file_option(path)}"
         )
     return None
 

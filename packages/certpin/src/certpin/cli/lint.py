@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from certpin.cli.check import check_targets, checkup_name
-from certpin.cli.choices import ADOPTION_DAYS, LINT_FORMATS, PIN_FILE, SEVERITIES
+from certpin.cli.choices import ADOPTION_DAYS, LINT_FORMATS, SEVERITIES
 from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS, unknown
 from certpin.cli.options import (
     chain_fix,
@@ -129,7 +129,7 @@ def lint(
         if live:
             document = probe_hosts(document, servers, now, timeout)
         done.append(LintedFile(document, _with_file(judge(document, now))))
-    name_pin_file(ctx, PIN_FILE)  # the commands of each finding name their file now
+    name_pin_file(ctx, None)  # the commands of each finding name their file now
     FORMATS["json" if as_json else output](done)
     ctx.exit(_exit_code(done, fail_on))
 

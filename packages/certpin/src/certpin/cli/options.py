@@ -163,10 +163,10 @@ def _name_in_commands(ctx: click.Context, _: click.Parameter, path: Path) -> Pat
     return path
 
 
-def name_pin_file(ctx: click.Context, path: Path) -> None:
-    """Let the printed commands of this run name a pin file."""
+def name_pin_file(ctx: click.Context, path: Path | None) -> None:
+    """Let the printed commands of this run name a pin file; with None, they stay as they are."""
     if isinstance(reply := ctx.find_root().obj, CommandReply):
-        reply.file_option = file_option(path)
+        reply.file_option = file_option(path) if path else ""
 
 
 pin_file_option: Decorator = click.option(

@@ -54,7 +54,6 @@ def say(prefix: str, text: str) -> None:
         prefix: the start of the line, such as ``certpin`` or ``certpin: warning``.
         text: the message. It may have several lines and contain hostile text.
     """
-    text = with_file(text)
     with errors_optional():
         click.secho(f"{prefix}: ", nl=False, err=True, bold=True, color=_colour())
         click.echo(fold(text, sys.stderr, taken=len(prefix) + 2), err=True)
@@ -102,7 +101,8 @@ def open_missing_streams() -> None:
 def fold(text: str, stream: TextIO, *, taken: int = 0) -> str:
     """Fold each line of a text to the width of the terminal, and escape control characters.
 
-    Lines are not folded if the stream is not a terminal, so that programs can search them.
+    The commands in the text name the pin file of this run (``with_file``). Lines are not folded if
+    the stream is not a terminal, so that programs can search them.
 
     Args:
         text: the text. It may be hostile.
@@ -111,7 +111,7 @@ def fold(text: str, stream: TextIO, *, taken: int = 0) -> str:
     """
     from certpin.support.text import printable
 
-    lines = [printable(line) for line in text.splitlines()]
+    lines = [printable(line) for line in with_file(text).splitlines()]
     width = width_of(stream)
     if width < _MIN_WIDTH:
         return "\n".join(lines)
@@ -253,10 +253,14 @@ class CommandReply:
         Otherwise a user who pastes a command would change another pin file in the same folder.
         Commands that name a file already, and those for the default pin file, stay as they are.
         """
+        if not self.file_option:
+            return text
         return _FILE_COMMAND.sub(lambda found: found[0] + self.file_option, text)
 
     def _with_file_in_fixes(self, data: Any) -> Any:
         """Return a copy of JSON data in which the commands of each ``fix`` name the pin file."""
+        if not self.file_option:
+            return data
         if isinstance(data, dict):
             return {
                 key: self.with_file(value)

@@ -142,9 +142,9 @@ def _show(checks: Sequence[Check], parts: Sequence[PartState]) -> None:
 
 def _row(status: str, subject: str, text: str, fix: str) -> None:
     click.secho(f"  {status:<10} ", nl=False, fg=_COLOURS.get(status))
-    click.echo(fold(f"{subject}: {with_file(text)}", sys.stdout, taken=13))
+    click.echo(fold(f"{subject}: {text}", sys.stdout, taken=13))
     if fix:
-        click.echo(fold(f"{'':<13}fix: {with_file(fix)}", sys.stdout))
+        click.echo(fold(f"{'':<13}fix: {fix}", sys.stdout))
 
 
 def _count(number: int, word: str) -> str:

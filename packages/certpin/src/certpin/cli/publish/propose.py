@@ -11,7 +11,7 @@ import click
 
 from certpin.cli.candidates import complete_files
 from certpin.cli.main import PROBLEM_FOUND
-from certpin.cli.options import file_option, json_option, pin_file_option
+from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.publish.context import (
     locked_context,
     open_context,
@@ -141,8 +141,7 @@ def _require_drafting(
         raise ConfigError(
             "the first root is not signed yet, and clients begin with it",
             key=str(context.folder),
-            fix="sign it with keys of the root, and commit the folder: "
-            f"certpin publish sign KEY…{file_option(context.path)}",
+            fix="sign it with keys of the root, and commit the folder: certpin publish sign KEY…",
         )
     for keyid, signer in keys.items():
         if keyid not in to_sign:

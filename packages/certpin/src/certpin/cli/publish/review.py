@@ -21,7 +21,7 @@ from certpin.cli.publish.context import (
     wait_json,
     wait_text,
 )
-from certpin.cli.reply import fold, print_json, with_file
+from certpin.cli.reply import fold, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -97,7 +97,7 @@ class ReviewOutcome:
             assert self.refused is not None  # noqa: S101  # one of the two is set
             click.echo(fold(f"Refused: {self.refused.problem}.", sys.stdout))
             if self.refused.fix:
-                click.echo(fold(f"  fix: {with_file(self.refused.fix)}", sys.stdout))
+                click.echo(fold(f"  fix: {self.refused.fix}", sys.stdout))
             return
         click.echo(fold(f"{self.commit[:12]} is a signing event.", sys.stdout))
         for name in self.event.files:

@@ -368,8 +368,8 @@ class EmergencyReport:
             say(
                 "certpin: warning",
                 f"{self.clock.problem}. Until that is fixed, every step above is refused: set the "
-                "clock, then let certpin rotate clock --reason TEXT"
-                f"{file_option(self.path)} correct the entries that are ahead",
+                "clock, then let certpin rotate clock --reason TEXT correct the entries that are "
+                "ahead",
             )
         for unknown in self.unknown:
             click.echo(fold(f"Not known: {unknown}.", sys.stdout))

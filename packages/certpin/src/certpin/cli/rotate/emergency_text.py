@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from certpin.cli.named_key import noted_place
 from certpin.cli.options import file_option, unused_name
-from certpin.cli.reply import with_file
 from certpin.cli.rotate.recording import (
     differs_from_latest,
     is_signed_by_default,
@@ -233,7 +232,7 @@ class PathText:
             return
         yield f"NO PATH WITHOUT A LOCK-OUT: {harm.at_risk} would be locked out: {problem}."
         if not has_common_trust(self.situation):
-            yield f"Mend that first: {with_file(harm.fix)}."
+            yield f"Mend that first: {harm.fix}."
 
     @cached_property
     def steps(self) -> list[TextOfStep]:

@@ -272,24 +272,20 @@ class RotationFiles:
 
     def warn_expired(self) -> None:
         """Warn if the signatures in ``publish/site`` have expired: clients get no version then."""
-        from certpin.cli.options import file_option
-
         signed = self.history.signed_versions
         numbers = [each.number for each in self.deployed.versions if not each.pending]
         newest = max(signed.intersection(numbers), default=None)
         if self._expired is None or newest is None:
             return
-        option = file_option(self.path)
         say(
             "certpin: warning",
             f"clients can't fetch version {newest} since {self._expired:%Y-%m-%d %H:%M} UTC, when "
-            f"its signatures expired: certpin publish sign KEY{option}, then certpin publish push"
-            f"{option}; or get those that another clone has signed (git pull)",
+            "its signatures expired: certpin publish sign KEY, then certpin publish push; or get "
+            "those that another clone has signed (git pull)",
         )
 
     def _warn_unrecorded(self) -> None:
         """Warn of steps that the pin file has and the journal lacks, because of a crash."""
-        from certpin.cli.options import file_option
         from certpin.rotation.gate import COMMAND_OF_STEP
 
         if not self.deployed.versions:
@@ -300,7 +296,7 @@ class RotationFiles:
                 say(
                     "certpin: warning",
                     f"{policy.pattern}: {self.path} has the step {steps[-1]} of {pin}, and "
-                    f"{self.journal} lacks it: repeat {command}{file_option(self.path)}",
+                    f"{self.journal} lacks it: repeat {command}",
                 )
 
     def _mark_unusable(self) -> list[tuple[HostPattern, Pin, State]]:
@@ -559,7 +555,6 @@ def signatures_expiry(pin_file: Path) -> datetime | None:
     import json
     from datetime import UTC, datetime
 
-    from certpin.cli.options import file_option
     from certpin.errors import ConfigError
     from certpin.pinfile.file import read_regular
     from certpin.support.text import printable
@@ -584,8 +579,7 @@ def signatures_expiry(pin_file: Path) -> datetime | None:
         raise ConfigError(
             f"{folder} can't be read: {printable(str(exc)) or type(exc).__name__}",
             key="publish/site",
-            fix="restore it (git checkout); it is checked by certpin publish status"
-            + file_option(pin_file),
+            fix="restore it (git checkout); it is checked by certpin publish status",
         ) from exc
 
 

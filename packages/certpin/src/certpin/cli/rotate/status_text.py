@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from certpin.cli.named_key import noted_place
 from certpin.cli.options import file_option, unused_name
-from certpin.cli.reply import with_file
 from certpin.cli.rotate.recording import needs_number, publish_commands
 
 if TYPE_CHECKING:
@@ -253,8 +252,8 @@ class NextText:
         for command in self.commands:
             yield f"    {command}"
         for violation in step.violations:
-            fix = with_file(violation.fix)
-            yield f"  refused: {violation.problem}; {violation.at_risk} at risk. {fix}"
+            risk = f"{violation.at_risk} at risk"
+            yield f"  refused: {violation.problem}; {risk}. {violation.fix}"
 
     def json(self, host: str) -> dict[str, Any]:
         """Return the next step of a host as a JSON object."""

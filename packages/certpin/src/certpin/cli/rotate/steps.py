@@ -17,7 +17,7 @@ import click
 from certpin.cli.choices import CYCLE_DAYS, DELAYS
 from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import option_group
-from certpin.cli.reply import fold, print_json, say, with_file
+from certpin.cli.reply import fold, print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,7 +131,7 @@ def format_violation(violation: Violation) -> str:
     ]
     if violation.safe_from:
         lines.append(f"  safe from: {in_utc(violation.safe_from)}")
-    return "\n".join([*lines, f"  fix: {with_file(violation.fix)}"])
+    return "\n".join([*lines, f"  fix: {violation.fix}"])
 
 
 def time_json(moment: datetime | None) -> str | None:

@@ -29,7 +29,6 @@ from certpin_watch.counters import COUNTERS
 from certpin_watch.http_server import (
     check_free,
     make_server,
-    resolve_listen,
     wait_until_open,
     wait_until_stopped,
 )
@@ -125,8 +124,7 @@ async def serve_health(
     if address is None:
         yield health
         return
-    address = resolve_listen(address)
-    check_free(address)
+    address = check_free(address)
     server = make_server(address, health_app(address, health, store))
     serving = asyncio.create_task(server.serve())
     try:

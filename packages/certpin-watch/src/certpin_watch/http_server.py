@@ -133,12 +133,15 @@ async def wait_until_stopped(serving: asyncio.Task[None]) -> None:
         log.warning("requests ran for more than %d s after the stop and were dropped", _GRACE)
 
 
-def check_free(address: tuple[str, int]) -> None:
-    """Check that no other process listens on an address (host and port).
+def check_free(address: tuple[str, int]) -> tuple[str, int]:
+    """Return the IP address and port to listen on, if no other process listens there.
 
     The check is needed because the server sets SO_REUSEPORT (socket(7)). With this option, it could
     share the port with another process that also sets it, and each request would go to one of the
     two. Not checked: a process that takes the port later.
+
+    Args:
+        address: host and port, as for ``resolve_listen``.
 
     Raises:
         ConfigError: the port is taken, or this machine doesn't have the address.
@@ -151,6 +154,7 @@ def check_free(address: tuple[str, int]) -> None:
             trial.bind((host, port))
     except OSError as exc:
         raise _cannot_listen(address, exc) from exc
+    return host, port
 
 
 def resolve_listen(address: tuple[str, int]) -> tuple[str, int]:

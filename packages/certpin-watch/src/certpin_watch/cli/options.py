@@ -246,9 +246,9 @@ def create_database(store: Store) -> None:
     from certpin_watch.store.connections import path_of
     from certpin_watch.store.schema import require_current
 
-    if schema_state(store).state is not SchemaState.EMPTY:
-        require_current(store)
-    elif prepare(store):
+    if schema_state(store).state is SchemaState.BEHIND:
+        require_current(store)  # raises an error: only migrate and serve migrate
+    elif (done := prepare(store)) and done.before is None:
         say("certpin", f"created the database {printable(str(path_of(store.engine).absolute()))}")
 
 

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from certpin_watch.context import Watch
     from certpin_watch.store.alerts import SilenceRow
 
-# The parameters of a new silence, and their options.
-_NEW = {"rule": "--rule", "host": "--host", "length": "--for", "why": "--why", "who": "--who"}
+_NEW = ("rule", "host", "length", "why", "who")  # the parameters of a new silence
 
 
 @click.command()
@@ -74,9 +73,10 @@ def silence(
     Exit code 0: done. 1: there is no such silence. 2: usage, or a database that no service has run
     on. 3: the database is away, busy, or its disk full.
     """  # noqa: D301  # click reads the \b itself
+    options = {parameter.name: parameter.opts[0] for parameter in ctx.command.params}
     given = [
-        option
-        for name, option in _NEW.items()
+        options[name]
+        for name in _NEW
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
     ]
     if given and end is not None:

@@ -149,13 +149,10 @@ def prepare(store: Store) -> Migration | None:
             program.
     """
     found = schema_state(store)
-    if found.state is SchemaState.CURRENT:
-        with store.read() as connection:
-            _refuse_encoding(connection)
-        return None
     if store.is_sqlite and found.state in {SchemaState.EMPTY, SchemaState.BEHIND}:
         return migrate(store)
-    raise _schema_error(found)
+    _require_current(store, found)
+    return None
 
 
 def require_current(store: Store) -> None:
@@ -163,11 +160,16 @@ def require_current(store: Store) -> None:
 
     Raises:
         StoreError: the database can't be read. With the reason ``schema``: it has another schema,
-            or no tables.
+            no tables, or an encoding that can't store all reports.
     """
-    found = schema_state(store)
+    _require_current(store, schema_state(store))
+
+
+def _require_current(store: Store, found: Schema) -> None:
     if found.state is not SchemaState.CURRENT:
         raise _schema_error(found)
+    with store.read() as connection:
+        _refuse_encoding(connection)
 
 
 def check_tables(store: Store, now: int) -> None:

@@ -4,7 +4,6 @@ routes    the URLs of all pages
 request   a request for a page: its parameters, read transaction and errors
 hosts     all monitored hosts, and one host
 failures  reports of clients, one reported chain, and the page for use during incidents
-issuer    the issuer of a reported chain, in headings and sentences
 pin_sets  adoption of pin-set versions (which clients hold them), and rotation of pins
 alerts    alerts and silences, their details and forms
 calendar  coming dates, such as expiries, at which clients can be locked out

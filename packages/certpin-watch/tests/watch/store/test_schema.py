@@ -326,5 +326,6 @@ def test_a_database_with_another_encoding_is_refused(new_database: Callable[[], 
             migrate(store)
         with store.write() as connection:
             schema.upgrade(connection)
-        with pytest.raises(StoreError, match="UTF-8"):
-            prepare(store)
+        for check in (prepare, schema.require_current):
+            with pytest.raises(StoreError, match="UTF-8"):
+                check(store)

@@ -164,4 +164,20 @@ MUTATIONS: list[Mutation] = [
         "",
         _URLLIB3_TESTS + "test_options_about_tls_are_refused",
     ),
+    Mutation(
+        "the error of a refused option has no secret",
+        "certpin/clients/_common.py",
+        "repr(value) if isinstance(value, int) else",
+        "repr(value) if isinstance(value, (int, str)) else",
+        "tests/clients/test_common.py::"
+        "test_the_error_of_a_refused_option_has_no_secret[correct horse]",
+    ),
+    Mutation(
+        "urllib sends no password in clear text to a proxy with TLS",
+        "certpin/clients/stdlib.py",
+        "_ProxyHandler(proxies),",
+        "request.ProxyHandler(proxies),",
+        "tests/clients/test_stdlib.py::"
+        "test_no_password_goes_to_a_proxy_that_needs_more_than_clear_text[argument-https]",
+    ),
 ]

@@ -15,7 +15,7 @@ import pytest
 import certpin
 from certpin import PinnedSSLContext, clients
 from certpin.clients import aiohttp, httpx, httpx2, requests, stdlib, urllib3
-from certpin.clients._common import admitted, both, context_of
+from certpin.clients._common import admitted, both, context_of, refuse_options
 from tests import kit
 
 if TYPE_CHECKING:
@@ -32,6 +32,15 @@ class LibraryError(Exception):
 
 class OtherLibraryError(Exception):
     pass
+
+
+@pytest.mark.parametrize("secret", ["correct horse", b"a correct horse", ("a", "correct horse")])
+def test_the_error_of_a_refused_option_has_no_secret(secret: object) -> None:
+    """The options for a client certificate have a password, or the private key itself."""
+    with pytest.raises(certpin.ConfigError, match=r"a (str|bytes|tuple) is refused") as caught:
+        refuse_options({"key_password": secret}, "key_password")
+    assert caught.value.key == "key_password"
+    assert "correct horse" not in f"{caught.value}{caught.value!r}"
 
 
 def refusal() -> certpin.InsecureRequestError:

@@ -42,6 +42,33 @@ def test_an_error_of_the_server_is_raised(bank: Bank) -> None:
     caught.value.close()
 
 
+@pytest.mark.parametrize("scheme", ["https", "HTTPS", "socks5"])
+@pytest.mark.parametrize("where", ["argument", "environment"])
+def test_no_password_goes_to_a_proxy_that_needs_more_than_clear_text(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch, where: str, scheme: str
+) -> None:
+    """``urllib`` would ignore the scheme, and send CONNECT with the password in clear text."""
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.setblocking(False)
+        address = f"{scheme}://scott:correct-horse@127.0.0.1:{proxy.getsockname()[1]}"
+        monkeypatch.setenv("https_proxy", address if where == "environment" else "")
+        proxies = {"https": address} if where == "argument" else None
+        opener = stdlib.opener(bank.pins, proxies=proxies)
+        with pytest.raises(certpin.ConfigError, match=f"'{scheme}'") as caught:
+            opener.open(bank.url("api"))
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
+    assert "correct-horse" not in str(caught.value)
+    assert "http:// proxy" in caught.value.fix
+
+
+def test_a_host_in_no_proxy_needs_no_proxy(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "https://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "api.test")
+    with stdlib.opener(bank.pins).open(bank.url("api")) as response:
+        assert response.status == 200
+
+
 def test_a_connection_that_the_context_did_not_check_is_closed(
     bank: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -186,14 +186,16 @@ def refuse_bundle(verify: object) -> None:
 def refused_option(name: str, value: object) -> ConfigError:
     """Return the error for an option of a client that would change TLS or its verification.
 
-    Only the pinned context may set up TLS.
+    Only the pinned context may set up TLS. The error names the type of the value, unless it is a
+    boolean or a number: it may be a password or a private key.
 
     Args:
         name: the name of the option.
         value: the value that the caller gave.
     """
+    shown = repr(value) if isinstance(value, int) else f"a {type(value).__name__}"
     return ConfigError(
-        f"{value!r} is refused: only the pinned context sets up TLS",
+        f"{shown} is refused: only the pinned context sets up TLS",
         key=name,
         fix="remove it; name a private authority in the pin file (trust = FILE), and set a client "
         "certificate and TLS versions on the PinnedSSLContext",

@@ -63,7 +63,7 @@ def refuse_http3(options: Mapping[str, Any], *names: str) -> None:
     for name in names:
         if options.get(name) is not None:
             raise ConfigError(
-                f"{options[name]!r} is refused: HTTP/3 uses other TLS, without pins",
+                "it is refused: HTTP/3 uses other TLS, without pins",
                 key=name,
                 fix="remove it; pinned clients use HTTP/1.1 and HTTP/2",
             )

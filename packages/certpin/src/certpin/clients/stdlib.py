@@ -18,7 +18,7 @@ from urllib.error import URLError
 from urllib.parse import urlsplit
 
 from certpin.clients._common import admitted, both, context_of, port_in
-from certpin.errors import PinError, pin_error
+from certpin.errors import ConfigError, PinError, pin_error
 from certpin.tls import assert_pinned
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from certpin.clients._common import Pins
     from certpin.tls import PinnedSSLContext
     from certpin.tls.failures import FailureHook
+
+_MAX_SCHEME = 16  # characters of a proxy's scheme in an error
 
 
 def opener(
@@ -38,13 +40,14 @@ def opener(
     """Return an opener for ``https://`` URLs that enforces pins.
 
     Unlike ``urllib.request.build_opener()`` it opens no ``file:``, ``ftp:`` and ``data:`` URLs. It
-    opens ``http://`` only if the context is not strict, for hosts without enforced pins. ``urllib``
-    does not support TLS to a proxy: an ``https://`` proxy fails.
+    opens ``http://`` only if the context is not strict, for hosts without enforced pins.
 
     Args:
         pins: a pin set, or a pinned context.
         proxies: proxies by scheme, as for ``urllib.request.ProxyHandler``; by default those of the
-            environment. Requests pass through a tunnel (CONNECT).
+            environment. Requests pass through a tunnel (CONNECT). A request that would use a proxy
+            with another scheme than ``http://`` raises ``ConfigError``, because ``urllib`` can't
+            connect to it with TLS.
         on_failure: functions that are called for each failure. Allowed only with a pin set.
 
     Raises:
@@ -53,7 +56,7 @@ def opener(
     context = context_of(pins, on_failure)
     director = request.OpenerDirector()
     for handler in (
-        request.ProxyHandler(proxies),
+        _ProxyHandler(proxies),
         request.UnknownHandler(),
         request.HTTPDefaultErrorHandler(),
         request.HTTPRedirectHandler(),
@@ -63,6 +66,28 @@ def opener(
     ):
         director.add_handler(handler)
     return director
+
+
+class _ProxyHandler(request.ProxyHandler):
+    def proxy_open(self, req: request.Request, proxy: str, type: str) -> Any:  # noqa: A002
+        """Let a request use a proxy, but not one that needs more than HTTP in clear text.
+
+        ``urllib`` ignores the scheme: it would send the password of an ``https://`` proxy, and the
+        name of the host, without TLS.
+
+        Raises:
+            ConfigError: the scheme of the proxy is not ``http``.
+        """
+        scheme, separator, _ = proxy.partition("://")
+        is_bypassed = req.host and request.proxy_bypass(req.host)
+        if separator and scheme.lower() != "http" and not is_bypassed:
+            raise ConfigError(
+                f"urllib.request can't use a proxy with the scheme {scheme[:_MAX_SCHEME]!r}",
+                key="proxies",
+                fix=f"name an http:// proxy (also in {type.upper()}_PROXY), or use the client for "
+                "httpx, requests, niquests, aiohttp or urllib3",
+            )
+        return super().proxy_open(req, proxy, type)
 
 
 class _PinnedConnection(HTTPSConnection):

@@ -106,8 +106,8 @@ lint: setup ## Check style, formatting and the lock files; change nothing.
 
 types: setup ## Check types strictly, as the oldest Python; the packages themselves as the newest, too.
 	@echo "== types"
-	@$(RUN) -m mypy --no-error-summary --num-workers $(WORKERS)
-	@$(RUN) -m mypy --no-error-summary --num-workers $(WORKERS) --python-version 3.15 packages/*/src
+	@$(RUN) -m mypy --no-error-summary --num-workers $(WORKERS) & begun=($$!); \
+		$(RUN) -m mypy --no-error-summary --python-version 3.15 packages/*/src & begun+=($$!); $(WAIT)
 
 lock: python ## Write requirements/*.txt again from pyproject.toml (UPGRADE=1 takes the latest).
 	@$(SETUP) .venvs/lock requirements/lock.txt --project none

@@ -414,7 +414,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "versions with different anchors leave a key open",
         _PROSPECT,
-        "if not trusts_differ(situation) or all(each.sent for each in given):",
+        "if not trusts_differ(situation.held_policies) or all(each.sent for each in given):",
         "if True:",
         _IN_PROSPECT + "test_clients_of_the_platform_refuse_a_private_root",
     ),
@@ -1229,8 +1229,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "an anchor that no client accepts need not stay",
         "certpin/rotation/rules.py",
-        "if not common or situation.policy.trust is None:",
-        "if situation.policy.trust is None:",
+        "    if not common:\n        return None\n",
+        "",
         "tests/rotation/test_trust.py::test_anchors_that_no_client_accepts_need_not_stay",
     ),
     Mutation(
@@ -1247,5 +1247,20 @@ MUTATIONS: list[Mutation] = [
         'found = (timestamp, snapshot, targets, read(f"{newest}.root.json"))',
         "found = (timestamp, snapshot, targets, timestamp)",
         "tests/cli/test_publish_push.py::test_the_first_file_that_expires_ends_the_delivery",
+    ),
+    Mutation(
+        "a journal has the anchors of several hosts once",
+        "certpin/rotation/journal.py",
+        "to_json(event.pins, trust_once=True)",
+        "to_json(event.pins)",
+        "tests/rotation/test_journal.py::test_anchors_of_several_hosts_are_written_and_read_once",
+    ),
+    Mutation(
+        "a host whose shared anchors are missing in the journal is an error",
+        "certpin/formats/json.py",
+        "    if name not in trusts:\n",
+        "    if name not in trusts:\n        return None\n    if False:\n",
+        "tests/rotation/test_journal.py::"
+        "test_a_reference_to_anchors_that_are_not_there_is_an_error[missing]",
     ),
 ]

@@ -414,8 +414,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a common anchor is one of the draft, too",
         _TRUST,
-        "return len(set(map(trust_digest, situation.live_policies))) > 1",
-        "return len(set(map(trust_digest, situation.live_policies[1:]))) > 1",
+        "policies = situation.live_policies\n    return common_anchors(",
+        "policies = situation.live_policies[1:]\n    return common_anchors(",
         _BY_TRUST + "test_a_draft_with_another_root_has_the_chain_named_too",
     ),
     Mutation(

@@ -15,17 +15,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certpin.errors import JournalError
-from certpin.pins import PinSet
+from certpin.errors import FormatError, JournalError
+from certpin.formats.json import to_json
+from certpin.lab import Authority
+from certpin.pins import HostPattern, HostPolicy, PinSet
 from certpin.rotation import AdoptionDelays, Event, format_journal, parse_journal
-from certpin.rotation.journal import STATE_AFTER, StepName
+from certpin.rotation.journal import STATE_AFTER, StepName, format_event, parse_event
 from tests import kit
 from tests.rotation._situations import HOST, HOUR, NOW, entries, pin, pin_set, policy
 
 if TYPE_CHECKING:
     import random
-
-    from certpin.lab import Authority
 
 STEP = Event(NOW, "ada", "stage", HOST, pin("c"), note="key file new.key")
 PUBLISH = Event(
@@ -106,6 +106,49 @@ def test_a_whole_pin_set_survives_with_its_anchors(root: Authority) -> None:
     )
     event = replace(PUBLISH, version=7, pins=PinSet("bank", 7, (whole,), kit.anchors(root)))
     assert parse_journal(format_journal([event])) == (event,)
+
+
+def _with_one_trust_file(root: Authority, count: int) -> Event:
+    """Return a publish of ``count`` hosts with the same anchors, and one host with others."""
+    anchors = [*[kit.anchors(root)] * count, kit.anchors(Authority("Other"))]
+    live = tuple(entries({"a": "active", "b": "published"}))
+    hosts = [
+        HostPolicy(HostPattern.parse(f"h{number}.bank.example"), live, trust=trust)
+        for number, trust in enumerate(anchors)
+    ]
+    return replace(PUBLISH, version=7, pins=PinSet("bank", 7, tuple(hosts)))
+
+
+def test_anchors_of_several_hosts_are_written_and_read_once(root: Authority) -> None:
+    """With a file of 140 roots and 250 hosts, each version would else take 45 MB of the journal."""
+    event = _with_one_trust_file(root, 20)
+    line = format_event(event)
+    assert line.count("BEGIN CERTIFICATE") == 2
+    read = parse_event(line)
+    assert read.pins == event.pins
+    assert read.pins
+    assert len({id(each.trust) for each in read.pins.policies}) == 2
+
+
+def test_a_journal_of_an_older_certpin_has_the_anchors_in_each_host(root: Authority) -> None:
+    event = _with_one_trust_file(root, 2)
+    assert event.pins
+    fields = json.loads(format_event(event))
+    fields["pins"] = to_json(event.pins)
+    assert parse_event(json.dumps(fields)).pins == event.pins
+
+
+@pytest.mark.parametrize("damage", ["missing", "renamed"])
+def test_a_reference_to_anchors_that_are_not_there_is_an_error(
+    root: Authority, damage: str
+) -> None:
+    """Otherwise the host's clients would seem to trust the platform's roots."""
+    fields = json.loads(format_event(_with_one_trust_file(root, 2)))
+    trusts = fields["pins"].pop("trusts")
+    if damage == "renamed":
+        fields["pins"]["trusts"] = {name[::-1]: text for name, text in trusts.items()}
+    with pytest.raises(FormatError, match="which is not in trusts"):
+        parse_event(json.dumps(fields))
 
 
 @pytest.mark.slow

@@ -29,8 +29,10 @@ from certpin.formats.parsed import (
 from certpin.pins import HostPin, Role, State
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from certpin.formats.parsed import Found, Source
-    from certpin.pins import HostPolicy, PinSet
+    from certpin.pins import HostPolicy, PinSet, TrustAnchors
     from certpin.x509.log_list import LogList
 
 SCHEMA = "certpin-pins/1"
@@ -38,6 +40,8 @@ _STRICT = "strictX509"
 _LOGS = "ctLogs"  # of the whole pin set
 _TRANSPARENT = "requireCt"
 _EDITION = "providerEdition"
+_TRUSTS = "trusts"  # in a journal: each text of ``trust``, by a digest
+_REFERENCE = "#"  # precedes such a digest. It can't begin a PEM text.
 _LISTS = {"reportTo"}  # every other field has one value; pins have their own objects
 _HOST_TEXTS = ("pattern", "mode", "match", "expires", "onExpiry", "trust", *_LISTS)
 _PIN_TEXTS = ("pin", "role", "state", "note")
@@ -86,8 +90,14 @@ def _refuse_misspelt(place: str) -> None:
         )
 
 
-def to_json(pins: PinSet) -> dict[str, Any]:
-    """Return a pin set as a JSON object, with hosts and pins in the order of the pin file."""
+def to_json(pins: PinSet, *, trust_once: bool = False) -> dict[str, Any]:
+    """Return a pin set as a JSON object, with hosts and pins in the order of the pin file.
+
+    Args:
+        pins: the pin set.
+        trust_once: True if the trust anchors that several hosts have in common are written once,
+            for ``from_json`` only. Otherwise each host has its own, for any program.
+    """
     document: dict[str, Any] = {
         "schema": SCHEMA,
         "name": pins.name,
@@ -98,6 +108,12 @@ def to_json(pins: PinSet) -> dict[str, Any]:
         document[_LOGS] = pins.ct_logs.to_json()
     if pins.debug:
         document["debug"] = {"trust": pem(pins.debug)}
+    if trust_once and pins.anchors:
+        document[_TRUSTS] = trusts = {}
+        for host, policy in zip(document["hosts"], pins.policies, strict=True):
+            if policy.trust:
+                name = policy.trust.digest.hex()
+                trusts[name], host["trust"] = host["trust"], f"{_REFERENCE}{name}"
     return document
 
 
@@ -117,8 +133,11 @@ def _parsed(document: Shape) -> ParsedFile:
     debug = document.get("debug")
     listed = document.get(_LOGS)
     logs = read_logs(listed) if listed else None
+    shared = document.get(_TRUSTS)
+    texts = {name: text.text() for name, text in shared.entries()} if shared else {}
+    trusts = {name: read_anchors(text.encode()) for name, text in texts.items()}
     return ParsedFile(
-        tuple(_found(host, logs) for host in document.need("hosts").items()),
+        tuple(_found(host, logs, trusts) for host in document.need("hosts").items()),
         document.need("name").text(),
         document.need("version").integer(),
         read_anchors(debug.need("trust").text().encode()) if debug else None,
@@ -148,15 +167,35 @@ def _pin(entry: HostPin) -> dict[str, Any]:
     return fields
 
 
-def _found(host: Shape, logs: LogList | None) -> Found:
+def _found(host: Shape, logs: LogList | None, trusts: Mapping[str, TrustAnchors]) -> Found:
     entries = tuple(map(_entry, host.need("pins").items()))
     fields = {name: _values(name, value) for name in _HOST_TEXTS if (value := host.get(name))}
     edition = _day(host, _EDITION)
+    shared = _shared(fields, trusts)
     read = replace(found(fields, entries), ct_logs=_logs(host, logs), provider_edition=edition)
+    read = replace(read, trust=shared) if shared else read
     strict = host.get(_STRICT)
     if strict is None or read.trust is None:
         return read
     return replace(read, trust=replace(read.trust, strict=strict.flag()))
+
+
+def _shared(
+    fields: dict[str, list[str]], trusts: Mapping[str, TrustAnchors]
+) -> TrustAnchors | None:
+    """Remove a reference to shared trust anchors from the fields of a host, and return them.
+
+    Return ``None`` if the host has its own trust anchors, or none.
+
+    Raises:
+        FormatError: there are no such shared trust anchors.
+    """
+    if not fields.get("trust", [""])[0].startswith(_REFERENCE):
+        return None
+    name = fields.pop("trust")[0].removeprefix(_REFERENCE)
+    if name not in trusts:
+        raise FormatError(f"trust of a host names {name[:64]!r}, which is not in {_TRUSTS}")
+    return trusts[name]
 
 
 def _logs(host: Shape, logs: LogList | None) -> LogList | None:

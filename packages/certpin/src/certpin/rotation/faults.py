@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,7 +23,7 @@ from certpin.x509.validation import PathFault, path_fault
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from certpin.pins import HostPolicy
+    from certpin.pins import HostPolicy, TrustAnchors
     from certpin.rotation.prospect import Prospect
 
 
@@ -196,11 +197,13 @@ def _required_roots(policy: HostPolicy | None) -> set[bytes]:
     issuer: certpin then lets OpenSSL end paths at intermediates (``trust_alone``). The result is
     also empty if the clients trust the platform's roots.
     """
-    if policy is None or policy.trust is None:
-        return set()
-    anchors = policy.trust.der
-    is_partial = not end_in_roots(map(Certificate.from_der, anchors))
-    return set() if is_partial else {der for der in anchors if read_facts(der).is_self_signed}
+    return set() if policy is None or policy.trust is None else _roots_of(policy.trust)
+
+
+@lru_cache(maxsize=64)  # many hosts have the same file, with hundreds of roots
+def _roots_of(trust: TrustAnchors) -> set[bytes]:
+    is_partial = not end_in_roots(map(Certificate.from_der, trust.der))
+    return set() if is_partial else {der for der in trust.der if read_facts(der).is_self_signed}
 
 
 def _without_root(taken: tuple[bytes, ...]) -> PathFault:

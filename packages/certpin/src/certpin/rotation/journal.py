@@ -316,7 +316,7 @@ def format_event(event: Event) -> str:
         "timing": event.timing.texts() if event.timing else None,
         "note": event.note or None,
         "reason": event.reason or None,
-        "pins": to_json(event.pins) if event.pins else None,
+        "pins": to_json(event.pins, trust_once=True) if event.pins else None,
         "server": event.server or None,
         "problem": event.problem or None,
         "lines": list(event.lines) or None,

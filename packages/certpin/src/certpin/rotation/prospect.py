@@ -315,7 +315,7 @@ def conclusions(
     """
     given = with_private_anchors(situation, prospects)
     found = [(each, conclusion_of(situation, each, given)) for each in situation.alive]
-    if not trusts_differ(situation) or all(each.sent for each in given):
+    if not trusts_differ(situation.held_policies) or all(each.sent for each in given):
         return found
     return [
         (version, "refused" if conclusion == "refused" else "open") for version, conclusion in found
@@ -373,14 +373,9 @@ def lacks_path(
     )
 
 
-def trusts_differ(situation: Situation) -> bool:
-    """Return True if clients of a host trust different anchors.
-
-    The result is True if the versions that some client may hold have policies with different
-    ``trust``. Whether clients accept a chain then depends not only on its keys: some clients may
-    build no path to an anchor that they trust.
-    """
-    return len(set(map(trust_digest, situation.held_policies))) > 1
+def trusts_differ(policies: Iterable[HostPolicy | None]) -> bool:
+    """Return True if not all policies trust the same anchors (``None``: the platform's roots)."""
+    return len(set(map(trust_digest, policies))) > 1
 
 
 def trust_digest(policy: HostPolicy | None) -> bytes | None:

@@ -343,7 +343,7 @@ def refused_by_version(
 def _open_chain(situation: Situation, pin: Pin, undecided: Sequence[Version]) -> Violation:
     policies = [each for version in undecided for each in situation.policies_of(version) if each]
     stolen = [pin for each in policies for pin in stolen_authorities(each, each.compromised)]
-    if trusts_differ(situation):
+    if trusts_differ(situation.held_policies):
         why = "the versions trust different anchors, and it is unknown who certifies this key"
     elif stolen:
         why = f"they refuse it below {stolen[0]}, which is COMPROMISED, and may be an authority's"
@@ -494,8 +494,10 @@ def common_trust_kept(situation: Situation) -> Violation | None:
     platforms are unknown. Anchors that have expired, or with a stolen key, don't count.
     """
     held = [each for each in situation.held_policies if each and each.trust]
+    if situation.policy.trust is None or not trusts_differ([situation.policy, *held]):
+        return None
     common = common_anchors(situation, held)
-    if not common or situation.policy.trust is None:
+    if not common:
         return None
     if is_same_chain_verified(situation, [situation.policy, *held]):
         return None

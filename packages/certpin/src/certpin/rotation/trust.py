@@ -16,7 +16,7 @@ from certpin.errors import CertificateParseError
 from certpin.pins import Pin, pins_of
 from certpin.pins.certificate_names import name_matches
 from certpin.rotation.faults import verified_path
-from certpin.rotation.prospect import Prospect, refuses, trust_digest
+from certpin.rotation.prospect import Prospect, refuses, trust_digest, trusts_differ
 from certpin.x509 import name_of
 from certpin.x509.chain import read_facts
 
@@ -113,9 +113,8 @@ def anchors_to_name(situation: Situation) -> tuple[str, ...]:
     them. The result is empty if all clients trust exactly the same anchors, so that any of them
     will do, or if they have none in common.
     """
-    if not _trusts_differ(situation):
-        return ()
-    return common_anchors(situation, situation.live_policies)
+    policies = situation.live_policies
+    return common_anchors(situation, policies) if trusts_differ(policies) else ()
 
 
 def issuers_to_name(situation: Situation) -> tuple[str, ...]:
@@ -127,7 +126,7 @@ def issuers_to_name(situation: Situation) -> tuple[str, ...]:
     result has the issuer of the leaf in each such chain. It is also empty if there is none.
     """
     policies = situation.live_policies
-    if not _trusts_differ(situation) or common_anchors(situation, policies):
+    if not trusts_differ(policies) or common_anchors(situation, policies):
         return ()
     return tuple(dict.fromkeys(map(name_of, _common_issuers(situation, policies))))
 
@@ -139,7 +138,7 @@ def has_common_trust(situation: Situation) -> bool:
     hold.
     """
     policies = situation.live_policies
-    return not _trusts_differ(situation) or is_same_chain_verified(situation, policies)
+    return not trusts_differ(policies) or is_same_chain_verified(situation, policies)
 
 
 def with_common_trust(situation: Situation, pin: Pin) -> Situation:
@@ -173,14 +172,6 @@ def is_stolen(situation: Situation, der: bytes) -> bool:
     """Return True if the key of an anchor, in DER, was compromised."""
     root = read_facts(der).certificate
     return root is not None and Pin.of_key(root.spki_sha256) in situation.compromised
-
-
-def _trusts_differ(situation: Situation) -> bool:
-    """Return True if not all versions trust the same anchors.
-
-    The versions are the draft (the pin file) and those that some client may hold.
-    """
-    return len(set(map(trust_digest, situation.live_policies))) > 1
 
 
 def _common_issuers(

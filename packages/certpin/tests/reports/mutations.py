@@ -11,6 +11,7 @@ _CODECS = "certpin/reports/codecs/"
 _REPORTER = "certpin/reports/reporter/"
 _IN_REPORTER = "tests/reports/reporter/test_reporter.py::test_"
 _IN_TROUBLE = "tests/reports/reporter/test_trouble.py::test_"
+_IN_TRUST = "tests/reports/reporter/test_trust.py::test_"
 _IN_QUEUE = "tests/reports/reporter/test_queue.py::test_"
 
 
@@ -159,9 +160,9 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "a pinned collector is pinned for reports",
-        _REPORTER + "request.py",
-        "for context in (self._given, *self._contexts()):",
-        "for context in ():",
+        _REPORTER + "trust.py",
+        "for known in reversed(self._known):",
+        "for known in ():",
         _IN_REPORTER + "a_pinned_collector_is_pinned_for_reports",
     ),
     _rule(
@@ -192,5 +193,155 @@ MUTATIONS: list[Mutation] = [
         "isinstance(to, str) and is_report_address(to) and",
         "isinstance(to, str) and",
         _IN_QUEUE + "a_damaged_file_is_deleted_and_not_sent",
+    ),
+    _rule(
+        "a collector is pinned by the pins of a presence",
+        _REPORTER + "reporter.py",
+        "if self._trust.add(pins):",
+        "if False:",
+        _IN_TRUST + "a_collector_is_pinned_by_every_pin_set_that_the_reporter_was_given[_presence]",
+    ),
+    _rule(
+        "a collector is pinned by the pins of an updater",
+        _REPORTER + "trust.py",
+        'enforced = getattr(pins, "pins", None)',
+        "enforced = None",
+        _IN_TRUST + "a_collector_is_pinned_by_every_pin_set_that_the_reporter_was_given[_update]",
+    ),
+    _rule(
+        "an updater's status has its pins",
+        "certpin/updates/checker.py",
+        "            inputs.pins,\n        )",
+        "            None,\n        )",
+        "tests/updates/test_updater.py::test_an_updater_that_is_not_started_does_nothing",
+    ),
+    _rule(
+        "a reporter follows a swap of pins",
+        "certpin/tls/context.py",
+        "        self._enforcer.attach(self)\n\n    def admit",
+        "\n    def admit",
+        _IN_TRUST
+        + "a_collector_is_pinned_by_every_pin_set_that_the_reporter_was_given[_lost_after_a_swap]",
+    ),
+    _rule(
+        "a report waits for the pins that covered its collector",
+        _REPORTER + "trust.py",
+        "if pinned or self._dropped:",
+        "if self._dropped:",
+        _IN_TRUST + "a_report_of_a_pinned_collector_waits_for_its_pins_in_the_next_process",
+    ),
+    _rule(
+        "a report is stored with the need for pins",
+        _REPORTER + "reporter.py",
+        "document, self._trust.covers(address))",
+        "document, False)",
+        _IN_TRUST + "a_report_of_a_pinned_collector_waits_for_its_pins_in_the_next_process",
+    ),
+    _rule(
+        "a held report is not delayed when its pins are known",
+        _REPORTER + "sender.py",
+        "            if result.held:\n                return 0.0\n",
+        "",
+        _IN_TRUST + "a_report_of_a_pinned_collector_waits_for_its_pins_in_the_next_process",
+    ),
+    _rule(
+        "a damaged need for pins is a need",
+        _REPORTER + "queue.py",
+        "pinned is not False)",
+        "pinned is True)",
+        _IN_TRUST + "a_file_with_any_other_value_than_false_waits_for_pins[None]",
+    ),
+    _rule(
+        "earlier reports wait for the first use",
+        _REPORTER + "trust.py",
+        "        if not begun:\n            return None\n",
+        "",
+        _IN_TRUST
+        + "an_earlier_report_without_pins_waits_until_the_app_can_have_given_them[older version]",
+    ),
+    _rule(
+        "also if pins come while the context is chosen",
+        _REPORTER + "trust.py",
+        "        if not begun:\n",
+        "        if not self._begun:\n",
+        _IN_TRUST + "no_report_is_sent_without_pins_that_come_while_its_context_is_chosen",
+    ),
+    _rule(
+        "pins are known before unpinned collectors are allowed",
+        _REPORTER + "trust.py",
+        "        changed = self._learn(pins, clock, follow=follow)\n"
+        "        return self.begin() or changed\n",
+        "        return self.begin() or self._learn(pins, clock, follow=follow)\n",
+        _IN_TRUST + "no_report_is_sent_without_pins_that_come_while_its_context_is_chosen",
+    ),
+    _rule(
+        "an older version does not replace a newer one",
+        _REPORTER + "trust.py",
+        "if pins.version < self._newest(pins.name) and not follow:",
+        "if False:",
+        _IN_TRUST + "the_newest_version_of_a_pin_set_is_used_and_a_recovery_is_followed",
+    ),
+    _rule(
+        "a recovery is followed",
+        _REPORTER + "trust.py",
+        "if pins.version < self._newest(pins.name) and not follow:",
+        "if pins.version < self._newest(pins.name):",
+        _IN_TRUST + "the_newest_version_of_a_pin_set_is_used_and_a_recovery_is_followed",
+    ),
+    _rule(
+        "only a recovery from the newest version is followed",
+        _REPORTER + "trust.py",
+        "before is not None and before.version >= self._newest(before.name)",
+        "before is not None",
+        _IN_TRUST + "the_newest_version_of_a_pin_set_is_used_and_a_recovery_is_followed",
+    ),
+    _rule(
+        "pins of one name and version are kept beside each other",
+        _REPORTER + "trust.py",
+        "(each.pins.version == pins.version and meaning(each.pins) != meaning(pins))",
+        "False",
+        _IN_TRUST + "pin_sets_of_one_name_and_version_for_different_hosts_are_all_used",
+    ),
+    _rule(
+        "the pin sets of a reporter are bounded",
+        _REPORTER + "trust.py",
+        "(*kept, _Known(pins, clock))[-_MAX_PIN_SETS:]",
+        "(*kept, _Known(pins, clock))",
+        _IN_TRUST + "pin_sets_that_are_too_many_do_not_make_a_collector_unpinned",
+    ),
+    _rule(
+        "a dropped pin set makes no collector unpinned",
+        _REPORTER + "trust.py",
+        "self._dropped = self._dropped or len(kept) >= _MAX_PIN_SETS",
+        "pass",
+        _IN_TRUST + "pin_sets_that_are_too_many_do_not_make_a_collector_unpinned",
+    ),
+    _rule(
+        "the next process knows that a pin set was dropped",
+        _REPORTER + "trust.py",
+        "return self._dropped or any(",
+        "return any(",
+        _IN_TRUST + "pin_sets_that_are_too_many_do_not_make_a_collector_unpinned",
+    ),
+    _rule(
+        "pins of a reporter expire by the clock of their context",
+        _REPORTER + "trust.py",
+        "clock=known.clock)",
+        "clock=self._clock)",
+        _IN_TRUST + "pins_expire_by_the_clock_of_their_context",
+    ),
+    _rule(
+        "also if they come again without the context",
+        _REPORTER + "trust.py",
+        "next(named, self._clock)",
+        "self._clock",
+        _IN_TRUST + "pins_expire_by_the_clock_of_their_context",
+    ),
+    _rule(
+        "a forked child replaces the lock of the pins",
+        _REPORTER + "reporter.py",
+        "        self._trust.reset_lock()\n",
+        "",
+        _IN_TRUST + "a_forked_child_pins_collectors_too",
     ),
 ]

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from certpin import PinFailure, PinMismatchError, PinnedSSLContext, UnpinnedHostError
+from certpin import (
+    ConfigError,
+    PinFailure,
+    PinMismatchError,
+    PinnedSSLContext,
+    UnpinnedHostError,
+)
 from certpin.support.hooks import _Threads
 from tests import kit
 from tests.tls._handshakes import HOST, Wire, connect
@@ -110,6 +116,11 @@ def test_a_non_blocking_hook_is_called_immediately(trusted_root: Path, server: I
     be_refused(context, server)
     assert hook.threads == [threading.get_ident()]
     assert hook.attached == [context]
+    context.swap(kit.pin_set(*context.pins.policies, version=8))
+    assert hook.attached == [context, context], "it has other pins now"
+    with pytest.raises(ConfigError):
+        context.swap(kit.pin_set(*context.pins.policies))
+    assert hook.attached == [context, context]
 
 
 def test_the_report_context_is_pinned_and_calls_no_hooks(

@@ -106,6 +106,7 @@ def test_an_updater_that_is_not_started_does_nothing(world: World) -> None:
     assert world.server.taken() == []
     assert not threads_of_updaters()
     assert app.status == UpdateStatus("embedded", "bank", 1, None, None, 0, None, None)
+    assert app.status.pins is app.context.pins
 
 
 @pytest.mark.medium

@@ -205,6 +205,11 @@ class Enforcer:
         self.sessions = SessionMemory()
         self._notifier = notifier
 
+    def attach(self, context: object) -> None:
+        """Pass the SSL context, with new pins, to the hooks that use its pins (``Reporter``)."""
+        for hook in self._notifier.prompt:
+            hook.attach(context)  # type: ignore[attr-defined]  # hooks of this kind have it
+
     def target(self, state: PinState, host: str) -> TargetHost:
         """Return a normalised host with its policy and its trust store, as a ``TargetHost``.
 

@@ -214,13 +214,17 @@ class PinnedSSLContext(VerifyingContext):
         notifier = FailureNotifier(tuple(on_failure))
         state = self._state_of(pins, _debug_anchors_of(pins), DebugAnchors())
         self._enforcer = Enforcer(state, strict, clock, notifier)
-        for hook in notifier.prompt:
-            hook.attach(self)  # type: ignore[attr-defined]  # hooks of this kind have it
+        self._enforcer.attach(self)
 
     @property
     def pins(self) -> PinSet:
         """The pin set that is enforced now."""
         return self._enforcer.state.pins
+
+    @property
+    def clock(self) -> Callable[[], datetime]:
+        """The function that returns the current time with a time zone."""
+        return self._enforcer.clock
 
     @property
     def strict(self) -> bool:
@@ -259,6 +263,7 @@ class PinnedSSLContext(VerifyingContext):
                 loading = frozenset(anchor.sha256 for anchor in debug)
                 self._enforcer.state = self._enforcer.state.refusing(loading)
             self._enforcer.state = self._state_of(pins, debug, self._enforcer.state.debug)
+        self._enforcer.attach(self)
 
     def admit(self, host: str, *, encrypted: bool = True) -> None:
         """Check that a request to this host is allowed, before a client adapter connects.

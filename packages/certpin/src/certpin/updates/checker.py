@@ -102,6 +102,7 @@ class Checker:
             record.failures,
             record.error,
             record.cache_error,
+            inputs.pins,
         )
 
     def check(self, deadline: Deadline) -> None:

@@ -13,7 +13,7 @@ HARD-EXPIRED   a policy that fails closed has expired, and the SSL context refus
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class UpdateStatus:
         failures: the number of failed checks since the last success.
         error: why the last check failed; ``None`` if it succeeded.
         cache_error: why the cache can't be read or written; ``None`` if it can.
+        pins: the pin set in force. Not compared (``==``).
     """
 
     state: UpdateState
@@ -61,6 +62,7 @@ class UpdateStatus:
     failures: int
     error: UpdateError | None
     cache_error: UpdateError | None
+    pins: PinSet | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 - ``failures`` builds reports, chooses the URLs to send them to, and limits their rate. It is pure.
 - ``queue`` stores reports on disk, and ``request`` sends one report over HTTPS.
+- ``trust`` chooses the TLS context for a collector, with its pins.
 - ``sender`` is the thread that sends the stored reports.
 - ``reporter`` has the failure hook for SSL contexts, and the thread that writes to disk.
 

@@ -264,10 +264,13 @@ class QueuedReport(NamedTuple):
     Attributes:
         to: the URL to send the report to.
         document: the report as a JSON object.
+        pinned: True if a pin set covered the host of ``to`` when the report was queued. The report
+            is then sent only to a server that a pin set accepts.
     """
 
     to: str
     document: dict[str, Any]
+    pinned: bool = False
 
 
 class ReportQueue:
@@ -295,7 +298,7 @@ class ReportQueue:
         """
         name = f"{max(int(now.timestamp() * 1000), 0):015d}-{os.urandom(8).hex()}.json"
         try:
-            self._folder.write(name, {"to": report.to, "document": report.document})
+            self._folder.write(name, report._asdict())
         except OSError:
             self._keep(name, report)
             return False
@@ -407,6 +410,8 @@ def _queued_report(content: object) -> QueuedReport | None:
     """
     if isinstance(content, dict):
         to, document = content.get("to"), content.get("document")
+        pinned = content.get("pinned", False)  # older versions didn't write it
         if isinstance(to, str) and is_report_address(to) and isinstance(document, dict):
-            return QueuedReport(to, document)
+            # Any other value than false: not sent without pins.
+            return QueuedReport(to, document, pinned is not False)
     return None

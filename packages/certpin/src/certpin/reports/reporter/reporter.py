@@ -35,9 +35,9 @@ from certpin.reports.reporter.failures import (
     presence_document,
 )
 from certpin.reports.reporter.queue import QueuedReport, ReportFolder, ReportQueue
-from certpin.reports.reporter.request import ReportTrust
 from certpin.reports.reporter.sender import Sender, sending
 from certpin.reports.reporter.settings import ReporterSettings
+from certpin.reports.reporter.trust import ReportTrust
 from certpin.support.forks import Forked, register
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.reports.reporter.failures import Failure, PinSetVersion
-    from certpin.reports.reporter.request import PinnedContext
+    from certpin.reports.reporter.trust import PinnedContext
 
 _MAX_TASKS = 256  # that wait for the disk
 _AT_EXIT = 2.0  # seconds for writing to disk when the process ends
@@ -174,8 +174,13 @@ class Reporter(Forked):
 
     Pass it to ``PinnedSSLContext(on_failure=…)``, which calls it with each failure. Reporting never
     delays the connection, and never raises an exception in it. Failures of the reporter's own
-    requests are not reported, and a failure is never reported to the failed host. The connection to
-    a collector is pinned if a pin set covers the collector's host.
+    requests are not reported, and a failure is never reported to the failed host.
+
+    The connection to a collector is pinned if a pin set covers the collector's host. The reporter
+    knows the pin sets of the contexts that it is passed to, and those given to ``presence`` and
+    ``on_update``; it keeps the newest of each name. A report that was queued while a pin set
+    covered its collector waits until the reporter knows such a pin set. Reports of an earlier
+    process wait until the reporter is used: for example until it is passed to a context.
 
     Args:
         folder: the folder for queued reports, for this app only. It is created if it is missing;
@@ -212,7 +217,7 @@ class Reporter(Forked):
         self._client = client_info(app, app_version, network)
         self._settings = settings or ReporterSettings()
         self._clock = clock
-        self._trust = ReportTrust(context)
+        self._trust = ReportTrust(context, clock)
         self._folder = ReportFolder(Path(folder))
         self._reported: dict[str, float] = {}
         self._closed = self._warned = False
@@ -236,14 +241,16 @@ class Reporter(Forked):
         if self._closed:  # in a child that was forked afterwards
             self._writer.close()
         self._queue = ReportQueue(self._folder, self._settings)
-        self._sender = Sender(self._queue, self._settings, self._clock, self._trust.context_for)
+        self._sender = Sender(self._queue, self._settings, self._clock, self._trust)
 
     def attach(self, context: PinnedContext) -> None:
         """Use the pins of this SSL context for connections to collectors of reports.
 
-        ``certpin.tls`` calls this method when a ``PinnedSSLContext`` gets the reporter as a hook.
+        ``certpin.tls`` calls this method when a ``PinnedSSLContext`` gets the reporter as a hook,
+        and after each change of its pin set. The pins are used even when the context is gone.
         """
-        self._trust.add(context)
+        if self._trust.attach(context):
+            self._sender.recheck()
 
     def __call__(self, failure: Failure) -> None:
         """Queue a report of this pin failure. Never waits and never raises."""
@@ -253,11 +260,13 @@ class Reporter(Forked):
     def presence(self, pins: PinSetVersion) -> None:
         """Queue a presence: a report, once a day, that this client has this version of a pin set.
 
-        Never waits and never raises.
+        Also use the pins for connections to collectors of reports. Never waits and never raises.
 
         Args:
             pins: a ``PinSet``, or an updater's status.
         """
+        if self._trust.add(pins):
+            self._sender.recheck()
         self._submit(partial(self._report_presence, pins))
 
     def on_update(self, event: _UpdateEvent) -> None:
@@ -275,9 +284,11 @@ class Reporter(Forked):
     def flush(self, seconds: float = 5.0) -> bool:
         """Try to send all queued reports now, for up to ``seconds``. Return True if none is left.
 
-        Reports for a collector are left if its ``Retry-After`` has not passed yet.
+        Reports for a collector are left if its ``Retry-After`` has not passed yet, or if they wait
+        for the pin set that covered the collector.
         """
         until = time.monotonic() + seconds
+        self._trust.begin()
         return self.settle(seconds) and self._sender.flush(max(until - time.monotonic(), 0.0))
 
     def settle(self, seconds: float = 5.0) -> bool:
@@ -313,7 +324,13 @@ class Reporter(Forked):
                 self._has_submitted = True
                 _settle_at_worker_exit()
 
+    def _begin(self) -> None:
+        """Let the sender send the reports of an earlier process: the app uses the reporter now."""
+        if self._trust.begin():
+            self._sender.recheck()
+
     def _report(self, failure: Failure) -> None:
+        self._begin()
         if failure.policy is None and self._sender.contacts(failure.host):
             return  # a failure of a report's own request, which a hook passed on in another thread
         addresses = failure_addresses(failure, self._report_to)
@@ -324,7 +341,7 @@ class Reporter(Forked):
         nonce = secrets.token_hex(16)
         document = failure_document(failure, self._client, nonce, self._settings.size)
         for address in addresses:
-            self._put(QueuedReport(address, document))
+            self._put(address, document)
 
     def _warn_once(self, failure: Failure) -> None:
         """Log once that a failure is not reported, because no report URL at another host is set.
@@ -355,13 +372,14 @@ class Reporter(Forked):
         return True
 
     def _report_presence(self, pins: PinSetVersion) -> None:
+        self._begin()
         now = self._clock()
         for address in self._report_to or presence_addresses(pins.name, self._trust.pin_sets()):
             subject = sha256(f"{pins.name}\n{address}".encode()).hexdigest()[:32]
             if self._claim_day(f"{now:%Y-%m-%d}", subject):
                 nonce = secrets.token_hex(16)
                 document = presence_document(pins, now, self._client, nonce)
-                self._put(QueuedReport(address, document))
+                self._put(address, document)
 
     def _claim_day(self, day: str, subject: str) -> bool:
         try:
@@ -369,7 +387,8 @@ class Reporter(Forked):
         except OSError:
             return False  # without a record of the day, it could be reported many times a day
 
-    def _put(self, report: QueuedReport) -> None:
+    def _put(self, address: str, document: dict[str, Any]) -> None:
+        report = QueuedReport(address, document, self._trust.covers(address))
         if not self._queue.put(report, self._clock()):
             _log.warning("a report is in memory only: its folder cannot be written to")
         self._sender.wake()

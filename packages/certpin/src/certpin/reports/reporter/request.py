@@ -1,4 +1,4 @@
-"""Send one report as an HTTP request: choose the TLS context, post, and interpret the response.
+"""Send one report as an HTTP request, and interpret the response.
 
 The body is compressed with gzip, unless the collector has accepted only uncompressed reports. Only
 the status and ``Retry-After`` of the response are read. No redirect is followed, no proxy of the
@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import gzip
 import json
-import threading
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
-from weakref import WeakSet
 
 from certpin._version import __version__
 from certpin.pins import normalise
@@ -26,12 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from certpin.pins import PinSet
     from certpin.reports.reporter.settings import ReporterSettings
     from certpin.support.network import Deadline
 
-    # Returns the context that verifies the TLS of a normalised host.
-    ContextFor = Callable[[str], ssl.SSLContext]
+    # Returns the context that verifies the TLS of a normalised host; None if the report must wait.
+    ContextFor = Callable[[str], ssl.SSLContext | None]
 
 # sent: the collector stored it. refused: it never will. plain: repeat at once without gzip. later:
 # repeat after a pause.
@@ -40,76 +37,6 @@ Outcome = Literal["sent", "refused", "plain", "later"]
 MAX_RETRY_AFTER = 24 * 3600.0  # seconds: a server that asks for more is broken
 _MAX_DOUBLINGS = 20  # half a minute, doubled 20 times, is a year
 _MAX_SECONDS_DIGITS = 9
-
-
-class PinnedContext(Protocol):
-    """The attributes of a ``PinnedSSLContext`` that connections to collectors use.
-
-    A collector is a server that receives reports.
-    """
-
-    @property
-    def pins(self) -> PinSet:
-        """The pin set that the context enforces."""
-
-    def report_context(self, host: str) -> ssl.SSLContext | None:
-        """Return the SSL context for connections to a collector at this host.
-
-        Return ``None`` if the pin set doesn't cover the host.
-        """
-
-
-class ReportTrust:
-    """Chooses the SSL context for connections to a collector, a server that receives reports.
-
-    If the pin set of an added context (``add``) covers the collector's host, the chosen context
-    enforces its pins. For all other collectors, the context ``given`` is used; if it is ``None``, a
-    new context with the platform's roots. Several threads can use the object at the same time.
-    """
-
-    def __init__(self, given: ssl.SSLContext | None) -> None:
-        self._given = given
-        self._pinned: WeakSet[PinnedContext] = WeakSet()
-        self.reset_lock()
-
-    def reset_lock(self) -> None:
-        """Replace the lock in a forked child: a thread of the parent may hold the old one."""
-        self._guard = threading.RLock()
-
-    def add(self, context: PinnedContext) -> None:
-        """Add an SSL context with the pins for connections to collectors of reports."""
-        with self._guard:
-            self._pinned.add(context)
-
-    def pin_sets(self) -> list[PinSet]:
-        """Return the pin sets that the added SSL contexts enforce now."""
-        return [context.pins for context in self._contexts()]
-
-    def context_for(self, host: str) -> ssl.SSLContext:
-        """Return the SSL context for connections to a collector at this normalised host."""
-        # The given context may be pinned too. Its report context has no hooks, so that the failure
-        # of a report is not reported.
-        for context in (self._given, *self._contexts()):
-            make = getattr(context, "report_context", None)
-            if make is not None and (pinned := make(host)) is not None:
-                return cast("ssl.SSLContext", pinned)
-        if self._given is None:
-            self._given = _platform_context()
-        return self._given
-
-    def _contexts(self) -> list[PinnedContext]:
-        with self._guard:
-            return list(self._pinned)
-
-
-def _platform_context() -> ssl.SSLContext:
-    import ssl
-
-    from certpin.x509.openssl import harden
-
-    context = ssl.create_default_context()
-    harden(context)
-    return context
 
 
 @dataclass(frozen=True)
@@ -121,12 +48,14 @@ class PostResult:
         retry_after: the header ``Retry-After``; empty if it is missing.
         problem: the reason why there was no response; may be empty.
         unverified: True if there was no response because the server's certificate didn't verify.
+        held: True if nothing was sent, because the report waits for a pin set.
     """
 
     status: int
     retry_after: str = ""
     problem: str = ""
     unverified: bool = False
+    held: bool = False
 
 
 def post(
@@ -143,7 +72,8 @@ def post(
         address: the URL of the collector.
         document: the report as a JSON object.
         deadline: the time limit of the request.
-        context_for: a function that returns the SSL context for a normalised host.
+        context_for: a function that returns the SSL context for a normalised host. It returns
+            ``None`` if the report must wait for a pin set: then nothing is sent.
         packed: True to compress the body with gzip.
 
     Raises:
@@ -153,12 +83,15 @@ def post(
     """
     url = urlsplit(address)
     host = normalise(url.hostname or "")
+    secure = url.scheme == "https"
+    context = context_for(host) if secure else None
+    if secure and context is None:
+        return PostResult(0, held=True)
     body = json.dumps(document).encode()
     headers = {"Content-Type": "application/json", "User-Agent": f"certpin/{__version__}"}
     if packed:
         body = gzip.compress(body, mtime=0)
         headers["Content-Encoding"] = "gzip"
-    context = context_for(host) if url.scheme == "https" else None
     answer = exchange("POST", address, deadline, context, host=host, headers=headers, body=body)
     return PostResult(answer.status, answer.headers.get("Retry-After", ""))
 

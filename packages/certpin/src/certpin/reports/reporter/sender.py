@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.reports.reporter.queue import QueuedReport, ReportQueue
-    from certpin.reports.reporter.request import ContextFor
     from certpin.reports.reporter.settings import ReporterSettings
+    from certpin.reports.reporter.trust import ReportTrust
 
 _RECHECK = 60.0  # seconds until a report that another process locks is tried again
 _MAX_PROBLEM = 200  # characters of a problem in the log
@@ -75,7 +76,7 @@ class Sender:
         queue: the reports to send.
         settings: the limits of storage, rate and time.
         clock: a function that returns the current time with a time zone.
-        context_for: a function that returns the SSL context for a normalised host.
+        trust: chooses the SSL context for a collector.
     """
 
     def __init__(
@@ -83,12 +84,12 @@ class Sender:
         queue: ReportQueue,
         settings: ReporterSettings,
         clock: Callable[[], datetime],
-        context_for: ContextFor,
+        trust: ReportTrust,
     ) -> None:
         self._queue = queue
         self._settings = settings
         self._clock = clock
-        self._context_for = context_for
+        self._trust = trust
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._deadline: Deadline | None = None
@@ -104,6 +105,15 @@ class Sender:
         """Request that the sending thread try to send all queued reports soon. Returns at once."""
         with self._changed:
             self._request_round()
+
+    def recheck(self) -> None:
+        """Try the queued reports again, because those that had to wait may be sent now.
+
+        Does nothing if the thread has had no reports yet. Returns at once.
+        """
+        with self._changed:
+            if self._is_running():
+                self._request_round()
 
     def flush(self, seconds: float) -> bool:
         """Make the thread try to send every queued report, and wait for up to ``seconds``.
@@ -182,7 +192,8 @@ class Sender:
 
         If ``urgent`` is True, the pauses after failures are ignored. Return the seconds to wait
         before the next attempt. Return 0 if the collector accepted or refused the report: it is
-        then removed from the queue.
+        then removed from the queue. Return 0 also if the report must wait for a pin set
+        (``recheck``).
         """
         with self._queue.claim(name) as report:
             if report is None:
@@ -193,6 +204,8 @@ class Sender:
             if wait > 0:
                 return wait
             result = self._send(report, packed=state.packed)
+            if result.held:
+                return 0.0
             if outcome(result, packed=state.packed) == "plain":
                 result = self._send(report, packed=False)
                 state.packed = outcome(result, packed=False) != "sent"
@@ -226,7 +239,8 @@ class Sender:
             if self._closed:
                 deadline.cancel()
         try:
-            return post(report.to, report.document, deadline, self._context_for, packed=packed)
+            context_for = partial(self._trust.context_for, pinned=report.pinned)
+            return post(report.to, report.document, deadline, context_for, packed=packed)
         # RuntimeError: the interpreter ends, so the deadline got no thread. A later process sends.
         except (OSError, http.client.HTTPException, HostError, RuntimeError) as exc:
             problem = printable((str(exc) or type(exc).__name__).splitlines()[0])[:_MAX_PROBLEM]

@@ -1,0 +1,205 @@
+"""Choose the TLS context for a collector: its pins, and reports that wait for them.
+
+``ReportTrust`` keeps the pin sets of a reporter for as long as the reporter exists. So a collector
+that they cover is pinned even when the SSL contexts that brought them are gone.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+from certpin.pins import PinSet
+from certpin.pins.policy import meaning
+from certpin.reports.reporter.failures import address_host
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from certpin.reports.reporter.failures import PinSetVersion
+
+_MAX_PIN_SETS = 64  # an app has one or two
+
+_log = logging.getLogger("certpin.reports")
+
+
+class PinnedContext(Protocol):
+    """The attributes of a ``PinnedSSLContext`` that connections to collectors use.
+
+    A collector is a server that receives reports.
+    """
+
+    @property
+    def pins(self) -> PinSet:
+        """The pin set that the context enforces."""
+
+    @property
+    def clock(self) -> Callable[[], datetime]:
+        """A function that returns the current time with a time zone."""
+
+
+class _Known(NamedTuple):
+    pins: PinSet
+    clock: Callable[[], datetime]
+
+
+class ReportTrust:
+    """Chooses the SSL context for connections to a collector, a server that receives reports.
+
+    If a known pin set covers the collector's host, the chosen context enforces its pins. For all
+    other collectors, the context ``given`` is used; if it is ``None``, a new context with the
+    platform's roots. Pin sets are known once they were given to ``attach`` or ``add``. The newest
+    version of a pin set replaces the others of its name. Several threads can use the object at the
+    same time.
+
+    Args:
+        given: the context for collectors that no pin set covers. If it is pinned, its pin set is
+            known, too.
+        clock: returns the current time, for the expiry of pin sets that come without a context,
+            unless a context had one of the same name.
+    """
+
+    def __init__(self, given: ssl.SSLContext | None, clock: Callable[[], datetime]) -> None:
+        self._given = given
+        self._clock = clock
+        self._platform: ssl.SSLContext | None = None
+        self._known: tuple[_Known, ...] = ()
+        self._attached: WeakKeyDictionary[PinnedContext, PinSet] = WeakKeyDictionary()
+        self._begun = self._dropped = self._warned_of_pins = False
+        self.reset_lock()
+
+    def reset_lock(self) -> None:
+        """Replace the lock in a forked child: a thread of the parent may hold the old one."""
+        self._guard = threading.RLock()
+
+    def attach(self, context: PinnedContext) -> bool:
+        """Use the pins of this SSL context for collectors, also when the context is gone.
+
+        Call it again when the context got another pin set. Only then can a lower version replace
+        the known one: after a recovery of ``PinUpdater``, the higher one may be an attacker's.
+        Return True if reports that had to wait may be sent now.
+        """
+        with self._guard:
+            before = self._attached.get(context)
+            pins = self._attached[context] = context.pins
+            follow = before is not None and before.version >= self._newest(before.name)
+            return self._add(pins, context.clock, follow=follow)
+
+    def add(self, pins: PinSetVersion) -> bool:
+        """Use these pins for collectors.
+
+        ``pins`` is a ``PinSet``, or an updater's status, whose pin set is used whatever its
+        version. Any other object is ignored. Return True if reports that had to wait may be sent
+        now.
+        """
+        with self._guard:
+            if isinstance(pins, PinSet):
+                return self._add(pins, None, follow=False)
+            enforced = getattr(pins, "pins", None)
+            return isinstance(enforced, PinSet) and self._add(enforced, None, follow=True)
+
+    def begin(self) -> bool:
+        """Allow unpinned collectors from now on. Return False if they were allowed before.
+
+        Before that, the app may still be about to give the pin set that covers a collector.
+        """
+        begun, self._begun = self._begun, True
+        return not begun
+
+    def pin_sets(self) -> list[PinSet]:
+        """Return the known pin sets, and that of a pinned context that was given."""
+        given = getattr(self._given, "pins", None)
+        known = [each.pins for each in self._known]
+        return [given, *known] if isinstance(given, PinSet) else known
+
+    def covers(self, address: str) -> bool:
+        """Return True if a connection to this URL uses TLS, and a known pin set covers its host.
+
+        Return True also if a pin set was dropped, because it may have covered the host.
+        """
+        host = address_host(address)
+        if not host or urlsplit(address).scheme != "https":
+            return False
+        return self._dropped or any(pins.policy_for(host) for pins in self.pin_sets())
+
+    def context_for(self, host: str, *, pinned: bool) -> ssl.SSLContext | None:
+        """Return the SSL context for sending a report to a collector at this normalised host.
+
+        Return ``None`` if the report must wait. That is so if no known pin set covers the host, and
+        one covered it when the report was queued (``pinned``), or a pin set was dropped that may
+        have covered it, or ``begin`` was not called yet.
+        """
+        from certpin.tls import PinnedSSLContext
+
+        begun = self._begun  # read before the pin sets, because ``_add`` sets it after them
+        # The given context may be pinned too. Its report context has no hooks, so that the failure
+        # of a report is not reported.
+        make = getattr(self._given, "report_context", None)
+        if make is not None and (found := make(host)) is not None:
+            return cast("ssl.SSLContext", found)
+        for known in reversed(self._known):
+            if known.pins.policy_for(host) is not None:
+                return PinnedSSLContext(known.pins, clock=known.clock)
+        if not begun:
+            return None
+        if pinned or self._dropped:
+            self._warn_of_pins(host)
+            return None
+        if self._given is not None:
+            return self._given
+        if self._platform is None:
+            self._platform = _platform_context()
+        return self._platform
+
+    def _newest(self, name: str) -> int:
+        return max((each.pins.version for each in self._known if each.pins.name == name), default=0)
+
+    def _add(self, pins: PinSet, clock: Callable[[], datetime] | None, *, follow: bool) -> bool:
+        changed = self._learn(pins, clock, follow=follow)
+        return self.begin() or changed
+
+    def _learn(self, pins: PinSet, clock: Callable[[], datetime] | None, *, follow: bool) -> bool:
+        if clock is None:  # no context came with it: an earlier one may have, with its clock
+            named = (each.clock for each in self._known if each.pins.name == pins.name)
+            clock = next(named, self._clock)
+        if _Known(pins, clock) in self._known:
+            return False  # the app makes a client for each request
+        if pins.version < self._newest(pins.name) and not follow:
+            return False
+        kept = [
+            each
+            for each in self._known
+            if each.pins.name != pins.name
+            # Two parts of an app may have sets of one name and version, for different hosts.
+            or (each.pins.version == pins.version and meaning(each.pins) != meaning(pins))
+        ]
+        self._dropped = self._dropped or len(kept) >= _MAX_PIN_SETS
+        self._known = (*kept, _Known(pins, clock))[-_MAX_PIN_SETS:]
+        return True
+
+    def _warn_of_pins(self, host: str) -> None:
+        if not self._warned_of_pins:
+            self._warned_of_pins = True
+            fix = (
+                "give all versions of a pin set the same name, because a reporter keeps the newest "
+                f"{_MAX_PIN_SETS} names"
+                if self._dropped
+                else "pass the reporter to its context (on_failure=[reporter]), or call "
+                "reporter.presence(pins)"
+            )
+            _log.warning("reports for %s wait for the pin set that covered it: %s", host, fix)
+
+
+def _platform_context() -> ssl.SSLContext:
+    import ssl
+
+    from certpin.x509.openssl import harden
+
+    context = ssl.create_default_context()
+    harden(context)
+    return context

@@ -1,0 +1,319 @@
+"""The pins with which a reporter connects to a collector, and reports that wait for them.
+
+In each test the platform trusts the chains of all collectors, so that only the pins differ.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import signal
+import threading
+import weakref
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from certpin import PinnedSSLContext, PinSet
+from certpin.reports.reporter.trust import ReportTrust
+from certpin.updates import UpdateEvent, UpdateStatus
+from tests import kit
+from tests.reports._collector import PATIENCE, Answer, Collector
+from tests.reports._failures import HOST, NOW, Clock, failure
+from tests.reports._reporting import QUICK, reporting
+from tests.updates.test_crashes import in_a_child
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from certpin import Pin
+    from certpin.lab import Authority, Identity
+    from certpin.reports import Reporter
+
+pytestmark = pytest.mark.usefixtures("trusted_root")
+
+
+@pytest.fixture
+def good(root: Authority) -> Identity:
+    return root.issue("localhost")
+
+
+@pytest.fixture
+def ours(good: Identity) -> Iterator[Collector]:
+    """The collector with the pinned key."""
+    with Collector(good, "localhost") as running:
+        yield running
+
+
+@pytest.fixture
+def rogue(root: Authority) -> Iterator[Collector]:
+    """An attacker's collector: the platform trusts its chain, and no pin matches."""
+    with Collector(root.issue("localhost"), "localhost") as running:
+        yield running
+
+
+def pinning(*pins: Pin, **fields: Any) -> PinSet:
+    """Return a pin set with these pins for the collectors, and another host."""
+    return kit.pin_set(kit.policy("localhost", *pins), kit.policy(HOST), **fields)
+
+
+def _presence(reporter: Reporter, pins: PinSet) -> None:
+    reporter.presence(pins)
+
+
+def _update(reporter: Reporter, pins: PinSet) -> None:
+    status = UpdateStatus("fresh", pins.name, pins.version, NOW, None, 0, None, None, pins)
+    reporter.on_update(UpdateEvent("updated", NOW, status))
+
+
+def _lost_context(reporter: Reporter, pins: PinSet) -> None:
+    context = weakref.ref(PinnedSSLContext(pins, on_failure=[reporter]))
+    gc.collect()
+    assert context() is None
+
+
+def _lost_after_a_swap(reporter: Reporter, pins: PinSet) -> None:
+    context = PinnedSSLContext(kit.pin_set(kit.policy(HOST)), on_failure=[reporter])
+    context.swap(kit.pin_set(*pins.policies, version=2))
+    del context
+    gc.collect()
+
+
+@pytest.mark.parametrize("give", [_presence, _update, _lost_context, _lost_after_a_swap])
+def test_a_collector_is_pinned_by_every_pin_set_that_the_reporter_was_given(
+    tmp_path: Path,
+    good: Identity,
+    ours: Collector,
+    rogue: Collector,
+    give: Callable[[Reporter, PinSet], None],
+) -> None:
+    with reporting(tmp_path / "reports", settings=QUICK) as reporter:
+        give(reporter, pinning(good.pin))
+        reporter(failure(rogue.url))
+        assert not reporter.flush(PATIENCE)
+        reporter(failure(ours.url, reason="expired"))
+        assert not reporter.flush(PATIENCE)
+        assert len(ours.arrived(1)) == 1
+    assert rogue.arrived() == []
+
+
+def test_a_presence_itself_is_sent_to_the_pinned_collector_only(
+    tmp_path: Path, good: Identity, ours: Collector, rogue: Collector
+) -> None:
+    for collector, sent in ((rogue, False), (ours, True)):
+        policies = kit.policy("localhost", good.pin), kit.policy(HOST, report_to=(collector.url,))
+        with reporting(tmp_path / str(sent)) as reporter:
+            reporter.presence(kit.pin_set(*policies))
+            assert reporter.flush(PATIENCE) is sent
+        assert len(collector.arrived()) == sent
+
+
+def test_a_report_of_a_pinned_collector_waits_for_its_pins_in_the_next_process(
+    tmp_path: Path, good: Identity, ours: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours.answers.append(Answer(503, {"Retry-After": "60"}))
+    clock = Clock()
+    with reporting(tmp_path / "reports", clock=clock) as reporter:
+        reporter.presence(pinning(good.pin))
+        reporter(failure(ours.url))
+        assert not reporter.flush(PATIENCE)
+    clock.pass_by(minutes=2)
+    with reporting(tmp_path / "reports", clock=clock) as reporter:
+        other = PinnedSSLContext(kit.pin_set(kit.policy(HOST)), on_failure=[reporter])
+        for _ in range(2):
+            assert not reporter.flush(PATIENCE)
+        assert len(ours.arrived()) == 1
+        assert reporter.lost == 0
+        (said,) = (each for each in caplog.messages if "wait for the pin set" in each)
+        assert "call reporter.presence(pins)" in said
+        other.swap(pinning(good.pin, version=2))
+        assert len(ours.arrived(2)) == 2, "without another flush"
+        assert reporter.flush(PATIENCE)
+
+
+@pytest.mark.parametrize("pinned", [{}, {"pinned": False}], ids=["older version", "no pins then"])
+def test_an_earlier_report_without_pins_waits_until_the_app_can_have_given_them(
+    tmp_path: Path, good: Identity, rogue: Collector, pinned: dict[str, bool]
+) -> None:
+    """The app makes the reporter first, and then the context with the pins of the collector."""
+    _queue(tmp_path, rogue.url, **pinned)
+    with reporting(tmp_path) as reporter:
+        _wait_for_a_round(reporter)
+        context = PinnedSSLContext(pinning(good.pin), on_failure=[reporter])
+        assert not reporter.flush(PATIENCE)
+        assert context.pins.policy_for("localhost") is not None
+    assert rogue.arrived() == []
+
+
+def _give_other_pins(reporter: Reporter) -> None:
+    reporter.attach(PinnedSSLContext(kit.pin_set(kit.policy(HOST))))
+
+
+def _report_a_failure(reporter: Reporter) -> None:
+    reporter(failure())  # with no address to send it to
+
+
+@pytest.mark.parametrize("use", [_give_other_pins, _report_a_failure])
+def test_an_earlier_report_for_a_collector_without_pins_is_sent_at_the_first_use(
+    tmp_path: Path, ours: Collector, use: Callable[[Reporter], None]
+) -> None:
+    _queue(tmp_path, ours.url)
+    with reporting(tmp_path) as reporter:
+        _wait_for_a_round(reporter)
+        assert ours.arrived() == []
+        use(reporter)
+        ours.arrived(1)
+        assert reporter.flush(PATIENCE)
+
+
+def test_no_report_is_sent_without_pins_that_come_while_its_context_is_chosen() -> None:
+    trust, order = ReportTrust(None, Clock()), []
+
+    class Meanwhile(tuple[Any, ...]):
+        __slots__ = ()
+
+        def __reversed__(self) -> Iterator[Any]:
+            trust.add(pinning())
+            return iter(())
+
+    class Ordered(ReportTrust):
+        def begin(self) -> bool:
+            order.append(len(self._known))
+            return super().begin()
+
+    trust._known = Meanwhile()
+    assert trust.context_for("localhost", pinned=False) is None
+    assert isinstance(trust.context_for("localhost", pinned=False), PinnedSSLContext)
+    Ordered(None, Clock()).add(pinning())
+    assert order == [1], "the pins are known before unpinned collectors are allowed"
+
+
+def _queue(folder: Path, url: str, **fields: object) -> None:
+    """Write a file with a queued report."""
+    content = {"to": url, "document": {"n": 1}, **fields}
+    name = f"{int(NOW.timestamp() * 1000):015d}-00112233445566aa.json"
+    (folder / name).write_text(json.dumps(content))
+
+
+def _wait_for_a_round(reporter: Reporter) -> None:
+    """Wait until the reporter has tried to send the reports of an earlier process."""
+    sender = reporter._sender
+    with sender._changed:
+        assert sender._changed.wait_for(lambda: sender._completed, PATIENCE)
+
+
+@pytest.mark.parametrize("value", [True, None, 0, "false", []])
+def test_a_file_with_any_other_value_than_false_waits_for_pins(
+    tmp_path: Path, ours: Collector, value: object
+) -> None:
+    _queue(tmp_path, ours.url, pinned=value)
+    with reporting(tmp_path) as reporter:
+        assert not reporter.flush(PATIENCE)
+    assert ours.arrived() == []
+
+
+def test_the_newest_version_of_a_pin_set_is_used_and_a_recovery_is_followed(
+    tmp_path: Path, good: Identity, ours: Collector, rogue: Collector
+) -> None:
+    """An attacker with the keys that sign pin sets may have published a higher version."""
+    with reporting(tmp_path / "reports", settings=QUICK) as reporter:
+        stolen = pinning(version=9)
+        updated = PinnedSSLContext(stolen, on_failure=[reporter])
+        older = PinnedSSLContext(pinning(good.pin, version=8), on_failure=[reporter])
+        reporter(failure(ours.url))
+        assert not reporter.flush(PATIENCE)
+        older.swap(pinning(kit.NOBODY_ELSE, good.pin, version=8), recover=True)
+        assert not reporter.flush(PATIENCE), "it never had the newest version"
+        assert ours.arrived() == []
+        updated.swap(pinning(good.pin, version=7), recover=True)
+        assert reporter.flush(PATIENCE)
+        assert len(ours.arrived()) == 1
+        _update(reporter, pinning(version=6))
+        reporter(failure(ours.url, reason="expired"))
+        assert not reporter.flush(PATIENCE), "an updater without this hook has recovered"
+    assert rogue.arrived() == []
+
+
+def test_pin_sets_of_one_name_and_version_for_different_hosts_are_all_used(
+    tmp_path: Path, good: Identity, rogue: Collector
+) -> None:
+    with reporting(tmp_path / "reports") as reporter:
+        reporter.presence(kit.pin_set(kit.policy("localhost", good.pin)))
+        reporter.presence(kit.pin_set(kit.policy(HOST)))
+        reporter(failure(rogue.url))
+        assert not reporter.flush(PATIENCE)
+    assert rogue.arrived() == []
+
+
+def test_pins_expire_by_the_clock_of_their_context(
+    tmp_path: Path, good: Identity, rogue: Collector
+) -> None:
+    expiring: dict[str, Any] = {"expires": NOW - timedelta(days=1), "on_expiry": "fail-open"}
+    pins = kit.pin_set(kit.policy("localhost", good.pin, **expiring), kit.policy(HOST))
+    with reporting(tmp_path / "reports") as reporter:
+        reporter.presence(pins)
+        PinnedSSLContext(pins, clock=Clock(NOW - timedelta(days=2)), on_failure=[reporter])
+        reporter.presence(kit.pin_set(*pins.policies))
+        reporter(failure(rogue.url))
+        assert not reporter.flush(PATIENCE)
+    assert rogue.arrived() == []
+
+
+def test_clients_that_come_and_go_use_no_more_memory(tmp_path: Path) -> None:
+    with reporting(tmp_path / "reports") as reporter:
+        for version in (1, 1, 2):
+            pins = pinning(version=version)
+            for _ in range(3):
+                reporter.attach(PinnedSSLContext(pins))
+        reporter.presence(pinning(version=2))
+        gc.collect()
+        assert len(reporter._trust.pin_sets()) == 1
+        assert len(reporter._trust._attached) == 0
+        reporter.presence(None)  # type: ignore[arg-type]  # as a caller may be wrong
+        assert len(reporter._trust.pin_sets()) == 1
+
+
+def test_pin_sets_that_are_too_many_do_not_make_a_collector_unpinned(
+    tmp_path: Path, good: Identity, rogue: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    with reporting(tmp_path / "reports") as reporter:
+        reporter.presence(pinning(good.pin))
+        for number in range(100):
+            reporter.presence(PinSet(f"app {number}", 1, (kit.policy(HOST),)))
+        assert len(reporter._trust.pin_sets()) == 64
+        reporter(failure(rogue.url))
+        assert not reporter.flush(PATIENCE)
+    assert "give all versions of a pin set the same name" in caplog.text
+    with reporting(tmp_path / "reports") as reporter:
+        assert not reporter.flush(PATIENCE)
+    assert rogue.arrived() == []
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_pins_collectors_too(
+    tmp_path: Path, good: Identity, rogue: Collector
+) -> None:
+    with reporting(tmp_path / "reports") as reporter:
+        _lost_context(reporter, pinning(good.pin))
+        held, let_go = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with reporter._trust._guard:
+                held.set()
+                let_go.wait(PATIENCE)
+
+        def in_the_child() -> None:
+            signal.alarm(PATIENCE)
+            _lost_context(reporter, pinning(good.pin))
+            reporter(failure(rogue.url))
+            assert not reporter.flush(PATIENCE)
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        assert held.wait(PATIENCE)
+        assert in_a_child(in_the_child) == 0
+        let_go.set()
+        thread.join()
+    assert rogue.arrived() == []

@@ -344,4 +344,32 @@ MUTATIONS: list[Mutation] = [
         "",
         _IN_TRUST + "a_forked_child_pins_collectors_too",
     ),
+    _rule(
+        "a collector with pins is verified with the roots of the given context",
+        _REPORTER + "trust.py",
+        "if trust := _roots_of(given):",
+        "if trust := None:",
+        _IN_TRUST + "the_roots_of_the_given_context_and_the_pins_apply_together",
+    ),
+    _rule(
+        "the trust of a policy comes before the given context",
+        _REPORTER + "trust.py",
+        "if policy and policy.trust is None and",
+        "if policy and",
+        _IN_TRUST + "the_trust_of_the_policy_replaces_the_roots_of_the_given_context",
+    ),
+    _rule(
+        "a context without listed roots is reported",
+        _REPORTER + "trust.py",
+        "                self._warn_of_roots(host)\n",
+        "                pass\n",
+        _IN_TRUST + "a_context_whose_roots_are_not_listed_leads_to_a_warning",
+    ),
+    _rule(
+        "a pinned collector is verified as strictly as the given context does",
+        _REPORTER + "trust.py",
+        "bool(context.verify_flags & ssl.VERIFY_X509_STRICT)",
+        "None",
+        _IN_TRUST + "a_pinned_collector_is_verified_as_strictly_as_by_the_given_context[True]",
+    ),
 ]

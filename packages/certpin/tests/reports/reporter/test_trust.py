@@ -1,4 +1,4 @@
-"""The pins with which a reporter connects to a collector, and reports that wait for them.
+"""The pins and the roots with which a reporter connects to a collector, and reports that wait.
 
 In each test the platform trusts the chains of all collectors, so that only the pins differ.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import json
 import signal
+import ssl
 import threading
 import weakref
 from datetime import timedelta
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin import PinnedSSLContext, PinSet
+from certpin.lab import Authority
 from certpin.reports.reporter.trust import ReportTrust
 from certpin.updates import UpdateEvent, UpdateStatus
 from tests import kit
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin import Pin
-    from certpin.lab import Authority, Identity
+    from certpin.lab import Identity
     from certpin.reports import Reporter
 
 pytestmark = pytest.mark.usefixtures("trusted_root")
@@ -317,3 +319,85 @@ def test_a_forked_child_pins_collectors_too(
         let_go.set()
         thread.join()
     assert rogue.arrived() == []
+
+
+@pytest.fixture
+def private() -> Authority:
+    """A private authority, which the platform does not trust."""
+    return Authority("Private Root")
+
+
+def _context(authority: Authority) -> ssl.SSLContext:
+    return ssl.create_default_context(cadata=authority.pem.decode())
+
+
+def test_the_roots_of_the_given_context_and_the_pins_apply_together(
+    root: Authority, tmp_path: Path, private: Authority
+) -> None:
+    servers = private.issue("localhost"), private.issue("localhost"), root.issue("localhost")
+    pinned, other, public = servers
+    pins = pinning(pinned.pin, public.pin)
+    for name, server, sent in (("a", pinned, True), ("b", other, False), ("c", public, False)):
+        context = _context(private)
+        with (
+            Collector(server, "localhost") as collector,
+            reporting(tmp_path / name, context=context) as reporter,
+        ):
+            reporter.presence(pins)
+            reporter(failure(collector.url))
+            assert reporter.flush(PATIENCE) is sent
+            assert len(collector.arrived()) == sent
+
+
+def test_the_trust_of_the_policy_replaces_the_roots_of_the_given_context(
+    root: Authority, tmp_path: Path, ours: Collector, good: Identity, private: Authority
+) -> None:
+    policy = kit.policy("localhost", good.pin, trust=kit.anchors(root))
+    with reporting(tmp_path / "reports", context=_context(private)) as reporter:
+        reporter.presence(kit.pin_set(policy))
+        reporter(failure(ours.url))
+        assert reporter.flush(PATIENCE)
+
+
+def test_a_context_whose_roots_are_not_listed_leads_to_a_warning(
+    tmp_path: Path, ours: Collector, good: Identity, caplog: pytest.LogCaptureFixture
+) -> None:
+    """OpenSSL lists no certificates of a folder."""
+    folder = tmp_path / "roots"
+    folder.mkdir()
+    context = ssl.create_default_context(capath=str(folder))
+    with reporting(tmp_path / "reports", context=context) as reporter:
+        reporter.presence(pinning(good.pin))
+        for reason in ("mismatch", "expired"):
+            reporter(failure(ours.url, reason=reason))
+            assert reporter.flush(PATIENCE)
+    (said,) = caplog.messages
+    assert said.endswith("set `trust = FILE` in its policy")
+
+
+def test_the_platforms_context_of_the_reporter_limits_no_roots_of_a_pinned_collector(
+    tmp_path: Path, ours: Collector, good: Identity, collector: Collector
+) -> None:
+    """The reporter makes that context itself, for collectors without pins."""
+    with reporting(tmp_path / "reports") as reporter:
+        reporter(failure(ours.url, collector.url))
+        assert reporter.flush(PATIENCE)
+        reporter.presence(pinning(good.pin))
+        context = reporter._trust.context_for("localhost", pinned=True)
+        assert isinstance(context, PinnedSSLContext)
+        assert context.pins.trusts == {None}
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_pinned_collector_is_verified_as_strictly_as_by_the_given_context(
+    tmp_path: Path, private: Authority, strict: bool
+) -> None:
+    context = _context(private)
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if strict:
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+    with reporting(tmp_path / "reports", context=context) as reporter:
+        reporter.presence(pinning())
+        used = reporter._trust.context_for("localhost", pinned=True)
+        assert isinstance(used, PinnedSSLContext)
+        assert {trust.strict for trust in used.pins.trusts if trust} == {strict}

@@ -191,7 +191,9 @@ class Reporter(Forked):
         report_to: URLs for presences (reports of the client's version), and for failures if the
             policy has no ``report_to``.
         context: the SSL context for collectors that no pin set covers; by default, a context with
-            the platform's roots.
+            the platform's roots. For a collector with pins, only the roots that it lists
+            (``get_ca_certs()``) are used, unless the collector's policy has ``trust``; so a client
+            certificate is not sent to it. The roots of a folder are not listed.
         settings: the limits of storage, rate and time.
         clock: a function that returns the current time with a time zone.
 

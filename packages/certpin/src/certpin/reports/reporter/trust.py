@@ -1,4 +1,4 @@
-"""Choose the TLS context for a collector: its pins, and reports that wait for them.
+"""Choose the TLS context for a collector: its pins, its roots, and reports that wait for pins.
 
 ``ReportTrust`` keeps the pin sets of a reporter for as long as the reporter exists. So a collector
 that they cover is pinned even when the SSL contexts that brought them are gone.
@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
-from certpin.pins import PinSet
+from certpin.errors import CertificateParseError
+from certpin.pins import PinSet, TrustAnchors
 from certpin.pins.policy import meaning
 from certpin.reports.reporter.failures import address_host
+from certpin.x509 import Certificate
 
 if TYPE_CHECKING:
     import ssl
@@ -59,7 +63,8 @@ class ReportTrust:
 
     Args:
         given: the context for collectors that no pin set covers. If it is pinned, its pin set is
-            known, too.
+            known, too. Otherwise its roots are also those for collectors that a pin set covers
+            without ``trust``.
         clock: returns the current time, for the expiry of pin sets that come without a context,
             unless a context had one of the same name.
     """
@@ -70,7 +75,8 @@ class ReportTrust:
         self._platform: ssl.SSLContext | None = None
         self._known: tuple[_Known, ...] = ()
         self._attached: WeakKeyDictionary[PinnedContext, PinSet] = WeakKeyDictionary()
-        self._begun = self._dropped = self._warned_of_pins = False
+        self._begun = self._dropped = False
+        self._warned_of_pins = self._warned_of_roots = False
         self.reset_lock()
 
     def reset_lock(self) -> None:
@@ -134,8 +140,6 @@ class ReportTrust:
         one covered it when the report was queued (``pinned``), or a pin set was dropped that may
         have covered it, or ``begin`` was not called yet.
         """
-        from certpin.tls import PinnedSSLContext
-
         begun = self._begun  # read before the pin sets, because ``_add`` sets it after them
         # The given context may be pinned too. Its report context has no hooks, so that the failure
         # of a report is not reported.
@@ -144,7 +148,7 @@ class ReportTrust:
             return cast("ssl.SSLContext", found)
         for known in reversed(self._known):
             if known.pins.policy_for(host) is not None:
-                return PinnedSSLContext(known.pins, clock=known.clock)
+                return self._pinned_context(known, host)
         if not begun:
             return None
         if pinned or self._dropped:
@@ -182,6 +186,25 @@ class ReportTrust:
         self._known = (*kept, _Known(pins, clock))[-_MAX_PIN_SETS:]
         return True
 
+    def _pinned_context(self, known: _Known, host: str) -> ssl.SSLContext:
+        """Return a context that enforces the pins of a known pin set, without hooks.
+
+        If the given context has roots, and the policy of the host no ``trust``, only those roots
+        are trusted for the host.
+        """
+        from certpin.tls import PinnedSSLContext
+
+        pins, given = known.pins, self._given
+        policy = pins.policy_for(host)
+        if policy and policy.trust is None and given and not hasattr(given, "report_context"):
+            if trust := _roots_of(given):
+                own = replace(policy, trust=trust)
+                policies = tuple(own if each is policy else each for each in pins.policies)
+                pins = replace(pins, policies=policies)
+            else:
+                self._warn_of_roots(host)
+        return PinnedSSLContext(pins, clock=known.clock)
+
     def _warn_of_pins(self, host: str) -> None:
         if not self._warned_of_pins:
             self._warned_of_pins = True
@@ -193,6 +216,31 @@ class ReportTrust:
                 "reporter.presence(pins)"
             )
             _log.warning("reports for %s wait for the pin set that covered it: %s", host, fix)
+
+    def _warn_of_roots(self, host: str) -> None:
+        if not self._warned_of_roots:
+            self._warned_of_roots = True
+            _log.warning(
+                "the context of the reporter lists no roots (those of a folder are not listed), so "
+                "%s is verified with the platform's: set `trust = FILE` in its policy",
+                host,
+            )
+
+
+def _roots_of(context: ssl.SSLContext) -> TrustAnchors | None:
+    """Return the roots that a context has loaded from files, and whether it is strict (RFC 5280).
+
+    Return ``None`` if it lists none.
+    """
+    import ssl
+
+    roots = []
+    for der in context.get_ca_certs(binary_form=True):
+        # Left out: a pinned context could not load it.
+        with suppress(CertificateParseError):
+            roots.append(Certificate.from_der(der).der)
+    strict = bool(context.verify_flags & ssl.VERIFY_X509_STRICT)
+    return TrustAnchors(tuple(roots), "Reporter(context=…)", strict) if roots else None
 
 
 def _platform_context() -> ssl.SSLContext:

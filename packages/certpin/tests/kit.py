@@ -1,8 +1,13 @@
-"""Helpers that many tests share: short ways to make pin sets, and the platform's trust store."""
+"""Helpers that many tests share: pin sets, revocation lists, and the platform's trust store."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin import HostPattern, HostPin, HostPolicy, Pin, TrustAnchors
 from certpin.pinfile import PinSet
@@ -38,6 +43,21 @@ def pin_set(*policies: HostPolicy, version: int = 1, **fields: Any) -> PinSet:
 def anchors(*authorities: Authority) -> TrustAnchors:
     """Return trust anchors: the certificates of these authorities."""
     return TrustAnchors(tuple(authority.certificate.der for authority in authorities))
+
+
+def revocation_list(authority: Authority, *revoked: x509.Certificate, days: float = 5) -> bytes:
+    """Return a revocation list of an authority as PEM. It expires after so many days."""
+    begin = authority.now - timedelta(days=9)
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(authority.subject)
+        .last_update(begin)
+        .next_update(authority.now + timedelta(days=days))
+    )
+    for each in revoked:
+        entry = x509.RevokedCertificateBuilder().serial_number(each.serial_number)
+        builder = builder.add_revoked_certificate(entry.revocation_date(begin).build())
+    return builder.sign(authority.key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
 def unreadable_to_openssl(der: bytes) -> bytes:

@@ -50,6 +50,7 @@ LISTS = (
     "tests.pins.mutations",
     "tests.tls.mutations_a",
     "tests.tls.mutations_b",
+    "tests.tls.mutations_revocation",
     "tests.clients.mutations",
     "tests.formats.mutations_mobile",
     "tests.formats.mutations_okhttp",

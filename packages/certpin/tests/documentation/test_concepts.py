@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import ssl
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -31,7 +32,9 @@ _PINS = f'[[host.pin]]\npin = "{kit.NOBODY}"\n[[host.pin]]\npin = "{kit.NOBODY_E
 
 
 def test_a_connection_is_asserted(root: Authority) -> None:
-    (block,) = (each.text for each in blocks("concepts/matching.md") if each.language == "python")
+    (block,) = (
+        each.text for each in blocks("concepts/matching.md") if "assert_pinned(" in each.text
+    )
     identity = root.issue("localhost")
     context = certpin.PinnedSSLContext(kit.pin_set(kit.policy("localhost", identity.pin)))
     context.load_verify_locations(cadata=root.certificate.der)
@@ -61,6 +64,30 @@ def test_a_strictness_is_read(tmp_path: Path, root: Authority) -> None:
     trust = parsed.policies[0].trust
     assert trust is not None
     assert trust.strict is False
+
+
+def test_a_revocation_list_is_checked(
+    tmp_path: Path, root: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (block,) = (each.text for each in blocks("concepts/matching.md") if "verify_flags" in each.text)
+    good, revoked = root.issue("localhost"), root.issue("localhost")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "private-ca.pem").write_bytes(root.pem)
+    lists = kit.revocation_list(root, revoked.chain[0])
+    (tmp_path / "private-ca.crl").write_bytes(lists)
+    host = f'[[host]]\nname = "localhost"\ntrust = "private-ca.pem"\n{_PINS}'
+    (tmp_path / "pins.toml").write_text(f"{_HEAD}{host}".replace(str(kit.NOBODY), str(root.pin)))
+    names: dict[str, Any] = {"certpin": certpin, "ssl": ssl}
+    exec(block, names)
+    context = names["context"]
+    with LabServer(good) as server, socket.create_connection(("127.0.0.1", server.port)) as plain:
+        context.wrap_socket(plain, server_hostname="localhost").close()
+    with (
+        LabServer(revoked) as server,
+        socket.create_connection(("127.0.0.1", server.port)) as plain,
+        pytest.raises(certpin.UnverifiedChainError, match="certificate revoked"),
+    ):
+        context.wrap_socket(plain, server_hostname="localhost")
 
 
 def test_certificate_transparency_is_read(tmp_path: Path) -> None:

@@ -139,14 +139,14 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         1,
         _CONTEXT,
-        "            or not _host_flags_of(self) & _NO_COMMON_NAME\n",
+        "            or not host_flags_of(self) & _NO_COMMON_NAME\n",
         "",
         _ONE + "test_weakening_that_bypasses_the_context_is_detected",
     ),
     Mutation(
         1,
         _CONTEXT,
-        "            if not _host_flags_of(self) & _NO_COMMON_NAME:",
+        "            if not host_flags_of(self) & _NO_COMMON_NAME:",
         "            if False:",
         _ONE + "test_a_restored_context_connects_again",
     ),

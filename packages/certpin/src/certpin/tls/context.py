@@ -24,13 +24,23 @@ from certpin.tls.failures import (
     DEBUG_VARIABLE,
     FailureNotifier,
     copied_error,
+    list_folder_error,
     no_host_error,
     require_pin_set,
     weakened_error,
 )
 from certpin.tls.gate import Gate, Pinned, PinnedSSLObject, PinnedSSLSocket, green_class_for
 from certpin.x509 import Certificate
-from certpin.x509.openssl import AlpnContext, OpenSSLContext, harden, require_loadable
+from certpin.x509.openssl import (
+    STRICTER_FLAGS,
+    AlpnContext,
+    OpenSSLContext,
+    flags_of,
+    harden,
+    host_flags_of,
+    require_loadable,
+)
+from certpin.x509.revocation import CRL_FLAGS
 
 if TYPE_CHECKING:
     import socket
@@ -52,11 +62,7 @@ _VERIFYING = frozenset({"verify_mode", "check_hostname", "verify_flags", "_host_
 # (X509_V_FLAG_USE_CHECK_TIME, _IGNORE_CRITICAL, _NO_CHECK_TIME, openssl/x509_vfy.h).
 UNSAFE_FLAGS = 0x2 | 0x10 | 0x200000
 
-# As a number, without the enumeration that Python makes of it, which takes twenty times as long.
-flags_of: Any = OpenSSLContext.verify_flags.__get__
-
 _NO_COMMON_NAME = 0x20  # X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, openssl/x509v3.h
-_host_flags_of: Any = OpenSSLContext._host_flags.__get__
 
 _HANDSHAKE = 22  # RFC 8446 section 5.1
 _SERVER_KEY_EXCHANGE, _SERVER_HELLO_DONE = 12, 14  # TLS 1.2: RFC 5246 section 7.4
@@ -114,7 +120,7 @@ class VerifyingContext(AlpnContext):
                 return f"verify_mode is {self.verify_mode!r}"
             if not self.check_hostname:
                 return "check_hostname is off"
-            if not _host_flags_of(self) & _NO_COMMON_NAME:
+            if not host_flags_of(self) & _NO_COMMON_NAME:
                 return "hostname_checks_common_name is on"
             if self.verify_flags & UNSAFE_FLAGS:
                 return f"verify_flags are {self.verify_flags!r}"
@@ -146,7 +152,9 @@ class VerifyingContext(AlpnContext):
             super().__setattr__(name, value)
 
     def _change_verification(self, name: str, value: Any) -> None:
-        with self._verifying.held:
+        # In this order: a thread that waits for the settings of a context must not hold up the
+        # handshakes, which wait for the second lock.
+        with self._configuring.held, self._verifying.held:
             if getattr(self, name) == value:
                 return  # urllib3 sets the same again with each connection
             self._verifying_changes += 1
@@ -174,8 +182,9 @@ class PinnedSSLContext(VerifyingContext):
 
     Pass it to any library that takes an ``ssl.SSLContext``. Connecting raises ``PinError`` (an
     ``ssl.SSLCertVerificationError``) if a rule of ``certpin.tls`` refuses the connection, and the
-    errors of ``ssl`` otherwise. Not checked: revocation; and Certificate Transparency, unless the
-    policy requires it (``require_ct``).
+    errors of ``ssl`` otherwise. Not checked: revocation, unless the app loads revocation lists and
+    sets ``verify_flags``; and Certificate Transparency, unless the policy requires it
+    (``require_ct``).
 
     Args:
         pins: The pin set to enforce.
@@ -497,11 +506,13 @@ class PinnedSSLContext(VerifyingContext):
         if (
             changes != self._verifying_changes
             or not self.check_hostname
-            or not _host_flags_of(self) & _NO_COMMON_NAME
+            or not host_flags_of(self) & _NO_COMMON_NAME
             or flags_of(self) & UNSAFE_FLAGS
         ):
             weakness = self._find_weakness() or "they were being changed"
             raise enforcer.refused(weakened_error(host, weakness))
+        if store is not self and flags_of(self) & STRICTER_FLAGS:
+            self._require_stricter(host, store)
         gate._raw = raw
         if isinstance(owner, Pinned):
             gate._owner = weakref.ref(owner)
@@ -518,6 +529,19 @@ class PinnedSSLContext(VerifyingContext):
         if weakness := self._find_weakness():
             raise self._enforcer.refused(weakened_error(host, weakness))
         return self._verified_changes
+
+    def _require_stricter(self, host: str, store: ssl.SSLContext) -> None:
+        """Raise ``WeakenedContextError`` if a store does not verify as strictly as this context.
+
+        Each change of ``verify_flags`` is applied to the stores, except a change that bypasses this
+        class. Revocation lists of a folder are not applied to them.
+        """
+        flags = flags_of(self)
+        if flags & CRL_FLAGS and self._has_folder:
+            raise self._enforcer.refused(list_folder_error(host))
+        if flags & STRICTER_FLAGS & ~flags_of(store):
+            weakness = "verify_flags were set in a way that does not apply to its trust file"
+            raise self._enforcer.refused(weakened_error(host, weakness))
 
     def _state_of(
         self, pins: PinSet, debug: Sequence[Certificate], before: DebugAnchors

@@ -320,6 +320,7 @@ def explain_refusal(
     """
     # Here, because a Python without TLS loads this module.
     from certpin.x509.openssl import strict_advice
+    from certpin.x509.revocation import list_advice
 
     message = error.verify_message or str(error)
     certificates = [_read(der) for der in met.served]
@@ -336,6 +337,7 @@ def explain_refusal(
         "\n".join(lines),
         host=host,
         fix=strict_advice(error.verify_code)
+        or list_advice(error.verify_code, trust_file=policy.trust is not None)
         or _fix(
             reason_of(error.verify_code),
             certificates,
@@ -572,6 +574,17 @@ def weakened_error(host: str, what: str) -> WeakenedContextError:
         fix="remove verify=False, ssl=False, assert_hostname=False, cert_reqs='CERT_NONE' or the "
         "change of this setting from the client; for a private authority set `trust` in the pin "
         "file",
+    )
+
+
+def list_folder_error(host: str) -> WeakenedContextError:
+    """Return the error for revocation lists in a folder, and a host with ``trust = FILE``."""
+    return WeakenedContextError(
+        f"{host} refused: verify_flags require revocation lists (CRL), and those in a folder "
+        "(capath) do not apply to a host with `trust`",
+        host=host,
+        fix="load each list with context.load_verify_locations(FILE), and no folder; or leave "
+        "VERIFY_CRL_CHECK_LEAF and VERIFY_CRL_CHECK_CHAIN out of verify_flags",
     )
 
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 import os
 import ssl
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from importlib import import_module
 from pathlib import Path
@@ -34,6 +34,7 @@ from certpin.errors import CertificateParseError, ConfigError
 from certpin.support.files import as_file
 from certpin.support.forks import AwaitedLock, ForkedLock
 from certpin.x509.certificate import Certificate, end_in_roots
+from certpin.x509.revocation import lists_in, load_lists
 
 if TYPE_CHECKING:
     import socket
@@ -298,7 +299,8 @@ def _load(context: ssl.SSLContext, anchors: Sequence[Certificate]) -> None:
         ) from exc
 
 
-# Settings of verification are not mirrored: an inner context always verifies.
+# Of the settings of verification, only those that refuse more are mirrored: an inner context always
+# verifies.
 _MIRRORED = (
     "keylog_filename",
     "maximum_version",
@@ -306,6 +308,16 @@ _MIRRORED = (
     "options",
     "post_handshake_auth",
 )
+
+# Flags of OpenSSL that make it refuse more (X509_V_FLAG_CRL_CHECK, _CRL_CHECK_ALL, _POLICY_CHECK,
+# _EXPLICIT_POLICY, _INHIBIT_ANY, _INHIBIT_MAP, _USE_DELTAS, _CHECK_SS_SIGNATURE, _SUITEB_192_LOS,
+# openssl/x509_vfy.h), and _EXTENDED_CRL_SUPPORT, so that lists have the same meaning everywhere.
+STRICTER_FLAGS = 0x4 | 0x8 | 0x80 | 0x100 | 0x200 | 0x400 | 0x1000 | 0x2000 | 0x4000 | 0x30000
+_NO_WILDCARDS = 0x2  # X509_CHECK_FLAG_NO_WILDCARDS, openssl/x509v3.h
+
+# As numbers, without the enumeration that Python makes of them, which takes twenty times as long.
+flags_of: Any = OpenSSLContext.verify_flags.__get__
+host_flags_of: Any = OpenSSLContext._host_flags.__get__
 
 # A call of one of these setters is repeated on each inner context, as a call of that for ALPN is.
 # Python 3.15 added four of them. Two setters set the same value, the groups of the key exchange: a
@@ -383,15 +395,23 @@ class MirroredContext(OwnSSLContext):
     inner context, called a store; other hosts use the platform's roots. Settings of a client
     library (ALPN, cipher suites, client certificate, versions) are applied to this context and to
     all stores. Roots are not applied to the stores: if a library loads its CA bundle into this
-    context, nothing changes for a host with a trust file. See rule 8 of docs/concepts/matching.md.
+    context, nothing changes for a host with a trust file. Revocation lists (CRLs) of a file, and
+    the ``verify_flags`` that make OpenSSL refuse more, are applied to all stores. See rule 8 of
+    docs/concepts/matching.md.
     """
+
+    # Whether a folder (capath) was loaded. OpenSSL finds its lists during handshakes, so that they
+    # can't be loaded into the stores.
+    _has_folder = False
 
     def __init__(self) -> None:
         # For changes of settings; no handshake ever waits for it.
         self._configuring = AwaitedLock()
         self._calls: list[_Call] = []
         self._certificates: dict[str, _ClientCertificate] = {}  # by type of key, the newest last
+        self._lists: list[bytes] = []  # revocation lists, as PEM
         self._stores: dict[bytes, ssl.SSLContext] = {}
+        self._strict: dict[bytes, bool | None] = {}  # of each store
         self._has_certificate = False
 
     def _store_for(
@@ -408,6 +428,7 @@ class MirroredContext(OwnSSLContext):
         """
         with self._configuring.held:
             if digest not in self._stores:
+                self._strict[digest] = strict
                 self._stores[digest] = self._make_store(anchors, strict)
             return self._stores[digest]
 
@@ -416,6 +437,8 @@ class MirroredContext(OwnSSLContext):
         for name in _MIRRORED:
             if (value := getattr(self, name)) is not None:
                 setattr(store, name, value)
+        load_lists(store, self._lists)
+        self._tighten(store, strict)
         if self._has_certificate:
             self._guard_certificate(store)
         for call in self._calls:
@@ -423,6 +446,22 @@ class MirroredContext(OwnSSLContext):
         for certificate in self._certificates.values():
             certificate.load_into(store)
         return store
+
+    def _tighten(self, store: ssl.SSLContext, strict: bool | None) -> None:
+        """Make a store refuse all that the flags of this context make OpenSSL refuse.
+
+        Args:
+            store: one of the inner contexts.
+            strict: whether chains have to follow RFC 5280 (``VERIFY_X509_STRICT``) in this store,
+                whatever the flags of this context are; ``None`` for the stricter one of the default
+                of the running Python and those flags.
+        """
+        mirrored = STRICTER_FLAGS
+        if strict is None and not STRICT_BY_DEFAULT:
+            mirrored |= ssl.VERIFY_X509_STRICT
+        store.verify_flags = flags_of(store) & ~mirrored | flags_of(self) & mirrored
+        unmirrored = host_flags_of(store) & ~_NO_WILDCARDS
+        store._host_flags = unmirrored | host_flags_of(self) & _NO_WILDCARDS  # type: ignore[attr-defined]
 
     def _guard_certificate(self, context: ssl.SSLContext) -> None:
         """Change a context so that connections check the pins before sending a client certificate.
@@ -456,6 +495,41 @@ class MirroredContext(OwnSSLContext):
             with self._configuring.held:
                 for store in self._stores.values():
                     setattr(store, name, value)
+        elif name in {"verify_flags", "_host_flags"}:
+            with self._configuring.held:
+                for digest, store in self._stores.items():
+                    self._tighten(store, self._strict[digest])
+
+    def load_verify_locations(
+        self, cafile: Any = None, capath: Any = None, cadata: Any = None
+    ) -> None:
+        """Load trust anchors and revocation lists into this context, as in ``ssl.SSLContext``.
+
+        The stores get only the revocation lists (CRLs) of ``cafile``. Lists in the folder
+        ``capath`` can't be applied to them: while ``verify_flags`` require lists, a context with
+        such a folder refuses hosts with a trust file. ``cadata`` has no lists.
+
+        Raises:
+            OSError: the file can't be read.
+            ssl.SSLError: OpenSSL can't read the file or the data.
+            ConfigError: certpin can't separate the revocation lists from the rest of the file.
+        """
+        lists: list[bytes] = []
+        source: Any = nullcontext(cafile)
+        if cafile is not None:
+            file = Path(os.fsdecode(cafile))
+            content = file.read_bytes()
+            lists = lists_in(content)
+            if lists or not file.is_file():  # the same bytes: it may change, or be a pipe
+                source = as_file(content)
+        if capath is not None:
+            self._has_folder = True
+        with self._configuring.held, source as readable:
+            super().load_verify_locations(readable, capath, cadata)
+            new = [each for each in dict.fromkeys(lists) if each not in self._lists]
+            for store in self._stores.values():
+                load_lists(store, new)
+            self._lists += new
 
     def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
         """Set the ALPN protocols of this context and its stores, as in ``ssl.SSLContext``."""

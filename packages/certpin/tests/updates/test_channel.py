@@ -130,6 +130,31 @@ def test_a_compromised_authority_is_refused_although_its_trust_file_was_replaced
     assert app.refresh().version == 3
 
 
+def test_a_compromised_key_is_refused_although_the_newest_set_only_reports(
+    world: World, intermediate: Authority
+) -> None:
+    """Only the bundled set enforces pins for the server. The newest one names the stolen key."""
+    backup = intermediate.issue(CHANNEL)
+    bundled = PinSet.parse(world.text(1).replace(f"{kit.NOBODY}", f"{backup.pin}", 1))
+    marked = f'mode = "report"{compromised(world.identity.pin)}'
+    world.repository.publish(
+        pin_file(3, {CHANNEL: backup.pin, HOST: kit.NOBODY_ELSE}, localhost=marked)
+    )
+    app = world.updater(pins=bundled)
+    assert app.refresh().version == 3
+    world.server.taken()
+    for each in (app, world.updater(pins=bundled)):  # the second reads the set from the folder
+        with pytest.raises(UpdateError) as caught:
+            each.refresh()
+        assert caught.value.reason == "pins"
+        assert (
+            "refused: its verified chain contains a key marked compromised" in caught.value.problem
+        )
+    assert world.server.taken() == []
+    world.server.use(backup)
+    assert app.refresh().version == 3
+
+
 def test_a_report_only_set_does_not_open_the_channel(world: World, renewed: Identity) -> None:
     """The mode ``report`` in a published set doesn't disable the pins for the updater's connection.
 

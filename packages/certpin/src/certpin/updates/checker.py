@@ -6,7 +6,8 @@ the log and to the app's hooks.
 The connection to the update server is pinned too. It accepts the pins of the bundled pin set and
 those of the newest signed one, because a published pin set with wrong or missing pins for this
 server must not prevent later updates. For the same reason the pins for this server never expire,
-whatever the pin file says. A key that the newest set marks compromised is not accepted.
+whatever the pin file says. A key that the newest set marks compromised is not accepted, whatever
+the mode of its policy is.
 """
 
 from __future__ import annotations
@@ -199,11 +200,14 @@ class Checker:
 
     def _fetch(self, deadline: Deadline) -> SignedSet:
         source, now = self._source, self._clock()
-        channel = Channel(source.address, source.limits, self.enforced.channel, deadline)
+        enforced = self.enforced
+        channel = Channel(
+            source.address, source.limits, enforced.channel, deadline, enforced.newest_policy
+        )
         asked = self._root_asked
         due = asked is None or not asked <= now < asked + self._root_interval
         try:
-            found = fetch_newest(source, channel, self.enforced.known, now, ask_root=due)
+            found = fetch_newest(source, channel, enforced.known, now, ask_root=due)
         finally:
             channel.close()
             self._notice_new_root()
@@ -307,6 +311,8 @@ class Enforced:
     Attributes:
         context: the app's SSL context.
         known: the newest signed pin set; ``None`` until one was fetched or read from the cache.
+        newest_policy: the policy that the newest pin set has for the update server, in any mode;
+            ``None`` if it has none.
 
     Raises:
         ConfigError: the bundled pin set doesn't enforce pins for ``host``.
@@ -326,7 +332,8 @@ class Enforced:
         self._by_bundled = _channel_context(own, clock)
         self._by_newest = _channel_context(own, clock)
         self._forked = False
-        self._forgotten = False  # True if the newest set has no pins for the host
+        self._forgotten = False  # True if the newest set enforces no pins for the host
+        self.newest_policy = self._bundled.policy_for(host)
 
     @property
     def inputs(self) -> StateInputs:
@@ -347,7 +354,7 @@ class Enforced:
         """The SSL contexts for the update server, in the order in which a connection tries them.
 
         The first context has the pins that the newest signed pin set has for this server; it is
-        left out if that set has none. The last context has the pins of the bundled pin set.
+        left out if that set enforces none. The last context has the pins of the bundled pin set.
         """
         if self._forked:
             self._renew()
@@ -402,6 +409,7 @@ class Enforced:
     def _follow(self, pins: PinSet, *, recover: bool) -> None:
         own = _own(pins, self._host)
         self._forgotten = own is None
+        self.newest_policy = pins.policy_for(self._host)
         if own is not None:
             self._by_newest.swap(own, recover=recover)
 

@@ -15,6 +15,7 @@ server that sends a byte a second would never exceed the timeout of a single rea
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from http import HTTPStatus
 from http.client import HTTPException
 from io import BytesIO
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
     from tuf.api.metadata import Root, TargetFile
 
+    from certpin.pins import HostPolicy
     from certpin.support.network import Deadline
     from certpin.tls import PinnedSSLContext
     from certpin.updates.cache import Store
@@ -72,9 +74,10 @@ class Channel(FetcherInterface):
         limits: the maximum sizes of the files.
         contexts: SSL contexts with different pins for the server, in the order in which they are
             tried until one accepts the server. There are several, because wrong pins in the newest
-            pin set must not prevent later updates. If a context marks a key of the server
-            compromised, no later context may accept that key.
+            pin set must not prevent later updates.
         deadline: the time limit of the whole check.
+        newest: the policy that the newest pin set has for the server, if any. A key that it marks
+            compromised is refused whatever its mode is, also if a context accepts that key.
     """
 
     def __init__(
@@ -83,11 +86,13 @@ class Channel(FetcherInterface):
         limits: Limits,
         contexts: Sequence[PinnedSSLContext],
         deadline: Deadline,
+        newest: HostPolicy | None,
     ) -> None:
         self._address = address
         self._limits = limits
         self._contexts = contexts
         self._deadline = deadline
+        self._newest = newest
         self._connection: Connection | None = None
 
     def close(self) -> None:
@@ -189,8 +194,7 @@ class Channel(FetcherInterface):
                 return self._connect_with(context)
         connection = self._connect_with(last)
         try:
-            for context in newer:
-                self._require_uncompromised(connection, context)
+            self._require_uncompromised(connection)
         except PinError:
             connection.close()
             raise
@@ -201,21 +205,24 @@ class Channel(FetcherInterface):
         connection.connect()
         return connection
 
-    def _require_uncompromised(self, connection: Connection, context: PinnedSSLContext) -> None:
-        """Raise ``PinMismatchError`` if the pins of a context mark a server's key compromised.
+    def _require_uncompromised(self, connection: Connection) -> None:
+        """Raise ``PinMismatchError`` if the newest pin set marks a key of the server compromised.
+
+        The context of the newest set may not have compared any keys: it may have refused the server
+        because of its trust anchors, or there is none, because the policy only reports.
 
         Args:
             connection: a connection that another context accepted; the keys of its verified chain
-                are compared with the pins of ``context``.
-            context: a context that refused the server. It may have refused because of its trust
-                anchors, before it compared any keys.
+                are compared.
         """
+        if self._newest is None:
+            return
         host = self._address.host
-        accepted, policy = assert_pinned(connection, host), context.pins.policy_for(host)
-        if policy is not None:
-            verdict = verify(accepted.chain, policy, utc_now(), pins_only=True)
-            if verdict.reason == "compromised-key":
-                verdict.raise_for_refusal(host, self._address.port)
+        accepted = assert_pinned(connection, host)
+        verdict = verify(accepted.chain, self._newest, utc_now(), pins_only=True)
+        if verdict.reason == "compromised-key":
+            refusal = replace(verdict, decision="refuse")  # in mode "report", too
+            refusal.raise_for_refusal(host, self._address.port)
 
 
 def _refused(path: str, status: int) -> DownloadError:

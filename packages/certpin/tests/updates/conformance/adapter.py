@@ -153,7 +153,7 @@ def main() -> int:
     url = urlsplit(given.metadata_url)
     address = _TargetsElsewhere(str(url.hostname), url.port or 80, url.path)
     address.targets = urlsplit(given.target_base_url).path
-    channel = _PlainChannel(address, LIMITS, (), Deadline(_PATIENCE, _PATIENCE))
+    channel = _PlainChannel(address, LIMITS, (), Deadline(_PATIENCE, _PATIENCE), None)
     client = ConformanceClient(given.metadata_dir, trusted.read_bytes(), address, channel)
     try:
         with update_errors():

@@ -50,7 +50,7 @@ class MemoryChannel(Channel):
     """The connection of an update client, with its limits, to files in memory."""
 
     def __init__(self) -> None:
-        super().__init__(ADDRESS, adapter.LIMITS, (), Deadline(10, 10))
+        super().__init__(ADDRESS, adapter.LIMITS, (), Deadline(10, 10), None)
         self.files: Mapping[str, bytes] = {}
         self.asked: list[str] = []
 

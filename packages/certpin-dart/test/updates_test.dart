@@ -240,9 +240,12 @@ void main() {
       final key = await own.pin();
       final other = await Identity.make(folder, 'localhost');
       final spare = await other.pin();
-      // With the second, the chain is refused before a key is compared.
-      for (final trusted in [own, other]) {
-        final current = pinned(trusted, [spare], compromised: [key]);
+      for (final current in [
+        pinned(own, [spare], compromised: [key]),
+        // The chain is refused before a key is compared.
+        pinned(other, [spare], compromised: [key]),
+        pinned(own, [spare], mode: 'report', compromised: [key]),
+      ]) {
         final fetcher = SignedFetcher(
           Uri.parse('${server.url('/pins/')}'),
           current: current,
@@ -261,6 +264,25 @@ void main() {
           )),
         );
       }
+      expect(server.bodies, isEmpty);
+    });
+
+    test('a current set that only reports opens no connection', () async {
+      final spare = await (await Identity.make(folder, 'localhost')).pin();
+      final current = pinned(own, [spare], mode: 'report');
+      final fetcher = SignedFetcher(
+        Uri.parse('${server.url('/pins/')}'),
+        current: current,
+        bundled: pinned(own, [spare, spare]),
+        app: const ReportedApp(),
+        findProxy: null,
+        now: DateTime.now,
+      );
+      addTearDown(fetcher.close);
+      await expectLater(
+        fetcher.fetch(const Wanted('metadata/1.root.json', 100, false)),
+        throwsA(isA<PinMismatchException>()),
+      );
       expect(server.bodies, isEmpty);
     });
 

@@ -19,7 +19,8 @@ final class SignedFetcher {
   ///
   /// It tries the [current] pins first, then those of the app ([bundled]): a
   /// set with wrong pins for the update server must not prevent the next
-  /// update. A key that the current set marks compromised is never accepted.
+  /// update. The current pins are not tried if their policy only reports. A key
+  /// that the current set marks compromised is never accepted.
   SignedFetcher(
     this.base, {
     required PinSet current,
@@ -29,7 +30,8 @@ final class SignedFetcher {
     required DateTime Function() now,
   }) : _clients = [
           for (final each in [
-            current,
+            if (policyFor(current.policies, base.host)?.mode != 'report')
+              current,
             _refusing(bundled, policyFor(current.policies, base.host)),
           ])
             PinnedHttpClient(each, app: app, now: now)

@@ -105,6 +105,13 @@ MUTATIONS: list[Mutation] = [
         _OTHERS,
     ),
     _rule(
+        "a current set that only reports opens no connection",
+        "updates/fetch.dart",
+        "?.mode != 'report')",
+        "?.mode != '')",
+        _OTHERS,
+    ),
+    _rule(
         "an update is no longer than it may be",
         "updates/fetch.dart",
         "if (held.length + piece.length > wanted.limit) {",

@@ -235,6 +235,14 @@ def chained(inside: str) -> str:
             "the line 'proxy_ssl_session_reuse off;' is missing",
         ),
         ("nginx", "stream {\nserver {\n{}proxy_pass a:443;\n}\n}\n", "connects without TLS"),
+        *(
+            (
+                "nginx",
+                chained(f"{PASSING[:-1]}{inner} {{ proxy_pass http://b; }} }}"),
+                "http://b, so",
+            )
+            for inner in ("if ($arg_debug)", "limit_except GET", "location /d")
+        ),
         ("haproxy", ".if 0\n{}.endif\n", "default-server in a block of .if, which HAProxy"),
         ("haproxy", "backend b\n.if 0\n{}.endif\nserver a 192.0.2.7:443\n", "block of .if"),
         ("haproxy", "{}default-server ssl-min-ver TLSv1.0\n", "TLSv1.0' was added"),
@@ -264,6 +272,7 @@ def test_settings_around_an_export_of_a_proxy_are_a_difference(
         ("nginx", chained(PASSING.replace("{}", "{}proxy_ssl_certificate own.pem;"))),
         ("nginx", chained("{}" + PASSING.replace("{}", ""))),
         ("nginx", chained(PASSING + "location /status { stub_status; }")),
+        ("nginx", chained(PASSING + "location /other { proxy_pass http://b; }")),
         ("nginx", "stream {\nserver {\n{}proxy_ssl on;\nproxy_pass a:443;\n}\n}\n"),
         ("haproxy", "backend b\n{}server a 192.0.2.7:443 check crt own.pem\n"),
         ("haproxy", "backend b\n{}default-server inter 9s\nserver a 192.0.2.7:443\n"),

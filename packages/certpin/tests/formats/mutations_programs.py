@@ -373,9 +373,42 @@ MUTATIONS = [
     Mutation(
         "a block of nginx without TLS",
         f"{_F}nginx.py",
-        "            problem = next(self.plain(module, outer), problem)\n",
-        "            pass\n",
+        "        if required and anchored and known and not is_secured:\n",
+        "        if False:\n",
         "tests/formats/test_passed_over.py::test_skipped_settings_are_reported",
+    ),
+    *(
+        Mutation(
+            f"a block of nginx without TLS: {rule}",
+            f"{_F}nginx.py",
+            f"            {line}\n",
+            "",
+            test,
+        )
+        for rule, line, test in (
+            (
+                "inside one with TLS",
+                "or is_secured",
+                "tests/formats/test_passed_over.py::test_skipped_settings_are_reported[nginx-80]",
+            ),
+            (
+                "beside one with TLS",
+                'or f"{module}_ssl_name" in own',
+                "tests/formats/test_passed_over.py::test_skipped_settings_are_reported[nginx-79]",
+            ),
+            (
+                "the only one",
+                "or (bool(own) and not self._has_secured(module, outer))",
+                f"{_PROXIES}test_anchors_of_nginx_for_no_connection_over_tls_are_reported",
+            ),
+        )
+    ),
+    Mutation(
+        "a block of nginx inside one with trust anchors",
+        f"{_F}nginx.py",
+        "block.plain(module, valid, required=required)",
+        "block.plain(module, {})",
+        f"{_LINT}test_settings_around_an_export_of_a_proxy_are_a_difference",
     ),
     Mutation(
         "nginx's streams need proxy_ssl on",

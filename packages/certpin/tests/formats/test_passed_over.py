@@ -212,7 +212,7 @@ TOLD = [
     ),
     ("nginx", NGINX.replace("https:", "$scheme:"), "proxy_pass $scheme://bank.example, so nginx"),
     ("nginx", NGINX.replace("proxy", "grpc").replace("https", "grpc"), "line 2: grpc_pass grpc://"),
-    ("nginx", PLAIN, "line 1: proxy_pass http://192.0.2.7, so nginx connects without TLS"),
+    ("nginx", PLAIN, "line 5: proxy_pass http://192.0.2.7, so nginx connects without TLS"),
     ("nginx", STREAM.replace("proxy_ssl on;", ""), "line 4: proxy_pass 192.0.2.7:443, so nginx"),
     ("nginx", STREAM.replace("proxy_ssl on;", "proxy_ssl off;"), "without TLS"),
     ("nginx", STREAM.replace("verify on", "verify off"), "line 4: proxy_ssl_verify is not on"),
@@ -221,12 +221,33 @@ TOLD = [
         for name in ("c-heck_certificate", "check__certificate")
     ),
     ("wget", SPELLED + "crl__file = a.pem", "crl_file"),
+    *(
+        ("nginx", NGINX.replace("}", f"{inner} }}"), "line 6: proxy_pass http://a, so nginx")
+        for inner in (
+            "if ($arg_debug) { proxy_pass http://a; }",
+            "limit_except GET { proxy_pass http://a; }",
+            "location /d { proxy_pass http://a; }",
+            "location /d { if ($x) { set $y 1; } limit_except GET { proxy_pass http://a; } }",
+        )
+    ),
+    (
+        "nginx",
+        PLAIN.replace("location", "location /a { proxy_pass https://a; } location", 1),
+        "line 5: proxy_pass http://192.0.2.7, so nginx connects without TLS",
+    ),
+    (
+        "nginx",
+        NGINX.replace("proxy_ssl_name bank.example;", "if ($x) { proxy_pass http://a; }"),
+        "line 5: proxy_pass http://a, so nginx connects without TLS",
+    ),
 ]
 QUIETLY = [
     ("nginx", NGINX),
     ("nginx", NGINX + "include /etc/nginx/mime.types;"),
     ("nginx", STREAM),
     ("nginx", NGINX.replace("https://bank.example", "$upstream")),
+    ("nginx", NGINX + "location /other { proxy_pass http://a; }"),
+    ("nginx", NGINX.replace("}", "if ($x) { return 403; } }")),
     ("haproxy", f"{HAPROXY}backend other\n    server two 192.0.2.8:80\n"),
     ("haproxy", HAPROXY),
     ("haproxy", HAPROXY.replace("ssl ", "no-ssl ").replace("verify req", "ssl verify req")),

@@ -286,6 +286,13 @@ def test_the_name_of_an_upstream_may_be_that_of_a_host(old: str, new: str, host:
     assert str(only.pattern) == host
 
 
+def test_anchors_of_nginx_for_no_connection_over_tls_are_reported() -> None:
+    """A file with such a connection can have anchors that are not for every inner block."""
+    text = UPSTREAM.replace("https:", "http:")
+    with pytest.warns(FormatWarning, match="line 5: proxy_pass http://api_backend, so nginx conn"):
+        load("nginx", text, PEMS, mode="report", host=HOST)
+
+
 @pytest.mark.parametrize("variable", ["$request_uri", "${request_uri}", "$uri?a=b", ":443$uri"])
 def test_a_variable_that_begins_with_a_slash_ends_the_host_of_nginx(variable: str) -> None:
     text = UPSTREAM.replace(
@@ -307,6 +314,7 @@ def test_a_host_that_the_file_does_not_have_is_refused(name: str) -> None:
 
 
 @BOTH
+@UNWARNED
 def test_an_export_beside_other_connections_is_refused(name: str) -> None:
     text = exported(name, PLAIN) + TWO[name]
     assert "an export of certpin is a part of" in str(refusal(name, text, beside=PEMS))

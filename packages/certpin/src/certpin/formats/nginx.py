@@ -84,11 +84,13 @@ def read(source: Source) -> ParsedFile:
     """Parse ``proxy_ssl_trusted_certificate``, ``proxy_ssl_name`` and certpin's comments.
 
     Files that the configuration includes are not read. Warns about an ``upstream`` from which nginx
-    can take a connection that it did not verify in this way. Raises ``FormatError``.
+    can take a connection that it did not verify in this way, and about blocks that connect without
+    TLS although they have trust anchors. Raises ``FormatError``.
     """
     outermost = _parse(source.text)
     _report_includes(outermost)
     _report_shared(outermost)
+    _report_plain(outermost)
     upstreams = frozenset(outermost.upstreams())
     found = [each for module in _MODULES for each in outermost.connections(module, {}, upstreams)]
     return _proxy.read(source, found)
@@ -227,21 +229,53 @@ class _Block:
         }
         return found | ({"proxy"} if stream and "proxy_pass" in self.directives else set())
 
-    def plain(self, module: str, outer: Mapping[str, str]) -> Iterator[str]:
-        """Yield a phrase for each address in this block to which nginx connects without TLS.
+    def plain(
+        self, module: str, outer: Mapping[str, str], *, required: bool = False
+    ) -> Iterator[tuple[int, str]]:
+        """Yield the line and the address of each block that has to connect over TLS, and does not.
 
-        Blocks inside this block count, too. The address is not known if it is a variable.
+        This block and the blocks inside it are checked. A block with trust anchors has to connect
+        over TLS if it is inside a block that does, such as an ``if`` in a location, or if a name to
+        verify is in force, as with the exported directives. Anchors without a name can be for only
+        some of the inner blocks, unless none of these connects over TLS. An address that is a
+        variable is not known, so its block is left out.
 
         Args:
             module: the name of the nginx module.
             outer: the directives that the block inherits.
+            required: True if a block around this one requires TLS of the blocks inside it.
         """
-        for block, valid in self.walk(outer):
-            address = block.directives.get(f"{module}_pass", "")
-            known = "://" in address or not address.startswith("$")
-            secured = block.connecting(stream=valid.get(_STREAM) == "on")
-            if address and known and module not in secured:
-                yield f"{module}_pass {address[:80]}, so nginx connects without TLS"
+        own = self._own(module)
+        valid = {**outer, **own} if own else outer
+        is_secured = module in self.connecting(stream=valid.get(_STREAM) == "on")
+        required = (
+            required
+            or is_secured
+            or f"{module}_ssl_name" in own
+            or (bool(own) and not self._has_secured(module, outer))
+        )
+        address = self.directives.get(f"{module}_pass", "")
+        known = address and ("://" in address or not address.startswith("$"))
+        anchored = f"{module}_ssl_trusted_certificate" in valid
+        if required and anchored and known and not is_secured:
+            yield self.line, address
+        for block in self.blocks:
+            yield from block.plain(module, valid, required=required)
+
+    def _has_secured(self, module: str, outer: Mapping[str, str]) -> bool:
+        """Return True if this block, or a block inside it, connects over TLS with ``module``."""
+        return any(
+            module in block.connecting(stream=valid.get(_STREAM) == "on")
+            for block, valid in self.walk(outer)
+        )
+
+    def _own(self, module: str) -> dict[str, str]:
+        """Return the directives of TLS in this block that are for connections of ``module``."""
+        return {
+            name: word
+            for name, word in self.directives.items()
+            if name.startswith(f"{module}_ssl_") or name == _STREAM
+        }
 
     def connections(
         self, module: str, outer: Mapping[str, str], upstreams: frozenset[str]
@@ -259,11 +293,7 @@ class _Block:
                 names.
         """
         prefix = f"{module}_ssl_"
-        own = {
-            name: word
-            for name, word in self.directives.items()
-            if name.startswith(prefix) or name == _STREAM
-        }
+        own = self._own(module)
         valid = {**outer, **own}
         inner = [
             each for block in self.blocks for each in block.connections(module, valid, upstreams)
@@ -275,8 +305,6 @@ class _Block:
             return inner
         verifies = valid.get(f"{prefix}verify") == "on"  # the default is off
         problem = "" if verifies else f"{prefix}verify is not on, so nginx verifies no chain"
-        if not connecting:
-            problem = next(self.plain(module, outer), problem)
         read = {_STREAM, *(f"{prefix}{name}" for name in _READ)}
         ignored = tuple(name for name in valid if name not in read)
         host, others = self._verified_name(module, valid.get(f"{prefix}name", ""), upstreams)
@@ -338,6 +366,17 @@ def _report_shared(outermost: _Block) -> None:
             )
 
 
+def _report_plain(outermost: _Block) -> None:
+    """Warn about each block that connects without TLS, so that its trust anchors have no effect.
+
+    In a location, an ``if``, a ``limit_except`` or a location inside it can connect to another
+    address.
+    """
+    for module in _MODULES:
+        for line, address in outermost.plain(module, {}):
+            pass_over(f"line {line}: {module}_pass {address[:80]}, so nginx connects without TLS")
+
+
 def _parse(text: str) -> _Block:
     """Parse a configuration, or a part of one. Raises ``FormatError`` if it is damaged."""
     blocks = [_Block()]
@@ -391,7 +430,7 @@ NGINX = Format(
     write=write,
     read=read,
     needs=(
-        "`proxy_pass https://…` in that location, because `http://` has no TLS to verify.",
+        "`proxy_pass https://…` in that location and the blocks inside it: `http://` has no TLS.",
         "With `keepalive`, its own `upstream`: nginx reuses connections that other locations open.",
         "For `*.name` and `**.name`: requests must not be able to choose the name in `proxy_pass`.",
     ),

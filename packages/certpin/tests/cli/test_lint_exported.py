@@ -68,6 +68,30 @@ def changed(run: Run, chosen: str, old: str, new: str) -> list[str]:
     return drifts(run, f"{chosen}:{HOST}={chosen}")
 
 
+BOM = "\N{BOM}"
+
+
+@pytest.mark.parametrize("chosen", ["curl", "wget", "nginx", "haproxy", "envoy", "json"])
+def test_a_file_that_its_program_refuses_is_a_difference(run: Run, chosen: str) -> None:
+    """interop/test_spoiled_files.py shows which program refuses which file."""
+    Path("root.pem").write_bytes(authorities()[0].pem)
+    write(policy(HOST, *KEYS[:2], match="leaf"), trust=Path("root.pem"))
+    run("export", chosen, "--out", f"{chosen}/")
+    file = Path(chosen) / FORMATS[chosen].file
+    text = file.read_text()
+    marked = f"it begins with a byte order mark, so {chosen} refuses it: save it without one"
+    ends = f"its line ends are CR LF, so {chosen} refuses it: write *.conf text eol=lf into .gita"
+    for changed_text, is_refused, problem in (
+        (text, False, ""),
+        (BOM + text, FORMATS[chosen].refuses_bom, marked),
+        (text.replace("\n", "\r\n"), FORMATS[chosen].refuses_crlf, ends),
+    ):
+        file.write_bytes(changed_text.encode())
+        found = drifts(run, f"{chosen}={chosen}")
+        assert len(found) == is_refused
+        assert not is_refused or problem in found[0]
+
+
 SYSTEM_TOO = '<trust-anchors><certificates src="system"/><certificates src="user"/></trust-anchors>'
 
 

@@ -410,6 +410,16 @@ MUTATIONS = [
         "block.plain(module, {})",
         f"{_LINT}test_settings_around_an_export_of_a_proxy_are_a_difference",
     ),
+    *(
+        Mutation(
+            f"lint reports a file that the program refuses: {rule}",
+            "certpin/cli/lint.py",
+            f"    if chosen.{rule} and ",
+            "    if False and ",
+            f"{_LINT}test_a_file_that_its_program_refuses_is_a_difference",
+        )
+        for rule in ("refuses_bom", "refuses_crlf")
+    ),
     Mutation(
         "nginx's streams need proxy_ssl on",
         f"{_F}nginx.py",
@@ -521,6 +531,17 @@ PEERS = {
             "text + _VERIFY",
             "text",
             f"{_TRUST}test_curl_verifies_the_chain_whatever_the_settings_of_the_user",
+        ),
+        *(
+            Mutation(
+                f"curl refuses some files: {rule}",
+                f"{_F}curl.py",
+                f"    {rule}=True,\n",
+                "",
+                "tests/formats/interop/test_spoiled_files.py::"
+                "test_the_programs_refuse_the_files_that_lint_reports[curl]",
+            )
+            for rule in ("refuses_bom", "refuses_crlf")
         ),
     ],
     "wget": [

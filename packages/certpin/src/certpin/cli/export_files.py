@@ -208,7 +208,7 @@ def _compare(file: OutputFile) -> OutputFile:
     if existing == file.text:
         return OutputFile(file.path, file.text, "current")
     if existing.replace("\r\n", "\n") == file.text:
-        # curl and wget refuse such a file, and a diff would show equal lines.
+        # curl refuses such a file, and a diff would show equal lines.
         return OutputFile(file.path, file.text, "differs", _LINE_ENDS.format(file.path.suffix))
     lines = unified_diff(
         existing.splitlines(keepends=True),

@@ -7,6 +7,7 @@ With ``--live``, connect to the servers of the pin file, as ``certpin check`` do
 from __future__ import annotations
 
 import warnings
+from codecs import BOM_UTF8
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -255,7 +256,8 @@ def _compare(chosen: Format, hosts: list[str], path: str, pins: PinSet) -> Expor
         made = _exported_now(chosen, pins, hosts, actual)
     except (ConfigError, InputError) as exc:
         return ExportedFile(chosen.name, path, problem=exc.problem)
-    differences = [*_differences(made.pins, actual), *altered]
+    unreadable = _unreadable(chosen, source.data)
+    differences = [*unreadable, *_differences(made.pins, actual), *altered]
     if not differences and chosen.settings:
         [expected] = chosen.settings(made.files[0].text)
         # Without a connection that has the pins or their anchors, all settings are missing.
@@ -289,6 +291,22 @@ def _load(chosen: Format, source: Source) -> tuple[PinSet, list[str]]:
         and not issubclass(each.category, UnrelatedWarning)
     ]
     return actual, [f"it was changed: {each}" for each in skipped]
+
+
+def _unreadable(chosen: Format, data: bytes) -> Iterator[str]:
+    """Yield a phrase for each change of an editor or a checkout because of which a file is refused.
+
+    An import reads such a file, and the platform's program doesn't: it then makes no connection.
+
+    Args:
+        chosen: the format.
+        data: the content of the exported file.
+    """
+    if chosen.refuses_bom and data.startswith(BOM_UTF8):
+        yield f"it begins with a byte order mark, so {chosen.name} refuses it: save it without one"
+    if chosen.refuses_crlf and b"\r\n" in data:
+        advice = f"write *{Path(chosen.file).suffix} text eol=lf into .gitattributes"
+        yield f"its line ends are CR LF, so {chosen.name} refuses it: {advice}"
 
 
 def _exported_now(chosen: Format, pins: PinSet, hosts: list[str], actual: PinSet) -> Export:

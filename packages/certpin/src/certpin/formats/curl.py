@@ -154,6 +154,8 @@ CURL = Format(
         "With a curl of GnuTLS, `ca-native` there would add the system's roots to the anchors.",
     ),
     settings=_lines.settings,
+    refuses_bom=True,
+    refuses_crlf=True,
     folder=True,
     in_working_folder=True,
 )

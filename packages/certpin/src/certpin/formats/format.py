@@ -116,6 +116,8 @@ class Format:
         settings: a function that returns the settings of each connection in a file, as texts
             without comments, pins and certificates. ``certpin lint --exported`` compares them with
             those of a new export. None if an app's own code or settings belong in the file.
+        refuses_bom: True if the platform's program refuses a file with a byte order mark.
+        refuses_crlf: True if it refuses a file with line ends CR LF, except on Windows.
         folder: True if the export can be several files.
         in_working_folder: True if the platform's program looks for the other exported files in its
             working folder, and not beside the main file.
@@ -142,6 +144,8 @@ class Format:
     read: Callable[[Source], ParsedFile]
     needs: tuple[str, ...] = ()
     settings: Callable[[str], list[set[str]]] | None = None
+    refuses_bom: bool = False
+    refuses_crlf: bool = False
     folder: bool = False
     in_working_folder: bool = False
     in_debug_builds: bool = False

@@ -237,5 +237,6 @@ HAPROXY = Format(
     read=read,
     needs=("No server of that backend may have `verify none` or `no-ssl`.",),
     settings=settings,
+    refuses_bom=True,
     folder=True,
 )

@@ -435,5 +435,6 @@ NGINX = Format(
         "For `*.name` and `**.name`: requests must not be able to choose the name in `proxy_pass`.",
     ),
     settings=settings,
+    refuses_bom=True,
     folder=True,
 )

@@ -93,6 +93,7 @@ WGET = Format(
         "wget trusts the anchors of `trust` and the system's roots; only the pins restrict it.",
     ),
     settings=_lines.settings,
+    refuses_bom=True,
     folder=True,
     in_working_folder=True,
 )

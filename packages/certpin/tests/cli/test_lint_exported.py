@@ -147,8 +147,12 @@ SYSTEM_TOO = '<trust-anchors><certificates src="system"/><certificates src="user
         ("curl", "no-insecure", "no-insecure\n-sKother.conf", "it was changed: config"),
         ("go", f'"{KEYS[0]}",', f'"{KEYS[0]}", evilPin,', "is not written literally"),
         (
-            *("okhttp-kotlin", ".build()", f'.also {{ it.`add`("{HOST}", evil) }}.build()'),
+            *("okhttp-kotlin", ".build()", f'.also {{ it.`add`("{OTHER}", evil) }}.build()'),
             "arguments that are not strings",
+        ),
+        (
+            *("okhttp-kotlin", ".build()", f'.also {{ it.`add`("{HOST}", evil) }}.build()'),
+            f"cannot be compared: line 13: {HOST} gets pins that are not literal strings",
         ),
         (
             *("okhttp-java", f'"{KEYS[0]}",', f'\\u002f\\u002a "{KEYS[0]}", \\u002a\\u002f'),

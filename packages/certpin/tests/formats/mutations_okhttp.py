@@ -12,6 +12,35 @@ _F, _T = "certpin/formats/", "tests/formats/test_"
 _L, _C = f"{_F}_languages.py", f"{_T}code.py::test_"
 
 MUTATIONS = [
+    *(
+        Mutation(
+            f"OkHttp: no pin of an imported host is lost: {rule}",
+            f"{_F}_okhttp.py",
+            old,
+            new,
+            f"{_T}okhttp.py::{test}",
+        )
+        for rule, old, new, test in (
+            (
+                "of the host or a wider pattern",
+                "if name in reached or not imported",
+                "if not imported",
+                "test_a_host_with_a_computed_pin_is_refused",
+            ),
+            (
+                "of a narrower pattern",
+                " or not imported.isdisjoint(_overlapping(name))",
+                "",
+                "test_a_computed_pin_below_an_imported_pattern_is_refused",
+            ),
+            (
+                "with the name of the argument",
+                '== ["pattern", "="]:',
+                "== []:",
+                "test_a_host_with_a_computed_pin_is_refused",
+            ),
+        )
+    ),
     Mutation(
         "an escape of Java beyond ASCII stays",
         _L,
@@ -113,8 +142,8 @@ MUTATIONS = [
     Mutation(
         "a call of add with computed arguments is drift",
         f"{_F}_okhttp.py",
-        "unrelated=not _may_add_pins(",
-        "unrelated=True or _may_add_pins(",
+        "unrelated=place not in patterns,",
+        "unrelated=True,",
         "tests/cli/test_lint_exported.py::test_a_setting_that_no_export_has_is_a_difference",
     ),
     Mutation(

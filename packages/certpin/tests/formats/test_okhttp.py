@@ -350,10 +350,53 @@ def test_an_invalid_call_of_add_is_refused_with_its_line(call: str, words: str) 
         assert words in str(refusal(name, f"{BUILDER}{ADD}\n{call}"))
 
 
+@pytest.mark.parametrize("end", ["(", '("a"', '("a",', "(pattern =", '(pattern = "a",'])
+def test_a_call_of_add_that_is_not_closed_is_reported(end: str) -> None:
+    with pytest.warns(FormatWarning, match="line 2: a call of add"):
+        load("okhttp-kotlin", f"{BUILDER}{ADD}\nb.add{end}")
+
+
 @pytest.mark.parametrize("argument", ["HOST", '"${host}"', '"a\\n"'])
 def test_a_call_of_add_with_unknown_arguments_is_reported(argument: str) -> None:
     with pytest.warns(FormatWarning, match="line 2: a call of add with arguments that are not"):
         load("okhttp-kotlin", f'{BUILDER}{ADD}\nb.add({argument}, "${{PIN}}")')
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize(
+    ("pattern", "arguments"),
+    [
+        ("api.bank.example", "Pins.CURRENT"),
+        ("api.bank.example", f'"{KEYS[2]}", Pins.CURRENT'),
+        ("api.bank.example", '"${Pins.CURRENT}"'),
+        ("api.bank.example", f'if (DEBUG) "{KEYS[2]}" else "{KEYS[3]}"'),
+        ("api.bank.example", "*pins.toTypedArray()"),
+        ("API.bank.example", "Pins.CURRENT"),
+        ("*.bank.example", "Pins.CURRENT"),
+        ("**.bank.example", "Pins.CURRENT"),
+        ("**.api.bank.example", "Pins.CURRENT"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:not imported")
+def test_a_host_with_a_computed_pin_is_refused(name: str, pattern: str, arguments: str) -> None:
+    """Without that pin, the imported policy would lock clients out."""
+    for first in (f'"{pattern}"', f'pattern = "{pattern}"'):
+        error = refusal(name, f"{BUILDER}{ADD}\n.add({first}, {arguments})")
+        assert str(error).startswith(f"line 2: {pattern} gets pins that are not literal strings")
+        assert "a copy of the file with these pins as" in str(error.fix)
+
+
+def test_a_computed_pin_below_an_imported_pattern_is_refused() -> None:
+    code = f'{BUILDER}.add("**.bank.example", "{KEYS[0]}", "{KEYS[1]}")\n.add("a.bank.example", X)'
+    with pytest.warns(FormatWarning, match="line 2: a call of add for a.bank.example with arg"):
+        assert "line 2: a.bank.example gets pins" in str(refusal("okhttp-kotlin", code))
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_computed_pin_of_another_host_is_reported_with_its_host(name: str) -> None:
+    code = f'{BUILDER}{ADD}\n.add("[2001:db8::7]", Pins.CURRENT)'
+    with pytest.warns(FormatWarning, match="line 2: a call of add for 2001:db8::7 with arguments"):
+        assert digests(load(name, code)) == {"api.bank.example": set(KEYS[:2])}
 
 
 @pytest.mark.slow
@@ -365,6 +408,8 @@ def test_a_call_of_add_with_unknown_arguments_is_reported(argument: str) -> None
         "f(",
         "x.add('a','PIN')",
         ".add('a','PIN')",
+        ".add('a','PIN').add('b',c)",
+        ".add('**.a.b.c.d.e','PIN').add('b',c)",
         "a b = add('a','PIN');",
         "{",
         "if(x)",

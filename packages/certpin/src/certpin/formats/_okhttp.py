@@ -108,9 +108,13 @@ def address(pattern: str) -> str:
 
 
 def read_kotlin(source: Source) -> ParsedFile:
-    """Parse every ``.add("host", "sha256/…", …)`` in Kotlin code. Raises ``FormatError``.
+    """Parse every ``.add("host", "sha256/…", …)`` in Kotlin code.
 
     Warns about every other call of ``add``, and about pins outside of such calls.
+
+    Raises:
+        FormatError: the code has no such call, a call is invalid, or an imported host can get a pin
+            that is not a literal string, so that the import would lack it.
     """
     return _read(source, list(tokens(source.text, KOTLIN)), ternary=False)
 
@@ -135,11 +139,18 @@ def _read(source: Source, pieces: list[Token], *, ternary: bool) -> ParsedFile:
     strings, unknown = _calls(pieces)
     sites = call_sites(pieces, {*strings, *unknown}, ternary=ternary)
     additions = [_addition(pieces, strings[place], sites[place]) for place in strings]
+    patterns = {
+        place: _literal_pattern(pieces, place + 2)
+        for place in unknown
+        if _may_add_pins(pieces, place, sites[place].builder)
+    }
     for place in unknown:
+        of = f" for {pattern[:80]}" if (pattern := patterns.get(place)) else ""
         pass_over(
-            f"line {pieces[place].line}: a call of add with arguments that are not strings",
-            unrelated=not _may_add_pins(pieces, place, sites[place].builder),
+            f"line {pieces[place].line}: a call of add{of} with arguments that are not strings",
+            unrelated=place not in patterns,
         )
+    _refuse_lost_pins(additions, {p: pieces[each].line for each, p in patterns.items() if p})
     _refuse_mixed(additions)
     _report_unread(pieces, {each for found in strings.values() for each in found})
     by_pattern: dict[str, list[_Addition]] = {}
@@ -167,8 +178,8 @@ def _calls(pieces: list[Token]) -> tuple[dict[int, list[int]], list[int]]:
     """Find the calls of ``add`` in the tokens of some code.
 
     Returns:
-        The calls that contain a pin: for the token index of each, the token indexes of its strings.
-        Then the token indexes of the calls that possibly contain a pin in a variable or expression.
+        The calls with a host and a pin: for the token index of each, those of its strings. Then the
+        token indexes of the calls that possibly contain a pin in a variable or expression.
     """
     known, unknown = {}, []
     for place in range(len(pieces)):
@@ -199,6 +210,20 @@ def _may_add_pins(pieces: list[Token], place: int, builder: int | str) -> bool:
         return True
     made = [each.text for each in pieces[max(builder - 4, 0) : builder + 1]]
     return made[:1] not in _OTHER_BUILDERS or made[1:] != [".", "Builder", "(", ")"]
+
+
+def _literal_pattern(pieces: list[Token], place: int) -> str:
+    """Return the first of several arguments of a call of ``add`` if it is a literal string.
+
+    Return an empty text otherwise. ``place`` is the index of the first token after the opening
+    bracket. In Kotlin, the name of the argument can precede it: ``pattern = "…"``.
+    """
+    if [each.text for each in pieces[place : place + 2]] == ["pattern", "="]:
+        place += 2
+    if not is_mark(pieces, place + 1, ","):
+        return ""
+    token = pieces[place]
+    return token.text.strip("[]") if token.kind == "string" and not token.computed else ""
 
 
 def _has_one_argument(pieces: list[Token], place: int) -> bool:
@@ -235,6 +260,27 @@ def _addition(pieces: list[Token], strings: list[int], site: CallSite) -> _Addit
         return _Addition(pattern.strip("[]"), pins_from(pins), line, site)
     except FormatError as exc:
         raise FormatError(f"line {line}: {exc.problem}", fix=exc.fix) from exc
+
+
+def _refuse_lost_pins(additions: list[_Addition], computed: dict[str, int]) -> None:
+    """Raise ``FormatError`` if an imported host can get a pin that is not a literal string.
+
+    Without this pin, clients would refuse servers that OkHttp accepts.
+
+    Args:
+        additions: the calls of ``add`` with literal strings.
+        computed: the lines of the other calls of ``add`` that name a host, by their host patterns.
+    """
+    imported = {_key(each.pattern) for each in additions}
+    reached = imported.union(*map(_overlapping, imported))
+    for pattern, line in computed.items():
+        name = _key(pattern)
+        if name in reached or not imported.isdisjoint(_overlapping(name)):
+            raise FormatError(
+                f"line {line}: {pattern[:80]} gets pins that are not literal strings",
+                fix='import a copy of the file with these pins as "sha256/…", or use all pins '
+                f"directly: {ADD_PINS}",
+            )
 
 
 def _refuse_mixed(additions: list[_Addition]) -> None:

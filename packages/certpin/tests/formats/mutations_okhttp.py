@@ -42,6 +42,13 @@ MUTATIONS = [
         )
     ),
     Mutation(
+        "a pin in another collection of Java and Kotlin is no host",
+        f"{_F}_okhttp.py",
+        "        if any(found) and not found[0]:",
+        "        if any(found):",
+        f"{_T}okhttp.py::test_a_pin_in_another_collection_is_reported",
+    ),
+    Mutation(
         "an escape of Java beyond ASCII stays",
         _L,
         "        if number > 0x7F:\n",

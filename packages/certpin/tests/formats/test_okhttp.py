@@ -399,6 +399,17 @@ def test_a_computed_pin_of_another_host_is_reported_with_its_host(name: str) -> 
         assert digests(load(name, code)) == {"api.bank.example": set(KEYS[:2])}
 
 
+@pytest.mark.parametrize("call", [f'add("{KEYS[2]}")', f'add("{KEYS[2]}", "{KEYS[3]}")'])
+def test_a_pin_in_another_collection_is_reported(call: str) -> None:
+    """OkHttp 4 refuses a pin as a host pattern, and OkHttp 3 takes it as the host ``sha256``."""
+    for name in READERS:
+        with pytest.warns(
+            FormatWarning, match=r"line 2: sha256/\S+, which is not in a call of add"
+        ):
+            found = load(name, f"{BUILDER}{ADD}\nHashSet<String>().{call}")
+        assert digests(found) == {"api.bank.example": set(KEYS[:2])}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "piece",

@@ -186,7 +186,8 @@ def _calls(pieces: list[Token]) -> tuple[dict[int, list[int]], list[int]]:
         if not _is_add(pieces, place):
             continue
         strings = _arguments(pieces, place + 2)
-        if any(_PIN.match(pieces[each].text) for each in strings):
+        found = [_PIN.match(pieces[each].text) is not None for each in strings]
+        if any(found) and not found[0]:  # the first one is a host; a set of pins has no hosts
             known[place] = strings
         elif not strings or any(pieces[each].computed for each in strings):
             unknown.append(place)

@@ -247,15 +247,15 @@ MUTATIONS = [
     Mutation(
         "a CA file that certpin didn't write is no pin",
         f"{_F}curl.py",
-        "if found.hosts or not is_exported(source.text):",
-        "if found.hosts:",
+        "if not found.hosts and is_exported(source.text):",
+        "if not found.hosts:",
         "tests/formats/test_curl.py::test_a_foreign_ca_file_is_no_pin",
     ),
     Mutation(
         "curl's last value is in force",
         f"{_F}_lines.py",
-        "found[-1].strip()",
-        "found[0].strip()",
+        "reversed(values(text, name))",
+        "iter(values(text, name))",
         "tests/formats/test_curl.py::test_the_last_ca_file_is_in_force",
     ),
     Mutation(
@@ -419,6 +419,27 @@ MUTATIONS = [
             f"{_LINT}test_a_file_that_its_program_refuses_is_a_difference",
         )
         for rule in ("refuses_bom", "refuses_crlf")
+    ),
+    Mutation(
+        "the URLs of a file of curl name its hosts",
+        f"{_F}curl.py",
+        "    if not hosts or any(each.pattern for each in found.hosts):\n",
+        "    if True:\n",
+        "tests/formats/test_curl.py::test_the_hosts_are_those_of_the_urls",
+    ),
+    Mutation(
+        "an export for curl calls no other host",
+        f"{_F}curl.py",
+        "            if not _proxy.is_name_of(pattern, host):\n",
+        "            if False:\n",
+        "tests/formats/test_curl.py::test_an_export_with_a_url_of_another_host_is_refused",
+    ),
+    Mutation(
+        "a glob of curl is no host",
+        f"{_F}curl.py",
+        "_LITERAL.fullmatch(host):",
+        "host:",
+        "tests/formats/test_curl.py::test_a_url_whose_host_is_not_known_names_none",
     ),
     Mutation(
         "nginx's streams need proxy_ssl on",

@@ -178,6 +178,60 @@ def test_a_file_without_host_needs_the_host_option() -> None:
         CURL.load(Source(f"pinnedpubkey {SPELLED}".encode(), nothing))
 
 
+@pytest.mark.parametrize(
+    ("line", "hosts"),
+    [
+        ("url = https://api.bank.example/x", [HOST]),
+        ('  --url "https://user:secret@API.bank.example:8443/x?y=//z" # main', [HOST]),
+        ("url: api.bank.example:443/x\r\nurl = https://api.bank.example/z", [HOST]),
+        ("url = https://[2001:db8::7]/", ["2001:db8::7"]),
+        (
+            "url = https://api.bank.example\nurl = https://pay.bank.example",
+            [HOST, "pay.bank.example"],
+        ),
+    ],
+)
+def test_the_hosts_are_those_of_the_urls(line: str, hosts: list[str]) -> None:
+    """curl checks the pins for each of them."""
+    source = Source(f"pinnedpubkey = {SPELLED}\n{line}\n".encode(), nothing)
+    for options in (ImportOptions(), ImportOptions(host=hosts[0])):
+        found = CURL.load(source, options).policies
+        assert [str(each.pattern) for each in found] == hosts
+        assert all(set(each.live_pins) == set(KEYS[:2]) for each in found)
+    with pytest.raises(ConfigError, match=f"settings of {', '.join(hosts)}, and not of other.ex"):
+        CURL.load(source, ImportOptions(host="other.example"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://{api,pay}.bank.example/", "https://api[1-3].bank.example", "@urls.txt"),
+        *("https://*.bank.example/", "file:///tmp/x", "https://[::1", '""'),
+    ],
+)
+def test_a_url_whose_host_is_not_known_names_none(url: str) -> None:
+    source = Source(f"pinnedpubkey = {SPELLED}\nurl = {url}\n".encode(), nothing)
+    with pytest.raises(ConfigError, match="the file names no host"):
+        CURL.load(source)
+    [only] = CURL.load(source, ImportOptions(host=HOST)).policies
+    assert str(only.pattern) == HOST
+
+
+def test_an_export_with_a_url_of_another_host_is_refused() -> None:
+    def with_url(text: str) -> str:
+        return f'{text}url = "https://pay.bank.example/x"\n'
+
+    problem = f"the file is for {HOST}, but has a url of pay.bank.example"
+    with pytest.raises(FormatError, match=problem) as caught:
+        anchored(with_url)
+    assert "remove certpin's comments" in str(caught.value.fix)
+    pinned = CURL.export(pin_set(policy(HOST, *KEYS[:2], match="leaf"))).files[0].text
+    with pytest.raises(FormatError, match=problem):
+        CURL.load(Source(with_url(pinned).encode(), nothing))
+    wide = pinned.replace(f"# for {HOST}", "# for *.bank.example")
+    assert str(CURL.load(Source(with_url(wide).encode(), nothing)).policies[0].pattern)[0] == "*"
+
+
 def test_a_single_pin_is_imported_as_report_only() -> None:
     lone = Source(f"pinnedpubkey {SPELLED.partition(';')[0]}".encode(), nothing)
     with pytest.raises(ConfigError, match="only one pin"):

@@ -111,13 +111,20 @@ def read_lines(
 def last_value(text: str, name: str) -> str | None:
     """Return the last value of the setting ``name`` in a file; None if the file lacks the setting.
 
-    If a setting is repeated, curl and wget use the last value too. ``name`` is a regular
-    expression. The name is followed by ``=``, ``:`` or a space; the value ends with the line.
+    If a setting is repeated, curl and wget use the last value too. ``name`` is that of ``values``.
+    """
+    return next(reversed(values(text, name)), None)
+
+
+def values(text: str, name: str) -> list[str]:
+    """Return each value of the setting ``name`` in a file, in the order of the lines.
+
+    ``name`` is a regular expression. The name is followed by ``=``, ``:`` or a space; the value
+    ends with the line.
     """
     between = r"[ \t]*+(?:[=:]|(?<=[ \t]))[ \t]*+"
     pattern = rf"^[ \t]*+(?:--)?{name}{between}([^\r\n]*+)"
-    found = re.findall(pattern, text, re.MULTILINE | re.IGNORECASE)
-    return found[-1].strip() if found else None
+    return [each.strip() for each in re.findall(pattern, text, re.MULTILINE | re.IGNORECASE)]
 
 
 def beside(name: str) -> str:

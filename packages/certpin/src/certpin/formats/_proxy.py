@@ -180,7 +180,7 @@ def _refuse_other_name(pattern: str, connection: Connection) -> None:
     The program obeys only the settings. So a comment with another name would hide the name that the
     program verifies. ``pattern`` is the pattern in the comment.
     """
-    if not connection.other_names and _is_name_of(pattern, connection.host):
+    if not connection.other_names and is_name_of(pattern, connection.host):
         return
     named = f"the name {connection.host[:260]}" if connection.host else "no name of a host"
     raise FormatError(
@@ -190,7 +190,11 @@ def _refuse_other_name(pattern: str, connection: Connection) -> None:
     )
 
 
-def _is_name_of(pattern: str, host: str) -> bool:
+def is_name_of(pattern: str, host: str) -> bool:
+    """Return True if a host pattern covers a host, or for an empty host, if it is a wildcard.
+
+    Return False if one of them is invalid.
+    """
     try:
         parsed = HostPattern.parse(pattern)
         # Without a literal name, nginx verifies the host that it connects to.

@@ -7,6 +7,7 @@ only the leaf.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from certpin.errors import FormatError
@@ -36,6 +37,7 @@ _VERIFY = "no-insecure\n"  # curl reads ~/.curlrc, too
 # A value in quotes ends at the second one, and another value at a space. curl ignores the rest of
 # the line (man curl: --config). It does not know single quotes, which are read for mistaken files.
 _VALUE = re.compile(r""""([^"\\]*+(?:\\.[^"\\]*+)*)"|'([^']*+)'|(\S++)""")
+_LITERAL = re.compile(r"[^{}\[\]*]+")  # a host without the marks of curl's URL globs
 # Options that a pin file can't contain, and that change which chains curl accepts.
 _VALUES_LEFT_OUT = ("config", "crlfile", "proxy-pinnedpubkey")
 _FLAGS_LEFT_OUT = ("ca-native", "cert-status")
@@ -73,6 +75,9 @@ def read(source: Source) -> ParsedFile:
     separated by ``next``, is refused, because each section is for other URLs; so are pins and
     anchors that curl computes (``expand-``). Warns if curl does not verify chains, and about
     options that make curl accept other chains.
+
+    The hosts are those of the option ``url``: curl checks the pins for each of them. An exported
+    file is refused if its comment names another host.
     """
     if separator := _NEXT.search(source.text):
         line = source.text.count("\n", 0, separator.start()) + 1
@@ -88,18 +93,66 @@ def read(source: Source) -> ParsedFile:
         )
     _report_left_out(source.text)
     found = _lines.read_lines(source, "pinnedpubkey", "cacert", _setting)
-    if found.hosts or not is_exported(source.text):
+    if not found.hosts and is_exported(source.text):
+        file = _setting(source.text, "cacert")
+        connections = [_proxy.Connection("", file, 0)] if file else []
+        found = _proxy.read(source, connections, names_host=False)
+    return _of_hosts(found, _hosts(source.text))
+
+
+def _of_hosts(found: ParsedFile, hosts: list[str]) -> ParsedFile:
+    """Return the settings of a file for the hosts of its URLs.
+
+    Args:
+        found: the settings, with the host pattern of certpin's comment if there is one.
+        hosts: the hosts of the URLs; empty if the file has no URL.
+
+    Raises:
+        FormatError: the comment names a pattern that does not cover one of the hosts.
+    """
+    for pattern in filter(None, (each.pattern for each in found.hosts)):
+        for host in hosts:
+            if not _proxy.is_name_of(pattern, host):
+                raise FormatError(
+                    f"the file is for {pattern}, but has a url of {host[:260]}",
+                    fix="export it again; or remove certpin's comments, to import the settings",
+                )
+    if not hosts or any(each.pattern for each in found.hosts):
         return found
-    file = _setting(source.text, "cacert")
-    connections = [_proxy.Connection("", file, 0)] if file else []
-    return _proxy.read(source, connections, names_host=False)
+    settings = tuple(replace(each, pattern=host) for each in found.hosts for host in hosts)
+    return replace(found, hosts=settings)
+
+
+def _hosts(text: str) -> list[str]:
+    """Return the hosts of the URLs in a file, in their order and without duplicates.
+
+    A URL is left out if its host is not known: curl makes several URLs of ``{a,b}`` and ``[1-9]``,
+    and reads those of ``@FILE`` from a file.
+    """
+    from urllib.parse import urlsplit  # a large part of the import time of certpin
+
+    found = []
+    for value in _lines.values(text, "url"):
+        url = _unquoted(value)
+        try:
+            host = urlsplit(url if "://" in url else f"//{url}").hostname or ""
+        except ValueError:  # brackets that are not those of an IPv6 address
+            continue
+        if not url.startswith("@") and _LITERAL.fullmatch(host):
+            found.append(host)
+    return list(dict.fromkeys(found))
+
+
+def _unquoted(value: str) -> str:
+    """Return the value of an option that curl uses, from the text after the name of the option."""
+    found = _VALUE.match(value)
+    return next(filter(None, found.groups()), "") if found else value
 
 
 def _setting(text: str, name: str) -> str | None:
     """Return the value of an option that curl uses, without quotes; None if the file lacks it."""
     value = _lines.last_value(text, name)
-    found = _VALUE.match(value) if value else None
-    return next(filter(None, found.groups()), "") if found else value
+    return _unquoted(value) if value else value
 
 
 def _is_on(text: str, name: str, *, short: str = "") -> bool:

@@ -322,4 +322,20 @@ MUTATIONS: list[Mutation] = [
         "if False:",
         "tests/cli/test_token_keys.py::test_a_failed_command_leaves_no_key_on_the_token",
     ),
+    Mutation(
+        "a new host with a key that is compromised at another host is refused",
+        _NAMED,
+        "if not new & {name, marked[pin]}:",
+        "if True:",
+        "tests/cli/test_add_file.py::"
+        "test_a_key_that_is_compromised_at_another_host_is_refused[--backup-pin]",
+    ),
+    Mutation(
+        "an imported host with a key that is compromised at another host is refused",
+        "certpin/cli/import_hosts.py",
+        "        require_uncompromised(self.added, existing.values())\n",
+        "",
+        "tests/cli/test_import.py::"
+        "test_a_key_that_is_compromised_at_another_host_is_refused[marks it]",
+    ),
 ]

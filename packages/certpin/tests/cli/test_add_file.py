@@ -10,7 +10,9 @@ import pytest
 
 from certpin.lab import Authority, Identity, LabServer
 from certpin.pinfile import PinSet
+from certpin.pins import Pin
 from tests import kit
+from tests.cli._pinfiles import dead, write
 from tests.cli._rotating import next_number
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
 KEY = ("--backup-key", "backup.key")
+STOLEN = Pin("sha256", bytes(range(2, 34)))
 
 
 @pytest.fixture
@@ -156,6 +159,20 @@ def test_for_another_server_of_a_host_the_fix_lists_it(
     with Path("pins.toml").open("a") as file:
         file.writelines(f"\n[[host.server]]\n{table}\n" for table in tables)
     assert len(PinSet.load("pins.toml").policies[0].servers) == before + len(tables)
+
+
+@pytest.mark.parametrize("option", ["--pin", "--backup-pin"])
+def test_a_key_that_is_compromised_at_another_host_is_refused(run: Run, option: str) -> None:
+    write(dead(kit.policy("pay.bank.example"), STOLEN))
+    before = Path("pins.toml").read_bytes()
+    pins = {"--pin": kit.NOBODY, "--backup-pin": kit.NOBODY_ELSE, option: STOLEN}
+    options = [str(word) for pair in pins.items() for word in pair]
+    done = run("add", "api.bank.example", *options)
+    assert done.code == 2
+    text = " ".join(done.err.split())
+    assert f"{STOLEN} is compromised under pay.bank.example, and api.bank.example" in text
+    assert "fix: pin another key under api.bank.example" in text
+    assert Path("pins.toml").read_bytes() == before
 
 
 def test_an_existing_file_keeps_its_name(run: Run, target: str, ca: Path) -> None:

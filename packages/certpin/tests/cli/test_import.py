@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.pinfile import PinSet
+from certpin.pins import Pin
 from certpin.pins.policy import meaning
 from tests.cli import _documented
-from tests.cli._pinfiles import write
+from tests.cli._pinfiles import dead, write
 from tests.formats._sets import authorities, logs
 from tests.kit import NOBODY, NOBODY_ELSE, policy
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
 HOST = "api.bank.example"
+STOLEN = Pin("sha256", bytes(range(2, 34)))
 
 
 def moved(run: Run, chosen: str = "json", name: str = "pins.json") -> PinSet:
@@ -176,6 +178,35 @@ def test_a_host_with_another_policy_is_refused(run: Run) -> None:
     done = run("import", "json", "old/pins.json")
     assert (done.code, "which differs in: mode, match" in done.err) == (2, True)
     assert Path("pins.toml").read_text() == before
+
+
+@pytest.mark.parametrize("existing", ["marks it", "accepts it"])
+def test_a_key_that_is_compromised_at_another_host_is_refused(run: Run, existing: str) -> None:
+    """Lint reports such a key, and the next command that the import names is not lint."""
+    accepting, marking = policy("new.example", STOLEN), dead(policy(HOST), STOLEN)
+    new, old = (accepting, marking) if existing == "marks it" else (marking, accepting)
+    write(new)
+    moved(run)
+    write(old)
+    before = Path("pins.toml").read_bytes()
+    done = run("import", "json", "old/pins.json")
+    text = " ".join(done.err.split())
+    assert (done.code, f"{STOLEN} is compromised under {HOST}, and new.example" in text) == (
+        2,
+        True,
+    )
+    fix = (
+        "pin another key under new.example" if new is accepting else f"emergency {STOLEN} --stolen"
+    )
+    assert fix in text.partition("fix: ")[2]
+    assert Path("pins.toml").read_bytes() == before
+
+
+def test_a_known_contradiction_of_two_hosts_stops_no_import(run: Run) -> None:
+    write(policy("new.example"))
+    moved(run)
+    write(policy("pay.example", STOLEN), dead(policy(HOST), STOLEN))
+    assert run("import", "json", "old/pins.json").code == 0
 
 
 def test_existing_anchors_are_never_changed(run: Run, ca: Path) -> None:

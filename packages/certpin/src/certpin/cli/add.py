@@ -25,6 +25,7 @@ from certpin.cli.keys import (
     require_certifiable,
     require_matchable,
 )
+from certpin.cli.named_key import require_uncompromised
 from certpin.cli.options import (
     ConnectionOptions,
     anchors_pem,
@@ -190,7 +191,8 @@ def add(
     trust = _trust_name(connection.ca_file, path)
     editor.add_host(policy, trust=trust)
     version = editor.raise_version()
-    editor.check()
+    others = [each for each in editor.check().policies if each.pattern != pattern]
+    require_uncompromised([policy], others)
     with backup.written():
         editor.save()
     result = _result_json(path, version, policy, trust, backup)

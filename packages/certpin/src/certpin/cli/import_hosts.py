@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from certpin.cli.keys import certifiable_unknown, require_certifiable
+from certpin.cli.named_key import require_uncompromised
 from certpin.errors import ConfigError, InputError
 from certpin.formats.parsed import pem
 from certpin.pinfile.editor import PinFileEditor
@@ -50,7 +51,8 @@ class HostImport:
 
     Raises:
         ConfigError: the pin file has another policy for a host, other trust anchors or other
-            anchors for debug builds; or no public authority certifies the key of a leaf.
+            anchors for debug builds; no public authority certifies the key of a leaf; or a key is
+            compromised under one host and accepted under another.
         PinFileError: the pin file is invalid.
         click.UsageError: the user named the pin set of an existing pin file.
     """
@@ -70,6 +72,7 @@ class HostImport:
         self.kept = [policy for policy in pins.policies if str(policy.pattern) in existing]
         for policy in self.kept:
             _refuse_other_policy(existing[str(policy.pattern)], policy)
+        require_uncompromised(self.added, existing.values())
         self.unlisted = [str(policy.pattern) for policy in self.added if _is_unlisted(policy)]
         if any(policy.ct_logs and not _is_unlisted(policy) for policy in self.added):
             self._name_logs(pins, existing)

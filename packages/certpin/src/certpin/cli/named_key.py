@@ -1,5 +1,7 @@
 """Find the key that a user names in a command, and the policies of the hosts that use the key.
 
+Also refuse new hosts with a key that is compromised at another host.
+
 A key is named by a pin, a file that contains the key, or the URI of a key on a PKCS#11 token or in
 AWS KMS. The file of a certificate also shows for which hosts the key is, and which chain the server
 will present.
@@ -19,7 +21,7 @@ import click
 from certpin.cli.options import URI_SCHEME, ask_passphrase, ask_pin, read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from certpin.cli.options import KeyPlace
     from certpin.cli.servers import ProbeOptions
@@ -318,3 +320,37 @@ def policies_of_name(name: str, pins: PinSet) -> list[HostPolicy]:
     except HostError:
         return []
     return [policy for policy in pins.policies_at(pattern) if policy]
+
+
+def require_uncompromised(added: Collection[HostPolicy], known: Iterable[HostPolicy]) -> None:
+    """Refuse new hosts if a key is compromised under one host, and accepted under another.
+
+    It is the rule ``dead-pin-elsewhere`` of lint, for hosts that are not written yet. A
+    contradiction between two hosts of the pin file is not refused: lint reports it.
+
+    Args:
+        added: the policies of the new hosts.
+        known: the policies that the pin file has already.
+
+    Raises:
+        ConfigError: a new host accepts such a key, or marks it compromised.
+    """
+    from certpin.errors import ConfigError
+
+    new = {str(policy.pattern) for policy in added}
+    policies = [*known, *added]
+    # A new host comes last: if several hosts mark the key, it is the one that counts here.
+    marked = {pin: str(policy.pattern) for policy in policies for pin in policy.compromised}
+    for policy in policies if marked else ():
+        name = str(policy.pattern)
+        for pin in sorted(policy.live_pins.keys() & marked.keys(), key=str):
+            if not new & {name, marked[pin]}:
+                continue
+            raise ConfigError(
+                f"{pin} is compromised under {marked[pin]}, and {name} would accept it: an "
+                f"attacker who has the key can impersonate {name}",
+                key="pin",
+                fix=f"pin another key under {name}, and take this one out of service"
+                if name in new
+                else f"mark it under every host first: certpin rotate emergency {pin} --stolen",
+            )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from certpin.lab import Authority, LabServer
+from certpin.lint import RULES
 from certpin.pins import HostPin, HostPolicy, Pin
 from tests import kit
 from tests.cli import _documented
@@ -65,6 +67,27 @@ def test_a_mismatch_and_an_unverified_chain_are_errors(
     write(kit.policy(HOST), trust=ca if trusted else None)
     expected = {"live-mismatch"} if trusted else {"live-unverified"}
     assert _found(run, *connect_args)[:2] == (expected, 1)
+
+
+def test_a_mismatch_has_the_advice_of_check(
+    run: Run, connect_args: tuple[str, ...], ca: Path, intermediate: Authority
+) -> None:
+    """The pin is on the path: nothing is wrong with the server, and it needs no other key."""
+    pinned = Pin.of_key(intermediate.certificate.spki_sha256)
+    write(kit.policy(HOST, pinned, kit.NOBODY, match="leaf"), trust=ca)
+    done = run("lint", "--live", *connect_args, "--json")
+    [fix] = [each["fix"] for each in done.json["findings"] if each["rule"] == "live-mismatch"]
+    assert 'match = "leaf" leaves it out: write match = "any"' in fix
+    assert fix in " ".join(run("check", *connect_args).out.split())
+
+
+def test_a_mismatch_of_expired_pins_keeps_its_own_advice(
+    run: Run, connect_args: tuple[str, ...], ca: Path
+) -> None:
+    write(kit.policy(HOST, expires=datetime(2026, 1, 1, tzinfo=UTC)), trust=ca)
+    done = run("lint", "--live", *connect_args, "--json")
+    [fix] = [each["fix"] for each in done.json["findings"] if each["rule"] == "live-mismatch"]
+    assert fix == RULES["live-mismatch"].fix
 
 
 def test_a_backup_in_the_chain_and_a_chain_without_a_backup_are_errors(

@@ -15,6 +15,20 @@ _LIVE, _EXAMPLES = f"{_T}test_live.py::", f"{_T}test_examples.py::"
 
 MUTATIONS = [
     Mutation(
+        "a mismatch has the advice of its verdict",
+        f"{_LINT}live.py",
+        "yield Hit(host.place(result), message, result.fix)\n\n\ndef _lockout",
+        "yield Hit(host.place(result), message)\n\n\ndef _lockout",
+        "tests/cli/test_lint_live.py::test_a_mismatch_has_the_advice_of_check",
+    ),
+    Mutation(
+        "a mismatch of expired pins has no advice about their expiry",
+        "certpin/cli/lint.py",
+        'checkup.verdict.reason not in {"mismatch", "compromised-key"}',
+        "False",
+        "tests/cli/test_lint_live.py::test_a_mismatch_of_expired_pins_keeps_its_own_advice",
+    ),
+    Mutation(
         "the end of a trial locks no client out",
         f"{_LINT}expiry.py",
         ' or host.mode == "report":\n            continue',

@@ -315,21 +315,33 @@ def checkup_name(checkup: Checkup) -> str:
 
 
 def _details(checkups: Sequence[Checkup]) -> Iterator[str]:
-    from certpin.pins import HostServer
-    from certpin.pins.verdict import advice, explain
+    from certpin.pins.verdict import explain
 
     for checkup in checkups:
-        verdict, endpoint = checkup.verdict, checkup.endpoint
-        if verdict is not None and verdict.reason in _EXPLAINED:
-            server = HostServer(*endpoint.address, endpoint.starttls) if endpoint else None
-            yield "\n" + explain(verdict, checkup_name(checkup))
-            yield f"  fix: {advice(verdict, checkup.host, server)}"
+        if checkup.verdict is not None and checkup.verdict.reason in _EXPLAINED:
+            yield "\n" + explain(checkup.verdict, checkup_name(checkup))
+            yield f"  fix: {verdict_fix(checkup)}"
     unreachable = {(each.host, address): None for each in checkups for address in each.unreachable}
     for host, address in unreachable:
         yield f"\n{host} was not asked at {address}: {no_family(address)}"
     for fix, hosts in _fixes(checkups).items():
         more = [f"and {len(hosts) - _MAX_HOSTS} more"] if len(hosts) > _MAX_HOSTS else []
         yield f"\n{', '.join(hosts[:_MAX_HOSTS] + more)}: {fix}"
+
+
+def verdict_fix(checkup: Checkup) -> str:
+    """Return advice on how to fix a server whose chain the pins of its host refuse.
+
+    Return an empty text if no verified chain was compared with the pins.
+    """
+    from certpin.pins import HostServer
+    from certpin.pins.verdict import advice
+
+    if checkup.verdict is None:
+        return ""
+    endpoint = checkup.endpoint
+    server = HostServer(*endpoint.address, endpoint.starttls) if endpoint else None
+    return advice(checkup.verdict, checkup.host, server)
 
 
 def _fixes(checkups: Sequence[Checkup]) -> dict[str, list[str]]:

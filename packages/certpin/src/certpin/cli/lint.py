@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.check import check_targets, checkup_name
+from certpin.cli.check import check_targets, checkup_name, verdict_fix
 from certpin.cli.choices import ADOPTION_DAYS, LINT_FORMATS, SEVERITIES
 from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS, unknown
 from certpin.cli.options import (
@@ -195,9 +195,20 @@ def _live_result(checkup: Checkup) -> LiveResult:
     observation = checkup.observation
     asked = replace(asked, served=observation.served.certificates)
     if observation.verified:
-        return replace(asked, path=observation.verified.certificates)
+        path = observation.verified.certificates
+        return replace(asked, path=path, fix=_mismatch_fix(checkup))
     fix = checkup.fix or chain_fix(observation, pinned=True)
     return replace(asked, problem=checkup.findings[0], fix=fix)
+
+
+def _mismatch_fix(checkup: Checkup) -> str:
+    """Return the advice of ``certpin check`` for a verified chain that no pin matches.
+
+    Return an empty text for another verdict, such as for expired pins, which has its own rule.
+    """
+    if checkup.verdict is None or checkup.verdict.reason not in {"mismatch", "compromised-key"}:
+        return ""
+    return verdict_fix(checkup)
 
 
 def _server_index(checkup: Checkup) -> int | None:

@@ -189,7 +189,8 @@ class LiveResult:
         path: the verified chain, leaf first, or ``None``.
         problem: the reason why the chain did not verify; else empty.
         error: the reason why no chain was received; else empty.
-        fix: the recommended change for ``problem`` or ``error``.
+        fix: the recommended change for ``problem`` or ``error``; of a verified chain, the one that
+            makes a pin match it. Empty if the fix of the rule applies.
         server: the index of the server among the host's ``[[host.server]]`` tables; ``None`` if it
             is not listed there.
         insecure: True if ``error`` says that STARTTLS failed in a way that an attacker can cause

@@ -62,7 +62,7 @@ def _live_mismatch(document: LintDocument, now: datetime) -> Iterator[Hit]:
         if not any(pin in host.live for pin in _admitted_pins(path, host.match)):
             effect = _lockout(host, now)
             message = f"no pin matches the chain that {result.host} serves: {effect}"
-            yield Hit(host.place(result), message)
+            yield Hit(host.place(result), message, result.fix)
 
 
 def _lockout(host: HostEntry, now: datetime) -> str:

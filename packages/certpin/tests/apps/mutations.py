@@ -12,6 +12,34 @@ _CLI = "tests/cli/test_import_app.py::test_"
 
 _TREE = [
     Mutation(
+        "hexadecimal digits below sha256/ are the digest of a key",
+        f"{_A}literals.py",
+        "is_key = bool(_PREFIX.match(prefix))",
+        "is_key = False",
+        f"{_T}dart_pins.py::test_a_key_in_hexadecimal_beside_code_that_hashes_certificates_is_asked",
+    ),
+    Mutation(
+        "a digest without a sign of its kind is a question",
+        f"{_A}literals.py",
+        "                self._ask(literal, _kind_question(text))\n",
+        "                return\n",
+        f"{_T}dart_pins.py::test_the_kind_of_a_digest_is_asked_if_nothing_shows_it",
+    ),
+    Mutation(
+        "a digest of the wrong kind is named beside the server's chain",
+        f"{_A}draft.py",
+        'kind_mistake(draft.pin, chain.certificates) or ""',
+        '""',
+        f"{_CLI}live_names_a_digest_of_the_wrong_kind[sha256]",
+    ),
+    Mutation(
+        "the advice for a digest of the wrong kind",
+        "certpin/pins/verdict.py",
+        "    _when_wrong_kind,\n",
+        "",
+        "tests/pins/test_explanation.py::test_a_digest_that_is_pinned_as_the_wrong_kind_is_named",
+    ),
+    Mutation(
         "the lines of a platform's file are those of its reader",
         f"{_A}platforms.py",
         "enumerate(file.lines(), 1)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 pytestmark = NEEDS_PARSER
 
 A, B = f"sha256/{KEY}", f"sha256/{KEY_2}"
+OF_KEY = base64.b64decode(KEY)
 
 
 @pytest.mark.parametrize(
@@ -51,10 +53,47 @@ A, B = f"sha256/{KEY}", f"sha256/{KEY_2}"
         (f"const fingerprint = '{COLONS.replace(':', '-')}';", [WHOLE]),
         (f"const fingerprints = '{HEX}, {HEX_2}';", [WHOLE, WHOLE_2]),
         (f"const pin = '{KEY}';", [A]),
+        (f"const pins = ['sha256/{OF_KEY.hex()}'];", [A]),
+        (f"const pins = ['sha256//{OF_KEY.hex().upper()}'];", [A]),
+        (f"const pins = ['SHA256/{OF_KEY.hex(':')}'];", [A]),
+        (f"const pins = ['pin-sha256=\"{OF_KEY.hex()}\"'];", [A]),
+        (f"const fingerprint = 'sha256/{OF_KEY.hex()}';", [A]),
     ],
 )
 def test_a_pin_is_found_in_each_spelling(code: str, found: list[str]) -> None:
     assert pins(code) == found
+
+
+@pytest.mark.parametrize(
+    ("code", "asked"),
+    [
+        (f"const pins = ['{HEX}'];", True),
+        (f"const pins = ['sha256:{HEX}'];", True),
+        (f"const pins = ['{COLONS}'];", False),
+        (f"const pins = ['sha256 Fingerprint={HEX}'];", False),
+        (f"const fingerprints = ['{HEX}'];", False),
+        (
+            f"const pins = ['{HEX}']; bool f(X509Certificate c) => sha256.convert(c.der) == 1;",
+            False,
+        ),
+        (f"const spkiPins = ['{HEX}'];", False),
+        (f"final c = SecureHttpClient.build(['{HEX}']);", False),
+        (f"const pins = ['sha256/{HEX}'];", False),
+    ],
+)
+def test_the_kind_of_a_digest_is_asked_if_nothing_shows_it(code: str, asked: bool) -> None:
+    found = [
+        each for each in questions(code) if "whole certificate, or the digest of a key" in each
+    ]
+    assert (len(found), len(pins(code))) == (asked, 1)
+
+
+def test_a_key_in_hexadecimal_beside_code_that_hashes_certificates_is_asked() -> None:
+    code = (
+        f"const pins = ['sha256/{HEX}']; bool f(X509Certificate c) => sha256.convert(c.der) == 1;"
+    )
+    [question] = questions(code)
+    assert "is spelled as the pin of a key, but line 1 hashes the whole certificate" in question
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from certpin.apps.rules import RULES
 from certpin.formats import FORMATS
 from certpin.lab import Authority, LabServer
 from certpin.pinfile import PinSet
-from certpin.pins import pins_of
+from certpin.pins import Pin, pins_of
 from tests import _sarif
 from tests.apps._project import write
 from tests.cli import _documented
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from certpin.lab import Identity
+    from certpin.pins.policy import PinKind
     from tests.cli.conftest import Run
 
 pytestmark = pytest.mark.until_python("3.14")  # tree-sitter has no wheels for a newer one
@@ -416,6 +417,23 @@ def test_live_distinguishes_the_certificates_of_the_chain(
     assert "presented by the server (leaf)" in out
     assert "NOT presented" in out
     assert f"its key: {key} stays the same at a renewal; --pin-keys pins it" in out
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("kind", ["sha256", "cert-sha256"])
+def test_live_names_a_digest_of_the_wrong_kind(
+    kind: PinKind, run: Run, live: tuple[str, ...], server: tuple[LabServer, Identity]
+) -> None:
+    key, whole = pins_of(server[1].certificate)
+    wrong = Pin(kind, (whole if kind == "sha256" else key).digest)
+    done = imported(run, dart_code(wrong, WHOLE, host=HOST), *live)
+    assert done.code == 1
+    text = " ".join(done.out.split())
+    assert text.count(f"{wrong} has the ") == 2  # beside the pin, and as a question
+    assert f"which of the two does the app compare? {wrong} has the " in text
+    assert f": write {key} instead" in text
+    assert f"{wrong} is not presented by the server" not in text
+    assert f"{WHOLE} is not presented by the server. Is it a backup" in text
 
 
 @pytest.mark.medium

@@ -10,7 +10,7 @@ import pytest
 
 from certpin.lab import Authority, LabServer
 from certpin.lint import RULES
-from certpin.pins import HostPin, HostPolicy, Pin
+from certpin.pins import HostPin, HostPolicy, Pin, pins_of
 from tests import kit
 from tests.cli import _documented
 from tests.cli._pinfiles import dead, write
@@ -78,6 +78,17 @@ def test_a_mismatch_has_the_advice_of_check(
     done = run("lint", "--live", *connect_args, "--json")
     [fix] = [each["fix"] for each in done.json["findings"] if each["rule"] == "live-mismatch"]
     assert 'match = "leaf" leaves it out: write match = "any"' in fix
+    assert fix in " ".join(run("check", *connect_args).out.split())
+
+
+def test_a_digest_of_the_wrong_kind_is_named(
+    run: Run, connect_args: tuple[str, ...], ca: Path, identity: Identity
+) -> None:
+    key, whole = pins_of(identity.certificate)
+    write(kit.policy(HOST, Pin("sha256", whole.digest), kit.NOBODY), trust=ca)
+    done = run("lint", "--live", *connect_args, "--json")
+    [fix] = [each["fix"] for each in done.json["findings"] if each["rule"] == "live-mismatch"]
+    assert f"written as the pin of its key: write {key} instead" in fix
     assert fix in " ".join(run("check", *connect_args).out.split())
 
 

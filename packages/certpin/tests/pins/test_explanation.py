@@ -195,6 +195,18 @@ def test_a_compromised_key_is_named_although_another_pin_matches() -> None:
     assert f"the server uses the key {dead}, which is marked compromised" in error.fix
 
 
+@pytest.mark.parametrize("served", [LEAF, BELOW.certificate], ids=["leaf", "intermediate"])
+def test_a_digest_that_is_pinned_as_the_wrong_kind_is_named(served: Certificate) -> None:
+    """Nothing is wrong with the server: the pin was computed from the other bytes."""
+    key, whole = pins_of(served)
+    fix = _refusal(_policy(HostPin(Pin("sha256", whole.digest)))).fix
+    assert "has the fingerprint of the whole certificate of" in fix
+    assert f"{name_of(served)!r}, written as the pin of its key: write {key} instead" in fix
+    fix = _refusal(_policy(HostPin(Pin("cert-sha256", key.digest)))).fix
+    assert f"has the digest of the key of {name_of(served)!r}" in fix
+    assert f"written as the fingerprint of the whole certificate: write {key} instead" in fix
+
+
 @pytest.mark.parametrize(
     ("pinned", "match"),
     [(LEAF, "ca"), (BELOW.certificate, "leaf"), (ROOT.certificate, "leaf")],

@@ -15,6 +15,7 @@ from certpin.apps.model import Unknown
 from certpin.errors import ConfigError, FormatError
 from certpin.formats.parsed import imported_state
 from certpin.pins import HostPin, HostPolicy, PinSet, TrustAnchors, pins_of
+from certpin.pins.verdict import kind_mistake
 from certpin.support.text import printable
 from certpin.x509 import is_self_signed, name_of
 
@@ -47,6 +48,8 @@ class DraftPin:
         replaces: the whole-certificate pin that this pin of a key has replaced; None if it replaced
             no pin.
         key_type: the type of the key, such as ``EC P-256``; empty if unknown, as for a digest.
+        mistake: a phrase about the mistake if the digest is in a server's chain, but not as a pin
+            of this kind (``kind_mistake``); else empty.
     """
 
     pin: Pin
@@ -56,6 +59,7 @@ class DraftPin:
     key: Pin | None = None
     replaces: Pin | None = None
     key_type: str = ""
+    mistake: str = ""
 
     @property
     def note(self) -> str:
@@ -160,6 +164,7 @@ class DraftHost:
         """
         for draft in self.pins.values():
             draft.presented = bool(draft.presented)
+            draft.mistake = draft.mistake or kind_mistake(draft.pin, chain.certificates) or ""
             for index, certificate in enumerate(chain.certificates):
                 if draft.pin in pins_of(certificate):
                     draft.presented = True
@@ -314,18 +319,8 @@ def _open(
         yield Unknown(f"{name}: are the pins those of the server? {why}")
     if len(host.pins) > 1 and not presented:
         yield Unknown(f"{name}: which pin is the backup? The roles in the pin file are guesses")
-    for pin in host.pins.values():
-        if known and not pin.presented:
-            yield Unknown(
-                f"{name}: {pin.pin} is not presented by the server. Is it a backup, and do you "
-                "have its key, or is it that of an old certificate?"
-            )
-        elif known and host.never_matches(pin):
-            yield Unknown(
-                f"{name}: {pin.pin} is that of the {pin.role} certificate, and never matches: "
-                "dart:io shows an app only the server's own certificate. Which key of the server "
-                "replaces it? certpin pin prints the keys"
-            )
+    if known:
+        yield from _open_compared(host)
     yield from _open_key_types(host)
     whole = [pin for pin in host.pins.values() if pin.pin.kind == "cert-sha256"]
     if any(not pin.presented for pin in whole):
@@ -335,6 +330,24 @@ def _open(
             f"{name}: does the app trust only {name_of(certificate)} ({where})? The pin file does"
         )
     yield Unknown(f"{name}: until when may clients use these pins? Write it as expires")
+
+
+def _open_compared(host: DraftHost) -> Iterator[Unknown]:
+    """Yield a question for the user for each pin that the server's chain doesn't explain."""
+    for pin in host.pins.values():
+        if pin.mistake:
+            yield Unknown(f"{host.pattern}: which of the two does the app compare? {pin.mistake}")
+        elif not pin.presented:
+            yield Unknown(
+                f"{host.pattern}: {pin.pin} is not presented by the server. Is it a backup, and do "
+                "you have its key, or is it that of an old certificate?"
+            )
+        elif host.never_matches(pin):
+            yield Unknown(
+                f"{host.pattern}: {pin.pin} is that of the {pin.role} certificate, and never "
+                "matches: dart:io shows an app only the server's own certificate. Which key of the "
+                "server replaces it? certpin pin prints the keys"
+            )
 
 
 def _open_key_types(host: DraftHost) -> Iterator[Unknown]:

@@ -73,7 +73,7 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]{43}=")
 _PREFIXED = re.compile(
     r"""sha256//?[A-Za-z0-9+/=_-]+|pin-sha256\s*=\s*"[^"\s]*"|pin-sha256\s*=\s*[^"\s;]+"""
 )
-_PREFIX = re.compile(r"""sha256//?|pin-sha256\s*=\s*"?""")
+_PREFIX = re.compile(r"""sha256//?|pin-sha256\s*=\s*"?""", re.IGNORECASE)
 _OPENSSL = re.compile(r"sha-?256(?: fingerprint)?\s*[=:/]\s*(?=[0-9a-f]{2})", re.IGNORECASE)
 _SHA1_PREFIX = re.compile(r"sha-?1(?: fingerprint)?\s*[=:/]", re.IGNORECASE)
 _SEPARATOR = re.compile(r"[;,|\n]")
@@ -147,7 +147,7 @@ def identifies_certificate(text: str) -> bool:
     if any(pin is not None for _, pin in _pins_with_prefix(text)):
         return True
     bare = _OPENSSL.sub("", text.strip(), count=1)
-    if _PAIRS.fullmatch(bare) or _HEX.fullmatch(bare):
+    if _is_hexadecimal(bare):
         return len(re.sub(r"[: -]", "", bare)) / 2 in {_SHA1_BYTES, DIGEST_BYTES}
     return _BASE64.fullmatch(bare) is not None
 
@@ -229,7 +229,12 @@ class LiteralReader:
             self._ask(literal, f"{_shown(spelling)} {problem}")
             return
         self._add(literal, pin)
-        if self.hashing_line and pin.kind == "sha256":
+        if pin.kind == "sha256":
+            self._ask_if_hashing(literal, spelling)
+
+    def _ask_if_hashing(self, literal: Literal, spelling: str) -> None:
+        """Ask the user about the pin of a key, if the file hashes whole certificates."""
+        if self.hashing_line:
             self._ask(
                 literal,
                 f"{_shown(spelling)} is spelled as the pin of a key, but line {self.hashing_line} "
@@ -292,17 +297,19 @@ class LiteralReader:
         if _SHA1_PREFIX.match(part):
             self._ask(literal, _sha1_problem(part))
             return
+        key = _PREFIX.match(part)
+        of_key = part[key.end() :].rstrip('"') if key else ""
         text = _OPENSSL.sub("", part, count=1)
-        if _PAIRS.fullmatch(text) or _HEX.fullmatch(text):
-            self._read_hex(literal, signs, text, is_spelled=text != part)
+        if key and _is_hexadecimal(of_key):
+            self._read_hex(literal, signs, of_key, key[0])
+        elif _is_hexadecimal(text):
+            self._read_hex(literal, signs, text, part.removesuffix(text))
         elif _BASE64.fullmatch(text):
             self._read_base64(literal, signs, text)
         elif signs.is_pin and not signs.is_no_placeholder and _is_placeholder(text):
             self._ask(literal, f"{_shown(text)} is a placeholder: which pin belongs here?")
 
-    def _read_hex(
-        self, literal: Literal, signs: UsageSigns, text: str, *, is_spelled: bool
-    ) -> None:
+    def _read_hex(self, literal: Literal, signs: UsageSigns, text: str, prefix: str) -> None:
         """Add a hexadecimal digest to the results, as a pin or as a question for the user.
 
         A digest with the length of SHA-256 is a pin if the code around it shows that, or if the
@@ -317,15 +324,16 @@ class LiteralReader:
             literal: the string that contains the digest.
             signs: the purpose of the string, according to the code around it.
             text: the digest, perhaps with colons, spaces or hyphens.
-            is_spelled: True if the string itself names SHA-256.
+            prefix: the part of the string before the digest that names SHA-256, such as
+                ``sha256/`` or ``SHA256 Fingerprint=``; empty if there is none.
         """
         digits = re.sub(r"[: -]", "", text)
         is_open = len(digits) != len(text) or not signs.is_other
         size = len(digits) / 2
         if size == DIGEST_BYTES:
-            is_pin = signs.is_pin or (is_spelled and not signs.is_other)
-            is_open = is_open or is_spelled
-            self._read_sha256(literal, signs, text, is_pin=is_pin, is_open=is_open)
+            is_pin = signs.is_pin or (bool(prefix) and not signs.is_other)
+            is_open = is_open or bool(prefix)
+            self._read_sha256(literal, signs, text, prefix, is_pin=is_pin, is_open=is_open)
         elif size in _ALGORITHMS and (signs.receiver or size != _MD5_BYTES):
             if signs.is_pin or (len(digits) != len(text) and is_open):
                 self._ask(literal, _length_problem(text, size))
@@ -333,7 +341,14 @@ class LiteralReader:
             self._ask(literal, f"{_shown(text)} has {len(digits)} digits, and a SHA-256 has 64")
 
     def _read_sha256(
-        self, literal: Literal, signs: UsageSigns, text: str, *, is_pin: bool, is_open: bool
+        self,
+        literal: Literal,
+        signs: UsageSigns,
+        text: str,
+        prefix: str,
+        *,
+        is_pin: bool,
+        is_open: bool,
     ) -> None:
         """Add a SHA-256 digest to the results, as a pin or as a question for the user.
 
@@ -343,6 +358,8 @@ class LiteralReader:
                 the digest is that of the certificate that signs the app's package, the digest
                 becomes a question in any case, unless a known call compares it with pins.
             text: the digest in hexadecimal.
+            prefix: the text before the digest. ``sha256/`` is only written before the digest of a
+                key (RFC 7469), whatever the spelling of the digest is.
             is_pin: True to add a pin.
             is_open: used if ``is_pin`` is False: True to ask the user if the digest is a pin, False
                 to ignore the digest.
@@ -351,10 +368,26 @@ class LiteralReader:
         if signs.is_signing and not signs.receiver:
             self._ask(literal, _signing_problem(text))
         elif is_pin:
-            kind = signs.receiver or ("sha256" if signs.names_key else "cert-sha256")
+            is_key = bool(_PREFIX.match(prefix))
+            kind = signs.receiver or ("sha256" if is_key or signs.names_key else "cert-sha256")
             self._add(literal, Pin(kind, digest))
+            if is_key and kind == "sha256":
+                self._ask_if_hashing(literal, text)
+            elif not (
+                signs.receiver or signs.names_key or self._is_certificate(signs, text, prefix)
+            ):
+                self._ask(literal, _kind_question(text))
         elif is_open:
             self._undecided.append((digest, self._question(literal, text)))
+
+    def _is_certificate(self, signs: UsageSigns, text: str, prefix: str) -> bool:
+        """Return True if something shows that a digest is the fingerprint of a certificate.
+
+        It is a name around the digest, code of the file that hashes a whole certificate, or the
+        spelling of openssl: a prefix with "fingerprint", or separators between the bytes.
+        """
+        is_spelled = "fingerprint" in prefix.lower() or not _HEX.fullmatch(text)
+        return is_spelled or signs.names_certificate or bool(self.hashing_line)
 
     def _read_base64(self, literal: Literal, signs: UsageSigns, text: str) -> None:
         digest = _decoded(text)
@@ -414,6 +447,10 @@ def _prefixed_parts(text: str) -> Iterator[tuple[str, Pin | None]]:
             yield spelling, None
 
 
+def _is_hexadecimal(text: str) -> bool:
+    return _PAIRS.fullmatch(text) is not None or _HEX.fullmatch(text) is not None
+
+
 def _decoded(text: str) -> bytes | None:
     """Return the bytes of strict base64; None if the string isn't canonical base64."""
     digest = binascii.a2b_base64(text)
@@ -433,6 +470,13 @@ def _shown(text: str) -> str:
 
 def _sha1_problem(text: str) -> str:
     return f"{_shown(text)} is a SHA-1: read the SHA-256 of the key from the server (certpin pin)"
+
+
+def _kind_question(text: str) -> str:
+    return (
+        f"{_shown(text)}: is it the fingerprint of a whole certificate, or the digest of a key? It "
+        "was read as a fingerprint (--live compares it with both)"
+    )
 
 
 def _length_problem(text: str, size: float) -> str:

@@ -34,6 +34,12 @@ PIN_WORDS = frozenset(
 )
 _TLS_WORDS = PIN_WORDS - {"pin", "pins"}
 _KEY_WORDS = frozenset({"spki"})
+_CERTIFICATE_WORDS = frozenset(
+    {
+        *("cert", "certs", "certificate", "certificates"),
+        *("fingerprint", "fingerprints", "thumbprint", "thumbprints"),
+    }
+)
 _KEY_PAIRS = frozenset({("public", "key"), ("public", "keys"), ("key", "pin"), ("key", "pins")})
 # A certificate, but not that of a server: the app's own, which signs its package.
 _SIGNING_WORDS = frozenset({"signing", "signature", "signatures", "apk", "keystore", "assetlinks"})
@@ -160,6 +166,7 @@ class UsageSigns:
             pin.
         names_key: True if a name says that the string is a pin of a public key, not of a
             certificate.
+        names_certificate: True if a name says that the string is the fingerprint of a certificate.
     """
 
     def __init__(self, usages: Iterable[Usage]) -> None:
@@ -181,6 +188,7 @@ class UsageSigns:
         is_named = is_certain or (bool((inner | outer) & PIN_WORDS) and not self.is_other)
         self.is_pin = bool(self.receiver) or is_named
         self.names_key = bool(inner & _KEY_WORDS or every_pair & _KEY_PAIRS)
+        self.names_certificate = bool(inner & _CERTIFICATE_WORDS)
 
 
 def flavour_of_usages(usages: tuple[Usage, ...]) -> str:

@@ -303,6 +303,8 @@ def _pin_facts(pin: DraftPin, *, contacted: bool) -> list[str]:
     if pin.presented is not None:
         words = f"presented by the server ({pin.role})" if pin.presented else "NOT presented"
         facts.append(words)
+    if pin.mistake:
+        facts.append(pin.mistake)
     if pin.key:
         facts.append(f"its key: {pin.key} stays the same at a renewal; --pin-keys pins it")
     elif pin.pin.kind == "cert-sha256":

@@ -330,7 +330,7 @@ def _details(checkups: Sequence[Checkup]) -> Iterator[str]:
 
 
 def verdict_fix(checkup: Checkup) -> str:
-    """Return advice on how to fix a server whose chain the pins of its host refuse.
+    """Return advice on how to fix a server, if the pins of its host refuse its chain.
 
     Return an empty text if no verified chain was compared with the pins.
     """

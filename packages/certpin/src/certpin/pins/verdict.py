@@ -31,7 +31,7 @@ from certpin.support.text import printable
 from certpin.x509 import MAX_SHOWN_NAME, name_of, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
     from certpin.pins.policy import HostPin, HostPolicy, Match
@@ -349,6 +349,35 @@ def _when_removed(verdict: Verdict, host: str, compare: str) -> str | None:
     )
 
 
+def _when_wrong_kind(verdict: Verdict, host: str, compare: str) -> str | None:
+    path = verdict.chain.certificates if verdict.chain else ()
+    return next(filter(None, (kind_mistake(pin, path) for pin in verdict.policy.live_pins)), None)
+
+
+def kind_mistake(pin: Pin, path: Iterable[Certificate]) -> str | None:
+    """Return a phrase that names the mistake if a pin has the right digest, and the wrong kind.
+
+    The digest is then that of a whole certificate of the path, written as the pin of a key, or the
+    other way round. Return None for any other pin. The pin matches nothing in either case: the kind
+    of a pin is never guessed.
+
+    Args:
+        pin: the pin.
+        path: the verified path of a server.
+    """
+    for certificate in path:
+        key, whole = pins_of(certificate)
+        if (pin.kind, pin.digest) == (key.kind, whole.digest):
+            what = "the fingerprint of the whole certificate", "the pin of its key"
+        elif (pin.kind, pin.digest) == (whole.kind, key.digest):
+            what = "the digest of the key", "the fingerprint of the whole certificate"
+        else:
+            continue
+        name = name_of(certificate)
+        return f"{pin} has {what[0]} of {name!r}, written as {what[1]}: write {key} instead"
+    return None
+
+
 def _when_out_of_reach(verdict: Verdict, host: str, compare: str) -> str | None:
     live = verdict.policy.live_pins
     if not any(pin in live for pin in _pins_on_path(verdict)):
@@ -449,6 +478,7 @@ _HINTS: tuple[Callable[[Verdict, str, str], str | None], ...] = (
     _when_too_few_scts,
     _when_compromised,
     _when_removed,
+    _when_wrong_kind,
     _when_out_of_reach,
     _when_another_root,
     _when_whole_certificates,

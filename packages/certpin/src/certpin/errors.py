@@ -127,21 +127,29 @@ class HostError(InputError):
 
 
 class ConfigError(CertpinError):
-    """A pin set is unsafe, or a setting is invalid. ``key`` names the setting."""
+    """A pin set is unsafe, or a setting is invalid.
 
-    def __init__(self, problem: str, *, key: str = "", fix: str = "") -> None:
+    ``key`` names the setting, and ``host`` the host pattern; both may be empty.
+    """
+
+    def __init__(self, problem: str, *, key: str = "", fix: str = "", host: str = "") -> None:
         prefix = f"{key}: " if key else ""
         super().__init__(prefix + problem + (f"\n  fix: {fix}" if fix else ""))
         self.problem = problem
         self.key = key
         self.fix = fix
+        self.host = host
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), (self.problem,), {"key": self.key, "fix": self.fix})
+        keywords = {"key": self.key, "fix": self.fix, "host": self.host}
+        return _rebuild, (type(self), (self.problem,), keywords)
 
 
 class PinFileError(ConfigError):
-    """A pin file is invalid or unsafe. ``path``, ``line`` (from 1) and ``key`` locate the error."""
+    """A pin file is invalid or unsafe, or a file to import has an unsafe policy.
+
+    ``path``, ``line`` (from 1), ``key`` and ``host`` locate the error.
+    """
 
     def __init__(
         self,
@@ -151,16 +159,17 @@ class PinFileError(ConfigError):
         line: int | None = None,
         key: str = "",
         fix: str = "",
+        host: str = "",
     ) -> None:
         place = f"{path}:{line}" if line else str(path)
-        super().__init__(problem, key=key, fix=fix)
+        super().__init__(problem, key=key, fix=fix, host=host)
         self.args = (f"{place}: {self.args[0]}",)
         self.path = str(path)
         self.line = line
 
     def __reduce__(self) -> tuple[object, ...]:
         keywords = {"path": self.path, "line": self.line, "key": self.key, "fix": self.fix}
-        return _rebuild, (type(self), (self.problem,), keywords)
+        return _rebuild, (type(self), (self.problem,), {**keywords, "host": self.host})
 
 
 class CaseFileError(PinFileError):

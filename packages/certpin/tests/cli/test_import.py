@@ -243,6 +243,63 @@ def test_a_file_without_a_host_and_with_one_pin_needs_options(run: Run) -> None:
     assert (found.name, found.version, found.policies[0].mode) == ("mine", 1, "report")
 
 
+_DOMAIN = (
+    '<domain-config><domain>{}</domain><pin-set><pin digest="SHA-256">{}</pin></pin-set>'
+    "</domain-config>"
+)
+
+
+@pytest.mark.parametrize(
+    ("pin", "problem", "fix"),
+    [
+        (NOBODY, "there is only one pin", "import it with --mode report"),
+        (Pin("sha256", bytes(32)), "is an example from some documentation", "certpin pin HOST"),
+    ],
+    ids=["one pin", "placeholder"],
+)
+def test_an_unsafe_policy_is_reported_with_file_line_and_host(
+    run: Run, pin: Pin, problem: str, fix: str
+) -> None:
+    """The file has several hosts, and there is no [[host.pin]] table to edit yet."""
+    first, second, third = (str(each).removeprefix("sha256/") for each in (NOBODY, STOLEN, pin))
+    both = f'{first}</pin><pin digest="SHA-256">{second}'
+    domains = [_DOMAIN.format(HOST, both), _DOMAIN.format("pay.example", third)]
+    text = "\n".join(["<network-security-config>", *domains, "</network-security-config>"])
+    Path("n.xml").write_text(text)
+    done = run("import", "android", "n.xml")
+    assert (done.code, list(Path().iterdir())) == (2, [Path("n.xml")])
+    printed = " ".join(done.err.split())
+    assert "certpin: n.xml:3: pay.example: " in printed
+    assert problem in printed
+    assert fix in printed.partition("fix: ")[2]
+    assert "[[host.pin]]" not in printed
+    error = run("import", "android", "n.xml", "--json").error
+    assert (error["file"], error["line"], error["host"]) == ("n.xml", 3, "pay.example")
+
+
+def test_a_file_with_two_policies_of_a_host_is_named(run: Run) -> None:
+    write(policy(HOST))
+    moved(run)
+    exported = json.loads(Path("old/pins.json").read_text())
+    exported["hosts"] *= 2
+    Path("old/pins.json").write_text(json.dumps(exported))
+    error = run("import", "json", "old/pins.json", "--json").error
+    assert error["message"] == f"{HOST} has two policies"
+    assert (error["file"], error["host"], error["key"]) == ("old/pins.json", HOST, None)
+
+
+def test_a_host_without_a_live_pin_is_named(run: Run) -> None:
+    write(policy(HOST))
+    moved(run)
+    exported = json.loads(Path("old/pins.json").read_text())
+    for entry in exported["hosts"][0]["pins"]:
+        entry["state"] = "removed"
+    Path("old/pins.json").write_text(json.dumps(exported))
+    error = run("import", "json", "old/pins.json", "--json").error
+    assert error["message"] == f"{HOST}: there is no pin that could match"
+    assert error["fix"].startswith("add the pin of the key that the server uses to this file")
+
+
 def test_a_name_is_for_a_new_file(run: Run) -> None:
     write(policy(HOST))
     moved(run)

@@ -521,6 +521,15 @@ def test_an_export_with_a_bundle_of_authorities_has_no_difference(run: Run, chos
     assert f"{HOST}: trust differs" in found
 
 
+def test_an_unsafe_export_is_reported_with_its_host(run: Run) -> None:
+    run("export", "json", "--out", "made/")
+    exported = json.loads(Path("made/pins.json").read_text())
+    del exported["hosts"][1]["pins"][1:]
+    Path("made/pins.json").write_text(json.dumps(exported))
+    [message] = drifts(run, "json=made")
+    assert f"cannot be compared: {OTHER}: there is only one pin" in message
+
+
 @pytest.mark.parametrize("exported", ["json=missing", "json=pins.toml", "curl=pins.json"])
 def test_an_unreadable_export_is_a_finding(run: Run, exported: str) -> None:
     [message] = drifts(run, exported)

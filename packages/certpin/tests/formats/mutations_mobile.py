@@ -9,7 +9,30 @@ from tests._mutation import Mutation
 
 _F, _T = "certpin/formats/", "tests/formats/test_"
 
+_IMPORT = "tests/cli/test_import.py::test_"
+
 _READERS = [
+    Mutation(
+        "the host of an unsafe policy is in the error of an import",
+        f"{_F}parsed.py",
+        'raise self.unsafe(f"{host}: {exc.problem}", fix, host) from exc',
+        "raise",
+        f"{_IMPORT}a_host_without_a_live_pin_is_named",
+    ),
+    Mutation(
+        "only an unsafe number of pins has a special fix",
+        f"{_F}parsed.py",
+        '_COUNT_FIXES[live] if exc.key == "pin" else exc.fix',
+        "_COUNT_FIXES[live]",
+        f"{_IMPORT}an_unsafe_policy_is_reported_with_file_line_and_host[placeholder]",
+    ),
+    Mutation(
+        "the file of an unsafe policy is in the error of an import",
+        "certpin/cli/import_.py",
+        "exc.problem, path=printable(source), line=exc.line,",
+        "exc.problem, line=exc.line,",
+        f"{_IMPORT}a_file_with_two_policies_of_a_host_is_named",
+    ),
     Mutation(
         "no pins on a report-only host that is left out",
         f"{_F}selection.py",

@@ -182,10 +182,12 @@ def _load(chosen: Format, source: str, options: ImportOptions) -> PinSet:
         options: the options for the import.
 
     Raises:
+        ConfigError: the options don't fit the file.
         FormatError: the file can't be read or imported.
+        PinFileError: the file has an unsafe policy.
     """
     from certpin.cli.source import read_source
-    from certpin.errors import FormatError
+    from certpin.errors import FormatError, PinFileError
     from certpin.support.text import printable
 
     if source != "-" and Path(source).is_dir():
@@ -199,6 +201,10 @@ def _load(chosen: Format, source: str, options: ImportOptions) -> PinSet:
         return chosen.load(opened, options)
     except FormatError as exc:
         raise FormatError(f"{printable(source)}: {exc.problem}", fix=exc.fix) from exc
+    except PinFileError as exc:
+        raise PinFileError(
+            exc.problem, path=printable(source), line=exc.line, fix=exc.fix, host=exc.host
+        ) from exc
 
 
 def _have_backups(policies: list[HostPolicy]) -> bool:

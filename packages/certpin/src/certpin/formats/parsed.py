@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
 import warnings
 from collections import Counter
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
-from certpin.errors import ConfigError, FormatError, HostError, InputError
+from certpin.errors import ConfigError, FormatError, HostError, InputError, PinFileError
 from certpin.pins import (
     HostPattern,
     HostPin,
@@ -40,6 +41,7 @@ Value = TypeVar("Value")
 
 _MAX_VERSION = 2**63 - 1  # as in the pin file
 _MAX_SHOWN = 5  # hosts in an error
+_HOST_KEY = re.compile(r"host\[(\d+)\]")  # in the key of an error
 
 
 class FormatWarning(UserWarning):
@@ -282,6 +284,13 @@ def timestamp(moment: datetime) -> str:
 
 # The settings of hosts.
 
+# What to do about an unsafe number of live pins.
+_COUNT_FIXES = {
+    0: "add the pin of the key that the server uses to this file: certpin pin HOST prints it",
+    1: "add the pin of a backup key to this file, or import it with --mode report, which accepts "
+    "one pin",
+}
+
 
 @dataclass(frozen=True)
 class Found:
@@ -320,26 +329,44 @@ class Found:
     def policy(self, options: ImportOptions) -> HostPolicy:
         """Return the host's policy, with the user's options.
 
-        The user's host is used only if the file names none. Raises ``ConfigError`` and
-        ``HostError`` if the policy is invalid, and ``FormatError`` if a pin file can't express it.
+        The user's host is used only if the file names none.
+
+        Raises:
+            ConfigError: neither the file nor the user names a host.
+            FormatError: the host is invalid, or a pin file can't express a setting.
+            HostError: the user's host is invalid.
+            PinFileError: the policy is unsafe, for example because of a single pin. The error has
+                the host and the line, but no path.
         """
         if self.refusal:
             raise self.refusal
         pattern = self.pattern or options.host
         if not pattern:
             raise ConfigError("the file names no host", key="host", fix="name it: --host HOST")
-        return HostPolicy(
-            self._host() if self.pattern else HostPattern.parse(pattern),
-            self.entries or self._guessed(),
-            mode=options.mode or self.mode,
-            match=self.match,
-            expires=self.expires,
-            on_expiry=self.on_expiry,
-            trust=self.trust,
-            report_to=self.report_to,
-            ct_logs=self.ct_logs,
-            provider_edition=self.provider_edition,
-        )
+        host = self._host() if self.pattern else HostPattern.parse(pattern)
+        entries = self.entries or self._guessed()
+        try:
+            return HostPolicy(
+                host,
+                entries,
+                mode=options.mode or self.mode,
+                match=self.match,
+                expires=self.expires,
+                on_expiry=self.on_expiry,
+                trust=self.trust,
+                report_to=self.report_to,
+                ct_logs=self.ct_logs,
+                provider_edition=self.provider_edition,
+            )
+        except ConfigError as exc:
+            # Its key and its fix are those for a pin file, which doesn't exist yet.
+            live = sum(entry.live for entry in entries)
+            fix = _COUNT_FIXES[live] if exc.key == "pin" else exc.fix
+            raise self.unsafe(f"{host}: {exc.problem}", fix, host) from exc
+
+    def unsafe(self, problem: str, fix: str, host: HostPattern) -> PinFileError:
+        """Return the error for an unsafe policy of this host, with its line in the file."""
+        return PinFileError(problem, line=self.line or None, fix=fix, host=str(host))
 
     def _host(self) -> HostPattern:
         try:
@@ -434,9 +461,9 @@ class ParsedFile:
     def pin_set(self, options: ImportOptions) -> PinSet:
         """Return the pin set that the file describes.
 
-        ``options`` has the user's settings. Raises ``ConfigError`` if the pin set is unsafe or the
-        user named a host that is not in the file, and ``FormatError`` if the file has no pins, or
-        settings that a pin file can't have.
+        ``options`` has the user's settings. Raises ``ConfigError`` if the user named a host that is
+        not in the file, ``PinFileError`` if the pin set is unsafe, and ``FormatError`` if the file
+        has no pins, or settings that a pin file can't have.
         """
         if self.refusal:
             raise self.refusal
@@ -449,7 +476,14 @@ class ParsedFile:
                 f"the version of the pin set is above {_MAX_VERSION}", fix="write a smaller version"
             )
         name = options.name or self.name or policies[0].pattern.name
-        return PinSet(name, self.version, policies, self.debug)
+        try:
+            return PinSet(name, self.version, policies, self.debug)
+        except ConfigError as exc:
+            host = _HOST_KEY.match(exc.key)
+            if host is None:
+                raise PinFileError(exc.problem, fix=exc.fix) from exc
+            at = int(host[1])
+            raise self.hosts[at].unsafe(exc.problem, exc.fix, policies[at].pattern) from exc
 
 
 def _refuse_other_host(host: str, named: list[str]) -> None:

@@ -22,6 +22,13 @@ def _ct(what: str, old: str, new: str, test: str, file: str = _DECISION) -> Muta
 
 
 MUTATIONS = [
+    Mutation(
+        "the pin of a key in hexadecimal has its own error",
+        "certpin/pins/policy.py",
+        "if len(text) != _BASE64_LENGTH and _HEX.fullmatch(text):",
+        "if False:",
+        "tests/pins/test_pin.py::test_hexadecimal_of_a_key_is_refused_with_its_pin",
+    ),
     _ct(
         "an unknown log counts not",
         "    if log is None:\n        return",

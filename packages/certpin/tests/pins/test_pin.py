@@ -67,6 +67,15 @@ def test_the_kind_is_never_guessed_from_a_length() -> None:
             Pin.parse(text)
 
 
+@pytest.mark.parametrize("digest", [DIGEST.hex(), DIGEST.hex().upper(), HEX])
+@pytest.mark.parametrize("text", ["sha256/{}", "sha256//{}", 'pin-sha256="{}"'])
+def test_hexadecimal_of_a_key_is_refused_with_its_pin(text: str, digest: str) -> None:
+    """It is the output of ``openssl dgst -sha256``; "copy the whole pin again" was no help."""
+    with pytest.raises(PinParseError, match="is hexadecimal, and the pin of a key is") as caught:
+        Pin.parse(text.format(digest))
+    assert f"(openssl dgst -sha256), write sha256/{BASE64}; if it is the" in caught.value.fix
+
+
 REFUSED = {
     "nothing": "",
     "no digest": "sha256/",

@@ -133,6 +133,8 @@ def _base64(text: str) -> bytes:
 
     Raises ``PinParseError`` for other texts, even if lenient parsers accept them.
     """
+    if len(text) != _BASE64_LENGTH and _HEX.fullmatch(text):
+        raise _hexadecimal_key(text)
     try:
         digest = binascii.a2b_base64(text, strict_mode=True)
     except ValueError as exc:  # binascii.Error, or a text that is not ASCII
@@ -144,6 +146,19 @@ def _base64(text: str) -> bytes:
             fix=f"write sha256/{strict}" if len(digest) == DIGEST_BYTES else _SPELLINGS,
         )
     return digest
+
+
+def _hexadecimal_key(text: str) -> PinParseError:
+    """Return the error for a digest in hexadecimal, as ``openssl dgst -sha256`` prints it.
+
+    Its kind is not guessed: a fingerprint of a whole certificate looks the same.
+    """
+    pin = Pin.of_key(_hexadecimal(text))
+    return PinParseError(
+        f"{quoted(text)} is hexadecimal, and the pin of a key is written in base64",
+        fix=f"if it is the digest of a public key (openssl dgst -sha256), write {pin}; if it is "
+        "the fingerprint of a certificate, pin its key: certpin pin FILE prints the pin",
+    )
 
 
 def _hexadecimal(text: str) -> bytes:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[3]
 HOOKS = ROOT / ".pre-commit-hooks.yaml"
+GUIDE = ROOT / "docs/guides/ci.md"
 README = ROOT / "examples/ci/README.md"
 TEMPLATES = sorted((ROOT / "examples/ci").glob("*.yml"))
 
@@ -105,6 +106,7 @@ def test_the_hooks_of_the_readme_are_these_and_their_arguments_parse() -> None:
     comment = re.search(r"args: \[(.*)\]", HOOKS.read_text(encoding="utf-8"))
     assert comment is not None
     assert comment[1].split(", ") == repository["hooks"][2]["args"]
+    assert f"        {comment[0]}\n" in GUIDE.read_text(encoding="utf-8")
 
 
 def _diff_of_github() -> str:

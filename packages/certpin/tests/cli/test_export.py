@@ -191,6 +191,18 @@ def test_the_folder_of_an_export_without_source_code_may_have_any_name(run: Run)
     assert Path("deploy/pins.curl/curl-pins.conf").is_file()
 
 
+def test_the_hook_of_the_documentation_checks_one_file_of_several_hosts(run: Run) -> None:
+    hooks = (Path(__file__).parents[4] / ".pre-commit-hooks.yaml").read_text(encoding="utf-8")
+    words = re.findall(r"args: \[(.*)\]", hooks)[0].split(", ")
+    write(policy("api.bank.example"), policy("pay.bank.example"))
+    assert run("export", *words).code == 0
+    assert Path("deploy/api/curl-pins.conf").is_file()
+    assert run("export", "--check", *words).code == 0
+    with Path("deploy/api/curl-pins.conf").open("a") as file:
+        file.write("insecure\n")
+    assert run("export", "--check", *words).code == 1
+
+
 def test_the_next_step_of_a_copied_library_is_not_the_package(run: Run) -> None:
     done = run("export", "flutter", "--out", "lib/pinning", "--vendored")
     assert "Next:  Add the package crypto to pubspec.yaml" in done.out

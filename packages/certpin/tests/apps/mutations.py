@@ -12,6 +12,13 @@ _CLI = "tests/cli/test_import_app.py::test_"
 
 _TREE = [
     Mutation(
+        "a file that is too large has its own fix",
+        f"{_A}project.py",
+        "fix = _FIXES.get(number or 0, ",
+        "fix = {}.get(number or 0, ",
+        f"{_T}tree.py::test_a_file_that_is_too_large_is_reported",
+    ),
+    Mutation(
         "hexadecimal digits below sha256/ are the digest of a key",
         f"{_A}literals.py",
         "is_key = bool(_PREFIX.match(prefix))",

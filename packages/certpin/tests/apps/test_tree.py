@@ -162,6 +162,8 @@ def test_the_depth_is_limited(app: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert (str(unread.place), unread.problem) == (
         *("lib/1/2/3:1", "it is more than 3 folders below the path that you named"),
     )
+    assert unread.fix == "name this folder, too, beside the others"
+    assert "lib/1/2/3/d.dart" in names(".", "lib/1/2/3")
     assert "lib/1/2/c.dart" in names(".")
 
 
@@ -182,6 +184,7 @@ def test_a_file_that_is_too_large_is_reported(app: Path, monkeypatch: pytest.Mon
     assert (str(unread.place), unread.problem) == (
         *("lib/large.dart:1", "it has more than 100 bytes"),
     )
+    assert unread.fix == "split the file, or name only the other files and folders of the app"
 
 
 def test_a_file_that_vanishes_is_reported(app: Path) -> None:

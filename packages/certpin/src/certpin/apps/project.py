@@ -10,6 +10,7 @@ from __future__ import annotations
 import posixpath
 import re
 from dataclasses import dataclass, field
+from errno import EFBIG, ENAMETOOLONG
 from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -39,6 +40,11 @@ MAX_FILE_BYTES = 8 * 1024 * 1024
 # A file of certificates: the bundle of all public roots has less than 1 MiB. Assets are mostly
 # pictures and sounds, of which the first bytes already show that they are no certificates.
 MAX_ASSET_BYTES = 1024 * 1024
+
+_FIXES = {  # by the number of the error
+    EFBIG: "split the file, or name only the other files and folders of the app",
+    ENAMETOOLONG: "name this folder, too, beside the others",
+}
 
 # Android's folders of resources, which may have qualifiers (xml-v28):
 # https://developer.android.com/guide/topics/resources/providing-resources
@@ -93,10 +99,7 @@ def read_project(
         selection = _Selection(tree, language, set(map(path_in_messages, paths)))
         project = Project(skipped=tree.skipped, left_out=selection.left_out)
         project.findings.extend(selection.findings)
-        project.findings.unread += [
-            Unread(Place(path, 1), problem, "check its permissions")
-            for path, problem in tree.unread
-        ]
+        project.findings.unread += [_unread(path, error) for path, error in tree.unread]
         chosen = list(selection.files())
         with progress(len(chosen)) as advance:
             for listed in chosen:
@@ -200,11 +203,22 @@ def _load(listed: ListedFile, limit: int, findings: FileFindings) -> SourceFile 
     try:
         data = listed.read(limit)
     except (OSError, ValueError) as exc:
-        problem = getattr(exc, "strerror", None) or str(exc)
-        fix = "check its permissions, and try again"
-        findings.unread.append(Unread(Place(listed.path, 1), problem, fix))
+        findings.unread.append(_unread(listed.path, exc))
         return None
     return SourceFile(listed.path, data, data.decode("utf-8", "replace"))
+
+
+def _unread(path: str, error: OSError | ValueError) -> Unread:
+    """Return the ``Unread`` for a file or folder that the system, or a limit of certpin, refused.
+
+    Args:
+        path: the file or folder, as messages show it.
+        error: the error.
+    """
+    problem = getattr(error, "strerror", None) or str(error)
+    number = error.errno if isinstance(error, OSError) else None
+    fix = _FIXES.get(number or 0, "check its permissions, and try again")
+    return Unread(Place(path, 1), problem, fix)
 
 
 class _Selection:

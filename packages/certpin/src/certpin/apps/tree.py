@@ -12,7 +12,7 @@ import os
 import stat
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from errno import EINVAL, ELOOP, ENOTDIR
+from errno import EINVAL, ELOOP, ENAMETOOLONG, ENOTDIR
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,8 +84,8 @@ class ListedFile:
         """Return the content of the file.
 
         Raises:
-            OSError: the file can't be read, is not a regular file, has more than ``limit`` bytes,
-                or changed while it was read.
+            OSError: the file can't be read, is not a regular file, has more than ``limit`` bytes
+                (``EFBIG``), or changed while it was read.
         """
         with _open_folders(self.root.descriptor, self.folder) as folder:
             before = _identity(self.name, folder)
@@ -102,12 +102,13 @@ class Tree:
     Attributes:
         files: the files, in the order of the user's paths, and by name within a path.
         skipped: the path and the kind of each link, FIFO, device and socket.
-        unread: the path and the problem of each folder that couldn't be listed.
+        unread: the path of each folder that couldn't be listed, and the error. The error's number
+            is ``ENAMETOOLONG`` for a folder that is too deep.
     """
 
     files: list[ListedFile] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
-    unread: list[tuple[str, str]] = field(default_factory=list)
+    unread: list[tuple[str, OSError]] = field(default_factory=list)
     _names: int = 0
     _folders: set[tuple[int, int]] = field(default_factory=set)
     _listed: set[tuple[int, int, str]] = field(default_factory=set)
@@ -141,7 +142,7 @@ class Tree:
                 else:
                     self.skipped.append((path, _kind(mode)))
             except OSError as exc:
-                self.unread.append((path, exc.strerror or str(exc)))
+                self.unread.append((path, exc))
 
     def _entries(
         self, root: NamedPath, folder: int, parts: tuple[str, ...]
@@ -154,14 +155,15 @@ class Tree:
                     _limit(self._names, MAX_NAMES, "names of files and folders")
                     found.append(entry)
         except OSError as exc:
-            self.unread.append((str(Path(root.name, *parts)), exc.strerror or str(exc)))
+            self.unread.append((str(Path(root.name, *parts)), exc))
         return sorted(found, key=lambda entry: entry.name)
 
     def _enter(self, root: NamedPath, folder: int, below: tuple[str, ...]) -> None:
         if _is_output((Path(root.name).name, *below)):
             return
         if len(below) > MAX_DEPTH:
-            raise OSError(0, f"it is more than {MAX_DEPTH} folders below the path that you named")
+            problem = f"it is more than {MAX_DEPTH} folders below the path that you named"
+            raise OSError(ENAMETOOLONG, problem)
         descriptor = os.open(below[-1], _FOLDER, dir_fd=folder)
         try:
             self._add_folder(root, descriptor, below)

@@ -15,6 +15,27 @@ _HOSTILE, _GUIDE = f"{_T}dart_hostile.py::test_", f"{_T}dart_guide.py::test_"
 
 _LITERALS = [
     Mutation(
+        "an element of a list of pins without a known value is a question",
+        f"{_D}reader.py",
+        "            if len(self.findings.pins) > known:\n",
+        "            if False:\n",
+        f"{_PINS}an_element_of_unknown_value_beside_pins_is_a_question",
+    ),
+    Mutation(
+        "an element that is a string elsewhere in the file is no question",
+        f"{_D}reader.py",
+        "        if run and not parts and not self._is_read(run):\n",
+        "        if run and not parts:\n",
+        f"{_PINS}an_element_of_unknown_value_beside_pins_is_a_question",
+    ),
+    Mutation(
+        "elements are read to a limited depth",
+        f"{_D}reader.py",
+        "if len(run) == 1 and depth < _MAX_PARTS else []",
+        "if len(run) == 1 else []",
+        f"{_PINS}deep_elements_are_read",
+    ),
+    Mutation(
         "a comment without a reason does not hide another one",
         f"{_A}allow.py",
         "allowed[rule] = allowed.get(rule) or reason",

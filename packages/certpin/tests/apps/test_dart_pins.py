@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -296,3 +297,39 @@ def test_a_file_in_utf_16_is_not_read(encoding: str) -> None:
 @pytest.mark.parametrize("name", ["pinHash", "certPinHash", "sslPinCode"])
 def test_a_hash_of_a_pin_is_one_of_a_certificate_if_a_word_says_so(name: str) -> None:
     assert pins(f"class Tls {{ static const {name} = '{HEX}'; }}") == [WHOLE]
+
+
+@pytest.mark.parametrize(
+    ("code", "asked"),
+    [
+        (f"const m = {{'a.example': ['{A}', '{B}', Keys.current]}};", ["Keys.current"]),
+        (f"final pins = <String>{{'{A}', env(1).pin,}};", ["env(1).pin"]),
+        (f"final pins = ['{A}', ...others, ...?more, ?last];", ["others", "more", "last"]),
+        (f"final pins = ['{A}', if (x) y else '{B}', (z)];", ["y", "z"]),
+        (f"final pins = [if (x) '{A}' else y];", ["y"]),
+        (f"final pins = ['{A}', x ? '{B}' : y, x ?? y];", ["y", "x", "y"]),
+        (f"final pins = ['{A}', 'sha256/$x'];", ["'sha256/$x'"]),
+        (f"final x = load(); final pins = ['{A}', x];", ["x"]),
+        (f"const a = '{A}'; final pins = [a, Keys.current];", ["Keys.current"]),
+        (f"final client = Client(pins: ['{A}', Keys.current]);", ["Keys.current"]),
+        (f"const a = '{A}'; const b = '{B}'; final pins = [a, b];", []),
+        (f"const more = ['{B}']; final pins = ['{A}', ...more];", []),
+        (f"final pins = ['{A}', Pin('{B}'), if (x) '{B}', null, 1, ['{B}'], 'other'];", []),
+        (f"final pins = {{'{A}': x}};", []),
+        ("final names = ['a name of a host', Keys.current];", []),
+    ],
+)
+def test_an_element_of_unknown_value_beside_pins_is_a_question(code: str, asked: list[str]) -> None:
+    """The import would lock out clients of the server with that key, without a word."""
+    found = [
+        re.match(r"which pin is '(.*)' in this list of pins", each) for each in questions(code)
+    ]
+    assert [each[1] for each in found if each] == list(dict.fromkeys(asked))
+
+
+@pytest.mark.parametrize(
+    "element",
+    ["(" * 3000 + "x" + ")" * 3000, "c ? x : " * 3000 + "y", "...[" * 3000, "if (x) " * 3000],
+)
+def test_deep_elements_are_read(element: str) -> None:
+    assert A in pins(f"final pins = ['{A}', {element}];")

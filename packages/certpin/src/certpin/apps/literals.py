@@ -201,6 +201,15 @@ class LiteralReader:
                 question = f"{len(more)} more such texts follow in this file: are they pins?"
                 self.findings.unknown.append(Unknown(question, more[0].place))
 
+    def ask_element(self, expression: str, line: int) -> None:
+        """Ask the user for the value of an expression that is an element of a list of pins."""
+        shown = _shown(" ".join(expression.split()))
+        question = (
+            f"which pin is {shown} in this list of pins? Its value isn't in this file, so it was "
+            "not imported for the host of the list"
+        )
+        self._asked[Unknown(question, Place(self.path, line))] = None
+
     def _ask(self, literal: Literal, question: str) -> None:
         self._asked[Unknown(question, self._place(literal))] = None
 

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from certpin.apps.certificates import check_dates
-from certpin.apps.dart.code import DEFINITIONS, GRAMMAR, DartCode, Definition
+from certpin.apps.dart.code import BRANCHES, DEFINITIONS, GRAMMAR, DartCode, Definition
 from certpin.apps.dart.flow import DartFlow
 from certpin.apps.dart.mistakes import check_dart, may_have_mistakes
 from certpin.apps.dart.usages import usage_of
@@ -22,7 +22,7 @@ from certpin.apps.model import FileFindings, Place, Unknown, Unread
 from certpin.apps.syntax import ReadTimeoutError, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from datetime import datetime
 
     from tree_sitter import Node
@@ -40,6 +40,13 @@ _CANDIDATE = re.compile(
     r"[0-9A-Fa-f]{2}[0-9A-Fa-f: -]{28}|[A-Za-z0-9+/]{27}=|sha-?\d|-----BEGIN|[A-Z_]{6}|"
     r"(?i:your|fingerprint|placeholder|example|todo)"
 )
+
+_COLLECTIONS = frozenset({"list_literal", "set_or_map_literal"})
+_CONSTANTS = _COLLECTIONS | {"null_literal", "decimal_integer_literal", "true", "false"}  # no pins
+_MAX_PARTS = 20  # conditions and brackets around an expression in a list
+_ELSE = frozenset({")", "else"})  # before the elements of `if (x) a else b`
+_ELEMENTS = frozenset({"parenthesized_expression", "if_null_expression"})
+_SPREAD = frozenset({"...", "...?", "?"})  # before an element that can be null, too
 
 # In certpin's Dart package: classes that refuse a connection without a matching pin.
 _PINNED_CLIENTS = ("PinnedHttpClient", "PinnedHttpOverrides")
@@ -153,6 +160,21 @@ class _PinReader:
             self.findings.exported += self._exported_hosts()
             return
         reader = LiteralReader(self.path, self.findings, self._hashing_line())
+        lists: dict[int, Node] = {}  # those that contain pins
+        for unit, text in self._candidates():
+            usages = tuple(self._usages(unit, 0, set()))
+            is_debug = self._is_debug(unit, 0)
+            known = len(self.findings.pins)
+            reader.read(Literal(text, self.tree.line(unit), usages, is_debug=is_debug))
+            if len(self.findings.pins) > known:
+                lists |= {each.id: each for each in self._lists_with(unit)}
+        for each in lists.values():
+            for run in self._open_elements(each):
+                reader.ask_element(self._source(run), self.tree.line(run[0]))
+        reader.finish()
+
+    def _candidates(self) -> Iterator[tuple[Node, str]]:
+        """Yield the constant strings that can be pins or certificates, each with its text."""
         seen: set[int] = set()
         for literal in self.tree.strings:
             unit = self.code.unit(literal)
@@ -165,10 +187,81 @@ class _PinReader:
                 seen.add(literal.id)
                 text, unit = self.code.value([literal]), literal
             if text is not None and _CANDIDATE.search(text):
-                usages = tuple(self._usages(unit, 0, set()))
-                is_debug = self._is_debug(unit, 0)
-                reader.read(Literal(text, self.tree.line(unit), usages, is_debug=is_debug))
-        reader.finish()
+                yield unit, text
+
+    def _lists_with(self, unit: Node) -> Iterator[Node]:
+        """Yield the lists and sets with a string as an element, directly or through a constant."""
+        definition = self.code.definition_of(unit)
+        names: list[Node] = []
+        if definition is not None and [each.id for each in definition.value] == [unit.id]:
+            names = self._places_of(definition)
+        for node in (unit, *names):
+            for each in self.tree.ancestors(node):
+                if each.type in _COLLECTIONS:
+                    if self.tree.child(each, "pair") is None:
+                        yield each
+                    break
+                if each.type not in BRANCHES and each.type not in _ELEMENTS:
+                    break
+
+    def _open_elements(self, collection: Node) -> Iterator[list[Node]]:
+        """Yield the expressions of unknown value that can be elements of a list or set.
+
+        Each is a list of nodes.
+        """
+        children = self.tree.children(collection)
+        start = next((at for at, each in enumerate(children) if each.type in {"[", "{"}), 0)
+        for run in _split(children[start + 1 : -1], {","}):
+            yield from self._without_value(run)
+
+    def _without_value(self, run: list[Node], depth: int = 0) -> Iterator[list[Node]]:
+        """Yield an element of a list, or the parts of it, if the reader doesn't know its value.
+
+        Args:
+            run: the nodes of the element, or of an expression in it.
+            depth: the number of expressions around it, up to the element.
+        """
+        run = [each for each in run if each.type not in _SPREAD]
+        parts = self._parts_of(run[0]) if len(run) == 1 and depth < _MAX_PARTS else []
+        for part in parts:
+            yield from self._without_value(part, depth + 1)
+        if run and not parts and not self._is_read(run):
+            yield run
+
+    def _is_read(self, run: list[Node]) -> bool:
+        """Return True if an expression is no pin, or if ``read`` sees the strings in it.
+
+        It sees those in the value of a constant of this file, too.
+        """
+        values = self.code.definitions.get(self.code.last_name(run), ())
+        if any(self._is_constant(each) for each in (run, *(list(each.value) for each in values))):
+            return True
+        return any(self._is_candidate(each) for node in run for each in self.tree.inside(node))
+
+    def _is_constant(self, run: list[Node]) -> bool:
+        is_value = self.code.value(run) is not None
+        return is_value or any(each.type in _CONSTANTS for each in run[-1:])
+
+    def _is_candidate(self, node: Node) -> bool:
+        text = self.code.value([node]) if node.type in GRAMMAR.strings else None
+        return text is not None and _CANDIDATE.search(text) is not None
+
+    def _parts_of(self, node: Node) -> list[list[Node]]:
+        """Return the expressions that can be elements by a spread, an ``if`` or a condition.
+
+        The list is empty for other expressions.
+        """
+        if node.type == "spread_element":
+            return [self.tree.children(node)]
+        if node.type == "parenthesized_expression":
+            return [self.tree.children(node)[1:-1]]
+        if node.type != "if_element":
+            return self.code.alternatives(node)
+        return _split(self.tree.children(node), _ELSE)[1:]
+
+    def _source(self, run: list[Node]) -> str:
+        data = self.tree.data[run[0].start_byte : run[-1].end_byte]
+        return data.decode("utf-8", "replace")
 
     def _own_export(self) -> int | None:
         """Return the line of a pin set that ``certpin export`` wrote into the file.
@@ -271,3 +364,14 @@ class _PinReader:
         if not places or hops >= _MAX_HOPS:
             return False
         return all(self._is_debug(place, hops + 1) for place in places)
+
+
+def _split(nodes: list[Node], kinds: Collection[str]) -> list[list[Node]]:
+    """Split a list of syntax nodes at the tokens of some kinds, such as commas."""
+    runs: list[list[Node]] = [[]]
+    for node in nodes:
+        if node.type in kinds:
+            runs.append([])
+        else:
+            runs[-1].append(node)
+    return runs

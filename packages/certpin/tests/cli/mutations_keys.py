@@ -331,9 +331,17 @@ MUTATIONS: list[Mutation] = [
         "test_a_key_that_is_compromised_at_another_host_is_refused[--backup-pin]",
     ),
     Mutation(
+        "a new host with a key that the journal records as compromised is refused",
+        _NAMED,
+        "    marked = dict.fromkeys(recorded, journal.name)\n",
+        "    marked = {}\n",
+        "tests/cli/test_add_file.py::"
+        "test_a_key_that_only_the_journal_records_as_compromised_is_refused",
+    ),
+    Mutation(
         "an imported host with a key that is compromised at another host is refused",
         "certpin/cli/import_hosts.py",
-        "        require_uncompromised(self.added, existing.values())\n",
+        "        require_uncompromised(path, self.added, existing.values())\n",
         "",
         "tests/cli/test_import.py::"
         "test_a_key_that_is_compromised_at_another_host_is_refused[marks it]",

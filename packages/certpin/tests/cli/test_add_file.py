@@ -170,8 +170,21 @@ def test_a_key_that_is_compromised_at_another_host_is_refused(run: Run, option: 
     done = run("add", "api.bank.example", *options)
     assert done.code == 2
     text = " ".join(done.err.split())
-    assert f"{STOLEN} is compromised under pay.bank.example, and api.bank.example" in text
+    assert f"{STOLEN} is compromised (pay.bank.example), and api.bank.example" in text
     assert "fix: pin another key under api.bank.example" in text
+    assert Path("pins.toml").read_bytes() == before
+
+
+def test_a_key_that_only_the_journal_records_as_compromised_is_refused(run: Run) -> None:
+    """Before a version is recorded, ``rotate emergency`` leaves the pin file as it is."""
+    write(kit.policy("pay.bank.example", kit.NOBODY, STOLEN))
+    run("rotate", "emergency", str(STOLEN), "--stolen", "--offline")
+    before = Path("pins.toml").read_bytes()
+    assert b"compromised" not in before
+    pins = ("--pin", str(kit.NOBODY_ELSE), "--backup-pin", str(STOLEN))
+    done = run("add", "api.bank.example", *pins)
+    assert done.code == 2
+    assert f"{STOLEN} is compromised (pins.journal.jsonl), and" in " ".join(done.err.split())
     assert Path("pins.toml").read_bytes() == before
 
 

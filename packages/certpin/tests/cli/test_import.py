@@ -191,7 +191,7 @@ def test_a_key_that_is_compromised_at_another_host_is_refused(run: Run, existing
     before = Path("pins.toml").read_bytes()
     done = run("import", "json", "old/pins.json")
     text = " ".join(done.err.split())
-    assert (done.code, f"{STOLEN} is compromised under {HOST}, and new.example" in text) == (
+    assert (done.code, f"{STOLEN} is compromised ({HOST}), and new.example" in text) == (
         2,
         True,
     )

@@ -192,7 +192,7 @@ def add(
     editor.add_host(policy, trust=trust)
     version = editor.raise_version()
     others = [each for each in editor.check().policies if each.pattern != pattern]
-    require_uncompromised([policy], others)
+    require_uncompromised(path, [policy], others)
     with backup.written():
         editor.save()
     result = _result_json(path, version, policy, trust, backup)

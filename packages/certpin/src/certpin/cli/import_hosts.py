@@ -53,6 +53,7 @@ class HostImport:
         ConfigError: the pin file has another policy for a host, other trust anchors or other
             anchors for debug builds; no public authority certifies the key of a leaf; or a key is
             compromised under one host and accepted under another.
+        JournalError: the journal of the pin file can't be read.
         PinFileError: the pin file is invalid.
         click.UsageError: the user named the pin set of an existing pin file.
     """
@@ -72,7 +73,7 @@ class HostImport:
         self.kept = [policy for policy in pins.policies if str(policy.pattern) in existing]
         for policy in self.kept:
             _refuse_other_policy(existing[str(policy.pattern)], policy)
-        require_uncompromised(self.added, existing.values())
+        require_uncompromised(path, self.added, existing.values())
         self.unlisted = [str(policy.pattern) for policy in self.added if _is_unlisted(policy)]
         if any(policy.ct_logs and not _is_unlisted(policy) for policy in self.added):
             self._name_logs(pins, existing)

@@ -21,7 +21,7 @@ import click
 from certpin.cli.options import URI_SCHEME, ask_passphrase, ask_pin, read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from certpin.cli.options import KeyPlace
     from certpin.cli.servers import ProbeOptions
@@ -322,33 +322,44 @@ def policies_of_name(name: str, pins: PinSet) -> list[HostPolicy]:
     return [policy for policy in pins.policies_at(pattern) if policy]
 
 
-def require_uncompromised(added: Collection[HostPolicy], known: Iterable[HostPolicy]) -> None:
+def require_uncompromised(
+    path: Path, added: Sequence[HostPolicy], known: Iterable[HostPolicy]
+) -> None:
     """Refuse new hosts if a key is compromised under one host, and accepted under another.
 
     It is the rule ``dead-pin-elsewhere`` of lint, for hosts that are not written yet. A
-    contradiction between two hosts of the pin file is not refused: lint reports it.
+    contradiction between two hosts of the pin file is not refused: lint reports it. A key that the
+    journal of the pin file records as COMPROMISED is refused, too.
 
     Args:
+        path: the pin file.
         added: the policies of the new hosts.
         known: the policies that the pin file has already.
 
     Raises:
         ConfigError: a new host accepts such a key, or marks it compromised.
+        JournalError: the journal can't be read.
     """
     from certpin.errors import ConfigError
+    from certpin.rotation import journal_of, load_journal
 
+    if not added:
+        return
     new = {str(policy.pattern) for policy in added}
     policies = [*known, *added]
+    journal = journal_of(path)
+    recorded = load_journal(journal).past(added[0].pattern).compromised
+    marked = dict.fromkeys(recorded, journal.name)
     # A new host comes last: if several hosts mark the key, it is the one that counts here.
-    marked = {pin: str(policy.pattern) for policy in policies for pin in policy.compromised}
+    marked |= {pin: str(policy.pattern) for policy in policies for pin in policy.compromised}
     for policy in policies if marked else ():
         name = str(policy.pattern)
         for pin in sorted(policy.live_pins.keys() & marked.keys(), key=str):
             if not new & {name, marked[pin]}:
                 continue
             raise ConfigError(
-                f"{pin} is compromised under {marked[pin]}, and {name} would accept it: an "
-                f"attacker who has the key can impersonate {name}",
+                f"{pin} is compromised ({marked[pin]}), and {name} would accept it: an attacker "
+                f"who has the key can impersonate {name}",
                 key="pin",
                 fix=f"pin another key under {name}, and take this one out of service"
                 if name in new

@@ -223,6 +223,20 @@ def test_a_leaf_key_is_not_enough_if_only_authorities_are_compared(
     assert Path("pins.toml").read_bytes() == before  # the leaf's pin is not ACTIVE
 
 
+def test_a_staged_key_under_the_pinned_authority_leaves_no_contradiction(
+    run: Run, ca: Authority
+) -> None:
+    by_authority(run, ca, "any")
+    identity = ca.issue(HOST)
+    Path("new.key").write_bytes(identity.key_pem)
+    Path("fullchain.pem").write_bytes(identity.chain_pem)
+    assert run("rotate", "start", "new.key").code == 0
+    _, facts = stepped(run, "switch", "fullchain.pem", *OFFLINE)
+    assert [event["step"] for event in facts["events"]] == ["activate"]
+    again = run("rotate", "switch", "fullchain.pem", *OFFLINE)
+    assert (again.code, "is ACTIVE already" in again.out, again.err) == (0, True, "")
+
+
 def test_a_renewal_without_the_scts_that_clients_require_is_refused(
     run: Run, ca: Authority
 ) -> None:

@@ -617,6 +617,13 @@ MUTATIONS: list[Mutation] = [
         _IN_HISTORY + "test_contradictions_are_reported",
     ),
     Mutation(
+        "no key that was only made becomes active",
+        _HISTORY,
+        'before in {"staged", "published"} and',
+        'before in {"generated", "staged", "published"} and',
+        _IN_HISTORY + "test_a_staged_key_that_the_gate_allowed_contradicts_nothing",
+    ),
+    Mutation(
         "switch asks the gate",
         "certpin/cli/rotate/switch.py",
         "violations = step.violations()",

@@ -199,6 +199,16 @@ def test_contradictions_are_reported(event: Event, words: str) -> None:
     assert re.search(words, told)
 
 
+def test_a_staged_key_that_the_gate_allowed_contradicts_nothing() -> None:
+    """Clients may accept the chain by the pin of an authority, or have no pins for the host."""
+    steps = [step(name, "c", at=NOW + DAY) for name in ("generate", "stage", "activate")]
+    used = publish(2, {**AB, "c": "active"}, at=NOW + 2 * DAY)
+    assert contradictions(history(FIRST, *steps)) == ()
+    assert contradictions(history(FIRST, *steps, used)) == ()
+    (told,) = contradictions(history(FIRST, steps[0], steps[2]))
+    assert "ACTIVE, but it was GENERATED" in told
+
+
 def test_a_version_published_twice_is_resolved_by_a_higher_one_that_comes_after_both() -> None:
     one, other = publish(2, AB), publish(2, {**AB, "c": "published"}, at=NOW + 2 * DAY)
     both = {**AB, "c": "published", "d": "published"}

@@ -646,8 +646,10 @@ def _may_be_recorded(before: State, state: State) -> bool:
     """Return True if a journal with a pin in the state ``before`` may legally record ``state``.
 
     The state ADOPTED is computed and never recorded, so a change from PUBLISHED to ACTIVE is legal,
-    too.
+    too. So is one from STAGED to ACTIVE: ``rotate switch`` asks whether clients accept the chain,
+    and they may do so without the pin of its key. Their versions may pin an authority above it,
+    only report, or have no policy for the host. The user can also force the step.
     """
     if before == state or may_follow(before, state):
         return True
-    return before == "published" and state == "active"
+    return before in {"staged", "published"} and state == "active"

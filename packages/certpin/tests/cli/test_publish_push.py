@@ -82,13 +82,16 @@ def test_adoption_counts_from_the_push(bank: Repository, run: Run) -> None:
     done = run("publish", "push", "--who", "ann")
     assert done.code == 0
     assert "Version 3 of bank is at www: 5 files uploaded." in done.out
-    assert "Every client has it from " in done.out
+    assert "It counts as held by every client already" in done.out
     assert done.err == ""
     event = journal()[-1]
     assert (event.step, event.version, event.who) == ("push", 3, "ann")
     assert waiting() == [False]
     assert history().deployed.versions[0].fetched == event.time
     assert "not pushed yet" not in run("rotate", "status", "--offline").out
+    next_version(bank, 4)
+    again = run("publish", "push").out
+    assert ("Every client has it from " in again, "counts as held" in again) == (True, False)
 
 
 @pytest.mark.medium

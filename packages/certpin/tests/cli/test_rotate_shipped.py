@@ -68,6 +68,24 @@ def test_a_version_that_goes_out_another_way_has_delays(drafted: Run) -> None:
     assert (again.code, "recorded already" in again.err) == (2, True)
 
 
+def test_the_first_version_counts_as_held_by_every_client(drafted: Run) -> None:
+    """No date may contradict `switch`, which allows its backup in the same minute."""
+    held, date = "It counts as held by every client already", "Every client has it from "
+    first = drafted("rotate", "shipped", "3", *OFFLINE)
+    assert (first.code, held in first.out, date in first.out) == (0, True, False)
+    assert drafted("rotate", "start", "--new", "new.key").code == 0
+    new = PinSet.load("pins.toml").policies[0].pins[-1].pin
+    second = drafted("rotate", "shipped", "4", *OFFLINE)
+    assert (second.code, held in second.out, date in second.out) == (0, False, True)
+    assert activated(drafted, new)[:2] == (1, ["adopted"])
+    assert activated(drafted, BACKUP)[0] == 0
+
+
+def test_a_fetched_version_after_one_in_a_binary_has_a_date(with_apps: tuple[Run, Pin]) -> None:
+    done = with_apps[0]("rotate", "shipped", "4", *OFFLINE)
+    assert (done.code, "Every client has it from " in done.out) == (0, True)
+
+
 def test_a_binary_blocks_a_key_until_a_forced_update_has_passed(
     with_apps: tuple[Run, Pin],
 ) -> None:

@@ -617,6 +617,13 @@ MUTATIONS: list[Mutation] = [
         _IN_HISTORY + "test_contradictions_are_reported",
     ),
     Mutation(
+        "a version after another one has the date of its adoption",
+        "certpin/cli/rotate/recording.py",
+        "if all((each.number, meaning(each.pins)) == this for each in alive):",
+        "if True:",
+        "tests/cli/test_rotate_shipped.py::test_the_first_version_counts_as_held_by_every_client",
+    ),
+    Mutation(
         "no key that was only made becomes active",
         _HISTORY,
         'before in {"staged", "published"} and',

@@ -354,15 +354,14 @@ class PushOutcome:
             since = f"{self.pushed.lapsed:%Y-%m-%d %H:%M} UTC"
             text = f"No client could fetch a version since {since}: T_adopt of {versions} begins "
             lines = [f"{text}again. {self.files.journal} records it: commit it, with publish/."]
-        if self.recorded is None:
+        if self.recorded is None or self.pushed is None:
             return lines
-        from certpin.rotation import format_duration, in_utc
+        from certpin.cli.rotate.recording import arrival_text
 
-        timing = self.files.timing
-        date = in_utc(self.recorded + timing.adopt)
+        pins = self.pushed.local.signed.pins
         return [
             *lines,
-            f"Every client has it from {date} on (T_adopt {format_duration(timing.adopt)}).",
+            arrival_text(self.files, pins, self.recorded, self.files.timing),
             f"{self.files.journal} records the push: commit it, with publish/.",
         ]
 

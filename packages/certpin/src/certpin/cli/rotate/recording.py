@@ -197,6 +197,35 @@ def publish_commands(files: RotationFiles, probes: ProbeOptions, number: int) ->
     return [with_options(f"certpin rotate shipped {number}") + release_options(files)]
 
 
+def arrival_text(
+    files: RotationFiles, pins: PinSet, since: datetime, timing: AdoptionDelays
+) -> str:
+    """Return a sentence that gives the time from which every client has a version.
+
+    Adoption counts a version as held by every client if the journal has no other version that a
+    client may hold (``certpin.rotation.situation.adoption``). A date would contradict the commands
+    that rely on it.
+
+    Args:
+        files: the pin file and the journal.
+        pins: the pin set of the version.
+        since: when clients can first fetch it.
+        timing: the delays of the clients.
+    """
+    from certpin.pins.policy import meaning
+    from certpin.rotation import format_duration, in_utc
+
+    alive = files.deployed.alive(since, timing)
+    this = pins.version, meaning(pins)
+    if all((each.number, meaning(each.pins)) == this for each in alive):
+        return (
+            "It counts as held by every client already: the journal has no other version that a "
+            "client may hold."
+        )
+    date = in_utc(since + timing.adopt)
+    return f"Every client has it from {date} on (T_adopt {format_duration(timing.adopt)})."
+
+
 def release_options(files: RotationFiles) -> str:
     """Return the options `` --app NAME --release`` for the end of a ``rotate shipped`` command.
 

@@ -13,7 +13,12 @@ import click
 from certpin.cli.choices import MAX_CLIENTS
 from certpin.cli.options import json_option, option_group, pin_file_option
 from certpin.cli.rotate.files import RotationFiles, person_name, probe_for_step, who_option
-from certpin.cli.rotate.recording import mark_published, publish_violations, require_marked
+from certpin.cli.rotate.recording import (
+    arrival_text,
+    mark_published,
+    publish_violations,
+    require_marked,
+)
 from certpin.cli.rotate.steps import (
     ForceOptions,
     StepOutcome,
@@ -257,7 +262,7 @@ def shipped(
         is_first = not files.deployed.versions
         files.commit([event])
         outcome.done = True
-        outcome.messages = _messages(files, event, timing)
+        outcome.messages = _messages(files, pins, event, timing)
         if is_first:
             outcome.messages.append(
                 "It is the first version in the journal: if clients hold older ones, record those "
@@ -432,16 +437,17 @@ def _event(now: datetime, who: str, pins: PinSet, release: AppRelease | None) ->
     )
 
 
-def _messages(files: RotationFiles, event: Event, timing: AdoptionDelays) -> list[str]:
-    from certpin.rotation import History, format_duration, in_utc
+def _messages(
+    files: RotationFiles, pins: PinSet, event: Event, timing: AdoptionDelays
+) -> list[str]:
+    from certpin.rotation import History, in_utc
     from certpin.rotation.releases import later_releases
 
     version, release = event.version, event.release
     if release is None:
-        date = in_utc(event.time + timing.adopt)
         return [
             f"Version {version} goes out to clients from now on.",
-            f"Every client has it from {date} on (T_adopt {format_duration(timing.adopt)}).",
+            arrival_text(files, pins, event.time, timing),
         ]
     deployed = History((*files.history.events, event)).deployed
     lines = [f"Version {version} is in {release.title}."]

@@ -60,6 +60,14 @@ def test_the_active_key_is_allowed() -> None:
     assert (found.allowed, f"every client of {HOST} accepts" in found.reason) == (True, True)
 
 
+def test_a_host_that_no_version_has_is_not_said_to_accept_the_key() -> None:
+    added = pinned(OTHER, host="shop.bank.example")
+    both = replace(kit.pin_set(*PINNED.policies, *added.policies), version=2)
+    found = judge(facts(both, publish(PINNED, 100 * DAY)), csr(OTHER, "shop.bank.example"))
+    assert (found.allowed, "every client" in found.reason) == (True, False)
+    assert found.reason.endswith("no version that clients may hold has shop.bank.example")
+
+
 def test_a_new_key_is_refused_with_the_clients_at_risk() -> None:
     """With ``rotationPolicy: Always``, cert-manager makes a new key at each renewal."""
     found = judge(facts(PINNED), csr(OTHER, HOST))

@@ -43,6 +43,7 @@ _IN_PLAN_OF_CHAIN = "tests/cli/test_rotate_plan_chains.py::"
 _IN_PROSPECT = "tests/rotation/test_prospect.py::"
 _DRAFT = "tests/cli/test_rotate_draft.py::"
 _EDITED = "tests/cli/test_rotate_edited.py::test_"
+_UNPINNED = "tests/cli/test_rotate_unpinned.py::"
 _CRASHES = "tests/cli/test_rotate_crashes.py::"
 
 MUTATIONS: list[Mutation] = [
@@ -622,6 +623,34 @@ MUTATIONS: list[Mutation] = [
         "if all((each.number, meaning(each.pins)) == this for each in alive):",
         "if True:",
         "tests/cli/test_rotate_shipped.py::test_the_first_version_counts_as_held_by_every_client",
+    ),
+    Mutation(
+        "no version with the host: not every client accepts the key",
+        _SITUATION,
+        "return bool(self.alive) and not any(self.held_policies)",
+        "return False",
+        _UNPINNED + "test_switch_is_allowed_and_says_that_no_version_has_pins",
+    ),
+    Mutation(
+        "a version without the host does not accept the key",
+        _SWITCH,
+        'if conclusion == "accepted" and not any(situation.policies_of(version))',
+        "if False",
+        _UNPINNED + "test_switch_is_certain_once_a_version_with_the_host_is_recorded",
+    ),
+    Mutation(
+        "start asks for the record of a host before a switch",
+        _START,
+        "if date.now and unpinned:",
+        "if False:",
+        _UNPINNED + "test_start_asks_for_the_record_of_the_version_with_the_host",
+    ),
+    Mutation(
+        "a pin that no version has is staged",
+        _JOURNAL,
+        'if situation.is_unpinned and situation.past.states.get(pin) != "published":',
+        "if False:",
+        "tests/rotation/test_states.py::test_a_pin_of_a_host_that_no_version_has_is_staged",
     ),
     Mutation(
         "no key that was only made becomes active",

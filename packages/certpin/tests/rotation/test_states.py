@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, get_args
 
 import pytest
 
 from certpin.errors import ConfigError
-from certpin.pins import State
-from certpin.rotation import PinHistory, pin_state
+from certpin.pins import HostPattern, HostPolicy, PinSet, State
+from certpin.rotation import PinHistory, Version, pin_state
 from certpin.rotation.journal import LINE, TRANSITIONS, may_follow, require_transition
-from tests.rotation._situations import DAY, pin, pin_set, situation, version
+from tests.rotation._situations import DAY, NOW, entries, pin, pin_set, situation, version
 
 STATES: tuple[State, ...] = get_args(State)
 
@@ -52,6 +53,24 @@ def test_what_the_journal_records_about_a_key_counts_more_than_the_file(
 ) -> None:
     out = version(1, {"a": "active", "b": "published"}, ago=40 * DAY)
     assert pin_state(situation(out.pins, out, past=PinHistory(**recorded)), pin("b")) == state
+
+
+@pytest.mark.parametrize(
+    ("recorded", "state"), [("staged", "staged"), (None, "staged"), ("published", "adopted")]
+)
+def test_a_pin_of_a_host_that_no_version_has_is_staged(recorded: Any, state: State) -> None:
+    """Clients refuse no key there, but none has the pin, unless an earlier version had it."""
+    other = HostPolicy(
+        HostPattern.parse("other.example"), tuple(entries({"x": "active", "y": "active"}))
+    )
+    out = Version(PinSet("bank", 1, (other,)), fetched=NOW - 40 * DAY)
+    past = PinHistory({pin("b"): recorded} if recorded else {})
+    draft_states: dict[str, State] = {"a": "active", "b": "staged"}
+    draft = pin_set(draft_states, 2)
+    facts = situation(draft, out, past=past)
+    assert (facts.is_unpinned, pin_state(facts, pin("b"))) == (True, state)
+    assert not situation(draft, replace(out, ended=NOW - DAY)).is_unpinned
+    assert not situation(draft, version(1, draft_states, ago=DAY), out).is_unpinned
 
 
 def test_a_lost_pin_of_the_file_stays_removed() -> None:

@@ -118,7 +118,9 @@ def pin_state(situation: Situation, pin: Pin) -> State:
       it as usable. A pin that the draft marks COMPROMISED at any host is COMPROMISED.
     - For any other pin in the draft (the pin file that would be published next), the draft gives
       the state. But the early states follow from the deployed versions: the pin is STAGED until the
-      latest version accepts it, then PUBLISHED until every client accepts it, then ADOPTED.
+      latest version accepts it, then PUBLISHED until every client accepts it, then ADOPTED. If no
+      version that some client may hold has a policy for the host, the pin is STAGED, unless an
+      earlier version had it.
     - For a pin that is not in the draft, the journal gives the state.
     - A pin that is neither in the draft nor in the journal is GENERATED.
     """
@@ -132,6 +134,8 @@ def pin_state(situation: Situation, pin: Pin) -> State:
         return declared
     latest = situation.deployed.latest
     if latest is None or not situation.is_accepted_by(latest, pin):
+        return "staged"
+    if situation.is_unpinned and situation.past.states.get(pin) != "published":
         return "staged"
     return "adopted" if adoption(situation, pin).adopted else "published"
 

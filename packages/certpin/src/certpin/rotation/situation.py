@@ -581,6 +581,16 @@ class Situation:
         """
         return [self.policy, *self.held_policies]
 
+    @property
+    def is_unpinned(self) -> bool:
+        """True if no version that some client may hold has a policy for a host of this situation.
+
+        The safety rules then find no client that refuses a key: clients without a policy for a host
+        don't compare pins there, and strict clients refuse the host with every key. But no rule can
+        know the pins of apps with another version. False if no client holds a version.
+        """
+        return bool(self.alive) and not any(self.held_policies)
+
     def entry(self, pin: Pin) -> HostPin | None:
         """Return a pin's entry in the pin file, with role and state; ``None`` if it has none."""
         return next((entry for entry in self.policy.pins if entry.pin == pin), None)

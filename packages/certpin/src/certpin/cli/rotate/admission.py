@@ -249,6 +249,13 @@ class _Judgement:
             return _refused("; ".join(dict.fromkeys(found)))
         if not policies:
             return Decision(allowed=True, reason="no client has pins for a host of this request")
+        unpinned = [str(each.pattern) for each in policies if self._situation(each).is_unpinned]
+        if unpinned:
+            reason = (
+                f"no recorded pins refuse {self.pin}, but no version that clients may hold has "
+                f"{', '.join(unpinned)}"
+            )
+            return Decision(allowed=True, reason=reason)
         hosts = ", ".join(str(policy.pattern) for policy in policies)
         return Decision(allowed=True, reason=f"every client of {hosts} accepts {self.pin}")
 

@@ -15,7 +15,12 @@ from certpin.cli.options import file_option, json_option, pin_file_option, unuse
 from certpin.cli.reply import fold, print_json
 from certpin.cli.rotate.files import RotationFiles, probe_for_reading
 from certpin.cli.rotate.new_chain import NewChain
-from certpin.cli.rotate.recording import draft_refusals, publish_commands, refusals_elsewhere
+from certpin.cli.rotate.recording import (
+    draft_refusals,
+    publish_commands,
+    question_about_unpinned,
+    refusals_elsewhere,
+)
 from certpin.cli.rotate.steps import (
     UsageOptions,
     delay_options,
@@ -106,6 +111,8 @@ def plan(
             bool(chain.prospects),
         )
     unknown = [*results.unknown, *chain.unknown]
+    if unpinned := [str(each.pattern) for each in situations if each.is_unpinned]:
+        unknown.append(question_about_unpinned(files, unpinned, probes))
     if as_json:
         hosts = [_plan_json(host, made, commands[host]) for host, made in plans.items()]
         data = {"file": str(path), "to": str(wanted.pin), "hosts": hosts}

@@ -197,6 +197,27 @@ def publish_commands(files: RotationFiles, probes: ProbeOptions, number: int) ->
     return [with_options(f"certpin rotate shipped {number}") + release_options(files)]
 
 
+def question_about_unpinned(
+    files: RotationFiles, hosts: Sequence[str], probes: ProbeOptions | None = None
+) -> str:
+    """Return the question that stays open if no version that clients hold has some hosts.
+
+    Args:
+        files: the pin file, with the changes of this command, and the journal.
+        hosts: the patterns of these hosts (``Situation.is_unpinned``); at least one.
+        probes: the options that the user gave; None without such options.
+    """
+    probes = probes or ProbeOptions.without_probe()
+    number = files.next_version
+    commands = " and ".join(publish_commands(files, probes, number))
+    these = "this host" if len(hosts) == 1 else "these hosts"
+    return (
+        f"which keys installed apps accept at {', '.join(hosts)}, because no version that clients "
+        f"may hold has {these}: give version {number} to the clients and record it ({commands}) "
+        "before servers switch"
+    )
+
+
 def arrival_text(
     files: RotationFiles, pins: PinSet, since: datetime, timing: AdoptionDelays
 ) -> str:

@@ -32,7 +32,7 @@ from certpin.cli.options import (
 )
 from certpin.cli.rotate.files import RotationFiles, person_name, who_option
 from certpin.cli.rotate.keys import certificate_name, given_names, request_pem, write_new_file
-from certpin.cli.rotate.recording import way_out_command
+from certpin.cli.rotate.recording import question_about_unpinned, way_out_command
 from certpin.cli.rotate.steps import (
     ForceOptions,
     HostViolation,
@@ -429,7 +429,7 @@ class _Start:
             policies: all policies that the step is for.
             recorded: True if the journal lacked the step at a host, and now has it.
         """
-        from certpin.rotation.renewal import is_last_spare, latest_of, switch_date
+        from certpin.rotation.renewal import latest_of, switch_date
         from certpin.support.text import printable
 
         files, pin = self.files, self.key.named.pin
@@ -454,23 +454,33 @@ class _Start:
             outcome.next_command = self._command("certpin rotate status", changed)
             return
         date = latest_of(switch_date(situation, pin) for situation in situations)
-        outcome.messages.append(date_text(date, files))
-        if not self.key.named.certificates and any(each.match == "ca" for each in changed):
-            outcome.messages.append(
-                "Clients compare only authorities (match = ca): they accept this pin as that of an "
-                "authority. The key of a server is no backup there."
-            )
-        if any(is_last_spare(situation, pin) for situation in situations):
-            outcome.messages.append(
-                "No backup is left when servers have switched to it: start another key first."
-            )
+        unpinned = [str(each.pattern) for each in situations if each.is_unpinned]
+        if date.now and unpinned:
+            outcome.messages.append("No recorded pins refuse it.")
+            outcome.unknown = [question_about_unpinned(files, unpinned)]
+        else:
+            outcome.messages.append(date_text(date, files))
+        outcome.messages += self._limits(situations)
         switch = self._command(f"certpin rotate switch {shlex.quote(self.key.text)}", changed)
-        if date.now:
+        if date.now and not unpinned:
             outcome.next_command = switch
             return
         outcome.next_command = way_out_command(files)
-        if date.moment:
+        if date.now or date.moment:
             outcome.later_command, outcome.later = switch, date.moment
+
+    def _limits(self, situations: list[Situation]) -> Iterator[str]:
+        """Yield sentences about the limits of the pin as a backup."""
+        from certpin.rotation.renewal import is_last_spare
+
+        authorities = any(situation.policy.match == "ca" for situation in situations)
+        if not self.key.named.certificates and authorities:
+            yield (
+                "Clients compare only authorities (match = ca): they accept this pin as that of an "
+                "authority. The key of a server is no backup there."
+            )
+        if any(is_last_spare(situation, self.key.named.pin) for situation in situations):
+            yield "No backup is left when servers have switched to it: start another key first."
 
     def _command(self, command: str, policies: list[HostPolicy]) -> str:
         pins, probes = self.files.pins, ProbeOptions.without_probe(self.hosts)

@@ -10,7 +10,7 @@ import re
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -240,12 +240,14 @@ class HostConclusion:
     Attributes:
         host: the host pattern.
         version: the number of the version.
-        conclusion: ``accepted``, ``refused``, or ``open`` if too little is known about the chain.
+        conclusion: ``accepted``, ``refused``, or ``open`` if too little is known about the chain;
+            ``unpinned`` if the version has no policy for the host, so that its clients refuse no
+            key for its pin.
     """
 
     host: str
     version: int
-    conclusion: Conclusion
+    conclusion: Conclusion | Literal["unpinned"]
 
     def json(self) -> dict[str, Any]:
         """Return the host, the version and the conclusion as a JSON object."""
@@ -255,9 +257,9 @@ class HostConclusion:
 def conclusion_lines(found: Sequence[HostConclusion]) -> list[str]:
     """Return lines of text that state which versions accept a new chain or key.
 
-    Versions of a host with the same conclusion (accepted, refused or open) share one line.
+    Versions of a host with the same conclusion (such as accepted) share one line.
     """
-    by: dict[tuple[str, Conclusion], list[int]] = {}
+    by: dict[tuple[str, str], list[int]] = {}
     for each in found:
         by.setdefault((each.host, each.conclusion), []).append(each.version)
     lines = []
@@ -268,6 +270,7 @@ def conclusion_lines(found: Sequence[HostConclusion]) -> list[str]:
             "accepted": "accept it" if several else "accepts it",
             "refused": "refuse it" if several else "refuses it",
             "open": "are open" if several else "is open",
+            "unpinned": "have no pins for it" if several else "has no pins for it",
         }[conclusion]
         lines.append(f"{host}: {'versions' if several else 'version'} {names} {verb}.")
     return lines

@@ -88,7 +88,7 @@ def switch(
         step.pin,
         forced=force.force,
         violations=violations,
-        unknown=step.results.unknown,
+        unknown=step.unknown,
         messages=_messages(step, changes, violations),
         conclusions=_conclusions(step, violations),
     )
@@ -157,6 +157,21 @@ class KeySwitch:
         """The host patterns of the policies that the step is for."""
         return [str(policy.pattern) for policy in self.policies]
 
+    @property
+    def unpinned(self) -> list[str]:
+        """The host patterns of the step that no version which clients may hold has pins for."""
+        return [str(policy.pattern) for policy, facts in self.situations if facts.is_unpinned]
+
+    @property
+    def unknown(self) -> list[str]:
+        """The facts that could not be checked, as sentences without full stops."""
+        if not self.unpinned:
+            return self.results.unknown
+        from certpin.cli.rotate.recording import question_about_unpinned
+
+        question = question_about_unpinned(self.files, self.unpinned, self.probes)
+        return [*self.results.unknown, question]
+
     def violations(self) -> list[HostViolation]:
         """Return the rules against lockouts that the step would violate, each with its host."""
         found = [
@@ -224,6 +239,8 @@ def _next(step: KeySwitch, violations: list[HostViolation]) -> str:
       ``finish`` removes no stolen key;
     - ``rotate start``, if no backup is left without the replaced key, because ``finish`` keeps the
       last backup;
+    - the command that records the next version, if no version has a host of the step: it comes
+      before servers have the key, too;
     - ``rotate finish``.
     """
     from certpin.rotation.remedies import OTHER_AUTHORITY, file_of_hosts
@@ -245,6 +262,10 @@ def _next(step: KeySwitch, violations: list[HostViolation]) -> str:
         return step.probes.next_command(
             command, step.path, pins, found, connects=False, names_hosts=True
         )
+    if step.unpinned:
+        from certpin.cli.rotate.recording import way_out_command
+
+        return way_out_command(step.files, step.probes)
     return step.probes.next_command("certpin rotate finish", step.path, pins, step.policies)
 
 
@@ -268,6 +289,9 @@ def _without_backup(step: KeySwitch) -> list[HostPolicy]:
 def _conclusions(step: KeySwitch, violations: list[HostViolation]) -> list[HostConclusion]:
     """Return for each host and version whether clients accept the chain, certificate or key.
 
+    A version without a policy for the host has the conclusion ``unpinned``: the gate allows the
+    step, because such clients compare no pins there, or refuse the host with every key.
+
     A host is left out if its clients refuse the certificate whatever is pinned, because of its
     names, dates or purposes. In ``violations``, such a host has the invariant ``certificate``.
     """
@@ -275,7 +299,13 @@ def _conclusions(step: KeySwitch, violations: list[HostViolation]) -> list[HostC
 
     useless = {each.host for each in violations if each.violation.invariant == "certificate"}
     return [
-        HostConclusion(str(policy.pattern), version.number, conclusion)
+        HostConclusion(
+            str(policy.pattern),
+            version.number,
+            "unpinned"
+            if conclusion == "accepted" and not any(situation.policies_of(version))
+            else conclusion,
+        )
         for policy, situation in step.situations
         if str(policy.pattern) not in useless
         for version, conclusion in conclusions(
@@ -308,24 +338,38 @@ def _messages(
 
 def _result(step: KeySwitch, changes: list[tuple[str, Role]]) -> str:
     pin = step.pin
+    accepted = "no recorded pins refuse it" if step.unpinned else "every client accepts it"
     if changes:
-        return f"{pin} is ACTIVE: every client accepts it. Install its certificate on every server."
+        then = "" if step.unpinned else " Install its certificate on every server."
+        return f"{pin} is ACTIVE: {accepted}.{then}"
     states = [{entry.pin: entry.state for entry in policy.pins} for policy in step.policies]
     if all(of_policy.get(pin) == "active" for of_policy in states):
-        return f"{pin} is ACTIVE already: every client accepts it. Nothing to do."
-    if any(_is_lost_pin(situation, step) for _, situation in step.situations):
+        return f"{pin} is ACTIVE already: {accepted}. Nothing to do."
+    refused = [situation for _, situation in step.situations if _lacks_pin(situation, step)]
+    if any(situation.is_pinned(pin) for situation in refused):
         return (
             f"Every client accepts {pin}, but {step.path} has no pin of it: put that back (git "
             "checkout), because clients with the next version would refuse the key."
         )
+    if refused:
+        return (
+            f"No recorded pins refuse {pin}, but {step.path} has no pin of it: start it first "
+            "(certpin rotate start), because clients with the next version may refuse the key."
+        )
+    if step.unpinned:
+        return (
+            f"No recorded pins refuse {pin}, and clients with the next version accept the "
+            "authorities above it, so it needs no pin."
+        )
     return f"Every client accepts the authorities above {pin}, so it needs no pin."
 
 
-def _is_lost_pin(situation: Situation, step: KeySwitch) -> bool:
-    """Return True if the pin file lacks a pin that clients still need for the chain.
+def _lacks_pin(situation: Situation, step: KeySwitch) -> bool:
+    """Return True if the pin file lacks a pin that clients need for the chain.
 
-    More exactly: the key's pin is in a version that some client can still hold; the draft (the pin
-    file) lacks the pin; and clients with the draft would refuse the chain.
+    More exactly: the draft (the pin file) lacks the key's pin; clients with the draft may refuse
+    the chain; and no version that clients hold pins an authority instead, because it pins the key,
+    or has no pins for the host.
     """
     from certpin.rotation import Version
     from certpin.rotation.prospect import (
@@ -334,7 +378,9 @@ def _is_lost_pin(situation: Situation, step: KeySwitch) -> bool:
         with_private_anchors,
     )
 
-    if situation.entry(step.pin) is not None or not situation.is_pinned(step.pin):
+    if situation.entry(step.pin) is not None:
+        return False
+    if not (situation.is_pinned(step.pin) or situation.is_unpinned):
         return False
     prospects = step.chain.prospects or prospects_of_key(situation, step.pin)
     given = with_private_anchors(situation, prospects)

@@ -281,6 +281,7 @@ class PinStatus:
         adoption: whether every client accepts the pin, and the time from which all of them do.
         served_by: the locations to which a server presents the pinned key.
         now: the time of the page.
+        is_unpinned: True if no version that clients may hold has a policy for the host.
     """
 
     entry: HostPin
@@ -289,6 +290,7 @@ class PinStatus:
     adoption: Adoption
     served_by: tuple[str, ...]
     now: datetime
+    is_unpinned: bool
 
     @property
     def entered(self) -> datetime | None:
@@ -305,6 +307,8 @@ class PinStatus:
         moment = self.adoption.moment
         if not self.entry.live:
             return "No client accepts it any more"
+        if self.is_unpinned:
+            return "Not known: no version that clients may hold has this host"
         if self.adoption.adopted:
             since = f", since {date(moment)}" if moment else ""
             return f"Every client accepts it{since}"
@@ -387,6 +391,7 @@ def _pin_status(situation: Situation, watched: MonitoredPinSet, entry: HostPin) 
         adoption(situation, entry.pin),
         situation.serving(entry.pin),
         situation.now,
+        situation.is_unpinned,
     )
 
 

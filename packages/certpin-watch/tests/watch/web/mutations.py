@@ -23,6 +23,13 @@ MUTATIONS: list[Mutation] = [
         "test_each_problem_of_a_location_has_a_sentence_on_the_pages",
     ),
     Mutation(
+        "no page says that clients accept a key at a host that no version has",
+        _PAGES + "pin_sets.py",
+        "        if self.is_unpinned:\n",
+        "        if False:\n",
+        _TEST + "a_key_of_a_host_that_no_version_has_is_not_said_to_be_accepted",
+    ),
+    Mutation(
         "a host pattern has no link",
         _PAGES + "request.py",
         'return "" if "*" in host else f',

@@ -16,6 +16,9 @@ from starlette.testclient import TestClient
 
 from certpin.errors import StoreError
 from certpin.lab import Authority
+from certpin.pins import HostPattern
+from certpin.rotation import format_journal, parse_journal
+from certpin.rotation.history import journal_path
 from certpin_watch.auth.credentials import make_token
 from certpin_watch.auth.identity import Identity
 from certpin_watch.html import environment
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from certpin.pins import PinSet
     from certpin_watch.context import Watch
     from tests.watch._year import Year
 
@@ -166,6 +170,25 @@ def test_the_page_of_a_host_shows_chain_pins_and_rotation(client: TestClient) ->
     assert "pinned (leaf)" in page
     assert "Not yet, and the date is unknown: clients of version 9 refuse it" in page
     assert "another certificate, the same key" in page
+
+
+@pytest.mark.medium
+def test_a_key_of_a_host_that_no_version_has_is_not_said_to_be_accepted(tmp_path: Path) -> None:
+    watch, year = a_year(tmp_path, hosts=len(FIRST), groups=1)
+    journal, new = journal_path(year.pins[0]), HostPattern.parse(FIRST[5])
+    before = [
+        replace(event, pins=_without(event.pins, new)) if event.pins else event
+        for event in parse_journal(journal.read_text("utf-8"))
+    ]
+    journal.write_text(format_journal(before), "utf-8")
+    page = client_of(watch).get(f"/hosts/{FIRST[5]}").text
+    watch.store.close()
+    assert "Not known: no version that clients may hold has this host." in page
+    assert "Every client accepts it, since" not in page
+
+
+def _without(pins: PinSet, pattern: HostPattern) -> PinSet:
+    return replace(pins, policies=tuple(p for p in pins.policies if p.pattern != pattern))
 
 
 def test_the_page_of_a_host_reports_an_unpinned_key(client: TestClient) -> None:

@@ -78,10 +78,10 @@ def test_a_host_without_a_policy_is_refused_before_it_is_resolved(run: Run) -> N
     for words in (("--file", "other.toml"), ("--file", "other.toml", "--connect", "127.0.0.1:1")):
         done = run("get", "https://api.bank.example:8443/", *words)
         assert (done.code, done.out) == (1, "")
-        add = "certpin add api.bank.example:8443 --file other.toml --backup-key FILE"
+        add = "certpin add --file other.toml api.bank.example:8443 --backup-key FILE"
         assert done.err.splitlines()[-1] == f"  fix: {add}"
     done = run("get", "https://api.bank.example/", "--file", "other.toml")
-    assert "fix: certpin add api.bank.example --file other.toml" in done.err
+    assert "fix: certpin add --file other.toml api.bank.example" in done.err
 
 
 def test_a_chain_that_does_not_verify_is_refused(
